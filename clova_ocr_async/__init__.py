@@ -1,0 +1,146 @@
+"""Asyncio client for NAVER Cloud's CLOVA OCR Document API. Unofficial; CLOVA is NAVER's mark.
+
+Every public name is here. Each is imported from its folder when it is first used, so that a command line's ``--help``
+never waits for an HTTP library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clova_ocr_async.batch import Batch, BatchDispatcher, Failure, Outcome, Success, images_in
+    from clova_ocr_async.client import (
+        Attempt,
+        AttemptFinished,
+        AttemptStarted,
+        CallFinished,
+        ClovaOCRClient,
+        Domain,
+        Journal,
+        LocalSlots,
+        RetryPolicy,
+        RetryScheduled,
+        Runtime,
+        Secret,
+        Slots,
+        Transport,
+    )
+    from clova_ocr_async.documents import (
+        DOCUMENTS,
+        BizLicense,
+        CreditCard,
+        Document,
+        IdCard,
+        NameCard,
+        Passport,
+        Problem,
+        Receipt,
+        Recognition,
+        date_from_text,
+    )
+    from clova_ocr_async.emulator import Emulator, Fault
+    from clova_ocr_async.errors import (
+        APIError,
+        AuthenticationError,
+        Billing,
+        ClovaOCRError,
+        ConfigurationError,
+        ConnectionFailedError,
+        ConnectionLostError,
+        DomainError,
+        ImageError,
+        InvalidRequestError,
+        MalformedResponseError,
+        QuotaExceededError,
+        RateLimitError,
+        RecognitionError,
+        ResponseTimeoutError,
+        ServerError,
+        TransportError,
+    )
+    from clova_ocr_async.protocol import Image, ImageLimits
+
+_HOMES = {
+    "batch": "Batch BatchDispatcher Failure Outcome Success images_in",
+    "client": "Attempt AttemptFinished AttemptStarted CallFinished ClovaOCRClient Domain Journal LocalSlots "
+    "RetryPolicy RetryScheduled Runtime Secret Slots Transport",
+    "documents": "BizLicense CreditCard DOCUMENTS Document IdCard NameCard Passport Problem Receipt Recognition "
+    "date_from_text",
+    "emulator": "Emulator Fault",
+    "errors": "APIError AuthenticationError Billing ClovaOCRError ConfigurationError ConnectionFailedError "
+    "ConnectionLostError DomainError ImageError InvalidRequestError MalformedResponseError QuotaExceededError "
+    "RateLimitError RecognitionError ResponseTimeoutError ServerError TransportError",
+    "protocol": "Image ImageLimits",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "DOCUMENTS",
+    "APIError",
+    "Attempt",
+    "AttemptFinished",
+    "AttemptStarted",
+    "AuthenticationError",
+    "Batch",
+    "BatchDispatcher",
+    "Billing",
+    "BizLicense",
+    "CallFinished",
+    "ClovaOCRClient",
+    "ClovaOCRError",
+    "ConfigurationError",
+    "ConnectionFailedError",
+    "ConnectionLostError",
+    "CreditCard",
+    "Document",
+    "Domain",
+    "DomainError",
+    "Emulator",
+    "Failure",
+    "Fault",
+    "IdCard",
+    "Image",
+    "ImageError",
+    "ImageLimits",
+    "InvalidRequestError",
+    "Journal",
+    "LocalSlots",
+    "MalformedResponseError",
+    "NameCard",
+    "Outcome",
+    "Passport",
+    "Problem",
+    "QuotaExceededError",
+    "RateLimitError",
+    "Receipt",
+    "Recognition",
+    "RecognitionError",
+    "ResponseTimeoutError",
+    "RetryPolicy",
+    "RetryScheduled",
+    "Runtime",
+    "Secret",
+    "ServerError",
+    "Slots",
+    "Success",
+    "Transport",
+    "TransportError",
+    "date_from_text",
+    "images_in",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("clova-ocr-async")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,228 @@
+"""Many images through one client: workers pull, call, and hand out, each as fast as the slowest of the three.
+
+A batch runs in a task of its own, which holds the task group of the workers. So no cancel scope is open in the
+caller's task: what the caller's body raises comes out as it is, and the batch may be left in another task than it was
+entered in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
+
+from clova_ocr_async.batch.outcome import Failure, Outcome, Success
+from clova_ocr_async.batch.sources import EXHAUSTED, opened
+from clova_ocr_async.documents.recognition import DocumentT
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterable
+
+    from clova_ocr_async.client.client import ClovaOCRClient
+    from clova_ocr_async.client.reading import ImageSource
+    from clova_ocr_async.documents.base import Document
+
+__all__ = ["Batch", "BatchDispatcher"]
+
+logger = logging.getLogger("clova_ocr_async")
+
+_WORKERS = 32
+_AHEAD = 200
+_END: Any = object()
+
+
+class BatchDispatcher:
+    """Sends many images through a client.
+
+    Args:
+        client: Calls; it stays the caller's to close.
+        concurrency: Images in work at once, waiting for a slot included; 32 if not given. How many calls fly at once is
+            for the client's slots to say.
+        ahead: Most images pulled and not yet handed out.
+
+    Raises:
+        ConfigurationError: A number is no whole number from 1.
+    """
+
+    def __init__(self, client: ClovaOCRClient, concurrency: int | None = None, *, ahead: int = _AHEAD) -> None:
+        self._client = client
+        self._concurrency = _checked("concurrency", _WORKERS if concurrency is None else concurrency)
+        self._ahead = max(_checked("ahead", ahead), self._concurrency)
+
+    @overload
+    def dispatch(
+        self,
+        images: Iterable[ImageSource] | AsyncIterable[ImageSource],
+        document: type[DocumentT],
+        *,
+        ordered: bool = False,
+    ) -> Batch[DocumentT]: ...
+
+    @overload
+    def dispatch(
+        self,
+        images: Iterable[tuple[ImageSource, type[Document]]] | AsyncIterable[tuple[ImageSource, type[Document]]],
+        document: None = None,
+        *,
+        ordered: bool = False,
+    ) -> Batch[Document]: ...
+
+    def dispatch(self, images: Any, document: type[Any] | None = None, *, ordered: bool = False) -> Batch[Any]:
+        """Return a batch to open with ``async with`` and read with ``async for``.
+
+        Args:
+            images: Any iterable or async iterable of images; of pairs of image and document class if ``document`` is
+                not given. It is pulled from only as outcomes are taken.
+            document: The class of all the images.
+            ordered: Hand out in the order of the images; else as they finish.
+
+        Raises:
+            TypeError: ``images`` is a single image or path, or cannot be iterated.
+        """
+        return Batch(self._client, opened(images), document, self._concurrency, self._ahead, ordered=ordered)
+
+
+def _checked(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} is {value!r}; it must be a whole number from 1")
+    return value
+
+
+class Batch(Generic[DocumentT]):
+    """A batch under way: an async context manager, and in it an async iterator of outcomes.
+
+    Every image that was pulled comes out once, as Success or Failure. What the iterable of images raises is raised here
+    when all that was pulled before has come out. Leaving early pulls no more and cancels what is under way.
+
+    An error that every other image would meet as well (a rejected secret, a wrong domain, a spent quota) ends the
+    pulling: what was pulled comes out, then the iteration ends, and ``stopped`` holds the error.
+
+    Attributes:
+        stopped: Why the pulling ended before the images did; None if it did not.
+    """
+
+    def __init__(
+        self,
+        client: ClovaOCRClient,
+        source: Any,
+        document: type[DocumentT] | None,
+        workers: int,
+        ahead: int,
+        *,
+        ordered: bool,
+    ) -> None:
+        self.stopped: ClovaOCRError | None = None
+        self._client = client
+        self._source = source
+        self._document = document
+        self._workers = workers
+        self._permits = asyncio.Semaphore(ahead)
+        self._outcomes: asyncio.Queue[Any] = asyncio.Queue()
+        self._early: dict[int, Outcome[DocumentT]] | None = {} if ordered else None
+        self._pulled = 0
+        self._next = 0
+        self._over = False
+        self._failure: BaseException | None = None
+        self._runner: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._runner is not None:
+            raise RuntimeError("a batch is opened once; dispatch another")
+        self._runner = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._runner is not None:
+            self._over = True
+            self._runner.cancel()
+            await _ended(self._runner)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome[DocumentT]:
+        if self._runner is None:
+            raise RuntimeError("open the batch first: async with dispatcher.dispatch(…) as outcomes")
+        outcome = await self._outcomes.get()
+        if outcome is _END:
+            self._outcomes.put_nowait(_END)  # for whoever asks again
+            if self._failure is not None:
+                raise self._failure
+            raise StopAsyncIteration
+        self._permits.release()
+        return cast("Outcome[DocumentT]", outcome)
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._workers):
+                    group.create_task(self._work())
+        except BaseExceptionGroup as failures:
+            # Only a defect of ours gets here; the first one is told, bare.
+            self._failure = failures.exceptions[0]
+        finally:
+            self._outcomes.put_nowait(_END)
+            await self._source.close()
+
+    async def _work(self) -> None:
+        while True:
+            await self._permits.acquire()
+            item = EXHAUSTED if self._over else await self._pull()
+            if item is EXHAUSTED:
+                self._over = True
+                self._permits.release()  # for the next worker, which ends as well
+                return
+            number = self._pulled
+            self._pulled += 1
+            self._hand_out(number, await self._outcome(item))
+
+    async def _pull(self) -> Any:
+        try:
+            return await self._source.pull()
+        except Exception as error:  # noqa: BLE001 - whatever the source raises is the caller's
+            self._failure = error
+            return EXHAUSTED
+
+    async def _outcome(self, item: Any) -> Outcome[DocumentT]:
+        source, document = (item, self._document) if self._document is not None else _pair(item)
+        try:
+            return Success(source, await self._client.recognize(source, document, lane="batch"))
+        except ClovaOCRError as error:
+            if error.stops_run and self.stopped is None:
+                self.stopped = error
+                self._over = True
+                logger.error("the batch stops pulling images: %s", error)  # noqa: TRY400 - no traceback: it is an outcome
+            return Failure(source, error)
+
+    def _hand_out(self, number: int, outcome: Outcome[DocumentT]) -> None:
+        if self._early is None:
+            self._outcomes.put_nowait(outcome)
+            return
+        self._early[number] = outcome
+        while self._next in self._early:
+            self._outcomes.put_nowait(self._early.pop(self._next))
+            self._next += 1
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    match item:
+        case (source, type() as document):
+            return source, document
+        case _:
+            raise TypeError(
+                f"images yielded a {type(item).__name__}; without a document class for all of them "
+                "each must be a pair (image, DocumentClass)"
+            )
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Wait until a cancelled task has ended, even when the waiting itself is cancelled."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

@@ -1,0 +1,57 @@
+"""How one image of a batch ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic
+
+from clova_ocr_async.documents.base import shape_of
+from clova_ocr_async.documents.recognition import DocumentT, Recognition
+
+if TYPE_CHECKING:
+    from clova_ocr_async.errors import ClovaOCRError
+
+__all__ = ["Failure", "Outcome", "Success"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Success(Generic[DocumentT]):
+    """An image that was read.
+
+    Attributes:
+        source: The image as it was pulled.
+        recognition: What was read.
+        billed: Whether a call was paid for it.
+    """
+
+    source: Any
+    recognition: Recognition[DocumentT]
+    billed: bool = True
+
+    def __repr__(self) -> str:
+        return f"Success(source={_shown(self.source)}, recognition={self.recognition!r}, billed={self.billed})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Failure:
+    """An image that was not read.
+
+    Attributes:
+        source: The image as it was pulled.
+        error: Why; ``error.billing`` tells whether it may have been paid.
+    """
+
+    source: Any
+    error: ClovaOCRError
+
+    def __repr__(self) -> str:
+        return f"Failure(source={_shown(self.source)}, error={self.error!r})"
+
+
+Outcome = Success[DocumentT] | Failure
+
+
+def _shown(source: object) -> str:
+    """Name a path, which is the user's own word for the image, and nothing else."""
+    return repr(str(source)) if isinstance(source, str | Path) else shape_of(source)

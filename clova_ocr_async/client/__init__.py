@@ -1,0 +1,34 @@
+"""One call: the client, and what it can be given."""
+
+from clova_ocr_async.client.client import ClovaOCRClient
+from clova_ocr_async.client.domain import Domain, Secret
+from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Event, Hook, RetryScheduled
+from clova_ocr_async.client.journal import Attempt, Journal
+from clova_ocr_async.client.reading import ImageSource
+from clova_ocr_async.client.retry import RetryPolicy
+from clova_ocr_async.client.runtime import Runtime
+from clova_ocr_async.client.slots import Lane, LocalSlots, Slots
+from clova_ocr_async.client.transport import AiohttpTransport, Exchange, Transport
+
+__all__ = [
+    "AiohttpTransport",
+    "Attempt",
+    "AttemptFinished",
+    "AttemptStarted",
+    "CallFinished",
+    "ClovaOCRClient",
+    "Domain",
+    "Event",
+    "Exchange",
+    "Hook",
+    "ImageSource",
+    "Journal",
+    "Lane",
+    "LocalSlots",
+    "RetryPolicy",
+    "RetryScheduled",
+    "Runtime",
+    "Secret",
+    "Slots",
+    "Transport",
+]

@@ -1,0 +1,378 @@
+"""The session manager: one call, from the image to the recognition.
+
+Sending is nested, one concern each: ``recognize`` reads the image and tells how it ended, ``_bounded`` keeps the
+deadline, ``_with_retries`` decides about another attempt, ``_in_a_slot`` waits for its turn, ``_send_once`` puts one
+request on the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Self
+
+import anyio
+import msgspec
+
+from clova_ocr_async.client.domain import Domain, domains_from_env
+from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Hook, RetryScheduled, tell
+from clova_ocr_async.client.journal import NO_JOURNAL, Attempt, Journal
+from clova_ocr_async.client.pool import DomainPool
+from clova_ocr_async.client.reading import ImageSource, read_image
+from clova_ocr_async.client.retry import RetryPolicy, Tries, retrying
+from clova_ocr_async.client.runtime import Runtime
+from clova_ocr_async.client.settings import (
+    checked_content,
+    checked_domains,
+    checked_seconds,
+    chosen_slots,
+    chosen_transport,
+)
+from clova_ocr_async.client.transport import Exchange, Transport
+from clova_ocr_async.documents.recognition import DocumentT, Recognition
+from clova_ocr_async.errors import (
+    Billing,
+    ClovaOCRError,
+    ConfigurationError,
+    ConnectionFailedError,
+    QuotaExceededError,
+    ResponseTimeoutError,
+)
+from clova_ocr_async.protocol.image import Image, ImageLimits
+from clova_ocr_async.protocol.request import HTTPRequest, build_request
+from clova_ocr_async.protocol.response import HTTPResponse, decode_response
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import aiohttp
+
+    from clova_ocr_async.client.quota import QuotaHold
+    from clova_ocr_async.client.slots import Lane, Slots
+    from clova_ocr_async.protocol.request import Content
+
+__all__ = ["ClovaOCRClient"]
+
+logger = logging.getLogger("clova_ocr_async")
+
+_TOO_LATE = "the deadline passed while it came"
+
+
+@dataclass(slots=True)
+class _Call(Generic[DocumentT]):
+    """One call under way."""
+
+    image: Image
+    document: type[DocumentT]
+    lane: Lane
+    journal: Journal
+    request_id: str
+    sent: int = 0
+    tries: Tries = field(default_factory=Tries)
+    exchange: Exchange = field(default_factory=Exchange)
+    refusal: ClovaOCRError | None = None  # what the last request ended in, while no other is on the wire
+    probing: QuotaHold | None = None
+
+
+class ClovaOCRClient:
+    """Calls CLOVA OCR. Make one, share it, close it at the end.
+
+    Making one needs no event loop; its first call binds it to the running one.
+
+    Example:
+        >>> async with ClovaOCRClient(Domain("https://…/document/receipt", "secret")) as client:
+        ...     recognition = await client.recognize("receipt.jpg", Receipt)
+
+    Args:
+        domain: The domain to call.
+        more_domains: Further domains; several of one document class share its calls.
+        concurrency: Calls at once per domain; 5 if not given.
+        deadline: Seconds one call may take, waiting and retries included; None for no bound. A call of a batch may wait
+            longer for its turn: for it the deadline bounds each request.
+        connect_timeout: Seconds to reach the server.
+        read_timeout: Seconds without a byte of the answer. An early timeout is a lost payment: calls take up to 20 s.
+        retry: When a failed request is sent again.
+        slots: Replaces the limit of calls at once; give this or ``concurrency``.
+        session: An aiohttp session of the caller's, say for a proxy or for certificates; never closed here.
+        hooks: Told of every request, retry and call.
+        content: How images travel: "multipart", or "json" for base64.
+        limits: Which images are refused before they are sent.
+        transport: Replaces aiohttp; give this or ``session``.
+        runtime: Time and randomness.
+
+    Raises:
+        ConfigurationError: An argument cannot work; the message says which.
+    """
+
+    def __init__(  # noqa: PLR0913 - the settings of a client, each with a default
+        self,
+        domain: Domain,
+        *more_domains: Domain,
+        concurrency: int | None = None,
+        deadline: float | None = 300.0,
+        connect_timeout: float = 10.0,
+        read_timeout: float = 60.0,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
+        slots: Slots | None = None,
+        session: aiohttp.ClientSession | None = None,
+        hooks: Iterable[Hook] = (),
+        content: Content = "multipart",
+        limits: ImageLimits = ImageLimits(),  # noqa: B008 - immutable
+        transport: Transport | None = None,
+        runtime: Runtime = Runtime(),  # noqa: B008 - immutable
+    ) -> None:
+        self._deadline = None if deadline is None else checked_seconds("deadline", deadline)
+        self._retry = retry
+        self._slots = chosen_slots(slots, concurrency)
+        self._pool = DomainPool(checked_domains((domain, *more_domains)), self._slots)
+        self._hooks = tuple(hooks)
+        self._content: Content = checked_content(content)
+        self._limits = limits
+        self._transport = chosen_transport(
+            transport, session, connect_timeout=connect_timeout, read_timeout=read_timeout
+        )
+        self._runtime = runtime
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    @classmethod
+    def from_env(cls, **settings: Any) -> Self:
+        """Make a client for the domains the environment names.
+
+        ``CLOVA_OCR_INVOKE_URL`` and ``CLOVA_OCR_SECRET`` (or ``CLOVA_OCR_SECRET_FILE``), or per document
+        ``CLOVA_OCR_RECEIPT_INVOKE_URL``, ``CLOVA_OCR_RECEIPT_SECRET`` and so on; these win.
+
+        Args:
+            settings: The keyword arguments of the client.
+
+        Raises:
+            ConfigurationError: The environment names no domain, or one that cannot work.
+        """
+        return cls(*domains_from_env(os.environ), **settings)
+
+    @property
+    def domains(self) -> tuple[Domain, ...]:
+        """The domains it calls."""
+        return self._pool.domains
+
+    async def __aenter__(self) -> Self:
+        self._check_usable()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; a second time does nothing. A session of the caller's stays open."""
+        if not self._closed:
+            self._closed = True
+            await self._transport.close()
+
+    async def recognize(
+        self,
+        image: ImageSource,
+        document: type[DocumentT],
+        *,
+        lane: Lane = "interactive",
+        journal: Journal = NO_JOURNAL,
+    ) -> Recognition[DocumentT]:
+        """Read one image.
+
+        Args:
+            image: A path, bytes, a file opened in binary mode, or an Image; one picture of one page.
+            document: The document's class: Receipt, CreditCard, NameCard, BizLicense, IdCard or Passport.
+            lane: "interactive", or "batch" for one of many: it waits for its turn as long as it takes, also while
+                another call probes a spent quota.
+            journal: Told before the request leaves and before its answer is read.
+
+        Returns:
+            What was read.
+
+        Raises:
+            ImageError: The image was refused; nothing was sent.
+            ConfigurationError: No domain for the document, a closed client, TLS.
+            TransportError: No answer came.
+            APIError: The service answered with an error.
+            MalformedResponseError: An answer nobody can read; it is in ``.raw``.
+            RecognitionError: The service read nothing.
+        """
+        self._check_usable()
+        self._pool.serving(document)
+        started = self._runtime.clock()
+        loaded = await read_image(image, self._limits)
+        call = _Call(loaded, document, lane, journal, self._runtime.new_id())
+        try:
+            recognition = await self._bounded(call)
+        except BaseException as error:
+            self._finish(call, started, error)
+            raise
+        elapsed = self._finish(call, started, None)
+        return msgspec.structs.replace(recognition, attempts=call.sent, elapsed=elapsed)
+
+    def _finish(self, call: _Call[Any], started: float, error: BaseException | None) -> float:
+        elapsed = self._runtime.clock() - started
+        if call.probing is not None:
+            call.probing.end(restored=not isinstance(error, QuotaExceededError))
+        billing = Billing.BILLED if error is None else call.tries.billing
+        if isinstance(error, ClovaOCRError):
+            billing = error.billing = max(error.billing, billing)
+            error.attempts = call.sent
+            error.request_id = call.request_id if call.sent else None
+        tell(self._hooks, CallFinished(call.request_id, call.document.path_word, call.sent, elapsed, billing, error))
+        return elapsed
+
+    async def _bounded(self, call: _Call[DocumentT]) -> Recognition[DocumentT]:
+        if call.lane == "batch":
+            return await self._with_retries(call)
+        limit = asyncio.timeout(self._deadline)
+        try:
+            async with limit:
+                return await self._with_retries(call)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        raise call.refusal or self._overdue(call)
+
+    async def _with_retries(self, call: _Call[DocumentT]) -> Recognition[DocumentT]:
+        try:
+            return await self._in_a_slot(call)
+        except ClovaOCRError as error:
+            if not self._wants(call, error) or self._retry.spent(error, call.tries):
+                raise
+            failures = [error]
+
+        # tenacity starts only here: entered on every call it would cost more than the rest of this client.
+        async def attempt() -> Recognition[DocumentT]:
+            if failures:
+                raise failures.pop()
+            return await self._in_a_slot(call)
+
+        def announce(error: ClovaOCRError, delay: float) -> None:
+            if call.probing is not None:
+                call.probing.retry_after = delay
+            tell(self._hooks, RetryScheduled(call.request_id, call.sent, delay, error))
+
+        loop = retrying(
+            self._retry,
+            call.tries,
+            wants=lambda error: self._wants(call, error),
+            sleep=self._runtime.sleep,
+            uniform=self._runtime.uniform,
+            before_sleep=announce,
+        )
+        return await loop(attempt)
+
+    def _wants(self, call: _Call[Any], error: BaseException) -> bool:
+        # A spent quota is asked about again by the one call that probes it.
+        if isinstance(error, QuotaExceededError) and call.probing is None:
+            return False
+        return self._retry.wants(error)
+
+    async def _in_a_slot(self, call: _Call[DocumentT]) -> Recognition[DocumentT]:
+        while True:
+            domain = self._pool.choose(call.document)
+            hold = self._pool.hold_of(domain)
+            await self._pass(hold, call)
+            queued = self._runtime.clock()
+            async with self._slots.slot(domain, call.lane):
+                # Whoever queued while the quota ran out must not run into it as well.
+                if hold.held and call.probing is not hold:
+                    continue
+                try:
+                    return await self._send_once(call, domain, self._runtime.clock() - queued)
+                except QuotaExceededError:
+                    if hold.begin():
+                        call.probing = hold
+                    if call.probing is hold or call.lane == "interactive":
+                        raise
+
+    async def _pass(self, hold: QuotaHold, call: _Call[Any]) -> None:
+        """Go on if nobody probes the quota, or this call does; else wait, or fail at once."""
+        if not hold.held or call.probing is hold or (call.lane == "batch" and await hold.wait()):
+            return
+        refusal = QuotaExceededError(400, "0023", "the domain's quota is spent; another call is asking for it")
+        refusal.retry_after = hold.retry_after
+        raise refusal
+
+    async def _send_once(self, call: _Call[DocumentT], domain: Domain, waited: float) -> Recognition[DocumentT]:
+        request = self._request(call, domain)
+        attempt = Attempt(call.request_id, call.sent + 1, call.document.path_word, str(domain.url))
+        await call.journal.sending(attempt)
+        call.sent += 1
+        call.refusal, call.exchange = None, Exchange()
+        tell(self._hooks, AttemptStarted(attempt, waited))
+        began = self._runtime.clock()
+        try:
+            response = await self._answer(call, request, attempt)
+            recognition = decode_response(response, call.document, redact=domain.redact)
+        except BaseException as error:
+            if isinstance(error, ClovaOCRError):
+                call.tries.note(error)
+                call.refusal = error
+            tell(self._hooks, AttemptFinished(attempt, self._runtime.clock() - began, error))
+            raise
+        tell(self._hooks, AttemptFinished(attempt, self._runtime.clock() - began, None))
+        if recognition.request_id not in {None, call.request_id}:
+            logger.warning("call %s was answered under another requestId", call.request_id)
+        return recognition
+
+    def _request(self, call: _Call[Any], domain: Domain) -> HTTPRequest:
+        return build_request(
+            url=domain.url.for_document(call.document.path_word),
+            secret=domain.secret.reveal(),
+            data=call.image.data,
+            format=call.image.format,
+            name=call.image.name,
+            request_id=call.request_id,
+            timestamp=int(self._runtime.now() * 1000),
+            content=self._content,
+        )
+
+    async def _answer(self, call: _Call[Any], request: HTTPRequest, attempt: Attempt) -> HTTPResponse:
+        """Return the answer, journal first."""
+        try:
+            response = await self._sent(call, request)
+        except BaseException as error:
+            # A cancellation must not cut short what the journal writes about it.
+            with anyio.CancelScope(shield=True):
+                await call.journal.unanswered(attempt, error, body_began=call.exchange.body_began)
+            raise
+        await call.journal.answered(attempt, response)
+        return response
+
+    async def _sent(self, call: _Call[Any], request: HTTPRequest) -> HTTPResponse:
+        if call.lane == "interactive":
+            return await self._transport.send(request, call.exchange)
+        limit = asyncio.timeout(self._deadline)
+        try:
+            async with limit:
+                return await self._transport.send(request, call.exchange)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        if (partial := call.exchange.response(_TOO_LATE)) is not None:
+            return partial
+        raise self._overdue(call)
+
+    def _overdue(self, call: _Call[Any]) -> ClovaOCRError:
+        """Return what a deadline means, by how far the last request had come."""
+        if (partial := call.exchange.response(_TOO_LATE)) is not None:
+            try:
+                decode_response(partial, call.document)
+            except ClovaOCRError as error:
+                return error
+        seconds = f"the deadline of {self._deadline:g} s passed"
+        if call.exchange.body_began:
+            return ResponseTimeoutError(f"{seconds} after the request was sent; it may have been billed")
+        return ConnectionFailedError(f"{seconds} before anything was sent")
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise ConfigurationError("the client is closed; make a new one")
+        running = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = running
+        if self._loop is not running:
+            raise ConfigurationError("the client belongs to another event loop; make one in each")

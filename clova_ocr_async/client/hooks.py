@@ -1,0 +1,98 @@
+"""Observers: told synchronously what happens, and able to stop nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clova_ocr_async.client.journal import Attempt
+    from clova_ocr_async.errors import Billing, ClovaOCRError
+
+__all__ = ["AttemptFinished", "AttemptStarted", "CallFinished", "Event", "Hook", "RetryScheduled", "tell"]
+
+logger = logging.getLogger("clova_ocr_async")
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """A request is about to leave.
+
+    Attributes:
+        attempt: The request.
+        waited: Seconds it waited for a slot.
+    """
+
+    attempt: Attempt
+    waited: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFinished:
+    """A request ended.
+
+    Attributes:
+        attempt: The request.
+        elapsed: Seconds it held its slot.
+        error: What it ended in, a cancellation included; None for a recognition.
+    """
+
+    attempt: Attempt
+    elapsed: float
+    error: BaseException | None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryScheduled:
+    """A request will be sent again.
+
+    Attributes:
+        request_id: The call's requestId.
+        attempts: Requests sent so far.
+        delay: Seconds until it queues for a slot again.
+        error: Why.
+    """
+
+    request_id: str
+    attempts: int
+    delay: float
+    error: ClovaOCRError
+
+
+@dataclass(frozen=True, slots=True)
+class CallFinished:
+    """A call ended.
+
+    Attributes:
+        request_id: The call's requestId.
+        path_word: The document asked for.
+        attempts: Requests sent.
+        elapsed: Seconds from its start, waiting included.
+        billing: The worst over its attempts; BILLED for a recognition.
+        error: What it ended in, a cancellation included; None for a recognition.
+    """
+
+    request_id: str
+    path_word: str
+    attempts: int
+    elapsed: float
+    billing: Billing
+    error: BaseException | None
+
+
+Event = AttemptStarted | AttemptFinished | RetryScheduled | CallFinished
+Hook = Callable[[Event], object]
+"""Called with each event, in the event loop: it must not block. What it raises is logged and goes no further."""
+
+
+def tell(hooks: Sequence[Hook], event: Event) -> None:
+    """Tell every hook of an event."""
+    for hook in hooks:
+        try:
+            hook(event)
+        except Exception:
+            logger.exception("a hook failed on %s", type(event).__name__)

@@ -1,0 +1,69 @@
+"""Who must know before a call is paid, and before its answer is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from clova_ocr_async.protocol.response import HTTPResponse
+
+__all__ = ["NO_JOURNAL", "Attempt", "Journal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request of a call.
+
+    Attributes:
+        request_id: The call's requestId, the same over its attempts.
+        number: 1 for the first request of the call.
+        path_word: The document asked for ("receipt").
+        domain: The invoke URL, its key masked.
+    """
+
+    request_id: str
+    number: int
+    path_word: str
+    domain: str
+
+
+class Journal(Protocol):
+    """Kept beside one call; every method is awaited, so it may write to disk."""
+
+    async def sending(self, attempt: Attempt) -> None:
+        """Note that a request is about to leave.
+
+        Awaited when the slot is held and before the first byte. If it raises, nothing is sent.
+        """
+        ...
+
+    async def answered(self, attempt: Attempt, response: HTTPResponse) -> None:
+        """Keep an answer, whatever it says. Awaited before anybody reads it; the body may have been paid for."""
+        ...
+
+    async def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:
+        """Note that a request ended without an answer, by an error or by cancellation.
+
+        Args:
+            attempt: The request.
+            error: What ended it.
+            body_began: Whether any of the image had begun to leave; if not, the request was certainly not paid.
+        """
+        ...
+
+
+class _NoJournal:
+    """Keeps nothing."""
+
+    async def sending(self, attempt: Attempt) -> None:
+        pass
+
+    async def answered(self, attempt: Attempt, response: HTTPResponse) -> None:
+        pass
+
+    async def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:
+        pass
+
+
+NO_JOURNAL: Journal = _NoJournal()

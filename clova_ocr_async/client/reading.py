@@ -1,0 +1,125 @@
+"""Reading what the user hands in, once, so that every attempt sends the same bytes."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import logging
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast, runtime_checkable
+
+import anyio.to_thread
+
+from clova_ocr_async.errors import ImageError
+from clova_ocr_async.protocol.image import Image, ImageFormat, ImageLimits, check_image, check_size, inspect_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+__all__ = ["ImageSource", "pdf_page_counter", "read_image"]
+
+logger = logging.getLogger("clova_ocr_async")
+
+ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image
+"""A path, bytes, a file opened in binary mode (read from where it stands, never closed), or an Image."""
+
+# A pipe or a device must not hold up the open; both flags are POSIX's or Windows' own.
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+@runtime_checkable
+class _Readable(Protocol):
+    def read(self, size: int = -1, /) -> object: ...
+
+
+async def read_image(source: ImageSource, limits: ImageLimits) -> Image:
+    """Read and judge an image.
+
+    Args:
+        source: What the user handed in.
+        limits: What to refuse.
+
+    Raises:
+        ImageError: It cannot be read, or the service would refuse or waste it.
+    """
+    if isinstance(source, Image | bytes | bytearray | memoryview):
+        image = source if isinstance(source, Image) else Image(source)
+        if image.format is not ImageFormat.PDF:
+            return _judged(image, limits)
+        return await anyio.to_thread.run_sync(_judged, image, limits)
+    return await anyio.to_thread.run_sync(_read, source, limits)
+
+
+def _read(source: str | os.PathLike[str] | BinaryIO, limits: ImageLimits) -> Image:
+    if isinstance(source, str | os.PathLike):
+        return _judged(Image(_read_path(source, limits), _sendable(source)), limits)
+    if isinstance(source, _Readable):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
+        return _judged(_read_file(source, limits), limits)
+    raise ImageError(
+        f"the image is a {type(source).__name__}; it must be a path, bytes, a file opened in binary mode, or an Image"
+    )
+
+
+def _read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
+    name = os.fspath(path)
+    try:
+        with os.fdopen(os.open(name, _OPEN_FLAGS), "rb", buffering=0) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise ImageError(f"{name}: it is {_kind(found.st_mode)}, not a file")
+            check_size(found.st_size, Path(name).name, limits)
+            # The file may grow while it is read; what is read is what is judged and sent.
+            return file.readall()
+    except OSError as error:
+        # Opening a socket or a device that is not there has errors of its own.
+        kind = "not a file" if error.errno in {errno.ENXIO, errno.ENODEV} else error.strerror
+        raise ImageError(f"{name}: {kind}") from None
+    except ValueError:
+        raise ImageError("the path holds a NUL character") from None
+
+
+def _sendable(path: str | os.PathLike[str]) -> str:
+    """Return a path's last part, with what is no UTF-8 in it replaced."""
+    return Path(path).name.encode("utf-8", "replace").decode()
+
+
+def _kind(mode: int) -> str:
+    return "a folder; see images_in" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+
+
+def _read_file(file: BinaryIO, limits: ImageLimits) -> Image:
+    # One byte over the limit is enough to refuse, however endless the file is.
+    most = -1 if limits.max_bytes is None else limits.max_bytes + 1
+    try:
+        data = cast("object", file.read(most))
+    except (OSError, ValueError) as error:
+        raise ImageError(f"the file cannot be read: {error}") from None
+    if not isinstance(data, bytes):
+        raise ImageError(f"the file's read() gave a {type(data).__name__}; open it in binary mode")
+    name = getattr(file, "name", None)
+    stem = _sendable(name) if isinstance(name, str) else None
+    check_size(len(data), stem or "image", limits)
+    return Image(data, stem)
+
+
+def _judged(image: Image, limits: ImageLimits) -> Image:
+    pages = None
+    if image.format is ImageFormat.PDF and inspect_image(image.data).pages is None:
+        count = pdf_page_counter()
+        pages = None if count is None else count(image.data)
+    for warning in check_image(image, limits, pages=pages)[1]:
+        logger.warning("%s", warning)
+    return image
+
+
+def pdf_page_counter(
+    load: Callable[[str], ModuleType] = importlib.import_module,
+) -> Callable[[bytes], int | None] | None:
+    """Return the exact page counter of the extra ``pictures``; None where it is not installed."""
+    try:
+        return cast("Callable[[bytes], int | None]", load("clova_ocr_async.pictures.pages").count_pdf_pages)
+    except ModuleNotFoundError:
+        return None

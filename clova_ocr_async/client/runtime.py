@@ -1,0 +1,38 @@
+"""Time and chance, as arguments."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["Runtime"]
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """Where a client has its time and its randomness from; a test hands in its own.
+
+    Attributes:
+        clock: Returns seconds that only grow.
+        now: Returns Unix time in seconds.
+        sleep: Waits some seconds.
+        uniform: Draws a float between two bounds.
+        new_id: Makes the requestId of a call, a UUID.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
+    uniform: Callable[[float, float], float] = random.uniform
+    new_id: Callable[[], str] = _new_id

@@ -1,0 +1,103 @@
+"""What every object of an answer has in common.
+
+Three rules make a chain of attributes safe: an absent object is a shared empty instance that is falsy, an absent list
+is an empty tuple, an absent scalar is None; ``null`` reads as absent.
+
+Where the vendor spells one thing in several ways, each spelling is a field of its own, called ``wire_…``, and the
+public name is a property over them. So a document encodes to the very keys, nesting and leaves it was decoded from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ABSENT", "Document", "VendorObject", "absent", "shape_of"]
+
+
+class _AbsentList(tuple[Any, ...]):
+    """An empty tuple that can be told from an empty list the vendor sent, so that both encode as they came."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: tuple[Any, ...] = _AbsentList()
+"""The value of a list that was not there: equal to ``()``."""
+
+_absent_objects: dict[type[VendorObject], VendorObject] = {}
+
+ObjectT = TypeVar("ObjectT", bound="VendorObject")
+
+
+def absent(cls: type[ObjectT]) -> ObjectT:
+    """Return the one shared instance that stands for an absent object of a class."""
+    if cls not in _absent_objects:
+        _absent_objects[cls] = cls()
+    return cast("ObjectT", _absent_objects[cls])
+
+
+def shape_of(value: object) -> str:
+    """Describe a value by names and lengths, never by what it says."""
+    match value:
+        case msgspec.Struct():
+            return repr(value)
+        case str() | bytes():
+            return f"<{len(value)} {'characters' if isinstance(value, str) else 'bytes'}>"
+        case tuple() | list() | dict():
+            return f"<{len(cast('tuple[object, ...]', value))} items>"
+        case _:
+            return f"<{type(value).__name__}>"
+
+
+class VendorObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, rename="camel"):
+    """Base of everything an answer holds: immutable, falsy when empty, and silent about its values when printed."""
+
+    def __bool__(self) -> bool:
+        return self != absent(type(self))
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={shape_of(value)}" for name, value in self._present())
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, str]]:  # type: ignore[override]  # rich allows pairs; a struct's own prints values
+        for name, value in self._present():
+            yield name, shape_of(value)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        cls = type(self)
+        if self is absent(cls):
+            return absent, (cls,)
+        return _rebuild, (cls, {name: getattr(self, name) for name in self.__struct_fields__})
+
+    def _present(self) -> Iterator[tuple[str, object]]:
+        empty = absent(type(self))
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not getattr(empty, name):
+                yield name, value
+
+
+def _rebuild(cls: type[ObjectT], fields: dict[str, Any]) -> ObjectT:
+    return cls(**fields)
+
+
+class Document(VendorObject, frozen=True, kw_only=True):
+    """Base of the six documents.
+
+    Attributes:
+        path_word: The last part of the invoke URL ("id-card"), and the document's name on the command line.
+        answer_key: The key the document stands under in an answer ("idCard").
+    """
+
+    path_word: ClassVar[str]
+    answer_key: ClassVar[str]

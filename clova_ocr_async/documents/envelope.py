@@ -1,0 +1,79 @@
+"""What stands around a document in an answer, and what stands there instead when it failed.
+
+One struct reads every body the service or its gateway sends, so that one pass over the bytes tells them apart.
+
+Source: API specification v1.0.6 (2023-11-23), "Response bodies" and "Error Response Body"; the gateway's envelope from
+its error page at api-gov.ncloud-docs.com (2026-10-22).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import field
+
+from clova_ocr_async.documents.base import ABSENT, VendorObject, absent
+from clova_ocr_async.documents.biz_license import BizLicense
+from clova_ocr_async.documents.credit_card import CreditCard
+from clova_ocr_async.documents.id_card import IdCard
+from clova_ocr_async.documents.name_card import NameCard
+from clova_ocr_async.documents.passport import Passport
+from clova_ocr_async.documents.receipt import Receipt
+
+__all__ = ["Answer", "ConvertedImageInfo", "GatewayError", "ImageAnswer", "ValidationResult"]
+
+
+class ValidationResult(VendorObject, frozen=True, kw_only=True):
+    """Outcome of the validation the service may run: NO_REQUESTED, UNCHECKED, ERROR, VALID or INVALID."""
+
+    result: str | None = None
+    message: str | None = None
+
+
+class ConvertedImageInfo(VendorObject, frozen=True, kw_only=True):
+    """The picture a PDF or TIFF was turned into; polygons are in its pixels."""
+
+    width: int | None = None
+    height: int | None = None
+    page_index: int | None = None
+    long_image: bool | None = None
+
+
+class ImageAnswer(VendorObject, frozen=True, kw_only=True):
+    """The answer for one image. ``fields`` is there only if the domain is of another product."""
+
+    receipt: Receipt = absent(Receipt)
+    credit_card: CreditCard = absent(CreditCard)
+    biz_license: BizLicense = absent(BizLicense)
+    id_card: IdCard = absent(IdCard)
+    name_card: NameCard = absent(NameCard)
+    passport: Passport = absent(Passport)
+    uid: str | None = None
+    name: str | None = None
+    infer_result: str | None = None
+    message: str | None = None
+    validation_result: ValidationResult = absent(ValidationResult)
+    converted_image_info: ConvertedImageInfo = absent(ConvertedImageInfo)
+    fields: Any = None
+
+
+class GatewayError(VendorObject, frozen=True, kw_only=True):
+    """The gateway's error object."""
+
+    error_code: str | int | None = None
+    message: str | None = None
+    details: Any = None
+
+
+class Answer(VendorObject, frozen=True, kw_only=True):
+    """A whole body: images, or the service's error fields, or the gateway's error object."""
+
+    version: str | None = None
+    request_id: str | None = None
+    timestamp: int | None = None
+    images: tuple[ImageAnswer | None, ...] = ABSENT
+    code: str | int | None = None
+    message: str | None = None
+    path: str | None = None
+    trace_id: str | None = field(default=None, name="traceId")
+    error: GatewayError = absent(GatewayError)

@@ -1,0 +1,178 @@
+"""Reading an answer that does not fit: each misfit costs its own field, nothing else, and is listed.
+
+A typed decode refuses a whole body for one leaf. This walk goes once over the untyped value beside the structs' fields,
+so its cost is linear in the body however many misfits there are.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from clova_ocr_async.documents.base import VendorObject, absent
+from clova_ocr_async.documents.untyped import is_array, is_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Problem", "read_leniently", "unknown_paths"]
+
+ObjectT = TypeVar("ObjectT", bound=VendorObject)
+
+_KINDS: dict[type, str] = {
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+    type(None): "null",
+}
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A field that came in an unexpected shape.
+
+    Attributes:
+        path: Where it stands in the answer, in the vendor's names.
+        expected: What the specification lets expect there.
+        kind: What came: string, number, boolean, array or object.
+    """
+
+    path: str
+    expected: str
+    kind: str
+
+
+def read_leniently(cls: type[ObjectT], value: Any) -> tuple[ObjectT, tuple[Problem, ...]]:
+    """Read an untyped value as a struct, whatever it is; return it with what did not fit."""
+    problems: list[Problem] = []
+    return _object(cls, value, "", problems), tuple(problems)
+
+
+def unknown_paths(cls: type[VendorObject], value: Any, path: str = "") -> Iterator[str]:
+    """Yield the paths of keys that no struct names."""
+    if not is_object(value):
+        return
+    known = _places_in(cls)
+    for key, item in value.items():
+        here = _join(path, key)
+        if key not in known:
+            yield here
+        elif (struct := known[key].struct) is not None:
+            if is_array(item):
+                for index, element in enumerate(item):
+                    yield from unknown_paths(struct, element, f"{here}[{index}]")
+            else:
+                yield from unknown_paths(struct, item, here)
+
+
+class _Place(NamedTuple):
+    """Where a wire name goes: an attribute of a type; for structs which one, and whether an object or an array fits."""
+
+    attribute: str
+    type_: Any
+    struct: type[VendorObject] | None
+    one: bool
+    many: bool
+
+
+_places: dict[type[VendorObject], dict[str, _Place]] = {}
+
+
+def _places_in(cls: type[VendorObject]) -> dict[str, _Place]:
+    if cls not in _places:
+        hints = get_type_hints(cls)
+        names = zip(cls.__struct_encode_fields__, cls.__struct_fields__, strict=True)
+        _places[cls] = {wire: _place(attribute, hints[attribute]) for wire, attribute in names}
+    return _places[cls]
+
+
+def _place(attribute: str, type_: Any) -> _Place:
+    ones = _structs_among(_members(type_))
+    elements = [get_args(member)[0] for member in _members(type_) if get_origin(member) is tuple]
+    manies = [struct for element in elements for struct in _structs_among(_members(element))]
+    return _Place(attribute, type_, next(iter(ones + manies), None), bool(ones), bool(manies))
+
+
+def _structs_among(members: tuple[Any, ...]) -> list[type[VendorObject]]:
+    return [member for member in members if isinstance(member, type) and issubclass(member, VendorObject)]
+
+
+def _members(type_: Any) -> tuple[Any, ...]:
+    return get_args(type_) if get_origin(type_) in {Union, types.UnionType} else (type_,)
+
+
+def _object(cls: type[ObjectT], value: Any, path: str, problems: list[Problem]) -> ObjectT:
+    if is_array(value) and len(value) == 1:
+        _misfit(path, "object", value, problems)
+        value = value[0]
+    if not is_object(value):
+        _misfit(path, "object", value, problems)
+        return absent(cls)
+    found: dict[str, Any] = {}
+    for wire, place in _places_in(cls).items():
+        if (item := value.get(wire)) is not None:
+            read = _read(place, item, _join(path, wire), problems)
+            if read is not None:
+                found[place.attribute] = read
+    return cls(**found)
+
+
+def _read(place: _Place, value: Any, path: str, problems: list[Problem]) -> Any:
+    """Read a value that is not null; None where it does not fit."""
+    if place.struct is None:
+        return _leaf(place.type_, value, path, problems)
+    if place.one and (is_object(value) or not place.many):
+        return _object(place.struct, value, path, problems)
+    if is_object(value):
+        _misfit(path, "array", value, problems)
+        value = [value]
+    if not is_array(value):
+        _misfit(path, "array", value, problems)
+        return None
+    return tuple(_elements(place.struct, value, path, problems))
+
+
+def _elements(cls: type[ObjectT], values: list[Any], path: str, problems: list[Problem]) -> Iterator[ObjectT]:
+    for index, value in enumerate(values):
+        if is_object(value):
+            yield _object(cls, value, f"{path}[{index}]", problems)
+        elif value is not None:
+            _misfit(f"{path}[{index}]", "object", value, problems)
+
+
+def _leaf(type_: Any, value: Any, path: str, problems: list[Problem]) -> Any:
+    takes_numbers = {int, float} & set(get_args(type_))
+    if isinstance(value, str) and takes_numbers and str not in get_args(type_):
+        # "64.0" for 64.0, and "" or "-" for nothing
+        if value.strip() in {"", "-"}:
+            return None
+        lax = _converted(value, type_, strict=False)
+        return lax if isinstance(lax, int | float) else _misfit(path, _expected(type_), value, problems)
+    read = _converted(value, type_, strict=True)
+    return _misfit(path, _expected(type_), value, problems) if read is None else read
+
+
+def _converted(value: Any, type_: Any, *, strict: bool) -> Any:
+    try:
+        read = msgspec.convert(value, type_, strict=strict)
+    except (msgspec.ValidationError, ValueError):  # ValueError: a number of thousands of digits in a text
+        return None
+    return None if isinstance(read, float) and not math.isfinite(read) else read
+
+
+def _misfit(path: str, expected: str, value: Any, problems: list[Problem]) -> None:
+    problems.append(Problem(path, expected, _KINDS[type(value)]))
+
+
+def _expected(type_: Any) -> str:
+    names = {_KINDS.get(get_origin(part) or part, "array") for part in get_args(type_) or (type_,)}
+    return " or ".join(sorted(names - {"null"}))
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key

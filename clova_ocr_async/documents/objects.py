@@ -1,0 +1,374 @@
+"""The vendor's shared objects, under the vendor's names.
+
+Source: API specification v1.0.6 (2023-11-23), "Field object" to "MrzInt object".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import field
+
+from clova_ocr_async.documents.base import ABSENT, VendorObject, absent
+from clova_ocr_async.documents.parsing import (
+    date_from_parts,
+    decimal_from_number,
+    decimal_from_text,
+    flag_or_none,
+    number_or_none,
+    text_or_none,
+    time_from_parts,
+)
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from decimal import Decimal
+
+__all__ = [
+    "BaseObject",
+    "BoundingPoly",
+    "Checksum",
+    "DateObject",
+    "Field",
+    "FloatObject",
+    "FormattedDate",
+    "FormattedTime",
+    "FormattedValue",
+    "KeyCell",
+    "Meta",
+    "MrzBool",
+    "MrzInt",
+    "MrzString",
+    "PoiObject",
+    "StringObject",
+    "TelObject",
+    "TimeObject",
+    "ValueCell",
+    "Vertex",
+]
+
+
+class Meta(VendorObject, frozen=True, kw_only=True):
+    """Meta information of a document.
+
+    Attributes:
+        estimated_language: Language the service took the document for: "ko", "ja" or "en".
+    """
+
+    estimated_language: str | None = None
+
+
+class Vertex(VendorObject, frozen=True, kw_only=True):
+    """A point in pixels of the image (of the converted image for PDF and TIFF), from the top left corner.
+
+    Values are fractional, and may be negative or beyond the image.
+    """
+
+    x: float | None = None
+    y: float | None = None
+
+
+class BoundingPoly(VendorObject, frozen=True, kw_only=True):
+    """A polygon, usually of four vertices, clockwise from the top left of the text."""
+
+    vertices: tuple[Vertex, ...] = ABSENT
+
+
+class Field(VendorObject, frozen=True, kw_only=True):
+    """A cell of a credit card."""
+
+    text: str | None = None
+    wire_confidence: float | str | None = field(default=None, name="confidence")
+    bounding_poly: BoundingPoly = absent(BoundingPoly)
+    sub_bounding_polys: tuple[BoundingPoly, ...] = ABSENT
+
+    @property
+    def confidence(self) -> float | None:
+        """Reliability of the reading, 0 to 1."""
+        return number_or_none(self.wire_confidence)
+
+    @property
+    def value(self) -> str | None:
+        """The text; None if not read."""
+        return text_or_none(self.text)
+
+
+class BaseObject(VendorObject, frozen=True, kw_only=True):
+    """A cell: text as it was read, and where. A value over several words has a polygon for each word."""
+
+    wire_text: str | None = field(default=None, name="text")
+    wire_empty_key: str | None = field(default=None, name="")
+    bounding_polys: tuple[BoundingPoly, ...] = ABSENT
+    key_text: str | None = None
+    wire_confidence_score: float | str | None = field(default=None, name="confidenceScore")
+
+    @property
+    def text(self) -> str | None:
+        """The text as it was read.
+
+        Source: API specification v1.0.6 (2023-11-23), whose business registration example has an empty key for it.
+        """
+        return self.wire_text if self.wire_text is not None else self.wire_empty_key
+
+    @property
+    def confidence_score(self) -> float | None:
+        """Reliability of the reading, 0 to 1; business registrations are known to have 0.0 everywhere."""
+        return number_or_none(self.wire_confidence_score)
+
+    @property
+    def value(self) -> str | None:
+        """The formatted value, else the text; None if not read."""
+        return text_or_none(self.text)
+
+
+class FormattedValue(VendorObject, frozen=True, kw_only=True):
+    """The service's normal form of a text."""
+
+    wire_value: str | int | float | None = field(default=None, name="value")
+    wire_upper_value: str | int | float | None = field(default=None, name="Value")
+
+    @property
+    def value(self) -> str | None:
+        """The normal form; always text, a number too.
+
+        Source: API specification v1.0.6 (2023-11-23), whose ID card example writes "Value".
+        """
+        value = self.wire_value if self.wire_value is not None else self.wire_upper_value
+        return None if value is None else str(value)
+
+
+class StringObject(BaseObject, frozen=True, kw_only=True):
+    """A cell with a refined text; ``masking_polys`` cover what a copy should not show."""
+
+    formatted: FormattedValue = absent(FormattedValue)
+    masking_polys: tuple[BoundingPoly, ...] = ABSENT
+
+    @property
+    def value(self) -> str | None:
+        """The formatted value, else the text; None if not read."""
+        return text_or_none(self.formatted.value) or text_or_none(self.text)
+
+
+class TelObject(BaseObject, frozen=True, kw_only=True):
+    """A telephone number; formatted as digits with perhaps a leading "+"."""
+
+    formatted: FormattedValue = absent(FormattedValue)
+
+    @property
+    def value(self) -> str | None:
+        """The formatted number, else the text; None if not read."""
+        return text_or_none(self.formatted.value) or text_or_none(self.text)
+
+
+class FloatObject(BaseObject, frozen=True, kw_only=True):
+    """A price or a count."""
+
+    formatted: FormattedValue = absent(FormattedValue)
+
+    @property
+    def value(self) -> str | None:
+        """The formatted number, else the text; None if not read."""
+        return text_or_none(self.formatted.value) or text_or_none(self.text)
+
+    @property
+    def decimal(self) -> Decimal | None:
+        """The number: the formatted one, else the one the text holds ("7,500원"); None if there is none ("·").
+
+        In a text alone a dot or comma before exactly three digits separates thousands, as the service itself takes it.
+        """
+        formatted = text_or_none(self.formatted.value)
+        if formatted is not None and (number := decimal_from_number(formatted)) is not None:
+            return number
+        return decimal_from_text(self.text or "")
+
+
+class FormattedDate(VendorObject, frozen=True, kw_only=True):
+    """A date in parts: four-digit year, two-digit month and day; any of them may be empty, "00" or short."""
+
+    year: str | None = None
+    month: str | None = None
+    day: str | None = None
+
+
+class DateObject(BaseObject, frozen=True, kw_only=True):
+    """A date; ``masking_polys`` cover what a copy should not show."""
+
+    formatted: FormattedDate = absent(FormattedDate)
+    masking_polys: tuple[BoundingPoly, ...] = ABSENT
+
+    @property
+    def date(self) -> dt.date | None:
+        """The date its formatted parts name; None if a part is missing, "00" or impossible."""
+        parts = self.formatted
+        return date_from_parts(parts.year, parts.month, parts.day)
+
+    @property
+    def value(self) -> str | None:
+        """The date as YYYY-MM-DD, else the text; None if not read."""
+        return self.date.isoformat() if self.date else text_or_none(self.text)
+
+
+class FormattedTime(VendorObject, frozen=True, kw_only=True):
+    """A time in parts of two digits; any of them may be empty."""
+
+    hour: str | None = None
+    minute: str | None = None
+    second: str | None = None
+
+
+class TimeObject(BaseObject, frozen=True, kw_only=True):
+    """A time of day. The specification's table gives it ``masking_polys``, its model does not."""
+
+    formatted: FormattedTime = absent(FormattedTime)
+    masking_polys: tuple[BoundingPoly, ...] = ABSENT
+
+    @property
+    def time(self) -> dt.time | None:
+        """The time its formatted parts name; None without hour and minute; an empty second counts as 0."""
+        parts = self.formatted
+        return time_from_parts(parts.hour, parts.minute, parts.second)
+
+    @property
+    def value(self) -> str | None:
+        """The time as HH:MM:SS, else the text; None if not read."""
+        return self.time.isoformat() if self.time else text_or_none(self.text)
+
+
+class PoiObject(VendorObject, frozen=True, kw_only=True):
+    """A store the service found in its register of places."""
+
+    gid: str | None = None
+    title: str | None = None
+    phone: str | None = None
+    address: str | None = None
+    road_address: str | None = None
+    biznum: str | None = None
+    wire_confidence: str | float | None = field(default=None, name="confidence")
+
+    @property
+    def confidence(self) -> float | None:
+        """Reliability of the match; greater is better."""
+        return number_or_none(self.wire_confidence)
+
+
+class _MrzObject(VendorObject, frozen=True, kw_only=True):
+    """What the three cells of a passport's machine readable zone have in common.
+
+    Source: API specification v1.0.6 (2023-11-23): ``postprocessed`` is an int in the tables and an array in the
+    example, and the models write ``refinedText`` with a blank behind it.
+    """
+
+    raw_text: str | None = None
+    wire_refined_text: str | int | float | bool | None = field(default=None, name="refinedText")
+    wire_refined_text_blank: str | int | float | bool | None = field(default=None, name="refinedText ")
+    wire_postprocessed: tuple[int, ...] | int | None = field(default=None, name="postprocessed")
+
+    @property
+    def postprocessed(self) -> tuple[int, ...]:
+        """Which refinements were applied; their meaning is not documented."""
+        if self.wire_postprocessed is None:
+            return ()
+        return self.wire_postprocessed if isinstance(self.wire_postprocessed, tuple) else (self.wire_postprocessed,)
+
+    def _refined(self) -> str | int | float | bool | None:
+        return self.wire_refined_text if self.wire_refined_text is not None else self.wire_refined_text_blank
+
+
+class MrzString(_MrzObject, frozen=True, kw_only=True):
+    """A text of the machine readable zone."""
+
+    @property
+    def refined_text(self) -> str | None:
+        """The refined text as it came ("-" included); always text, a number too."""
+        refined = self._refined()
+        return None if refined is None else str(refined)
+
+    @property
+    def value(self) -> str | None:
+        """The refined text, else the raw text; None if not read ("" or "-")."""
+        return text_or_none(self.refined_text) or text_or_none(self.raw_text)
+
+
+class MrzInt(_MrzObject, frozen=True, kw_only=True):
+    """A whole number of the machine readable zone."""
+
+    @property
+    def refined_text(self) -> int | None:
+        """The number, also when it came as text."""
+        number = number_or_none(self._refined())
+        return None if number is None else int(number)
+
+    @property
+    def value(self) -> int | None:
+        """The number; None if not read."""
+        return self.refined_text
+
+
+class MrzBool(_MrzObject, frozen=True, kw_only=True):
+    """A yes or no of the machine readable zone."""
+
+    @property
+    def refined_text(self) -> bool | None:
+        """The answer, also when it came as text."""
+        return flag_or_none(self._refined())
+
+    @property
+    def value(self) -> bool | None:
+        """The answer; None if not read."""
+        return self.refined_text
+
+
+class Checksum(VendorObject, frozen=True, kw_only=True):
+    """Sums over found cells. No document of the specification refers to it."""
+
+    wire_found: bool | str | int | float | dict[str, Any] | None = field(default=None, name="found")
+    found_value_ids: tuple[int, ...] = ABSENT
+    wire_found_value_sum: float | str | None = field(default=None, name="foundValueSum")
+    wire_found_values_sum: float | str | None = field(default=None, name="foundValuesSum")
+    found_total_ids: tuple[int, ...] = ABSENT
+    wire_found_total_sum: float | str | None = field(default=None, name="foundTotalSum")
+    wire_difference: float | str | None = field(default=None, name="difference")
+
+    @property
+    def found(self) -> bool | None:
+        """Whether a checksum field was found."""
+        return bool(self.wire_found) if isinstance(self.wire_found, dict) else flag_or_none(self.wire_found)
+
+    @property
+    def found_value_sum(self) -> float | None:
+        """Sum of the found values; "foundValuesSum" before 2021-07-22."""
+        value = self.wire_found_value_sum if self.wire_found_value_sum is not None else self.wire_found_values_sum
+        return number_or_none(value)
+
+    @property
+    def found_total_sum(self) -> float | None:
+        """Sum of the found totals."""
+        return number_or_none(self.wire_found_total_sum)
+
+    @property
+    def difference(self) -> float | None:
+        """Difference of the two sums."""
+        return number_or_none(self.wire_difference)
+
+
+class KeyCell(VendorObject, frozen=True, kw_only=True):
+    """The heading of a row or column. No document of the specification refers to it."""
+
+    bounding_poly: BoundingPoly = absent(BoundingPoly)
+    depth: str | int | None = None
+    formatted: str | None = None
+    group: str | None = None
+    value: str | None = None
+
+
+class ValueCell(VendorObject, frozen=True, kw_only=True):
+    """A cell below a heading. No document of the specification refers to it."""
+
+    bounding_poly: BoundingPoly = absent(BoundingPoly)
+    wire_confidence: float | str | None = field(default=None, name="confidence")
+    value: str | None = None
+
+    @property
+    def confidence(self) -> float | None:
+        """Reliability of the cell, 0 to 1."""
+        return number_or_none(self.wire_confidence)

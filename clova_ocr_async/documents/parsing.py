@@ -1,0 +1,127 @@
+"""Vendor's texts to Python values, or None. Each function takes anything the vendor was seen to send."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from decimal import Decimal, InvalidOperation
+
+__all__ = [
+    "date_from_parts",
+    "date_from_text",
+    "decimal_from_number",
+    "decimal_from_text",
+    "flag_or_none",
+    "number_or_none",
+    "text_or_none",
+    "time_from_parts",
+]
+
+_NOTHING = frozenset({"", "-", "N/A"})
+_YEAR_FIRST = re.compile(r"(?<!\d)(\d{4})\s*[-./년]\s*(\d{1,2})\s*[-./월]\s*(\d{1,2})(?!\d)")
+_NUMBER = re.compile(r"[-−–]?\d[\d.,]*")  # noqa: RUF001 - the minus signs that receipts print
+_LOOSE_SEPARATOR = re.compile(r"(?<=\d)\s*([.,])\s*(?=\d)")
+_THOUSANDS = re.compile(r"(?!0)\d{1,3}(?:[.,]\d{3})+")
+_PART = re.compile(r"\s*\d{1,2}\s*")
+_YEAR = re.compile(r"\s*(?:\d{4}|\d{1,2})\s*")
+_LAST_YEAR_OF_2000S = 68  # as POSIX reads two digits
+_LONGEST_NUMBER = 40  # characters; longer ones are no price and no count
+
+
+def text_or_none(text: str | None) -> str | None:
+    """Return a text, or None for what the vendor writes for nothing: "", "-", "N/A"."""
+    return None if text is None or text.strip() in _NOTHING else text
+
+
+def number_or_none(value: object) -> float | None:
+    """Return a number that came as a number or as text; None for anything else, and for what is not finite."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def flag_or_none(value: object) -> bool | None:
+    """Return a yes or no that came as one, as a number or as text; None for anything else."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return {"true": True, "y": True, "1": True, "false": False, "n": False, "0": False}.get(value.strip().lower())
+    return None if (number := number_or_none(value)) is None else bool(number)
+
+
+def date_from_parts(year: str | None, month: str | None, day: str | None) -> dt.date | None:
+    """Return the date of three parts; None if one is missing, "00" or impossible.
+
+    Assumed: a year of two digits is read as POSIX does, 69 to 99 in the 1900s and 00 to 68 in the 2000s.
+    """
+    if not (_YEAR.fullmatch(year or "") and _PART.fullmatch(month or "") and _PART.fullmatch(day or "")):
+        return None
+    number = int(year or "")
+    if len((year or "").strip()) <= len("24"):
+        number += 2000 if number <= _LAST_YEAR_OF_2000S else 1900
+    try:
+        return dt.date(number, int(month or ""), int(day or ""))
+    except ValueError:
+        return None
+
+
+def date_from_text(text: str | None) -> dt.date | None:
+    """Return the date in a free text that names the year first ("2025년 12월 27일", "2025. 1. 2"), else None.
+
+    Business registrations carry their dates in this form only. Orders that could mean two dates are not guessed.
+    """
+    found = _YEAR_FIRST.search(text or "")
+    return date_from_parts(*found.groups()) if found else None
+
+
+def time_from_parts(hour: str | None, minute: str | None, second: str | None) -> dt.time | None:
+    """Return the time of three parts, a missing second as 0; None without hour and minute, or if impossible."""
+    seconds = text_or_none(second) or "0"
+    if not (_PART.fullmatch(hour or "") and _PART.fullmatch(minute or "") and _PART.fullmatch(seconds)):
+        return None
+    try:
+        return dt.time(int(hour or ""), int(minute or ""), int(seconds))
+    except ValueError:
+        return None
+
+
+def decimal_from_number(text: str) -> Decimal | None:
+    """Return the number a normal form writes ("16960", "-0.5"); None if it is none."""
+    try:
+        number = Decimal(text.strip())
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def decimal_from_text(text: str) -> Decimal | None:
+    """Return the one number in a text as it was read ("7,500원", "16.960", "₩ 1,234.50"); None without exactly one.
+
+    Assumed: a dot or comma before exactly three digits separates thousands, as the service normalises it; of two
+    different separators the last one is the decimal point.
+    """
+    if len(text) > _LONGEST_NUMBER:
+        return None
+    found = _NUMBER.findall(_LOOSE_SEPARATOR.sub(r"\1", text))
+    if len(found) != 1:
+        return None
+    negative, digits = found[0][0] in "-−–", found[0].lstrip("-−–").rstrip(".,")  # noqa: RUF001 - as above
+    number = decimal_from_number(_with_decimal_point(digits))
+    return -number if negative and number is not None else number
+
+
+def _with_decimal_point(digits: str) -> str:
+    if _THOUSANDS.fullmatch(digits) and len(set(digits) & set(".,")) == 1:
+        return digits.replace(".", "").replace(",", "")
+    last = max(digits.rfind("."), digits.rfind(","))
+    if last < 0:
+        return digits
+    whole, fraction = digits[:last], digits[last + 1 :]
+    if {".", ","} <= set(digits) or len(re.findall(r"[.,]", digits)) == 1:
+        return f"{whole.replace('.', '').replace(',', '')}.{fraction}"
+    return digits

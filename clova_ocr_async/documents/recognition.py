@@ -1,0 +1,72 @@
+"""What a call returns: the document, and all that came with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from clova_ocr_async.documents.base import Document, absent, shape_of
+from clova_ocr_async.documents.envelope import Answer, ConvertedImageInfo, ValidationResult
+from clova_ocr_async.documents.lenient import Problem, unknown_paths
+from clova_ocr_async.documents.untyped import is_array, is_object, untyped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ConvertedImageInfo", "DocumentT", "Problem", "Recognition", "ValidationResult"]
+
+DocumentT = TypeVar("DocumentT", bound=Document)
+
+
+class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True):
+    """An answer, typed and whole.
+
+    Attributes:
+        document: What was read.
+        uid: The service's id of the answer.
+        name: The image's name, as the service echoed it.
+        infer_result: "SUCCESS"; None if the answer did not say. (FAILURE and ERROR raise a RecognitionError.)
+        message: The service's message.
+        validation_result: Outcome of a validation, if one was run.
+        converted_image_info: For PDF and TIFF, the picture that the polygons refer to.
+        request_id: The requestId the service echoed.
+        timestamp: The timestamp the service echoed, Unix milliseconds.
+        attempts: How many requests were sent for this answer, refused ones included.
+        elapsed: Seconds from the start of the call to the answer, waiting included.
+        raw: The exact body.
+        problems: Fields that came in an unexpected shape.
+    """
+
+    document: DocumentT
+    uid: str | None = None
+    name: str | None = None
+    infer_result: str | None = None
+    message: str | None = None
+    validation_result: ValidationResult = absent(ValidationResult)
+    converted_image_info: ConvertedImageInfo = absent(ConvertedImageInfo)
+    request_id: str | None = None
+    timestamp: int | None = None
+    attempts: int = 1
+    elapsed: float = 0.0
+    raw: bytes = b""
+    problems: tuple[Problem, ...] = ()
+
+    def unknown_fields(self) -> Iterator[str]:
+        """Yield the paths of keys in the answer that no struct names: what the vendor added since."""
+        return unknown_paths(Answer, untyped(self.raw))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer's image object as it came, unknown keys included, as plain values."""
+        images = untyped(self.raw)["images"]
+        return next(image for image in (images if is_array(images) else [images]) if is_object(image))
+
+    def __repr__(self) -> str:
+        return f"Recognition({', '.join(f'{name}={shape}' for name, shape in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, str]]:  # type: ignore[override]  # rich allows pairs; a struct's own prints values
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            # What the package itself wrote holds nothing personal, and is what a log wants.
+            own = name in {"request_id", "timestamp", "attempts", "infer_result"}
+            yield name, repr(value) if own else shape_of(value)

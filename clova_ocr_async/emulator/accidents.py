@@ -1,0 +1,191 @@
+"""How the faults that are no plain error answers are carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import struct
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from clova_ocr_async.documents import DOCUMENTS
+from clova_ocr_async.emulator.faults import Fault
+from clova_ocr_async.emulator.plausible import plausible_answer
+from clova_ocr_async.protocol.response import encode_error, encode_response
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from clova_ocr_async.protocol.request import ParsedRequest
+
+    ImageObject = dict[str, Any]
+    Wrong = Callable[[ParsedRequest, str, ImageObject], bytes]
+    Accident = Callable[[web.Request, bytes, asyncio.Event], Awaitable[web.StreamResponse]]
+
+__all__ = ["ACCIDENTS", "PAGES", "WRONG_ANSWERS"]
+
+_BOMB = 64 * 1024 * 1024  # bytes before compression
+_HANG_UP_POLL = 0.02  # seconds
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+def _page(status: int, title: str) -> Callable[[], web.Response]:
+    return lambda: web.Response(status=status, text=f"<html><h1>{title}</h1></html>", content_type="text/html")
+
+
+def _redirect() -> web.Response:
+    return web.Response(status=307, headers={"Location": "http://127.0.0.1:9/elsewhere"})
+
+
+PAGES: dict[Fault, Callable[[], web.Response]] = {
+    Fault.BAD_GATEWAY_PAGE: _page(502, "Bad Gateway"),
+    Fault.UNAVAILABLE_PAGE: _page(503, "Service Unavailable"),
+    Fault.UNKNOWN_STATUS: _page(520, "Unknown Endpoint Domain"),
+    Fault.REDIRECT: _redirect,
+}
+"""Answers that neither service nor gateway writes; the call has not run."""
+
+
+def _with(request: ParsedRequest, image: ImageObject, request_id: str | None = None) -> bytes:
+    return encode_response(request_id or request.request_id, request.timestamp, image)
+
+
+def _nothing_read(request: ParsedRequest, image: ImageObject, infer_result: str) -> bytes:
+    kept = {key: image[key] for key in ("uid", "name", "validationResult")}
+    return _with(request, {**kept, "inferResult": infer_result, "message": f"{infer_result} on demand."})
+
+
+def _wrong_type(request: ParsedRequest, document: str, image: ImageObject) -> bytes:
+    """Return a document whose first part is a text where an object belongs."""
+    key = DOCUMENTS[document].answer_key
+    read = image.get(key, {})
+    first = next(iter(read), "result")
+    return _with(request, {**image, key: {**read, first: "a text"}})
+
+
+def _other_document(request: ParsedRequest, document: str, image: ImageObject) -> bytes:
+    other = next(word for word in DOCUMENTS if word != document)
+    kept = {key: value for key, value in image.items() if key != DOCUMENTS[document].answer_key}
+    read = plausible_answer(other, request.data, 1000, 1000)
+    return _with(request, {**kept, DOCUMENTS[other].answer_key: read})
+
+
+def _general(request: ParsedRequest, document: str, image: ImageObject) -> bytes:
+    kept = {key: value for key, value in image.items() if key != DOCUMENTS[document].answer_key}
+    return _with(request, {**kept, "fields": [{"valueType": "ALL", "inferText": "text", "inferConfidence": 1.0}]})
+
+
+def _half(request: ParsedRequest, _: str, image: ImageObject) -> bytes:
+    body = _with(request, image)
+    return body[: len(body) // 2]
+
+
+def _not_utf8(request: ParsedRequest, _: str, image: ImageObject) -> bytes:
+    return _with(request, {**image, "name": "NAME"}).replace(b"NAME", b"\xff\xfe")
+
+
+def _always(body: bytes) -> Wrong:
+    return lambda _request, _document, _image: body
+
+
+WRONG_ANSWERS: dict[Fault, Wrong] = {
+    Fault.FAILURE: lambda request, _document, image: _nothing_read(request, image, "FAILURE"),
+    Fault.ERROR: lambda request, _document, image: _nothing_read(request, image, "ERROR"),
+    Fault.ERROR_UNDER_200: _always(
+        encode_error("0011", "Request body invalid.", path="/", trace_id="0" * 32, timestamp=0)
+    ),
+    Fault.EMPTY_ANSWER: _always(b""),
+    Fault.HTML_ANSWER: _always(b"<html><h1>It works</h1></html>"),
+    Fault.HALF_JSON: _half,
+    Fault.NOT_UTF8: _not_utf8,
+    Fault.DEEP_JSON: _always(b'{"images":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+    Fault.WRONG_TYPE: _wrong_type,
+    Fault.UNKNOWN_FIELD: lambda request, _document, image: _with(request, {**image, "addedSince": {"value": 1}}),
+    Fault.OTHER_REQUEST_ID: lambda request, _document, image: _with(request, image, str(uuid.UUID(int=0))),
+    Fault.OTHER_DOCUMENT: _other_document,
+    Fault.GENERAL_ANSWER: _general,
+}
+"""Bodies under HTTP 200 that are not what was hoped for; the call has run."""
+
+
+async def _reset(request: web.Request, *_: object) -> web.StreamResponse:
+    """Throw the connection away, so that the caller meets a reset."""
+    if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        request.transport.abort()
+    return web.Response()
+
+
+async def _close(request: web.Request, *_: object) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.close()
+    return web.Response()
+
+
+async def _silence(request: web.Request, _: bytes, closing: asyncio.Event) -> web.StreamResponse:
+    """Say nothing until the caller hangs up."""
+    # aiohttp tells of a hang-up only by cancelling handlers, which would end calls that the service goes on with.
+    while not (closing.is_set() or request.transport is None or request.transport.is_closing()):  # noqa: ASYNC110
+        await asyncio.sleep(_HANG_UP_POLL)
+    return web.Response()
+
+
+async def _garbage(request: web.Request, *_: object) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.write(b"this is no HTTP\r\n\r\n")
+        request.transport.close()
+    return web.Response()
+
+
+async def _cut(request: web.Request, answer: bytes, _: asyncio.Event) -> web.StreamResponse:
+    """Announce the whole answer and send half of it."""
+    response = await _begun(request, len(answer))
+    await response.write(answer[: len(answer) // 2])
+    return await _close(request)
+
+
+async def _trickle(request: web.Request, answer: bytes, closing: asyncio.Event) -> web.StreamResponse:
+    """Send a byte at a time, for as long as the caller listens."""
+    response = await _begun(request, None)
+    try:
+        for byte in answer:
+            await response.write(bytes([byte]))
+            await _silence_for_a_moment(closing)
+    except ConnectionError:
+        return response
+    return response
+
+
+async def _silence_for_a_moment(closing: asyncio.Event) -> None:
+    if closing.is_set():
+        raise ConnectionError
+    await asyncio.sleep(_HANG_UP_POLL)
+
+
+async def _bomb(*_: object) -> web.StreamResponse:
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    return web.Response(body=gzip.compress(b" " * _BOMB), headers=headers)
+
+
+async def _begun(request: web.Request, length: int | None) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.content_length = length
+    await response.prepare(request)
+    return response
+
+
+ACCIDENTS: dict[Fault, Accident] = {
+    Fault.RESET_BEFORE_BODY: _reset,
+    Fault.RESET_AFTER_BODY: _reset,
+    Fault.CLOSE_AFTER_BODY: _close,
+    Fault.SILENCE: _silence,
+    Fault.GARBAGE: _garbage,
+    Fault.CUT_ANSWER: _cut,
+    Fault.TRICKLE: _trickle,
+    Fault.GZIP_BOMB: _bomb,
+}
+"""Accidents of the network; all but the first happen when the call has run."""

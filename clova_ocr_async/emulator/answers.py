@@ -1,0 +1,69 @@
+"""What the service reads in a picture, and the answers it gives when it reads nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from clova_ocr_async.documents import DOCUMENTS
+from clova_ocr_async.emulator.plausible import plausible_answer
+from clova_ocr_async.emulator.truth import find_truth
+from clova_ocr_async.errors import ImageError
+from clova_ocr_async.protocol.image import ImageFormat, inspect_image
+
+if TYPE_CHECKING:
+    from clova_ocr_async.protocol.image import ImageFacts
+    from clova_ocr_async.protocol.request import ParsedRequest
+
+__all__ = ["image_answer"]
+
+_LONGEST_SIDE = 8000  # pixels; beyond it the General API was seen to answer ERROR
+_UNKNOWN_SIDE = 1000  # pixels, where a header does not tell
+_PDF_PAGE = (1240, 1754)  # pixels of a page of A4 at 150 dots an inch
+
+
+def image_answer(document: str, request: ParsedRequest) -> dict[str, Any]:
+    """Return the image object that answers a request.
+
+    A picture that carries its truth is read perfectly, if that document was asked for, and is no such document
+    otherwise. Any other picture gets an answer made up from its bytes.
+
+    Args:
+        document: The vendor's path word.
+        request: What was sent.
+    """
+    envelope = {"uid": hashlib.md5(request.data, usedforsecurity=False).hexdigest(), "name": request.name}
+    try:
+        facts = inspect_image(request.data)
+    except ImageError:
+        return _nothing(envelope, "FAILURE", "Image format is not supported.")
+    if max(facts.width or 0, facts.height or 0) > _LONGEST_SIDE:
+        return _nothing(envelope, "ERROR", "Image size is too large.")
+    if (facts.pages or 1) > 1:
+        return _nothing(envelope, "ERROR", "Only single page is supported.")
+    truth = find_truth(request.data)
+    if truth is None:
+        width, height = _size(facts)
+        return _read(envelope, document, plausible_answer(document, request.data, width, height), facts, width, height)
+    if truth.document != document:
+        return _nothing(envelope, "FAILURE", f"{DOCUMENTS[document].answer_key} is not found in the image.")
+    return _read(envelope, document, truth.answer, facts, truth.width, truth.height)
+
+
+def _size(facts: ImageFacts) -> tuple[int, int]:
+    if facts.format is ImageFormat.PDF:
+        return _PDF_PAGE
+    return facts.width or _UNKNOWN_SIDE, facts.height or _UNKNOWN_SIDE
+
+
+def _nothing(envelope: dict[str, str], infer_result: str, message: str) -> dict[str, Any]:
+    return {**envelope, "inferResult": infer_result, "message": message, "validationResult": {"result": "NO_REQUESTED"}}
+
+
+def _read(
+    envelope: dict[str, str], document: str, read: dict[str, Any], facts: ImageFacts, width: int, height: int
+) -> dict[str, Any]:
+    answer = {DOCUMENTS[document].answer_key: read, **_nothing(envelope, "SUCCESS", "SUCCESS")}
+    if facts.format in {ImageFormat.PDF, ImageFormat.TIFF}:
+        answer["convertedImageInfo"] = {"width": width, "height": height, "pageIndex": 0, "longImage": False}
+    return answer

@@ -1,0 +1,87 @@
+"""What the service counts: who is calling, what was paid, how busy a domain was."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["DomainMeter"]
+
+
+@dataclass(slots=True)
+class DomainMeter:
+    """The counts of one domain.
+
+    Attributes:
+        clock: Returns seconds that only grow.
+        ceiling: Calls at once it lets in; None for any number.
+        quota: Calls it will still let in; None for any number.
+        billed: Calls paid, by the image's sha256 in hex.
+        requests: Requests received.
+        rejected: Requests refused for the ceiling.
+        in_flight: Calls running now.
+        busy: Seconds of running calls, summed over calls, up to now.
+        capacity: Seconds times the ceiling, since the first call, up to now.
+    """
+
+    clock: Callable[[], float]
+    ceiling: int | None
+    quota: int | None = None
+    billed: Counter[str] = field(default_factory=Counter[str])
+    requests: int = 0
+    rejected: int = 0
+    in_flight: int = 0
+    _busy: float = 0.0
+    _capacity: float = 0.0
+    _since: float | None = None
+
+    def enter(self) -> bool:
+        """Let a call in; return False if the ceiling is reached."""
+        self._settle()
+        if self.ceiling is not None and self.in_flight >= self.ceiling:
+            self.rejected += 1
+            return False
+        self.in_flight += 1
+        return True
+
+    def leave(self) -> None:
+        """Let a call go."""
+        self._settle()
+        self.in_flight -= 1
+
+    def spend(self) -> bool:
+        """Take one call off the quota; return False if it is spent."""
+        if self.quota is None:
+            return True
+        if self.quota <= 0:
+            return False
+        self.quota -= 1
+        return True
+
+    def set_ceiling(self, ceiling: int | None) -> None:
+        """Change the ceiling; calls that run go on."""
+        self._settle()
+        self.ceiling = ceiling
+
+    @property
+    def busy(self) -> float:
+        """Seconds of running calls up to now, summed over calls."""
+        self._settle()
+        return self._busy
+
+    @property
+    def capacity(self) -> float:
+        """Seconds times the ceiling up to now, since the first call; 0.0 without a ceiling."""
+        self._settle()
+        return self._capacity
+
+    def _settle(self) -> None:
+        now = self.clock()
+        passed = 0.0 if self._since is None else now - self._since
+        self._since = now
+        self._busy += passed * self.in_flight
+        self._capacity += passed * (self.ceiling or 0)

@@ -1,0 +1,35 @@
+"""The fixture ``clova_emulator`` for tests that call CLOVA.
+
+pytest loads this module in every run, so it imports nothing but pytest until the fixture is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from clova_ocr_async.emulator.server import Emulator
+
+__all__ = ["clova_emulator"]
+
+
+@pytest.fixture
+def clova_emulator(request: pytest.FixtureRequest) -> Generator[Emulator]:
+    """A local CLOVA that listens while the test runs, in a thread of its own; for tests with and without asyncio.
+
+    Its settings come from the marker ``@pytest.mark.clova_emulator(concurrency=2, faults=["rate-limited"])``.
+    """
+    from clova_ocr_async.emulator.thread import emulator_in_thread  # noqa: PLC0415 - loaded only where it is used
+
+    marker = request.node.get_closest_marker("clova_emulator")
+    with emulator_in_thread(**(marker.kwargs if marker else {})) as emulator:
+        yield emulator
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "clova_emulator(**settings): settings of the fixture clova_emulator")

@@ -1,0 +1,181 @@
+"""The server: CLOVA OCR's Document API on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import random
+import secrets
+import time
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any, Self
+
+from aiohttp import web
+
+from clova_ocr_async.documents import DOCUMENTS
+from clova_ocr_async.emulator.faults import Fault
+from clova_ocr_async.emulator.service import Latency, Service
+from clova_ocr_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from clova_ocr_async.emulator.meter import DomainMeter
+
+__all__ = ["Emulator"]
+
+_LARGEST_REQUEST = 72 * 1024 * 1024  # bytes; 50 MiB as base64, and some
+
+
+class Emulator:
+    """A local CLOVA, answering at ``/custom/v1/{any}/{any}/document/{type}``.
+
+    What stands between ``/custom/v1/`` and ``/document`` is a domain; each has its own ceiling, quota and counts.
+
+    Example:
+        >>> async with Emulator(concurrency=2, latency=0.1) as clova:
+        ...     async with ClovaOCRClient(Domain(clova.url(), clova.secret)) as client:
+        ...         await client.recognize("receipt.jpg", Receipt)
+
+    Args:
+        host: Address to listen at; one that is not this machine's own needs ``expose``.
+        port: Port to listen at; 0 for any free one.
+        secret: What X-OCR-SECRET must hold; made up if not given.
+        concurrency: Calls at once per domain, answered 0025 beyond; None for any number.
+        quota: Calls per domain, answered 0023 beyond; None for any number.
+        latency: Mean seconds a call takes.
+        sigma: Spread of the log-normal distribution of latencies; 0 for always the mean.
+        documents: Path words of the documents that are deployed; others are answered 0022.
+        faults: What goes wrong in the first calls; see ``script``.
+        expose: Listen also to other machines, without encryption.
+        seed: Of the latencies.
+        clock: Returns seconds that only grow.
+        sleep: Waits some seconds.
+
+    Raises:
+        ConfigurationError: An argument cannot work.
+    """
+
+    def __init__(  # noqa: PLR0913 - the settings of a server, each with a default
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        secret: str | None = None,
+        concurrency: int | None = 5,
+        quota: int | None = None,
+        latency: float = 0.0,
+        sigma: float = 0.0,
+        documents: Iterable[str] = tuple(DOCUMENTS),
+        faults: Iterable[Fault | str | None] = (),
+        expose: bool = False,
+        seed: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+    ) -> None:
+        if not expose and not _is_loopback(host):
+            raise ConfigurationError(f"host {host!r} is not this machine's own; pass expose=True to listen to others")
+        self._host, self._port, self._exposed = host, port, expose
+        self._service = Service(
+            secret=secret or secrets.token_urlsafe(32),
+            documents=frozenset(documents),
+            ceiling=_checked("concurrency", concurrency, least=1),
+            quota=_checked("quota", quota, least=0),
+            latency=Latency(_checked("latency", latency), _checked("sigma", sigma), random.Random(seed)),  # noqa: S311 - only lengths
+            faults=deque(),
+            meters={},
+            closing=asyncio.Event(),
+            clock=clock,
+            sleep=sleep,
+        )
+        self._runner: web.AppRunner | None = None
+        self.script(*faults)
+
+    @property
+    def secret(self) -> str:
+        """What X-OCR-SECRET must hold."""
+        return self._service.secret
+
+    @property
+    def billed(self) -> Counter[str]:
+        """Calls paid over all domains, by the image's sha256 in hex."""
+        return self._service.billed
+
+    @property
+    def requests(self) -> int:
+        """Requests received over all domains."""
+        return sum(meter.requests for meter in self._service.meters.values())
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Begin to listen.
+
+        Raises:
+            OSError: The port is taken, or the address not there.
+        """
+        app = web.Application(client_max_size=_LARGEST_REQUEST)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        self._port = int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening; calls that run are cut off."""
+        self._service.closing.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def url(self, document: str | None = None, *, domain: str = "1/emulator") -> str:
+        """Return an invoke URL.
+
+        Args:
+            document: The vendor's path word, for a URL with its tail.
+            domain: What stands between ``/custom/v1/`` and ``/document``.
+        """
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        tail = "" if document is None else f"/document/{document}"
+        return f"http://{host}:{self._port}/custom/v1/{domain}{tail}"
+
+    def script(self, *faults: Fault | str | None) -> None:
+        """Say what goes wrong in the next calls, one a call, behind what was said before; None goes well.
+
+        Requests that are refused for the secret or the path take none.
+
+        Raises:
+            ConfigurationError: There is no such fault; the message lists them.
+        """
+        try:
+            self._service.faults.extend(None if fault is None else Fault(fault) for fault in faults)
+        except ValueError as error:
+            raise ConfigurationError(f"{error}; faults are {', '.join(Fault)}") from None
+
+    def meter(self, domain: str = "1/emulator") -> DomainMeter:
+        """Return the counts of a domain, and the means to change its ceiling and quota."""
+        return self._service.meter(domain)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        # A page of somewhere else, opened in a browser here, must not be able to call.
+        if not self._exposed and not _is_loopback(request.url.host or ""):
+            raise web.HTTPForbidden(text="this emulator answers only under this machine's own names")
+        return await self._service.handle(request)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _checked(name: str, value: Any, least: float = 0.0) -> Any:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= least):
+        raise ConfigurationError(f"{name} is {value!r}; it must be a number from {least:g}")
+    return value

@@ -1,0 +1,38 @@
+"""The emulator in a thread of its own, for callers without an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from clova_ocr_async.emulator.server import Emulator
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = ["emulator_in_thread"]
+
+
+@contextmanager
+def emulator_in_thread(**settings: Any) -> Generator[Emulator]:
+    """Run an emulator beside the caller for as long as the context is open.
+
+    Args:
+        settings: The arguments of ``Emulator``.
+    """
+    emulator = Emulator(**settings)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="clova-emulator", daemon=True)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(emulator.start(), loop).result()
+        try:
+            yield emulator
+        finally:
+            asyncio.run_coroutine_threadsafe(emulator.stop(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

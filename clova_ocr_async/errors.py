@@ -1,0 +1,242 @@
+"""What can go wrong, sorted by what it means for the caller and for the bill.
+
+    ClovaOCRError                        .retryable  .billing  .stops_run  .request_id  .attempts
+    ├── ConfigurationError               the settings cannot work; nothing was sent (also a ValueError)
+    ├── ImageError                       the image would be refused or wasted; nothing was sent
+    ├── TransportError                   no answer came
+    │   ├── ConnectionFailedError        nothing of the image had left yet
+    │   ├── ResponseTimeoutError         it had left, and no answer came in time
+    │   └── ConnectionLostError          it had left, and the connection broke
+    ├── APIError                         an answer came, and it is an error
+    │   ├── AuthenticationError          the secret is not accepted
+    │   ├── DomainError                  the invoke URL is not (or not yet) the right one
+    │   ├── InvalidRequestError          this request is not accepted; others may be
+    │   ├── RateLimitError               too many calls at once; not run
+    │   ├── QuotaExceededError           the allowance is spent; not run
+    │   └── ServerError                  the service failed
+    ├── MalformedResponseError           an answer came that nobody can read; kept in .raw
+    └── RecognitionError                 the service ran and read nothing (inferResult FAILURE or ERROR)
+
+Every error is picklable and free of secrets, invoke keys, image bytes and personal values. The two that hold a paid
+answer, MalformedResponseError and RecognitionError, hold it in an attribute that no ``str`` or ``repr`` shows.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clova_ocr_async.documents.recognition import Recognition
+
+__all__ = [
+    "APIError",
+    "AuthenticationError",
+    "Billing",
+    "ClovaOCRError",
+    "ConfigurationError",
+    "ConnectionFailedError",
+    "ConnectionLostError",
+    "DomainError",
+    "ImageError",
+    "InvalidRequestError",
+    "MalformedResponseError",
+    "QuotaExceededError",
+    "RateLimitError",
+    "RecognitionError",
+    "ResponseTimeoutError",
+    "ServerError",
+    "TransportError",
+]
+
+
+class Billing(enum.IntEnum):
+    """May the call have been paid? Ordered by doubt, so that ``max`` over attempts judges a whole call."""
+
+    NOT_BILLED = 0
+    MAYBE_BILLED = 1
+    BILLED = 2
+
+
+class ClovaOCRError(Exception):
+    """Base of every error this package raises.
+
+    Attributes:
+        retryable: Whether sending the same request again can help.
+        billing: Whether the call may have been paid; the worst over all its attempts.
+        stops_run: Whether every other image of a batch would meet the same error.
+        request_id: The requestId the call was sent with; None if nothing was sent.
+        attempts: How many requests were sent for the call.
+    """
+
+    retryable: bool = False
+    billing: Billing = Billing.NOT_BILLED
+    stops_run: bool = False
+    request_id: str | None = None
+    attempts: int = 0
+
+    def __init__(self, *args: object, billing: Billing | None = None, retryable: bool | None = None) -> None:
+        super().__init__(*args)
+        if billing is not None:
+            self.billing = billing
+        if retryable is not None:
+            self.retryable = retryable
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r}, billing={self.billing.name})"
+
+
+class ConfigurationError(ClovaOCRError, ValueError):
+    """The settings cannot work: a URL, a secret, a limit, a certificate, a package that is not installed."""
+
+    stops_run = True
+
+
+class ImageError(ClovaOCRError):
+    """The image was refused before anything was sent, because the service would reject or waste it."""
+
+
+class TransportError(ClovaOCRError):
+    """No answer came."""
+
+
+class ConnectionFailedError(TransportError):
+    """The request failed before the body began to leave: refused, no such host, no connection in time."""
+
+    retryable = True
+
+
+class ResponseTimeoutError(TransportError):
+    """The body had begun to leave and no answer came in time."""
+
+    billing = Billing.MAYBE_BILLED
+
+
+class ConnectionLostError(TransportError):
+    """The body had begun to leave and the connection broke before an answer."""
+
+    billing = Billing.MAYBE_BILLED
+
+
+class APIError(ClovaOCRError):
+    """The service or its gateway answered with an error.
+
+    Args:
+        status: The HTTP status.
+        code: The vendor's code ("0025"), or the gateway's ("420"); None if the body named none.
+        message: The vendor's message, invoke keys masked.
+        path: The path the vendor repeats, invoke key masked.
+        trace_id: The vendor's traceId, for a support request.
+        timestamp: The vendor's time of the answer, Unix milliseconds.
+        billing: Overrides the class's billing.
+        retryable: Overrides the class's retryable.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str | None = None,
+        message: str | None = None,
+        path: str | None = None,
+        trace_id: str | None = None,
+        timestamp: int | None = None,
+        *,
+        billing: Billing | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(status, code, message, path, trace_id, timestamp, billing=billing, retryable=retryable)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.path = path
+        self.trace_id = trace_id
+        self.timestamp = timestamp
+
+    def __str__(self) -> str:
+        parts = [f"HTTP {self.status}"]
+        if self.code is not None:
+            parts.append(f"code {self.code}")
+        if self.trace_id is not None:
+            parts.append(f"traceId {self.trace_id}")
+        return f"{', '.join(parts)}: {self.message or 'no message'}"
+
+
+class AuthenticationError(APIError):
+    """The secret is not accepted for this invoke URL."""
+
+    stops_run = True
+
+
+class DomainError(APIError):
+    """The invoke URL is wrong, of another model, not deployed, or blocked."""
+
+    stops_run = True
+
+
+class InvalidRequestError(APIError):
+    """This one request is not accepted."""
+
+
+class RateLimitError(APIError):
+    """More calls at once than the domain allows; this one was not run.
+
+    Attributes:
+        retry_after: Seconds the answer asked to wait; None if it did not say.
+    """
+
+    retryable = True
+    retry_after: float | None = None
+
+
+class QuotaExceededError(APIError):
+    """The domain's allowance of calls is spent; this one was not run.
+
+    Attributes:
+        retry_after: Seconds until it is worth asking again, as far as known; None if nobody said.
+    """
+
+    retryable = True
+    stops_run = True
+    retry_after: float | None = None
+
+
+class ServerError(APIError):
+    """The service failed; whether it charged for that is not known."""
+
+    billing = Billing.MAYBE_BILLED
+
+
+class MalformedResponseError(ClovaOCRError):
+    """An answer came, probably paid, that cannot be read. Its bytes are kept.
+
+    Attributes:
+        raw: The body as far as it came.
+        status: The HTTP status.
+    """
+
+    billing = Billing.BILLED
+
+    def __init__(self, message: str, *, raw: bytes = b"", status: int = 200) -> None:
+        super().__init__(message)
+        self.raw = raw
+        self.status = status
+
+
+class RecognitionError(ClovaOCRError):
+    """The service looked at the image and read nothing: inferResult FAILURE (no such document) or ERROR.
+
+    Attributes:
+        infer_result: "FAILURE" or "ERROR".
+        recognition: The answer, with the service's message, its raw bytes and an absent document.
+    """
+
+    billing = Billing.BILLED
+
+    def __init__(self, message: str, *, recognition: Recognition[Any] | None = None) -> None:
+        super().__init__(message)
+        self.recognition = recognition
+
+    @property
+    def infer_result(self) -> str | None:
+        """The service's own word: "FAILURE" or "ERROR"."""
+        return None if self.recognition is None else self.recognition.infer_result

@@ -1,0 +1,127 @@
+"""What each code of the service and of its gateway means: which error, may it have been paid, does asking again help.
+
+The HTTP status decides little here. The rate limit (0025) and the spent quota (0023) come as 400, a domain that was
+never deployed (1021) as 500, a failed reading as 200. So the code decides, in this order:
+
+1. The service's own code, in ``{"code": …}``. A body with one was written by the service, whatever the status.
+2. The gateway's code, in ``{"error": {"errorCode": …}}``. The gateway stands before the service: what it refused was
+   never run. Its codes 400 and 500 are no HTTP statuses.
+3. The status, when neither is there: a proxy's page, an empty body.
+
+Billing. A call has no idempotency key, and its price is charged when the service ran. "Not billed" is said only where
+the answer itself says that nothing was run. Whether a failed run is charged is written nowhere: those are
+``MAYBE_BILLED``, and the ones that usually pass (0500, 0501, 502, 503) are retryable all the same, twice at the most.
+
+Source: api.ncloud-docs.com, CLOVA OCR overview, "Error codes" (2026-09-17); API specification v1.0.6 (2023-11-23);
+the gateway's codes from "API call error handling" at api-gov.ncloud-docs.com (2026-10-22).
+Assumed: 1002 and 1022 (seen by users, not documented); the billing of every 5xx.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from clova_ocr_async.errors import (
+    APIError,
+    AuthenticationError,
+    Billing,
+    DomainError,
+    InvalidRequestError,
+    QuotaExceededError,
+    RateLimitError,
+    ServerError,
+)
+
+__all__ = ["GATEWAY_RULES", "SERVICE_RULES", "STATUS_RULES", "Rule", "normal_code", "rule_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a code means.
+
+    Attributes:
+        error: The error it becomes.
+        meaning: What happened, for a message when the answer has none.
+        retryable: Whether asking again helps.
+        billing: May the call have been paid?
+    """
+
+    error: type[APIError]
+    meaning: str
+    retryable: bool = False
+    billing: Billing = Billing.NOT_BILLED
+
+
+_FAILED = Billing.MAYBE_BILLED
+
+SERVICE_RULES: dict[str, Rule] = {
+    "0001": Rule(DomainError, "the URL is invalid"),
+    "0002": Rule(AuthenticationError, "the secret is not accepted"),
+    "0011": Rule(InvalidRequestError, "the request body is invalid"),
+    "0021": Rule(DomainError, "the protocol version is not supported"),
+    "0022": Rule(DomainError, "the path does not belong to this domain's model"),
+    "0023": Rule(QuotaExceededError, "the number of calls has reached its upper limit", retryable=True),
+    "0025": Rule(RateLimitError, "more calls at once than the domain allows", retryable=True),
+    "0500": Rule(ServerError, "unknown error of the service", retryable=True, billing=_FAILED),
+    "0501": Rule(ServerError, "error of the OCR engine", retryable=True, billing=_FAILED),
+    "1002": Rule(DomainError, "the domain refuses the call"),
+    "1021": Rule(DomainError, "nothing is deployed at this domain; deploy its model in the console"),
+    "1022": Rule(DomainError, "the service is blocked"),
+}
+"""By the service's code."""
+
+GATEWAY_RULES: dict[str, Rule] = {
+    "100": Rule(InvalidRequestError, "bad request"),
+    "200": Rule(AuthenticationError, "authentication failed"),
+    "210": Rule(AuthenticationError, "permission denied"),
+    "300": Rule(DomainError, "not found"),
+    "400": Rule(QuotaExceededError, "quota exceeded", retryable=True),
+    "410": Rule(RateLimitError, "throttled", retryable=True),
+    "420": Rule(RateLimitError, "rate limited", retryable=True),
+    "430": Rule(InvalidRequestError, "the request is too large"),
+    "500": Rule(ServerError, "the endpoint failed", retryable=True, billing=_FAILED),
+    "510": Rule(ServerError, "the endpoint did not answer in time", billing=_FAILED),
+    "900": Rule(ServerError, "unexpected error of the gateway", billing=_FAILED),
+}
+"""By the gateway's errorCode."""
+
+STATUS_RULES: dict[int, Rule] = {
+    HTTPStatus.UNAUTHORIZED: Rule(AuthenticationError, "the secret is not accepted"),
+    HTTPStatus.FORBIDDEN: Rule(AuthenticationError, "permission denied"),
+    HTTPStatus.NOT_FOUND: Rule(DomainError, "not found"),
+    HTTPStatus.METHOD_NOT_ALLOWED: Rule(DomainError, "this URL takes no OCR calls"),
+    HTTPStatus.TOO_MANY_REQUESTS: Rule(RateLimitError, "too many requests", retryable=True),
+    HTTPStatus.BAD_GATEWAY: Rule(ServerError, "bad gateway", retryable=True, billing=_FAILED),
+    HTTPStatus.SERVICE_UNAVAILABLE: Rule(ServerError, "service unavailable", retryable=True, billing=_FAILED),
+}
+"""By the HTTP status, where the body names no code."""
+
+_REDIRECT = Rule(DomainError, "a redirect, which is never followed; the invoke URL is not a CLOVA OCR one")
+_OTHER_4XX = Rule(InvalidRequestError, "the request is not accepted")
+_OTHER_5XX = Rule(ServerError, "the service failed", billing=_FAILED)
+_UNKNOWN = Rule(APIError, "an error with an unknown code", billing=_FAILED)
+
+
+def normal_code(code: str | int | None) -> str | None:
+    """Return a service's code as the four characters the vendor documents, however it came (25, "25", "0025")."""
+    text = "" if code is None else str(code).strip()
+    return (text.zfill(4) if text.isdigit() else text) or None
+
+
+def rule_for(status: int, service_code: str | None = None, gateway_code: str | None = None) -> Rule:
+    """Return what an error answer means.
+
+    Args:
+        status: The HTTP status.
+        service_code: The service's code as ``normal_code`` gives it.
+        gateway_code: The gateway's errorCode.
+    """
+    if service_code in SERVICE_RULES:
+        return SERVICE_RULES[service_code]
+    if gateway_code in GATEWAY_RULES:
+        return GATEWAY_RULES[gateway_code]
+    if status in STATUS_RULES:
+        return STATUS_RULES[status]
+    families = {3: _REDIRECT, 4: _OTHER_4XX, 5: _OTHER_5XX}
+    return families.get(status // 100, _UNKNOWN)

@@ -1,0 +1,163 @@
+"""The invoke URL of a domain: with or without its /document/{type} tail, and what is wrong with a bad one.
+
+Source: API specification v1.0.6 (2023-11-23), "Requests". Hosts and paths of other products as users report them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from clova_ocr_async.documents import DOCUMENTS
+from clova_ocr_async.errors import ConfigurationError
+
+__all__ = ["InvokeURL", "mask_invoke_keys", "parse_invoke_url"]
+
+_MASK = "***"
+_KEYED_PATH = re.compile(r"(/(?:custom|external)/v\d+/[^/\s\"']+/)([^/\s\"'?#]+)")
+_DOCUMENT_TAIL = re.compile(r"/document(?:/([^/]*))?$")
+_SHORTEST_SECRET_KEY = 8  # shorter ones are a test's, and would mask half of any text
+_PRIVATE_SUFFIXES = (".local", ".localhost", ".internal", ".test", ".home.arpa")
+_MANUAL_LINK_HOSTS = re.compile(r"clovaocr-api(-\w+)?\.(gov-)?ncloud\.com$")
+_EXAMPLE = "https://….apigw.ntruss.com/custom/v1/{domain id}/{invoke key}/document/receipt"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class InvokeURL:
+    """A checked invoke URL.
+
+    Attributes:
+        base: The URL without its /document/{type} tail.
+        path_word: The tail's document ("id-card"); None if there was no tail.
+        invoke_key: The part of the path that is a secret; "" if the path has no such part.
+        plaintext: Whether it is http, to a host that is not this machine.
+    """
+
+    base: str
+    path_word: str | None
+    invoke_key: str
+    plaintext: bool
+
+    def for_document(self, path_word: str) -> str:
+        """Return the URL that reads a document."""
+        return f"{self.base}/document/{path_word}"
+
+    def redact(self, text: str) -> str:
+        """Return a text with this URL's key, and any other in a path like it, masked."""
+        if len(self.invoke_key) >= _SHORTEST_SECRET_KEY:
+            text = text.replace(self.invoke_key, _MASK)
+        return mask_invoke_keys(text)
+
+    def __str__(self) -> str:
+        parts = [_MASK if self.invoke_key and part == self.invoke_key else part for part in self.base.split("/")]
+        masked = mask_invoke_keys("/".join(parts))
+        return f"{masked}/document/{self.path_word}" if self.path_word else masked
+
+    def __repr__(self) -> str:
+        return f"InvokeURL({str(self)!r})"
+
+
+def mask_invoke_keys(text: str) -> str:
+    """Return a text with whatever stands where a path has its invoke key masked."""
+    return _KEYED_PATH.sub(rf"\1{_MASK}", text)
+
+
+def parse_invoke_url(url: str, *, allow_http: bool = False) -> InvokeURL:
+    """Check an invoke URL and take it apart.
+
+    Args:
+        url: As copied from the console; blanks around it and a slash behind it are forgiven.
+        allow_http: Accept http also to a private address.
+
+    Raises:
+        ConfigurationError: It cannot be the invoke URL of a Document domain. The message never repeats the key.
+    """
+    if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
+        raise ConfigurationError(f"invoke_url is a {type(url).__name__}; it must be a str such as {_EXAMPLE}")
+    parts = _split(url.strip())
+    host = _host_of(parts)
+    plaintext = _check_scheme(parts.scheme, host, allow_http=allow_http)
+    path, path_word = _split_tail(parts.path.rstrip("/"), host)
+    keyed = _KEYED_PATH.search(path)
+    key = keyed[2] if keyed else path.rpartition("/")[2] if path.count("/") > 1 else ""
+    return InvokeURL(f"{parts.scheme}://{parts.netloc}{path}", path_word, key, plaintext)
+
+
+def _split(url: str) -> SplitResult:
+    if not url:
+        raise ConfigurationError(f"invoke_url is empty; copy it from the console: {_EXAMPLE}")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ConfigurationError("invoke_url has blanks, control characters or characters outside ASCII in it")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConfigurationError("invoke_url is not a URL: its host or port cannot be read") from None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError("invoke_url has a user name or password in it; the secret is an argument of its own")
+    if parts.query or parts.fragment or url.endswith(("?", "#")):
+        raise ConfigurationError("invoke_url has a query or fragment behind it; copy it without")
+    if port == 0:
+        raise ConfigurationError("invoke_url names port 0")
+    return parts
+
+
+def _host_of(parts: SplitResult) -> str:
+    host = parts.hostname
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ConfigurationError(f"invoke_url must begin with https:// and a host; expected {_EXAMPLE}")
+    if _MANUAL_LINK_HOSTS.search(host):
+        raise ConfigurationError(
+            f"invoke_url names {host}, the host of a manual link, which answers only inside NAVER Cloud; "
+            f"link an API Gateway to the domain in the console and use its URL: {_EXAMPLE}"
+        )
+    return host
+
+
+def _check_scheme(scheme: str, host: str, *, allow_http: bool) -> bool:
+    """Return whether the secret would travel readable for others."""
+    if scheme == "https" or _is_loopback(host):
+        return False
+    if not _is_private(host):
+        raise ConfigurationError(f"invoke_url is http to {host}; the secret and the image need https")
+    if not allow_http:
+        raise ConfigurationError(f"invoke_url is http to {host}; use https, or pass allow_http=True for a private host")
+    return True
+
+
+def _split_tail(path: str, host: str) -> tuple[str, str | None]:
+    last = path.rpartition("/")[2]
+    if last in {"general", "infer"}:
+        raise ConfigurationError(
+            f"invoke_url ends in /{last}: that is a General or Template domain; this client speaks to Document domains"
+        )
+    if "/ekyc/" in path:
+        raise ConfigurationError("invoke_url belongs to eKYC, another product; this client speaks to Document domains")
+    found = _DOCUMENT_TAIL.search(path)
+    base, word = (path[: found.start()], found[1]) if found else (path, None)
+    if word and word not in DOCUMENTS:
+        raise ConfigurationError(f"invoke_url ends in /document/{word}; documents are {', '.join(DOCUMENTS)}")
+    if not base and host.endswith("ntruss.com"):
+        raise ConfigurationError(f"invoke_url has no path; copy all of it from the console: {_EXAMPLE}")
+    return base, word or None
+
+
+def _address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address_of(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _is_private(host: str) -> bool:
+    address = _address_of(host)
+    if address is not None:
+        return address.is_private
+    return "." not in host or host.endswith(_PRIVATE_SUFFIXES)

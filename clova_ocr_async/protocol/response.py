@@ -1,0 +1,245 @@
+"""Answers: any status and any bytes become a recognition or one of our errors; and the way back.
+
+Source: API specification v1.0.6 (2023-11-23), "Responses" and "Error code".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from clova_ocr_async.documents.base import Document, absent
+from clova_ocr_async.documents.envelope import Answer, ImageAnswer
+from clova_ocr_async.documents.lenient import Problem, read_leniently
+from clova_ocr_async.documents.recognition import DocumentT, Recognition
+from clova_ocr_async.documents.untyped import UNREADABLE, is_object, untyped
+from clova_ocr_async.errors import (
+    APIError,
+    Billing,
+    ClovaOCRError,
+    DomainError,
+    MalformedResponseError,
+    QuotaExceededError,
+    RateLimitError,
+    RecognitionError,
+)
+from clova_ocr_async.protocol.codes import normal_code, rule_for
+from clova_ocr_async.protocol.invoke_url import mask_invoke_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["HTTPResponse", "decode_response", "encode_error", "encode_gateway_error", "encode_response"]
+
+_LONGEST_MESSAGE = 300  # characters of a vendor's message that an error repeats
+_LONGEST_WAIT = 86_400.0  # seconds; a Retry-After beyond a day says no more than "not today"
+
+_decoder = msgspec.json.Decoder(Answer)
+_attributes = dict(zip(ImageAnswer.__struct_encode_fields__, ImageAnswer.__struct_fields__, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPResponse:
+    """An answer as it came off the wire.
+
+    Attributes:
+        status: The HTTP status.
+        body: The body after decompression, as far as it came.
+        headers: Names in lower case.
+        cut: Why the body is not whole; None if it is.
+    """
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    cut: str | None = None
+
+    def __repr__(self) -> str:
+        return f"HTTPResponse({self.status}, <{len(self.body)} bytes>{', cut' if self.cut else ''})"
+
+
+def decode_response(
+    response: HTTPResponse,
+    document: type[DocumentT],
+    *,
+    redact: Callable[[str], str] = mask_invoke_keys,
+) -> Recognition[DocumentT]:
+    """Read an answer.
+
+    Args:
+        response: What came.
+        document: The document class that was asked for.
+        redact: Masks secrets in what an error repeats of the answer.
+
+    Returns:
+        The recognition, its ``raw`` the exact body.
+
+    Raises:
+        APIError: The answer is an error, under whatever status.
+        DomainError: The answer is of another product or another document.
+        RecognitionError: inferResult is FAILURE or ERROR.
+        MalformedResponseError: A successful status, and a body that is cut or nobody can read.
+    """
+    read = _read(response.body)
+    answer = read[0] if read is not None else None
+    if response.status // 100 != HTTPStatus.OK // 100 or (answer is not None and _is_error(answer)):
+        raise _api_error(response, answer, redact)
+    if response.cut is not None:
+        raise _malformed(f"the answer's body was cut: {response.cut}", response)
+    if read is None:
+        raise _malformed("the answer is not a JSON object", response)
+    return _recognition(*read, response, document)
+
+
+def _read(body: bytes) -> tuple[Answer, tuple[Problem, ...]] | None:
+    try:
+        return _decoder.decode(body), ()
+    except UNREADABLE:
+        return _read_leniently(body)
+
+
+def _read_leniently(body: bytes) -> tuple[Answer, tuple[Problem, ...]] | None:
+    try:
+        value = untyped(body)
+    except UNREADABLE:
+        return None
+    return read_leniently(Answer, value) if is_object(value) else None
+
+
+def _is_error(answer: Answer) -> bool:
+    return not answer.images and (answer.code is not None or bool(answer.error))
+
+
+def _malformed(message: str, response: HTTPResponse) -> MalformedResponseError:
+    return MalformedResponseError(message, raw=response.body, status=response.status)
+
+
+def _recognition(
+    answer: Answer, problems: tuple[Problem, ...], response: HTTPResponse, document: type[DocumentT]
+) -> Recognition[DocumentT]:
+    image = next((image for image in answer.images if image is not None), None)
+    if image is None:
+        raise _malformed("the answer holds no image", response)
+    came: DocumentT = getattr(image, _attributes[document.answer_key])
+    recognition = Recognition(
+        document=came,
+        uid=image.uid,
+        name=image.name,
+        infer_result=image.infer_result,
+        message=image.message,
+        validation_result=image.validation_result,
+        converted_image_info=image.converted_image_info,
+        request_id=answer.request_id,
+        timestamp=answer.timestamp,
+        raw=response.body,
+        problems=problems,
+    )
+    if image.infer_result in {"FAILURE", "ERROR"}:
+        raise RecognitionError(_failure(image.infer_result), recognition=recognition)
+    if came is absent(document):
+        raise _without_document(image, response, document)
+    return recognition
+
+
+def _failure(infer_result: str | None) -> str:
+    what = "is no picture of this document it can read" if infer_result == "FAILURE" else "made the engine fail"
+    return f"inferResult {infer_result}: the image {what}; the service's own words are in .recognition.message"
+
+
+def _without_document(image: ImageAnswer, response: HTTPResponse, document: type[Document]) -> ClovaOCRError:
+    if image.fields is not None:
+        return DomainError(
+            response.status,
+            message="the answer is of a General or Template domain; the invoke URL must be of a Document domain",
+            billing=Billing.BILLED,
+        )
+    other = [key for key in _document_keys() if getattr(image, _attributes[key]) is not _absent_of(key)]
+    if other:
+        return DomainError(
+            response.status,
+            message=f"the answer holds {other[0]}, not {document.answer_key}; the invoke URL is of another document",
+            billing=Billing.BILLED,
+        )
+    return _malformed(f"the answer holds no {document.answer_key}", response)
+
+
+def _document_keys() -> list[str]:
+    return [
+        key for key, attribute in _attributes.items() if isinstance(getattr(absent(ImageAnswer), attribute), Document)
+    ]
+
+
+def _absent_of(key: str) -> object:
+    return getattr(absent(ImageAnswer), _attributes[key])
+
+
+def _api_error(response: HTTPResponse, answer: Answer | None, redact: Callable[[str], str]) -> APIError:
+    answer = answer or absent(Answer)
+    service_code = normal_code(answer.code)
+    gateway_code = str("" if answer.error.error_code is None else answer.error.error_code).strip() or None
+    rule = rule_for(response.status, service_code, gateway_code)
+    error = rule.error(
+        response.status,
+        _repeated(service_code or gateway_code, redact),
+        _repeated(answer.message or answer.error.message or rule.meaning, redact),
+        _repeated(answer.path, redact),
+        _repeated(answer.trace_id, redact),
+        answer.timestamp,
+        billing=rule.billing,
+        retryable=rule.retryable,
+    )
+    if isinstance(error, RateLimitError | QuotaExceededError):
+        error.retry_after = _retry_after(response.headers)
+    return error
+
+
+def _repeated(said: str | None, redact: Callable[[str], str]) -> str | None:
+    """Return what an error repeats of an answer: on one line, of bounded length, without secrets."""
+    if said is None:
+        return None
+    return "".join(character if character.isprintable() else " " for character in redact(said)[:_LONGEST_MESSAGE])
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return seconds; a date counts from the answer's own Date, so that no clock is needed."""
+    said = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(said)
+    except ValueError:
+        try:
+            until, now = parsedate_to_datetime(said), parsedate_to_datetime(headers.get("date", ""))
+            seconds = (until - now).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), _LONGEST_WAIT) if math.isfinite(seconds) else None
+
+
+def encode_response(request_id: str, timestamp: object, image: Mapping[str, Any]) -> bytes:
+    """Write the body of an answer.
+
+    Args:
+        request_id: The request's requestId.
+        timestamp: The request's timestamp.
+        image: The image object: the document under its key, uid, name, inferResult, message, …; documents may be
+            structs or plain values.
+    """
+    return msgspec.json.encode(
+        {"version": "V2", "requestId": request_id, "timestamp": timestamp, "images": [cast("dict[str, Any]", image)]}
+    )
+
+
+def encode_error(code: str, message: str, *, path: str, trace_id: str, timestamp: int) -> bytes:
+    """Write the body of a service's error; ``timestamp`` in Unix milliseconds."""
+    return msgspec.json.encode(
+        {"code": code, "message": message, "path": path, "traceId": trace_id, "timestamp": timestamp}
+    )
+
+
+def encode_gateway_error(code: str, message: str, details: str) -> bytes:
+    """Write the body of a gateway's error."""
+    return msgspec.json.encode({"error": {"errorCode": code, "message": message, "details": details}})
