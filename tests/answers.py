@@ -1,4 +1,4 @@
-"""Answers to test with: the specification's tables as data, full answers generated from them, and the samples on disk."""
+"""Answers to test with: the specification's tables as data, full answers made from them, and the samples on disk."""
 
 from __future__ import annotations
 

@@ -55,6 +55,7 @@ TREE: list[tuple[type[ClovaOCRError], type[Exception], bool, Billing, bool]] = [
 
 
 def recognition() -> Recognition[Receipt]:
+    """Return a recognition full of values that must not be printed."""
     return decode(answer_of(Receipt, full_document(Receipt)), Receipt)
 
 
@@ -83,7 +84,11 @@ def test_the_tree_names_every_error() -> None:
 
 @pytest.mark.parametrize(("cls", "parent", "retryable", "billing", "stops_run"), TREE)
 def test_the_shape_of_the_tree(
-    cls: type[ClovaOCRError], parent: type[Exception], retryable: bool, billing: Billing, stops_run: bool  # noqa: FBT001
+    cls: type[ClovaOCRError],
+    parent: type[Exception],
+    retryable: bool,
+    billing: Billing,
+    stops_run: bool,
 ) -> None:
     """Each class hangs below its parent and judges as the contract's table says."""
     assert cls.__bases__[0] is parent
@@ -142,6 +147,7 @@ def test_doubt_is_ordered() -> None:
     assert NOT < MAYBE < BILLED
     assert max([MAYBE, NOT]) is MAYBE
     assert max([NOT, BILLED, MAYBE]) is BILLED
+    assert [int(billing) for billing in Billing] == [0, 1, 2]
     assert list(Billing) == [NOT, MAYBE, BILLED]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.sources import EXHAUSTED, opened
+from clova_ocr_async.client.tasks import ended
 from clova_ocr_async.documents.recognition import DocumentT
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
 
@@ -132,11 +133,29 @@ class Batch(Generic[DocumentT]):
         self._runner = asyncio.create_task(self._run())
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
-        if self._runner is not None:
-            self._over = True
-            self._runner.cancel()
-            await _ended(self._runner)
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        if self._runner is None:
+            return
+        self._over = True
+        self._runner.cancel()
+        quietly = kind is not None
+        try:
+            await ended(self._runner)
+        except asyncio.CancelledError:
+            quietly = True
+            raise
+        finally:
+            self._outcomes.put_nowait(_END)  # a batch left at once has never run
+            await self._close(quietly=quietly)
+
+    async def _close(self, *, quietly: bool) -> None:
+        """Close the source; what it raises then must not hide why the batch is left."""
+        try:
+            await self._source.close()
+        except Exception:
+            if not quietly:
+                raise
+            logger.exception("the iterable of images failed while it was closed")
 
     def __aiter__(self) -> Self:
         return self
@@ -163,7 +182,6 @@ class Batch(Generic[DocumentT]):
             self._failure = failures.exceptions[0]
         finally:
             self._outcomes.put_nowait(_END)
-            await self._source.close()
 
     async def _work(self) -> None:
         while True:
@@ -175,23 +193,27 @@ class Batch(Generic[DocumentT]):
                 return
             number = self._pulled
             self._pulled += 1
-            self._hand_out(number, await self._outcome(item))
+            self._hand_out(number, await self._outcome(*item))
 
     async def _pull(self) -> Any:
         try:
-            return await self._source.pull()
+            item = await self._source.pull()
+            if item is EXHAUSTED:
+                return item
+            return (item, self._document) if self._document is not None else _pair(item)
         except Exception as error:  # noqa: BLE001 - whatever the source raises is the caller's
             self._failure = error
+            self._source.stop()
             return EXHAUSTED
 
-    async def _outcome(self, item: Any) -> Outcome[DocumentT]:
-        source, document = (item, self._document) if self._document is not None else _pair(item)
+    async def _outcome(self, source: Any, document: Any) -> Outcome[DocumentT]:
         try:
             return Success(source, await self._client.recognize(source, document, lane="batch"))
         except ClovaOCRError as error:
             if error.stops_run and self.stopped is None:
                 self.stopped = error
                 self._over = True
+                self._source.stop()
                 logger.error("the batch stops pulling images: %s", error)  # noqa: TRY400 - no traceback: it is an outcome
             return Failure(source, error)
 
@@ -214,15 +236,3 @@ def _pair(item: Any) -> tuple[Any, Any]:
                 f"images yielded a {type(item).__name__}; without a document class for all of them "
                 "each must be a pair (image, DocumentClass)"
             )
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    """Wait until a cancelled task has ended, even when the waiting itself is cancelled."""
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled

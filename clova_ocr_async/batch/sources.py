@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from clova_ocr_async.client.tasks import ended
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.image import Image
 
@@ -91,8 +92,12 @@ class Source(Protocol):
         """Return the next item, or EXHAUSTED; raise what the iterable raises."""
         ...
 
+    def stop(self) -> None:
+        """Pull no more: whoever waits in ``pull`` gets EXHAUSTED."""
+        ...
+
     async def close(self) -> None:
-        """Let go of the iterable; a generator is closed."""
+        """Let go of the iterable; a generator is closed, and what it raises then is raised."""
         ...
 
 
@@ -100,10 +105,11 @@ def opened(images: object) -> Source:
     """Return the source of an iterable or async iterable.
 
     Raises:
-        TypeError: It is neither, or is a single path or image.
+        TypeError: It is neither, or is a single path, image or file.
     """
     kind = type(images).__name__
-    if isinstance(images, _SINGLE):
+    # A file can be iterated too, but its lines are no images.
+    if isinstance(images, _SINGLE) or hasattr(images, "read"):
         raise TypeError(
             f"images is a {kind}; it must be an iterable of images. "
             "For the pictures of a folder use images_in(folder, recursive=True), for one image client.recognize"
@@ -125,6 +131,9 @@ class SyncSource:
         """Return the next item."""
         return next(self._iterator, EXHAUSTED)
 
+    def stop(self) -> None:
+        """Nobody ever waits."""
+
     async def close(self) -> None:
         """Close a generator."""
         if (close := getattr(self._iterator, "close", None)) is not None:
@@ -141,37 +150,62 @@ class AsyncSource:
         self._iterator = aiter(images)
         self._one_at_a_time = asyncio.Lock()
         self._asked: asyncio.Queue[asyncio.Future[Any]] = asyncio.Queue(1)
+        self._waiting: asyncio.Future[Any] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._over = False
+        self._closing = False
 
     async def pull(self) -> Any:
         """Return the next item."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._serve())
         async with self._one_at_a_time:
-            if self._task.done():
+            if self._over:
                 return EXHAUSTED
-            answer = asyncio.get_running_loop().create_future()
-            self._asked.put_nowait(answer)
-            return await answer
+            if self._task is None:
+                self._task = asyncio.create_task(self._serve())
+            self._waiting = asyncio.get_running_loop().create_future()
+            self._asked.put_nowait(self._waiting)
+            return await self._waiting
+
+    def stop(self) -> None:
+        """Pull no more, even if the iterable never yields again."""
+        self._over = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(EXHAUSTED)
 
     async def close(self) -> None:
         """End the task; a generator is closed in it."""
-        if self._task is not None:
+        self._over = True
+        if self._task is None:
+            return
+        if not self._closing:
             self._task.cancel()
-            await asyncio.wait([self._task])
+        await ended(self._task)
+        if not self._task.cancelled() and (error := self._task.exception()) is not None:
+            raise error
 
     async def _serve(self) -> None:
         try:
-            while True:
-                answer = await self._asked.get()
-                try:
-                    answer.set_result(await anext(self._iterator))
-                except StopAsyncIteration:
-                    answer.set_result(EXHAUSTED)
-                    return
-                except Exception as error:  # noqa: BLE001 - whatever it is, it is the puller's to raise
-                    answer.set_exception(error)
-                    return
+            while not self._over:
+                await self._answer(await self._asked.get())
         finally:
+            self._over = self._closing = True
             if (close := getattr(self._iterator, "aclose", None)) is not None:
                 await close()
+
+    async def _answer(self, answer: asyncio.Future[Any]) -> None:
+        item: Any = EXHAUSTED
+        try:
+            item = await anext(self._iterator)
+        except StopAsyncIteration:
+            self._over = True
+        except (Exception, asyncio.CancelledError) as error:
+            self._over = True
+            if answer.done():  # nobody waits for it any more: the batch is being left
+                raise
+            # A cancellation of the iterable's own making must not pass for one of whoever pulls.
+            own = isinstance(error, asyncio.CancelledError)
+            failure = RuntimeError("the iterable of images was cancelled from within") if own else error
+            answer.set_exception(failure)
+            return
+        if not answer.done():
+            answer.set_result(item)

@@ -11,14 +11,14 @@ import asyncio
 import logging
 import os
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Generic, Self
 
-import anyio
 import msgspec
 
 from clova_ocr_async.client.domain import Domain, domains_from_env
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Hook, RetryScheduled, tell
-from clova_ocr_async.client.journal import NO_JOURNAL, Attempt, Journal
+from clova_ocr_async.client.journal import NO_JOURNAL, Attempt, Journal, written
 from clova_ocr_async.client.pool import DomainPool
 from clova_ocr_async.client.reading import ImageSource, read_image
 from clova_ocr_async.client.retry import RetryPolicy, Tries, retrying
@@ -45,7 +45,7 @@ from clova_ocr_async.protocol.request import HTTPRequest, build_request
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import aiohttp
 
@@ -73,7 +73,8 @@ class _Call(Generic[DocumentT]):
     tries: Tries = field(default_factory=Tries)
     exchange: Exchange = field(default_factory=Exchange)
     refusal: ClovaOCRError | None = None  # what the last request ended in, while no other is on the wire
-    probing: QuotaHold | None = None
+    probing: set[QuotaHold] = field(default_factory=set["QuotaHold"])
+    redact: Callable[[str], str] = str  # of the domain the last request went to
 
 
 class ClovaOCRClient:
@@ -213,13 +214,18 @@ class ClovaOCRClient:
 
     def _finish(self, call: _Call[Any], started: float, error: BaseException | None) -> float:
         elapsed = self._runtime.clock() - started
-        if call.probing is not None:
-            call.probing.end(restored=not isinstance(error, QuotaExceededError))
-        billing = Billing.BILLED if error is None else call.tries.billing
-        if isinstance(error, ClovaOCRError):
-            billing = error.billing = max(error.billing, billing)
+        # A prober that ends for another reason than spent probes knows nothing; the next call asks on.
+        spent = isinstance(error, QuotaExceededError) and self._retry.spent(error, call.tries)
+        for hold in call.probing:
+            hold.end(restored=not spent)
+        if error is None:
+            billing = Billing.BILLED
+        elif isinstance(error, ClovaOCRError):
+            billing = error.billing = max(error.billing, call.tries.billing)
             error.attempts = call.sent
             error.request_id = call.request_id if call.sent else None
+        else:
+            billing = max(call.tries.billing, _cut_off(call))
         tell(self._hooks, CallFinished(call.request_id, call.document.path_word, call.sent, elapsed, billing, error))
         return elapsed
 
@@ -250,8 +256,8 @@ class ClovaOCRClient:
             return await self._in_a_slot(call)
 
         def announce(error: ClovaOCRError, delay: float) -> None:
-            if call.probing is not None:
-                call.probing.retry_after = delay
+            for hold in call.probing:
+                hold.retry_after = delay
             tell(self._hooks, RetryScheduled(call.request_id, call.sent, delay, error))
 
         loop = retrying(
@@ -266,7 +272,7 @@ class ClovaOCRClient:
 
     def _wants(self, call: _Call[Any], error: BaseException) -> bool:
         # A spent quota is asked about again by the one call that probes it.
-        if isinstance(error, QuotaExceededError) and call.probing is None:
+        if isinstance(error, QuotaExceededError) and not call.probing:
             return False
         return self._retry.wants(error)
 
@@ -278,19 +284,23 @@ class ClovaOCRClient:
             queued = self._runtime.clock()
             async with self._slots.slot(domain, call.lane):
                 # Whoever queued while the quota ran out must not run into it as well.
-                if hold.held and call.probing is not hold:
+                if hold.held and hold not in call.probing:
                     continue
                 try:
                     return await self._send_once(call, domain, self._runtime.clock() - queued)
-                except QuotaExceededError:
+                except QuotaExceededError as error:
                     if hold.begin():
-                        call.probing = hold
-                    if call.probing is hold or call.lane == "interactive":
+                        call.probing.add(hold)
+                    if hold in call.probing:
+                        raise
+                    call.tries.probes -= 1  # another call probes, and this one only came too late to know
+                    if call.lane == "interactive":
+                        error.retry_after = error.retry_after or hold.retry_after
                         raise
 
     async def _pass(self, hold: QuotaHold, call: _Call[Any]) -> None:
         """Go on if nobody probes the quota, or this call does; else wait, or fail at once."""
-        if not hold.held or call.probing is hold or (call.lane == "batch" and await hold.wait()):
+        if not hold.held or hold in call.probing or (call.lane == "batch" and await hold.wait()):
             return
         refusal = QuotaExceededError(400, "0023", "the domain's quota is spent; another call is asking for it")
         refusal.retry_after = hold.retry_after
@@ -301,12 +311,12 @@ class ClovaOCRClient:
         attempt = Attempt(call.request_id, call.sent + 1, call.document.path_word, str(domain.url))
         await call.journal.sending(attempt)
         call.sent += 1
-        call.refusal, call.exchange = None, Exchange()
+        call.refusal, call.exchange, call.redact = None, Exchange(), domain.redact
         tell(self._hooks, AttemptStarted(attempt, waited))
         began = self._runtime.clock()
         try:
             response = await self._answer(call, request, attempt)
-            recognition = decode_response(response, call.document, redact=domain.redact)
+            recognition = decode_response(response, call.document, redact=call.redact)
         except BaseException as error:
             if isinstance(error, ClovaOCRError):
                 call.tries.note(error)
@@ -332,14 +342,14 @@ class ClovaOCRClient:
 
     async def _answer(self, call: _Call[Any], request: HTTPRequest, attempt: Attempt) -> HTTPResponse:
         """Return the answer, journal first."""
+        if call.journal is NO_JOURNAL:
+            return await self._sent(call, request)
         try:
             response = await self._sent(call, request)
         except BaseException as error:
-            # A cancellation must not cut short what the journal writes about it.
-            with anyio.CancelScope(shield=True):
-                await call.journal.unanswered(attempt, error, body_began=call.exchange.body_began)
+            await written(call.journal.unanswered(attempt, error, body_began=call.exchange.body_began))
             raise
-        await call.journal.answered(attempt, response)
+        await written(call.journal.answered(attempt, response))
         return response
 
     async def _sent(self, call: _Call[Any], request: HTTPRequest) -> HTTPResponse:
@@ -360,7 +370,7 @@ class ClovaOCRClient:
         """Return what a deadline means, by how far the last request had come."""
         if (partial := call.exchange.response(_TOO_LATE)) is not None:
             try:
-                decode_response(partial, call.document)
+                decode_response(partial, call.document, redact=call.redact)
             except ClovaOCRError as error:
                 return error
         seconds = f"the deadline of {self._deadline:g} s passed"
@@ -376,3 +386,11 @@ class ClovaOCRClient:
             self._loop = running
         if self._loop is not running:
             raise ConfigurationError("the client belongs to another event loop; make one in each")
+
+
+def _cut_off(call: _Call[Any]) -> Billing:
+    """Return what a request may cost that was under way when its call was cancelled."""
+    if call.refusal is not None or not call.exchange.body_began:
+        return Billing.NOT_BILLED
+    response = call.exchange.response()
+    return Billing.BILLED if response is not None and response.status == HTTPStatus.OK else Billing.MAYBE_BILLED

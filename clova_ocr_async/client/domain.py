@@ -168,8 +168,11 @@ def _secret_from_env(environ: Mapping[str, str], infix: str) -> Secret:
 
 def _read_secret_file(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="ascii").rstrip("\r\n")
+        with Path(path).open("rb") as file:
+            content = file.read(_LONGEST_SECRET + 3)  # its line's end, and one that shows it too long
     except OSError as error:
         raise ConfigurationError(f"the file cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError("the file holds characters outside ASCII") from None
+    # Looked at instead of tried: the error of a failed decoding holds the bytes.
+    if not content.isascii():
+        raise ConfigurationError("the file holds characters outside ASCII")
+    return content.decode("ascii").rstrip("\r\n")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from clova_ocr_async.client.tasks import ended
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["NO_JOURNAL", "Attempt", "Journal"]
+__all__ = ["NO_JOURNAL", "Attempt", "Journal", "written"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +44,16 @@ class Journal(Protocol):
         ...
 
     async def answered(self, attempt: Attempt, response: HTTPResponse) -> None:
-        """Keep an answer, whatever it says. Awaited before anybody reads it; the body may have been paid for."""
+        """Keep an answer, whatever it says. Awaited before anybody reads it; the body may have been paid for.
+
+        It runs to its end also when the call is cancelled meanwhile.
+        """
         ...
 
     async def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:
         """Note that a request ended without an answer, by an error or by cancellation.
+
+        It runs to its end also when the call is cancelled meanwhile.
 
         Args:
             attempt: The request.
@@ -67,3 +77,14 @@ class _NoJournal:
 
 
 NO_JOURNAL: Journal = _NoJournal()
+
+
+async def written(note: Coroutine[Any, Any, None]) -> None:
+    """Await what a journal writes to its end, whoever cancels meanwhile."""
+    writing = asyncio.create_task(note)
+    try:
+        await ended(writing)
+    except asyncio.CancelledError as cancelled:
+        # A failure of the journal is not lost behind the cancellation.
+        raise cancelled from (None if writing.cancelled() else writing.exception())
+    writing.result()

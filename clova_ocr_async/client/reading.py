@@ -7,8 +7,9 @@ import importlib
 import logging
 import os
 import stat
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import anyio.to_thread
 
@@ -19,20 +20,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-__all__ = ["ImageSource", "pdf_page_counter", "read_image"]
+__all__ = ["BinaryFile", "ImageSource", "pdf_page_counter", "read_image", "read_path"]
 
 logger = logging.getLogger("clova_ocr_async")
 
-ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image
+
+@runtime_checkable
+class BinaryFile(Protocol):
+    """Something with a ``read`` that gives bytes, such as a file opened in binary mode."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return so many bytes, all for -1."""
+        ...
+
+
+ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Image
 """A path, bytes, a file opened in binary mode (read from where it stands, never closed), or an Image."""
 
 # A pipe or a device must not hold up the open; both flags are POSIX's or Windows' own.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-
-
-@runtime_checkable
-class _Readable(Protocol):
-    def read(self, size: int = -1, /) -> object: ...
 
 
 async def read_image(source: ImageSource, limits: ImageLimits) -> Image:
@@ -53,56 +59,86 @@ async def read_image(source: ImageSource, limits: ImageLimits) -> Image:
     return await anyio.to_thread.run_sync(_read, source, limits)
 
 
-def _read(source: str | os.PathLike[str] | BinaryIO, limits: ImageLimits) -> Image:
+def _read(source: str | os.PathLike[str] | BinaryFile, limits: ImageLimits) -> Image:
     if isinstance(source, str | os.PathLike):
-        return _judged(Image(_read_path(source, limits), _sendable(source)), limits)
-    if isinstance(source, _Readable):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
+        return _judged(Image(read_path(source, limits), _sendable(source)), limits)
+    if isinstance(source, BinaryFile):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
         return _judged(_read_file(source, limits), limits)
     raise ImageError(
         f"the image is a {type(source).__name__}; it must be a path, bytes, a file opened in binary mode, or an Image"
     )
 
 
-def _read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
+def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
+    """Read a regular file, refusing one that is too large before it is read.
+
+    Raises:
+        ImageError: It is no regular file, cannot be read, or is too large.
+    """
     name = os.fspath(path)
     try:
         with os.fdopen(os.open(name, _OPEN_FLAGS), "rb", buffering=0) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
-                raise ImageError(f"{name}: it is {_kind(found.st_mode)}, not a file")
+                raise ImageError(f"{_printable(name)}: it is {_kind(found.st_mode)}, not a file")
             check_size(found.st_size, Path(name).name, limits)
             # The file may grow while it is read; what is read is what is judged and sent.
             return file.readall()
     except OSError as error:
         # Opening a socket or a device that is not there has errors of its own.
         kind = "not a file" if error.errno in {errno.ENXIO, errno.ENODEV} else error.strerror
-        raise ImageError(f"{name}: {kind}") from None
+        raise ImageError(f"{_printable(name)}: {kind}") from None
     except ValueError:
-        raise ImageError("the path holds a NUL character") from None
+        raise ImageError("the path holds a NUL or another character that no path can hold") from None
 
 
 def _sendable(path: str | os.PathLike[str]) -> str:
     """Return a path's last part, with what is no UTF-8 in it replaced."""
-    return Path(path).name.encode("utf-8", "replace").decode()
+    return _printable(Path(path).name)
+
+
+def _printable(path: str) -> str:
+    return path.encode("utf-8", "replace").decode()
 
 
 def _kind(mode: int) -> str:
     return "a folder; see images_in" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
 
 
-def _read_file(file: BinaryIO, limits: ImageLimits) -> Image:
-    # One byte over the limit is enough to refuse, however endless the file is.
-    most = -1 if limits.max_bytes is None else limits.max_bytes + 1
+def _read_file(file: BinaryFile, limits: ImageLimits) -> Image:
     try:
-        data = cast("object", file.read(most))
-    except (OSError, ValueError) as error:
-        raise ImageError(f"the file cannot be read: {error}") from None
-    if not isinstance(data, bytes):
-        raise ImageError(f"the file's read() gave a {type(data).__name__}; open it in binary mode")
+        data = _drained(file, limits.max_bytes)
+    except ImageError:
+        raise
+    except Exception as error:  # whatever the user's file raises is about this one image
+        raise ImageError(f"the file cannot be read: {error}") from error
     name = getattr(file, "name", None)
     stem = _sendable(name) if isinstance(name, str) else None
     check_size(len(data), stem or "image", limits)
     return Image(data, stem)
+
+
+def _drained(file: BinaryFile, max_bytes: int | None) -> bytes:
+    """Read to the end: pipes and unbuffered files give less than they are asked for."""
+    parts: list[bytes] = []
+    # One byte over the limit is enough to refuse, however endless the file is.
+    left = -1 if max_bytes is None else max_bytes + 1
+    while left:
+        part = cast("object", file.read(left))
+        if not isinstance(part, bytes):
+            raise ImageError(f"the file's read() gave {_unusable(part)}")
+        if not part:
+            break
+        parts.append(part)
+        left -= 0 if max_bytes is None else len(part)
+    return b"".join(parts)
+
+
+def _unusable(part: object) -> str:
+    if isinstance(part, Coroutine):
+        part.close()
+        return "a coroutine; await it and pass the bytes"
+    return f"a {type(part).__name__}; open it in binary mode"
 
 
 def _judged(image: Image, limits: ImageLimits) -> Image:

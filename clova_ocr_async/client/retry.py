@@ -19,6 +19,7 @@ from clova_ocr_async.errors import (
     ConnectionFailedError,
     QuotaExceededError,
     RateLimitError,
+    ServerError,
 )
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RetryPolicy", "Tries", "retrying"]
 
+_DOUBTFUL_RETRIES = 2  # each may be paid, however many attempts the user allows
 _LONGEST_OBEYED_WAIT = 120.0  # seconds of a Retry-After; whoever asks for more means "later", and gets our own pace
 
 
@@ -35,12 +37,14 @@ class Tries:
 
     Attributes:
         counted: Requests that were neither refused for the rate (0025) nor for the quota (0023).
+        doubtful: Those of them that failed at the server in a way that usually passes.
         rejected: Requests refused for the rate.
         probes: Requests refused for the quota while this call probed it.
         billing: The worst over all requests.
     """
 
     counted: int = 0
+    doubtful: int = 0
     rejected: int = 0
     probes: int = 0
     billing: Billing = Billing.NOT_BILLED
@@ -54,6 +58,7 @@ class Tries:
             self.probes += 1
         else:
             self.counted += 1
+            self.doubtful += isinstance(error, ServerError) and error.retryable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +70,7 @@ class RetryPolicy:
         ambiguous: What to do when a request may have been paid and its answer is lost: "park" raises (in a batch: one
             Failure), "retry" sends it again and may pay twice.
         server_errors: What to do with 0500, 0501, 502 and 503, of which nobody says whether they are charged: "retry"
-            sends again, "park" raises.
+            sends again, at most twice, "park" raises.
         quota_probes: How often a call asks again when the quota is spent, before it gives up.
         connection_base: Seconds; scale of the wait after a failed connection.
         server_base: Seconds; scale of the wait after a server's error.
@@ -73,7 +78,7 @@ class RetryPolicy:
         rejection_cap: Seconds; the longest wait after a refusal for rate or quota.
         cap: Seconds; the longest wait after any other error.
 
-    The wait is drawn evenly between 0 and ``min(cap, base * 2 ** failures)``.
+    The wait is drawn evenly between 0 and ``min(cap, base * 2 ** (failures - 1))``.
     """
 
     max_attempts: int = 3
@@ -108,6 +113,8 @@ class RetryPolicy:
             return False
         if isinstance(error, QuotaExceededError):
             return tries.probes > self.quota_probes
+        if isinstance(error, ServerError) and error.retryable and tries.doubtful > _DOUBTFUL_RETRIES:
+            return True
         return tries.counted >= self.max_attempts
 
     def delay(self, error: BaseException, tries: Tries, uniform: Callable[[float, float], float]) -> float:

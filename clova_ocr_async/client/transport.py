@@ -138,6 +138,7 @@ class AiohttpTransport:
     ) -> None:
         self._session = session
         self._own = session is None
+        self._closed = False
         # With the caller's session `connect` would count waiting for one of its connections.
         self._timeout = aiohttp.ClientTimeout(
             total=None,
@@ -148,26 +149,32 @@ class AiohttpTransport:
 
     async def send(self, request: HTTPRequest, exchange: Exchange) -> HTTPResponse:
         """Send a request and return its answer."""
+        session = self._opened()
         try:
-            async with self._opened().post(
+            async with session.post(
                 request.url,
                 data=_BodyPayload(request.body, exchange),
                 headers={**_REQUEST_HEADERS, **request.headers},
                 allow_redirects=False,  # a redirect would carry the secret and the image to another host
+                raise_for_status=False,  # a session of the caller's may ask for it, and lose what the answer says
                 timeout=self._timeout,
             ) as response:
                 exchange.begin_response(response.status, {k.lower(): v for k, v in response.headers.items()})
                 return await _receive(response, exchange)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            # The original is not chained: its repr and its request_info hold the secret.
-            raise _translated(error, exchange) from None
+        except (aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as error:
+            failure = _translated(error, exchange)
+        # Raised out here, so that the original is not even its context: its repr and its request_info hold the secret.
+        raise failure
 
     async def close(self) -> None:
         """Close the session if it is the transport's own."""
+        self._closed = True
         if self._own and self._session is not None:
             await self._session.close()
 
     def _opened(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ConfigurationError("the client was closed while the call was under way")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
@@ -208,6 +215,8 @@ def _translated(error: Exception, exchange: Exchange) -> ClovaOCRError:
 
 def _misconfigured(error: Exception) -> str | None:
     """Return what is wrong with the settings, if that is what failed."""
+    if isinstance(error, aiohttp.InvalidURL | UnicodeError):
+        return "the invoke URL's host cannot be one"
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy refused the connection with HTTP {error.status}"
     if isinstance(error, _TLS_ERRORS) and not _handshake_broke(error):

@@ -59,13 +59,14 @@ def date_from_parts(year: str | None, month: str | None, day: str | None) -> dt.
 
     Assumed: a year of two digits is read as POSIX does, 69 to 99 in the 1900s and 00 to 68 in the 2000s.
     """
-    if not (_YEAR.fullmatch(year or "") and _PART.fullmatch(month or "") and _PART.fullmatch(day or "")):
+    years, months, days = year or "", month or "", day or ""
+    if not (_YEAR.fullmatch(years) and _PART.fullmatch(months) and _PART.fullmatch(days)):
         return None
-    number = int(year or "")
-    if len((year or "").strip()) <= len("24"):
+    number = int(years)
+    if len(years.strip()) <= len("24"):
         number += 2000 if number <= _LAST_YEAR_OF_2000S else 1900
     try:
-        return dt.date(number, int(month or ""), int(day or ""))
+        return dt.date(number, int(months), int(days))
     except ValueError:
         return None
 
@@ -81,11 +82,11 @@ def date_from_text(text: str | None) -> dt.date | None:
 
 def time_from_parts(hour: str | None, minute: str | None, second: str | None) -> dt.time | None:
     """Return the time of three parts, a missing second as 0; None without hour and minute, or if impossible."""
-    seconds = text_or_none(second) or "0"
-    if not (_PART.fullmatch(hour or "") and _PART.fullmatch(minute or "") and _PART.fullmatch(seconds)):
+    hours, minutes, seconds = hour or "", minute or "", text_or_none(second) or "0"
+    if not (_PART.fullmatch(hours) and _PART.fullmatch(minutes) and _PART.fullmatch(seconds)):
         return None
     try:
-        return dt.time(int(hour or ""), int(minute or ""), int(seconds))
+        return dt.time(int(hours), int(minutes), int(seconds))
     except ValueError:
         return None
 

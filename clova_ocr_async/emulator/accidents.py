@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import gzip
 import socket
 import struct
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
 
     ImageObject = dict[str, Any]
     Wrong = Callable[[ParsedRequest, str, ImageObject], bytes]
-    Accident = Callable[[web.Request, bytes, asyncio.Event], Awaitable[web.StreamResponse]]
+    Sleep = Callable[[float], Awaitable[Any]]
+    Accident = Callable[[web.Request, bytes, asyncio.Event, Sleep], Awaitable[web.StreamResponse]]
 
 __all__ = ["ACCIDENTS", "PAGES", "WRONG_ANSWERS"]
 
 _BOMB = 64 * 1024 * 1024  # bytes before compression
 _HANG_UP_POLL = 0.02  # seconds
+_TRICKLE = 0.02  # seconds from byte to byte
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -126,12 +130,12 @@ async def _close(request: web.Request, *_: object) -> web.StreamResponse:
     return web.Response()
 
 
-async def _silence(request: web.Request, _: bytes, closing: asyncio.Event) -> web.StreamResponse:
+async def _silence(request: web.Request, _: bytes, closing: asyncio.Event, __: Sleep) -> web.StreamResponse:
     """Say nothing until the caller hangs up."""
     # aiohttp tells of a hang-up only by cancelling handlers, which would end calls that the service goes on with.
     while not (closing.is_set() or request.transport is None or request.transport.is_closing()):  # noqa: ASYNC110
         await asyncio.sleep(_HANG_UP_POLL)
-    return web.Response()
+    return await _close(request)
 
 
 async def _garbage(request: web.Request, *_: object) -> web.StreamResponse:
@@ -141,34 +145,35 @@ async def _garbage(request: web.Request, *_: object) -> web.StreamResponse:
     return web.Response()
 
 
-async def _cut(request: web.Request, answer: bytes, _: asyncio.Event) -> web.StreamResponse:
+async def _cut(request: web.Request, answer: bytes, *_: object) -> web.StreamResponse:
     """Announce the whole answer and send half of it."""
-    response = await _begun(request, len(answer))
-    await response.write(answer[: len(answer) // 2])
+    with contextlib.suppress(ConnectionError):
+        response = await _begun(request, len(answer))
+        await response.write(answer[: len(answer) // 2])
     return await _close(request)
 
 
-async def _trickle(request: web.Request, answer: bytes, closing: asyncio.Event) -> web.StreamResponse:
+async def _trickle(request: web.Request, answer: bytes, closing: asyncio.Event, sleep: Sleep) -> web.StreamResponse:
     """Send a byte at a time, for as long as the caller listens."""
-    response = await _begun(request, None)
-    try:
+    with contextlib.suppress(ConnectionError):
+        response = await _begun(request, None)
         for byte in answer:
+            if closing.is_set():
+                return await _close(request)
             await response.write(bytes([byte]))
-            await _silence_for_a_moment(closing)
-    except ConnectionError:
+            await sleep(_TRICKLE)
         return response
-    return response
+    return await _close(request)
 
 
-async def _silence_for_a_moment(closing: asyncio.Event) -> None:
-    if closing.is_set():
-        raise ConnectionError
-    await asyncio.sleep(_HANG_UP_POLL)
+@functools.cache
+def _packed_bomb() -> bytes:
+    return gzip.compress(b" " * _BOMB)
 
 
 async def _bomb(*_: object) -> web.StreamResponse:
     headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
-    return web.Response(body=gzip.compress(b" " * _BOMB), headers=headers)
+    return web.Response(body=_packed_bomb(), headers=headers)
 
 
 async def _begun(request: web.Request, length: int | None) -> web.StreamResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ __all__ = ["DomainMeter"]
 
 @dataclass(slots=True)
 class DomainMeter:
-    """The counts of one domain.
+    """The counts of one domain; may be read and changed from any thread.
 
     Attributes:
         clock: Returns seconds that only grow.
@@ -25,7 +26,7 @@ class DomainMeter:
         rejected: Requests refused for the ceiling.
         in_flight: Calls running now.
         busy: Seconds of running calls, summed over calls, up to now.
-        capacity: Seconds times the ceiling, since the first call, up to now.
+        capacity: Seconds times the ceiling, since the first call, up to now; never less than ``busy``.
     """
 
     clock: Callable[[], float]
@@ -38,20 +39,25 @@ class DomainMeter:
     _busy: float = 0.0
     _capacity: float = 0.0
     _since: float | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def enter(self) -> bool:
         """Let a call in; return False if the ceiling is reached."""
-        self._settle()
-        if self.ceiling is not None and self.in_flight >= self.ceiling:
-            self.rejected += 1
-            return False
-        self.in_flight += 1
-        return True
+        with self._lock:
+            if self._since is None:
+                self._since = self.clock()
+            self._settle()
+            if self.ceiling is not None and self.in_flight >= self.ceiling:
+                self.rejected += 1
+                return False
+            self.in_flight += 1
+            return True
 
     def leave(self) -> None:
         """Let a call go."""
-        self._settle()
-        self.in_flight -= 1
+        with self._lock:
+            self._settle()
+            self.in_flight -= 1
 
     def spend(self) -> bool:
         """Take one call off the quota; return False if it is spent."""
@@ -64,24 +70,31 @@ class DomainMeter:
 
     def set_ceiling(self, ceiling: int | None) -> None:
         """Change the ceiling; calls that run go on."""
-        self._settle()
-        self.ceiling = ceiling
+        with self._lock:
+            self._settle()
+            self.ceiling = ceiling
 
     @property
     def busy(self) -> float:
         """Seconds of running calls up to now, summed over calls."""
-        self._settle()
-        return self._busy
+        with self._lock:
+            self._settle()
+            return self._busy
 
     @property
     def capacity(self) -> float:
-        """Seconds times the ceiling up to now, since the first call; 0.0 without a ceiling."""
-        self._settle()
-        return self._capacity
+        """Seconds times the ceiling up to now, since the first call.
+
+        Where more calls run than the ceiling allows, since it was lowered or there is none, they count instead.
+        """
+        with self._lock:
+            self._settle()
+            return self._capacity
 
     def _settle(self) -> None:
+        if self._since is None:
+            return
         now = self.clock()
-        passed = 0.0 if self._since is None else now - self._since
-        self._since = now
+        passed, self._since = now - self._since, now
         self._busy += passed * self.in_flight
-        self._capacity += passed * (self.ceiling or 0)
+        self._capacity += passed * max(self.ceiling or 0, self.in_flight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import random
 import secrets
 import time
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Emulator"]
 
 _LARGEST_REQUEST = 72 * 1024 * 1024  # bytes; 50 MiB as base64, and some
+_CUT_OFF = 0.1  # seconds that calls which run are given when the server stops
 
 
 class Emulator:
@@ -78,10 +80,10 @@ class Emulator:
         self._host, self._port, self._exposed = host, port, expose
         self._service = Service(
             secret=secret or secrets.token_urlsafe(32),
-            documents=frozenset(documents),
-            ceiling=_checked("concurrency", concurrency, least=1),
-            quota=_checked("quota", quota, least=0),
-            latency=Latency(_checked("latency", latency), _checked("sigma", sigma), random.Random(seed)),  # noqa: S311 - only lengths
+            documents=_deployed(documents),
+            ceiling=_whole("concurrency", concurrency, least=1),
+            quota=_whole("quota", quota, least=0),
+            latency=Latency(_length("latency", latency), _length("sigma", sigma), random.Random(seed)),  # noqa: S311 - only lengths
             faults=deque(),
             meters={},
             closing=asyncio.Event(),
@@ -104,7 +106,7 @@ class Emulator:
     @property
     def requests(self) -> int:
         """Requests received over all domains."""
-        return sum(meter.requests for meter in self._service.meters.values())
+        return sum(meter.requests for meter in list(self._service.meters.values()))
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -114,24 +116,32 @@ class Emulator:
         await self.stop()
 
     async def start(self) -> None:
-        """Begin to listen.
+        """Begin to listen; after a stop, at the same port and with the same counts.
 
         Raises:
             OSError: The port is taken, or the address not there.
         """
+        if self._runner is not None:
+            return
+        self._service.closing.clear()
         app = web.Application(client_max_size=_LARGEST_REQUEST)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        # Nothing is said of compressed requests, so their bytes are no valid body.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CUT_OFF, auto_decompress=False)
+        try:
+            await self._runner.setup()
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except BaseException:
+            await self.stop()
+            raise
         self._port = int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
         """Stop listening; calls that run are cut off."""
         self._service.closing.set()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
 
     def url(self, document: str | None = None, *, domain: str = "1/emulator") -> str:
         """Return an invoke URL.
@@ -147,15 +157,16 @@ class Emulator:
     def script(self, *faults: Fault | str | None) -> None:
         """Say what goes wrong in the next calls, one a call, behind what was said before; None goes well.
 
-        Requests that are refused for the secret or the path take none.
+        Requests that are refused for the secret, the path, the body or the ceiling take none.
 
         Raises:
             ConfigurationError: There is no such fault; the message lists them.
         """
         try:
-            self._service.faults.extend(None if fault is None else Fault(fault) for fault in faults)
+            checked = [None if fault is None else Fault(fault) for fault in faults]
         except ValueError as error:
             raise ConfigurationError(f"{error}; faults are {', '.join(Fault)}") from None
+        self._service.faults.extend(checked)
 
     def meter(self, domain: str = "1/emulator") -> DomainMeter:
         """Return the counts of a domain, and the means to change its ceiling and quota."""
@@ -163,7 +174,7 @@ class Emulator:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         # A page of somewhere else, opened in a browser here, must not be able to call.
-        if not self._exposed and not _is_loopback(request.url.host or ""):
+        if not self._exposed and not _is_loopback(_host_named(request)):
             raise web.HTTPForbidden(text="this emulator answers only under this machine's own names")
         return await self._service.handle(request)
 
@@ -175,7 +186,27 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _checked(name: str, value: Any, least: float = 0.0) -> Any:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= least):
-        raise ConfigurationError(f"{name} is {value!r}; it must be a number from {least:g}")
+def _host_named(request: web.Request) -> str:
+    try:
+        return request.url.host or ""
+    except ValueError:
+        return ""
+
+
+def _whole(name: str, value: int | None, *, least: int) -> int | None:
+    if value is not None and (type(value) is not int or value < least):
+        raise ConfigurationError(f"{name} is {value!r}; it must be a whole number from {least}, or None")
     return value
+
+
+def _length(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ConfigurationError(f"{name} is {value!r}; it must be a number from 0")
+    return value
+
+
+def _deployed(documents: Iterable[str]) -> frozenset[str]:
+    words = [documents] if isinstance(documents, str) else list(documents)
+    if unknown := [word for word in words if word not in DOCUMENTS]:
+        raise ConfigurationError(f"documents has {unknown[0]!r}; documents are {', '.join(DOCUMENTS)}")
+    return frozenset(words)

@@ -85,13 +85,14 @@ class Service:
     def meter(self, domain: str) -> DomainMeter:
         """Return the counts of a domain."""
         if domain not in self.meters:
-            self.meters[domain] = DomainMeter(self.clock, self.ceiling, self.quota)
+            self.meters.setdefault(domain, DomainMeter(self.clock, self.ceiling, self.quota))
         return self.meters[domain]
 
     @property
     def billed(self) -> Counter[str]:
         """Calls paid over all domains, by the image's sha256 in hex."""
-        return sum((meter.billed for meter in self.meters.values()), start=Counter[str]())
+        # Copies, since calls of another thread may be paid meanwhile.
+        return sum((meter.billed.copy() for meter in list(self.meters.values())), start=Counter[str]())
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request."""
@@ -102,29 +103,30 @@ class Service:
         meter.requests += 1
         if (refusal := self._refusal(request, document)) is not None:
             return _error(request, ERROR_FAULTS[refusal], meter)
-        fault = self.faults.popleft() if self.faults else None
-        if fault is Fault.RESET_BEFORE_BODY:
-            return await ACCIDENTS[fault](request, b"", self.closing)
-        try:
-            body = await request.read()
-            parsed = parse_request(request.headers.get("Content-Type", ""), body)
-        except web.HTTPRequestEntityTooLarge:
-            return _error(request, ERROR_FAULTS[Fault.GATEWAY_TOO_LARGE], meter)
-        except APIError as error:
-            return _error(request, ErrorAnswer(error.status, str(error.code), str(error.message)), meter)
-        return await self._admit(request, meter, _Call(document, parsed, fault))
+        if self.faults and self.faults[0] is Fault.RESET_BEFORE_BODY:
+            self.faults.popleft()
+            return await ACCIDENTS[Fault.RESET_BEFORE_BODY](request, b"", self.closing, self.sleep)
+        parsed = await _read(request)
+        if isinstance(parsed, ErrorAnswer):
+            return _error(request, parsed, meter)
+        return await self._admit(request, meter, document, parsed)
 
     def _refusal(self, request: web.Request, document: str) -> Fault | None:
         """Return what is wrong before the body is looked at."""
-        if not secrets.compare_digest(request.headers.get("X-OCR-SECRET", "").encode(), self.secret.encode()):
+        # A header's bytes that are no UTF-8 come as surrogates.
+        secret = request.headers.get("X-OCR-SECRET", "").encode(errors="surrogateescape")
+        if not secrets.compare_digest(secret, self.secret.encode()):
             return Fault.BAD_SECRET
         if document not in DOCUMENTS:
             return Fault.INVALID_URL
         return None if document in self.documents else Fault.WRONG_DOMAIN
 
-    async def _admit(self, request: web.Request, meter: DomainMeter, call: _Call) -> web.StreamResponse:
+    async def _admit(
+        self, request: web.Request, meter: DomainMeter, document: str, parsed: ParsedRequest
+    ) -> web.StreamResponse:
         if not meter.enter():
             return _error(request, ERROR_FAULTS[Fault.RATE_LIMITED], meter)
+        call = _Call(document, parsed, self.faults.popleft() if self.faults else None)
         try:
             if call.fault is not None and (refused := _not_run(request, call.fault, meter)) is not None:
                 return refused
@@ -143,10 +145,11 @@ class Service:
         if fault is not None and fault in ERROR_FAULTS:
             return _error(request, ERROR_FAULTS[fault], meter)
         if fault is not None and fault in ACCIDENTS:
-            return await ACCIDENTS[fault](request, body, self.closing)
+            return await ACCIDENTS[fault](request, body, self.closing, self.sleep)
         if fault is not None:
             body = WRONG_ANSWERS[fault](parsed, call.document, image)
-        return web.Response(body=body, content_type="application/json")
+        content_type = "text/html" if fault is Fault.HTML_ANSWER else "application/json"
+        return web.Response(body=body, content_type=content_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,17 @@ class _Call:
     document: str
     parsed: ParsedRequest
     fault: Fault | None
+
+
+async def _read(request: web.Request) -> ParsedRequest | ErrorAnswer:
+    try:
+        return parse_request(request.headers.get("Content-Type", ""), await request.read())
+    except web.HTTPRequestEntityTooLarge:
+        return ERROR_FAULTS[Fault.GATEWAY_TOO_LARGE]
+    except (web.RequestPayloadError, ConnectionError):
+        return ERROR_FAULTS[Fault.GATEWAY_BAD_REQUEST]
+    except APIError as error:
+        return ErrorAnswer(error.status, str(error.code), str(error.message))
 
 
 def _not_run(request: web.Request, fault: Fault, meter: DomainMeter) -> web.Response | None:
@@ -165,9 +179,15 @@ def _not_run(request: web.Request, fault: Fault, meter: DomainMeter) -> web.Resp
     return None
 
 
+def _ceiling(meter: DomainMeter | None) -> int | None:
+    """Return the number a refusal for the ceiling names; on demand there is one without a ceiling."""
+    if meter is None:
+        return None
+    return meter.in_flight if meter.ceiling is None else meter.ceiling
+
+
 def _error(request: web.Request, answer: ErrorAnswer, meter: DomainMeter | None) -> web.Response:
-    ceiling = meter.ceiling if meter is not None else None
-    message = answer.message.format(ceiling=ceiling)
+    message = answer.message.replace("{ceiling}", str(_ceiling(meter)))
     if answer.gateway:
         body = encode_gateway_error(answer.code, message, "")
     else:

@@ -279,7 +279,7 @@ def _multipart_parts(content_type: str, body: bytes) -> dict[str, bytes]:
     found = _BOUNDARY.search(content_type)
     if found is None:
         raise _invalid("the content type names no boundary")
-    delimiter = b"--" + (found[1] or found[2]).encode("utf-8", "surrogateescape")
+    delimiter = b"--" + (found[1] or found[2]).encode("utf-8", "replace")
     parts: dict[str, bytes] = {}
     # A delimiter stands at the start of a line; the first one has no line before it.
     for part in (b"\r\n" + body).split(b"\r\n" + delimiter)[1:]:

@@ -130,7 +130,8 @@ def test_a_copy_of_an_absent_object_is_itself(cls: type[VendorObject], how: str)
 @pytest.mark.parametrize("cls", DOCUMENT_TABLES, ids=lambda cls: cls.path_word)
 def test_a_copy_of_a_document_encodes_alike(cls: type[Document], how: str) -> None:
     """A copied or pickled recognition is equal, encodes alike, and shares what is absent."""
-    for wire in (full_document(cls), {"result": {}, "passportResult": {}}, {}):
+    wires: list[dict[str, Any]] = [full_document(cls), {"result": {}, "passportResult": {}}, {}]
+    for wire in wires:
         recognition = decode(answer_of(cls, wire), cls)
         copied = COPIES[how](recognition)
         assert copied == recognition

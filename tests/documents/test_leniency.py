@@ -76,6 +76,7 @@ def test_a_misfit_costs_its_own_field(cls: type[Document]) -> None:
 
 
 def check_stranger(cls: type[Document], wire: dict[str, Any], steps: Steps, stranger: Any) -> None:
+    """Put a value of another kind at a place, decode, and judge what came of it."""
     holder, place = at(wire, steps[:-1]), f"images[0].{cls.answer_key}.{path_of(steps)}"
     item = holder[steps[-1]]
     holder[steps[-1]] = stranger
@@ -92,7 +93,7 @@ def check_stranger(cls: type[Document], wire: dict[str, Any], steps: Steps, stra
         assert first.path != place or first.kind == KINDS[type(stranger)]
         # An array may misfit where one is expected, by its elements; anything else is told by its kind.
         assert first.kind == "array" or first.kind not in first.expected
-    elif stranger != {"stranger": "stranger"}:
+    else:
         assert at(encoded, steps) == stranger
 
 
@@ -135,7 +136,11 @@ PRICE = "images[0].receipt.result.totalPrice.price"
             [Problem(f"{PRICE}.boundingPolys[0].vertices[1].y", "number", "string")],
             {"boundingPolys": [{"vertices": [{"x": 64.5}, {}]}]},
         ),
-        ({"boundingPolys": [{"vertices": [{"x": "1", "y": 2}]}]}, [], {"boundingPolys": [{"vertices": [{"x": 1, "y": 2}]}]}),
+        (
+            {"boundingPolys": [{"vertices": [{"x": "1", "y": 2}]}]},
+            [],
+            {"boundingPolys": [{"vertices": [{"x": 1, "y": 2}]}]},
+        ),
     ],
 )
 def test_what_is_said_of_a_misfit(price: Any, problems: list[Problem], kept: Any) -> None:
@@ -164,7 +169,9 @@ def test_a_number_beyond_every_float_costs_its_field(raw: bytes, kind: str) -> N
 
 def test_bytes_that_are_no_utf8_cost_themselves() -> None:
     """A text with a stray byte is read with U+FFFD for it; the rest of the answer is as it came."""
-    body = json.dumps(answer_of(Receipt, {"result": {"storeInfo": {"name": {"text": "caf?"}, "tel": [{"text": "02"}]}}}))
+    body = json.dumps(
+        answer_of(Receipt, {"result": {"storeInfo": {"name": {"text": "caf?"}, "tel": [{"text": "02"}]}}})
+    )
     store = decode(body.encode().replace(b"caf?", b"caf\xe9"), Receipt).document.result.store_info
     assert store.name.text == "caf\N{REPLACEMENT CHARACTER}"
     assert store.tel[0].text == "02"
@@ -183,7 +190,12 @@ def test_numbers_of_the_envelope_may_come_as_text() -> None:
     """A timestamp or size in a text is read; one that is no number, or has thousands of digits, is a misfit."""
     answer = answer_of(Receipt, {"meta": {}})
     answer["timestamp"] = "1613984821070"
-    answer["images"][0]["convertedImageInfo"] = {"width": "64.5", "height": "9" * 5000, "pageIndex": "0.0", "longImage": "x"}
+    answer["images"][0]["convertedImageInfo"] = {
+        "width": "64.5",
+        "height": "9" * 5000,
+        "pageIndex": "0.0",
+        "longImage": "x",
+    }
     recognition = decode(answer, Receipt)
     assert recognition.timestamp == 1613984821070
     info = recognition.converted_image_info
@@ -262,7 +274,7 @@ def calls_to_read(value: Any) -> int:
     module = str(Path(sys.modules[read_leniently.__module__].__file__ or ""))
     count = 0
 
-    def on_event(frame: FrameType, event: str, _: object) -> None:
+    def on_event(frame: FrameType, event: str, _: object) -> None:  # pragma: no cover - a profiler is not traced
         nonlocal count
         count += event == "call" and frame.f_code.co_filename == module
 
@@ -317,7 +329,9 @@ def test_unknown_keys_are_named_by_their_paths() -> None:
     assert json.loads(recognition.raw) == answer
 
 
-@pytest.mark.parametrize("strange", [b"1e400", b"9" * 5000, b'"\xff"', b"[" * 500 + b"]" * 500, b"12345678901234567890123"])
+@pytest.mark.parametrize(
+    "strange", [b"1e400", b"9" * 5000, b'"\xff"', b"[" * 500 + b"]" * 500, b"12345678901234567890123"]
+)
 def test_strange_unknown_values_can_be_listed_and_kept(strange: bytes) -> None:
     """What the typed decoder skipped without a look neither breaks unknown_fields nor to_dict."""
     recognition = decode(b'{"images":[{"receipt":{"meta":{}},"new":%s}]}' % strange, Receipt)

@@ -33,11 +33,13 @@ ALL = [*samples("specification"), *samples("real")]
 
 
 def load(path: Path) -> dict[str, Any]:
+    """Return a sample as plain values."""
     loaded: dict[str, Any] = json.loads(path.read_bytes())
     return loaded
 
 
 def sample(name: str, cls: type[DocumentT]) -> DocumentT:
+    """Return a sample's document; it must fit."""
     recognition = decode((SAMPLES / f"{name}.json").read_bytes(), cls)
     assert recognition.problems == ()
     return recognition.document
@@ -131,7 +133,7 @@ def test_a_receipt_with_nothing_but_lines_and_a_total() -> None:
 
 
 def test_a_receipt_with_the_totals_of_2026() -> None:
-    """subTotal and creditCardPrice come as arrays."""
+    """SubTotal and creditCardPrice come as arrays."""
     result = sample("real/receipt-sub-total", Receipt).result
     assert result.total_price.price.value is None
     assert [price.decimal for price in result.total_price.credit_card_price] == [Decimal(12000)]

@@ -21,7 +21,15 @@ from answers import (
 )
 from rich.pretty import pretty_repr
 
-from clova_ocr_async.documents import Checksum, Document, FormattedValue, Receipt, Recognition, StringObject, VendorObject
+from clova_ocr_async.documents import (
+    Checksum,
+    Document,
+    FormattedValue,
+    Receipt,
+    Recognition,
+    StringObject,
+    VendorObject,
+)
 from clova_ocr_async.errors import ClovaOCRError, MalformedResponseError, RecognitionError
 from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -44,6 +52,7 @@ def printed(value: object) -> str:
 
 
 def assert_silent(value: object, wire: Any) -> None:
+    """Assert that no printing of a value shows any leaf of a wire value."""
     text = printed(value)
     assert [secret for secret in secrets_in(wire) if secret in text] == []
 
@@ -106,11 +115,10 @@ def test_what_the_package_sent_itself_is_printed() -> None:
 
 
 def error_of(answer: Any, cls: type[Document]) -> ClovaOCRError:
-    try:
+    """Return the error an answer is decoded to."""
+    with pytest.raises(ClovaOCRError) as caught:
         decode(answer, cls)
-    except ClovaOCRError as error:
-        return error
-    raise AssertionError(answer)
+    return caught.value
 
 
 @pytest.mark.parametrize("infer_result", ["FAILURE", "ERROR"])

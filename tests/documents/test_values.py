@@ -39,6 +39,7 @@ from clova_ocr_async.documents.parsing import (
 
 
 def decoded(cls: type[VendorObject], wire: dict[str, Any]) -> Any:
+    """Decode an object given as plain values."""
     return msgspec.json.decode(json.dumps(wire), type=cls)
 
 
@@ -287,6 +288,18 @@ def test_the_kind_of_an_id_card(result: dict[str, Any], kind: str | None) -> Non
     assert decoded(IdCard, {"result": result}).result.kind == kind
 
 
+@pytest.mark.parametrize("said", ["true", "True", " TRUE ", "y", "Y", "1"])
+def test_a_yes_in_words(said: str) -> None:
+    """A yes is read in the words it was seen in, in any case."""
+    assert flag_or_none(said) is True
+
+
+@pytest.mark.parametrize("said", ["false", "False", " FALSE ", "n", "N", "0"])
+def test_a_no_in_words(said: str) -> None:
+    """A no is read in the words it was seen in, in any case."""
+    assert flag_or_none(said) is False
+
+
 @given(st.text() | st.from_regex(r"[-₩ ]{0,3}[\d.,]{0,45}[원 ]{0,3}"))
 def test_no_text_breaks_a_helper(text: str) -> None:
     """Every helper takes any text: it gives a value of its type or None."""
@@ -306,7 +319,10 @@ def test_no_text_breaks_a_helper(text: str) -> None:
 def test_no_value_breaks_a_helper(value: object) -> None:
     """A number or flag is read from whatever the vendor may send, and only from what is one."""
     number = number_or_none(value)
-    assert number is None or (number == value and not isinstance(value, bool))
+    if number is not None:
+        assert isinstance(value, int | float)
+        assert not isinstance(value, bool)
+        assert number == float(value)
     flag = flag_or_none(value)
     assert flag is (value if isinstance(value, bool) else None if number is None else number != 0)
 

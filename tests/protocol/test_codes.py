@@ -105,18 +105,18 @@ def error_of(status: int, body: Any, **headers: str) -> ClovaOCRError:
     """Decode an answer that must be an error, given as plain values or bytes."""
     raw = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    try:
+    with pytest.raises(ClovaOCRError) as caught:
         decode_response(HTTPResponse(status, raw, named), Receipt)
-    except ClovaOCRError as error:
-        return error
-    raise AssertionError(status, body)
+    return caught.value
 
 
 def verdict_on(error: ClovaOCRError) -> Verdict:
+    """Return what an error's class and attributes judge."""
     return type(error), error.billing, error.retryable, error.stops_run
 
 
 def service_error(code: Any, **more: Any) -> dict[str, Any]:
+    """Return an error body of the service with all its fields."""
     return {"code": code, "message": "said", "path": "/p", "traceId": "t", "timestamp": 1570776853475, **more}
 
 
@@ -261,7 +261,8 @@ def test_a_failed_recognition(infer_result: str, document: dict[str, Any]) -> No
     assert verdict_on(error) == (RecognitionError, BILLED, False, False)
     assert isinstance(error, RecognitionError)
     assert error.infer_result == infer_result
-    assert infer_result in str(error)
+    assert f"inferResult {infer_result}: " in str(error)
+    assert ("no picture of this document" in str(error)) == (infer_result == "FAILURE")
     assert error.recognition is not None
     assert (error.recognition.message, error.recognition.uid, error.recognition.request_id) == ("why", "u", "r")
     assert json.loads(error.recognition.raw) == answer

@@ -1,0 +1,130 @@
+"""The verbs, their common options, and how their errors are told."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["DOCUMENT", "app", "is_quiet", "say", "verb"]
+
+P = ParamSpec("P")
+
+_VERBS = {
+    "recognize": "Read images; JSON Lines on stdout.",
+    "batch": "Read folders of images, many at once; JSON Lines on stdout or in a file.",
+    "emulator": "Run a local CLOVA to develop against, without an account.",
+    "doctor": "Look at the configuration, and with --probe at the service.",
+    "demo": "Emulator, sample documents, batch and results, in one go.",
+}
+
+_EPILOG = """
+\b
+Configuration (environment):
+  CLOVA_OCR_INVOKE_URL, CLOVA_OCR_SECRET (or CLOVA_OCR_SECRET_FILE)
+  or per document: CLOVA_OCR_RECEIPT_INVOKE_URL, CLOVA_OCR_RECEIPT_SECRET, …
+  (RECEIPT, CREDIT_CARD, NAME_CARD, BIZ_LICENSE, ID_CARD, PASSPORT; these win)
+\b
+Exit codes:
+  0 all good   1 some images failed or are in doubt   2 usage or configuration
+  3 credentials rejected   4 stopped early (quota)   5 no input   130 interrupted
+\b
+Examples:
+  clova-ocr demo
+  clova-ocr recognize receipt receipt.jpg
+  clova-ocr batch receipt scans/ -o receipts.jsonl
+
+Unofficial; CLOVA is NAVER's mark.
+"""
+
+
+class _LazyGroup(click.Group):
+    """Imports a verb's module when the verb is called; the list of verbs needs none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in _VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"clova_ocr_async.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(_VERBS.items()))
+
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType
+
+
+class _DocumentParam(_ParamType):
+    """The vendor's path word of a document; becomes its class."""
+
+    name = "document"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from clova_ocr_async.documents import DOCUMENTS
+
+        if value in DOCUMENTS:
+            return DOCUMENTS[value]
+        return self.fail(f"{value!r} is none of {', '.join(DOCUMENTS)}", param, ctx)
+
+
+DOCUMENT = _DocumentParam()
+"""Type of the argument DOCUMENT."""
+
+
+@click.group(cls=_LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-v", "--verbose", count=True, help="Say more; -vv for everything.")
+@click.version_option(None, "--version", package_name="clova-ocr-async", prog_name="clova-ocr")
+def app(*, quiet: bool, verbose: int) -> None:
+    """Read receipts, cards, certificates and passports with NAVER Cloud's CLOVA OCR Document API."""
+    level = logging.ERROR if quiet else {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("clova_ocr_async").setLevel(level)
+
+
+def verb(function: Callable[P, int]) -> Callable[P, NoReturn]:
+    """Make a function's result the exit code, and tell its errors in one line."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
+        from clova_ocr_async.cli.exits import ExitCode, exit_code_of
+        from clova_ocr_async.errors import ClovaOCRError
+
+        try:
+            code = function(*args, **kwargs)
+        except ClovaOCRError as error:
+            say(f"error: {error}", even_when_quiet=True)
+            code = exit_code_of(error)
+        except KeyboardInterrupt:
+            say("interrupted", even_when_quiet=True)
+            code = ExitCode.INTERRUPTED
+        sys.exit(code)
+
+    return run
+
+
+def is_quiet() -> bool:
+    """Whether --quiet was given."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().params.get("quiet"))
+
+
+def say(text: str, *, even_when_quiet: bool = False) -> None:
+    """Tell something on stderr; what could steer a terminal is left out of it."""
+    if even_when_quiet or not is_quiet():
+        printable = "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
+        click.echo(printable, err=True)

@@ -1,0 +1,119 @@
+"""What the demo read, as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from clova_ocr_async.batch.outcome import Failure, Outcome, Success
+from clova_ocr_async.documents import BizLicense, CreditCard, Document, IdCard, NameCard, Passport, Receipt
+from clova_ocr_async.emulator.truth import find_truth
+from clova_ocr_async.errors import Billing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+__all__ = ["Reading", "highlights", "show_table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one sample was read.
+
+    Attributes:
+        path: The sample.
+        right: Whether what was read is what was drawn, to the last polygon.
+        billed: Whether a call would have been billed; None if that is not known.
+        shown: The most telling fields, or the error.
+        seconds: How long the call took.
+    """
+
+    path: Path
+    right: bool
+    billed: bool | None
+    shown: str
+    seconds: float
+
+    @classmethod
+    def of(cls, path: Path, outcome: Outcome[Any]) -> Reading:
+        """Hold an outcome against the truth the sample carries."""
+        if isinstance(outcome, Failure):
+            known = {Billing.NOT_BILLED: False, Billing.BILLED: True}
+            return cls(path, False, known.get(outcome.error.billing), str(outcome.error), 0.0)
+        return cls(path, _is_right(path, outcome), True, highlights(outcome.recognition.document), _seconds(outcome))
+
+
+def _seconds(outcome: Success[Any]) -> float:
+    return outcome.recognition.elapsed
+
+
+def _is_right(path: Path, outcome: Success[Any]) -> bool:
+    truth = find_truth(path.read_bytes())
+    read = msgspec.json.decode(msgspec.json.encode(outcome.recognition.document))
+    return truth is not None and read == truth.answer
+
+
+def _of_receipt(document: Receipt) -> tuple[object, ...]:
+    result = document.result
+    price = result.total_price.price.decimal
+    return result.store_info.name.value, result.payment_info.date.value, price and f"{price:,} won"
+
+
+def _of_credit_card(document: CreditCard) -> tuple[object, ...]:
+    number = document.result.number.value
+    return number and f"**** {number[-4:]}", document.result.valid_thru.value
+
+
+def _of_name_card(document: NameCard) -> tuple[object, ...]:
+    result = document.result
+    return _first(result.name), _first(result.company), _first(result.email)
+
+
+def _of_biz_license(document: BizLicense) -> tuple[object, ...]:
+    result = document.result
+    return _first(result.register_number), _first(result.company_name) or _first(result.corp_name)
+
+
+def _of_id_card(document: IdCard) -> tuple[object, ...]:
+    card = getattr(document.result, document.result.kind or "ic")
+    return document.result.id_type, _first(getattr(card, "name", ())), _first(card.issue_date)
+
+
+def _of_passport(document: Passport) -> tuple[object, ...]:
+    read = document.passport_result
+    return read.first_name.value, read.last_name1.value, read.date_of_expiry.value
+
+
+_TELLING: dict[type[Document], Callable[[Any], tuple[object, ...]]] = {
+    Receipt: _of_receipt,
+    CreditCard: _of_credit_card,
+    NameCard: _of_name_card,
+    BizLicense: _of_biz_license,
+    IdCard: _of_id_card,
+    Passport: _of_passport,
+}
+
+
+def highlights(document: Document) -> str:
+    """Return the most telling fields of a document in one line."""
+    return " · ".join(str(value) for value in _TELLING[type(document)](document) if value)
+
+
+def _first(cells: tuple[Any, ...]) -> str | None:
+    return cells[0].value if cells else None
+
+
+def show_table(readings: Iterable[Reading], console: Console | None = None) -> None:
+    """Print what was read, a line a sample, on standard output unless another console is given."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("sample", "what was read", "seconds", ""):
+        table.add_column(title, justify="right" if title == "seconds" else "left", overflow="fold")
+    for reading in readings:
+        verdict = "as drawn" if reading.right else "NOT as drawn"
+        table.add_row(reading.path.name, reading.shown, f"{reading.seconds:.2f}", verdict)
+    (console or Console()).print(table)

@@ -1,0 +1,81 @@
+"""``clova-ocr doctor``."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import os
+import platform
+from typing import TYPE_CHECKING
+
+import click
+
+from clova_ocr_async.cli.app import verb
+
+if TYPE_CHECKING:
+    from clova_ocr_async.cli.exits import ExitCode
+    from clova_ocr_async.client import Domain
+
+__all__ = ["command"]
+
+_PACKAGES = {
+    "clova-ocr-async": "this package",
+    "aiohttp": "needed",
+    "msgspec": "needed",
+    "anyio": "needed",
+    "tenacity": "needed",
+    "click": "extra cli",
+    "rich": "extra cli",
+    "pillow": "extra emulator: sample documents",
+    "pylopdf-fonts-ko": "extra emulator: sample documents in Hangul",
+    "pypdfium2": "extra pictures: exact page counts of PDFs",
+    "fastapi": "extra fastapi",
+}
+
+
+@click.command("doctor")
+@click.option("--probe", is_flag=True, help="Post a request without an image to each domain; it cannot be billed.")
+@verb
+def command(*, probe: bool) -> int:
+    """Look at what is installed and configured, without network; with --probe, at the service.
+
+    Secrets and invoke keys are never shown.
+    """
+    _show_packages()
+    return asyncio.run(_show_domains(probe=probe))
+
+
+def _show_packages() -> None:
+    click.echo(f"Python {platform.python_version()} on {platform.system()}")
+    for name, purpose in _PACKAGES.items():
+        try:
+            click.echo(f"  {name} {importlib.metadata.version(name)} ({purpose})")
+        except importlib.metadata.PackageNotFoundError:
+            click.echo(f"  {name} is not installed ({purpose})")
+
+
+async def _show_domains(*, probe: bool) -> int:
+    from clova_ocr_async.cli.exits import ExitCode
+    from clova_ocr_async.client.domain import domains_from_env
+
+    worst = ExitCode.OK
+    for domain in domains_from_env(os.environ):
+        reads = domain.document.__name__ if domain.document else "any document"
+        click.echo(f"{domain.url}: reads {reads}, secret set")
+        if probe:
+            worst = max(worst, await _probe(domain))
+    if not probe:
+        click.echo("nothing was sent; --probe asks the service")
+    return worst
+
+
+async def _probe(domain: Domain) -> ExitCode:
+    from clova_ocr_async.cli.exits import ExitCode, exit_code_of
+    from clova_ocr_async.cli.probe import probe
+
+    error = await probe(domain)
+    if error is None:
+        click.echo("  it answers, takes the secret, and refused a request without an image as it should")
+        return ExitCode.OK
+    click.echo(f"  {type(error).__name__}: {error}")
+    return exit_code_of(error)

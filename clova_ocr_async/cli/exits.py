@@ -1,0 +1,45 @@
+"""Exit codes: stable, and the same for every verb."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from clova_ocr_async.errors import (
+    AuthenticationError,
+    ClovaOCRError,
+    ConfigurationError,
+    DomainError,
+    QuotaExceededError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["ExitCode", "exit_code_of"]
+
+
+class ExitCode(enum.IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    CREDENTIALS = 3
+    STOPPED = 4
+    NO_INPUT = 5
+    INTERRUPTED = 130
+
+
+_BY_ERROR: Sequence[tuple[type[ClovaOCRError], ExitCode]] = (
+    (AuthenticationError, ExitCode.CREDENTIALS),
+    (QuotaExceededError, ExitCode.STOPPED),
+    (ConfigurationError, ExitCode.USAGE),
+    (DomainError, ExitCode.USAGE),
+    (ClovaOCRError, ExitCode.SOME_FAILED),
+)
+
+
+def exit_code_of(error: ClovaOCRError) -> ExitCode:
+    """Return the exit code of a command that an error ended."""
+    return next(code for kind, code in _BY_ERROR if isinstance(error, kind))

@@ -1,0 +1,47 @@
+"""Asks a domain whether it would answer, without a picture it could charge for."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from clova_ocr_async.client.transport import AiohttpTransport, Exchange
+from clova_ocr_async.documents import Receipt
+from clova_ocr_async.errors import ClovaOCRError, InvalidRequestError, MalformedResponseError
+from clova_ocr_async.protocol.request import Body, HTTPRequest
+from clova_ocr_async.protocol.response import decode_response
+
+if TYPE_CHECKING:
+    from clova_ocr_async.client import Domain
+
+__all__ = ["probe"]
+
+
+async def probe(domain: Domain) -> ClovaOCRError | None:
+    """Post a request without an image.
+
+    Returns:
+        None if the answer was the one hoped for: code 0011, an invalid body, which comes after URL and secret were
+        found right. Else what went wrong.
+    """
+    now = int(time.time() * 1000)
+    message = {"version": "V2", "requestId": str(uuid.uuid4()), "timestamp": now, "images": ()}
+    document = domain.document or Receipt
+    headers = {"Content-Type": "application/json", "X-OCR-SECRET": domain.secret.reveal()}
+    body = Body(msgspec.json.encode(message), b"", b"")
+    transport = AiohttpTransport()
+    try:
+        response = await transport.send(
+            HTTPRequest(domain.url.for_document(document.path_word), headers, body), Exchange()
+        )
+        decode_response(response, document, redact=domain.redact)
+    except InvalidRequestError:
+        return None
+    except ClovaOCRError as error:
+        return error
+    finally:
+        await transport.close()
+    return MalformedResponseError("a request without an image was answered as if it had one; this is no CLOVA OCR")

@@ -1,0 +1,78 @@
+"""What is run on this project: ``nox -s tests`` for the tests, ``nox --list`` for the rest."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["lint", "types", "tests"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
+CODE = ["clova_ocr_async", "tests", "examples", "benchmarks", "noxfile.py"]
+
+
+def group(name: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+def covered(session: nox.Session, *arguments: str) -> None:
+    """Run the tests with coverage, which must be whole."""
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *arguments)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests with the Python nox runs on, coverage whole."""
+    session.install("-e", ".[all]", *group("tests"))
+    covered(session, *session.posargs)
+
+
+@nox.session(python=[version for version in PYTHONS if version != THIS])
+def others(session: nox.Session) -> None:
+    """Run the tests with the other supported Pythons; those that are not installed are skipped."""
+    session.install("-e", ".[all]", *group("tests"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """Run the tests with the oldest versions of the four dependencies that are allowed."""
+    oldest = [line.split(";")[0].replace(">=", "==").strip() for line in PROJECT["project"]["dependencies"]]
+    session.install("-e", ".[all]", *group("tests"), *oldest)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and layers."""
+    session.install("-e", ".", *group("lint"))
+    session.run("ruff", "format", "--check", *CODE)
+    session.run("ruff", "check", *CODE)
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, with both checkers at their strictest, and that users see all of them."""
+    session.install("-e", ".[all]", *group("types"))
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Install the built package as a user would, and run the demo away from the source."""
+    session.install(".[all]")
+    place = session.create_tmp()
+    session.chdir(place)
+    session.run("clova-ocr", "demo", "--folder", str(Path(place) / "samples"))
+    shutil.rmtree(place)

@@ -1,0 +1,397 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from clova_ocr_async.cli.app import app
+from clova_ocr_async.emulator import draw_sample, emulator_in_thread, write_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from clova_ocr_async.emulator import Emulator
+
+KEY = "k" * 40
+
+
+@pytest.fixture
+def clova(monkeypatch: pytest.MonkeyPatch) -> Generator[Emulator]:
+    """A local CLOVA, named by the environment under a key that is worth hiding."""
+    with emulator_in_thread() as emulator:
+        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", emulator.url(domain=f"1/{KEY}"))
+        monkeypatch.setenv("CLOVA_OCR_SECRET", emulator.secret)
+        yield emulator
+
+
+def clova_ocr(*arguments: str | Path, stdin: bytes = b"") -> Result:
+    """Run a command in this process, in a thread of its own.
+
+    CPython 3.11 reports one return too many when an exception wakes a task, which would make coverage lose this thread.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(CliRunner().invoke, app, [str(argument) for argument in arguments], input=stdin).result()
+
+
+def lines_of(result: Result) -> list[dict[str, Any]]:
+    """Return the records a command wrote."""
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process of its own."""
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+
+
+def test_help_names_every_verb_the_variables_and_the_exit_codes() -> None:
+    """The help of the command is enough to begin with."""
+    result = clova_ocr("--help")
+    assert result.exit_code == 0
+    for word in ("recognize", "batch", "emulator", "doctor", "demo", "CLOVA_OCR_SECRET_FILE", "130 interrupted"):
+        assert word in result.stdout
+
+
+@pytest.mark.parametrize("verb", ["recognize", "batch", "emulator", "doctor", "demo"])
+def test_every_verb_has_help(verb: str) -> None:
+    """Each verb explains itself."""
+    result = clova_ocr(verb, "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [("--help", 0), ("--version", 0), ("recognize --help", 0), ("recognize menu x.jpg", 2), ("serve", 2)],
+)
+def test_help_and_bad_arguments_wait_for_no_heavy_library(arguments: str, code: int) -> None:
+    """Help, version and usage errors load neither the HTTP library nor the terminal's nor Pillow."""
+    done = python(
+        "import sys\n"
+        "from clova_ocr_async.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as exit:\n"
+        "    heavy = {'aiohttp', 'rich', 'PIL', 'tenacity'} & set(sys.modules)\n"
+        "    print('HEAVY', sorted(heavy), exit.code)",
+        *arguments.split(),
+    )
+    assert f"HEAVY [] {code}" in done.stdout, done.stderr
+
+
+def test_without_the_extra_the_command_says_what_to_install() -> None:
+    """A base install that lacks click is told the pip line."""
+    done = python("import sys; sys.modules['click'] = None; from clova_ocr_async.cli import main; main()")
+    assert done.returncode == 1
+    assert "pip install 'clova-ocr-async[cli]'" in done.stderr
+
+
+def test_the_module_is_the_command() -> None:
+    """``python -m clova_ocr_async`` is clova-ocr."""
+    command = [sys.executable, "-m", "clova_ocr_async", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("clova-ocr, version ")
+
+
+def test_recognize_writes_a_record_for_each_image_in_order(clova: Emulator, tmp_path: Path) -> None:
+    """Records come in the order of the images, with hash, bill and the answer as it came."""
+    samples = [draw_sample("receipt", seed=seed, format=kind) for seed, kind in enumerate(("png", "pdf", "jpg"))]
+    paths = [tmp_path / sample.name for sample in samples]
+    for path, sample in zip(paths, samples, strict=True):
+        path.write_bytes(sample.data)
+    result = clova_ocr("recognize", "receipt", *paths)
+    assert result.exit_code == 0, result.stderr
+    for record, path, sample in zip(lines_of(result), paths, samples, strict=True):
+        assert record["source"] == str(path)
+        assert record["sha256"] == hashlib.sha256(sample.data).hexdigest()
+        assert (record["document"], record["status"]) == ("receipt", "succeeded")
+        assert (record["attempts"], record["billed"]) == (1, True)
+        assert record["result"]["receipt"] == sample.truth.answer
+        assert record["uid"] == record["result"]["uid"]
+    assert clova.billed.total() == 3
+
+
+@pytest.mark.usefixtures("clova")
+def test_recognize_reads_standard_input() -> None:
+    """A dash stands for standard input."""
+    sample = draw_sample("passport")
+    result = clova_ocr("recognize", "passport", "-", stdin=sample.data)
+    assert result.exit_code == 0, result.stderr
+    assert lines_of(result)[0]["source"] == "-"
+
+
+@pytest.mark.usefixtures("clova")
+def test_what_was_not_read_has_a_record_too_and_the_exit_code_is_1(tmp_path: Path) -> None:
+    """A failed reading has result and error, an image that was never sent an error and no bill."""
+    receipt, broken = tmp_path / "receipt.png", tmp_path / "broken\x1b[31m.png"
+    receipt.write_bytes(draw_sample("receipt").data)
+    broken.write_bytes(b"no image")
+    result = clova_ocr("recognize", "id-card", receipt, broken)
+    failed, skipped = lines_of(result)
+    assert result.exit_code == 1
+    assert (failed["status"], failed["billed"], failed["error"]["code"]) == ("failed", True, "FAILURE")
+    assert failed["result"]["inferResult"] == "FAILURE"
+    assert (skipped["status"], skipped["billed"], skipped["error"]["type"]) == ("skipped", False, "ImageError")
+    assert "result" not in skipped
+    assert "\x1b" not in result.stderr
+
+
+def test_a_lost_answer_is_ambiguous(clova: Emulator, tmp_path: Path) -> None:
+    """A call that may have been paid is neither success nor failure, and its bill is unknown."""
+    (tmp_path / "receipt.png").write_bytes(draw_sample("receipt").data)
+    clova.script("close-after-body")
+    result = clova_ocr("recognize", "receipt", tmp_path / "receipt.png")
+    record = lines_of(result)[0]
+    assert (result.exit_code, record["status"], record["billed"]) == (1, "ambiguous", None)
+    assert "1 perhaps" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [("bad-secret", 3), ("wrong-domain", 2), ("not-deployed", 2), ("invalid-body", 1)]
+)
+def test_the_exit_code_tells_why_a_run_ended(clova: Emulator, tmp_path: Path, fault: str, code: int) -> None:
+    """Rejected credentials are 3, a wrong domain 2, one refused image 1; the first two stop the run and say so."""
+    (tmp_path / "receipt.png").write_bytes(draw_sample("receipt").data)
+    clova.script(fault)
+    result = clova_ocr("recognize", "receipt", tmp_path / "receipt.png")
+    assert result.exit_code == code
+    assert ("stopped early" in result.stderr) == (code != 1)
+    assert KEY not in result.output
+    assert clova.secret not in result.output
+
+
+def test_without_configuration_the_command_names_the_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An environment without a domain is a usage error that says what to set."""
+    monkeypatch.delenv("CLOVA_OCR_INVOKE_URL", raising=False)
+    (tmp_path / "a.jpg").write_bytes(draw_sample("receipt").data)
+    result = clova_ocr("recognize", "receipt", tmp_path / "a.jpg")
+    assert result.exit_code == 2
+    assert "CLOVA_OCR_INVOKE_URL" in result.stderr
+
+
+@pytest.mark.usefixtures("clova")
+def test_a_path_that_is_not_there_is_a_usage_error() -> None:
+    """Nothing is sent when one of the paths is missing."""
+    result = clova_ocr("batch", "receipt", "no-such-folder")
+    assert result.exit_code == 2
+    assert "no-such-folder: no such file or folder" in result.stderr
+
+
+def test_batch_reads_a_folder_and_its_sub_folders(clova: Emulator, tmp_path: Path) -> None:
+    """Every picture below a folder has one record, whatever its format."""
+    paths = [path for path in write_samples(tmp_path, 24) if path.parent.name == "name-card"]
+    result = clova_ocr("batch", "name-card", tmp_path / "name-card", "-j", "2", "--concurrency", "2")
+    records = lines_of(result)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(record["source"] for record in records) == sorted(map(str, paths))
+    assert "4 images: 4 succeeded; 4 calls billed" in result.stderr
+    assert clova.billed.total() == 4
+
+
+@pytest.mark.usefixtures("clova")
+def test_batch_leaves_sub_folders_out_when_told(tmp_path: Path) -> None:
+    """A folder of nothing but sub-folders holds no images of its own: exit code 5."""
+    write_samples(tmp_path, 6)
+    result = clova_ocr("batch", "receipt", tmp_path, "--no-recursive")
+    assert result.exit_code == 5
+    assert "no images found" in result.stderr
+
+
+@pytest.mark.usefixtures("clova")
+def test_batch_writes_a_new_file_for_its_owner_alone(tmp_path: Path) -> None:
+    """The output file can be read by nobody else, whatever the umask."""
+    (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
+    before = os.umask(0)
+    try:
+        result = clova_ocr("batch", "receipt", tmp_path / "a.png", "-o", tmp_path / "out.jsonl")
+    finally:
+        os.umask(before)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert (tmp_path / "out.jsonl").stat().st_mode & 0o777 == 0o600
+    assert json.loads((tmp_path / "out.jsonl").read_text())["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(("output", "why"), [("there.jsonl", "is there already"), ("no/where.jsonl", "No such file")])
+def test_batch_pays_nothing_when_it_cannot_write(clova: Emulator, tmp_path: Path, output: str, why: str) -> None:
+    """An output that exists is never overwritten, one that cannot be made is told, and no call is made for either."""
+    (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
+    (tmp_path / "there.jsonl").write_text("paid for")
+    result = clova_ocr("batch", "receipt", tmp_path / "a.png", "-o", tmp_path / output)
+    assert result.exit_code == 2
+    assert why in result.stderr
+    assert (tmp_path / "there.jsonl").read_text() == "paid for"
+    assert clova.requests == 0
+
+
+@pytest.mark.usefixtures("clova")
+def test_quiet_says_nothing_but_errors(tmp_path: Path) -> None:
+    """With -q a run that went well leaves standard error empty."""
+    (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
+    result = clova_ocr("-q", "batch", "receipt", tmp_path)
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_an_interrupt_ends_a_batch_with_130(tmp_path: Path) -> None:
+    """Ctrl-C ends a batch at once; what came out before is in the output."""
+    for seed in range(8):
+        (tmp_path / f"{seed}.png").write_bytes(draw_sample("receipt", seed=seed).data)
+    with emulator_in_thread(faults=[None, *["silence"] * 7]) as clova:
+        environment = os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
+        command = [sys.executable, "-m", "clova_ocr_async", "batch", "receipt", str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+            assert process.stdout is not None
+            first = json.loads(process.stdout.readline())
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=30)
+    assert first["status"] == "succeeded"
+    assert process.returncode == 130
+    assert said.endswith(b"interrupted\n")
+
+
+def emulator(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """Start an emulator in a process of its own."""
+    command = [sys.executable, "-m", "clova_ocr_async", "emulator", "--port", "0", "--latency", "0", *arguments]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CLOVA_OCR_")} | variables
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def test_the_emulator_prints_what_points_at_it_and_counts(tmp_path: Path) -> None:
+    """The emulator prints two variables that work, and at its end what would have been billed."""
+    (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
+    with emulator("--fault", "ok") as process:
+        assert process.stdout is not None
+        variables = dict(re.findall(r"export (\w+)=(\S+)", process.stdout.readline() + process.stdout.readline()))
+        recognize = [sys.executable, "-m", "clova_ocr_async", "recognize", "receipt", str(tmp_path / "a.png")]
+        done = subprocess.run(recognize, env=os.environ | variables, capture_output=True, check=False, timeout=50)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0
+    assert "1 requests, 1 calls that would have been billed" in said
+
+
+def test_the_emulator_does_not_print_a_secret_of_the_users_own() -> None:
+    """A secret that comes from the environment is used and not printed."""
+    with emulator(CLOVA_OCR_SECRET="a-secret-of-the-users-own") as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest = "".join(process.communicate(timeout=30))
+    assert "CLOVA_OCR_INVOKE_URL" in said
+    assert "CLOVA_OCR_SECRET" not in said + rest
+
+
+def test_the_emulator_tells_that_its_port_is_taken(clova: Emulator) -> None:
+    """A port that somebody else listens at is a usage error."""
+    taken = re.search(r":(\d+)/", clova.url())
+    assert taken is not None
+    result = clova_ocr("emulator", "--port", taken[1])
+    assert result.exit_code == 2
+    assert "cannot listen" in result.stderr
+
+
+def test_an_unknown_verb_is_a_usage_error() -> None:
+    """A verb that does not exist is told, with exit code 2."""
+    result = clova_ocr("serve")
+    assert result.exit_code == 2
+    assert "serve" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--document", "menu"], "receipt, credit-card"),
+        (["--fault", "earthquake"], "rate-limited"),
+        (["--host", "0.0.0.0"], "expose"),  # noqa: S104 - that it is refused is the point
+    ],
+)
+def test_the_emulator_refuses_what_it_does_not_know(arguments: list[str], why: str) -> None:
+    """Unknown documents and faults are answered with the known ones, a public address with the way out."""
+    result = clova_ocr("emulator", *arguments)
+    assert result.exit_code == 2
+    assert why in result.stderr
+
+
+def test_doctor_shows_the_configuration_without_its_secrets(clova: Emulator) -> None:
+    """Offline, doctor names packages and domains, and neither secret nor invoke key."""
+    result = clova_ocr("doctor")
+    assert result.exit_code == 0
+    assert "aiohttp" in result.stdout
+    assert "reads any document" in result.stdout
+    assert KEY not in result.output
+    assert clova.secret not in result.output
+    assert clova.requests == 0
+
+
+def test_doctor_probes_without_a_bill(monkeypatch: pytest.MonkeyPatch, clova: Emulator) -> None:
+    """The probe finds out that URL and secret are right, and costs nothing."""
+    monkeypatch.setenv("CLOVA_OCR_ID_CARD_INVOKE_URL", clova.url("id-card"))
+    result = clova_ocr("doctor", "--probe")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("it answers") == 2
+    assert (clova.requests, clova.billed.total()) == (2, 0)
+
+
+def test_doctor_tells_rejected_credentials(monkeypatch: pytest.MonkeyPatch, clova: Emulator) -> None:
+    """A secret that is not accepted makes doctor exit with 3."""
+    monkeypatch.setenv("CLOVA_OCR_SECRET", "not-the-secret")
+    result = clova_ocr("doctor", "--probe")
+    assert result.exit_code == 3
+    assert "AuthenticationError" in result.stdout
+    assert clova.billed.total() == 0
+
+
+def test_doctor_names_what_is_not_installed() -> None:
+    """A package that is missing is named with what it is for."""
+    done = python(
+        "import importlib.metadata as metadata, sys\n"
+        "from clova_ocr_async.cli import doctor\n"
+        "doctor._PACKAGES['no-such-package'] = 'extra nothing'\n"
+        "doctor._show_packages()"
+    )
+    assert "no-such-package is not installed (extra nothing)" in done.stdout
+
+
+def test_demo_draws_reads_and_shows(tmp_path: Path) -> None:
+    """The demo reads every sample it drew as it was drawn, and says what to do next."""
+    result = clova_ocr("demo", "--count", "12", "--folder", tmp_path / "samples")
+    assert result.exit_code == 0, result.output
+    assert "12 of 12 read, every text as it was drawn; 12 calls" in result.stdout
+    assert "clova-ocr doctor --probe" in result.stdout
+    assert len(list((tmp_path / "samples").rglob("*.*"))) == 12
+
+
+def test_demo_leaves_nothing_behind() -> None:
+    """Without --folder the samples are gone afterwards."""
+    result = clova_ocr("demo", "--count", "1")
+    place = re.search(r"in (\S+)", result.stderr)
+    assert place is not None
+    assert not Path(place[1]).exists()
+
+
+def test_demo_does_not_overwrite_a_file_of_somebody_elses(tmp_path: Path) -> None:
+    """A file that is in the way of a sample is named, and left as it is."""
+    (tmp_path / "receipt").mkdir()
+    (tmp_path / "receipt" / "receipt-0001.jpg").write_text("mine")
+    result = clova_ocr("demo", "--folder", tmp_path)
+    assert result.exit_code == 2
+    assert "receipt-0001.jpg" in result.stderr
+
+
+def test_demo_without_the_extra_says_what_to_install() -> None:
+    """An install without Pillow is told the pip line."""
+    done = python(
+        "import sys; sys.modules['PIL'] = None; sys.argv[1:] = ['demo']; from clova_ocr_async.cli import main; main()"
+    )
+    assert done.returncode == 2
+    assert "pip install 'clova-ocr-async[emulator]'" in done.stderr

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from rich.console import Console
+
+from clova_ocr_async import errors
+from clova_ocr_async.batch import Failure, Success
+from clova_ocr_async.cli.bar import shown_bar
+from clova_ocr_async.cli.demo_table import Reading, highlights, show_table
+from clova_ocr_async.cli.exits import ExitCode, exit_code_of
+from clova_ocr_async.cli.inputs import InputFile, input_files
+from clova_ocr_async.cli.probe import probe
+from clova_ocr_async.cli.progress import Tally, shown_progress
+from clova_ocr_async.cli.records import line_of
+from clova_ocr_async.cli.run import Run
+from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
+from clova_ocr_async.documents import DOCUMENTS, Receipt, Recognition
+from clova_ocr_async.emulator import Emulator, draw_sample
+from clova_ocr_async.errors import ClovaOCRError, ImageError, MalformedResponseError, RecognitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        """Begin at nought."""
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """Return seconds."""
+        return self.now
+
+
+def all_errors() -> Generator[ClovaOCRError]:
+    """Yield one of every error."""
+    for name in errors.__all__:
+        kind = getattr(errors, name)
+        if isinstance(kind, type) and issubclass(kind, ClovaOCRError):
+            yield kind(400) if issubclass(kind, errors.APIError) else kind("what happened")
+
+
+@pytest.mark.parametrize("error", list(all_errors()), ids=lambda error: type(error).__name__)
+def test_every_error_has_an_exit_code(error: ClovaOCRError) -> None:
+    """No error can end a command without an exit code that is neither 0 nor 'no input'."""
+    assert exit_code_of(error) not in {ExitCode.OK, ExitCode.NO_INPUT, ExitCode.INTERRUPTED}
+
+
+def test_a_tally_tells_how_far_it_is_and_how_long_it_takes() -> None:
+    """The line on the way has count, total, what was not read, rate and time left; without a total only the rate."""
+    clock = Clock()
+    tally = Tally(clock)
+    assert tally.progress() == "0 images, 0.0/s"
+    clock.now = 10.0
+    tally.add("succeeded", billed=True)
+    tally.add("ambiguous", billed=None)
+    assert tally.progress() == "2 images, 1 not read, 0.2/s"
+    tally.total = 1000
+    assert tally.progress() == "2 of 1,000 images, 1 not read, 0.2/s, 1 h 23 min left"
+    assert tally.summary() == "2 images: 1 succeeded, 1 ambiguous; 1 calls billed, 1 perhaps; 10.0 s, 0.2/s"
+    clock.now = 100.0
+    assert "1 min 40 s" in tally.summary()
+
+
+def test_progress_elsewhere_than_on_a_terminal_is_a_line_every_five_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    """Standard error that is no terminal gets a line every five seconds, and nothing in between."""
+    clock = Clock()
+    tally = Tally(clock)
+    with shown_progress(quiet=False, clock=clock) as progress:
+        for now in (1.0, 5.0, 6.0, 10.0):
+            clock.now = now
+            tally.add("succeeded", billed=True)
+            progress.update(tally)
+    assert capsys.readouterr().err == "2 images, 0.4/s\n4 images, 0.4/s\n"
+
+
+def test_quiet_progress_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """With quiet there is no progress at all."""
+    with shown_progress(quiet=True) as progress:
+        progress.update(Tally(total=1))
+    assert capsys.readouterr().err == ""
+
+
+class Terminal(io.StringIO):
+    """Standard error as a terminal."""
+
+    def isatty(self) -> bool:
+        """Claim to be one."""
+        return True
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal gets a bar that shows the same words."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    tally = Tally(Clock(), total=3)
+    tally.add("succeeded", billed=True)
+    with shown_progress(quiet=False) as progress:
+        progress.update(tally)
+    assert "1 of 3 images" in terminal.getvalue()
+
+
+def test_a_bar_of_unknown_length_moves_too() -> None:
+    """Before the images are counted the bar shows what came out so far."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with shown_bar(console) as bar:
+        tally = Tally(Clock())
+        tally.add("succeeded", billed=True)
+        bar.update(tally)
+    assert isinstance(console.file, io.StringIO)
+    assert "1 images" in console.file.getvalue()
+
+
+def test_input_files_are_paths_and_what_is_in_folders(tmp_path: Path) -> None:
+    """Files come as they are named, folders by their pictures, a dash as it is."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.JPG").touch()
+    (tmp_path / "folder" / "notes.txt").touch()
+    (tmp_path / "b.txt").touch()
+    found = input_files([str(tmp_path / "b.txt"), "-", str(tmp_path / "folder")])
+    assert [file.path for file in found] == [str(tmp_path / "b.txt"), "-", str(tmp_path / "folder" / "a.JPG")]
+
+
+def test_an_input_file_refuses_more_than_the_client_asks_for(tmp_path: Path) -> None:
+    """A file over the limit is refused by its size, before it is read; without a limit it is read whole."""
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff12345")
+    file = InputFile(str(tmp_path / "a.jpg"))
+    with pytest.raises(ImageError, match=r"8 bytes, more than"):
+        file.read(8)
+    assert file.sha256 is None
+    assert len(file.read()) == 8
+    assert file.read() == b""
+    assert file.sha256 == hashlib.sha256(b"\xff\xd8\xff12345").hexdigest()
+
+
+def test_a_record_of_an_unreadable_name_is_still_json() -> None:
+    """A name that is no UTF-8 is written with question marks."""
+    line = line_of(Failure(InputFile("a\udcff.jpg"), ImageError("it is empty")), Receipt)
+    assert b'"source":"a?.jpg"' in line
+
+
+def test_a_record_of_a_reading_without_an_answer_has_an_error_only() -> None:
+    """An error that lost its recognition is a record all the same."""
+    line = line_of(Failure(InputFile("a.jpg"), RecognitionError("nothing was read")), Receipt)
+    assert b'"result"' not in line
+
+
+@pytest.mark.parametrize("document", list(DOCUMENTS.values()), ids=list(DOCUMENTS))
+def test_highlights_of_every_document_are_one_line(document: type[Any]) -> None:
+    """Every document has telling fields, and an empty one none."""
+    import msgspec  # noqa: PLC0415 - this test's own
+
+    for seed in range(4):
+        answer = draw_sample(document.path_word, seed=seed).truth.answer
+        assert " · " in highlights(msgspec.convert(answer, document))
+    assert highlights(document()) == ""
+
+
+def test_the_table_tells_what_is_not_as_drawn(tmp_path: Path) -> None:
+    """A misreading and a failure stand in the table as what they are."""
+    sample = draw_sample("receipt")
+    path = tmp_path / "receipt.png"
+    path.write_bytes(sample.data)
+    readings = [
+        Reading.of(path, Success(path, Recognition(document=Receipt()))),
+        Reading.of(path, Failure(path, MalformedResponseError("nobody can read it"))),
+    ]
+    console = Console(file=io.StringIO(), width=100)
+    show_table(readings, console)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().count("NOT as drawn") == 2
+    assert "nobody can read it" in console.file.getvalue()
+    assert [reading.billed for reading in readings] == [True, True]
+
+
+async def test_a_spent_quota_ends_a_run_as_resumable(tmp_path: Path) -> None:
+    """A run that the quota stopped exits with 4, and its lines are there."""
+    (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
+    lines: list[bytes] = []
+    async with Emulator(quota=0) as clova:
+        domain = Domain(clova.url(), clova.secret)
+        async with ClovaOCRClient(domain, retry=RetryPolicy(quota_probes=0)) as client:
+            with shown_progress(quiet=True) as progress:
+                run = Run(client, Receipt, lines.append, progress)
+                await run.read(input_files([str(tmp_path)]), workers=1, ordered=False)
+    assert run.finish() is ExitCode.STOPPED
+    assert b'"code":"0023"' in lines[0]
+
+
+async def test_many_failures_are_named_up_to_twenty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Standard error is not flooded: the output has every failure, standard error the first twenty."""
+    for number in range(25):
+        (tmp_path / f"{number}.jpg").touch()
+    lines: list[bytes] = []
+    async with ClovaOCRClient(Domain("http://127.0.0.1:9/custom/v1/1/key", "secret")) as client:
+        with shown_progress(quiet=True) as progress:
+            run = Run(client, Receipt, lines.append, progress)
+            await run.read(input_files([str(tmp_path)]), workers=1, ordered=False)
+    assert len(lines) == 25
+    assert capsys.readouterr().err.count("is empty") == 20
+
+
+async def test_the_probe_takes_only_a_refusal_of_the_body_for_good() -> None:
+    """A right URL and secret are told by code 0011; a wrong secret is told as such."""
+    async with Emulator() as clova:
+        right = await probe(Domain(clova.url("receipt"), clova.secret))
+        wrong = await probe(Domain(clova.url("receipt"), "not-the-secret"))
+    assert right is None
+    assert isinstance(wrong, errors.AuthenticationError)
+
+
+async def test_the_probe_is_not_taken_in_by_whoever_answers() -> None:
+    """A server that reads a request without an image as if there were one is no CLOVA, and is told."""
+
+    async def always(_: web.Request) -> web.Response:
+        return web.json_response({"images": [{"receipt": {"result": {}}}]})
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", always)
+    async with TestServer(app) as server:
+        told = await probe(Domain(str(server.make_url("/custom/v1/1/key")), "secret"))
+    assert isinstance(told, MalformedResponseError)
+
+
+def test_saying_outside_of_a_command_works(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is said without a command around it is said, without what steers a terminal."""
+    from clova_ocr_async.cli.app import is_quiet, say  # noqa: PLC0415 - this test's own
+
+    say("a\x1bb")
+    assert capsys.readouterr().err == "a?b\n"
+    assert not is_quiet()
+    assert click.get_current_context(silent=True) is None

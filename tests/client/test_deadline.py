@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from fakes import (
+    BUSY,
+    FAILED,
+    JPEG,
+    KEY,
+    SECRET,
+    FakeTime,
+    FakeTransport,
+    Held,
+    Sent,
+    domain,
+    jump,
+    run_jumping,
+    steps,
+)
+
+from clova_ocr_async.client import CallFinished, ClovaOCRClient, Event, Exchange, LocalSlots, RetryPolicy
+from clova_ocr_async.documents import Receipt
+from clova_ocr_async.errors import (
+    Billing,
+    ClovaOCRError,
+    ConnectionFailedError,
+    InvalidRequestError,
+    MalformedResponseError,
+    RateLimitError,
+    ResponseTimeoutError,
+    ServerError,
+)
+from clova_ocr_async.protocol.request import HTTPRequest
+from clova_ocr_async.protocol.response import HTTPResponse
+
+NOT, MAYBE, BILLED = Billing
+
+
+class StuckTransport(FakeTransport):
+    """A transport whose request comes so far, and then the deadline passes."""
+
+    def __init__(self, *steps: Any, body_began: bool = True, response: HTTPResponse | None = None) -> None:
+        super().__init__(*steps)
+        self.body_began = body_began
+        self.response = response
+
+    async def send(self, request: HTTPRequest, exchange: Exchange) -> HTTPResponse:
+        """Get stuck, if nothing else was told."""
+        if self.steps:
+            return await super().send(request, exchange)
+        exchange.body_began = self.body_began
+        if self.response is not None:
+            exchange.begin_response(self.response.status, {})
+            exchange.receive(self.response.body)
+        jump(301)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def late(transport: FakeTransport, lane: Any = "interactive", **settings: Any) -> Any:
+    """Call with a deadline that passes, and return the error."""
+    found: list[ClovaOCRError] = []
+
+    async def main() -> None:
+        client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime(), **settings)
+        with pytest.raises(ClovaOCRError) as caught:
+            await client.recognize(JPEG, Receipt, lane=lane)
+        found.append(caught.value)
+        assert client._slots.free(client.domains[0]) == 5  # noqa: SLF001 - no call shows it
+
+    run_jumping(main())
+    return found[0]
+
+
+@pytest.mark.parametrize("lane", ["interactive", "batch"])
+def test_before_anything_was_sent(lane: Any) -> None:
+    """A deadline that passes before the body began is a failed connection, certainly not paid."""
+    failure = late(StuckTransport(body_began=False), lane, retry=RetryPolicy(max_attempts=1))
+    assert type(failure) is ConnectionFailedError
+    assert (failure.billing, failure.attempts) == (NOT, 1)
+    assert "deadline of 300 s" in str(failure)
+
+
+@pytest.mark.parametrize("lane", ["interactive", "batch"])
+def test_while_waiting_for_the_answer(lane: Any) -> None:
+    """A deadline that passes in flight is a response timeout, perhaps paid."""
+    failure = late(StuckTransport(), lane)
+    assert type(failure) is ResponseTimeoutError
+    assert (failure.billing, failure.attempts, failure.request_id) == (MAYBE, 1, failure.request_id)
+    assert failure.request_id is not None
+
+
+@pytest.mark.parametrize("lane", ["interactive", "batch"])
+def test_in_the_answers_body(lane: Any) -> None:
+    """A deadline that passes in the answer's body keeps what had come of it, as paid."""
+    failure = late(StuckTransport(response=HTTPResponse(200, b'{"images":[{')), lane)
+    assert type(failure) is MalformedResponseError
+    assert (failure.billing, failure.raw) == (BILLED, b'{"images":[{')
+    assert "deadline" in str(failure)
+
+
+@pytest.mark.parametrize("lane", ["interactive", "batch"])
+def test_in_the_body_of_an_error(lane: Any) -> None:
+    """A deadline in the body of an error answer is that error, judged by what had come and with nothing secret."""
+    body = f'{{"code":"0011","message":"{SECRET} {KEY}"}}'.encode()
+    failure = late(StuckTransport(response=HTTPResponse(400, body)), lane)
+    assert type(failure) is InvalidRequestError
+    assert failure.billing is NOT
+    assert failure.message == "*** ***"
+
+
+@pytest.mark.parametrize(("step", "kind", "billing"), [(BUSY, RateLimitError, NOT), (FAILED, ServerError, MAYBE)])
+def test_in_backoff(step: HTTPResponse, kind: type[ClovaOCRError], billing: Billing) -> None:
+    """A deadline that passes between two attempts raises what the last one ended in."""
+
+    async def main() -> None:
+        time = FakeTime()
+        time.gate = asyncio.Event()
+        transport = FakeTransport(step)
+        client = ClovaOCRClient(domain(), transport=transport, runtime=time.runtime(), deadline=1.5)
+        call = asyncio.create_task(client.recognize(JPEG, Receipt))
+        await time.asleep.wait()
+        jump(2)
+        with pytest.raises(kind) as caught:
+            await call
+        assert (caught.value.attempts, caught.value.billing, len(transport.sent)) == (1, billing, 1)
+
+    run_jumping(main())
+
+
+def test_the_doubt_of_earlier_attempts_stays() -> None:
+    """A deadline in a later attempt tells the worst of all."""
+    failure = late(StuckTransport(FAILED, body_began=False))
+    assert type(failure) is ConnectionFailedError
+    assert (failure.billing, failure.attempts) == (MAYBE, 2)
+
+
+def test_in_the_queue() -> None:
+    """A single call that waits for a slot until its deadline has sent nothing and wants nothing any more."""
+
+    async def main() -> None:
+        held, slots = Held(), LocalSlots(1)
+        transport = FakeTransport(held)
+        client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime(), slots=slots)
+        batch = asyncio.create_task(client.recognize(JPEG, Receipt, lane="batch"))
+        await held.reached.wait()
+        jump(100)  # so that the two deadlines are not the same
+        await steps(1)
+        single = asyncio.create_task(client.recognize(JPEG, Receipt))
+        waiting = asyncio.create_task(client.recognize(JPEG, Receipt, lane="batch"))
+        await steps()
+        held.step = None
+        jump(199.9)
+        await steps()
+        assert not single.done()
+        held.go_on.set()
+        await batch
+        assert (await single).attempts == 1
+        assert (await waiting).attempts == 1
+
+        held = Held()
+        transport.steps.append(held)
+        first = asyncio.create_task(client.recognize(JPEG, Receipt, lane="batch"))
+        await held.reached.wait()
+        single = asyncio.create_task(client.recognize(JPEG, Receipt))
+        await steps()
+        jump(299.5)
+        await steps()
+        held.go_on.set()
+        await first
+        await single
+        assert slots.free(client.domains[0]) == 1
+
+    run_jumping(main())
+
+
+def test_waiting_is_bounded_for_single_calls_only() -> None:
+    """At a gate that stays shut a single call fails at its deadline, and a call of a batch waits on."""
+
+    async def main() -> None:
+        slots = LocalSlots(1)
+        transport = FakeTransport()
+        client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime(), slots=slots)
+        async with slots.slot(client.domains[0], "batch"):
+            single = asyncio.create_task(client.recognize(JPEG, Receipt))
+            batch = asyncio.create_task(client.recognize(JPEG, Receipt, lane="batch"))
+            await steps()
+            jump(100_000)
+            with pytest.raises(ConnectionFailedError) as caught:
+                await single
+            assert (caught.value.attempts, caught.value.request_id, transport.sent) == (0, None, [])
+            await steps()
+            assert not batch.done()
+        assert (await batch).attempts == 1
+        assert slots.free(client.domains[0]) == 1
+
+    run_jumping(main())
+
+
+def test_no_deadline() -> None:
+    """deadline=None bounds nothing."""
+
+    async def main() -> None:
+        for lane in ("interactive", "batch"):
+            held = Held()
+            client = ClovaOCRClient(
+                domain(), transport=FakeTransport(held), runtime=FakeTime().runtime(), deadline=None
+            )
+            call = asyncio.create_task(client.recognize(JPEG, Receipt, lane=lane))  # type: ignore[arg-type]
+            await held.reached.wait()
+            jump(1e6)
+            await steps()
+            assert not call.done()
+            held.go_on.set()
+            await call
+
+    run_jumping(main())
+
+
+@pytest.mark.parametrize("lane", ["interactive", "batch"])
+async def test_a_timeout_of_somebody_else_is_not_ours(lane: Any) -> None:
+    """A TimeoutError that is not the deadline's comes out as it is."""
+
+    async def stranger(_: Sent) -> HTTPResponse:
+        raise TimeoutError("of the caller's own transport")
+
+    client = ClovaOCRClient(domain(), transport=FakeTransport(stranger), runtime=FakeTime().runtime())
+    with pytest.raises(TimeoutError, match="own transport"):
+        await client.recognize(JPEG, Receipt, lane=lane)
+
+
+@pytest.mark.parametrize(
+    ("body_began", "response", "billing"),
+    [
+        (False, None, NOT),
+        (True, None, MAYBE),
+        (True, HTTPResponse(200, b"{"), BILLED),
+        (True, HTTPResponse(400, b"{"), MAYBE),
+    ],
+    ids=str,
+)
+async def test_what_a_cancelled_call_may_cost(
+    body_began: bool, response: HTTPResponse | None, billing: Billing
+) -> None:
+    """CallFinished of a cancelled call tells whether what was in flight may be paid."""
+    events: list[Event] = []
+    reached = asyncio.Event()
+
+    class Transport(FakeTransport):
+        async def send(self, request: HTTPRequest, exchange: Exchange) -> HTTPResponse:
+            if self.steps:
+                return await super().send(request, exchange)
+            exchange.body_began = body_began
+            if response is not None:
+                exchange.begin_response(response.status, {})
+            reached.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    for steps_before, worst in (((), billing), ((BUSY,), billing), ((FAILED,), max(billing, MAYBE))):
+        client = ClovaOCRClient(
+            domain(), transport=Transport(*steps_before), runtime=FakeTime().runtime(), hooks=[events.append]
+        )
+        call = asyncio.create_task(client.recognize(JPEG, Receipt))
+        await reached.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        finished = events[-1]
+        assert isinstance(finished, CallFinished)
+        assert finished.billing is worst
+        assert isinstance(finished.error, asyncio.CancelledError)
+        reached.clear()

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import anyio
+import pytest
+from fakes import BUSY, JPEG, SPENT, Diary, FakeTime, FakeTransport, Held, domain, error, steps
+
+from clova_ocr_async.client import ClovaOCRClient, LocalSlots
+from clova_ocr_async.documents import Receipt
+from clova_ocr_async.errors import ClovaOCRError, ConnectionFailedError, ConnectionLostError, MalformedResponseError
+from clova_ocr_async.protocol.response import HTTPResponse
+
+
+def client_of(transport: FakeTransport, slots: LocalSlots | None = None, time: FakeTime | None = None) -> ClovaOCRClient:
+    """Return a client over a fake transport."""
+    return ClovaOCRClient(
+        domain(), transport=transport, runtime=(time or FakeTime()).runtime(), slots=slots or LocalSlots(1)
+    )
+
+
+async def test_before_and_after_each_request() -> None:
+    """The journal hears of every request before it leaves and of every answer, also of refusals."""
+    diary, transport = Diary(), FakeTransport(BUSY, ConnectionFailedError)
+    await client_of(transport).recognize(JPEG, Receipt, journal=diary)
+    assert diary.log == ["sending", "answered", "sending", "unanswered", "sending", "answered"]
+    attempts = [told[0] for told in diary.told]
+    assert [attempt.number for attempt in attempts] == [1, 1, 2, 2, 3, 3]
+    assert diary.told[1][1] == BUSY
+    assert diary.told[3][2] is False
+
+
+async def test_the_slot_first_then_the_journal_then_the_wire() -> None:
+    """sending is awaited with the slot held and before the transport is asked."""
+    diary, transport, slots = Diary(pause_at="sending"), FakeTransport(), LocalSlots(1)
+    client = client_of(transport, slots)
+    call = asyncio.create_task(client.recognize(JPEG, Receipt, journal=diary))
+    await diary.reached.wait()
+    await steps()
+    assert (slots.free(client.domains[0]), transport.sent) == (0, [])
+    diary.go_on.set()
+    await call
+
+
+async def test_a_journal_that_cannot_write_stops_the_request() -> None:
+    """When sending raises, nothing is sent, the slot is free and the error comes out as it is."""
+    diary, transport, slots = Diary(fail_at="sending"), FakeTransport(), LocalSlots(1)
+    client = client_of(transport, slots)
+    with pytest.raises(OSError, match="disk is full"):
+        await client.recognize(JPEG, Receipt, journal=diary)
+    assert (slots.free(client.domains[0]), transport.sent, diary.log) == (1, [], [])
+
+
+@pytest.mark.parametrize("answer", [HTTPResponse(200, b""), HTTPResponse(200, b"{", {}, "cut"), error("0011")])
+async def test_an_answer_is_kept_before_it_is_read(answer: HTTPResponse) -> None:
+    """An answer reaches the journal byte for byte whatever decoding makes of it."""
+    diary = Diary()
+    with pytest.raises(ClovaOCRError):
+        await client_of(FakeTransport(answer)).recognize(JPEG, Receipt, journal=diary)
+    assert diary.log == ["sending", "answered"]
+    assert diary.told[1][1] == answer
+
+
+async def test_an_answer_the_journal_cannot_keep_is_not_shown() -> None:
+    """When answered raises, its error comes out instead of the recognition."""
+    with pytest.raises(OSError, match="disk is full"):
+        await client_of(FakeTransport()).recognize(JPEG, Receipt, journal=Diary(fail_at="answered"))
+
+
+@pytest.mark.parametrize(("lost", "began"), [(ConnectionLostError, True), (ConnectionFailedError, False)])
+async def test_a_lost_request_is_told(lost: type[ClovaOCRError], began: bool) -> None:
+    """unanswered tells the error and whether the body had begun to leave."""
+    diary = Diary()
+    with pytest.raises(lost):
+        await client_of(FakeTransport(then=lost)).recognize(JPEG, Receipt, journal=diary)
+    assert diary.log[:2] == ["sending", "unanswered"]
+    assert (type(diary.told[1][1]), diary.told[1][2]) == (lost, began)
+
+
+async def test_a_cancelled_request_is_told() -> None:
+    """A cancellation in flight reaches the journal before it comes out."""
+    diary, held = Diary(), Held()
+    call = asyncio.create_task(client_of(FakeTransport(held)).recognize(JPEG, Receipt, journal=diary))
+    await held.reached.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert diary.log == ["sending", "unanswered"]
+    assert isinstance(diary.told[1][1], asyncio.CancelledError)
+    assert diary.told[1][2] is True
+
+
+@pytest.mark.parametrize("times", [1, 2, 10])
+@pytest.mark.parametrize("method", ["answered", "unanswered"])
+async def test_cancelling_cuts_no_entry_short(method: str, times: int) -> None:
+    """However often a call is cancelled while its journal writes, the entry is finished first, and then it is cancelled."""
+    diary, slots = Diary(pause_at=method), LocalSlots(1)
+    client = client_of(FakeTransport(None if method == "answered" else ConnectionLostError), slots)
+    call = asyncio.create_task(client.recognize(JPEG, Receipt, journal=diary))
+    await diary.reached.wait()
+    for _ in range(times):
+        call.cancel()
+        await steps()
+        assert not call.done()
+    diary.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert diary.log == ["sending", method]
+    assert slots.free(client.domains[0]) == 1
+
+
+@pytest.mark.parametrize("method", ["answered", "unanswered"])
+async def test_anyio_cuts_no_entry_short(method: str) -> None:
+    """A cancelled anyio scope lets the entry be finished as well."""
+    diary = Diary(pause_at=method)
+    client = client_of(FakeTransport(None if method == "answered" else ConnectionLostError))
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: client.recognize(JPEG, Receipt, journal=diary))
+            await diary.reached.wait()
+            scope.cancel()
+            asyncio.get_running_loop().call_soon(diary.go_on.set)
+    assert scope.cancelled_caught
+    assert diary.log == ["sending", method]
+
+
+async def test_a_journal_that_fails_under_cancellation() -> None:
+    """A cancellation gets through when the journal fails meanwhile, with that failure as its cause."""
+    diary = Diary(pause_at="answered", fail_at="answered")
+    call = asyncio.create_task(client_of(FakeTransport()).recognize(JPEG, Receipt, journal=diary))
+    await diary.reached.wait()
+    call.cancel()
+    await steps()
+    diary.go_on.set()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await call
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Cancellation sweep
+
+
+class Scenario:
+    """One way a call can go, made anew for each step it is cancelled at."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.slots = LocalSlots(1)
+        self.time = FakeTime()
+        self.transport = FakeTransport(*SCRIPTS[name])
+        self.client = client_of(self.transport, self.slots, self.time)
+        self.diary = Diary()
+
+    async def call(self) -> None:
+        """Call."""
+        lane: Any = "interactive" if "single" in self.name else "batch"
+        journal = {"journal": self.diary} if "journal" in self.name else {}
+        await self.client.recognize(JPEG, Receipt, lane=lane, **journal)
+
+
+SCRIPTS: dict[str, list[Any]] = {
+    "single": [None],
+    "single, journal": [None],
+    "single, in backoff": [BUSY, BUSY, None],
+    "batch": [None],
+    "batch, journal": [BUSY, None],
+    "batch, in the hold": [SPENT, SPENT, None],
+    "batch, lost": [ConnectionFailedError, None],
+}
+
+
+async def cancelled_after(scenario: Scenario, count: int, *, behind: bool) -> bool:
+    """Cancel a call after so many steps; return whether it was still under way."""
+    first = asyncio.create_task(scenario.call()) if behind else None
+    call = asyncio.create_task(scenario.call())
+    await steps(count)
+    late = call.done()
+    call.cancel()
+    done, _ = await asyncio.wait([call])
+    assert done
+    assert late or call.cancelled()
+    if first is not None:
+        await first
+    # Whatever was cancelled: all slots are free, nothing flies, no hold stands, and the next call works.
+    assert scenario.slots.free(scenario.client.domains[0]) == 1
+    assert scenario.transport.in_flight == 0
+    scenario.transport.steps.clear()
+    await scenario.client.recognize(JPEG, Receipt)
+    assert len(scenario.diary.log) % 2 == 0 or scenario.diary.log[-1] == "sending"
+    assert len(asyncio.all_tasks()) == 1
+    return not late
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["alone", "behind another"])
+@pytest.mark.parametrize("name", SCRIPTS)
+async def test_cancelling_at_every_step(name: str, behind: bool) -> None:
+    """A call can be cancelled at whichever step: it ends, and leaks no slot, no hold and no task."""
+    count = 0
+    while await cancelled_after(Scenario(name), count, behind=behind):
+        count += 1
+    assert count > 5
+
+
+async def test_a_cut_answer_is_kept_when_a_deadline_cuts_it() -> None:
+    """An answer cut short is told to the journal as far as it came, and raised with its bytes."""
+    diary = Diary()
+    with pytest.raises(MalformedResponseError) as caught:
+        await client_of(FakeTransport(HTTPResponse(200, b'{"ima', {}, "cut"))).recognize(JPEG, Receipt, journal=diary)
+    assert caught.value.raw == b'{"ima'
+    assert diary.told[1][1].cut == "cut"

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clova_ocr_async.client.retry import RetryPolicy, Tries
+from clova_ocr_async.errors import (
+    APIError,
+    AuthenticationError,
+    Billing,
+    ClovaOCRError,
+    ConfigurationError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    DomainError,
+    ImageError,
+    InvalidRequestError,
+    MalformedResponseError,
+    QuotaExceededError,
+    RateLimitError,
+    RecognitionError,
+    ResponseTimeoutError,
+    ServerError,
+)
+
+NOT, MAYBE, BILLED = Billing
+
+RETRIED = ServerError(500, "0501", billing=MAYBE, retryable=True)
+LATE = ServerError(504, "510", billing=MAYBE)
+
+WANTS: list[tuple[BaseException, str]] = [
+    # error, when it is wanted: always, never, or by which setting
+    (ConnectionFailedError("x"), "always"),
+    (RateLimitError(400, "0025"), "always"),
+    (QuotaExceededError(400, "0023"), "always"),
+    (ResponseTimeoutError("x"), "ambiguous"),
+    (ConnectionLostError("x"), "ambiguous"),
+    (LATE, "ambiguous"),
+    (APIError(200, "9999", billing=MAYBE), "ambiguous"),
+    (RETRIED, "server_errors"),
+    (ConfigurationError("x"), "never"),
+    (ImageError("x"), "never"),
+    (AuthenticationError(401), "never"),
+    (DomainError(404), "never"),
+    (DomainError(200, billing=BILLED), "never"),
+    (InvalidRequestError(400), "never"),
+    (MalformedResponseError("x"), "never"),
+    (RecognitionError("x"), "never"),
+    (ClovaOCRError("x"), "never"),
+    (ValueError("x"), "never"),
+    (KeyboardInterrupt(), "never"),
+]
+
+
+@pytest.mark.parametrize("ambiguous", ["park", "retry"])
+@pytest.mark.parametrize("server_errors", ["park", "retry"])
+@pytest.mark.parametrize(("error", "when"), WANTS, ids=lambda value: repr(value)[:40])
+def test_what_is_sent_again(error: BaseException, when: str, ambiguous: Any, server_errors: Any) -> None:
+    """What was certainly not run is sent again, what may have been paid only by its setting, all else never."""
+    policy = RetryPolicy(ambiguous=ambiguous, server_errors=server_errors)
+    settings = {"always": True, "never": False, "ambiguous": ambiguous == "retry"}
+    assert policy.wants(error) is (settings | {"server_errors": server_errors == "retry"})[when]
+
+
+def test_the_default_never_pays_twice_knowingly() -> None:
+    """By default doubt is parked, and only the server's passing errors are retried."""
+    policy = RetryPolicy()
+    assert (policy.max_attempts, policy.ambiguous, policy.server_errors) == (3, "park", "retry")
+
+
+NOTED: list[tuple[ClovaOCRError, tuple[int, int, int, int]]] = [
+    # error, what it adds to counted, doubtful, rejected, probes
+    (ConnectionFailedError("x"), (1, 0, 0, 0)),
+    (RETRIED, (1, 1, 0, 0)),
+    (LATE, (1, 0, 0, 0)),
+    (RateLimitError(400, "0025"), (0, 0, 1, 0)),
+    (QuotaExceededError(400, "0023"), (0, 0, 0, 1)),
+    (MalformedResponseError("x"), (1, 0, 0, 0)),
+]
+
+
+@pytest.mark.parametrize(("error", "counts"), NOTED, ids=lambda value: repr(value)[:30])
+def test_what_counts_as_an_attempt(error: ClovaOCRError, counts: tuple[int, ...]) -> None:
+    """Refusals for rate and quota use up no attempt, and the worst billing stays."""
+    tries = Tries()
+    tries.note(error)
+    assert (tries.counted, tries.doubtful, tries.rejected, tries.probes) == counts
+    assert tries.billing is error.billing
+    tries.note(ConnectionLostError("x"))
+    tries.note(ConnectionFailedError("x"))
+    assert tries.billing is max(error.billing, MAYBE)
+
+
+SPENT: list[tuple[ClovaOCRError, Tries, bool]] = [
+    (ConnectionFailedError("x"), Tries(counted=2), False),
+    (ConnectionFailedError("x"), Tries(counted=3), True),
+    (ConnectionFailedError("x"), Tries(counted=4), True),
+    (ConnectionFailedError("x"), Tries(counted=2, rejected=99, probes=99), False),
+    (RateLimitError(400), Tries(counted=99, rejected=10**6), False),
+    (QuotaExceededError(400), Tries(probes=5, counted=99), False),
+    (QuotaExceededError(400), Tries(probes=6), True),
+    (RETRIED, Tries(counted=2, doubtful=2), False),
+    (RETRIED, Tries(counted=3, doubtful=3), True),
+]
+
+
+@pytest.mark.parametrize(("error", "tries", "spent"), SPENT, ids=lambda value: repr(value)[:40])
+def test_when_a_call_has_tried_enough(error: ClovaOCRError, tries: Tries, spent: bool) -> None:
+    """Attempts and probes are limited each by its own number, and refusals for the rate by none."""
+    assert RetryPolicy().spent(error, tries) is spent
+
+
+def test_doubtful_retries_are_two_at_the_most() -> None:
+    """However many attempts are allowed, a failing server is asked again only twice."""
+    policy = RetryPolicy(max_attempts=100)
+    assert not policy.spent(RETRIED, Tries(counted=2, doubtful=2))
+    assert policy.spent(RETRIED, Tries(counted=3, doubtful=3))
+    assert not policy.spent(ConnectionFailedError("x"), Tries(counted=3, doubtful=3))
+    assert not policy.spent(LATE, Tries(counted=3, doubtful=3))
+
+
+def test_one_attempt_means_no_retry() -> None:
+    """max_attempts=1 and quota_probes=0 switch retries off."""
+    assert RetryPolicy(max_attempts=1).spent(ConnectionFailedError("x"), Tries(counted=1))
+    assert RetryPolicy(quota_probes=0).spent(QuotaExceededError(400), Tries(probes=1))
+
+
+DELAYED: list[tuple[ClovaOCRError, Tries, float]] = [
+    # error, what was tried, the longest wait by default
+    (ConnectionFailedError("x"), Tries(counted=1), 0.05),
+    (ConnectionFailedError("x"), Tries(counted=3), 0.2),
+    (RETRIED, Tries(counted=1), 1.0),
+    (RETRIED, Tries(counted=2), 2.0),
+    (LATE, Tries(counted=9), 20.0),
+    (RateLimitError(400), Tries(rejected=1, counted=7), 0.5),
+    (RateLimitError(400), Tries(rejected=3), 2.0),
+    (RateLimitError(400), Tries(rejected=2000), 10.0),
+    (QuotaExceededError(400), Tries(probes=2, rejected=9), 1.0),
+    (QuotaExceededError(400), Tries(probes=99), 10.0),
+]
+
+
+@pytest.mark.parametrize(("error", "tries", "longest"), DELAYED, ids=lambda value: repr(value)[:40])
+def test_how_long_to_wait(error: ClovaOCRError, tries: Tries, longest: float) -> None:
+    """The wait is drawn between 0 and a bound that doubles with failures of its own kind, up to a cap."""
+    asked: list[tuple[float, float]] = []
+
+    def uniform(low: float, high: float) -> float:
+        asked.append((low, high))
+        return high / 2
+
+    assert RetryPolicy().delay(error, tries, uniform) == longest / 2
+    assert asked == [(0.0, longest)]
+
+
+@pytest.mark.parametrize("error", [RateLimitError(429), QuotaExceededError(429)], ids=["rate", "quota"])
+@pytest.mark.parametrize(("asked", "waited"), [(0.0, 0.5), (0.2, 0.5), (7.0, 7.0), (120.0, 120.0), (120.1, 0.5)])
+def test_retry_after(error: RateLimitError | QuotaExceededError, asked: float, waited: float) -> None:
+    """Retry-After is the least wait up to 120 s, and beyond that our own pace holds."""
+    error.retry_after = asked
+    tries = Tries(rejected=1, probes=1)
+    assert RetryPolicy().delay(error, tries, lambda _, high: high) == waited
+
+
+durations = st.floats(0, 1e308)
+errors = st.sampled_from([error for error, _, _ in DELAYED])
+counts = st.integers(1, 10**9)
+
+
+@given(error=errors, failures=counts, bases=st.tuples(durations, durations, durations), cap=durations, part=st.floats(0, 1))
+def test_no_wait_is_longer_than_its_cap(
+    error: ClovaOCRError, failures: int, bases: tuple[float, float, float], cap: float, part: float
+) -> None:
+    """Whatever the settings and however many failures, the wait lies between 0 and the cap."""
+    if isinstance(error, RateLimitError | QuotaExceededError):
+        error.retry_after = None
+    policy = RetryPolicy(
+        connection_base=bases[0], server_base=bases[1], rejection_base=bases[2], rejection_cap=cap, cap=cap
+    )
+    tries = Tries(counted=failures, rejected=failures, probes=failures)
+    assert 0 <= policy.delay(error, tries, lambda low, high: low + part * (high - low)) <= cap
+
+
+@given(asked=st.floats(0, 120), part=st.floats(0, 1))
+def test_what_the_server_asks_is_never_cut(asked: float, part: float) -> None:
+    """A Retry-After up to two minutes is waited in full."""
+    error = RateLimitError(429)
+    error.retry_after = asked
+    assert RetryPolicy().delay(error, Tries(rejected=1), lambda _, high: high * part) >= asked
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({name: value} for name in ("ambiguous", "server_errors") for value in ("", "Park", None, True)),
+        *({"max_attempts": value} for value in (0, -1, 1.0, True, "3", None)),
+        *({"quota_probes": value} for value in (-1, 0.5, False, None)),
+        *(
+            {name: value}
+            for name in ("connection_base", "server_base", "rejection_base", "rejection_cap", "cap")
+            for value in (-0.1, float("nan"), float("inf"), True, "1", None)
+        ),
+    ],
+    ids=str,
+)
+def test_bad_settings(settings: dict[str, Any]) -> None:
+    """A setting that cannot work is refused by its name and value."""
+    [(name, value)] = settings.items()
+    with pytest.raises(ConfigurationError, match=f"RetryPolicy.{name} is ") as caught:
+        RetryPolicy(**settings)
+    assert repr(value) in str(caught.value)
+
+
+def test_the_edges_of_good_settings() -> None:
+    """No waiting and no probing are settings too."""
+    none = RetryPolicy(
+        max_attempts=1,
+        quota_probes=0,
+        connection_base=0,
+        server_base=0,
+        rejection_base=0,
+        rejection_cap=0,
+        cap=0,
+    )
+    assert none.delay(RETRIED, Tries(counted=1), lambda _, high: high) == 0

@@ -1,0 +1,444 @@
+import asyncio
+import json
+import re
+import socket
+import struct
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from answers import decode
+
+from clova_ocr_async import ConfigurationError, DomainError, RecognitionError
+from clova_ocr_async.documents import DOCUMENTS, Receipt
+from clova_ocr_async.emulator import Emulator, Fault, draw_sample
+from clova_ocr_async.emulator.accidents import ACCIDENTS, PAGES, WRONG_ANSWERS
+from clova_ocr_async.emulator.faults import ERROR_FAULTS
+from clova_ocr_async.protocol.request import build_request
+
+SAMPLE = draw_sample("receipt", format="jpg").data
+REQUEST_ID = "5e1b9a8c-0000-4000-8000-000000000000"
+
+SERVICE_ERRORS = {
+    Fault.INVALID_URL: (400, "0001"),
+    Fault.BAD_SECRET: (401, "0002"),
+    Fault.INVALID_BODY: (400, "0011"),
+    Fault.BAD_VERSION: (400, "0021"),
+    Fault.WRONG_DOMAIN: (400, "0022"),
+    Fault.QUOTA: (400, "0023"),
+    Fault.RATE_LIMITED: (400, "0025"),
+    Fault.UNKNOWN_ERROR: (500, "0500"),
+    Fault.ENGINE_ERROR: (500, "0501"),
+    Fault.REFUSED: (400, "1002"),
+    Fault.NOT_DEPLOYED: (500, "1021"),
+    Fault.BLOCKED: (400, "1022"),
+}
+GATEWAY_ERRORS = {
+    Fault.GATEWAY_BAD_REQUEST: (400, "100"),
+    Fault.GATEWAY_AUTHENTICATION: (401, "200"),
+    Fault.GATEWAY_PERMISSION: (401, "210"),
+    Fault.GATEWAY_NOT_FOUND: (404, "300"),
+    Fault.GATEWAY_QUOTA: (429, "400"),
+    Fault.GATEWAY_THROTTLED: (429, "410"),
+    Fault.GATEWAY_RATE_LIMITED: (429, "420"),
+    Fault.GATEWAY_TOO_LARGE: (413, "430"),
+    Fault.GATEWAY_ENDPOINT: (503, "500"),
+    Fault.GATEWAY_TIMEOUT: (504, "510"),
+    Fault.GATEWAY_UNEXPECTED: (500, "900"),
+}
+FOREIGN_PAGES = {
+    Fault.BAD_GATEWAY_PAGE: (502, b"Bad Gateway"),
+    Fault.UNAVAILABLE_PAGE: (503, b"Service Unavailable"),
+    Fault.UNKNOWN_STATUS: (520, b"Unknown Endpoint Domain"),
+    Fault.REDIRECT: (307, b""),
+}
+
+
+def is_no_json(body: bytes) -> bool:
+    """Tell whether a body is no JSON for Python, which is strict about UTF-8 and follows any depth it can."""
+    with suppress(ValueError):
+        return not json.loads(body)
+    return True
+
+
+def image_in(body: bytes) -> dict[str, Any]:
+    """Return the image object of an answer."""
+    images: list[dict[str, Any]] = json.loads(body)["images"]
+    return images[0]
+
+
+SUCCESSES: dict[Fault, Callable[[bytes], object]] = {
+    Fault.FAILURE: lambda body: image_in(body)["inferResult"] == "FAILURE" and "receipt" not in image_in(body),
+    Fault.ERROR: lambda body: image_in(body)["inferResult"] == "ERROR" and "receipt" not in image_in(body),
+    Fault.ERROR_UNDER_200: lambda body: json.loads(body)["code"] == "0011" and "images" not in json.loads(body),
+    Fault.EMPTY_ANSWER: lambda body: body == b"",
+    Fault.HTML_ANSWER: lambda body: body.startswith(b"<html>"),
+    Fault.HALF_JSON: lambda body: is_no_json(body) and body.startswith(b'{"version":"V2"'),
+    Fault.NOT_UTF8: lambda body: is_no_json(body) and not is_no_json(body.decode(errors="replace").encode()),
+    Fault.DEEP_JSON: lambda body: body.count(b"[") == body.count(b"]") == 100_000,
+    Fault.WRONG_TYPE: lambda body: decode(body, Receipt).problems,
+    Fault.UNKNOWN_FIELD: lambda body: list(decode(body, Receipt).unknown_fields()),
+    Fault.OTHER_REQUEST_ID: lambda body: json.loads(body)["requestId"] not in {"", REQUEST_ID},
+    Fault.OTHER_DOCUMENT: lambda body: "creditCard" in image_in(body) and "receipt" not in image_in(body),
+    Fault.GENERAL_ANSWER: lambda body: "fields" in image_in(body) and "receipt" not in image_in(body),
+}
+NETWORK = {
+    Fault.RESET_BEFORE_BODY,
+    Fault.RESET_AFTER_BODY,
+    Fault.CLOSE_AFTER_BODY,
+    Fault.SILENCE,
+    Fault.GARBAGE,
+    Fault.CUT_ANSWER,
+    Fault.TRICKLE,
+    Fault.GZIP_BOMB,
+}
+UNPAID = {
+    *SERVICE_ERRORS,
+    *GATEWAY_ERRORS.keys() - {Fault.GATEWAY_TIMEOUT},
+    *FOREIGN_PAGES,
+    Fault.RESET_BEFORE_BODY,
+}
+
+
+def request_for(clova: Emulator, document: str = "receipt", data: bytes = SAMPLE) -> bytes:
+    """Return the bytes of a request that ends its connection."""
+    request = build_request(
+        url=clova.url(document),
+        secret=clova.secret,
+        data=data,
+        format="jpg",
+        name="NAME",
+        request_id=REQUEST_ID,
+        timestamp=1,
+    )
+    headers = {**request.headers, "Host": "localhost", "Connection": "close", "Content-Length": str(request.body.size)}
+    lines = [f"POST {urlsplit(request.url).path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + b"".join(request.body.chunks())
+
+
+async def connect(clova: Emulator) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a connection."""
+    url = urlsplit(clova.url())
+    return await asyncio.open_connection(url.hostname, url.port)
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, however it ended."""
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def talk(clova: Emulator, document: str = "receipt", data: bytes = SAMPLE) -> bytes:
+    """Make a call; return all that comes until the connection ends."""
+    reader, writer = await connect(clova)
+    try:
+        writer.write(request_for(clova, document, data))
+        return await reader.read()
+    finally:
+        await close(writer)
+
+
+def taken_apart(came: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers and body of an answer."""
+    head, _, body = came.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return int(status.split()[1]), headers, body
+
+
+def test_every_fault_is_carried_out_in_one_way() -> None:
+    """Every fault is in exactly one of the four tables, and in one of those of this test."""
+    assert sorted([*ERROR_FAULTS, *PAGES, *WRONG_ANSWERS, *ACCIDENTS]) == sorted(Fault)
+    assert sorted([*SERVICE_ERRORS, *GATEWAY_ERRORS, *FOREIGN_PAGES, *SUCCESSES, *NETWORK]) == sorted(Fault)
+
+
+@pytest.mark.parametrize("fault", SERVICE_ERRORS)
+async def test_an_error_of_the_service(fault: Fault) -> None:
+    """The service's errors come with their code in the service's envelope, under their status."""
+    async with Emulator(faults=[fault]) as clova:
+        status, headers, body = taken_apart(await talk(clova))
+    answer = json.loads(body)
+    assert headers["content-type"].startswith("application/json")
+    assert (status, answer["code"]) == SERVICE_ERRORS[fault]
+    assert answer["message"]
+    assert "{" not in answer["message"]
+
+
+@pytest.mark.parametrize("fault", GATEWAY_ERRORS)
+async def test_an_error_of_the_gateway(fault: Fault) -> None:
+    """The gateway's errors come with their errorCode in the gateway's envelope, under their status."""
+    async with Emulator(faults=[fault]) as clova:
+        status, headers, body = taken_apart(await talk(clova))
+    answer = json.loads(body)
+    assert headers["content-type"].startswith("application/json")
+    assert (status, answer["error"]["errorCode"]) == GATEWAY_ERRORS[fault]
+    assert answer["error"]["message"]
+
+
+@pytest.mark.parametrize("fault", FOREIGN_PAGES)
+async def test_a_page_that_neither_service_nor_gateway_wrote(fault: Fault) -> None:
+    """A proxy's pages are no JSON, and come under their status."""
+    async with Emulator(faults=[fault]) as clova:
+        status, headers, body = taken_apart(await talk(clova))
+    expected, title = FOREIGN_PAGES[fault]
+    assert status == expected
+    assert title in body
+    assert "json" not in headers.get("content-type", "")
+    assert ("location" in headers) == (fault is Fault.REDIRECT)
+
+
+@pytest.mark.parametrize("fault", SUCCESSES)
+async def test_a_successful_answer_that_is_not_what_was_hoped_for(fault: Fault) -> None:
+    """Under 200 and with its whole length comes a body that has what the fault's name says."""
+    async with Emulator(faults=[fault]) as clova:
+        status, headers, body = taken_apart(await talk(clova))
+    assert status == 200
+    assert int(headers["content-length"]) == len(body)
+    assert SUCCESSES[fault](body)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+async def test_wrong_answers_fit_any_document(document: str) -> None:
+    """For each document a wrong type is a problem, another document and a General answer are told apart."""
+    cls = DOCUMENTS[document]
+    data = draw_sample(document).data
+    async with Emulator(faults=["wrong-type", "other-document", "general-answer"]) as clova:
+        wrong, other, general = [taken_apart(await talk(clova, document, data))[2] for _ in range(3)]
+    assert decode(wrong, cls).problems
+    with pytest.raises(DomainError, match="not " + cls.answer_key):
+        decode(other, cls)
+    with pytest.raises(DomainError, match="General"):
+        decode(general, cls)
+
+
+@pytest.mark.parametrize("fault", ["wrong-type", "other-document", "general-answer", "failure"])
+async def test_wrong_answers_fit_a_picture_that_nothing_is_read_in(fault: str) -> None:
+    """A fault that changes an answer changes one without a document, too."""
+    async with Emulator(faults=[fault]) as clova:
+        status, _, body = taken_apart(await talk(clova, data=b"no picture"))
+    assert status == 200
+    with pytest.raises(RecognitionError):
+        decode(body, Receipt)
+
+
+async def test_a_page_under_200_says_that_it_is_one() -> None:
+    """A page in place of an answer has a page's content type, as a proxy would write it."""
+    async with Emulator(faults=["html-answer"]) as clova:
+        _, headers, _ = taken_apart(await talk(clova))
+    assert headers["content-type"].startswith("text/html")
+
+
+async def test_the_limit_that_is_named_on_demand() -> None:
+    """A rate limit on demand names the domain's ceiling; without one, the calls that run."""
+    for concurrency, limit in ((7, "7"), (None, "1")):
+        async with Emulator(concurrency=concurrency, faults=["rate-limited"]) as clova:
+            answer = json.loads(taken_apart(await talk(clova))[2])
+        assert re.findall(r"\d+", answer["message"]) == [limit]
+
+
+@pytest.mark.parametrize("fault", sorted(set(Fault) - {Fault.SILENCE, Fault.TRICKLE}))
+async def test_a_fault_pays_what_has_run(fault: Fault) -> None:
+    """What was refused or lost before it ran is not counted as paid, all else is; the next call goes well."""
+    async with Emulator(concurrency=1, faults=[fault]) as clova:
+        with suppress(ConnectionError):
+            await talk(clova)
+        assert clova.billed.total() == (0 if fault in UNPAID else 1)
+        assert decode(taken_apart(await talk(clova))[2], Receipt).document
+
+
+@pytest.mark.parametrize("fault", [Fault.RESET_BEFORE_BODY, Fault.RESET_AFTER_BODY])
+async def test_a_reset(fault: Fault) -> None:
+    """The caller meets a reset connection, not an orderly end."""
+    async with Emulator(faults=[fault]) as clova:
+        with pytest.raises(ConnectionResetError):
+            await talk(clova)
+
+
+async def test_a_reset_before_the_body_waits_for_none() -> None:
+    """The connection is thrown away as soon as the headers are there."""
+    async with Emulator(faults=["reset-before-body"]) as clova:
+        reader, writer = await connect(clova)
+        head = request_for(clova).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        writer.write(head)
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        await close(writer)
+
+
+@pytest.mark.parametrize(("fault", "expected"), [("close-after-body", b""), ("garbage", b"this is no HTTP\r\n\r\n")])
+async def test_an_end_without_an_answer(fault: str, expected: bytes) -> None:
+    """The connection ends in order, with nothing or with what is no HTTP."""
+    async with Emulator(faults=[fault]) as clova:
+        assert await talk(clova) == expected
+
+
+async def test_a_cut_answer() -> None:
+    """Half of the announced length comes, and it is the first half of the right answer."""
+    async with Emulator(faults=["cut-answer"]) as clova:
+        status, headers, body = taken_apart(await talk(clova))
+        _, _, whole = taken_apart(await talk(clova))
+    assert status == 200
+    assert int(headers["content-length"]) == len(whole)
+    assert body == whole[: len(whole) // 2]
+
+
+async def test_silence_lasts_until_the_caller_hangs_up() -> None:
+    """Nothing comes, the slot is held, and it is free again once the caller has hung up."""
+    entered = asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        entered.set()
+
+    async with Emulator(concurrency=1, faults=["silence"], sleep=sleep) as clova:
+        reader, writer = await connect(clova)
+        writer.write(request_for(clova))
+        await entered.wait()
+        assert b'"0025"' in await talk(clova)
+        assert clova.billed.total() == 1
+        assert not reader.at_eof()
+        await close(writer)
+        assert taken_apart(await until_read(clova))[0] == 200
+
+
+async def until_read(clova: Emulator) -> bytes:
+    """Call until no call is refused for the ceiling any longer."""
+    while b'"0025"' in (came := await talk(clova)):
+        pass
+    return came
+
+
+async def test_silence_ends_when_the_server_stops() -> None:
+    """A server that stops does not wait for a caller it tells nothing, nor tells him anything."""
+    entered = asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        entered.set()
+
+    async with Emulator(faults=["silence"], sleep=sleep) as clova:
+        reader, writer = await connect(clova)
+        writer.write(request_for(clova))
+        await entered.wait()
+    assert await reader.read() == b""
+    await close(writer)
+    assert clova.meter().in_flight == 0
+
+
+async def test_a_trickle_is_a_whole_answer_byte_by_byte() -> None:
+    """Every byte of the right answer comes in a chunk of its own, after a pause each."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async with Emulator(faults=["trickle"], sleep=sleep) as clova:
+        status, headers, body = taken_apart(await talk(clova))
+        _, _, whole = taken_apart(await talk(clova))
+    assert (status, headers["transfer-encoding"]) == (200, "chunked")
+    assert body == b"".join(b"1\r\n%c\r\n" % byte for byte in whole) + b"0\r\n\r\n"
+    assert len([pause for pause in pauses if pause > 0]) == len(whole)
+
+
+async def test_a_trickle_ends_when_the_caller_hangs_up(caplog: pytest.LogCaptureFixture) -> None:
+    """A caller who hangs up within a trickle frees the slot, and that is no error of the server."""
+    async with Emulator(concurrency=1, faults=["trickle"]) as clova:
+        reader, writer = await connect(clova)
+        writer.write(request_for(clova))
+        assert (await reader.readuntil(b"\r\n\r\n1\r\n{\r\n")).startswith(b"HTTP/1.1 200 ")
+        assert b'"0025"' in await talk(clova)
+        await close(writer)
+        assert taken_apart(await until_read(clova))[0] == 200
+    assert caplog.records == []
+
+
+async def test_a_trickle_ends_when_the_server_stops() -> None:
+    """A server that stops breaks a trickle off, without the mark of a whole answer."""
+    async with Emulator(faults=["trickle"]) as clova:
+        reader, writer = await connect(clova)
+        writer.write(request_for(clova))
+        await reader.readuntil(b"\r\n\r\n1\r\n{\r\n")
+    assert not (await reader.read()).endswith(b"0\r\n\r\n")
+    await close(writer)
+
+
+async def test_a_gzip_bomb() -> None:
+    """A small body says it is gzip and unpacks to 64 MiB."""
+    async with Emulator(faults=["gzip-bomb"]) as clova:
+        status, headers, body = taken_apart(await talk(clova))
+    assert (status, headers["content-encoding"]) == (200, "gzip")
+    assert len(body) < 100_000
+    unpack = zlib.decompressobj(wbits=31)
+    size, piece = 0, unpack.decompress(body, 1 << 20)
+    while piece:
+        size += len(piece)
+        piece = unpack.decompress(unpack.unconsumed_tail, 1 << 20)
+    assert size == 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize("fault", sorted(NETWORK - {Fault.RESET_BEFORE_BODY}))
+async def test_an_accident_after_the_caller_has_gone(fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
+    """An accident that finds nobody at the other end frees the slot and is no error of the server."""
+    entered, gone = asyncio.Event(), asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        entered.set()
+        await gone.wait()
+
+    async with Emulator(concurrency=1, faults=[fault], sleep=sleep) as clova:
+        _, writer = await connect(clova)
+        writer.write(request_for(clova))
+        await entered.wait()
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        await close(writer)
+        assert b'"0025"' in await talk(clova)
+        gone.set()
+        assert taken_apart(await until_read(clova))[0] == 200
+        assert clova.billed.total() == 2
+    assert caplog.records == []
+
+
+async def test_faults_come_in_the_order_they_were_said() -> None:
+    """Faults take turns with calls that go well, behind those said before, and then all goes well again."""
+    async with Emulator(faults=[Fault.QUOTA, None]) as clova:
+        clova.script("blocked", None, Fault.REFUSED)
+        codes = [json.loads(taken_apart(await talk(clova))[2]).get("code") for _ in range(7)]
+    assert codes == ["0023", None, "1022", None, "1002", None, None]
+
+
+async def test_a_refused_request_takes_no_fault() -> None:
+    """What is refused for its secret, path, body or the ceiling leaves the fault for the next call."""
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        entered.set()
+        await go_on.wait()
+
+    async with Emulator(concurrency=1, sleep=sleep, faults=[None, "blocked"]) as clova, asyncio.TaskGroup() as group:
+        running = group.create_task(talk(clova))
+        await entered.wait()
+        assert b'"0025"' in await talk(clova)
+        assert b'"0001"' in await talk(clova, document="poem")
+        assert b'"0011"' in await talk(clova, data=b"")
+        go_on.set()
+        await running
+        assert b'"1022"' in await talk(clova)
+
+
+def test_an_unknown_fault_is_refused() -> None:
+    """A name that is no fault is refused with a list of those there are, whole or not at all."""
+    with pytest.raises(ConfigurationError) as refused:
+        Emulator(faults=["silense"])
+    assert "'silense'" in str(refused.value)
+    assert all(fault in str(refused.value) for fault in Fault)
+
+
+async def test_a_script_is_taken_whole_or_not_at_all() -> None:
+    """An unknown name among faults leaves the script as it was."""
+    async with Emulator() as clova:
+        with pytest.raises(ConfigurationError):
+            clova.script("blocked", "silense")
+        assert taken_apart(await talk(clova))[0] == 200

@@ -1,0 +1,115 @@
+import subprocess
+import sys
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+ARGUMENTS = (
+    "--disable-plugin-autoload",
+    *("-p", "clova_ocr_async.emulator.pytest_plugin"),
+    *("-p", "no:cacheprovider"),
+    *("-W", "error"),
+    "--strict-markers",
+)
+CALL = """
+import http.client
+import json
+from urllib.parse import urlsplit
+
+import pytest
+
+def call(clova):
+    image = {"format": "png", "name": "demo", "data": "aGVsbG8="}
+    message = {"version": "V2", "requestId": "id", "timestamp": 0, "images": [image]}
+    url = urlsplit(clova.url("receipt"))
+    connection = http.client.HTTPConnection(url.hostname, url.port)
+    connection.request("POST", url.path, json.dumps(message), {"X-OCR-SECRET": clova.secret})
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+    return response.status
+"""
+
+
+def test_the_fixture_listens_while_a_test_runs(pytester: pytest.Pytester) -> None:
+    """A test that asks for the fixture gets an emulator that answers, a fresh one each, with and without asyncio."""
+    pytester.makepyfile(
+        CALL
+        + """
+import asyncio
+
+def test_one(clova_emulator):
+    assert call(clova_emulator) == 200
+    assert clova_emulator.requests == 1
+
+def test_another(clova_emulator):
+    assert clova_emulator.requests == 0
+
+def test_in_a_loop(clova_emulator):
+    async def main():
+        return call(clova_emulator)
+    assert asyncio.run(main()) == 200
+"""
+    )
+    pytester.runpytest_subprocess(*ARGUMENTS).assert_outcomes(passed=3)
+
+
+def test_the_marker_gives_the_settings(pytester: pytest.Pytester) -> None:
+    """The closest marker's settings are the emulator's; pytest knows the marker, also when it is strict."""
+    pytester.makepyfile(
+        CALL
+        + """
+@pytest.mark.clova_emulator(secret="outer", quota=0)
+class TestMarked:
+    def test_far(self, clova_emulator):
+        assert (clova_emulator.secret, call(clova_emulator)) == ("outer", 400)
+
+    @pytest.mark.clova_emulator(faults=["not-deployed", None])
+    def test_close(self, clova_emulator):
+        assert clova_emulator.secret != "outer"
+        assert [call(clova_emulator), call(clova_emulator)] == [500, 200]
+"""
+    )
+    pytester.runpytest_subprocess(*ARGUMENTS).assert_outcomes(passed=2)
+    told = pytester.runpytest_subprocess(*ARGUMENTS, "--markers")
+    told.stdout.fnmatch_lines(["@pytest.mark.clova_emulator(**settings)*"])
+
+
+def test_a_marker_that_cannot_work_is_an_error(pytester: pytest.Pytester) -> None:
+    """A wrong setting, or one without a name, is an error of the test that says why."""
+    pytester.makepyfile(
+        CALL
+        + """
+@pytest.mark.clova_emulator(faults=["silense"])
+def test_a_wrong_name(clova_emulator):
+    pass
+
+@pytest.mark.clova_emulator("silence")
+def test_no_name(clova_emulator):
+    pass
+"""
+    )
+    result = pytester.runpytest_subprocess(*ARGUMENTS)
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*ConfigurationError: 'silense' is not a valid Fault; faults are *", "*TypeError*"])
+
+
+def test_a_run_without_the_fixture_loads_nothing_heavy(pytester: pytest.Pytester) -> None:
+    """Where no test asks for the fixture, neither a server nor a picture library is imported."""
+    pytester.makepyfile(
+        """
+import sys
+
+def test_nothing_is_loaded():
+    assert "clova_ocr_async.emulator.pytest_plugin" in sys.modules
+    assert not {"aiohttp", "PIL", "msgspec", "clova_ocr_async.emulator.server"} & sys.modules.keys()
+"""
+    )
+    pytester.runpytest_subprocess(*ARGUMENTS).assert_outcomes(passed=1)
+
+
+def test_the_server_needs_no_picture_library() -> None:
+    """Whoever runs the emulator without drawing samples does not load Pillow."""
+    code = "import sys, clova_ocr_async.emulator as e; e.Emulator(); e.emulator_in_thread; print('PIL' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import csv
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from clova_ocr_async import ClovaOCRClient, RetryPolicy
+from clova_ocr_async.emulator import draw_sample, emulator_in_thread, write_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from clova_ocr_async.emulator import Emulator
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.fixture
+def clova(monkeypatch: pytest.MonkeyPatch) -> Generator[Emulator]:
+    """A local CLOVA, named by the environment."""
+    with emulator_in_thread() as emulator:
+        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", emulator.url())
+        monkeypatch.setenv("CLOVA_OCR_SECRET", emulator.secret)
+        yield emulator
+
+
+def run(example: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run an example to its end."""
+    command = [sys.executable, str(EXAMPLES / example), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+
+
+@pytest.mark.usefixtures("clova")
+def test_the_service_example_reads_receipts_and_names_what_it_cannot_read(tmp_path: Path) -> None:
+    """The service example prints store and total of each receipt, and an error for what is no image."""
+    sample = draw_sample("receipt")
+    receipt, broken = tmp_path / "receipt.png", tmp_path / "broken.png"
+    receipt.write_bytes(sample.data)
+    broken.write_bytes(b"no image")
+    done = run("service.py", receipt, broken)
+    store = sample.truth.answer["result"]["storeInfo"]["name"]["text"]
+    assert done.returncode == 0, done.stderr
+    assert store in done.stdout
+    assert "broken.png" in done.stdout
+
+
+@pytest.mark.usefixtures("clova")
+def test_the_folder_example_writes_a_row_for_each_receipt(tmp_path: Path) -> None:
+    """The folder example turns a folder into a table, a row an image."""
+    for path in write_samples(tmp_path / "samples", 12):
+        if path.parent.name != "receipt":
+            path.unlink()
+    done = run("folder.py", tmp_path / "samples", tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert done.returncode == 0, done.stderr
+    assert len(rows) == 2
+    assert all(row["store"] and row["date"] and row["total"] for row in rows)
+
+
+@pytest.mark.usefixtures("clova")
+def test_the_folder_example_tells_what_was_not_read(tmp_path: Path) -> None:
+    """The folder example exits with 1 and names the image that could not be read."""
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "broken.jpg").write_bytes(b"no image")
+    done = run("folder.py", tmp_path / "scans", tmp_path / "table.csv")
+    assert done.returncode == 1
+    assert "broken.jpg" in done.stderr
+
+
+def fastapi_example() -> Any:
+    """Load the example as uvicorn would, by its path."""
+    spec = importlib.util.spec_from_file_location("fastapi_app", EXAMPLES / "fastapi_app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def browser(clova: Emulator) -> Generator[Any]:
+    """A caller of the FastAPI example."""
+    assert clova.secret
+    from fastapi.testclient import TestClient  # noqa: PLC0415 - only these tests need it
+
+    with TestClient(fastapi_example().app) as client:
+        yield client
+
+
+def upload(browser: Any, document: str, data: bytes) -> Any:
+    """Upload an image."""
+    return browser.post(f"/documents/{document}", files={"image": ("scan.png", data)})
+
+
+def test_the_fastapi_example_reads_an_upload(browser: Any) -> None:
+    """An uploaded ID card comes back as the service's answer."""
+    sample = draw_sample("id-card")
+    answer = upload(browser, "id-card", sample.data)
+    assert answer.status_code == 200
+    assert answer.json()["idCard"] == sample.truth.answer
+
+
+@pytest.mark.parametrize(
+    ("document", "data", "status", "error"),
+    [
+        ("receipt", b"no image", 422, "ImageError"),
+        ("receipt", draw_sample("passport").data, 422, "RecognitionError"),
+    ],
+)
+def test_the_fastapi_example_answers_errors_with_their_status(
+    browser: Any, document: str, data: bytes, status: int, error: str
+) -> None:
+    """What is wrong with the upload is a 422 that names the error."""
+    answer = upload(browser, document, data)
+    assert (answer.status_code, answer.json()["error"]) == (status, error)
+
+
+def test_the_fastapi_example_knows_six_documents(browser: Any) -> None:
+    """Another document is a 404 that lists the six."""
+    answer = upload(browser, "menu", b"")
+    assert answer.status_code == 404
+    assert "biz-license" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "billed"),
+    [("bad-secret", 502, False), ("gateway-timeout", 502, None), ("half-json", 502, True)],
+)
+def test_the_fastapi_example_tells_whether_a_failed_call_was_billed(
+    clova: Emulator, browser: Any, fault: str, status: int, billed: bool | None
+) -> None:
+    """A failure of the service is a 502 that says whether the call was billed."""
+    clova.script(fault)
+    answer = upload(browser, "receipt", draw_sample("receipt").data)
+    assert (answer.status_code, answer.json()["billed"]) == (status, billed)
+
+
+def test_the_fastapi_example_asks_to_come_back_when_the_quota_is_spent(clova: Emulator, browser: Any) -> None:
+    """A spent quota is a 503 with a Retry-After."""
+    # The app's client would ask for the quota for some seconds before it gives up.
+    browser.app.state.clova = ClovaOCRClient.from_env(retry=RetryPolicy(quota_probes=0))
+    clova.script("quota")
+    answer = upload(browser, "receipt", draw_sample("receipt").data)
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) >= 1
+    browser.portal.call(browser.app.state.clova.close)
+
+
+def readme_blocks(language: str) -> list[str]:
+    """Return the README's blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    """The first two shell blocks of the README are the two commands that need nothing before them."""
+    first, second = readme_blocks("sh")[:2]
+    assert first == "pip install -e '.[all]' && clova-ocr demo\n"
+    assert second == "pip install nox && nox -s tests\n"
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_readme_programs_run(clova: Emulator, tmp_path: Path, number: int) -> None:
+    """Each Python program of the README does what it says, with the emulator for the service."""
+    program = readme_blocks("python")[number]
+    program = program.replace("https://….apigw.ntruss.com/custom/v1/123/abc…/document/receipt", clova.url("receipt"))
+    program = program.replace("your secret", clova.secret)
+    sample = draw_sample("receipt")
+    (tmp_path / "scans").mkdir()
+    for path in (tmp_path / "receipt.jpg", tmp_path / "scans" / "receipt.png"):
+        path.write_bytes(sample.data)
+    script = tmp_path / f"test_readme_{number}.py"
+    script.write_text(program, encoding="utf-8")
+    runner = ["-m", "pytest", "-q"] if "def test_" in program else []
+    done = subprocess.run(
+        [sys.executable, *runner, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    price = sample.truth.answer["result"]["totalPrice"]["price"]["formatted"]["value"]
+    assert price in done.stdout or "1 passed" in done.stdout
