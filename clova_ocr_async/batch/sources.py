@@ -93,7 +93,7 @@ class Source(Protocol):
         ...
 
     def stop(self) -> None:
-        """Pull no more: whoever waits in ``pull`` gets EXHAUSTED."""
+        """Pull no more: whoever waits in ``pull`` gets EXHAUSTED, and an item on its way is dropped."""
         ...
 
     async def close(self) -> None:

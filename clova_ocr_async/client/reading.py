@@ -77,13 +77,18 @@ def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
     """
     name = os.fspath(path)
     try:
-        with os.fdopen(os.open(name, _OPEN_FLAGS), "rb", buffering=0) as file:
-            found = os.fstat(file.fileno())
+        descriptor = os.open(name, _OPEN_FLAGS)
+        try:
+            found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 raise ImageError(f"{_printable(name)}: it is {_kind(found.st_mode)}, not a file")
             check_size(found.st_size, Path(name).name, limits)
-            # The file may grow while it is read; what is read is what is judged and sent.
-            return file.readall()
+            # A folder's descriptor cannot be made a file, and would stay open. The file may grow while it is read; what
+            # is read is what is judged and sent.
+            with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
+                return file.readall()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         # Opening a socket or a device that is not there has errors of its own.
         kind = "not a file" if error.errno in {errno.ENXIO, errno.ENODEV} else error.strerror

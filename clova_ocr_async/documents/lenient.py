@@ -22,6 +22,8 @@ __all__ = ["Problem", "read_leniently", "unknown_paths"]
 
 ObjectT = TypeVar("ObjectT", bound=VendorObject)
 
+_REPLACED = "\ufffd"  # stands for bytes that were no UTF-8; the rest of the text is kept
+
 _KINDS: dict[type, str] = {
     bool: "boolean",
     int: "number",
@@ -153,6 +155,8 @@ def _leaf(type_: Any, value: Any, path: str, problems: list[Problem]) -> Any:
             return None
         lax = _converted(value, type_, strict=False)
         return lax if isinstance(lax, int | float) else _misfit(path, _expected(type_), value, problems)
+    if isinstance(value, str) and _REPLACED in value:
+        _misfit(path, "UTF-8", value, problems)
     read = _converted(value, type_, strict=True)
     return _misfit(path, _expected(type_), value, problems) if read is None else read
 

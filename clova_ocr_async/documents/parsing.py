@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 __all__ = [
     "date_from_parts",
@@ -20,9 +20,14 @@ __all__ = [
 
 _NOTHING = frozenset({"", "-", "N/A"})
 _YEAR_FIRST = re.compile(r"(?<!\d)(\d{4})\s*[-./년]\s*(\d{1,2})\s*[-./월]\s*(\d{1,2})(?!\d)")
-_NUMBER = re.compile(r"[-−–]?\d[\d.,]*")  # noqa: RUF001 - the minus signs that receipts print
+_NUMBER = re.compile(r"\d[\d.,]*")
+_PLAIN = re.compile(r"[-+]?\d+(?:\.\d+)?")
+_MINUS = re.compile(r"(?:^|\s)[-−–△▲]\s*$")  # noqa: RUF001 - the minus signs that receipts print
+_CURRENCY = " \t₩￦$¥€"
+_MISTAKEN = frozenset("OoIl|")  # what digits are misread as
 _LOOSE_SEPARATOR = re.compile(r"(?<=\d)\s*([.,])\s*(?=\d)")
-_THOUSANDS = re.compile(r"(?!0)\d{1,3}(?:[.,]\d{3})+")
+_THOUSANDS = re.compile(r"(?!0)\d{1,3}(?:(?:\.\d{3})+|(?:,\d{3})+)")
+_DECIMALS = re.compile(r"\d+[.,]\d+|\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:\.\d{3})+,\d+")
 _PART = re.compile(r"\s*\d{1,2}\s*")
 _YEAR = re.compile(r"\s*(?:\d{4}|\d{1,2})\s*")
 _LAST_YEAR_OF_2000S = 68  # as POSIX reads two digits
@@ -57,12 +62,14 @@ def flag_or_none(value: object) -> bool | None:
 def date_from_parts(year: str | None, month: str | None, day: str | None) -> dt.date | None:
     """Return the date of three parts; None if one is missing, "00" or impossible.
 
-    Assumed: a year of two digits is read as POSIX does, 69 to 99 in the 1900s and 00 to 68 in the 2000s.
+    Assumed: a year of two digits is read as POSIX does, 69 to 99 in the 1900s and 01 to 68 in the 2000s.
     """
     years, months, days = year or "", month or "", day or ""
     if not (_YEAR.fullmatch(years) and _PART.fullmatch(months) and _PART.fullmatch(days)):
         return None
     number = int(years)
+    if number == 0:
+        return None
     if len(years.strip()) <= len("24"):
         number += 2000 if number <= _LAST_YEAR_OF_2000S else 1900
     try:
@@ -93,36 +100,42 @@ def time_from_parts(hour: str | None, minute: str | None, second: str | None) ->
 
 def decimal_from_number(text: str) -> Decimal | None:
     """Return the number a normal form writes ("16960", "-0.5"); None if it is none."""
-    try:
-        number = Decimal(text.strip())
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None
+    plain = text.strip()
+    return Decimal(plain) if len(plain) <= _LONGEST_NUMBER and _PLAIN.fullmatch(plain) else None
 
 
 def decimal_from_text(text: str) -> Decimal | None:
     """Return the one number in a text as it was read ("7,500원", "16.960", "₩ 1,234.50"); None without exactly one.
+
+    A number in brackets, or behind a minus or a triangle, is negative. A letter that is easily taken for a digit right
+    beside the number ("7,5OO") makes it unreadable.
 
     Assumed: a dot or comma before exactly three digits separates thousands, as the service normalises it; of two
     different separators the last one is the decimal point.
     """
     if len(text) > _LONGEST_NUMBER:
         return None
-    found = _NUMBER.findall(_LOOSE_SEPARATOR.sub(r"\1", text))
+    joined = _LOOSE_SEPARATOR.sub(r"\1", text)
+    found = list(_NUMBER.finditer(joined))
     if len(found) != 1:
         return None
-    negative, digits = found[0][0] in "-−–", found[0].lstrip("-−–").rstrip(".,")  # noqa: RUF001 - as above
-    number = decimal_from_number(_with_decimal_point(digits))
-    return -number if negative and number is not None else number
+    before, after = joined[: found[0].start()], joined[found[0].end() :]
+    if before.rstrip(".,")[-1:] in _MISTAKEN or after[:1] in _MISTAKEN:
+        return None
+    number = decimal_from_number(_with_decimal_point(found[0][0].rstrip(".,")))
+    return -number if number is not None and _is_negative(before, after) else number
+
+
+def _is_negative(before: str, after: str) -> bool:
+    bare = before.rstrip(_CURRENCY)
+    return bool(_MINUS.search(bare)) or (bare.endswith("(") and after.lstrip(_CURRENCY).startswith(")"))
 
 
 def _with_decimal_point(digits: str) -> str:
-    if _THOUSANDS.fullmatch(digits) and len(set(digits) & set(".,")) == 1:
+    """Return digits with a point for decimals and nothing between thousands; as they are if they fit no pattern."""
+    if _THOUSANDS.fullmatch(digits):
         return digits.replace(".", "").replace(",", "")
-    last = max(digits.rfind("."), digits.rfind(","))
-    if last < 0:
-        return digits
-    whole, fraction = digits[:last], digits[last + 1 :]
-    if {".", ","} <= set(digits) or len(re.findall(r"[.,]", digits)) == 1:
-        return f"{whole.replace('.', '').replace(',', '')}.{fraction}"
+    if _DECIMALS.fullmatch(digits):
+        point = max(digits.rfind("."), digits.rfind(","))
+        return f"{digits[:point].replace('.', '').replace(',', '')}.{digits[point + 1 :]}"
     return digits

@@ -67,6 +67,6 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
     def __rich_repr__(self) -> Iterator[tuple[str, str]]:  # type: ignore[override]  # rich allows pairs; a struct's own prints values
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            # What the package itself wrote holds nothing personal, and is what a log wants.
-            own = name in {"request_id", "timestamp", "attempts", "infer_result"}
-            yield name, repr(value) if own else shape_of(value)
+            # These two hold nothing personal, and are what a log wants.
+            plain = name == "attempts" or (name == "infer_result" and value in {"SUCCESS", "FAILURE", "ERROR"})
+            yield name, repr(value) if plain else shape_of(value)

@@ -19,12 +19,12 @@ def untyped(raw: bytes) -> Any:
     """Decode a body to plain values; raise one of ``UNREADABLE`` if it is not JSON.
 
     What the standard library forgives is forgiven: a number beyond every float reads as infinity, and bytes that are
-    no UTF-8 as U+FFFD. One of them costs its own field, not the answer.
+    no UTF-8 as U+FFFD. One of them costs its own field, not the answer. A byte order mark is passed over.
     """
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, ValueError):
-        value = json.loads(raw.decode("utf-8", "replace"), parse_int=_whole_number)
+        value = json.loads(raw.decode("utf-8-sig", "replace"), parse_int=_whole_number)
         # Half a surrogate pair is refused here too: a document that holds one could not be written any more.
         json.dumps(value, ensure_ascii=False).encode()
         return value

@@ -133,6 +133,8 @@ def _split_tail(path: str, host: str) -> tuple[str, str | None]:
         raise ConfigurationError(
             f"invoke_url ends in /{last}: that is a General or Template domain; this client speaks to Document domains"
         )
+    if last in DOCUMENTS and not path.endswith(f"/document/{last}"):
+        raise ConfigurationError(f"invoke_url ends in /{last}; it must end in /document/{last}, or before /document")
     if "/ekyc/" in path:
         raise ConfigurationError("invoke_url belongs to eKYC, another product; this client speaks to Document domains")
     found = _DOCUMENT_TAIL.search(path)

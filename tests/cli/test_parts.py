@@ -12,6 +12,7 @@ from rich.console import Console
 
 from clova_ocr_async import errors
 from clova_ocr_async.batch import Failure, Success
+from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.bar import shown_bar
 from clova_ocr_async.cli.demo_table import Reading, highlights, show_table
 from clova_ocr_async.cli.exits import ExitCode, exit_code_of
@@ -241,3 +242,13 @@ def test_saying_outside_of_a_command_works(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err == "a?b\n"
     assert not is_quiet()
     assert click.get_current_context(silent=True) is None
+
+
+def test_shell_completion_knows_the_verbs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Completing an empty word offers every verb."""
+    monkeypatch.setenv("_CLOVA_OCR_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "clova-ocr ")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    with pytest.raises(SystemExit):
+        app(prog_name="clova-ocr")
+    assert "plain,recognize" in capsys.readouterr().out

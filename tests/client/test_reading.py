@@ -150,6 +150,15 @@ async def test_what_is_no_file(tmp_path: Path) -> None:
         assert await refused(tmp_path / "socket") == f"{tmp_path / 'socket'}: not a file"
 
 
+async def test_refused_paths_leave_nothing_open(tmp_path: Path) -> None:
+    """A path that is refused leaves no descriptor open."""
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
+    for _ in range(20):
+        await refused(tmp_path)
+        await refused("/dev/zero")
+    assert len(os.listdir("/proc/self/fd")) <= before + 2  # noqa: PTH208 - a count
+
+
 async def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
     """A missing file, an empty path and an impossible one are refused, in a text that can be printed."""
     assert await refused(tmp_path / "missing.jpg") == f"{tmp_path / 'missing.jpg'}: No such file or directory"

@@ -168,11 +168,13 @@ def test_a_number_beyond_every_float_costs_its_field(raw: bytes, kind: str) -> N
 
 
 def test_bytes_that_are_no_utf8_cost_themselves() -> None:
-    """A text with a stray byte is read with U+FFFD for it; the rest of the answer is as it came."""
+    """A text with a stray byte is read with U+FFFD for it and listed; the rest of the answer is as it came."""
     body = json.dumps(
         answer_of(Receipt, {"result": {"storeInfo": {"name": {"text": "caf?"}, "tel": [{"text": "02"}]}}})
     )
-    store = decode(body.encode().replace(b"caf?", b"caf\xe9"), Receipt).document.result.store_info
+    recognition = decode(body.encode().replace(b"caf?", b"caf\xe9"), Receipt)
+    store = recognition.document.result.store_info
+    assert recognition.problems == (Problem("images[0].receipt.result.storeInfo.name.text", "UTF-8", "string"),)
     assert store.name.text == "caf\N{REPLACEMENT CHARACTER}"
     assert store.tel[0].text == "02"
 

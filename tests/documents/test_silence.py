@@ -107,11 +107,11 @@ def test_what_is_printed_helps() -> None:
     assert repr(Checksum(wire_found={"secret": 1})) == "Checksum(wire_found=<1 items>)"
 
 
-def test_what_the_package_sent_itself_is_printed() -> None:
-    """A log finds a call again: requestId, timestamp, inferResult and attempts are shown."""
+def test_what_a_log_wants_is_printed() -> None:
+    """The number of attempts and a documented inferResult are shown as they are."""
     recognition = decode(answer_of(Receipt, {"meta": {}}), Receipt)
-    assert "request_id='7d7f0bd6-97ab-4ed4-a4ba-2d1ee0f8c1fd', timestamp=1613984821070, attempts=1" in repr(recognition)
     assert "infer_result='SUCCESS'" in repr(recognition)
+    assert "attempts=1" in repr(recognition)
 
 
 def error_of(answer: Any, cls: type[Document]) -> ClovaOCRError:

@@ -14,6 +14,7 @@ from clova_ocr_async import ClovaOCRClient, ConfigurationError, Domain, Receipt
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.emulator import Emulator, draw_sample
 
+MESSAGE = {"version": "V2", "requestId": "id", "timestamp": 0, "images": [{"format": "png", "name": "demo"}]}
 ADDRESSES: list[str] = []
 for address in ("127.0.0.1", "127.0.0.2", "localhost", "::1"):
     with contextlib.suppress(OSError):  # a machine may be without IPv6, and some have only one 127.0.0.x
@@ -21,9 +22,9 @@ for address in ("127.0.0.1", "127.0.0.2", "localhost", "::1"):
         ADDRESSES.append(address)
 
 
-async def status_of(url: str, **headers: str) -> int:
-    """Send a request without a body; return the answer's status."""
-    async with aiohttp.request("POST", url, headers=headers) as response:
+async def status_of(url: str, data: aiohttp.FormData | None = None, **headers: str) -> int:
+    """Send a request, without a body if none is given; return the answer's status."""
+    async with aiohttp.request("POST", url, data=data, headers=headers) as response:
         return response.status
 
 
@@ -172,22 +173,12 @@ async def test_calls_that_run_are_cut_off_by_a_stop() -> None:
     async with Emulator(sleep=sleep) as clova:
         form = aiohttp.FormData({"message": json.dumps(MESSAGE)})
         form.add_field("file", sample.data, filename="image.png")
-        headers = {"X-OCR-SECRET": clova.secret}
-        call = asyncio.create_task(send(clova.url("receipt"), form, headers))
+        call = asyncio.create_task(status_of(clova.url("receipt"), form, **{"X-OCR-SECRET": clova.secret}))
         await entered.wait()
         assert clova.meter().in_flight == 1
     with pytest.raises(aiohttp.ServerDisconnectedError):
         await call
     assert clova.meter().in_flight == 0
-
-
-MESSAGE = {"version": "V2", "requestId": "id", "timestamp": 0, "images": [{"format": "png", "name": "demo"}]}
-
-
-async def send(url: str, data: aiohttp.FormData, headers: dict[str, str]) -> int:
-    """Send a request; return the answer's status."""
-    async with aiohttp.request("POST", url, data=data, headers=headers) as response:
-        return response.status
 
 
 def test_a_secret_is_made_up_if_none_is_given() -> None:

@@ -99,6 +99,8 @@ REFUSED: list[tuple[Any, str]] = [
     (f"{PRODUCT}/document/invoice", "receipt, credit-card"),
     (f"{PRODUCT}/document/Receipt", "receipt, credit-card"),
     (f"{PRODUCT}/general", "General or Template"),
+    (f"{PRODUCT}/receipt", "must end in /document/receipt"),
+    (f"{PRODUCT}/DOCUMENT/id-card", "must end in /document/id-card"),
     (f"{PRODUCT}/infer", "General or Template"),
     (f"{PRODUCT}/infer/", "General or Template"),
     (f"https://x.apigw-pub.fin-ntruss.com/ekyc/v1/1/{KEY}/id-card/document", "eKYC"),
@@ -154,9 +156,7 @@ def test_a_printed_invoke_url_shows_no_key() -> None:
     "path",
     [
         f"/custom/v1/12345/{KEY}",
-        f"/custom/v1/12345/{KEY}/receipt",
         f"/custom/v1/12345/{KEY}/more/document/receipt",
-        f"/custom/v1/12345/{KEY}/DOCUMENT/receipt",
         f"/proxy/custom/v1/12345/{KEY}/document/receipt",
         f"/external/v1/12345/{KEY}/document/id-card",
         f"/elsewhere/{KEY}",

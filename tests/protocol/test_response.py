@@ -159,7 +159,6 @@ GOOD = b'{"images":[{"receipt":{"meta":{"estimatedLanguage":"ko"}}}]}'
 @pytest.mark.parametrize(
     "body",
     [
-        b"\xef\xbb\xbf" + GOOD,
         GOOD.decode().encode("utf-16"),
         GOOD + b"x",
         GOOD + GOOD,
@@ -188,6 +187,12 @@ def test_a_successful_status_without_a_result(body: bytes) -> None:
     outcome = outcome_of(HTTPResponse(200, body), Receipt)
     assert isinstance(outcome, MalformedResponseError)
     assert outcome.raw is body
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    """A mark before the JSON costs nothing."""
+    outcome = outcome_of(HTTPResponse(200, b"\xef\xbb\xbf" + GOOD), Receipt)
+    assert isinstance(outcome, Recognition)
 
 
 def test_blanks_around_an_answer() -> None:
