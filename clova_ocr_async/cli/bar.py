@@ -12,7 +12,7 @@ from rich.progress import Progress as RichProgress
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from clova_ocr_async.cli.progress import Tally
+    from clova_ocr_async.cli.tally import Tally
 
 __all__ = ["shown_bar"]
 

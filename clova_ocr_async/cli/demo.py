@@ -56,7 +56,8 @@ def _folder(kept: str | None) -> Generator[Path]:
 
 async def _demo(folder: Path, count: int) -> int:
     from clova_ocr_async.cli.demo_table import Reading, show_table
-    from clova_ocr_async.cli.progress import Tally, shown_progress
+    from clova_ocr_async.cli.progress import shown_progress
+    from clova_ocr_async.cli.tally import Tally
 
     say(f"drawing {count} sample documents in {folder}")
     paths = await asyncio.to_thread(_drawn, folder, count)

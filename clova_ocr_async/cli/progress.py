@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from clova_ocr_async.cli.app import say
@@ -14,79 +12,11 @@ from clova_ocr_async.cli.app import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ["Progress", "Tally", "shown_progress"]
+    from clova_ocr_async.cli.tally import Tally
+
+__all__ = ["Progress", "shown_progress"]
 
 _EVERY = 5.0  # seconds between two lines
-
-
-@dataclass(slots=True)
-class Tally:
-    """The counts of a batch.
-
-    Attributes:
-        clock: Returns seconds that only grow.
-        total: How many images there are; None while they are still being counted.
-        statuses: Images by status.
-        billed: Calls that were paid.
-        in_doubt: Calls that may have been paid.
-    """
-
-    clock: Callable[[], float] = time.monotonic
-    total: int | None = None
-    statuses: Counter[str] = field(default_factory=Counter[str])
-    billed: int = 0
-    in_doubt: int = 0
-    started: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.started = self.clock()
-
-    def add(self, status: str, *, billed: bool | None) -> None:
-        """Count an image; ``billed`` is None if nobody knows."""
-        self.statuses[status] += 1
-        self.billed += billed is True
-        self.in_doubt += billed is None
-
-    @property
-    def done(self) -> int:
-        """Images that came out."""
-        return self.statuses.total()
-
-    @property
-    def bad(self) -> int:
-        """Images that came out unread."""
-        return self.done - self.statuses["succeeded"]
-
-    @property
-    def rate(self) -> float:
-        """Images a second, since the start."""
-        elapsed = self.clock() - self.started
-        return self.done / elapsed if elapsed > 0 else 0.0
-
-    def progress(self) -> str:
-        """Say how far it is."""
-        of = f" of {self.total:,}" if self.total is not None else ""
-        left = ""
-        if self.total is not None and self.rate > 0:
-            left = f", {_duration((self.total - self.done) / self.rate)} left"
-        bad = f", {self.bad:,} not read" if self.bad else ""
-        return f"{self.done:,}{of} images{bad}, {self.rate:.1f}/s{left}"
-
-    def summary(self) -> str:
-        """Say how it ended."""
-        counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
-        doubt = f", {self.in_doubt:,} perhaps" if self.in_doubt else ""
-        elapsed = _duration(self.clock() - self.started)
-        bill = f"{self.billed:,} calls billed{doubt}"
-        return f"{self.done:,} images: {counts or 'none'}; {bill}; {elapsed}, {self.rate:.1f}/s"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
 
 
 class Progress(Protocol):

@@ -10,13 +10,14 @@ from clova_ocr_async.batch.outcome import Failure
 from clova_ocr_async.cli.app import say
 from clova_ocr_async.cli.exits import ExitCode, exit_code_of
 from clova_ocr_async.cli.inputs import InputFile, input_files
-from clova_ocr_async.cli.progress import Progress, Tally
 from clova_ocr_async.cli.records import BILLED, line_of, status_of
+from clova_ocr_async.cli.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from clova_ocr_async.batch.outcome import Outcome
+    from clova_ocr_async.cli.progress import Progress
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
     from clova_ocr_async.errors import ClovaOCRError

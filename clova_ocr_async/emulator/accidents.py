@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     ImageObject = dict[str, Any]
     Wrong = Callable[[ParsedRequest, str, ImageObject], bytes]
     Sleep = Callable[[float], Awaitable[Any]]
-    Accident = Callable[[web.Request, bytes, asyncio.Event, Sleep], Awaitable[web.StreamResponse]]
+    Accident = Callable[[web.Request, bytes, Sleep], Awaitable[web.StreamResponse]]
 
 __all__ = ["ACCIDENTS", "PAGES", "WRONG_ANSWERS"]
 
@@ -130,12 +130,12 @@ async def _close(request: web.Request, *_: object) -> web.StreamResponse:
     return web.Response()
 
 
-async def _silence(request: web.Request, _: bytes, closing: asyncio.Event, __: Sleep) -> web.StreamResponse:
+async def _silence(request: web.Request, *_: object) -> web.StreamResponse:
     """Say nothing until the caller hangs up."""
     # aiohttp tells of a hang-up only by cancelling handlers, which would end calls that the service goes on with.
-    while not (closing.is_set() or request.transport is None or request.transport.is_closing()):  # noqa: ASYNC110
+    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
         await asyncio.sleep(_HANG_UP_POLL)
-    return await _close(request)
+    return web.Response()
 
 
 async def _garbage(request: web.Request, *_: object) -> web.StreamResponse:
@@ -153,13 +153,11 @@ async def _cut(request: web.Request, answer: bytes, *_: object) -> web.StreamRes
     return await _close(request)
 
 
-async def _trickle(request: web.Request, answer: bytes, closing: asyncio.Event, sleep: Sleep) -> web.StreamResponse:
+async def _trickle(request: web.Request, answer: bytes, sleep: Sleep) -> web.StreamResponse:
     """Send a byte at a time, for as long as the caller listens."""
     with contextlib.suppress(ConnectionError):
         response = await _begun(request, None)
         for byte in answer:
-            if closing.is_set():
-                return await _close(request)
             await response.write(bytes([byte]))
             await sleep(_TRICKLE)
         return response

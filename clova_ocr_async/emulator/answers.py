@@ -26,13 +26,14 @@ def image_answer(document: str, request: ParsedRequest) -> dict[str, Any]:
     """Return the image object that answers a request.
 
     A picture that carries its truth is read perfectly, if that document was asked for, and is no such document
-    otherwise. Any other picture gets an answer made up from its bytes.
+    otherwise. Any other picture gets an answer made up from its bytes. Each
+    requestId has a uid of its own.
 
     Args:
         document: The vendor's path word.
         request: What was sent.
     """
-    envelope = {"uid": hashlib.md5(request.data, usedforsecurity=False).hexdigest(), "name": request.name}
+    envelope = {"uid": _uid(request), "name": request.name}
     try:
         facts = inspect_image(request.data)
     except ImageError:
@@ -48,6 +49,10 @@ def image_answer(document: str, request: ParsedRequest) -> dict[str, Any]:
     if truth.document != document:
         return _nothing(envelope, "FAILURE", f"{DOCUMENTS[document].answer_key} is not found in the image.")
     return _read(envelope, document, truth.answer, facts, truth.width, truth.height)
+
+
+def _uid(request: ParsedRequest) -> str:
+    return hashlib.md5(request.request_id.encode() + request.data, usedforsecurity=False).hexdigest()
 
 
 def _size(facts: ImageFacts) -> tuple[int, int]:

@@ -26,9 +26,10 @@ def clova_emulator(request: pytest.FixtureRequest) -> Generator[Emulator]:
     from clova_ocr_async.emulator.thread import emulator_in_thread  # noqa: PLC0415 - loaded only where it is used
 
     marker = request.node.get_closest_marker("clova_emulator")
+    if marker is None:
+        marker = pytest.mark.clova_emulator().mark
     # Settings without a name, which a marker takes, are refused like any call's.
-    args, settings = (marker.args, marker.kwargs) if marker else ((), {})
-    with emulator_in_thread(*args, **settings) as emulator:
+    with emulator_in_thread(*marker.args, **marker.kwargs) as emulator:
         yield emulator
 
 

@@ -86,7 +86,6 @@ class Emulator:
             latency=Latency(_length("latency", latency), _length("sigma", sigma), random.Random(seed)),  # noqa: S311 - only lengths
             faults=deque(),
             meters={},
-            closing=asyncio.Event(),
             clock=clock,
             sleep=sleep,
         )
@@ -123,7 +122,6 @@ class Emulator:
         """
         if self._runner is not None:
             return
-        self._service.closing.clear()
         app = web.Application(client_max_size=_LARGEST_REQUEST)
         app.router.add_route("*", "/{path:.*}", self._handle)
         # Nothing is said of compressed requests, so their bytes are no valid body.
@@ -138,7 +136,6 @@ class Emulator:
 
     async def stop(self) -> None:
         """Stop listening; calls that run are cut off."""
-        self._service.closing.set()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -200,7 +197,7 @@ def _whole(name: str, value: int | None, *, least: int) -> int | None:
 
 
 def _length(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if type(value) not in {int, float} or not 0 <= value < math.inf:
         raise ConfigurationError(f"{name} is {value!r}; it must be a number from 0")
     return value
 

@@ -24,7 +24,6 @@ from clova_ocr_async.protocol.request import ParsedRequest, parse_request
 from clova_ocr_async.protocol.response import encode_error, encode_gateway_error, encode_response
 
 if TYPE_CHECKING:
-    import asyncio
     import random
     from collections.abc import Awaitable, Callable
 
@@ -66,7 +65,6 @@ class Service:
         latency: How long calls take.
         faults: What goes wrong in the next calls.
         meters: The domains met so far.
-        closing: Set when the server stops.
         clock: Returns seconds that only grow.
         sleep: Waits some seconds.
     """
@@ -78,7 +76,6 @@ class Service:
     latency: Latency
     faults: deque[Fault | None]
     meters: dict[str, DomainMeter]
-    closing: asyncio.Event
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[Any]]
 
@@ -105,7 +102,7 @@ class Service:
             return _error(request, ERROR_FAULTS[refusal], meter)
         if self.faults and self.faults[0] is Fault.RESET_BEFORE_BODY:
             self.faults.popleft()
-            return await ACCIDENTS[Fault.RESET_BEFORE_BODY](request, b"", self.closing, self.sleep)
+            return await ACCIDENTS[Fault.RESET_BEFORE_BODY](request, b"", self.sleep)
         parsed = await _read(request)
         if isinstance(parsed, ErrorAnswer):
             return _error(request, parsed, meter)
@@ -145,7 +142,7 @@ class Service:
         if fault is not None and fault in ERROR_FAULTS:
             return _error(request, ERROR_FAULTS[fault], meter)
         if fault is not None and fault in ACCIDENTS:
-            return await ACCIDENTS[fault](request, body, self.closing, self.sleep)
+            return await ACCIDENTS[fault](request, body, self.sleep)
         if fault is not None:
             body = WRONG_ANSWERS[fault](parsed, call.document, image)
         content_type = "text/html" if fault is Fault.HTML_ANSWER else "application/json"

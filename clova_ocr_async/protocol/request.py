@@ -256,7 +256,8 @@ def _timestamp(value: object) -> int | float | str:
 
 
 def _format(image: dict[str, Any]) -> str:
-    name = _text(image, "format", of="images[0].").lower()
+    # The specification writes formats both with and without a dot.
+    name = _text(image, "format", of="images[0].").lower().removeprefix(".")
     if name not in MIME_TYPES:
         raise _invalid(f"images[0].format is none of {', '.join(MIME_TYPES)}")
     return name

@@ -30,7 +30,7 @@ from fakes import (
 
 from clova_ocr_async.batch import Batch, BatchDispatcher, Failure, Success
 from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
-from clova_ocr_async.documents import Passport, Receipt
+from clova_ocr_async.documents import Document, Passport, Receipt
 from clova_ocr_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -112,7 +112,9 @@ class Countdown:
         return Image(JPEG, f"{self.left}")
 
 
-@pytest.mark.parametrize("images", [apictures, pictures, Countdown, lambda n: list(pictures(n)), lambda n: set(pictures(n))])
+@pytest.mark.parametrize(
+    "images", [apictures, pictures, Countdown, lambda n: list(pictures(n)), lambda n: set(pictures(n))]
+)
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 50])
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_any_iterable(images: Any, count: int, ordered: bool) -> None:
@@ -126,7 +128,7 @@ async def test_any_iterable(images: Any, count: int, ordered: bool) -> None:
 async def test_pairs() -> None:
     """Without a class each item is a pair of image and class."""
     client = ClovaOCRClient(domain(), transport=FakeTransport(), runtime=FakeTime().runtime())
-    pairs = [(JPEG, Receipt), (Image(JPEG, "x"), Receipt), (b"no picture", Passport)]
+    pairs: list[tuple[Any, type[Document]]] = [(JPEG, Receipt), (Image(JPEG, "x"), Receipt), (b"no picture", Passport)]
     async with BatchDispatcher(client).dispatch(pairs, ordered=True) as outcomes:
         found = [outcome async for outcome in outcomes]
     assert [outcome.source for outcome in found] == [pair[0] for pair in pairs]
@@ -152,7 +154,9 @@ async def test_items_that_are_no_pairs(item: Any) -> None:
     assert len(transport.sent) == 3
 
 
-@pytest.mark.parametrize("images", ["folder", Path(), JPEG, bytearray(JPEG), memoryview(JPEG), Image(JPEG), io.BytesIO(JPEG)])
+@pytest.mark.parametrize(
+    "images", ["folder", Path(), JPEG, bytearray(JPEG), memoryview(JPEG), Image(JPEG), io.BytesIO(JPEG)]
+)
 def test_one_image_instead_of_many(images: Any) -> None:
     """A path, a file or an image in place of the iterable is a TypeError that names images_in."""
     with pytest.raises(TypeError, match=r"images_in\(folder, recursive=True\)"):
@@ -221,7 +225,7 @@ async def test_the_source_fails_midway(kind: str) -> None:
     source = Source(10, ZeroDivisionError("midway"))
     found = []
     async with dispatcher().dispatch(both(source, kind), Receipt) as outcomes:
-        with pytest.raises(ZeroDivisionError, match="midway"):
+        with pytest.raises(ZeroDivisionError, match="midway"):  # noqa: PT012 - what comes before the error counts
             async for outcome in outcomes:
                 found.append(outcome)  # noqa: PERF401 - what came before the error
         with pytest.raises(ZeroDivisionError):
@@ -234,7 +238,7 @@ async def test_the_source_fails_midway(kind: str) -> None:
 async def test_the_body_fails(kind: str) -> None:
     """What the body raises comes out bare, and nothing goes on behind it."""
     source, transport = Source(), FakeTransport()
-    with pytest.raises(ValueError, match="of the body") as caught:
+    with pytest.raises(ValueError, match="of the body") as caught:  # noqa: PT012 - what a body raises
         async with dispatcher(transport).dispatch(both(source, kind), Receipt) as outcomes:
             async for _ in outcomes:
                 raise ValueError("of the body")
@@ -310,7 +314,7 @@ async def test_a_slow_consumer(kind: str, ordered: bool) -> None:
 
 
 async def test_ahead() -> None:
-    """ahead bounds what is pulled, but never below the concurrency."""
+    """The setting ahead bounds what is pulled, but never below the concurrency."""
     for ahead, pulled in ((7, 7), (1, 4)):
         source = Source()
         async with dispatcher(ahead=ahead).dispatch(source, Receipt):
@@ -412,7 +416,9 @@ async def test_stopping_does_not_wait_for_an_idle_source() -> None:
 
 async def test_an_error_of_one_image_stops_nothing() -> None:
     """An error of one image is its outcome, and the batch goes on."""
-    async with dispatcher(FakeTransport(error("0011"), FAILED)).dispatch(pictures(9), Receipt, ordered=True) as outcomes:
+    async with dispatcher(FakeTransport(error("0011"), FAILED)).dispatch(
+        pictures(9), Receipt, ordered=True
+    ) as outcomes:
         found = [outcome async for outcome in outcomes]
     assert [isinstance(outcome, Success) for outcome in found] == [False] + [True] * 8
     assert isinstance(found[0], Failure)
@@ -489,6 +495,42 @@ async def test_cancelled_while_leaving(times: int) -> None:
     assert (cleaned, tasks()) == (True, 1)
 
 
+async def test_cancelled_while_calls_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Calls slow to end are waited for; a cancellation meanwhile comes out, and a failing cleanup is logged."""
+    ending, go_on = asyncio.Event(), asyncio.Event()
+
+    async def reluctant(_: Sent) -> HTTPResponse:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await go_on.wait()
+        raise AssertionError
+
+    def images() -> Generator[Image]:
+        try:
+            yield from pictures()
+        finally:
+            raise ZeroDivisionError("of the cleanup")
+
+    async def body() -> None:
+        async with dispatcher(transport).dispatch(images(), Receipt):
+            await transport.arrived.wait()
+            await steps()
+
+    transport = FakeTransport(then=reluctant)
+    task = asyncio.create_task(body())
+    await ending.wait()
+    task.cancel()
+    await steps()
+    assert not task.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (transport.in_flight, tasks()) == (0, 1)
+    assert "failed while it was closed" in caplog.text
+
+
 async def test_cancelling_at_every_step() -> None:
     """A caller can be cancelled at whichever step of a batch, and no task and no call stays behind."""
     for count in itertools.count():
@@ -527,15 +569,18 @@ async def test_a_failing_cleanup_of_the_source(caplog: pytest.LogCaptureFixture)
         finally:
             raise ZeroDivisionError("of the cleanup")
 
+    async def left(make: Any, *, failing: bool) -> None:
+        async with dispatcher().dispatch(make(), Receipt) as outcomes:
+            await anext(outcomes)
+            if failing:
+                raise ValueError("of the body")
+
     for make in (sync, asynchronous):
         with pytest.raises(ZeroDivisionError, match="of the cleanup"):
-            async with dispatcher().dispatch(make(), Receipt) as outcomes:
-                await anext(outcomes)
+            await left(make, failing=False)
         assert caplog.records == []
         with pytest.raises(ValueError, match="of the body"):
-            async with dispatcher().dispatch(make(), Receipt) as outcomes:
-                await anext(outcomes)
-                raise ValueError("of the body")
+            await left(make, failing=True)
         assert [record.exc_info is not None for record in caplog.records] == [True]
         caplog.clear()
     assert tasks() == 1
@@ -577,7 +622,7 @@ async def test_a_source_cancelled_from_within() -> None:
 
     found = []
     async with dispatcher().dispatch(cancelled(), Receipt) as outcomes:
-        with pytest.raises(RuntimeError, match="cancelled from within"):
+        with pytest.raises(RuntimeError, match="cancelled from within"):  # noqa: PT012 - what comes before the error counts
             async for outcome in outcomes:
                 found.append(outcome)  # noqa: PERF401 - what came before the error
     assert len(found) == 1
@@ -587,7 +632,7 @@ async def test_left_from_another_task() -> None:
     """A batch entered in one task is read and left in others."""
     batch = dispatcher().dispatch(Source(5).asynchronously(), Receipt)
     outcomes = await asyncio.create_task(batch.__aenter__())
-    assert isinstance(await asyncio.create_task(anext(outcomes)), Success)  # type: ignore[arg-type]
+    assert isinstance(await asyncio.create_task(anext(outcomes)), Success)
     await asyncio.create_task(batch.__aexit__(None, None, None))
     assert tasks() == 1
 
@@ -615,7 +660,7 @@ async def test_in_a_streaming_handler() -> None:
 
     lines = stream()
     for _ in range(3):
-        assert "Success" in await asyncio.create_task(anext(lines))  # type: ignore[arg-type]
+        assert "Success" in await asyncio.create_task(anext(lines))
     await asyncio.create_task(lines.aclose())
     assert (source.closed, tasks()) == (True, 1)
 
@@ -637,7 +682,7 @@ async def test_the_server_sees_the_hang_up() -> None:
     reached = asyncio.Event()
 
     async def script(connection: Connection) -> None:
-        _, body = await connection.request()
+        await connection.request()
         if server.connections == 1:
             await connection.say(http(b'{"images":[{"receipt":{"result":{}}}]}'))
         else:

@@ -18,9 +18,10 @@ from clova_ocr_async.cli.demo_table import Reading, highlights, show_table
 from clova_ocr_async.cli.exits import ExitCode, exit_code_of
 from clova_ocr_async.cli.inputs import InputFile, input_files
 from clova_ocr_async.cli.probe import probe
-from clova_ocr_async.cli.progress import Tally, shown_progress
+from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import line_of
 from clova_ocr_async.cli.run import Run
+from clova_ocr_async.cli.tally import Tally
 from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
 from clova_ocr_async.documents import DOCUMENTS, Receipt, Recognition
 from clova_ocr_async.emulator import Emulator, draw_sample

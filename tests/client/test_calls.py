@@ -59,7 +59,9 @@ from clova_ocr_async.protocol.response import HTTPResponse
 NOT, MAYBE, BILLED = Billing
 
 
-def client_of(transport: FakeTransport, *domains: Domain, time: FakeTime | None = None, **settings: Any) -> ClovaOCRClient:
+def client_of(
+    transport: FakeTransport, *domains: Domain, time: FakeTime | None = None, **settings: Any
+) -> ClovaOCRClient:
     """Return a client over a fake transport and a fake clock."""
     runtime = (time or FakeTime()).runtime()
     return ClovaOCRClient(*(domains or (domain(),)), transport=transport, runtime=runtime, **settings)
@@ -106,7 +108,11 @@ async def test_rate_limit_twice_then_read(busy: HTTPResponse) -> None:
     assert [sent.parsed.request_id for sent in transport.sent] == ["id-1"] * 3
     assert [sent.parsed.data for sent in transport.sent] == [JPEG] * 3
     # The timestamp is each attempt's own.
-    assert [sent.parsed.timestamp for sent in transport.sent] == [1_700_001_000_250, 1_700_001_000_750, 1_700_001_001_750]
+    assert [sent.parsed.timestamp for sent in transport.sent] == [
+        1_700_001_000_250,
+        1_700_001_000_750,
+        1_700_001_001_750,
+    ]
     assert time.slept == [0.5, 1.0]
     assert recognition.elapsed == 1.5
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import (
@@ -20,7 +20,7 @@ from fakes import (
     steps,
 )
 
-from clova_ocr_async.client import CallFinished, ClovaOCRClient, Event, Exchange, LocalSlots, RetryPolicy
+from clova_ocr_async.client import CallFinished, ClovaOCRClient, Event, Exchange, Lane, LocalSlots, RetryPolicy
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import (
     Billing,
@@ -32,8 +32,10 @@ from clova_ocr_async.errors import (
     ResponseTimeoutError,
     ServerError,
 )
-from clova_ocr_async.protocol.request import HTTPRequest
 from clova_ocr_async.protocol.response import HTTPResponse
+
+if TYPE_CHECKING:
+    from clova_ocr_async.protocol.request import HTTPRequest
 
 NOT, MAYBE, BILLED = Billing
 
@@ -203,12 +205,13 @@ def test_no_deadline() -> None:
     """deadline=None bounds nothing."""
 
     async def main() -> None:
-        for lane in ("interactive", "batch"):
+        lanes: list[Lane] = ["interactive", "batch"]
+        for lane in lanes:
             held = Held()
             client = ClovaOCRClient(
                 domain(), transport=FakeTransport(held), runtime=FakeTime().runtime(), deadline=None
             )
-            call = asyncio.create_task(client.recognize(JPEG, Receipt, lane=lane))  # type: ignore[arg-type]
+            call = asyncio.create_task(client.recognize(JPEG, Receipt, lane=lane))
             await held.reached.wait()
             jump(1e6)
             await steps()

@@ -7,17 +7,28 @@ import anyio
 import pytest
 from fakes import BUSY, JPEG, SPENT, Diary, FakeTime, FakeTransport, Held, domain, error, steps
 
-from clova_ocr_async.client import ClovaOCRClient, LocalSlots
+from clova_ocr_async.client import Attempt, ClovaOCRClient, LocalSlots
+from clova_ocr_async.client.journal import NO_JOURNAL
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import ClovaOCRError, ConnectionFailedError, ConnectionLostError, MalformedResponseError
 from clova_ocr_async.protocol.response import HTTPResponse
 
 
-def client_of(transport: FakeTransport, slots: LocalSlots | None = None, time: FakeTime | None = None) -> ClovaOCRClient:
+def client_of(
+    transport: FakeTransport, slots: LocalSlots | None = None, time: FakeTime | None = None
+) -> ClovaOCRClient:
     """Return a client over a fake transport."""
     return ClovaOCRClient(
         domain(), transport=transport, runtime=(time or FakeTime()).runtime(), slots=slots or LocalSlots(1)
     )
+
+
+async def test_no_journal() -> None:
+    """The journal of a call without one keeps nothing and refuses nothing."""
+    attempt = Attempt("id", 1, "receipt", "domain")
+    await NO_JOURNAL.sending(attempt)
+    await NO_JOURNAL.answered(attempt, BUSY)
+    await NO_JOURNAL.unanswered(attempt, ConnectionLostError("x"), body_began=True)
 
 
 async def test_before_and_after_each_request() -> None:
@@ -32,7 +43,7 @@ async def test_before_and_after_each_request() -> None:
 
 
 async def test_the_slot_first_then_the_journal_then_the_wire() -> None:
-    """sending is awaited with the slot held and before the transport is asked."""
+    """The entry of sending is awaited with the slot held and before the transport is asked."""
     diary, transport, slots = Diary(pause_at="sending"), FakeTransport(), LocalSlots(1)
     client = client_of(transport, slots)
     call = asyncio.create_task(client.recognize(JPEG, Receipt, journal=diary))
@@ -70,7 +81,7 @@ async def test_an_answer_the_journal_cannot_keep_is_not_shown() -> None:
 
 @pytest.mark.parametrize(("lost", "began"), [(ConnectionLostError, True), (ConnectionFailedError, False)])
 async def test_a_lost_request_is_told(lost: type[ClovaOCRError], began: bool) -> None:
-    """unanswered tells the error and whether the body had begun to leave."""
+    """A request without an answer tells the error and whether the body had begun to leave."""
     diary = Diary()
     with pytest.raises(lost):
         await client_of(FakeTransport(then=lost)).recognize(JPEG, Receipt, journal=diary)
@@ -94,7 +105,7 @@ async def test_a_cancelled_request_is_told() -> None:
 @pytest.mark.parametrize("times", [1, 2, 10])
 @pytest.mark.parametrize("method", ["answered", "unanswered"])
 async def test_cancelling_cuts_no_entry_short(method: str, times: int) -> None:
-    """However often a call is cancelled while its journal writes, the entry is finished first, and then it is cancelled."""
+    """However often a call is cancelled while its journal writes, the entry is finished first."""
     diary, slots = Diary(pause_at=method), LocalSlots(1)
     client = client_of(FakeTransport(None if method == "answered" else ConnectionLostError), slots)
     call = asyncio.create_task(client.recognize(JPEG, Receipt, journal=diary))

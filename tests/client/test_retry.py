@@ -170,7 +170,9 @@ errors = st.sampled_from([error for error, _, _ in DELAYED])
 counts = st.integers(1, 10**9)
 
 
-@given(error=errors, failures=counts, bases=st.tuples(durations, durations, durations), cap=durations, part=st.floats(0, 1))
+@given(
+    error=errors, failures=counts, bases=st.tuples(durations, durations, durations), cap=durations, part=st.floats(0, 1)
+)
 def test_no_wait_is_longer_than_its_cap(
     error: ClovaOCRError, failures: int, bases: tuple[float, float, float], cap: float, part: float
 ) -> None:

@@ -133,7 +133,7 @@ def test_several_pages_are_an_error(format_: str) -> None:
 
 
 def test_the_envelope_tells_picture_from_picture() -> None:
-    """Every answer has the name it was given and a uid of 32 hex digits, the same for the same bytes only."""
+    """Every answer has the name it was given and a uid of 32 hex digits, the same for the same requestId and bytes only."""
     datas = [b"hello", picture(), picture(8001, 1), draw_sample("receipt").data, draw_sample("passport").data]
     images = [answered("receipt", data, name=f"이름 {number}") for number, data in enumerate(datas)]
     assert [image["name"] for image in images] == [f"이름 {number}" for number in range(len(datas))]
@@ -146,3 +146,9 @@ def test_nothing_was_asked_to_be_validated() -> None:
     """Every answer says NO_REQUESTED for the validation, whether something was read or not."""
     for data in (b"hello", picture(), picture(8001, 1), draw_sample("receipt").data):
         assert answered("receipt", data)["validationResult"] == {"result": "NO_REQUESTED"}
+
+
+def test_another_call_for_the_same_picture_has_another_uid() -> None:
+    """The uid tells calls apart, not pictures, as the service's does."""
+    calls = [ParsedRequest(request_id, 0, "png", "image", b"the same") for request_id in ("one", "two")]
+    assert len({image_answer("receipt", call)["uid"] for call in calls}) == 2

@@ -12,13 +12,13 @@ from clova_ocr_async.emulator.drawing import (
     PDF_DOTS_PER_INCH,
     Canvas,
     Format,
-    Polygon,
     Style,
     Typeface,
     encode,
     find_typeface,
 )
 from clova_ocr_async.emulator.truth import Truth, find_truth
+from clova_ocr_async.emulator.words import Polygon
 
 HANGUL, LATIN = find_typeface(), Typeface(None)
 TRUTH = Truth("receipt", 400, 240, {"result": {"text": "견본"}})

@@ -97,6 +97,17 @@ def test_time_counts_from_the_first_call() -> None:
     assert (meter.busy, meter.capacity) == (1, 2)
 
 
+def test_a_changed_ceiling_counts_from_when_it_was_changed() -> None:
+    """The time before a change counts with the old ceiling, the time after it with the new one."""
+    clock = Clock()
+    meter = DomainMeter(clock, 4)
+    meter.enter()
+    clock.now += 10
+    meter.set_ceiling(2)
+    clock.now += 10
+    assert (meter.busy, meter.capacity) == (20, 60)
+
+
 def test_calls_above_a_lowered_ceiling_count_as_capacity() -> None:
     """While more calls run than the ceiling, lowered meanwhile, allows, capacity grows as fast as busy."""
     clock = Clock()

@@ -22,8 +22,11 @@ for address in ("127.0.0.1", "127.0.0.2", "localhost", "::1"):
         ADDRESSES.append(address)
 
 
-async def status_of(url: str, data: aiohttp.FormData | None = None, **headers: str) -> int:
+async def status_of(
+    url: str, *, data: aiohttp.FormData | None = None, secret: str = "", host: str | None = None
+) -> int:
     """Send a request, without a body if none is given; return the answer's status."""
+    headers = {"X-OCR-SECRET": secret} | ({} if host is None else {"Host": host})
     async with aiohttp.request("POST", url, data=data, headers=headers) as response:
         return response.status
 
@@ -88,7 +91,7 @@ async def test_it_answers_under_this_machines_own_names(host: str, own: bool) ->
 async def test_exposed_it_answers_under_any_name() -> None:
     """With ``expose`` the Host header is no matter, since other machines know this one by other names."""
     async with Emulator(expose=True) as clova:
-        assert await status_of(clova.url("receipt"), Host="box.example") == 401
+        assert await status_of(clova.url("receipt"), host="box.example") == 401
 
 
 async def test_the_url_has_a_tail_if_asked_for() -> None:
@@ -162,7 +165,7 @@ async def test_a_fault_that_waits_works_after_a_restart() -> None:
 
 
 async def test_calls_that_run_are_cut_off_by_a_stop() -> None:
-    """A stop ends the connections of calls that run, without an answer, and leaves none in flight."""
+    """A stop ends the connections of calls that run, without an answer; none is left in flight, and all are paid."""
     entered = asyncio.Event()
 
     async def sleep(_: float) -> None:
@@ -173,12 +176,12 @@ async def test_calls_that_run_are_cut_off_by_a_stop() -> None:
     async with Emulator(sleep=sleep) as clova:
         form = aiohttp.FormData({"message": json.dumps(MESSAGE)})
         form.add_field("file", sample.data, filename="image.png")
-        call = asyncio.create_task(status_of(clova.url("receipt"), form, **{"X-OCR-SECRET": clova.secret}))
+        call = asyncio.create_task(status_of(clova.url("receipt"), data=form, secret=clova.secret))
         await entered.wait()
         assert clova.meter().in_flight == 1
     with pytest.raises(aiohttp.ServerDisconnectedError):
         await call
-    assert clova.meter().in_flight == 0
+    assert (clova.meter().in_flight, clova.billed.total()) == (0, 1)
 
 
 def test_a_secret_is_made_up_if_none_is_given() -> None:
@@ -218,7 +221,7 @@ def test_a_setting_that_cannot_work_is_refused(settings: dict[str, Any], message
 async def test_one_document_may_be_named_without_a_list() -> None:
     """A single word for ``documents`` is that document, not its letters."""
     async with Emulator(documents="receipt", secret="s") as clova:
-        statuses = {word: await status_of(clova.url(word), **{"X-OCR-SECRET": "s"}) for word in DOCUMENTS}
+        statuses = {word: await status_of(clova.url(word), secret="s") for word in DOCUMENTS}
     assert statuses == dict.fromkeys(DOCUMENTS, 400)
 
 

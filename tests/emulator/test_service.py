@@ -392,7 +392,7 @@ async def test_an_abandoned_call_goes_on() -> None:
         await asyncio.wait([abandoned])
         assert abandoned.cancelled()
         assert (await post(clova, as_json()))[1]["code"] == "0025"
-        assert (clova.meter().in_flight, gate.finished) == (1, 0)
+        assert (clova.meter().in_flight, clova.billed.total(), gate.finished) == (1, 1, 0)
         gate.open()
         assert (await post(clova, as_json()))[0] == 200
         assert gate.finished == 2

@@ -471,3 +471,15 @@ def test_any_bytes_of_any_type(content_type: str, body: bytes) -> None:
         assert (outcome.status, outcome.code) in {(400, "0011"), (400, "0021")}
     else:
         assert outcome.data
+
+
+@pytest.mark.parametrize("spelled", ["jpg", ".jpg", "JPG", ".Jpg"])
+def test_a_format_is_read_with_and_without_its_dot(spelled: str) -> None:
+    """The specification's table writes ".jpg" and its examples "jpg"; both are the same format."""
+    message = {
+        "version": "V2",
+        "requestId": "r",
+        "timestamp": 0,
+        "images": [{"format": spelled, "name": "n", "data": "QQ=="}],
+    }
+    assert parse_request("application/json", json.dumps(message).encode()).format == "jpg"

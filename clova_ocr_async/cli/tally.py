@@ -1,0 +1,83 @@
+"""The counts of a batch, and how they are told."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Tally"]
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts of a batch.
+
+    Attributes:
+        clock: Returns seconds that only grow.
+        total: How many images there are; None while they are still being counted.
+        statuses: Images by status.
+        billed: Calls that were paid.
+        in_doubt: Calls that may have been paid.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    total: int | None = None
+    statuses: Counter[str] = field(default_factory=Counter[str])
+    billed: int = 0
+    in_doubt: int = 0
+    started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
+
+    def add(self, status: str, *, billed: bool | None) -> None:
+        """Count an image; ``billed`` is None if nobody knows."""
+        self.statuses[status] += 1
+        self.billed += billed is True
+        self.in_doubt += billed is None
+
+    @property
+    def done(self) -> int:
+        """Images that came out."""
+        return self.statuses.total()
+
+    @property
+    def bad(self) -> int:
+        """Images that came out unread."""
+        return self.done - self.statuses["succeeded"]
+
+    @property
+    def rate(self) -> float:
+        """Images a second, since the start."""
+        elapsed = self.clock() - self.started
+        return self.done / elapsed if elapsed > 0 else 0.0
+
+    def progress(self) -> str:
+        """Say how far it is."""
+        of = f" of {self.total:,}" if self.total is not None else ""
+        left = ""
+        if self.total is not None and self.rate > 0:
+            left = f", {_duration((self.total - self.done) / self.rate)} left"
+        bad = f", {self.bad:,} not read" if self.bad else ""
+        return f"{self.done:,}{of} images{bad}, {self.rate:.1f}/s{left}"
+
+    def summary(self) -> str:
+        """Say how it ended."""
+        counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
+        doubt = f", {self.in_doubt:,} perhaps" if self.in_doubt else ""
+        elapsed = _duration(self.clock() - self.started)
+        bill = f"{self.billed:,} calls billed{doubt}"
+        return f"{self.done:,} images: {counts or 'none'}; {bill}; {elapsed}, {self.rate:.1f}/s"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
