@@ -76,3 +76,10 @@ def demo(session: nox.Session) -> None:
     session.chdir(place)
     session.run("clova-ocr", "demo", "--folder", str(Path(place) / "samples"))
     shutil.rmtree(place)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure what a call costs on top of aiohttp."""
+    session.install("-e", ".")
+    session.run("python", "benchmarks/whole_call.py")

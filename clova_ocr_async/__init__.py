@@ -18,7 +18,11 @@ if TYPE_CHECKING:
         CallFinished,
         ClovaOCRClient,
         Domain,
+        Event,
+        Hook,
+        ImageSource,
         Journal,
+        Lane,
         LocalSlots,
         RetryPolicy,
         RetryScheduled,
@@ -64,8 +68,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "batch": "Batch BatchDispatcher Failure Outcome Success images_in",
-    "client": "Attempt AttemptFinished AttemptStarted CallFinished ClovaOCRClient Domain Journal LocalSlots "
-    "RetryPolicy RetryScheduled Runtime Secret Slots Transport",
+    "client": "Attempt AttemptFinished AttemptStarted CallFinished ClovaOCRClient Domain Event Hook ImageSource "
+    "Journal Lane LocalSlots RetryPolicy RetryScheduled Runtime Secret Slots Transport",
     "documents": "BizLicense CreditCard DOCUMENTS Document IdCard NameCard Passport Problem Receipt Recognition "
     "date_from_text",
     "emulator": "Emulator Fault",
@@ -98,14 +102,18 @@ __all__ = [
     "Domain",
     "DomainError",
     "Emulator",
+    "Event",
     "Failure",
     "Fault",
+    "Hook",
     "IdCard",
     "Image",
     "ImageError",
     "ImageLimits",
+    "ImageSource",
     "InvalidRequestError",
     "Journal",
+    "Lane",
     "LocalSlots",
     "MalformedResponseError",
     "NameCard",

@@ -133,7 +133,7 @@ def test_several_pages_are_an_error(format_: str) -> None:
 
 
 def test_the_envelope_tells_picture_from_picture() -> None:
-    """Every answer has the name it was given and a uid of 32 hex digits, the same for the same requestId and bytes only."""
+    """Every answer has the name it was given and a uid of 32 hex digits, one for each requestId and picture."""
     datas = [b"hello", picture(), picture(8001, 1), draw_sample("receipt").data, draw_sample("passport").data]
     images = [answered("receipt", data, name=f"이름 {number}") for number, data in enumerate(datas)]
     assert [image["name"] for image in images] == [f"이름 {number}" for number in range(len(datas))]

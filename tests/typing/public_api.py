@@ -1,0 +1,74 @@
+"""What users' type checkers see. Never run: mypy and pyright check it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from pathlib import Path
+from typing import assert_never, assert_type
+
+from clova_ocr_async import (
+    BatchDispatcher,
+    ClovaOCRClient,
+    ClovaOCRError,
+    Document,
+    Domain,
+    Event,
+    Failure,
+    IdCard,
+    Outcome,
+    Receipt,
+    Recognition,
+    RecognitionError,
+    RetryPolicy,
+    Success,
+    images_in,
+)
+
+
+def hook(event: Event) -> None:
+    """See what happens."""
+
+
+async def one_call(client: ClovaOCRClient) -> None:
+    """A call gives the document it was asked for."""
+    recognition = await client.recognize("receipt.jpg", Receipt)
+    assert_type(recognition, Recognition[Receipt])
+    result = recognition.document.result
+    assert_type(result.store_info.name.value, str | None)
+    assert_type(result.payment_info.date.date, dt.date | None)
+    assert_type(result.total_price.price.decimal, Decimal | None)
+    card = (await client.recognize(Path("card.png"), IdCard)).document
+    assert_type(card.result.ic.name[0].value, str | None)
+    await client.recognize(b"", Receipt)
+    with Path("receipt.jpg").open("rb") as file:  # noqa: ASYNC230 - never run
+        await client.recognize(file, Receipt)
+
+
+async def many_calls(client: ClovaOCRClient) -> None:
+    """A batch gives outcomes of its document, and a match over them can be exhaustive."""
+    dispatcher = BatchDispatcher(client, concurrency=8)
+    async with dispatcher.dispatch(images_in("scans/"), Receipt, ordered=True) as outcomes:
+        async for outcome in outcomes:
+            assert_type(outcome, Outcome[Receipt])
+            match outcome:
+                case Success(_, recognition):
+                    assert_type(recognition, Recognition[Receipt])
+                case Failure(_, error):
+                    assert_type(error, ClovaOCRError)
+                case _:
+                    assert_never(outcome)
+    async with dispatcher.dispatch([("a.jpg", Receipt), ("b.jpg", IdCard)]) as mixed:
+        async for outcome_of_any in mixed:
+            assert_type(outcome_of_any, Outcome[Document])
+
+
+def settings() -> None:
+    """Settings are checked by the checker before they are by the client."""
+    ClovaOCRClient(Domain("https://a/b", "secret"), hooks=[hook], retry=RetryPolicy(ambiguous="retry"), content="json")
+
+
+def errors(error: RecognitionError) -> None:
+    """An error of a reading has the answer with it."""
+    if error.recognition is not None:
+        assert_type(error.recognition.message, str | None)
