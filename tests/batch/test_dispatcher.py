@@ -154,6 +154,19 @@ async def test_items_that_are_no_pairs(item: Any) -> None:
     assert len(transport.sent) == 3
 
 
+async def test_a_wrong_item_of_an_idle_source() -> None:
+    """A wrong item ends the batch even if its source never yields again."""
+
+    async def idle() -> AsyncGenerator[Any]:
+        yield JPEG
+        await asyncio.Event().wait()
+
+    async with dispatcher().dispatch(idle()) as outcomes:
+        with pytest.raises(TypeError, match="yielded a bytes"):
+            await anext(outcomes)
+    assert tasks() == 1
+
+
 @pytest.mark.parametrize(
     "images", ["folder", Path(), JPEG, bytearray(JPEG), memoryview(JPEG), Image(JPEG), io.BytesIO(JPEG)]
 )

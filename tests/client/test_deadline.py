@@ -9,7 +9,9 @@ from fakes import (
     FAILED,
     JPEG,
     KEY,
+    PATIENT,
     SECRET,
+    Diary,
     FakeTime,
     FakeTransport,
     Held,
@@ -26,6 +28,7 @@ from clova_ocr_async.errors import (
     Billing,
     ClovaOCRError,
     ConnectionFailedError,
+    ConnectionLostError,
     InvalidRequestError,
     MalformedResponseError,
     RateLimitError,
@@ -103,6 +106,21 @@ def test_in_the_answers_body(lane: Any) -> None:
     assert "deadline" in str(failure)
 
 
+def test_a_cut_answer_reaches_the_journal() -> None:
+    """In a batch, an answer that its deadline cuts short is told to the journal as an answer."""
+    diary = Diary()
+
+    async def main() -> None:
+        transport = StuckTransport(response=HTTPResponse(200, b'{"images":[{'))
+        client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime())
+        with pytest.raises(MalformedResponseError):
+            await client.recognize(JPEG, Receipt, lane="batch", journal=diary)
+
+    run_jumping(main())
+    assert diary.log == ["sending", "answered"]
+    assert (diary.told[1][1].body, diary.told[1][1].cut is None) == (b'{"images":[{', False)
+
+
 @pytest.mark.parametrize("lane", ["interactive", "batch"])
 def test_in_the_body_of_an_error(lane: Any) -> None:
     """A deadline in the body of an error answer is that error, judged by what had come and with nothing secret."""
@@ -113,15 +131,18 @@ def test_in_the_body_of_an_error(lane: Any) -> None:
     assert failure.message == "*** ***"
 
 
-@pytest.mark.parametrize(("step", "kind", "billing"), [(BUSY, RateLimitError, NOT), (FAILED, ServerError, MAYBE)])
-def test_in_backoff(step: HTTPResponse, kind: type[ClovaOCRError], billing: Billing) -> None:
+@pytest.mark.parametrize(
+    ("step", "kind", "billing"),
+    [(BUSY, RateLimitError, NOT), (FAILED, ServerError, MAYBE), (ConnectionLostError, ConnectionLostError, MAYBE)],
+)
+def test_in_backoff(step: Any, kind: type[ClovaOCRError], billing: Billing) -> None:
     """A deadline that passes between two attempts raises what the last one ended in."""
 
     async def main() -> None:
         time = FakeTime()
         time.gate = asyncio.Event()
         transport = FakeTransport(step)
-        client = ClovaOCRClient(domain(), transport=transport, runtime=time.runtime(), deadline=1.5)
+        client = ClovaOCRClient(domain(), transport=transport, runtime=time.runtime(), deadline=1.5, retry=PATIENT)
         call = asyncio.create_task(client.recognize(JPEG, Receipt))
         await time.asleep.wait()
         jump(2)

@@ -207,6 +207,12 @@ def test_secrets_from_files(tmp_path: Path) -> None:
     assert domains_from_env(own | {"CLOVA_OCR_SECRET": "common"})[0].secret.reveal() == SECRET
 
 
+def test_an_endless_secret_file() -> None:
+    """A secret file without end is refused after its first bytes."""
+    message = refused(lambda: domains_from_env({"CLOVA_OCR_INVOKE_URL": URL, "CLOVA_OCR_SECRET_FILE": "/dev/zero"}))
+    assert "control characters" in message
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [

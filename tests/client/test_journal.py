@@ -7,10 +7,16 @@ import anyio
 import pytest
 from fakes import BUSY, JPEG, SPENT, Diary, FakeTime, FakeTransport, Held, domain, error, steps
 
-from clova_ocr_async.client import Attempt, ClovaOCRClient, LocalSlots
+from clova_ocr_async.client import Attempt, CallFinished, ClovaOCRClient, Event, LocalSlots
 from clova_ocr_async.client.journal import NO_JOURNAL
 from clova_ocr_async.documents import Receipt
-from clova_ocr_async.errors import ClovaOCRError, ConnectionFailedError, ConnectionLostError, MalformedResponseError
+from clova_ocr_async.errors import (
+    Billing,
+    ClovaOCRError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    MalformedResponseError,
+)
 from clova_ocr_async.protocol.response import HTTPResponse
 
 
@@ -56,10 +62,15 @@ async def test_the_slot_first_then_the_journal_then_the_wire() -> None:
 
 async def test_a_journal_that_cannot_write_stops_the_request() -> None:
     """When sending raises, nothing is sent, the slot is free and the error comes out as it is."""
-    diary, transport, slots = Diary(fail_at="sending"), FakeTransport(), LocalSlots(1)
-    client = client_of(transport, slots)
+    diary, transport, slots, events = Diary(fail_at="sending"), FakeTransport(), LocalSlots(1), list[Event]()
+    client = ClovaOCRClient(
+        domain(), transport=transport, runtime=FakeTime().runtime(), slots=slots, hooks=[events.append]
+    )
     with pytest.raises(OSError, match="disk is full"):
         await client.recognize(JPEG, Receipt, journal=diary)
+    [finished] = events
+    assert isinstance(finished, CallFinished)
+    assert (finished.attempts, finished.billing) == (0, Billing.NOT_BILLED)
     assert (slots.free(client.domains[0]), transport.sent, diary.log) == (1, [], [])
 
 
