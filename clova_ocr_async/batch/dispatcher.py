@@ -8,19 +8,22 @@ entered in.
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.sources import EXHAUSTED, opened
+from clova_ocr_async.client.journal import NoJournal
 from clova_ocr_async.client.tasks import ended
 from clova_ocr_async.documents.recognition import DocumentT
-from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
+from clova_ocr_async.errors import Billing, ClovaOCRError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
 
     from clova_ocr_async.client.client import ClovaOCRClient
+    from clova_ocr_async.client.journal import Attempt
     from clova_ocr_async.client.reading import ImageSource
     from clova_ocr_async.documents.base import Document
 
@@ -126,6 +129,7 @@ class Batch(Generic[DocumentT]):
         self._over = False
         self._failure: BaseException | None = None
         self._runner: asyncio.Task[None] | None = None
+        self._until_stopped = _UntilStopped(self)
 
     async def __aenter__(self) -> Self:
         if self._runner is not None:
@@ -208,7 +212,8 @@ class Batch(Generic[DocumentT]):
 
     async def _outcome(self, source: Any, document: Any) -> Outcome[DocumentT]:
         try:
-            return Success(source, await self._client.recognize(source, document, lane="batch"))
+            recognition = await self._client.recognize(source, document, lane="batch", journal=self._until_stopped)
+            return Success(source, recognition)
         except ClovaOCRError as error:
             if error.stops_run and self.stopped is None:
                 self.stopped = error
@@ -225,6 +230,20 @@ class Batch(Generic[DocumentT]):
         while self._next in self._early:
             self._outcomes.put_nowait(self._early.pop(self._next))
             self._next += 1
+
+
+class _UntilStopped(NoJournal):
+    """Lets requests leave until the batch is stopped: what others would meet as well is not paid for again."""
+
+    def __init__(self, batch: Batch[Any]) -> None:
+        self._batch = batch
+
+    async def sending(self, attempt: Attempt) -> None:
+        """Let it leave, or raise what stopped the batch."""
+        if self._batch.stopped is not None and attempt.number == 1:
+            unsent = copy.copy(self._batch.stopped)
+            unsent.billing = Billing.NOT_BILLED
+            raise unsent
 
 
 def _pair(item: Any) -> tuple[Any, Any]:

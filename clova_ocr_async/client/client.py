@@ -10,18 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Generic, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from clova_ocr_async.client.call import Call
 from clova_ocr_async.client.domain import Domain, domains_from_env
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Hook, RetryScheduled, tell
-from clova_ocr_async.client.journal import NO_JOURNAL, Attempt, Journal, written
+from clova_ocr_async.client.journal import NO_JOURNAL, Attempt, Journal, NoJournal, announced, written
 from clova_ocr_async.client.pool import DomainPool
 from clova_ocr_async.client.reading import ImageSource, read_image
-from clova_ocr_async.client.retry import RetryPolicy, Tries, retrying
+from clova_ocr_async.client.retry import RetryPolicy, retrying
 from clova_ocr_async.client.runtime import Runtime
 from clova_ocr_async.client.settings import (
     checked_content,
@@ -30,8 +29,6 @@ from clova_ocr_async.client.settings import (
     chosen_slots,
     chosen_transport,
 )
-from clova_ocr_async.client.transport import Exchange, Transport
-from clova_ocr_async.documents.recognition import DocumentT, Recognition
 from clova_ocr_async.errors import (
     Billing,
     ClovaOCRError,
@@ -40,17 +37,19 @@ from clova_ocr_async.errors import (
     QuotaExceededError,
     ResponseTimeoutError,
 )
-from clova_ocr_async.protocol.image import Image, ImageLimits
+from clova_ocr_async.protocol.image import ImageLimits
 from clova_ocr_async.protocol.request import HTTPRequest, build_request
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     import aiohttp
 
     from clova_ocr_async.client.quota import QuotaHold
     from clova_ocr_async.client.slots import Lane, Slots
+    from clova_ocr_async.client.transport import Transport
+    from clova_ocr_async.documents.recognition import DocumentT, Recognition
     from clova_ocr_async.protocol.request import Content
 
 __all__ = ["ClovaOCRClient"]
@@ -58,23 +57,6 @@ __all__ = ["ClovaOCRClient"]
 logger = logging.getLogger("clova_ocr_async")
 
 _TOO_LATE = "the deadline passed while it came"
-
-
-@dataclass(slots=True)
-class _Call(Generic[DocumentT]):
-    """One call under way."""
-
-    image: Image
-    document: type[DocumentT]
-    lane: Lane
-    journal: Journal
-    request_id: str
-    sent: int = 0
-    tries: Tries = field(default_factory=Tries)
-    exchange: Exchange = field(default_factory=Exchange)
-    refusal: ClovaOCRError | None = None  # what the last request ended in, while no other is on the wire
-    probing: set[QuotaHold] = field(default_factory=set["QuotaHold"])
-    redact: Callable[[str], str] = str  # of the domain the last request went to
 
 
 class ClovaOCRClient:
@@ -203,7 +185,7 @@ class ClovaOCRClient:
         self._pool.serving(document)
         started = self._runtime.clock()
         loaded = await read_image(image, self._limits)
-        call = _Call(loaded, document, lane, journal, self._runtime.new_id())
+        call = Call(loaded, document, lane, journal, self._runtime.new_id())
         try:
             recognition = await self._bounded(call)
         except BaseException as error:
@@ -212,7 +194,7 @@ class ClovaOCRClient:
         elapsed = self._finish(call, started, None)
         return msgspec.structs.replace(recognition, attempts=call.sent, elapsed=elapsed)
 
-    def _finish(self, call: _Call[Any], started: float, error: BaseException | None) -> float:
+    def _finish(self, call: Call[Any], started: float, error: BaseException | None) -> float:
         elapsed = self._runtime.clock() - started
         # A prober that ends for another reason than spent probes knows nothing; the next call asks on.
         spent = isinstance(error, QuotaExceededError) and self._retry.spent(error, call.tries)
@@ -225,11 +207,11 @@ class ClovaOCRClient:
             error.attempts = call.sent
             error.request_id = call.request_id if call.sent else None
         else:
-            billing = max(call.tries.billing, _cut_off(call))
+            billing = max(call.tries.billing, call.cut_off())
         tell(self._hooks, CallFinished(call.request_id, call.document.path_word, call.sent, elapsed, billing, error))
         return elapsed
 
-    async def _bounded(self, call: _Call[DocumentT]) -> Recognition[DocumentT]:
+    async def _bounded(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
         if call.lane == "batch":
             return await self._with_retries(call)
         limit = asyncio.timeout(self._deadline)
@@ -239,9 +221,12 @@ class ClovaOCRClient:
         except TimeoutError:
             if not limit.expired():
                 raise
+        if call.refusal is None and call.answer is not None:
+            # It came in time, and only its journal did not.
+            return decode_response(call.answer, call.document, redact=call.redact)
         raise call.refusal or self._overdue(call)
 
-    async def _with_retries(self, call: _Call[DocumentT]) -> Recognition[DocumentT]:
+    async def _with_retries(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
         try:
             return await self._in_a_slot(call)
         except ClovaOCRError as error:
@@ -270,13 +255,13 @@ class ClovaOCRClient:
         )
         return await loop(attempt)
 
-    def _wants(self, call: _Call[Any], error: BaseException) -> bool:
+    def _wants(self, call: Call[Any], error: BaseException) -> bool:
         # A spent quota is asked about again by the one call that probes it.
         if isinstance(error, QuotaExceededError) and not call.probing:
             return False
         return self._retry.wants(error)
 
-    async def _in_a_slot(self, call: _Call[DocumentT]) -> Recognition[DocumentT]:
+    async def _in_a_slot(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
         while True:
             domain = self._pool.choose(call.document)
             hold = self._pool.hold_of(domain)
@@ -298,7 +283,7 @@ class ClovaOCRClient:
                         error.retry_after = error.retry_after or hold.retry_after
                         raise
 
-    async def _pass(self, hold: QuotaHold, call: _Call[Any]) -> None:
+    async def _pass(self, hold: QuotaHold, call: Call[Any]) -> None:
         """Go on if nobody probes the quota, or this call does; else wait, or fail at once."""
         if not hold.held or hold in call.probing or (call.lane == "batch" and await hold.wait()):
             return
@@ -306,12 +291,11 @@ class ClovaOCRClient:
         refusal.retry_after = hold.retry_after
         raise refusal
 
-    async def _send_once(self, call: _Call[DocumentT], domain: Domain, waited: float) -> Recognition[DocumentT]:
+    async def _send_once(self, call: Call[DocumentT], domain: Domain, waited: float) -> Recognition[DocumentT]:
         request = self._request(call, domain)
         attempt = Attempt(call.request_id, call.sent + 1, call.document.path_word, str(domain.url))
-        await call.journal.sending(attempt)
-        call.sent += 1
-        call.refusal, call.exchange, call.redact = None, Exchange(), domain.redact
+        await announced(call.journal, attempt)
+        call.begin_request(domain.redact)
         tell(self._hooks, AttemptStarted(attempt, waited))
         began = self._runtime.clock()
         try:
@@ -328,7 +312,7 @@ class ClovaOCRClient:
             logger.warning("call %s was answered under another requestId", call.request_id)
         return recognition
 
-    def _request(self, call: _Call[Any], domain: Domain) -> HTTPRequest:
+    def _request(self, call: Call[Any], domain: Domain) -> HTTPRequest:
         return build_request(
             url=domain.url.for_document(call.document.path_word),
             secret=domain.secret.reveal(),
@@ -340,19 +324,19 @@ class ClovaOCRClient:
             content=self._content,
         )
 
-    async def _answer(self, call: _Call[Any], request: HTTPRequest, attempt: Attempt) -> HTTPResponse:
+    async def _answer(self, call: Call[Any], request: HTTPRequest, attempt: Attempt) -> HTTPResponse:
         """Return the answer, journal first."""
-        if call.journal is NO_JOURNAL:
+        if isinstance(call.journal, NoJournal):
             return await self._sent(call, request)
         try:
-            response = await self._sent(call, request)
+            call.answer = await self._sent(call, request)
         except BaseException as error:
             await written(call.journal.unanswered(attempt, error, body_began=call.exchange.body_began))
             raise
-        await written(call.journal.answered(attempt, response))
-        return response
+        await written(call.journal.answered(attempt, call.answer))
+        return call.answer
 
-    async def _sent(self, call: _Call[Any], request: HTTPRequest) -> HTTPResponse:
+    async def _sent(self, call: Call[Any], request: HTTPRequest) -> HTTPResponse:
         if call.lane == "interactive":
             return await self._transport.send(request, call.exchange)
         limit = asyncio.timeout(self._deadline)
@@ -366,7 +350,7 @@ class ClovaOCRClient:
             return partial
         raise self._overdue(call)
 
-    def _overdue(self, call: _Call[Any]) -> ClovaOCRError:
+    def _overdue(self, call: Call[Any]) -> ClovaOCRError:
         """Return what a deadline means, by how far the last request had come."""
         if (partial := call.exchange.response(_TOO_LATE)) is not None:
             try:
@@ -386,11 +370,3 @@ class ClovaOCRClient:
             self._loop = running
         if self._loop is not running:
             raise ConfigurationError("the client belongs to another event loop; make one in each")
-
-
-def _cut_off(call: _Call[Any]) -> Billing:
-    """Return what a request may cost that was under way when its call was cancelled."""
-    if call.refusal is not None or not call.exchange.body_began:
-        return Billing.NOT_BILLED
-    response = call.exchange.response()
-    return Billing.BILLED if response is not None and response.status == HTTPStatus.OK else Billing.MAYBE_BILLED

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["NO_JOURNAL", "Attempt", "Journal", "written"]
+__all__ = ["NO_JOURNAL", "Attempt", "Journal", "NoJournal", "announced", "written"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +63,32 @@ class Journal(Protocol):
         ...
 
 
-class _NoJournal:
-    """Keeps nothing."""
+class NoJournal:
+    """Keeps nothing; the base of a journal that only wants a word before a request leaves."""
 
     async def sending(self, attempt: Attempt) -> None:
-        pass
+        """Let it leave."""
 
     async def answered(self, attempt: Attempt, response: HTTPResponse) -> None:
-        pass
+        """Keep nothing."""
 
     async def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:
-        pass
+        """Keep nothing."""
 
 
-NO_JOURNAL: Journal = _NoJournal()
+NO_JOURNAL: Journal = NoJournal()
+
+
+async def announced(journal: Journal, attempt: Attempt) -> None:
+    """Tell a journal that a request is about to leave; if the call is cancelled meanwhile, that it did not."""
+    if isinstance(journal, NoJournal):
+        await journal.sending(attempt)
+        return
+    try:
+        await written(journal.sending(attempt))
+    except asyncio.CancelledError as error:
+        await written(journal.unanswered(attempt, error, body_began=False))
+        raise
 
 
 async def written(note: Coroutine[Any, Any, None]) -> None:

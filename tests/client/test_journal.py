@@ -5,7 +5,20 @@ from typing import Any
 
 import anyio
 import pytest
-from fakes import BUSY, JPEG, SPENT, Diary, FakeTime, FakeTransport, Held, domain, error, steps
+from fakes import (
+    BUSY,
+    JPEG,
+    SPENT,
+    Diary,
+    FakeTime,
+    FakeTransport,
+    Held,
+    domain,
+    error,
+    jump,
+    run_jumping,
+    steps,
+)
 
 from clova_ocr_async.client import Attempt, CallFinished, ClovaOCRClient, Event, LocalSlots
 from clova_ocr_async.client.journal import NO_JOURNAL
@@ -231,3 +244,35 @@ async def test_a_cut_answer_is_kept_when_a_deadline_cuts_it() -> None:
         await client_of(FakeTransport(HTTPResponse(200, b'{"ima', {}, "cut"))).recognize(JPEG, Receipt, journal=diary)
     assert caught.value.raw == b'{"ima'
     assert diary.told[1][1].cut == "cut"
+
+
+async def test_cancelled_while_the_journal_is_told_it_will_leave() -> None:
+    """A call cancelled before its request left is noted as one that did not leave, and nothing is sent."""
+    diary, transport, slots = Diary(pause_at="sending"), FakeTransport(), LocalSlots(1)
+    client = client_of(transport, slots)
+    call = asyncio.create_task(client.recognize(JPEG, Receipt, journal=diary))
+    await diary.reached.wait()
+    call.cancel()
+    await steps()
+    diary.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert diary.log == ["sending", "unanswered"]
+    assert diary.told[1][2] is False
+    assert (transport.sent, slots.free(client.domains[0])) == ([], 1)
+
+
+def test_an_answer_that_came_in_time_is_shown_though_its_journal_was_late() -> None:
+    """A deadline that passes while the whole answer is being written down costs nobody the answer."""
+
+    async def run() -> None:
+        diary = Diary(pause_at="answered")
+        call = asyncio.create_task(client_of(FakeTransport()).recognize(JPEG, Receipt, journal=diary))
+        await diary.reached.wait()
+        jump(301.0)
+        await steps()
+        diary.go_on.set()
+        assert (await call).infer_result == "SUCCESS"
+        assert diary.log == ["sending", "answered"]
+
+    run_jumping(run())
