@@ -30,26 +30,20 @@ class Reading:
         right: Whether what was read is what was drawn, to the last polygon.
         billed: Whether a call would have been billed; None if that is not known.
         shown: The most telling fields, or the error.
-        seconds: How long the call took.
     """
 
     path: Path
     right: bool
     billed: bool | None
     shown: str
-    seconds: float
 
     @classmethod
     def of(cls, path: Path, outcome: Outcome[Any]) -> Reading:
         """Hold an outcome against the truth the sample carries."""
         if isinstance(outcome, Failure):
             known = {Billing.NOT_BILLED: False, Billing.BILLED: True}
-            return cls(path, False, known.get(outcome.error.billing), str(outcome.error), 0.0)
-        return cls(path, _is_right(path, outcome), True, highlights(outcome.recognition.document), _seconds(outcome))
-
-
-def _seconds(outcome: Success[Any]) -> float:
-    return outcome.recognition.elapsed
+            return cls(path, False, known.get(outcome.error.billing), str(outcome.error))
+        return cls(path, _is_right(path, outcome), True, highlights(outcome.recognition.document))
 
 
 def _is_right(path: Path, outcome: Success[Any]) -> bool:
@@ -111,9 +105,9 @@ def _first(cells: tuple[Any, ...]) -> str | None:
 def show_table(readings: Iterable[Reading], console: Console | None = None) -> None:
     """Print what was read, a line a sample, on standard output unless another console is given."""
     table = Table(box=None, pad_edge=False)
-    for title in ("sample", "what was read", "seconds", ""):
-        table.add_column(title, justify="right" if title == "seconds" else "left", overflow="fold")
+    for title in ("sample", "what was read", ""):
+        table.add_column(title, overflow="fold")
     for reading in readings:
         verdict = "as drawn" if reading.right else "NOT as drawn"
-        table.add_row(reading.path.name, reading.shown, f"{reading.seconds:.2f}", verdict)
+        table.add_row(reading.path.name, reading.shown, verdict)
     (console or Console()).print(table)
