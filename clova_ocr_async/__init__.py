@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ClovaOCRClient,
         Domain,
         Event,
+        Exchange,
         Hook,
         ImageSource,
         Journal,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         ImageError,
         InvalidRequestError,
         MalformedResponseError,
+        NotSentError,
         QuotaExceededError,
         RateLimitError,
         RecognitionError,
@@ -64,19 +66,21 @@ if TYPE_CHECKING:
         ServerError,
         TransportError,
     )
-    from clova_ocr_async.protocol import Image, ImageLimits
+    from clova_ocr_async.protocol import HTTPRequest, HTTPResponse, Image, ImageFormat, ImageLimits
+
+    __version__: str
 
 _HOMES = {
     "batch": "Batch BatchDispatcher Failure Outcome Success images_in",
-    "client": "Attempt AttemptFinished AttemptStarted CallFinished ClovaOCRClient Domain Event Hook ImageSource "
-    "Journal Lane LocalSlots RetryPolicy RetryScheduled Runtime Secret Slots Transport",
+    "client": "Attempt AttemptFinished AttemptStarted CallFinished ClovaOCRClient Domain Event Exchange Hook "
+    "ImageSource Journal Lane LocalSlots RetryPolicy RetryScheduled Runtime Secret Slots Transport",
     "documents": "BizLicense CreditCard DOCUMENTS Document IdCard NameCard Passport Problem Receipt Recognition "
     "date_from_text",
     "emulator": "Emulator Fault",
     "errors": "APIError AuthenticationError Billing ClovaOCRError ConfigurationError ConnectionFailedError "
-    "ConnectionLostError DomainError ImageError InvalidRequestError MalformedResponseError QuotaExceededError "
-    "RateLimitError RecognitionError ResponseTimeoutError ServerError TransportError",
-    "protocol": "Image ImageLimits",
+    "ConnectionLostError DomainError ImageError InvalidRequestError MalformedResponseError NotSentError "
+    "QuotaExceededError RateLimitError RecognitionError ResponseTimeoutError ServerError TransportError",
+    "protocol": "HTTPRequest HTTPResponse Image ImageFormat ImageLimits",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -103,12 +107,16 @@ __all__ = [
     "DomainError",
     "Emulator",
     "Event",
+    "Exchange",
     "Failure",
     "Fault",
+    "HTTPRequest",
+    "HTTPResponse",
     "Hook",
     "IdCard",
     "Image",
     "ImageError",
+    "ImageFormat",
     "ImageLimits",
     "ImageSource",
     "InvalidRequestError",
@@ -117,6 +125,7 @@ __all__ = [
     "LocalSlots",
     "MalformedResponseError",
     "NameCard",
+    "NotSentError",
     "Outcome",
     "Passport",
     "Problem",
@@ -140,14 +149,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return importlib.import_module("importlib.metadata").version("clova-ocr-async")
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
+# Hidden from type checkers, which would take any name for there.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            return importlib.import_module("importlib.metadata").version("clova-ocr-async")
+        if name not in _HOME_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -3,6 +3,7 @@
     ClovaOCRError                        .retryable  .billing  .stops_run  .request_id  .attempts
     ├── ConfigurationError               the settings cannot work; nothing was sent (also a ValueError)
     ├── ImageError                       the image would be refused or wasted; nothing was sent
+    ├── NotSentError                     a batch was stopped before this image was sent
     ├── TransportError                   no answer came
     │   ├── ConnectionFailedError        nothing of the image had left yet
     │   ├── ResponseTimeoutError         it had left, and no answer came in time
@@ -17,8 +18,8 @@
     ├── MalformedResponseError           an answer came that nobody can read; kept in .raw
     └── RecognitionError                 the service ran and read nothing (inferResult FAILURE or ERROR)
 
-Every error is picklable and free of secrets, invoke keys, image bytes and personal values. The two that hold a paid
-answer, MalformedResponseError and RecognitionError, hold it in an attribute that no ``str`` or ``repr`` shows.
+Every error is picklable and free of secrets, invoke keys, image bytes and personal values. Those that hold a paid
+answer hold it in an attribute that no ``str`` or ``repr`` shows: ``raw``, or RecognitionError's ``recognition``.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ __all__ = [
     "ImageError",
     "InvalidRequestError",
     "MalformedResponseError",
+    "NotSentError",
     "QuotaExceededError",
     "RateLimitError",
     "RecognitionError",
@@ -67,6 +69,8 @@ class ClovaOCRError(Exception):
         stops_run: Whether every other image of a batch would meet the same error.
         request_id: The requestId the call was sent with; None if nothing was sent.
         attempts: How many requests were sent for the call.
+        maybe_billed: How many of them may have been billed, and nobody knows.
+        raw: The body of a paid answer that could not be given otherwise; empty if there is none.
     """
 
     retryable: bool = False
@@ -74,6 +78,8 @@ class ClovaOCRError(Exception):
     stops_run: bool = False
     request_id: str | None = None
     attempts: int = 0
+    maybe_billed: int = 0
+    raw: bytes = b""
 
     def __init__(self, *args: object, billing: Billing | None = None, retryable: bool | None = None) -> None:
         super().__init__(*args)
@@ -94,6 +100,21 @@ class ConfigurationError(ClovaOCRError, ValueError):
 
 class ImageError(ClovaOCRError):
     """The image was refused before anything was sent, because the service would reject or waste it."""
+
+
+class NotSentError(ClovaOCRError):
+    """A batch was stopped before this image was sent.
+
+    Attributes:
+        reason: The error that stopped the batch.
+    """
+
+    def __init__(self, reason: ClovaOCRError | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"not sent: the batch was stopped by {type(self.reason).__name__}: {self.reason}"
 
 
 class TransportError(ClovaOCRError):

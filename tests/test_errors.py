@@ -23,6 +23,7 @@ from clova_ocr_async.errors import (
     ImageError,
     InvalidRequestError,
     MalformedResponseError,
+    NotSentError,
     QuotaExceededError,
     RateLimitError,
     RecognitionError,
@@ -50,6 +51,7 @@ TREE: list[tuple[type[ClovaOCRError], type[Exception], bool, Billing, bool]] = [
     (QuotaExceededError, APIError, True, NOT, True),
     (ServerError, APIError, False, MAYBE, False),
     (MalformedResponseError, ClovaOCRError, False, BILLED, False),
+    (NotSentError, ClovaOCRError, False, NOT, False),
     (RecognitionError, ClovaOCRError, False, BILLED, False),
 ]
 
@@ -65,6 +67,8 @@ def instance(cls: type[ClovaOCRError]) -> ClovaOCRError:
         made: ClovaOCRError = cls(
             429, "0025", "too many", "/custom/v1/1/***", "trace", 1570776853475, billing=BILLED, retryable=True
         )
+    elif cls is NotSentError:
+        made = NotSentError()
     elif cls is MalformedResponseError:
         made = MalformedResponseError("cut", raw=b"secret bytes", status=201)
     elif cls is RecognitionError:
@@ -169,3 +173,10 @@ def test_the_two_that_hold_an_answer_hide_it() -> None:
     assert "canary" not in f"{failed} {failed!r} {failed.args}"
     assert RecognitionError("nothing came").infer_result is None
     assert (MalformedResponseError("x").raw, MalformedResponseError("x").status) == (b"", 200)
+
+
+def test_why_an_image_was_not_sent_travels_with_it() -> None:
+    """The error that stopped a batch is named in the text, and survives pickling."""
+    unsent = pickle.loads(pickle.dumps(NotSentError(DomainError(400, "0022", "wrong model"))))  # noqa: S301 - our own
+    assert type(unsent.reason) is DomainError
+    assert str(unsent) == "not sent: the batch was stopped by DomainError: HTTP 400, code 0022: wrong model"

@@ -33,12 +33,16 @@ NAMES = [
     "DomainError",
     "Emulator",
     "Event",
+    "Exchange",
     "Failure",
     "Fault",
+    "HTTPRequest",
+    "HTTPResponse",
     "Hook",
     "IdCard",
     "Image",
     "ImageError",
+    "ImageFormat",
     "ImageLimits",
     "ImageSource",
     "InvalidRequestError",
@@ -47,6 +51,7 @@ NAMES = [
     "LocalSlots",
     "MalformedResponseError",
     "NameCard",
+    "NotSentError",
     "Outcome",
     "Passport",
     "Problem",
@@ -108,7 +113,7 @@ def test_every_name_is_there(name: str) -> None:
 def test_an_unknown_name() -> None:
     """An unknown name is an AttributeError like any module's."""
     with pytest.raises(AttributeError, match="module 'clova_ocr_async' has no attribute 'Reciept'"):
-        _ = clova_ocr_async.Reciept
+        _ = clova_ocr_async.Reciept  # type: ignore[attr-defined]
 
 
 def test_dir() -> None:

@@ -8,7 +8,6 @@ entered in.
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
@@ -16,8 +15,9 @@ from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.sources import EXHAUSTED, opened
 from clova_ocr_async.client.journal import NoJournal
 from clova_ocr_async.client.tasks import ended
+from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.documents.recognition import DocumentT
-from clova_ocr_async.errors import Billing, ClovaOCRError, ConfigurationError
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, NotSentError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
@@ -50,6 +50,8 @@ class BatchDispatcher:
     """
 
     def __init__(self, client: ClovaOCRClient, concurrency: int | None = None, *, ahead: int = _AHEAD) -> None:
+        if not hasattr(client, "recognize"):
+            raise ConfigurationError(f"client is a {type(client).__name__}; it must be a ClovaOCRClient")
         self._client = client
         self._concurrency = _checked("concurrency", _WORKERS if concurrency is None else concurrency)
         self._ahead = max(_checked("ahead", ahead), self._concurrency)
@@ -83,7 +85,10 @@ class BatchDispatcher:
 
         Raises:
             TypeError: ``images`` is a single image or path, or cannot be iterated.
+            ConfigurationError: No domain of the client reads the document.
         """
+        if document is not None:
+            self._client.serving(document)
         return Batch(self._client, opened(images), document, self._concurrency, self._ahead, ordered=ordered)
 
 
@@ -97,10 +102,12 @@ class Batch(Generic[DocumentT]):
     """A batch under way: an async context manager, and in it an async iterator of outcomes.
 
     Every image that was pulled comes out once, as Success or Failure. What the iterable of images raises is raised here
-    when all that was pulled before has come out. Leaving early pulls no more and cancels what is under way.
+    when all that was pulled before has come out. Leaving early pulls no more, cancels what is under way, and logs what
+    is lost by that.
 
     An error that every other image would meet as well (a rejected secret, a wrong domain, a spent quota) ends the
-    pulling: what was pulled comes out, then the iteration ends, and ``stopped`` holds the error.
+    pulling: what was pulled comes out, as NotSentError where nothing was sent yet, then the iteration ends, and
+    ``stopped`` holds the error.
 
     Attributes:
         stopped: Why the pulling ended before the images did; None if it did not.
@@ -123,11 +130,12 @@ class Batch(Generic[DocumentT]):
         self._workers = workers
         self._permits = asyncio.Semaphore(ahead)
         self._outcomes: asyncio.Queue[Any] = asyncio.Queue()
-        self._early: dict[int, Outcome[DocumentT]] | None = {} if ordered else None
-        self._pulled = 0
+        self._ordered = ordered
+        self._early: dict[int, Outcome[DocumentT] | None] = {}
+        self._pulled = self._finished = self._taken = 0
         self._next = 0
         self._over = False
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._runner: asyncio.Task[None] | None = None
         self._until_stopped = _UntilStopped(self)
 
@@ -140,6 +148,7 @@ class Batch(Generic[DocumentT]):
     async def __aexit__(self, kind: object, *_: object) -> None:
         if self._runner is None:
             return
+        self._tell_what_is_lost()
         self._over = True
         self._runner.cancel()
         quietly = kind is not None
@@ -151,6 +160,15 @@ class Batch(Generic[DocumentT]):
         finally:
             self._outcomes.put_nowait(_END)  # a batch left at once has never run
             await self._close(quietly=quietly)
+
+    def _tell_what_is_lost(self) -> None:
+        untaken, cut_off = self._finished - self._taken, self._pulled - self._finished
+        if untaken or cut_off:
+            logger.warning(
+                "the batch was left early: %d finished outcomes are lost, and %d images are cut off, some perhaps paid",
+                untaken,
+                cut_off,
+            )
 
     async def _close(self, *, quietly: bool) -> None:
         """Close the source; what it raises then must not hide why the batch is left."""
@@ -174,6 +192,7 @@ class Batch(Generic[DocumentT]):
                 raise self._failure
             raise StopAsyncIteration
         self._permits.release()
+        self._taken += 1
         return cast("Outcome[DocumentT]", outcome)
 
     async def _run(self) -> None:
@@ -181,9 +200,6 @@ class Batch(Generic[DocumentT]):
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._workers):
                     group.create_task(self._work())
-        except BaseExceptionGroup as failures:
-            # Only a defect of ours gets here; the first one is told, bare.
-            self._failure = failures.exceptions[0]
         finally:
             self._outcomes.put_nowait(_END)
 
@@ -197,7 +213,11 @@ class Batch(Generic[DocumentT]):
                 return
             number = self._pulled
             self._pulled += 1
-            self._hand_out(number, await self._outcome(*item))
+            outcome = await self._outcome(*item)
+            self._finished += 1
+            if outcome is None:
+                self._taken += 1
+            self._hand_out(number, outcome)
 
     async def _pull(self) -> Any:
         try:
@@ -206,30 +226,55 @@ class Batch(Generic[DocumentT]):
                 return item
             return (item, self._document) if self._document is not None else _pair(item)
         except Exception as error:  # noqa: BLE001 - whatever the source raises is the caller's
-            self._failure = error
-            self._source.stop()
+            self._fail(error)
             return EXHAUSTED
 
-    async def _outcome(self, source: Any, document: Any) -> Outcome[DocumentT]:
+    def _fail(self, error: Exception) -> None:
+        """Pull no more, and raise an error when all that was pulled has come out."""
+        self._failure = self._failure or error
+        self._over = True
+        self._source.stop()
+
+    async def _outcome(self, source: Any, document: Any) -> Outcome[DocumentT] | None:
         try:
+            if self._document is None and (unserved := self._unserved(document)) is not None:
+                return Failure(source, unserved)
             recognition = await self._client.recognize(source, document, lane="batch", journal=self._until_stopped)
             return Success(source, recognition)
         except ClovaOCRError as error:
-            if error.stops_run and self.stopped is None:
-                self.stopped = error
-                self._over = True
-                self._source.stop()
-                logger.error("the batch stops pulling images: %s", error)  # noqa: TRY400 - no traceback: it is an outcome
-            return Failure(source, error)
+            return Failure(source, self._judged(error))
+        except Exception as error:  # noqa: BLE001 - of slots, transports or images of the caller's own
+            self._fail(error)
+            return None
 
-    def _hand_out(self, number: int, outcome: Outcome[DocumentT]) -> None:
-        if self._early is None:
-            self._outcomes.put_nowait(outcome)
-            return
-        self._early[number] = outcome
+    def _unserved(self, document: Any) -> ConfigurationError | None:
+        """Return what is wrong with the class of one pair, which is no reason to stop the others."""
+        try:
+            self._client.serving(document)
+        except ConfigurationError as error:
+            return error
+        return None
+
+    def _judged(self, error: ClovaOCRError) -> ClovaOCRError:
+        """Stop the batch by an error that all would meet; what was stopped before it was sent is told as that."""
+        if not error.stops_run:
+            return error
+        if self.stopped is None:
+            self.stopped = error
+            self._over = True
+            self._source.stop()
+            logger.warning("the batch stops pulling images: %s", error)
+            return error
+        return error if error.attempts else NotSentError(self.stopped)
+
+    def _hand_out(self, number: int, outcome: Outcome[DocumentT] | None) -> None:
+        """Hand an outcome out, in the order of the images if that is wanted; None only keeps a place."""
+        self._early[number if self._ordered else self._next] = outcome
         while self._next in self._early:
-            self._outcomes.put_nowait(self._early.pop(self._next))
+            ready = self._early.pop(self._next)
             self._next += 1
+            if ready is not None:
+                self._outcomes.put_nowait(ready)
 
 
 class _UntilStopped(NoJournal):
@@ -238,17 +283,15 @@ class _UntilStopped(NoJournal):
     def __init__(self, batch: Batch[Any]) -> None:
         self._batch = batch
 
-    async def sending(self, attempt: Attempt) -> None:
-        """Let it leave, or raise what stopped the batch."""
-        if self._batch.stopped is not None and attempt.number == 1:
-            unsent = copy.copy(self._batch.stopped)
-            unsent.billing = Billing.NOT_BILLED
-            raise unsent
+    async def sending(self, attempt: Attempt) -> None:  # noqa: ARG002 - any attempt of any image
+        """Let it leave, or say why it does not."""
+        if self._batch.stopped is not None:
+            raise NotSentError(self._batch.stopped)
 
 
 def _pair(item: Any) -> tuple[Any, Any]:
     match item:
-        case (source, type() as document):
+        case (source, type() as document) if document in DOCUMENTS.values():
             return source, document
         case _:
             raise TypeError(

@@ -48,7 +48,7 @@ def images_in(
     Raises:
         ConfigurationError: It is no folder, or cannot be read.
     """
-    root = os.fspath(folder)
+    root = os.fsdecode(folder)
     try:
         os.scandir(root).close()
     except OSError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
@@ -25,6 +25,8 @@ from clova_ocr_async.client.runtime import Runtime
 from clova_ocr_async.client.settings import (
     checked_content,
     checked_domains,
+    checked_hooks,
+    checked_kind,
     checked_seconds,
     chosen_slots,
     chosen_transport,
@@ -47,8 +49,10 @@ if TYPE_CHECKING:
     import aiohttp
 
     from clova_ocr_async.client.quota import QuotaHold
+    from clova_ocr_async.client.settings import ClientSettings
     from clova_ocr_async.client.slots import Lane, Slots
     from clova_ocr_async.client.transport import Transport
+    from clova_ocr_async.documents import Document
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
     from clova_ocr_async.protocol.request import Content
 
@@ -72,8 +76,8 @@ class ClovaOCRClient:
         domain: The domain to call.
         more_domains: Further domains; several of one document class share its calls.
         concurrency: Calls at once per domain; 5 if not given.
-        deadline: Seconds one call may take, waiting and retries included; None for no bound. A call of a batch may wait
-            longer for its turn: for it the deadline bounds each request.
+        deadline: Seconds one call may take once its image is read, waiting and retries included; None for no bound. A
+            call of a batch may wait longer for its turn: for it the deadline bounds each request.
         connect_timeout: Seconds to reach the server.
         read_timeout: Seconds without a byte of the answer. An early timeout is a lost payment: calls take up to 20 s.
         retry: When a failed request is sent again.
@@ -107,12 +111,12 @@ class ClovaOCRClient:
         runtime: Runtime = Runtime(),  # noqa: B008 - immutable
     ) -> None:
         self._deadline = None if deadline is None else checked_seconds("deadline", deadline)
-        self._retry = retry
+        self._retry = checked_kind("retry", retry, RetryPolicy)
         self._slots = chosen_slots(slots, concurrency)
         self._pool = DomainPool(checked_domains((domain, *more_domains)), self._slots)
-        self._hooks = tuple(hooks)
+        self._hooks = checked_hooks(hooks)
         self._content: Content = checked_content(content)
-        self._limits = limits
+        self._limits = checked_kind("limits", limits, ImageLimits)
         self._transport = chosen_transport(
             transport, session, connect_timeout=connect_timeout, read_timeout=read_timeout
         )
@@ -121,7 +125,7 @@ class ClovaOCRClient:
         self._closed = False
 
     @classmethod
-    def from_env(cls, **settings: Any) -> Self:
+    def from_env(cls, **settings: Unpack[ClientSettings]) -> Self:
         """Make a client for the domains the environment names.
 
         ``CLOVA_OCR_INVOKE_URL`` and ``CLOVA_OCR_SECRET`` (or ``CLOVA_OCR_SECRET_FILE``), or per document
@@ -139,6 +143,14 @@ class ClovaOCRClient:
     def domains(self) -> tuple[Domain, ...]:
         """The domains it calls."""
         return self._pool.domains
+
+    def serving(self, document: type[Document]) -> list[Domain]:
+        """Return the domains that calls for a document class go to.
+
+        Raises:
+            ConfigurationError: There is none, or it is no document class.
+        """
+        return self._pool.serving(document)
 
     async def __aenter__(self) -> Self:
         self._check_usable()
@@ -182,7 +194,7 @@ class ClovaOCRClient:
             RecognitionError: The service read nothing.
         """
         self._check_usable()
-        self._pool.serving(document)
+        self.serving(document)
         started = self._runtime.clock()
         loaded = await read_image(image, self._limits)
         call = Call(loaded, document, lane, journal, self._runtime.new_id())
@@ -192,7 +204,9 @@ class ClovaOCRClient:
             self._finish(call, started, error)
             raise
         elapsed = self._finish(call, started, None)
-        return msgspec.structs.replace(recognition, attempts=call.sent, elapsed=elapsed)
+        return msgspec.structs.replace(
+            recognition, attempts=call.sent, maybe_billed=call.tries.maybe_billed, elapsed=elapsed
+        )
 
     def _finish(self, call: Call[Any], started: float, error: BaseException | None) -> float:
         elapsed = self._runtime.clock() - started
@@ -204,7 +218,7 @@ class ClovaOCRClient:
             billing = Billing.BILLED
         elif isinstance(error, ClovaOCRError):
             billing = error.billing = max(error.billing, call.tries.billing)
-            error.attempts = call.sent
+            error.attempts, error.maybe_billed = call.sent, call.tries.maybe_billed
             error.request_id = call.request_id if call.sent else None
         else:
             billing = max(call.tries.billing, call.cut_off())
@@ -240,20 +254,25 @@ class ClovaOCRClient:
                 raise failures.pop()
             return await self._in_a_slot(call)
 
-        def announce(error: ClovaOCRError, delay: float) -> None:
-            for hold in call.probing:
-                hold.retry_after = delay
-            tell(self._hooks, RetryScheduled(call.request_id, call.sent, delay, error))
-
         loop = retrying(
             self._retry,
             call.tries,
             wants=lambda error: self._wants(call, error),
             sleep=self._runtime.sleep,
             uniform=self._runtime.uniform,
-            before_sleep=announce,
+            before_sleep=lambda error, delay: self._announce_retry(call, error, delay),
         )
         return await loop(attempt)
+
+    def _announce_retry(self, call: Call[Any], error: ClovaOCRError, delay: float) -> None:
+        for hold in call.probing:
+            hold.retry_after = delay
+        # A request that may be paid twice is never sent in silence.
+        level = logging.WARNING if error.billing is Billing.MAYBE_BILLED else logging.INFO
+        logger.log(
+            level, "call %s, request %d, is sent again in %.2f s: %r", call.request_id, call.sent + 1, delay, error
+        )
+        tell(self._hooks, RetryScheduled(call.request_id, call.sent, delay, error))
 
     def _wants(self, call: Call[Any], error: BaseException) -> bool:
         # A spent quota is asked about again by the one call that probes it.
@@ -287,7 +306,7 @@ class ClovaOCRClient:
         """Go on if nobody probes the quota, or this call does; else wait, or fail at once."""
         if not hold.held or hold in call.probing or (call.lane == "batch" and await hold.wait()):
             return
-        refusal = QuotaExceededError(400, "0023", "the domain's quota is spent; another call is asking for it")
+        refusal = QuotaExceededError(400, "0023", "the domain's quota is spent, as another call found out")
         refusal.retry_after = hold.retry_after
         raise refusal
 

@@ -14,7 +14,7 @@ from clova_ocr_async.protocol.invoke_url import parse_invoke_url
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Domain", "Secret", "domains_from_env"]
+__all__ = ["Domain", "Secret", "domains_from_env", "no_document"]
 
 _PREFIX = "CLOVA_OCR_"
 _LONGEST_SECRET = 1024  # characters; real ones have 44
@@ -110,9 +110,15 @@ class Domain:
         return f"Domain({str(self.url)!r})"
 
 
+def no_document(given: object) -> str:
+    """Say that something is no document class, without showing what may be the image."""
+    kind = f"the class {given.__name__}" if isinstance(given, type) else f"of type {type(given).__name__}"
+    return f"document is {kind}; it must be one of {', '.join(cls.__name__ for cls in DOCUMENTS.values())}"
+
+
 def _bound_document(path_word: str | None, document: type[Document] | None) -> type[Document] | None:
     if document is not None and document not in DOCUMENTS.values():
-        raise ConfigurationError(f"document is {document!r}; it must be one of the six document classes")
+        raise ConfigurationError(no_document(document))
     if path_word is None:
         return document
     bound = DOCUMENTS[path_word]

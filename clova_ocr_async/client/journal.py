@@ -64,7 +64,7 @@ class Journal(Protocol):
 
 
 class NoJournal:
-    """Keeps nothing; the base of a journal that only wants a word before a request leaves."""
+    """Keeps nothing; the base of a journal with a say before a request leaves, whose other methods go unasked."""
 
     async def sending(self, attempt: Attempt) -> None:
         """Let it leave."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from clova_ocr_async.client.domain import no_document
 from clova_ocr_async.client.quota import QuotaHold
 from clova_ocr_async.documents import DOCUMENTS, Document
 from clova_ocr_async.errors import ConfigurationError
@@ -46,7 +47,7 @@ class DomainPool:
             ConfigurationError: There is none, or it is no document class.
         """
         if document not in DOCUMENTS.values():
-            raise ConfigurationError(f"document is {document!r}; it must be one of the six document classes")
+            raise ConfigurationError(f"{no_document(document)}; as in recognize(image, Receipt)")
         serving = [domain for domain in self.domains if domain.serves(document)]
         if not serving:
             raise ConfigurationError(f"no domain of this client reads {document.__name__}: {list(self.domains)}")

@@ -81,7 +81,7 @@ def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
-                raise ImageError(f"{_printable(name)}: it is {_kind(found.st_mode)}, not a file")
+                raise ImageError(f"{_printable(name)}: it is {_kind(found.st_mode)}")
             check_size(found.st_size, Path(name).name, limits)
             # A folder's descriptor cannot be made a file, and would stay open. The file may grow while it is read; what
             # is read is what is judged and sent.
@@ -107,7 +107,11 @@ def _printable(path: str) -> str:
 
 
 def _kind(mode: int) -> str:
-    return "a folder; see images_in" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+    return (
+        "a folder, not a file; for its pictures see images_in"
+        if stat.S_ISDIR(mode)
+        else "a pipe, a socket or a device, not a file"
+    )
 
 
 def _read_file(file: BinaryFile, limits: ImageLimits) -> Image:
@@ -128,7 +132,7 @@ def _drained(file: BinaryFile, max_bytes: int | None) -> bytes:
     parts: list[bytes] = []
     # One byte over the limit is enough to refuse, however endless the file is.
     left = -1 if max_bytes is None else max_bytes + 1
-    while left:
+    while max_bytes is None or left > 0:
         part = cast("object", file.read(left))
         if not isinstance(part, bytes):
             raise ImageError(f"the file's read() gave {_unusable(part)}")

@@ -40,6 +40,7 @@ class Tries:
         doubtful: Those of them that failed at the server in a way that usually passes.
         rejected: Requests refused for the rate.
         probes: Requests refused for the quota while this call probed it.
+        maybe_billed: Requests that may have been billed, and nobody knows.
         billing: The worst over all requests.
     """
 
@@ -47,11 +48,13 @@ class Tries:
     doubtful: int = 0
     rejected: int = 0
     probes: int = 0
+    maybe_billed: int = 0
     billing: Billing = Billing.NOT_BILLED
 
     def note(self, error: ClovaOCRError) -> None:
         """Count a failed request."""
         self.billing = max(self.billing, error.billing)
+        self.maybe_billed += error.billing is Billing.MAYBE_BILLED
         if isinstance(error, RateLimitError):
             self.rejected += 1
         elif isinstance(error, QuotaExceededError):

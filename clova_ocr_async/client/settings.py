@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, TypedDict, TypeVar, cast, get_args
 
 from clova_ocr_async.client.domain import Domain
 from clova_ocr_async.client.slots import DEFAULT_CONCURRENCY, LocalSlots, Slots
@@ -12,9 +12,44 @@ from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.request import Content
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import aiohttp
 
-__all__ = ["checked_content", "checked_domains", "checked_seconds", "chosen_slots", "chosen_transport"]
+    from clova_ocr_async.client.hooks import Hook
+    from clova_ocr_async.client.retry import RetryPolicy
+    from clova_ocr_async.client.runtime import Runtime
+    from clova_ocr_async.protocol.image import ImageLimits
+
+__all__ = [
+    "ClientSettings",
+    "checked_content",
+    "checked_domains",
+    "checked_hooks",
+    "checked_kind",
+    "checked_seconds",
+    "chosen_slots",
+    "chosen_transport",
+]
+
+KindT = TypeVar("KindT")
+
+
+class ClientSettings(TypedDict, total=False):
+    """The keyword arguments of a client, for type checkers; see there."""
+
+    concurrency: int | None
+    deadline: float | None
+    connect_timeout: float
+    read_timeout: float
+    retry: RetryPolicy
+    slots: Slots | None
+    session: aiohttp.ClientSession | None
+    hooks: Iterable[Hook]
+    content: Content
+    limits: ImageLimits
+    transport: Transport | None
+    runtime: Runtime
 
 
 def checked_domains(domains: tuple[object, ...]) -> tuple[Domain, ...]:
@@ -22,7 +57,28 @@ def checked_domains(domains: tuple[object, ...]) -> tuple[Domain, ...]:
     for domain in domains:
         if not isinstance(domain, Domain):
             raise ConfigurationError(f"domain is a {type(domain).__name__}; it must be a Domain(invoke_url, secret)")
-    return cast("tuple[Domain, ...]", domains)
+    checked = cast("tuple[Domain, ...]", domains)
+    if len({domain.key for domain in checked}) < len(checked):
+        raise ConfigurationError("the same domain is given twice; it has no more slots for it, give each once")
+    return checked
+
+
+def checked_kind(name: str, value: object, kind: type[KindT]) -> KindT:
+    """Return an argument, if it is of its class."""
+    if not isinstance(value, kind):
+        raise ConfigurationError(f"{name} is a {type(value).__name__}; it must be a {kind.__name__}")
+    return value
+
+
+def checked_hooks(hooks: object) -> tuple[Hook, ...]:
+    """Return the hooks, if they are functions in something to iterate."""
+    if not hasattr(hooks, "__iter__"):
+        raise ConfigurationError(f"hooks is a {type(hooks).__name__}; it must be an iterable of functions")
+    checked = tuple(cast("Iterable[object]", hooks))
+    for hook in checked:
+        if not callable(hook):
+            raise ConfigurationError(f"hooks has a {type(hook).__name__} in it; it must be an iterable of functions")
+    return cast("tuple[Hook, ...]", checked)
 
 
 def checked_seconds(name: str, value: object) -> float:
@@ -43,6 +99,8 @@ def chosen_slots(slots: Slots | None, concurrency: int | None) -> Slots:
     """Return the slots given, or local ones."""
     if slots is not None and concurrency is not None:
         raise ConfigurationError("slots and concurrency are both given; the slots have a limit of their own")
+    if slots is not None and not (hasattr(slots, "slot") and hasattr(slots, "free")):
+        raise ConfigurationError(f"slots is a {type(slots).__name__}; it must have the methods of Slots")
     return slots if slots is not None else LocalSlots(DEFAULT_CONCURRENCY if concurrency is None else concurrency)
 
 
@@ -60,4 +118,6 @@ def chosen_transport(
         raise ConfigurationError("transport and session are both given; a session is for aiohttp's transport")
     if transport is not None:
         return transport
+    if session is not None and not hasattr(session, "post"):
+        raise ConfigurationError(f"session is a {type(session).__name__}; it must be an aiohttp.ClientSession")
     return AiohttpTransport(session, connect_timeout=connect_timeout, read_timeout=read_timeout)

@@ -161,7 +161,7 @@ class AiohttpTransport:
             ) as response:
                 exchange.begin_response(response.status, {k.lower(): v for k, v in response.headers.items()})
                 return await _receive(response, exchange)
-        except (aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as error:
+        except Exception as error:  # noqa: BLE001 - a session of the caller's may raise anything
             failure = _translated(error, exchange)
         # Raised out here, so that the original is not even its context: its repr and its request_info hold the secret.
         raise failure
@@ -206,11 +206,18 @@ def _translated(error: Exception, exchange: Exchange) -> ClovaOCRError:
     if (wrong := _misconfigured(error)) is not None:
         return ConfigurationError(wrong)
     if not exchange.body_began:
-        return ConnectionFailedError(f"no connection to the server, nothing was sent ({name})")
+        return ConnectionFailedError(f"no connection to {_reached(error)}; nothing was sent")
     if isinstance(error, TimeoutError):
         return ResponseTimeoutError("the request was sent and no answer came in time; it may have been billed")
     what = "what came back is no HTTP" if isinstance(error, aiohttp.ClientResponseError) else "the connection broke"
     return ConnectionLostError(f"the request was sent and {what} ({name}); it may have been billed")
+
+
+def _reached(error: Exception) -> str:
+    """Say where a connection was tried, and why there is none."""
+    host, port = getattr(error, "host", None), getattr(error, "port", None)
+    reason = getattr(getattr(error, "os_error", None), "strerror", None) or type(error).__name__
+    return f"{'the server' if host is None else f'{host}:{port}'} ({reason})"
 
 
 def _misconfigured(error: Exception) -> str | None:

@@ -51,7 +51,7 @@ from clova_ocr_async.documents.receipt import (
     SubTotal,
     TotalPrice,
 )
-from clova_ocr_async.documents.recognition import Recognition
+from clova_ocr_async.documents.recognition import DocumentT, Recognition
 
 DOCUMENTS: dict[str, type[Document]] = {
     cls.path_word: cls for cls in (Receipt, CreditCard, NameCard, BizLicense, IdCard, Passport)
@@ -72,6 +72,7 @@ __all__ = [
     "CreditCardResult",
     "DateObject",
     "Document",
+    "DocumentT",
     "DriverLicense",
     "Field",
     "FloatObject",

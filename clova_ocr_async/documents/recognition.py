@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ConvertedImageInfo", "DocumentT", "Problem", "Recognition", "ValidationResult"]
 
+_DOCUMENTED = frozenset({"SUCCESS", "FAILURE", "ERROR"})
+
 DocumentT = TypeVar("DocumentT", bound=Document)
 
 
@@ -33,6 +35,7 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
         request_id: The requestId the service echoed.
         timestamp: The timestamp the service echoed, Unix milliseconds.
         attempts: How many requests were sent for this answer, refused ones included.
+        maybe_billed: How many of them, besides the one that answered, may have been billed.
         elapsed: Seconds from the start of the call to the answer, waiting included.
         raw: The exact body.
         problems: Fields that came in an unexpected shape.
@@ -48,6 +51,7 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
     request_id: str | None = None
     timestamp: int | None = None
     attempts: int = 1
+    maybe_billed: int = 0
     elapsed: float = 0.0
     raw: bytes = b""
     problems: tuple[Problem, ...] = ()
@@ -67,6 +71,6 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
     def __rich_repr__(self) -> Iterator[tuple[str, str]]:  # type: ignore[override]  # rich allows pairs; a struct's own prints values
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            # These two hold nothing personal, and are what a log wants.
-            plain = name == "attempts" or (name == "infer_result" and value in {"SUCCESS", "FAILURE", "ERROR"})
+            # These hold nothing personal, and are what a log wants.
+            plain = name in {"attempts", "maybe_billed"} or (isinstance(value, str) and value in _DOCUMENTED)
             yield name, repr(value) if plain else shape_of(value)

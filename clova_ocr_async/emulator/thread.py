@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["emulator_in_thread"]
 
 
+async def _ended(emulator: Emulator) -> None:
+    """Stop the server and whatever still runs for it."""
+    await emulator.stop()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left)
+
+
 @contextmanager
 def emulator_in_thread(**settings: Any) -> Generator[Emulator]:
     """Run an emulator beside the caller for as long as the context is open.
@@ -31,7 +41,7 @@ def emulator_in_thread(**settings: Any) -> Generator[Emulator]:
         try:
             yield emulator
         finally:
-            asyncio.run_coroutine_threadsafe(emulator.stop(), loop).result()
+            asyncio.run_coroutine_threadsafe(_ended(emulator), loop).result()
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -1,5 +1,7 @@
 """What goes over the wire: bytes in, objects out. No I/O, no clock, no randomness."""
 
-from clova_ocr_async.protocol.image import Image, ImageLimits
+from clova_ocr_async.protocol.image import Image, ImageFormat, ImageLimits
+from clova_ocr_async.protocol.request import HTTPRequest
+from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["Image", "ImageLimits"]
+__all__ = ["HTTPRequest", "HTTPResponse", "Image", "ImageFormat", "ImageLimits"]

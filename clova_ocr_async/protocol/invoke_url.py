@@ -17,7 +17,7 @@ __all__ = ["InvokeURL", "mask_invoke_keys", "parse_invoke_url"]
 
 _MASK = "***"
 _KEYED_PATH = re.compile(r"(/(?:custom|external)/v\d+/[^/\s\"']+/)([^/\s\"'?#]+)")
-_DOCUMENT_TAIL = re.compile(r"/document(?:/([^/]*))?$")
+_DOCUMENT_TAIL = re.compile(r"/document(?:/([^/]*))?$", re.IGNORECASE)
 _SHORTEST_SECRET_KEY = 8  # shorter ones are a test's, and would mask half of any text
 _PRIVATE_SUFFIXES = (".local", ".localhost", ".internal", ".test", ".home.arpa")
 _MANUAL_LINK_HOSTS = re.compile(r"clovaocr-api(-\w+)?\.(gov-)?ncloud\.com$")
@@ -133,12 +133,12 @@ def _split_tail(path: str, host: str) -> tuple[str, str | None]:
         raise ConfigurationError(
             f"invoke_url ends in /{last}: that is a General or Template domain; this client speaks to Document domains"
         )
-    if last in DOCUMENTS and not path.endswith(f"/document/{last}"):
+    if last in DOCUMENTS and not path.lower().endswith(f"/document/{last}"):
         raise ConfigurationError(f"invoke_url ends in /{last}; it must end in /document/{last}, or before /document")
     if "/ekyc/" in path:
         raise ConfigurationError("invoke_url belongs to eKYC, another product; this client speaks to Document domains")
     found = _DOCUMENT_TAIL.search(path)
-    base, word = (path[: found.start()], found[1]) if found else (path, None)
+    base, word = (path[: found.start()], (found[1] or "").lower()) if found else (path, None)
     if word and word not in DOCUMENTS:
         raise ConfigurationError(f"invoke_url ends in /document/{word}; documents are {', '.join(DOCUMENTS)}")
     if not base and host.endswith("ntruss.com"):

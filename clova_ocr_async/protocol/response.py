@@ -153,19 +153,19 @@ def _failure(infer_result: str | None) -> str:
 
 def _without_document(image: ImageAnswer, response: HTTPResponse, document: type[Document]) -> ClovaOCRError:
     if image.fields is not None:
-        return DomainError(
-            response.status,
-            message="the answer is of a General or Template domain; the invoke URL must be of a Document domain",
-            billing=Billing.BILLED,
-        )
+        what = "the answer is of a General or Template domain; the invoke URL must be of a Document domain"
+        return _paid_for_nothing(what, response)
     other = [key for key in _document_keys() if getattr(image, _attributes[key]) is not _absent_of(key)]
     if other:
-        return DomainError(
-            response.status,
-            message=f"the answer holds {other[0]}, not {document.answer_key}; the invoke URL is of another document",
-            billing=Billing.BILLED,
-        )
+        what = f"the answer holds {other[0]}, not {document.answer_key}; the invoke URL is of another document"
+        return _paid_for_nothing(what, response)
     return _malformed(f"the answer holds no {document.answer_key}", response)
+
+
+def _paid_for_nothing(what: str, response: HTTPResponse) -> DomainError:
+    error = DomainError(response.status, message=what, billing=Billing.BILLED)
+    error.raw = response.body
+    return error
 
 
 def _document_keys() -> list[str]:

@@ -10,6 +10,7 @@ from fakes import (
     FAILED,
     JPEG,
     KEY,
+    PATIENT,
     SECRET,
     SPENT,
     URL,
@@ -386,6 +387,12 @@ async def test_waiting_for_a_slot_is_told() -> None:
         ({"connect_timeout": None}, "connect_timeout is None"),
         ({"content": "xml"}, "content is 'xml'"),
         ({"session": object(), "transport": FakeTransport()}, "transport and session"),
+        ({"retry": 3}, "retry is a int"),
+        ({"limits": "50 MiB"}, "limits is a str"),
+        ({"slots": 3}, "slots is a int"),
+        ({"session": 3}, "session is a int"),
+        ({"hooks": print}, "hooks is a builtin_function"),
+        ({"hooks": [print, 3]}, "hooks has a int"),
     ],
     ids=str,
 )  # fmt: skip
@@ -406,7 +413,7 @@ def test_a_domain_must_be_one(wrong: Any) -> None:
 @pytest.mark.parametrize("document", [dict, Document, "receipt"])
 async def test_a_class_must_be_one(document: Any) -> None:
     """A class that is no document is refused before the image is read."""
-    with pytest.raises(ConfigurationError, match="six document classes"):
+    with pytest.raises(ConfigurationError, match="one of Receipt, CreditCard"):
         await client_of(FakeTransport()).recognize("no such file", document)
 
 
@@ -483,3 +490,44 @@ async def test_quota_gives_up_when_the_probes_are_spent() -> None:
     transport, time = FakeTransport(then=SPENT), FakeTime()
     failure = await failed(client_of(transport, time=time, retry=RetryPolicy(quota_probes=3)), QuotaExceededError)
     assert (failure.attempts, failure.billing, len(time.slept)) == (4, NOT, 3)
+
+
+@pytest.mark.parametrize(
+    ("policy", "answers", "doubts"),
+    [
+        (RetryPolicy(), [error("0500", 500), error("0501", 500)], 2),
+        (PATIENT, [ConnectionLostError], 1),
+        (RetryPolicy(), [BUSY, ConnectionFailedError], 0),
+    ],
+)
+async def test_a_request_that_may_have_been_paid_twice_is_counted_and_told(
+    policy: RetryPolicy, answers: list[Any], doubts: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A success tells how many requests before it may have been billed, and each was announced by a warning."""
+    caplog.set_level(logging.INFO)
+    recognition = await client_of(FakeTransport(*answers), retry=policy).recognize(JPEG, Receipt)
+    assert recognition.maybe_billed == doubts
+    assert f"maybe_billed={doubts}" in repr(recognition)
+    levels = [record.levelno for record in caplog.records if "is sent again" in record.getMessage()]
+    assert levels == [logging.WARNING if doubts else logging.INFO] * len(answers)
+
+
+async def test_a_failure_counts_its_doubts_too() -> None:
+    """An error tells how many of its requests may have been billed."""
+    with pytest.raises(ServerError) as caught:
+        await client_of(FakeTransport(then=error("0500", 500))).recognize(JPEG, Receipt)
+    assert (caught.value.attempts, caught.value.maybe_billed) == (3, 3)
+
+
+async def test_arguments_in_the_wrong_order_show_no_image() -> None:
+    """An image in the place of the class is named by its type, never by its bytes."""
+    with pytest.raises(ConfigurationError) as caught:
+        await client_of(FakeTransport()).recognize(Receipt, b"canary of an image")  # type: ignore[arg-type]
+    assert "document is of type bytes" in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_domain_is_given_once() -> None:
+    """The same domain twice has no more slots, and is refused."""
+    with pytest.raises(ConfigurationError, match="given twice"):
+        ClovaOCRClient(domain(), domain())

@@ -141,7 +141,7 @@ async def test_what_is_no_source(source: Any) -> None:
 
 async def test_what_is_no_file(tmp_path: Path) -> None:
     """A folder, a pipe, a socket and a device are refused at once, and never block."""
-    assert "a folder; see images_in" in await refused(tmp_path)
+    assert "see images_in" in await refused(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     assert "pipe, a socket or a device" in await refused(tmp_path / "pipe")
     assert "pipe, a socket or a device" in await refused("/dev/zero")
@@ -235,3 +235,22 @@ def test_the_exact_counter_is_an_extra() -> None:
         raise ModuleNotFoundError(name)
 
     assert pdf_page_counter(missing) is None
+
+
+async def test_a_file_that_gives_more_than_it_was_asked_for() -> None:
+    """A read that ignores its size is one image all the same, refused by its length if it is too long."""
+
+    class Generous:
+        """Gives all of it, every time but the last."""
+
+        def __init__(self, *parts: bytes) -> None:
+            self.parts = [*parts, b""]
+
+        def read(self, size: int = -1, /) -> bytes:  # noqa: ARG002 - that it is ignored is the point
+            """Give the next part, whatever its size."""
+            return self.parts.pop(0)
+
+    image = await read_image(Generous(JPEG), ImageLimits(max_bytes=len(JPEG)))
+    assert image.data == JPEG
+    with pytest.raises(ImageError, match="more than"):
+        await read_image(Generous(JPEG, JPEG), ImageLimits(max_bytes=len(JPEG) + 1))

@@ -235,4 +235,4 @@ def test_the_package_offers_what_it_names() -> None:
     """Every public name of the package can be had, and another one is an AttributeError that names it."""
     assert all(getattr(package, name).__name__ == name for name in package.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'Emulater'"):
-        package.Emulater  # noqa: B018  # type: ignore[attr-defined]
+        package.Emulater  # type: ignore[attr-defined]  # noqa: B018

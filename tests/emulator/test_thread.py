@@ -1,3 +1,4 @@
+import gc
 import http.client
 import json
 import socket
@@ -92,3 +93,21 @@ def test_a_call_that_runs_is_cut_off_at_the_end() -> None:
             connection.sendall(head.encode() + CALL)
             assert entered.wait(30)
         assert connection.recv(1) == b""
+
+
+def test_a_call_under_way_does_not_outlive_the_thread() -> None:
+    """Closing with a silent call under way leaves no task behind to complain of."""
+    reached = threading.Event()
+
+    async def sleep(_: float) -> None:
+        reached.set()
+
+    image = {"format": "png", "name": "n", "data": "QQ=="}
+    message = {"version": "V2", "requestId": "r", "timestamp": 0, "images": [image]}
+    with emulator_in_thread(faults=["silence"], sleep=sleep) as clova:
+        url = urlsplit(clova.url("receipt"))
+        connection = http.client.HTTPConnection("127.0.0.1", url.port)
+        connection.request("POST", url.path, json.dumps(message), {"X-OCR-SECRET": clova.secret})
+        assert reached.wait(30)
+    connection.close()
+    gc.collect()  # a task that was left would say so now, which is an error here

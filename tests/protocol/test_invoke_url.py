@@ -97,10 +97,8 @@ REFUSED: list[tuple[Any, str]] = [
     (f"https://클로바.example/custom/v1/1/{KEY}", "ASCII"),
     (f"https://gateway.example/custom/v1/1/{KEY}／document", "ASCII"),  # noqa: RUF001 - a slash of full width
     (f"{PRODUCT}/document/invoice", "receipt, credit-card"),
-    (f"{PRODUCT}/document/Receipt", "receipt, credit-card"),
     (f"{PRODUCT}/general", "General or Template"),
     (f"{PRODUCT}/receipt", "must end in /document/receipt"),
-    (f"{PRODUCT}/DOCUMENT/id-card", "must end in /document/id-card"),
     (f"{PRODUCT}/infer", "General or Template"),
     (f"{PRODUCT}/infer/", "General or Template"),
     (f"https://x.apigw-pub.fin-ntruss.com/ekyc/v1/1/{KEY}/id-card/document", "eKYC"),
@@ -236,3 +234,10 @@ def test_any_text_is_an_invoke_url_or_a_configuration_error(text: str) -> None:
         except ConfigurationError:
             continue
         assert parsed.base.isascii()
+
+
+def test_the_tail_is_read_in_any_case() -> None:
+    """A tail in capitals is the same tail."""
+    url = parse_invoke_url(f"https://gateway.example/custom/v1/1/{KEY}/Document/Receipt")
+    assert url.path_word == "receipt"
+    assert url.for_document("receipt") == f"https://gateway.example/custom/v1/1/{KEY}/document/receipt"

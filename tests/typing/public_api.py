@@ -68,6 +68,12 @@ def settings() -> None:
     ClovaOCRClient(Domain("https://a/b", "secret"), hooks=[hook], retry=RetryPolicy(ambiguous="retry"), content="json")
 
 
+def settings_of_the_environment() -> None:
+    """A misspelt setting or name is found by the checker."""
+    ClovaOCRClient.from_env(concurrency=3)
+    ClovaOCRClient.from_env(concurency=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
 def errors(error: RecognitionError) -> None:
     """An error of a reading has the answer with it."""
     if error.recognition is not None:
