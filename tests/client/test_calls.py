@@ -504,7 +504,7 @@ async def test_a_request_that_may_have_been_paid_twice_is_counted_and_told(
     policy: RetryPolicy, answers: list[Any], doubts: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A success tells how many requests before it may have been billed, and each was announced by a warning."""
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="clova_ocr_async")
     recognition = await client_of(FakeTransport(*answers), retry=policy).recognize(JPEG, Receipt)
     assert recognition.maybe_billed == doubts
     assert f"maybe_billed={doubts}" in repr(recognition)
