@@ -8,6 +8,7 @@ Run: CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… uvicorn --app-dir examples fa
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,8 @@ from clova_ocr_async import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+logger = logging.getLogger(__name__)
 
 # The first that fits. What is not the caller's fault is 5xx: 503 for "later", 504 for "no answer", 502 for the rest.
 STATUSES: list[tuple[type[ClovaOCRError], int]] = [
@@ -79,9 +82,14 @@ async def read_document(
 async def tell(_request: Request, error: ClovaOCRError) -> JSONResponse:
     """Answer with the status an error deserves; its message holds no secret and nothing personal."""
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
+    message = str(error)
+    if isinstance(error, ConfigurationError):
+        # It tells of hosts, files and certificates of this server, which are no caller's business.
+        logger.error("CLOVA OCR cannot be called: %s", error)
+        message = "the server is not set up for this"
     retry_after = getattr(error, "retry_after", None)
     headers = {} if status != 503 else {"Retry-After": str(round(retry_after or 1))}  # noqa: PLR2004 - as above
-    body = {"error": type(error).__name__, "message": str(error), "billed": _BILLED[error.billing]}
+    body = {"error": type(error).__name__, "message": message, "billed": _BILLED[error.billing]}
     return JSONResponse(body, status, headers)
 
 

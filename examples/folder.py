@@ -5,21 +5,24 @@ Run: CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… python examples/folder.py sca
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import csv
 import sys
 
-from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Failure, Receipt, Success, images_in
+from clova_ocr_async import BatchDispatcher, ClovaOCRClient, ConfigurationError, Failure, Receipt, Success, images_in
 
 
 async def main(folder: str, table: str) -> int:
     """Read the folder; return how many images could not be read."""
     unread = 0
-    with open(table, "x", newline="", encoding="utf-8") as file:  # noqa: ASYNC230, PTH123 - a small local file
-        rows = csv.writer(file)
-        rows.writerow(["file", "store", "date", "total"])
-        async with ClovaOCRClient.from_env() as clova:
-            async with BatchDispatcher(clova).dispatch(images_in(folder), Receipt) as outcomes:
+    # The client comes first: settings that cannot work leave no empty table behind.
+    async with ClovaOCRClient.from_env() as clova:
+        images = images_in(folder)
+        with open(table, "x", newline="", encoding="utf-8") as file:  # noqa: ASYNC230, PTH123 - a small local file
+            rows = csv.writer(file)
+            rows.writerow(["file", "store", "date", "total"])
+            async with BatchDispatcher(clova).dispatch(images, Receipt) as outcomes:
                 async for outcome in outcomes:
                     match outcome:
                         case Success(source, recognition):
@@ -35,4 +38,11 @@ async def main(folder: str, table: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(1 if asyncio.run(main(sys.argv[1], sys.argv[2])) else 0)
+    parser = argparse.ArgumentParser(description="Read a folder of receipts into a CSV file.")
+    parser.add_argument("folder", help="where the images are")
+    parser.add_argument("table", help="a new CSV file")
+    given = parser.parse_args()
+    try:
+        sys.exit(1 if asyncio.run(main(given.folder, given.table)) else 0)
+    except (ConfigurationError, FileExistsError) as error:
+        parser.error(str(error))

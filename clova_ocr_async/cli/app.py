@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import logging
@@ -13,9 +14,12 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DOCUMENT", "app", "is_quiet", "say", "verb"]
+__all__ = ["COUNTING", "DOCUMENT", "app", "is_quiet", "say", "verb"]
 
 P = ParamSpec("P")
+
+COUNTING = "clova-ocr-count"
+"""Name of the thread that counts images, which finds fault with the same ones as the reading."""
 
 _VERBS = {
     "recognize": "Read images; JSON Lines on stdout.",
@@ -33,8 +37,9 @@ Configuration (environment):
   (RECEIPT, CREDIT_CARD, NAME_CARD, BIZ_LICENSE, ID_CARD, PASSPORT; these win)
 \b
 Exit codes:
-  0 all good   1 some images failed or are in doubt   2 usage or configuration
-  3 credentials rejected   4 stopped early (quota)   5 no input   130 interrupted
+  0 all good   1 some images failed or are in doubt, or lines could not be written
+  2 usage or configuration   3 credentials rejected   4 stopped early (quota)
+  5 no input   130 interrupted
 \b
 Examples:
   clova-ocr demo
@@ -43,6 +48,15 @@ Examples:
 
 Unofficial; CLOVA is NAVER's mark.
 """
+
+
+class _Teller(logging.Handler):
+    """Tells what the package logs, but not what a command tells itself, or has told."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        told = record.module == "dispatcher" and record.exc_info is None
+        if not told and record.threadName != COUNTING:
+            say(self.format(record), even_when_quiet=True)
 
 
 class _LazyGroup(click.Group):
@@ -87,12 +101,12 @@ DOCUMENT = _DocumentParam()
 
 @click.group(cls=_LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("-v", "--verbose", count=True, help="Say more; -vv for everything.")
+@click.option("-v", "--verbose", count=True, help="Say when requests are sent again; -vv how each ended.")
 @click.version_option(None, "--version", package_name="clova-ocr-async", prog_name="clova-ocr")
 def app(*, quiet: bool, verbose: int) -> None:
     """Read receipts, cards, certificates and passports with NAVER Cloud's CLOVA OCR Document API."""
     level = logging.ERROR if quiet else {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", handlers=[_Teller()])
     logging.getLogger("clova_ocr_async").setLevel(level)
 
 
@@ -127,4 +141,5 @@ def say(text: str, *, even_when_quiet: bool = False) -> None:
     """Tell something on stderr; what could steer a terminal is left out of it."""
     if even_when_quiet or not is_quiet():
         printable = "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
-        click.echo(printable, err=True)
+        with contextlib.suppress(OSError):  # nobody listens; that must not end what is paid for
+            click.echo(printable, err=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-import clova_ocr_async as clova
-from clova_ocr_async.cli.app import DOCUMENT, is_quiet, verb
+from clova_ocr_async.cli.app import DOCUMENT, verb
 
 if TYPE_CHECKING:
     from clova_ocr_async.documents import Document
@@ -36,29 +36,14 @@ def command(
     """Read files and folders of images, many at once, and write a line of JSON for each as it comes out.
 
     DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport. PATH is a file, a folder, or - for
-    standard input. What could not be read has a line as well, with its error.
+    standard input. What could not be read has a line as well, with its error. Nothing is remembered: the same command
+    again reads all images again, and pays for all of them again.
     """
-    return asyncio.run(_batch(document, paths, jobs, concurrency, output, recursive=recursive))
+    from clova_ocr_async.cli.inputs import check_paths, input_files, read_stdin
+    from clova_ocr_async.cli.run import run
+    from clova_ocr_async.cli.watched import WatchedClient
 
-
-async def _batch(
-    document: type[Document],
-    paths: tuple[str, ...],
-    jobs: int | None,
-    concurrency: int | None,
-    output: str | None,
-    *,
-    recursive: bool,
-) -> int:
-    from clova_ocr_async.cli.inputs import input_files
-    from clova_ocr_async.cli.output import opened_output
-    from clova_ocr_async.cli.progress import shown_progress
-    from clova_ocr_async.cli.run import Run
-
-    files = input_files(paths, recursive=recursive)
-    async with clova.ClovaOCRClient.from_env(concurrency=concurrency) as client:
-        with opened_output(output) as write, shown_progress(quiet=is_quiet()) as progress:
-            run = Run(client, document, write, progress)
-            run.count(paths, recursive=recursive)
-            await run.read(files, workers=jobs, ordered=False)
-    return run.finish()
+    check_paths(paths, folders=True)
+    client = WatchedClient.from_env(concurrency=concurrency)
+    files = partial(input_files, paths, recursive=recursive, stdin=read_stdin(paths))
+    return asyncio.run(run(client, document, files, output=output, jobs=jobs))

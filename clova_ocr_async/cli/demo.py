@@ -67,7 +67,11 @@ async def _demo(folder: Path, count: int) -> int:
         async for path, outcome in _read(paths):
             reading = Reading.of(path, outcome)
             readings.append(reading)
-            tally.add("succeeded" if reading.right else "misread", billed=reading.billed)
+            tally.add(
+                "succeeded" if reading.right else "misread",
+                billed=reading.billed is True,
+                maybe_billed=reading.maybe_billed,
+            )
             progress.update(tally)
     show_table(sorted(readings, key=lambda reading: reading.path))
     right = sum(reading.right for reading in readings)

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
+from clova_ocr_async.cli.records import billed_of, maybe_billed_of
 from clova_ocr_async.documents import BizLicense, CreditCard, Document, IdCard, NameCard, Passport, Receipt
 from clova_ocr_async.emulator.truth import find_truth
-from clova_ocr_async.errors import Billing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,21 +29,23 @@ class Reading:
         path: The sample.
         right: Whether what was read is what was drawn, to the last polygon.
         billed: Whether a call would have been billed; None if that is not known.
+        maybe_billed: Requests that may have been billed, and nobody knows.
         shown: The most telling fields, or the error.
     """
 
     path: Path
     right: bool
     billed: bool | None
+    maybe_billed: int
     shown: str
 
     @classmethod
     def of(cls, path: Path, outcome: Outcome[Any]) -> Reading:
         """Hold an outcome against the truth the sample carries."""
+        billed, maybe_billed = billed_of(outcome), maybe_billed_of(outcome)
         if isinstance(outcome, Failure):
-            known = {Billing.NOT_BILLED: False, Billing.BILLED: True}
-            return cls(path, False, known.get(outcome.error.billing), str(outcome.error))
-        return cls(path, _is_right(path, outcome), True, highlights(outcome.recognition.document))
+            return cls(path, False, billed, maybe_billed, str(outcome.error))
+        return cls(path, _is_right(path, outcome), billed, maybe_billed, highlights(outcome.recognition.document))
 
 
 def _is_right(path: Path, outcome: Success[Any]) -> bool:

@@ -46,7 +46,11 @@ async def _serve(settings: dict[str, Any]) -> int:
     if unknown := sorted(set(documents) - set(clova.DOCUMENTS)):
         raise clova.ConfigurationError(f"--document {unknown[0]}: it is none of {', '.join(clova.DOCUMENTS)}")
     secret = os.environ.get("CLOVA_OCR_SECRET")
-    server = clova.Emulator(secret=secret, documents=documents, faults=faults, **settings)
+    try:
+        server = clova.Emulator(secret=secret, documents=documents, faults=faults, **settings)
+    except clova.ConfigurationError as error:
+        # Whoever is at a shell knows options, not arguments.
+        raise clova.ConfigurationError(str(error).replace("pass expose=True", "give --expose")) from None
     try:
         await server.start()
     except OSError as error:

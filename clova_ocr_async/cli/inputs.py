@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from clova_ocr_async.protocol.image import ImageLimits
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["InputFile", "input_files"]
+__all__ = ["InputFile", "check_paths", "input_files", "read_stdin"]
 
 STDIN = "-"
 
@@ -26,10 +27,12 @@ class InputFile:
 
     Args:
         path: Where it is; "-" for standard input.
+        stdin: What standard input held.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, stdin: bytes = b"") -> None:
         self.path = path
+        self._stdin = io.BytesIO(stdin)
         self._hash = hashlib.sha256()
         self._begun = False
 
@@ -39,6 +42,11 @@ class InputFile:
         return "stdin" if self.path == STDIN else self.path
 
     @property
+    def shown(self) -> str:
+        r"""The path as it is told: bytes that are no UTF-8 become \xNN, so that different names stay different."""
+        return self.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+    @property
     def sha256(self) -> str | None:
         """Of what was read, in hex; None before."""
         return self._hash.hexdigest() if self._begun else None
@@ -46,7 +54,7 @@ class InputFile:
     def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes; a file that has more than it is asked for is refused by its size."""
         if self.path == STDIN:
-            data = sys.stdin.buffer.read(size)
+            data = self._stdin.read(size)
         elif self._begun:
             data = b""
         else:
@@ -56,24 +64,59 @@ class InputFile:
         return data
 
 
-def input_files(paths: Iterable[str], *, recursive: bool = True) -> Iterator[InputFile]:
-    """Yield the files of some paths: files as they are, folders by their pictures.
+def read_stdin(paths: Iterable[str]) -> bytes:
+    """Return standard input if it is one of the paths, up to one byte more than any image may have.
+
+    It blocks, so that an interrupt gets through: call it before the event loop runs, whose threads an interrupt leaves
+    waiting.
 
     Raises:
-        ConfigurationError: A path is not there.
+        ConfigurationError: Standard input is closed.
     """
-    checked = [_checked(path) for path in paths]
-    return itertools.chain.from_iterable(_files_of(path, recursive=recursive) for path in checked)
+    if STDIN not in paths:
+        return b""
+    # Python leaves None where the shell's <&- has closed it, which type checkers do not know.
+    if (stdin := vars(sys)["stdin"]) is None:
+        raise ConfigurationError("-: standard input is closed")
+    data: bytes = stdin.buffer.read((ImageLimits().max_bytes or 0) + 1)
+    return data
 
 
-def _checked(path: str) -> str:
-    if path != STDIN and not Path(path).exists():
-        raise ConfigurationError(f"{path}: no such file or folder")
-    return path
+def check_paths(paths: Iterable[str], *, folders: bool) -> None:
+    """Refuse what would be a mistake, before anything is paid.
+
+    Args:
+        paths: Of files and folders; "-" for standard input.
+        folders: Whether folders are welcome.
+
+    Raises:
+        ConfigurationError: A path is not there, is a folder, or is standard input a second time.
+    """
+    seen_stdin = False
+    for path in paths:
+        if path == STDIN:
+            if seen_stdin:
+                raise ConfigurationError("-: standard input is given twice, and can be read once")
+            seen_stdin = True
+        elif not Path(path).exists():
+            raise ConfigurationError(f"{path}: no such file or folder")
+        elif not folders and Path(path).is_dir():
+            raise ConfigurationError(f"{path} is a folder; for all images in it use clova-ocr batch")
 
 
-def _files_of(path: str, *, recursive: bool) -> Iterator[InputFile]:
+def input_files(paths: Iterable[str], *, recursive: bool = True, stdin: bytes = b"") -> Iterator[InputFile]:
+    """Yield the files of some paths: files as they are, folders by their pictures.
+
+    Args:
+        paths: Of files and folders; "-" for standard input.
+        recursive: Also the sub-folders of folders.
+        stdin: What standard input held.
+    """
+    return itertools.chain.from_iterable(_files_of(path, stdin, recursive=recursive) for path in paths)
+
+
+def _files_of(path: str, stdin: bytes, *, recursive: bool) -> Iterator[InputFile]:
     if path != STDIN and Path(path).is_dir():
         yield from (InputFile(str(found)) for found in images_in(path, recursive))
     else:
-        yield InputFile(path)
+        yield InputFile(path, stdin)

@@ -2,47 +2,142 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
 
-from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ["opened_output"]
+__all__ = ["Output", "OutputError", "opened_output"]
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
+class OutputError(ClovaOCRError):
+    """A line cannot be written.
+
+    Attributes:
+        reader_gone: Whoever read the lines has enough of them.
+    """
+
+    def __init__(self, name: str, cause: OSError) -> None:
+        super().__init__(f"cannot write to {name}: {cause.strerror}")
+        self.reader_gone = cause.errno == errno.EPIPE
+
+
+class Output:
+    """Takes lines, each written through at once and whole, or not at all.
+
+    Args:
+        name: What messages call it.
+        put: Writes some of what it is given and returns how many bytes.
+        descriptor: The file that ``put`` writes to; None if there is none to mend.
+        wait: Returns when there is room again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        put: Callable[[bytes], int],
+        descriptor: int | None = None,
+        wait: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._name = name
+        self._put = put
+        self._descriptor = descriptor
+        self._wait = wait
+        self._torn: OutputError | None = None
+
+    def write(self, line: bytes) -> None:
+        """Write a line.
+
+        Raises:
+            OutputError: It could not be written, and nothing of it is left, or all later lines fail as well.
+        """
+        if self._torn is not None:
+            raise self._torn
+        done = 0
+        try:
+            while done < len(line):
+                done += self._put_some(line[done:])
+        except OSError as error:
+            failure = OutputError(self._name, error)
+            if not self._taken_back(done):
+                self._torn = failure
+            raise failure from None
+
+    def _put_some(self, part: bytes) -> int:
+        try:
+            return self._put(part)
+        except BlockingIOError:  # whoever shares the pipe or the terminal has made it so
+            self._wait()
+            return 0
+
+    def _taken_back(self, count: int) -> bool:
+        """Cut the last bytes off the output again; False if it is no file, or somebody else has written since."""
+        if count == 0:
+            return True
+        if self._descriptor is None:
+            return False
+        try:
+            end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+            if os.fstat(self._descriptor).st_size != end:
+                return False
+            os.ftruncate(self._descriptor, end - count)
+            os.lseek(self._descriptor, end - count, os.SEEK_SET)
+        except OSError:
+            return False
+        return True
+
+
 @contextmanager
-def opened_output(path: str | None) -> Generator[Callable[[bytes], object]]:
-    """Open an output for as long as the context is open; each line is written through at once.
+def opened_output(path: str | None) -> Generator[Output]:
+    """Open an output for as long as the context is open.
 
     Args:
         path: A file that is not there yet; None for standard output.
 
     Raises:
-        ConfigurationError: The file is there already (its answers were paid for), or cannot be made.
+        ConfigurationError: The file is there already, or cannot be made; standard output is closed.
     """
     if path is None:
-        stdout = sys.stdout.buffer
-
-        def write(line: bytes) -> None:
-            stdout.write(line)
-            stdout.flush()
-
-        yield write
+        yield _standard_output()
         return
     try:
         descriptor = os.open(path, _NEW_FILE, 0o600)
     except FileExistsError:
         raise ConfigurationError(
-            f"{path} is there already, and its answers were paid for; choose another file"
+            f"{path} is there already; it may hold answers that were paid for; choose another file"
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb", buffering=0) as file:
-        yield file.write
+    try:
+        yield Output(path, partial(os.write, descriptor), descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _standard_output() -> Output:
+    # Python leaves None where the shell's >&- has closed it, which type checkers do not know.
+    if (stdout := vars(sys)["stdout"]) is None:
+        raise ConfigurationError("standard output is closed, and the answers need a place; do not close it")
+    name = "standard output"
+    try:
+        descriptor = int(stdout.fileno())
+    except OSError:  # a stream in memory, in the place of standard output
+        return Output(name, partial(_put_through, stdout.buffer))
+    stdout.flush()
+    return Output(name, partial(os.write, descriptor), descriptor, partial(select.select, (), (descriptor,), ()))
+
+
+def _put_through(stream: BinaryIO, part: bytes) -> int:
+    count = stream.write(part)
+    stream.flush()
+    return count

@@ -55,7 +55,8 @@ def shown_progress(*, quiet: bool, clock: Callable[[], float] = time.monotonic) 
         quiet: Show none.
         clock: Returns seconds that only grow.
     """
-    if quiet:
+    # Python leaves None where the shell's 2>&- has closed it, which type checkers do not know.
+    if quiet or vars(sys)["stderr"] is None:
         yield _Nothing()
     elif sys.stderr.isatty():
         from clova_ocr_async.cli.bar import shown_bar

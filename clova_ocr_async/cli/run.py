@@ -1,30 +1,65 @@
-"""A batch from files to lines: what ``recognize``, ``batch`` and ``demo`` share."""
+"""A batch from files to lines: what ``recognize`` and ``batch`` share."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.batch.dispatcher import BatchDispatcher
 from clova_ocr_async.batch.outcome import Failure
-from clova_ocr_async.cli.app import say
+from clova_ocr_async.cli.app import COUNTING, is_quiet, say
 from clova_ocr_async.cli.exits import ExitCode, exit_code_of
-from clova_ocr_async.cli.inputs import InputFile, input_files
-from clova_ocr_async.cli.records import BILLED, line_of, status_of
+from clova_ocr_async.cli.output import OutputError, opened_output
+from clova_ocr_async.cli.progress import shown_progress
+from clova_ocr_async.cli.records import billed_of, line_of, maybe_billed_of, status_of
 from clova_ocr_async.cli.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from clova_ocr_async.batch.outcome import Outcome
+    from clova_ocr_async.cli.inputs import InputFile
     from clova_ocr_async.cli.progress import Progress
-    from clova_ocr_async.client import ClovaOCRClient
+    from clova_ocr_async.cli.watched import WatchedClient
     from clova_ocr_async.documents import Document
     from clova_ocr_async.errors import ClovaOCRError
 
-__all__ = ["Run"]
+__all__ = ["Run", "run"]
 
-_MOST_NAMED = 20  # images that were not read are named up to here; all of them are in the output
+_MOST_NAMED = 20  # images are named up to here; all that were not read are in the output
+
+
+async def run(
+    client: WatchedClient,
+    document: type[Document],
+    files: Callable[[], Iterable[InputFile]],
+    *,
+    output: str | None = None,
+    jobs: int | None = None,
+    ordered: bool = False,
+) -> ExitCode:
+    """Read files, and write a line for each.
+
+    Args:
+        client: Calls; it is closed at the end.
+        document: The class of all images.
+        files: Returns the files, each time it is called.
+        output: A new file for the lines; None for standard output.
+        jobs: Images in work at once.
+        ordered: Whether the lines come in the order of the files.
+    """
+    async with client:
+        with opened_output(output) as lines:
+            batch = Run(client, document, lines.write)
+            batch.count(files)
+            try:
+                with shown_progress(quiet=is_quiet()) as progress:
+                    await batch.read(files(), progress, jobs=jobs, ordered=ordered)
+            except asyncio.CancelledError:
+                batch.tell_interrupted()
+                raise
+    return batch.finish()
 
 
 class Run:
@@ -33,53 +68,116 @@ class Run:
     Args:
         client: Calls.
         document: The class of all images.
-        write: Takes a line of the output.
-        progress: Shows how far it is.
+        write: Takes a line of the output, or raises an OutputError: then no other request is sent, what is under way
+            lands, and paid answers whose lines cannot be written are named.
     """
 
-    def __init__(
-        self, client: ClovaOCRClient, document: type[Document], write: Callable[[bytes], object], progress: Progress
-    ) -> None:
+    def __init__(self, client: WatchedClient, document: type[Document], write: Callable[[bytes], object]) -> None:
         self.tally = Tally()
         self.stopped: ClovaOCRError | None = None
         self._client = client
         self._document = document
         self._write = write
-        self._progress = progress
+        self._failed_output: OutputError | None = None
+        self._unwritten: list[InputFile] = []
+        self._named = 0
 
-    async def read(self, files: Iterable[InputFile], *, workers: int | None, ordered: bool) -> None:
+    async def read(self, files: Iterable[InputFile], progress: Progress, *, jobs: int | None, ordered: bool) -> None:
         """Read all files, writing a line for each as it comes out."""
-        dispatcher = BatchDispatcher(self._client, workers)
-        async with dispatcher.dispatch(files, self._document, ordered=ordered) as outcomes:
-            async for outcome in outcomes:
-                self._take(outcome)
+        dispatcher = BatchDispatcher(self._client, jobs)
+        try:
+            async with dispatcher.dispatch(self._while_written(files), self._document, ordered=ordered) as outcomes:
+                async for outcome in outcomes:
+                    self._take(outcome)
+                    progress.update(self.tally)
+        finally:
+            self._settle()
         self.stopped = outcomes.stopped
 
-    def count(self, paths: Sequence[str], *, recursive: bool) -> None:
+    def count(self, files: Callable[[], Iterable[InputFile]]) -> None:
         """Count the files beside the reading, so that neither waits for the other."""
 
         def run() -> None:
-            self.tally.total = sum(1 for _ in input_files(paths, recursive=recursive))
+            self.tally.total = sum(1 for _ in files())
 
-        threading.Thread(target=run, name="clova-ocr-count", daemon=True).start()
+        threading.Thread(target=run, name=COUNTING, daemon=True).start()
 
     def finish(self) -> ExitCode:
         """Say how it ended, and return the exit code."""
         if self.tally.done == 0:
             say("no images found", even_when_quiet=True)
             return ExitCode.NO_INPUT
-        say(self.tally.summary())
+        self._tell_counts()
         if self.stopped is not None:
             say(f"stopped early: {self.stopped}", even_when_quiet=True)
+        if self._failed_output is not None:
+            return ExitCode.SOME_FAILED
+        if self.stopped is not None:
             return exit_code_of(self.stopped)
         return ExitCode.SOME_FAILED if self.tally.bad else ExitCode.OK
 
+    def tell_interrupted(self) -> None:
+        """Say how far it came, and which images may have been paid without an answer."""
+        self._tell_counts()
+        if cut_off := self._client.cut_off:
+            say(
+                f"{len(cut_off):,} calls were under way and may have been paid: {_names(list(cut_off))}",
+                even_when_quiet=True,
+            )
+
+    def _tell_counts(self) -> None:
+        say(self.tally.summary())
+        if unsent := self._unsent():
+            say(f"{unsent:,} {'images' if self.tally.total is not None else 'or more images'} were not sent")
+        if self._unwritten:
+            told = f"{len(self._unwritten):,} paid answers were not written: {_names(self._unwritten)}"
+            say(told, even_when_quiet=True)
+
+    def _unsent(self) -> int:
+        pending = self.tally.statuses["pending"]
+        if self.tally.total is None:
+            return pending
+        return pending + self.tally.total - self.tally.done - len(self._client.cut_off)
+
+    def _while_written(self, files: Iterable[InputFile]) -> Iterator[InputFile]:
+        for file in files:
+            if self._failed_output is not None:
+                return
+            yield file
+
     def _take(self, outcome: Outcome[Any]) -> None:
-        self._write(line_of(outcome, self._document))
-        billed: bool | None = True
-        if isinstance(outcome, Failure):
-            billed = BILLED[outcome.error.billing]
-            if self.tally.bad < _MOST_NAMED:
-                say(f"{outcome.source.path}: {outcome.error}")
-        self.tally.add(status_of(outcome), billed=billed)
-        self._progress.update(self.tally)
+        # An image that was never sent has nothing in landed.
+        self._client.landed.pop(outcome.source, None)
+        status = status_of(outcome)
+        billed, maybe_billed = billed_of(outcome), maybe_billed_of(outcome)
+        self.tally.add(status, billed=billed is True, maybe_billed=maybe_billed)
+        if isinstance(outcome, Failure) and status != "pending" and self._named < _MOST_NAMED:
+            self._named += 1
+            say(f"{outcome.source.shown}: {outcome.error}")
+        try:
+            self._write(line_of(outcome, self._document))
+        except OutputError as error:
+            self._stop_writing(error)
+            if billed:
+                self._unwritten.append(outcome.source)
+
+    def _stop_writing(self, error: OutputError) -> None:
+        if self._failed_output is None:
+            self._failed_output = error
+            self._client.send_no_more(error)
+            # A reader such as head that has enough is no news.
+            if not error.reader_gone:
+                say(f"{error}; no other image is sent", even_when_quiet=True)
+
+    def _settle(self) -> None:
+        """Write what landed and was not handed out because the batch was left, and count what that cut off."""
+        for outcome in list(self._client.landed.values()):
+            self._take(outcome)
+        for cut_off in self._client.cut_off.values():
+            self.tally.add_cut_off(billed=cut_off.billed, maybe_billed=cut_off.maybe_billed)
+
+
+def _names(files: Sequence[InputFile]) -> str:
+    more = len(files) - _MOST_NAMED
+    named = ", ".join(file.shown for file in files[:_MOST_NAMED])
+    return f"{named} and {more:,} more" if more > 0 else named

@@ -22,7 +22,7 @@ class Tally:
         total: How many images there are; None while they are still being counted.
         statuses: Images by status.
         billed: Calls that were paid.
-        in_doubt: Calls that may have been paid.
+        in_doubt: Requests that may have been paid, and nobody knows.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -35,11 +35,15 @@ class Tally:
     def __post_init__(self) -> None:
         self.started = self.clock()
 
-    def add(self, status: str, *, billed: bool | None) -> None:
-        """Count an image; ``billed`` is None if nobody knows."""
+    def add(self, status: str, *, billed: bool, maybe_billed: int = 0) -> None:
+        """Count an image, and what was or may have been paid for it."""
         self.statuses[status] += 1
-        self.billed += billed is True
-        self.in_doubt += billed is None
+        self.add_cut_off(billed=billed, maybe_billed=maybe_billed)
+
+    def add_cut_off(self, *, billed: bool, maybe_billed: int) -> None:
+        """Count what was or may have been paid for an image that did not come out."""
+        self.billed += billed
+        self.in_doubt += maybe_billed
 
     @property
     def done(self) -> int:

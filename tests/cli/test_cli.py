@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -221,7 +222,7 @@ def test_batch_writes_a_new_file_for_its_owner_alone(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out.jsonl").read_text())["status"] == "succeeded"
 
 
-@pytest.mark.parametrize(("output", "why"), [("there.jsonl", "is there already"), ("no/where.jsonl", "No such file")])
+@pytest.mark.parametrize(("output", "why"), [("there.jsonl", "is there already; it may hold answers that were paid for"), ("no/where.jsonl", "No such file")])
 def test_batch_pays_nothing_when_it_cannot_write(clova: Emulator, tmp_path: Path, output: str, why: str) -> None:
     """An output that exists is never overwritten, one that cannot be made is told, and no call is made for either."""
     (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
@@ -241,21 +242,216 @@ def test_quiet_says_nothing_but_errors(tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
 
 
+def environment_of(clova: Emulator) -> dict[str, str]:
+    """Return the environment of a process that is to call a local CLOVA."""
+    return os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
+
+
+CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
+
+
 def test_an_interrupt_ends_a_batch_with_130(tmp_path: Path) -> None:
-    """Ctrl-C ends a batch at once; what came out before is in the output."""
+    """Ctrl-C ends a batch at once; what came out before is in the output, and what may have been paid is named."""
     for seed in range(8):
         (tmp_path / f"{seed}.png").write_bytes(draw_sample("receipt", seed=seed).data)
     with emulator_in_thread(faults=[None, *["silence"] * 7]) as clova:
-        environment = os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
-        command = [sys.executable, "-m", "clova_ocr_async", "batch", "receipt", str(tmp_path)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        command = [*CLOVA_OCR, "batch", "receipt", str(tmp_path)]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment_of(clova)
+        ) as process:
             assert process.stdout is not None
             first = json.loads(process.stdout.readline())
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=30)
     assert first["status"] == "succeeded"
     assert process.returncode == 130
+    assert b"1 images: 1 succeeded; 1 calls billed" in said
+    assert b"calls were under way and may have been paid: " + str(tmp_path).encode() in said
     assert said.endswith(b"interrupted\n")
+
+
+def test_an_interrupt_ends_the_wait_for_standard_input(clova: Emulator) -> None:
+    """One Ctrl-C is enough while nothing comes in, and nothing is sent."""
+    read_end, write_end = os.pipe()
+    program = (
+        "import sys, os\n"
+        "from clova_ocr_async.cli import main\n"
+        "class Stdin:\n"
+        "    def read(self, size):\n"
+        "        os.write(2, b'reading\\n')\n"
+        "        return os.read(0, size)\n"
+        "sys.stdin = type('', (), {'buffer': Stdin()})\n"
+        "main()"
+    )
+    command = [sys.executable, "-c", program, "recognize", "receipt", "-"]
+    with subprocess.Popen(command, stdin=read_end, stderr=subprocess.PIPE, env=environment_of(clova)) as process:
+        os.close(read_end)
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"reading\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        os.close(write_end)
+    assert (process.returncode, said) == (130, b"interrupted\n")
+    assert clova.requests == 0
+
+
+def shell(command: str, clova: Emulator, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+    """Run the command through a shell, in which it is ``"$@"``."""
+    words = ["bash", "-c", command, "bash", *CLOVA_OCR, *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, env=environment_of(clova), check=False, timeout=50)
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """A folder of many receipts."""
+    (tmp_path / "scans").mkdir()
+    for seed in range(40):
+        (tmp_path / "scans" / f"{seed:02}.png").write_bytes(draw_sample("receipt", seed=seed).data)
+    return tmp_path / "scans"
+
+
+def test_a_full_device_costs_no_more_than_what_is_under_way(clova: Emulator, scans: Path) -> None:
+    """Where nothing can be written no further call begins, and each paid answer that has no line is named."""
+    done = shell('"$@" > /dev/full', clova, "batch", "receipt", scans)
+    assert done.returncode == 1
+    assert b"cannot write to standard output: No space left on device" in done.stderr
+    assert 0 < clova.billed.total() < 40
+    told = f"{clova.billed.total()} paid answers were not written: {scans}/"
+    assert told.encode() in done.stderr
+    assert f"{40 - clova.billed.total()} images were not sent".encode() in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("quiet", [(), ("-q",)])
+def test_a_reader_that_goes_away_ends_a_batch_quietly(clova: Emulator, scans: Path, quiet: tuple[str, ...]) -> None:
+    """With head nothing is told but the paid answers it did not take, and the exit code is 1."""
+    done = shell('"$@" | head -1; exit ${PIPESTATUS[0]}', clova, *quiet, "batch", "receipt", scans)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["status"] == "succeeded"
+    assert b"cannot write" not in done.stderr
+    assert b"paid answers were not written" in done.stderr
+    assert clova.billed.total() < 40
+
+
+def test_a_closed_standard_output_is_told_before_anything_is_paid(clova: Emulator, scans: Path) -> None:
+    """Without standard output, and without -o, nothing is sent."""
+    done = shell('"$@" >&-', clova, "batch", "receipt", scans)
+    assert done.returncode == 2
+    assert b"standard output is closed" in done.stderr
+    assert clova.requests == 0
+
+
+def test_a_closed_standard_error_ends_nothing(clova: Emulator, scans: Path) -> None:
+    """Without standard error a batch runs to its end, in silence."""
+    done = shell('"$@" 2>&-', clova, "batch", "receipt", scans)
+    assert (done.returncode, done.stdout.count(b"\n")) == (0, 40)
+
+
+def test_a_standard_error_nobody_reads_ends_nothing(clova: Emulator, scans: Path) -> None:
+    """A standard error that cannot be written does not end what is paid for."""
+    (scans / "broken.png").write_bytes(b"no image")
+    done = shell('"$@" 2> /dev/full', clova, "batch", "receipt", scans)
+    assert (done.returncode, done.stdout.count(b"\n")) == (1, 41)
+
+
+def test_a_closed_standard_input_is_told(clova: Emulator) -> None:
+    """A dash without a standard input is a usage error."""
+    done = shell('"$@" <&-', clova, "recognize", "receipt", "-")
+    assert (done.returncode, done.stderr) == (2, b"error: -: standard input is closed\n")
+
+
+@pytest.fixture
+def small_files() -> Generator[None]:
+    """No file can grow over 60 KiB."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60 * 1024, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_disk_that_fills_up_leaves_whole_lines(clova: Emulator, scans: Path, tmp_path: Path) -> None:
+    """When the file can grow no more its lines are whole, and the paid answers that are not in it are named."""
+    result = clova_ocr("batch", "receipt", scans, "-o", tmp_path / "out.jsonl")
+    lines = (tmp_path / "out.jsonl").read_bytes()
+    answers = [record for record in map(json.loads, lines.splitlines()) if record["billed"]]
+    missing = clova.billed.total() - len(answers)
+    assert result.exit_code == 1
+    assert lines.endswith(b"\n")
+    assert f"cannot write to {tmp_path / 'out.jsonl'}: File too large" in result.stderr
+    assert 0 < missing < 40
+    assert f"{missing} paid answers were not written: " in result.stderr
+
+
+def test_recognize_does_not_pay_for_a_folder(clova: Emulator, scans: Path) -> None:
+    """A folder in the place of an image is a usage error that names the verb for folders."""
+    result = clova_ocr("recognize", "receipt", scans)
+    assert result.exit_code == 2
+    assert "clova-ocr batch" in result.stderr
+    assert clova.requests == 0
+
+
+def test_standard_input_is_paid_once(clova: Emulator) -> None:
+    """A second dash has nothing to read, and is refused."""
+    result = clova_ocr("recognize", "receipt", "-", "-", stdin=draw_sample("receipt").data)
+    assert result.exit_code == 2
+    assert "given twice" in result.stderr
+    assert clova.requests == 0
+
+
+def test_a_batch_says_that_it_pays_again() -> None:
+    """The help of batch tells that the same command again pays for everything again."""
+    assert "pays for all of them again" in " ".join(clova_ocr("batch", "--help").stdout.split())
+
+
+def test_a_stopped_batch_tells_its_error_twice_and_what_was_not_sent_once(clova: Emulator, scans: Path) -> None:
+    """An error that stops a batch is told beside its image and at the end; images never sent are counted, not named."""
+    clova.script(*["bad-secret"] * 40)
+    done = shell('"$@"', clova, "batch", "receipt", scans, "-j", "1")
+    assert done.returncode == 3
+    assert done.stderr.count(b"code 0002") == 2
+    assert b"39 images were not sent" in done.stderr
+
+
+def test_a_quiet_batch_that_was_stopped_tells_why_once(clova: Emulator, scans: Path) -> None:
+    """With -q the error that stopped a batch is all that is said, once."""
+    clova.script("bad-secret")
+    done = shell('"$@"', clova, "-q", "batch", "receipt", scans, "-j", "1")
+    assert done.returncode == 3
+    assert done.stderr.startswith(b"stopped early: ")
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "seen"),
+    [("-q", []), ("-v", ["sent again"]), ("-vv", ["sent again", "request 1: ", "request 2: "])],
+)
+def test_verbose_tells_of_retries_and_very_verbose_of_every_request(
+    clova: Emulator, scans: Path, option: str, seen: list[str]
+) -> None:
+    """-v shows that a request is sent again, -vv how each ended, -q neither."""
+    clova.script("rate-limited")
+    done = shell('"$@"', clova, option, "recognize", "receipt", scans / "00.png")
+    assert done.returncode == 0, done.stderr
+    for words in ("sent again", "request 1: ", "request 2: "):
+        assert (words.encode() in done.stderr) == (words in seen)
+
+
+def test_a_request_that_may_be_paid_twice_is_told_and_counted(clova: Emulator, scans: Path) -> None:
+    """A request sent again in doubt is a warning, and its record and the summary count it as perhaps billed."""
+    clova.script("engine-error")
+    done = shell('"$@"', clova, "recognize", "receipt", scans / "00.png")
+    record = json.loads(done.stdout)
+    assert (record["billed"], record["maybe_billed"], record["attempts"]) == (True, 1, 2)
+    assert b"WARNING: call " in done.stderr
+    assert b"1 calls billed, 1 perhaps" in done.stderr
+
+
+def test_a_picture_that_is_left_out_is_told_once(clova: Emulator, scans: Path) -> None:
+    """The counting of images repeats nothing that the reading says."""
+    (scans / "link.png").symlink_to(scans / "00.png")
+    done = shell('"$@"', clova, "batch", "receipt", scans)
+    assert done.stderr.count(b"left out, a symbolic link") == 1
 
 
 def emulator(*arguments: str, **variables: str) -> subprocess.Popen[str]:
@@ -312,7 +508,7 @@ def test_an_unknown_verb_is_a_usage_error() -> None:
     [
         (["--document", "menu"], "receipt, credit-card"),
         (["--fault", "earthquake"], "rate-limited"),
-        (["--host", "0.0.0.0"], "expose"),  # noqa: S104 - that it is refused is the point
+        (["--host", "0.0.0.0"], "give --expose"),  # noqa: S104 - that it is refused is the point
     ],
 )
 def test_the_emulator_refuses_what_it_does_not_know(arguments: list[str], why: str) -> None:

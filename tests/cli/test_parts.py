@@ -65,11 +65,11 @@ def test_a_tally_tells_how_far_it_is_and_how_long_it_takes() -> None:
     assert tally.progress() == "0 images, 0.0/s"
     clock.now = 10.0
     tally.add("succeeded", billed=True)
-    tally.add("ambiguous", billed=None)
+    tally.add("ambiguous", billed=False, maybe_billed=3)
     assert tally.progress() == "2 images, 1 not read, 0.2/s"
     tally.total = 1000
     assert tally.progress() == "2 of 1,000 images, 1 not read, 0.2/s, 1 h 23 min left"
-    assert tally.summary() == "2 images: 1 succeeded, 1 ambiguous; 1 calls billed, 1 perhaps; 10.0 s, 0.2/s"
+    assert tally.summary() == "2 images: 1 succeeded, 1 ambiguous; 1 calls billed, 3 perhaps; 10.0 s, 0.2/s"
     clock.now = 100.0
     assert "1 min 40 s" in tally.summary()
 
@@ -146,10 +146,29 @@ def test_an_input_file_refuses_more_than_the_client_asks_for(tmp_path: Path) -> 
     assert file.sha256 == hashlib.sha256(b"\xff\xd8\xff12345").hexdigest()
 
 
-def test_a_record_of_an_unreadable_name_is_still_json() -> None:
-    """A name that is no UTF-8 is written with question marks."""
-    line = line_of(Failure(InputFile("a\udcff.jpg"), ImageError("it is empty")), Receipt)
-    assert b'"source":"a?.jpg"' in line
+def test_records_of_names_that_are_no_utf8_stay_distinct() -> None:
+    """The bytes of a name that are no UTF-8 are written in hex, the rest as it is."""
+    records = [
+        json.loads(line_of(Failure(InputFile(name), ImageError("it is empty")), Receipt))
+        for name in ("영\udcff.jpg", "영\udcfe.jpg")
+    ]
+    assert [record["source"] for record in records] == ["영\\xff.jpg", "영\\xfe.jpg"]
+
+
+def test_a_record_keeps_a_paid_answer_that_nobody_can_read() -> None:
+    """The bytes of an answer that was paid for are in the record of its error."""
+    line = line_of(Failure(InputFile("a.jpg"), MalformedResponseError("cut off", raw=b'{"images":[\xff')), Receipt)
+    assert base64.b64decode(json.loads(line)["raw"]) == b'{"images":[\xff'
+
+
+@pytest.mark.parametrize(("doubts", "status", "billed"), [(0, "pending", False), (1, "ambiguous", None)])
+def test_a_record_of_an_image_that_was_not_sent(doubts: int, status: str, billed: bool | None) -> None:
+    """An image of a stopped batch is pending, unless an earlier request for it may have been paid."""
+    error = NotSentError(ImageError("another"))
+    error.billing, error.maybe_billed = Billing(doubts), doubts
+    record = json.loads(line_of(Failure(InputFile("a.jpg"), error), Receipt))
+    assert (record["status"], record["billed"], record["maybe_billed"]) == (status, billed, doubts)
+    assert "raw" not in record
 
 
 def test_a_record_of_a_reading_without_an_answer_has_an_error_only() -> None:
@@ -192,12 +211,17 @@ async def test_a_spent_quota_ends_a_run_as_resumable(tmp_path: Path) -> None:
     lines: list[bytes] = []
     async with Emulator(quota=0) as clova:
         domain = Domain(clova.url(), clova.secret)
-        async with ClovaOCRClient(domain, retry=RetryPolicy(quota_probes=0)) as client:
-            with shown_progress(quiet=True) as progress:
-                run = Run(client, Receipt, lines.append, progress)
-                await run.read(input_files([str(tmp_path)]), workers=1, ordered=False)
+        async with WatchedClient(domain, retry=RetryPolicy(quota_probes=0)) as client:
+            run = Run(client, Receipt, lines.append)
+            await read(run, input_files([str(tmp_path)]))
     assert run.finish() is ExitCode.STOPPED
     assert b'"code":"0023"' in lines[0]
+
+
+async def read(run: Run, files: Iterable[InputFile], *, jobs: int = 1, ordered: bool = False) -> None:
+    """Read files without showing how far it is."""
+    with shown_progress(quiet=True) as progress:
+        await run.read(files, progress, jobs=jobs, ordered=ordered)
 
 
 async def test_many_failures_are_named_up_to_twenty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,14 +229,57 @@ async def test_many_failures_are_named_up_to_twenty(tmp_path: Path, capsys: pyte
     for number in range(25):
         (tmp_path / f"{number}.jpg").touch()
     lines: list[bytes] = []
-    async with ClovaOCRClient(Domain("http://127.0.0.1:9/custom/v1/1/key", "secret")) as client:
-        with shown_progress(quiet=True) as progress:
-            run = Run(client, Receipt, lines.append, progress)
-            await run.read(input_files([str(tmp_path)]), workers=1, ordered=False)
+    async with WatchedClient(Domain("http://127.0.0.1:9/custom/v1/1/key", "secret")) as client:
+        await read(Run(client, Receipt, lines.append), input_files([str(tmp_path)]))
     assert len(lines) == 25
     assert capsys.readouterr().err.count("is empty") == 20
 
 
+@pytest.fixture
+def receipts(tmp_path: Path) -> list[InputFile]:
+    """Thirty receipts."""
+    data = draw_sample("receipt").data
+    for number in range(30):
+        (tmp_path / f"{number:02}.png").write_bytes(data)
+    return [InputFile(str(tmp_path / f"{number:02}.png")) for number in range(30)]
+
+
+class FullAfter:
+    """An output that takes some lines and no more."""
+
+    def __init__(self, room: int, reason: int = errno.ENOSPC) -> None:
+        """Have room for so many lines."""
+        self.room = room
+        self.reason = reason
+        self.lines: list[dict[str, Any]] = []
+
+    def __call__(self, line: bytes) -> None:
+        """Take a line, or fail."""
+        if len(self.lines) >= self.room:
+            raise OutputError("out.jsonl", OSError(self.reason, os.strerror(self.reason)))
+        self.lines.append(json.loads(line))
+
+
+async def test_an_output_that_fails_lets_land_what_is_under_way_and_sends_no_more(
+    receipts: list[InputFile], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Calls under way land and are named, images that wait for a slot or are not pulled yet are not paid."""
+    late = [Held() for _ in range(4)]
+    output = FullAfter(0)
+    transport = FakeTransport(None, *late)
+    async with WatchedClient(domain(), concurrency=5, transport=transport) as client:
+        run = Run(client, Receipt, output)
+        reading = asyncio.create_task(read(run, receipts, jobs=20))
+        for held in late:
+            await held.reached.wait()
+        output.room = 1  # what waits for a slot is pending and needs no line to be sure of that
+        for held in late:
+            held.go_on.set()
+        await reading
+    said = capsys.readouterr().err
+    assert len(transport.sent) <= 6
+    assert run.finish() is ExitCode.SOME_FAILED
+    assert said.count("cannot write to out.jsonl: No space left on device; no other image is sent") == 1
 async def test_the_probe_takes_only_a_refusal_of_the_body_for_good() -> None:
     """A right URL and secret are told by code 0011; a wrong secret is told as such."""
     async with Emulator() as clova:
