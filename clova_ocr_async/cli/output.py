@@ -55,6 +55,11 @@ class Output:
         self._wait = wait
         self._torn: OutputError | None = None
 
+    @property
+    def on_terminal(self) -> bool:
+        """Whether the lines are seen as they come."""
+        return self._descriptor is not None and os.isatty(self._descriptor)
+
     def write(self, line: bytes) -> None:
         """Write a line.
 
@@ -106,6 +111,7 @@ def opened_output(path: str | None) -> Generator[Output]:
 
     Raises:
         ConfigurationError: The file is there already, or cannot be made; standard output is closed.
+        OutputError: The file cannot be closed, so lines may be missing in it.
     """
     if path is None:
         yield _standard_output()
@@ -121,7 +127,14 @@ def opened_output(path: str | None) -> Generator[Output]:
     try:
         yield Output(path, partial(os.write, descriptor), descriptor)
     finally:
+        _close(path, descriptor)
+
+
+def _close(path: str, descriptor: int) -> None:
+    try:
         os.close(descriptor)
+    except OSError as error:  # some network's disks tell only now that they are full
+        raise OutputError(path, error) from None
 
 
 def _standard_output() -> Output:

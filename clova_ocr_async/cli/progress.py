@@ -48,17 +48,20 @@ class _Nothing:
 
 
 @contextmanager
-def shown_progress(*, quiet: bool, clock: Callable[[], float] = time.monotonic) -> Generator[Progress]:
+def shown_progress(
+    *, quiet: bool, bar_fits: bool = True, clock: Callable[[], float] = time.monotonic
+) -> Generator[Progress]:
     """Show progress on stderr while the context is open.
 
     Args:
         quiet: Show none.
+        bar_fits: Whether a terminal is free for a bar; answers written to it as well would tear it.
         clock: Returns seconds that only grow.
     """
     # Python leaves None where the shell's 2>&- has closed it, which type checkers do not know.
     if quiet or vars(sys)["stderr"] is None:
         yield _Nothing()
-    elif sys.stderr.isatty():
+    elif bar_fits and sys.stderr.isatty():
         from clova_ocr_async.cli.bar import shown_bar
 
         with shown_bar() as bar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from clova_ocr_async.cli.output import OutputError, opened_output
 from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import billed_of, line_of, maybe_billed_of, status_of
 from clova_ocr_async.cli.tally import Tally
+from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from clova_ocr_async.cli.progress import Progress
     from clova_ocr_async.cli.watched import WatchedClient
     from clova_ocr_async.documents import Document
-    from clova_ocr_async.errors import ClovaOCRError
 
 __all__ = ["Run", "run"]
 
@@ -54,10 +55,10 @@ async def run(
             batch = Run(client, document, lines.write)
             batch.count(files)
             try:
-                with shown_progress(quiet=is_quiet()) as progress:
+                with shown_progress(quiet=is_quiet(), bar_fits=not lines.on_terminal) as progress:
                     await batch.read(files(), progress, jobs=jobs, ordered=ordered)
-            except asyncio.CancelledError:
-                batch.tell_interrupted()
+            except (asyncio.CancelledError, ClovaOCRError):
+                batch.tell_cut_short()
                 raise
     return batch.finish()
 
@@ -98,7 +99,8 @@ class Run:
         """Count the files beside the reading, so that neither waits for the other."""
 
         def run() -> None:
-            self.tally.total = sum(1 for _ in files())
+            with contextlib.suppress(ClovaOCRError):  # the reading tells it
+                self.tally.total = sum(1 for _ in files())
 
         threading.Thread(target=run, name=COUNTING, daemon=True).start()
 
@@ -116,10 +118,12 @@ class Run:
             return exit_code_of(self.stopped)
         return ExitCode.SOME_FAILED if self.tally.bad else ExitCode.OK
 
-    def tell_interrupted(self) -> None:
+    def tell_cut_short(self) -> None:
         """Say how far it came, and which images may have been paid without an answer."""
-        self._tell_counts()
-        if cut_off := self._client.cut_off:
+        cut_off = self._client.cut_off
+        if self.tally.done or cut_off:
+            self._tell_counts()
+        if cut_off:
             say(
                 f"{len(cut_off):,} calls were under way and may have been paid: {_names(list(cut_off))}",
                 even_when_quiet=True,

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,7 +223,10 @@ def test_batch_writes_a_new_file_for_its_owner_alone(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out.jsonl").read_text())["status"] == "succeeded"
 
 
-@pytest.mark.parametrize(("output", "why"), [("there.jsonl", "is there already; it may hold answers that were paid for"), ("no/where.jsonl", "No such file")])
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [("there.jsonl", "is there already; it may hold answers that were paid for"), ("no/where.jsonl", "No such file")],
+)
 def test_batch_pays_nothing_when_it_cannot_write(clova: Emulator, tmp_path: Path, output: str, why: str) -> None:
     """An output that exists is never overwritten, one that cannot be made is told, and no call is made for either."""
     (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
@@ -303,10 +307,11 @@ def shell(command: str, clova: Emulator, *arguments: str | Path) -> subprocess.C
 
 @pytest.fixture
 def scans(tmp_path: Path) -> Path:
-    """A folder of many receipts."""
+    """A folder of many receipts, whose answers do not fit in a pipe."""
     (tmp_path / "scans").mkdir()
-    for seed in range(40):
-        (tmp_path / "scans" / f"{seed:02}.png").write_bytes(draw_sample("receipt", seed=seed).data)
+    data = draw_sample("receipt").data
+    for number in range(40):
+        (tmp_path / "scans" / f"{number:02}.png").write_bytes(data)
     return tmp_path / "scans"
 
 
@@ -360,19 +365,21 @@ def test_a_closed_standard_input_is_told(clova: Emulator) -> None:
     assert (done.returncode, done.stderr) == (2, b"error: -: standard input is closed\n")
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Generator[None]:
-    """No file can grow over 60 KiB."""
+    """Let no file grow over 60 KiB."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60 * 1024, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("small_files")
 def test_a_disk_that_fills_up_leaves_whole_lines(clova: Emulator, scans: Path, tmp_path: Path) -> None:
     """When the file can grow no more its lines are whole, and the paid answers that are not in it are named."""
-    result = clova_ocr("batch", "receipt", scans, "-o", tmp_path / "out.jsonl")
+    with small_files():
+        result = clova_ocr("batch", "receipt", scans, "-o", tmp_path / "out.jsonl")
     lines = (tmp_path / "out.jsonl").read_bytes()
     answers = [record for record in map(json.loads, lines.splitlines()) if record["billed"]]
     missing = clova.billed.total() - len(answers)

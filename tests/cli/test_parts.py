@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import asyncio
+import base64
+import errno
 import hashlib
 import io
+import json
+import os
+import pty
 from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from fakes import FAILED, FakeTime, FakeTransport, Held, Sent, domain, success
 from rich.console import Console
 
 from clova_ocr_async import errors
@@ -17,19 +24,32 @@ from clova_ocr_async.cli.bar import shown_bar
 from clova_ocr_async.cli.demo_table import Reading, highlights, show_table
 from clova_ocr_async.cli.exits import ExitCode, exit_code_of
 from clova_ocr_async.cli.inputs import InputFile, input_files
+from clova_ocr_async.cli.output import Output, OutputError, opened_output
 from clova_ocr_async.cli.probe import probe
 from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import line_of
-from clova_ocr_async.cli.run import Run
+from clova_ocr_async.cli.run import Run, run
 from clova_ocr_async.cli.tally import Tally
-from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
-from clova_ocr_async.documents import DOCUMENTS, Receipt, Recognition
+from clova_ocr_async.cli.watched import WatchedClient
+from clova_ocr_async.client import CallFinished, Domain, RetryPolicy
+from clova_ocr_async.documents import DOCUMENTS, IdCard, Receipt, Recognition
 from clova_ocr_async.emulator import Emulator, draw_sample
-from clova_ocr_async.errors import ClovaOCRError, ImageError, MalformedResponseError, RecognitionError
+from clova_ocr_async.errors import (
+    Billing,
+    ClovaOCRError,
+    ConfigurationError,
+    ImageError,
+    MalformedResponseError,
+    NotSentError,
+    RecognitionError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
+
+    from clova_ocr_async.client import Event
+    from clova_ocr_async.protocol.response import HTTPResponse
 
 
 class Clock:
@@ -111,6 +131,26 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     with shown_progress(quiet=False) as progress:
         progress.update(tally)
     assert "1 of 3 images" in terminal.getvalue()
+
+
+def test_a_terminal_that_shows_the_answers_has_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the lines are written to a terminal no bar is drawn between them."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    clock = Clock()
+    with shown_progress(quiet=False, bar_fits=False, clock=clock) as progress:
+        clock.now = 5.0
+        progress.update(Tally(clock))
+    assert terminal.getvalue() == "0 images, 0.0/s\n"
+
+
+def test_an_output_knows_a_terminal() -> None:
+    """Lines on a terminal are told from lines in a pipe or in memory."""
+    ends = (*pty.openpty(), *os.pipe())
+    shown = [Output("", len, end).on_terminal for end in (*ends[1:], None)]
+    for end in ends:
+        os.close(end)
+    assert shown == [True, False, False, False]
 
 
 def test_a_bar_of_unknown_length_moves_too() -> None:
@@ -244,42 +284,217 @@ def receipts(tmp_path: Path) -> list[InputFile]:
     return [InputFile(str(tmp_path / f"{number:02}.png")) for number in range(30)]
 
 
-class FullAfter:
-    """An output that takes some lines and no more."""
+class FullOutput:
+    """An output that takes nothing."""
 
-    def __init__(self, room: int, reason: int = errno.ENOSPC) -> None:
-        """Have room for so many lines."""
-        self.room = room
+    def __init__(self, reason: int) -> None:
+        """Fail for a reason."""
         self.reason = reason
-        self.lines: list[dict[str, Any]] = []
+        self.failed = asyncio.Event()
 
     def __call__(self, line: bytes) -> None:
-        """Take a line, or fail."""
-        if len(self.lines) >= self.room:
-            raise OutputError("out.jsonl", OSError(self.reason, os.strerror(self.reason)))
-        self.lines.append(json.loads(line))
+        """Fail."""
+        assert line.endswith(b"\n")
+        self.failed.set()
+        raise OutputError("out.jsonl", OSError(self.reason, os.strerror(self.reason)))
 
 
+@pytest.mark.parametrize(("reason", "told"), [(errno.ENOSPC, 1), (errno.EPIPE, 0)])
 async def test_an_output_that_fails_lets_land_what_is_under_way_and_sends_no_more(
-    receipts: list[InputFile], capsys: pytest.CaptureFixture[str]
+    receipts: list[InputFile], capsys: pytest.CaptureFixture[str], reason: int, told: int
 ) -> None:
-    """Calls under way land and are named, images that wait for a slot or are not pulled yet are not paid."""
-    late = [Held() for _ in range(4)]
-    output = FullAfter(0)
+    """Calls under way land and are named, up to twenty; what waits for a slot or is not pulled yet is not paid."""
+    late = [Held() for _ in range(21)]
+    output = FullOutput(reason)
     transport = FakeTransport(None, *late)
-    async with WatchedClient(domain(), concurrency=5, transport=transport) as client:
+    async with WatchedClient(domain(), concurrency=22, transport=transport) as client:
         run = Run(client, Receipt, output)
-        reading = asyncio.create_task(read(run, receipts, jobs=20))
+        reading = asyncio.create_task(read(run, receipts, jobs=26))
+        await output.failed.wait()
         for held in late:
             await held.reached.wait()
-        output.room = 1  # what waits for a slot is pending and needs no line to be sure of that
-        for held in late:
             held.go_on.set()
         await reading
-    said = capsys.readouterr().err
-    assert len(transport.sent) <= 6
+    paid = len(transport.sent)
+    assert paid in {22, 23}  # the slot of the first is free before its line is tried
     assert run.finish() is ExitCode.SOME_FAILED
-    assert said.count("cannot write to out.jsonl: No space left on device; no other image is sent") == 1
+    said = capsys.readouterr().err
+    assert said.count("cannot write to out.jsonl: No space left on device; no other image is sent") == told
+    assert f"{paid} paid answers were not written: {receipts[0].path.removesuffix('00.png')}" in said
+    assert f" and {paid - 20} more\n" in said
+    assert f"{run.tally.statuses['pending']} or more images were not sent" in said
+    assert next(iter(client.landed), None) is None
+
+
+async def test_an_image_pulled_after_the_output_failed_is_not_sent(receipts: list[InputFile]) -> None:
+    """A call that begins after the client was told to send no more sends nothing."""
+    transport = FakeTransport()
+    async with WatchedClient(domain(), transport=transport) as client:
+        client.send_no_more(ImageError("enough"))
+        with pytest.raises(NotSentError):
+            await client.recognize(receipts[0], Receipt)
+    assert transport.sent == []
+
+
+async def test_an_interrupt_writes_what_was_answered_and_names_what_is_in_doubt(
+    receipts: list[InputFile], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Answers that wait for their turn are written; calls that were cut off are counted by what they may have cost."""
+    settled = asyncio.Event()
+    ended: list[Event] = []
+    failures = [FAILED]
+
+    async def answer(sent: Sent) -> HTTPResponse:
+        if sent.parsed.name == "01.png":
+            sent.exchange.begin_response(200, {})
+        if sent.parsed.name in {"00.png", "01.png"}:
+            await asyncio.Event().wait()
+        return failures.pop() if failures and sent.parsed.name == "02.png" else success(sent.request)
+
+    def note(event: Event) -> None:
+        if isinstance(event, CallFinished):
+            ended.append(event)
+        if len(ended) == len(receipts) - 2:
+            settled.set()
+
+    output = tmp_path / "out.jsonl"
+    time, transport = FakeTime(), FakeTransport(then=answer)
+    client = WatchedClient(domain(), transport=transport, hooks=[note], runtime=time.runtime())
+    reading = asyncio.create_task(run(client, Receipt, lambda: receipts, output=str(output), ordered=True))
+    await settled.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    said = capsys.readouterr().err
+    assert output.read_bytes().count(b'"succeeded"') == 28
+    assert "28 images: 28 succeeded; 29 calls billed, 2 perhaps" in said
+    names = ", ".join(file.path for file in client.cut_off)
+    assert {file.path for file in client.cut_off} == {receipts[0].path, receipts[1].path}
+    assert f"2 calls were under way and may have been paid: {names}\n" in said
+
+
+async def test_a_folder_that_turns_out_unreadable_is_told_once_with_what_was_paid_before(
+    receipts: list[InputFile], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was read before is written and counted, and the counting of images stumbles in silence."""
+
+    def files() -> Iterator[InputFile]:
+        yield receipts[0]
+        raise ConfigurationError("scans: Permission denied")
+
+    client = WatchedClient(domain(), transport=FakeTransport())
+    with pytest.raises(ConfigurationError):
+        await run(client, Receipt, files, output=str(tmp_path / "out.jsonl"))
+    assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("1 images: 1 succeeded; 1 calls billed")
+    assert said.count("\n") == 1
+
+
+async def test_a_batch_that_cannot_begin_counts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no image was tried there are no counts to tell."""
+    client = WatchedClient(domain(document=IdCard), transport=FakeTransport())
+    with pytest.raises(ConfigurationError):
+        await run(client, Receipt, list[InputFile], output=str(tmp_path / "out.jsonl"))
+    assert capsys.readouterr().err == ""
+
+
+async def test_a_call_that_was_cut_off_before_it_was_sent_is_in_no_doubt(
+    receipts: list[InputFile], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images that wait for a slot when a batch is interrupted are not named."""
+    held = Held()
+    async with WatchedClient(domain(), concurrency=1, transport=FakeTransport(held)) as client:
+        batch = Run(client, Receipt, list[bytes]().append)
+        reading = asyncio.create_task(read(batch, receipts, jobs=9))
+        await held.reached.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        batch.tell_cut_short()
+    assert "1 calls were under way and may have been paid: " in capsys.readouterr().err
+
+
+def test_short_writes_and_a_full_pipe_make_whole_lines() -> None:
+    """A line is written to its end, however little is taken at a time."""
+    taken = bytearray()
+    waits: list[int] = []
+
+    def put(part: bytes) -> int:
+        if len(taken) == 3 and not waits:
+            raise BlockingIOError
+        taken.extend(part[:3])
+        return len(part[:3])
+
+    Output("a pipe", put, wait=lambda: waits.append(len(taken))).write(b"a whole line\n")
+    assert (bytes(taken), waits) == (b"a whole line\n", [3])
+
+
+class Hiccup:
+    """Writes to a file, but fails once after a few bytes."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Fail with the first line."""
+        self.descriptor = descriptor
+        self.calls = 0
+
+    def __call__(self, part: bytes) -> int:
+        """Write."""
+        self.calls += 1
+        if self.calls == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return os.write(self.descriptor, part[:3] if self.calls == 1 else part)
+
+
+def test_a_torn_line_is_taken_back_from_a_file(tmp_path: Path) -> None:
+    """What was written of a line that failed is cut off, and the next line stands where it should."""
+    with (tmp_path / "out").open("wb", buffering=0) as file:
+        output = Output("out", Hiccup(file.fileno()), file.fileno())
+        with pytest.raises(OutputError, match="cannot write to out: No space left on device"):
+            output.write(b"first\n")
+        output.write(b"second\n")
+    assert (tmp_path / "out").read_bytes() == b"second\n"
+
+
+def test_nothing_is_cut_off_that_somebody_else_wrote(tmp_path: Path) -> None:
+    """A file that others append to is left as it is, and takes no line after a torn one."""
+    with (tmp_path / "out").open("wb", buffering=0) as file:
+        (tmp_path / "out").write_bytes(b"somebody else's\n")
+        check_torn(Output("out", Hiccup(file.fileno()), file.fileno()))
+    assert (tmp_path / "out").read_bytes() == b"firebody else's\n"
+
+
+def test_a_pipe_takes_no_line_after_a_torn_one() -> None:
+    """What cannot be taken back is not made worse."""
+    read_end, write_end = os.pipe()
+    check_torn(Output("a pipe", Hiccup(write_end), write_end))
+    os.close(write_end)
+    assert os.read(read_end, 100) == b"fir"
+    os.close(read_end)
+
+
+def test_a_stream_in_memory_takes_no_line_after_a_torn_one(tmp_path: Path) -> None:
+    """Where there is no file to mend, a torn line is the last."""
+    with (tmp_path / "out").open("wb", buffering=0) as file:
+        check_torn(Output("out", Hiccup(file.fileno())))
+    assert (tmp_path / "out").read_bytes() == b"fir"
+
+
+def test_a_file_that_cannot_be_closed_is_told(tmp_path: Path) -> None:
+    """Lines that are lost only when the file is closed are not lost in silence."""
+    next_one = os.dup(0)
+    os.close(next_one)
+    with pytest.raises(OutputError, match=r"cannot write to .*out: Bad file"), opened_output(str(tmp_path / "out")):
+        os.close(next_one)
+
+
+def check_torn(output: Output) -> None:
+    """Have a line torn, and check that the next one fails as well."""
+    for line in (b"first\n", b"second\n"):
+        with pytest.raises(OutputError, match="No space"):
+            output.write(line)
+
+
 async def test_the_probe_takes_only_a_refusal_of_the_body_for_good() -> None:
     """A right URL and secret are told by code 0011; a wrong secret is told as such."""
     async with Emulator() as clova:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from clova_ocr_async import ClovaOCRClient, RetryPolicy
+from clova_ocr_async import ClovaOCRClient, Domain, RetryPolicy
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread, write_samples
 
 if TYPE_CHECKING:
@@ -73,6 +73,35 @@ def test_the_folder_example_tells_what_was_not_read(tmp_path: Path) -> None:
     done = run("folder.py", tmp_path / "scans", tmp_path / "table.csv")
     assert done.returncode == 1
     assert "broken.jpg" in done.stderr
+
+
+def test_the_folder_example_leaves_no_table_behind_when_it_cannot_begin(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without configuration there is a message, and no empty table in the way of the next try."""
+    monkeypatch.delenv("CLOVA_OCR_INVOKE_URL", raising=False)
+    done = run("folder.py", tmp_path, tmp_path / "table.csv")
+    assert done.returncode == 2
+    assert "CLOVA_OCR_INVOKE_URL" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "table.csv").exists()
+
+
+def test_the_folder_example_does_not_overwrite_a_table(clova: Emulator, tmp_path: Path) -> None:
+    """A table that is there already is kept, and nothing is paid."""
+    (tmp_path / "receipt.png").write_bytes(draw_sample("receipt").data)
+    (tmp_path / "table.csv").write_text("paid for")
+    done = run("folder.py", tmp_path, tmp_path / "table.csv")
+    assert (done.returncode, (tmp_path / "table.csv").read_text()) == (2, "paid for")
+    assert "Traceback" not in done.stderr
+    assert clova.requests == 0
+
+
+def test_the_folder_example_without_arguments_says_how_to_use_it() -> None:
+    """Without arguments there is a usage line."""
+    done = run("folder.py")
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: folder.py")
 
 
 def fastapi_example() -> Any:
@@ -142,6 +171,20 @@ def test_the_fastapi_example_tells_whether_a_failed_call_was_billed(
     clova.script(fault)
     answer = upload(browser, "receipt", draw_sample("receipt").data)
     assert (answer.status_code, answer.json()["billed"]) == (status, billed)
+
+
+def test_the_fastapi_example_keeps_its_configuration_to_itself(browser: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """What is wrong with the server's settings is a 500 without its text, which is in the log."""
+    browser.app.state.clova = ClovaOCRClient(Domain("http://127.0.0.1:9/custom/v1/1/key/document/receipt", "secret"))
+    answer = upload(browser, "id-card", draw_sample("id-card").data)
+    assert answer.status_code == 500
+    assert answer.json() == {
+        "error": "ConfigurationError",
+        "message": "the server is not set up for this",
+        "billed": False,
+    }
+    assert "127.0.0.1" in caplog.text
+    browser.portal.call(browser.app.state.clova.close)
 
 
 def test_the_fastapi_example_asks_to_come_back_when_the_quota_is_spent(clova: Emulator, browser: Any) -> None:

@@ -1,0 +1,126 @@
+"""The client of a command: it knows what is paid and not yet written, and can be told to send nothing more."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Unpack, cast
+
+from clova_ocr_async.batch.outcome import Failure, Outcome, Success
+from clova_ocr_async.client import ClovaOCRClient
+from clova_ocr_async.client.hooks import AttemptFinished, CallFinished, Event
+from clova_ocr_async.client.journal import NO_JOURNAL, Journal
+from clova_ocr_async.client.slots import DEFAULT_CONCURRENCY, Lane, LocalSlots
+from clova_ocr_async.errors import Billing, ClovaOCRError, NotSentError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from clova_ocr_async.cli.inputs import InputFile
+    from clova_ocr_async.client import Domain
+    from clova_ocr_async.client.reading import ImageSource
+    from clova_ocr_async.client.settings import ClientSettings
+    from clova_ocr_async.documents.recognition import DocumentT, Recognition
+
+__all__ = ["CutOff", "WatchedClient"]
+
+logger = logging.getLogger("clova_ocr_async")
+
+# Hooks are told in the task of the call they are told of.
+_image: ContextVar[InputFile] = ContextVar("image")
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """What a call may have cost that was cancelled.
+
+    Attributes:
+        billed: Whether an answer had begun to come.
+        maybe_billed: Requests that may have been billed, and nobody knows.
+    """
+
+    billed: bool
+    maybe_billed: int
+
+
+class WatchedClient(ClovaOCRClient):
+    """A client whose images are input files.
+
+    Args:
+        domain: The domain to call.
+        more_domains: Further domains.
+        settings: The keyword arguments of the client, ``slots`` excepted.
+
+    Attributes:
+        landed: What calls ended in, by image, until whoever writes it takes it out.
+        cut_off: Images whose call was cancelled when it may have been paid.
+    """
+
+    def __init__(self, domain: Domain, *more_domains: Domain, **settings: Unpack[ClientSettings]) -> None:
+        concurrency = settings.pop("concurrency", None)
+        self._gate = _Gate(DEFAULT_CONCURRENCY if concurrency is None else concurrency)
+        self._doubts: Counter[InputFile] = Counter()
+        self.landed: dict[InputFile, Outcome[Any]] = {}
+        self.cut_off: dict[InputFile, CutOff] = {}
+        settings |= {"slots": self._gate, "hooks": (*settings.get("hooks", ()), self._note)}
+        super().__init__(domain, *more_domains, **settings)
+
+    def send_no_more(self, reason: ClovaOCRError) -> None:
+        """Let what is under way land, and begin no other request."""
+        self._gate.closed = reason
+
+    async def recognize(
+        self,
+        image: ImageSource,
+        document: type[DocumentT],
+        *,
+        lane: Lane = "interactive",
+        journal: Journal = NO_JOURNAL,
+    ) -> Recognition[DocumentT]:
+        """Read one input file, as the client does."""
+        file = cast("InputFile", image)
+        _image.set(file)
+        self._gate.check()
+        try:
+            recognition = await super().recognize(image, document, lane=lane, journal=journal)
+        except ClovaOCRError as error:
+            self.landed[file] = Failure(file, error)
+            raise
+        self.landed[file] = Success(file, recognition)
+        return recognition
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, AttemptFinished):
+            billing = getattr(event.error, "billing", Billing.MAYBE_BILLED)
+            self._doubts[_image.get()] += event.error is not None and billing is Billing.MAYBE_BILLED
+            ended = "read" if event.error is None else repr(event.error)
+            logger.debug(
+                "call %s, request %d: %.2f s, %s", event.attempt.request_id, event.attempt.number, event.elapsed, ended
+            )
+        elif isinstance(event, CallFinished):
+            doubts = self._doubts.pop(_image.get(), 0)
+            own = event.error is None or isinstance(event.error, ClovaOCRError)
+            if not own and event.billing is not Billing.NOT_BILLED:
+                billed = event.billing is Billing.BILLED
+                self.cut_off[_image.get()] = CutOff(billed, doubts - billed)
+
+
+class _Gate(LocalSlots):
+    """Slots that can be closed: who holds one keeps it, who waits for one gets none."""
+
+    closed: ClovaOCRError | None = None
+
+    def check(self) -> None:
+        """Raise why nothing is sent any more, if so."""
+        if self.closed is not None:
+            raise NotSentError(self.closed)
+
+    @asynccontextmanager
+    async def slot(self, domain: Domain, lane: Lane) -> AsyncGenerator[None]:
+        """Wait for a slot and hold it, if it is still open then."""
+        async with super().slot(domain, lane):
+            self.check()
+            yield
