@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import importlib
 import logging
@@ -123,6 +124,11 @@ def verb(function: Callable[P, int]) -> Callable[P, NoReturn]:
         except ClovaOCRError as error:
             say(f"error: {error}", even_when_quiet=True)
             code = exit_code_of(error)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # click ends quietly when the reader has enough
+                raise
+            say(f"error: {error.strerror}", even_when_quiet=True)
+            code = ExitCode.SOME_FAILED
         except KeyboardInterrupt:
             say("interrupted", even_when_quiet=True)
             code = ExitCode.INTERRUPTED

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from clova_ocr_async.cli.app import app
+from clova_ocr_async.cli.app import app, verb
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread, write_samples
 
 if TYPE_CHECKING:
@@ -598,3 +599,19 @@ def test_demo_without_the_extra_says_what_to_install() -> None:
     )
     assert done.returncode == 2
     assert "pip install 'clova-ocr-async[emulator]'" in done.stderr
+
+
+def test_a_verb_that_cannot_print_says_why(clova: Emulator) -> None:
+    """Standard output that takes nothing is told in one line."""
+    done = shell('"$@" > /dev/full', clova, "doctor")
+    assert (done.returncode, done.stderr) == (1, b"error: No space left on device\n")
+
+
+def test_a_reader_that_went_away_is_left_to_click() -> None:
+    """A broken pipe comes out of a verb as it is: click ends the command quietly by it."""
+
+    def function() -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        verb(function)()
