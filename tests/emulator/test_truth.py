@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clova_ocr_async import documents
 from clova_ocr_async.emulator import truth as truth_module
 from clova_ocr_async.emulator.truth import DOCUMENTS, END, MAX_STARTS, START, Truth, find_truth, pack_truth
 
@@ -156,3 +157,8 @@ def test_only_the_standard_library_is_needed() -> None:
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+def test_truths_are_of_the_six_documents() -> None:
+    """A truth can be of each document the client reads, and of no other."""
+    assert tuple(documents.DOCUMENTS) == DOCUMENTS
