@@ -255,14 +255,23 @@ class Batch(Generic[DocumentT]):
             return error
         return None
 
+    def stop(self, reason: ClovaOCRError) -> None:
+        """Pull no more images and send no other request; what is under way lands and comes out.
+
+        Args:
+            reason: Why; the first one given stays in ``stopped``, and every image that is not sent any more names it.
+        """
+        if self.stopped is None:
+            self.stopped = reason
+            self._over = True
+            self._source.stop()
+
     def _judged(self, error: ClovaOCRError) -> ClovaOCRError:
         """Stop the batch by an error that all would meet; what was stopped before it was sent is told as that."""
         if not error.stops_run:
             return error
         if self.stopped is None:
-            self.stopped = error
-            self._over = True
-            self._source.stop()
+            self.stop(error)
             logger.warning("the batch stops pulling images: %s", error)
             return error
         return error if error.attempts else NotSentError(self.stopped)

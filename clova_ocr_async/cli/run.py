@@ -18,7 +18,7 @@ from clova_ocr_async.cli.tally import Tally
 from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from clova_ocr_async.batch.outcome import Outcome
     from clova_ocr_async.cli.inputs import InputFile
@@ -87,13 +87,16 @@ class Run:
         """Read all files, writing a line for each as it comes out."""
         dispatcher = BatchDispatcher(self._client, jobs)
         try:
-            async with dispatcher.dispatch(self._while_written(files), self._document, ordered=ordered) as outcomes:
+            async with dispatcher.dispatch(files, self._document, ordered=ordered) as outcomes:
                 async for outcome in outcomes:
                     self._take(outcome)
+                    if self._failed_output is not None:
+                        outcomes.stop(self._failed_output)
                     progress.update(self.tally)
         finally:
             self._settle()
-        self.stopped = outcomes.stopped
+        if outcomes.stopped is not self._failed_output:
+            self.stopped = outcomes.stopped
 
     def count(self, files: Callable[[], Iterable[InputFile]]) -> None:
         """Count the files beside the reading, so that neither waits for the other."""
@@ -143,14 +146,8 @@ class Run:
             return pending
         return pending + self.tally.total - self.tally.done - len(self._client.cut_off)
 
-    def _while_written(self, files: Iterable[InputFile]) -> Iterator[InputFile]:
-        for file in files:
-            if self._failed_output is not None:
-                return
-            yield file
-
     def _take(self, outcome: Outcome[Any]) -> None:
-        # An image that was never sent has nothing in landed.
+        # An image that no domain reads never got as far as the client.
         self._client.landed.pop(outcome.source, None)
         status = status_of(outcome)
         billed, maybe_billed = billed_of(outcome), maybe_billed_of(outcome)
@@ -168,7 +165,6 @@ class Run:
     def _stop_writing(self, error: OutputError) -> None:
         if self._failed_output is None:
             self._failed_output = error
-            self._client.send_no_more(error)
             # A reader such as head that has enough is no news.
             if not error.reader_gone:
                 say(f"{error}; no other image is sent", even_when_quiet=True)

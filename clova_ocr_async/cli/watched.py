@@ -1,10 +1,9 @@
-"""The client of a command: it knows what is paid and not yet written, and can be told to send nothing more."""
+"""The client of a command: it knows what is paid and not yet written."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack, cast
@@ -13,16 +12,14 @@ from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.hooks import AttemptFinished, CallFinished, Event
 from clova_ocr_async.client.journal import NO_JOURNAL, Journal
-from clova_ocr_async.client.slots import DEFAULT_CONCURRENCY, Lane, LocalSlots
-from clova_ocr_async.errors import Billing, ClovaOCRError, NotSentError
+from clova_ocr_async.errors import Billing, ClovaOCRError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from clova_ocr_async.cli.inputs import InputFile
     from clova_ocr_async.client import Domain
     from clova_ocr_async.client.reading import ImageSource
     from clova_ocr_async.client.settings import ClientSettings
+    from clova_ocr_async.client.slots import Lane
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
 
 __all__ = ["CutOff", "WatchedClient"]
@@ -52,7 +49,7 @@ class WatchedClient(ClovaOCRClient):
     Args:
         domain: The domain to call.
         more_domains: Further domains.
-        settings: The keyword arguments of the client, ``slots`` excepted.
+        settings: The keyword arguments of the client.
 
     Attributes:
         landed: What calls ended in, by image, until whoever writes it takes it out.
@@ -60,17 +57,11 @@ class WatchedClient(ClovaOCRClient):
     """
 
     def __init__(self, domain: Domain, *more_domains: Domain, **settings: Unpack[ClientSettings]) -> None:
-        concurrency = settings.pop("concurrency", None)
-        self._gate = _Gate(DEFAULT_CONCURRENCY if concurrency is None else concurrency)
         self._doubts: Counter[InputFile] = Counter()
         self.landed: dict[InputFile, Outcome[Any]] = {}
         self.cut_off: dict[InputFile, CutOff] = {}
-        settings |= {"slots": self._gate, "hooks": (*settings.get("hooks", ()), self._note)}
+        settings["hooks"] = (*settings.get("hooks", ()), self._note)
         super().__init__(domain, *more_domains, **settings)
-
-    def send_no_more(self, reason: ClovaOCRError) -> None:
-        """Let what is under way land, and begin no other request."""
-        self._gate.closed = reason
 
     async def recognize(
         self,
@@ -83,7 +74,6 @@ class WatchedClient(ClovaOCRClient):
         """Read one input file, as the client does."""
         file = cast("InputFile", image)
         _image.set(file)
-        self._gate.check()
         try:
             recognition = await super().recognize(image, document, lane=lane, journal=journal)
         except ClovaOCRError as error:
@@ -106,21 +96,3 @@ class WatchedClient(ClovaOCRClient):
             if not own and event.billing is not Billing.NOT_BILLED:
                 billed = event.billing is Billing.BILLED
                 self.cut_off[_image.get()] = CutOff(billed, doubts - billed)
-
-
-class _Gate(LocalSlots):
-    """Slots that can be closed: who holds one keeps it, who waits for one gets none."""
-
-    closed: ClovaOCRError | None = None
-
-    def check(self) -> None:
-        """Raise why nothing is sent any more, if so."""
-        if self.closed is not None:
-            raise NotSentError(self.closed)
-
-    @asynccontextmanager
-    async def slot(self, domain: Domain, lane: Lane) -> AsyncGenerator[None]:
-        """Wait for a slot and hold it, if it is still open then."""
-        async with super().slot(domain, lane):
-            self.check()
-            yield

@@ -5,7 +5,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import BUSY, JPEG, SPENT, FakeTime, FakeTransport, domain, error
+from fakes import BUSY, JPEG, SPENT, FakeTime, FakeTransport, Held, domain, error
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
@@ -154,3 +154,25 @@ async def test_a_batch_read_to_its_end_loses_nothing(caplog: pytest.LogCaptureFi
     ) as outcomes:
         assert len([outcome async for outcome in outcomes]) == 9
     assert caplog.records == []
+
+
+async def test_a_batch_can_be_stopped_from_outside() -> None:
+    """After stop no request leaves, what is under way comes out, and the other images name the first reason."""
+    first, second = ConfigurationError("enough"), ConfigurationError("more than enough")
+    held = Held()
+    transport = FakeTransport(None, held)
+    async with BatchDispatcher(client_of(transport, concurrency=1), 4).dispatch(
+        (Image(JPEG) for _ in range(100)), Receipt
+    ) as outcomes:
+        assert isinstance(await anext(outcomes), Success)
+        await held.reached.wait()
+        outcomes.stop(first)
+        outcomes.stop(second)
+        held.go_on.set()
+        rest = [outcome async for outcome in outcomes]
+    assert outcomes.stopped is first
+    assert sum(isinstance(outcome, Success) for outcome in rest) == 1
+    unsent = [outcome.error for outcome in rest if isinstance(outcome, Failure)]
+    assert unsent
+    assert all(isinstance(failure, NotSentError) and failure.reason is first for failure in unsent)
+    assert len(transport.sent) == 2

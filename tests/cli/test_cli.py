@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import re
 import resource
@@ -42,8 +43,13 @@ def clova_ocr(*arguments: str | Path, stdin: bytes = b"") -> Result:
 
     CPython 3.11 reports one return too many when an exception wakes a task, which would make coverage lose this thread.
     """
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(CliRunner().invoke, app, [str(argument) for argument in arguments], input=stdin).result()
+    logger = logging.getLogger("clova_ocr_async")
+    before = logger.level
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(CliRunner().invoke, app, [str(part) for part in arguments], input=stdin).result()
+    finally:
+        logger.setLevel(before)
 
 
 def lines_of(result: Result) -> list[dict[str, Any]]:

@@ -326,16 +326,6 @@ async def test_an_output_that_fails_lets_land_what_is_under_way_and_sends_no_mor
     assert next(iter(client.landed), None) is None
 
 
-async def test_an_image_pulled_after_the_output_failed_is_not_sent(receipts: list[InputFile]) -> None:
-    """A call that begins after the client was told to send no more sends nothing."""
-    transport = FakeTransport()
-    async with WatchedClient(domain(), transport=transport) as client:
-        client.send_no_more(ImageError("enough"))
-        with pytest.raises(NotSentError):
-            await client.recognize(receipts[0], Receipt)
-    assert transport.sent == []
-
-
 async def test_an_interrupt_writes_what_was_answered_and_names_what_is_in_doubt(
     receipts: list[InputFile], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
