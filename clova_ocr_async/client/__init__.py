@@ -2,7 +2,15 @@
 
 from clova_ocr_async.client.client import ClovaOCRClient
 from clova_ocr_async.client.domain import Domain, Secret
-from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Event, Hook, RetryScheduled
+from clova_ocr_async.client.hooks import (
+    AttemptFinished,
+    AttemptStarted,
+    CallFinished,
+    Event,
+    HoldChanged,
+    Hook,
+    RetryScheduled,
+)
 from clova_ocr_async.client.journal import Attempt, Journal
 from clova_ocr_async.client.reading import ImageSource
 from clova_ocr_async.client.retry import RetryPolicy
@@ -20,6 +28,7 @@ __all__ = [
     "Domain",
     "Event",
     "Exchange",
+    "HoldChanged",
     "Hook",
     "ImageSource",
     "Journal",

@@ -14,8 +14,8 @@ from clova_ocr_async.errors import Billing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from clova_ocr_async.client.holds import Hold
     from clova_ocr_async.client.journal import Journal
-    from clova_ocr_async.client.quota import QuotaHold
     from clova_ocr_async.client.slots import Lane
     from clova_ocr_async.errors import ClovaOCRError
     from clova_ocr_async.protocol.image import Image
@@ -39,7 +39,8 @@ class Call(Generic[DocumentT]):
         exchange: How far the last request has come.
         answer: Its whole answer, while the journal writes it.
         refusal: What it ended in, while no other is on the wire.
-        probing: The holds of domains whose quota this call asks for.
+        asks: The hold it was sent under; None if its domain was not on hold.
+        granted: The failure after which it is sent again, while that is the last one.
         redact: Masks the secrets of the domain it went to.
     """
 
@@ -53,7 +54,8 @@ class Call(Generic[DocumentT]):
     exchange: Exchange = field(default_factory=Exchange)
     answer: HTTPResponse | None = None
     refusal: ClovaOCRError | None = None
-    probing: set[QuotaHold] = field(default_factory=set["QuotaHold"])
+    asks: Hold | None = None
+    granted: ClovaOCRError | None = None
     redact: Callable[[str], str] = str
 
     def begin_request(self, redact: Callable[[str], str]) -> None:

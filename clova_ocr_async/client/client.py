@@ -1,8 +1,8 @@
 """The session manager: one call, from the image to the recognition.
 
 Sending is nested, one concern each: ``recognize`` reads the image and tells how it ended, ``_bounded`` keeps the
-deadline, ``_with_retries`` decides about another attempt, ``_in_a_slot`` waits for its turn, ``_send_once`` puts one
-request on the wire.
+deadline, ``_with_retries`` sends again what is granted a retry, ``_in_a_slot`` waits for its turn, ``_send_once`` puts
+one request on the wire.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import msgspec
 
 from clova_ocr_async.client.call import Call
 from clova_ocr_async.client.domain import Domain, domains_from_env
-from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Hook, RetryScheduled, tell
+from clova_ocr_async.client.holds import Holds
+from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Hook, tell
 from clova_ocr_async.client.journal import NO_JOURNAL, Attempt, Journal, NoJournal, announced, written
 from clova_ocr_async.client.pool import DomainPool
 from clova_ocr_async.client.reading import ImageSource, read_image
-from clova_ocr_async.client.retry import RetryPolicy, retrying
+from clova_ocr_async.client.retry import RetryPolicy
+from clova_ocr_async.client.retrying import Retries
 from clova_ocr_async.client.runtime import Runtime
 from clova_ocr_async.client.settings import (
     checked_content,
@@ -31,12 +33,12 @@ from clova_ocr_async.client.settings import (
     chosen_slots,
     chosen_transport,
 )
+from clova_ocr_async.client.turns import Turns
 from clova_ocr_async.errors import (
     Billing,
     ClovaOCRError,
     ConfigurationError,
     ConnectionFailedError,
-    QuotaExceededError,
     ResponseTimeoutError,
 )
 from clova_ocr_async.protocol.image import ImageLimits
@@ -48,7 +50,6 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from clova_ocr_async.client.quota import QuotaHold
     from clova_ocr_async.client.settings import ClientSettings
     from clova_ocr_async.client.slots import Lane, Slots
     from clova_ocr_async.client.transport import Transport
@@ -89,6 +90,9 @@ class ClovaOCRClient:
         transport: Replaces aiohttp; give this or ``session``.
         runtime: Time and randomness.
 
+    Attributes:
+        limits: As given.
+
     Raises:
         ConfigurationError: An argument cannot work; the message says which.
     """
@@ -111,12 +115,15 @@ class ClovaOCRClient:
         runtime: Runtime = Runtime(),  # noqa: B008 - immutable
     ) -> None:
         self._deadline = None if deadline is None else checked_seconds("deadline", deadline)
-        self._retry = checked_kind("retry", retry, RetryPolicy)
+        policy = checked_kind("retry", retry, RetryPolicy)
         self._slots = chosen_slots(slots, concurrency)
-        self._pool = DomainPool(checked_domains((domain, *more_domains)), self._slots)
         self._hooks = checked_hooks(hooks)
+        holds = Holds(self._hooks)
+        self._pool = DomainPool(checked_domains((domain, *more_domains)), self._slots, holds)
+        self._retries = Retries(policy, runtime, self._hooks)
+        self._turns = Turns(self._pool, holds, policy, self._retries, runtime)
         self._content: Content = checked_content(content)
-        self._limits = checked_kind("limits", limits, ImageLimits)
+        self.limits = checked_kind("limits", limits, ImageLimits)
         self._transport = chosen_transport(
             transport, session, connect_timeout=connect_timeout, read_timeout=read_timeout
         )
@@ -179,7 +186,7 @@ class ClovaOCRClient:
             image: A path, bytes, a file opened in binary mode, or an Image; one picture of one page.
             document: The document's class: Receipt, CreditCard, NameCard, BizLicense, IdCard or Passport.
             lane: "interactive", or "batch" for one of many: it waits for its turn as long as it takes, also while
-                another call probes a spent quota.
+                its domain is on hold for a spent quota or an outage.
             journal: Told before the request leaves and before its answer is read.
 
         Returns:
@@ -196,7 +203,7 @@ class ClovaOCRClient:
         self._check_usable()
         self.serving(document)
         started = self._runtime.clock()
-        loaded = await read_image(image, self._limits)
+        loaded = await read_image(image, self.limits)
         call = Call(loaded, document, lane, journal, self._runtime.new_id())
         try:
             recognition = await self._bounded(call)
@@ -210,10 +217,7 @@ class ClovaOCRClient:
 
     def _finish(self, call: Call[Any], started: float, error: BaseException | None) -> float:
         elapsed = self._runtime.clock() - started
-        # A prober that ends for another reason than spent probes knows nothing; the next call asks on.
-        spent = isinstance(error, QuotaExceededError) and self._retry.spent(error, call.tries)
-        for hold in call.probing:
-            hold.end(restored=not spent)
+        self._turns.leave(call)
         if error is None:
             billing = Billing.BILLED
         elif isinstance(error, ClovaOCRError):
@@ -241,74 +245,25 @@ class ClovaOCRClient:
         raise call.refusal or self._overdue(call)
 
     async def _with_retries(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
-        try:
-            return await self._in_a_slot(call)
-        except ClovaOCRError as error:
-            if not self._wants(call, error) or self._retry.spent(error, call.tries):
-                raise
-            failures = [error]
-
-        # tenacity starts only here: entered on every call it would cost more than the rest of this client.
-        async def attempt() -> Recognition[DocumentT]:
-            if failures:
-                raise failures.pop()
-            return await self._in_a_slot(call)
-
-        loop = retrying(
-            self._retry,
-            call.tries,
-            wants=lambda error: self._wants(call, error),
-            sleep=self._runtime.sleep,
-            uniform=self._runtime.uniform,
-            before_sleep=lambda error, delay: self._announce_retry(call, error, delay),
-        )
-        return await loop(attempt)
-
-    def _announce_retry(self, call: Call[Any], error: ClovaOCRError, delay: float) -> None:
-        for hold in call.probing:
-            hold.retry_after = delay
-        # A request that may be paid twice is never sent in silence.
-        level = logging.WARNING if error.billing is Billing.MAYBE_BILLED else logging.INFO
-        logger.log(
-            level, "call %s, request %d, is sent again in %.2f s: %r", call.request_id, call.sent + 1, delay, error
-        )
-        tell(self._hooks, RetryScheduled(call.request_id, call.sent, delay, error))
-
-    def _wants(self, call: Call[Any], error: BaseException) -> bool:
-        # A spent quota is asked about again by the one call that probes it.
-        if isinstance(error, QuotaExceededError) and not call.probing:
-            return False
-        return self._retry.wants(error)
+        return await self._retries.run(call, self._in_a_slot)
 
     async def _in_a_slot(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
+        call.granted = None
         while True:
-            domain = self._pool.choose(call.document)
-            hold = self._pool.hold_of(domain)
-            await self._pass(hold, call)
+            domain = await self._turns.turn(call)
             queued = self._runtime.clock()
             async with self._slots.slot(domain, call.lane):
-                # Whoever queued while the quota ran out must not run into it as well.
-                if hold.held and hold not in call.probing:
+                # Whoever queued while the quota ran out, or the service went, must not run into it as well.
+                if not self._turns.admits(domain, call):
                     continue
                 try:
-                    return await self._send_once(call, domain, self._runtime.clock() - queued)
-                except QuotaExceededError as error:
-                    if hold.begin():
-                        call.probing.add(hold)
-                    if hold in call.probing:
+                    recognition = await self._send_once(call, domain, self._runtime.clock() - queued)
+                except ClovaOCRError as error:
+                    if not self._turns.failed(call, domain, error):
                         raise
-                    call.tries.probes -= 1  # another call probes, and this one only came too late to know
-                    if call.lane == "interactive":
-                        error.retry_after = error.retry_after or hold.retry_after
-                        raise
-
-    async def _pass(self, hold: QuotaHold, call: Call[Any]) -> None:
-        """Go on if nobody probes the quota, or this call does; else wait, or fail at once."""
-        if not hold.held or hold in call.probing or (call.lane == "batch" and await hold.wait()):
-            return
-        refusal = QuotaExceededError(400, "0023", "the domain's quota is spent, as another call found out")
-        refusal.retry_after = hold.retry_after
-        raise refusal
+                else:
+                    self._turns.answered(call, domain)
+                    return recognition
 
     async def _send_once(self, call: Call[DocumentT], domain: Domain, waited: float) -> Recognition[DocumentT]:
         request = self._request(call, domain)
@@ -346,7 +301,10 @@ class ClovaOCRClient:
     async def _answer(self, call: Call[Any], request: HTTPRequest, attempt: Attempt) -> HTTPResponse:
         """Return the answer, journal first."""
         if isinstance(call.journal, NoJournal):
-            return await self._sent(call, request)
+            try:
+                return await self._sent(call, request)
+            finally:
+                call.journal.landed()
         try:
             call.answer = await self._sent(call, request)
         except BaseException as error:

@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from clova_ocr_async.client.holds import Cause
     from clova_ocr_async.client.journal import Attempt
     from clova_ocr_async.errors import Billing, ClovaOCRError
 
-__all__ = ["AttemptFinished", "AttemptStarted", "CallFinished", "Event", "Hook", "RetryScheduled", "tell"]
+__all__ = [
+    "AttemptFinished",
+    "AttemptStarted",
+    "CallFinished",
+    "Event",
+    "HoldChanged",
+    "Hook",
+    "RetryScheduled",
+    "tell",
+]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -53,7 +63,7 @@ class RetryScheduled:
     Attributes:
         request_id: The call's requestId.
         attempts: Requests sent so far.
-        delay: Seconds until it queues for a slot again.
+        delay: Seconds until it queues for a slot again; if its domain is on hold, until that is asked again.
         error: Why.
     """
 
@@ -84,7 +94,22 @@ class CallFinished:
     error: BaseException | None
 
 
-Event = AttemptStarted | AttemptFinished | RetryScheduled | CallFinished
+@dataclass(frozen=True, slots=True)
+class HoldChanged:
+    """A domain was put on hold, so that one call at a time asks it, or was let go.
+
+    Attributes:
+        domain: The invoke URL, its key masked.
+        cause: "quota" if its allowance is spent, "outage" if it does not answer.
+        held: Whether it is on hold for that now.
+    """
+
+    domain: str
+    cause: Cause
+    held: bool
+
+
+Event = AttemptStarted | AttemptFinished | RetryScheduled | CallFinished | HoldChanged
 Hook = Callable[[Event], object]
 """Called with each event, in the event loop: it must not block. What it raises is logged and goes no further."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -64,10 +65,13 @@ class Journal(Protocol):
 
 
 class NoJournal:
-    """Keeps nothing; the base of a journal with a say before a request leaves, whose other methods go unasked."""
+    """Keeps nothing; the base of a journal with a say before a request leaves, which is only told when it landed."""
 
     async def sending(self, attempt: Attempt) -> None:
         """Let it leave."""
+
+    def landed(self) -> None:
+        """Know that the request has ended, however it did; told in the place of the two below."""
 
     async def answered(self, attempt: Attempt, response: HTTPResponse) -> None:
         """Keep nothing."""
@@ -95,8 +99,13 @@ async def written(note: Coroutine[Any, Any, None]) -> None:
     """Await what a journal writes to its end, whoever cancels meanwhile."""
     writing = asyncio.create_task(note)
     try:
-        await ended(writing)
+        await asyncio.shield(writing)
     except asyncio.CancelledError as cancelled:
+        await _ended_all_the_same(writing)
         # A failure of the journal is not lost behind the cancellation.
         raise cancelled from (None if writing.cancelled() else writing.exception())
-    writing.result()
+
+
+async def _ended_all_the_same(writing: asyncio.Task[None]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):  # once more; the first one is raised
+        await ended(writing)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-__all__ = ["BinaryFile", "ImageSource", "pdf_page_counter", "read_image", "read_path"]
+__all__ = ["BinaryFile", "ImageSource", "pdf_page_counter", "read_bytes", "read_image", "read_path"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -60,10 +60,22 @@ async def read_image(source: ImageSource, limits: ImageLimits) -> Image:
 
 
 def _read(source: str | os.PathLike[str] | BinaryFile, limits: ImageLimits) -> Image:
+    return _judged(Image(*read_bytes(source, limits)), limits)
+
+
+def read_bytes(source: str | os.PathLike[str] | BinaryFile, limits: ImageLimits) -> tuple[bytes, str | None]:
+    """Read a path or a file, without looking at what it is a picture of.
+
+    Returns:
+        The bytes, and the name they are sent under.
+
+    Raises:
+        ImageError: It cannot be read, or is too large.
+    """
     if isinstance(source, str | os.PathLike):
-        return _judged(Image(read_path(source, limits), _sendable(source)), limits)
+        return read_path(source, limits), _sendable(source)
     if isinstance(source, BinaryFile):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
-        return _judged(_read_file(source, limits), limits)
+        return _read_file(source, limits)
     raise ImageError(
         f"the image is a {type(source).__name__}; it must be a path, bytes, a file opened in binary mode, or an Image"
     )
@@ -114,7 +126,7 @@ def _kind(mode: int) -> str:
     )
 
 
-def _read_file(file: BinaryFile, limits: ImageLimits) -> Image:
+def _read_file(file: BinaryFile, limits: ImageLimits) -> tuple[bytes, str | None]:
     try:
         data = _drained(file, limits.max_bytes)
     except ImageError:
@@ -124,7 +136,7 @@ def _read_file(file: BinaryFile, limits: ImageLimits) -> Image:
     name = getattr(file, "name", None)
     stem = _sendable(name) if isinstance(name, str) else None
     check_size(len(data), stem or "image", limits)
-    return Image(data, stem)
+    return data, stem
 
 
 def _drained(file: BinaryFile, max_bytes: int | None) -> bytes:

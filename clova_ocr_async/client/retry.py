@@ -1,4 +1,4 @@
-"""Whether to send again, and when: decided here from the error alone, carried out by tenacity.
+"""Whether to send again, and when: decided here from the error alone, carried out by ``retrying`` and ``turns``.
 
 What an error means is its own: ``retryable`` says that asking again can help, ``billing`` whether that may pay twice.
 The policy is the user's choice over these two facts.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from typing import TYPE_CHECKING, Literal
 
 from clova_ocr_async.errors import (
     Billing,
@@ -23,11 +21,22 @@ from clova_ocr_async.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
-__all__ = ["RetryPolicy", "Tries", "retrying"]
+    from clova_ocr_async.client.holds import Cause
+
+__all__ = ["RetryPolicy", "Tries"]
 
 _DOUBTFUL_RETRIES = 2  # each may be paid, however many attempts the user allows
+_DURATIONS = (
+    "connection_base",
+    "server_base",
+    "rejection_base",
+    "rejection_cap",
+    "cap",
+    "outage_cap",
+    "outage_patience",
+)
 _LONGEST_OBEYED_WAIT = 120.0  # seconds of a Retry-After; whoever asks for more means "later", and gets our own pace
 
 
@@ -39,17 +48,17 @@ class Tries:
         counted: Requests that were neither refused for the rate (0025) nor for the quota (0023).
         doubtful: Those of them that failed at the server in a way that usually passes.
         rejected: Requests refused for the rate.
-        probes: Requests refused for the quota while this call probed it.
         maybe_billed: Requests that may have been billed, and nobody knows.
         billing: The worst over all requests.
+        paid: What the last retry cost of the budget; 0 if none has cost anything.
     """
 
     counted: int = 0
     doubtful: int = 0
     rejected: int = 0
-    probes: int = 0
     maybe_billed: int = 0
     billing: Billing = Billing.NOT_BILLED
+    paid: int = 0
 
     def note(self, error: ClovaOCRError) -> None:
         """Count a failed request."""
@@ -57,11 +66,13 @@ class Tries:
         self.maybe_billed += error.billing is Billing.MAYBE_BILLED
         if isinstance(error, RateLimitError):
             self.rejected += 1
-        elif isinstance(error, QuotaExceededError):
-            self.probes += 1
-        else:
+        elif not isinstance(error, QuotaExceededError):
             self.counted += 1
             self.doubtful += isinstance(error, ServerError) and error.retryable
+
+    def forgive(self) -> None:
+        """Count only what may have been billed: while a domain is out, the rest uses up no attempt."""
+        self.counted = self.maybe_billed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +85,15 @@ class RetryPolicy:
             Failure), "retry" sends it again and may pay twice.
         server_errors: What to do with 0500, 0501, 502 and 503, of which nobody says whether they are charged: "retry"
             sends again, at most twice, "park" raises.
-        quota_probes: How often a call asks again when the quota is spent, before it gives up.
+        quota_probes: How often a domain whose quota is spent is asked again, before its calls give up.
+        budget: What all the calls of a client together may spend on retries. One after a ServerError costs 14, one
+            after any other error 5, after a refusal for rate or quota nothing; a success gives back what its call's
+            last retry cost, or 1. When it is spent, single calls raise at once, and a batch waits for the outage to
+            end. 0 means: never retry such errors.
+        outage_cap: Seconds; the longest wait before a domain that is out is asked again. Its scale is ``server_base``.
+        outage_patience: Seconds a batch waits for a domain that is out; 0 stops it at once. A domain is out for a
+            batch when a call has no retry left after an error that sending again could mend and that was certainly not
+            billed, or no budget left: then one call asks again and the others wait.
         connection_base: Seconds; scale of the wait after a failed connection.
         server_base: Seconds; scale of the wait after a server's error.
         rejection_base: Seconds; scale of the wait after a refusal for rate or quota.
@@ -88,6 +107,9 @@ class RetryPolicy:
     ambiguous: Literal["park", "retry"] = "park"
     server_errors: Literal["retry", "park"] = "retry"
     quota_probes: int = 5
+    budget: int = 500
+    outage_cap: float = 30.0
+    outage_patience: float = 600.0
     connection_base: float = 0.05
     server_base: float = 1.0
     rejection_base: float = 0.5
@@ -99,7 +121,8 @@ class RetryPolicy:
         _check_choice("server_errors", self.server_errors, ("retry", "park"))
         _check_count("max_attempts", self.max_attempts, least=1)
         _check_count("quota_probes", self.quota_probes, least=0)
-        for name in ("connection_base", "server_base", "rejection_base", "rejection_cap", "cap"):
+        _check_count("budget", self.budget, least=0)
+        for name in _DURATIONS:
             _check_seconds(name, getattr(self, name))
 
     def wants(self, error: BaseException) -> bool:
@@ -110,12 +133,10 @@ class RetryPolicy:
             return (self.server_errors if error.retryable else self.ambiguous) == "retry"
         return error.retryable
 
-    def spent(self, error: BaseException, tries: Tries) -> bool:
-        """Whether a call has used up what this kind of error allows."""
+    def spent(self, error: ClovaOCRError, tries: Tries) -> bool:
+        """Whether a call has used up the attempts that this kind of error allows; refusals use up none."""
         if isinstance(error, RateLimitError):
             return False
-        if isinstance(error, QuotaExceededError):
-            return tries.probes > self.quota_probes
         if isinstance(error, ServerError) and error.retryable and tries.doubtful > _DOUBTFUL_RETRIES:
             return True
         return tries.counted >= self.max_attempts
@@ -129,18 +150,45 @@ class RetryPolicy:
             uniform: Draws a float between two bounds.
         """
         if isinstance(error, RateLimitError):
-            asked, ceiling = error.retry_after, self._grown(self.rejection_base, tries.rejected, self.rejection_cap)
-        elif isinstance(error, QuotaExceededError):
-            asked, ceiling = error.retry_after, self._grown(self.rejection_base, tries.probes, self.rejection_cap)
-        else:
-            base = self.connection_base if isinstance(error, ConnectionFailedError) else self.server_base
-            asked, ceiling = None, self._grown(base, tries.counted, self.cap)
-        drawn = uniform(0.0, ceiling)
-        return drawn if asked is None or asked > _LONGEST_OBEYED_WAIT else max(drawn, asked)
+            ceiling = self._grown(self.rejection_base, tries.rejected, self.rejection_cap)
+            return _obeyed(error.retry_after, uniform(0.0, ceiling))
+        base = self.connection_base if isinstance(error, ConnectionFailedError) else self.server_base
+        return uniform(0.0, self._grown(base, tries.counted, self.cap))
+
+    def probe_delay(
+        self, cause: Cause, failures: int, error: ClovaOCRError, uniform: Callable[[float, float], float]
+    ) -> float:
+        """Return seconds to wait before a domain on hold is asked again.
+
+        Args:
+            cause: Why it is on hold.
+            failures: How often it was asked in vain, the request that put it on hold included.
+            error: The last failure of that cause.
+            uniform: Draws a float between two bounds.
+        """
+        if cause == "outage":
+            return uniform(0.0, self._grown(self.server_base, failures, self.outage_cap))
+        asked = error.retry_after if isinstance(error, QuotaExceededError) else None
+        return _obeyed(asked, uniform(0.0, self._grown(self.rejection_base, failures, self.rejection_cap)))
+
+    def gives_up(self, cause: Cause, failures: int, lasted: float) -> bool:
+        """Whether a domain on hold has been asked often enough, or for long enough.
+
+        Args:
+            cause: Why it is on hold.
+            failures: How often it was asked in vain, the request that put it on hold included.
+            lasted: Seconds since it was put on hold.
+        """
+        return failures > self.quota_probes if cause == "quota" else lasted >= self.outage_patience
 
     @staticmethod
     def _grown(base: float, failures: int, cap: float) -> float:
         return min(cap, base * 2.0 ** min(failures - 1, 60))
+
+
+def _obeyed(asked: float | None, drawn: float) -> float:
+    """Return our own wait, or the server's if that is longer and not too long."""
+    return drawn if asked is None or asked > _LONGEST_OBEYED_WAIT else max(drawn, asked)
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -156,42 +204,3 @@ def _check_count(name: str, value: object, *, least: int) -> None:
 def _check_seconds(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise ConfigurationError(f"RetryPolicy.{name} is {value!r}; it must be seconds, 0 or more")
-
-
-def retrying(
-    policy: RetryPolicy,
-    tries: Tries,
-    *,
-    wants: Callable[[BaseException], bool],
-    sleep: Callable[[float], Awaitable[Any]],
-    uniform: Callable[[float, float], float],
-    before_sleep: Callable[[ClovaOCRError, float], None],
-) -> AsyncRetrying:
-    """Return the tenacity loop that carries a policy out.
-
-    Args:
-        policy: Decides.
-        tries: Counted by whoever sends.
-        wants: The policy's own ``wants``, or a stricter one.
-        sleep: Waits some seconds.
-        uniform: Draws a float between two bounds.
-        before_sleep: Told the error and the seconds.
-    """
-
-    def error_of(state: RetryCallState) -> ClovaOCRError:
-        # tenacity asks for stop and wait only after a failure that `wants` said yes to
-        error = state.outcome.exception() if state.outcome else None
-        assert isinstance(error, ClovaOCRError)  # noqa: S101 - for the type checkers
-        return error
-
-    def announce(state: RetryCallState) -> None:
-        before_sleep(error_of(state), state.upcoming_sleep)
-
-    return AsyncRetrying(
-        retry=retry_if_exception(wants),
-        stop=lambda state: policy.spent(error_of(state), tries),
-        wait=lambda state: policy.delay(error_of(state), tries, uniform),
-        before_sleep=announce,
-        sleep=sleep,
-        reraise=True,
-    )

@@ -82,7 +82,7 @@ def late(transport: FakeTransport, lane: Any = "interactive", **settings: Any) -
 @pytest.mark.parametrize("lane", ["interactive", "batch"])
 def test_before_anything_was_sent(lane: Any) -> None:
     """A deadline that passes before the body began is a failed connection, certainly not paid."""
-    failure = late(StuckTransport(body_began=False), lane, retry=RetryPolicy(max_attempts=1))
+    failure = late(StuckTransport(body_began=False), lane, retry=RetryPolicy(max_attempts=1, outage_patience=0))
     assert type(failure) is ConnectionFailedError
     assert (failure.billing, failure.attempts) == (NOT, 1)
     assert "deadline of 300 s" in str(failure)

@@ -40,7 +40,9 @@ TABLE: dict[Fault, tuple[type[ClovaOCRError], Billing, bool] | None] = {
     Fault.QUOTA: (QuotaExceededError, NOT, True),
     Fault.RATE_LIMITED: (RateLimitError, NOT, True),
     Fault.UNKNOWN_ERROR: (ServerError, MAYBE, True),
+    Fault.UNKNOWN_ERROR_BILLED: (ServerError, MAYBE, True),
     Fault.ENGINE_ERROR: (ServerError, MAYBE, True),
+    Fault.ENGINE_ERROR_BILLED: (ServerError, MAYBE, True),
     Fault.REFUSED: (DomainError, NOT, False),
     Fault.NOT_DEPLOYED: (DomainError, NOT, False),
     Fault.BLOCKED: (DomainError, NOT, False),
@@ -56,7 +58,9 @@ TABLE: dict[Fault, tuple[type[ClovaOCRError], Billing, bool] | None] = {
     Fault.GATEWAY_TIMEOUT: (ServerError, MAYBE, False),
     Fault.GATEWAY_UNEXPECTED: (ServerError, MAYBE, False),
     Fault.BAD_GATEWAY_PAGE: (ServerError, MAYBE, True),
+    Fault.BAD_GATEWAY_BILLED: (ServerError, MAYBE, True),
     Fault.UNAVAILABLE_PAGE: (ServerError, MAYBE, True),
+    Fault.UNAVAILABLE_BILLED: (ServerError, MAYBE, True),
     Fault.UNKNOWN_STATUS: (ServerError, MAYBE, False),
     Fault.REDIRECT: (DomainError, NOT, False),
     Fault.FAILURE: (RecognitionError, BILLED, False),
@@ -73,6 +77,7 @@ TABLE: dict[Fault, tuple[type[ClovaOCRError], Billing, bool] | None] = {
     Fault.OTHER_DOCUMENT: (DomainError, BILLED, False),
     Fault.GENERAL_ANSWER: (DomainError, BILLED, False),
     Fault.RESET_BEFORE_BODY: (ConnectionLostError, MAYBE, False),
+    Fault.RESET_DURING_BODY: (ConnectionLostError, MAYBE, False),
     Fault.RESET_AFTER_BODY: (ConnectionLostError, MAYBE, False),
     Fault.CLOSE_AFTER_BODY: (ConnectionLostError, MAYBE, False),
     Fault.SILENCE: (ResponseTimeoutError, MAYBE, False),
@@ -133,8 +138,8 @@ async def test_one_fault_then_a_good_answer(fault: Fault) -> None:
         again = expected is not None and expected[2]
         assert (ended == 2) is again
         assert emulator.requests == (2 if again else 1)
-        # RESET_BEFORE_BODY and the refusals are not paid, all else is paid once at the most.
-        assert sum(emulator.billed.values()) <= 1
+        # Paid twice is only what failed after it was paid, and was sent again all the same.
+        assert sum(emulator.billed.values()) <= (2 if fault.name.endswith("_BILLED") else 1)
 
 
 @pytest.mark.parametrize("fault", Fault)

@@ -7,11 +7,11 @@ import pytest
 from fakes import KEY, SECRET, URL, domain, steps, url_of
 
 from clova_ocr_async.client.domain import Domain
+from clova_ocr_async.client.holds import Holds
 from clova_ocr_async.client.pool import DomainPool
-from clova_ocr_async.client.quota import QuotaHold
 from clova_ocr_async.client.slots import LocalSlots
 from clova_ocr_async.documents import Document, Passport, Receipt
-from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.errors import ConfigurationError, ConnectionFailedError, QuotaExceededError
 
 
 class Holder:
@@ -91,66 +91,9 @@ def test_the_default_is_five() -> None:
     assert LocalSlots().free(domain()) == 5
 
 
-async def test_only_one_call_probes() -> None:
-    """The first to begin a hold probes, everybody else does not."""
-    hold = QuotaHold()
-    states = [hold.held, hold.begin(), hold.held, hold.begin()]
-    hold.end(restored=True)
-    states += [hold.held, hold.begin()]
-    assert states == [False, True, True, False, False, True]
-
-
-@pytest.mark.parametrize("restored", [True, False])
-async def test_waiting_for_the_prober(restored: bool) -> None:
-    """All who wait learn at once whether calls may go on."""
-    hold = QuotaHold()
-    assert await hold.wait()
-    hold.begin()
-    hold.retry_after = 3.0
-    waiting = [asyncio.create_task(hold.wait()) for _ in range(3)]
-    await steps()
-    assert not any(task.done() for task in waiting)
-    hold.end(restored=restored)
-    assert [await task for task in waiting] == [restored] * 3
-    assert hold.retry_after is None
-
-
-async def test_a_hold_begun_again_before_the_waiters_wake() -> None:
-    """Who wakes while the next hold has already begun goes on waiting."""
-    hold = QuotaHold()
-    hold.begin()
-    waiting = asyncio.create_task(hold.wait())
-    await steps()
-    hold.end(restored=True)
-    hold.begin()
-    await steps()
-    assert not waiting.done()
-    hold.end(restored=False)
-    assert not await waiting
-
-
-def test_ending_what_is_not_held() -> None:
-    """Ending a hold twice does nothing."""
-    hold = QuotaHold()
-    hold.end(restored=False)
-    assert not hold.held
-
-
-async def test_a_cancelled_waiter_leaves_the_hold() -> None:
-    """A waiter's cancellation gets through and changes nothing for the others."""
-    hold = QuotaHold()
-    hold.begin()
-    waiting = asyncio.create_task(hold.wait())
-    await steps()
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    assert hold.held
-
-
 def pool_of(*domains: Domain, slots: LocalSlots | None = None) -> DomainPool:
-    """Return a pool of domains."""
-    return DomainPool(domains, slots or LocalSlots(2))
+    """Return a pool of domains, none of them on hold."""
+    return DomainPool(domains, slots or LocalSlots(2), Holds())
 
 
 def test_typed_before_untyped() -> None:
@@ -159,8 +102,8 @@ def test_typed_before_untyped() -> None:
     pool = pool_of(untyped, typed)
     assert pool.serving(Receipt) == [typed]
     assert pool.serving(Passport) == [untyped]
-    assert pool.choose(Receipt) is typed
-    assert pool.choose(Passport) is untyped
+    assert pool.choose(Receipt, None, 0.0) is typed
+    assert pool.choose(Passport, None, 0.0) is untyped
 
 
 async def test_the_domain_with_most_free_slots() -> None:
@@ -168,23 +111,27 @@ async def test_the_domain_with_most_free_slots() -> None:
     slots = LocalSlots(2)
     domains = [Domain(url_of(number), SECRET) for number in range(3)]
     pool = pool_of(*domains, slots=slots)
-    assert pool.choose(Receipt) is domains[0]
+    assert pool.choose(Receipt, None, 0.0) is domains[0]
     holders = [Holder(slots, domains[0]), Holder(slots, domains[0]), Holder(slots, domains[1])]
     await steps()
-    assert pool.choose(Receipt) is domains[2]
+    assert pool.choose(Receipt, None, 0.0) is domains[2]
     for holder in holders:
         holder.let_go.set()
         await holder.task
 
 
 def test_a_held_domain_is_avoided() -> None:
-    """A domain whose quota is being probed is chosen only if all are."""
-    domains = [Domain(url_of(number), SECRET) for number in range(2)]
-    pool = pool_of(*domains)
-    pool.hold_of(domains[0]).begin()
-    assert pool.choose(Receipt) is domains[1]
-    pool.hold_of(domains[1]).begin()
-    assert pool.choose(Receipt) is domains[0]
+    """A domain on hold is chosen only if all are, or if it should be asked and nobody does."""
+    domains, holds, prober, other = [Domain(url_of(number), SECRET) for number in range(2)], Holds(), object(), object()
+    pool = DomainPool(tuple(domains), LocalSlots(2), holds)
+    first = holds.begin(domains[0], "outage", prober, ConnectionFailedError("x"), 0.0)
+    first.schedule(0.0, 9.0)
+    assert pool.choose(Receipt, prober, 9.0) is domains[1]
+    holds.begin(domains[1], "quota", None, QuotaExceededError(400), 0.0).schedule(0.0, 5.0)
+    assert pool.choose(Receipt, prober, 1.0) is domains[0]
+    assert pool.choose(Receipt, prober, 5.0) is domains[1]
+    holds.leave(prober)
+    assert pool.choose(Receipt, other, 9.0) is domains[0]
 
 
 @pytest.mark.parametrize("document", [Document, dict, "receipt", None, []])
@@ -197,5 +144,5 @@ def test_only_the_six_classes_are_served(document: Any) -> None:
 def test_no_domain_for_a_document() -> None:
     """A class that no domain reads is refused, the domains named without their keys."""
     with pytest.raises(ConfigurationError, match="no domain of this client reads Passport") as caught:
-        pool_of(domain(document=Receipt)).choose(Passport)
+        pool_of(domain(document=Receipt)).choose(Passport, None, 0.0)
     assert KEY not in str(caught.value)

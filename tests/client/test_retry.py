@@ -72,12 +72,12 @@ def test_the_default_never_pays_twice_knowingly() -> None:
 
 
 NOTED: list[tuple[ClovaOCRError, tuple[int, int, int, int]]] = [
-    # error, what it adds to counted, doubtful, rejected, probes
+    # error, what it adds to counted, doubtful, rejected, maybe_billed
     (ConnectionFailedError("x"), (1, 0, 0, 0)),
-    (RETRIED, (1, 1, 0, 0)),
-    (LATE, (1, 0, 0, 0)),
+    (RETRIED, (1, 1, 0, 1)),
+    (LATE, (1, 0, 0, 1)),
     (RateLimitError(400, "0025"), (0, 0, 1, 0)),
-    (QuotaExceededError(400, "0023"), (0, 0, 0, 1)),
+    (QuotaExceededError(400, "0023"), (0, 0, 0, 0)),
     (MalformedResponseError("x"), (1, 0, 0, 0)),
 ]
 
@@ -87,21 +87,28 @@ def test_what_counts_as_an_attempt(error: ClovaOCRError, counts: tuple[int, ...]
     """Refusals for rate and quota use up no attempt, and the worst billing stays."""
     tries = Tries()
     tries.note(error)
-    assert (tries.counted, tries.doubtful, tries.rejected, tries.probes) == counts
+    assert (tries.counted, tries.doubtful, tries.rejected, tries.maybe_billed) == counts
     assert tries.billing is error.billing
     tries.note(ConnectionLostError("x"))
     tries.note(ConnectionFailedError("x"))
     assert tries.billing is max(error.billing, MAYBE)
 
 
+def test_what_was_not_billed_is_forgiven() -> None:
+    """A call that waits for an outage to end has used up only the attempts that may have been billed."""
+    tries = Tries()
+    for error in (ConnectionFailedError("x"), RETRIED, ConnectionFailedError("x"), RateLimitError(400)):
+        tries.note(error)
+    tries.forgive()
+    assert (tries.counted, tries.doubtful, tries.rejected, tries.maybe_billed) == (1, 1, 1, 1)
+
+
 SPENT: list[tuple[ClovaOCRError, Tries, bool]] = [
     (ConnectionFailedError("x"), Tries(counted=2), False),
     (ConnectionFailedError("x"), Tries(counted=3), True),
     (ConnectionFailedError("x"), Tries(counted=4), True),
-    (ConnectionFailedError("x"), Tries(counted=2, rejected=99, probes=99), False),
+    (ConnectionFailedError("x"), Tries(counted=2, rejected=99), False),
     (RateLimitError(400), Tries(counted=99, rejected=10**6), False),
-    (QuotaExceededError(400), Tries(probes=5, counted=99), False),
-    (QuotaExceededError(400), Tries(probes=6), True),
     (RETRIED, Tries(counted=2, doubtful=2), False),
     (RETRIED, Tries(counted=3, doubtful=3), True),
 ]
@@ -109,7 +116,7 @@ SPENT: list[tuple[ClovaOCRError, Tries, bool]] = [
 
 @pytest.mark.parametrize(("error", "tries", "spent"), SPENT, ids=lambda value: repr(value)[:40])
 def test_when_a_call_has_tried_enough(error: ClovaOCRError, tries: Tries, spent: bool) -> None:
-    """Attempts and probes are limited each by its own number, and refusals for the rate by none."""
+    """Attempts are limited, refusals for the rate are not."""
     assert RetryPolicy().spent(error, tries) is spent
 
 
@@ -123,9 +130,47 @@ def test_doubtful_retries_are_two_at_the_most() -> None:
 
 
 def test_one_attempt_means_no_retry() -> None:
-    """max_attempts=1 and quota_probes=0 switch retries off."""
+    """max_attempts=1, quota_probes=0 and outage_patience=0 switch asking again off."""
     assert RetryPolicy(max_attempts=1).spent(ConnectionFailedError("x"), Tries(counted=1))
-    assert RetryPolicy(quota_probes=0).spent(QuotaExceededError(400), Tries(probes=1))
+    assert RetryPolicy(quota_probes=0).gives_up("quota", 1, 0.0)
+    assert RetryPolicy(outage_patience=0).gives_up("outage", 1, 0.0)
+
+
+GIVEN_UP: list[tuple[Any, int, float, bool]] = [
+    ("quota", 5, 1e9, False),
+    ("quota", 6, 0.0, True),
+    ("outage", 10**9, 599.9, False),
+    ("outage", 1, 600.0, True),
+]
+
+
+@pytest.mark.parametrize(("cause", "failures", "lasted", "over"), GIVEN_UP)
+def test_when_a_domain_was_asked_enough(cause: Any, failures: int, lasted: float, over: bool) -> None:
+    """A spent quota is asked about a number of times, an outage for a number of seconds."""
+    assert RetryPolicy().gives_up(cause, failures, lasted) is over
+
+
+PROBED: list[tuple[Any, ClovaOCRError, int, float]] = [
+    ("quota", QuotaExceededError(400), 1, 0.5),
+    ("quota", QuotaExceededError(400), 2, 1.0),
+    ("quota", QuotaExceededError(400), 99, 10.0),
+    ("outage", ConnectionFailedError("x"), 1, 1.0),
+    ("outage", RETRIED, 4, 8.0),
+    ("outage", RETRIED, 10**9, 30.0),
+]
+
+
+@pytest.mark.parametrize(("cause", "error", "failures", "longest"), PROBED, ids=lambda value: repr(value)[:30])
+def test_how_long_to_wait_before_a_probe(cause: Any, error: ClovaOCRError, failures: int, longest: float) -> None:
+    """The wait for a domain on hold is drawn between 0 and a bound that doubles with the hold's failures."""
+    asked: list[tuple[float, float]] = []
+
+    def uniform(low: float, high: float) -> float:
+        asked.append((low, high))
+        return high / 2
+
+    assert RetryPolicy().probe_delay(cause, failures, error, uniform) == longest / 2
+    assert asked == [(0.0, longest)]
 
 
 DELAYED: list[tuple[ClovaOCRError, Tries, float]] = [
@@ -138,8 +183,6 @@ DELAYED: list[tuple[ClovaOCRError, Tries, float]] = [
     (RateLimitError(400), Tries(rejected=1, counted=7), 0.5),
     (RateLimitError(400), Tries(rejected=3), 2.0),
     (RateLimitError(400), Tries(rejected=2000), 10.0),
-    (QuotaExceededError(400), Tries(probes=2, rejected=9), 1.0),
-    (QuotaExceededError(400), Tries(probes=99), 10.0),
 ]
 
 
@@ -156,13 +199,13 @@ def test_how_long_to_wait(error: ClovaOCRError, tries: Tries, longest: float) ->
     assert asked == [(0.0, longest)]
 
 
-@pytest.mark.parametrize("error", [RateLimitError(429), QuotaExceededError(429)], ids=["rate", "quota"])
 @pytest.mark.parametrize(("asked", "waited"), [(0.0, 0.5), (0.2, 0.5), (7.0, 7.0), (120.0, 120.0), (120.1, 0.5)])
-def test_retry_after(error: RateLimitError | QuotaExceededError, asked: float, waited: float) -> None:
+def test_retry_after(asked: float, waited: float) -> None:
     """Retry-After is the least wait up to 120 s, and beyond that our own pace holds."""
-    error.retry_after = asked
-    tries = Tries(rejected=1, probes=1)
-    assert RetryPolicy().delay(error, tries, lambda _, high: high) == waited
+    rate, quota = RateLimitError(429), QuotaExceededError(429)
+    rate.retry_after = quota.retry_after = asked
+    assert RetryPolicy().delay(rate, Tries(rejected=1), lambda _, high: high) == waited
+    assert RetryPolicy().probe_delay("quota", 1, quota, lambda _, high: high) == waited
 
 
 durations = st.floats(0, 1e308)
@@ -177,13 +220,21 @@ def test_no_wait_is_longer_than_its_cap(
     error: ClovaOCRError, failures: int, bases: tuple[float, float, float], cap: float, part: float
 ) -> None:
     """Whatever the settings and however many failures, the wait lies between 0 and the cap."""
-    if isinstance(error, RateLimitError | QuotaExceededError):
-        error.retry_after = None
     policy = RetryPolicy(
-        connection_base=bases[0], server_base=bases[1], rejection_base=bases[2], rejection_cap=cap, cap=cap
+        connection_base=bases[0],
+        server_base=bases[1],
+        rejection_base=bases[2],
+        rejection_cap=cap,
+        cap=cap,
+        outage_cap=cap,
     )
-    tries = Tries(counted=failures, rejected=failures, probes=failures)
-    assert 0 <= policy.delay(error, tries, lambda low, high: low + part * (high - low)) <= cap
+
+    def uniform(low: float, high: float) -> float:
+        return low + part * (high - low)
+
+    assert 0 <= policy.delay(error, Tries(counted=failures, rejected=failures), uniform) <= cap
+    assert 0 <= policy.probe_delay("outage", failures, error, uniform) <= cap
+    assert 0 <= policy.probe_delay("quota", failures, QuotaExceededError(400), uniform) <= cap
 
 
 @given(asked=st.floats(0, 120), part=st.floats(0, 1))
@@ -199,10 +250,18 @@ def test_what_the_server_asks_is_never_cut(asked: float, part: float) -> None:
     [
         *({name: value} for name in ("ambiguous", "server_errors") for value in ("", "Park", None, True)),
         *({"max_attempts": value} for value in (0, -1, 1.0, True, "3", None)),
-        *({"quota_probes": value} for value in (-1, 0.5, False, None)),
+        *({name: value} for name in ("quota_probes", "budget") for value in (-1, 0.5, False, None)),
         *(
             {name: value}
-            for name in ("connection_base", "server_base", "rejection_base", "rejection_cap", "cap")
+            for name in (
+                "connection_base",
+                "server_base",
+                "rejection_base",
+                "rejection_cap",
+                "cap",
+                "outage_cap",
+                "outage_patience",
+            )
             for value in (-0.1, float("nan"), float("inf"), True, "1", None)
         ),
     ],
@@ -221,6 +280,9 @@ def test_the_edges_of_good_settings() -> None:
     none = RetryPolicy(
         max_attempts=1,
         quota_probes=0,
+        budget=0,
+        outage_cap=0,
+        outage_patience=0,
         connection_base=0,
         server_base=0,
         rejection_base=0,

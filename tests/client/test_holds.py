@@ -8,6 +8,7 @@ from fakes import (
     BUSY,
     FAILED,
     JPEG,
+    KEY,
     SECRET,
     SPENT,
     FakeTime,
@@ -22,11 +23,29 @@ from fakes import (
     url_of,
 )
 
-from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
+from clova_ocr_async.client import ClovaOCRClient, Domain, Event, RetryPolicy
+from clova_ocr_async.client.hooks import HoldChanged
 from clova_ocr_async.client.slots import LocalSlots
 from clova_ocr_async.documents import Receipt, Recognition
 from clova_ocr_async.errors import Billing, QuotaExceededError
 from clova_ocr_async.protocol.response import HTTPResponse
+
+
+def two_domains() -> list[Domain]:
+    """Return two domains for any document."""
+    return [Domain(url_of(number), SECRET) for number in (1, 2)]
+
+
+def hosts(transport: FakeTransport) -> list[str]:
+    """Return the number of each request's domain."""
+    return [sent.request.url.split(".")[0][-1] for sent in transport.sent]
+
+
+def holds_told(events: list[Event]) -> list[tuple[str, str, bool]]:
+    """Return what hooks were told of holds, each domain as its number."""
+    told = [event for event in events if isinstance(event, HoldChanged)]
+    assert not any(KEY in event.domain for event in told)
+    return [(event.domain.split(".")[0][-1], event.cause, event.held) for event in told]
 
 
 class Scene:
@@ -186,16 +205,44 @@ async def test_refusals_before_probing_use_up_no_probe() -> None:
 
 
 async def test_the_other_domain_takes_over() -> None:
-    """A call that meets a spent quota goes to the next domain, and the first is free again when it ends."""
-    scene = Scene()
-    transport, time = FakeTransport(SPENT), FakeTime()
-    domains = [Domain(url_of(number), SECRET) for number in (1, 2)]
-    client = ClovaOCRClient(*domains, transport=transport, runtime=time.runtime())
+    """A call that meets a spent quota goes to the next domain at once, whose answer says nothing about the first."""
+    transport, time, events = FakeTransport(SPENT), FakeTime(), list[Event]()
+    client = ClovaOCRClient(*two_domains(), transport=transport, runtime=time.runtime(), hooks=[events.append])
     assert (await client.recognize(JPEG, Receipt)).attempts == 2
-    assert [sent.request.url.split(".")[0][-1] for sent in transport.sent] == ["1", "2"]
-    assert not any(client._pool.hold_of(one).held for one in domains)  # noqa: SLF001 - no call shows it
-    scene.prober.cancel()
-    await asyncio.wait([scene.prober])
+    assert hosts(transport) == ["1", "2"]
+    assert time.slept == []
+    assert holds_told(events) == [("1", "quota", True)]
+
+
+@pytest.mark.parametrize("lane", ["interactive", "batch"])
+async def test_a_domain_on_hold_is_asked_again_while_another_serves(lane: Any) -> None:
+    """With another domain to go to, a spent quota is asked about when it is due, by one call, which then moves on."""
+    transport, time, events = FakeTransport(SPENT, None, None, SPENT), FakeTime(), list[Event]()
+    client = ClovaOCRClient(*two_domains(), transport=transport, runtime=time.runtime(), hooks=[events.append])
+    for _ in range(2):
+        await client.recognize(JPEG, Receipt, lane=lane)
+    time.now += 0.5
+    assert (await client.recognize(JPEG, Receipt, lane=lane)).attempts == 2
+    await client.recognize(JPEG, Receipt, lane=lane)
+    time.now += 1.0
+    await client.recognize(JPEG, Receipt, lane=lane)
+    assert hosts(transport) == ["1", "2", "2", "1", "2", "2", "1"]
+    assert time.slept == []
+    assert holds_told(events) == [("1", "quota", True), ("1", "quota", False)]
+
+
+async def test_a_single_call_that_comes_too_late_goes_elsewhere() -> None:
+    """A single call that meets a quota which another call has found spent takes the domain that is free."""
+    late, busy = Held(SPENT), Held()
+    transport = FakeTransport(late, busy, SPENT)
+    client = ClovaOCRClient(*two_domains(), transport=transport, runtime=FakeTime().runtime())
+    first, second = (asyncio.create_task(client.recognize(JPEG, Receipt)) for _ in range(2))
+    await steps()
+    assert (await client.recognize(JPEG, Receipt)).attempts == 2
+    late.go_on.set()
+    busy.go_on.set()
+    assert ((await first).attempts, (await second).attempts) == (2, 1)
+    assert hosts(transport) == ["1", "2", "1", "2", "2"]
 
 
 @pytest.mark.parametrize("last", [None, SPENT])
