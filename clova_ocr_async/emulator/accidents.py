@@ -9,6 +9,7 @@ import gzip
 import socket
 import struct
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     Sleep = Callable[[float], Awaitable[Any]]
     Accident = Callable[[web.Request, bytes, Sleep], Awaitable[web.StreamResponse]]
 
-__all__ = ["ACCIDENTS", "PAGES", "WRONG_ANSWERS"]
+__all__ = ["ACCIDENTS", "EARLY_ACCIDENTS", "PAGES", "WRONG_ANSWERS", "Page"]
 
 _BOMB = 64 * 1024 * 1024  # bytes before compression
 _HANG_UP_POLL = 0.02  # seconds
@@ -36,21 +37,40 @@ _TRICKLE = 0.02  # seconds from byte to byte
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
-def _page(status: int, title: str) -> Callable[[], web.Response]:
-    return lambda: web.Response(status=status, text=f"<html><h1>{title}</h1></html>", content_type="text/html")
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer that neither service nor gateway writes.
+
+    Attributes:
+        status: The HTTP status.
+        body: What a browser would show.
+        location: Where the caller is sent instead; empty for nowhere.
+        billed: Whether the call has run, as the emulator counts it.
+    """
+
+    status: int
+    body: str = ""
+    location: str = ""
+    billed: bool = False
+
+    def response(self) -> web.Response:
+        """Return the answer."""
+        headers = {"Location": self.location} if self.location else {}
+        return web.Response(status=self.status, text=self.body, content_type="text/html", headers=headers)
 
 
-def _redirect() -> web.Response:
-    return web.Response(status=307, headers={"Location": "http://127.0.0.1:9/elsewhere"})
+_BAD_GATEWAY = "<html><h1>Bad Gateway</h1></html>"
+_UNAVAILABLE = "<html><h1>Service Unavailable</h1></html>"
 
-
-PAGES: dict[Fault, Callable[[], web.Response]] = {
-    Fault.BAD_GATEWAY_PAGE: _page(502, "Bad Gateway"),
-    Fault.UNAVAILABLE_PAGE: _page(503, "Service Unavailable"),
-    Fault.UNKNOWN_STATUS: _page(520, "Unknown Endpoint Domain"),
-    Fault.REDIRECT: _redirect,
+PAGES: dict[Fault, Page] = {
+    Fault.BAD_GATEWAY_PAGE: Page(502, _BAD_GATEWAY),
+    Fault.BAD_GATEWAY_BILLED: Page(502, _BAD_GATEWAY, billed=True),
+    Fault.UNAVAILABLE_PAGE: Page(503, _UNAVAILABLE),
+    Fault.UNAVAILABLE_BILLED: Page(503, _UNAVAILABLE, billed=True),
+    Fault.UNKNOWN_STATUS: Page(520, "<html><h1>Unknown Endpoint Domain</h1></html>"),
+    Fault.REDIRECT: Page(307, location="http://127.0.0.1:9/elsewhere"),
 }
-"""Answers that neither service nor gateway writes; the call has not run."""
+"""Answers that neither service nor gateway writes."""
 
 
 def _with(request: ParsedRequest, image: ImageObject, request_id: str | None = None) -> bytes:
@@ -124,6 +144,14 @@ async def _reset(request: web.Request, *_: object) -> web.StreamResponse:
     return web.Response()
 
 
+async def _reset_within(request: web.Request, *_: object) -> web.StreamResponse:
+    """Throw the connection away when the first bytes of the body are here; what they are is no matter."""
+    # A caller who goes meanwhile has thrown it away himself.
+    with contextlib.suppress(web.RequestPayloadError, ConnectionError):
+        await request.content.readany()
+    return await _reset(request)
+
+
 async def _close(request: web.Request, *_: object) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.close()
@@ -183,6 +211,7 @@ async def _begun(request: web.Request, length: int | None) -> web.StreamResponse
 
 ACCIDENTS: dict[Fault, Accident] = {
     Fault.RESET_BEFORE_BODY: _reset,
+    Fault.RESET_DURING_BODY: _reset_within,
     Fault.RESET_AFTER_BODY: _reset,
     Fault.CLOSE_AFTER_BODY: _close,
     Fault.SILENCE: _silence,
@@ -191,4 +220,8 @@ ACCIDENTS: dict[Fault, Accident] = {
     Fault.TRICKLE: _trickle,
     Fault.GZIP_BOMB: _bomb,
 }
-"""Accidents of the network; all but the first happen when the call has run."""
+"""Accidents of the network; all but the early ones happen when the call has run."""
+
+EARLY_ACCIDENTS = frozenset({Fault.RESET_BEFORE_BODY, Fault.RESET_DURING_BODY})
+"""Those that happen before there is a call. To be cut off while he sends, a caller must send more than the sockets
+between hold: some megabytes are enough."""

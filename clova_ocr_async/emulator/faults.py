@@ -14,6 +14,9 @@ class Fault(enum.StrEnum):
     The names from ``INVALID_URL`` to ``GATEWAY_UNEXPECTED`` are error answers, those from ``BAD_GATEWAY_PAGE`` to
     ``UNKNOWN_STATUS`` answers that neither service nor gateway wrote, those from ``FAILURE`` to ``GENERAL_ANSWER``
     successful answers that are not what was hoped for, the rest are accidents of the network.
+
+    Whether the service charges for a call that it failed in is written nowhere, so some errors come twice: under a name
+    that ends in ``BILLED`` when the call has run and is counted as paid, under the other instead of running it.
     """
 
     INVALID_URL = "invalid-url"
@@ -24,7 +27,9 @@ class Fault(enum.StrEnum):
     QUOTA = "quota"
     RATE_LIMITED = "rate-limited"
     UNKNOWN_ERROR = "unknown-error"
+    UNKNOWN_ERROR_BILLED = "unknown-error-billed"
     ENGINE_ERROR = "engine-error"
+    ENGINE_ERROR_BILLED = "engine-error-billed"
     REFUSED = "refused"
     NOT_DEPLOYED = "not-deployed"
     BLOCKED = "blocked"
@@ -41,7 +46,9 @@ class Fault(enum.StrEnum):
     GATEWAY_UNEXPECTED = "gateway-unexpected"
 
     BAD_GATEWAY_PAGE = "bad-gateway-page"
+    BAD_GATEWAY_BILLED = "bad-gateway-billed"
     UNAVAILABLE_PAGE = "unavailable-page"
+    UNAVAILABLE_BILLED = "unavailable-billed"
     UNKNOWN_STATUS = "unknown-status"
     REDIRECT = "redirect"
 
@@ -60,6 +67,7 @@ class Fault(enum.StrEnum):
     GENERAL_ANSWER = "general-answer"
 
     RESET_BEFORE_BODY = "reset-before-body"
+    RESET_DURING_BODY = "reset-during-body"
     RESET_AFTER_BODY = "reset-after-body"
     CLOSE_AFTER_BODY = "close-after-body"
     SILENCE = "silence"
@@ -103,7 +111,9 @@ ERROR_FAULTS: dict[Fault, ErrorAnswer] = {
         400, "0025", "Calls to this API are limited to {ceiling} API calls per domain at the same time."
     ),
     Fault.UNKNOWN_ERROR: ErrorAnswer(500, "0500", "Unknown service error."),
+    Fault.UNKNOWN_ERROR_BILLED: ErrorAnswer(500, "0500", "Unknown service error.", billed=True),
     Fault.ENGINE_ERROR: ErrorAnswer(500, "0501", "OCR service error."),
+    Fault.ENGINE_ERROR_BILLED: ErrorAnswer(500, "0501", "OCR service error.", billed=True),
     Fault.REFUSED: ErrorAnswer(400, "1002", "Auth failed."),
     Fault.NOT_DEPLOYED: ErrorAnswer(500, "1021", "Not found deployed model."),
     Fault.BLOCKED: ErrorAnswer(400, "1022", "Service is blocked."),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from clova_ocr_async.documents import DOCUMENTS
-from clova_ocr_async.emulator.accidents import ACCIDENTS, PAGES, WRONG_ANSWERS
+from clova_ocr_async.emulator.accidents import ACCIDENTS, EARLY_ACCIDENTS, PAGES, WRONG_ANSWERS
 from clova_ocr_async.emulator.answers import image_answer
 from clova_ocr_async.emulator.faults import ERROR_FAULTS, ErrorAnswer, Fault
 from clova_ocr_async.emulator.meter import DomainMeter
@@ -100,9 +100,10 @@ class Service:
         meter.requests += 1
         if (refusal := self._refusal(request, document)) is not None:
             return _error(request, ERROR_FAULTS[refusal], meter)
-        if self.faults and self.faults[0] is Fault.RESET_BEFORE_BODY:
+        accident = self.faults[0] if self.faults else None
+        if accident is not None and accident in EARLY_ACCIDENTS:
             self.faults.popleft()
-            return await ACCIDENTS[Fault.RESET_BEFORE_BODY](request, b"", self.sleep)
+            return await ACCIDENTS[accident](request, b"", self.sleep)
         parsed = await _read(request)
         if isinstance(parsed, ErrorAnswer):
             return _error(request, parsed, meter)
@@ -141,6 +142,8 @@ class Service:
         body = encode_response(parsed.request_id, parsed.timestamp, image)
         if fault is not None and fault in ERROR_FAULTS:
             return _error(request, ERROR_FAULTS[fault], meter)
+        if fault is not None and fault in PAGES:
+            return PAGES[fault].response()
         if fault is not None and fault in ACCIDENTS:
             return await ACCIDENTS[fault](request, body, self.sleep)
         if fault is not None:
@@ -169,8 +172,8 @@ async def _read(request: web.Request) -> ParsedRequest | ErrorAnswer:
 
 def _not_run(request: web.Request, fault: Fault, meter: DomainMeter) -> web.Response | None:
     """Return the answer of a fault that keeps the call from running."""
-    if fault in PAGES:
-        return PAGES[fault]()
+    if fault in PAGES and not PAGES[fault].billed:
+        return PAGES[fault].response()
     if fault in ERROR_FAULTS and not ERROR_FAULTS[fault].billed:
         return _error(request, ERROR_FAULTS[fault], meter)
     return None

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from answers import decode
+from fakes import steps
 
 from clova_ocr_async import ConfigurationError, DomainError, RecognitionError
 from clova_ocr_async.documents import DOCUMENTS, Receipt
@@ -31,7 +32,9 @@ SERVICE_ERRORS = {
     Fault.QUOTA: (400, "0023"),
     Fault.RATE_LIMITED: (400, "0025"),
     Fault.UNKNOWN_ERROR: (500, "0500"),
+    Fault.UNKNOWN_ERROR_BILLED: (500, "0500"),
     Fault.ENGINE_ERROR: (500, "0501"),
+    Fault.ENGINE_ERROR_BILLED: (500, "0501"),
     Fault.REFUSED: (400, "1002"),
     Fault.NOT_DEPLOYED: (500, "1021"),
     Fault.BLOCKED: (400, "1022"),
@@ -51,7 +54,9 @@ GATEWAY_ERRORS = {
 }
 FOREIGN_PAGES = {
     Fault.BAD_GATEWAY_PAGE: (502, b"Bad Gateway"),
+    Fault.BAD_GATEWAY_BILLED: (502, b"Bad Gateway"),
     Fault.UNAVAILABLE_PAGE: (503, b"Service Unavailable"),
+    Fault.UNAVAILABLE_BILLED: (503, b"Service Unavailable"),
     Fault.UNKNOWN_STATUS: (520, b"Unknown Endpoint Domain"),
     Fault.REDIRECT: (307, b""),
 }
@@ -87,6 +92,7 @@ SUCCESSES: dict[Fault, Callable[[bytes], object]] = {
 }
 NETWORK = {
     Fault.RESET_BEFORE_BODY,
+    Fault.RESET_DURING_BODY,
     Fault.RESET_AFTER_BODY,
     Fault.CLOSE_AFTER_BODY,
     Fault.SILENCE,
@@ -95,12 +101,14 @@ NETWORK = {
     Fault.TRICKLE,
     Fault.GZIP_BOMB,
 }
-UNPAID = {
-    *SERVICE_ERRORS,
-    *GATEWAY_ERRORS.keys() - {Fault.GATEWAY_TIMEOUT},
-    *FOREIGN_PAGES,
-    Fault.RESET_BEFORE_BODY,
+EARLY = {Fault.RESET_BEFORE_BODY, Fault.RESET_DURING_BODY}
+BILLED_ERRORS = {
+    Fault.UNKNOWN_ERROR_BILLED: Fault.UNKNOWN_ERROR,
+    Fault.ENGINE_ERROR_BILLED: Fault.ENGINE_ERROR,
+    Fault.BAD_GATEWAY_BILLED: Fault.BAD_GATEWAY_PAGE,
+    Fault.UNAVAILABLE_BILLED: Fault.UNAVAILABLE_PAGE,
 }
+UNPAID = {*SERVICE_ERRORS, *GATEWAY_ERRORS, *FOREIGN_PAGES, *EARLY} - {*BILLED_ERRORS, Fault.GATEWAY_TIMEOUT}
 
 
 def request_for(clova: Emulator, document: str = "receipt", data: bytes = SAMPLE) -> bytes:
@@ -250,7 +258,29 @@ async def test_a_fault_pays_what_has_run(fault: Fault) -> None:
         assert decode(taken_apart(await talk(clova))[2], Receipt).document
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET_BEFORE_BODY, Fault.RESET_AFTER_BODY])
+@pytest.mark.parametrize(("fault", "unbilled"), BILLED_ERRORS.items())
+async def test_an_error_after_the_call_has_run(fault: Fault, unbilled: Fault) -> None:
+    """It takes a call's time and quota, is paid, and tells a caller no more than the same error without a bill."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async with Emulator(latency=7.0, quota=1, faults=[unbilled, fault], sleep=sleep) as clova:
+        free = taken_apart(await talk(clova))
+        assert (pauses, clova.billed.total(), clova.meter().quota) == ([], 0, 1)
+        billed = taken_apart(await talk(clova))
+        assert (pauses, clova.billed.total(), clova.meter().quota) == ([7.0], 1, 0)
+    assert (billed[0], without_origin(billed[2])) == (free[0], without_origin(free[2]))
+    assert billed[1].keys() == free[1].keys()
+
+
+def without_origin(body: bytes) -> bytes:
+    """Return an error's body without what is new in each: when it was written, and for which trace."""
+    return re.sub(rb'("traceId":"|"timestamp":)\w+', rb"\1", body)
+
+
+@pytest.mark.parametrize("fault", sorted({*EARLY, Fault.RESET_AFTER_BODY}))
 async def test_a_reset(fault: Fault) -> None:
     """The caller meets a reset connection, not an orderly end."""
     async with Emulator(faults=[fault]) as clova:
@@ -267,6 +297,52 @@ async def test_a_reset_before_the_body_waits_for_none() -> None:
         with pytest.raises(ConnectionResetError):
             await reader.read()
         await close(writer)
+
+
+async def test_a_reset_during_the_body_waits_for_some() -> None:
+    """The connection stands while only the headers are there, and is thrown away in the middle of the body."""
+    async with Emulator(faults=["reset-during-body"]) as clova:
+        reader, writer = await connect(clova)
+        head, end, body = request_for(clova).partition(b"\r\n\r\n")
+        writer.write(head + end)
+        await until(lambda: clova.requests == 1)
+        await steps()
+        assert reader.exception() is None
+        writer.write(body[:1])
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        await close(writer)
+        assert (clova.requests, clova.billed.total()) == (1, 0)
+
+
+async def test_a_reset_while_the_caller_still_sends() -> None:
+    """A caller whose body is larger than the sockets hold cannot send it to its end."""
+    async with Emulator(faults=["reset-during-body"]) as clova:
+        _, writer = await connect(clova)
+        writer.write(request_for(clova, data=bytes(32 * 1024 * 1024)))
+        with pytest.raises(ConnectionError):
+            await writer.drain()
+        assert writer.transport.is_closing()
+        await close(writer)
+        assert clova.billed.total() == 0
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    """Let everybody else go on until something is so."""
+    while not reached():  # noqa: ASYNC110 - the server tells nobody that a request has come
+        await asyncio.sleep(0)
+
+
+async def test_a_caller_who_goes_before_the_reset(caplog: pytest.LogCaptureFixture) -> None:
+    """A caller who hangs up before any of the body is no error of the server, and the next call goes well."""
+    async with Emulator(faults=["reset-during-body"]) as clova:
+        _, writer = await connect(clova)
+        writer.write(request_for(clova).partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+        await until(lambda: clova.requests == 1)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await close(writer)
+        assert taken_apart(await talk(clova))[0] == 200
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(("fault", "expected"), [("close-after-body", b""), ("garbage", b"this is no HTTP\r\n\r\n")])
@@ -378,7 +454,7 @@ async def test_a_gzip_bomb() -> None:
     assert size == 64 * 1024 * 1024
 
 
-@pytest.mark.parametrize("fault", sorted(NETWORK - {Fault.RESET_BEFORE_BODY}))
+@pytest.mark.parametrize("fault", sorted(NETWORK - EARLY))
 async def test_an_accident_after_the_caller_has_gone(fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
     """An accident that finds nobody at the other end frees the slot and is no error of the server."""
     entered, gone = asyncio.Event(), asyncio.Event()
