@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clova_ocr_async.batch import Failure, Success, images_in
-from clova_ocr_async.batch.sources import PICTURE_SUFFIXES
+from clova_ocr_async.batch.sources import PICTURE_SUFFIXES, entries_in
 from clova_ocr_async.documents import Receipt, Recognition
 from clova_ocr_async.errors import ConfigurationError, ImageError
 
@@ -53,6 +53,29 @@ def test_the_pictures_of_a_folder(folder: Path, caplog: pytest.LogCaptureFixture
     }
 
 
+@pytest.mark.parametrize("recursive", [True, False])
+def test_entries_of_a_folder(folder: Path, caplog: pytest.LogCaptureFixture, *, recursive: bool) -> None:
+    """Entries are those of the same pictures, and the same is logged as left out."""
+    caplog.set_level(logging.DEBUG)
+    paths = list(images_in(folder, recursive))
+    told = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    entries = list(entries_in(str(folder), recursive))
+    assert [Path(entry.path) for entry in entries] == paths
+    assert [record.getMessage() for record in caplog.records] == told
+    assert all(entry.stat(follow_symlinks=False).st_size == 1 for entry in entries)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.JPG", "a.b.png", "jpg", "a.jpg.", "a.jpg ", "a.txt.", "a.jpg.txt", "a.tif", "a..pdf"]
+)
+def test_an_ending_is_what_a_path_has(tmp_path: Path, name: str) -> None:
+    """A picture's ending is what pathlib takes for it: from the last dot, which is neither first nor last."""
+    (tmp_path / name).write_bytes(b"")
+    expected = [tmp_path / name] if Path(name).suffix.lower() in PICTURE_SUFFIXES else []
+    assert list(images_in(tmp_path)) == expected
+
+
 def test_folders_are_walked_lazily(tmp_path: Path) -> None:
     """A folder is looked into only when its turn comes, and a walk may be left at any time."""
     (tmp_path / "a.jpg").write_bytes(b"")
@@ -90,9 +113,10 @@ def test_what_is_no_folder(tmp_path: Path) -> None:
     """A missing folder and a file are refused at once, by name."""
     (tmp_path / "a.jpg").write_bytes(b"")
     for wrong, why in ((tmp_path / "missing", "No such file"), (tmp_path / "a.jpg", "Not a directory")):
-        with pytest.raises(ConfigurationError, match=why) as caught:
-            images_in(wrong)
-        assert str(wrong) in str(caught.value)
+        for walk in (images_in, entries_in):
+            with pytest.raises(ConfigurationError, match=why) as caught:
+                walk(wrong)
+            assert str(wrong) in str(caught.value)
 
 
 def test_suffixes_are_lower_case() -> None:
