@@ -10,7 +10,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clova_ocr_async.batch import Batch, BatchDispatcher, Failure, Outcome, Success, images_in
+    from clova_ocr_async.batch import (
+        Batch,
+        BatchDispatcher,
+        Failure,
+        Ledger,
+        Outcome,
+        Seal,
+        SealError,
+        SqliteLedger,
+        Success,
+        images_from,
+        images_in,
+        load_seal,
+    )
     from clova_ocr_async.client import (
         Attempt,
         AttemptFinished,
@@ -20,6 +33,7 @@ if TYPE_CHECKING:
         Domain,
         Event,
         Exchange,
+        HoldChanged,
         Hook,
         ImageSource,
         Journal,
@@ -47,6 +61,7 @@ if TYPE_CHECKING:
     )
     from clova_ocr_async.emulator import Emulator, Fault
     from clova_ocr_async.errors import (
+        AnswerNotKeptError,
         APIError,
         AuthenticationError,
         Billing,
@@ -54,9 +69,11 @@ if TYPE_CHECKING:
         ConfigurationError,
         ConnectionFailedError,
         ConnectionLostError,
+        DiskFullError,
         DomainError,
         ImageError,
         InvalidRequestError,
+        LedgerError,
         MalformedResponseError,
         NotSentError,
         QuotaExceededError,
@@ -64,6 +81,7 @@ if TYPE_CHECKING:
         RecognitionError,
         ResponseTimeoutError,
         ServerError,
+        SpendingCeilingError,
         TransportError,
     )
     from clova_ocr_async.protocol import HTTPRequest, HTTPResponse, Image, ImageFormat, ImageLimits
@@ -71,15 +89,19 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "batch": "Batch BatchDispatcher Failure Outcome Success images_in",
-    "client": "Attempt AttemptFinished AttemptStarted CallFinished ClovaOCRClient Domain Event Exchange Hook "
+    "batch": "Batch BatchDispatcher Failure Ledger Outcome Seal SealError SqliteLedger Success images_from images_in "
+    "load_seal",
+    "client": "Attempt AttemptFinished AttemptStarted CallFinished ClovaOCRClient Domain Event Exchange HoldChanged "
+    "Hook "
     "ImageSource Journal Lane LocalSlots RetryPolicy RetryScheduled Runtime Secret Slots Transport",
     "documents": "BizLicense CreditCard DOCUMENTS Document IdCard NameCard Passport Problem Receipt Recognition "
     "date_from_text",
     "emulator": "Emulator Fault",
-    "errors": "APIError AuthenticationError Billing ClovaOCRError ConfigurationError ConnectionFailedError "
-    "ConnectionLostError DomainError ImageError InvalidRequestError MalformedResponseError NotSentError "
-    "QuotaExceededError RateLimitError RecognitionError ResponseTimeoutError ServerError TransportError",
+    "errors": "APIError AnswerNotKeptError AuthenticationError Billing ClovaOCRError ConfigurationError "
+    "ConnectionFailedError ConnectionLostError DiskFullError DomainError ImageError InvalidRequestError LedgerError "
+    "MalformedResponseError NotSentError "
+    "QuotaExceededError RateLimitError RecognitionError ResponseTimeoutError ServerError SpendingCeilingError "
+    "TransportError",
     "protocol": "HTTPRequest HTTPResponse Image ImageFormat ImageLimits",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -87,6 +109,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "DOCUMENTS",
     "APIError",
+    "AnswerNotKeptError",
     "Attempt",
     "AttemptFinished",
     "AttemptStarted",
@@ -102,6 +125,7 @@ __all__ = [
     "ConnectionFailedError",
     "ConnectionLostError",
     "CreditCard",
+    "DiskFullError",
     "Document",
     "Domain",
     "DomainError",
@@ -112,6 +136,7 @@ __all__ = [
     "Fault",
     "HTTPRequest",
     "HTTPResponse",
+    "HoldChanged",
     "Hook",
     "IdCard",
     "Image",
@@ -122,6 +147,8 @@ __all__ = [
     "InvalidRequestError",
     "Journal",
     "Lane",
+    "Ledger",
+    "LedgerError",
     "LocalSlots",
     "MalformedResponseError",
     "NameCard",
@@ -138,14 +165,20 @@ __all__ = [
     "RetryPolicy",
     "RetryScheduled",
     "Runtime",
+    "Seal",
+    "SealError",
     "Secret",
     "ServerError",
     "Slots",
+    "SpendingCeilingError",
+    "SqliteLedger",
     "Success",
     "Transport",
     "TransportError",
     "date_from_text",
+    "images_from",
     "images_in",
+    "load_seal",
 ]
 
 

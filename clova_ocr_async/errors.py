@@ -2,8 +2,12 @@
 
     ClovaOCRError                        .retryable  .billing  .stops_run  .request_id  .attempts
     ├── ConfigurationError               the settings cannot work; nothing was sent (also a ValueError)
+    │   └── LedgerError                  the run directory cannot be used, or not any more
+    │       └── DiskFullError            nothing more can be written into it for now
     ├── ImageError                       the image would be refused or wasted; nothing was sent
     ├── NotSentError                     a batch was stopped before this image was sent
+    ├── SpendingCeilingError             as many calls as allowed are paid, or perhaps; nothing was sent
+    ├── AnswerNotKeptError               read and paid for earlier, and the answer was not stored
     ├── TransportError                   no answer came
     │   ├── ConnectionFailedError        nothing of the image had left yet
     │   ├── ResponseTimeoutError         it had left, and no answer came in time
@@ -32,15 +36,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "APIError",
+    "AnswerNotKeptError",
     "AuthenticationError",
     "Billing",
     "ClovaOCRError",
     "ConfigurationError",
     "ConnectionFailedError",
     "ConnectionLostError",
+    "DiskFullError",
     "DomainError",
     "ImageError",
     "InvalidRequestError",
+    "LedgerError",
     "MalformedResponseError",
     "NotSentError",
     "QuotaExceededError",
@@ -48,6 +55,7 @@ __all__ = [
     "RecognitionError",
     "ResponseTimeoutError",
     "ServerError",
+    "SpendingCeilingError",
     "TransportError",
 ]
 
@@ -98,6 +106,14 @@ class ConfigurationError(ClovaOCRError, ValueError):
     stops_run = True
 
 
+class LedgerError(ConfigurationError):
+    """The run directory cannot be used, or not any more."""
+
+
+class DiskFullError(LedgerError):
+    """The ledger cannot be written for now, so nothing is sent; what was paid for is kept, and a later run goes on."""
+
+
 class ImageError(ClovaOCRError):
     """The image was refused before anything was sent, because the service would reject or waste it."""
 
@@ -106,7 +122,7 @@ class NotSentError(ClovaOCRError):
     """A batch was stopped before this image was sent.
 
     Attributes:
-        reason: The error that stopped the batch.
+        reason: The error that stopped the batch; None if no batch has come to the image yet.
     """
 
     def __init__(self, reason: ClovaOCRError | None = None) -> None:
@@ -114,7 +130,19 @@ class NotSentError(ClovaOCRError):
         self.reason = reason
 
     def __str__(self) -> str:
+        if self.reason is None:
+            return "not sent yet"
         return f"not sent: the batch was stopped by {type(self.reason).__name__}: {self.reason}"
+
+
+class SpendingCeilingError(ClovaOCRError):
+    """As many calls as allowed are paid, or may have been; this one was not sent."""
+
+    stops_run = True
+
+
+class AnswerNotKeptError(ClovaOCRError):
+    """The image was read and paid for earlier, and its answer was not stored, or has been purged."""
 
 
 class TransportError(ClovaOCRError):

@@ -12,6 +12,7 @@ from answers import answer_of, decode, full_document
 from clova_ocr_async import errors
 from clova_ocr_async.documents import Receipt, Recognition
 from clova_ocr_async.errors import (
+    AnswerNotKeptError,
     APIError,
     AuthenticationError,
     Billing,
@@ -19,9 +20,11 @@ from clova_ocr_async.errors import (
     ConfigurationError,
     ConnectionFailedError,
     ConnectionLostError,
+    DiskFullError,
     DomainError,
     ImageError,
     InvalidRequestError,
+    LedgerError,
     MalformedResponseError,
     NotSentError,
     QuotaExceededError,
@@ -29,6 +32,7 @@ from clova_ocr_async.errors import (
     RecognitionError,
     ResponseTimeoutError,
     ServerError,
+    SpendingCeilingError,
     TransportError,
 )
 
@@ -38,6 +42,8 @@ TREE: list[tuple[type[ClovaOCRError], type[Exception], bool, Billing, bool]] = [
     # class, parent, retryable, billing, stops_run
     (ClovaOCRError, Exception, False, NOT, False),
     (ConfigurationError, ClovaOCRError, False, NOT, True),
+    (LedgerError, ConfigurationError, False, NOT, True),
+    (DiskFullError, LedgerError, False, NOT, True),
     (ImageError, ClovaOCRError, False, NOT, False),
     (TransportError, ClovaOCRError, False, NOT, False),
     (ConnectionFailedError, TransportError, True, NOT, False),
@@ -52,6 +58,8 @@ TREE: list[tuple[type[ClovaOCRError], type[Exception], bool, Billing, bool]] = [
     (ServerError, APIError, False, MAYBE, False),
     (MalformedResponseError, ClovaOCRError, False, BILLED, False),
     (NotSentError, ClovaOCRError, False, NOT, False),
+    (SpendingCeilingError, ClovaOCRError, False, NOT, True),
+    (AnswerNotKeptError, ClovaOCRError, False, NOT, False),
     (RecognitionError, ClovaOCRError, False, BILLED, False),
 ]
 

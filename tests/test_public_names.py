@@ -12,6 +12,7 @@ import clova_ocr_async
 
 NAMES = [
     "APIError",
+    "AnswerNotKeptError",
     "Attempt",
     "AttemptFinished",
     "AttemptStarted",
@@ -28,6 +29,7 @@ NAMES = [
     "ConnectionLostError",
     "CreditCard",
     "DOCUMENTS",
+    "DiskFullError",
     "Document",
     "Domain",
     "DomainError",
@@ -38,6 +40,7 @@ NAMES = [
     "Fault",
     "HTTPRequest",
     "HTTPResponse",
+    "HoldChanged",
     "Hook",
     "IdCard",
     "Image",
@@ -48,6 +51,8 @@ NAMES = [
     "InvalidRequestError",
     "Journal",
     "Lane",
+    "Ledger",
+    "LedgerError",
     "LocalSlots",
     "MalformedResponseError",
     "NameCard",
@@ -64,14 +69,20 @@ NAMES = [
     "RetryPolicy",
     "RetryScheduled",
     "Runtime",
+    "Seal",
+    "SealError",
     "Secret",
     "ServerError",
     "Slots",
+    "SpendingCeilingError",
+    "SqliteLedger",
     "Success",
     "Transport",
     "TransportError",
     "date_from_text",
+    "images_from",
     "images_in",
+    "load_seal",
 ]
 
 SOURCE = ast.parse(Path(clova_ocr_async.__file__).read_text(encoding="utf-8"))

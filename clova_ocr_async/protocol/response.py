@@ -34,7 +34,7 @@ from clova_ocr_async.protocol.invoke_url import mask_invoke_keys
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["HTTPResponse", "decode_response", "encode_error", "encode_gateway_error", "encode_response"]
+__all__ = ["HTTPResponse", "decode_response", "encode_error", "encode_gateway_error", "encode_response", "refusal_of"]
 
 _LONGEST_MESSAGE = 300  # characters of a vendor's message that an error repeats
 _LONGEST_WAIT = 86_400.0  # seconds; a Retry-After beyond a day says no more than "not today"
@@ -94,6 +94,22 @@ def decode_response(
     if read is None:
         raise _malformed("the answer is not a JSON object", response)
     return _recognition(*read, response, document)
+
+
+def refusal_of(response: HTTPResponse, document: type[Document]) -> APIError | None:
+    """Return the error an answer is; None if it holds, or may hold, what was paid for.
+
+    Looks no further into an answer than it must: whoever asks wants to keep the bytes before they are read.
+    """
+    if response.status // 100 == HTTPStatus.OK // 100 and b'"images"' in response.body:
+        return None
+    try:
+        decode_response(response, document)
+    except APIError as error:
+        return None if error.raw else error
+    except ClovaOCRError:
+        return None
+    return None
 
 
 def _read(body: bytes) -> tuple[Answer, tuple[Problem, ...]] | None:

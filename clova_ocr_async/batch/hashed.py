@@ -1,0 +1,119 @@
+"""Reading an image for the ledger: once, and hashed where it is read, so that bytes sent = bytes hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio.to_thread
+
+from clova_ocr_async.batch.ledger import Identity, SourceFile
+from clova_ocr_async.client.reading import read_bytes
+from clova_ocr_async.protocol.image import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clova_ocr_async.client.reading import BinaryFile
+    from clova_ocr_async.protocol.image import ImageLimits
+
+__all__ = ["Hashed", "found_file", "identity_of", "read_hashed", "source_file"]
+
+_SETTLED = 2.0  # seconds after which a change of a file shows in its times; the coarsest file systems count in twos
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Hashed:
+    """An image's bytes.
+
+    Attributes:
+        data: What was read; an Image as it was handed in.
+        name: What it is sent under; None for the default.
+        sha256: Of the bytes.
+        file: The name it goes by; None if it has none.
+    """
+
+    data: bytes | Image
+    name: str | None
+    sha256: bytes
+    file: SourceFile | None
+
+    def image(self) -> Image:
+        """Return the image.
+
+        Raises:
+            ImageError: It is no picture the service takes.
+        """
+        return self.data if isinstance(self.data, Image) else Image(self.data, self.name)
+
+
+async def read_hashed(source: Any, limits: ImageLimits, *, now: Callable[[], float] = time.time) -> Hashed:
+    """Read and hash an image in a thread.
+
+    Args:
+        source: A path, bytes, a file opened in binary mode, or an Image.
+        limits: How large it may be.
+        now: Returns Unix seconds.
+
+    Raises:
+        ImageError: It cannot be read, or is too large.
+    """
+    return await anyio.to_thread.run_sync(_read, source, limits, now)
+
+
+async def found_file(source: Any) -> SourceFile | None:
+    """Return a file as it is now, without reading it; None for what is no path, or is not there."""
+    if not isinstance(source, str | os.PathLike):
+        return None
+    path = cast("str | os.PathLike[str]", source)
+    identity = await anyio.to_thread.run_sync(_identity_of, path)
+    return None if identity is None else SourceFile(os.fsencode(path), identity)
+
+
+def _read(source: Any, limits: ImageLimits, now: Callable[[], float]) -> Hashed:
+    if isinstance(source, Image):
+        return Hashed(source, source.name, hashlib.sha256(source.data).digest(), source_file(source))
+    if isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(cast("bytes", source))
+        return Hashed(data, None, hashlib.sha256(data).digest(), None)
+    path = cast("str | os.PathLike[str]", source) if isinstance(source, str | os.PathLike) else None
+    before = None if path is None else _identity_of(path)
+    data, name = read_bytes(cast("BinaryFile", source) if path is None else path, limits)
+    file = source_file(source)
+    if path is not None and file is not None and _is_settled(before, now()) and _identity_of(path) == before:
+        file = SourceFile(file.path, before)
+    return Hashed(data, name, hashlib.sha256(data).digest(), file)
+
+
+def _is_settled(identity: Identity | None, now: float) -> bool:
+    """Whether a change from now on would show in the file's times."""
+    return identity is not None and max(identity.modified_ns, identity.changed_ns) / 1e9 < now - _SETTLED
+
+
+def source_file(source: Any) -> SourceFile | None:
+    """Return the name an image goes by, its identity not looked at; None if it has none."""
+    name = cast("object", source if isinstance(source, str | os.PathLike) else getattr(source, "name", None))
+    if not isinstance(name, str | os.PathLike):
+        return None
+    try:
+        path = os.fsencode(cast("str | os.PathLike[str]", name))
+    except UnicodeEncodeError:  # a str that can name no file
+        return None
+    return None if b"\0" in path else SourceFile(path)
+
+
+def _identity_of(path: str | os.PathLike[str]) -> Identity | None:
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return identity_of(found)
+
+
+def identity_of(found: os.stat_result) -> Identity:
+    """Return what a file is told by."""
+    return Identity(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)

@@ -1,0 +1,201 @@
+"""One image through the ledger: read, admitted, called if nobody has paid for it yet, and written down."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from clova_ocr_async.batch.hashed import found_file, read_hashed, source_file
+from clova_ocr_async.batch.ledger import FINISHED, ClaimLostError, Item, Mark, Verdict
+from clova_ocr_async.batch.outcome import Failure, Outcome, Success
+from clova_ocr_async.batch.reader import Later
+from clova_ocr_async.batch.verdict import failed_verdict, failure_of, recalled, succeeded_verdict, verdict_on
+from clova_ocr_async.client.journal import written
+from clova_ocr_async.errors import Billing, ClovaOCRError, ConnectionLostError, ImageError, LedgerError
+from clova_ocr_async.protocol.response import refusal_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from clova_ocr_async.batch.hashed import Hashed
+    from clova_ocr_async.batch.ledger import Claim, Entry, Ledger
+    from clova_ocr_async.batch.reader import Flight, Warden
+    from clova_ocr_async.client.client import ClovaOCRClient
+    from clova_ocr_async.client.domain import Domain
+    from clova_ocr_async.client.journal import Attempt
+    from clova_ocr_async.documents.base import Document
+    from clova_ocr_async.protocol.response import HTTPResponse
+
+__all__ = ["Recorder", "services_of"]
+
+logger = logging.getLogger("clova_ocr_async")
+
+_CUT_OFF = ConnectionLostError("the call was cancelled after it had been sent; it may have been billed")
+_VENDOR = ".apigw.ntruss.com"
+
+
+class Recorder:
+    """Takes the images of a batch through its ledger.
+
+    Args:
+        client: Calls.
+        ledger: Remembers.
+        warden: Has a say in what is sent.
+        listed: The images are files that the ledger has listed and knows to be read, so that it need not be asked.
+    """
+
+    def __init__(self, client: ClovaOCRClient, ledger: Ledger, warden: Warden, *, listed: bool = False) -> None:
+        self.ledger = ledger
+        self.warden = warden
+        self._client = client
+        self._listed = listed
+
+    async def take(self, source: Any, document: type[Document], flight: Flight) -> Outcome[Any] | Later:
+        """Return what became of an image, calling for it if need be.
+
+        Raises:
+            LedgerError: The ledger cannot be used.
+        """
+        entry = await self._known(source, document)
+        if entry is not None:
+            return _outcome_of(entry, source, document)
+        try:
+            hashed = await read_hashed(source, self._client.limits)
+        except ImageError as error:
+            if (file := source_file(source)) is not None:
+                await self.ledger.reject(file, document.path_word, failure_of(error))
+            return Failure(source, error)
+        return await self._admitted(source, document, hashed, flight)
+
+    async def after(self, later: Later, flight: Flight) -> Outcome[Any] | Later:
+        """Return what became of an image that somebody else worked on, when they have ended."""
+        await self.ledger.changed(later.entry)
+        if later.hashed is None:
+            return await self.take(later.source, later.document, flight)
+        return await self._admitted(later.source, later.document, later.hashed, flight)
+
+    async def _known(self, source: Any, document: type[Document]) -> Entry | None:
+        if self._listed or (file := await found_file(source)) is None:
+            return None
+        return await self.ledger.recall(file, document.path_word)
+
+    async def _admitted(
+        self, source: Any, document: type[Document], hashed: Hashed, flight: Flight
+    ) -> Outcome[Any] | Later:
+        admission = await self.ledger.admit(Item(hashed.sha256, document.path_word), hashed.file)
+        if admission.claim is None and admission.entry.state in FINISHED:
+            return _outcome_of(admission.entry, source, document)
+        if admission.claim is not None:
+            try:
+                return await self._called(source, document, hashed, _Journal(self, admission.claim, document, flight))
+            except ClaimLostError:
+                pass
+        again = isinstance(source, str | os.PathLike)  # a file that was read to its end has nothing left
+        return Later(source, document, admission.entry, None if again else hashed)
+
+    async def _called(self, source: Any, document: type[Document], hashed: Hashed, journal: _Journal) -> Outcome[Any]:
+        try:
+            recognition = await self._client.recognize(hashed.image(), document, lane="batch", journal=journal)
+        except ClovaOCRError as error:
+            journal.end()
+            await self._settled(journal.claim, failed_verdict(error))
+            return Failure(source, self.warden.judged(error))
+        except BaseException:
+            await self._settled(journal.claim, journal.verdict())
+            raise
+        journal.end()
+        await self._settled(journal.claim, succeeded_verdict(recognition, journal.request_id))
+        return Success(source, recognition)
+
+    async def _settled(self, claim: Claim, verdict: Verdict) -> None:
+        try:
+            await written(self.ledger.settle(claim, verdict))
+        except LedgerError as error:
+            # What it ended in is not lost with that: the caller has it, and the ledger its answer, or its doubt.
+            logger.warning("how a call ended could not be written down: %s", error)
+
+
+def _outcome_of(entry: Entry, source: Any, document: type[Document]) -> Outcome[Any]:
+    outcome = recalled(entry, document)
+    return Failure(source, outcome) if isinstance(outcome, ClovaOCRError) else Success(source, outcome, billed=False)
+
+
+class _Journal:
+    """The client's journal of one call, kept in the ledger."""
+
+    def __init__(self, recorder: Recorder, claim: Claim, document: type[Document], flight: Flight) -> None:
+        self.claim = claim
+        self.request_id: str | None = None
+        self._warden = recorder.warden
+        self._ledger = recorder.ledger
+        self._document = document
+        self._flight = flight
+        self._answer: HTTPResponse | None = None
+        self._doubts = 0
+
+    async def sending(self, attempt: Attempt) -> None:
+        self._warden.may_send()
+        self.request_id = attempt.request_id
+        await self._ledger.sending(self.claim, attempt.request_id)
+        self._flight.begin()
+
+    async def answered(self, attempt: Attempt, response: HTTPResponse) -> None:
+        try:
+            await self._kept(attempt.request_id, response)
+        except LedgerError as error:
+            # The caller gets the answer all the same, and the next request is not sent.
+            logger.warning("an answer could not be kept: %s", error)
+        finally:
+            self._flight.end()
+
+    async def _kept(self, request_id: str, response: HTTPResponse) -> None:
+        refusal = refusal_of(response, self._document)
+        if refusal is None:
+            self._answer = response
+            await self._ledger.answered(self.claim, request_id, response)
+        elif refusal.billing is Billing.NOT_BILLED:
+            await self._ledger.refused(self.claim, request_id, still_in_doubt=self._doubts > 0)
+        else:
+            self._doubts += 1
+            await self._ledger.doubted(self.claim, request_id)
+
+    async def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:  # noqa: ARG002 - the call's business
+        try:
+            if body_began:
+                self._doubts += 1
+                await self._ledger.doubted(self.claim, attempt.request_id)
+            else:
+                await self._ledger.refused(self.claim, attempt.request_id, still_in_doubt=self._doubts > 0)
+        except LedgerError as failure:
+            logger.warning("how a request ended could not be written down: %s", failure)
+        finally:
+            self._flight.end()
+
+    def end(self) -> None:
+        """Note that it is known what the call ended in: a batch that stops must not call the image back any more."""
+        self._flight.begin()
+
+    def verdict(self) -> Verdict:
+        """Return what is known of a call that was ended from outside."""
+        if self._answer is not None and self.request_id is not None:
+            return verdict_on(self._answer, self._document, self.request_id)
+        if self._doubts:
+            return Verdict(Mark.DOUBT, Billing.MAYBE_BILLED, 0.0, failure_of(_CUT_OFF), self.request_id)
+        return Verdict(Mark.RELEASE)
+
+
+def services_of(domains: Iterable[Domain]) -> list[str]:
+    """Return whose answers some domains give: the vendor's, or those of a server of one's own."""
+    return sorted({_service_of(urlsplit(domain.key).hostname or "") for domain in domains})
+
+
+def _service_of(host: str) -> str:
+    if host.endswith(_VENDOR):  # every domain has a name of its own before it
+        return _VENDOR.removeprefix(".")
+    try:
+        return "local" if ipaddress.ip_address(host).is_private else host
+    except ValueError:
+        return "local" if host == "localhost" else host

@@ -1,0 +1,378 @@
+"""The ledger in a SQLite file of a run directory, for any number of processes on one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from clova_ocr_async.batch.ledger import FINISHED, Admission, Claim, Entry, Item, Mark, SourceFile, State, Verdict
+from clova_ocr_async.batch.seal import NoSeal
+from clova_ocr_async.batch.sqlite import listing, owners, rows
+from clova_ocr_async.batch.sqlite.agreement import agree_on_seal, agree_on_services, agree_on_store
+from clova_ocr_async.batch.sqlite.connection import connect
+from clova_ocr_async.batch.sqlite.folder import LEDGER, create_private, prepare_folder
+from clova_ocr_async.batch.sqlite.schema import migrate
+from clova_ocr_async.batch.sqlite.spill import Spilled, discard
+from clova_ocr_async.batch.sqlite.tenant import Tenant
+from clova_ocr_async.batch.sqlite.writer import Writer
+from clova_ocr_async.errors import (
+    ClovaOCRError,
+    ConfigurationError,
+    DiskFullError,
+    LedgerError,
+    SpendingCeilingError,
+)
+
+if TYPE_CHECKING:
+    import os
+    import sqlite3
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from clova_ocr_async.batch.seal import Seal
+    from clova_ocr_async.batch.sqlite.agreement import Store
+    from clova_ocr_async.errors import Billing
+    from clova_ocr_async.protocol.response import HTTPResponse
+
+__all__ = ["SqliteLedger"]
+
+logger = logging.getLogger("clova_ocr_async")
+
+T = TypeVar("T")
+
+_POLL = 0.5  # seconds between looks at what other processes have finished
+
+
+class SqliteLedger:
+    """Keeps a batch in a run directory.
+
+    Several processes may have one open. What a dead one left is taken over.
+
+    Args:
+        folder: The run directory; made if it is not there, readable by its owner only.
+        seal: What seals answers and errors on the disk; must be the one the run was begun with.
+        store: "full" keeps the answers, "none" only what became of each image; as the run was begun if not given.
+        max_calls: Calls that may be paid, or perhaps paid, over the whole life of the run directory and by all its
+            processes together; None for any number.
+        lease: Seconds this process may sleep before others take its work over, at most 30. One that has died is found
+            out at once, where that can be seen.
+        process: Who this is.
+        watch: Told before and after each commit; for tests that end the process there.
+        clock: Returns seconds of a clock that all processes of this machine share.
+        now: Returns Unix seconds.
+        sleep: Waits some seconds.
+
+    Raises:
+        ConfigurationError: An argument cannot work.
+    """
+
+    def __init__(  # noqa: PLR0913 - the settings of a ledger, each with a default
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        seal: Seal | None = None,
+        store: Store | None = None,
+        max_calls: int | None = None,
+        lease: float = owners.LEASE,
+        process: owners.Process | None = None,
+        watch: Callable[[str], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        if max_calls is not None and (type(max_calls) is not int or max_calls < 0):
+            raise ConfigurationError(f"max_calls is {max_calls!r}; it must be a whole number from 0, or None")
+        if type(lease) not in {int, float} or not 0 < lease <= owners.LEASE:
+            raise ConfigurationError(
+                f"lease is {lease!r}; it must be seconds, more than 0 and at most {owners.LEASE:g}"
+            )
+        if store not in {None, "full", "none"}:
+            raise ConfigurationError(f"store is {store!r}; it must be 'full' or 'none'")
+        self._given = folder
+        self._seal = seal or NoSeal()
+        self._store: Store = store or "full"
+        self._store_asked: Store | None = store
+        self._max_calls = max_calls
+        self._now, self._sleep = now, sleep
+        self._tenant = Tenant(process or owners.Process.this(), lease, clock, now, self._seal)
+        self._writer = Writer(
+            self._connected,
+            tick=self._tenant.renew,
+            ticked=self._tenant.renewed,
+            every=lease / 3,
+            watch=watch,
+            clock=clock,
+        )
+        self._full: DiskFullError | None = None
+        self._read: list[tuple[Claim, Verdict]] | None = None
+        self._read_lock = threading.Lock()
+        self._waiting: dict[int, set[asyncio.Future[None]]] = {}
+        self._poller: asyncio.Task[None] | None = None
+        self._opened = False
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Opening and closing
+
+    async def __aenter__(self) -> Self:
+        if self._opened:
+            raise ConfigurationError("a ledger is opened once; make another")
+        self._opened = True
+        self._folder = await asyncio.to_thread(prepare_folder, self._given)
+        create_private(self._folder / LEDGER)
+        try:
+            await self._writer.start(self._begin)
+        except BaseException:
+            self._tenant.close()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._poller is not None:
+            self._poller.cancel()
+        try:
+            await self._writer.submit(self._tenant.leave, "close", durable=True)
+            self._tenant.left()
+        except ClovaOCRError as error:
+            logger.warning("the ledger was not left in order, and will be mended by who opens it next: %s", error)
+        finally:
+            try:
+                await self._writer.stop()
+            finally:
+                self._tenant.close()
+                for number in list(self._waiting):
+                    self._wake(number)  # they ask again, and are told that it is closed
+
+    def _connected(self) -> sqlite3.Connection:
+        return connect(self._folder)
+
+    def _begin(self, db: sqlite3.Connection) -> None:
+        migrate(db)
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            agree_on_seal(db, self._seal)
+            self._store = agree_on_store(db, self._store_asked)
+            db.execute("INSERT INTO run (name, value) VALUES ('calls', 0) ON CONFLICT (name) DO NOTHING")
+            brought_in = self._tenant.enter(db, self._folder)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        discard(brought_in)
+        self._tenant.make_room(db)
+
+    async def open_for(self, services: Sequence[str]) -> None:
+        """Refuse the answers of another service than those the ledger was begun with."""
+        await self._writer.submit(partial(agree_on_services, services=services), "begin")
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Images
+
+    async def recall(self, source: SourceFile, document: str) -> Entry | None:
+        """Return what is known of a file that has not changed since it was read; None if it must be read."""
+        row = await self._writer.submit(lambda db: rows.find_source(db, source, document), "recall")
+        entry = None if row is None else rows.entry_of(row, self._seal)
+        return entry if entry is not None and entry.state in FINISHED else None
+
+    async def admit(self, item: Item, source: SourceFile | None) -> Admission:
+        """Write down an image under one of its names, and claim it if there is anything to do."""
+
+        def work(db: sqlite3.Connection) -> tuple[Claim | None, Any]:
+            claim = rows.claim_item(db, item, self._tenant.owner)
+            if source is not None:
+                rows.link_source(db, source, item)
+            return claim, rows.find_item(db, item) if claim is None else None
+
+        admitted = self._writer.submit(work, "claim")
+        try:
+            claim, row = await asyncio.shield(admitted)
+        except asyncio.CancelledError:
+            admitted.add_done_callback(self._give_back)
+            raise
+        except DiskFullError as error:
+            self._full = error
+            raise
+        if claim is not None:
+            return Admission(Entry(claim.number, item, State.CLAIMED), claim)
+        assert row is not None  # noqa: S101 - an item that cannot be claimed is there
+        return Admission(rows.entry_of(row, self._seal), None)
+
+    def _give_back(self, admitted: asyncio.Future[tuple[Claim | None, Any]]) -> None:
+        """Release what was claimed for somebody who did not wait for it."""
+        if not admitted.cancelled() and admitted.exception() is None and (claim := admitted.result()[0]) is not None:
+            release = Verdict(Mark.RELEASE)
+            given_back = self._writer.submit(lambda db: rows.settle(db, claim, release, None, self._now()), "released")
+            given_back.add_done_callback(partial(self._settled, [(claim, release)]))
+
+    async def reject(self, source: SourceFile, document: str, failure: bytes) -> None:
+        """Write down a file that cannot be read."""
+        await self._done(lambda db: rows.reject_source(db, source, document, failure), "reject")
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # The marks of a call
+
+    async def sending(self, claim: Claim, request_id: str) -> None:
+        """Mark a request that is about to leave; on the disk when this returns."""
+        if self._full is not None:
+            raise DiskFullError(*self._full.args)  # of its own: a call notes in its error how far it came
+        while not (
+            granted := await self._done(
+                lambda db: rows.send(db, claim, request_id, self._now(), self._max_calls), "sent", durable=True
+            )
+        ):
+            if granted is False:
+                raise SpendingCeilingError(
+                    f"max_calls is {self._max_calls}, and as many calls are paid, or perhaps, in this run"
+                )
+            await self._sleep(_POLL)
+
+    async def refused(self, claim: Claim, request_id: str, *, still_in_doubt: bool) -> None:
+        """Mark that the request was certainly not paid."""
+        await self._done(lambda db: rows.refuse(db, claim, request_id, still_in_doubt=still_in_doubt), "refused")
+
+    async def doubted(self, claim: Claim, request_id: str) -> None:
+        """Mark that the request may have been paid and has no answer."""
+        await self._done(lambda db: rows.doubt(db, claim, request_id), "doubted")
+
+    async def answered(self, claim: Claim, request_id: str, response: HTTPResponse) -> None:
+        """Keep an answer; on the disk when this returns, whoever owns the item by now."""
+        if self._store == "none":
+            return
+        body = self._seal.seal(response.body, rows.seal_context(claim.item, "answer"))
+        answer, came = (response.status, response.cut, body), self._now()
+        try:
+            await self._done(
+                lambda db: rows.keep_answer(db, claim.number, request_id, answer, came), "answered", durable=True
+            )
+        except LedgerError as error:
+            logger.warning("an answer is kept beside the ledger: %s", error)
+            self._tenant.spill(Spilled(claim.number, request_id, *answer, came))
+
+    async def settle(self, claim: Claim, verdict: Verdict) -> None:
+        """Write down how the call ended, and give the claim back."""
+        if verdict.mark is Mark.SUCCEED and self._store == "full":
+            self._settle_soon(claim, verdict)
+            return
+        failure = rows.kept_failure(self._seal, claim.item, verdict.failure)
+        await self._done(lambda db: rows.settle(db, claim, verdict, failure, self._now()), "settled", durable=True)
+        self._wake(claim.number)
+
+    def _settle_soon(self, claim: Claim, verdict: Verdict) -> None:
+        """Settle together with others: what has its answer on the disk is settled already for whoever looks closer."""
+        with self._read_lock:
+            if begins := self._read is None:
+                self._read = []
+            read = self._read
+            read.append((claim, verdict))
+        if begins:
+            settled = self._writer.submit(partial(self._settle_all, read), "settled", lazy=True)
+            settled.add_done_callback(partial(self._settled, read))
+
+    def _settle_all(self, read: list[tuple[Claim, Verdict]], db: sqlite3.Connection) -> None:
+        with self._read_lock:  # from here on others are settled with the next
+            if self._read is read:
+                self._read = None
+        now = self._now()
+        for claim, verdict in read:
+            rows.settle(db, claim, verdict, None, now)
+
+    def _settled(self, read: list[tuple[Claim, Verdict]], done: asyncio.Future[Any]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            logger.warning("how calls ended is not written down yet, only their answers: %s", error)
+        for claim, _ in read:
+            self._wake(claim.number)
+
+    async def _done(self, work: Callable[[sqlite3.Connection], T], name: str, *, durable: bool = False) -> T:
+        """Have something done, and remember if the disk is full: then nothing more is paid for."""
+        try:
+            return await self._writer.submit(work, name, durable=durable)
+        except DiskFullError as error:
+            self._full = error
+            raise
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Waiting for others
+
+    async def changed(self, entry: Entry) -> None:
+        """Wait until an item that somebody else works on may have been finished or given back."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(entry.number, set()).add(waiter)
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll())
+        try:
+            await waiter
+        finally:
+            waiters = self._waiting.get(entry.number, set())
+            waiters.discard(waiter)
+            if not waiters:
+                self._waiting.pop(entry.number, None)
+
+    def _wake(self, number: int) -> None:
+        for waiter in self._waiting.pop(number, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _poll(self) -> None:
+        """Look now and then, while somebody waits: other processes tell nobody when they finish."""
+        while self._waiting:
+            await self._sleep(_POLL)
+            numbers = list(self._waiting)
+            try:
+                changed = await self._writer.submit(partial(self._changed_of, numbers=numbers), "look")
+            except Exception:  # noqa: BLE001 - who waits asks again, and is told the error
+                changed = numbers
+            for number in changed:
+                self._wake(number)
+
+    def _changed_of(self, db: sqlite3.Connection, numbers: Sequence[int]) -> list[int]:
+        self._tenant.take_over(db)
+        return [number for number in numbers if not rows.is_under_way(db, number)]
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Files
+
+    def enlist(self, files: Sequence[SourceFile], document: str) -> None:
+        """Write down files that are to be read; for another thread than the event loop's.
+
+        Args:
+            files: With their identities as found.
+            document: The vendor's path word.
+        """
+        self._writer.call(lambda db: listing.enlist(db, files, document), "list")
+
+    async def claim_files(self, document: str, most: int) -> list[bytes]:
+        """Take some of the listed files to read; nobody else is given them."""
+        return await self._done(lambda db: listing.claim_files(db, document, self._tenant.owner, most), "hand out")
+
+    async def release_files(self, document: str) -> None:
+        """Give files back that were taken and not read."""
+        await self._done(lambda db: listing.release_files(db, document, self._tenant.owner), "give back")
+
+    async def others_at_work(self, document: str) -> bool:
+        """Whether other processes hold what they may yet give back; what dead ones held is given back by this."""
+
+        def look(db: sqlite3.Connection) -> bool:
+            self._tenant.take_over(db)
+            return listing.others_at_work(db, document, self._tenant.owner)
+
+        return await self._done(look, "look")
+
+    async def requeue(self, billing: Billing) -> int:
+        """Have items tried again that are finished and were not read.
+
+        Args:
+            billing: NOT_BILLED for those certainly not paid, MAYBE_BILLED for those in doubt, BILLED for those paid for
+                nothing.
+
+        Returns:
+            How many.
+        """
+
+        def work(db: sqlite3.Connection) -> int:
+            self._tenant.take_over(db)  # what has its answer by now is finished, and not sent again
+            return listing.requeue(db, billing)
+
+        return await self._done(work, "requeue")

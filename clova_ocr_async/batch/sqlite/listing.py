@@ -1,0 +1,80 @@
+"""The files of a run: listed as they are found, handed out to whoever has a free hand, looked at again when changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clova_ocr_async.batch.ledger import TRANSITIONS, Mark, State, from_states
+from clova_ocr_async.batch.sqlite.rows import columns, reopen_sources
+from clova_ocr_async.errors import Billing
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from clova_ocr_async.batch.ledger import SourceFile
+
+__all__ = ["claim_files", "enlist", "others_at_work", "release_files", "requeue"]
+
+
+def enlist(db: sqlite3.Connection, files: Iterable[SourceFile], document: str) -> None:
+    """Write down files that are to be read: new ones, changed ones, and those that could not be read before.
+
+    A file that somebody is about to read stays as it is: what it is then is written down then.
+    """
+    db.executemany(
+        """INSERT INTO source (document, path, open) VALUES (?, ?, 1)
+           ON CONFLICT (document, path) DO UPDATE SET open = 1
+           WHERE open = 0 AND (failure IS NOT NULL OR size IS NULL
+               OR size IS NOT ? OR modified_ns IS NOT ? OR changed_ns IS NOT ? OR inode IS NOT ?)""",
+        ((document, file.path, *columns(file.identity)) for file in files),
+    )
+
+
+def claim_files(db: sqlite3.Connection, document: str, owner: int, most: int) -> list[bytes]:
+    """Take files to read, first come first served."""
+    rows = db.execute(
+        """UPDATE source SET owner = ? WHERE id IN
+             (SELECT id FROM source WHERE document = ? AND open = 1 AND owner IS NULL ORDER BY id LIMIT ?)
+           RETURNING id, path""",
+        (owner, document, most),
+    ).fetchall()
+    return [path for _, path in sorted(rows)]
+
+
+def release_files(db: sqlite3.Connection, document: str, owner: int) -> None:
+    """Give back the files that were taken and not read."""
+    db.execute("UPDATE source SET owner = NULL WHERE owner = ? AND document = ?", (owner, document))
+
+
+def others_at_work(db: sqlite3.Connection, document: str, owner: int) -> bool:
+    """Whether other processes have files or items that may yet be given back."""
+    found = db.execute(
+        """SELECT EXISTS (SELECT 1 FROM source WHERE owner IS NOT NULL AND owner <> :me AND document = :document)
+               OR EXISTS (SELECT 1 FROM item WHERE owner IS NOT NULL AND owner <> :me AND document = :document)""",
+        {"me": owner, "document": document},
+    ).fetchone()
+    return bool(found[0])
+
+
+def requeue(db: sqlite3.Connection, billing: Billing) -> int:
+    """Have items tried again that are finished and were not read.
+
+    Args:
+        db: The connection.
+        billing: NOT_BILLED for those certainly not paid, MAYBE_BILLED for those in doubt, BILLED for those paid.
+
+    Returns:
+        How many.
+    """
+    states = from_states(Mark.REQUEUE)
+    items = db.execute(
+        f"SELECT id, state FROM item WHERE billing = ? AND state IN ({', '.join('?' * len(states))})",
+        (billing, *states),
+    ).fetchall()
+    db.executemany(
+        "UPDATE item SET state = ?, billing = ?, failure = NULL, answer = NULL WHERE id = ?",
+        [(TRANSITIONS[State(state), Mark.REQUEUE], Billing.NOT_BILLED, number) for number, state in items],
+    )
+    reopen_sources(db, [number for number, _ in items])
+    return len(items)

@@ -1,0 +1,162 @@
+"""Who is at work on a ledger: leases, and what becomes of the work of the dead.
+
+A process is known by its pid and by when it was started, since pids are used again, in a place: the boot of the machine
+and the namespace in which its pid means something. Where that can be looked up, a dead process is known at once; where
+not (another container), and where a process lives but sleeps, its lease decides. Leases are times on the monotonic
+clock, which all processes of a boot share and nobody sets.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clova_ocr_async.batch.ledger import Claim, Entry, Mark, State, Verdict
+from clova_ocr_async.batch.sqlite.rows import doubt, entry_of, find_number, kept_failure, reopen_sources, settle
+from clova_ocr_async.batch.verdict import failure_of, verdict_on
+from clova_ocr_async.documents import DOCUMENTS
+from clova_ocr_async.errors import Billing, ConnectionLostError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+
+    from clova_ocr_async.batch.seal import Seal
+
+__all__ = ["LEASE", "Process", "dead_owners", "living_owners", "register", "release_all", "renew", "take_over"]
+
+LEASE = 30.0
+"""Seconds a process may sleep before its work is given to others; the longest lease there is."""
+
+_ENDED = ConnectionLostError("the process that sent it ended before the answer came; it may have been billed")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process.
+
+    Attributes:
+        place: Where its pid means something; empty where that is not known.
+        pid: Its number.
+        started: When it was started, in the place's own words; empty where that is not known.
+    """
+
+    place: str
+    pid: int
+    started: str
+
+    @classmethod
+    def this(cls, proc: Path = Path("/proc")) -> Process:
+        """Return the running process.
+
+        Args:
+            proc: Where Linux tells about processes.
+        """
+        try:
+            boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
+            place = f"{boot} {(proc / 'self/ns/pid').readlink()}"
+        except OSError:
+            place = ""
+        return cls(place, os.getpid(), _start_of(os.getpid(), proc))
+
+    def is_dead(self, seen_from: Process, proc: Path = Path("/proc")) -> bool:
+        """Whether the process certainly runs no more.
+
+        Args:
+            seen_from: Who wants to know.
+            proc: Where Linux tells about processes.
+        """
+        if not self.place or not seen_from.place:
+            return False
+        if self.place != seen_from.place:
+            return self.place.split()[0] != seen_from.place.split()[0]  # another boot: nothing of it runs
+        return _start_of(self.pid, proc) != self.started
+
+
+def _start_of(pid: int, proc: Path) -> str:
+    try:
+        # The name in brackets may hold anything; behind it stands the state, and 19 fields on the start in ticks.
+        fields = (proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+        return "" if fields[0] in {b"Z", b"X"} else fields[19].decode()
+    except (OSError, IndexError):
+        return ""
+
+
+def register(db: sqlite3.Connection, process: Process, expires: float) -> int:
+    """Return a new owner, whose lease ends at a time of the shared clock."""
+    added = db.execute(
+        "INSERT INTO owner (place, pid, started, expires) VALUES (?, ?, ?, ?)",
+        (process.place, process.pid, process.started, expires),
+    )
+    return int(added.lastrowid or 0)
+
+
+def renew(db: sqlite3.Connection, owner: int, expires: float) -> bool:
+    """Put a lease's end off; return False if its work has been given to others."""
+    changed = db.execute("UPDATE owner SET expires = ? WHERE id = ?", (expires, owner))
+    return changed.rowcount == 1
+
+
+def dead_owners(db: sqlite3.Connection, process: Process, now: float, *, apart_from: int = 0) -> list[int]:
+    """Return the owners whose work is free for others."""
+    return [
+        owner
+        for owner, found, expires in _owners(db)
+        if owner != apart_from and (found.is_dead(process) or _has_run_out(expires, now))
+    ]
+
+
+def living_owners(db: sqlite3.Connection, process: Process, now: float) -> list[int]:
+    """Return the owners that are at work."""
+    dead = dead_owners(db, process, now)
+    return [owner for owner, _, _ in _owners(db) if owner not in dead]
+
+
+def _owners(db: sqlite3.Connection) -> list[tuple[int, Process, float]]:
+    rows = db.execute("SELECT id, place, pid, started, expires FROM owner").fetchall()
+    return [(owner, Process(place, pid, started), expires) for owner, place, pid, started, expires in rows]
+
+
+def _has_run_out(expires: float, now: float) -> bool:
+    # A lease further off than any lease is one of another boot's clock; twice, as it may be younger than this look.
+    return expires < now or expires > now + 2 * LEASE
+
+
+def release_all(db: sqlite3.Connection, owner: int) -> None:
+    """Give everything back that an owner has and nobody is at work on any more; the owner is gone then."""
+    claimed = [
+        number for (number,) in db.execute("SELECT id FROM item WHERE owner = ? AND state = ?", (owner, State.CLAIMED))
+    ]
+    db.execute(
+        "UPDATE item SET state = ?, owner = NULL WHERE owner = ? AND state = ?", (State.QUEUED, owner, State.CLAIMED)
+    )
+    reopen_sources(db, claimed)
+    db.execute("UPDATE source SET owner = NULL WHERE owner = ?", (owner,))
+    db.execute("DELETE FROM owner WHERE id = ?", (owner,))
+
+
+def take_over(db: sqlite3.Connection, owners: Sequence[int], seal: Seal, now: Callable[[], float]) -> None:
+    """Settle what the dead left: what was not sent is free, what has its answer is finished, the rest is in doubt.
+
+    What was in doubt, and has its answer by now, is finished as well.
+    """
+    for owner in owners:
+        sent = db.execute("SELECT id FROM item WHERE owner = ? AND state = ?", (owner, State.SENT)).fetchall()
+        for (number,) in sent:
+            _settle_for_the_dead(db, owner, entry_of(find_number(db, number), seal), seal, now())
+        release_all(db, owner)
+    late = db.execute("SELECT id FROM item WHERE state = 'ambiguous' AND answer IS NOT NULL").fetchall()
+    for (number,) in late:
+        _settle_for_the_dead(db, 0, entry_of(find_number(db, number), seal), seal, now())
+
+
+def _settle_for_the_dead(db: sqlite3.Connection, owner: int, entry: Entry, seal: Seal, now: float) -> None:
+    claim, request_id = Claim(entry.number, owner, entry.item), entry.request_id or ""
+    if entry.answer is None:
+        doubt(db, claim, request_id)
+        verdict = Verdict(Mark.DOUBT, Billing.MAYBE_BILLED, entry.elapsed, failure_of(_ENDED), request_id)
+    else:
+        verdict = verdict_on(entry.answer, DOCUMENTS[entry.item.document], request_id)
+    settle(db, claim, verdict, kept_failure(seal, entry.item, verdict.failure), now)

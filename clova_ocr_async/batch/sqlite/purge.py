@@ -1,0 +1,167 @@
+"""Removing stored answers, so that nothing of them is left in the files of a run."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clova_ocr_async.batch.ledger import Item
+from clova_ocr_async.batch.sqlite import owners, rows
+from clova_ocr_async.batch.sqlite.opening import check_agreed, opened_existing, told_errors
+from clova_ocr_async.batch.sqlite.spill import read_spill
+from clova_ocr_async.batch.verdict import failure_of, told
+from clova_ocr_async.errors import APIError, ClovaOCRError, LedgerError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from clova_ocr_async.batch.seal import Seal
+
+__all__ = ["Purged", "purge"]
+
+_PURGED = "what it said has been purged"
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What was removed.
+
+    Attributes:
+        answers: How many answers.
+        failures: Of how many images that were not read the words of the error.
+    """
+
+    answers: int
+    failures: int
+
+
+def purge(
+    folder: str | os.PathLike[str],
+    seal: Seal,
+    older_than: float | None = None,
+    *,
+    process: owners.Process | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    now: Callable[[], float] = time.time,
+    patience: float = 30.0,
+) -> Purged:
+    """Remove stored answers, and what errors said. What became of each image, its key and its ids stay.
+
+    An image whose answer is removed stays read, and is never paid for again.
+
+    Args:
+        folder: The run directory.
+        seal: What seals the run.
+        older_than: Seconds; younger ones stay. None to remove all.
+        process: Who purges.
+        clock: Returns seconds of a clock that all processes of this machine share.
+        now: Returns Unix seconds.
+        patience: Seconds that others may read or write.
+
+    Raises:
+        LedgerError: A process is at work on the run, the seal is not the run's, or the ledger cannot be used.
+    """
+    with told_errors():
+        db = opened_existing(folder)
+        try:
+            db.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
+            check_agreed(db, seal)
+            before = math.inf if older_than is None else now() - older_than
+            purged = _in_one_transaction(
+                db, _Purge(Path(folder), seal, before, process or owners.Process.this(), clock(), now)
+            )
+            _sweep(db)
+        finally:
+            db.close()
+    return purged
+
+
+@dataclass(frozen=True, slots=True)
+class _Purge:
+    folder: Path
+    seal: Seal
+    before: float
+    process: owners.Process
+    clock: float
+    now: Callable[[], float]
+
+    def remove(self, db: sqlite3.Connection) -> Purged:
+        """Remove what there is to remove, in a transaction."""
+        self._settle_the_dead(db)
+        failures = self._remove_words(db)
+        db.execute(
+            "UPDATE item SET answer = NULL WHERE answer IN (SELECT id FROM answer WHERE came < ?)", (self.before,)
+        )
+        answers = db.execute("DELETE FROM answer WHERE came < ?", (self.before,)).rowcount
+        return Purged(answers, failures)
+
+    def spills(self) -> list[Path]:
+        """Return the files of answers that came when the disk was full."""
+        return sorted(self.folder.glob("answers-*.spill"))
+
+    def _settle_the_dead(self, db: sqlite3.Connection) -> None:
+        if living := owners.living_owners(db, self.process, self.clock):
+            raise LedgerError(
+                f"{len(living)} processes are at work on this run; end them, or purge when they have ended"
+            )
+        for path in self.spills():
+            for spilled in read_spill(path):
+                answer = (spilled.status, spilled.cut, spilled.body)
+                rows.keep_answer(db, spilled.item, spilled.request_id, answer, spilled.came)
+        owners.take_over(db, owners.dead_owners(db, self.process, self.clock), self.seal, self.now)
+
+    def _remove_words(self, db: sqlite3.Connection) -> int:
+        """Take out of errors what they said; their kinds stay, so that the images are still known as what they are."""
+        found = db.execute(
+            "SELECT id, sha256, document, failure FROM item WHERE failure IS NOT NULL AND finished_at < ?",
+            (self.before,),
+        )
+        changed = 0
+        for number, sha256, document, failure in found.fetchall():
+            item = Item(sha256, document)
+            kept = self.seal.open(failure, rows.seal_context(item, "failure"))
+            bare = failure_of(_without_words(told(kept)))
+            if bare != kept:
+                changed += 1
+                db.execute(
+                    "UPDATE item SET failure = ? WHERE id = ?", (rows.kept_failure(self.seal, item, bare), number)
+                )
+        return changed
+
+
+def _without_words(error: ClovaOCRError) -> ClovaOCRError:
+    if isinstance(error, APIError):
+        return type(error)(error.status, error.code, _PURGED)
+    return type(error)(_PURGED)
+
+
+def _in_one_transaction(db: sqlite3.Connection, purge: _Purge) -> Purged:
+    spills = purge.spills()
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        purged = purge.remove(db)
+        db.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise
+    for path in spills:
+        path.unlink(missing_ok=True)
+    return purged
+
+
+def _sweep(db: sqlite3.Connection) -> None:
+    """Have the files hold nothing but what the ledger holds: neither the log nor free pages."""
+    for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+        row = db.execute(statement).fetchone()
+        if row is not None and row[0]:
+            raise LedgerError(
+                "another process reads this run, so its log still holds what was purged; end it, then purge again"
+            )

@@ -1,0 +1,377 @@
+"""Looking into a run directory without working on it: what became of its images, counted or one by one.
+
+Nothing is written and nobody is kept waiting: each look is a short read of its own, so a batch may run meanwhile. What
+a dead process left is told as the next batch will settle it: in doubt, or by its answer if that is on the disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import msgspec
+
+from clova_ocr_async.batch.ledger import TRANSITIONS, State
+from clova_ocr_async.batch.manifest import shown_path
+from clova_ocr_async.batch.seal import NoSeal
+from clova_ocr_async.batch.sqlite import rows
+from clova_ocr_async.batch.sqlite.agreement import value_of
+from clova_ocr_async.batch.sqlite.opening import check_agreed, opened_existing, told_errors
+from clova_ocr_async.batch.sqlite.owners import Process, living_owners
+from clova_ocr_async.batch.verdict import failure_of, verdict_on
+from clova_ocr_async.documents import DOCUMENTS
+from clova_ocr_async.errors import Billing, ConnectionLostError, LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Generator, Iterator
+
+    from clova_ocr_async.batch.ledger import Entry, Item, SourceFile
+    from clova_ocr_async.batch.seal import Seal
+    from clova_ocr_async.protocol.response import HTTPResponse
+
+__all__ = ["RunReader", "RunStatus", "SourceRecord"]
+
+_PAGE = 64  # images a look; each may bring an answer of megabytes
+_UNREAD = ("failed", "ambiguous", "skipped")
+_STATUSES = ("succeeded", *_UNREAD, "pending")
+_ENDED = ConnectionLostError("the process that sent it is gone, and no answer came; it may have been billed")
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """How far a run is.
+
+    Attributes:
+        images: How many there are by status: "succeeded", "failed", "ambiguous", "skipped", "pending". Every name an
+            image goes by counts.
+        items: How many different ones of them were read from the disk, by state; one is paid once.
+        calls: Calls that were paid, or may have been, over the life of the run, those under way included.
+        perhaps: Those of them of which nobody knows whether they were paid.
+        under_way: Those of them whose answer is still awaited.
+        processes: How many are at work.
+        store: "full" if answers are kept, "none" if not.
+        sealed: What seals them; None if they lie open.
+        services: Whose answers they are.
+    """
+
+    images: dict[str, int]
+    items: dict[str, int]
+    calls: int
+    perhaps: int
+    under_way: int
+    processes: int
+    store: str
+    sealed: str | None
+    services: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """How many images there are."""
+        return sum(self.images.values())
+
+    @property
+    def billed(self) -> int:
+        """Calls that were paid."""
+        return self.calls - self.perhaps - self.under_way
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SourceRecord:
+    """What became of one image under one of its names.
+
+    Attributes:
+        path: The name; None if it came without one.
+        document: The vendor's path word.
+        status: "succeeded", "failed", "ambiguous", "skipped" or "pending".
+        entry: What the ledger holds of it; None if it was not read from the disk.
+        failure: Why it could not be read from the disk, as ``failure_of`` wrote it; empty if nothing is known of that.
+    """
+
+    path: str | None
+    document: str
+    status: str
+    entry: Entry | None = None
+    failure: bytes = b""
+
+
+class RunReader:
+    """Looks into a run directory; a context manager, for one thread.
+
+    Args:
+        folder: The run directory.
+        seal: Opens what is stored. None if nothing will be opened, which is enough for counts and names.
+        process: Who looks.
+        clock: Returns seconds of a clock that all processes of this machine share.
+
+    Raises:
+        LedgerError: On entering: there is no ledger, it cannot be read, or the seal is not the run's.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        seal: Seal | None = None,
+        *,
+        process: Process | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._given = folder
+        self._seal = seal
+        self._process = process or Process.this()
+        self._clock = clock
+
+    def __enter__(self) -> Self:
+        with told_errors():
+            self._db = opened_existing(self._given, reading=True)
+            try:
+                self._agree()
+            except BaseException:
+                self._db.close()
+                raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._db.close()
+
+    def _agree(self) -> None:
+        if self._seal is not None:
+            check_agreed(self._db, self._seal)
+        elif value_of(self._db, "seal") in {None, NoSeal.name}:
+            self._seal = NoSeal()
+
+    def status(self) -> RunStatus:
+        """Return how far the run is."""
+        with self._look() as living:
+            images = self._counted(f"{_COUNT_NAMED} UNION ALL {_COUNT_NAMELESS}")
+            items = self._counted("SELECT state, count(*) FROM item GROUP BY state")
+            self._settle_counts(images, items, living)
+            under_way = self._number(f"SELECT count(*) FROM item WHERE sent_at IS NOT NULL AND {_held(living)}")
+            lost = self._number(f"SELECT count(*) FROM item WHERE sent_at IS NOT NULL AND NOT {_held(living)}")
+            return RunStatus(
+                images={word: images[word] for word in _STATUSES if images[word]},
+                items={state.value: items[state] for state in State if items[state]},
+                calls=self._number("SELECT coalesce(max(value), 0) FROM run WHERE name = 'calls'"),
+                perhaps=lost + self._number("SELECT coalesce(sum(maybe_billed), 0) FROM item"),
+                under_way=under_way,
+                processes=len(living),
+                store=str(value_of(self._db, "store") or "full"),
+                sealed=self._sealed(),
+                services=tuple(
+                    msgspec.json.decode(cast("bytes", value_of(self._db, "services") or b"[]"), type=list[str])
+                ),
+            )
+
+    def _settle_counts(self, images: Counter[str], items: Counter[str], living: Collection[int]) -> None:
+        """Count what is sent as what it has become; no more of them than calls were ever under way at once."""
+        for (number,) in self._db.execute("SELECT id FROM item WHERE state = 'sent'").fetchall():
+            state = self._entry(number, living).state
+            names = self._number("SELECT count(*) FROM source WHERE item = ?", number) or 1
+            images[State.SENT.value] -= names
+            images[_status_of(state)] += names
+            items[State.SENT.value] -= 1
+            items[state.value] += 1
+
+    def records(self, *, unread: bool = False) -> Iterator[SourceRecord]:
+        """Yield what became of every image, in the order they were found; in bounded memory, however many.
+
+        Args:
+            unread: Only those with a name that failed, are in doubt, or were skipped.
+
+        Raises:
+            LedgerError: The run is sealed and no seal was given; the ledger cannot be read.
+        """
+        if self._seal is None:
+            raise LedgerError(f"this run is sealed ({self._sealed()}); give its key (--key-file, CLOVA_OCR_KEY_FILE)")
+        if not unread:
+            return itertools.chain(self._paged(_NAMED), self._paged(_NAMELESS))
+        return (record for record in self._paged(_NAMED_UNREAD) if record.status in _UNREAD)
+
+    def _paged(self, query: str) -> Iterator[SourceRecord]:
+        last = 0
+        while True:
+            with self._look() as living:
+                found = self._db.execute(query, (last, _PAGE)).fetchall()
+                page = [self._record(row, living) for row in found]
+            if not page:
+                return
+            last = found[-1][0]
+            yield from page
+
+    def _record(self, row: tuple[Any, ...], living: Collection[int]) -> SourceRecord:
+        _, path, document, word, failure, item = row
+        name = None if path is None else os.fsdecode(path)
+        entry = None if item is None else self._entry(item, living)
+        if entry is not None and word == State.SENT:
+            word = _status_of(entry.state)
+        return SourceRecord(name, document, word, entry, failure or b"")
+
+    def doubtful(self) -> Iterator[str]:
+        """Yield the names of the images in doubt, as they are told; it needs no seal."""
+        with self._look() as living:
+            found = [
+                (path, sha256)
+                for number, path, sha256 in self._db.execute(_DOUBTFUL).fetchall()
+                if self._entry(number, living).state is State.AMBIGUOUS
+            ]
+        for path, sha256 in found:
+            yield f"an image without a name, sha256 {sha256.hex()}" if path is None else shown_path(os.fsdecode(path))
+
+    def pending(self) -> int:
+        """Return how many images are still to be finished; quick, however many there are."""
+        with self._look():
+            return sum(map(self._number, _PENDING))
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # What a batch would do
+
+    def to_read(self, document: str, again: Collection[Billing] = ()) -> Iterator[str]:
+        """Yield the files that a batch would read, whatever else it finds.
+
+        Args:
+            document: The vendor's path word.
+            again: Images that were not read are tried again if their billing is one of these.
+        """
+        last = 0
+        while True:
+            with self._look():
+                page = self._db.execute(_TO_READ.format(_numbers(again)), (last, document, _PAGE)).fetchall()
+            if not page:
+                return
+            last = page[-1][0]
+            yield from (os.fsdecode(path) for _, path in page)
+
+    def is_to_read(self, path: str, document: str, again: Collection[Billing] = ()) -> bool:
+        """Whether a file is one of ``to_read``."""
+        with self._look():
+            return bool(self._number(_IS_TO_READ.format(_numbers(again)), document, os.fsencode(path)))
+
+    def recall(self, file: SourceFile, document: str) -> Entry | None:
+        """Return what is known of a file that has not changed since it was read."""
+        with self._look() as living:
+            row = rows.find_source(self._db, file, document)
+            return None if row is None else self._entry(row[0], living)
+
+    def find(self, item: Item) -> Entry | None:
+        """Return what is known of an item."""
+        with self._look() as living:
+            row = rows.find_item(self._db, item)
+            return None if row is None else self._entry(row[0], living)
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _entry(self, number: int, living: Collection[int]) -> Entry:
+        """Return an item as the next batch will find it; without a seal, without what is sealed."""
+        row = rows.find_number(self._db, number)
+        entry = rows.entry_of(row if self._seal is not None else (*row[:9], *(None,) * 5), self._seal or NoSeal())
+        if entry.state is not State.SENT:
+            return entry
+        query = "SELECT owner, sent_at, answer FROM item WHERE id = ?"
+        (owner, sent_at, answer) = self._db.execute(query, (number,)).fetchone()
+        if answer is not None:
+            return entry if entry.answer is None else _answered(entry, entry.answer)
+        return entry if owner in living else _lost(entry, counted=sent_at is None)
+
+    @contextmanager
+    def _look(self) -> Generator[tuple[int, ...]]:
+        """Read at one moment; who is at work at that moment belongs to it."""
+        with told_errors():
+            self._db.execute("BEGIN")
+            try:
+                yield tuple(living_owners(self._db, self._process, self._clock()))
+            finally:
+                self._db.execute("ROLLBACK")
+
+    def _counted(self, query: str) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for word, count in self._db.execute(query):
+            counts[word] += count
+        return counts
+
+    def _number(self, query: str, *values: object) -> int:
+        (number,) = self._db.execute(query, values).fetchone()
+        return int(number)
+
+    def _services(self) -> tuple[str, ...]:
+        return tuple(msgspec.json.decode(cast("bytes", value_of(self._db, "services") or b"[]"), type=list[str]))
+
+    def _sealed(self) -> str | None:
+        name = value_of(self._db, "seal")
+        return None if name in {None, NoSeal.name} else str(name)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What a dead process left
+
+
+def _answered(entry: Entry, answer: HTTPResponse) -> Entry:
+    """Return an item that has its answer and is not marked yet, as it will be marked."""
+    verdict = verdict_on(answer, DOCUMENTS[entry.item.document], entry.request_id or "")
+    state = TRANSITIONS[State.SENT, verdict.mark]
+    return dataclasses.replace(entry, state=state, billing=verdict.billing, failure=verdict.failure)
+
+
+def _lost(entry: Entry, *, counted: bool) -> Entry:
+    """Return an item whose process is gone, and no answer has come."""
+    return dataclasses.replace(
+        entry,
+        state=State.AMBIGUOUS,
+        billing=Billing.MAYBE_BILLED,
+        maybe_billed=entry.maybe_billed + (not counted),
+        failure=failure_of(_ENDED),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# SQL
+
+
+def _status_of(state: State) -> str:
+    return state.value if state.value in _STATUSES else "pending"
+
+
+def _held(living: Collection[int]) -> str:
+    return f"owner IN ({', '.join(map(str, living))})"
+
+
+def _numbers(billings: Collection[Billing]) -> str:
+    return ", ".join(str(int(billing)) for billing in billings)
+
+
+# Doubt outranks that the file has changed since. What is sent is looked at one by one: it may have its answer.
+_WORD = """CASE WHEN item.state IN ('ambiguous', 'sent') THEN item.state
+                WHEN source.open = 1 THEN 'pending'
+                WHEN source.failure IS NOT NULL THEN 'skipped'
+                WHEN item.state IN ('succeeded', 'failed', 'skipped') THEN item.state
+                ELSE 'pending' END"""
+_SOURCES = "source LEFT JOIN item ON item.id = source.item"
+_WITHOUT_NAME = "item LEFT JOIN source ON source.item = item.id WHERE source.id IS NULL"
+
+_COUNT_NAMED = f"SELECT {_WORD}, count(*) FROM {_SOURCES} GROUP BY 1"
+_COUNT_NAMELESS = f"SELECT {_WORD}, count(*) FROM {_WITHOUT_NAME} GROUP BY 1"
+
+_SELECT = f"SELECT source.id, path, source.document, {_WORD} AS word, source.failure, source.item FROM {_SOURCES}"
+_NAMED = f"{_SELECT} WHERE source.id > ? ORDER BY source.id LIMIT ?"
+_NAMED_UNREAD = f"""{_SELECT} WHERE source.id > ? AND word IN ('failed', 'ambiguous', 'skipped', 'sent')
+                    ORDER BY source.id LIMIT ?"""
+_NAMELESS = f"""SELECT item.id, NULL, item.document, {_WORD}, NULL, item.id FROM {_WITHOUT_NAME} AND item.id > ?
+                ORDER BY item.id LIMIT ?"""
+_DOUBTFUL = """SELECT item.id, path, sha256 FROM item LEFT JOIN source ON source.item = item.id
+               WHERE item.state IN ('ambiguous', 'sent') ORDER BY source.id"""
+
+# By their indexes alone.
+_PENDING = (
+    "SELECT count(*) FROM source WHERE open = 1 AND owner IS NULL",
+    "SELECT count(*) FROM source WHERE owner IS NOT NULL",
+    "SELECT count(*) FROM item WHERE owner IS NOT NULL",
+)
+
+_AGAIN = "(open = 1 OR item.state IN ('failed', 'ambiguous', 'skipped') AND item.billing IN ({}))"
+_TO_READ = f"""SELECT source.id, path FROM {_SOURCES} WHERE source.id > ? AND source.document = ? AND {_AGAIN}
+               ORDER BY source.id LIMIT ?"""
+_IS_TO_READ = f"SELECT count(*) FROM {_SOURCES} WHERE source.document = ? AND path = ? AND {_AGAIN}"

@@ -1,0 +1,307 @@
+"""The marks of the ledger as SQL: every one a function of a connection, inside a transaction that is not its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from clova_ocr_async.batch.ledger import (
+    TRANSITIONS,
+    UNDER_WAY,
+    Claim,
+    ClaimLostError,
+    Entry,
+    Identity,
+    Item,
+    Mark,
+    SourceFile,
+    State,
+    Verdict,
+    from_states,
+)
+from clova_ocr_async.errors import Billing
+from clova_ocr_async.protocol.response import HTTPResponse
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from clova_ocr_async.batch.seal import Seal
+
+__all__ = [
+    "calls",
+    "claim_item",
+    "columns",
+    "doubt",
+    "entry_of",
+    "find_item",
+    "find_number",
+    "find_source",
+    "is_under_way",
+    "keep_answer",
+    "kept_failure",
+    "link_source",
+    "outstanding",
+    "refuse",
+    "reject_source",
+    "reopen_sources",
+    "seal_context",
+    "send",
+    "settle",
+]
+
+_ENTRY = """
+    SELECT item.id, sha256, item.document, state, attempts, maybe_billed, billing, item.request_id, elapsed,
+           item.failure,
+           answer.status, answer.body, answer.cut, answer.came
+    FROM item LEFT JOIN answer ON answer.id = item.answer
+"""
+
+
+def seal_context(item: Item, what: str) -> bytes:
+    """Return what a sealed value is bound to, so that it opens nowhere else."""
+    return b"|".join((what.encode(), item.document.encode(), item.sha256))
+
+
+def entry_of(row: tuple[Any, ...], seal: Seal) -> Entry:
+    """Return an item's row as an entry, what is sealed in it opened."""
+    number, sha256, document, state, attempts, maybe_billed, billing, request_id, elapsed, failure, *answer = row
+    item = Item(sha256, document)
+    status, body, cut, came = answer
+    return Entry(
+        number,
+        item,
+        State(state),
+        attempts,
+        maybe_billed,
+        Billing(billing),
+        request_id,
+        elapsed,
+        seal.open(failure, seal_context(item, "failure")) if failure else b"",
+        None if body is None else HTTPResponse(status, seal.open(body, seal_context(item, "answer")), cut=cut),
+        came,
+    )
+
+
+def find_item(db: sqlite3.Connection, item: Item) -> tuple[Any, ...] | None:
+    """Return an item's row."""
+    row: tuple[Any, ...] | None = db.execute(
+        f"{_ENTRY} WHERE sha256 = ? AND item.document = ?", (item.sha256, item.document)
+    ).fetchone()
+    return row
+
+
+def find_number(db: sqlite3.Connection, number: int) -> tuple[Any, ...]:
+    """Return the row of an item that is there."""
+    row: tuple[Any, ...] = db.execute(f"{_ENTRY} WHERE item.id = ?", (number,)).fetchone()
+    return row
+
+
+def is_under_way(db: sqlite3.Connection, number: int) -> bool:
+    """Whether somebody works on an item."""
+    (state,) = db.execute("SELECT state FROM item WHERE id = ?", (number,)).fetchone()
+    return state in UNDER_WAY
+
+
+def find_source(db: sqlite3.Connection, source: SourceFile, document: str) -> tuple[Any, ...] | None:
+    """Return the item's row of a file that is as it was when it was read."""
+    if source.identity is None:
+        return None
+    row: tuple[Any, ...] | None = db.execute(
+        f"""{_ENTRY} JOIN source ON source.item = item.id
+            WHERE source.document = ? AND path = ? AND size = ? AND modified_ns = ? AND changed_ns = ? AND inode = ?""",
+        (document, source.path, *columns(source.identity)),
+    ).fetchone()
+    return row
+
+
+def claim_item(db: sqlite3.Connection, item: Item, owner: int) -> Claim | None:
+    """Claim an item that is new or queued."""
+    row = db.execute(
+        "INSERT INTO item (sha256, document, state, owner) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (sha256, document) DO UPDATE SET state = excluded.state, owner = excluded.owner WHERE state = ? "
+        "RETURNING id",
+        (item.sha256, item.document, TRANSITIONS[State.QUEUED, Mark.CLAIM], owner, State.QUEUED),
+    ).fetchone()
+    return None if row is None else Claim(row[0], owner, item)
+
+
+def link_source(db: sqlite3.Connection, source: SourceFile, item: Item) -> None:
+    """Write down that a file is an item's, and that nobody needs to read it any more."""
+    db.execute(
+        """INSERT INTO source (document, path, open, item, size, modified_ns, changed_ns, inode)
+           VALUES (?, ?, 0, (SELECT id FROM item WHERE sha256 = ? AND document = ?), ?, ?, ?, ?)
+           ON CONFLICT (document, path) DO UPDATE SET open = 0, owner = NULL, failure = NULL, item = excluded.item,
+               size = excluded.size, modified_ns = excluded.modified_ns, changed_ns = excluded.changed_ns,
+               inode = excluded.inode""",
+        (item.document, source.path, item.sha256, item.document, *columns(source.identity)),
+    )
+
+
+def reject_source(db: sqlite3.Connection, source: SourceFile, document: str, failure: bytes) -> None:
+    """Write down that a file cannot be read."""
+    db.execute(
+        """INSERT INTO source (document, path, open, failure) VALUES (?, ?, 0, ?)
+           ON CONFLICT (document, path) DO UPDATE SET open = 0, owner = NULL, failure = excluded.failure, item = NULL,
+               size = NULL, modified_ns = NULL, changed_ns = NULL, inode = NULL""",
+        (document, source.path, failure),
+    )
+
+
+def send(db: sqlite3.Connection, claim: Claim, request_id: str, now: float, most_calls: int | None) -> bool | None:
+    """Mark a request that is about to leave.
+
+    Args:
+        db: The connection.
+        claim: The right to the item.
+        request_id: Of the call.
+        now: Unix seconds.
+        most_calls: Calls that may be paid, or perhaps paid, over the life of the ledger; None for any number.
+
+    Returns:
+        True; None if the ceiling is reached for now, as calls are under way that may turn out not to be paid; False if
+        it is reached.
+
+    Raises:
+        ClaimLostError: Somebody else has the item.
+    """
+    if most_calls is not None and calls(db) >= most_calls:
+        return None if outstanding(db) else False
+    states = from_states(Mark.SEND)
+    changed = db.execute(
+        f"""UPDATE item SET state = ?, request_id = ?, sent_at = ?, attempts = attempts + 1
+            WHERE id = ? AND owner = ? AND state IN ({_marks(states)})""",
+        (State.SENT, request_id, now, claim.number, claim.owner, *states),
+    ).rowcount
+    if not changed:
+        raise ClaimLostError
+    return True
+
+
+def calls(db: sqlite3.Connection) -> int:
+    """Return how many calls were paid, or may have been, those under way included."""
+    (count,) = db.execute("SELECT value FROM run WHERE name = 'calls'").fetchone()
+    return int(count)
+
+
+def outstanding(db: sqlite3.Connection) -> int:
+    """Return how many requests are under way."""
+    (count,) = db.execute("SELECT count(*) FROM item WHERE owner IS NOT NULL AND sent_at IS NOT NULL").fetchone()
+    return int(count)
+
+
+def refuse(db: sqlite3.Connection, claim: Claim, request_id: str, *, still_in_doubt: bool) -> None:
+    """Mark that the request under way was certainly not paid."""
+    state = State.SENT if still_in_doubt else TRANSITIONS[State.SENT, Mark.REFUSE]
+    if _land(db, claim, request_id, f"state = '{state}'"):
+        _uncount(db)
+
+
+def doubt(db: sqlite3.Connection, claim: Claim, request_id: str) -> None:
+    """Mark that the request under way may have been paid."""
+    _land(db, claim, request_id, "maybe_billed = maybe_billed + 1")
+
+
+def _land(db: sqlite3.Connection, claim: Claim, request_id: str, change: str) -> bool:
+    return bool(
+        db.execute(
+            f"""UPDATE item SET sent_at = NULL, {change}
+                WHERE id = ? AND owner = ? AND request_id = ? AND state = ? AND sent_at IS NOT NULL""",
+            (claim.number, claim.owner, request_id, State.SENT),
+        ).rowcount
+    )
+
+
+def keep_answer(
+    db: sqlite3.Connection, number: int, request_id: str, answer: tuple[int, str | None, bytes], came: float
+) -> None:
+    """Keep an answer, whoever owns the item; what counts as its answer is the one of its last call.
+
+    Args:
+        db: The connection.
+        number: The item's.
+        request_id: Of the call.
+        answer: Status, why the body is not whole, the body as sealed.
+        came: Unix seconds.
+    """
+    db.execute(
+        "INSERT INTO answer (item, request_id, status, cut, body, came) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (item, request_id, came) DO NOTHING",
+        (number, request_id, *answer, came),
+    )
+
+
+def settle(db: sqlite3.Connection, claim: Claim, verdict: Verdict, failure: bytes | None, now: float) -> bool:
+    """Write down how a call ended, and give the claim back.
+
+    What was sent is fenced by its requestId, what was not by the owner.
+
+    Returns:
+        Whether the item was still this call's to settle.
+    """
+    if verdict.mark is Mark.RELEASE:
+        _take_back(db, claim)
+    to = {state: TRANSITIONS[state, verdict.mark] for state in from_states(verdict.mark)}
+    changed = False
+    for state, after in to.items():
+        mine = "owner = ?" if state is State.CLAIMED else "request_id = ?"
+        key = claim.owner if state is State.CLAIMED else verdict.request_id
+        changed = changed or bool(
+            db.execute(
+                f"""UPDATE item SET state = ?, owner = NULL, sent_at = NULL, billing = ?, elapsed = ?, failure = ?,
+                        finished_at = ? WHERE id = ? AND state = ? AND {mine}""",
+                (after, verdict.billing, verdict.elapsed, failure, now, claim.number, state, key),
+            ).rowcount
+        )
+    if changed and verdict.mark is Mark.RELEASE:
+        reopen_sources(db, [claim.number])
+    return changed
+
+
+def _take_back(db: sqlite3.Connection, claim: Claim) -> None:
+    """Mark a request as refused whose refusal could not be written down when it came."""
+    found = db.execute(
+        "SELECT sent_at FROM item WHERE id = ? AND owner = ? AND state = ?", (claim.number, claim.owner, State.SENT)
+    ).fetchone()
+    if found is not None:
+        db.execute(
+            "UPDATE item SET state = ?, sent_at = NULL WHERE id = ?",
+            (TRANSITIONS[State.SENT, Mark.REFUSE], claim.number),
+        )
+        if found[0] is not None:
+            _uncount(db)
+
+
+def _take_out_of_doubt(db: sqlite3.Connection, claim: Claim, verdict: Verdict) -> None:
+    """Count a call that was given up as what it turned out to be; its answer, if it was kept, has done so already."""
+    changed = db.execute(
+        """UPDATE item SET maybe_billed = maybe_billed - 1
+           WHERE id = ? AND state = ? AND request_id = ? AND answer IS NULL AND maybe_billed > 0""",
+        (claim.number, State.AMBIGUOUS, verdict.request_id),
+    ).rowcount
+    if changed and verdict.billing is Billing.NOT_BILLED:
+        _uncount(db)
+
+
+def _uncount(db: sqlite3.Connection) -> None:
+    db.execute("UPDATE run SET value = value - 1 WHERE name = 'calls'")
+
+
+def reopen_sources(db: sqlite3.Connection, items: Iterable[int]) -> None:
+    """Have the files of queued items read again."""
+    db.executemany("UPDATE source SET open = 1 WHERE item = ?", [(number,) for number in items])
+
+
+def kept_failure(seal: Seal, item: Item, failure: bytes) -> bytes | None:
+    """Return a failure as it is stored."""
+    return seal.seal(failure, seal_context(item, "failure")) if failure else None
+
+
+def _marks(values: list[State]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def columns(identity: Identity | None) -> tuple[int | None, ...]:
+    """Return an identity as its columns."""
+    if identity is None:
+        return (None, None, None, None)
+    return (identity.size, identity.modified_ns, identity.changed_ns, identity.inode)

@@ -1,0 +1,186 @@
+"""Room set aside on the disk for answers that come when it is full.
+
+What is paid for must be kept, also when the ledger cannot grow any more. So each process keeps a file of zeros, and
+writes into it, without making it any larger, what the ledger cannot take. Whoever opens the ledger next brings it in.
+
+A process keeps its file locked for as long as it runs. So a file is removed only if nobody can write into it any more:
+a process that slept past its lease has lost its work to others, and still brings what was paid for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import zlib
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from clova_ocr_async.batch.sqlite.folder import create_private
+from clova_ocr_async.batch.sqlite.rows import keep_answer
+from clova_ocr_async.errors import DiskFullError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["Spill", "Spilled", "bring_in", "discard", "read_spill", "spill_of", "spills_in"]
+
+_ROOM = 2 * 1024 * 1024  # bytes: hundreds of answers of a few kilobytes, and one domain has a handful under way
+_HEAD = struct.Struct("<II")
+
+
+class Spilled(msgspec.Struct, frozen=True, array_like=True):
+    """An answer outside the ledger.
+
+    Attributes:
+        item: The item's number in the ledger.
+        request_id: Of the call.
+        status: Of the answer.
+        cut: Why the body is not whole.
+        body: The body as sealed.
+        came: Unix seconds.
+    """
+
+    item: int
+    request_id: str
+    status: int
+    cut: str | None
+    body: bytes
+    came: float
+
+
+_encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Spilled)
+
+
+class Spill:
+    """The room of one process.
+
+    Args:
+        path: The file; it is made, and must not be there.
+        room: Bytes.
+
+    Raises:
+        DiskFullError: There is no room even now.
+    """
+
+    def __init__(self, path: Path, room: int = _ROOM) -> None:
+        self.path = path
+        self._room = room
+        self._end = 0
+        create_private(path)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        _lock(self._descriptor)
+        try:
+            _write_all(self._descriptor, bytes(room), 0)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            self.close()
+            raise DiskFullError(
+                f"{path.parent}: {error.strerror}; a run needs at least {room // 2**20} MiB to begin with"
+            ) from None
+
+    def keep(self, answer: Spilled) -> None:
+        """Keep an answer; on the disk when this returns.
+
+        Raises:
+            DiskFullError: There is no room left.
+        """
+        packed = _encoder.encode(answer)
+        record = _HEAD.pack(len(packed), zlib.crc32(packed)) + packed
+        if self._end + len(record) > self._room:
+            raise DiskFullError("an answer could not be kept: the disk is full, and so is the room set aside for that")
+        try:
+            _write_all(self._descriptor, record, self._end)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise DiskFullError(f"an answer could not be kept: {error.strerror}") from None
+        self._end += len(record)
+
+    def empty(self) -> None:
+        """Note that what was kept is in the ledger now."""
+        self._end = 0
+
+    def close(self) -> None:
+        """Let go of the file, and remove it unless it holds answers."""
+        if self._end == 0:
+            self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file for as long as it is open; return whether nobody else has."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(descriptor, view, offset)
+        view, offset = view[done:], offset + done
+
+
+def spill_of(folder: Path, owner: int) -> Path:
+    """Return an owner's file."""
+    return folder / f"answers-{owner}.spill"
+
+
+def spills_in(folder: Path) -> list[Path]:
+    """Return the files of a run."""
+    return sorted(folder.glob("answers-*.spill"))
+
+
+def read_spill(path: Path) -> list[Spilled]:
+    """Return the answers in a file, up to where its writer came."""
+    data = path.read_bytes()
+    answers: list[Spilled] = []
+    at = 0
+    while at + _HEAD.size <= len(data):
+        length, checksum = _HEAD.unpack_from(data, at)
+        packed = data[at + _HEAD.size : at + _HEAD.size + length]
+        if not length or zlib.crc32(packed) != checksum:
+            break
+        answers.append(_decoder.decode(packed))
+        at += _HEAD.size + length
+    return answers
+
+
+def bring_in(db: sqlite3.Connection, paths: Iterable[Path]) -> dict[Path, int]:
+    """Put the answers of some files into the ledger, in a transaction that is not its own.
+
+    Returns:
+        For each file how many it held, for ``discard`` once that is committed.
+    """
+    counts: dict[Path, int] = {}
+    for path in paths:
+        with suppress(FileNotFoundError):  # another process was quicker
+            answers = read_spill(path)
+            for spilled in answers:
+                answer = (spilled.status, spilled.cut, spilled.body)
+                keep_answer(db, spilled.item, spilled.request_id, answer, spilled.came)
+            counts[path] = len(answers)
+    return counts
+
+
+def discard(counts: dict[Path, int]) -> None:
+    """Remove the files whose answers are in the ledger now, but for those that somebody may write more into."""
+    for path, count in counts.items():
+        with suppress(OSError):  # it stays, and is brought in again
+            _discard(path, count)
+
+
+def _discard(path: Path, count: int) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        # Its process may have written one more, and have ended, since it was read.
+        if _lock(descriptor) and len(read_spill(path)) == count:
+            path.unlink()
+    finally:
+        os.close(descriptor)

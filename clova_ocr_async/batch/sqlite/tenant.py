@@ -1,0 +1,144 @@
+"""This process at work on a ledger: its lease, its room for answers on a full disk, and what it takes over."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from clova_ocr_async.batch.sqlite import owners
+from clova_ocr_async.batch.sqlite.spill import Spill, bring_in, discard, spill_of, spills_in
+from clova_ocr_async.errors import DiskFullError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from clova_ocr_async.batch.seal import Seal
+    from clova_ocr_async.batch.sqlite.spill import Spilled
+
+__all__ = ["Tenant"]
+
+logger = logging.getLogger("clova_ocr_async")
+
+
+class Tenant:
+    """One owner of a ledger. Its methods that take a connection run in the ledger's thread, in a transaction.
+
+    Args:
+        process: Who this is.
+        lease: Seconds it may sleep before others take its work over.
+        clock: Returns seconds of a clock that all processes of this machine share.
+        now: Returns Unix seconds.
+        seal: Opens and seals what is taken over.
+
+    Attributes:
+        owner: Its number; another one after it has slept past its lease. 0 before it has entered.
+    """
+
+    def __init__(
+        self,
+        process: owners.Process,
+        lease: float,
+        clock: Callable[[], float],
+        now: Callable[[], float],
+        seal: Seal,
+    ) -> None:
+        self.owner = 0
+        self._process = process
+        self._lease = lease
+        self._clock = clock
+        self._now = now
+        self._seal = seal
+        self._folder: Path | None = None
+        self._spill: Spill | None = None
+
+    def enter(self, db: sqlite3.Connection, folder: Path) -> dict[Path, int]:
+        """Take over what is left of the dead, and become an owner.
+
+        Returns:
+            As ``take_over``.
+        """
+        self._folder = folder
+        brought_in = self.take_over(db)
+        self.owner = self._registered(db)
+        return brought_in
+
+    def make_room(self, db: sqlite3.Connection) -> None:
+        """Set room for answers aside, outside of any transaction.
+
+        Raises:
+            DiskFullError: There is none.
+        """
+        assert self._folder is not None  # noqa: S101 - it has entered
+        try:
+            self._spill = Spill(spill_of(self._folder, self.owner))
+        except BaseException:
+            owners.release_all(db, self.owner)
+            raise
+
+    def renew(self, db: sqlite3.Connection) -> tuple[int, dict[Path, int]]:
+        """Put the end of the lease off, and take over what is left of the dead.
+
+        Returns:
+            Who this is from now on, and as ``take_over``; both for ``renewed``.
+        """
+        owner = self.owner
+        if not owners.renew(db, owner, self._clock() + self._lease):
+            logger.warning("this process slept past its lease; others have taken over its work")
+            owner = self._registered(db)
+        return owner, self.take_over(db)
+
+    def renewed(self, result: tuple[int, dict[Path, int]], error: BaseException | None) -> None:
+        """Be who one is once that is on record: until then, another process could be given the same number."""
+        if error is not None:
+            logger.warning("the lease could not be renewed: %s", error)
+            return
+        self.owner, brought_in = result
+        discard(brought_in)
+
+    def _registered(self, db: sqlite3.Connection) -> int:
+        return owners.register(db, self._process, self._clock() + self._lease)
+
+    def take_over(self, db: sqlite3.Connection) -> dict[Path, int]:
+        """Settle what dead processes left; what they could not write, since the disk was full, comes first.
+
+        Returns:
+            The files that this is in now, for ``discard`` once it is committed.
+        """
+        assert self._folder is not None  # noqa: S101 - it has entered
+        living = owners.living_owners(db, self._process, self._clock())
+        theirs = {spill_of(self._folder, owner) for owner in living}
+        if self._spill is not None:
+            theirs.add(self._spill.path)
+        brought_in = bring_in(db, [path for path in spills_in(self._folder) if path not in theirs])
+        dead = owners.dead_owners(db, self._process, self._clock(), apart_from=self.owner)
+        owners.take_over(db, dead, self._seal, self._now)
+        return brought_in
+
+    def leave(self, db: sqlite3.Connection) -> None:
+        """Give everything back, and be no owner any more."""
+        if self._spill is not None:
+            bring_in(db, [self._spill.path])
+        owners.take_over(db, [self.owner], self._seal, self._now)
+
+    def left(self) -> None:
+        """Note that what the own room held is in the ledger now."""
+        if self._spill is not None:
+            self._spill.empty()
+
+    def spill(self, answer: Spilled) -> None:
+        """Keep an answer that the ledger cannot take.
+
+        Raises:
+            DiskFullError: There is no room left.
+        """
+        if self._spill is None:
+            raise DiskFullError("an answer could not be kept: the ledger is not open")
+        self._spill.keep(answer)
+
+    def close(self) -> None:
+        """Let go of the room."""
+        if self._spill is not None:
+            self._spill.close()
+            self._spill = None
