@@ -80,6 +80,14 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure what a call costs on top of aiohttp."""
+    """Measure what a call costs on top of aiohttp, and what the ledger costs on top of a call."""
     session.install("-e", ".")
     session.run("python", "benchmarks/whole_call.py")
+    session.run("python", "benchmarks/ledger.py")
+
+
+@nox.session(default=False)
+def chaos(session: nox.Session) -> None:
+    """Kill batches, at random and at every named point, and count what that costs; arguments go to the program."""
+    session.install("-e", ".[cli,emulator]")
+    session.run("python", "tests/chaos/chaos.py", *session.posargs)

@@ -1,0 +1,65 @@
+"""A batch that may kill itself: ``worker.py FOLDER RUN LEASE [POINT COUNT]``; its domain is in the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Receipt
+from clova_ocr_async.batch.listing import Listing
+from clova_ocr_async.batch.sources import entries_in
+from clova_ocr_async.batch.sqlite import SqliteLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POINTS = [
+    (f"{when} commit of {what}", times)
+    for what, visits in {
+        "claim": (1, 3, 20),
+        "sent": (1, 4, 9),
+        "refused": (1, 2),
+        "doubted": (1, 2),
+        "answered": (1, 3, 8),
+        "settled": (1, 3),
+        "list": (1, 2),
+        "hand out": (1, 2),
+        "look": (1, 2),
+        "lease": (1, 2),
+        "close": (1,),
+    }.items()
+    for when in ("before", "after")
+    for times in visits
+]
+"""Every place where the ledger's thread can be killed, and at which of its visits."""
+
+
+def killer(point: str, count: int) -> Callable[[str], None]:
+    """Return a watch that kills this process when it comes to a point for the given time."""
+    left = count
+
+    def watch(where: str) -> None:
+        nonlocal left
+        if where == point:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return watch
+
+
+async def main(folder: str, run: str, lease: str, point: str = "", count: str = "0") -> None:
+    """Read a folder to its end, or to the point."""
+    ledger = SqliteLedger(run, lease=float(lease), watch=killer(point, int(count)))
+    async with ClovaOCRClient.from_env() as client, ledger:
+        listing = Listing(ledger, "receipt", entries_in(folder))
+        async with BatchDispatcher(client, 16, ledger=ledger).dispatch(listing, Receipt) as outcomes:
+            async for _ in outcomes:
+                pass
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
