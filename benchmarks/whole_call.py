@@ -10,6 +10,7 @@ import asyncio
 import multiprocessing
 import os
 import platform
+import random
 import statistics
 import time
 import warnings
@@ -35,10 +36,14 @@ PICTURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x03\xe8\x00\x00\x03\xe8\
 ANSWER = msgspec.json.encode(
     {"images": [{"inferResult": "SUCCESS", "receipt": {"result": {"storeInfo": {"name": {"text": "store"}}}}}]}
 )
+ANSWERED = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER
 
 
 class Sink(asyncio.Protocol):
     """Reads requests of a known length and answers each with the same bytes, as cheaply as asyncio can."""
+
+    def __init__(self, delay: float) -> None:
+        self._delay = delay
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with nothing read."""
@@ -56,14 +61,15 @@ class Sink(asyncio.Protocol):
             self._left, self._head, data = int(length), b"", rest
         self._left -= len(data)
         if not self._left:
-            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER)
+            delay = random.uniform(0.0, 2 * self._delay)  # noqa: S311 - calls must not end in step
+            asyncio.get_running_loop().call_later(delay, self._transport.write, ANSWERED)
 
 
-def serve(ready: Connection) -> None:
+def serve(ready: Connection, delay: float) -> None:
     """Run the sink."""
 
     async def run() -> None:
-        server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(lambda: Sink(delay), "127.0.0.1", 0)
         ready.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
@@ -71,10 +77,14 @@ def serve(ready: Connection) -> None:
 
 
 @contextmanager
-def sink() -> Generator[str]:
-    """Run the sink in a process of its own; its URL while the context is open."""
+def sink(delay: float = 0.0) -> Generator[str]:
+    """Run the sink in a process of its own; its URL while the context is open.
+
+    Args:
+        delay: Mean seconds until it answers.
+    """
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, delay), daemon=True)
     process.start()
     try:
         yield f"http://127.0.0.1:{here.recv()}/custom/v1/1/key/document/receipt"
@@ -127,12 +137,17 @@ async def compare(url: str, size: int) -> tuple[list[float], float]:
     return [ours_cpu / bare_cpu for bare_cpu, ours_cpu in rounds], bare_call
 
 
+def machine() -> str:
+    """Say what is measured on."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "msgspec", "clova-ocr-async"))
+    return f"CPython {platform.python_version()}, {os.cpu_count()} cores, {packages}"
+
+
 def main() -> None:
     """Print the ratios."""
     # A body over 1 MiB in one piece is what "bare" means here, though aiohttp warns of it.
     warnings.simplefilter("ignore", ResourceWarning)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "msgspec", "clova-ocr-async"))
-    print(f"CPython {platform.python_version()}, {os.cpu_count()} cores, {packages}")
+    print(machine())
     print(f"{AT_ONCE} calls at once, median of {ROUNDS} rounds of {CALLS} calls (25 %-75 %)")
     with sink() as url:
         for name, size in SIZES.items():

@@ -54,14 +54,20 @@ class Flights:
         """End all work that has no request under way, and from now on all whose request lands without an outcome."""
         self._halted = True
         for task, flight in list(self._flights.items()):
-            self._call_back(task, flight)
+            if flight.landings:
+                self._call_back_soon(task, flight)
+            else:
+                self._call_back(task, flight)
 
     def _call_back(self, task: asyncio.Task[object], flight: Flight) -> None:
         if self._flights.get(task) is flight and not flight.under_way and task not in self._called_back:
             self._called_back.add(task)
             task.cancel()
 
+    def _call_back_soon(self, task: asyncio.Task[object], flight: Flight) -> None:
+        """Call back what waits to send another request; what has just landed comes to its outcome before."""
+        asyncio.get_running_loop().call_later(_LANDING, self._call_back, task, flight)
+
     def _landed(self, flight: Flight) -> None:
         if self._halted:
-            task = next(task for task, found in self._flights.items() if found is flight)
-            asyncio.get_running_loop().call_later(_LANDING, self._call_back, task, flight)
+            self._call_back_soon(next(task for task, found in self._flights.items() if found is flight), flight)

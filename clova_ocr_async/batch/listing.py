@@ -79,6 +79,11 @@ class Listing:
         self._listing: asyncio.Task[None] | None = None
         self._over = threading.Event()
 
+    @property
+    def whole(self) -> bool:
+        """Whether all files have been listed."""
+        return self._listing is not None and self._listing.done()
+
     async def pull(self) -> Any:
         """Return the next path."""
         while not self._ready:

@@ -38,12 +38,17 @@ class Flight:
 
     Args:
         landed: Called when one has ended.
+
+    Attributes:
+        under_way: Whether one is.
+        landings: How many have ended.
     """
 
-    __slots__ = ("_landed", "under_way")
+    __slots__ = ("_landed", "landings", "under_way")
 
     def __init__(self, landed: Callable[[Flight], object]) -> None:
         self.under_way = False
+        self.landings = 0
         self._landed = landed
 
     def begin(self) -> None:
@@ -54,6 +59,7 @@ class Flight:
         """Note that it has ended."""
         if self.under_way:
             self.under_way = False
+            self.landings += 1
             self._landed(self)
 
 

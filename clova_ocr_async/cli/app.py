@@ -15,7 +15,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["COUNTING", "DOCUMENT", "app", "is_quiet", "say", "verb"]
+__all__ = ["COUNTING", "DOCUMENT", "app", "is_quiet", "printable", "say", "verb"]
 
 P = ParamSpec("P")
 
@@ -24,7 +24,10 @@ COUNTING = "clova-ocr-count"
 
 _VERBS = {
     "recognize": "Read images; JSON Lines on stdout.",
-    "batch": "Read folders of images, many at once; JSON Lines on stdout or in a file.",
+    "batch": "Read folders of images, many at once; with --run paid once, and resumed.",
+    "status": "Tell how far a run is, without network.",
+    "export": "Write the results of a run as JSON Lines.",
+    "purge": "Remove the stored answers of a run.",
     "emulator": "Run a local CLOVA to develop against, without an account.",
     "doctor": "Look at the configuration, and with --probe at the service.",
     "demo": "Emulator, sample documents, batch and results, in one go.",
@@ -36,16 +39,21 @@ Configuration (environment):
   CLOVA_OCR_INVOKE_URL, CLOVA_OCR_SECRET (or CLOVA_OCR_SECRET_FILE)
   or per document: CLOVA_OCR_RECEIPT_INVOKE_URL, CLOVA_OCR_RECEIPT_SECRET, …
   (RECEIPT, CREDIT_CARD, NAME_CARD, BIZ_LICENSE, ID_CARD, PASSPORT; these win)
+  CLOVA_OCR_KEY or CLOVA_OCR_KEY_FILE: the key that seals the answers of a run
 \b
 Exit codes:
-  0 all good   1 some images failed or are in doubt, or lines could not be written
-  2 usage or configuration   3 credentials rejected   4 stopped early (quota)
-  5 no input   130 interrupted
+  0 all good   1 some images failed, were skipped or are in doubt, or lines could
+  not be written   2 usage or configuration   3 credentials rejected
+  4 stopped early: quota, spending ceiling, full disk or outage; with --run the
+  same command resumes   5 no input   130 interrupted
+  With --run the exit code tells of all images of the run.
 \b
 Examples:
   clova-ocr demo
   clova-ocr recognize receipt receipt.jpg
   clova-ocr batch receipt scans/ -o receipts.jsonl
+  clova-ocr batch receipt scans/ --run run/ --dry-run
+  clova-ocr batch receipt scans/ --run run/ && clova-ocr export run/ -o out.jsonl
 
 Unofficial; CLOVA is NAVER's mark.
 """
@@ -55,7 +63,7 @@ class _Teller(logging.Handler):
     """Tells what the package logs, but not what a command tells itself, or has told."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        told = record.module == "dispatcher" and record.exc_info is None
+        told = record.module == "batch" and record.exc_info is None
         if not told and record.threadName != COUNTING:
             say(self.format(record), even_when_quiet=True)
 
@@ -143,9 +151,13 @@ def is_quiet() -> bool:
     return context is not None and bool(context.find_root().params.get("quiet"))
 
 
+def printable(text: str) -> str:
+    """Return a text without what could steer a terminal."""
+    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
+
+
 def say(text: str, *, even_when_quiet: bool = False) -> None:
     """Tell something on stderr; what could steer a terminal is left out of it."""
     if even_when_quiet or not is_quiet():
-        printable = "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
         with contextlib.suppress(OSError):  # nobody listens; that must not end what is paid for
-            click.echo(printable, err=True)
+            click.echo(printable(text), err=True)

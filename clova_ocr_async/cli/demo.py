@@ -26,7 +26,7 @@ Nothing above was real. With an account of your own:
   export CLOVA_OCR_SECRET=…
   clova-ocr doctor --probe                       asks the service, costs nothing
   clova-ocr recognize receipt receipt.jpg        one call
-  clova-ocr batch receipt scans/ -o out.jsonl    a folder
+  clova-ocr batch receipt scans/ --run run/      a folder; repeat it to resume
 
 Without one, in your own tests: pytest's fixture clova_emulator, or clova-ocr emulator.
 """

@@ -26,6 +26,7 @@ _PACKAGES = {
     "tenacity": "needed",
     "click": "extra cli",
     "rich": "extra cli",
+    "cryptography": "extra crypto: sealed answers",
     "pillow": "extra emulator: sample documents",
     "pylopdf-fonts-ko": "extra emulator: sample documents in Hangul",
     "pypdfium2": "extra pictures: exact page counts of PDFs",

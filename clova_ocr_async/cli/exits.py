@@ -9,8 +9,12 @@ from clova_ocr_async.errors import (
     AuthenticationError,
     ClovaOCRError,
     ConfigurationError,
+    DiskFullError,
     DomainError,
     QuotaExceededError,
+    ServerError,
+    SpendingCeilingError,
+    TransportError,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +38,8 @@ class ExitCode(enum.IntEnum):
 _BY_ERROR: Sequence[tuple[type[ClovaOCRError], ExitCode]] = (
     (AuthenticationError, ExitCode.CREDENTIALS),
     (QuotaExceededError, ExitCode.STOPPED),
+    (SpendingCeilingError, ExitCode.STOPPED),
+    (DiskFullError, ExitCode.STOPPED),
     (ConfigurationError, ExitCode.USAGE),
     (DomainError, ExitCode.USAGE),
     (ClovaOCRError, ExitCode.SOME_FAILED),
@@ -42,4 +48,6 @@ _BY_ERROR: Sequence[tuple[type[ClovaOCRError], ExitCode]] = (
 
 def exit_code_of(error: ClovaOCRError) -> ExitCode:
     """Return the exit code of a command that an error ended."""
+    if error.stops_run and isinstance(error, TransportError | ServerError):  # nobody answers any more
+        return ExitCode.STOPPED
     return next(code for kind, code in _BY_ERROR if isinstance(error, kind))

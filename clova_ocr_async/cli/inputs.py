@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.batch.sources import images_in
+from clova_ocr_async.batch.manifest import images_from, shown_path
+from clova_ocr_async.batch.sources import entries_in, images_in
 from clova_ocr_async.client.reading import read_path
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.image import ImageLimits
@@ -17,7 +19,7 @@ from clova_ocr_async.protocol.image import ImageLimits
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["InputFile", "check_paths", "input_files", "read_stdin"]
+__all__ = ["InputFile", "check_paths", "found_files", "input_files", "read_stdin"]
 
 STDIN = "-"
 
@@ -44,7 +46,7 @@ class InputFile:
     @property
     def shown(self) -> str:
         r"""The path as it is told: bytes that are no UTF-8 become \xNN, so that different names stay different."""
-        return self.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return shown_path(self.path)
 
     @property
     def sha256(self) -> str | None:
@@ -104,15 +106,44 @@ def check_paths(paths: Iterable[str], *, folders: bool) -> None:
             raise ConfigurationError(f"{path} is a folder; for all images in it use clova-ocr batch")
 
 
-def input_files(paths: Iterable[str], *, recursive: bool = True, stdin: bytes = b"") -> Iterator[InputFile]:
+def input_files(
+    paths: Iterable[str], *, recursive: bool = True, stdin: bytes = b"", manifests: Iterable[str] = ()
+) -> Iterator[InputFile]:
     """Yield the files of some paths: files as they are, folders by their pictures.
 
     Args:
         paths: Of files and folders; "-" for standard input.
         recursive: Also the sub-folders of folders.
         stdin: What standard input held.
+        manifests: Files that list further ones.
     """
-    return itertools.chain.from_iterable(_files_of(path, stdin, recursive=recursive) for path in paths)
+    files = itertools.chain.from_iterable(_files_of(path, stdin, recursive=recursive) for path in paths)
+    return itertools.chain(files, map(InputFile, _listed_in(manifests)))
+
+
+def found_files(
+    paths: Iterable[str], *, recursive: bool = True, manifests: Iterable[str] = ()
+) -> Iterator[os.DirEntry[str] | str]:
+    """Yield the files of some paths as a run lists them.
+
+    Args:
+        paths: Of files and folders.
+        recursive: Also the sub-folders of folders.
+        manifests: Files that list further ones.
+    """
+    for path in paths:
+        if Path(path).is_dir():
+            yield from entries_in(path, recursive)
+        else:
+            yield path
+    yield from _listed_in(manifests)
+
+
+def _listed_in(manifests: Iterable[str]) -> Iterator[str]:
+    for manifest in manifests:
+        for path in images_from(manifest):
+            # In a list it is a file's name, and only there.
+            yield os.path.join(os.curdir, STDIN) if str(path) == STDIN else str(path)  # noqa: PTH118 - Path drops the dot
 
 
 def _files_of(path: str, stdin: bytes, *, recursive: bool) -> Iterator[InputFile]:

@@ -7,14 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from clova_ocr_async.batch.ledger import FINISHED, State
+from clova_ocr_async.batch.manifest import record_source
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.errors import APIError, Billing, ClovaOCRError, ImageError, NotSentError, RecognitionError
+from clova_ocr_async.batch.verdict import recalled, told
+from clova_ocr_async.documents import DOCUMENTS
+from clova_ocr_async.errors import (
+    AnswerNotKeptError,
+    APIError,
+    Billing,
+    ClovaOCRError,
+    ImageError,
+    NotSentError,
+    RecognitionError,
+)
 
 if TYPE_CHECKING:
+    from clova_ocr_async.batch.sqlite.run_reader import SourceRecord
     from clova_ocr_async.cli.inputs import InputFile
     from clova_ocr_async.documents import Document
 
-__all__ = ["billed_of", "line_of", "maybe_billed_of", "status_of"]
+__all__ = ["billed_of", "exported", "line_of", "maybe_billed_of", "status_of", "without_answer"]
 
 _BILLED = {Billing.NOT_BILLED: False, Billing.MAYBE_BILLED: None, Billing.BILLED: True}
 
@@ -22,15 +35,41 @@ _BILLED = {Billing.NOT_BILLED: False, Billing.MAYBE_BILLED: None, Billing.BILLED
 def line_of(outcome: Outcome[Any], document: type[Document]) -> bytes:
     """Return the record of an outcome: one line, with its end."""
     source: InputFile = outcome.source
-    record = {
-        "source": source.shown,
-        "sha256": source.sha256,
-        "document": document.path_word,
-        "status": status_of(outcome),
-        "billed": billed_of(outcome),
-        "maybe_billed": maybe_billed_of(outcome),
-    }
-    return msgspec.json.encode(record | (_read(outcome) if isinstance(outcome, Success) else _failed(outcome))) + b"\n"
+    names = record_source(source.path) | {"sha256": source.sha256, "document": document.path_word}
+    return msgspec.json.encode(names | {"status": status_of(outcome)} | _ended(outcome)) + b"\n"
+
+
+def exported(record: SourceRecord) -> dict[str, Any]:
+    """Return the record of an image of a run."""
+    names: dict[str, Any] = {"source": None} if record.path is None else dict(record_source(record.path))
+    entry = record.entry
+    if entry is not None and record.status == "pending" and entry.state in FINISHED:
+        entry = None  # the file has changed since, and is to be read again
+    names |= {"sha256": None if entry is None else entry.item.sha256.hex(), "document": record.document}
+    if entry is None:
+        outcome: Outcome[Any] = Failure(record.path, told(record.failure) if record.failure else NotSentError())
+        return names | {"status": record.status} | _ended(outcome)
+    ended = recalled(entry, DOCUMENTS[record.document])
+    if isinstance(ended, ClovaOCRError):
+        if entry.state is State.SENT:
+            ended.billing = Billing.MAYBE_BILLED
+        outcome = Failure(record.path, ended)
+    else:
+        outcome = Success(record.path, ended)
+    return names | {"status": record.status} | _ended(outcome)
+
+
+def without_answer(record: dict[str, Any], *, sealed: bool) -> dict[str, Any]:
+    """Return a record without what was answered; of a sealed run also without the words of its error."""
+    kept = {key: value for key, value in record.items() if key not in {"result", "raw"}}
+    if sealed and "error" in kept:
+        kept["error"] |= {"message": None}
+    return kept
+
+
+def _ended(outcome: Outcome[Any]) -> dict[str, Any]:
+    bill = {"billed": billed_of(outcome), "maybe_billed": maybe_billed_of(outcome)}
+    return bill | (_read(outcome) if isinstance(outcome, Success) else _failed(outcome))
 
 
 def status_of(outcome: Outcome[Any]) -> str:
@@ -40,7 +79,7 @@ def status_of(outcome: Outcome[Any]) -> str:
         "succeeded", "failed", "skipped" (refused before it was sent), "pending" (not sent, because the batch was
         stopped), or "ambiguous" (perhaps paid, no answer).
     """
-    if isinstance(outcome, Success):
+    if isinstance(outcome, Success) or isinstance(outcome.error, AnswerNotKeptError):
         return "succeeded"
     if outcome.error.billing is Billing.MAYBE_BILLED:
         return "ambiguous"

@@ -23,6 +23,7 @@ class Tally:
         statuses: Images by status.
         billed: Calls that were paid.
         in_doubt: Requests that may have been paid, and nobody knows.
+        recalled: Images answered from the ledger, which were paid before.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -30,6 +31,7 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter[str])
     billed: int = 0
     in_doubt: int = 0
+    recalled: int = 0
     started: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,8 +77,9 @@ class Tally:
         counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
         doubt = f", {self.in_doubt:,} perhaps" if self.in_doubt else ""
         elapsed = _duration(self.clock() - self.started)
+        recalled = f"; {self.recalled:,} answered from the ledger" if self.recalled else ""
         bill = f"{self.billed:,} calls billed{doubt}"
-        return f"{self.done:,} images: {counts or 'none'}; {bill}; {elapsed}, {self.rate:.1f}/s"
+        return f"{self.done:,} images: {counts or 'none'}{recalled}; {bill}; {elapsed}, {self.rate:.1f}/s"
 
 
 def _duration(seconds: float) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
+from clova_ocr_async.cli.calls import log_attempt
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.hooks import AttemptFinished, CallFinished, Event
 from clova_ocr_async.client.journal import NO_JOURNAL, Journal
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
 
 __all__ = ["CutOff", "WatchedClient"]
-
-logger = logging.getLogger("clova_ocr_async")
 
 # Hooks are told in the task of the call they are told of.
 _image: ContextVar[InputFile] = ContextVar("image")
@@ -86,10 +84,7 @@ class WatchedClient(ClovaOCRClient):
         if isinstance(event, AttemptFinished):
             billing = getattr(event.error, "billing", Billing.MAYBE_BILLED)
             self._doubts[_image.get()] += event.error is not None and billing is Billing.MAYBE_BILLED
-            ended = "read" if event.error is None else repr(event.error)
-            logger.debug(
-                "call %s, request %d: %.2f s, %s", event.attempt.request_id, event.attempt.number, event.elapsed, ended
-            )
+            log_attempt(event)
         elif isinstance(event, CallFinished):
             doubts = self._doubts.pop(_image.get(), 0)
             own = event.error is None or isinstance(event.error, ClovaOCRError)

@@ -67,11 +67,22 @@ def test_help_names_every_verb_the_variables_and_the_exit_codes() -> None:
     """The help of the command is enough to begin with."""
     result = clova_ocr("--help")
     assert result.exit_code == 0
-    for word in ("recognize", "batch", "emulator", "doctor", "demo", "CLOVA_OCR_SECRET_FILE", "130 interrupted"):
+    for word in (
+        "recognize",
+        "batch",
+        "status",
+        "export",
+        "purge",
+        "emulator",
+        "doctor",
+        "demo",
+        "CLOVA_OCR_SECRET_FILE",
+        "130 interrupted",
+    ):
         assert word in result.stdout
 
 
-@pytest.mark.parametrize("verb", ["recognize", "batch", "emulator", "doctor", "demo"])
+@pytest.mark.parametrize("verb", ["recognize", "batch", "status", "export", "purge", "emulator", "doctor", "demo"])
 def test_every_verb_has_help(verb: str) -> None:
     """Each verb explains itself."""
     result = clova_ocr(verb, "--help")

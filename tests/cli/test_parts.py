@@ -306,13 +306,16 @@ async def test_an_output_that_fails_lets_land_what_is_under_way_and_sends_no_mor
     """Calls under way land and are named, up to twenty; what waits for a slot or is not pulled yet is not paid."""
     late = [Held() for _ in range(21)]
     output = FullOutput(reason)
-    transport = FakeTransport(None, *late)
+    first = Held()
+    transport = FakeTransport(first, *late)
     async with WatchedClient(domain(), concurrency=22, transport=transport) as client:
         run = Run(client, Receipt, output)
         reading = asyncio.create_task(read(run, receipts, jobs=26))
-        await output.failed.wait()
         for held in late:
             await held.reached.wait()
+        first.go_on.set()
+        await output.failed.wait()
+        for held in late:
             held.go_on.set()
         await reading
     paid = len(transport.sent)

@@ -57,20 +57,22 @@ def others_at_work(db: sqlite3.Connection, document: str, owner: int) -> bool:
     return bool(found[0])
 
 
-def requeue(db: sqlite3.Connection, billing: Billing) -> int:
+def requeue(db: sqlite3.Connection, billing: Billing, document: str | None = None) -> int:
     """Have items tried again that are finished and were not read.
 
     Args:
         db: The connection.
         billing: NOT_BILLED for those certainly not paid, MAYBE_BILLED for those in doubt, BILLED for those paid.
+        document: Only those of this document; of all if not given.
 
     Returns:
         How many.
     """
     states = from_states(Mark.REQUEUE)
     items = db.execute(
-        f"SELECT id, state FROM item WHERE billing = ? AND state IN ({', '.join('?' * len(states))})",
-        (billing, *states),
+        f"""SELECT id, state FROM item WHERE billing = ? AND document = coalesce(?, document)
+              AND state IN ({", ".join("?" * len(states))})""",
+        (billing, document, *states),
     ).fetchall()
     db.executemany(
         "UPDATE item SET state = ?, billing = ?, failure = NULL, answer = NULL WHERE id = ?",

@@ -39,6 +39,7 @@ __all__ = ["RunReader", "RunStatus", "SourceRecord"]
 
 _PAGE = 64  # images a look; each may bring an answer of megabytes
 _UNREAD = ("failed", "ambiguous", "skipped")
+_OPEN_STATES = (State.SENT, State.AMBIGUOUS)  # an answer may have come, and is not marked yet
 _STATUSES = ("succeeded", *_UNREAD, "pending")
 _ENDED = ConnectionLostError("the process that sent it is gone, and no answer came; it may have been billed")
 
@@ -162,19 +163,17 @@ class RunReader:
                 processes=len(living),
                 store=str(value_of(self._db, "store") or "full"),
                 sealed=self._sealed(),
-                services=tuple(
-                    msgspec.json.decode(cast("bytes", value_of(self._db, "services") or b"[]"), type=list[str])
-                ),
+                services=self._services(),
             )
 
     def _settle_counts(self, images: Counter[str], items: Counter[str], living: Collection[int]) -> None:
-        """Count what is sent as what it has become; no more of them than calls were ever under way at once."""
-        for (number,) in self._db.execute("SELECT id FROM item WHERE state = 'sent'").fetchall():
+        """Count what is sent, or was given up and then answered, as what it is; few, since they were under way once."""
+        for number, before in self._db.execute(_UNSETTLED).fetchall():
             state = self._entry(number, living).state
             names = self._number("SELECT count(*) FROM source WHERE item = ?", number) or 1
-            images[State.SENT.value] -= names
+            images[before] -= names
             images[_status_of(state)] += names
-            items[State.SENT.value] -= 1
+            items[before] -= 1
             items[state.value] += 1
 
     def records(self, *, unread: bool = False) -> Iterator[SourceRecord]:
@@ -207,7 +206,7 @@ class RunReader:
         _, path, document, word, failure, item = row
         name = None if path is None else os.fsdecode(path)
         entry = None if item is None else self._entry(item, living)
-        if entry is not None and word == State.SENT:
+        if entry is not None and word in _OPEN_STATES:
             word = _status_of(entry.state)
         return SourceRecord(name, document, word, entry, failure or b"")
 
@@ -269,13 +268,15 @@ class RunReader:
         """Return an item as the next batch will find it; without a seal, without what is sealed."""
         row = rows.find_number(self._db, number)
         entry = rows.entry_of(row if self._seal is not None else (*row[:9], *(None,) * 5), self._seal or NoSeal())
-        if entry.state is not State.SENT:
+        if entry.state not in _OPEN_STATES:
             return entry
         query = "SELECT owner, sent_at, answer FROM item WHERE id = ?"
         (owner, sent_at, answer) = self._db.execute(query, (number,)).fetchone()
         if answer is not None:
             return entry if entry.answer is None else _answered(entry, entry.answer)
-        return entry if owner in living else _lost(entry, counted=sent_at is None)
+        if entry.state is State.AMBIGUOUS or owner in living:
+            return entry
+        return _lost(entry, counted=sent_at is None)
 
     @contextmanager
     def _look(self) -> Generator[tuple[int, ...]]:
@@ -343,9 +344,10 @@ def _numbers(billings: Collection[Billing]) -> str:
     return ", ".join(str(int(billing)) for billing in billings)
 
 
-# Doubt outranks that the file has changed since. What is sent is looked at one by one: it may have its answer.
+# Doubt outranks that the file has changed since. What is sent is looked at one by one: it may have its answer. A file
+# that was too young to be told from a change is to be looked at again, and until then is what it was.
 _WORD = """CASE WHEN item.state IN ('ambiguous', 'sent') THEN item.state
-                WHEN source.open = 1 THEN 'pending'
+                WHEN source.open = 1 AND (source.size IS NOT NULL OR item.state IS NULL) THEN 'pending'
                 WHEN source.failure IS NOT NULL THEN 'skipped'
                 WHEN item.state IN ('succeeded', 'failed', 'skipped') THEN item.state
                 ELSE 'pending' END"""
@@ -361,6 +363,7 @@ _NAMED_UNREAD = f"""{_SELECT} WHERE source.id > ? AND word IN ('failed', 'ambigu
                     ORDER BY source.id LIMIT ?"""
 _NAMELESS = f"""SELECT item.id, NULL, item.document, {_WORD}, NULL, item.id FROM {_WITHOUT_NAME} AND item.id > ?
                 ORDER BY item.id LIMIT ?"""
+_UNSETTLED = "SELECT id, state FROM item WHERE state = 'sent' OR state = 'ambiguous' AND answer IS NOT NULL"
 _DOUBTFUL = """SELECT item.id, path, sha256 FROM item LEFT JOIN source ON source.item = item.id
                WHERE item.state IN ('ambiguous', 'sent') ORDER BY source.id"""
 

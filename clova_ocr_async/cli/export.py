@@ -1,0 +1,75 @@
+"""``clova-ocr export DIR``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from clova_ocr_async.cli.app import say, verb
+from clova_ocr_async.cli.options import KEY_FILE, RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clova_ocr_async.batch.seal import Seal
+
+__all__ = ["command"]
+
+
+@click.command("export")
+@RUN
+@click.option("--format", "_format", type=click.Choice(["jsonl"]), default="jsonl", help="One record a line: jsonl.")
+@click.option("-o", "--output", type=click.Path(), metavar="FILE", help="A file; else standard output.")
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@KEY_FILE
+@verb
+def command(*, folder: str, _format: str, output: str | None, force: bool, key_file: str | None) -> int:
+    """Write a record for every image of the run in DIR, duplicates and those still to be read included.
+
+    It may be asked while a batch is at work. A file gets its name when it is whole; only you can read it.
+    """
+    from clova_ocr_async.batch.seal import load_seal
+    from clova_ocr_async.cli.exits import ExitCode
+
+    seal = load_seal(key_file, os.environ)
+    count = _exported_to_stdout(folder, seal) if output is None else _exported(folder, seal, Path(output), force=force)
+    if count == 0:
+        say("the run holds no images", even_when_quiet=True)
+        return ExitCode.NO_INPUT
+    if output is not None:
+        say(f"{count:,} records in {output}")
+    return ExitCode.OK
+
+
+def _exported_to_stdout(folder: str, seal: Seal) -> int:
+    from clova_ocr_async.cli.output import opened_output
+
+    with opened_output(None) as lines:
+        return _write(folder, seal, lines.write)
+
+
+def _exported(folder: str, seal: Seal, path: Path, *, force: bool) -> int:
+    from clova_ocr_async.cli.files import replaced
+    from clova_ocr_async.errors import ConfigurationError
+
+    if not force and os.path.lexists(path):
+        raise ConfigurationError(f"{path} is there already; choose another file, or replace it with --force")
+    with replaced(path) as write:
+        return _write(folder, seal, write)
+
+
+def _write(folder: str, seal: Seal, write: Callable[[bytes], object]) -> int:
+    import msgspec
+
+    from clova_ocr_async.batch.sqlite.run_reader import RunReader
+    from clova_ocr_async.cli.records import exported
+
+    count = 0
+    with RunReader(folder, seal) as reader:
+        for record in reader.records():
+            write(msgspec.json.encode(exported(record)) + b"\n")
+            count += 1
+    return count

@@ -1,0 +1,254 @@
+"""A batch with a run directory: paid once, resumed by the same command, ended by a signal without a loss."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from clova_ocr_async.batch.dispatcher import BatchDispatcher
+from clova_ocr_async.batch.listing import Listing
+from clova_ocr_async.batch.manifest import shown_path
+from clova_ocr_async.batch.outcome import Failure, Outcome, Success
+from clova_ocr_async.batch.recorder import services_of
+from clova_ocr_async.batch.sqlite import SqliteLedger
+from clova_ocr_async.batch.sqlite.run_reader import RunReader
+from clova_ocr_async.cli.app import is_quiet, say
+from clova_ocr_async.cli.exits import ExitCode, exit_code_of
+from clova_ocr_async.cli.failures import write_failures
+from clova_ocr_async.cli.interrupts import InterruptError, Interrupts, handled_signals
+from clova_ocr_async.cli.output import OutputError
+from clova_ocr_async.cli.progress import shown_progress
+from clova_ocr_async.cli.records import status_of
+from clova_ocr_async.cli.tally import Tally
+from clova_ocr_async.cli.wording import MOST_NAMED, cost, some_names, standing
+from clova_ocr_async.errors import Billing, ClovaOCRError, LedgerError, SpendingCeilingError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Iterator
+    from decimal import Decimal
+
+    from clova_ocr_async.batch import Batch
+    from clova_ocr_async.batch.seal import Seal
+    from clova_ocr_async.batch.sqlite.agreement import Store
+    from clova_ocr_async.batch.sqlite.run_reader import RunStatus
+    from clova_ocr_async.cli.calls import CallCounter
+    from clova_ocr_async.cli.progress import Progress
+    from clova_ocr_async.client import ClovaOCRClient
+    from clova_ocr_async.documents import Document
+
+__all__ = ["LedgeredRun", "RunSettings"]
+
+_AGAIN = {
+    Billing.NOT_BILLED: "that were certainly not paid for",
+    Billing.MAYBE_BILLED: "that may have been paid for already",
+    Billing.BILLED: "that were paid for and not read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What is asked of a run.
+
+    Attributes:
+        folder: The run directory.
+        document: The class of all images.
+        seal: What seals answers on the disk.
+        store: Which answers are kept; as the run was begun if None.
+        max_calls: Calls over the whole life of the run; None for any number.
+        price: KRW a call; None if it is not known.
+        again: Images that were not read are tried again if their billing is one of these.
+        jobs: Images in work at once.
+        resume: The command that goes on with the run.
+    """
+
+    folder: str
+    document: type[Document]
+    seal: Seal
+    store: Store | None = None
+    max_calls: int | None = None
+    price: Decimal | None = None
+    again: tuple[Billing, ...] = ()
+    jobs: int | None = None
+    resume: str = ""
+
+
+class LedgeredRun:
+    """One command's part in a run.
+
+    Args:
+        client: Calls; it is closed at the end.
+        calls: Counts them.
+        settings: What is asked.
+    """
+
+    def __init__(self, client: ClovaOCRClient, calls: CallCounter, settings: RunSettings) -> None:
+        self.tally = Tally()
+        self._client = client
+        self._calls = calls
+        self._settings = settings
+        self._begun = False
+        self._asked = 0
+        self._named = 0
+        self._stopped: ClovaOCRError | None = None
+
+    async def run(self, found: Iterable[os.DirEntry[str] | str]) -> ExitCode:
+        """Read files, say how it went, and return the exit code.
+
+        Args:
+            found: Yields the files, in a thread.
+        """
+        try:
+            async with self._client:
+                self._client.serving(self._settings.document)
+                await self._until_asked(found)
+        except ClovaOCRError:
+            if self._begun:
+                with suppress(LedgerError):
+                    self._told_standing()
+            raise
+        return self._finished()
+
+    async def _until_asked(self, found: Iterable[os.DirEntry[str] | str]) -> None:
+        interrupts = Interrupts(lambda: self._calls.under_way)
+        with handled_signals(interrupts.ask):
+            try:
+                await self._read(found, interrupts)
+                await asyncio.sleep(0)  # a cancellation of the last moment arrives here
+            except asyncio.CancelledError:
+                if not interrupts.forgive():
+                    raise
+            finally:
+                self._asked = interrupts.asked
+
+    async def _read(self, found: Iterable[os.DirEntry[str] | str], interrupts: Interrupts) -> None:
+        asked = self._settings
+        ledger = SqliteLedger(asked.folder, seal=asked.seal, store=asked.store, max_calls=asked.max_calls)
+        async with ledger:
+            await ledger.open_for(services_of(self._client.domains))
+            self._begun = True
+            for billing in asked.again:
+                self._tell_again(billing, await ledger.requeue(billing, asked.document.path_word))
+            total = _Total(asked.folder, found)
+            listing = Listing(ledger, asked.document.path_word, total.counted())
+            dispatcher = BatchDispatcher(self._client, asked.jobs, ledger=ledger)
+            async with dispatcher.dispatch(listing, asked.document) as batch:
+                interrupts.batch = batch
+                with shown_progress(quiet=is_quiet()) as progress:
+                    await self._take_all(batch, progress, lambda: total.of(self.tally.done, listing.listed))
+            self._stopped = batch.stopped
+
+    def _tell_again(self, billing: Billing, count: int) -> None:
+        price = None if billing is Billing.NOT_BILLED else self._settings.price
+        say(f"sending {count:,} images again {_AGAIN[billing]}{cost(price, count)}")
+
+    async def _take_all(self, batch: Batch[Any], progress: Progress, total: Callable[[], int | None]) -> None:
+        async for outcome in batch:
+            self._take(outcome)
+            known = self.tally.total
+            # Those that have come out and wait to be taken were not counted.
+            self.tally.total = total() if known is None else max(known, self.tally.done)
+            progress.update(self.tally)
+
+    def _take(self, outcome: Outcome[Any]) -> None:
+        status = status_of(outcome)
+        self.tally.billed, self.tally.in_doubt = self._calls.billed, self._calls.perhaps
+        if status == "pending" or _is_put_off(outcome):  # it stays in the ledger, for the next command
+            return
+        self.tally.add(status, billed=False)
+        self.tally.recalled += isinstance(outcome, Success) and not outcome.billed
+        if isinstance(outcome, Failure) and status != "succeeded" and self._named < MOST_NAMED:
+            self._named += 1
+            say(f"{shown_path(str(outcome.source))}: {outcome.error}")
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # The end
+
+    def _finished(self) -> ExitCode:
+        try:
+            status = self._told_standing()
+        except LedgerError as error:  # a full disk may not even let it be read
+            say(f"error: {error}", even_when_quiet=True)
+            return exit_code_of(self._stopped or error)
+        self._tell_how_to_go_on(status)
+        if self._asked:
+            return ExitCode.INTERRUPTED
+        if self._stopped is not None:
+            return exit_code_of(self._stopped)
+        if not status.total:
+            say("no images found", even_when_quiet=True)
+            return ExitCode.NO_INPUT
+        return ExitCode.SOME_FAILED if _bad(status) else ExitCode.OK
+
+    def _told_standing(self) -> RunStatus:
+        """Say what this command did and how far the run is, and write down what was not read."""
+        asked = self._settings
+        with RunReader(asked.folder, asked.seal) as reader:
+            status = reader.status()
+            if status.total:
+                self.tally.billed, self.tally.in_doubt = self._calls.billed, self._calls.perhaps
+                idle = not (self.tally.done or self.tally.billed or self.tally.in_doubt)
+                say("nothing was sent" if idle else self.tally.summary())
+                say(f"the run in {shown_path(asked.folder)}: {standing(status, asked.price)}")
+                self._tell_unread(reader, status)
+        return status
+
+    def _tell_unread(self, reader: RunReader, status: RunStatus) -> None:
+        if doubtful := status.images.get("ambiguous"):
+            told = f"{doubtful:,} images are in doubt: perhaps paid, no answer; --retry-ambiguous sends them again"
+            say(f"{told}: {some_names(reader.doubtful(), doubtful)}", even_when_quiet=bool(self._asked))
+        try:
+            failures = write_failures(self._settings.folder, reader)
+        except OutputError as error:
+            say(str(error), even_when_quiet=True)
+        else:
+            if failures is not None:
+                say(f"what was not read: {shown_path(str(failures))}")
+
+    def _tell_how_to_go_on(self, status: RunStatus) -> None:
+        if self._stopped is not None and not isinstance(self._stopped, InterruptError):
+            say(f"stopped early: {self._stopped}", even_when_quiet=True)
+        if status.images.get("pending") and (self._stopped is not None or self._asked):
+            more = "raise the ceiling and repeat" if isinstance(self._stopped, SpendingCeilingError) else "to go on"
+            say(f"{more}: {self._settings.resume}", even_when_quiet=True)
+        elif status.total:
+            say(f"for the results: clova-ocr export {shlex.quote(shown_path(self._settings.folder))}")
+
+
+class _Total:
+    """How many images a command has to do, once all its files are listed."""
+
+    def __init__(self, folder: str, found: Iterable[os.DirEntry[str] | str]) -> None:
+        self._folder = folder
+        self._found = found
+        self._count = 0
+        self._whole = False
+
+    def counted(self) -> Iterator[os.DirEntry[str] | str]:
+        """Yield the files; called in a thread."""
+        for file in self._found:
+            self._count += 1
+            yield file
+        self._whole = True
+
+    def of(self, done: int, listed: int) -> int | None:
+        """Return how many there are; None while they are listed."""
+        if not self._whole or listed < self._count:
+            return None
+        with suppress(LedgerError), RunReader(self._folder) as reader:
+            return done + reader.pending()
+        return None
+
+
+def _is_put_off(outcome: Outcome[Any]) -> bool:
+    """Whether an image met what every other one would have met as well, at no cost."""
+    if isinstance(outcome, Success):
+        return False
+    return outcome.error.stops_run and outcome.error.billing is Billing.NOT_BILLED
+
+
+def _bad(status: RunStatus) -> int:
+    return sum(status.images.get(word, 0) for word in ("failed", "ambiguous", "skipped"))

@@ -1,0 +1,65 @@
+"""Options and kinds of values that several verbs share."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType
+
+__all__ = ["DURATION", "KEY_FILE", "KRW", "RUN"]
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
+
+
+class _KRWParam(_ParamType):
+    """An amount of money."""
+
+    name = "krw"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            amount = Decimal(value)
+        except InvalidOperation:
+            return self.fail(f"{value!r} is no number", param, ctx)
+        if not amount.is_finite() or amount <= 0:
+            return self.fail(f"{value!r} is no amount; it must be more than 0", param, ctx)
+        return amount
+
+
+class _DurationParam(_ParamType):
+    """A duration; becomes seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = _DURATION.fullmatch(value)
+        if found is None:
+            return self.fail(
+                f"{value!r} is no duration; write a number and s, m, h, d or w, as in 12h or 30d", param, ctx
+            )
+        return float(found[1]) * _SECONDS[found[2]]
+
+
+KRW = _KRWParam()
+"""Type of an option that is an amount in KRW."""
+
+DURATION = _DurationParam()
+"""Type of an option that is a duration, as in 30d."""
+
+RUN = click.argument("folder", metavar="DIR", type=click.Path())
+"""The run directory of a verb that needs one."""
+
+KEY_FILE = click.option(
+    "--key-file",
+    type=click.Path(),
+    metavar="FILE",
+    help="Key that seals the answers.  [default: CLOVA_OCR_KEY or CLOVA_OCR_KEY_FILE, else they lie open]",
+)

@@ -1,0 +1,220 @@
+"""A dry run: what a batch would send and what it would cost, found out without sending or writing anything."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from clova_ocr_async.batch.hashed import found_file, read_hashed
+from clova_ocr_async.batch.ledger import FINISHED, Entry, Item, State
+from clova_ocr_async.batch.manifest import shown_path
+from clova_ocr_async.batch.sqlite.run_reader import RunReader
+from clova_ocr_async.cli.app import printable
+from clova_ocr_async.cli.exits import ExitCode
+from clova_ocr_async.cli.wording import MOST_NAMED, cost
+from clova_ocr_async.client.reading import read_image
+from clova_ocr_async.errors import Billing, ImageError
+from clova_ocr_async.protocol.image import ImageLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Iterable, Iterator
+    from decimal import Decimal
+
+__all__ = ["Rehearsal", "rehearse"]
+
+_ENOUGH = 16  # bytes of a hash, to tell images apart in a small memory
+_HINTS = {
+    "answered already": "not sent again",
+    "duplicates": "the same bytes under another name, paid once",
+    "in doubt": "perhaps paid, not sent without --retry-ambiguous",
+    "refused before": "no picture the service takes, not looked at again without --retry-failed",
+    "failed, not billed": "not sent without --retry-failed",
+    "failed, billed": "not sent without --retry-billed",
+    "under way": "another process has sent them",
+}
+
+
+class Rehearsal:
+    """Finds out what a batch would do with each file.
+
+    Args:
+        document: The vendor's path word.
+        reader: Looks into the run; None if there is nothing in it yet, or no run.
+        once: Whether the same bytes are paid once, as in a run.
+        again: Images that were not read are tried again if their billing is one of these.
+        limits: Which images are refused before they are sent.
+
+    Attributes:
+        found: Files so far.
+        billable: Calls to be billed.
+        counts: Files that need no call, by why.
+        reasons: Files that cannot be sent, by why.
+        skipped: Names of the first of them.
+    """
+
+    def __init__(
+        self,
+        document: str,
+        reader: RunReader | None,
+        *,
+        once: bool,
+        again: Collection[Billing] = (),
+        limits: ImageLimits = ImageLimits(),  # noqa: B008 - immutable
+    ) -> None:
+        self.found = 0
+        self.billable = 0
+        self.counts: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.skipped: list[str] = []
+        self._document = document
+        self._reader = reader
+        self._once = once
+        self._again = again
+        self._limits = limits
+        self._seen: set[bytes] = set()
+
+    def files(self, found: Iterable[os.DirEntry[str] | str]) -> Iterator[str]:
+        """Yield the files a batch would look at: what is left in the run, then what is found and is not among that."""
+        if self._reader is None:
+            yield from (os.fspath(file) for file in found)
+            return
+        yield from self._reader.to_read(self._document, self._again)
+        for file in found:
+            if not self._reader.is_to_read(os.fspath(file), self._document, self._again):
+                yield os.fspath(file)
+
+    async def look_at(self, path: str) -> None:
+        """Find out what would be done with a file."""
+        self.found += 1
+        try:
+            sha256, entry = await self._known(path)
+        except ImageError as error:
+            self._skip(path, str(error))
+            return
+        why = None if entry is None else self._why_not(entry)
+        if why is None and sha256[:_ENOUGH] in self._seen:
+            why = "duplicates"
+        if why is not None:
+            self.counts[why] += 1
+        if why is None or not self._once:
+            self.billable += 1
+            self._seen.add(sha256[:_ENOUGH])
+
+    async def _known(self, path: str) -> tuple[bytes, Entry | None]:
+        """Return an image's hash, and what is known of it.
+
+        Raises:
+            ImageError: It cannot be sent.
+        """
+        if self._reader is not None and (file := await found_file(path)) is not None:
+            entry = self._reader.recall(file, self._document)
+            if entry is not None and self._why_not(entry) is not None:
+                return entry.item.sha256, entry
+        hashed = await read_hashed(path, self._limits)
+        item = Item(hashed.sha256, self._document)
+        entry = None if self._reader is None else self._reader.find(item)
+        if entry is None or self._why_not(entry) is None:
+            await read_image(hashed.image(), self._limits)
+        return hashed.sha256, entry
+
+    def _why_not(self, entry: Entry) -> str | None:
+        """Return why an image that is known is not sent; None if it is."""
+        if entry.state is State.SUCCEEDED:
+            return "answered already"
+        if entry.state is State.SENT:
+            return "under way"
+        if entry.state not in FINISHED or entry.billing in self._again:
+            return None
+        if entry.billing is Billing.MAYBE_BILLED:
+            return "in doubt"
+        if entry.state is State.SKIPPED:
+            return "refused before"
+        return "failed, billed" if entry.billing is Billing.BILLED else "failed, not billed"
+
+    def _skip(self, path: str, reason: str) -> None:
+        name = Path(path).name
+        for subject in (f"image {name!r} ", f"image {name!r}: ", f"{path}: "):
+            reason = reason.removeprefix(subject)
+        self.reasons[re.sub(r"\d[\d,]*", "N", reason.partition(";")[0])] += 1
+        if len(self.skipped) < MOST_NAMED:
+            self.skipped.append(shown_path(path))
+
+    def lines(self, *, used: int, max_calls: int | None, price: Decimal | None) -> Iterator[str]:
+        """Yield what was found out.
+
+        Args:
+            used: Calls of the run so far.
+            max_calls: Calls over the whole life of the run; None for any number.
+            price: KRW a call; None if it is not known.
+        """
+        yield _line("images found", self.found)
+        for why, hint in _HINTS.items():
+            if self.counts[why]:
+                yield _line(why, self.counts[why], hint if self._once or why != "duplicates" else _PAID_TWICE)
+        for reason, count in self.reasons.most_common():
+            yield _line("skipped", count, reason)
+        for name in self.skipped:
+            yield f"{'':<32}{name}"
+        yield _line("billable calls", self.billable, cost(price, self.billable).strip(" ()"))
+        if max_calls is not None:
+            allowed = max(min(self.billable, max_calls - used), 0)
+            hint = f"of {max_calls:,}, {used:,} are used" + cost(price, allowed)
+            yield _line("within the ceiling", allowed, hint)
+
+
+_PAID_TWICE = "the same bytes under another name, each paid; with --run once"
+
+
+def _line(title: str, count: int, hint: str = "") -> str:
+    return f"{title:<20}{count:>10,}  {hint}".rstrip()
+
+
+async def rehearse(
+    document: str,
+    found: Iterable[os.DirEntry[str] | str],
+    *,
+    folder: str | None,
+    again: Collection[Billing],
+    max_calls: int | None,
+    price: Decimal | None,
+) -> ExitCode:
+    """Tell on standard output what a batch would do.
+
+    Args:
+        document: The vendor's path word.
+        found: Yields the files.
+        folder: The run directory; None without one.
+        again: Images that were not read are tried again if their billing is one of these.
+        max_calls: Calls over the whole life of the run; None for any number.
+        price: KRW a call; None if it is not known.
+    """
+    with _opened(folder) as reader:
+        rehearsal = Rehearsal(document, reader, once=folder is not None, again=again)
+        for path in rehearsal.files(found):
+            await rehearsal.look_at(path)
+        used = reader.status().calls if reader is not None else 0
+    for line in rehearsal.lines(used=used, max_calls=max_calls, price=price):
+        click.echo(printable(line))
+    return ExitCode.OK if rehearsal.found else ExitCode.NO_INPUT
+
+
+@contextlib.contextmanager
+def _opened(folder: str | None) -> Generator[RunReader | None]:
+    if folder is None or _is_new(folder):
+        yield None
+        return
+    with RunReader(folder) as reader:
+        yield reader
+
+
+def _is_new(folder: str) -> bool:
+    """Whether a batch would begin a run there."""
+    if not os.path.lexists(folder):
+        return True
+    return Path(folder).is_dir() and next(Path(folder).iterdir(), None) is None

@@ -1,0 +1,65 @@
+"""How a run is told: its counts, what they cost, and the command that resumes it."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from decimal import Decimal
+
+    from clova_ocr_async.batch.sqlite.run_reader import RunStatus
+
+__all__ = ["MOST_NAMED", "cost", "counted", "repeated", "some_names", "standing"]
+
+MOST_NAMED = 20
+"""So many images are named at most; all of them are in the results."""
+
+_DONE_ONCE = frozenset({"--retry-failed", "--retry-ambiguous", "--retry-billed"})
+
+
+def cost(price: Decimal | None, calls: int, perhaps: int = 0) -> str:
+    """Return what calls cost, to stand behind their count.
+
+    Args:
+        price: KRW a call; None if it is not known.
+        calls: That are paid.
+        perhaps: That may be paid besides.
+    """
+    if price is None:
+        return ""
+    least, most = f"{calls * price:,f}", f"{(calls + perhaps) * price:,f}"
+    return f" ({least} KRW)" if least == most else f" ({least} to {most} KRW)"
+
+
+def counted(counts: dict[str, int]) -> str:
+    """Return counts in a line."""
+    return ", ".join(f"{count:,} {word}" for word, count in counts.items()) or "none"
+
+
+def standing(status: RunStatus, price: Decimal | None = None) -> str:
+    """Return how far a run is, in a line."""
+    calls = {"calls billed": status.billed, "perhaps": status.perhaps, "under way": status.under_way}
+    told = ", ".join(f"{count:,} {word}" for word, count in calls.items() if count or word == "calls billed")
+    open_ = status.perhaps + status.under_way
+    return f"{status.total:,} images: {counted(status.images)}; {told}{cost(price, status.billed, open_)}"
+
+
+def some_names(names: Iterable[str], count: int) -> str:
+    """Return the first names of so many."""
+    named = ", ".join(itertools.islice(names, MOST_NAMED))
+    return f"{named} and {count - MOST_NAMED:,} more" if count > MOST_NAMED else named
+
+
+def repeated(program: str, arguments: Sequence[str]) -> str:
+    """Return the command that resumes a run.
+
+    Images that are to be tried again are written down as that: asking once more would send what failed meanwhile.
+
+    Args:
+        program: How the command was called.
+        arguments: What it was called with.
+    """
+    return f"{program} {shlex.join(argument for argument in arguments if argument not in _DONE_ONCE)}"
