@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,10 +46,15 @@ def command(*, folder: str, _format: str, output: str | None, force: bool, key_f
 
 
 def _exported_to_stdout(folder: str, seal: Seal) -> int:
-    from clova_ocr_async.cli.output import opened_output
+    from clova_ocr_async.cli.output import OutputError, opened_output
 
     with opened_output(None) as lines:
-        return _write(folder, seal, lines.write)
+        try:
+            return _write(folder, seal, lines.write)
+        except OutputError as error:
+            if error.reader_gone:  # a reader such as head that has enough is no news
+                raise BrokenPipeError(errno.EPIPE, str(error)) from None
+            raise
 
 
 def _exported(folder: str, seal: Seal, path: Path, *, force: bool) -> int:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rehearsal", "rehearse"]
 
-_ENOUGH = 16  # bytes of a hash, to tell images apart in a small memory
+_ENOUGH = 8  # bytes of a hash: that two of a million images share them by chance is one in millions
 _HINTS = {
     "answered already": "not sent again",
     "duplicates": "the same bytes under another name, paid once",
@@ -77,7 +77,7 @@ class Rehearsal:
         self._once = once
         self._again = again
         self._limits = limits
-        self._seen: set[bytes] = set()
+        self._seen: set[int] = set()
 
     def files(self, found: Iterable[os.DirEntry[str] | str]) -> Iterator[str]:
         """Yield the files a batch would look at: what is left in the run, then what is found and is not among that."""
@@ -98,13 +98,14 @@ class Rehearsal:
             self._skip(path, str(error))
             return
         why = None if entry is None else self._why_not(entry)
-        if why is None and sha256[:_ENOUGH] in self._seen:
+        number = int.from_bytes(sha256[:_ENOUGH])
+        if why is None and number in self._seen:
             why = "duplicates"
         if why is not None:
             self.counts[why] += 1
         if why is None or not self._once:
             self.billable += 1
-            self._seen.add(sha256[:_ENOUGH])
+            self._seen.add(number)
 
     async def _known(self, path: str) -> tuple[bytes, Entry | None]:
         """Return an image's hash, and what is known of it.

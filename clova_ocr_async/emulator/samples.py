@@ -4,6 +4,7 @@ Whoever reads such a file can look up what a perfect reading answers, with `trut
 anybody's: SPECIMEN stands across it, names and designs are made up, and every check digit is wrong.
 """
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -79,7 +80,7 @@ def draw_sample(
     return Sample(document, f"{document}-{seed:04}.{format}", format, encode(canvas.finish(), format, truth), truth)
 
 
-def write_samples(folder: Path, count: int = 60, *, seed: int = 0) -> list[Path]:
+def write_samples(folder: str | os.PathLike[str], count: int = 60, *, seed: int = 0) -> list[Path]:
     """Write sample documents, one folder a type.
 
     The types come by turns, and so do the formats of each type: with 24 files every type is there in every format.
@@ -107,7 +108,7 @@ def write_samples(folder: Path, count: int = 60, *, seed: int = 0) -> list[Path]
         # Moved on by one every four rounds, since some kinds come by turns of four as well.
         chosen = FORMATS[(round_ + round_ // len(FORMATS)) % len(FORMATS)]
         sample = draw_sample(document, seed=seed * _SEEDS_APART + round_, format=chosen, typeface=typeface)
-        path = folder / document / f"{document}-{round_ + 1:04}.{chosen}"
+        path = Path(folder) / document / f"{document}-{round_ + 1:04}.{chosen}"
         _write(path, sample.data)
         paths.append(path)
     return paths

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker import POINTS
+from worker import POINTS, RENAMES
 
 from clova_ocr_async.emulator import emulator_in_thread
 
@@ -195,10 +195,10 @@ def _end(process: subprocess.Popen[bytes], draw: random.Random) -> None:
 def kills_at_points(items: int, points: list[tuple[str, int]], draw: random.Random) -> list[str]:
     """Kill a process at every named point of the ledger, with new pictures for each, and let another finish."""
     with scene(max(items - _MORE * len(points), 300), 0.01, draw.getrandbits(32)) as stage:
-        missed = [f"{point} ({count})" for point, count in points if not _killed_at(stage, point, count)]
+        missed = [f"never {point} ({count})" for point, count in points if not _killed_at(stage, point, count)]
         stage.finish()
-        wrong = stage.verdict()
-        _tell(f"killed at {len(points) - len(missed)} of {len(points)} named points, not at {missed}", stage, wrong)
+        wrong = stage.verdict() + missed
+        _tell(f"killed at {len(points) - len(missed)} of {len(points)} named points", stage, wrong)
     return wrong
 
 
@@ -287,7 +287,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     draw = random.Random(options.seed)  # noqa: S311 - moments of kills
-    wrong = kills_at_points(options.items, draw.sample(POINTS, len(POINTS)), draw)
+    wrong = kills_at_points(options.items, [*draw.sample(POINTS, len(POINTS)), *RENAMES], draw)
     for _ in range(3):
         wrong += full_disk(options.items, draw) + sleep(options.items // 4, draw)
     wrong += random_kills(options.kills // 2, options.items, 1, draw)

@@ -7,7 +7,7 @@ import sys
 
 import chaos
 import pytest
-from worker import POINTS
+from worker import POINTS, RENAMES
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -26,6 +26,11 @@ def test_a_kill_at_a_named_point_costs_nothing(what: str, draw: random.Random) -
     """Killed before and after a commit, a batch pays nothing twice, loses nothing, and doubts only what was sent."""
     points = [(point, count) for point, count in POINTS if point.endswith(f"of {what}") and count == 1]
     assert chaos.kills_at_points(120, points, draw) == []
+
+
+def test_a_kill_around_a_rename_costs_nothing(draw: random.Random) -> None:
+    """Killed before and after its list of failures gets its name, a batch has lost nothing."""
+    assert chaos.kills_at_points(120, [("after commit of sent", 1), *RENAMES], draw) == []
 
 
 @pytest.mark.parametrize("processes", [1, 2])

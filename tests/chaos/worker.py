@@ -12,6 +12,8 @@ from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Receipt
 from clova_ocr_async.batch.listing import Listing
 from clova_ocr_async.batch.sources import entries_in
 from clova_ocr_async.batch.sqlite import SqliteLedger
+from clova_ocr_async.batch.sqlite.run_reader import RunReader
+from clova_ocr_async.cli.failures import write_failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,9 @@ POINTS = [
 ]
 """Every place where the ledger's thread can be killed, and at which of its visits."""
 
+RENAMES = [("before rename", 1), ("after rename", 1)]
+"""Where the file of what was not read gets its name, if anything was not."""
+
 
 def killer(point: str, count: int) -> Callable[[str], None]:
     """Return a watch that kills this process when it comes to a point for the given time."""
@@ -53,12 +58,15 @@ def killer(point: str, count: int) -> Callable[[str], None]:
 
 async def main(folder: str, run: str, lease: str, point: str = "", count: str = "0") -> None:
     """Read a folder to its end, or to the point."""
-    ledger = SqliteLedger(run, lease=float(lease), watch=killer(point, int(count)))
+    watch = killer(point, int(count))
+    ledger = SqliteLedger(run, lease=float(lease), watch=watch)
     async with ClovaOCRClient.from_env() as client, ledger:
         listing = Listing(ledger, "receipt", entries_in(folder))
         async with BatchDispatcher(client, 16, ledger=ledger).dispatch(listing, Receipt) as outcomes:
             async for _ in outcomes:
                 pass
+    with RunReader(run) as reader:
+        write_failures(run, reader, watch)
 
 
 if __name__ == "__main__":

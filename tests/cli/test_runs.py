@@ -429,6 +429,23 @@ def test_an_export_is_a_whole_file_of_its_owners(scans: Path, run: Path, tmp_pat
     assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /dev/full")
+def test_an_export_that_nobody_takes_ends(clova: Emulator, scans: Path, run: Path) -> None:
+    """A reader that has enough is no news; an output that is full is told."""
+    clova_ocr("batch", "receipt", scans, "--run", run)
+    enough = start(clova, "export", run)
+    assert enough.stdout is not None
+    enough.stdout.close()
+    assert enough.stderr is not None
+    assert (enough.stderr.read(), enough.wait()) == ("", 1)
+    enough.stderr.close()
+    with Path("/dev/full").open("w") as reader:
+        full = subprocess.run(
+            [sys.executable, "-m", "clova_ocr_async", "export", run], stdout=reader, stderr=subprocess.PIPE, check=False
+        )
+    assert (full.returncode, b"No space left" in full.stderr) == (1, True)
+
+
 async def test_records_of_what_is_not_finished(run: Path) -> None:
     """An image that is awaited has no bill yet, one that is to be read again no hash, one without a name no source."""
     async with SqliteLedger(run) as ledger:
