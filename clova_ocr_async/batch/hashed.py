@@ -6,7 +6,6 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio.to_thread
@@ -108,7 +107,7 @@ def source_file(source: Any) -> SourceFile | None:
 
 def _identity_of(path: str | os.PathLike[str]) -> Identity | None:
     try:
-        found = Path(path).stat()
+        found = os.stat(path)  # noqa: PTH116 - twice for every image, and a Path takes longer than the file system
     except (OSError, ValueError):
         return None
     return identity_of(found)

@@ -15,6 +15,7 @@ from clova_ocr_async.cli.output import OutputError, opened_output
 from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import billed_of, line_of, maybe_billed_of, status_of
 from clova_ocr_async.cli.tally import Tally
+from clova_ocr_async.cli.wording import MOST_NAMED, some_names
 from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents import Document
 
 __all__ = ["Run", "run"]
-
-_MOST_NAMED = 20  # images are named up to here; all that were not read are in the output
 
 
 async def run(
@@ -152,7 +151,7 @@ class Run:
         status = status_of(outcome)
         billed, maybe_billed = billed_of(outcome), maybe_billed_of(outcome)
         self.tally.add(status, billed=billed is True, maybe_billed=maybe_billed)
-        if isinstance(outcome, Failure) and status != "pending" and self._named < _MOST_NAMED:
+        if isinstance(outcome, Failure) and status != "pending" and self._named < MOST_NAMED:
             self._named += 1
             say(f"{outcome.source.shown}: {outcome.error}")
         try:
@@ -178,6 +177,4 @@ class Run:
 
 
 def _names(files: Sequence[InputFile]) -> str:
-    more = len(files) - _MOST_NAMED
-    named = ", ".join(file.shown for file in files[:_MOST_NAMED])
-    return f"{named} and {more:,} more" if more > 0 else named
+    return some_names((file.shown for file in files), len(files))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import sqlite3
 import threading
 import time
 from functools import partial
@@ -29,7 +31,6 @@ from clova_ocr_async.errors import (
 
 if TYPE_CHECKING:
     import os
-    import sqlite3
     from collections.abc import Awaitable, Callable, Sequence
 
     from clova_ocr_async.batch.seal import Seal
@@ -158,7 +159,7 @@ class SqliteLedger:
             brought_in = self._tenant.enter(db, self._folder)
             db.execute("COMMIT")
         except BaseException:
-            if db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have done so itself
                 db.execute("ROLLBACK")
             raise
         discard(brought_in)
@@ -225,7 +226,7 @@ class SqliteLedger:
         ):
             if granted is False:
                 raise SpendingCeilingError(
-                    f"max_calls is {self._max_calls}, and as many calls are paid, or perhaps, in this run"
+                    f"the ceiling of {self._max_calls:,} calls is reached: as many are paid in this run, or perhaps"
                 )
             await self._sleep(_POLL)
 
@@ -360,12 +361,13 @@ class SqliteLedger:
 
         return await self._done(look, "look")
 
-    async def requeue(self, billing: Billing) -> int:
+    async def requeue(self, billing: Billing, document: str | None = None) -> int:
         """Have items tried again that are finished and were not read.
 
         Args:
             billing: NOT_BILLED for those certainly not paid, MAYBE_BILLED for those in doubt, BILLED for those paid for
                 nothing.
+            document: Only those of this document (the vendor's path word); of all if not given.
 
         Returns:
             How many.
@@ -373,6 +375,6 @@ class SqliteLedger:
 
         def work(db: sqlite3.Connection) -> int:
             self._tenant.take_over(db)  # what has its answer by now is finished, and not sent again
-            return listing.requeue(db, billing)
+            return listing.requeue(db, billing, document)
 
         return await self._done(work, "requeue")

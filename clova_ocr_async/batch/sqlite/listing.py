@@ -48,9 +48,10 @@ def release_files(db: sqlite3.Connection, document: str, owner: int) -> None:
 
 
 def others_at_work(db: sqlite3.Connection, document: str, owner: int) -> bool:
-    """Whether other processes have files or items that may yet be given back."""
+    """Whether other processes have files or items that may yet be given back, or have just given some back."""
     found = db.execute(
         """SELECT EXISTS (SELECT 1 FROM source WHERE owner IS NOT NULL AND owner <> :me AND document = :document)
+               OR EXISTS (SELECT 1 FROM source WHERE open = 1 AND owner IS NULL AND document = :document)
                OR EXISTS (SELECT 1 FROM item WHERE owner IS NOT NULL AND owner <> :me AND document = :document)""",
         {"me": owner, "document": document},
     ).fetchone()

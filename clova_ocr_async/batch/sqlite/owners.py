@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.ledger import Claim, Entry, Mark, State, Verdict
-from clova_ocr_async.batch.sqlite.rows import doubt, entry_of, find_number, kept_failure, reopen_sources, settle
+from clova_ocr_async.batch.sqlite.rows import entry_of, find_number, kept_failure, reopen_sources, settle
 from clova_ocr_async.batch.verdict import failure_of, verdict_on
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import Billing, ConnectionLostError
@@ -101,11 +101,17 @@ def renew(db: sqlite3.Connection, owner: int, expires: float) -> bool:
 
 def dead_owners(db: sqlite3.Connection, process: Process, now: float, *, apart_from: int = 0) -> list[int]:
     """Return the owners whose work is free for others."""
-    return [
-        owner
-        for owner, found, expires in _owners(db)
-        if owner != apart_from and (found.is_dead(process) or _has_run_out(expires, now))
-    ]
+    dead = [owner for owner, found, expires in _owners(db) if found.is_dead(process) or _has_run_out(expires, now)]
+    return [owner for owner in (*dead, *_strays(db)) if owner != apart_from]
+
+
+def _strays(db: sqlite3.Connection) -> list[int]:
+    """Return owners that are gone and have something: whoever fell asleep as it claimed was one no more as it woke."""
+    found = db.execute(
+        """SELECT owner FROM item WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM owner) UNION
+           SELECT owner FROM source WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM owner)"""
+    )
+    return [owner for (owner,) in found.fetchall()]
 
 
 def living_owners(db: sqlite3.Connection, process: Process, now: float) -> list[int]:
@@ -155,7 +161,6 @@ def take_over(db: sqlite3.Connection, owners: Sequence[int], seal: Seal, now: Ca
 def _settle_for_the_dead(db: sqlite3.Connection, owner: int, entry: Entry, seal: Seal, now: float) -> None:
     claim, request_id = Claim(entry.number, owner, entry.item), entry.request_id or ""
     if entry.answer is None:
-        doubt(db, claim, request_id)
         verdict = Verdict(Mark.DOUBT, Billing.MAYBE_BILLED, entry.elapsed, failure_of(_ENDED), request_id)
     else:
         verdict = verdict_on(entry.answer, DOCUMENTS[entry.item.document], request_id)

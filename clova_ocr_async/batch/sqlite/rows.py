@@ -238,27 +238,44 @@ def settle(db: sqlite3.Connection, claim: Claim, verdict: Verdict, failure: byte
     Returns:
         Whether the item was still this call's to settle.
     """
-    if verdict.mark is Mark.RELEASE:
+    # How the last request ended could not be written down when it did, if the disk was full.
+    if verdict.mark is Mark.DOUBT:
+        doubt(db, claim, verdict.request_id or "")
+    elif verdict.billing is Billing.NOT_BILLED:
         _take_back(db, claim)
-    to = {state: TRANSITIONS[state, verdict.mark] for state in from_states(verdict.mark)}
-    changed = False
-    for state, after in to.items():
-        mine = "owner = ?" if state is State.CLAIMED else "request_id = ?"
-        key = claim.owner if state is State.CLAIMED else verdict.request_id
-        changed = changed or bool(
-            db.execute(
-                f"""UPDATE item SET state = ?, owner = NULL, sent_at = NULL, billing = ?, elapsed = ?, failure = ?,
-                        finished_at = ? WHERE id = ? AND state = ? AND {mine}""",
-                (after, verdict.billing, verdict.elapsed, failure, now, claim.number, state, key),
-            ).rowcount
-        )
+    changed = any(_settle_from(state, db, claim, verdict, failure, now) for state in from_states(verdict.mark))
     if changed and verdict.mark is Mark.RELEASE:
         reopen_sources(db, [claim.number])
     return changed
 
 
+def _settle_from(
+    state: State, db: sqlite3.Connection, claim: Claim, verdict: Verdict, failure: bytes | None, now: float
+) -> bool:
+    mine = "owner = ?" if state is State.CLAIMED else "request_id = ?"
+    key = claim.owner if state is State.CLAIMED else verdict.request_id
+    if state is State.AMBIGUOUS:
+        _take_out_of_doubt(db, claim, verdict)
+    return bool(
+        db.execute(
+            f"""UPDATE item SET state = ?, owner = NULL, sent_at = NULL, billing = ?, elapsed = ?, failure = ?,
+                    finished_at = ? WHERE id = ? AND state = ? AND {mine}""",
+            (
+                TRANSITIONS[state, verdict.mark],
+                verdict.billing,
+                verdict.elapsed,
+                failure,
+                now,
+                claim.number,
+                state,
+                key,
+            ),
+        ).rowcount
+    )
+
+
 def _take_back(db: sqlite3.Connection, claim: Claim) -> None:
-    """Mark a request as refused whose refusal could not be written down when it came."""
+    """Mark a request as refused that is still marked as under way."""
     found = db.execute(
         "SELECT sent_at FROM item WHERE id = ? AND owner = ? AND state = ?", (claim.number, claim.owner, State.SENT)
     ).fetchone()

@@ -17,7 +17,7 @@ APPLICATION_ID = 0x434C4F56
 
 
 def _create(db: sqlite3.Connection) -> None:
-    for statement in _TABLES.split(";\n"):
+    for statement in _TABLES.split(";\n\n"):  # a trigger has semicolons inside
         db.execute(statement)
 
 
@@ -51,7 +51,9 @@ _TABLES = """
         failure BLOB,               -- sealed
         UNIQUE (sha256, document)
     );
+
     CREATE INDEX item_owned ON item (owner) WHERE owner IS NOT NULL;
+
     CREATE INDEX item_late ON item (id) WHERE state = 'ambiguous' AND answer IS NOT NULL;
 
     -- Whatever is sent is counted with it, for the ceiling that all processes share.
@@ -74,7 +76,8 @@ _TABLES = """
     -- that was given up had the call in doubt, and has it no more.
     CREATE TRIGGER answer_came AFTER INSERT ON answer BEGIN
         UPDATE item SET maybe_billed = maybe_billed - 1 WHERE id = NEW.item AND maybe_billed > 0 AND (
-            request_id <> NEW.request_id OR state IN ('queued', 'claimed') OR state = 'ambiguous' AND answer IS NULL);
+            request_id <> NEW.request_id OR state IN ('queued', 'claimed') OR state = 'ambiguous' AND answer IS NULL
+        );  -- at the end of a line it would end the trigger
         UPDATE item SET answer = NEW.id, sent_at = NULL WHERE id = NEW.item AND request_id = NEW.request_id AND (
             state IN ('sent', 'ambiguous') OR state IN ('succeeded', 'failed') AND answer IS NULL); END;
 
@@ -93,8 +96,11 @@ _TABLES = """
         inode INTEGER,
         UNIQUE (document, path)
     );
+
     CREATE INDEX source_open ON source (document, id) WHERE open = 1 AND owner IS NULL;
+
     CREATE INDEX source_owned ON source (owner) WHERE owner IS NOT NULL;
+
     CREATE INDEX source_item ON source (item)
 """
 

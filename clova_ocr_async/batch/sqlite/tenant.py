@@ -118,14 +118,14 @@ class Tenant:
 
     def leave(self, db: sqlite3.Connection) -> None:
         """Give everything back, and be no owner any more."""
-        if self._spill is not None:
-            bring_in(db, [self._spill.path])
+        assert self._spill is not None  # noqa: S101 - it has room
+        bring_in(db, [self._spill.path])
         owners.take_over(db, [self.owner], self._seal, self._now)
 
     def left(self) -> None:
         """Note that what the own room held is in the ledger now."""
-        if self._spill is not None:
-            self._spill.empty()
+        assert self._spill is not None  # noqa: S101 - it has room
+        self._spill.empty()
 
     def spill(self, answer: Spilled) -> None:
         """Keep an answer that the ledger cannot take.

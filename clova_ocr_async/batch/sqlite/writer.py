@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import sqlite3
 import threading
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Writer", "ledger_error"]
+
+logger = logging.getLogger("clova_ocr_async")
 
 T = TypeVar("T")
 
@@ -90,6 +93,7 @@ class Writer:
         self._watch = watch
         self._clock = clock
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._in_hand: list[_Order] = []
         self._synchronous = ""
         self._thread: threading.Thread | None = None
         self._gate = threading.Lock()  # so that nothing is asked for behind the end
@@ -176,20 +180,30 @@ class Writer:
         """Let nobody wait for a thread that has ended."""
         with self._gate:
             self._open = False
+        left: list[_Order | None] = [*self._in_hand]
         with contextlib.suppress(queue.Empty):
             while True:
-                if (order := self._orders.get_nowait()) is not None:
-                    order.deliver(None, _closed())
+                left.append(self._orders.get_nowait())
+        for order in left:
+            if order is not None:
+                order.deliver(None, _closed())
 
     def _serve(self, db: sqlite3.Connection) -> None:
         over = False
         while not over:
-            orders, over = self._gathered()
-            if orders:
-                self._fulfil(db, orders)
-            if self._clock() >= self._due:
+            self._in_hand, over = self._gathered()
+            if self._clock() >= self._due:  # before the orders: whoever slept must know who it is when it claims
                 self._due = self._clock() + self._every
-                self._fulfil(db, [_Order(self._tick, durable=False, deliver=self._ticked, name="lease")])
+                self._renew(db)
+            if self._in_hand:
+                self._fulfil(db, self._in_hand)
+            self._in_hand = []
+
+    def _renew(self, db: sqlite3.Connection) -> None:
+        try:
+            self._fulfil(db, [_Order(self._tick, durable=False, deliver=self._ticked, name="lease")])
+        except Exception:
+            logger.exception("what follows the renewing of the lease failed")  # which must cost no order its answer
 
     def _gathered(self) -> tuple[list[_Order], bool]:
         """Return what has been asked for, and whether that was all."""

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from ledgers import item
+
+from clova_ocr_async.batch.sqlite.rows import claim_item
+from clova_ocr_async.batch.sqlite.schema import migrate
+from clova_ocr_async.batch.sqlite.spill import Spill, Spilled, bring_in, discard, read_spill, spill_of, spills_in
+from clova_ocr_async.errors import DiskFullError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ONE = Spilled(1, "r", 200, None, b"first", 5.1)
+TWO = Spilled(1, "s", 200, "the connection was lost", b"second", 6.0)
+
+
+@pytest.fixture
+def spill(tmp_path: Path) -> Iterator[Spill]:
+    """A file of one process."""
+    spill = Spill(spill_of(tmp_path, 7), room=4096)
+    yield spill
+    spill.close()
+
+
+@pytest.fixture
+def db() -> Iterator[sqlite3.Connection]:
+    """A ledger in memory with one item."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    claim_item(connection, item(), 7)
+    yield connection
+    connection.close()
+
+
+def kept(db: sqlite3.Connection) -> list[bytes]:
+    """Return the answers in the ledger."""
+    return [body for (body,) in db.execute("SELECT body FROM answer ORDER BY id")]
+
+
+def test_what_is_kept_is_read(spill: Spill) -> None:
+    """Answers come back as they were kept, from a file of its owner only, that never grows."""
+    assert read_spill(spill.path) == []
+    spill.keep(ONE)
+    spill.keep(TWO)
+    assert read_spill(spill.path) == [ONE, TWO]
+    assert spill.path.stat().st_size == 4096
+    assert spill.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_torn_answer_costs_only_itself(spill: Spill) -> None:
+    """A process that is killed while it writes leaves what it had written before."""
+    spill.keep(ONE)
+    length = len(spill.path.read_bytes().rstrip(b"\0"))
+    spill.keep(TWO)
+    with spill.path.open("r+b") as file:
+        file.seek(length + 12)
+        file.write(b"torn")
+    assert read_spill(spill.path) == [ONE]
+    with spill.path.open("r+b") as file:
+        file.truncate(length)
+    assert read_spill(spill.path) == [ONE]
+
+
+def test_a_full_room_is_told(spill: Spill) -> None:
+    """An answer that does not fit is refused by an error, and those before it stay."""
+    spill.keep(ONE)
+    with pytest.raises(DiskFullError, match="so is the room"):
+        spill.keep(Spilled(1, "r", 200, None, bytes(5000), 5.0))
+    assert read_spill(spill.path) == [ONE]
+
+
+def test_only_an_empty_file_is_removed_at_the_end(tmp_path: Path) -> None:
+    """A file that holds answers stays when its process ends, and one whose answers are in the ledger does not."""
+    empty, full, written = (Spill(spill_of(tmp_path, number), 4096) for number in (1, 2, 3))
+    full.keep(ONE)
+    written.keep(ONE)
+    written.empty()
+    for spill in (empty, full, written):
+        spill.close()
+    assert spills_in(tmp_path) == [full.path]
+
+
+def test_answers_are_brought_in_once(spill: Spill, db: sqlite3.Connection, tmp_path: Path) -> None:
+    """However often a file is brought in, each answer is in the ledger once; a file that has gone meanwhile is none."""
+    spill.keep(ONE)
+    spill.keep(TWO)
+    missing = spill_of(tmp_path, 9)
+    assert bring_in(db, [spill.path, missing]) == {spill.path: 2}
+    assert bring_in(db, [spill.path]) == {spill.path: 2}
+    assert kept(db) == [ONE.body, TWO.body]
+
+
+def test_a_file_somebody_may_write_into_is_not_removed(spill: Spill, db: sqlite3.Connection) -> None:
+    """A process that slept past its lease still keeps its answers where they are found."""
+    spill.keep(ONE)
+    brought_in = bring_in(db, spills_in(spill.path.parent))
+    discard(brought_in)
+    spill.keep(TWO)
+    assert bring_in(db, spills_in(spill.path.parent)) == {spill.path: 2}
+    assert kept(db) == [ONE.body, TWO.body]
+
+
+def test_a_file_that_got_another_answer_is_not_removed(tmp_path: Path, db: sqlite3.Connection) -> None:
+    """An answer that a process wrote between the reading of its file and its end is not removed with the file."""
+    spill = Spill(spill_of(tmp_path, 7), 4096)
+    spill.keep(ONE)
+    brought_in = bring_in(db, [spill.path])
+    spill.keep(TWO)
+    spill.close()
+    discard(brought_in)
+    assert read_spill(spill.path) == [ONE, TWO]
+    discard(bring_in(db, [spill.path]))
+    assert spills_in(tmp_path) == []
+    discard({spill.path: 2})  # another process was quicker
+
+
+def test_no_room_to_begin_with() -> None:
+    """On a full disk a run does not begin, and leaves no file behind."""
+    program = f"""
+import pathlib, resource, sys, signal, tempfile
+sys.path[:] = {sys.path!r}
+from clova_ocr_async.batch.sqlite.spill import Spill
+from clova_ocr_async.errors import DiskFullError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder = pathlib.Path(tempfile.mkdtemp())
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+try:
+    Spill(folder / "answers-1.spill")
+except DiskFullError as error:
+    print(list(folder.iterdir()), str(error).removeprefix(str(folder)))
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
+spill = Spill(folder / "answers-1.spill", 4096)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+from clova_ocr_async.batch.sqlite.spill import Spilled
+try:
+    spill.keep(Spilled(1, "r", 200, None, b"canary", 1.0))
+except DiskFullError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "[] : File too large; a run needs at least 2 MiB to begin with",
+        "an answer could not be kept: File too large",
+    ]

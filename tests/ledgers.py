@@ -1,0 +1,147 @@
+"""Ledgers for tests: several owners of one run in one process, and a look at what is in the file."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import os
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from clova_ocr_async.batch.ledger import Item, Mark, SourceFile, State, Verdict
+from clova_ocr_async.batch.sqlite import SqliteLedger
+from clova_ocr_async.batch.sqlite.folder import LEDGER
+from clova_ocr_async.batch.sqlite.owners import Process
+from clova_ocr_async.errors import Billing
+from clova_ocr_async.protocol.response import HTTPResponse, encode_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from clova_ocr_async.batch.ledger import Admission, Claim
+
+ANSWER = HTTPResponse(
+    200,
+    encode_response(
+        "r",
+        0,
+        {
+            "uid": "u",
+            "name": "n",
+            "inferResult": "SUCCESS",
+            "receipt": {"result": {"storeInfo": {"name": {"text": "canarySHOP"}}}},
+        },
+    ),
+)
+FAILURE = HTTPResponse(200, encode_response("r", 0, {"uid": "u", "name": "n", "inferResult": "FAILURE"}))
+
+_pids = itertools.count(2_000_000_000)
+
+
+def elsewhere() -> Process:
+    """Return a process of which nobody here can tell whether it runs: only its lease decides."""
+    return Process("", next(_pids), "")
+
+
+def gone() -> Process:
+    """Return a process of this machine that has certainly ended."""
+    return Process(Process.this().place, next(_pids), "1")
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 5000.0
+
+    def __call__(self) -> float:
+        """Return seconds."""
+        return self.now
+
+
+def item(text: str = "a", document: str = "receipt") -> Item:
+    """Return an item."""
+    return Item(hashlib.sha256(text.encode()).digest(), document)
+
+
+def source(name: str) -> SourceFile:
+    """Return a name whose file is not known."""
+    return SourceFile(name.encode())
+
+
+def opened(folder: str | Path, **settings: Any) -> SqliteLedger:
+    """Return a ledger that never waits long."""
+    return SqliteLedger(folder, **({"sleep": lambda _: asyncio.sleep(0.001)} | settings))
+
+
+def claimed(admission: Admission) -> Claim:
+    """Return the claim that there must be."""
+    assert admission.claim is not None
+    return admission.claim
+
+
+def read(request_id: str = "r") -> Verdict:
+    """Return the verdict on a call that read its image."""
+    return Verdict(Mark.SUCCEED, Billing.BILLED, 1.0, b"", request_id)
+
+
+def in_doubt(request_id: str = "r") -> Verdict:
+    """Return the verdict on a call without an answer."""
+    return Verdict(Mark.DOUBT, Billing.MAYBE_BILLED, 1.0, b'{"type":"ConnectionLostError"}', request_id)
+
+
+def look(folder: Path, query: str, *values: object) -> list[tuple[Any, ...]]:
+    """Ask the file."""
+    db = sqlite3.connect(folder / LEDGER)
+    try:
+        return db.execute(query, values).fetchall()
+    finally:
+        db.close()
+
+
+def states(folder: Path) -> list[str]:
+    """Return the states of all items, in the order they came."""
+    return [state for (state,) in look(folder, "SELECT state FROM item ORDER BY id")]
+
+
+def calls(folder: Path) -> int:
+    """Return how many calls are counted."""
+    return int(look(folder, "SELECT value FROM run WHERE name = 'calls'")[0][0])
+
+
+def perhaps(folder: Path) -> int:
+    """Return of how many calls nobody knows whether they were paid."""
+    return int(look(folder, "SELECT coalesce(sum(maybe_billed), 0) FROM item")[0][0])
+
+
+def answers(folder: Path) -> list[bytes]:
+    """Return all the answers that are kept."""
+    return [body for (body,) in look(folder, "SELECT body FROM answer ORDER BY id")]
+
+
+async def until(folder: Path, *expected: State) -> None:
+    """Wait until what is settled lazily is settled."""
+    await eventually(lambda: states(folder) == list(expected))
+
+
+async def eventually(happened: Callable[[], object]) -> None:
+    """Wait for what another thread or the file shows."""
+    async with asyncio.timeout(10):
+        while not happened():  # noqa: ASYNC110 - neither sets an event
+            await asyncio.sleep(0.001)
+
+
+def contents(folder: Path) -> list[bytes]:
+    """Return all that is in the files of a folder."""
+    return [path.read_bytes() for path in folder.iterdir()]
+
+
+async def crash(ledger: SqliteLedger) -> None:
+    """End a ledger as kill -9 does: nothing is given back, its files stay, and nobody holds them any more."""
+    writer, tenant = ledger._writer, ledger._tenant  # noqa: SLF001 - no seam ends a process halfway
+    await writer.stop()
+    spill = tenant._spill  # noqa: SLF001 - as above
+    assert spill is not None
+    os.close(spill._descriptor)  # noqa: SLF001 - as above
