@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from clova_ocr_async.client.hooks import HoldChanged, tell
 from clova_ocr_async.errors import APIError, Billing, QuotaExceededError
@@ -19,13 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clova_ocr_async.client.domain import Domain
-    from clova_ocr_async.client.hooks import Hook
+    from clova_ocr_async.client.hooks import Cause, Hook
     from clova_ocr_async.errors import ClovaOCRError
 
-__all__ = ["Cause", "Hold", "Holds"]
-
-Cause = Literal["quota", "outage"]
-"""Why a domain is on hold: its allowance is spent, or it does not answer."""
+__all__ = ["Hold", "Holds"]
 
 logger = logging.getLogger("clova_ocr_async")
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from clova_ocr_async.client.holds import Cause
     from clova_ocr_async.client.journal import Attempt
     from clova_ocr_async.errors import Billing, ClovaOCRError
 
@@ -18,6 +17,7 @@ __all__ = [
     "AttemptFinished",
     "AttemptStarted",
     "CallFinished",
+    "Cause",
     "Event",
     "HoldChanged",
     "Hook",
@@ -26,6 +26,9 @@ __all__ = [
 ]
 
 logger = logging.getLogger("clova_ocr_async")
+
+Cause = Literal["quota", "outage"]
+"""Why a domain is on hold: its allowance is spent, or it does not answer."""
 
 
 @dataclass(frozen=True, slots=True)

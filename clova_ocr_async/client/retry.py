@@ -23,7 +23,7 @@ from clova_ocr_async.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clova_ocr_async.client.holds import Cause
+    from clova_ocr_async.client.hooks import Cause
 
 __all__ = ["RetryPolicy", "Tries"]
 

@@ -24,7 +24,8 @@ from clova_ocr_async.errors import (
 if TYPE_CHECKING:
     from clova_ocr_async.client.call import Call
     from clova_ocr_async.client.domain import Domain
-    from clova_ocr_async.client.holds import Cause, Hold, Holds
+    from clova_ocr_async.client.holds import Hold, Holds
+    from clova_ocr_async.client.hooks import Cause
     from clova_ocr_async.client.pool import DomainPool
     from clova_ocr_async.client.retry import RetryPolicy
     from clova_ocr_async.client.retrying import Retries
