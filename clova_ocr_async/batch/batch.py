@@ -200,7 +200,7 @@ class Batch(Generic[DocumentT]):
     async def _finish_later(self, number: int, later: Later) -> None:
         outcome: Outcome[Any] | Later | None = later
         while isinstance(outcome, Later):
-            outcome = await self._guarded(outcome.source, partial(self.reader.after, outcome))
+            outcome = await self._guarded(outcome.source, outcome.after)
         self._finish(number, outcome)
 
     def _finish(self, number: int, outcome: Outcome[Any] | None) -> None:

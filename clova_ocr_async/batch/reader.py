@@ -10,10 +10,8 @@ from clova_ocr_async.client.journal import NoJournal
 from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from clova_ocr_async.batch.hashed import Hashed
-    from clova_ocr_async.batch.ledger import Entry
     from clova_ocr_async.client.client import ClovaOCRClient
     from clova_ocr_async.client.journal import Attempt
     from clova_ocr_async.documents.base import Document
@@ -69,15 +67,11 @@ class Later:
 
     Attributes:
         source: As it was pulled.
-        document: What is asked for.
-        entry: What the ledger holds of it.
-        hashed: The image, if it could not be read again.
+        after: Waits until they may have ended, and returns what became of it.
     """
 
     source: Any
-    document: type[Document]
-    entry: Entry
-    hashed: Hashed | None
+    after: Callable[[Flight], Awaitable[Outcome[Any] | Later]]
 
 
 class Reader(Protocol):
@@ -91,10 +85,6 @@ class Reader(Protocol):
             document: What is asked for.
             flight: Told whether a request is under way.
         """
-        ...
-
-    async def after(self, later: Later, flight: Flight) -> Outcome[Any] | Later:
-        """Return what became of an image that somebody else worked on, when they have ended."""
         ...
 
 
@@ -117,10 +107,6 @@ class DirectReader:
             return Success(source, await self._client.recognize(source, document, lane="batch", journal=journal))
         except ClovaOCRError as error:
             return Failure(source, self._warden.judged(error))
-
-    async def after(self, later: Later, flight: Flight) -> Outcome[Any] | Later:
-        """Nobody else works on anything here."""
-        return await self.take(later.source, later.document, flight)
 
 
 class _UntilStopped(NoJournal):

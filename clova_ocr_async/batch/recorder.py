@@ -70,12 +70,17 @@ class Recorder:
             return Failure(source, error)
         return await self._admitted(source, document, hashed, flight)
 
-    async def after(self, later: Later, flight: Flight) -> Outcome[Any] | Later:
-        """Return what became of an image that somebody else worked on, when they have ended."""
-        await self.ledger.changed(later.entry)
-        if later.hashed is None:
-            return await self.take(later.source, later.document, flight)
-        return await self._admitted(later.source, later.document, later.hashed, flight)
+    def _later(self, source: Any, document: type[Document], entry: Entry, hashed: Hashed) -> Later:
+        # A file that was read to its end has nothing left; others are read again, and not held until then.
+        kept = None if isinstance(source, str | os.PathLike) else hashed
+
+        async def after(flight: Flight) -> Outcome[Any] | Later:
+            await self.ledger.changed(entry)
+            if kept is None:
+                return await self.take(source, document, flight)
+            return await self._admitted(source, document, kept, flight)
+
+        return Later(source, after)
 
     async def _known(self, source: Any, document: type[Document]) -> Entry | None:
         if self._listed or (file := await found_file(source)) is None:
@@ -93,8 +98,7 @@ class Recorder:
                 return await self._called(source, document, hashed, _Journal(self, admission.claim, document, flight))
             except ClaimLostError:
                 pass
-        again = isinstance(source, str | os.PathLike)  # a file that was read to its end has nothing left
-        return Later(source, document, admission.entry, None if again else hashed)
+        return self._later(source, document, admission.entry, hashed)
 
     async def _called(self, source: Any, document: type[Document], hashed: Hashed, journal: _Journal) -> Outcome[Any]:
         try:

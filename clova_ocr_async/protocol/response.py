@@ -108,7 +108,7 @@ def refusal_of(response: HTTPResponse, document: type[Document]) -> APIError | N
     except APIError as error:
         return None if error.raw else error
     except ClovaOCRError:
-        return None
+        pass
     return None
 
 

@@ -183,9 +183,11 @@ def test_what_cannot_be_iterated(images: Any) -> None:
         dispatcher().dispatch(images, Receipt)
 
 
-@pytest.mark.parametrize("settings", [{"concurrency": 0}, {"concurrency": True}, {"ahead": 0}, {"ahead": 1.5}])
-def test_bad_numbers(settings: dict[str, Any]) -> None:
-    """A number that cannot work is refused by name."""
+@pytest.mark.parametrize(
+    "settings", [{"concurrency": 0}, {"concurrency": True}, {"ahead": 0}, {"ahead": 1.5}, {"ledger": 5}]
+)
+def test_bad_settings(settings: dict[str, Any]) -> None:
+    """A setting that cannot work is refused by name."""
     with pytest.raises(ConfigurationError, match=next(iter(settings))):
         dispatcher(**settings)
 

@@ -13,8 +13,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clova_ocr_async.documents import DOCUMENTS, Document, Receipt, Recognition, VendorObject
-from clova_ocr_async.errors import APIError, ClovaOCRError, MalformedResponseError, RecognitionError
-from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_response
+from clova_ocr_async.errors import (
+    APIError,
+    ClovaOCRError,
+    MalformedResponseError,
+    QuotaExceededError,
+    RateLimitError,
+    RecognitionError,
+    ServerError,
+)
+from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_error, encode_response, refusal_of
 
 ObjectT = TypeVar("ObjectT", bound=VendorObject)
 
@@ -236,6 +244,25 @@ def test_any_other_infer_result_with_a_document(infer_result: str | None) -> Non
     answer = answer_of(Receipt, {"meta": {}})
     answer["images"][0]["inferResult"] = infer_result
     assert decode(answer, Receipt).infer_result == infer_result
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "refusal"),
+    [
+        (200, b'{"images": [{"receipt": {}}]}', None),
+        (200, b'{"images": [{"fields": []}]}', None),
+        (200, b"", None),
+        (200, b"<html>", None),
+        (200, b'{"requestId": "1"}', None),
+        (200, encode_error("0025", "", path="", trace_id="", timestamp=1), RateLimitError),
+        (400, encode_error("0023", "", path="", trace_id="", timestamp=1), QuotaExceededError),
+        (503, b"<html>", ServerError),
+    ],
+)
+def test_a_refusal_is_told_from_what_may_be_paid_for(status: int, body: bytes, refusal: type[APIError] | None) -> None:
+    """Only an answer that is an error holds nothing to keep: any other may have been paid for, readable or not."""
+    found = refusal_of(HTTPResponse(status, body), Receipt)
+    assert (None if found is None else type(found)) is refusal
 
 
 def test_a_body_is_kept_as_it_came() -> None:
