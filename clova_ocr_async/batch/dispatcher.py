@@ -9,6 +9,7 @@ from clova_ocr_async.batch.batch import Batch
 from clova_ocr_async.batch.listing import Listing
 from clova_ocr_async.batch.reader import DirectReader
 from clova_ocr_async.batch.recorder import Recorder, services_of
+from clova_ocr_async.batch.seal import load_seal
 from clova_ocr_async.batch.sources import opened
 from clova_ocr_async.batch.sqlite import SqliteLedger
 from clova_ocr_async.errors import ConfigurationError
@@ -37,7 +38,7 @@ class BatchDispatcher:
             for the client's slots to say.
         ledger: A run directory, in which a ledger is opened for each batch, or a ledger the caller has opened. With it
             an image is paid once whatever its names, a finished one is answered from the ledger, and a killed batch
-            goes on where it was.
+            goes on where it was. In a run directory answers are sealed if the environment has a key (CLOVA_OCR_KEY).
         ahead: Most images pulled and not yet handed out.
 
     Raises:
@@ -107,7 +108,7 @@ class BatchDispatcher:
     def _opened_ledger(ledger: str | os.PathLike[str] | Ledger) -> tuple[Ledger, bool]:
         """Return a ledger, and whether the batch is to open and close it."""
         if isinstance(ledger, str | os.PathLike):
-            return SqliteLedger(ledger), True
+            return SqliteLedger(ledger, seal=load_seal()), True
         return ledger, False
 
 

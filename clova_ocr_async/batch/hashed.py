@@ -75,7 +75,9 @@ async def found_file(source: Any) -> SourceFile | None:
 
 def _read(source: Any, limits: ImageLimits, now: Callable[[], float]) -> Hashed:
     if isinstance(source, Image):
-        return Hashed(source, source.name, hashlib.sha256(source.data).digest(), source_file(source))
+        sha256 = hashlib.sha256(source.data).digest()
+        # A name that was given to bytes is no file's: others may have the same.
+        return Hashed(source, source.name, sha256, SourceFile(f"{source.name} #{sha256.hex()[:12]}".encode()))
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(cast("bytes", source))
         return Hashed(data, None, hashlib.sha256(data).digest(), None)

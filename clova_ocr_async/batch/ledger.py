@@ -280,8 +280,11 @@ class Ledger(Protocol):
         """Write down a file that cannot be read."""
         ...
 
-    async def sending(self, claim: Claim, request_id: str) -> None:
+    async def sending(self, claim: Claim, request_id: str) -> bool:
         """Mark a request that is about to leave; on the disk when this returns.
+
+        Returns:
+            True; False if it must wait: calls under way may use up all that are allowed, or turn out not to be paid.
 
         Raises:
             ClaimLostError: Somebody else has the item now.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Listing", "ListingLedger"]
 
 _LISTED_AT_ONCE = 256  # files a transaction: a mark of a call waits at most for one
-_HANDED_OUT_AT_ONCE = 64
+_HANDED_OUT_AT_ONCE = 16  # files: what one process holds others cannot have
 _POLL = 0.5  # seconds between looks at what other processes have given back
 _FIRST_LOOK = 0.02  # seconds between looks at what has been listed, while all of it is in work
 

@@ -16,7 +16,7 @@ from clova_ocr_async.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["images_from", "record_source", "shown_path", "source_of"]
+__all__ = ["images_from", "paid_in", "record_source", "shown_path", "source_of"]
 
 _LONGEST_LINE = 1024 * 1024  # bytes, its end included
 _BOM = b"\xef\xbb\xbf"
@@ -28,6 +28,7 @@ _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXE
 class _Record(msgspec.Struct):
     source: Any = None
     source_bytes: Any = None
+    billed: Any = False
 
 
 def images_from(manifest: str | os.PathLike[str]) -> Iterator[Path]:
@@ -47,6 +48,25 @@ def images_from(manifest: str | os.PathLike[str]) -> Iterator[Path]:
     name = os.fsdecode(manifest)
     _opened(name).close()
     return _images(name)
+
+
+def paid_in(manifest: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return how many images a file lists as paid for, and as perhaps paid for; a list of paths says nothing of that.
+
+    Raises:
+        ConfigurationError: As ``images_from``.
+    """
+    paid = perhaps = 0
+    for number, line in _lines(os.fsdecode(manifest)):
+        if number == 1 and not line.lstrip().startswith(b"{"):
+            break
+        try:
+            billed = msgspec.json.decode(line, type=_Record).billed
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            continue  # the reading tells it, with its line
+        paid += billed is True
+        perhaps += billed is None
+    return paid, perhaps
 
 
 def _opened(name: str) -> BinaryIO:

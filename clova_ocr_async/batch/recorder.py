@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import os
@@ -35,6 +36,7 @@ logger = logging.getLogger("clova_ocr_async")
 
 _CUT_OFF = ConnectionLostError("the call was cancelled after it had been sent; it may have been billed")
 _VENDOR = ".apigw.ntruss.com"
+_POLL = 0.2  # seconds between looks at a ceiling that others may leave
 
 
 class Recorder:
@@ -143,7 +145,9 @@ class _Journal:
     async def sending(self, attempt: Attempt) -> None:
         self._warden.may_send()
         self.request_id = attempt.request_id
-        await self._ledger.sending(self.claim, attempt.request_id)
+        while not await self._ledger.sending(self.claim, attempt.request_id):
+            await asyncio.sleep(_POLL)
+            self._warden.may_send()
         self._flight.begin()
 
     async def answered(self, attempt: Attempt, response: HTTPResponse) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,9 +32,9 @@ __all__ = ["command"]
 @click.option("--max-calls", type=click.IntRange(min=0), metavar="N", help="Calls over the whole life of the run.")
 @click.option("--max-cost", type=KRW, metavar="KRW", help="Their cost; needs --price.")
 @click.option("--price", type=KRW, metavar="KRW", help="What a call costs on your plan; then costs are told.")
-@click.option("--retry-failed", is_flag=True, help="Send again what failed and was certainly not billed.")
-@click.option("--retry-ambiguous", is_flag=True, help="Send again what may have been billed.")
-@click.option("--retry-billed", is_flag=True, help="Send again what was billed and not read.")
+@click.option("--retry-failed", is_flag=True, help="Send again what failed, certainly not billed, in the whole run.")
+@click.option("--retry-ambiguous", is_flag=True, help="Send again what may have been billed, in the whole run.")
+@click.option("--retry-billed", is_flag=True, help="Send again what was billed and not read, in the whole run.")
 @KEY_FILE
 @click.option("--store", type=click.Choice(["full", "none"]), help="Which answers the run keeps.  [default: full]")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Images in work at once.  [default: 32]")
@@ -52,8 +53,8 @@ def command(*, document: type[Document], paths: tuple[str, ...], folder: str | N
     again.
 
     With --run everything goes to the directory DIR, which only you can read: the same image is paid once, whatever its
-    names, and the same command again resumes. Several processes may share a run. Ctrl-C lets what is under way land.
-    clova-ocr export writes the results.
+    names, and the same command again resumes; what an earlier command left unread is read as well, whatever PATH is.
+    Several processes may share a run. Ctrl-C lets what is under way land. clova-ocr export writes the results.
     """
     from clova_ocr_async.cli.inputs import check_paths
 
@@ -108,9 +109,11 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
 
 
 def _rehearse(document: type[Document], paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> int:
+    from clova_ocr_async.batch.seal import load_seal
     from clova_ocr_async.cli.inputs import found_files
     from clova_ocr_async.cli.rehearsal import rehearse
 
+    load_seal(options["key_file"], os.environ)  # what would end the run ends its rehearsal
     found = found_files(paths, recursive=options["recursive"], manifests=options["manifests"])
     return asyncio.run(
         rehearse(
@@ -141,6 +144,7 @@ def _again(options: dict[str, Any]) -> tuple[Billing, ...]:
     return tuple(billing for billing, given in asked.items() if given)
 
 
+_AGAIN = ("retry_billed", "retry_ambiguous")
 _FOR_RUNS = ("max_calls", "max_cost", "retry_failed", "retry_ambiguous", "retry_billed", "key_file", "store")
 
 
@@ -157,6 +161,21 @@ def _check(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) 
         raise ConfigurationError(wrong)
     for manifest in options["manifests"]:
         images_from(manifest)  # opened, and closed again
+        if folder is not None and Path(manifest).resolve().parent != Path(folder).resolve():
+            _check_unpaid(manifest, options)
+
+
+def _check_unpaid(manifest: str, options: dict[str, Any]) -> None:
+    """Refuse a list of another run's payments, of which this run knows nothing, unless they are to be paid again."""
+    from clova_ocr_async.batch.manifest import paid_in, shown_path
+    from clova_ocr_async.errors import ConfigurationError
+
+    for count, how, option in zip(paid_in(manifest), ("paid", "perhaps paid"), _AGAIN, strict=True):
+        if count and not options[option]:
+            raise ConfigurationError(
+                f"{shown_path(manifest)} lists {count:,} images that are {how} for, and this run would pay them again; "
+                f"use the run they are of, or give --{option.replace('_', '-')}"
+            )
 
 
 def _wrong(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> str | None:

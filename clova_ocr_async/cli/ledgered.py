@@ -143,7 +143,8 @@ class LedgeredRun:
 
     def _tell_again(self, billing: Billing, count: int) -> None:
         price = None if billing is Billing.NOT_BILLED else self._settings.price
-        say(f"sending {count:,} images again {_AGAIN[billing]}{cost(price, count)}")
+        paid = billing is not Billing.NOT_BILLED
+        say(f"sending {count:,} images again {_AGAIN[billing]}{cost(price, count)}", even_when_quiet=paid)
 
     async def _take_all(self, batch: Batch[Any], progress: Progress, total: Callable[[], int | None]) -> None:
         async for outcome in batch:
@@ -170,9 +171,10 @@ class LedgeredRun:
     def _finished(self) -> ExitCode:
         try:
             status = self._told_standing()
-        except LedgerError as error:  # a full disk may not even let it be read
+        except (LedgerError, OSError) as error:  # a full disk may not even let it be read
             say(f"error: {error}", even_when_quiet=True)
-            return exit_code_of(self._stopped or error)
+            code = ExitCode.SOME_FAILED if isinstance(error, OSError) else exit_code_of(self._stopped or error)
+            return ExitCode.INTERRUPTED if self._asked else code
         self._tell_how_to_go_on(status)
         if self._asked:
             return ExitCode.INTERRUPTED

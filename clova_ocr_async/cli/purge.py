@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import click
 
@@ -28,12 +29,14 @@ def command(*, folder: str, older_than: float | None, key_file: str | None) -> i
     from clova_ocr_async.batch.seal import load_seal
     from clova_ocr_async.batch.sqlite.purge import purge
     from clova_ocr_async.batch.sqlite.run_reader import RunReader
-    from clova_ocr_async.cli.failures import write_failures
+    from clova_ocr_async.cli.failures import FAILURES, write_failures
 
     seal = load_seal(key_file, os.environ)
     purged = purge(folder, seal, older_than)
     with RunReader(folder, seal) as reader:
         write_failures(folder, reader)  # it repeats what errors said
+    for left in Path(folder).glob(f"{FAILURES}.*.part"):  # of a process that was killed as it wrote them
+        left.unlink(missing_ok=True)
     say(
         f"removed: {purged.answers:,} answers, and the words of {purged.failures:,} errors; "
         "what became of each image, its hash and its ids stay"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clova_ocr_async.batch.manifest import images_from, record_source, shown_path, source_of
+from clova_ocr_async.batch.manifest import images_from, paid_in, record_source, shown_path, source_of
 from clova_ocr_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -234,3 +234,15 @@ def test_an_undecodable_manifest_is_named(tmp_path: Path) -> None:
         next(images_from(os.fsdecode(path)))
     assert rf"{tmp_path}/\xff.txt, line 1" in str(refused.value)
     assert base64.b64decode(record_source(os.fsdecode(path))["source_bytes"]) == path
+
+
+def test_what_a_list_says_was_paid(tmp_path: Path) -> None:
+    """Records tell what was paid and what perhaps; paths, and lines that are no records, tell nothing."""
+    records = tmp_path / "records.jsonl"
+    records.write_text(
+        '{"source": "a", "billed": true}\n{"source": "b", "billed": null}\n{"source": "c", "billed": false}\n'
+        '{"source": "d"}\n{"source": \n'
+    )
+    paths = tmp_path / "paths.txt"
+    paths.write_text("a.png\nb.png\n")
+    assert (paid_in(records), paid_in(paths)) == ((1, 1), (0, 0))

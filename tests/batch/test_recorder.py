@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import logging
 import os
@@ -12,7 +13,7 @@ import pytest
 from fakes import BUSY, FAILED, JPEG, SPENT, FakeTime, FakeTransport, Held, domain, error, steps, success
 from ledgers import answers, calls, contents, eventually, gone, look, opened, perhaps, states, until
 
-from clova_ocr_async.batch import BatchDispatcher, Failure, Success
+from clova_ocr_async.batch import BatchDispatcher, Failure, RunReader, Success
 from clova_ocr_async.batch.aesgcm import AESGCMSeal
 from clova_ocr_async.batch.flights import CalledBackError, Flights
 from clova_ocr_async.batch.hashed import found_file, read_hashed, source_file
@@ -405,6 +406,46 @@ async def test_without_stored_answers_a_rerun_pays_nothing(run: Path) -> None:
     assert transport.sent == []
 
 
+async def test_a_batch_that_waits_at_the_ceiling_can_be_stopped(run: Path) -> None:
+    """Who waits for another process's calls to land, before the last call that is allowed, ends when it is asked to."""
+    async with opened(run, max_calls=1) as one, opened(run, max_calls=1) as two:
+        held = Held()
+        flying = asyncio.create_task(batch(one, [Image(picture("a"))], FakeTransport(held)))
+        await held.reached.wait()
+        transport = FakeTransport()
+        async with (
+            ClovaOCRClient(domain(), transport=transport) as client,
+            BatchDispatcher(client, ledger=two).dispatch([Image(picture("b"))], Receipt) as outcomes,
+        ):
+            asyncio.get_running_loop().call_later(0.3, outcomes.stop, NotSentError())
+            found = [outcome async for outcome in outcomes]
+        held.go_on.set()
+        await flying
+    assert [type(error) for error in errors_of(found)] == [NotSentError]
+    assert transport.sent == []
+
+
+async def test_pictures_of_one_name_keep_theirs(run: Path) -> None:
+    """A name that was given to bytes is no file's: several pictures may have it, and each is found by it."""
+    async with opened(run) as ledger:
+        await batch(ledger, [Image(picture(text), "scan.png") for text in "abc"], FakeTransport())
+    with RunReader(run) as reader:
+        names = [record.path for record in reader.records()]
+    assert len(set(names)) == 3
+    assert all(name is not None and name.startswith("scan.png #") for name in names)
+
+
+async def test_a_key_in_the_environment_seals_a_run_directory(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run directory that is named by its path alone is sealed if the environment has a key."""
+    monkeypatch.setenv("CLOVA_OCR_KEY", base64.b64encode(bytes(32)).decode())
+    async with (
+        ClovaOCRClient(domain(), transport=FakeTransport()) as client,
+        BatchDispatcher(client, ledger=run).dispatch([Image(picture("a"))], Receipt) as outcomes,
+    ):
+        assert [type(outcome) async for outcome in outcomes] == [Success]
+    assert b"canarySHOP" not in contents(run)
+
+
 async def test_the_ceiling_holds_for_two_processes(run: Path) -> None:
     """Two processes on one run together pay for no more calls than it allows, and leave the rest for another time."""
     async with opened(run, max_calls=5) as one, opened(run, max_calls=5) as two:
@@ -581,12 +622,12 @@ async def test_a_lost_claim_is_tried_again(run: Path) -> None:
     class Losing(SqliteLedger):
         lost = 0
 
-        async def sending(self, claim: Claim, request_id: str) -> None:
+        async def sending(self, claim: Claim, request_id: str) -> bool:
             self.lost += 1
             if self.lost == 1:
                 await self.settle(claim, Verdict(Mark.RELEASE))
                 raise ClaimLostError
-            await super().sending(claim, request_id)
+            return await super().sending(claim, request_id)
 
     async with Losing(run, sleep=lambda _: asyncio.sleep(0.001)) as ledger:
         transport = FakeTransport()

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -334,29 +335,59 @@ async def test_what_is_kept_of_an_answer(run: Path, store: Any) -> None:
 
 async def test_the_ceiling_is_never_overshot(run: Path) -> None:
     """Two processes together send no more than the run allows; while one may turn out unpaid the other waits."""
-    slept: list[float] = []
-    landing = asyncio.Event()
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        landing.set()
-        await asyncio.sleep(0.001)
-
-    async with opened(run, max_calls=2) as one, opened(run, max_calls=2, sleep=sleep) as two:
+    async with opened(run, max_calls=2) as one, opened(run, max_calls=2) as two:
         first, second = claimed(await one.admit(item("a"), None)), claimed(await one.admit(item("b"), None))
         third = claimed(await two.admit(item("c"), None))
         await one.sending(first, "r1")
         await one.sending(second, "r2")
-        waiting = asyncio.create_task(two.sending(third, "r3"))
-        await landing.wait()
+        assert not await two.sending(third, "r3")
         await one.refused(second, "r2", still_in_doubt=False)
-        await waiting
-        assert slept
+        assert await two.sending(third, "r3")
         await two.answered(third, "r3", ANSWER)
         await one.answered(first, "r1", ANSWER)
         with pytest.raises(SpendingCeilingError, match="ceiling of 2"):
             await one.sending(second, "r2")
     assert calls(run) == 2
+
+
+@pytest.mark.parametrize("instead", [None, b"another file"])
+async def test_nothing_is_sent_once_the_ledger_is_gone(run: Path, instead: bytes | None) -> None:
+    """When the file is removed or replaced under a batch, the next request is refused: nobody would find its answer."""
+    async with opened(run) as ledger:
+        claim = claimed(await ledger.admit(item(), None))
+        (run / LEDGER).rename(run / "moved")
+        if instead is not None:
+            (run / LEDGER).write_bytes(instead)
+        with pytest.raises(LedgerError, match="removed or replaced"):
+            await ledger.sending(claim, "r1")
+        (run / "moved").replace(run / LEDGER)
+    assert calls(run) == 0
+
+
+@pytest.mark.parametrize(
+    ("folder", "settings", "name"), [(5, {}, "folder is a int"), ("run", {"seal": "key"}, "seal is a str")]
+)
+def test_bad_arguments_are_named(folder: Any, settings: dict[str, Any], name: str) -> None:
+    """What is no path, and what is no seal, are refused before anything is made."""
+    with pytest.raises(ConfigurationError, match=name):
+        SqliteLedger(folder, **settings)
+
+
+async def test_a_damaged_answer_costs_itself_alone(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A stored answer that does not open is told, and everything else of the run is as it was."""
+    seal = AESGCMSeal(bytes(32))
+    async with opened(run, seal=seal) as ledger:
+        for name in "ab":
+            claim = claimed(await ledger.admit(item(name), None))
+            await ledger.sending(claim, name)
+            await ledger.answered(claim, name, ANSWER)
+            await ledger.settle(claim, read(name))
+    with closing(sqlite3.connect(run / LEDGER)) as db, db:
+        db.execute("UPDATE answer SET body = zeroblob(length(body)) WHERE request_id = 'a'")
+    async with opened(run, seal=seal) as ledger:
+        damaged, whole = (await ledger.admit(item("a"), None)).entry, (await ledger.admit(item("b"), None)).entry
+    assert (damaged.state, damaged.answer, whole.answer) == (State.SUCCEEDED, None, ANSWER)
+    assert "does not open" in caplog.text
 
 
 async def test_two_answers_are_settled_together(run: Path) -> None:

@@ -633,6 +633,32 @@ async def test_a_ledger_that_cannot_be_looked_into_at_the_end_is_told(
     assert "error: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("fault", "option"), [("failure", "--retry-billed"), ("silence", "--retry-ambiguous")])
+def test_another_runs_payments_are_not_paid_again_unasked(
+    clova: Emulator, scans: Path, run: Path, tmp_path: Path, fault: str, option: str
+) -> None:
+    """A list of what was paid, or perhaps, is refused by a run that knows nothing of that, unless it is asked for."""
+    clova.script(fault if fault == "failure" else "close-after-body")
+    clova_ocr("batch", "receipt", scans / "0.png", "--run", run)
+    failures, other = run / "failures.jsonl", tmp_path / "other"
+    refused = clova_ocr("batch", "receipt", "--from", failures, "--run", other)
+    assert (refused.exit_code, option in refused.stderr, clova.requests) == (2, True, 1)
+    assert clova_ocr("batch", "receipt", "--from", failures, "--run", run).exit_code == 1
+    assert clova.requests == 1
+    assert clova_ocr("batch", "receipt", "--from", failures, "--run", other, option).exit_code == 0
+    assert clova.requests == 2
+
+
+def test_purging_removes_what_a_killed_process_left(clova: Emulator, scans: Path, run: Path) -> None:
+    """A list of failures that was never finished goes with the answers."""
+    clova_ocr("batch", "receipt", scans / "0.png", "--run", run)
+    assert clova.requests == 1
+    left = run / "failures.jsonl.4242.part"
+    left.write_text("canary")
+    assert clova_ocr("purge", run).exit_code == 0
+    assert left not in list(run.iterdir())
+
+
 async def test_a_file_of_failures_that_cannot_be_written_ends_nothing(
     scans: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,7 +50,7 @@ def agree_on_seal(db: sqlite3.Connection, seal: Seal) -> None:
 
 def _other_seal(begun: object, seal: Seal) -> str:
     if begun == NoSeal.name:
-        return "a key is given, and this run was begun without one: its answers lie open; begin another with the key"
+        return "a key is given, and this run was begun without one: give none for it (unset CLOVA_OCR_KEY)"
     if seal.name == NoSeal.name:
         return f"this run is sealed ({begun}); give its key (--key-file, CLOVA_OCR_KEY_FILE, or seal=)"
     return f"this run is sealed with {begun}, and the key given is for {seal.name}"

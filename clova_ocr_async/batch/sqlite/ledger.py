@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -30,7 +31,6 @@ from clova_ocr_async.errors import (
 )
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Awaitable, Callable, Sequence
 
     from clova_ocr_async.batch.seal import Seal
@@ -54,7 +54,8 @@ class SqliteLedger:
 
     Args:
         folder: The run directory; made if it is not there, readable by its owner only.
-        seal: What seals answers and errors on the disk; must be the one the run was begun with.
+        seal: What seals answers and errors on the disk; must be the one the run was begun with. The environment is not
+            looked at: ``load_seal()`` does that.
         store: "full" keeps the answers, "none" only what became of each image; as the run was begun if not given.
         max_calls: Calls that may be paid, or perhaps paid, over the whole life of the run directory and by all its
             processes together; None for any number.
@@ -90,6 +91,10 @@ class SqliteLedger:
             raise ConfigurationError(
                 f"lease is {lease!r}; it must be seconds, more than 0 and at most {owners.LEASE:g}"
             )
+        if not isinstance(folder, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
+            raise ConfigurationError(f"folder is a {type(folder).__name__}; it must be the path of a run directory")
+        if seal is not None and not hasattr(seal, "seal"):
+            raise ConfigurationError(f"seal is a {type(seal).__name__}; it must be a Seal, as load_seal returns it")
         if store not in {None, "full", "none"}:
             raise ConfigurationError(f"store is {store!r}; it must be 'full' or 'none'")
         self._given = folder
@@ -215,20 +220,21 @@ class SqliteLedger:
     # -----------------------------------------------------------------------------------------------------------------
     # The marks of a call
 
-    async def sending(self, claim: Claim, request_id: str) -> None:
-        """Mark a request that is about to leave; on the disk when this returns."""
+    async def sending(self, claim: Claim, request_id: str) -> bool:
+        """Mark a request that is about to leave; on the disk when this returns True."""
         if self._full is not None:
             raise DiskFullError(*self._full.args)  # of its own: a call notes in its error how far it came
-        while not (
-            granted := await self._done(
-                lambda db: rows.send(db, claim, request_id, self._now(), self._max_calls), "sent", durable=True
+
+        def work(db: sqlite3.Connection) -> bool | None:
+            self._tenant.check_place()
+            return rows.send(db, claim, request_id, self._now(), self._max_calls)
+
+        granted = await self._done(work, "sent", durable=True)
+        if granted is False:
+            raise SpendingCeilingError(
+                f"the ceiling of {self._max_calls:,} calls is reached: as many are paid in this run, or perhaps"
             )
-        ):
-            if granted is False:
-                raise SpendingCeilingError(
-                    f"the ceiling of {self._max_calls:,} calls is reached: as many are paid in this run, or perhaps"
-                )
-            await self._sleep(_POLL)
+        return granted is True
 
     async def refused(self, claim: Claim, request_id: str, *, still_in_doubt: bool) -> None:
         """Mark that the request was certainly not paid."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.batch.ledger import Item
 from clova_ocr_async.batch.sqlite import owners, rows
 from clova_ocr_async.batch.sqlite.opening import check_agreed, opened_existing, told_errors
-from clova_ocr_async.batch.sqlite.spill import read_spill
+from clova_ocr_async.batch.sqlite.spill import discard, read_spill
 from clova_ocr_async.batch.verdict import failure_of, told
 from clova_ocr_async.errors import APIError, ClovaOCRError, LedgerError
 
@@ -152,8 +152,7 @@ def _in_one_transaction(db: sqlite3.Connection, purge: _Purge) -> Purged:
         with suppress(sqlite3.Error):
             db.execute("ROLLBACK")
         raise
-    for path in spills:
-        path.unlink(missing_ok=True)
+    discard({path: len(read_spill(path)) for path in spills if path.exists()})
     return purged
 
 

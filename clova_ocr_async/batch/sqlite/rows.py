@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.batch.ledger import (
@@ -18,6 +19,7 @@ from clova_ocr_async.batch.ledger import (
     Verdict,
     from_states,
 )
+from clova_ocr_async.batch.seal import SealError
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from clova_ocr_async.batch.seal import Seal
+
+logger = logging.getLogger("clova_ocr_async")
 
 __all__ = [
     "calls",
@@ -76,10 +80,21 @@ def entry_of(row: tuple[Any, ...], seal: Seal) -> Entry:
         Billing(billing),
         request_id,
         elapsed,
-        seal.open(failure, seal_context(item, "failure")) if failure else b"",
-        None if body is None else HTTPResponse(status, seal.open(body, seal_context(item, "answer")), cut=cut),
+        _opened(seal, failure, item, "failure") or b"",
+        None if (opened := _opened(seal, body, item, "answer")) is None else HTTPResponse(status, opened, cut=cut),
         came,
     )
+
+
+def _opened(seal: Seal, sealed: bytes | None, item: Item, what: str) -> bytes | None:
+    """Open a value; one that is damaged costs itself, and not the run."""
+    if sealed is None:
+        return None
+    try:
+        return seal.open(sealed, seal_context(item, what))
+    except SealError as error:
+        logger.warning("the stored %s of image %s… does not open: %s", what, item.sha256.hex()[:12], error)
+        return None
 
 
 def find_item(db: sqlite3.Connection, item: Item) -> tuple[Any, ...] | None:

@@ -371,7 +371,7 @@ _DOUBTFUL = """SELECT item.id, path, sha256 FROM item LEFT JOIN source ON source
 _PENDING = (
     "SELECT count(*) FROM source WHERE open = 1 AND owner IS NULL",
     "SELECT count(*) FROM source WHERE owner IS NOT NULL",
-    "SELECT count(*) FROM item WHERE owner IS NOT NULL",
+    "SELECT count(*) FROM item WHERE owner IS NOT NULL AND answer IS NULL",
 )
 
 _AGAIN = "(open = 1 OR item.state IN ('failed', 'ambiguous', 'skipped') AND item.billing IN ({}))"

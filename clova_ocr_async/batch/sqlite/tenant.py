@@ -6,8 +6,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.sqlite import owners
+from clova_ocr_async.batch.sqlite.folder import LEDGER
 from clova_ocr_async.batch.sqlite.spill import Spill, bring_in, discard, spill_of, spills_in
-from clova_ocr_async.errors import DiskFullError
+from clova_ocr_async.errors import DiskFullError, LedgerError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -51,6 +52,7 @@ class Tenant:
         self._now = now
         self._seal = seal
         self._folder: Path | None = None
+        self._inode: int | None = None
         self._spill: Spill | None = None
 
     def enter(self, db: sqlite3.Connection, folder: Path) -> dict[Path, int]:
@@ -60,6 +62,7 @@ class Tenant:
             As ``take_over``.
         """
         self._folder = folder
+        self._inode = _inode_of(folder / LEDGER)
         brought_in = self.take_over(db)
         self.owner = self._registered(db)
         return brought_in
@@ -116,6 +119,16 @@ class Tenant:
         owners.take_over(db, dead, self._seal, self._now)
         return brought_in
 
+    def check_place(self) -> None:
+        """Refuse to go on in a ledger that nobody will find again.
+
+        Raises:
+            LedgerError: Its file was removed or replaced since it was opened.
+        """
+        assert self._folder is not None  # noqa: S101 - it has entered
+        if _inode_of(self._folder / LEDGER) != self._inode:
+            raise LedgerError(f"{LEDGER} was removed or replaced while a batch was at work; nothing more is sent")
+
     def leave(self, db: sqlite3.Connection) -> None:
         """Give everything back, and be no owner any more."""
         assert self._spill is not None  # noqa: S101 - it has room
@@ -142,3 +155,10 @@ class Tenant:
         if self._spill is not None:
             self._spill.close()
             self._spill = None
+
+
+def _inode_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
