@@ -17,7 +17,7 @@ APPLICATION_ID = 0x434C4F56
 
 
 def _create(db: sqlite3.Connection) -> None:
-    for statement in _TABLES.split(";\n\n"):  # a trigger has semicolons inside
+    for statement in _TABLES.split(";\n\n"):  # a trigger has semicolons of its own
         db.execute(statement)
 
 
@@ -76,8 +76,7 @@ _TABLES = """
     -- that was given up had the call in doubt, and has it no more.
     CREATE TRIGGER answer_came AFTER INSERT ON answer BEGIN
         UPDATE item SET maybe_billed = maybe_billed - 1 WHERE id = NEW.item AND maybe_billed > 0 AND (
-            request_id <> NEW.request_id OR state IN ('queued', 'claimed') OR state = 'ambiguous' AND answer IS NULL
-        );  -- at the end of a line it would end the trigger
+            request_id <> NEW.request_id OR state IN ('queued', 'claimed') OR state = 'ambiguous' AND answer IS NULL);
         UPDATE item SET answer = NEW.id, sent_at = NULL WHERE id = NEW.item AND request_id = NEW.request_id AND (
             state IN ('sent', 'ambiguous') OR state IN ('succeeded', 'failed') AND answer IS NULL); END;
 
