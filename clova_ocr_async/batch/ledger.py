@@ -89,6 +89,8 @@ class Mark(enum.StrEnum):
     """The image was refused before anything was sent."""
     REQUEUE = "requeue"
     """Somebody asks for it to be tried again."""
+    ANSWER = "answer"
+    """The answer of a call that was given up comes before the item is sent again."""
 
 
 TRANSITIONS: dict[tuple[State, Mark], State] = {
@@ -107,6 +109,8 @@ TRANSITIONS: dict[tuple[State, Mark], State] = {
     (State.AMBIGUOUS, Mark.REQUEUE): State.QUEUED,
     (State.FAILED, Mark.REQUEUE): State.QUEUED,
     (State.SKIPPED, Mark.REQUEUE): State.QUEUED,
+    (State.QUEUED, Mark.ANSWER): State.AMBIGUOUS,  # and finished from that answer by whoever finds it
+    (State.CLAIMED, Mark.ANSWER): State.AMBIGUOUS,
 }
 """Every change of state there is."""
 

@@ -269,6 +269,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model.bodies[response.body] += 1
         if row.holder is not call:
             row.perhaps -= 1
+        if row.request_id == call.request_id and row.state in {State.QUEUED, State.CLAIMED}:
+            row.state, row.holder = State.AMBIGUOUS, None
         if row.request_id == call.request_id and row.state in {State.SENT, State.AMBIGUOUS}:
             row.read = read
 

@@ -539,6 +539,29 @@ async def test_what_the_dead_leave(run: Path) -> None:
     assert answers(run) == [ANSWER.body, FAILURE.body]
 
 
+@pytest.mark.parametrize("taken", [False, True])
+async def test_an_answer_that_comes_after_all_is_not_paid_for_again(run: Path, taken: bool) -> None:
+    """When the answer of a sleeper comes before its image is sent again, as was asked for, the image is not sent."""
+    clock = Clock()
+    async with opened(run, process=elsewhere(), clock=clock) as sleeper:
+        slept = claimed(await sleeper.admit(item(), None))
+        await sleeper.sending(slept, "r1")
+        later = Clock()
+        later.now = clock.now + LEASE + 1
+        async with opened(run, process=elsewhere(), clock=later) as ledger:
+            assert await ledger.requeue(Billing.MAYBE_BILLED) == 1
+            again = claimed(await ledger.admit(item(), None)) if taken else None
+            await sleeper.answered(slept, "r1", ANSWER)
+            if again is not None:
+                with pytest.raises(ClaimLostError):
+                    await ledger.sending(again, "r2")
+            assert (await ledger.admit(item(), None)).claim is None
+            assert not await ledger.others_at_work("receipt")
+            entry = (await ledger.admit(item(), None)).entry
+            assert (entry.state, entry.answer) == (State.SUCCEEDED, ANSWER)
+        assert (calls(run), perhaps(run)) == (1, 0)
+
+
 async def test_who_slept_pays_for_nothing_and_loses_nothing(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A process that slept past its lease is refused before it sends, keeps the answers it waited for, and goes on."""
     clock, other = Clock(), Clock()

@@ -73,12 +73,15 @@ _TABLES = """
     );
 
     -- An answer counts if it is the one of the item's last call; it may come from the spill when that is settled. A row
-    -- that was given up had the call in doubt, and has it no more.
+    -- that was given up had the call in doubt, and has it no more. One that is to be sent again, and has not been, is
+    -- not sent any more: whoever finds it finishes it from its answer.
     CREATE TRIGGER answer_came AFTER INSERT ON answer BEGIN
         UPDATE item SET maybe_billed = maybe_billed - 1 WHERE id = NEW.item AND maybe_billed > 0 AND (
             request_id <> NEW.request_id OR state IN ('queued', 'claimed') OR state = 'ambiguous' AND answer IS NULL);
         UPDATE item SET answer = NEW.id, sent_at = NULL WHERE id = NEW.item AND request_id = NEW.request_id AND (
-            state IN ('sent', 'ambiguous') OR state IN ('succeeded', 'failed') AND answer IS NULL); END;
+            state IN ('sent', 'ambiguous') OR state IN ('succeeded', 'failed') AND answer IS NULL);
+        UPDATE item SET answer = NEW.id, state = 'ambiguous', owner = NULL, billing = 1
+        WHERE id = NEW.item AND request_id = NEW.request_id AND state IN ('queued', 'claimed'); END;
 
     -- The names that images go by.
     CREATE TABLE source (
