@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.batch.ledger import Item, Mark, SourceFile, State, Verdict
 from clova_ocr_async.batch.sqlite import SqliteLedger
 from clova_ocr_async.batch.sqlite.folder import LEDGER
-from clova_ocr_async.batch.sqlite.owners import Process
+from clova_ocr_async.client.processes import Process
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 

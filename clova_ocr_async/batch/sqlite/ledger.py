@@ -22,6 +22,7 @@ from clova_ocr_async.batch.sqlite.schema import migrate
 from clova_ocr_async.batch.sqlite.spill import Spilled, discard
 from clova_ocr_async.batch.sqlite.tenant import Tenant
 from clova_ocr_async.batch.sqlite.writer import Writer
+from clova_ocr_async.client.processes import Process
 from clova_ocr_async.errors import (
     ClovaOCRError,
     ConfigurationError,
@@ -79,7 +80,7 @@ class SqliteLedger:
         store: Store | None = None,
         max_calls: int | None = None,
         lease: float = owners.LEASE,
-        process: owners.Process | None = None,
+        process: Process | None = None,
         watch: Callable[[str], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
@@ -103,7 +104,7 @@ class SqliteLedger:
         self._store_asked: Store | None = store
         self._max_calls = max_calls
         self._now, self._sleep = now, sleep
-        self._tenant = Tenant(process or owners.Process.this(), lease, clock, now, self._seal)
+        self._tenant = Tenant(process or Process.this(), lease, clock, now, self._seal)
         self._writer = Writer(
             self._connected,
             tick=self._tenant.renew,

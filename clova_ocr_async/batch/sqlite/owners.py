@@ -1,21 +1,18 @@
 """Who is at work on a ledger: leases, and what becomes of the work of the dead.
 
-A process is known by its pid and by when it was started, since pids are used again, in a place: the boot of the machine
-and the namespace in which its pid means something. Where that can be looked up, a dead process is known at once; where
-not (another container), and where a process lives but sleeps, its lease decides. Leases are times on the monotonic
-clock, which all processes of a boot share and nobody sets.
+Where a process can be looked up, it is known at once that it is dead; where not (another container), and where it lives
+but sleeps, its lease decides. Leases are times on the monotonic clock, which all processes of a boot share and nobody
+sets.
 """
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.ledger import Claim, Entry, Mark, State, Verdict
 from clova_ocr_async.batch.sqlite.rows import entry_of, find_number, kept_failure, reopen_sources, settle
 from clova_ocr_async.batch.verdict import failure_of, verdict_on
+from clova_ocr_async.client.processes import Process
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import Billing, ConnectionLostError
 
@@ -25,63 +22,12 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch.seal import Seal
 
-__all__ = ["LEASE", "Process", "dead_owners", "living_owners", "register", "release_all", "renew", "take_over"]
+__all__ = ["LEASE", "dead_owners", "living_owners", "register", "release_all", "renew", "take_over"]
 
 LEASE = 30.0
 """Seconds a process may sleep before its work is given to others; the longest lease there is."""
 
 _ENDED = ConnectionLostError("the process that sent it ended before the answer came; it may have been billed")
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """A process.
-
-    Attributes:
-        place: Where its pid means something; empty where that is not known.
-        pid: Its number.
-        started: When it was started, in the place's own words; empty where that is not known.
-    """
-
-    place: str
-    pid: int
-    started: str
-
-    @classmethod
-    def this(cls, proc: Path = Path("/proc")) -> Process:
-        """Return the running process.
-
-        Args:
-            proc: Where Linux tells about processes.
-        """
-        try:
-            boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
-            place = f"{boot} {(proc / 'self/ns/pid').readlink()}"
-        except OSError:
-            place = ""
-        return cls(place, os.getpid(), _start_of(os.getpid(), proc))
-
-    def is_dead(self, seen_from: Process, proc: Path = Path("/proc")) -> bool:
-        """Whether the process certainly runs no more.
-
-        Args:
-            seen_from: Who wants to know.
-            proc: Where Linux tells about processes.
-        """
-        if not self.place or not seen_from.place:
-            return False
-        if self.place != seen_from.place:
-            return self.place.split()[0] != seen_from.place.split()[0]  # another boot: nothing of it runs
-        return _start_of(self.pid, proc) != self.started
-
-
-def _start_of(pid: int, proc: Path) -> str:
-    try:
-        # The name in brackets may hold anything; behind it stands the state, and 19 fields on the start in ticks.
-        fields = (proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
-        return "" if fields[0] in {b"Z", b"X"} else fields[19].decode()
-    except (OSError, IndexError):
-        return ""
 
 
 def register(db: sqlite3.Connection, process: Process, expires: float) -> int:

@@ -15,6 +15,7 @@ from clova_ocr_async.batch.sqlite import owners, rows
 from clova_ocr_async.batch.sqlite.opening import check_agreed, opened_existing, told_errors
 from clova_ocr_async.batch.sqlite.spill import discard, read_spill
 from clova_ocr_async.batch.verdict import failure_of, told
+from clova_ocr_async.client.processes import Process
 from clova_ocr_async.errors import APIError, ClovaOCRError, LedgerError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def purge(
     seal: Seal,
     older_than: float | None = None,
     *,
-    process: owners.Process | None = None,
+    process: Process | None = None,
     clock: Callable[[], float] = time.monotonic,
     now: Callable[[], float] = time.time,
     patience: float = 30.0,
@@ -74,7 +75,7 @@ def purge(
             check_agreed(db, seal)
             before = math.inf if older_than is None else now() - older_than
             purged = _in_one_transaction(
-                db, _Purge(Path(folder), seal, before, process or owners.Process.this(), clock(), now)
+                db, _Purge(Path(folder), seal, before, process or Process.this(), clock(), now)
             )
             _sweep(db)
         finally:
@@ -87,7 +88,7 @@ class _Purge:
     folder: Path
     seal: Seal
     before: float
-    process: owners.Process
+    process: Process
     clock: float
     now: Callable[[], float]
 

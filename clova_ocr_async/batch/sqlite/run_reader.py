@@ -23,8 +23,9 @@ from clova_ocr_async.batch.seal import NoSeal
 from clova_ocr_async.batch.sqlite import rows
 from clova_ocr_async.batch.sqlite.agreement import value_of
 from clova_ocr_async.batch.sqlite.opening import check_agreed, opened_existing, told_errors
-from clova_ocr_async.batch.sqlite.owners import Process, living_owners
+from clova_ocr_async.batch.sqlite.owners import living_owners
 from clova_ocr_async.batch.verdict import failure_of, verdict_on
+from clova_ocr_async.client.processes import Process
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import Billing, ConnectionLostError, LedgerError
 

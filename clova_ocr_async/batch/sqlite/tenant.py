@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch.seal import Seal
     from clova_ocr_async.batch.sqlite.spill import Spilled
+    from clova_ocr_async.client.processes import Process
 
 __all__ = ["Tenant"]
 
@@ -39,7 +40,7 @@ class Tenant:
 
     def __init__(
         self,
-        process: owners.Process,
+        process: Process,
         lease: float,
         clock: Callable[[], float],
         now: Callable[[], float],
