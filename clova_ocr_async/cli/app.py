@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
 import click
 
+from clova_ocr_async.cli.options import CONFIG
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,6 +41,8 @@ Configuration (environment):
   CLOVA_OCR_INVOKE_URL, CLOVA_OCR_SECRET (or CLOVA_OCR_SECRET_FILE)
   or per document: CLOVA_OCR_RECEIPT_INVOKE_URL, CLOVA_OCR_RECEIPT_SECRET, …
   (RECEIPT, CREDIT_CARD, NAME_CARD, BIZ_LICENSE, ID_CARD, PASSPORT; these win)
+  CLOVA_OCR_CONFIG, or --config FILE: a TOML file with any number of domains;
+  then it alone counts
   CLOVA_OCR_KEY or CLOVA_OCR_KEY_FILE: the key that seals the answers of a run
 \b
 Exit codes:
@@ -111,8 +115,9 @@ DOCUMENT = _DocumentParam()
 @click.group(cls=_LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("-v", "--verbose", count=True, help="Say when requests are sent again; -vv how each ended.")
+@CONFIG
 @click.version_option(None, "--version", package_name="clova-ocr-async", prog_name="clova-ocr")
-def app(*, quiet: bool, verbose: int) -> None:
+def app(*, quiet: bool, verbose: int, config: str | None) -> None:  # noqa: ARG001 - the verbs take it from the context
     """Read receipts, cards, certificates and passports with NAVER Cloud's CLOVA OCR Document API."""
     level = logging.ERROR if quiet else {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", handlers=[_Teller()])

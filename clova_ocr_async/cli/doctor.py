@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clova_ocr_async.cli.app import verb
+from clova_ocr_async.cli.app import printable, verb
+from clova_ocr_async.cli.options import CONFIG
 
 if TYPE_CHECKING:
     from clova_ocr_async.cli.exits import ExitCode
@@ -36,14 +37,15 @@ _PACKAGES = {
 
 @click.command("doctor")
 @click.option("--probe", is_flag=True, help="Post a request without an image to each domain; it cannot be billed.")
+@CONFIG
 @verb
-def command(*, probe: bool) -> int:
+def command(*, probe: bool, config: str | None) -> int:
     """Look at what is installed and configured, without network; with --probe, at the service.
 
     Secrets and invoke keys are never shown.
     """
     _show_packages()
-    return asyncio.run(_show_domains(probe=probe))
+    return asyncio.run(_show_domains(config, probe=probe))
 
 
 def _show_packages() -> None:
@@ -55,19 +57,29 @@ def _show_packages() -> None:
             click.echo(f"  {name} is not installed ({purpose})")
 
 
-async def _show_domains(*, probe: bool) -> int:
+async def _show_domains(config: str | None, *, probe: bool) -> int:
     from clova_ocr_async.cli.exits import ExitCode
-    from clova_ocr_async.client.domain import domains_from_env
+    from clova_ocr_async.client.config import config_path, configured_domains
 
+    file = config_path(os.environ, config)
+    click.echo(printable(f"domains of {'the environment' if file is None else f'the file {os.fspath(file)}'}"))
     worst = ExitCode.OK
-    for domain in domains_from_env(os.environ):
-        reads = domain.document.__name__ if domain.document else "any document"
-        click.echo(f"{domain.url}: reads {reads}, secret set")
+    for domain in configured_domains(os.environ, config):
+        click.echo(_line(domain))
         if probe:
             worst = max(worst, await _probe(domain))
     if not probe:
         click.echo("nothing was sent; --probe asks the service")
     return worst
+
+
+def _line(domain: Domain) -> str:
+    facts = [f"reads {domain.document.__name__ if domain.document else 'any document'}", "secret set"]
+    if domain.max_concurrency is not None:
+        facts.append(f"{domain.max_concurrency:,} calls at once")
+    if domain.max_per_second is not None:
+        facts.append(f"{domain.max_per_second:g} calls a second at most")
+    return f"{domain.url}: {', '.join(facts)}"
 
 
 async def _probe(domain: Domain) -> ExitCode:

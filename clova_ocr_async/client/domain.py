@@ -1,22 +1,18 @@
-"""Domains and their secrets: from arguments, from the environment."""
+"""A domain and its secret."""
 
 from __future__ import annotations
 
 import hmac
+import sys
 import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from clova_ocr_async.documents import DOCUMENTS, Document
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.invoke_url import parse_invoke_url
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+__all__ = ["Domain", "Secret", "no_document"]
 
-__all__ = ["Domain", "Secret", "domains_from_env", "no_document"]
-
-_PREFIX = "CLOVA_OCR_"
 _LONGEST_SECRET = 1024  # characters; real ones have 44
 
 
@@ -72,12 +68,14 @@ class Domain:
         secret: The domain's secret (X-OCR-SECRET).
         document: The document class the domain reads, if the URL has no tail; None if it serves any.
         allow_http: Accept ``http://`` to a private address. To this machine it is always accepted.
+        max_concurrency: Calls at once the domain is known to allow; None: learned from the service.
+        max_per_second: Calls a second at most; None for no bound.
 
     Raises:
-        ConfigurationError: The URL or the secret cannot work, or tail and ``document`` contradict each other.
+        ConfigurationError: The URL, the secret or a limit cannot work, or tail and ``document`` contradict each other.
     """
 
-    __slots__ = ("document", "secret", "url")
+    __slots__ = ("document", "max_concurrency", "max_per_second", "secret", "url")
 
     def __init__(
         self,
@@ -86,10 +84,14 @@ class Domain:
         *,
         document: type[Document] | None = None,
         allow_http: bool = False,
+        max_concurrency: int | None = None,
+        max_per_second: float | None = None,
     ) -> None:
         self.url = parse_invoke_url(invoke_url, allow_http=allow_http)
         self.secret = secret if isinstance(secret, Secret) else Secret(secret)
         self.document = _bound_document(self.url.path_word, document)
+        self.max_concurrency = None if max_concurrency is None else _checked_count(max_concurrency)
+        self.max_per_second = None if max_per_second is None else _checked_rate(max_per_second)
         if self.url.plaintext:
             warnings.warn(f"{self.url} is http: secret and images travel readable", UserWarning, stacklevel=2)
 
@@ -130,55 +132,18 @@ def _bound_document(path_word: str | None, document: type[Document] | None) -> t
     return bound
 
 
-def domains_from_env(environ: Mapping[str, str]) -> list[Domain]:
-    """Return the domains the environment names.
-
-    ``CLOVA_OCR_INVOKE_URL`` and ``CLOVA_OCR_SECRET`` (or ``CLOVA_OCR_SECRET_FILE``) name one for any document;
-    ``CLOVA_OCR_RECEIPT_INVOKE_URL``, ``CLOVA_OCR_RECEIPT_SECRET`` and so on one for a document each. A document's own
-    secret wins over the common one.
-
-    Raises:
-        ConfigurationError: None is named, or what is named cannot work. The message says which variable.
-    """
-    domains: list[Domain] = []
-    for infix, document in [*((_infix(cls), cls) for cls in DOCUMENTS.values()), ("", None)]:
-        name = f"{_PREFIX}{infix}INVOKE_URL"
-        if url := environ.get(name):
-            secret = _secret_from_env(environ, infix)
-            try:
-                domains.append(Domain(url, secret, document=document))
-            except ConfigurationError as error:
-                raise ConfigurationError(f"{name}: {error}") from None
-    if not domains:
-        raise ConfigurationError(
-            f"the environment names no domain; set {_PREFIX}INVOKE_URL and {_PREFIX}SECRET, "
-            f"or for one document {_PREFIX}RECEIPT_INVOKE_URL and {_PREFIX}RECEIPT_SECRET"
-        )
-    return domains
+# A limit can come from a file, where a slip of the hand puts a secret anywhere: no value is repeated.
+def _checked_count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigurationError(f"max_concurrency is a {type(value).__name__}; it must be a whole number from 1")
+    if value < 1:
+        raise ConfigurationError("max_concurrency is less than 1; to learn it from the service, leave it out")
+    return value
 
 
-def _infix(document: type[Document]) -> str:
-    return document.path_word.upper().replace("-", "_") + "_"
-
-
-def _secret_from_env(environ: Mapping[str, str], infix: str) -> Secret:
-    for prefix in dict.fromkeys((f"{_PREFIX}{infix}", _PREFIX)):
-        for name, read in ((f"{prefix}SECRET", str), (f"{prefix}SECRET_FILE", _read_secret_file)):
-            if value := environ.get(name):
-                try:
-                    return Secret(read(value))
-                except ConfigurationError as error:
-                    raise ConfigurationError(f"{name}: {error}") from None
-    raise ConfigurationError(f"{_PREFIX}{infix}INVOKE_URL is set, and {_PREFIX}{infix}SECRET is not")
-
-
-def _read_secret_file(path: str) -> str:
-    try:
-        with Path(path).open("rb") as file:
-            content = file.read(_LONGEST_SECRET + 3)  # its line's end, and one that shows it too long
-    except OSError as error:
-        raise ConfigurationError(f"the file cannot be read: {error.strerror}") from None
-    # Looked at instead of tried: the error of a failed decoding holds the bytes.
-    if not content.isascii():
-        raise ConfigurationError("the file holds characters outside ASCII")
-    return content.decode("ascii").rstrip("\r\n")
+def _checked_rate(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigurationError(f"max_per_second is a {type(value).__name__}; it must be a number, more than 0")
+    if not 0 < value <= sys.float_info.max:
+        raise ConfigurationError("max_per_second is not finite, or not more than 0; for no bound, leave it out")
+    return float(value)

@@ -2,43 +2,16 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from fakes import KEY, SECRET, URL
+from refusals import refused
 
-from clova_ocr_async.client.domain import Domain, Secret, domains_from_env
-from clova_ocr_async.documents import BizLicense, CreditCard, Document, IdCard, NameCard, Passport, Receipt
-from clova_ocr_async.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from clova_ocr_async.client.domain import Domain, Secret
+from clova_ocr_async.documents import Document, Passport, Receipt
 
 HTTP = f"http://10.0.0.7/custom/v1/777/{KEY}"
-CLASSES: dict[str, type[Document]] = {
-    "RECEIPT": Receipt,
-    "CREDIT_CARD": CreditCard,
-    "NAME_CARD": NameCard,
-    "BIZ_LICENSE": BizLicense,
-    "ID_CARD": IdCard,
-    "PASSPORT": Passport,
-}
-
-
-def chain(error: BaseException) -> str:
-    """Return all that an error shows of itself and of what led to it."""
-    shown, link = "", error.__context__ or error.__cause__
-    shown += f"{error} {error!r} {error.args!r} {vars(error)!r}"
-    return shown + (chain(link) if link is not None else "")
-
-
-def refused(call: Any) -> str:
-    """Return the message of a refusal, which holds no canary at any depth."""
-    with pytest.raises(ConfigurationError) as caught:
-        call()
-    assert SECRET not in chain(caught.value)
-    assert KEY not in chain(caught.value)
-    return str(caught.value)
 
 
 def test_a_secret_never_prints() -> None:
@@ -167,89 +140,33 @@ def test_bad_urls_never_repeat_their_key() -> None:
         refused(lambda bad=bad: Domain(bad, SECRET))
 
 
-def test_one_domain_from_the_environment() -> None:
-    """CLOVA_OCR_INVOKE_URL and CLOVA_OCR_SECRET name one domain for any document."""
-    [found] = domains_from_env({"CLOVA_OCR_INVOKE_URL": URL, "CLOVA_OCR_SECRET": SECRET})
-    assert (found.key, found.secret.reveal(), found.document) == (URL, SECRET, None)
-
-
-@pytest.mark.parametrize("name", CLASSES)
-def test_a_domain_for_each_document(name: str) -> None:
-    """A document's own variables name a domain bound to its class, with its own secret before the common one."""
-    environ = {
-        f"CLOVA_OCR_{name}_INVOKE_URL": URL,
-        f"CLOVA_OCR_{name}_SECRET": f"own{SECRET}",
-        "CLOVA_OCR_SECRET": SECRET,
-        "CLOVA_OCR_INVOKE_URL": URL.replace("777", "888"),
-    }
-    own, common = domains_from_env(environ)
-    assert (own.document, own.secret.reveal(), own.key) == (CLASSES[name], f"own{SECRET}", URL)
-    assert (common.document, common.secret.reveal()) == (None, SECRET)
-    del environ[f"CLOVA_OCR_{name}_SECRET"]
-    assert domains_from_env(environ)[0].secret.reveal() == SECRET
-
-
-def test_all_documents_at_once() -> None:
-    """Every variable set makes seven domains, typed ones first."""
-    environ = {f"CLOVA_OCR_{name}_INVOKE_URL": URL for name in CLASSES}
-    environ |= {"CLOVA_OCR_INVOKE_URL": URL, "CLOVA_OCR_SECRET": SECRET}
-    found = domains_from_env(environ)
-    assert [one.document for one in found] == [*CLASSES.values(), None]
-
-
-def test_secrets_from_files(tmp_path: Path) -> None:
-    """A secret file is read without the end of its line, and a secret given directly goes before it."""
-    (tmp_path / "secret").write_bytes(f"{SECRET}\r\n".encode())
-    environ = {"CLOVA_OCR_INVOKE_URL": URL, "CLOVA_OCR_SECRET_FILE": str(tmp_path / "secret")}
-    assert domains_from_env(environ)[0].secret.reveal() == SECRET
-    assert domains_from_env(environ | {"CLOVA_OCR_SECRET": "direct-one"})[0].secret.reveal() == "direct-one"
-    own = {"CLOVA_OCR_RECEIPT_INVOKE_URL": URL, "CLOVA_OCR_RECEIPT_SECRET_FILE": str(tmp_path / "secret")}
-    assert domains_from_env(own | {"CLOVA_OCR_SECRET": "common"})[0].secret.reveal() == SECRET
-
-
-def test_an_endless_secret_file() -> None:
-    """A secret file without end is refused after its first bytes."""
-    message = refused(lambda: domains_from_env({"CLOVA_OCR_INVOKE_URL": URL, "CLOVA_OCR_SECRET_FILE": "/dev/zero"}))
-    assert "control characters" in message
+def test_limits_are_kept_as_they_are_given() -> None:
+    """A domain holds its limits for whoever sends; without any there are none."""
+    limited = Domain(URL, SECRET, max_concurrency=7, max_per_second=2)
+    assert (limited.max_concurrency, limited.max_per_second) == (7, 2.0)
+    assert isinstance(limited.max_per_second, float)
+    assert (Domain(URL, SECRET).max_concurrency, Domain(URL, SECRET).max_per_second) == (None, None)
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    ("name", "value", "why"),
     [
-        (f"{SECRET}é".encode(), "outside ASCII"),
-        (f"\ufeff{SECRET}".encode(), "outside ASCII"),
-        (b"", "empty"),
-        (f"{SECRET}\nsecond".encode(), "control characters"),
-        (b"x" * 2_000_000, "more than 1024"),
-        (None, "No such file"),
+        ("max_concurrency", 0, "less than 1"),
+        ("max_concurrency", -1, "less than 1"),
+        ("max_concurrency", True, "is a bool; it must be a whole number from 1"),
+        ("max_concurrency", 2.0, "is a float; it must be a whole number from 1"),
+        ("max_concurrency", SECRET, "is a str"),
+        ("max_per_second", 0, "not more than 0"),
+        ("max_per_second", -1.5, "not more than 0"),
+        ("max_per_second", float("inf"), "not finite"),
+        ("max_per_second", float("nan"), "not finite"),
+        pytest.param("max_per_second", 10**400, "not finite", id="beyond every float"),
+        ("max_per_second", True, "is a bool; it must be a number"),
+        ("max_per_second", SECRET, "is a str; it must be a number"),
     ],
 )
-def test_bad_secret_files(tmp_path: Path, content: bytes | None, why: str) -> None:
-    """A secret file that cannot work is refused by the name of its variable, its content shown nowhere."""
-    file = tmp_path / "secret"
-    if content is not None:
-        file.write_bytes(content)
-    message = refused(lambda: domains_from_env({"CLOVA_OCR_INVOKE_URL": URL, "CLOVA_OCR_SECRET_FILE": str(file)}))
-    assert message.startswith("CLOVA_OCR_SECRET_FILE: ")
+def test_what_cannot_be_a_limit(name: str, value: Any, why: str) -> None:
+    """A limit that cannot work is refused by its name and kind, and never by its value."""
+    message = refused(lambda: Domain(URL, SECRET, **{name: value}))
+    assert message.startswith(f"{name} is ")
     assert why in message
-
-
-@pytest.mark.parametrize(
-    ("environ", "named"),
-    [
-        ({}, ["CLOVA_OCR_INVOKE_URL", "CLOVA_OCR_SECRET", "CLOVA_OCR_RECEIPT_INVOKE_URL"]),
-        ({"CLOVA_OCR_SECRET": SECRET, "CLOVA_OCR_INVOKE_URL": ""}, ["CLOVA_OCR_INVOKE_URL"]),
-        ({"CLOVA_OCR_INVOKE_URL": URL}, ["CLOVA_OCR_INVOKE_URL is set", "CLOVA_OCR_SECRET is not"]),
-        ({"CLOVA_OCR_ID_CARD_INVOKE_URL": URL}, ["CLOVA_OCR_ID_CARD_SECRET is not"]),
-        ({"CLOVA_OCR_INVOKE_URL": URL, "CLOVA_OCR_SECRET": f"{SECRET} x"}, ["CLOVA_OCR_SECRET: "]),
-        ({"CLOVA_OCR_INVOKE_URL": f"{URL}?q", "CLOVA_OCR_SECRET": SECRET}, ["CLOVA_OCR_INVOKE_URL: "]),
-        (
-            {"CLOVA_OCR_RECEIPT_INVOKE_URL": f"{URL}/document/passport", "CLOVA_OCR_SECRET": SECRET},
-            ["CLOVA_OCR_RECEIPT_INVOKE_URL: "],
-        ),
-    ],
-)
-def test_what_the_environment_lacks(environ: dict[str, str], named: list[str]) -> None:
-    """A missing, empty or bad variable is named in the refusal."""
-    message = refused(lambda: domains_from_env(environ))
-    assert all(name in message for name in named)

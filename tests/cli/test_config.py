@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from clova_ocr_async import ClovaOCRClient
+from clova_ocr_async.cli.app import app
+from clova_ocr_async.cli.wording import repeated
+from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from clova_ocr_async.emulator import Emulator
+
+KEY = "k" * 40
+SECRET_NAME = "SECRET_OF_A_FILES_DOMAIN"
+CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
+
+
+@pytest.fixture
+def clova(monkeypatch: pytest.MonkeyPatch) -> Generator[Emulator]:
+    """A local CLOVA that the environment names wrongly: what reaches it was named by a file."""
+    with emulator_in_thread() as emulator:
+        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", "http://127.0.0.1:9/custom/v1/1/nobody")
+        monkeypatch.setenv("CLOVA_OCR_SECRET", "of-nobody")
+        monkeypatch.setenv(SECRET_NAME, emulator.secret)
+        yield emulator
+
+
+@pytest.fixture
+def config(clova: Emulator, tmp_path: Path) -> Path:
+    """A file of two domains, one with limits."""
+    path = tmp_path / "the domains.toml"
+    path.write_text(
+        "[[domain]]\n"
+        f'invoke_url = "{clova.url("receipt", domain=f"1/{KEY}")}"\n'
+        f'secret_env = "{SECRET_NAME}"\n'
+        "max_concurrency = 3\n"
+        "max_per_second = 1000.5\n"
+        "[[domain]]\n"
+        f'invoke_url = "{clova.url(domain=f"2/{KEY}")}"\n'
+        f'secret_env = "{SECRET_NAME}"\n'
+    )
+    return path
+
+
+@pytest.fixture
+def receipt(tmp_path: Path) -> Path:
+    """A receipt."""
+    path = tmp_path / "receipt.png"
+    path.write_bytes(draw_sample("receipt").data)
+    return path
+
+
+def clova_ocr(*arguments: str | Path) -> Result:
+    """Run a command in this process, in a thread of its own."""
+    logger = logging.getLogger("clova_ocr_async")
+    before = logger.level
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(CliRunner().invoke, app, [str(part) for part in arguments]).result()
+    finally:
+        logger.setLevel(before)
+
+
+def status(run: Path) -> dict[str, Any]:
+    """Return how far a run is."""
+    told: dict[str, Any] = json.loads(clova_ocr("status", run, "--json").stdout)
+    return told
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Where it is given
+
+
+@pytest.mark.parametrize("verb", ["recognize", "batch"])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_verb_that_calls_takes_the_domains_of_a_file(
+    clova: Emulator, config: Path, receipt: Path, verb: str, before: bool
+) -> None:
+    """--config says which domains are called, before the verb as well as behind it, whatever the environment names."""
+    given = ("--config", config)
+    result = clova_ocr(*(given if before else ()), verb, "receipt", receipt, *(() if before else given))
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["status"] == "succeeded"
+    assert clova.billed.total() == 1
+
+
+def test_a_variable_names_the_file_as_well(
+    monkeypatch: pytest.MonkeyPatch, clova: Emulator, config: Path, receipt: Path
+) -> None:
+    """CLOVA_OCR_CONFIG does what --config does, for the command line and for from_env."""
+    monkeypatch.setenv("CLOVA_OCR_CONFIG", str(config))
+    assert clova_ocr("recognize", "receipt", receipt).exit_code == 0
+    assert clova.billed.total() == 1
+    assert [domain.max_concurrency for domain in ClovaOCRClient.from_env().domains] == [3, None]
+
+
+def test_what_is_given_behind_the_verb_wins(
+    monkeypatch: pytest.MonkeyPatch, clova: Emulator, config: Path, receipt: Path
+) -> None:
+    """Of several files the one behind the verb counts, then the one before it, then the variable's."""
+    monkeypatch.setenv("CLOVA_OCR_CONFIG", "not-there.toml")
+    assert clova_ocr("--config", config, "recognize", "receipt", receipt).exit_code == 0
+    assert clova_ocr("--config", "not-there.toml", "recognize", "receipt", receipt, "--config", config).exit_code == 0
+    assert clova.billed.total() == 2
+
+
+def test_a_file_that_cannot_work_is_a_usage_error(config: Path, receipt: Path) -> None:
+    """What is wrong with the file is told with its line, without its text, and nothing is called."""
+    config.write_text(config.read_text().replace(f'"{SECRET_NAME}"', '"not-the-name"', 1))
+    result = clova_ocr("recognize", "receipt", receipt, "--config", config)
+    assert result.exit_code == 2
+    assert f"error: config file {str(config)!r}, line 3: secret_env: " in result.stderr
+    assert "not-the-name" not in result.stderr
+
+
+def test_what_calls_nothing_needs_no_file(receipt: Path, tmp_path: Path) -> None:
+    """A dry run and the verbs that only look at a run do not open the file of domains."""
+    result = clova_ocr("--config", "not-there.toml", "batch", "receipt", receipt, "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert "No such file" not in result.stderr
+    assert "config" not in clova_ocr("--config", "not-there.toml", "status", tmp_path / "run").stderr
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A run
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_command_that_resumes_a_run_names_the_file(
+    clova: Emulator, config: Path, tmp_path: Path, before: bool
+) -> None:
+    """A run that stops early prints a command with --config where it was given, and that command resumes it."""
+    scans, run = tmp_path / "scans", tmp_path / "run"
+    scans.mkdir()
+    for seed in range(2):
+        (scans / f"{seed}.png").write_bytes(draw_sample("receipt", seed=seed).data)
+    given = ["--config", str(config)]
+    batch = ["batch", "receipt", str(scans), "--run", str(run), "--max-calls", "1"]
+    command = [*CLOVA_OCR, *(given if before else []), *batch, *([] if before else given)]
+    stopped = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    assert stopped.returncode == 4, stopped.stderr
+    words = shlex.split(stopped.stderr.partition("repeat: ")[2].splitlines()[0])
+    assert words[-len(command) + len(CLOVA_OCR) :] == command[len(CLOVA_OCR) :]
+    words = ["2" if word == "1" else word for word in command]
+    resumed = subprocess.run(words, capture_output=True, text=True, check=False, timeout=50)
+    assert resumed.returncode == 0, resumed.stderr
+    assert status(run)["images"] == {"succeeded": 2}
+    assert clova.billed.total() == 2
+
+
+def test_a_repeated_command_keeps_the_file() -> None:
+    """--config stays in a repeated command, in front and behind, with its blanks quoted."""
+    arguments = ["--config", "the domains.toml", "batch", "receipt", "a", "--retry-failed", "--config=b c.toml"]
+    assert repeated("clova-ocr", arguments) == (
+        "clova-ocr --config 'the domains.toml' batch receipt a '--config=b c.toml'"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Doctor
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_doctor_shows_the_file_and_its_domains(clova: Emulator, config: Path, before: bool) -> None:
+    """Doctor names the file it read, and each domain with its limits, without secrets and keys."""
+    given = ("--config", config)
+    result = clova_ocr(*given, "doctor") if before else clova_ocr("doctor", *given)
+    assert result.exit_code == 0, result.stderr
+    assert f"domains of the file {config}\n" in result.stdout
+    assert "reads Receipt, secret set, 3 calls at once, 1000.5 calls a second at most\n" in result.stdout
+    assert "reads any document, secret set\n" in result.stdout
+    assert KEY not in result.output
+    assert clova.secret not in result.output
+    assert clova.requests == 0
+
+
+def test_doctor_probes_the_domains_of_the_file(clova: Emulator, config: Path) -> None:
+    """The probe asks each domain of the file."""
+    result = clova_ocr("doctor", "--probe", "--config", config)
+    assert result.exit_code == 0, result.output
+    assert (clova.requests, clova.billed.total()) == (2, 0)
+
+
+@pytest.mark.usefixtures("clova")
+def test_doctor_tells_that_the_environment_names_the_domains() -> None:
+    """Without a file doctor says that the domains are the environment's."""
+    assert "domains of the environment\n" in clova_ocr("doctor").stdout
+
+
+def test_doctor_names_the_file_it_cannot_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is not there is named, with the variable that names it; what could steer a terminal is left out."""
+    monkeypatch.setenv("CLOVA_OCR_CONFIG", "not-\x1b[31mthere.toml")
+    result = clova_ocr("doctor")
+    assert result.exit_code == 2
+    assert "domains of the file not-?[31mthere.toml" in result.stdout
+    assert "CLOVA_OCR_CONFIG: config file 'not-\\x1b[31mthere.toml': the file cannot be read: No such" in result.stderr
+    assert "\x1b" not in result.output
+
+
+def test_a_name_that_is_no_text_is_shown(tmp_path: Path) -> None:
+    """A file whose name is not UTF-8 is opened, and shown as far as it can be."""
+    name = os.fsdecode(bytes(tmp_path) + b"/\xff.toml")
+    result = clova_ocr("doctor", "--config", name)
+    assert result.exit_code == 2
+    assert "\\udcff.toml': the file cannot be read: No such file" in result.stderr
+
+
+def test_help_tells_of_the_file() -> None:
+    """The help of the command and of each verb that calls names --config."""
+    assert "CLOVA_OCR_CONFIG, or --config FILE" in clova_ocr("--help").stdout
+    for verb in ("recognize", "batch", "doctor"):
+        assert "--config FILE" in clova_ocr(verb, "--help").stdout
+    for verb in ("status", "export", "purge"):
+        assert "--config" not in clova_ocr(verb, "--help").stdout
