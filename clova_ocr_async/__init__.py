@@ -33,16 +33,20 @@ if TYPE_CHECKING:
         Domain,
         Event,
         Exchange,
+        GateState,
         HoldChanged,
         Hook,
         ImageSource,
         Journal,
         Lane,
         LocalSlots,
+        Refusal,
         RetryPolicy,
         RetryScheduled,
         Runtime,
         Secret,
+        SharedSlots,
+        Slot,
         Slots,
         Transport,
     )
@@ -91,9 +95,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "batch": "Batch BatchDispatcher Failure Ledger Outcome Seal SealError SqliteLedger Success images_from images_in "
     "load_seal",
-    "client": "Attempt AttemptFinished AttemptStarted CallFinished ClovaOCRClient Domain Event Exchange HoldChanged "
-    "Hook "
-    "ImageSource Journal Lane LocalSlots RetryPolicy RetryScheduled Runtime Secret Slots Transport",
+    "client": "Attempt AttemptFinished AttemptStarted CallFinished ClovaOCRClient Domain Event Exchange GateState "
+    "HoldChanged Hook ImageSource Journal Lane LocalSlots Refusal RetryPolicy RetryScheduled Runtime Secret "
+    "SharedSlots Slot Slots Transport",
     "documents": "BizLicense CreditCard DOCUMENTS Document IdCard NameCard Passport Problem Receipt Recognition "
     "date_from_text",
     "emulator": "Emulator Fault",
@@ -134,6 +138,7 @@ __all__ = [
     "Exchange",
     "Failure",
     "Fault",
+    "GateState",
     "HTTPRequest",
     "HTTPResponse",
     "HoldChanged",
@@ -161,6 +166,7 @@ __all__ = [
     "Receipt",
     "Recognition",
     "RecognitionError",
+    "Refusal",
     "ResponseTimeoutError",
     "RetryPolicy",
     "RetryScheduled",
@@ -169,6 +175,8 @@ __all__ = [
     "SealError",
     "Secret",
     "ServerError",
+    "SharedSlots",
+    "Slot",
     "Slots",
     "SpendingCeilingError",
     "SqliteLedger",

@@ -227,13 +227,15 @@ class InvalidRequestError(APIError):
 
 
 class RateLimitError(APIError):
-    """More calls at once than the domain allows; this one was not run.
+    """More calls at once than the domain allows, or more a second than its gateway does; this one was not run.
 
     Attributes:
+        ceiling: The number of calls at once that the message names; None if it names none.
         retry_after: Seconds the answer asked to wait; None if it did not say.
     """
 
     retryable = True
+    ceiling: int | None = None
     retry_after: float | None = None
 
 

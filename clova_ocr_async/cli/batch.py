@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clova_ocr_async.cli.app import DOCUMENT, verb
-from clova_ocr_async.cli.options import KEY_FILE, KRW
+from clova_ocr_async.cli.options import CONFIG, KEY_FILE, KRW, RATE
 
 if TYPE_CHECKING:
+    from clova_ocr_async.client import Slots
     from clova_ocr_async.documents import Document
     from clova_ocr_async.errors import Billing
 
@@ -38,7 +39,9 @@ __all__ = ["command"]
 @KEY_FILE
 @click.option("--store", type=click.Choice(["full", "none"]), help="Which answers the run keeps.  [default: full]")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Images in work at once.  [default: 32]")
-@click.option("--concurrency", type=click.IntRange(min=1), help="Calls at once per domain.  [default: 5]")
+@CONFIG
+@click.option("--concurrency", type=click.IntRange(min=1), help="Calls at once per domain.  [default: learned]")
+@click.option("--max-per-second", type=RATE, metavar="N", help="Calls a second per domain, at most.")
 @click.option("-o", "--output", type=click.Path(), help="A new file for the lines; else standard output.")
 @click.option("--recursive/--no-recursive", default=True, help="Whether to read sub-folders.  [default: yes]")
 @verb
@@ -71,8 +74,9 @@ def _run_once(document: type[Document], paths: tuple[str, ...], options: dict[st
     from clova_ocr_async.cli.inputs import input_files, read_stdin
     from clova_ocr_async.cli.run import run
     from clova_ocr_async.cli.watched import WatchedClient
+    from clova_ocr_async.client.config import configured_domains
 
-    client = WatchedClient.from_env(concurrency=options["concurrency"])
+    client = WatchedClient(*configured_domains(os.environ, options["config"]), slots=_slots(options))
     files = partial(
         input_files,
         paths,
@@ -90,6 +94,7 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
     from clova_ocr_async.cli.ledgered import LedgeredRun, RunSettings
     from clova_ocr_async.cli.wording import repeated
     from clova_ocr_async.client import ClovaOCRClient
+    from clova_ocr_async.client.config import configured_domains
 
     settings = RunSettings(
         folder=folder,
@@ -103,9 +108,16 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
         resume=repeated(click.get_current_context().find_root().info_name or "clova-ocr", sys.argv[1:]),
     )
     calls = CallCounter()
-    client = ClovaOCRClient.from_env(concurrency=options["concurrency"], hooks=[calls.note])
+    domains = configured_domains(os.environ, options["config"])
+    client = ClovaOCRClient(*domains, slots=_slots(options), hooks=[calls.note])
     found = found_files(paths, recursive=options["recursive"], manifests=options["manifests"])
     return asyncio.run(LedgeredRun(client, calls, settings).run(found))
+
+
+def _slots(options: dict[str, Any]) -> Slots:
+    from clova_ocr_async.client import SharedSlots
+
+    return SharedSlots(concurrency=options["concurrency"], max_per_second=options["max_per_second"])
 
 
 def _rehearse(document: type[Document], paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> int:

@@ -23,7 +23,7 @@ from clova_ocr_async.cli.output import OutputError
 from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import status_of
 from clova_ocr_async.cli.tally import Tally
-from clova_ocr_async.cli.wording import MOST_NAMED, cost, some_names, standing
+from clova_ocr_async.cli.wording import MOST_NAMED, cost, gates_told, some_names, standing
 from clova_ocr_async.errors import Billing, ClovaOCRError, LedgerError, SpendingCeilingError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class LedgeredRun:
     """
 
     def __init__(self, client: ClovaOCRClient, calls: CallCounter, settings: RunSettings) -> None:
-        self.tally = Tally()
+        self.tally = Tally(gates=lambda: gates_told(client.gates.values()))
         self._client = client
         self._calls = calls
         self._settings = settings

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 else:
     _ParamType = click.ParamType
 
-__all__ = ["DURATION", "KEY_FILE", "KRW", "RUN"]
+__all__ = ["CONFIG", "DURATION", "KEY_FILE", "KRW", "RATE", "RUN"]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
@@ -51,8 +51,26 @@ class _DurationParam(_ParamType):
 KRW = _KRWParam()
 """Type of an option that is an amount in KRW."""
 
+RATE = click.FloatRange(min=0, min_open=True, max=1_000_000)
+"""Type of an option that is a number of calls a second."""
+
 DURATION = _DurationParam()
 """Type of an option that is a duration, as in 30d."""
+
+
+def _nearest(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    """Return what was given behind the verb, else what was given before it."""
+    return value if value is not None else context.find_root().params.get("config")
+
+
+CONFIG = click.option(
+    "--config",
+    type=click.Path(),
+    metavar="FILE",
+    callback=_nearest,
+    help="A TOML file with the domains.  [default: CLOVA_OCR_CONFIG, else the environment's domains]",
+)
+"""The file of domains of a verb that calls; the command itself takes it as well, before the verb."""
 
 RUN = click.argument("folder", metavar="DIR", type=click.Path())
 """The run directory of a verb that needs one."""

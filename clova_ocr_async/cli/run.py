@@ -15,7 +15,7 @@ from clova_ocr_async.cli.output import OutputError, opened_output
 from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import billed_of, line_of, maybe_billed_of, status_of
 from clova_ocr_async.cli.tally import Tally
-from clova_ocr_async.cli.wording import MOST_NAMED, some_names
+from clova_ocr_async.cli.wording import MOST_NAMED, gates_told, some_names
 from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Run:
     """
 
     def __init__(self, client: WatchedClient, document: type[Document], write: Callable[[bytes], object]) -> None:
-        self.tally = Tally()
+        self.tally = Tally(gates=lambda: gates_told(client.gates.values()))
         self.stopped: ClovaOCRError | None = None
         self._client = client
         self._document = document

@@ -24,6 +24,7 @@ class Tally:
         billed: Calls that were paid.
         in_doubt: Requests that may have been paid, and nobody knows.
         recalled: Images answered from the ledger, which were paid before.
+        gates: Says how the gates of the domains stand.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -32,6 +33,7 @@ class Tally:
     billed: int = 0
     in_doubt: int = 0
     recalled: int = 0
+    gates: Callable[[], str] = str
     started: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +72,8 @@ class Tally:
         if self.total is not None and self.rate > 0:
             left = f", {_duration((self.total - self.done) / self.rate)} left"
         bad = f", {self.bad:,} not read" if self.bad else ""
-        return f"{self.done:,}{of} images{bad}, {self.rate:.1f}/s{left}"
+        gates = self.gates()
+        return f"{self.done:,}{of} images{bad}, {self.rate:.1f}/s{left}{gates and '; '}{gates}"
 
     def summary(self) -> str:
         """Say how it ended."""

@@ -7,12 +7,13 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from decimal import Decimal
 
     from clova_ocr_async.batch.sqlite.run_reader import RunStatus
+    from clova_ocr_async.client.slots import GateState
 
-__all__ = ["MOST_NAMED", "cost", "counted", "repeated", "some_names", "standing"]
+__all__ = ["MOST_NAMED", "cost", "counted", "gates_told", "repeated", "some_names", "standing"]
 
 MOST_NAMED = 20
 """So many images are named at most; all of them are in the results."""
@@ -45,6 +46,18 @@ def standing(status: RunStatus, price: Decimal | None = None) -> str:
     told = ", ".join(f"{count:,} {word}" for word, count in calls.items() if count or word == "calls billed")
     open_ = status.perhaps + status.under_way
     return f"{status.total:,} images: {counted(status.images)}; {told}{cost(price, status.billed, open_)}"
+
+
+def gates_told(gates: Collection[GateState]) -> str:
+    """Return how the gates of all domains stand together."""
+    at_once, ceiling = sum(gate.in_flight for gate in gates), sum(gate.ceiling for gate in gates)
+    counts = {
+        "by other processes": sum(gate.elsewhere for gate in gates),
+        "waiting": sum(gate.waiting for gate in gates),
+        "refused": sum(gate.rejections for gate in gates),
+    }
+    rest = "".join(f", {count:,} {word}" for word, count in counts.items() if count)
+    return f"{at_once:,} of {ceiling:,} calls at once{rest}"
 
 
 def some_names(names: Iterable[str], count: int) -> str:

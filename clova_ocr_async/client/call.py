@@ -34,6 +34,7 @@ class Call(Generic[DocumentT]):
         lane: Who asks.
         journal: Who must know.
         request_id: The same over all its requests.
+        since: When it first queued for a slot; None if it has not.
         sent: Requests so far.
         tries: How they ended.
         exchange: How far the last request has come.
@@ -49,6 +50,7 @@ class Call(Generic[DocumentT]):
     lane: Lane
     journal: Journal
     request_id: str
+    since: float | None = None
     sent: int = 0
     tries: Tries = field(default_factory=Tries)
     exchange: Exchange = field(default_factory=Exchange)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import msgspec
 
 from clova_ocr_async.client.call import Call
-from clova_ocr_async.client.domain import Domain, domains_from_env
+from clova_ocr_async.client.config import domains_from_env
+from clova_ocr_async.client.config_file import domains_from_file
 from clova_ocr_async.client.holds import Holds
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Hook, tell
 from clova_ocr_async.client.journal import NO_JOURNAL, Attempt, Journal, NoJournal, announced, written
@@ -33,6 +34,7 @@ from clova_ocr_async.client.settings import (
     chosen_slots,
     chosen_transport,
 )
+from clova_ocr_async.client.slots import tell_gate
 from clova_ocr_async.client.turns import Turns
 from clova_ocr_async.errors import (
     Billing,
@@ -50,8 +52,9 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from clova_ocr_async.client.domain import Domain
     from clova_ocr_async.client.settings import ClientSettings
-    from clova_ocr_async.client.slots import Lane, Slots
+    from clova_ocr_async.client.slots import GateState, Lane, Slots
     from clova_ocr_async.client.transport import Transport
     from clova_ocr_async.documents import Document
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
@@ -76,13 +79,14 @@ class ClovaOCRClient:
     Args:
         domain: The domain to call.
         more_domains: Further domains; several of one document class share its calls.
-        concurrency: Calls at once per domain; 5 if not given.
+        concurrency: Calls at once per domain, if that is known; else it is learned from the service.
         deadline: Seconds one call may take once its image is read, waiting and retries included; None for no bound. A
             call of a batch may wait longer for its turn: for it the deadline bounds each request.
         connect_timeout: Seconds to reach the server.
         read_timeout: Seconds without a byte of the answer. An early timeout is a lost payment: calls take up to 20 s.
         retry: When a failed request is sent again.
-        slots: Replaces the limit of calls at once; give this or ``concurrency``.
+        slots: Who limits the calls at once, say SharedSlots for all processes of this machine; give this or
+            ``concurrency``.
         session: An aiohttp session of the caller's, say for a proxy or for certificates; never closed here.
         hooks: Told of every request, retry and call.
         content: How images travel: "multipart", or "json" for base64.
@@ -116,10 +120,10 @@ class ClovaOCRClient:
     ) -> None:
         self._deadline = None if deadline is None else checked_seconds("deadline", deadline)
         policy = checked_kind("retry", retry, RetryPolicy)
-        self._slots = chosen_slots(slots, concurrency)
+        self._slots = chosen_slots(slots, concurrency, runtime)
         self._hooks = checked_hooks(hooks)
         holds = Holds(self._hooks)
-        self._pool = DomainPool(checked_domains((domain, *more_domains)), self._slots, holds)
+        self._pool = DomainPool(checked_domains((domain, *more_domains)))
         self._retries = Retries(policy, runtime, self._hooks)
         self._turns = Turns(self._pool, holds, policy, self._retries, runtime)
         self._content: Content = checked_content(content)
@@ -135,6 +139,7 @@ class ClovaOCRClient:
     def from_env(cls, **settings: Unpack[ClientSettings]) -> Self:
         """Make a client for the domains the environment names.
 
+        ``CLOVA_OCR_CONFIG`` names a file of domains, as for ``from_config``; then it alone counts. Else
         ``CLOVA_OCR_INVOKE_URL`` and ``CLOVA_OCR_SECRET`` (or ``CLOVA_OCR_SECRET_FILE``), or per document
         ``CLOVA_OCR_RECEIPT_INVOKE_URL``, ``CLOVA_OCR_RECEIPT_SECRET`` and so on; these win.
 
@@ -146,10 +151,28 @@ class ClovaOCRClient:
         """
         return cls(*domains_from_env(os.environ), **settings)
 
+    @classmethod
+    def from_config(cls, path: str | os.PathLike[str], **settings: Unpack[ClientSettings]) -> Self:
+        """Make a client for the domains that a TOML file names; see examples/domains.toml.
+
+        Args:
+            path: The file.
+            settings: The keyword arguments of the client.
+
+        Raises:
+            ConfigurationError: The file cannot be used; the message names line and key.
+        """
+        return cls(*domains_from_file(path, os.environ), **settings)
+
     @property
     def domains(self) -> tuple[Domain, ...]:
         """The domains it calls."""
         return self._pool.domains
+
+    @property
+    def gates(self) -> dict[Domain, GateState]:
+        """How the gate of each domain stands: its ceiling, calls in flight and waiting, rejections."""
+        return {domain: self._slots.state(domain) for domain in self.domains}
 
     def serving(self, document: type[Document]) -> list[Domain]:
         """Return the domains that calls for a document class go to.
@@ -250,19 +273,23 @@ class ClovaOCRClient:
     async def _in_a_slot(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
         call.granted = None
         while True:
-            domain = await self._turns.turn(call)
+            domains = await self._turns.turn(call)
             queued = self._runtime.clock()
-            async with self._slots.slot(domain, call.lane):
+            if call.since is None:
+                call.since = queued
+            async with self._slots.slot(domains, call.lane, call.since) as slot:
                 # Whoever queued while the quota ran out, or the service went, must not run into it as well.
-                if not self._turns.admits(domain, call):
+                if not self._turns.admits(slot.domain, call):
                     continue
                 try:
-                    recognition = await self._send_once(call, domain, self._runtime.clock() - queued)
+                    recognition = await self._send_once(call, slot.domain, self._runtime.clock() - queued)
                 except ClovaOCRError as error:
-                    if not self._turns.failed(call, domain, error):
+                    tell_gate(slot, error)
+                    if not self._turns.failed(call, slot.domain, error):
                         raise
                 else:
-                    self._turns.answered(call, domain)
+                    slot.admitted()
+                    self._turns.answered(call, slot.domain)
                     return recognition
 
     async def _send_once(self, call: Call[DocumentT], domain: Domain, waited: float) -> Recognition[DocumentT]:

@@ -1,4 +1,4 @@
-"""Domains on hold: the quota is spent, or nobody answers, and every call would meet the same.
+"""Domains on hold: the quota is spent, nobody answers, or it is of no use, and every call would meet the same.
 
 The service says neither when a quota comes back nor when an outage ends, so asking is the only way to know, and one
 call is enough to ask. That call has the *seat*: it waits, asks, and waits longer, while the others wait for it. Its
@@ -55,6 +55,11 @@ class Hold:
     due: float = 0.0
     given_up: float | None = None
 
+    @property
+    def useless(self) -> bool:
+        """Whether nothing the client can wait for will mend the domain: it has left the pool."""
+        return self.cause in {"credentials", "deployment"}
+
     def schedule(self, now: float, delay: float) -> None:
         """Set when the domain is asked again."""
         self.retry_after, self.due = delay, now + delay
@@ -104,21 +109,29 @@ class Holds:
         """Return the hold on a domain, None if there is none."""
         return self._current.get(domain.key)
 
-    def rank(self, domain: Domain, call: object, now: float) -> int:
-        """Return how little use a domain is to a call: 0 not at all held or to be asked now, 2 asked by another."""
-        hold = self.of(domain)
-        if hold is None or hold.vacant(now):
-            return 0
-        return 1 if hold.prober is call else 2
+    def foremost(self, domains: Sequence[Domain], call: object, now: float) -> Hold | None:
+        """Return the hold that a call has to do with; None if it may go to those domains that are not on hold.
+
+        A domain on hold that should be asked by now, and that nobody asks, comes first: else it would never come back
+        while the others serve. A domain that has left the pool is asked then, and not waited for.
+        """
+        holds = [self.of(domain) for domain in domains]
+        vacant = next((hold for hold in holds if hold is not None and hold.vacant(now)), None)
+        if vacant is not None or None in holds:
+            return vacant
+        return min(filter(None, holds), key=lambda hold: (hold.useless, hold.prober is not call))
 
     def begin(self, domain: Domain, cause: Cause, call: object, error: ClovaOCRError, now: float) -> Hold:
         """Put a domain on hold, a call in the seat; a hold for another cause ends."""
         if (old := self.of(domain)) is not None:
             self.end(old, "for another cause", now)
         hold = self._current[domain.key] = Hold(domain, cause, now, error, call)
-        logger.warning(
-            "domain %s is on hold (%s): one call at a time asks again, the others wait: %r", domain.url, cause, error
+        what = (
+            "has left the pool (%s), and others serve; now and then it is asked again: %r"
+            if hold.useless
+            else "is on hold (%s): one call at a time asks again, the others wait: %r"
         )
+        logger.warning(f"domain %s {what}", domain.url, cause, error)  # noqa: G004 - one of two constants
         tell(self._hooks, HoldChanged(str(domain.url), cause, held=True))
         return hold
 

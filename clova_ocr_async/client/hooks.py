@@ -27,8 +27,9 @@ __all__ = [
 
 logger = logging.getLogger("clova_ocr_async")
 
-Cause = Literal["quota", "outage"]
-"""Why a domain is on hold: its allowance is spent, or it does not answer."""
+Cause = Literal["quota", "outage", "credentials", "deployment"]
+"""Why a domain is on hold: its allowance is spent, or it does not answer; or why it has left the pool, while others
+serve: it does not take the secret, or is of another model, not deployed or blocked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +100,11 @@ class CallFinished:
 
 @dataclass(frozen=True, slots=True)
 class HoldChanged:
-    """A domain was put on hold, so that one call at a time asks it, or was let go.
+    """A domain was put on hold, so that one call at a time asks it, or has left the pool; or it is back.
 
     Attributes:
         domain: The invoke URL, its key masked.
-        cause: "quota" if its allowance is spent, "outage" if it does not answer.
+        cause: Why.
         held: Whether it is on hold for that now.
     """
 

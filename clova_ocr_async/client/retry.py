@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from clova_ocr_async.errors import (
+    AuthenticationError,
     Billing,
     ClovaOCRError,
     ConfigurationError,
     ConnectionFailedError,
+    DomainError,
     QuotaExceededError,
     RateLimitError,
     ServerError,
@@ -31,12 +33,13 @@ _DOUBTFUL_RETRIES = 2  # each may be paid, however many attempts the user allows
 _DURATIONS = (
     "connection_base",
     "server_base",
-    "rejection_base",
-    "rejection_cap",
+    "quota_base",
+    "quota_cap",
     "cap",
     "outage_cap",
     "outage_patience",
 )
+_USELESS_BASE, _USELESS_CAP = 60.0, 600.0  # seconds: somebody has to mend the domain in the console
 _LONGEST_OBEYED_WAIT = 120.0  # seconds of a Retry-After; whoever asks for more means "later", and gets our own pace
 
 
@@ -45,9 +48,8 @@ class Tries:
     """What a call has tried so far.
 
     Attributes:
-        counted: Requests that were neither refused for the rate (0025) nor for the quota (0023).
+        counted: Requests but those refused for the rate (0025) or the quota (0023), or by a domain that leaves the pool.
         doubtful: Those of them that failed at the server in a way that usually passes.
-        rejected: Requests refused for the rate.
         maybe_billed: Requests that may have been billed, and nobody knows.
         billing: The worst over all requests.
         paid: What the last retry cost of the budget; 0 if none has cost anything.
@@ -55,7 +57,6 @@ class Tries:
 
     counted: int = 0
     doubtful: int = 0
-    rejected: int = 0
     maybe_billed: int = 0
     billing: Billing = Billing.NOT_BILLED
     paid: int = 0
@@ -64,9 +65,7 @@ class Tries:
         """Count a failed request."""
         self.billing = max(self.billing, error.billing)
         self.maybe_billed += error.billing is Billing.MAYBE_BILLED
-        if isinstance(error, RateLimitError):
-            self.rejected += 1
-        elif not isinstance(error, QuotaExceededError):
+        if not isinstance(error, RateLimitError | QuotaExceededError | AuthenticationError | DomainError):
             self.counted += 1
             self.doubtful += isinstance(error, ServerError) and error.retryable
 
@@ -96,11 +95,12 @@ class RetryPolicy:
             billed, or no budget left: then one call asks again and the others wait.
         connection_base: Seconds; scale of the wait after a failed connection.
         server_base: Seconds; scale of the wait after a server's error.
-        rejection_base: Seconds; scale of the wait after a refusal for rate or quota.
-        rejection_cap: Seconds; the longest wait after a refusal for rate or quota.
+        quota_base: Seconds; scale of the wait after a refusal for the quota.
+        quota_cap: Seconds; the longest wait after a refusal for the quota.
         cap: Seconds; the longest wait after any other error.
 
-    The wait is drawn evenly between 0 and ``min(cap, base * 2 ** (failures - 1))``.
+    The wait is drawn evenly between 0 and ``min(cap, base * 2 ** (failures - 1))``. After a refusal for the rate a call
+    waits at the gate, as long as that says.
     """
 
     max_attempts: int = 3
@@ -112,8 +112,8 @@ class RetryPolicy:
     outage_patience: float = 600.0
     connection_base: float = 0.05
     server_base: float = 1.0
-    rejection_base: float = 0.5
-    rejection_cap: float = 10.0
+    quota_base: float = 0.5
+    quota_cap: float = 10.0
     cap: float = 20.0
 
     def __post_init__(self) -> None:
@@ -150,8 +150,7 @@ class RetryPolicy:
             uniform: Draws a float between two bounds.
         """
         if isinstance(error, RateLimitError):
-            ceiling = self._grown(self.rejection_base, tries.rejected, self.rejection_cap)
-            return _obeyed(error.retry_after, uniform(0.0, ceiling))
+            return 0.0  # it queues at the gate again, at its old place, and the gate knows when
         base = self.connection_base if isinstance(error, ConnectionFailedError) else self.server_base
         return uniform(0.0, self._grown(base, tries.counted, self.cap))
 
@@ -168,8 +167,10 @@ class RetryPolicy:
         """
         if cause == "outage":
             return uniform(0.0, self._grown(self.server_base, failures, self.outage_cap))
+        if cause != "quota":
+            return self._grown(_USELESS_BASE, failures, _USELESS_CAP)
         asked = error.retry_after if isinstance(error, QuotaExceededError) else None
-        return _obeyed(asked, uniform(0.0, self._grown(self.rejection_base, failures, self.rejection_cap)))
+        return _obeyed(asked, uniform(0.0, self._grown(self.quota_base, failures, self.quota_cap)))
 
     def gives_up(self, cause: Cause, failures: int, lasted: float) -> bool:
         """Whether a domain on hold has been asked often enough, or for long enough.
@@ -179,7 +180,9 @@ class RetryPolicy:
             failures: How often it was asked in vain, the request that put it on hold included.
             lasted: Seconds since it was put on hold.
         """
-        return failures > self.quota_probes if cause == "quota" else lasted >= self.outage_patience
+        if cause == "outage":
+            return lasted >= self.outage_patience
+        return cause != "quota" or failures > self.quota_probes
 
     @staticmethod
     def _grown(base: float, failures: int, cap: float) -> float:

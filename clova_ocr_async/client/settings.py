@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, TypedDict, TypeVar, cast, get_args
 
 from clova_ocr_async.client.domain import Domain
-from clova_ocr_async.client.slots import DEFAULT_CONCURRENCY, LocalSlots, Slots
+from clova_ocr_async.client.slots import LocalSlots, Slots
 from clova_ocr_async.client.transport import AiohttpTransport, Transport
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.request import Content
@@ -95,13 +95,13 @@ def checked_content(content: object) -> Content:
     return cast("Content", content)
 
 
-def chosen_slots(slots: Slots | None, concurrency: int | None) -> Slots:
+def chosen_slots(slots: Slots | None, concurrency: int | None, runtime: Runtime) -> Slots:
     """Return the slots given, or local ones."""
     if slots is not None and concurrency is not None:
         raise ConfigurationError("slots and concurrency are both given; the slots have a limit of their own")
-    if slots is not None and not (hasattr(slots, "slot") and hasattr(slots, "free")):
+    if slots is not None and not (hasattr(slots, "slot") and hasattr(slots, "state")):
         raise ConfigurationError(f"slots is a {type(slots).__name__}; it must have the methods of Slots")
-    return slots if slots is not None else LocalSlots(DEFAULT_CONCURRENCY if concurrency is None else concurrency)
+    return slots if slots is not None else LocalSlots(concurrency, runtime=runtime)
 
 
 def chosen_transport(

@@ -1,74 +1,334 @@
 """The gate: how many calls of a domain may be under way at once.
 
 The service limits the calls that are *under way at the same time*, per domain, and answers 0025 beyond (source:
-guide.ncloud-docs.com, CLOVA OCR error messages, 2026-09). So a call holds a slot from its first byte to its answer and
-not a moment longer: backing off, reading files and waiting for the quota hold none.
+guide.ncloud-docs.com, CLOVA OCR error messages, 2026-09). Throughput is calls at once over seconds a call, so a slot
+that stands empty is lost time, and a call too many is refused. How many the domain takes is not documented, it differs,
+and it is shared with whoever else uses the domain. So the gate learns it, from three things it can see:
+
+1. **A refusal.** A call that left as the sixth was refused: the domain takes five, or fewer. The message may name the
+   number; it is believed until more calls than it names were let in. Several refusals of calls that left under the same
+   limit are one signal. The refused call keeps its place, and goes with the next free slot.
+2. **Answers.** A *round* is as many answers as the limit, to calls that left when all of it was in use. Until the first
+   refusal each full round raises the limit by a quarter (at least 1). Then it is raised by one every 25 rounds, to see
+   whether the ceiling was raised, which costs one refusal in 25 rounds while it was not, and again each round from
+   there on while it was. Rounds, not seconds, since a call takes 0.2 s at an emulator and 20 s at the service. A limit
+   below the number that the service names, because others use the domain, is tried again after 2, 4, 8, … rounds.
+3. **A refusal of the only call under way.** That was not for its neighbours: others fill the domain, calls of a process
+   that was killed go on at the service, or the limit is one of calls a second after all, as the gateway's 429 says of
+   itself. Then all calls pause, for longer each time, and where calls were let in before, they leave at the *pace* that
+   was let in, a little faster every 50 calls.
+
+A call holds a slot from its first byte until its answer is written down, and not a moment longer: backing off, reading
+files and waiting for a domain on hold take none. Interactive calls go before those of batches, and within a lane the
+first come is the first served. ``ceiling`` and ``pace`` decide all this and do nothing; here it is done for the calls
+of one process, in ``shared_slots`` for those of all processes of a host.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Literal, Protocol
+import logging
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.client.ceiling import Ceiling, Entry, Outcome, Refusal
+from clova_ocr_async.client.line import Line, Waiter
+from clova_ocr_async.client.runtime import Runtime
+from clova_ocr_async.errors import ConfigurationError, MalformedResponseError, RateLimitError, RecognitionError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
     from clova_ocr_async.client.domain import Domain
+    from clova_ocr_async.errors import ClovaOCRError
 
-__all__ = ["DEFAULT_CONCURRENCY", "Lane", "LocalSlots", "Slots"]
+__all__ = ["GateState", "Lane", "LocalSlots", "Slot", "Slots", "checked_limits", "log_change", "tell_gate"]
+
+logger = logging.getLogger("clova_ocr_async")
 
 Lane = Literal["interactive", "batch"]
 """Who asks: somebody waits for this one call, or it is one of many."""
 
-DEFAULT_CONCURRENCY = 5
-"""Calls at once per domain. Assumed: the one ceiling a user has published (2025-10)."""
+_TOO_MANY_AT_ONCE = "0025"  # what else is refused for its rate comes from the gateway, which counts calls a second
+
+
+@dataclass(frozen=True, slots=True)
+class GateState:
+    """How a domain's gate stands.
+
+    Attributes:
+        ceiling: Calls at once that are let through now.
+        in_flight: Calls under way, of this process.
+        elsewhere: Calls under way, of other processes that share the gate, as last seen.
+        waiting: Calls that wait for a slot, of this process.
+        rejections: Calls of this process that the service has refused for their number or rate.
+        pace: Calls a second that are let through; None while that is not limited.
+    """
+
+    ceiling: int
+    in_flight: int = 0
+    elsewhere: int = 0
+    waiting: int = 0
+    rejections: int = 0
+    pace: float | None = None
+
+    @property
+    def free(self) -> int:
+        """Slots that nobody holds or waits for; negative when calls queue."""
+        return self.ceiling - self.in_flight - self.elsewhere - self.waiting
+
+
+class Slot(Protocol):
+    """The right to have one call under way. What became of the call is told while it is held."""
+
+    @property
+    def domain(self) -> Domain:
+        """The domain the call goes to."""
+        ...
+
+    def admitted(self) -> None:
+        """Note that the service let the call in: it answered, and was not busy."""
+        ...
+
+    def refused(self, refusal: Refusal) -> None:
+        """Note that the service refused the call for the number of calls or for their rate."""
+        ...
 
 
 class Slots(Protocol):
-    """Hands out the right to have a call under way."""
+    """Hands out slots. One that knows more hosts than this one, say by Redis or PostgreSQL, has these methods."""
 
-    def slot(self, domain: Domain, lane: Lane) -> AbstractAsyncContextManager[None]:
-        """Wait for a slot of a domain and hold it for as long as the context is open."""
+    def slot(self, domains: Sequence[Domain], lane: Lane, since: float) -> AbstractAsyncContextManager[Slot]:
+        """Wait for a slot of one of several domains, and hold it for as long as the context is open.
+
+        Args:
+            domains: Where the call may go; at least one.
+            lane: Who asks.
+            since: When the call first asked, by the client's clock: whoever has waited longest goes first. A call that
+                was refused comes with the same time again, and gets the next slot.
+        """
         ...
 
-    def free(self, domain: Domain) -> int:
-        """Return how many slots of a domain nobody holds or waits for; negative when calls queue."""
+    def state(self, domain: Domain) -> GateState:
+        """Return how a domain's gate stands."""
         ...
 
 
 class LocalSlots:
-    """A fixed number of slots per domain, for the calls of one process; first come, first served.
+    """Slots for the calls of one process, as many as the service turns out to allow.
 
     Args:
-        concurrency: Slots per domain.
+        concurrency: Calls at once per domain, if that is known: then not more are tried. A domain's own
+            ``max_concurrency`` wins.
+        max_per_second: Calls a second per domain at most; None for no bound. A domain's own ``max_per_second`` wins.
+        runtime: Time and randomness.
 
     Raises:
-        ConfigurationError: ``concurrency`` is no whole number from 1.
+        ConfigurationError: ``concurrency`` is no whole number from 1, or ``max_per_second`` no positive number.
     """
 
-    def __init__(self, concurrency: int = DEFAULT_CONCURRENCY) -> None:
-        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
-            raise ConfigurationError(f"concurrency is {concurrency!r}; it must be a whole number from 1")
-        self._concurrency = concurrency
-        self._semaphores: dict[str, asyncio.Semaphore] = {}
-        self._wanted: dict[str, int] = {}
+    def __init__(
+        self,
+        concurrency: int | None = None,
+        *,
+        max_per_second: float | None = None,
+        runtime: Runtime = Runtime(),  # noqa: B008 - immutable
+    ) -> None:
+        self._concurrency, self._max_per_second = checked_limits(concurrency, max_per_second)
+        self._runtime = runtime
+        self._gates: dict[str, _Gate] = {}
+        self._line: Line[_Grant] = Line()
 
-    @asynccontextmanager
-    async def slot(self, domain: Domain, lane: Lane) -> AsyncGenerator[None]:  # noqa: ARG002 - one queue for both lanes
+    def slot(self, domains: Sequence[Domain], lane: Lane, since: float) -> _LocalSlot:
         """Wait for a slot and hold it."""
-        key = domain.key
-        semaphore = self._semaphores.setdefault(key, asyncio.Semaphore(self._concurrency))
-        self._wanted[key] = self._wanted.get(key, 0) + 1
-        try:
-            async with semaphore:
-                yield
-        finally:
-            self._wanted[key] -= 1
+        gates = [self._gate(domain) for domain in domains]
+        return _LocalSlot(gates, self._line, interactive=lane == "interactive", since=since)
 
-    def free(self, domain: Domain) -> int:
+    def state(self, domain: Domain) -> GateState:
+        """Return how a domain's gate stands."""
+        return self._gate(domain).state()
+
+    def _gate(self, domain: Domain) -> _Gate:
+        gate = self._gates.get(domain.key)
+        if gate is None:
+            gate = self._gates[domain.key] = _Gate(
+                domain,
+                self._line,
+                self._runtime,
+                most=domain.max_concurrency or self._concurrency,
+                most_per_second=domain.max_per_second or self._max_per_second,
+            )
+        return gate
+
+
+class _Gate:
+    """The gate of one domain."""
+
+    def __init__(
+        self,
+        domain: Domain,
+        line: Line[_Grant],
+        runtime: Runtime,
+        *,
+        most: int | None,
+        most_per_second: float | None,
+    ) -> None:
+        self.domain = domain
+        self.key = domain.key
+        self._line = line
+        self._runtime = runtime
+        self._most = most
+        self._most_per_second = most_per_second
+        self._ceiling = Ceiling() if most is None else Ceiling.known(most)
+        self._in_flight = 0
+        self._alarm: asyncio.Task[None] | None = None
+
+    def state(self) -> GateState:
+        """Return how it stands."""
+        return GateState(
+            ceiling=self._ceiling.limit,
+            in_flight=self._in_flight,
+            waiting=self._line.length(self.key),
+            rejections=self._ceiling.rejections,
+            pace=self._ceiling.pace.rate,
+        )
+
+    def free(self) -> int:
         """Return how many slots nobody holds or waits for."""
-        return self._concurrency - self._wanted.get(domain.key, 0)
+        return self._ceiling.limit - self._in_flight - self._line.length(self.key)
+
+    def is_open(self) -> bool:
+        """Whether a call may go through now: nobody waits whom it would overtake."""
+        full = self._in_flight >= self._ceiling.limit or self._line.length(self.key)
+        return not full and not self._ceiling.pace.wait(self._runtime.clock())
+
+    def enter(self) -> Entry:
+        """Let a call through."""
+        entry = self._ceiling.enter(self._in_flight, self._runtime.clock(), self._most_per_second)
+        self._in_flight += 1
+        return entry
+
+    def leave(self, entry: Entry, outcome: Outcome | None) -> None:
+        """Take a slot back; the outcome is None if nobody knows whether the call was let in."""
+        self._in_flight -= 1
+        if outcome is not None:
+            before = self._ceiling.limit
+            self._ceiling.settle(entry, outcome, self._runtime, self._most)
+            log_change(self.domain, before, self._ceiling, outcome)
+        self.let_through()
+
+    def let_through(self, now: float = -math.inf) -> None:
+        """Give what is free to those who wait.
+
+        Args:
+            now: What time it is at least.
+        """
+        while (waiter := self._line.first(self.key)) is not None and self._in_flight < self._ceiling.limit:
+            now = max(now, self._runtime.clock())
+            if wait := self._ceiling.pace.wait(now):
+                self._ring_after(wait, now)
+                return
+            waiter.granted.set_result((self, self.enter()))
+            self._line.leave(waiter)
+
+    def _ring_after(self, wait: float, now: float) -> None:
+        if self._alarm is None:
+            self._alarm = asyncio.create_task(self._ring(wait, now + wait))
+
+    async def _ring(self, wait: float, due: float) -> None:
+        try:
+            await self._runtime.sleep(wait)
+        finally:
+            self._alarm = None  # also when it is cancelled at the end of its loop: these slots may serve in the next
+        self.let_through(due)  # whoever sleeps by another clock has slept enough as well
+
+
+_Grant = tuple[_Gate, Entry]
+
+
+class _LocalSlot:
+    """One slot: waited for, held, given back."""
+
+    __slots__ = ("_entry", "_gate", "_gates", "_interactive", "_line", "_outcome", "_since")
+
+    def __init__(self, gates: list[_Gate], line: Line[_Grant], *, interactive: bool, since: float) -> None:
+        self._gates = gates
+        self._line = line
+        self._interactive = interactive
+        self._since = since
+        self._outcome: Outcome | None = None
+
+    @property
+    def domain(self) -> Domain:
+        """The domain the call goes to."""
+        return self._gate.domain
+
+    def admitted(self) -> None:
+        """Note that the service let the call in."""
+        self._outcome = "admitted"
+
+    def refused(self, refusal: Refusal) -> None:
+        """Note that the service refused the call."""
+        self._outcome = refusal
+
+    async def __aenter__(self) -> Self:
+        gate = max(filter(_Gate.is_open, self._gates), key=_Gate.free, default=None)
+        self._gate, self._entry = await self._queue() if gate is None else (gate, gate.enter())
+        return self
+
+    async def _queue(self) -> _Grant:
+        waiter = Waiter[_Grant]([gate.key for gate in self._gates], interactive=self._interactive, since=self._since)
+        self._line.join(waiter)
+        for gate in self._gates:
+            gate.let_through()
+        try:
+            return await waiter.granted
+        except asyncio.CancelledError:
+            if waiter.granted.cancel() or waiter.granted.cancelled():
+                self._line.leave(waiter)
+            else:
+                gate, entry = waiter.granted.result()
+                gate.leave(entry, None)
+            raise
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._gate.leave(self._entry, self._outcome)
+
+
+def tell_gate(slot: Slot, error: ClovaOCRError) -> None:
+    """Tell the gate what an error says of it."""
+    if isinstance(error, RateLimitError):
+        by_rate = error.code != _TOO_MANY_AT_ONCE
+        slot.refused(Refusal(error.ceiling, by_rate=by_rate, retry_after=error.retry_after))
+    elif isinstance(error, RecognitionError | MalformedResponseError):
+        slot.admitted()
+
+
+def checked_limits(concurrency: object, max_per_second: object) -> tuple[int | None, float | None]:
+    """Return what a user knows of the limits, if it can be so.
+
+    Raises:
+        ConfigurationError: ``concurrency`` is no whole number from 1, or ``max_per_second`` no positive number.
+    """
+    if concurrency is not None and (
+        isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1
+    ):
+        raise ConfigurationError(f"concurrency is {concurrency!r}; it must be a whole number from 1")
+    if max_per_second is not None and (
+        isinstance(max_per_second, bool)
+        or not isinstance(max_per_second, int | float)
+        or not 0 < max_per_second < math.inf
+    ):
+        raise ConfigurationError(f"max_per_second is {max_per_second!r}; it must be a number more than 0")
+    return concurrency, None if max_per_second is None else float(max_per_second)
+
+
+def log_change(domain: Domain, before: int, ceiling: Ceiling, outcome: Outcome) -> None:
+    """Tell in the log what an answer has changed."""
+    if ceiling.limit != before:
+        why = "more calls are let in" if ceiling.limit > before else "a call was refused"
+        logger.info("domain %s: %d calls at once, not %d: %s", domain.url, ceiling.limit, before, why)
+    if isinstance(outcome, Refusal) and ceiling.pace.rate is not None:
+        logger.info("domain %s: %.2f calls a second at most, until more are let in", domain.url, ceiling.pace.rate)

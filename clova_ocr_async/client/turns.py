@@ -1,18 +1,22 @@
-"""Whose turn it is: which domain a call goes to, when, and what each answer means for the domain.
+"""Whose turn it is: which domains a call may go to, when, and what each answer means for the domain.
 
 A batch must not fail image by image because its service is out for some minutes. So a call of a batch that has no
 retry left puts its domain on hold instead, and asks again for all. Single calls have somebody waiting for them: they
-fail at once where the quota is spent, and try their luck where the domain is out.
+fail at once where the quota is spent, and try their luck where the domain is out. A domain that takes no secret, or has
+nothing deployed, leaves the pool while others go on; the only one there is does not.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.errors import (
     APIError,
+    AuthenticationError,
     Billing,
     ClovaOCRError,
+    DomainError,
     MalformedResponseError,
     QuotaExceededError,
     RateLimitError,
@@ -54,20 +58,22 @@ class Turns:
         self._retries = retries
         self._runtime = runtime
 
-    async def turn(self, call: Call[Any]) -> Domain:
-        """Wait until a domain may be called, without a slot, and return it.
+    async def turn(self, call: Call[Any]) -> list[Domain]:
+        """Wait until some domains may be called, without a slot, and return them.
 
         Raises:
             QuotaExceededError: The quota is spent; at once for a single call, else when it was asked often enough.
             ClovaOCRError: The domain has been out for too long for a batch.
         """
         while True:
-            domain = self._pool.choose(call.document, call, self._runtime.clock())
-            hold = self._holds.of(domain)
+            now, serving = self._runtime.clock(), self._pool.serving(call.document)
+            hold = self._holds.foremost(serving, call, now)
             self._holds.leave(call, but=hold)
             call.asks = hold
-            if hold is None or await self._passes(hold, call):
-                return domain
+            if hold is None:
+                return [domain for domain in serving if self._holds.of(domain) is None]
+            if await self._passes(hold, call):
+                return [hold.domain]
             if hold.given_up is not None:
                 raise hold.refusal()
 
@@ -126,6 +132,8 @@ class Turns:
         if hold is not None and hold.prober is call and hold.cause == cause:
             hold.failures += 1
             self._schedule(hold, error)
+        if cause in {"credentials", "deployment"}:
+            return self._found_useless(call, domain, error, cause)
         if isinstance(error, QuotaExceededError):
             return self._found_spent(call, domain, error)
         if cause == "outage" and call.lane == "batch":
@@ -134,6 +142,21 @@ class Turns:
         if hold is not None and hold.cause == "outage":
             self._holds.leave(call)  # a single call asks once for others; its own retries are its own
         return False
+
+    def _found_useless(self, call: Call[Any], domain: Domain, error: ClovaOCRError, cause: Cause) -> bool:
+        holds = [self._holds.of(other) for other in self._pool.serving(call.document) if other is not domain]
+        if all(hold is not None and hold.useless for hold in holds):
+            self.answered(call, domain, error)
+            return False
+        hold = self._holds.of(domain)
+        if hold is None or not hold.useless or (hold.prober is call and hold.cause != cause):
+            hold = self._begin(domain, cause, call, error)
+        if error.billing is Billing.BILLED:
+            hold.due = math.inf  # each time it is asked is paid for
+            error.stops_run = False
+            return False
+        self._announce(call, error)
+        return True
 
     def _found_spent(self, call: Call[Any], domain: Domain, error: QuotaExceededError) -> bool:
         hold = self._holds.of(domain)
@@ -152,7 +175,7 @@ class Turns:
         if call.asks is not None and call.asks.given_up is not None:
             raise call.asks.refusal() from error  # given up by another domain's prober meanwhile
         hold = self._holds.of(domain)
-        if hold is None or (hold.cause == "quota" and hold.prober is call):
+        if hold is None or (hold.cause != "outage" and hold.prober is call):
             if self._retries.grant(call, error) or self._final(call, error):
                 return False
             hold = self._begin(domain, "outage", call, error)
@@ -187,7 +210,8 @@ class Turns:
             if hold is None or not self._policy.gives_up(hold.cause, hold.failures, now - hold.since):
                 return False
         for hold in filter(None, holds):
-            self._holds.give_up(hold, now)
+            if not hold.useless:
+                self._holds.give_up(hold, now)
         return True
 
     def _elsewhere(self, call: Call[Any]) -> bool:
@@ -195,12 +219,16 @@ class Turns:
 
     def _announce(self, call: Call[Any], error: ClovaOCRError) -> None:
         now = self._runtime.clock()
-        hold = self._holds.of(self._pool.choose(call.document, call, now))
+        hold = self._holds.foremost(self._pool.serving(call.document), call, now)
         self._retries.announce(call, error, 0.0 if hold is None else max(0.0, hold.due - now))
 
 
 def _cause_of(error: ClovaOCRError) -> Cause | None:
     """Return what an error says is wrong with its whole domain, if it says that."""
+    if isinstance(error, AuthenticationError):
+        return "credentials"
+    if isinstance(error, DomainError):
+        return "deployment"
     if isinstance(error, QuotaExceededError):
         return "quota"
     return "outage" if isinstance(error, TransportError | ServerError) else None

@@ -6,6 +6,7 @@ Source: API specification v1.0.6 (2023-11-23), "Responses" and "Error code".
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -38,6 +39,9 @@ __all__ = ["HTTPResponse", "decode_response", "encode_error", "encode_gateway_er
 
 _LONGEST_MESSAGE = 300  # characters of a vendor's message that an error repeats
 _LONGEST_WAIT = 86_400.0  # seconds; a Retry-After beyond a day says no more than "not today"
+_TOO_MANY_AT_ONCE = "0025"
+_LIMITED_TO = re.compile(r"limited to ([0-9]{1,3})\b")
+_NUMBER = re.compile(r"(?<![0-9A-Za-z])[0-9]{1,4}(?![0-9A-Za-z])")  # not that of "v1"
 
 _decoder = msgspec.json.Decoder(Answer)
 _attributes = dict(zip(ImageAnswer.__struct_encode_fields__, ImageAnswer.__struct_fields__, strict=True))
@@ -211,7 +215,21 @@ def _api_error(response: HTTPResponse, answer: Answer | None, redact: Callable[[
     )
     if isinstance(error, RateLimitError | QuotaExceededError):
         error.retry_after = _retry_after(response.headers)
+    if isinstance(error, RateLimitError) and service_code == _TOO_MANY_AT_ONCE:
+        error.ceiling = _named_ceiling(error.message or "")
     return error
+
+
+def _named_ceiling(message: str) -> int | None:
+    """Return the number of calls at once that a refusal names, in whatever language.
+
+    Source: guide.ncloud-docs.com, CLOVA OCR error messages, 2026-09: "… limited to <N> API calls per domain at the same
+    time". Assumed: in other languages the only number in the message is that one.
+    """
+    limited = _LIMITED_TO.search(message)
+    numbers = {limited[1]} if limited else set(_NUMBER.findall(message)) - {_TOO_MANY_AT_ONCE}
+    found = int(numbers.pop()) if len(numbers) == 1 else 0
+    return found or None
 
 
 def _repeated(said: str | None, redact: Callable[[str], str]) -> str | None:

@@ -145,6 +145,7 @@ def scene(items: int, latency: float, seed: int) -> Generator[Scene]:
             "CLOVA_OCR_INVOKE_URL": clova.url(),
             "CLOVA_OCR_SECRET": clova.secret,
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "XDG_STATE_HOME": str(place / "state"),
         }
         stage = Scene(folder, place / "run", clova, environment, draw)
         stage.add(items)

@@ -1,0 +1,129 @@
+"""How fast the calls of a domain may leave, as learned from refusals: for a limit that is a rate after all.
+
+A refusal of the only call under way cannot be for calls at once. What was let in between two such refusals, over the
+time between them, is the rate that is allowed, bursts and pauses included. So calls leave a little slower than that,
+and then a little faster every few dozen calls, until the next refusal or until calls leave slower anyway.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Pace"]
+
+_FIRST_PAUSE = 0.3  # seconds; doubled with each refusal that nothing was let in before
+_LONGEST_PAUSE = 10.0  # seconds
+_LONGEST_OBEYED_PAUSE = 120.0  # seconds of a Retry-After
+_SLOWEST = 0.1  # calls a second
+_ENOUGH = 5  # calls let in since the last refusal, to tell a rate from them
+_WINDOW = 40  # calls that left, of which the older half is forgotten then
+_BACK = 0.9  # of what was allowed
+_HALF = 0.5  # of the pace, when too few were let in to tell
+_FASTER = 1.1
+_STRIDE, _SHORT_STRIDE = 50, 10  # calls let in before the pace is raised; fewer where it was halved by guess
+_IDLE = 2.0  # seconds without a call that leaves: they say nothing about what is allowed
+
+
+class Pace(msgspec.Struct, omit_defaults=True):
+    """The pace of one domain.
+
+    Attributes:
+        rate: Calls a second; None while none is known to be needed.
+        due: When the next call may leave.
+        resumes: When the pause after a refusal ends.
+        pauses: Pauses in a row that nothing was let in between.
+        since: Since when ``left`` counts.
+        last: When the last call left.
+        left: Calls that left since then and were not refused.
+        bound: Calls that left as soon as they might, since the pace was last changed.
+        steps: Calls let in since the pace was last changed.
+        stride: Calls to let in before it is raised.
+    """
+
+    rate: float | None = None
+    due: float = 0.0
+    resumes: float = 0.0
+    pauses: int = 0
+    since: float = 0.0
+    last: float = 0.0
+    left: int = 0
+    bound: int = 0
+    steps: int = 0
+    stride: int = _STRIDE
+
+    def wait(self, now: float) -> float:
+        """Return seconds until a call may leave."""
+        wait = max(self.due, self.resumes) - now
+        # Further off than any pause, and than the next call was when the last one left: a time of another boot's clock.
+        return wait if 0.0 < wait <= max(_LONGEST_OBEYED_PAUSE, self.due - self.last) else 0.0
+
+    def leave(self, now: float, most: float | None) -> None:
+        """Note a call that leaves.
+
+        Args:
+            now: The time.
+            most: Calls a second that are allowed in any case; None for no bound.
+        """
+        if now - max(self.last, self.resumes, self.due) > _IDLE:
+            self.since, self.left = now, 0
+        self.last = now
+        self.left += 1
+        if self.left >= _WINDOW:
+            self.since, self.left = (self.since + now) / 2, self.left // 2
+        rate = min((rate for rate in (self.rate, most) if rate is not None), default=None)
+        if rate is None:
+            return
+        self.bound += now - self.due < 0.5 / rate
+        self.due = max(self.due, now - 0.5 / rate) + 1.0 / rate
+
+    def admit(self) -> None:
+        """Note an answer to a call that was let in."""
+        self.pauses = 0
+        if self.rate is None:
+            return
+        self.steps += 1
+        if self.steps >= self.stride:
+            self.rate = None if self.bound * 2 < self.steps else self.rate * _FASTER
+            self.bound = self.steps = 0
+            self.stride = max(_SHORT_STRIDE, self.stride // 2)
+
+    def withdraw(self) -> None:
+        """Note that a call that left was refused."""
+        self.left = max(0, self.left - 1)
+
+    def refuse(self, now: float, retry_after: float | None, uniform: Callable[[float, float], float]) -> None:
+        """Pause, and slow down if calls were let in until now.
+
+        Args:
+            now: The time.
+            retry_after: Seconds the answer asked to wait, if it did.
+            uniform: Draws a float between two bounds.
+        """
+        self._slow_down(now)
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self.pauses, 60))
+        self.rest(now, uniform(longest / 2, longest))
+        if retry_after is not None:
+            self.rest(now, retry_after)
+        self.pauses += 1
+
+    def rest(self, now: float, seconds: float) -> None:
+        """Let no call leave for some seconds, unless that is too long to be meant."""
+        if seconds <= _LONGEST_OBEYED_PAUSE:
+            self.resumes = max(self.resumes, now + seconds)
+
+    def _slow_down(self, now: float) -> None:
+        if self.left >= _ENOUGH:
+            allowed = self.left / max(now - self.since, 0.001)
+            if self.rate is not None and self.bound * 2 >= self.steps:
+                allowed = self.rate / _FASTER
+            self.rate, self.stride = max(_SLOWEST, _BACK * allowed), _STRIDE
+        elif self.rate is not None:
+            self.rate, self.stride = max(_SLOWEST, _HALF * self.rate), _SHORT_STRIDE
+        else:
+            return
+        self.since, self.left, self.bound, self.steps = now, 0, 0, 0

@@ -1,0 +1,206 @@
+"""The gate of one domain as several processes share it. Pure: what each says and gets is decided here.
+
+Each process that has calls under way or waiting is a *member*. It comes to say what became of its calls, and who of its
+own waits, the first one first; it gets the slots that are free, if nobody of the others has come before its own. Else
+the slot is *offered* to that other one, whom the caller is to wake; an offer that is not taken soon was made to one who
+sleeps, and is passed over until that one comes by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+import msgspec
+
+from clova_ocr_async.client.ceiling import Ceiling, Entry, Outcome
+from clova_ocr_async.client.processes import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clova_ocr_async.client.runtime import Runtime
+
+__all__ = ["LEASE", "Answers", "Landed", "Limits", "Member", "Order", "SharedGate", "Visit"]
+
+LEASE = 30.0
+"""Seconds that a member may sleep before its slots are given to others; it has to come more often than that."""
+
+_OFFER = 0.1  # seconds an offer stands
+
+Order = tuple[bool, float, int]
+"""Whose turn it is: the lower one's. Batch or not, since when, and which of several that came at the same time."""
+
+
+Landed = tuple[Entry, Outcome | None]
+"""How a call left that has ended, and what became of it; None if nobody knows whether it was let in."""
+
+
+class Waiting(Protocol):
+    """Somebody of a member's own who waits."""
+
+    @property
+    def order(self) -> Order:
+        """When it is his turn."""
+        ...
+
+
+WaitingT = TypeVar("WaitingT", bound=Waiting)
+
+
+class Member(msgspec.Struct, omit_defaults=True):
+    """A process at a gate.
+
+    Attributes:
+        process: Which.
+        port: Where it listens for being woken; 0 if it does not.
+        expires: When it counts as gone, unless it comes before.
+        held: Its calls under way.
+        first: Whose turn it is next of its own; None if nobody of its own waits.
+        offered: When it was offered a slot that it has not come for.
+    """
+
+    process: Process
+    port: int = 0
+    expires: float = 0.0
+    held: int = 0
+    first: Order | None = None
+    offered: float | None = None
+
+    def is_gone(self, seen_from: Process, now: float) -> bool:
+        """Whether it runs no more, or has slept for too long."""
+        # An end further off than any lease is one of another boot's clock.
+        return not now <= self.expires <= now + 2 * LEASE or self.process.is_dead(seen_from)
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a member knows of the limits.
+
+    Attributes:
+        most: Calls at once; None if it does not know.
+        most_per_second: Calls a second; None for no bound.
+    """
+
+    most: int | None = None
+    most_per_second: float | None = None
+
+    def first_ceiling(self) -> Ceiling:
+        """Return the ceiling of a domain that nothing was learned of."""
+        return Ceiling() if self.most is None else Ceiling.known(self.most)
+
+    def applied_to(self, ceiling: Ceiling) -> int:
+        """Return the calls at once that are let through."""
+        return ceiling.limit if self.most is None else min(ceiling.limit, self.most)
+
+
+@dataclass(slots=True)
+class Visit(Generic[WaitingT]):
+    """What a member says when it comes.
+
+    Attributes:
+        held: Its calls under way, those that have just ended left out.
+        landed: Its calls that have just ended.
+        waiting: Who of its own waits, the first one first.
+    """
+
+    held: int = 0
+    landed: Sequence[Landed] = ()
+    waiting: Sequence[WaitingT] = ()
+
+
+@dataclass(slots=True)
+class Answers(Generic[WaitingT]):
+    """What a member is told when it comes.
+
+    Attributes:
+        granted: Who of its own may go, and how they leave.
+        woken: Ports of the members who are offered a slot.
+        wait: Seconds until the next call may leave, if that is all that keeps its own from going.
+    """
+
+    granted: list[tuple[WaitingT, Entry]] = field(default_factory=list[tuple[WaitingT, Entry]])
+    woken: list[int] = field(default_factory=list[int])
+    wait: float | None = None
+
+
+class SharedGate(msgspec.Struct, omit_defaults=True):
+    """The gate of one domain.
+
+    Attributes:
+        ceiling: What is known of the domain.
+        members: Who is at it, by name.
+    """
+
+    ceiling: Ceiling = msgspec.field(default_factory=Ceiling)
+    members: dict[str, Member] = msgspec.field(default_factory=dict[str, Member])
+
+    @property
+    def in_flight(self) -> int:
+        """Calls under way."""
+        return sum(member.held for member in self.members.values())
+
+    def dismiss_gone(self, seen_from: Process, now: float, apart_from: str) -> None:
+        """Take the slots of the dead, and of those who have slept too long."""
+        for name, member in list(self.members.items()):
+            if name != apart_from and member.is_gone(seen_from, now):
+                del self.members[name]
+
+    def visit(
+        self, name: str, me: Member, visit: Visit[WaitingT], limits: Limits, runtime: Runtime
+    ) -> Answers[WaitingT]:
+        """Hear a member, and give it what it may have.
+
+        Args:
+            name: Its name.
+            me: Who it is; kept as long as it has calls here.
+            visit: What it says.
+            limits: What it knows of the limits.
+            runtime: Time and randomness.
+        """
+        self.members[name] = me
+        me.held, me.first, me.offered = visit.held, None, None
+        if limits.most is not None and not self.ceiling.refused:
+            self.ceiling = limits.first_ceiling()
+        for entry, outcome in visit.landed:
+            if outcome is not None:
+                self.ceiling.settle(entry, outcome, runtime, limits.most)
+        answers = self._share_out(me, visit, limits, runtime.clock())
+        left = visit.waiting[len(answers.granted) :]
+        me.first = left[0].order if left else None
+        if not me.held and me.first is None:
+            del self.members[name]
+        return answers
+
+    def _share_out(self, me: Member, visit: Visit[WaitingT], limits: Limits, now: float) -> Answers[WaitingT]:
+        answers: Answers[WaitingT] = Answers()
+        others = sorted(
+            (member for member in self.members.values() if member.first is not None and member.offered is None),
+            key=_first_of,
+        )
+        own = list(reversed(visit.waiting))
+        room = limits.applied_to(self.ceiling) - self._taken(now)
+        while room > 0 and (own or others):
+            if wait := self.ceiling.pace.wait(now):
+                answers.wait = wait if own else None
+                break
+            if own and (not others or own[-1].order <= _first_of(others[0])):
+                answers.granted.append((own.pop(), self.ceiling.enter(self.in_flight, now, limits.most_per_second)))
+                me.held += 1
+            else:
+                offered = others.pop(0)
+                offered.offered = now
+                answers.woken.append(offered.port)
+            room -= 1
+        return answers
+
+    def _taken(self, now: float) -> int:
+        """Return how many slots are in use or on offer."""
+        on_offer = sum(
+            member.offered is not None and 0.0 <= now - member.offered < _OFFER for member in self.members.values()
+        )
+        return self.in_flight + on_offer
+
+
+def _first_of(member: Member) -> Order:
+    assert member.first is not None  # noqa: S101 - for the type checkers
+    return member.first
