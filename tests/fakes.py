@@ -197,6 +197,30 @@ class FakeTime:
         )
 
 
+class SteppedTime(FakeTime):
+    """A clock that stands still until a test puts it forward, and sleeping that lasts until then."""
+
+    def __init__(self, draw: float = 1.0) -> None:
+        super().__init__(draw)
+        self._sleepers: list[tuple[float, asyncio.Event]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the clock has come so far."""
+        self.slept.append(seconds)
+        self.asleep.set()
+        awake = asyncio.Event()
+        self._sleepers.append((self.now + seconds, awake))
+        await awake.wait()
+
+    async def go_on(self, seconds: float) -> None:
+        """Put the clock forward, and let everybody go on for a while."""
+        self.now += seconds
+        for due, awake in self._sleepers:
+            if due <= self.now:
+                awake.set()
+        await steps()
+
+
 class JumpLoop(asyncio.SelectorEventLoop):
     """An event loop whose time can be put forward, so that what takes minutes is tested in none."""
 

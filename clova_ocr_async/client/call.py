@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Generic
+from typing import Generic
 
+import msgspec
+
+from clova_ocr_async.client.holds import Hold
+from clova_ocr_async.client.journal import Journal
 from clova_ocr_async.client.retry import Tries
+from clova_ocr_async.client.slots import Lane
 from clova_ocr_async.client.transport import Exchange
 from clova_ocr_async.documents.recognition import DocumentT
-from clova_ocr_async.errors import Billing
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from clova_ocr_async.client.holds import Hold
-    from clova_ocr_async.client.journal import Journal
-    from clova_ocr_async.client.slots import Lane
-    from clova_ocr_async.errors import ClovaOCRError
-    from clova_ocr_async.protocol.image import Image
-    from clova_ocr_async.protocol.response import HTTPResponse
+from clova_ocr_async.errors import Billing, ClovaOCRError
+from clova_ocr_async.protocol.image import Image
+from clova_ocr_async.protocol.response import HTTPResponse
 
 __all__ = ["Call"]
 
 
-@dataclass(slots=True)
-class Call(Generic[DocumentT]):
+class Call(msgspec.Struct, Generic[DocumentT]):
     """One call.
 
     Attributes:
@@ -52,8 +48,8 @@ class Call(Generic[DocumentT]):
     request_id: str
     since: float | None = None
     sent: int = 0
-    tries: Tries = field(default_factory=Tries)
-    exchange: Exchange = field(default_factory=Exchange)
+    tries: Tries = msgspec.field(default_factory=Tries)
+    exchange: Exchange = msgspec.field(default_factory=Exchange)
     answer: HTTPResponse | None = None
     refusal: ClovaOCRError | None = None
     asks: Hold | None = None

@@ -21,8 +21,8 @@ __all__ = ["START", "Ceiling", "Entry", "Outcome", "Refusal"]
 START = 4
 """Calls at once, before anything is known. Assumed: below the one ceiling a user has published (5, 2025-10)."""
 
-_ROUNDS = 25  # full rounds of answers between two looks whether a known ceiling was raised: 1 refusal in 25 rounds
-_FEWEST = 50  # answers between them
+_ROUNDS = 25  # most full rounds of answers between two looks whether the ceiling was raised: 1 refusal in 25 rounds
+_FEWEST = 50  # answers between them, where the ceiling is low
 
 
 class Entry(NamedTuple):
@@ -62,10 +62,12 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
         limit: Calls at once that are allowed, as far as known.
         named: The number the service has named last, unless more were let in since.
         disproved: A number the service has named, when more were let in.
-        epoch: Changes of the limit.
+        epoch: Changes of the limit; while it grows, all of them are one.
         answers: Answers to calls that left when all the limit was in use, since it was changed.
         refused: Times in a row that a step up, or what was thought to be the limit, was refused.
+        growing: Whether each answer raises the limit: nobody was refused yet, or the ceiling turned out to be raised.
         stepped: Whether the limit was raised last, and nobody was refused since.
+        doubt: Answers to come until a refusal is blamed on the rate again, after one was.
         rejections: Calls refused, ever.
         under_way: Calls under way when the last one left, less those refused since.
         pace: How fast calls may leave.
@@ -77,16 +79,17 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
     epoch: int = 0
     answers: int = 0
     refused: int = 0
+    growing: bool = True
     stepped: bool = False
+    doubt: int = 0
     rejections: int = 0
     under_way: int = 0
-    doubt: int = 0
     pace: Pace = msgspec.field(default_factory=Pace)
 
     @classmethod
     def known(cls, limit: int) -> Ceiling:
         """Return a ceiling that somebody knows: it is not looked for beyond."""
-        return cls(limit=limit, named=limit, refused=1)
+        return cls(limit=limit, named=limit, refused=1, growing=False)
 
     def enter(self, in_flight: int, now: float, most_per_second: float | None = None) -> Entry:
         """Note a call that leaves.
@@ -118,27 +121,30 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
         if entry.epoch == self.epoch:
             self.doubt = max(0, self.doubt - 1)
         if most is not None and self.limit >= most:
-            most = self.limit
-        if self._is_growing():
-            if self.under_way >= self.limit and self.limit != most:
-                self._step_up(most)
+            return
+        if self.growing:
+            self._grow()
         elif entry.epoch == self.epoch and entry.at_once >= self.limit:
             self.answers += 1
-            if self.answers >= self._answers_before_step() and self.limit != most:
-                self._step_up(most)
+            if self.answers >= self._answers_before_step():
+                self._step_up()
 
-    def _is_growing(self) -> bool:
-        return not self.refused and self.limit != self.named
+    def _grow(self) -> None:
+        if self.limit == self.named:
+            self.growing = False
+        elif self.under_way >= self.limit:
+            self.limit += 1
 
     def _answers_before_step(self) -> int:
         rarely = max(_FEWEST, _ROUNDS * self.limit)
         if self.limit == self.named:
             return rarely
-        return self.limit if self.stepped else min(rarely, self.limit << min(self.refused, 10))
+        return self.limit if self.stepped else min(rarely, self.limit << min(self.refused, _ROUNDS))
 
-    def _step_up(self, most: int | None) -> None:
+    def _step_up(self) -> None:
         if self.stepped:
             self.refused = 0
+            self.growing = self.limit != self.named
         if self.named is not None and self.limit > self.named:
             self.named, self.disproved = None, self.named
         self._change(self.limit + 1, stepped=True)
@@ -154,31 +160,34 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
         """
         self.rejections += 1
         news = entry.epoch == self.epoch
-        blames_rate = refusal.by_rate or self.under_way <= 1 or (news and self._is_surprise(refusal))
+        by_rate = refusal.by_rate or self.under_way <= 1 or (news and self._speaks_of_rate(refusal))
         self.under_way -= 1
         self.pace.withdraw()
-        limit = self.limit
-        if blames_rate:
-            if self.under_way < 1 and not refusal.by_rate and self.pace.rate is None:
-                limit = 1
-            if news:
-                self.pace.refuse(now, refusal.retry_after, uniform)
-                self.doubt = self.limit
-        else:
-            limit = self._lowered(refusal.named)
-            if news:
-                self.refused += 1
-                self.doubt = 0
-            if refusal.retry_after is not None:
-                self.pace.rest(now, refusal.retry_after)
+        limit = self._slowed_down(refusal) if by_rate else self._lowered(refusal.named)
+        if news and by_rate:
+            self.pace.refuse(now, refusal.retry_after, uniform)
+            self.doubt = self.limit
+        elif news:
+            self.refused, self.growing, self.doubt = self.refused + 1, False, 0
+        if refusal.retry_after is not None and not by_rate:
+            self.pace.rest(now, refusal.retry_after)
         if news or limit < self.limit:
             self._change(limit, stepped=False)
 
-    def _is_surprise(self, refusal: Refusal) -> bool:
-        tried = self.under_way >= self.limit and (self.stepped or not self.refused)
-        return refusal.named is None and not tried and not self.doubt
+    def _speaks_of_rate(self, refusal: Refusal) -> bool:
+        """Whether a refusal that does not say so is put down to the rate: so many calls were let in before."""
+        if refusal.named is not None or self.doubt:
+            return False
+        tried = self.stepped or self.growing or self.pace.rate is not None
+        return self.under_way < self.limit or not tried
+
+    def _slowed_down(self, refusal: Refusal) -> int:
+        """Return the limit after a refusal that was for the rate, or for calls of others that fill the domain."""
+        filled = self.under_way < 1 and not refusal.by_rate and self.pace.rate is None
+        return 1 if filled else self.limit
 
     def _lowered(self, named: int | None) -> int:
+        # Of calls that leave together any may be refused, so what counts is how many are left, not which one it was.
         limit = min(self.limit, self.under_way)
         if named is not None and named != self.disproved:
             self.named = named

@@ -105,6 +105,11 @@ class Holds:
         self._current: dict[str, Hold] = {}
         self._changed = asyncio.Event()
 
+    @property
+    def any(self) -> bool:
+        """Whether any domain is on hold."""
+        return bool(self._current)
+
     def of(self, domain: Domain) -> Hold | None:
         """Return the hold on a domain, None if there is none."""
         return self._current.get(domain.key)

@@ -1,8 +1,9 @@
 """How fast the calls of a domain may leave, as learned from refusals: for a limit that is a rate after all.
 
-A refusal of the only call under way cannot be for calls at once. What was let in between two such refusals, over the
-time between them, is the rate that is allowed, bursts and pauses included. So calls leave a little slower than that,
-and then a little faster every few dozen calls, until the next refusal or until calls leave slower anyway.
+What left lately and was not refused, over the time that took, is about the rate that is allowed, bursts and pauses
+included. So calls leave a little slower than that, and then a little faster every few dozen calls, sooner each time,
+until the next refusal or until calls leave slower anyway. A refusal at a pace that calls did keep to says more: the
+pace before it was let in.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Pace(msgspec.Struct, omit_defaults=True):
         """Return seconds until a call may leave."""
         wait = max(self.due, self.resumes) - now
         # Further off than any pause, and than the next call was when the last one left: a time of another boot's clock.
-        return wait if 0.0 < wait <= max(_LONGEST_OBEYED_PAUSE, self.due - self.last) else 0.0
+        longest = max(_LONGEST_OBEYED_PAUSE + 1.0, self.due - self.last)  # and a second: sums of floats are not exact
+        return wait if 0.0 < wait <= longest else 0.0
 
     def leave(self, now: float, most: float | None) -> None:
         """Note a call that leaves.
@@ -118,12 +120,14 @@ class Pace(msgspec.Struct, omit_defaults=True):
 
     def _slow_down(self, now: float) -> None:
         if self.left >= _ENOUGH:
-            allowed = self.left / max(now - self.since, 0.001)
-            if self.rate is not None and self.bound * 2 >= self.steps:
-                allowed = self.rate / _FASTER
-            self.rate, self.stride = max(_SLOWEST, _BACK * allowed), _STRIDE
+            self.rate, self.stride = max(_SLOWEST, _BACK * self._allowed(now)), _STRIDE
         elif self.rate is not None:
             self.rate, self.stride = max(_SLOWEST, _HALF * self.rate), _SHORT_STRIDE
         else:
-            return
+            return  # a few refusals later there is enough to tell
         self.since, self.left, self.bound, self.steps = now, 0, 0, 0
+
+    def _allowed(self, now: float) -> float:
+        if self.rate is not None and self.bound * 2 >= self.steps:
+            return self.rate / _FASTER
+        return self.left / max(now - self.since, 0.001)

@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from clova_ocr_async.errors import (
     AuthenticationError,
     Billing,
@@ -43,12 +45,11 @@ _USELESS_BASE, _USELESS_CAP = 60.0, 600.0  # seconds: somebody has to mend the d
 _LONGEST_OBEYED_WAIT = 120.0  # seconds of a Retry-After; whoever asks for more means "later", and gets our own pace
 
 
-@dataclass(slots=True)
-class Tries:
+class Tries(msgspec.Struct):
     """What a call has tried so far.
 
     Attributes:
-        counted: Requests but those refused for the rate (0025) or the quota (0023), or by a domain that leaves the pool.
+        counted: Requests, but those refused for the rate (0025), for the quota (0023), or by a domain of no use.
         doubtful: Those of them that failed at the server in a way that usually passes.
         maybe_billed: Requests that may have been billed, and nobody knows.
         billing: The worst over all requests.

@@ -5,18 +5,20 @@ guide.ncloud-docs.com, CLOVA OCR error messages, 2026-09). Throughput is calls a
 that stands empty is lost time, and a call too many is refused. How many the domain takes is not documented, it differs,
 and it is shared with whoever else uses the domain. So the gate learns it, from three things it can see:
 
-1. **A refusal.** A call that left as the sixth was refused: the domain takes five, or fewer. The message may name the
-   number; it is believed until more calls than it names were let in. Several refusals of calls that left under the same
-   limit are one signal. The refused call keeps its place, and goes with the next free slot.
-2. **Answers.** A *round* is as many answers as the limit, to calls that left when all of it was in use. Until the first
-   refusal each full round raises the limit by a quarter (at least 1). Then it is raised by one every 25 rounds, to see
-   whether the ceiling was raised, which costs one refusal in 25 rounds while it was not, and again each round from
-   there on while it was. Rounds, not seconds, since a call takes 0.2 s at an emulator and 20 s at the service. A limit
-   below the number that the service names, because others use the domain, is tried again after 2, 4, 8, … rounds.
+1. **A refusal.** One of six calls under way was refused: the domain takes five, or fewer. Of calls that leave together
+   any may be refused, so what counts is how many are left. The message may name the number; it is believed until more
+   calls than it names were let in. Several refusals of calls that left under the same limit are one signal. The refused
+   call keeps its place, and goes with the next free slot.
+2. **Answers** to calls that left when all of the limit was in use; as many as the limit are a *round*. Until the first
+   refusal each such answer raises the limit by one, so it doubles each round. Then it is raised by one after 2, 4, 8, …
+   rounds, at most 25 (at least 50 answers), and at the number the service names only then. That costs one refusal each
+   time while the ceiling was not raised; if a round is let in, it grows with each answer again. Rounds, not seconds,
+   since a call takes 0.2 s at an emulator and 20 s at the service.
 3. **A refusal of the only call under way.** That was not for its neighbours: others fill the domain, calls of a process
    that was killed go on at the service, or the limit is one of calls a second after all, as the gateway's 429 says of
-   itself. Then all calls pause, for longer each time, and where calls were let in before, they leave at the *pace* that
-   was let in, a little faster every 50 calls.
+   itself. So is a refusal without a number where as many calls, or more, were let in before; if that does not help, the
+   next one lowers the limit. Then all calls pause, for longer each time, and where calls were let in before, they leave
+   at the *pace* that was let in, a little faster every 50 calls, then sooner.
 
 A call holds a slot from its first byte until its answer is written down, and not a moment longer: backing off, reading
 files and waiting for a domain on hold take none. Interactive calls go before those of batches, and within a lane the

@@ -26,6 +26,8 @@ from clova_ocr_async.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from clova_ocr_async.client.call import Call
     from clova_ocr_async.client.domain import Domain
     from clova_ocr_async.client.holds import Hold, Holds
@@ -58,7 +60,7 @@ class Turns:
         self._retries = retries
         self._runtime = runtime
 
-    async def turn(self, call: Call[Any]) -> list[Domain]:
+    async def turn(self, call: Call[Any]) -> Sequence[Domain]:
         """Wait until some domains may be called, without a slot, and return them.
 
         Raises:
@@ -66,8 +68,11 @@ class Turns:
             ClovaOCRError: The domain has been out for too long for a batch.
         """
         while True:
-            now, serving = self._runtime.clock(), self._pool.serving(call.document)
-            hold = self._holds.foremost(serving, call, now)
+            serving = self._pool.serving(call.document)
+            if not self._holds.any:
+                call.asks = None
+                return serving
+            hold = self._holds.foremost(serving, call, self._runtime.clock())
             self._holds.leave(call, but=hold)
             call.asks = hold
             if hold is None:

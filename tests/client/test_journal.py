@@ -7,6 +7,7 @@ import anyio
 import pytest
 from fakes import (
     BUSY,
+    FAILED,
     JPEG,
     SPENT,
     Diary,
@@ -37,9 +38,8 @@ def client_of(
     transport: FakeTransport, slots: LocalSlots | None = None, time: FakeTime | None = None
 ) -> ClovaOCRClient:
     """Return a client over a fake transport."""
-    return ClovaOCRClient(
-        domain(), transport=transport, runtime=(time or FakeTime()).runtime(), slots=slots or LocalSlots(1)
-    )
+    runtime = (time or FakeTime()).runtime()
+    return ClovaOCRClient(domain(), transport=transport, runtime=runtime, slots=slots or LocalSlots(1, runtime=runtime))
 
 
 async def test_no_journal() -> None:
@@ -68,7 +68,7 @@ async def test_the_slot_first_then_the_journal_then_the_wire() -> None:
     call = asyncio.create_task(client.recognize(JPEG, Receipt, journal=diary))
     await diary.reached.wait()
     await steps()
-    assert (slots.free(client.domains[0]), transport.sent) == (0, [])
+    assert (slots.state(client.domains[0]).free, transport.sent) == (0, [])
     diary.go_on.set()
     await call
 
@@ -84,7 +84,7 @@ async def test_a_journal_that_cannot_write_stops_the_request() -> None:
     [finished] = events
     assert isinstance(finished, CallFinished)
     assert (finished.attempts, finished.billing) == (0, Billing.NOT_BILLED)
-    assert (slots.free(client.domains[0]), transport.sent, diary.log) == (1, [], [])
+    assert (slots.state(client.domains[0]).free, transport.sent, diary.log) == (1, [], [])
 
 
 @pytest.mark.parametrize("answer", [HTTPResponse(200, b""), HTTPResponse(200, b"{", {}, "cut"), error("0011")])
@@ -142,7 +142,7 @@ async def test_cancelling_cuts_no_entry_short(method: str, times: int) -> None:
     with pytest.raises(asyncio.CancelledError):
         await call
     assert diary.log == ["sending", method]
-    assert slots.free(client.domains[0]) == 1
+    assert slots.state(client.domains[0]).free == 1
 
 
 async def test_anyio_cuts_no_entry_short() -> None:
@@ -181,8 +181,8 @@ class Scenario:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.slots = LocalSlots(1)
         self.time = FakeTime()
+        self.slots = LocalSlots(1, runtime=self.time.runtime())
         self.transport = FakeTransport(*SCRIPTS[name])
         self.client = client_of(self.transport, self.slots, self.time)
         self.diary = Diary()
@@ -197,7 +197,8 @@ class Scenario:
 SCRIPTS: dict[str, list[Any]] = {
     "single": [None],
     "single, journal": [None],
-    "single, in backoff": [BUSY, BUSY, None],
+    "single, in backoff": [FAILED, FAILED, None],
+    "single, refused": [BUSY, BUSY, None],
     "batch": [None],
     "batch, journal": [BUSY, None],
     "batch, in the hold": [SPENT, SPENT, None],
@@ -218,7 +219,7 @@ async def cancelled_after(scenario: Scenario, count: int, *, behind: bool) -> bo
     if first is not None:
         await first
     # Whatever was cancelled: all slots are free, nothing flies, no hold stands, and the next call works.
-    assert scenario.slots.free(scenario.client.domains[0]) == 1
+    assert scenario.slots.state(scenario.client.domains[0]).free == 1
     assert scenario.transport.in_flight == 0
     scenario.transport.steps.clear()
     await scenario.client.recognize(JPEG, Receipt)
@@ -259,7 +260,7 @@ async def test_cancelled_while_the_journal_is_told_it_will_leave() -> None:
         await call
     assert diary.log == ["sending", "unanswered"]
     assert diary.told[1][2] is False
-    assert (transport.sent, slots.free(client.domains[0])) == ([], 1)
+    assert (transport.sent, slots.state(client.domains[0]).free) == ([], 1)
 
 
 def test_an_answer_that_came_in_time_is_shown_though_its_journal_was_late() -> None:

@@ -71,14 +71,14 @@ def test_the_default_never_pays_twice_knowingly() -> None:
     assert (policy.max_attempts, policy.ambiguous, policy.server_errors) == (3, "park", "retry")
 
 
-NOTED: list[tuple[ClovaOCRError, tuple[int, int, int, int]]] = [
-    # error, what it adds to counted, doubtful, rejected, maybe_billed
-    (ConnectionFailedError("x"), (1, 0, 0, 0)),
-    (RETRIED, (1, 1, 0, 1)),
-    (LATE, (1, 0, 0, 1)),
-    (RateLimitError(400, "0025"), (0, 0, 1, 0)),
-    (QuotaExceededError(400, "0023"), (0, 0, 0, 0)),
-    (MalformedResponseError("x"), (1, 0, 0, 0)),
+NOTED: list[tuple[ClovaOCRError, tuple[int, int, int]]] = [
+    # error, what it adds to counted, doubtful, maybe_billed
+    (ConnectionFailedError("x"), (1, 0, 0)),
+    (RETRIED, (1, 1, 1)),
+    (LATE, (1, 0, 1)),
+    (RateLimitError(400, "0025"), (0, 0, 0)),
+    (QuotaExceededError(400, "0023"), (0, 0, 0)),
+    (MalformedResponseError("x"), (1, 0, 0)),
 ]
 
 
@@ -87,7 +87,7 @@ def test_what_counts_as_an_attempt(error: ClovaOCRError, counts: tuple[int, ...]
     """Refusals for rate and quota use up no attempt, and the worst billing stays."""
     tries = Tries()
     tries.note(error)
-    assert (tries.counted, tries.doubtful, tries.rejected, tries.maybe_billed) == counts
+    assert (tries.counted, tries.doubtful, tries.maybe_billed) == counts
     assert tries.billing is error.billing
     tries.note(ConnectionLostError("x"))
     tries.note(ConnectionFailedError("x"))
@@ -100,15 +100,14 @@ def test_what_was_not_billed_is_forgiven() -> None:
     for error in (ConnectionFailedError("x"), RETRIED, ConnectionFailedError("x"), RateLimitError(400)):
         tries.note(error)
     tries.forgive()
-    assert (tries.counted, tries.doubtful, tries.rejected, tries.maybe_billed) == (1, 1, 1, 1)
+    assert (tries.counted, tries.doubtful, tries.maybe_billed) == (1, 1, 1)
 
 
 SPENT: list[tuple[ClovaOCRError, Tries, bool]] = [
     (ConnectionFailedError("x"), Tries(counted=2), False),
     (ConnectionFailedError("x"), Tries(counted=3), True),
     (ConnectionFailedError("x"), Tries(counted=4), True),
-    (ConnectionFailedError("x"), Tries(counted=2, rejected=99), False),
-    (RateLimitError(400), Tries(counted=99, rejected=10**6), False),
+    (RateLimitError(400), Tries(counted=99), False),
     (RETRIED, Tries(counted=2, doubtful=2), False),
     (RETRIED, Tries(counted=3, doubtful=3), True),
 ]
@@ -141,12 +140,14 @@ GIVEN_UP: list[tuple[Any, int, float, bool]] = [
     ("quota", 6, 0.0, True),
     ("outage", 10**9, 599.9, False),
     ("outage", 1, 600.0, True),
+    ("credentials", 1, 0.0, True),
+    ("deployment", 1, 0.0, True),
 ]
 
 
 @pytest.mark.parametrize(("cause", "failures", "lasted", "over"), GIVEN_UP)
 def test_when_a_domain_was_asked_enough(cause: Any, failures: int, lasted: float, over: bool) -> None:
-    """A spent quota is asked about a number of times, an outage for a number of seconds."""
+    """A spent quota is asked about a number of times, an outage for some seconds, a useless domain not at all."""
     assert RetryPolicy().gives_up(cause, failures, lasted) is over
 
 
@@ -180,9 +181,6 @@ DELAYED: list[tuple[ClovaOCRError, Tries, float]] = [
     (RETRIED, Tries(counted=1), 1.0),
     (RETRIED, Tries(counted=2), 2.0),
     (LATE, Tries(counted=9), 20.0),
-    (RateLimitError(400), Tries(rejected=1, counted=7), 0.5),
-    (RateLimitError(400), Tries(rejected=3), 2.0),
-    (RateLimitError(400), Tries(rejected=2000), 10.0),
 ]
 
 
@@ -202,10 +200,16 @@ def test_how_long_to_wait(error: ClovaOCRError, tries: Tries, longest: float) ->
 @pytest.mark.parametrize(("asked", "waited"), [(0.0, 0.5), (0.2, 0.5), (7.0, 7.0), (120.0, 120.0), (120.1, 0.5)])
 def test_retry_after(asked: float, waited: float) -> None:
     """Retry-After is the least wait up to 120 s, and beyond that our own pace holds."""
-    rate, quota = RateLimitError(429), QuotaExceededError(429)
-    rate.retry_after = quota.retry_after = asked
-    assert RetryPolicy().delay(rate, Tries(rejected=1), lambda _, high: high) == waited
+    quota = QuotaExceededError(429)
+    quota.retry_after = asked
     assert RetryPolicy().probe_delay("quota", 1, quota, lambda _, high: high) == waited
+
+
+@pytest.mark.parametrize("cause", ["credentials", "deployment"])
+@pytest.mark.parametrize(("failures", "wait"), [(1, 60.0), (2, 120.0), (4, 480.0), (5, 600.0), (10**9, 600.0)])
+def test_how_long_a_domain_stays_out_of_the_pool(cause: Any, failures: int, wait: float) -> None:
+    """A domain that somebody has to mend is asked again after a minute, and then ever more rarely, up to ten."""
+    assert RetryPolicy().probe_delay(cause, failures, DomainError(400), lambda low, _: low) == wait
 
 
 durations = st.floats(0, 1e308)
@@ -223,8 +227,8 @@ def test_no_wait_is_longer_than_its_cap(
     policy = RetryPolicy(
         connection_base=bases[0],
         server_base=bases[1],
-        rejection_base=bases[2],
-        rejection_cap=cap,
+        quota_base=bases[2],
+        quota_cap=cap,
         cap=cap,
         outage_cap=cap,
     )
@@ -232,7 +236,7 @@ def test_no_wait_is_longer_than_its_cap(
     def uniform(low: float, high: float) -> float:
         return low + part * (high - low)
 
-    assert 0 <= policy.delay(error, Tries(counted=failures, rejected=failures), uniform) <= cap
+    assert 0 <= policy.delay(error, Tries(counted=failures), uniform) <= cap
     assert 0 <= policy.probe_delay("outage", failures, error, uniform) <= cap
     assert 0 <= policy.probe_delay("quota", failures, QuotaExceededError(400), uniform) <= cap
 
@@ -240,9 +244,17 @@ def test_no_wait_is_longer_than_its_cap(
 @given(asked=st.floats(0, 120), part=st.floats(0, 1))
 def test_what_the_server_asks_is_never_cut(asked: float, part: float) -> None:
     """A Retry-After up to two minutes is waited in full."""
+    error = QuotaExceededError(429)
+    error.retry_after = asked
+    assert RetryPolicy().probe_delay("quota", 1, error, lambda _, high: high * part) >= asked
+
+
+@given(failures=counts, asked=st.none() | st.floats(0, 1e6))
+def test_a_refusal_for_the_rate_is_not_waited_for_here(failures: int, asked: float | None) -> None:
+    """After a refusal for the rate a call queues at the gate again at once, whatever was asked: the gate waits."""
     error = RateLimitError(429)
     error.retry_after = asked
-    assert RetryPolicy().delay(error, Tries(rejected=1), lambda _, high: high * part) >= asked
+    assert RetryPolicy().delay(error, Tries(counted=failures), lambda _, high: high) == 0
 
 
 @pytest.mark.parametrize(
@@ -256,8 +268,8 @@ def test_what_the_server_asks_is_never_cut(asked: float, part: float) -> None:
             for name in (
                 "connection_base",
                 "server_base",
-                "rejection_base",
-                "rejection_cap",
+                "quota_base",
+                "quota_cap",
                 "cap",
                 "outage_cap",
                 "outage_patience",
@@ -285,8 +297,8 @@ def test_the_edges_of_good_settings() -> None:
         outage_patience=0,
         connection_base=0,
         server_base=0,
-        rejection_base=0,
-        rejection_cap=0,
+        quota_base=0,
+        quota_cap=0,
         cap=0,
     )
     assert none.delay(RETRIED, Tries(counted=1), lambda _, high: high) == 0

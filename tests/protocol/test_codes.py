@@ -348,6 +348,69 @@ def test_no_header_breaks_the_reading(said: str, date: str) -> None:
     assert error.retry_after is None or 0 <= error.retry_after <= 86_400
 
 
+# --- the ceiling a refusal names -----------------------------------------------------------------------------------
+
+VENDORS = "Calls to this API are limited to {} API calls per domain at the same time."
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (VENDORS.format(5), 5),
+        (VENDORS.format(16), 16),
+        (f"0025: {VENDORS.format(5)} Try again in 3 seconds.", 5),
+        ("도메인당 동시에 최대 7개의 API를 호출할 수 있습니다.", 7),
+        ("0025 동시 호출은 최대7개입니다.", 7),
+        ("7 of 7 calls", 7),
+        ("도메인 777: 최대 7개", None),
+        ("between 5 and 10 calls", None),
+        ("0025", None),
+        ("Too many calls.", None),
+        ("", None),
+        (VENDORS.format(0), None),
+        ("최대 0개", None),
+        (VENDORS.format(9999), 9999),
+        (VENDORS.format(10**6), None),
+        (VENDORS.format(10**100), None),
+        ("1" * 299, None),
+        (VENDORS.format("\N{ARABIC-INDIC DIGIT FIVE}"), None),
+        (VENDORS.format("\N{FULLWIDTH DIGIT FIVE}"), None),
+        ("최대 \N{FULLWIDTH DIGIT FIVE}개", None),
+        ("/custom/v1 is busy", None),
+    ],
+)
+@pytest.mark.parametrize("form", [{}, {"code": 25}], ids=["as specified", "code as a number"])
+def test_the_number_a_refusal_names(message: str, expected: int | None, form: dict[str, Any]) -> None:
+    """The number of calls at once is read from the vendor's sentence, or is the only number there is; else None."""
+    error = error_of(400, service_error("0025") | {"message": message} | form)
+    assert isinstance(error, RateLimitError)
+    assert error.ceiling == expected
+
+
+@pytest.mark.parametrize("message", [None, ["limited to 5"], {"limited to": 5}, 5])
+def test_a_refusal_without_a_sentence_names_nothing(message: Any) -> None:
+    """A message that is missing or no text costs the number, and nothing else."""
+    error = error_of(400, service_error("0025") | {"message": message})
+    assert isinstance(error, RateLimitError)
+    assert error.ceiling in {None, 5}
+
+
+@given(st.text() | st.from_regex(r"\A[a-z ]{0,20}limited to [0-9]{1,30}[a-z ]*\Z"))
+def test_no_sentence_breaks_the_reading_of_the_number(message: str) -> None:
+    """Any message names a positive number of at most four digits, or none."""
+    error = error_of(400, service_error("0025") | {"message": message})
+    assert isinstance(error, RateLimitError)
+    assert error.ceiling is None or 1 <= error.ceiling <= 9999
+
+
+@pytest.mark.parametrize("code", ["410", "420"])
+def test_a_gateways_refusal_names_no_calls_at_once(code: str) -> None:
+    """The gateway limits calls a second: a number in its message is not one of calls at once."""
+    error = error_of(429, {"error": {"errorCode": code, "message": "limited to 5 calls", "details": ""}})
+    assert isinstance(error, RateLimitError)
+    assert error.ceiling is None
+
+
 # --- secrets and noise ---------------------------------------------------------------------------------------------
 
 KEY = "c0ffee" * 10

@@ -1,0 +1,241 @@
+"""How well the gate finds a limit nobody has told it, beside what people write instead; simulated in virtual time.
+
+The client and its gate are the real ones, on a virtual clock; only the service is simulated: log-normal latencies, a
+round trip of 5 ms, refusals at once. *Used* is the seconds of all calls that ran over the seconds of all the slots
+there were, from the first call to the last answer; where the rate is limited, the calls let in over those allowed.
+*Ideal* is the time over that of an oracle, which knows at every moment what will be let in. All read the same images
+with the same 64 workers; medians of three seeds. Run it as ``python benchmarks/gate_simulation.py``, with
+``--quick``, or with words that the names of the scenarios must have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import random
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from contenders import CONTENDERS, missing, oracle, retrying
+from frame import machine
+from virtual import CallsAtOnce, CallsPerSecond, SimulatedService, run_virtually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from contenders import Contender, Read
+
+WORKERS = 64
+SEEDS = (1, 2, 3)
+NAMED = "Calls to this API are limited to {} API calls per domain at the same time."
+LOCALIZED = "이 API는 도메인당 동시에 {}개의 호출로 제한됩니다."
+NO_NUMBER = "Too many calls."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """What the service allows, and who asks.
+
+    Attributes:
+        name: What it is called.
+        limit: The ceiling, or the rate at first.
+        items: Images read.
+        burst: Calls that a rate lets in at first; 0 for a limit of calls at once.
+        gateway: Whether a rate is the gateway's.
+        says: What a refusal for calls at once says.
+        thirds: The limits of the second and the third third of the images.
+        times: Limits that begin at some seconds.
+        latency: Mean seconds of a call.
+        processes: How many share the work.
+        foreign: Calls at once of somebody else, who tries again with full jitter.
+    """
+
+    name: str
+    limit: int
+    items: int = 1000
+    burst: int = 0
+    gateway: bool = False
+    says: str = NAMED
+    thirds: tuple[int, ...] = ()
+    times: tuple[tuple[float, int], ...] = ()
+    latency: float = 1.0
+    processes: int = 1
+    foreign: int = 0
+
+    @property
+    def at_once(self) -> int:
+        """Calls at once of who guesses right at the beginning."""
+        return max(1, round(self.limit * self.latency)) if self.burst else self.limit - self.foreign
+
+    @property
+    def per_second(self) -> float:
+        """Calls a second of who guesses right at the beginning."""
+        return self.limit if self.burst else (self.limit - self.foreign) / self.latency
+
+    def service(self, chance: random.Random) -> SimulatedService:
+        """Return the service."""
+        if self.burst:
+            return SimulatedService(CallsPerSecond(self.limit, self.burst, gateway=self.gateway), chance, self.latency)
+        return SimulatedService(CallsAtOnce(self.limit, self.says), chance, self.latency)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of a contender in a scenario; medians over the seeds.
+
+    Attributes:
+        scenario: Its name.
+        contender: Its name.
+        used: Share of what was allowed that was used.
+        refused: Refusals per image.
+        seconds: Virtual seconds from the first call to the last answer.
+        ideal: These over the seconds of an oracle.
+        tries: Most requests of one image.
+        note: Why there are no numbers, if there are none.
+    """
+
+    scenario: str
+    contender: str
+    used: float = 0.0
+    refused: float = 0.0
+    seconds: float = 0.0
+    ideal: float = 0.0
+    tries: int = 0
+    note: str = ""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The scenarios
+
+ON_AND_OFF = tuple((30.0 * step, 8 if step % 2 == 0 else 5) for step in range(1, 40))
+
+SCENARIOS = [
+    Scenario(name="ceiling 1", limit=1, items=600),
+    Scenario(name="ceiling 2", limit=2),
+    Scenario(name="ceiling 5", limit=5),
+    Scenario(name="ceiling 16", limit=16, items=2000),
+    Scenario(name="ceiling 64", limit=64, items=6400),
+    Scenario(name="steps 5, 2, 8 by thirds of the images", limit=5, thirds=(2, 8), items=2000),
+    Scenario(name="steps 5, 2, 5 by time", limit=5, times=((60.0, 2), (180.0, 5)), items=2000),
+    Scenario(name="ceiling 5, no number", limit=5, says=NO_NUMBER),
+    Scenario(name="steps 5, 2, 8 by thirds, no number", limit=5, thirds=(2, 8), items=2000, says=NO_NUMBER),
+    Scenario(name="ceiling 5, in Korean", limit=5, says=LOCALIZED),
+    Scenario(name="ceiling 5, a wrong number: 3", limit=5, says=NAMED.format(3)),
+    Scenario(name="ceiling 5, a wrong number: 50", limit=5, says=NAMED.format(50)),
+    Scenario(name="ceiling 16, no number", limit=16, says=NO_NUMBER, items=2000),
+    Scenario(name="ceiling 8, 3 slots taken, half of the time", limit=5, says=NAMED.format(8), times=ON_AND_OFF),
+    Scenario(name="ceiling 8, 3 slots taken, no number", limit=5, says=NO_NUMBER, times=ON_AND_OFF),
+    Scenario(name="ceiling 8, 3 calls of a foreign client", limit=8, foreign=3),
+    Scenario(name="rate 2/s, burst 2", limit=2, burst=2, items=600),
+    Scenario(name="rate 8/s, burst 8", limit=8, burst=8),
+    Scenario(name="rate 20/s, burst 20", limit=20, burst=20, items=2000),
+    Scenario(name="rate 8/s, burst 8, calls of 0.2 s", limit=8, burst=8, latency=0.2),
+    Scenario(name="rate 2/s, burst 2, gateway", limit=2, burst=2, gateway=True, items=600),
+    Scenario(name="rate 8/s, burst 8, gateway", limit=8, burst=8, gateway=True),
+    Scenario(name="rate 20/s, burst 20, gateway", limit=20, burst=20, gateway=True, items=2000),
+    Scenario(name="rate 20, 8, 20/s by thirds", limit=20, burst=20, thirds=(8, 20), items=2000),
+    Scenario(name="rate 20, 8, 20/s by thirds, gateway", limit=20, burst=20, thirds=(8, 20), gateway=True, items=2000),
+    Scenario(name="ceiling 5, 2 processes", limit=5, processes=2),
+    Scenario(name="ceiling 5, 4 processes", limit=5, processes=4),
+    Scenario(name="ceiling 5, 8 processes", limit=5, processes=8),
+]
+QUICK = (
+    "ceiling 5",
+    "ceiling 16",
+    "steps 5, 2, 8 by thirds of the images",
+    "rate 8/s, burst 8",
+    "ceiling 5, 4 processes",
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Measuring
+
+
+async def _read_all(scenario: Scenario, contender: Contender, seed: int) -> tuple[float, float, float, float]:
+    service = scenario.service(random.Random(seed))  # noqa: S311 - the same in each run
+    reads = contender(service, scenario, random.Random(seed))  # noqa: S311 - the same in each run
+    for seconds, limit in scenario.times:
+        asyncio.get_running_loop().call_at(seconds, service.limit.set, limit)
+    left, tries = iter(range(scenario.items)), 0
+
+    async def work(read: Read) -> None:
+        nonlocal tries
+        for number in left:
+            if scenario.thirds and number % (scenario.items // 3 + 1) == 0:
+                service.limit.set((scenario.limit, *scenario.thirds)[number // (scenario.items // 3 + 1)])
+            mine = await read()
+            tries = max(tries, mine)
+
+    others = [asyncio.create_task(_forever(service, random.Random(seed))) for _ in range(scenario.foreign)]  # noqa: S311
+    async with asyncio.TaskGroup() as group:
+        for number in range(WORKERS):
+            group.create_task(work(reads[number % len(reads)]))
+    for other in others:
+        other.cancel()
+    return service.limit.used(), service.refused / scenario.items, service.finished, tries
+
+
+async def _forever(service: SimulatedService, chance: random.Random) -> None:
+    read = retrying(service, chance)
+    while True:
+        tries = await read()
+        service.refused -= tries - 1  # these are not ours
+
+
+@functools.cache
+def _run(scenario: Scenario, contender: Contender, seed: int) -> tuple[float, float, float, float]:
+    return run_virtually(_read_all(scenario, contender, seed))
+
+
+def measure(scenario: Scenario, contender: str) -> Row:
+    """Run a contender through a scenario, with each seed."""
+    if note := missing(contender):
+        return Row(scenario.name, contender, note=note)
+    runs = [_run(scenario, CONTENDERS[contender], seed) for seed in SEEDS]
+    ideals = [_run(scenario, oracle, seed) for seed in SEEDS]
+    used, refused, seconds, tries = (statistics.median(values) for values in zip(*runs, strict=True))
+    ratio = statistics.median(run[2] / best[2] for run, best in zip(runs, ideals, strict=True))
+    return Row(scenario.name, contender, used, refused, seconds, ratio, int(tries))
+
+
+def results(scenarios: Iterable[Scenario] = SCENARIOS, contenders: Iterable[str] = tuple(CONTENDERS)) -> Iterator[Row]:
+    """Measure each contender in each scenario."""
+    names = list(contenders)
+    return (measure(scenario, name) for scenario in scenarios for name in names)
+
+
+def line(row: Row) -> str:
+    """Write a row of the table."""
+    if row.note:
+        return f"  {row.contender:18} {row.note}"
+    return f"  {row.contender:18} {row.used:7.1%} {row.refused:9.1%} {row.tries:6} {row.seconds:9.1f} {row.ideal:8.3f}"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("words", nargs="*", help="only scenarios with all of these in their names")
+    parser.add_argument("--quick", action="store_true", help="a few scenarios")
+    parser.add_argument("--ours", action="store_true", help="only this gate")
+    options = parser.parse_args()
+    chosen = [scenario for scenario in SCENARIOS if all(word in scenario.name for word in options.words)]
+    if options.quick:
+        chosen = [scenario for scenario in chosen if scenario.name in QUICK]
+    print(f"{machine()}; {WORKERS} workers; medians of {len(SEEDS)} seeds")
+    print(f"{'':20} {'used':>7} {'refused':>9} {'tries':>6} {'seconds':>9} {'x ideal':>8}")
+    began = time.perf_counter()
+    scenario = ""
+    for row in results(chosen, ["this gate"] if options.ours else CONTENDERS):
+        if row.scenario != scenario:
+            scenario = row.scenario
+            print(scenario)
+        print(line(row), flush=True)
+    print(f"simulated in {time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
