@@ -174,7 +174,7 @@ class ClovaOCRClient:
         """How the gate of each domain stands: its ceiling, calls in flight and waiting, rejections."""
         return {domain: self._slots.state(domain) for domain in self.domains}
 
-    def serving(self, document: type[Document]) -> list[Domain]:
+    def serving(self, document: type[Document]) -> tuple[Domain, ...]:
         """Return the domains that calls for a document class go to.
 
         Raises:

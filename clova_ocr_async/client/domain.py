@@ -71,11 +71,14 @@ class Domain:
         max_concurrency: Calls at once the domain is known to allow; None: learned from the service.
         max_per_second: Calls a second at most; None for no bound.
 
+    Attributes:
+        key: What tells domains apart: the URL without its tail. It holds the invoke key, so it is not for printing.
+
     Raises:
         ConfigurationError: The URL, the secret or a limit cannot work, or tail and ``document`` contradict each other.
     """
 
-    __slots__ = ("document", "max_concurrency", "max_per_second", "secret", "url")
+    __slots__ = ("document", "key", "max_concurrency", "max_per_second", "secret", "url")
 
     def __init__(
         self,
@@ -88,17 +91,13 @@ class Domain:
         max_per_second: float | None = None,
     ) -> None:
         self.url = parse_invoke_url(invoke_url, allow_http=allow_http)
+        self.key = self.url.base
         self.secret = secret if isinstance(secret, Secret) else Secret(secret)
         self.document = _bound_document(self.url.path_word, document)
         self.max_concurrency = None if max_concurrency is None else _checked_count(max_concurrency)
         self.max_per_second = None if max_per_second is None else _checked_rate(max_per_second)
         if self.url.plaintext:
             warnings.warn(f"{self.url} is http: secret and images travel readable", UserWarning, stacklevel=2)
-
-    @property
-    def key(self) -> str:
-        """What tells domains apart: the URL without its tail. It holds the invoke key, so it is not for printing."""
-        return self.url.base
 
     def serves(self, document: type[Document]) -> bool:
         """Whether the domain reads a document class, as far as it is known."""

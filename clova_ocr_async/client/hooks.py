@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from clova_ocr_async.client.journal import Attempt
+from clova_ocr_async.errors import Billing, ClovaOCRError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from clova_ocr_async.client.journal import Attempt
-    from clova_ocr_async.errors import Billing, ClovaOCRError
 
 __all__ = [
     "AttemptFinished",
@@ -32,8 +34,7 @@ Cause = Literal["quota", "outage", "credentials", "deployment"]
 serve: it does not take the secret, or is of another model, not deployed or blocked."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptStarted:
+class AttemptStarted(msgspec.Struct, frozen=True):
     """A request is about to leave.
 
     Attributes:
@@ -45,8 +46,7 @@ class AttemptStarted:
     waited: float
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFinished:
+class AttemptFinished(msgspec.Struct, frozen=True):
     """A request ended.
 
     Attributes:
@@ -60,8 +60,7 @@ class AttemptFinished:
     error: BaseException | None
 
 
-@dataclass(frozen=True, slots=True)
-class RetryScheduled:
+class RetryScheduled(msgspec.Struct, frozen=True):
     """A request will be sent again.
 
     Attributes:
@@ -77,8 +76,7 @@ class RetryScheduled:
     error: ClovaOCRError
 
 
-@dataclass(frozen=True, slots=True)
-class CallFinished:
+class CallFinished(msgspec.Struct, frozen=True):
     """A call ended.
 
     Attributes:
@@ -98,8 +96,7 @@ class CallFinished:
     error: BaseException | None
 
 
-@dataclass(frozen=True, slots=True)
-class HoldChanged:
+class HoldChanged(msgspec.Struct, frozen=True):
     """A domain was put on hold, so that one call at a time asks it, or has left the pool; or it is back.
 
     Attributes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from clova_ocr_async.client.tasks import ended
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["NO_JOURNAL", "Attempt", "Journal", "NoJournal", "announced", "written"]
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One request of a call.
 
     Attributes:

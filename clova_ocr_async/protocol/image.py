@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
+import msgspec
+
 from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.protocol.image_headers import jpeg_layout, pdf_layout, png_layout, tiff_layout
 
@@ -125,8 +127,7 @@ class ImageLimits:
         object.__setattr__(self, "formats", _checked_formats(self.formats))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ImageFacts:
+class ImageFacts(msgspec.Struct, frozen=True):
     """What the header of an image tells.
 
     Attributes:
@@ -158,9 +159,11 @@ def inspect_image(data: bytes) -> ImageFacts:
     Raises:
         ImageError: The data is empty or of none of the service's formats; the message names what it is.
     """
-    found = _format_of(data, "the image")
-    layout = _LAYOUTS[found](data)
-    return ImageFacts(found, len(data), *layout)
+    return _facts(data, _format_of(data, "the image"))
+
+
+def _facts(data: bytes, format_: ImageFormat) -> ImageFacts:
+    return ImageFacts(format_, len(data), *_LAYOUTS[format_](data))
 
 
 def check_size(size: int, name: str, limits: ImageLimits) -> None:
@@ -202,11 +205,11 @@ def check_image(image: Image, limits: ImageLimits, *, pages: int | None = None) 
     check_size(len(image.data), image.name, limits)
     if image.format not in limits.formats:
         raise ImageError(f"{subject} is {image.format}, and ImageLimits.formats allows {_listed(limits.formats)} only")
-    facts = inspect_image(image.data)
+    facts = _facts(image.data, image.format)
     if pages is not None:
-        facts = dataclasses.replace(facts, pages=pages)
+        facts = msgspec.structs.replace(facts, pages=pages)
     _check_pages(facts.pages, subject, limits.max_pages)
-    return facts, tuple(f"{subject} {warning}" for warning in _warnings(image.name, facts, limits))
+    return facts, tuple([f"{subject} {warning}" for warning in _warnings(image.name, facts, limits)])
 
 
 def _check_pages(pages: int | None, subject: str, max_pages: int | None) -> None:

@@ -39,8 +39,8 @@ def png_layout(data: bytes) -> Layout:
     match = _PNG_IHDR.match(data)
     if match is None:
         return Layout(pages=1)
-    width, height = (int.from_bytes(group, "big") for group in match.groups())
-    return Layout(width or None, height or None, 1)
+    width, height = match.groups()
+    return Layout(int.from_bytes(width) or None, int.from_bytes(height) or None, 1)
 
 
 _JPEG_MARKER = re.compile(rb"\xff([\x01-\xfe])")  # passes over fill bytes (FF FF) and stuffed zeros (FF 00)

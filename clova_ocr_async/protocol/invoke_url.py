@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from clova_ocr_async.documents import DOCUMENTS
@@ -39,6 +39,12 @@ class InvokeURL:
     path_word: str | None
     invoke_key: str
     plaintext: bool
+    _masked: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        parts = [_MASK if self.invoke_key and part == self.invoke_key else part for part in self.base.split("/")]
+        masked = mask_invoke_keys("/".join(parts))
+        object.__setattr__(self, "_masked", f"{masked}/document/{self.path_word}" if self.path_word else masked)
 
     def for_document(self, path_word: str) -> str:
         """Return the URL that reads a document."""
@@ -51,9 +57,7 @@ class InvokeURL:
         return mask_invoke_keys(text)
 
     def __str__(self) -> str:
-        parts = [_MASK if self.invoke_key and part == self.invoke_key else part for part in self.base.split("/")]
-        masked = mask_invoke_keys("/".join(parts))
-        return f"{masked}/document/{self.path_word}" if self.path_word else masked
+        return self._masked
 
     def __repr__(self) -> str:
         return f"InvokeURL({str(self)!r})"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -16,7 +16,7 @@ from clova_ocr_async.documents.untyped import is_array, is_object
 from clova_ocr_async.errors import DomainError, InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 __all__ = ["MIME_TYPES", "Body", "Content", "HTTPRequest", "ParsedRequest", "build_request", "parse_request"]
 
@@ -52,8 +52,7 @@ class _Message(msgspec.Struct, frozen=True, rename="camel"):
     images: tuple[_ImageMessage]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Body:
+class Body(msgspec.Struct, frozen=True):
     """A request body in three parts, the image uncopied in the middle.
 
     Attributes:
@@ -93,8 +92,7 @@ class Body:
         return f"Body(<{self.size} bytes>)"
 
 
-@dataclass(frozen=True, slots=True)
-class HTTPRequest:
+class HTTPRequest(msgspec.Struct, frozen=True):
     """A POST to send.
 
     Attributes:
@@ -163,8 +161,7 @@ def _multipart_body(message: bytes, data: bytes, format_: str, boundary: str) ->
     return Body(head, data, f"\r\n--{boundary}--\r\n".encode())
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedRequest:
+class ParsedRequest(msgspec.Struct, frozen=True):
     """A request as the service understands it.
 
     Attributes:
