@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
@@ -48,7 +49,7 @@ from clova_ocr_async.protocol.request import HTTPRequest, build_request
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
 
     import aiohttp
 
@@ -133,6 +134,7 @@ class ClovaOCRClient:
         )
         self._runtime = runtime
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._closed = False
 
     @classmethod
@@ -255,7 +257,7 @@ class ClovaOCRClient:
     async def _bounded(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
         if call.lane == "batch":
             return await self._with_retries(call)
-        limit = asyncio.timeout(self._deadline)
+        limit = self._limit()
         try:
             async with limit:
                 return await self._with_retries(call)
@@ -267,8 +269,8 @@ class ClovaOCRClient:
             return decode_response(call.answer, call.document, redact=call.redact)
         raise call.refusal or self._overdue(call)
 
-    async def _with_retries(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
-        return await self._retries.run(call, self._in_a_slot)
+    def _with_retries(self, call: Call[DocumentT]) -> Awaitable[Recognition[DocumentT]]:
+        return self._retries.run(call, self._in_a_slot)
 
     async def _in_a_slot(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
         call.granted = None
@@ -343,7 +345,7 @@ class ClovaOCRClient:
     async def _sent(self, call: Call[Any], request: HTTPRequest) -> HTTPResponse:
         if call.lane == "interactive":
             return await self._transport.send(request, call.exchange)
-        limit = asyncio.timeout(self._deadline)
+        limit = self._limit()
         try:
             async with limit:
                 return await self._transport.send(request, call.exchange)
@@ -366,11 +368,20 @@ class ClovaOCRClient:
             return ResponseTimeoutError(f"{seconds} after the request was sent; it may have been billed")
         return ConnectionFailedError(f"{seconds} before anything was sent")
 
+    def _limit(self) -> asyncio.Timeout:
+        # What asyncio.timeout() would make, without asking for the loop again.
+        if self._deadline is None or self._loop is None:
+            return asyncio.timeout(self._deadline)
+        return asyncio.Timeout(self._loop.time() + self._deadline)
+
     def _check_usable(self) -> None:
         if self._closed:
             raise ConfigurationError("the client is closed; make a new one")
+        # Asking for the running loop costs a system call, and within one thread no other can run.
+        if self._loop is not None and self._thread == threading.get_ident() and self._loop.is_running():
+            return
         running = asyncio.get_running_loop()
         if self._loop is None:
-            self._loop = running
+            self._loop, self._thread = running, threading.get_ident()
         if self._loop is not running:
             raise ConfigurationError("the client belongs to another event loop; make one in each")

@@ -253,7 +253,9 @@ _Grant = tuple[_Gate, Entry]
 class _LocalSlot:
     """One slot: waited for, held, given back."""
 
-    __slots__ = ("_entry", "_gate", "_gates", "_interactive", "_line", "_outcome", "_since")
+    __slots__ = ("_entry", "_gate", "_gates", "_interactive", "_line", "_outcome", "_since", "domain")
+
+    domain: Domain
 
     def __init__(self, gates: list[_Gate], line: Line[_Grant], *, interactive: bool, since: float) -> None:
         self._gates = gates
@@ -261,11 +263,6 @@ class _LocalSlot:
         self._interactive = interactive
         self._since = since
         self._outcome: Outcome | None = None
-
-    @property
-    def domain(self) -> Domain:
-        """The domain the call goes to."""
-        return self._gate.domain
 
     def admitted(self) -> None:
         """Note that the service let the call in."""
@@ -276,9 +273,15 @@ class _LocalSlot:
         self._outcome = refusal
 
     async def __aenter__(self) -> Self:
-        gate = max(filter(_Gate.is_open, self._gates), key=_Gate.free, default=None)
+        gate = self._open_gate()
         self._gate, self._entry = await self._queue() if gate is None else (gate, gate.enter())
+        self.domain = self._gate.domain
         return self
+
+    def _open_gate(self) -> _Gate | None:
+        if len(self._gates) == 1:
+            return self._gates[0] if self._gates[0].is_open() else None
+        return max(filter(_Gate.is_open, self._gates), key=_Gate.free, default=None)
 
     async def _queue(self) -> _Grant:
         waiter = Waiter[_Grant]([gate.key for gate in self._gates], interactive=self._interactive, since=self._since)

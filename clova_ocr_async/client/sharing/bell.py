@@ -34,39 +34,49 @@ class Bell:
             loop: The running loop.
             woken: Called when somebody rings.
         """
-        if self._socket is not None:
-            return
-        listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            listening.setblocking(False)
-            listening.bind((_LOOPBACK, 0))
-            loop.add_reader(listening, self._heard, listening, woken)
-        except (OSError, NotImplementedError):  # no loopback, or an event loop that watches no sockets
-            listening.close()
-            return
-        self._socket, self._loop = listening, loop
+        if self._socket is None:
+            # No loopback, no file left to open, or an event loop that watches no sockets: then it stays deaf.
+            with suppress(OSError, NotImplementedError):
+                self._socket, self._loop = _listening(loop, woken), loop
 
     def close(self) -> None:
         """Listen no more."""
-        if self._socket is not None and self._loop is not None:
-            if not self._loop.is_closed():
-                self._loop.remove_reader(self._socket)
+        if self._socket is not None and self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._socket)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Listen no more, without a word to the loop: after a fork it is the parent's."""
+        if self._socket is not None:
             self._socket.close()
             self._socket = None
-
-    @staticmethod
-    def _heard(listening: socket.socket, woken: Callable[[], object]) -> None:
-        with suppress(OSError):  # nothing more to hear
-            while True:
-                listening.recv(1)
-        woken()
 
 
 def ring(ports: Iterable[int]) -> None:
     """Wake those who listen at some ports; 0 is nobody's."""
     called = [port for port in ports if port]
     if called:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ringing:
+        # Who cannot be woken looks by himself.
+        with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ringing:
             for port in called:
-                with suppress(OSError):  # who cannot be woken looks by himself
+                with suppress(OSError):
                     ringing.sendto(b"", (_LOOPBACK, port))
+
+
+def _listening(loop: asyncio.AbstractEventLoop, woken: Callable[[], object]) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        listening.setblocking(False)
+        listening.bind((_LOOPBACK, 0))
+        loop.add_reader(listening, _hear, listening, woken)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def _hear(listening: socket.socket, woken: Callable[[], object]) -> None:
+    with suppress(OSError):  # nothing more to hear
+        while True:
+            listening.recv(1)
+    woken()

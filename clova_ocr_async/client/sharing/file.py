@@ -7,30 +7,40 @@ import logging
 import os
 import sqlite3
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from clova_ocr_async.client.sharing.gate import Member, SharedGate
+from clova_ocr_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
 
-__all__ = ["SlotsFile", "default_path", "name_of"]
+__all__ = ["SlotsFile", "checked_path", "default_path", "name_of"]
 
 logger = logging.getLogger("clova_ocr_async")
 
 _PATIENCE = 5.0  # seconds that another process may write
+_PAUSE = 0.02  # seconds between two tries to make a new file ready
 _OFF = 10.0  # seconds without a look at a file that could not be used
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 _decoder = msgspec.json.Decoder(SharedGate)
 
 
-def default_path(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """Return where the platform keeps a user's state."""
-    home = Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+def default_path(
+    environ: Mapping[str, str] = os.environ, platform: str = sys.platform, find_home: Callable[[], Path] = Path.home
+) -> Path:
+    """Return where the platform keeps a user's state.
+
+    Raises:
+        ConfigurationError: Nobody knows where the user is at home.
+    """
+    home = _home(environ, find_home)
     if platform == "win32":
         folder = Path(environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
     elif platform == "darwin":
@@ -40,6 +50,30 @@ def default_path(environ: Mapping[str, str] = os.environ, platform: str = sys.pl
         # Source: XDG Base Directory Specification 0.8: a relative path there is to be passed over.
         folder = Path(given) if Path(given).is_absolute() else home / ".local" / "state"
     return folder / "clova_ocr_async" / "slots.sqlite"
+
+
+def _home(environ: Mapping[str, str], find_home: Callable[[], Path]) -> Path:
+    if given := environ.get("HOME") or environ.get("USERPROFILE"):
+        return Path(given)
+    try:
+        return find_home()
+    except RuntimeError:
+        raise ConfigurationError("this user has no home folder to keep the slots in; give a path") from None
+
+
+def checked_path(path: str | os.PathLike[str]) -> Path:
+    """Return where the slots are to be kept, wherever the process may go.
+
+    Raises:
+        ConfigurationError: It is no path.
+    """
+    try:
+        given = Path(path)
+    except TypeError:
+        given = None
+    if given is None or not given.name or "\0" in str(given):
+        raise ConfigurationError(f"path is no path of a file, but a {type(path).__name__}; give one, or leave it out")
+    return given.absolute()
 
 
 def name_of(key: str) -> str:
@@ -55,12 +89,23 @@ class SlotsFile:
     Args:
         path: The file; made with its folders if it is not there.
         clock: Returns seconds that only grow.
+        patience: Seconds that another process may write.
+        sleep: Waits some seconds, in this thread.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float],
+        patience: float = _PATIENCE,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._path = path
         self._clock = clock
+        self._patience = patience
+        self._sleep = sleep
         self._db: sqlite3.Connection | None = None
+        self._which: tuple[int, int] | None = None
         self._memory: dict[str, SharedGate] = {}
         self._off_until: float | None = None
 
@@ -68,13 +113,13 @@ class SlotsFile:
     def gates(self, keys: Iterable[str]) -> Generator[dict[str, SharedGate]]:
         """Open some gates, by the keys of their domains, to nobody else; what they are like at the end is kept."""
         names = {key: name_of(key) for key in keys}
-        loaded = self._load(names.values())
         try:
+            loaded = self._load(names.values())
             yield {key: loaded[name] for key, name in names.items()}
+            self._save(loaded)
         except BaseException:
             self.close()
             raise
-        self._save(loaded)
 
     def close(self) -> None:
         """Close the file, until it is used again."""
@@ -96,17 +141,25 @@ class SlotsFile:
 
     def _read(self, names: Iterable[str]) -> dict[str, SharedGate]:
         try:
-            db = self._db = self._db or _opened(self._path)
-            db.execute("BEGIN IMMEDIATE")
+            return self._begin(names)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:
-            # No database, or a broken one: nothing in it is worth more than a new one.
+            # No database, or a broken one: what is learned again is worth less than going on.
             self.close()
-            _remove(self._path)
-            db = self._db = _opened(self._path)
-            db.execute("BEGIN IMMEDIATE")
-        return {name: _read_gate(db, name) for name in names}
+            if _which(self._path) == self._which:  # else another process has done so
+                _put_aside(self._path)
+            return self._begin(names)
+
+    def _begin(self, names: Iterable[str]) -> dict[str, SharedGate]:
+        if self._db is not None and _which(self._path) != self._which:
+            self.close()  # it was removed or put aside: the others share another one
+        if self._db is None:
+            _create(self._path)
+            self._which = _which(self._path)
+            self._db = _opened(self._path, self._patience, self._sleep)
+        self._db.execute("BEGIN IMMEDIATE")
+        return {name: _read_gate(self._db, name) for name in names}
 
     def _save(self, gates: dict[str, SharedGate]) -> None:
         self._memory |= gates
@@ -128,14 +181,30 @@ class SlotsFile:
         self.close()
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _create(path: Path) -> None:
+    """Make the file if it is not there, before SQLite makes it with the rights of anybody."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # before sqlite makes it, with the rights of anybody
-    db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+    # One that is there is not even opened: closing it would take the locks that the process has on it by SQLite.
+    with suppress(FileExistsError):
+        os.close(os.open(path, _NEW_FILE, 0o600))
+
+
+def _which(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one of the same name; None if there is none."""
     try:
-        db.execute("PRAGMA journal_mode = WAL").close()
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _opened(path: Path, patience: float, sleep: Callable[[float], object]) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        _write_ahead(db, patience, sleep)
         # A power cut may cost the file, which costs little; waiting for the disk would cost each call some of its slot.
         db.execute("PRAGMA synchronous = OFF")
+        db.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
         db.execute("CREATE TABLE IF NOT EXISTS gate (domain TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID")
     except BaseException:
         db.close()
@@ -143,8 +212,26 @@ def _opened(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _remove(path: Path) -> None:
-    for end in ("", "-wal", "-shm"):
+def _write_ahead(db: sqlite3.Connection, patience: float, sleep: Callable[[float], object]) -> None:
+    """Have a database written ahead, as it is ever after."""
+    waited = 0.0
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL").close()
+        except sqlite3.OperationalError as error:
+            if waited >= patience or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+        else:
+            return
+        # Of two who do this to a new file SQLite refuses one at once, whatever its timeout.
+        sleep(_PAUSE)
+        waited += _PAUSE
+
+
+def _put_aside(path: Path) -> None:
+    """Keep a file under another name: the path may have been given by mistake."""
+    path.replace(path.with_name(path.name + ".broken"))
+    for end in ("-wal", "-shm"):
         path.with_name(path.name + end).unlink(missing_ok=True)
 
 
@@ -152,5 +239,5 @@ def _read_gate(db: sqlite3.Connection, name: str) -> SharedGate:
     row = db.execute("SELECT state FROM gate WHERE domain = ?", (name,)).fetchone()
     try:
         return SharedGate() if row is None else _decoder.decode(row[0])
-    except msgspec.DecodeError:  # of another version
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):  # of another version, or broken
         return SharedGate()

@@ -9,6 +9,7 @@ sleeps, and is passed over until that one comes by itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import msgspec
@@ -48,32 +49,7 @@ class Waiting(Protocol):
 WaitingT = TypeVar("WaitingT", bound=Waiting)
 
 
-class Member(msgspec.Struct, omit_defaults=True):
-    """A process at a gate.
-
-    Attributes:
-        process: Which.
-        port: Where it listens for being woken; 0 if it does not.
-        expires: When it counts as gone, unless it comes before.
-        held: Its calls under way.
-        first: Whose turn it is next of its own; None if nobody of its own waits.
-        offered: When it was offered a slot that it has not come for.
-    """
-
-    process: Process
-    port: int = 0
-    expires: float = 0.0
-    held: int = 0
-    first: Order | None = None
-    offered: float | None = None
-
-    def is_gone(self, seen_from: Process, now: float) -> bool:
-        """Whether it runs no more, or has slept for too long."""
-        # An end further off than any lease is one of another boot's clock.
-        return not now <= self.expires <= now + 2 * LEASE or self.process.is_dead(seen_from)
-
-
-class Limits(msgspec.Struct, frozen=True):
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a member knows of the limits.
 
     Attributes:
@@ -91,6 +67,33 @@ class Limits(msgspec.Struct, frozen=True):
     def applied_to(self, ceiling: Ceiling) -> int:
         """Return the calls at once that are let through."""
         return ceiling.limit if self.most is None else min(ceiling.limit, self.most)
+
+
+class Member(msgspec.Struct, omit_defaults=True):
+    """A process at a gate.
+
+    Attributes:
+        process: Which.
+        port: Where it listens for being woken; 0 if it does not.
+        expires: When it counts as gone, unless it comes before.
+        limits: What it knows of the limits.
+        held: Its calls under way.
+        first: Whose turn it is next of its own; None if nobody of its own waits.
+        offered: When it was offered a slot that it has not come for.
+    """
+
+    process: Process
+    port: int = 0
+    expires: float = 0.0
+    limits: Limits = msgspec.field(default_factory=Limits)
+    held: int = 0
+    first: Order | None = None
+    offered: float | None = None
+
+    def is_gone(self, seen_from: Process, now: float) -> bool:
+        """Whether it runs no more, or has slept for too long."""
+        # An end further off than any lease is one of another boot's clock.
+        return not now <= self.expires <= now + 2 * LEASE or self.process.is_dead(seen_from)
 
 
 @dataclass(slots=True)
@@ -115,7 +118,7 @@ class Answers(Generic[WaitingT]):
     Attributes:
         granted: Who of its own may go, and how they leave.
         woken: Ports of the members who are offered a slot.
-        wait: Seconds until the next call may leave, if that is all that keeps its own from going.
+        wait: Seconds until it should come again, if its own may go then though nobody wakes it.
     """
 
     granted: list[tuple[WaitingT, Entry]] = field(default_factory=list[tuple[WaitingT, Entry]])
@@ -145,62 +148,80 @@ class SharedGate(msgspec.Struct, omit_defaults=True):
             if name != apart_from and member.is_gone(seen_from, now):
                 del self.members[name]
 
-    def visit(
-        self, name: str, me: Member, visit: Visit[WaitingT], limits: Limits, runtime: Runtime
-    ) -> Answers[WaitingT]:
+    def visit(self, name: str, me: Member, visit: Visit[WaitingT], runtime: Runtime) -> Answers[WaitingT]:
         """Hear a member, and give it what it may have.
 
         Args:
             name: Its name.
             me: Who it is; kept as long as it has calls here.
             visit: What it says.
-            limits: What it knows of the limits.
             runtime: Time and randomness.
         """
         self.members[name] = me
         me.held, me.first, me.offered = visit.held, None, None
-        if limits.most is not None and not self.ceiling.refused:
-            self.ceiling = limits.first_ceiling()
+        self._adopt(me.limits.most)
         for entry, outcome in visit.landed:
             if outcome is not None:
-                self.ceiling.settle(entry, outcome, runtime, limits.most)
-        answers = self._share_out(me, visit, limits, runtime.clock())
+                self.ceiling.settle(entry, outcome, runtime, me.limits.most)
+        answers = self._share_out(me, visit.waiting, runtime.clock())
         left = visit.waiting[len(answers.granted) :]
         me.first = left[0].order if left else None
         if not me.held and me.first is None:
             del self.members[name]
         return answers
 
-    def _share_out(self, me: Member, visit: Visit[WaitingT], limits: Limits, now: float) -> Answers[WaitingT]:
+    def _adopt(self, most: int | None) -> None:
+        """Believe the highest number that a member knows, until the service has shown another."""
+        old = self.ceiling
+        if most is None or old.rejections or old.disproved is not None or most <= (old.named or 0):
+            return
+        known = Ceiling.known(most)
+        self.ceiling = msgspec.structs.replace(known, epoch=old.epoch + 1, under_way=old.under_way, pace=old.pace)
+
+    def _share_out(self, me: Member, waiting: Sequence[WaitingT], now: float) -> Answers[WaitingT]:
         answers: Answers[WaitingT] = Answers()
-        others = sorted(
-            (member for member in self.members.values() if member.first is not None and member.offered is None),
-            key=_first_of,
-        )
-        own = list(reversed(visit.waiting))
-        room = limits.applied_to(self.ceiling) - self._taken(now)
-        while room > 0 and (own or others):
-            if wait := self.ceiling.pace.wait(now):
-                answers.wait = wait if own else None
+        wait: float | None = None
+        for member, waiter in self._turns(me, waiting):
+            taken = self.in_flight + self._on_offer(now)
+            if taken >= self.ceiling.limit:
                 break
-            if own and (not others or own[-1].order <= _first_of(others[0])):
-                answers.granted.append((own.pop(), self.ceiling.enter(self.in_flight, now, limits.most_per_second)))
-                me.held += 1
+            if taken >= member.limits.applied_to(self.ceiling):
+                continue  # it wants no more calls at once than there are: nobody waits for it
+            if wait := self._wait(me, now):
+                if member is not me:
+                    answers.woken.append(member.port)  # to learn how long it has to wait
+                break
+            if waiter is None:
+                member.offered = now
+                answers.woken.append(member.port)
             else:
-                offered = others.pop(0)
-                offered.offered = now
-                answers.woken.append(offered.port)
-            room -= 1
+                entry = self.ceiling.enter(self.in_flight, now, me.limits.most_per_second)
+                answers.granted.append((waiter, entry))
+                me.held += 1
+        if len(answers.granted) < len(waiting):
+            answers.wait = wait or (_OFFER if self._on_offer(now) else None)
         return answers
 
-    def _taken(self, now: float) -> int:
-        """Return how many slots are in use or on offer."""
-        on_offer = sum(
+    def _turns(self, me: Member, waiting: Sequence[WaitingT]) -> list[tuple[Member, WaitingT | None]]:
+        """Return whose turn it is, in their order: each of the caller's own, and the first one of each other member."""
+        turns: list[tuple[Order, Member, WaitingT | None]] = [(waiter.order, me, waiter) for waiter in waiting]
+        turns += [
+            (member.first, member, None)
+            for member in self.members.values()
+            if member.first is not None and member.offered is None
+        ]
+        return [(member, waiter) for _, member, waiter in sorted(turns, key=itemgetter(0))]
+
+    def _wait(self, me: Member, now: float) -> float:
+        """Return seconds until the next call may leave."""
+        if wait := self.ceiling.pace.wait(now):
+            return wait
+        # Where calls leave one after the other, whoever is offered a slot is the next one.
+        one_by_one = self.ceiling.pace.rate is not None or me.limits.most_per_second is not None
+        return _OFFER if one_by_one and self._on_offer(now) else 0.0
+
+    def _on_offer(self, now: float) -> int:
+        """Return how many slots are on offer."""
+        return sum(
             member.offered is not None and 0.0 <= now - member.offered < _OFFER for member in self.members.values()
         )
-        return self.in_flight + on_offer
-
-
-def _first_of(member: Member) -> Order:
-    assert member.first is not None  # noqa: S101 - for the type checkers
-    return member.first
