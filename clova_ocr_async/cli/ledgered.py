@@ -86,7 +86,7 @@ class LedgeredRun:
     """
 
     def __init__(self, client: ClovaOCRClient, calls: CallCounter, settings: RunSettings) -> None:
-        self.tally = Tally(gates=lambda: gates_told(client.gates.values()))
+        self.tally = Tally(gates=lambda: gates_told(client, settings.document))
         self._client = client
         self._calls = calls
         self._settings = settings

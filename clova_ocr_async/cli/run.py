@@ -73,7 +73,7 @@ class Run:
     """
 
     def __init__(self, client: WatchedClient, document: type[Document], write: Callable[[bytes], object]) -> None:
-        self.tally = Tally(gates=lambda: gates_told(client.gates.values()))
+        self.tally = Tally(gates=lambda: gates_told(client, document))
         self.stopped: ClovaOCRError | None = None
         self._client = client
         self._document = document

@@ -7,11 +7,12 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from decimal import Decimal
 
     from clova_ocr_async.batch.sqlite.run_reader import RunStatus
-    from clova_ocr_async.client.slots import GateState
+    from clova_ocr_async.client import ClovaOCRClient
+    from clova_ocr_async.documents import Document
 
 __all__ = ["MOST_NAMED", "cost", "counted", "gates_told", "repeated", "some_names", "standing"]
 
@@ -48,8 +49,10 @@ def standing(status: RunStatus, price: Decimal | None = None) -> str:
     return f"{status.total:,} images: {counted(status.images)}; {told}{cost(price, status.billed, open_)}"
 
 
-def gates_told(gates: Collection[GateState]) -> str:
-    """Return how the gates of all domains stand together."""
+def gates_told(client: ClovaOCRClient, document: type[Document]) -> str:
+    """Return how the gates of the domains stand together that serve a document now."""
+    serving = set(client.serving(document)) - set(client.on_hold)
+    gates = [gate for domain, gate in client.gates.items() if domain in serving]
     at_once, ceiling = sum(gate.in_flight for gate in gates), sum(gate.ceiling for gate in gates)
     counts = {
         "by other processes": sum(gate.elsewhere for gate in gates),
@@ -57,7 +60,8 @@ def gates_told(gates: Collection[GateState]) -> str:
         "refused": sum(gate.rejections for gate in gates),
     }
     rest = "".join(f", {count:,} {word}" for word, count in counts.items() if count)
-    return f"{at_once:,} of {ceiling:,} calls at once{rest}"
+    where = f" on {len(gates)} domains" if len(gates) > 1 else ""
+    return f"{at_once:,} of {ceiling:,} calls at once{where}{rest}"
 
 
 def some_names(names: Iterable[str], count: int) -> str:

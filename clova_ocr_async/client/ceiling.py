@@ -5,7 +5,7 @@ Pure: told what happens, asked what may be done. ``slots`` opens with the theory
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -73,7 +73,7 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
         pace: How fast calls may leave.
     """
 
-    limit: int = START
+    limit: Annotated[int, msgspec.Meta(ge=1)] = START
     named: int | None = None
     disproved: int | None = None
     epoch: int = 0
@@ -99,9 +99,18 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
             now: The time.
             most_per_second: Calls a second that are allowed in any case; None for no bound.
         """
+        if not in_flight and self.pace.is_forgotten(now):
+            self._start_afresh()
         self.pace.leave(now, most_per_second)
         self.under_way = in_flight + 1
+        self.limit = max(self.limit, self.under_way)  # whoever knows of a higher one lets more leave
         return Entry(in_flight + 1, self.epoch)
+
+    def _start_afresh(self) -> None:
+        """Believe no longer in a low limit that was not the service's own: others have used the domain, long ago."""
+        if self.limit < START and self.limit != self.named:
+            self.refused, self.growing, self.doubt = 0, True, 0
+            self._change(min(START, self.named or START), stepped=False)
 
     def settle(self, entry: Entry, outcome: Outcome, runtime: Runtime, most: int | None = None) -> None:
         """Note what became of a call; see ``admit`` and ``refuse``."""
@@ -163,7 +172,11 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
         by_rate = refusal.by_rate or self.under_way <= 1 or (news and self._speaks_of_rate(refusal))
         self.under_way -= 1
         self.pace.withdraw()
-        limit = self._slowed_down(refusal) if by_rate else self._lowered(refusal.named)
+        self._believe(refusal.named)
+        filled = self.under_way < 1 and not refusal.by_rate and self.pace.rate is None
+        limit = (1 if filled else self.limit) if by_rate else self._lowered()
+        if filled:  # by others, or by calls of a process that was killed: there is no reason to come back slowly
+            self.refused, self.growing = 0, self.named is not None
         if news and by_rate:
             self.pace.refuse(now, refusal.retry_after, uniform)
             self.doubt = self.limit
@@ -181,18 +194,13 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
         tried = self.stepped or self.growing or self.pace.rate is not None
         return self.under_way < self.limit or not tried
 
-    def _slowed_down(self, refusal: Refusal) -> int:
-        """Return the limit after a refusal that was for the rate, or for calls of others that fill the domain."""
-        filled = self.under_way < 1 and not refusal.by_rate and self.pace.rate is None
-        return 1 if filled else self.limit
-
-    def _lowered(self, named: int | None) -> int:
-        # Of calls that leave together any may be refused, so what counts is how many are left, not which one it was.
-        limit = min(self.limit, self.under_way)
+    def _believe(self, named: int | None) -> None:
         if named is not None and named != self.disproved:
             self.named = named
-            limit = min(limit, named)
-        return max(1, limit)
+
+    def _lowered(self) -> int:
+        # Of calls that leave together any may be refused, so what counts is how many are left, not which one it was.
+        return max(1, min(self.limit, self.under_way, self.named or self.limit))
 
     def _change(self, limit: int, *, stepped: bool) -> None:
         self.limit, self.stepped = limit, stepped

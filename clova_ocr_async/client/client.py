@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from clova_ocr_async.client.domain import Domain
+    from clova_ocr_async.client.hooks import Cause
     from clova_ocr_async.client.settings import ClientSettings
     from clova_ocr_async.client.slots import GateState, Lane, Slots
     from clova_ocr_async.client.transport import Transport
@@ -123,7 +124,7 @@ class ClovaOCRClient:
         policy = checked_kind("retry", retry, RetryPolicy)
         self._slots = chosen_slots(slots, concurrency, runtime)
         self._hooks = checked_hooks(hooks)
-        holds = Holds(self._hooks)
+        self._holds = holds = Holds(self._hooks)
         self._pool = DomainPool(checked_domains((domain, *more_domains)))
         self._retries = Retries(policy, runtime, self._hooks)
         self._turns = Turns(self._pool, holds, policy, self._retries, runtime)
@@ -175,6 +176,12 @@ class ClovaOCRClient:
     def gates(self) -> dict[Domain, GateState]:
         """How the gate of each domain stands: its ceiling, calls in flight and waiting, rejections."""
         return {domain: self._slots.state(domain) for domain in self.domains}
+
+    @property
+    def on_hold(self) -> dict[Domain, Cause]:
+        """The domains that are on hold or have left the pool, and why."""
+        holds = {domain: self._holds.of(domain) for domain in self.domains}
+        return {domain: hold.cause for domain, hold in holds.items() if hold is not None}
 
     def serving(self, document: type[Document]) -> tuple[Domain, ...]:
         """Return the domains that calls for a document class go to.

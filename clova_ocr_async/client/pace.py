@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["Pace"]
 
 _FIRST_PAUSE = 0.3  # seconds; doubled with each refusal that nothing was let in before
-_LONGEST_PAUSE = 10.0  # seconds
+_LONGEST_PAUSE = 3.0  # seconds; whoever pauses for longer gets nothing beside somebody who does not
 _LONGEST_OBEYED_PAUSE = 120.0  # seconds of a Retry-After
-_SLOWEST = 0.1  # calls a second
+_SLOWEST = 0.5  # calls a second
 _ENOUGH = 5  # calls let in since the last refusal, to tell a rate from them
 _WINDOW = 40  # calls that left, of which the older half is forgotten then
 _BACK = 0.9  # of what was allowed
@@ -28,6 +28,9 @@ _HALF = 0.5  # of the pace, when too few were let in to tell
 _FASTER = 1.1
 _STRIDE, _SHORT_STRIDE = 50, 10  # calls let in before the pace is raised; fewer where it was halved by guess
 _IDLE = 2.0  # seconds without a call that leaves: they say nothing about what is allowed
+_PATIENCE = 45.0  # seconds without a refusal after which the pace is doubled, however few calls have left
+_FORGOTTEN = 60.0  # seconds without a call: what was learned of the pace says nothing any more
+_OTHER_BOOT = 1.0  # seconds that a clock which only grows cannot have gone back
 
 
 class Pace(msgspec.Struct, omit_defaults=True):
@@ -44,6 +47,7 @@ class Pace(msgspec.Struct, omit_defaults=True):
         bound: Calls that left as soon as they might, since the pace was last changed.
         steps: Calls let in since the pace was last changed.
         stride: Calls to let in before it is raised.
+        changed: When the last refusal was, or the pace was doubled.
     """
 
     rate: float | None = None
@@ -56,13 +60,15 @@ class Pace(msgspec.Struct, omit_defaults=True):
     bound: int = 0
     steps: int = 0
     stride: int = _STRIDE
+    changed: float = 0.0
 
     def wait(self, now: float) -> float:
         """Return seconds until a call may leave."""
-        wait = max(self.due, self.resumes) - now
-        # Further off than any pause, and than the next call was when the last one left: a time of another boot's clock.
-        longest = max(_LONGEST_OBEYED_PAUSE + 1.0, self.due - self.last)  # and a second: sums of floats are not exact
-        return wait if 0.0 < wait <= longest else 0.0
+        return 0.0 if self.is_forgotten(now) else max(0.0, max(self.due, self.resumes) - now)
+
+    def is_forgotten(self, now: float) -> bool:
+        """Whether what is known is of a time long ago, or of another boot's clock."""
+        return now < self.last - _OTHER_BOOT or now - max(self.last, self.resumes, self.due) > _FORGOTTEN
 
     def leave(self, now: float, most: float | None) -> None:
         """Note a call that leaves.
@@ -71,8 +77,14 @@ class Pace(msgspec.Struct, omit_defaults=True):
             now: The time.
             most: Calls a second that are allowed in any case; None for no bound.
         """
-        if now - max(self.last, self.resumes, self.due) > _IDLE:
+        if self.is_forgotten(now):
+            self.rate, self.pauses, self.due, self.resumes = None, 0, 0.0, 0.0
             self.since, self.left = now, 0
+        elif now - max(self.last, self.resumes, self.due) > _IDLE:
+            self.since, self.left = now, 0
+        if self.rate is not None and now - self.changed > _PATIENCE:
+            self.rate = self._raised(2.0)
+            self.changed, self.bound, self.steps = now, 0, 0
         self.last = now
         self.left += 1
         if self.left >= _WINDOW:
@@ -90,9 +102,13 @@ class Pace(msgspec.Struct, omit_defaults=True):
             return
         self.steps += 1
         if self.steps >= self.stride:
-            self.rate = None if self.bound * 2 < self.steps else self.rate * _FASTER
+            self.rate = self._raised(_FASTER)
             self.bound = self.steps = 0
             self.stride = max(_SHORT_STRIDE, self.stride // 2)
+
+    def _raised(self, factor: float) -> float | None:
+        """Return a faster pace; None if calls leave slower than they might anyway."""
+        return None if self.rate is None or self.bound * 2 < self.steps else self.rate * factor
 
     def withdraw(self) -> None:
         """Note that a call that left was refused."""
@@ -107,6 +123,7 @@ class Pace(msgspec.Struct, omit_defaults=True):
             uniform: Draws a float between two bounds.
         """
         self._slow_down(now)
+        self.changed = now
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self.pauses, 60))
         self.rest(now, uniform(longest / 2, longest))
         if retry_after is not None:
@@ -121,10 +138,10 @@ class Pace(msgspec.Struct, omit_defaults=True):
     def _slow_down(self, now: float) -> None:
         if self.left >= _ENOUGH:
             self.rate, self.stride = max(_SLOWEST, _BACK * self._allowed(now)), _STRIDE
-        elif self.rate is not None:
+        elif self.rate is not None and self.steps:
             self.rate, self.stride = max(_SLOWEST, _HALF * self.rate), _SHORT_STRIDE
         else:
-            return  # a few refusals later there is enough to tell
+            return  # nothing was let in that would tell
         self.since, self.left, self.bound, self.steps = now, 0, 0, 0
 
     def _allowed(self, now: float) -> float:

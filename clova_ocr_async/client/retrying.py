@@ -9,7 +9,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from clova_ocr_async.client.budget import RetryBudget, price_of
 from clova_ocr_async.client.hooks import RetryScheduled, tell
-from clova_ocr_async.errors import Billing, ClovaOCRError, RateLimitError
+from clova_ocr_async.errors import AuthenticationError, Billing, ClovaOCRError, DomainError, RateLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -93,7 +93,11 @@ class Retries:
         """Say that a call is sent again."""
         # A request that may be paid twice is never sent in silence.
         level = logging.WARNING if error.billing is Billing.MAYBE_BILLED else logging.INFO
-        when = "with the next free slot" if isinstance(error, RateLimitError) else f"in {delay:.2f} s"
+        when = f"in {delay:.2f} s"
+        if isinstance(error, RateLimitError):
+            when = "with the next free slot"
+        elif isinstance(error, AuthenticationError | DomainError):
+            when = "to another domain"
         logger.log(level, "call %s, request %d, is sent again %s: %r", call.request_id, call.sent + 1, when, error)
         tell(self._hooks, RetryScheduled(call.request_id, call.sent, delay, error))
 

@@ -19,7 +19,7 @@ from clova_ocr_async.client.sharing.desk import Desk
 from clova_ocr_async.client.sharing.file import SlotsFile, checked_path, default_path
 from clova_ocr_async.client.sharing.gate import Limits
 from clova_ocr_async.client.sharing.visits import Visitor
-from clova_ocr_async.client.slots import checked_limits
+from clova_ocr_async.client.slots import checked_limits, lower_of
 from clova_ocr_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class SharedSlots:
         path: The file; in the platform's folder for the state of a user's programs if not given. It keeps what was
             learned of each domain, under a hash of its invoke URL, and who is calling; no secret, and nothing of the
             images.
-        concurrency: Calls at once per domain, if that is known: then not more are tried. A domain's own
-            ``max_concurrency`` wins.
-        max_per_second: Calls a second per domain at most; None for no bound. A domain's own ``max_per_second`` wins.
+        concurrency: Calls at once per domain, if that is known: then not more are tried. Beside a domain's own
+            ``max_concurrency`` the lower one counts.
+        max_per_second: Calls a second per domain at most; None for no bound. Beside a domain's the lower one counts.
         runtime: Time and randomness. All processes must share its clock, as they do the default one.
 
     Raises:
@@ -73,16 +73,12 @@ class SharedSlots:
         """Wait for a slot and hold it."""
         for domain in domains:
             self._meet(domain)
-        return _SharedSlot(self, [domain.key for domain in domains], interactive=lane == "interactive", since=since)
+        return _SharedSlot(self, domains, interactive=lane == "interactive", since=since)
 
     def state(self, domain: Domain) -> GateState:
         """Return how a domain's gate stands, as last seen."""
         self._notice_fork()
         return self._desk.state(domain.key, self._meet(domain))
-
-    def domain(self, key: str) -> Domain:
-        """Return a domain that slots were asked of, by its key."""
-        return self._domains[key]
 
     def desk(self) -> Desk:
         """Return where the calls of the running event loop wait.
@@ -113,8 +109,8 @@ class SharedSlots:
     def _meet(self, domain: Domain) -> Limits:
         if domain.key not in self._domains:
             self._limits[domain.key] = Limits(
-                domain.max_concurrency or self._defaults.most,
-                domain.max_per_second or self._defaults.most_per_second,
+                lower_of(domain.max_concurrency, self._defaults.most),
+                lower_of(domain.max_per_second, self._defaults.most_per_second),
             )
             self._domains[domain.key] = domain
         return self._limits[domain.key]
@@ -123,19 +119,17 @@ class SharedSlots:
 class _SharedSlot:
     """One slot: waited for, held, given back."""
 
-    __slots__ = ("_desk", "_grant", "_interactive", "_keys", "_outcome", "_since", "_slots")
+    __slots__ = ("_desk", "_domains", "_grant", "_interactive", "_outcome", "_since", "_slots", "domain")
 
-    def __init__(self, slots: SharedSlots, keys: list[str], *, interactive: bool, since: float) -> None:
+    domain: Domain
+
+    def __init__(self, slots: SharedSlots, domains: Sequence[Domain], *, interactive: bool, since: float) -> None:
         self._slots = slots
-        self._keys = keys
+        # The caller's own: another client may call the same domain with another secret.
+        self._domains = {domain.key: domain for domain in domains}
         self._interactive = interactive
         self._since = since
         self._outcome: Outcome | None = None
-
-    @property
-    def domain(self) -> Domain:
-        """The domain the call goes to."""
-        return self._slots.domain(self._grant[0])
 
     def admitted(self) -> None:
         """Note that the service let the call in."""
@@ -147,7 +141,8 @@ class _SharedSlot:
 
     async def __aenter__(self) -> Self:
         self._desk = self._slots.desk()
-        self._grant = await self._desk.take(self._keys, interactive=self._interactive, since=self._since)
+        self._grant = await self._desk.take(list(self._domains), interactive=self._interactive, since=self._since)
+        self.domain = self._domains[self._grant[0]]
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

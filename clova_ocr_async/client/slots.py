@@ -32,7 +32,7 @@ import asyncio
 import logging
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeVar
 
 from clova_ocr_async.client.ceiling import Ceiling, Entry, Outcome, Refusal
 from clova_ocr_async.client.line import Line, Waiter
@@ -46,12 +46,14 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.domain import Domain
     from clova_ocr_async.errors import ClovaOCRError
 
-__all__ = ["GateState", "Lane", "LocalSlots", "Slot", "Slots", "checked_limits", "log_change", "tell_gate"]
+__all__ = ["GateState", "Lane", "LocalSlots", "Slot", "Slots", "checked_limits", "log_change", "lower_of", "tell_gate"]
 
 logger = logging.getLogger("clova_ocr_async")
 
 Lane = Literal["interactive", "batch"]
 """Who asks: somebody waits for this one call, or it is one of many."""
+
+NumberT = TypeVar("NumberT", int, float)
 
 _TOO_MANY_AT_ONCE = "0025"  # what else is refused for its rate comes from the gateway, which counts calls a second
 
@@ -122,9 +124,9 @@ class LocalSlots:
     """Slots for the calls of one process, as many as the service turns out to allow.
 
     Args:
-        concurrency: Calls at once per domain, if that is known: then not more are tried. A domain's own
-            ``max_concurrency`` wins.
-        max_per_second: Calls a second per domain at most; None for no bound. A domain's own ``max_per_second`` wins.
+        concurrency: Calls at once per domain, if that is known: then not more are tried. Beside a domain's own
+            ``max_concurrency`` the lower one counts.
+        max_per_second: Calls a second per domain at most; None for no bound. Beside a domain's the lower one counts.
         runtime: Time and randomness.
 
     Raises:
@@ -146,7 +148,7 @@ class LocalSlots:
     def slot(self, domains: Sequence[Domain], lane: Lane, since: float) -> _LocalSlot:
         """Wait for a slot and hold it."""
         gates = [self._gate(domain) for domain in domains]
-        return _LocalSlot(gates, self._line, interactive=lane == "interactive", since=since)
+        return _LocalSlot(domains, gates, self._line, interactive=lane == "interactive", since=since)
 
     def state(self, domain: Domain) -> GateState:
         """Return how a domain's gate stands."""
@@ -159,8 +161,8 @@ class LocalSlots:
                 domain,
                 self._line,
                 self._runtime,
-                most=domain.max_concurrency or self._concurrency,
-                most_per_second=domain.max_per_second or self._max_per_second,
+                most=lower_of(domain.max_concurrency, self._concurrency),
+                most_per_second=lower_of(domain.max_per_second, self._max_per_second),
             )
         return gate
 
@@ -190,20 +192,23 @@ class _Gate:
     def state(self) -> GateState:
         """Return how it stands."""
         return GateState(
-            ceiling=self._ceiling.limit,
+            ceiling=self._limit(),
             in_flight=self._in_flight,
             waiting=self._line.length(self.key),
             rejections=self._ceiling.rejections,
             pace=self._ceiling.pace.rate,
         )
 
+    def _limit(self) -> int:
+        return self._ceiling.limit if self._most is None else min(self._ceiling.limit, self._most)
+
     def free(self) -> int:
         """Return how many slots nobody holds or waits for."""
-        return self._ceiling.limit - self._in_flight - self._line.length(self.key)
+        return self._limit() - self._in_flight - self._line.length(self.key)
 
     def is_open(self) -> bool:
         """Whether a call may go through now: nobody waits whom it would overtake."""
-        full = self._in_flight >= self._ceiling.limit or self._line.length(self.key)
+        full = self._in_flight >= self._limit() or self._line.length(self.key)
         return not full and not self._ceiling.pace.wait(self._runtime.clock())
 
     def enter(self) -> Entry:
@@ -227,7 +232,7 @@ class _Gate:
         Args:
             now: What time it is at least.
         """
-        while (waiter := self._line.first(self.key)) is not None and self._in_flight < self._ceiling.limit:
+        while (waiter := self._line.first(self.key)) is not None and self._in_flight < self._limit():
             now = max(now, self._runtime.clock())
             if wait := self._ceiling.pace.wait(now):
                 self._ring_after(wait, now)
@@ -253,11 +258,14 @@ _Grant = tuple[_Gate, Entry]
 class _LocalSlot:
     """One slot: waited for, held, given back."""
 
-    __slots__ = ("_entry", "_gate", "_gates", "_interactive", "_line", "_outcome", "_since", "domain")
+    __slots__ = ("_domains", "_entry", "_gate", "_gates", "_interactive", "_line", "_outcome", "_since", "domain")
 
     domain: Domain
 
-    def __init__(self, gates: list[_Gate], line: Line[_Grant], *, interactive: bool, since: float) -> None:
+    def __init__(
+        self, domains: Sequence[Domain], gates: list[_Gate], line: Line[_Grant], *, interactive: bool, since: float
+    ) -> None:
+        self._domains = domains
         self._gates = gates
         self._line = line
         self._interactive = interactive
@@ -275,7 +283,8 @@ class _LocalSlot:
     async def __aenter__(self) -> Self:
         gate = self._open_gate()
         self._gate, self._entry = await self._queue() if gate is None else (gate, gate.enter())
-        self.domain = self._gate.domain
+        # The caller's own: another client may call the same domain with another secret.
+        self.domain = self._domains[self._gates.index(self._gate)]
         return self
 
     def _open_gate(self) -> _Gate | None:
@@ -309,6 +318,11 @@ def tell_gate(slot: Slot, error: ClovaOCRError) -> None:
         slot.refused(Refusal(error.ceiling, by_rate=by_rate, retry_after=error.retry_after))
     elif isinstance(error, RecognitionError | MalformedResponseError):
         slot.admitted()
+
+
+def lower_of(one: NumberT | None, other: NumberT | None) -> NumberT | None:
+    """Return the lower one of two bounds, either of which may not be there."""
+    return min((bound for bound in (one, other) if bound is not None), default=None)
 
 
 def checked_limits(concurrency: object, max_per_second: object) -> tuple[int | None, float | None]:

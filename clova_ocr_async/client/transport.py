@@ -27,7 +27,7 @@ __all__ = ["AiohttpTransport", "Exchange", "Transport"]
 
 _MOST_BYTES = 32 * 1024 * 1024  # of an answer after decompression; real ones have some 100 KiB at the most
 _KEEP_ALIVE = 15.0  # seconds; shorter than a gateway's, so that a connection is rarely closed just as it is reused
-_YIELD_EVERY = 1024 * 1024  # bytes; a socket that never blocks would never let the loop go on
+_YIELD_EVERY = 384 * 1024  # bytes; a socket that never blocks would never let the loop go on
 _REQUEST_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "clova-ocr-async"}
 _TLS_ERRORS = (
     aiohttp.ClientConnectorSSLError,

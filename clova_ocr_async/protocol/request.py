@@ -37,7 +37,7 @@ _VERSION = "V2"
 _NO_TOKEN = re.compile(r"[^0-9A-Za-z-]")
 _LONGEST_TOKEN = 60  # characters of a requestId that a boundary repeats; RFC 2046 allows a boundary 70
 _JOINED = 64 * 1024  # bytes; below it one copy is cheaper than two more writes
-_CHUNK = 192 * 1024  # bytes; a multiple of 3, so that chunks of base64 join without padding
+_CHUNK = 384 * 1024  # bytes; a multiple of 3, so that chunks of base64 join without padding
 
 
 class _ImageMessage(msgspec.Struct, frozen=True):

@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -39,6 +38,7 @@ __all__ = ["HTTPResponse", "decode_response", "encode_error", "encode_gateway_er
 
 _LONGEST_MESSAGE = 300  # characters of a vendor's message that an error repeats
 _LONGEST_WAIT = 86_400.0  # seconds; a Retry-After beyond a day says no more than "not today"
+_SUCCESS = 2  # hundred
 _TOO_MANY_AT_ONCE = "0025"
 _LIMITED_TO = re.compile(r"limited to ([0-9]{1,3})\b")
 _NUMBER = re.compile(r"(?<![0-9A-Za-z])[0-9]{1,4}(?![0-9A-Za-z])")  # not that of "v1"
@@ -90,7 +90,7 @@ def decode_response(
     """
     read = _read(response.body)
     answer = read[0] if read is not None else None
-    if response.status // 100 != HTTPStatus.OK // 100 or (answer is not None and _is_error(answer)):
+    if response.status // 100 != _SUCCESS or (answer is not None and _is_error(answer)):
         raise _api_error(response, answer, redact)
     if response.cut is not None:
         raise _malformed(f"the answer's body was cut: {response.cut}", response)
@@ -104,7 +104,7 @@ def refusal_of(response: HTTPResponse, document: type[Document]) -> APIError | N
 
     Looks no further into an answer than it must: whoever asks wants to keep the bytes before they are read.
     """
-    if response.status // 100 == HTTPStatus.OK // 100 and b'"images"' in response.body:
+    if response.status // 100 == _SUCCESS and b'"images"' in response.body:
         return None
     try:
         decode_response(response, document)

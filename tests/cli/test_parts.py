@@ -14,7 +14,7 @@ import click
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from fakes import FAILED, FakeTime, FakeTransport, Held, Sent, domain, success
+from fakes import FAILED, JPEG, SECRET, FakeTime, FakeTransport, Held, Sent, domain, success, url_of
 from rich.console import Console
 
 from clova_ocr_async import errors
@@ -31,7 +31,8 @@ from clova_ocr_async.cli.records import line_of
 from clova_ocr_async.cli.run import Run, run
 from clova_ocr_async.cli.tally import Tally
 from clova_ocr_async.cli.watched import WatchedClient
-from clova_ocr_async.client import CallFinished, Domain, RetryPolicy
+from clova_ocr_async.cli.wording import gates_told
+from clova_ocr_async.client import CallFinished, ClovaOCRClient, Domain, LocalSlots, RetryPolicy
 from clova_ocr_async.documents import DOCUMENTS, IdCard, Receipt, Recognition
 from clova_ocr_async.emulator import Emulator, draw_sample
 from clova_ocr_async.errors import (
@@ -92,6 +93,29 @@ def test_a_tally_tells_how_far_it_is_and_how_long_it_takes() -> None:
     assert tally.summary() == "2 images: 1 succeeded, 1 ambiguous; 1 calls billed, 3 perhaps; 10.0 s, 0.2/s"
     clock.now = 100.0
     assert "1 min 40 s" in tally.summary()
+
+
+async def test_progress_tells_of_the_domains_that_serve() -> None:
+    """The gates of all domains that serve the document are told together; those of others, or gone, are not."""
+    serving = [Domain(url_of(number), SECRET, document=Receipt) for number in (1, 2)]
+    other = Domain(url_of(3), SECRET, document=IdCard)
+    async with ClovaOCRClient(*serving, other, transport=FakeTransport(), slots=LocalSlots(3)) as client:
+        assert gates_told(client, Receipt) == "0 of 6 calls at once on 2 domains"
+        assert gates_told(client, IdCard) == "0 of 3 calls at once"
+    tally = Tally(Clock(), gates=lambda: "3 of 5 calls at once")
+    assert tally.progress() == "0 images, 0.0/s; 3 of 5 calls at once"
+
+
+@pytest.mark.parametrize(("waiting", "told"), [(0, ""), (4, ", 4 waiting")])
+async def test_progress_tells_what_the_gate_does(waiting: int, told: str) -> None:
+    """Calls under way, waiting and refused are told; nothing is told of what there is none of."""
+    held = Held()
+    client = ClovaOCRClient(domain(), transport=FakeTransport(then=held), concurrency=1)
+    calls = [asyncio.create_task(client.recognize(JPEG, Receipt)) for _ in range(waiting + 1)]
+    await held.reached.wait()
+    assert gates_told(client, Receipt) == f"1 of 1 calls at once{told}"
+    held.go_on.set()
+    await asyncio.wait(calls)
 
 
 def test_progress_elsewhere_than_on_a_terminal_is_a_line_every_five_seconds(capsys: pytest.CaptureFixture[str]) -> None:

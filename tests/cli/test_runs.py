@@ -888,7 +888,7 @@ def test_a_killed_process_leaves_no_more_doubt_than_calls_under_way(tmp_path: Pa
     """After kill -9 the repeated command pays for every image once, but for those in doubt, which are named."""
     with emulator_in_thread(latency=0.1) as clova:
         folder = many(tmp_path / "scans", 40)
-        with start(clova, "batch", "receipt", folder, "--run", run) as process:
+        with start(clova, "batch", "receipt", folder, "--run", run, "--concurrency", "5") as process:
             Watched(clova, 5).wait_for_calls()
             process.kill()
             process.communicate(timeout=30)

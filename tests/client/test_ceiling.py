@@ -230,6 +230,33 @@ outcomes = (
 )
 
 
+@pytest.mark.parametrize(("named", "afresh"), [(None, START), (5, START), (2, 2)])
+def test_a_low_limit_of_long_ago_is_not_believed(named: int | None, afresh: int) -> None:
+    """A minute after the last call a limit that others have pressed down is lifted, but not above the named number."""
+    ceiling = Ceiling(limit=2 if named == 2 else 1, named=named, refused=7, growing=False)
+    ceiling.enter(0, 1000.0)
+    assert ceiling.limit == (2 if named == 2 else afresh)
+    ceiling = Ceiling(limit=1, named=named, refused=7, growing=False)
+    ceiling.pace.last = 999.0
+    ceiling.enter(0, 1000.0)
+    assert ceiling.limit == 1
+
+
+def test_who_was_shut_out_comes_back_at_once() -> None:
+    """When calls of others, or of a killed process, have filled the domain, the named number is soon reached again."""
+    ceiling = Ceiling(limit=5, named=5, refused=6, growing=False)
+    ceiling.pace.last = 1000.0
+    for second in range(5):
+        entry = ceiling.enter(0, 1000.0 + second)
+        ceiling.refuse(entry, Refusal(5), 1000.0 + second, lambda low, _: low)
+    assert ceiling.limit == 1
+    for answers in range(12):
+        flying = [ceiling.enter(held, 1010.0 + answers) for held in range(ceiling.limit)]
+        for entry in flying:
+            ceiling.admit(entry)
+    assert ceiling.limit == 5
+
+
 class AnyService(RuleBasedStateMachine):
     """A ceiling that is told anything at all, in any order."""
 
@@ -290,7 +317,7 @@ class AnyService(RuleBasedStateMachine):
     @invariant()
     def can_go_on(self) -> None:
         """There is room for a call sooner or later, and never more than allowed; nothing is miscounted."""
-        assert 1 <= self.ceiling.limit <= (self.most or self.ceiling.limit)
+        assert 1 <= self.ceiling.limit <= max(START, self.most or self.ceiling.limit)
         assert 0 <= self.ceiling.pace.wait(self.now) < 10_000
         assert self.ceiling.pace.rate is None or self.ceiling.pace.rate > 0
         assert self.ceiling.rejections == self.refusals

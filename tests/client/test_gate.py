@@ -272,12 +272,13 @@ async def test_a_given_number_is_never_exceeded() -> None:
     assert slots.state(one) == GateState(ceiling=2)
 
 
-async def test_a_domains_own_limits_win() -> None:
-    """What a domain says of itself goes before what is said of all."""
+async def test_of_two_limits_the_lower_one_counts() -> None:
+    """Neither what a domain says of itself nor what is said of all is exceeded."""
     time = FakeTime()
-    [own] = domains_of(1, max_concurrency=7, max_per_second=4.0)
-    slots = LocalSlots(2, max_per_second=0.1, runtime=time.runtime())
-    assert (slots.state(own).ceiling, slots.state(domain()).ceiling) == (7, 2)
+    [own] = domains_of(1, max_concurrency=2, max_per_second=4.0)
+    slots = LocalSlots(7, max_per_second=100.0, runtime=time.runtime())
+    assert (slots.state(own).ceiling, slots.state(domain()).ceiling) == (2, 7)
+    assert LocalSlots(1).state(own).ceiling == 1
     for _ in range(9):
         await end(*await held(slots, own))
     assert 1.5 <= time.now - 1000 <= 2.5

@@ -84,7 +84,7 @@ def test_the_rate_is_what_was_let_in() -> None:
 
 
 def test_a_pace_that_is_too_fast_is_halved() -> None:
-    """When a new pace is refused before anything can be told from it, it is halved, down to a call in ten seconds."""
+    """When a new pace is refused before anything can be told from it, it is halved, down to a call in two seconds."""
     pace = Pace()
     now = let_in(pace, 1000.0, 60, 0.25)
     pace.refuse(now, None, middle)
@@ -94,7 +94,7 @@ def test_a_pace_that_is_too_fast_is_halved() -> None:
         pace.refuse(now, None, middle)
         rates.append(pace.rate or 0.0)
     assert rates[1] == pytest.approx(rates[0] / 2)
-    assert rates[-1] == pytest.approx(0.1)
+    assert rates[-1] == pytest.approx(0.5)
 
 
 def test_a_pace_is_raised_while_it_is_let_in() -> None:
@@ -113,6 +113,41 @@ def test_a_pace_nobody_needs_is_dropped() -> None:
     now = let_in(pace, 1000.0, 60, 0.25)
     pace.refuse(now, None, middle)
     let_in(pace, now, 300, 5.0)
+    assert pace.rate is None
+
+
+def test_a_pace_that_hardly_anybody_may_use_is_doubled() -> None:
+    """A slow pace is raised by time as well: a few calls a minute would never show that others have gone."""
+    pace = Pace(rate=0.5, last=1000.0, changed=1000.0)
+    let_in(pace, 1001.0, 100, 0.0)
+    assert pace.rate is not None
+    assert pace.rate > 1.5
+
+
+def test_a_refusal_behind_another_says_nothing_new() -> None:
+    """Refusals in a row, with nothing let in between, slow down no further: the pauses do that."""
+    pace = Pace()
+    now = let_in(pace, 1000.0, 60, 0.25)
+    pace.refuse(now, None, middle)
+    rate = pace.rate
+    for _ in range(10):
+        now += pace.wait(now)
+        pace.leave(now, None)
+        pace.withdraw()
+        pace.refuse(now, None, middle)
+    assert pace.rate == rate
+
+
+@pytest.mark.parametrize("later", [61.0, -900.0])
+def test_a_pace_of_long_ago_is_forgotten(later: float) -> None:
+    """After a minute without a call, or a start of the machine, the first call and those behind it leave freely."""
+    pace = Pace()
+    now = let_in(pace, 1000.0, 60, 0.25)
+    pace.refuse(now, None, middle)
+    now = pace.resumes + later
+    for _ in range(3):
+        assert pace.wait(now) == 0.0
+        pace.leave(now, None)
     assert pace.rate is None
 
 
@@ -158,10 +193,10 @@ def test_the_slower_of_two_bounds_holds() -> None:
     pace = Pace()
     now = let_in(pace, 1000.0, 60, 0.25)
     pace.refuse(now, None, middle)
-    now += 100.0
-    assert let_in(pace, now, 11, 0.0, most=0.5) - now >= 18.0
-    now += 100.0
+    now += 4.0
     assert let_in(pace, now, 11, 0.0, most=1000.0) - now >= 2.0
+    now += 4.0
+    assert let_in(pace, now, 11, 0.0, most=0.5) - now >= 18.0
 
 
 Move = tuple[str, float]

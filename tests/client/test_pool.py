@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import (
@@ -26,7 +26,16 @@ from fakes import (
 from refusals import chain
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
-from clova_ocr_async.client import ClovaOCRClient, Domain, Event, GateState, LocalSlots, RetryPolicy, RetryScheduled
+from clova_ocr_async.client import (
+    ClovaOCRClient,
+    Domain,
+    Event,
+    GateState,
+    LocalSlots,
+    RetryPolicy,
+    RetryScheduled,
+    SharedSlots,
+)
 from clova_ocr_async.client.hooks import HoldChanged
 from clova_ocr_async.client.pool import DomainPool
 from clova_ocr_async.documents import Document, Passport, Receipt, Recognition
@@ -40,6 +49,9 @@ from clova_ocr_async.errors import (
     QuotaExceededError,
 )
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOT, _, BILLED = Billing
 NO_SECRET, NOT_DEPLOYED = error("0002", 401), error("0022", 500)
@@ -482,6 +494,25 @@ async def test_interactive_before_batch_at_two_domains() -> None:
     await asyncio.wait(single)
     assert not any(call.done() for call in batch)
     await asyncio.wait([*flying, *batch])
+
+
+async def test_what_is_on_hold_is_told() -> None:
+    """client.on_hold names the domains that have left the pool or wait, and why."""
+    two = Two(error("0002", 401))
+    assert two.client.on_hold == {}
+    await two.read()
+    assert two.client.on_hold == {two.client.domains[0]: "credentials"}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_slots_of_two_clients_send_each_with_its_own_secret(tmp_path: Path, *, shared: bool) -> None:
+    """Where two clients share their slots, each call goes with the secret of its own client, not of the first one."""
+    slots = SharedSlots(tmp_path / "slots") if shared else LocalSlots()
+    for secret in ("old", "new"):
+        transport = FakeTransport()
+        async with ClovaOCRClient(Domain(url_of(1), secret), slots=slots, transport=transport) as client:
+            await client.recognize(JPEG, Receipt)
+        assert transport.sent[0].request.headers["X-OCR-SECRET"] == secret
 
 
 async def test_the_gates_of_a_client() -> None:

@@ -144,7 +144,7 @@ def test_the_bytes_of_a_json_request() -> None:
 
 
 EDGES = sorted(
-    {edge + delta for edge in (0, 64 * 1024, 192 * 1024, 2 * 192 * 1024) for delta in (*range(-4, 5), -500, -300)}
+    {edge + delta for edge in (0, 64 * 1024, 384 * 1024, 2 * 384 * 1024) for delta in (*range(-4, 5), -500, -300)}
 )
 
 
@@ -157,7 +157,7 @@ def test_the_size_is_that_of_the_bytes(size: int, content: Content) -> None:
     once, again = list(body.chunks()), list(body.chunks())
     assert body.size == sum(map(len, once))
     assert b"".join(once) == b"".join(again)
-    assert all(0 < len(chunk) <= 256 * 1024 for chunk in once)
+    assert all(0 < len(chunk) <= 512 * 1024 for chunk in once)
     assert (len(once) == 1) == (body.size <= 64 * 1024)
     if size:
         assert parsed(built(data, content)).data == data

@@ -53,6 +53,7 @@ class Desk:
         self._bell = Bell()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="clova-ocr-slots")
         self._visit_ordered = False
+        self._look_ordered = False
         self._reports: deque[Report | Exception] = deque()
         self._closed = False
 
@@ -90,7 +91,11 @@ class Desk:
         waiter = Waiter[Grant](keys, interactive=interactive, since=since)
         self._line.join(waiter)
         self._bell.listen(loop, self._look)
-        self._look()
+        if not any(self._line.length(key) > _MOST_AT_ONCE for key in keys):
+            self._look()
+        elif not self._look_ordered:  # once for all of a crowd that comes in one turn of the loop
+            self._look_ordered = True
+            loop.call_soon(self._look)
         try:
             return await waiter.granted
         except BaseException:
@@ -140,6 +145,7 @@ class Desk:
 
     def _look(self) -> None:
         """Have the file visited, unless a visit is ordered that has not begun."""
+        self._look_ordered = False
         lines = {key: self._line.first_ones(key, _MOST_AT_ONCE) for key in self._domains if self._line.length(key)}
         self._visitor.waiting, self._visitor.port = lines, self._bell.port
         if not self._visit_ordered and not self._closed:

@@ -29,6 +29,12 @@ _PAUSE = 0.02  # seconds between two tries to make a new file ready
 _OFF = 10.0  # seconds without a look at a file that could not be used
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
+_FOLDERS = {
+    "win32": ("LOCALAPPDATA", Path("AppData", "Local")),
+    "darwin": ("XDG_STATE_HOME", Path("Library", "Application Support")),
+}
+"""By platform: the variable that names the folder, and where in the user's home it is else; others are like Linux."""
+
 _decoder = msgspec.json.Decoder(SharedGate)
 
 
@@ -40,15 +46,10 @@ def default_path(
     Raises:
         ConfigurationError: Nobody knows where the user is at home.
     """
-    home = _home(environ, find_home)
-    if platform == "win32":
-        folder = Path(environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif platform == "darwin":
-        folder = home / "Library" / "Application Support"
-    else:
-        given = environ.get("XDG_STATE_HOME", "")
-        # Source: XDG Base Directory Specification 0.8: a relative path there is to be passed over.
-        folder = Path(given) if Path(given).is_absolute() else home / ".local" / "state"
+    variable, below_home = _FOLDERS.get(platform, ("XDG_STATE_HOME", Path(".local", "state")))
+    given = Path(environ.get(variable, ""))
+    # Source: XDG Base Directory Specification 0.8: a relative path there is to be passed over.
+    folder = given if given.is_absolute() else _home(environ, find_home) / below_home
     return folder / "clova_ocr_async" / "slots.sqlite"
 
 
@@ -58,7 +59,9 @@ def _home(environ: Mapping[str, str], find_home: Callable[[], Path]) -> Path:
     try:
         return find_home()
     except RuntimeError:
-        raise ConfigurationError("this user has no home folder to keep the slots in; give a path") from None
+        raise ConfigurationError(
+            "this user has no home folder to keep the slots in; set XDG_STATE_HOME to a folder, or give a path"
+        ) from None
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:
@@ -230,7 +233,9 @@ def _write_ahead(db: sqlite3.Connection, patience: float, sleep: Callable[[float
 
 def _put_aside(path: Path) -> None:
     """Keep a file under another name: the path may have been given by mistake."""
-    path.replace(path.with_name(path.name + ".broken"))
+    kept = path.with_name(path.name + ".broken")
+    path.replace(kept)
+    logger.warning("%s was no file of slots; it is kept as %s", path, kept)
     for end in ("-wal", "-shm"):
         path.with_name(path.name + end).unlink(missing_ok=True)
 

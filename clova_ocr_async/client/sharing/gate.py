@@ -65,8 +65,10 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
         return Ceiling() if self.most is None else Ceiling.known(self.most)
 
     def applied_to(self, ceiling: Ceiling) -> int:
-        """Return the calls at once that are let through."""
-        return ceiling.limit if self.most is None else min(ceiling.limit, self.most)
+        """Return the calls at once that are let through; what is known counts for itself until the service objects."""
+        if self.most is None:
+            return ceiling.limit
+        return self.most if ceiling.growing and not ceiling.rejections else min(ceiling.limit, self.most)
 
 
 class Member(msgspec.Struct, omit_defaults=True):
@@ -159,7 +161,6 @@ class SharedGate(msgspec.Struct, omit_defaults=True):
         """
         self.members[name] = me
         me.held, me.first, me.offered = visit.held, None, None
-        self._adopt(me.limits.most)
         for entry, outcome in visit.landed:
             if outcome is not None:
                 self.ceiling.settle(entry, outcome, runtime, me.limits.most)
@@ -170,21 +171,11 @@ class SharedGate(msgspec.Struct, omit_defaults=True):
             del self.members[name]
         return answers
 
-    def _adopt(self, most: int | None) -> None:
-        """Believe the highest number that a member knows, until the service has shown another."""
-        old = self.ceiling
-        if most is None or old.rejections or old.disproved is not None or most <= (old.named or 0):
-            return
-        known = Ceiling.known(most)
-        self.ceiling = msgspec.structs.replace(known, epoch=old.epoch + 1, under_way=old.under_way, pace=old.pace)
-
     def _share_out(self, me: Member, waiting: Sequence[WaitingT], now: float) -> Answers[WaitingT]:
         answers: Answers[WaitingT] = Answers()
         wait: float | None = None
         for member, waiter in self._turns(me, waiting):
             taken = self.in_flight + self._on_offer(now)
-            if taken >= self.ceiling.limit:
-                break
             if taken >= member.limits.applied_to(self.ceiling):
                 continue  # it wants no more calls at once than there are: nobody waits for it
             if wait := self._wait(me, now):

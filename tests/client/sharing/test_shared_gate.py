@@ -7,7 +7,7 @@ import pytest
 from fakes import FakeTime
 from ledgers import elsewhere, gone
 
-from clova_ocr_async.client.ceiling import Ceiling, Entry, Refusal
+from clova_ocr_async.client.ceiling import START, Ceiling, Entry, Refusal
 from clova_ocr_async.client.processes import Process
 from clova_ocr_async.client.sharing.gate import LEASE, Answers, Limits, Member, SharedGate, Visit
 
@@ -195,37 +195,24 @@ def test_who_wants_fewer_calls_at_once_holds_nobody_up() -> None:
     assert len(scene.visit(2, waiting=[7.0, 8.0]).granted) == 2
 
 
-def test_a_number_that_is_known_is_not_looked_for() -> None:
-    """What a member knows stands from its first visit on, and the highest that one of them knows is everybody's."""
-    gate = Scene()
-    gate.gate = SharedGate()
-    gate.visit(1, waiting=[1.0], limits=Limits(7))
-    assert gate.gate.ceiling.limit == 7
-    gate.visit(2, waiting=[1.0], limits=KNOWN)
-    assert gate.gate.ceiling.limit == 7
-    gate.visit(2, waiting=[1.0], limits=Limits(9))
-    assert gate.gate.ceiling.limit == 9
-
-
-def test_a_number_that_is_known_forgets_nothing_learned() -> None:
-    """Once the service has refused, or let more in, a known number bounds its member and undoes nothing."""
-    scene = Scene(4)
-    scene.gate.ceiling.rejections, scene.gate.ceiling.refused, scene.gate.ceiling.pace.rate = 3, 0, 2.0
-    scene.visit(1, waiting=[1.0], limits=Limits(9))
-    assert (scene.gate.ceiling.limit, scene.gate.ceiling.rejections, scene.gate.ceiling.pace.rate) == (4, 3, 2.0)
-    scene.gate.ceiling = Ceiling(limit=6, disproved=5)
-    scene.visit(1, waiting=[1.0], limits=Limits(5))
-    assert scene.gate.ceiling.limit == 6
-
-
-def test_a_known_number_keeps_the_pace_and_begins_an_epoch() -> None:
-    """When a known number is taken over, the pace stays, and calls that left before say nothing about it."""
+def test_what_a_member_knows_is_its_own() -> None:
+    """What a member knows counts for it from its first visit on, and is not written down as if it were learned."""
     scene = Scene()
     scene.gate = SharedGate()
-    scene.visit(1, waiting=[1.0], limits=Limits(None, 0.5))
-    due, epoch = scene.gate.ceiling.pace.due, scene.gate.ceiling.epoch
-    scene.visit(2, waiting=[2.0], limits=KNOWN)
-    assert (scene.gate.ceiling.pace.due, scene.gate.ceiling.epoch) == (due, epoch + 1)
+    assert len(scene.visit(1, waiting=[1.0] * 9, limits=Limits(7)).granted) == 7
+    scene.gate = SharedGate()
+    assert len(scene.visit(1, waiting=[1.0] * 9, limits=Limits(1)).granted) == 1
+    scene.visit(1)
+    assert scene.gate.ceiling.limit == START
+    assert len(scene.visit(2, waiting=[1.0] * 9).granted) == START
+
+
+def test_a_number_that_is_known_bounds_what_was_learned() -> None:
+    """Once the service has refused, a known number bounds its member and undoes nothing."""
+    scene = Scene(4)
+    scene.gate.ceiling.rejections, scene.gate.ceiling.refused = 3, 0
+    assert len(scene.visit(1, waiting=[1.0] * 9, limits=Limits(9)).granted) == 4
+    assert (scene.gate.ceiling.limit, scene.gate.ceiling.rejections) == (4, 3)
 
 
 def test_answers_and_refusals_are_learned_from() -> None:
@@ -266,7 +253,7 @@ def test_at_a_pace_nobody_is_overtaken(limits: Limits) -> None:
     """Where calls leave one after the other, nobody goes while the next one is offered to who came before."""
     scene = Scene(3)
     if limits.most_per_second is None:
-        scene.gate.ceiling.pace.rate = 0.5
+        scene.gate.ceiling.pace.rate, scene.gate.ceiling.pace.last = 0.5, scene.time.now
     scene.visit(9, waiting=[0.0], limits=limits)
     scene.visit(1, waiting=[1.0], limits=limits)
     scene.time.now += 2.0
@@ -279,5 +266,5 @@ def test_limits_say_how_a_gate_stands_before_its_first_visit() -> None:
     """Limits bound a learned ceiling, and are the first one where they are known."""
     assert KNOWN.first_ceiling() == Ceiling.known(2)
     assert Limits().first_ceiling() == Ceiling()
-    assert [KNOWN.applied_to(Ceiling(limit=limit)) for limit in (1, 2, 3)] == [1, 2, 2]
+    assert [KNOWN.applied_to(Ceiling(limit=limit, growing=False)) for limit in (1, 2, 3)] == [1, 2, 2]
     assert Limits().applied_to(Ceiling(limit=3)) == 3
