@@ -175,8 +175,9 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
         self._believe(refusal.named)
         filled = self.under_way < 1 and not refusal.by_rate and self.pace.rate is None
         limit = (1 if filled else self.limit) if by_rate else self._lowered()
-        if filled:  # by others, or by calls of a process that was killed: there is no reason to come back slowly
-            self.refused, self.growing = 0, self.named is not None
+        if filled and self.named is not None:
+            # By others, or by calls of a process that was killed: there is no reason to come back slowly.
+            self.refused, self.growing = 0, True
         if news and by_rate:
             self.pace.refuse(now, refusal.retry_after, uniform)
             self.doubt = self.limit
