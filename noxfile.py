@@ -80,10 +80,11 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure what a call costs on top of aiohttp, and what the ledger costs on top of a call."""
-    session.install("-e", ".")
-    session.run("python", "benchmarks/whole_call.py")
-    session.run("python", "benchmarks/ledger.py")
+    """Measure beside others, and write benchmarks/README.md anew; arguments go to benchmarks/all.py."""
+    # niquests brings a urllib3 of its own, which would take the place of the one that requests is measured with.
+    own = {"URLLIB3_NO_OVERRIDE": "1"}
+    session.install("--no-binary", "urllib3-future", "-e", ".[cli,emulator]", *group("bench"), env=own)
+    session.run("python", "benchmarks/all.py", *session.posargs)
 
 
 @nox.session(default=False)

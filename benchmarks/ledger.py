@@ -1,28 +1,40 @@
-"""What the ledger costs: CPU and time of a batch with one over the same batch without, and a folder of a million files.
+"""What the ledger costs: CPU and time of a batch, rows a second beside aiosqlite, a folder of a million files.
 
-The batches are run in turn, round after round, against a server in a process of its own; what counts is the median of
-the rounds. The folder is made in memory and listed by a process of its own, new and resumed. Run it with
-``nox -s bench``; ``--files 0`` leaves the folder out.
+The batches are run with a ledger and without in turn, round after round. The folder is made in memory, and listed by a
+process of its own, new and resumed.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hashlib
-import json
+import itertools
 import os
-import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
 
-from whole_call import PICTURE, machine, sink
+import ledger_marks
+from frame import (
+    KIB,
+    Row,
+    alone,
+    apart,
+    apart_in_turn,
+    compared,
+    cpu_of,
+    figure,
+    in_turn,
+    missing,
+    peak_memory,
+    picture,
+    unmeasured,
+)
+from sink import sink
 
 from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Domain, Emulator, Receipt, SqliteLedger, Success, images_in
 from clova_ocr_async.batch.listing import Listing
@@ -34,12 +46,34 @@ if TYPE_CHECKING:
 
     from clova_ocr_async import Batch
 
-ROUNDS = 9
-SIZE = 100 * 1024  # bytes of a picture
-BATCHES = [(64, 1000), (5, 400)]  # calls at once, pictures
+SIZE = 100 * KIB
 WORKERS = 32  # of a dispatcher that is not told a number
-DELAY = 0.05  # seconds a call takes where its time is measured
 FILES = 1_000_000
+MEMORY = "/dev/shm"  # noqa: S108 - a folder of one's own is made in it
+
+
+class Setting(NamedTuple):
+    """A batch to run.
+
+    Attributes:
+        at_once: Calls at once.
+        pictures: How many.
+        goal: The CPU that a ledger may add, over that of a call.
+        delay: Seconds a call takes where its time is measured: as many as leave the processor time to spare, since
+            else it is the CPU once more that is measured.
+    """
+
+    at_once: int
+    pictures: int
+    goal: float
+    delay: float
+
+
+SETTINGS = (Setting(64, 1000, 0.25, 0.2), Setting(5, 400, 0.8, 0.05))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Batches
 
 
 @asynccontextmanager
@@ -55,60 +89,124 @@ async def batch(client: ClovaOCRClient, folder: Path, run: Path | None, workers:
             yield outcomes
 
 
-async def cost(url: str, folder: Path, run: Path | None, at_once: int) -> tuple[float, float]:
-    """Return microseconds of CPU for an image, and the milliseconds one takes, with that many at once."""
+class Cost(NamedTuple):
+    """What an image costs: microseconds of CPU, and the milliseconds one takes with as many at once."""
+
+    cpu: float
+    took: float
+
+
+async def cost(url: str, folder: Path, run: Path | None, at_once: int) -> Cost:
+    """Read a folder."""
     async with ClovaOCRClient(Domain(url, "s"), concurrency=at_once) as client:
         cpu, began, read = time.process_time(), time.perf_counter(), 0
         async with batch(client, folder, run, max(WORKERS, at_once)) as outcomes:
             async for outcome in outcomes:
                 read += isinstance(outcome, Success)
         spent, took = time.process_time() - cpu, time.perf_counter() - began
-    return spent / read * 1e6, took / read * at_once * 1e3
+    return Cost(spent / read * 1e6, took / read * at_once * 1e3)
 
 
-def compare(place: Path, at_once: int, pictures: int) -> str:
-    """Run batches with and without a ledger in turn: at full speed for the CPU, at a call's pace for the time."""
-    folder = place / "scans"
-    folder.mkdir()
-    for number in range(pictures):
-        (folder / f"{number}.png").write_bytes(PICTURE + os.urandom(SIZE - len(PICTURE)))
-    with sink() as url:
-        cpu = pairs(url, folder, at_once)
-    with sink(DELAY) as url:
-        times = pairs(url, folder, at_once)
-    shutil.rmtree(folder)
-    added = statistics.quantiles(((kept[0] - plain[0]) / plain[0] for plain, kept in cpu), n=4)
-    later = statistics.median(kept[1] - plain[1] for plain, kept in times)
-    call = statistics.median(plain[0] for plain, _ in cpu)
-    hashing = hashing_cost() / call
-    return (
-        f"{at_once:>3} at once: the ledger adds {added[1]:.2f} ({added[0]:.2f}-{added[2]:.2f}) of a call's CPU "
-        f"({call:.0f} µs), {hashing:.2f} of it the hashing, and {later:.1f} ms"
+def read_folder(url: str, folder: Path, at_once: int, *, kept: bool, cpu: bool) -> float:
+    """Read a folder, with a new run directory if a ledger is to be kept, and return what counts."""
+    with tempfile.TemporaryDirectory() as place:
+        found = asyncio.run(cost(url, folder, Path(place) / "run" if kept else None, at_once))
+    return found.cpu if cpu else found.took
+
+
+def batches(url: str, folder: Path, at_once: int, rounds: int, *, cpu: bool) -> dict[str, list[float]]:
+    """Return the costs of rounds, "plain" and with a ledger, "kept"; in a process of its own."""
+    read = partial(read_folder, url, folder, at_once, cpu=cpu)
+    return in_turn({"plain": partial(read, kept=False), "kept": partial(read, kept=True)}, rounds)
+
+
+def hashing_cost(times: int = 200) -> float:
+    """Return microseconds of CPU that a picture's hash takes."""
+    data = os.urandom(SIZE)
+    return cpu_of(lambda: hashlib.sha256(data).digest(), times) / times * 1e6
+
+
+def of_batches(setting: Setting, *, quick: bool) -> tuple[list[Row], float]:
+    """Judge a setting; return microseconds of CPU of a call besides."""
+    with tempfile.TemporaryDirectory() as place:
+        for number in range(setting.pictures // 2 if quick else setting.pictures):
+            Path(place, f"{number}.png").write_bytes(picture(SIZE))
+        with sink() as server:
+            cpu = apart_in_turn(batches, server.url, Path(place), setting.at_once, 1 if quick else 3, cpu=True)
+        with sink(setting.delay) as server:
+            took = apart(batches, server.url, Path(place), setting.at_once, 2 if quick else 9, cpu=False)
+    call = median(cpu["plain"])
+    return [*_added(setting, cpu, took), _of_hashing(setting, call)], call
+
+
+def _added(setting: Setting, cpu: dict[str, list[float]], took: dict[str, list[float]]) -> list[Row]:
+    where = f"{setting.at_once} at once, {SIZE // KIB} KiB"
+    share = [(kept - plain) / plain for kept, plain in zip(cpu["kept"], cpu["plain"], strict=True)]
+    later = [kept - plain for kept, plain in zip(took["kept"], took["plain"], strict=True)]
+    each = f"{median(cpu['kept']):.0f} µs an image, without {median(cpu['plain']):.0f} µs"
+    calls = f"calls of {setting.delay * 1e3:.0f} ms"
+    return [
+        figure(f"CPU that a ledger adds over a call's, {where}", share, setting.goal, note=each),
+        figure(f"time that a ledger adds to a call, {where}", later, 2.0, unit="ms", note=calls),
+    ]
+
+
+def _of_hashing(setting: Setting, call: float) -> Row:
+    return figure(
+        f"hashing in it, over a call's CPU, {setting.at_once} at once", [hashing_cost() / call for _ in range(9)]
     )
 
 
-def pairs(url: str, folder: Path, at_once: int) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    """Return the costs of rounds, without a ledger and with one."""
-
-    def one(number: int | None) -> tuple[float, float]:
-        with tempfile.TemporaryDirectory() as place:
-            return asyncio.run(cost(url, folder, None if number is None else Path(place) / "run", at_once))
-
-    one(None)
-    return [(one(None), one(number)) for number in range(ROUNDS)]
+# ---------------------------------------------------------------------------------------------------------------------
+# Rows
 
 
-def hashing_cost() -> float:
-    """Return microseconds that a picture's hash takes."""
-    data = os.urandom(SIZE)
-    began = time.process_time()
-    for _ in range(200):
-        hashlib.sha256(data).digest()
-    return (time.process_time() - began) / 200 * 1e6
+def of_marks(call: float, *, quick: bool) -> list[Row]:
+    """Compare with aiosqlite, row for row and item for item; ours are always on the disk."""
+    found = apart(ledger_marks.measure, 200 if quick else 2000, 2 if quick else 9)
+    goals = {"row FULL": 12.0, "row NORMAL": 5.0, "row FULL together": None, "item FULL": None, "item NORMAL": None}
+    rows = [row for name, goal in goals.items() for row in _over_aiosqlite(name, goal, found)]
+    share = [seconds * 1e6 / call for seconds in found["CPU row"]]
+    return [*rows, figure("CPU of a row over a call's, 64 at once", share, 0.25, note=_each(found, "CPU row"))]
 
 
-async def listed(folder: str, run: str) -> None:
-    """List a folder while its first images are read, and print what that took; in a process of its own."""
+def _over_aiosqlite(name: str, goal: float | None, found: dict[str, list[float]]) -> list[Row]:
+    what, _, how = name.partition(" ")
+    faster = f"{what}s a second, on the disk, over aiosqlite with a commit each, {how}"
+    cheaper = f"CPU of {'an item' if what == 'item' else 'a row'} over aiosqlite's, {how}"
+    if why := missing("aiosqlite"):
+        return [unmeasured(faster, why, goal, at_least=True), unmeasured(cheaper, why)]
+    rates = f"{1 / median(found[what]):,.0f}/s over {1 / median(found[name]):,.0f}/s"
+    each = f"{_each(found, f'CPU {what}')} over {_each(found, f'CPU {name}')}"
+    return [
+        compared(faster, found[what], found[name], goal, faster=True, note=rates),
+        compared(cheaper, found[f"CPU {what}"], found[f"CPU {name}"], note=each),
+    ]
+
+
+def _each(found: dict[str, list[float]], name: str) -> str:
+    return f"{median(found[name]) * 1e6:.0f} µs"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A large folder
+
+
+class Listed(NamedTuple):
+    """What listing a folder cost.
+
+    Attributes:
+        first: Seconds until the first call began.
+        rate: Files a second, while calls are made.
+        peak: MiB.
+    """
+
+    first: float
+    rate: float
+    peak: float
+
+
+async def _listed(folder: Path, run: Path) -> Listed:
     began, first = time.perf_counter(), list[float]()
 
     def note(event: Event) -> None:
@@ -126,56 +224,46 @@ async def listed(folder: str, run: str) -> None:
                 if listing.whole:
                     break
         took = time.perf_counter() - began
-    print(json.dumps({"first": first[0], "rate": listing.listed / took, "peak": peak_memory()}))
+    return Listed(first[0], listing.listed / took, peak_memory())
 
 
-def peak_memory() -> float:
-    """Return the most MiB this process has had; the kernel's other count begins with those of its parent."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+def listed(folder: Path, run: Path) -> Listed:
+    """List a folder while its first images are read; in a process of its own."""
+    return asyncio.run(_listed(folder, run))
 
 
-def a_million(place: Path, files: int) -> list[str]:
-    """List a large folder twice: as a new run, and as one that was begun."""
+def large_folder(place: Path, files: int) -> Path:
+    """Make a folder of folders of a thousand files."""
     folder = place / "large"
     for number in range(files):
         if number % 1000 == 0:
             (folder / f"{number // 1000}").mkdir(parents=True)
         (folder / f"{number // 1000}" / f"scan-{number}.jpg").write_bytes(b"\xff\xd8\xff\xe0 %d \xff\xd9" % number)
-    lines: list[str] = []
-    for what in ("new", "resumed"):
-        told = subprocess.run(
-            [sys.executable, __file__, "--list", str(folder), str(place / "run-large")],
-            check=True,
-            stdout=subprocess.PIPE,
-        )
-        found = json.loads(told.stdout)
-        lines.append(
-            f"{files:,} files, {what}: first call after {found['first']:.2f} s, listed at {found['rate']:,.0f} files/s "
-            f"behind the calls, peak memory {found['peak']:.0f} MiB"
-        )
-    return lines
+    return folder
 
 
-def main() -> None:
-    """Print the costs."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--files", type=int, default=FILES)
-    parser.add_argument("--list", nargs=2)
-    options = parser.parse_args()
-    if options.list:
-        asyncio.run(listed(*options.list))
-        return
-    print(machine())
-    print(f"Pictures of {SIZE // 1024} KiB; medians of {ROUNDS} rounds (25 %-75 %)")
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of one's own is made in it
-    for at_once, pictures in BATCHES:
-        with tempfile.TemporaryDirectory() as place:
-            print(compare(Path(place), at_once, pictures), flush=True)
-    if options.files:
-        with tempfile.TemporaryDirectory(dir=memory) as place:
-            print("\n".join(a_million(Path(place), options.files)))
+def of_large_folder(files: int) -> list[Row]:
+    """List a large folder twice: as a new run, and as one that was begun."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if Path(MEMORY).is_dir() else None) as place:
+        folder = large_folder(Path(place), files)
+        found = {what: apart(listed, folder, Path(place) / "run") for what in ("new", "resumed")}
+    return list(itertools.chain.from_iterable(_of_listing(what, files, one) for what, one in found.items()))
+
+
+def _of_listing(what: str, files: int, found: Listed) -> list[Row]:
+    run = f"a {what} run of {files:,} files"
+    return [
+        figure(f"first call of {run} after", [found.first], 1.0, unit="s"),
+        figure(f"files listed a second behind the calls, {run}", [found.rate], unit="files/s"),
+        figure(f"peak memory of {run}", [found.peak], unit="MiB"),
+    ]
+
+
+def rows(quick: bool) -> list[Row]:  # noqa: FBT001 - the frame's form
+    """Measure."""
+    (wide, call), (narrow, _) = (of_batches(setting, quick=quick) for setting in SETTINGS)
+    return [*wide, *narrow, *of_marks(call, quick=quick), *of_large_folder(FILES // 100 if quick else FILES)]
 
 
 if __name__ == "__main__":
-    main()
+    alone(rows)

@@ -1,160 +1,205 @@
-"""What a call costs on top of aiohttp: CPU of this client over bare aiohttp with a prebuilt body.
+"""What a call costs: CPU of this client over aiohttp bare, aiohttp as it is usually written, and other libraries.
 
-The two are run in turn, round after round, against a server in a process of its own; what counts is the median of the
-rounds' ratios. Run it with ``nox -s bench``.
+Bare is aiohttp with a body that was built before, its answer neither checked nor decoded. Ours builds the body, keeps
+the deadline, the retries and the gate, and returns a typed receipt. Sixteen calls are in flight.
 """
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
-import platform
-import random
-import statistics
-import time
+import tempfile
 import warnings
-from contextlib import contextmanager
-from importlib.metadata import version
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import aiohttp
-import msgspec
+import peers
+from frame import (
+    KIB,
+    PICTURE,
+    Row,
+    alone,
+    apart,
+    apart_in_turn,
+    compared,
+    cpu_of_calls,
+    figure,
+    in_turn_async,
+    missing,
+    picture,
+    unmeasured,
+)
+from peers import Target
+from sink import sink
 
-from clova_ocr_async import ClovaOCRClient, Domain, Image, Receipt
-from clova_ocr_async.protocol.request import build_request
+from clova_ocr_async import Image, ImageLimits, Receipt, Recognition, RetryPolicy
+from clova_ocr_async.client.call import Call
+from clova_ocr_async.client.journal import NO_JOURNAL
+from clova_ocr_async.client.reading import read_image
+from clova_ocr_async.client.retrying import Retries
+from clova_ocr_async.client.runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
-    from multiprocessing.connection import Connection
+    from collections.abc import Generator, Sequence
 
-ROUNDS = 25
-CALLS = 160
+    from sink import Server
+
 AT_ONCE = 16
-SIZES = {"20 KiB": 20 * 1024, "100 KiB": 100 * 1024, "1 MiB": 1024 * 1024}
-PICTURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x03\xe8\x00\x00\x03\xe8\x08\x02\x00\x00\x00"  # 1000 x 1000
-ANSWER = msgspec.json.encode(
-    {"images": [{"inferResult": "SUCCESS", "receipt": {"result": {"storeInfo": {"name": {"text": "store"}}}}}]}
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size of picture, and what is expected at it.
+
+    Attributes:
+        name: What it is called.
+        size: Bytes.
+        calls: Calls of a round.
+        json_goal: Our CPU over that of base64 in JSON.
+    """
+
+    name: str
+    size: int
+    calls: int
+    json_goal: float
+
+
+SIZES = (
+    Size("20 KiB", 20 * KIB, 200, 0.5),
+    Size("100 KiB", 100 * KIB, 120, 0.3),
+    Size("1 MiB", 1024 * KIB, 40, 0.12),
 )
-ANSWERED = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER
+OTHERS = {
+    "httpx": ("httpx", "httpx", 0.15),
+    "sample": ("requests", "the specification's sample (requests in threads, no session)", 0.25),
+    "requests": ("requests", "requests in threads, one session", 0.25),
+    "niquests": ("niquests", "niquests", None),
+}
+"""Of peers.py, by name: the package, what it is called here, our goal over it."""
 
 
-class Sink(asyncio.Protocol):
-    """Reads requests of a known length and answers each with the same bytes, as cheaply as asyncio can."""
-
-    def __init__(self, delay: float) -> None:
-        self._delay = delay
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin with nothing read."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checkers
-        self._transport, self._head, self._left = transport, b"", 0
-
-    def data_received(self, data: bytes) -> None:
-        """Count the body down, and answer at its end."""
-        if not self._left:
-            self._head += data
-            head, blank, rest = self._head.partition(b"\r\n\r\n")
-            if not blank:
-                return
-            length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-            self._left, self._head, data = int(length), b"", rest
-        self._left -= len(data)
-        if not self._left:
-            delay = random.uniform(0.0, 2 * self._delay)  # noqa: S311 - calls must not end in step
-            asyncio.get_running_loop().call_later(delay, self._transport.write, ANSWERED)
+async def measured(target: Target, names: Sequence[str], calls: int, rounds: int) -> dict[str, list[float]]:
+    """Return seconds of CPU of rounds of calls, by the contender's name."""
+    async with AsyncExitStack() as stack:
+        ready = {name: await stack.enter_async_context(getattr(peers, name)(target)) for name in names}
+        return await in_turn_async({name: partial(go, calls) for name, go in ready.items()}, rounds)
 
 
-def serve(ready: Connection, delay: float) -> None:
-    """Run the sink."""
-
-    async def run() -> None:
-        server = await asyncio.get_running_loop().create_server(lambda: Sink(delay), "127.0.0.1", 0)
-        ready.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(run())
+def measure(target: Target, names: Sequence[str], calls: int, rounds: int) -> dict[str, list[float]]:
+    """Run ``measured``, in a process of its own."""
+    # A body over 1 MiB in one piece is what "bare" means, though aiohttp warns of it.
+    warnings.simplefilter("ignore", ResourceWarning)
+    return asyncio.run(measured(target, names, calls, rounds))
 
 
 @contextmanager
-def sink(delay: float = 0.0) -> Generator[str]:
-    """Run the sink in a process of its own; its URL while the context is open.
-
-    Args:
-        delay: Mean seconds until it answers.
-    """
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, delay), daemon=True)
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{here.recv()}/custom/v1/1/key/document/receipt"
-    finally:
-        process.terminate()
-        process.join()
+def target_of(server: Server, size: int) -> Generator[Target]:
+    """Make a picture for the contenders of a server, and have their processes trust its certificate."""
+    certificate = None if server.certificate is None else str(server.certificate)
+    if certificate:
+        os.environ["SSL_CERT_FILE"] = certificate
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / "demo.png"
+        file.write_bytes(picture(size))
+        yield Target(server.url, certificate, str(file), AT_ONCE)
+    os.environ.pop("SSL_CERT_FILE", None)
 
 
-async def cpu_of(call: Callable[[], Awaitable[object]]) -> float:
-    """Return CPU seconds of this process for one round of calls."""
-    left = iter(range(CALLS))
+def over_aiohttp(server: Server, size: Size, rounds: int) -> list[Row]:
+    """Compare with aiohttp, bare and as it is usually written."""
+    with target_of(server, size.size) as target:
+        cpu = apart_in_turn(measure, target, ("bare", "ours", "hooked", "form", "base64_json"), size.calls, rounds)
+    tls = server.certificate is not None
+    where = f"{size.name}{', TLS' if tls else ''}"
+    gain = "a call takes {percent} of the CPU of aiohttp as it is usually written (FormData, tenacity, json())"
+    return [
+        compared(f"call over bare aiohttp, {where}", cpu["ours"], cpu["bare"], 1.25, note=_each(cpu, size.calls)),
+        compared(f"call, learning gate and two hooks, over bare aiohttp, {where}", cpu["hooked"], cpu["bare"], 1.35),
+        compared(
+            f"call over aiohttp with FormData, tenacity, json(), {where}",
+            cpu["ours"],
+            cpu["form"],
+            None if tls else 0.35,
+            gain=gain if where == SIZES[1].name else "",
+        ),
+        compared(
+            f"call over aiohttp with json= and base64, {where}",
+            cpu["ours"],
+            cpu["base64_json"],
+            None if tls else size.json_goal,  # encryption costs all of them the same
+        ),
+    ]
 
-    async def work() -> None:
-        for _ in left:
-            await call()
 
-    began = time.process_time()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE):
-            group.create_task(work())
-    return time.process_time() - began
+def _each(cpu: dict[str, list[float]], calls: int) -> str:
+    """Say what one call takes, which depends on the machine."""
+    mine, bare = (sorted(cpu[name])[len(cpu[name]) // 2] / calls * 1e6 for name in ("ours", "bare"))
+    return f"{mine:.0f} µs over {bare:.0f} µs"
 
 
-async def compare(url: str, size: int) -> tuple[list[float], float]:
-    """Return the ratio of each round, and the median microseconds of a bare call."""
-    data = PICTURE + os.urandom(size - len(PICTURE))
-    request = build_request(
-        url=url,
-        secret="s",
-        data=data,
-        format="png",
-        name="image",
-        request_id="0" * 36,
-        timestamp=0,
+def over_others(server: Server, size: Size, rounds: int) -> list[Row]:
+    """Compare with other libraries."""
+    there = [name for name, (package, _, _) in OTHERS.items() if not missing(package)]
+    with target_of(server, size.size) as target:
+        cpu = apart_in_turn(measure, target, ("ours", *there), size.calls, rounds)
+    return [_over(name, cpu, size) for name in OTHERS]
+
+
+def _over(name: str, cpu: dict[str, list[float]], size: Size) -> Row:
+    package, called, goal = OTHERS[name]
+    question = f"call over {called}, {size.name}"
+    if why := missing(package):
+        return unmeasured(question, why, goal)
+    return compared(question, cpu["ours"], cpu[name], goal)
+
+
+def bottleneck(server: Server, rounds: int) -> Row:
+    """Show that the server takes less CPU than the least client."""
+    size, before = SIZES[0], server.counts()
+    with target_of(server, size.size) as target:
+        cpu = apart(measure, target, ("bare",), size.calls, rounds)
+    after, calls = server.counts(), size.calls * (rounds + 1)
+    assert after.requests - before.requests == calls  # noqa: S101 - else the sink does not read what is sent
+    each = (after.cpu - before.cpu) / calls * size.calls
+    shares = [each / one for one in cpu["bare"]]
+    note = f"{server.kind}; below 1 the client is what is measured"
+    return figure(f"CPU of the server over that of bare aiohttp, {size.name}", shares, note=note)
+
+
+async def wrapped(rounds: int, times: int) -> list[float]:
+    """Return microseconds that the retries add to a call that does not fail, in each round."""
+    image = await read_image(Image(PICTURE), ImageLimits())
+    call = Call(image, Receipt, "interactive", NO_JOURNAL, "")
+    retries, answer = Retries(RetryPolicy(), Runtime(), ()), Recognition(document=Receipt())
+
+    async def send(_: Call[Receipt]) -> Recognition[Receipt]:
+        return answer
+
+    costs = await in_turn_async(
+        {
+            "plain": lambda: cpu_of_calls(lambda: send(call), times, 1),
+            "wrapped": lambda: cpu_of_calls(lambda: retries.run(call, send), times, 1),
+        },
+        rounds,
     )
-    body, image = b"".join(bytes(chunk) for chunk in request.body.chunks()), Image(data)
-    async with aiohttp.ClientSession() as session, ClovaOCRClient(Domain(url, "s"), concurrency=AT_ONCE) as client:
-
-        async def bare() -> None:
-            async with session.post(url, data=body, headers=request.headers) as response:
-                await response.read()
-
-        async def ours() -> None:
-            await client.recognize(image, Receipt)
-
-        await cpu_of(bare)
-        await cpu_of(ours)
-        rounds = [(await cpu_of(bare), await cpu_of(ours)) for _ in range(ROUNDS)]
-    bare_call = statistics.median(bare_cpu for bare_cpu, _ in rounds) / CALLS * 1e6
-    return [ours_cpu / bare_cpu for bare_cpu, ours_cpu in rounds], bare_call
+    return [(more - less) / times * 1e6 for more, less in zip(costs["wrapped"], costs["plain"], strict=True)]
 
 
-def machine() -> str:
-    """Say what is measured on."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "msgspec", "clova-ocr-async"))
-    return f"CPython {platform.python_version()}, {os.cpu_count()} cores, {packages}"
-
-
-def main() -> None:
-    """Print the ratios."""
-    # A body over 1 MiB in one piece is what "bare" means here, though aiohttp warns of it.
-    warnings.simplefilter("ignore", ResourceWarning)
-    print(machine())
-    print(f"{AT_ONCE} calls at once, median of {ROUNDS} rounds of {CALLS} calls (25 %-75 %)")
-    with sink() as url:
-        for name, size in SIZES.items():
-            ratios, bare_call = asyncio.run(compare(url, size))
-            low, middle, high = statistics.quantiles(ratios, n=4)
-            print(f"{name:>8}: {middle:.2f} ({low:.2f}-{high:.2f}) times bare aiohttp, which takes {bare_call:.0f} µs")
+def rows(quick: bool) -> list[Row]:  # noqa: FBT001 - the frame's form
+    """Measure."""
+    rounds, few = (2, 2) if quick else (6, 4)  # in each process
+    with sink() as plain, sink(tls=True) as tls:
+        found = [bottleneck(plain, rounds)]
+        for server in (plain, tls):
+            for size in SIZES:
+                found += over_aiohttp(server, size, rounds)
+        found += over_others(plain, SIZES[1], few)
+    added = asyncio.run(wrapped(2 if quick else 25, 20_000))
+    return [*found, figure("what the retries add to a call that does not fail", added, 1.0, unit="µs")]
 
 
 if __name__ == "__main__":
-    main()
+    alone(rows)

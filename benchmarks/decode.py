@@ -1,0 +1,239 @@
+"""What it costs to read an answer, and to keep it: typed, over untyped JSON and over pydantic.
+
+The answers are the specification's examples of the six documents and a made-up Korean receipt of 30 lines. Ours is all
+a call does with an answer: status, typed decoding with all polygons, and the body kept.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+from functools import cache, partial
+from statistics import median
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from frame import (
+    MIB,
+    Row,
+    alone,
+    apart,
+    apart_in_turn,
+    compared,
+    cpu_of,
+    forget_peak,
+    in_turn,
+    missing,
+    peak_memory,
+    unmeasured,
+)
+from sink import example
+
+from clova_ocr_async.documents import DOCUMENTS, Receipt
+from clova_ocr_async.documents.envelope import Answer
+from clova_ocr_async.protocol.response import HTTPResponse, decode_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clova_ocr_async.documents import Document
+
+    Decode = Callable[[bytes], object]
+
+KEPT = 20_000
+LINES = 30
+DECODERS = {
+    "json": ("json.loads", "json", 3.3),
+    "orjson": ("orjson.loads", "orjson", 1.15),
+    "untyped": ("msgspec without types", "msgspec", None),
+    "pydantic": ("pydantic's model_validate_json", "pydantic", 5.5),
+}
+"""Others by name: what they are called here, their package, how many times faster we should be."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Answers
+
+
+def cell(text: str, row: int, column: int, **more: object) -> dict[str, Any]:
+    """Make up a cell."""
+    left, top = 60.5 + 180.25 * column, 240.75 + 42.5 * row
+    corners = [(left, top), (left + 160, top + 1), (left + 160, top + 31), (left, top + 30)]
+    polygon = {"vertices": [{"x": x, "y": y} for x, y in corners]}
+    return {"text": text, "formatted": {"value": text}, "boundingPolys": [polygon, polygon], **more}
+
+
+def line(row: int) -> dict[str, Any]:
+    """Make up a line of a receipt."""
+    price = cell(f"{1500 + 10 * row:,}", row, 3)
+    return {
+        "name": cell(f"유기농 우리밀 식빵 {row}호", row, 0),
+        "code": cell(f"88010{row:08}", row, 1),
+        "count": cell("1", row, 2),
+        "price": {"price": price, "unitPrice": price},
+    }
+
+
+def korean_receipt() -> bytes:
+    """Make up a long receipt."""
+    result = {
+        "storeInfo": {"name": cell("행복마트 정자점", 0, 0), "bizNum": cell("123-45-67890", 1, 0)},
+        "subResults": [{"items": [line(row) for row in range(LINES)]}],
+        "totalPrice": {"price": cell("49,350", LINES, 3)},
+    }
+    image = {"receipt": {"meta": {"estimatedLanguage": "ko"}, "result": result}, "uid": "u", "inferResult": "SUCCESS"}
+    return msgspec.json.encode({"version": "V2", "timestamp": 0, "images": [image]})
+
+
+@cache
+def answers() -> dict[str, tuple[type[Document], bytes]]:
+    """Return answers by name, as the service writes them: without blanks."""
+    found = {word: (document, msgspec.json.encode(example(word))) for word, document in DOCUMENTS.items()}
+    return {**found, "long receipt": (Receipt, korean_receipt())}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Decoders
+
+
+def ours(document: type[Document]) -> Decode:
+    """Return what a call does with an answer's body."""
+    return lambda body: decode_response(HTTPResponse(200, body), document)
+
+
+def other(name: str) -> Decode:
+    """Return one of the other decoders."""
+    match name:
+        case "json":
+            return json.loads
+        case "orjson":
+            import orjson  # noqa: PLC0415 - it may be missing
+
+            return orjson.loads
+        case "untyped":
+            return msgspec.json.Decoder().decode
+        case _:
+            validate: Decode = _model(Answer).model_validate_json
+            return validate
+
+
+@cache
+def _model(struct: type[msgspec.Struct]) -> Any:
+    """Make a pydantic model of a struct: the same fields, keys and types, absent ones None or an empty list."""
+    import pydantic  # noqa: PLC0415 - it may be missing
+
+    hints = get_type_hints(struct)
+    fields: dict[str, Any] = {
+        field.name: (_annotation(hints[field.name]), pydantic.Field(default=None, alias=field.encode_name))
+        for field in msgspec.structs.fields(struct)
+    }
+    model: Any = pydantic.create_model(struct.__name__, **fields)
+    return model
+
+
+def _annotation(type_: Any) -> Any:
+    """Return a struct's field's type as a model would have it."""
+    origin, arguments = get_origin(type_), get_args(type_)
+    if origin is tuple:
+        return list[_annotation(arguments[0])] | None  # type: ignore[misc]  # made at run time
+    if origin in {Union, types.UnionType}:
+        return Union[tuple(_annotation(argument) for argument in arguments)]  # noqa: UP007 - made at run time
+    return _model(type_) | None if _is_struct(type_) else type_
+
+
+def _is_struct(type_: object) -> bool:
+    return isinstance(type_, type) and issubclass(type_, msgspec.Struct)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Time
+
+
+def times(name: str, rounds: int) -> dict[str, list[float]]:
+    """Return seconds of CPU of each round, by decoder, for one of the answers; in a process of its own."""
+    others = {key: other(key) for key, (_, package, _) in DECODERS.items() if not missing(package)}
+    others["alone"] = msgspec.json.Decoder(Answer).decode
+    document, body = answers()[name]
+    often = 2_000_000 // len(body)
+    decoders = {"ours": ours(document), **others}
+    return in_turn({key: partial(cpu_of, partial(decode, body), often) for key, decode in decoders.items()}, rounds)
+
+
+def means(costs: dict[str, dict[str, list[float]]], decoder: str) -> list[float]:
+    """Return the geometric mean over the answers, of each round."""
+    by_round = zip(*(found[decoder] for found in costs.values()), strict=True)
+    return [math.exp(math.fsum(map(math.log, one)) / len(one)) for one in by_round]
+
+
+def speed(rounds: int) -> list[Row]:
+    """Compare the time that reading takes."""
+    costs = {name: apart_in_turn(times, name, rounds) for name in answers()}
+    found = list[Row]()
+    for name, (called, package, goal) in DECODERS.items():
+        question = f"times faster than {called}, mean of all documents"
+        if why := missing(package):
+            found.append(unmeasured(question, why, goal, at_least=True))
+            continue
+        found.append(
+            compared(question, means(costs, "ours"), means(costs, name), goal, faster=True, note=_each(costs, name))
+        )
+        long = costs["long receipt"]
+        question = f"times faster than {called}, receipt of {len(korean_receipt()) / 1024:.0f} KiB"
+        found.append(compared(question, long["ours"], long[name], goal, faster=True))
+    question = "all that is done with an answer over its typed decoding alone, mean of all documents"
+    return [*found, compared(question, means(costs, "ours"), means(costs, "alone"))]
+
+
+def _each(costs: dict[str, dict[str, list[float]]], name: str) -> str:
+    """Say how the single documents differ."""
+    ratios = {answer: median(map(_over, found[name], found["ours"])) for answer, found in costs.items()}
+    return ", ".join(f"{answer} {ratio:.2g}" for answer, ratio in ratios.items())
+
+
+def _over(theirs: float, mine: float) -> float:
+    return theirs / mine
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Memory
+
+
+def kept(decoder: str, count: int) -> float:
+    """Return the MiB that a number of kept receipts take; in a process of its own."""
+    decode = ours(Receipt) if decoder == "ours" else other(decoder)
+    body = answers()["receipt"][1]
+    decode(body)
+    before = forget_peak()
+    # Each from bytes of its own, as they come off the wire; ours keeps them.
+    results = [decode(bytes(bytearray(body))) for _ in range(count)]
+    grown = peak_memory() - before
+    del results
+    return grown
+
+
+def memory(count: int, times_: int) -> list[Row]:
+    """Compare the memory that kept receipts take."""
+    found = list[Row]()
+    bodies = count * len(answers()["receipt"][1]) / MIB
+    mine = [apart(kept, "ours", count) for _ in range(times_)]
+    for name, goal in {"json": 0.45, "pydantic": 0.22, "orjson": None, "untyped": None}.items():
+        called, package, _ = DECODERS[name]
+        question = f"memory of {count:,} kept receipts over {called}"
+        if why := missing(package):
+            found.append(unmeasured(question, why, goal))
+            continue
+        theirs = [apart(kept, name, count) for _ in range(times_)]
+        note = f"{median(mine):.0f} MiB, {bodies:.0f} of them the bodies, over {median(theirs):.0f} MiB"
+        gain = "kept answers take {percent} of the memory they take after json.loads" if name == "json" else ""
+        found.append(compared(question, mine, theirs, goal, note=note, gain=gain))
+    return found
+
+
+def rows(quick: bool) -> list[Row]:  # noqa: FBT001 - the frame's form
+    """Measure."""
+    return speed(2 if quick else 6) + memory(2_000 if quick else KEPT, 2 if quick else 3)
+
+
+if __name__ == "__main__":
+    alone(rows)

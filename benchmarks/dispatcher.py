@@ -1,0 +1,211 @@
+"""What it costs to keep many images in work: CPU of an item, throughput, memory and the wait for the first result.
+
+CPU, memory and the wait are those of the dispatcher alone: the client is a stub, whose calls only give way to the
+event loop once, with the notes a call makes in its journal. Throughput is measured with the real client, over HTTP, at
+50 ms a call; the ideal would be all slots busy all the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from contextlib import AsyncExitStack
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING, Any, cast
+
+from frame import (
+    KIB,
+    PICTURE,
+    Row,
+    alone,
+    apart,
+    apart_in_turn,
+    compared,
+    figure,
+    forget_peak,
+    in_turn_async,
+    missing,
+    peak_memory,
+    unmeasured,
+)
+from sink import sink
+from strategies import STRATEGIES
+
+from clova_ocr_async import Attempt, ClovaOCRClient, Domain, Image, Receipt, Recognition
+from clova_ocr_async.client.journal import NO_JOURNAL, NoJournal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+AT_ONCE = 64
+ITEMS = 5_000
+MANY = 100_000
+LATENCY = 0.05  # seconds
+THROUGHPUT = {16: 0.88, 64: 0.80}
+"""Our share of the ideal that is wanted, by the calls at once."""
+WAVES = 40  # calls of each slot
+OTHERS = {"gather": "gather with a semaphore", "aiometer": "aiometer", "anyio streams": "anyio streams, in and out"}
+"""Strategies that only inform, and what they are called here."""
+
+_ATTEMPT = Attempt("", 1, "receipt", "")
+_READ = Recognition(document=Receipt())
+
+
+class InstantClient:
+    """A client whose calls end when everybody else has had a turn."""
+
+    def serving(self, document: Any) -> tuple[()]:  # noqa: ARG002 - the client's signature
+        """Know no domains."""
+        return ()
+
+    async def recognize(self, image: Any, document: Any, **given: Any) -> Recognition[Receipt]:  # noqa: ARG002 - the client's signature
+        """Note in the journal what a call notes, and give way once."""
+        journal: NoJournal = given.get("journal", NO_JOURNAL)
+        await journal.sending(_ATTEMPT)
+        await asyncio.sleep(0)
+        journal.landed()
+        return _READ
+
+
+def present() -> list[str]:
+    """Return the strategies whose packages are installed."""
+    return [name for name in STRATEGIES if name != "aiometer" or not missing("aiometer")]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# CPU
+
+
+async def _cpu(name: str, items: int) -> float:
+    read = itertools.count()
+    began = time.process_time()
+    await STRATEGIES[name](cast("ClovaOCRClient", InstantClient()), range(items), AT_ONCE, lambda _: next(read))
+    spent = time.process_time() - began
+    assert next(read) == items  # noqa: S101 - else it is something else that is measured
+    return spent / items * 1e6
+
+
+def cpu(names: Sequence[str], items: int, rounds: int) -> dict[str, list[float]]:
+    """Return microseconds of CPU for an item, by strategy; in a process of its own."""
+    return asyncio.run(in_turn_async({name: partial(_cpu, name, items) for name in names}, rounds))
+
+
+def cpu_rows(items: int, rounds: int) -> list[Row]:
+    """Compare the CPU."""
+    found = apart_in_turn(cpu, present(), items, rounds)
+    over_pool = "dispatcher, CPU of an item over workers that share an iterator"
+    each = ", ".join(f"{name} {median(costs):.1f} µs" for name, costs in found.items())
+    rows = [
+        compared(over_pool, found["ours"], found["pool"], 2.0, note=each),
+        figure("dispatcher, CPU of an item", found["ours"], 10.0, unit="µs"),
+        compared("dispatcher, CPU of an item over such workers and a queue", found["ours"], found["pool and queue"]),
+    ]
+    return rows + [_over(name, called, found) for name, called in OTHERS.items()]
+
+
+def _over(name: str, called: str, found: dict[str, list[float]]) -> Row:
+    question = f"dispatcher, CPU of an item over {called}"
+    if name not in found:
+        return unmeasured(question, missing(name) or "", 1.0)
+    gain = "a batch costs {} times the CPU of gather with a semaphore" if name == "gather" else ""
+    return compared(question, found["ours"], found[name], 1.0, gain=gain)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Throughput
+
+
+async def _shares(url: str, at_once: int, waves: int, rounds: int) -> dict[str, list[float]]:
+    """Return shares of the ideal, by strategy."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(ClovaOCRClient(Domain(url, "s"), concurrency=at_once))
+        items = at_once * waves
+
+        async def share(name: str) -> float:
+            images = itertools.repeat(Image(PICTURE + bytes(20 * KIB)), items)
+            began = time.perf_counter()
+            await STRATEGIES[name](client, images, at_once, lambda _: None)
+            return waves * LATENCY / (time.perf_counter() - began)
+
+        return await in_turn_async({name: partial(share, name) for name in present()}, rounds)
+
+
+def shares(url: str, at_once: int, waves: int, rounds: int) -> dict[str, list[float]]:
+    """Run ``_shares``, in a process of its own."""
+    return asyncio.run(_shares(url, at_once, waves, rounds))
+
+
+def throughput_rows(waves: int, rounds: int) -> list[Row]:
+    """Compare the throughput with the ideal, and with the best strategy's."""
+    rows = list[Row]()
+    with sink(LATENCY) as server:
+        for at_once, goal in THROUGHPUT.items():
+            found = apart(shares, server.url, at_once, waves, rounds)
+            each = ", ".join(f"{name} {median(values):.2f}" for name, values in found.items())
+            best = max(found, key=lambda name: median(found[name]))
+            where = f"at 50 ms, {at_once} at once"
+            over = [mine / his for mine, his in zip(found["ours"], found[best], strict=True)]
+            rows += [
+                figure(f"throughput over the ideal, {where}", found["ours"], goal, at_least=True, note=each),
+                figure(
+                    f"throughput over the best strategy's, {where}", over, 0.95, at_least=True, note=f"best: {best}"
+                ),
+            ]
+    return rows
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Memory and the first result
+
+
+async def _many(name: str, items: int) -> tuple[float, float]:
+    firsts = list[float]()
+
+    def take(_: object) -> None:
+        if not firsts:
+            firsts.append(time.perf_counter() - began)
+
+    images: Iterator[Any] = (Image(PICTURE, str(number)) for number in range(items))
+    client = cast("ClovaOCRClient", InstantClient())
+    await STRATEGIES[name](client, [None] * AT_ONCE, AT_ONCE, lambda _: None)  # imports what it needs
+    before, began = forget_peak(), time.perf_counter()
+    await STRATEGIES[name](client, images, AT_ONCE, take)
+    return peak_memory() - before, firsts[0]
+
+
+def many(name: str, items: int) -> tuple[float, float]:
+    """Return the MiB a process grows by, and the seconds to its first result; in a process of its own."""
+    return asyncio.run(_many(name, items))
+
+
+def memory_rows(items: int, times: int) -> list[Row]:
+    """Compare memory and the wait for the first result."""
+    found = {name: [apart(many, name, items) for _ in range(times)] for name in present()}
+    grown = {name: [memory for memory, _ in costs] for name, costs in found.items()}
+    first = {name: [seconds for _, seconds in costs] for name, costs in found.items()}
+    memory = ", ".join(f"{name} {median(costs):.1f} MiB" for name, costs in grown.items())
+    waits = ", ".join(f"{name} {median(costs) * 1e3:.1f} ms" for name, costs in first.items())
+    return [
+        figure(f"memory that a batch of {items:,} grows by", grown["ours"], 5.0, unit="MiB", note=memory),
+        compared(
+            f"wait for the first of {items:,} results over gather with a semaphore",
+            first["ours"],
+            first["gather"],
+            0.01,
+            note=waits,
+        ),
+    ]
+
+
+def rows(quick: bool) -> list[Row]:  # noqa: FBT001 - the frame's form
+    """Measure."""
+    found = cpu_rows(ITEMS // 5 if quick else ITEMS, 2 if quick else 4)
+    found += throughput_rows(5 if quick else WAVES, 1 if quick else 7)
+    found += memory_rows(MANY // 10 if quick else MANY, 1 if quick else 5)
+    return found
+
+
+if __name__ == "__main__":
+    alone(rows)
