@@ -19,13 +19,12 @@ from clova_ocr_async.client.sharing.desk import Desk
 from clova_ocr_async.client.sharing.file import SlotsFile, checked_path, default_path
 from clova_ocr_async.client.sharing.gate import Limits
 from clova_ocr_async.client.sharing.visits import Visitor
-from clova_ocr_async.client.slots import checked_limits, lower_of
+from clova_ocr_async.client.slots import HeldSlot, checked_limits, lower_of
 from clova_ocr_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from clova_ocr_async.client.ceiling import Outcome, Refusal
     from clova_ocr_async.client.domain import Domain
     from clova_ocr_async.client.slots import GateState, Lane
 
@@ -116,28 +115,18 @@ class SharedSlots:
         return self._limits[domain.key]
 
 
-class _SharedSlot:
+class _SharedSlot(HeldSlot):
     """One slot: waited for, held, given back."""
 
-    __slots__ = ("_desk", "_domains", "_grant", "_interactive", "_outcome", "_since", "_slots", "domain")
-
-    domain: Domain
+    __slots__ = ("_desk", "_domains", "_grant", "_interactive", "_since", "_slots")
 
     def __init__(self, slots: SharedSlots, domains: Sequence[Domain], *, interactive: bool, since: float) -> None:
+        super().__init__()
         self._slots = slots
         # The caller's own: another client may call the same domain with another secret.
         self._domains = {domain.key: domain for domain in domains}
         self._interactive = interactive
         self._since = since
-        self._outcome: Outcome | None = None
-
-    def admitted(self) -> None:
-        """Note that the service let the call in."""
-        self._outcome = "admitted"
-
-    def refused(self, refusal: Refusal) -> None:
-        """Note that the service refused the call."""
-        self._outcome = refusal
 
     async def __aenter__(self) -> Self:
         self._desk = self._slots.desk()
@@ -146,4 +135,4 @@ class _SharedSlot:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._desk.give_back(self._grant, self._outcome)
+        self._desk.give_back(self._grant, self.outcome)

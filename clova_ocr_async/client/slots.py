@@ -46,7 +46,18 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.domain import Domain
     from clova_ocr_async.errors import ClovaOCRError
 
-__all__ = ["GateState", "Lane", "LocalSlots", "Slot", "Slots", "checked_limits", "log_change", "lower_of", "tell_gate"]
+__all__ = [
+    "GateState",
+    "HeldSlot",
+    "Lane",
+    "LocalSlots",
+    "Slot",
+    "Slots",
+    "checked_limits",
+    "log_change",
+    "lower_of",
+    "tell_gate",
+]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -255,30 +266,39 @@ class _Gate:
 _Grant = tuple[_Gate, Entry]
 
 
-class _LocalSlot:
-    """One slot: waited for, held, given back."""
+class HeldSlot:
+    """One slot, and what its call ended in, until it is given back."""
 
-    __slots__ = ("_domains", "_entry", "_gate", "_gates", "_interactive", "_line", "_outcome", "_since", "domain")
+    __slots__ = ("domain", "outcome")
 
     domain: Domain
+
+    def __init__(self) -> None:
+        self.outcome: Outcome | None = None
+
+    def admitted(self) -> None:
+        """Note that the service let the call in."""
+        self.outcome = "admitted"
+
+    def refused(self, refusal: Refusal) -> None:
+        """Note that the service refused the call."""
+        self.outcome = refusal
+
+
+class _LocalSlot(HeldSlot):
+    """One slot: waited for, held, given back."""
+
+    __slots__ = ("_domains", "_entry", "_gate", "_gates", "_interactive", "_line", "_since")
 
     def __init__(
         self, domains: Sequence[Domain], gates: list[_Gate], line: Line[_Grant], *, interactive: bool, since: float
     ) -> None:
+        super().__init__()
         self._domains = domains
         self._gates = gates
         self._line = line
         self._interactive = interactive
         self._since = since
-        self._outcome: Outcome | None = None
-
-    def admitted(self) -> None:
-        """Note that the service let the call in."""
-        self._outcome = "admitted"
-
-    def refused(self, refusal: Refusal) -> None:
-        """Note that the service refused the call."""
-        self._outcome = refusal
 
     async def __aenter__(self) -> Self:
         gate = self._open_gate()
@@ -308,7 +328,7 @@ class _LocalSlot:
             raise
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._gate.leave(self._entry, self._outcome)
+        self._gate.leave(self._entry, self.outcome)
 
 
 def tell_gate(slot: Slot, error: ClovaOCRError) -> None:

@@ -159,11 +159,8 @@ def inspect_image(data: bytes) -> ImageFacts:
     Raises:
         ImageError: The data is empty or of none of the service's formats; the message names what it is.
     """
-    return _facts(data, _format_of(data, "the image"))
-
-
-def _facts(data: bytes, format_: ImageFormat) -> ImageFacts:
-    return ImageFacts(format_, len(data), *_LAYOUTS[format_](data))
+    found = _format_of(data, "the image")
+    return ImageFacts(found, len(data), *_LAYOUTS[found](data))
 
 
 def check_size(size: int, name: str, limits: ImageLimits) -> None:
@@ -205,7 +202,7 @@ def check_image(image: Image, limits: ImageLimits, *, pages: int | None = None) 
     check_size(len(image.data), image.name, limits)
     if image.format not in limits.formats:
         raise ImageError(f"{subject} is {image.format}, and ImageLimits.formats allows {_listed(limits.formats)} only")
-    facts = _facts(image.data, image.format)
+    facts = ImageFacts(image.format, len(image.data), *_LAYOUTS[image.format](image.data))
     if pages is not None:
         facts = msgspec.structs.replace(facts, pages=pages)
     _check_pages(facts.pages, subject, limits.max_pages)

@@ -343,7 +343,7 @@ def test_what_a_refusal_says_is_handed_on() -> None:
     error.ceiling, error.retry_after = 5, 3.0
     slot = LocalSlots().slot([domain()], "batch", 0.0)
     tell_gate(slot, error)
-    assert slot._outcome == Refusal(named=5, retry_after=3.0)  # noqa: SLF001 - before it is settled
+    assert slot.outcome == Refusal(named=5, retry_after=3.0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
