@@ -5,6 +5,7 @@ the logarithms. A row tells by what factor that cost changes when the number gro
 the fitted exponent: 1 is what one hopes for, and below 1 what is larger is cheaper. Over the whole range a cost must
 not grow by much more than half: so the exponent may be 0.05 over the four decades of images, and 0.1 over the one or
 two of slots and processes. *Time* is that of a slot; *memory* the peak of the largest process, in all, not an image's.
+Where more processes share the same slots, each has fewer calls at once, which costs the CPU that many at once save.
 """
 
 from __future__ import annotations
@@ -233,7 +234,18 @@ def series(*, quick: bool) -> list[Series]:
             times=dict.fromkeys(slots, often),
         ),
         Series(
-            called="processes",
+            called="processes, 4 slots for each",
+            exponent=0.1,
+            settings={
+                number: Setting(
+                    items=4 * waves * number, slots=4 * number, processes=number, shared=True, latency=LATENCY
+                )
+                for number in processes
+            },
+            times=dict.fromkeys(processes, often),
+        ),
+        Series(
+            called="processes, 16 slots for all",
             exponent=0.1,
             settings={
                 number: Setting(items=16 * waves, processes=number, shared=True, latency=LATENCY)
