@@ -91,26 +91,27 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
         """Return a ceiling that somebody knows: it is not looked for beyond."""
         return cls(limit=limit, named=limit, refused=1, growing=False)
 
-    def enter(self, in_flight: int, now: float, most_per_second: float | None = None) -> Entry:
+    def enter(self, in_flight: int, now: float, most_per_second: float | None = None, most: int | None = None) -> Entry:
         """Note a call that leaves.
 
         Args:
             in_flight: Calls under way without it.
             now: The time.
             most_per_second: Calls a second that are allowed in any case; None for no bound.
+            most: Calls at once that are allowed in any case; None for no bound.
         """
         if not in_flight and self.pace.is_forgotten(now):
-            self._start_afresh()
+            self._start_afresh(START if most is None else min(START, most))
         self.pace.leave(now, most_per_second)
         self.under_way = in_flight + 1
         self.limit = max(self.limit, self.under_way)  # whoever knows of a higher one lets more leave
         return Entry(in_flight + 1, self.epoch)
 
-    def _start_afresh(self) -> None:
+    def _start_afresh(self, limit: int) -> None:
         """Believe no longer in a low limit that was not the service's own: others have used the domain, long ago."""
-        if self.limit < START and self.limit != self.named:
+        if self.limit < limit and self.limit != self.named:
             self.refused, self.growing, self.doubt = 0, True, 0
-            self._change(min(START, self.named or START), stepped=False)
+            self._change(min(limit, self.named or limit), stepped=False)
 
     def settle(self, entry: Entry, outcome: Outcome, runtime: Runtime, most: int | None = None) -> None:
         """Note what became of a call; see ``admit`` and ``refuse``."""

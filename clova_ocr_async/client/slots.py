@@ -20,6 +20,9 @@ and it is shared with whoever else uses the domain. So the gate learns it, from 
    next one lowers the limit. Then all calls pause, for longer each time, and where calls were let in before, they leave
    at the *pace* that was let in, a little faster every 50 calls, then sooner.
 
+What is a minute old without a call is of little worth: the pace is forgotten then, and so is a limit below the first
+one, unless it is the number that the service named.
+
 A call holds a slot from its first byte until its answer is written down, and not a moment longer: backing off, reading
 files and waiting for a domain on hold take none. Interactive calls go before those of batches, and within a lane the
 first come is the first served. ``ceiling`` and ``pace`` decide all this and do nothing; here it is done for the calls
@@ -224,7 +227,7 @@ class _Gate:
 
     def enter(self) -> Entry:
         """Let a call through."""
-        entry = self._ceiling.enter(self._in_flight, self._runtime.clock(), self._most_per_second)
+        entry = self._ceiling.enter(self._in_flight, self._runtime.clock(), self._most_per_second, self._most)
         self._in_flight += 1
         return entry
 

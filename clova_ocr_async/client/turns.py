@@ -156,7 +156,7 @@ class Turns:
         hold = self._holds.of(domain)
         if hold is None or not hold.useless or (hold.prober is call and hold.cause != cause):
             hold = self._begin(domain, cause, call, error)
-        if error.billing is Billing.BILLED:
+        if error.billing is not Billing.NOT_BILLED:
             hold.due = math.inf  # each time it is asked is paid for
             error.stops_run = False
             return False

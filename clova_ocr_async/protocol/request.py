@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -16,7 +16,7 @@ from clova_ocr_async.documents.untyped import is_array, is_object
 from clova_ocr_async.errors import DomainError, InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["MIME_TYPES", "Body", "Content", "HTTPRequest", "ParsedRequest", "build_request", "parse_request"]
 
@@ -52,7 +52,8 @@ class _Message(msgspec.Struct, frozen=True, rename="camel"):
     images: tuple[_ImageMessage]
 
 
-class Body(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True, repr=False)
+class Body:
     """A request body in three parts, the image uncopied in the middle.
 
     Attributes:
@@ -92,7 +93,8 @@ class Body(msgspec.Struct, frozen=True):
         return f"Body(<{self.size} bytes>)"
 
 
-class HTTPRequest(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class HTTPRequest:
     """A POST to send.
 
     Attributes:
@@ -161,7 +163,8 @@ def _multipart_body(message: bytes, data: bytes, format_: str, boundary: str) ->
     return Body(head, data, f"\r\n--{boundary}--\r\n".encode())
 
 
-class ParsedRequest(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class ParsedRequest:
     """A request as the service understands it.
 
     Attributes:

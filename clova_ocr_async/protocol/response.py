@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,7 +32,7 @@ from clova_ocr_async.protocol.codes import normal_code, rule_for
 from clova_ocr_async.protocol.invoke_url import mask_invoke_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = ["HTTPResponse", "decode_response", "encode_error", "encode_gateway_error", "encode_response", "refusal_of"]
 
@@ -47,7 +47,8 @@ _decoder = msgspec.json.Decoder(Answer)
 _attributes = dict(zip(ImageAnswer.__struct_encode_fields__, ImageAnswer.__struct_fields__, strict=True))
 
 
-class HTTPResponse(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class HTTPResponse:
     """An answer as it came off the wire.
 
     Attributes:
@@ -59,7 +60,7 @@ class HTTPResponse(msgspec.Struct, frozen=True):
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
     cut: str | None = None
 
     def __repr__(self) -> str:

@@ -280,7 +280,7 @@ class AnyService(RuleBasedStateMachine):
         for _ in range(min(calls, self.ceiling.limit - len(self.flying))):
             if self.ceiling.pace.wait(self.now):
                 break
-            entry = self.ceiling.enter(len(self.flying), self.now, most_per_second)
+            entry = self.ceiling.enter(len(self.flying), self.now, most_per_second, self.most)
             assert entry == (len(self.flying) + 1, self.ceiling.epoch)
             self.flying.append(entry)
 
@@ -317,7 +317,7 @@ class AnyService(RuleBasedStateMachine):
     @invariant()
     def can_go_on(self) -> None:
         """There is room for a call sooner or later, and never more than allowed; nothing is miscounted."""
-        assert 1 <= self.ceiling.limit <= max(START, self.most or self.ceiling.limit)
+        assert 1 <= self.ceiling.limit <= (self.most or self.ceiling.limit)
         assert 0 <= self.ceiling.pace.wait(self.now) < 10_000
         assert self.ceiling.pace.rate is None or self.ceiling.pace.rate > 0
         assert self.ceiling.rejections == self.refusals
