@@ -17,10 +17,11 @@ from statistics import median
 from frame import Row, alone, compared, in_turn
 
 ROUNDS = 25
+SCRIPT = "import sys; from clova_ocr_async.cli import main; sys.exit(main())"  # what an installer writes as clova-ocr
 STARTS = {
-    "help": ["-m", "clova_ocr_async", "--help"],
-    "version": ["-m", "clova_ocr_async", "--version"],
-    "mistake": ["-m", "clova_ocr_async", "recognise"],
+    "help": ["-c", SCRIPT, "--help"],
+    "version": ["-c", SCRIPT, "--version"],
+    "mistake": ["-c", SCRIPT, "recognise"],
     "package": ["-c", "import clova_ocr_async"],
     "client": ["-c", "from clova_ocr_async import ClovaOCRClient"],
     "pass": ["-c", "pass"],

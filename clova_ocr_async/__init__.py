@@ -7,7 +7,8 @@ never waits for an HTTP library.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = False  # type checkers take it for True; importing typing would take longer than all the rest here
 
 if TYPE_CHECKING:
     from clova_ocr_async.batch import (
@@ -193,7 +194,7 @@ __all__ = [
 # Hidden from type checkers, which would take any name for there.
 if not TYPE_CHECKING:
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         if name == "__version__":
             return importlib.import_module("importlib.metadata").version("clova-ocr-async")
         if name not in _HOME_OF:

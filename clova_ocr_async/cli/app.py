@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import importlib
-import logging
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
 import click
 
 from clova_ocr_async.cli.options import CONFIG
+from clova_ocr_async.cli.telling import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["COUNTING", "DOCUMENT", "app", "is_quiet", "printable", "say", "verb"]
+__all__ = ["DOCUMENT", "app", "verb"]
 
 P = ParamSpec("P")
-
-COUNTING = "clova-ocr-count"
-"""Name of the thread that counts images, which finds fault with the same ones as the reading."""
 
 _VERBS = {
     "recognize": "Read images; JSON Lines on stdout.",
@@ -61,15 +57,6 @@ Examples:
 
 Unofficial; CLOVA is NAVER's mark.
 """
-
-
-class _Teller(logging.Handler):
-    """Tells what the package logs, but not what a command tells itself, or has told."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        told = record.module == "batch" and record.exc_info is None
-        if not told and record.threadName != COUNTING:
-            say(self.format(record), even_when_quiet=True)
 
 
 class _LazyGroup(click.Group):
@@ -119,9 +106,9 @@ DOCUMENT = _DocumentParam()
 @click.version_option(None, "--version", package_name="clova-ocr-async", prog_name="clova-ocr")
 def app(*, quiet: bool, verbose: int, config: str | None) -> None:  # noqa: ARG001 - the verbs take it from the context
     """Read receipts, cards, certificates and passports with NAVER Cloud's CLOVA OCR Document API."""
-    level = logging.ERROR if quiet else {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", handlers=[_Teller()])
-    logging.getLogger("clova_ocr_async").setLevel(level)
+    from clova_ocr_async.cli.logs import tell_logs  # logging is slow to import, and --help logs nothing
+
+    tell_logs(quiet=quiet, verbose=verbose)
 
 
 def verb(function: Callable[P, int]) -> Callable[P, NoReturn]:
@@ -148,21 +135,3 @@ def verb(function: Callable[P, int]) -> Callable[P, NoReturn]:
         sys.exit(code)
 
     return run
-
-
-def is_quiet() -> bool:
-    """Whether --quiet was given."""
-    context = click.get_current_context(silent=True)
-    return context is not None and bool(context.find_root().params.get("quiet"))
-
-
-def printable(text: str) -> str:
-    """Return a text without what could steer a terminal."""
-    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
-
-
-def say(text: str, *, even_when_quiet: bool = False) -> None:
-    """Tell something on stderr; what could steer a terminal is left out of it."""
-    if even_when_quiet or not is_quiet():
-        with contextlib.suppress(OSError):  # nobody listens; that must not end what is paid for
-            click.echo(printable(text), err=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clova_ocr_async.cli.app import is_quiet, say, verb
+from clova_ocr_async.cli.app import verb
+from clova_ocr_async.cli.telling import is_quiet, say
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator

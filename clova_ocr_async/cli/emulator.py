@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 import clova_ocr_async as clova
-from clova_ocr_async.cli.app import say, verb
+from clova_ocr_async.cli.app import verb
+from clova_ocr_async.cli.telling import say
 
 __all__ = ["command"]
 

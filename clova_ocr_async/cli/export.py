@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clova_ocr_async.cli.app import say, verb
+from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import KEY_FILE, RUN
+from clova_ocr_async.cli.telling import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.cli.app import say
+from clova_ocr_async.cli.telling import say
 from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.recorder import services_of
 from clova_ocr_async.batch.sqlite import SqliteLedger
 from clova_ocr_async.batch.sqlite.run_reader import RunReader
-from clova_ocr_async.cli.app import is_quiet, say
 from clova_ocr_async.cli.exits import ExitCode, exit_code_of
 from clova_ocr_async.cli.failures import write_failures
 from clova_ocr_async.cli.interrupts import InterruptError, Interrupts, handled_signals
@@ -23,6 +22,7 @@ from clova_ocr_async.cli.output import OutputError
 from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import status_of
 from clova_ocr_async.cli.tally import Tally
+from clova_ocr_async.cli.telling import is_quiet, say
 from clova_ocr_async.cli.wording import MOST_NAMED, cost, gates_told, some_names, standing
 from clova_ocr_async.errors import Billing, ClovaOCRError, LedgerError, SpendingCeilingError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +24,8 @@ class _KRWParam(_ParamType):
     name = "krw"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from decimal import Decimal, InvalidOperation  # slow to import, and seldom wanted
+
         try:
             amount = Decimal(value)
         except InvalidOperation:

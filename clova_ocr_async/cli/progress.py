@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from clova_ocr_async.cli.app import say
+from clova_ocr_async.cli.telling import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from clova_ocr_async.cli.app import say, verb
+from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import DURATION, KEY_FILE, RUN
+from clova_ocr_async.cli.telling import say
 
 __all__ = ["command"]
 

@@ -15,8 +15,8 @@ from clova_ocr_async.batch.hashed import found_file, read_hashed
 from clova_ocr_async.batch.ledger import FINISHED, Entry, Item, State
 from clova_ocr_async.batch.manifest import shown_path
 from clova_ocr_async.batch.sqlite.run_reader import RunReader
-from clova_ocr_async.cli.app import printable
 from clova_ocr_async.cli.exits import ExitCode
+from clova_ocr_async.cli.telling import printable
 from clova_ocr_async.cli.wording import MOST_NAMED, cost
 from clova_ocr_async.client.reading import read_image
 from clova_ocr_async.errors import Billing, ImageError

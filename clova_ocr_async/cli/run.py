@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.batch.dispatcher import BatchDispatcher
 from clova_ocr_async.batch.outcome import Failure
-from clova_ocr_async.cli.app import COUNTING, is_quiet, say
 from clova_ocr_async.cli.exits import ExitCode, exit_code_of
 from clova_ocr_async.cli.output import OutputError, opened_output
 from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import billed_of, line_of, maybe_billed_of, status_of
 from clova_ocr_async.cli.tally import Tally
+from clova_ocr_async.cli.telling import COUNTING, is_quiet, say
 from clova_ocr_async.cli.wording import MOST_NAMED, gates_told, some_names
 from clova_ocr_async.errors import ClovaOCRError
 

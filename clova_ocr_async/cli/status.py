@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clova_ocr_async.cli.app import printable, verb
+from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import RUN
+from clova_ocr_async.cli.telling import printable
 
 if TYPE_CHECKING:
     from clova_ocr_async.batch.sqlite.run_reader import RunStatus

@@ -536,7 +536,7 @@ async def test_the_probe_is_not_taken_in_by_whoever_answers() -> None:
 
 def test_saying_outside_of_a_command_works(capsys: pytest.CaptureFixture[str]) -> None:
     """What is said without a command around it is said, without what steers a terminal."""
-    from clova_ocr_async.cli.app import is_quiet, say  # noqa: PLC0415 - this test's own
+    from clova_ocr_async.cli.telling import is_quiet, say  # noqa: PLC0415 - this test's own
 
     say("a\x1bb")
     assert capsys.readouterr().err == "a?b\n"

@@ -1,0 +1,30 @@
+"""What the commands say on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+
+import click
+
+__all__ = ["COUNTING", "is_quiet", "printable", "say"]
+
+COUNTING = "clova-ocr-count"
+"""Name of the thread that counts images, which finds fault with the same ones as the reading."""
+
+
+def is_quiet() -> bool:
+    """Whether --quiet was given."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().params.get("quiet"))
+
+
+def printable(text: str) -> str:
+    """Return a text without what could steer a terminal."""
+    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
+
+
+def say(text: str, *, even_when_quiet: bool = False) -> None:
+    """Tell something on stderr; what could steer a terminal is left out of it."""
+    if even_when_quiet or not is_quiet():
+        with contextlib.suppress(OSError):  # nobody listens; that must not end what is paid for
+            click.echo(printable(text), err=True)
