@@ -64,7 +64,8 @@ class Pace(msgspec.Struct, omit_defaults=True):
 
     def wait(self, now: float) -> float:
         """Return seconds until a call may leave."""
-        return 0.0 if self.is_forgotten(now) else max(0.0, max(self.due, self.resumes) - now)
+        due = max(self.due, self.resumes)
+        return 0.0 if due <= now or self.is_forgotten(now) else due - now
 
     def is_forgotten(self, now: float) -> bool:
         """Whether what is known is of a time long ago, or of another boot's clock."""
@@ -77,11 +78,8 @@ class Pace(msgspec.Struct, omit_defaults=True):
             now: The time.
             most: Calls a second that are allowed in any case; None for no bound.
         """
-        if self.is_forgotten(now):
-            self.rate, self.pauses, self.due, self.resumes = None, 0, 0.0, 0.0
-            self.since, self.left = now, 0
-        elif now - max(self.last, self.resumes, self.due) > _IDLE:
-            self.since, self.left = now, 0
+        if now < self.last or now - max(self.last, self.resumes, self.due) > _IDLE:
+            self._come_back(now)
         if self.rate is not None and now - self.changed > _PATIENCE:
             self.rate = self._raised(2.0)
             self.changed, self.bound, self.steps = now, 0, 0
@@ -89,11 +87,19 @@ class Pace(msgspec.Struct, omit_defaults=True):
         self.left += 1
         if self.left >= _WINDOW:
             self.since, self.left = (self.since + now) / 2, self.left // 2
-        rate = min((rate for rate in (self.rate, most) if rate is not None), default=None)
-        if rate is None:
+        if self.rate is None and most is None:
             return
+        rate = min(rate for rate in (self.rate, most) if rate is not None)
         self.bound += now - self.due < 0.5 / rate
         self.due = max(self.due, now - 0.5 / rate) + 1.0 / rate
+
+    def _come_back(self, now: float) -> None:
+        """Count from now on, as no call has left for a while; after a long one forget what is known."""
+        if self.is_forgotten(now):
+            self.rate, self.pauses, self.due, self.resumes = None, 0, 0.0, 0.0
+        elif now < self.last:
+            return
+        self.since, self.left = now, 0
 
     def admit(self) -> None:
         """Note an answer to a call that was let in."""

@@ -198,25 +198,25 @@ def check_image(image: Image, limits: ImageLimits, *, pages: int | None = None) 
     Raises:
         ImageError: The image is larger than allowed, of a format not allowed, or has no page or more than allowed.
     """
-    subject = _subject(image.name)
     check_size(len(image.data), image.name, limits)
     if image.format not in limits.formats:
-        raise ImageError(f"{subject} is {image.format}, and ImageLimits.formats allows {_listed(limits.formats)} only")
+        allowed = _listed(limits.formats)
+        raise ImageError(f"{_subject(image.name)} is {image.format}, and ImageLimits.formats allows {allowed} only")
     facts = ImageFacts(image.format, len(image.data), *_LAYOUTS[image.format](image.data))
     if pages is not None:
         facts = msgspec.structs.replace(facts, pages=pages)
-    _check_pages(facts.pages, subject, limits.max_pages)
-    return facts, tuple([f"{subject} {warning}" for warning in _warnings(image.name, facts, limits)])
+    _check_pages(facts.pages, image.name, limits.max_pages)
+    return facts, tuple([f"{_subject(image.name)} {warning}" for warning in _warnings(image.name, facts, limits)])
 
 
-def _check_pages(pages: int | None, subject: str, max_pages: int | None) -> None:
+def _check_pages(pages: int | None, name: str, max_pages: int | None) -> None:
     if pages is None:
         return
     if pages < 1:
-        raise ImageError(f"{subject} has no page; check that the file was written to its end")
+        raise ImageError(f"{_subject(name)} has no page; check that the file was written to its end")
     if max_pages is not None and pages > max_pages:
         raise ImageError(
-            f"{subject} has {pages:,} pages, more than ImageLimits.max_pages, {max_pages:,}; "
+            f"{_subject(name)} has {pages:,} pages, more than ImageLimits.max_pages, {max_pages:,}; "
             "split it into files of one page each"
         )
 

@@ -31,16 +31,16 @@ class _UnreadableError(Exception):
     """The header is broken, or written in a way that is not understood here. Never leaves this module."""
 
 
-_PNG_IHDR = re.compile(rb"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR(.{4})(.{4})", re.DOTALL)
+_PNG_IHDR = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
+_PNG_SIDES = struct.Struct(">II")
 
 
 def png_layout(data: bytes) -> Layout:
     """Read the IHDR chunk, which must come first."""
-    match = _PNG_IHDR.match(data)
-    if match is None:
+    if not data.startswith(_PNG_IHDR) or len(data) < len(_PNG_IHDR) + _PNG_SIDES.size:
         return Layout(pages=1)
-    width, height = match.groups()
-    return Layout(int.from_bytes(width) or None, int.from_bytes(height) or None, 1)
+    width, height = _PNG_SIDES.unpack_from(data, len(_PNG_IHDR))
+    return Layout(width or None, height or None, 1)
 
 
 _JPEG_MARKER = re.compile(rb"\xff([\x01-\xfe])")  # passes over fill bytes (FF FF) and stuffed zeros (FF 00)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,6 +28,7 @@ from clova_ocr_async.errors import (
     RecognitionError,
 )
 from clova_ocr_async.protocol.codes import normal_code, rule_for
+from clova_ocr_async.protocol.concealed import Concealed
 from clova_ocr_async.protocol.invoke_url import mask_invoke_keys
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ _decoder = msgspec.json.Decoder(Answer)
 _attributes = dict(zip(ImageAnswer.__struct_encode_fields__, ImageAnswer.__struct_fields__, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class HTTPResponse:
+class HTTPResponse(Concealed, frozen=True):
     """An answer as it came off the wire.
 
     Attributes:
@@ -60,11 +59,12 @@ class HTTPResponse:
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
     cut: str | None = None
 
-    def __repr__(self) -> str:
-        return f"HTTPResponse({self.status}, <{len(self.body)} bytes>{', cut' if self.cut else ''})"
+    def shown(self) -> str:
+        """Return status and size."""
+        return f"{self.status}, <{len(self.body)} bytes>{', cut' if self.cut else ''}"
 
 
 def decode_response(

@@ -164,7 +164,7 @@ def test_the_size_is_that_of_the_bytes(size: int, content: Content) -> None:
     assert b"".join(once) == b"".join(again)
     most = 384 * 1024 if content == "multipart" else 512 * 1024  # base64 takes a third more
     assert all(0 < len(chunk) <= most for chunk in once)
-    assert (len(once) == 1) == (body.size <= 64 * 1024)
+    assert (len(once) == 1) == (body.size <= 112 * 1024)
     if size:
         assert parsed(built(data, content)).data == data
 
