@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVarTuple, Unpack, cast
 
 from clova_ocr_async.batch.flights import CalledBackError, Flights
 from clova_ocr_async.batch.outcome import Failure, Outcome
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Batch"]
 
 logger = logging.getLogger("clova_ocr_async")
+
+Ts = TypeVarTuple("Ts")
 
 _END: Any = object()
 
@@ -228,13 +229,13 @@ class Batch(Generic[DocumentT]):
     async def _outcome(self, source: Any, document: Any) -> Outcome[Any] | Later | None:
         if self._document is None and (unserved := self._unserved(document)) is not None:
             return Failure(source, unserved)
-        return await self._guarded(source, partial(self.reader.take, source, document))
+        return await self._guarded(source, self.reader.take, source, document)
 
     async def _guarded(
-        self, source: Any, read: Callable[[Flight], Awaitable[Outcome[Any] | Later]]
+        self, source: Any, read: Callable[[Unpack[Ts], Flight], Awaitable[Outcome[Any] | Later]], *what: *Ts
     ) -> Outcome[Any] | Later | None:
         try:
-            return await self._flights.run(read)
+            return await self._flights.run(read, *what)
         except CalledBackError:
             return Failure(source, NotSentError(self._halted))
         except ClovaOCRError as error:  # of the ledger
@@ -284,7 +285,11 @@ class Batch(Generic[DocumentT]):
 
     def _hand_out(self, number: int, outcome: Outcome[DocumentT] | None) -> None:
         """Hand an outcome out, in the order of the images if that is wanted; None only keeps a place."""
-        self._early[number if self._ordered else self._next] = outcome
+        if not self._ordered:
+            if outcome is not None:
+                self._outcomes.put_nowait(outcome)
+            return
+        self._early[number] = outcome
         while self._next in self._early:
             ready = self._early.pop(self._next)
             self._next += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
 
 from clova_ocr_async.batch.reader import Flight
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["CalledBackError", "Flights"]
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _LANDING = 1.0  # seconds from an answer to its outcome, before a call counts as waiting to send another request
 
@@ -29,8 +30,12 @@ class Flights:
         self._called_back: set[asyncio.Task[object]] = set()
         self._halted = False
 
-    async def run(self, work: Callable[[Flight], Awaitable[T]]) -> T:
+    async def run(self, work: Callable[[Unpack[Ts], Flight], Awaitable[T]], *what: *Ts) -> T:
         """Do the work on one image, in the task that asks.
+
+        Args:
+            work: Does it, and tells its flight whether a request is under way.
+            what: What it is given before that.
 
         Raises:
             CalledBackError: It was called back.
@@ -39,9 +44,9 @@ class Flights:
             raise CalledBackError
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
-        self._flights[task] = Flight(self._landed)
+        self._flights[task] = flight = Flight(self._landed)
         try:
-            return await work(self._flights[task])
+            return await work(*what, flight)
         except asyncio.CancelledError:
             if task not in self._called_back or task.uncancel():
                 raise  # somebody else wants the task to end

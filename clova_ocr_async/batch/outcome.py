@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
 from clova_ocr_async.documents.base import shape_of
 from clova_ocr_async.documents.recognition import DocumentT, Recognition
+from clova_ocr_async.protocol.concealed import Concealed
 
 if TYPE_CHECKING:
     from clova_ocr_async.errors import ClovaOCRError
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "Outcome", "Success"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Success(Generic[DocumentT]):
+class Success(Concealed, Generic[DocumentT], frozen=True):
     """An image that was read.
 
     Attributes:
@@ -29,12 +28,12 @@ class Success(Generic[DocumentT]):
     recognition: Recognition[DocumentT]
     billed: bool = True
 
-    def __repr__(self) -> str:
-        return f"Success(source={_shown(self.source)}, recognition={self.recognition!r}, billed={self.billed})"
+    def shown(self) -> str:
+        """Return the names, the source if it is a path, and what a recognition shows."""
+        return f"source={_shown(self.source)}, recognition={self.recognition!r}, billed={self.billed}"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Failure:
+class Failure(Concealed, frozen=True):
     """An image that was not read.
 
     Attributes:
@@ -45,8 +44,9 @@ class Failure:
     source: Any
     error: ClovaOCRError
 
-    def __repr__(self) -> str:
-        return f"Failure(source={_shown(self.source)}, error={self.error!r})"
+    def shown(self) -> str:
+        """Return the names, the source if it is a path, and the error."""
+        return f"source={_shown(self.source)}, error={self.error!r}"
 
 
 Outcome = Success[DocumentT] | Failure
