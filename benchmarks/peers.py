@@ -19,11 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import msgspec
 import tenacity
 from frame import cpu_of, cpu_of_calls
 
 from clova_ocr_async import ClovaOCRClient, Domain, Image, Receipt
-from clova_ocr_async.protocol.request import build_request
+from clova_ocr_async.client.transport import AiohttpTransport, Exchange
+from clova_ocr_async.documents.envelope import Answer
+from clova_ocr_async.protocol.request import HTTPRequest, build_request
+from clova_ocr_async.protocol.response import decode_response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -80,10 +84,9 @@ def fields_of_message(**image: str) -> dict[str, Any]:
     return {"images": images, "requestId": str(uuid.uuid4()), "version": "V2", "timestamp": round(time.time() * 1000)}
 
 
-@asynccontextmanager
-async def bare(target: Target) -> AsyncGenerator[Calls]:
-    """Aiohttp with a body that was built before, its answer read and not decoded."""
-    request = build_request(
+def built(target: Target) -> HTTPRequest:
+    """Build a request as our client does."""
+    return build_request(
         url=target.url,
         secret="s",
         data=target.data,
@@ -92,6 +95,12 @@ async def bare(target: Target) -> AsyncGenerator[Calls]:
         request_id=str(uuid.uuid4()),
         timestamp=0,
     )
+
+
+@asynccontextmanager
+async def bare(target: Target) -> AsyncGenerator[Calls]:
+    """Aiohttp with a body that was built before, its answer read and not decoded."""
+    request = built(target)
     body = b"".join(bytes(chunk) for chunk in request.body.chunks())
     async with aiohttp.ClientSession() as session:
 
@@ -100,6 +109,40 @@ async def bare(target: Target) -> AsyncGenerator[Calls]:
                 await response.read()
 
         yield target.calls(call)
+
+
+@asynccontextmanager
+async def bare_decoded(target: Target) -> AsyncGenerator[Calls]:
+    """The same, its answer decoded with types."""
+    request, decode = built(target), msgspec.json.Decoder(Answer).decode
+    body = b"".join(bytes(chunk) for chunk in request.body.chunks())
+    async with aiohttp.ClientSession() as session:
+
+        async def call() -> None:
+            async with session.post(target.url, data=body, headers=request.headers) as response:
+                decode(await response.read())
+
+        yield target.calls(call)
+
+
+@asynccontextmanager
+async def sent(target: Target) -> AsyncGenerator[Calls]:
+    """Our transport alone, the request built before."""
+    request, transport = built(target), AiohttpTransport()
+    yield target.calls(lambda: transport.send(request, Exchange()))
+    await transport.close()
+
+
+@asynccontextmanager
+async def answered(target: Target) -> AsyncGenerator[Calls]:
+    """Our request built, our transport, our answer; no gate, no deadline, no retries."""
+    transport = AiohttpTransport()
+
+    async def call() -> object:
+        return decode_response(await transport.send(built(target), Exchange()), Receipt)
+
+    yield target.calls(call)
+    await transport.close()
 
 
 @asynccontextmanager

@@ -72,6 +72,13 @@ SIZES = (
     Size("100 KiB", 100 * KIB, 120, 0.3),
     Size("1 MiB", 1024 * KIB, 40, 0.12),
 )
+PARTS = {
+    "bare_decoded": "of that, bare aiohttp and typed decoding",
+    "sent": "of that, sending a request built before",
+    "answered": "of that, building, sending and decoding, with neither gate nor deadline nor retries",
+}
+"""Of peers.py: where the CPU of a call goes."""
+CONTENDERS = ("bare", "ours", "hooked", "form", "base64_json", *PARTS)
 OTHERS = {
     "httpx": ("httpx", "httpx", 0.15),
     "sample": ("requests", "the specification's sample (requests in threads, no session)", 0.25),
@@ -111,12 +118,13 @@ def target_of(server: Server, size: int) -> Generator[Target]:
 def over_aiohttp(server: Server, size: Size, rounds: int) -> list[Row]:
     """Compare with aiohttp, bare and as it is usually written."""
     with target_of(server, size.size) as target:
-        cpu = apart_in_turn(measure, target, ("bare", "ours", "hooked", "form", "base64_json"), size.calls, rounds)
+        cpu = apart_in_turn(measure, target, CONTENDERS, size.calls, rounds)
     tls = server.certificate is not None
     where = f"{size.name}{', TLS' if tls else ''}"
     gain = "a call takes {percent} of the CPU of aiohttp as it is usually written (FormData, tenacity, json())"
     return [
         compared(f"call over bare aiohttp, {where}", cpu["ours"], cpu["bare"], 1.25, note=_each(cpu, size.calls)),
+        *(compared(f"{what}, over bare aiohttp, {where}", cpu[name], cpu["bare"]) for name, what in PARTS.items()),
         compared(f"call, learning gate and two hooks, over bare aiohttp, {where}", cpu["hooked"], cpu["bare"], 1.35),
         compared(
             f"call over aiohttp with FormData, tenacity, json(), {where}",

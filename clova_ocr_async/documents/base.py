@@ -38,9 +38,11 @@ ObjectT = TypeVar("ObjectT", bound="VendorObject")
 
 def absent(cls: type[ObjectT]) -> ObjectT:
     """Return the one shared instance that stands for an absent object of a class."""
-    if cls not in _absent_objects:
-        _absent_objects[cls] = cls()
-    return cast("ObjectT", _absent_objects[cls])
+    found: Any = _absent_objects.get(cls)
+    if found is None:
+        found = _absent_objects[cls] = cls()
+    instance: ObjectT = found
+    return instance
 
 
 def shape_of(value: object) -> str:

@@ -59,7 +59,7 @@ class HTTPResponse(Concealed, frozen=True):
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = {}
     cut: str | None = None
 
     def shown(self) -> str:
@@ -142,7 +142,7 @@ def _malformed(message: str, response: HTTPResponse) -> MalformedResponseError:
 def _recognition(
     answer: Answer, problems: tuple[Problem, ...], response: HTTPResponse, document: type[DocumentT]
 ) -> Recognition[DocumentT]:
-    image = next((image for image in answer.images if image is not None), None)
+    image = _first_image(answer)
     if image is None:
         raise _malformed("the answer holds no image", response)
     came: DocumentT = getattr(image, _attributes[document.answer_key])
@@ -164,6 +164,13 @@ def _recognition(
     if came is absent(document):
         raise _without_document(image, response, document)
     return recognition
+
+
+def _first_image(answer: Answer) -> ImageAnswer | None:
+    for image in answer.images:
+        if image is not None:
+            return image
+    return None
 
 
 def _failure(infer_result: str | None) -> str:
