@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 import msgspec
 from frame import (
     MIB,
+    Effort,
     Row,
     alone,
     apart,
     apart_in_turn,
     compared,
     cpu_of,
+    effort,
     forget_peak,
     in_turn,
     missing,
@@ -180,9 +182,9 @@ def means(costs: dict[str, dict[str, list[float]]], decoder: str) -> list[float]
     return [math.exp(math.fsum(map(math.log, one)) / len(one)) for one in by_round]
 
 
-def speed(rounds: int) -> list[Row]:
+def speed(much: Effort) -> list[Row]:
     """Compare the time that reading takes."""
-    costs = {name: apart_in_turn(times, name, rounds) for name in answers()}
+    costs = {name: apart_in_turn(much, times, name) for name in answers()}
     found = list[Row]()
     for name, (called, package, goal) in DECODERS.items():
         question = f"times faster than {called}, mean of all documents"
@@ -254,7 +256,7 @@ def memory(count: int, times_: int) -> list[Row]:
 
 def rows(quick: bool) -> list[Row]:  # noqa: FBT001 - the frame's form
     """Measure."""
-    return speed(2 if quick else 6) + memory(2_000 if quick else KEPT, 2 if quick else 3)
+    return speed(effort(6, quick=quick)) + memory(2_000 if quick else KEPT, 2 if quick else 3)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ event loop once, with the notes a call makes in its journal. Throughput is measu
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import time
 from contextlib import AsyncExitStack
@@ -18,11 +19,13 @@ from typing import TYPE_CHECKING, Any, cast
 from frame import (
     KIB,
     PICTURE,
+    Effort,
     Row,
     alone,
     apart,
     apart_in_turn,
     compared,
+    effort,
     figure,
     forget_peak,
     in_turn_async,
@@ -80,6 +83,7 @@ def present() -> list[str]:
 
 async def _cpu(name: str, items: int) -> float:
     read = itertools.count()
+    gc.collect()  # else whoever comes next pays for what the others have left
     began = time.process_time()
     await STRATEGIES[name](cast("ClovaOCRClient", InstantClient()), range(items), AT_ONCE, lambda _: next(read))
     spent = time.process_time() - began
@@ -92,9 +96,9 @@ def cpu(names: Sequence[str], items: int, rounds: int) -> dict[str, list[float]]
     return asyncio.run(in_turn_async({name: partial(_cpu, name, items) for name in names}, rounds))
 
 
-def cpu_rows(items: int, rounds: int) -> list[Row]:
+def cpu_rows(items: int, much: Effort) -> list[Row]:
     """Compare the CPU."""
-    found = apart_in_turn(cpu, present(), items, rounds)
+    found = apart_in_turn(much, cpu, present(), items)
     over_pool = "dispatcher, CPU of an item over workers that share an iterator"
     each = ", ".join(f"{name} {median(costs):.1f} µs" for name, costs in found.items())
     rows = [
@@ -201,7 +205,7 @@ def memory_rows(items: int, times: int) -> list[Row]:
 
 def rows(quick: bool) -> list[Row]:  # noqa: FBT001 - the frame's form
     """Measure."""
-    found = cpu_rows(ITEMS // 5 if quick else ITEMS, 2 if quick else 4)
+    found = cpu_rows(ITEMS // 5 if quick else ITEMS, effort(4, quick=quick))
     found += throughput_rows(5 if quick else WAVES, 1 if quick else 7)
     found += memory_rows(MANY // 10 if quick else MANY, 1 if quick else 5)
     return found

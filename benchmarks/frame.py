@@ -17,7 +17,7 @@ import statistics
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
@@ -31,7 +31,6 @@ R = TypeVar("R")
 PICTURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x03\xe8\x00\x00\x03\xe8\x08\x02\x00\x00\x00"  # 1000 x 1000
 KIB, MIB = 1024, 1024 * 1024
 PACKAGES = ("aiohttp", "msgspec", "anyio", "tenacity", "httpx", "niquests", "requests", "orjson", "pydantic")
-PROCESSES = 5  # that the rounds of a comparison are spread over
 _RESET_PEAK = "5"  # Source: proc(5), clear_refs
 
 
@@ -64,6 +63,18 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.goal is None or self.ours is None:
             return None
         return self.ours >= self.goal if self.at_least else self.ours <= self.goal
+
+
+class Effort(NamedTuple):
+    """How thoroughly to compare: in how many processes, and in how many rounds in each."""
+
+    processes: int
+    rounds: int
+
+
+def effort(rounds: int, *, quick: bool) -> Effort:
+    """Return five processes of some rounds each; or, to see that everything runs, one of two."""
+    return Effort(1, 2) if quick else Effort(5, rounds)
 
 
 def compared(
@@ -195,7 +206,7 @@ def apart(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
 
 def apart_in_turn(
-    measure: Callable[P, dict[str, list[float]]], *args: P.args, **kwargs: P.kwargs
+    much: Effort, measure: Callable[..., dict[str, list[float]]], *args: object, **kwargs: object
 ) -> dict[str, list[float]]:
     """Run a function that measures rounds in several fresh processes, and return the rounds of all of them.
 
@@ -203,11 +214,12 @@ def apart_in_turn(
     in one process as in the next, and the same in all rounds of each.
 
     Args:
+        much: How many processes, and rounds.
         measure: One that can be imported, and returns costs by contender, or by something else.
         args: What it is given.
-        kwargs: What it is given.
+        kwargs: What it is given, besides ``rounds``.
     """
-    found = [apart(measure, *args, **kwargs) for _ in range(PROCESSES)]
+    found = [apart(measure, *args, rounds=much.rounds, **kwargs) for _ in range(much.processes)]
     return {name: [cost for costs in found for cost in costs[name]] for name in found[0]}
 
 

@@ -19,12 +19,14 @@ import peers
 from frame import (
     KIB,
     MIB,
+    Effort,
     Row,
     alone,
     apart,
     apart_in_turn,
     compared,
     cpu_of,
+    effort,
     figure,
     forget_peak,
     in_turn,
@@ -182,10 +184,10 @@ def loop(target: Target, rounds: int) -> dict[str, list[float]]:
     return asyncio.run(both(target, rounds))
 
 
-def standing_still(server: Server, size: int, rounds: int) -> list[Row]:
+def standing_still(server: Server, size: int, much: Effort) -> list[Row]:
     """Compare CPU and longest stall of large uploads with those of bare aiohttp."""
     with target_of(server, size) as target:
-        costs = apart_in_turn(loop, target, rounds)
+        costs = apart_in_turn(much, loop, target)
     tls = server.certificate is not None
     where = f"{AT_ONCE} uploads of {size // MIB} MiB at once{', TLS' if tls else ''}"
     ours, bare = (median(costs[f"stall {name}"]) * 1e3 for name in ("ours", "bare"))
@@ -212,7 +214,7 @@ def rows(quick: bool) -> list[Row]:  # noqa: FBT001 - the frame's form
         found += memory(1 if quick else 5)
         for server in (plain, tls):
             for size in (2 * MIB, LARGE):
-                found += standing_still(server, size, 2 if quick else 6)
+                found += standing_still(server, size, effort(6, quick=quick))
     return found
 
 

@@ -20,12 +20,14 @@ import peers
 from frame import (
     KIB,
     PICTURE,
+    Effort,
     Row,
     alone,
     apart,
     apart_in_turn,
     compared,
     cpu_of_calls,
+    effort,
     figure,
     in_turn_async,
     missing,
@@ -115,10 +117,10 @@ def target_of(server: Server, size: int) -> Generator[Target]:
     os.environ.pop("SSL_CERT_FILE", None)
 
 
-def over_aiohttp(server: Server, size: Size, rounds: int) -> list[Row]:
+def over_aiohttp(server: Server, size: Size, much: Effort) -> list[Row]:
     """Compare with aiohttp, bare and as it is usually written."""
     with target_of(server, size.size) as target:
-        cpu = apart_in_turn(measure, target, CONTENDERS, size.calls, rounds)
+        cpu = apart_in_turn(much, measure, target, CONTENDERS, size.calls)
     tls = server.certificate is not None
     where = f"{size.name}{', TLS' if tls else ''}"
     gain = "a call takes {percent} of the CPU of aiohttp as it is usually written (FormData, tenacity, json())"
@@ -148,11 +150,11 @@ def _each(cpu: dict[str, list[float]], calls: int) -> str:
     return f"{mine:.0f} µs over {bare:.0f} µs"
 
 
-def over_others(server: Server, size: Size, rounds: int) -> list[Row]:
+def over_others(server: Server, size: Size, much: Effort) -> list[Row]:
     """Compare with other libraries."""
     there = [name for name, (package, _, _) in OTHERS.items() if not missing(package)]
     with target_of(server, size.size) as target:
-        cpu = apart_in_turn(measure, target, ("ours", *there), size.calls, rounds)
+        cpu = apart_in_turn(much, measure, target, ("ours", *there), size.calls)
     return [_over(name, cpu, size) for name in OTHERS]
 
 
@@ -198,13 +200,13 @@ async def wrapped(rounds: int, times: int) -> list[float]:
 
 def rows(quick: bool) -> list[Row]:  # noqa: FBT001 - the frame's form
     """Measure."""
-    rounds, few = (2, 2) if quick else (6, 4)  # in each process
+    much = effort(6, quick=quick)
     with sink() as plain, sink(tls=True) as tls:
-        found = [bottleneck(plain, rounds)]
+        found = [bottleneck(plain, much.rounds)]
         for server in (plain, tls):
             for size in SIZES:
-                found += over_aiohttp(server, size, rounds)
-        found += over_others(plain, SIZES[1], few)
+                found += over_aiohttp(server, size, much)
+        found += over_others(plain, SIZES[1], effort(4, quick=quick))
     added = asyncio.run(wrapped(2 if quick else 25, 20_000))
     return [*found, figure("what the retries add to a call that does not fail", added, 1.0, unit="µs")]
 
