@@ -1,0 +1,23 @@
+"""The benchmarks run: their short form, in which nothing is measured that counts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.mark.parametrize("question", ["whole_call", "decode", "dispatcher", "start"])
+def test_a_question_is_answered_by_figures(question: str) -> None:
+    """Each question prints a table in which our figure stands in every row whose contender is installed."""
+    ran = subprocess.run(
+        [sys.executable, BENCHMARKS / "all.py", question, "--quick"], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    rows = [line.split(" | ") for line in ran.stdout.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 1
+    assert all(cells[1].strip() or "not installed" in cells[-1] for cells in rows)
