@@ -27,6 +27,7 @@ from frame import (
     apart_in_turn,
     compared,
     cpu_of,
+    effort,
     figure,
     in_turn,
     missing,
@@ -132,7 +133,7 @@ def of_batches(setting: Setting, *, quick: bool) -> tuple[list[Row], float]:
         for number in range(setting.pictures // 2 if quick else setting.pictures):
             Path(place, f"{number}.png").write_bytes(picture(SIZE))
         with sink() as server:
-            cpu = apart_in_turn(batches, server.url, Path(place), setting.at_once, 1 if quick else 3, cpu=True)
+            cpu = apart_in_turn(effort(3, quick=quick), batches, server.url, Path(place), setting.at_once, cpu=True)
         with sink(setting.delay) as server:
             took = apart(batches, server.url, Path(place), setting.at_once, 2 if quick else 9, cpu=False)
     call = median(cpu["plain"])

@@ -188,7 +188,7 @@ class AiohttpTransport:
 async def _receive(response: aiohttp.ClientResponse, exchange: Exchange) -> HTTPResponse:
     cut = None
     try:
-        async for chunk in response.content.iter_any():
+        while chunk := await response.content.readany():
             if exchange.receive(chunk) > _MOST_BYTES:
                 cut = f"it is larger than {_MOST_BYTES // 1024**2} MiB"
                 response.close()
