@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from clova_ocr_async.errors import Billing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -121,9 +121,12 @@ FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.AMBIGUOUS, State.SKIP
 """States in which nothing more is done for an item unless somebody asks."""
 
 
-def from_states(mark: Mark) -> list[State]:
+_FROM = {mark: tuple(state for state, change in TRANSITIONS if change is mark) for mark in Mark}
+
+
+def from_states(mark: Mark) -> tuple[State, ...]:
     """Return the states that a mark changes."""
-    return [state for state, change in TRANSITIONS if change is mark]
+    return _FROM[mark]
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,8 +318,8 @@ class Ledger(Protocol):
         """Keep an answer; on the disk when this returns, whoever owns the item by now."""
         ...
 
-    async def settle(self, claim: Claim, verdict: Verdict) -> None:
-        """Write down how the call ended, and give the claim back."""
+    def settle(self, claim: Claim, verdict: Verdict) -> Awaitable[None]:
+        """Write down how the call ended, and give the claim back; a future where that needs nobody to wait."""
         ...
 
     async def changed(self, entry: Entry) -> None:

@@ -103,6 +103,7 @@ class Listing:
             if self._ready:
                 return True
             if whole and not await self._ledger.others_at_work(self._document):
+                self._over.set()  # for all who wait behind this one, and would look again
                 return False
             await self._wait(listing)
         return False

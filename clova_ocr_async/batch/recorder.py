@@ -13,6 +13,7 @@ from clova_ocr_async.batch.hashed import found_file, read_hashed, source_file
 from clova_ocr_async.batch.ledger import FINISHED, ClaimLostError, Item, Mark, Verdict
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.reader import Later
+from clova_ocr_async.batch.threads import Threads
 from clova_ocr_async.batch.verdict import failed_verdict, failure_of, recalled, succeeded_verdict, verdict_on
 from clova_ocr_async.client.journal import written
 from clova_ocr_async.errors import Billing, ClovaOCRError, ConnectionLostError, ImageError, LedgerError
@@ -54,6 +55,7 @@ class Recorder:
         self.warden = warden
         self._client = client
         self._listed = listed
+        self._threads = Threads()
 
     async def take(self, source: Any, document: type[Document], flight: Flight) -> Outcome[Any] | Later:
         """Return what became of an image, calling for it if need be.
@@ -65,7 +67,7 @@ class Recorder:
         if entry is not None:
             return _outcome_of(entry, source, document)
         try:
-            hashed = await read_hashed(source, self._client.limits)
+            hashed = await read_hashed(source, self._client.limits, threads=self._threads)
         except ImageError as error:
             if (file := source_file(source)) is not None:
                 await self.ledger.reject(file, document.path_word, failure_of(error))
@@ -85,7 +87,7 @@ class Recorder:
         return Later(source, after)
 
     async def _known(self, source: Any, document: type[Document]) -> Entry | None:
-        if self._listed or (file := await found_file(source)) is None:
+        if self._listed or (file := await found_file(source, self._threads)) is None:
             return None
         return await self.ledger.recall(file, document.path_word)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from clova_ocr_async.client.tasks import ended
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable
 
     from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -95,9 +95,12 @@ async def announced(journal: Journal, attempt: Attempt) -> None:
         raise
 
 
-async def written(note: Coroutine[Any, Any, None]) -> None:
-    """Await what a journal writes to its end, whoever cancels meanwhile."""
-    writing = asyncio.create_task(note)
+async def written(note: Awaitable[None]) -> None:
+    """Await what a journal writes to its end, whoever cancels meanwhile; a future of its needs no task."""
+    writing = asyncio.ensure_future(note)
+    if writing.done():  # and needs no turn of the loop
+        writing.result()
+        return
     try:
         await asyncio.shield(writing)
     except asyncio.CancelledError as cancelled:

@@ -280,7 +280,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """A call ends."""
         call, row = self.drawn(data, [call for call in self.flying if not call.under_way])
         state, verdict = self.verdict_on(data, call)
-        self.run(call.by.settle(call.claim, verdict))
+        self.run(self.settled(call, verdict))
         self.flying.remove(call)
         late = row.state is State.AMBIGUOUS and row.request_id == call.request_id
         if row.holder is call or (late and verdict.mark in {Mark.SUCCEED, Mark.FAIL}):
@@ -288,6 +288,11 @@ class LedgerMachine(RuleBasedStateMachine):
             if late and verdict.billing is Billing.NOT_BILLED:  # it was refused, after it had been given up
                 row.perhaps -= 1
                 self.model.calls -= 1
+
+    @staticmethod
+    async def settled(call: Call, verdict: Verdict) -> None:
+        """Settle, in the loop."""
+        await call.by.settle(call.claim, verdict)
 
     @staticmethod
     def verdict_on(data: st.DataObject, call: Call) -> tuple[State, Verdict]:

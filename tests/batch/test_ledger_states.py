@@ -198,7 +198,7 @@ def test_what_is_paid_is_never_sent_again_by_itself() -> None:
 def test_only_a_claim_may_be_sent() -> None:
     """A request leaves only for an item that somebody holds."""
     assert set(from_states(Mark.SEND)) == {State.CLAIMED, State.SENT}
-    assert from_states(Mark.CLAIM) == [State.QUEUED]
+    assert from_states(Mark.CLAIM) == (State.QUEUED,)
 
 
 def test_an_entry_shows_nothing_of_what_was_read() -> None:

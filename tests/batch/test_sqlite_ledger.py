@@ -20,6 +20,7 @@ from ledgers import (
     contents,
     crash,
     elsewhere,
+    eventually,
     gone,
     in_doubt,
     item,
@@ -450,6 +451,30 @@ async def test_a_claim_that_was_committed_for_nobody_is_given_back(run: Path) ->
         assert admitting.cancelled()
         go_on.set()
         await until(run, State.QUEUED)
+
+
+async def test_who_does_not_wait_for_a_claim_leaves_the_name(run: Path) -> None:
+    """Who is cancelled before the claim is committed leaves the image free, and its name in the ledger, to be read."""
+    async with opened(run) as ledger:
+        admitting = asyncio.create_task(ledger.admit(item(), source("a.jpg")))
+        await asyncio.sleep(0)
+        admitting.cancel()
+        await asyncio.wait([admitting])
+        await eventually(lambda: look(run, "SELECT 1 FROM item JOIN source ON item = item.id WHERE open = 1"))
+    assert look(run, "SELECT path, state, open FROM item JOIN source ON item = item.id") == [(b"a.jpg", "queued", 1)]
+
+
+async def test_a_claim_that_nobody_waits_for_may_fail(run: Path) -> None:
+    """Who is cancelled is not told that the claim failed, and nothing is given back."""
+    full = Full("claim")
+    async with opened(run, watch=full) as ledger:
+        admitting = asyncio.create_task(ledger.admit(item(), None))
+        await asyncio.sleep(0)
+        admitting.cancel()
+        await asyncio.wait([admitting])
+        await eventually(lambda: full.failed)
+        assert admitting.cancelled()
+    assert states(run) == []
 
 
 async def test_who_waits_is_told_by_whoever_ends_it(run: Path) -> None:

@@ -431,3 +431,54 @@ def test_what_an_error_of_sqlite_means(code: int, kind: type[LedgerError], said:
     assert type(found) is kind
     assert said in str(found)
     assert type(ledger_error(sqlite3.ProgrammingError("without a number"))) is LedgerError
+
+
+async def test_what_is_alike_is_done_together(tmp_path: Path) -> None:
+    """Orders for the same work are done at once, each told its own result, on the same side of what stands alone."""
+    together: list[list[int]] = []
+
+    def keep_all(db: sqlite3.Connection, values: list[int]) -> list[object]:
+        together.append(values)
+        db.executemany("INSERT INTO kept VALUES (?)", [(value,) for value in values])
+        return [-value for value in values]
+
+    watch = Watch()
+    async with writing(tmp_path / "db", watch) as writer:
+        await held(writer, watch)
+        waiting = [writer.submit_alike(keep_all, number, "alike") for number in (1, 2)]
+        waiting.append(writer.submit(keep(3), "alone"))
+        waiting += [writer.submit_alike(keep_all, number, "alike") for number in (4, 5)]
+        await asyncio.sleep(0)
+        watch.go_on.set()
+        assert [await one for one in waiting] == [-1, -2, 3, -4, -5]
+    assert together == [[1, 2], [4, 5]]
+    assert kept(tmp_path / "db") == ["first", 1, 2, 3, 4, 5]
+
+
+async def test_one_bad_order_harms_none_that_is_alike(tmp_path: Path) -> None:
+    """Where one of several orders for the same work fails, each is done by itself."""
+
+    def keep_all(db: sqlite3.Connection, values: list[int]) -> list[int]:
+        db.executemany("INSERT INTO kept VALUES (?)", [(value,) for value in values])
+        return [1 // value for value in values]
+
+    watch = Watch()
+    async with writing(tmp_path / "db", watch) as writer:
+        await held(writer, watch)
+        waiting = [writer.submit_alike(keep_all, number, "alike") for number in (1, 0, 2)]
+        await asyncio.sleep(0)
+        watch.go_on.set()
+        good, bad, other = waiting
+        assert (await good, await other) == (1, 0)
+        with pytest.raises(ZeroDivisionError):
+            await bad
+    assert kept(tmp_path / "db") == ["first", 1, 2]
+
+
+async def test_what_comes_from_another_thread_does_not_overtake(tmp_path: Path) -> None:
+    """What was asked for in this turn of the loop is done before what is asked for behind it in any thread."""
+    async with writing(tmp_path / "db") as writer:
+        first = writer.submit(keep(1), "first")
+        writer.call(keep(2), "second")
+        await first
+    assert kept(tmp_path / "db") == [1, 2]

@@ -6,6 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.sqlite.folder import LEDGER
+from clova_ocr_async.client.write_ahead import write_ahead
 from clova_ocr_async.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def connect(folder: Path, *, reading: bool = False) -> sqlite3.Connection:
         LedgerError: The file system cannot hold it.
         sqlite3.Error: The file cannot be used.
     """
-    db = sqlite3.connect(folder / LEDGER, timeout=_PATIENCE, isolation_level=None, cached_statements=256)
+    db = sqlite3.connect(folder / LEDGER, timeout=0, isolation_level=None, cached_statements=256)
     try:
         _prepare(db, folder, reading=reading)
     except BaseException:
@@ -37,8 +38,7 @@ def connect(folder: Path, *, reading: bool = False) -> sqlite3.Connection:
 
 
 def _prepare(db: sqlite3.Connection, folder: Path, *, reading: bool) -> None:
-    (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
-    if mode != "wal":
+    if write_ahead(db, _PATIENCE) != "wal":
         raise LedgerError(f"{folder}: its file system does not bear a ledger (no WAL); choose one on a local disk")
     db.execute("PRAGMA secure_delete = ON")
     if reading:

@@ -7,15 +7,15 @@ import contextlib
 import logging
 import os
 import sqlite3
-import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from clova_ocr_async.batch.ledger import FINISHED, Admission, Claim, Entry, Item, Mark, SourceFile, State, Verdict
 from clova_ocr_async.batch.seal import NoSeal
-from clova_ocr_async.batch.sqlite import listing, owners, rows
+from clova_ocr_async.batch.sqlite import listing, many, owners, rows
 from clova_ocr_async.batch.sqlite.agreement import agree_on_seal, agree_on_services, agree_on_store
+from clova_ocr_async.batch.sqlite.backlog import Backlog
 from clova_ocr_async.batch.sqlite.connection import connect
 from clova_ocr_async.batch.sqlite.folder import LEDGER, create_private, prepare_folder
 from clova_ocr_async.batch.sqlite.schema import migrate
@@ -114,8 +114,7 @@ class SqliteLedger:
             clock=clock,
         )
         self._full: DiskFullError | None = None
-        self._read: list[tuple[Claim, Verdict]] | None = None
-        self._read_lock = threading.Lock()
+        self._backlog = Backlog(self._writer, now, self._settled_soon)
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
         self._poller: asyncio.Task[None] | None = None
         self._opened = False
@@ -186,37 +185,45 @@ class SqliteLedger:
 
     async def admit(self, item: Item, source: SourceFile | None) -> Admission:
         """Write down an image under one of its names, and claim it if there is anything to do."""
-
-        def work(db: sqlite3.Connection) -> tuple[Claim | None, Any]:
-            claim = rows.claim_item(db, item, self._tenant.owner)
-            if source is not None:
-                rows.link_source(db, source, item)
-            return claim, rows.find_item(db, item) if claim is None else None
-
-        admitted = self._writer.submit(work, "claim")
+        admitted = self._writer.submit_alike(self._claim, item, "claim")
         try:
-            claim, row = await asyncio.shield(admitted)
+            claim, entry = await asyncio.shield(admitted)
         except asyncio.CancelledError:
-            admitted.add_done_callback(self._give_back)
+            admitted.add_done_callback(partial(self._give_back, source))
             raise
         except DiskFullError as error:
             self._full = error
             raise
-        if claim is not None:
-            return Admission(Entry(claim.number, item, State.CLAIMED), claim)
-        assert row is not None  # noqa: S101 - an item that cannot be claimed is there
-        return Admission(rows.entry_of(row, self._seal), None)
+        if source is not None:
+            self._backlog.link(source, item.document, entry.number)
+        return Admission(entry, claim)
 
-    def _give_back(self, admitted: asyncio.Future[tuple[Claim | None, Any]]) -> None:
+    def _claim(self, db: sqlite3.Connection, items: Sequence[Item]) -> list[tuple[Claim | None, Entry]]:
+        claims = many.claim_items(db, items, self._tenant.owner)
+        return [(claim, self._entry(db, item, claim)) for item, claim in zip(items, claims, strict=True)]
+
+    def _entry(self, db: sqlite3.Connection, item: Item, claim: Claim | None) -> Entry:
+        if claim is not None:
+            return Entry(claim.number, item, State.CLAIMED)
+        row = rows.find_item(db, item)
+        assert row is not None  # noqa: S101 - an item that cannot be claimed is there
+        return rows.entry_of(row, self._seal)
+
+    def _give_back(self, source: SourceFile | None, admitted: asyncio.Future[tuple[Claim | None, Entry]]) -> None:
         """Release what was claimed for somebody who did not wait for it."""
-        if not admitted.cancelled() and admitted.exception() is None and (claim := admitted.result()[0]) is not None:
-            release = Verdict(Mark.RELEASE)
-            given_back = self._writer.submit(lambda db: rows.settle(db, claim, release, None, self._now()), "released")
-            given_back.add_done_callback(partial(self._settled, [(claim, release)]))
+        if admitted.cancelled() or admitted.exception() is not None:
+            return
+        claim, entry = admitted.result()
+        if source is not None:
+            self._backlog.link(source, entry.item.document, entry.number)
+        if claim is not None:
+            release = partial(rows.settle, claim=claim, verdict=Verdict(Mark.RELEASE), failure=None, now=self._now())
+            given_back = self._writer.submit(release, "released")
+            given_back.add_done_callback(lambda _: self._wake(claim.number))
 
     async def reject(self, source: SourceFile, document: str, failure: bytes) -> None:
         """Write down a file that cannot be read."""
-        await self._done(lambda db: rows.reject_source(db, source, document, failure), "reject")
+        await self._did(lambda db: rows.reject_source(db, source, document, failure), "reject")
 
     # -----------------------------------------------------------------------------------------------------------------
     # The marks of a call
@@ -226,24 +233,27 @@ class SqliteLedger:
         if self._full is not None:
             raise DiskFullError(*self._full.args)  # of its own: a call notes in its error how far it came
 
-        def work(db: sqlite3.Connection) -> bool | None:
-            self._tenant.check_place()
-            return rows.send(db, claim, request_id, self._now(), self._max_calls)
-
-        granted = await self._done(work, "sent", durable=True)
+        granted = await self._done(self._writer.submit_alike(self._send, (claim, request_id), "sent", durable=True))
         if granted is False:
             raise SpendingCeilingError(
                 f"the ceiling of {self._max_calls:,} calls is reached: as many are paid in this run, or perhaps"
             )
         return granted is True
 
+    def _send(self, db: sqlite3.Connection, requests: Sequence[tuple[Claim, str]]) -> Sequence[bool | None]:
+        self._tenant.check_place()
+        if self._max_calls is not None:
+            return [rows.send(db, *request, self._now(), self._max_calls) for request in requests]
+        many.send(db, requests, self._now())
+        return [True] * len(requests)
+
     async def refused(self, claim: Claim, request_id: str, *, still_in_doubt: bool) -> None:
         """Mark that the request was certainly not paid."""
-        await self._done(lambda db: rows.refuse(db, claim, request_id, still_in_doubt=still_in_doubt), "refused")
+        await self._did(lambda db: rows.refuse(db, claim, request_id, still_in_doubt=still_in_doubt), "refused")
 
     async def doubted(self, claim: Claim, request_id: str) -> None:
         """Mark that the request may have been paid and has no answer."""
-        await self._done(lambda db: rows.doubt(db, claim, request_id), "doubted")
+        await self._did(lambda db: rows.doubt(db, claim, request_id), "doubted")
 
     async def answered(self, claim: Claim, request_id: str, response: HTTPResponse) -> None:
         """Keep an answer; on the disk when this returns, whoever owns the item by now."""
@@ -252,51 +262,39 @@ class SqliteLedger:
         body = self._seal.seal(response.body, rows.seal_context(claim.item, "answer"))
         answer, came = (response.status, response.cut, body), self._now()
         try:
-            await self._done(
-                lambda db: rows.keep_answer(db, claim.number, request_id, answer, came), "answered", durable=True
-            )
+            row = (claim.number, request_id, *answer, came)
+            await self._done(self._writer.submit_alike(_keep, row, "answered", durable=True))
         except LedgerError as error:
             logger.warning("an answer is kept beside the ledger: %s", error)
             self._tenant.spill(Spilled(claim.number, request_id, *answer, came))
 
-    async def settle(self, claim: Claim, verdict: Verdict) -> None:
+    def settle(self, claim: Claim, verdict: Verdict) -> Awaitable[None]:
         """Write down how the call ended, and give the claim back."""
-        if verdict.mark is Mark.SUCCEED and self._store == "full":
-            self._settle_soon(claim, verdict)
-            return
+        if verdict.mark is not Mark.SUCCEED or self._store != "full":
+            return self._settle(claim, verdict)
+        self._backlog.settle(claim, verdict)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    async def _settle(self, claim: Claim, verdict: Verdict) -> None:
         failure = rows.kept_failure(self._seal, claim.item, verdict.failure)
-        await self._done(lambda db: rows.settle(db, claim, verdict, failure, self._now()), "settled", durable=True)
+        await self._did(lambda db: rows.settle(db, claim, verdict, failure, self._now()), "settled", durable=True)
         self._wake(claim.number)
 
-    def _settle_soon(self, claim: Claim, verdict: Verdict) -> None:
-        """Settle together with others: what has its answer on the disk is settled already for whoever looks closer."""
-        with self._read_lock:
-            if begins := self._read is None:
-                self._read = []
-            read = self._read
-            read.append((claim, verdict))
-        if begins:
-            settled = self._writer.submit(partial(self._settle_all, read), "settled", lazy=True)
-            settled.add_done_callback(partial(self._settled, read))
+    def _settled_soon(self, numbers: list[int], error: BaseException | None) -> None:
+        if isinstance(error, DiskFullError):
+            self._full = error
+        for number in numbers:
+            self._wake(number)
 
-    def _settle_all(self, read: list[tuple[Claim, Verdict]], db: sqlite3.Connection) -> None:
-        with self._read_lock:  # from here on others are settled with the next
-            if self._read is read:
-                self._read = None
-        now = self._now()
-        for claim, verdict in read:
-            rows.settle(db, claim, verdict, None, now)
+    async def _did(self, work: Callable[[sqlite3.Connection], T], name: str, *, durable: bool = False) -> T:
+        return await self._done(self._writer.submit(work, name, durable=durable))
 
-    def _settled(self, read: list[tuple[Claim, Verdict]], done: asyncio.Future[Any]) -> None:
-        if not done.cancelled() and (error := done.exception()) is not None:
-            logger.warning("how calls ended is not written down yet, only their answers: %s", error)
-        for claim, _ in read:
-            self._wake(claim.number)
-
-    async def _done(self, work: Callable[[sqlite3.Connection], T], name: str, *, durable: bool = False) -> T:
+    async def _done(self, order: asyncio.Future[T]) -> T:
         """Have something done, and remember if the disk is full: then nothing more is paid for."""
         try:
-            return await self._writer.submit(work, name, durable=durable)
+            return await order
         except DiskFullError as error:
             self._full = error
             raise
@@ -353,11 +351,11 @@ class SqliteLedger:
 
     async def claim_files(self, document: str, most: int) -> list[bytes]:
         """Take some of the listed files to read; nobody else is given them."""
-        return await self._done(lambda db: listing.claim_files(db, document, self._tenant.owner, most), "hand out")
+        return await self._did(lambda db: listing.claim_files(db, document, self._tenant.owner, most), "hand out")
 
     async def release_files(self, document: str) -> None:
         """Give files back that were taken and not read."""
-        await self._done(lambda db: listing.release_files(db, document, self._tenant.owner), "give back")
+        await self._did(lambda db: listing.release_files(db, document, self._tenant.owner), "give back")
 
     async def others_at_work(self, document: str) -> bool:
         """Whether other processes hold what they may yet give back; what dead ones held is given back by this."""
@@ -366,7 +364,7 @@ class SqliteLedger:
             self._tenant.take_over(db)
             return listing.others_at_work(db, document, self._tenant.owner)
 
-        return await self._done(look, "look")
+        return await self._did(look, "look")
 
     async def requeue(self, billing: Billing, document: str | None = None) -> int:
         """Have items tried again that are finished and were not read.
@@ -384,4 +382,9 @@ class SqliteLedger:
             self._tenant.take_over(db)  # what has its answer by now is finished, and not sent again
             return listing.requeue(db, billing, document)
 
-        return await self._done(work, "requeue")
+        return await self._did(work, "requeue")
+
+
+def _keep(db: sqlite3.Connection, answers: Sequence[tuple[Any, ...]]) -> Sequence[None]:
+    many.keep_answers(db, answers)
+    return [None] * len(answers)

@@ -43,7 +43,6 @@ __all__ = [
     "is_under_way",
     "keep_answer",
     "kept_failure",
-    "link_source",
     "outstanding",
     "refuse",
     "reject_source",
@@ -58,6 +57,11 @@ _ENTRY = """
            item.failure,
            answer.status, answer.body, answer.cut, answer.came
     FROM item LEFT JOIN answer ON answer.id = item.answer
+"""
+
+_SEND = f"""
+    UPDATE item SET state = ?, request_id = ?, sent_at = ?, attempts = attempts + 1
+    WHERE id = ? AND owner = ? AND state IN ({", ".join("?" * len(from_states(Mark.SEND)))})
 """
 
 
@@ -140,18 +144,6 @@ def claim_item(db: sqlite3.Connection, item: Item, owner: int) -> Claim | None:
     return None if row is None else Claim(row[0], owner, item)
 
 
-def link_source(db: sqlite3.Connection, source: SourceFile, item: Item) -> None:
-    """Write down that a file is an item's, and that nobody needs to read it any more."""
-    db.execute(
-        """INSERT INTO source (document, path, open, item, size, modified_ns, changed_ns, inode)
-           VALUES (?, ?, 0, (SELECT id FROM item WHERE sha256 = ? AND document = ?), ?, ?, ?, ?)
-           ON CONFLICT (document, path) DO UPDATE SET open = 0, owner = NULL, failure = NULL, item = excluded.item,
-               size = excluded.size, modified_ns = excluded.modified_ns, changed_ns = excluded.changed_ns,
-               inode = excluded.inode""",
-        (item.document, source.path, item.sha256, item.document, *columns(source.identity)),
-    )
-
-
 def reject_source(db: sqlite3.Connection, source: SourceFile, document: str, failure: bytes) -> None:
     """Write down that a file cannot be read."""
     db.execute(
@@ -181,13 +173,8 @@ def send(db: sqlite3.Connection, claim: Claim, request_id: str, now: float, most
     """
     if most_calls is not None and calls(db) >= most_calls:
         return None if outstanding(db) else False
-    states = from_states(Mark.SEND)
-    changed = db.execute(
-        f"""UPDATE item SET state = ?, request_id = ?, sent_at = ?, attempts = attempts + 1
-            WHERE id = ? AND owner = ? AND state IN ({_marks(states)})""",
-        (State.SENT, request_id, now, claim.number, claim.owner, *states),
-    ).rowcount
-    if not changed:
+    values = (State.SENT, request_id, now, claim.number, claim.owner, *from_states(Mark.SEND))
+    if not db.execute(_SEND, values).rowcount:
         raise ClaimLostError
     return True
 
@@ -326,10 +313,6 @@ def reopen_sources(db: sqlite3.Connection, items: Iterable[int]) -> None:
 def kept_failure(seal: Seal, item: Item, failure: bytes) -> bytes | None:
     """Return a failure as it is stored."""
     return seal.seal(failure, seal_context(item, "failure")) if failure else None
-
-
-def _marks(values: list[State]) -> str:
-    return ", ".join("?" * len(values))
 
 
 def columns(identity: Identity | None) -> tuple[int | None, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.sqlite import owners
@@ -53,6 +54,7 @@ class Tenant:
         self._now = now
         self._seal = seal
         self._folder: Path | None = None
+        self._file = ""
         self._inode: int | None = None
         self._spill: Spill | None = None
 
@@ -63,7 +65,8 @@ class Tenant:
             As ``take_over``.
         """
         self._folder = folder
-        self._inode = _inode_of(folder / LEDGER)
+        self._file = str(folder / LEDGER)
+        self._inode = _inode_of(self._file)
         brought_in = self.take_over(db)
         self.owner = self._registered(db)
         return brought_in
@@ -126,8 +129,7 @@ class Tenant:
         Raises:
             LedgerError: Its file was removed or replaced since it was opened.
         """
-        assert self._folder is not None  # noqa: S101 - it has entered
-        if _inode_of(self._folder / LEDGER) != self._inode:
+        if _inode_of(self._file) != self._inode:
             raise LedgerError(f"{LEDGER} was removed or replaced while a batch was at work; nothing more is sent")
 
     def leave(self, db: sqlite3.Connection) -> None:
@@ -158,8 +160,8 @@ class Tenant:
             self._spill = None
 
 
-def _inode_of(path: Path) -> int | None:
+def _inode_of(path: str) -> int | None:
     try:
-        return path.stat().st_ino
+        return os.stat(path).st_ino  # noqa: PTH116 - for every request, and a Path takes longer than the file system
     except OSError:
         return None

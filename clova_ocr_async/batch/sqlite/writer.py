@@ -3,6 +3,10 @@
 A commit that is on the disk costs milliseconds, and many workers wait for theirs at once. Nobody waits for company,
 though: the thread takes whatever has been asked for by now into one transaction, and the time that takes is the window
 in which the next one fills. So a lone worker waits for its own commit, and sixty-four of them for one together.
+
+What costs is not SQLite but going to and fro between threads: every statement lets go of the interpreter, and has to
+wait for it. So what is asked for in one turn of the loop is handed over at its end, and orders of one kind in one
+transaction are done together, by as few statements as that takes.
 """
 
 from __future__ import annotations
@@ -19,13 +23,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from clova_ocr_async.errors import DiskFullError, LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["Writer", "ledger_error"]
 
 logger = logging.getLogger("clova_ocr_async")
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 _MOST_AT_ONCE = 256
 _LAZINESS = 0.05  # seconds that what nobody waits for may wait for company
@@ -37,14 +42,16 @@ class _Order:
     """Something to do in a transaction.
 
     Attributes:
-        work: Does it.
+        work: Does it, for any number of orders at once: what they are about to their results.
+        what: What it is about.
         durable: Whether it must be on the disk before anybody is told.
         lazy: Whether it may wait for the next order that is not; nobody waits for it.
         deliver: Told the result, or the error.
         name: What it is called where the thread is watched.
     """
 
-    work: Callable[[sqlite3.Connection], Any]
+    work: Callable[[sqlite3.Connection, list[Any]], Sequence[Any]]
+    what: Any
     durable: bool
     deliver: Callable[[Any, BaseException | None], object]
     name: str
@@ -93,6 +100,7 @@ class Writer:
         self._watch = watch
         self._clock = clock
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._turn: list[_Order] = []  # asked for in this turn of the loop
         self._in_hand: list[_Order] = []
         self._synchronous = ""
         self._thread: threading.Thread | None = None
@@ -140,17 +148,44 @@ class Writer:
             durable: Whether it must be on the disk by then.
             lazy: Whether it may wait a moment for others to share a commit with.
         """
+        return self.submit_alike(_alone, work, name, durable=durable, lazy=lazy)
+
+    def submit_alike(
+        self,
+        work: Callable[[sqlite3.Connection, list[W]], Sequence[T]],
+        what: W,
+        name: str,
+        *,
+        durable: bool = False,
+        lazy: bool = False,
+    ) -> asyncio.Future[T]:
+        """Ask for something that is done together with what else is asked of the same work.
+
+        Args:
+            work: Does all of it, in the thread and in a transaction; returns the results, in the same order.
+            what: What it is about.
+            name: As for ``submit``, like the rest.
+            durable: So.
+            lazy: So.
+        """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
-        self._ask(_Order(work, durable, _Delivery(loop, done), name, lazy))
+        with self._gate:
+            if not self._turn:
+                loop.call_soon(self._hand_over)
+            self._turn.append(_Order(work, what, durable, _Delivery(loop, done), name, lazy))
         return done
 
-    def _ask(self, order: _Order) -> None:
+    def _hand_over(self) -> None:
+        """Give the thread what was asked for in this turn."""
         with self._gate:
+            orders, self._turn = self._turn, []
             if self._open:
-                self._orders.put(order)
+                for order in orders:
+                    self._orders.put(order)
                 return
-        order.deliver(None, _closed())
+        for order in orders:
+            order.deliver(None, _closed())
 
     def call(self, work: Callable[[sqlite3.Connection], T], name: str) -> T:
         """Ask for something from another thread, and wait for it."""
@@ -161,7 +196,9 @@ class Writer:
             came.extend((result, error))
             done.set()
 
-        self._ask(_Order(work, durable=False, deliver=deliver, name=name))
+        with self._gate:
+            self._turn.append(_Order(_alone, work, durable=False, deliver=deliver, name=name))
+        self._hand_over()
         done.wait()
         result, error = came
         if error is not None:
@@ -170,6 +207,7 @@ class Writer:
 
     async def stop(self) -> None:
         """End the thread when all is done that was asked for."""
+        self._hand_over()
         with self._gate:
             self._open = False
             self._orders.put(None)
@@ -201,7 +239,7 @@ class Writer:
 
     def _renew(self, db: sqlite3.Connection) -> None:
         try:
-            self._fulfil(db, [_Order(self._tick, durable=False, deliver=self._ticked, name="lease")])
+            self._fulfil(db, [_Order(_alone, self._tick, durable=False, deliver=self._ticked, name="lease")])
         except Exception:
             logger.exception("what follows the renewing of the lease failed")  # which must cost no order its answer
 
@@ -252,8 +290,10 @@ class Writer:
 
     def _commit(self, db: sqlite3.Connection, orders: list[_Order]) -> None:
         try:
-            for order in orders:
-                order.result = order.work(db)
+            for alike in _alike(orders):
+                results = alike[0].work(db, [order.what for order in alike])
+                for order, result in zip(alike, results, strict=True):
+                    order.result = result
             if self._watch is not None:
                 self._tell("before", orders)
             db.execute("COMMIT")
@@ -273,6 +313,24 @@ class Writer:
         if level != self._synchronous:
             db.execute(f"PRAGMA synchronous = {level}")
             self._synchronous = level
+
+
+def _alike(orders: list[_Order]) -> Iterator[list[_Order]]:
+    """Yield orders that are done together; none of them comes to stand on the other side of one that is done alone."""
+    kinds: dict[Callable[..., object], list[_Order]] = {}
+    for order in orders:
+        if order.work is _alone:
+            yield from kinds.values()
+            kinds = {}
+            yield [order]
+        else:
+            kinds.setdefault(order.work, []).append(order)
+    yield from kinds.values()
+
+
+def _alone(db: sqlite3.Connection, works: list[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
+    """Do what has nothing in common with anything else."""
+    return [work(db) for work in works]
 
 
 class _Delivery:

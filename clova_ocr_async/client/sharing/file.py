@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from clova_ocr_async.client.sharing.gate import Member, SharedGate
+from clova_ocr_async.client.write_ahead import write_ahead
 from clova_ocr_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ __all__ = ["SlotsFile", "checked_path", "default_path", "name_of"]
 logger = logging.getLogger("clova_ocr_async")
 
 _PATIENCE = 5.0  # seconds that another process may write
-_PAUSE = 0.02  # seconds between two tries to make a new file ready
 _OFF = 10.0  # seconds without a look at a file that could not be used
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
@@ -204,31 +204,14 @@ def _which(path: Path) -> tuple[int, int] | None:
 def _opened(path: Path, patience: float, sleep: Callable[[float], object]) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
-        _write_ahead(db, patience, sleep)
+        write_ahead(db, patience, sleep)
         # A power cut may cost the file, which costs little; waiting for the disk would cost each call some of its slot.
         db.execute("PRAGMA synchronous = OFF")
-        db.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
         db.execute("CREATE TABLE IF NOT EXISTS gate (domain TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID")
     except BaseException:
         db.close()
         raise
     return db
-
-
-def _write_ahead(db: sqlite3.Connection, patience: float, sleep: Callable[[float], object]) -> None:
-    """Have a database written ahead, as it is ever after."""
-    waited = 0.0
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL").close()
-        except sqlite3.OperationalError as error:
-            if waited >= patience or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                raise
-        else:
-            return
-        # Of two who do this to a new file SQLite refuses one at once, whatever its timeout.
-        sleep(_PAUSE)
-        waited += _PAUSE
 
 
 def _put_aside(path: Path) -> None:
