@@ -37,19 +37,32 @@ from frame import (
 )
 from sink import sink
 
-from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Domain, Emulator, Receipt, SqliteLedger, Success, images_in
+from clova_ocr_async import (
+    BatchDispatcher,
+    ClovaOCRClient,
+    Domain,
+    Emulator,
+    ImageLimits,
+    Receipt,
+    SqliteLedger,
+    Success,
+    images_in,
+)
+from clova_ocr_async.batch.hashed import read_hashed
 from clova_ocr_async.batch.listing import Listing
 from clova_ocr_async.batch.sources import entries_in
+from clova_ocr_async.batch.threads import Threads
 from clova_ocr_async.client.hooks import AttemptStarted, Event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
     from clova_ocr_async import Batch
 
 SIZE = 100 * KIB
 WORKERS = 32  # of a dispatcher that is not told a number
 FILES = 1_000_000
+HASHED = 100_000  # of them
 MEMORY = "/dev/shm"  # noqa: S108 - a folder of one's own is made in it
 
 
@@ -233,6 +246,23 @@ def listed(folder: Path, run: Path) -> Listed:
     return asyncio.run(_listed(folder, run))
 
 
+async def _hashed(paths: Iterator[Path]) -> float:
+    threads, limits = Threads(), ImageLimits()
+
+    async def work() -> int:
+        return sum([bool((await read_hashed(path, limits, threads=threads)).sha256) for path in paths])
+
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        workers = [group.create_task(work()) for _ in range(WORKERS)]
+    return sum(worker.result() for worker in workers) / (time.perf_counter() - began)
+
+
+def hashed(folder: Path, most: int) -> float:
+    """Return how many small files a second a batch reads and hashes; in a process of its own."""
+    return asyncio.run(_hashed(itertools.islice(folder.rglob("*.jpg"), most)))
+
+
 def large_folder(place: Path, files: int) -> Path:
     """Make a folder of folders of a thousand files."""
     folder = place / "large"
@@ -248,7 +278,9 @@ def of_large_folder(files: int) -> list[Row]:
     with tempfile.TemporaryDirectory(dir=MEMORY if Path(MEMORY).is_dir() else None) as place:
         folder = large_folder(Path(place), files)
         found = {what: apart(listed, folder, Path(place) / "run") for what in ("new", "resumed")}
-    return list(itertools.chain.from_iterable(_of_listing(what, files, one) for what, one in found.items()))
+        rates = [apart(hashed, folder, HASHED) for _ in range(3)]
+    rows_ = itertools.chain.from_iterable(_of_listing(what, files, one) for what, one in found.items())
+    return [*rows_, figure("small files read and hashed a second", rates, unit="files/s")]
 
 
 def _of_listing(what: str, files: int, found: Listed) -> list[Row]:
