@@ -5,7 +5,9 @@ the logarithms. A row tells by what factor that cost changes when the number gro
 the fitted exponent: 1 is what one hopes for, and below 1 what is larger is cheaper. Over the whole range a cost must
 not grow by much more than half: so the exponent may be 0.05 over the four decades of images, and 0.1 over the one or
 two of slots and processes. *Time* is that of a slot; *memory* the peak of the largest process, in all, not an image's.
-Where more processes share the same slots, each has fewer calls at once, which costs the CPU that many at once save.
+Where more processes share the same slots, each has fewer calls at once, which costs the CPU that many at once save: as
+much without a shared file, with slots of its own for each process. Calls that share slots differ in how long they take,
+as calls to the service do: all alike would come in step, and one visit to the file would serve all of a process.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import asyncio
 import itertools
 import math
 import multiprocessing
+import random
 import statistics
 import tempfile
 import time
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 
 ANSWER = b'{"images":[{"inferResult":"SUCCESS","message":"SUCCESS","receipt":{"result":{}}}]}'
 LATENCY = 0.05  # seconds of a call, where slots are to be kept busy
+SPREAD = 0.5  # of that, where processes share slots
 WARM_UP = 200  # images read before, so that what is made once is not counted
 COUNTS = (100, 1_000, 10_000, 100_000, 1_000_000)
 SLOTS = (1, 2, 4, 8, 16, 32, 64)
@@ -60,7 +64,9 @@ class Setting:
         processes: How many.
         kept: Whether there is a run directory, one for all.
         shared: Whether slots are shared by a file.
-        latency: Seconds of a call.
+        latency: Seconds of a call, in the mean.
+        spread: The most by which a call takes longer or shorter than that, as a share of it. Calls that all take
+            exactly as long come in step, and are served together as calls to the service never are.
     """
 
     items: int
@@ -69,6 +75,7 @@ class Setting:
     kept: bool = False
     shared: bool = False
     latency: float = 0.0
+    spread: float = 0.0
 
 
 class Cost(NamedTuple):
@@ -83,15 +90,18 @@ class Wire:
     """A transport that answers everything after some seconds.
 
     Attributes:
-        latency: The seconds.
+        latency: The seconds, in the mean.
+        spread: The most by which they differ from it, as a share of it.
     """
 
-    latency = 0.0
+    def __init__(self, seed: int) -> None:
+        self.latency = self.spread = 0.0
+        self._random = random.Random(seed)  # noqa: S311 - no secret
 
     async def send(self, request: HTTPRequest, exchange: Exchange) -> HTTPResponse:  # noqa: ARG002 - all are alike
         """Answer."""
         exchange.body_began = True
-        await asyncio.sleep(self.latency)
+        await asyncio.sleep(self.latency * self._random.uniform(1.0 - self.spread, 1.0 + self.spread))
         exchange.begin_response(200, {})
         exchange.receive(ANSWER)
         return HTTPResponse(200, ANSWER)
@@ -121,12 +131,12 @@ async def _part(setting: Setting, place: Path, number: int, begin: float) -> Par
     slots = SharedSlots(place / "slots", concurrency=setting.slots) if setting.shared else None
     domain = Domain("http://127.0.0.1/custom/v1/1/k", "s", max_concurrency=setting.slots)
     async with AsyncExitStack() as stack:
-        wire = Wire()
+        wire = Wire(number)
         client = await stack.enter_async_context(ClovaOCRClient(domain, slots=slots, transport=wire))
         ledger = await stack.enter_async_context(SqliteLedger(place / "run")) if setting.kept else None
         dispatcher = BatchDispatcher(client, max(32, setting.slots), ledger=ledger)
         await _read(dispatcher, range(-WARM_UP * (number + 1), -WARM_UP * number))
-        wire.latency = setting.latency
+        wire.latency, wire.spread = setting.latency, setting.spread
         forget_peak()
         await asyncio.sleep(max(0.0, begin - time.monotonic()))
         cpu = time.process_time()
@@ -238,7 +248,12 @@ def series(*, quick: bool) -> list[Series]:
             exponent=0.1,
             settings={
                 number: Setting(
-                    items=4 * waves * number, slots=4 * number, processes=number, shared=True, latency=LATENCY
+                    items=4 * waves * number,
+                    slots=4 * number,
+                    processes=number,
+                    shared=True,
+                    latency=LATENCY,
+                    spread=SPREAD,
                 )
                 for number in processes
             },
@@ -248,7 +263,7 @@ def series(*, quick: bool) -> list[Series]:
             called="processes, 16 slots for all",
             exponent=0.1,
             settings={
-                number: Setting(items=16 * waves, processes=number, shared=True, latency=LATENCY)
+                number: Setting(items=16 * waves, processes=number, shared=True, latency=LATENCY, spread=SPREAD)
                 for number in processes
             },
             times=dict.fromkeys(processes, often),

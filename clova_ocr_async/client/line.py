@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ __all__ = ["Line", "Waiter"]
 
 GrantT = TypeVar("GrantT")
 _numbers = itertools.count()
+_order = attrgetter("order")
 
 
 class Waiter(Generic[GrantT]):
@@ -68,8 +70,8 @@ class Line(Generic[GrantT]):
     def first_ones(self, domain: str, count: int) -> list[Waiter[GrantT]]:
         """Return whose turn it is next at a domain, in their order."""
         self.first(domain)  # those who are gone leave the front
-        waiting = (waiter for waiter in self._heaps.get(domain, []) if not waiter.granted.done())
-        return heapq.nsmallest(count, waiting)
+        waiting = [waiter for waiter in self._heaps.get(domain, []) if not waiter.granted.done()]
+        return heapq.nsmallest(count, waiting, key=_order)
 
     def first(self, domain: str) -> Waiter[GrantT] | None:
         """Return whose turn it is at a domain."""

@@ -2,10 +2,11 @@
 
 Who comes and goes at a gate is decided by ``sharing.gate``, in a transaction of ``sharing.file``, in a thread of its
 own, so that the event loop never waits for a file. One visit to the file tells what became of the calls that have
-ended, and gets slots for those who wait; what comes up meanwhile goes with the next visit. Whom a visit leaves a slot
-for is woken by ``sharing.bell``, so that nobody has to look again and again; once a second whoever waits looks all the
-same, for a ring may be lost, and processes die. While no call waits or is under way, nothing is held open.
-``sharing.desk`` is where all this meets the event loop.
+ended, and gets slots for those who wait; what comes up meanwhile goes with the next visit, and so do all calls that end
+in one turn of the loop. Who comes behind others of his own process needs no visit: it is theirs that the file knows of.
+Whom a visit leaves a slot for is woken by ``sharing.bell``, so that nobody has to look again and again; once a second
+whoever waits looks all the same, for a ring may be lost, and processes die. While no call waits or is under way,
+nothing is held open. ``sharing.desk`` is where all this meets the event loop.
 """
 
 from __future__ import annotations

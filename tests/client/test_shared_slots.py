@@ -255,6 +255,60 @@ async def test_many_who_come_at_once(path: Path) -> None:
     check_idle(path, slots)
 
 
+async def test_who_comes_behind_others_needs_no_visit(path: Path) -> None:
+    """Who comes behind others of his process costs no visit, who comes before them does, and all go in their order."""
+    slots = SharedSlots(path, concurrency=1)
+    hand = by_hand(slots)
+    first, second = Holder(slots), Holder(slots, since=2.0)
+    await steps()
+    before = hand.visits
+    third, fourth = Holder(slots, since=3.0), Holder(slots, since=4.0)
+    await steps()
+    assert hand.visits == before
+    early = Holder(slots, since=1.0)
+    await steps()
+    assert hand.visits == before + 1
+    order = [first, early, second, third, fourth]
+    for number, holder in enumerate(order):
+        assert holding(order) == [one is holder for one in order], number
+        await holder.end()
+    check_idle(path, slots)
+
+
+async def test_who_comes_as_those_before_him_are_served_is_served(path: Path) -> None:
+    """Who comes while the last one whom the visitor knew of is being served has his own visit made afterwards."""
+    slots = SharedSlots(path, concurrency=2)
+    hand = by_hand(slots, Hand(at_once=False))
+    first = Holder(slots, since=1.0)
+    await asyncio.sleep(0)
+    second = Holder(slots, since=2.0)
+    await asyncio.sleep(0)
+    hand.at_once = True
+    hand.work()  # for the first one alone
+    await steps()
+    assert holding([first, second]) == [True, True]
+    await first.end()
+    await second.end()
+    check_idle(path, slots)
+
+
+async def test_calls_that_end_together_take_one_visit(path: Path) -> None:
+    """Calls that end in one turn of the loop give their slots back, and have them handed on, in one visit."""
+    slots = SharedSlots(path, concurrency=4)
+    hand = by_hand(slots)
+    holders = [Holder(slots, since=float(number)) for number in range(8)]
+    async with held(*holders):
+        assert holding(holders) == [True] * 4 + [False] * 4
+        before = hand.visits
+        for holder in holders[:4]:
+            holder.let_go.set()
+        await steps()
+        assert holding(holders) == [False] * 4 + [True] * 4
+        assert hand.visits == before + 1
+    check_idle(path, slots)
+    assert not slots._desk._visitor.waiting  # noqa: SLF001 - no gate is opened any more for those who were served
+
+
 async def test_the_real_thread(path: Path) -> None:
     """With a thread of its own the gate does the same, and leaves nothing open."""
     slots = SharedSlots(path, concurrency=2)

@@ -16,16 +16,16 @@ _LOOPBACK = "127.0.0.1"
 
 
 class Bell:
-    """Listens for being woken."""
+    """Listens for being woken.
+
+    Attributes:
+        port: Where it listens; 0 if it does not.
+    """
 
     def __init__(self) -> None:
+        self.port = 0
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def port(self) -> int:
-        """Where it listens; 0 if it does not."""
-        return 0 if self._socket is None else int(self._socket.getsockname()[1])
 
     def listen(self, loop: asyncio.AbstractEventLoop, woken: Callable[[], object]) -> None:
         """Listen from now on, where that is possible.
@@ -38,6 +38,7 @@ class Bell:
             # No loopback, no file left to open, or an event loop that watches no sockets: then it stays deaf.
             with suppress(OSError, NotImplementedError):
                 self._socket, self._loop = _listening(loop, woken), loop
+                self.port = int(self._socket.getsockname()[1])
 
     def close(self) -> None:
         """Listen no more."""
@@ -49,7 +50,7 @@ class Bell:
         """Listen no more, without a word to the loop: after a fork it is the parent's."""
         if self._socket is not None:
             self._socket.close()
-            self._socket = None
+            self._socket, self.port = None, 0
 
 
 def ring(ports: Iterable[int]) -> None:

@@ -54,6 +54,7 @@ class Desk:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="clova-ocr-slots")
         self._visit_ordered = False
         self._look_ordered = False
+        self._unknown = False
         self._reports: deque[Report | Exception] = deque()
         self._closed = False
 
@@ -90,12 +91,10 @@ class Desk:
         loop = asyncio.get_running_loop()
         waiter = Waiter[Grant](keys, interactive=interactive, since=since)
         self._line.join(waiter)
+        self._unknown = True
         self._bell.listen(loop, self._look)
-        if not any(self._line.length(key) > _MOST_AT_ONCE for key in keys):
+        if self._may_be_next(waiter):
             self._look()
-        elif not self._look_ordered:  # once for all of a crowd that comes in one turn of the loop
-            self._look_ordered = True
-            loop.call_soon(self._look)
         try:
             return await waiter.granted
         except BaseException:
@@ -132,6 +131,10 @@ class Desk:
             self.give_back(waiter.granted.result(), None)
 
     def _leave(self) -> None:
+        loop = self._loop
+        if loop is not None and self._is_busy() and not loop.is_closed():
+            self._look_soon(loop)
+            return
         self._look()
         if not self._is_busy():
             # At once, and not when the visit is over: the loop may be closed by then.
@@ -143,11 +146,29 @@ class Desk:
     def _is_awaited(self) -> bool:
         return any(self._line.length(key) for key in self._domains)
 
+    def _may_be_next(self, waiter: Waiter[Grant]) -> bool:
+        """Whether somebody who has come waits behind none of whom the visitor knows: there may be a slot for him."""
+        return any(self._line.first(key) is waiter or self._is_used_up(key) for key in waiter.domains)
+
+    def _is_used_up(self, key: str) -> bool:
+        """Whether all are served of whom the visitor knows."""
+        known = self._visitor.waiting.get(key)
+        return not known or known[-1].granted.done()
+
+    def _look_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the file visited once for all who come and go in one turn of the loop."""
+        if not self._look_ordered:
+            self._look_ordered = True
+            loop.call_soon(self._look)
+
     def _look(self) -> None:
         """Have the file visited, unless a visit is ordered that has not begun."""
         self._look_ordered = False
-        lines = {key: self._line.first_ones(key, _MOST_AT_ONCE) for key in self._domains if self._line.length(key)}
-        self._visitor.waiting, self._visitor.port = lines, self._bell.port
+        if self._unknown or not self._is_awaited():
+            lines = {key: self._line.first_ones(key, _MOST_AT_ONCE) for key in self._domains if self._line.length(key)}
+            self._visitor.waiting = lines
+            self._unknown = any(len(ones) == _MOST_AT_ONCE for ones in lines.values())
+        self._visitor.port = self._bell.port
         if not self._visit_ordered and not self._closed:
             self._visit_ordered = True
             self._thread.submit(self._visit)
@@ -196,11 +217,8 @@ class Desk:
             self._look()
 
     def _is_short_of_waiters(self) -> bool:
-        """Whether all are served that the visitor knew of, and there may be slots for those further back."""
-        return any(
-            len(known) == _MOST_AT_ONCE and all(waiter.granted.done() for waiter in known)
-            for known in self._visitor.waiting.values()
-        )
+        """Whether all are served that the visitor knew of, and there may be slots for others."""
+        return self._unknown and any(self._is_used_up(key) for key, known in self._visitor.waiting.items() if known)
 
     def _fail(self, error: Exception) -> None:
         for key in self._domains:

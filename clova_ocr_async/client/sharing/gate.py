@@ -174,23 +174,26 @@ class SharedGate(msgspec.Struct, omit_defaults=True):
     def _share_out(self, me: Member, waiting: Sequence[WaitingT], now: float) -> Answers[WaitingT]:
         answers: Answers[WaitingT] = Answers()
         wait: float | None = None
-        for member, waiter in self._turns(me, waiting):
-            taken = self.in_flight + self._on_offer(now)
-            if taken >= member.limits.applied_to(self.ceiling):
+        in_flight, on_offer = self.in_flight, self._on_offer(now)
+        most = max(member.limits.applied_to(self.ceiling) for member in self.members.values())
+        for member, waiter in self._turns(me, waiting) if in_flight + on_offer < most else ():
+            if in_flight + on_offer >= member.limits.applied_to(self.ceiling):
                 continue  # it wants no more calls at once than there are: nobody waits for it
-            if wait := self._wait(me, now):
+            if wait := self._wait(me, now, on_offer):
                 if member is not me:
                     answers.woken.append(member.port)  # to learn how long it has to wait
                 break
             if waiter is None:
                 member.offered = now
+                on_offer += 1
                 answers.woken.append(member.port)
             else:
-                entry = self.ceiling.enter(self.in_flight, now, me.limits.most_per_second)
+                entry = self.ceiling.enter(in_flight, now, me.limits.most_per_second)
                 answers.granted.append((waiter, entry))
-                me.held += 1
+                in_flight += 1
+        me.held += len(answers.granted)
         if len(answers.granted) < len(waiting):
-            answers.wait = wait or (_OFFER if self._on_offer(now) else None)
+            answers.wait = wait or (_OFFER if on_offer else None)
         return answers
 
     def _turns(self, me: Member, waiting: Sequence[WaitingT]) -> list[tuple[Member, WaitingT | None]]:
@@ -203,13 +206,13 @@ class SharedGate(msgspec.Struct, omit_defaults=True):
         ]
         return [(member, waiter) for _, member, waiter in sorted(turns, key=itemgetter(0))]
 
-    def _wait(self, me: Member, now: float) -> float:
+    def _wait(self, me: Member, now: float, on_offer: int) -> float:
         """Return seconds until the next call may leave."""
         if wait := self.ceiling.pace.wait(now):
             return wait
         # Where calls leave one after the other, whoever is offered a slot is the next one.
         one_by_one = self.ceiling.pace.rate is not None or me.limits.most_per_second is not None
-        return _OFFER if one_by_one and self._on_offer(now) else 0.0
+        return _OFFER if one_by_one and on_offer else 0.0
 
     def _on_offer(self, now: float) -> int:
         """Return how many slots are on offer."""

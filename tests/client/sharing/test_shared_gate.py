@@ -207,6 +207,14 @@ def test_what_a_member_knows_is_its_own() -> None:
     assert len(scene.visit(2, waiting=[1.0] * 9).granted) == START
 
 
+def test_a_low_limit_of_long_ago_keeps_nobody_back() -> None:
+    """When the first call after a long while undoes a low limit, those behind it go at the same visit."""
+    scene = Scene(1)
+    scene.gate.ceiling.named = None
+    scene.gate.ceiling.pace.last = scene.time.now - 3600.0
+    assert len(scene.visit(1, waiting=[1.0] * 9).granted) == START
+
+
 def test_a_number_that_is_known_bounds_what_was_learned() -> None:
     """Once the service has refused, a known number bounds its member and undoes nothing."""
     scene = Scene(4)
