@@ -19,6 +19,7 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 import ledger_marks
+from anyio import CapacityLimiter
 from frame import (
     KIB,
     Row,
@@ -50,12 +51,12 @@ from clova_ocr_async import (
 )
 from clova_ocr_async.batch.hashed import read_hashed
 from clova_ocr_async.batch.listing import Listing
+from clova_ocr_async.batch.recorder import READERS
 from clova_ocr_async.batch.sources import entries_in
-from clova_ocr_async.batch.threads import Threads
 from clova_ocr_async.client.hooks import AttemptStarted, Event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator
 
     from clova_ocr_async import Batch
 
@@ -246,11 +247,11 @@ def listed(folder: Path, run: Path) -> Listed:
     return asyncio.run(_listed(folder, run))
 
 
-async def _hashed(paths: Iterator[Path]) -> float:
-    threads, limits = Threads(), ImageLimits()
+async def _hashed(paths: list[Path]) -> float:
+    readers, limits, left = CapacityLimiter(READERS), ImageLimits(), iter(paths)
 
     async def work() -> int:
-        return sum([bool((await read_hashed(path, limits, threads=threads)).sha256) for path in paths])
+        return sum([bool((await read_hashed(path, limits, readers=readers)).sha256) for path in left])
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
@@ -260,7 +261,7 @@ async def _hashed(paths: Iterator[Path]) -> float:
 
 def hashed(folder: Path, most: int) -> float:
     """Return how many small files a second a batch reads and hashes; in a process of its own."""
-    return asyncio.run(_hashed(itertools.islice(folder.rglob("*.jpg"), most)))
+    return asyncio.run(_hashed(list(itertools.islice(folder.rglob("*.jpg"), most))))
 
 
 def large_folder(place: Path, files: int) -> Path:

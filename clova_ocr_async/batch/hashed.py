@@ -17,14 +17,14 @@ from clova_ocr_async.protocol.image import Image
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clova_ocr_async.batch.threads import Threads
+    from anyio import CapacityLimiter
+
     from clova_ocr_async.client.reading import BinaryFile
     from clova_ocr_async.protocol.image import ImageLimits
 
 __all__ = ["Hashed", "found_file", "identity_of", "read_hashed", "source_file"]
 
 _SETTLED = 2.0  # seconds after which a change of a file shows in its times; the coarsest file systems count in twos
-_WHOLE = (str, os.PathLike, bytes, bytearray, memoryview, Image)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -53,31 +53,28 @@ class Hashed:
 
 
 async def read_hashed(
-    source: Any, limits: ImageLimits, *, threads: Threads | None = None, now: Callable[[], float] = time.time
+    source: Any, limits: ImageLimits, *, readers: CapacityLimiter | None = None, now: Callable[[], float] = time.time
 ) -> Hashed:
     """Read and hash an image in a thread.
 
     Args:
         source: A path, bytes, a file opened in binary mode, or an Image.
         limits: How large it may be.
-        threads: Read it, unless it is a file of the caller's, who may close it when nobody waits any more.
+        readers: How many threads may read at once; anyio's own number if not given.
         now: Returns Unix seconds.
 
     Raises:
         ImageError: It cannot be read, or is too large.
     """
-    if threads is None or not isinstance(source, _WHOLE):
-        return await anyio.to_thread.run_sync(_read, source, limits, now)
-    return await threads.run(_read, source, limits, now)
+    return await anyio.to_thread.run_sync(_read, source, limits, now, limiter=readers)
 
 
-async def found_file(source: Any, threads: Threads | None = None) -> SourceFile | None:
+async def found_file(source: Any, readers: CapacityLimiter | None = None) -> SourceFile | None:
     """Return a file as it is now, without reading it; None for what is no path, or is not there."""
     if not isinstance(source, str | os.PathLike):
         return None
     path = cast("str | os.PathLike[str]", source)
-    run = anyio.to_thread.run_sync if threads is None else threads.run
-    identity = await run(_identity_of, path)
+    identity = await anyio.to_thread.run_sync(_identity_of, path, limiter=readers)
     return None if identity is None else SourceFile(os.fsencode(path), identity)
 
 

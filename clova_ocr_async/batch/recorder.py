@@ -9,11 +9,12 @@ import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from anyio import CapacityLimiter
+
 from clova_ocr_async.batch.hashed import found_file, read_hashed, source_file
 from clova_ocr_async.batch.ledger import FINISHED, ClaimLostError, Item, Mark, Verdict
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.reader import Later
-from clova_ocr_async.batch.threads import Threads
 from clova_ocr_async.batch.verdict import failed_verdict, failure_of, recalled, succeeded_verdict, verdict_on
 from clova_ocr_async.client.journal import written
 from clova_ocr_async.errors import Billing, ClovaOCRError, ConnectionLostError, ImageError, LedgerError
@@ -31,9 +32,13 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents.base import Document
     from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["Recorder", "services_of"]
+__all__ = ["READERS", "Recorder", "services_of"]
 
 logger = logging.getLogger("clova_ocr_async")
+
+READERS = 8
+"""Threads of a batch that read and hash. Each waits for the interpreter again and again, and the longer the more there
+are; real batches need few, for no service answers as fast as a disk."""
 
 _CUT_OFF = ConnectionLostError("the call was cancelled after it had been sent; it may have been billed")
 _VENDOR = ".apigw.ntruss.com"
@@ -55,7 +60,7 @@ class Recorder:
         self.warden = warden
         self._client = client
         self._listed = listed
-        self._threads = Threads()
+        self._readers = CapacityLimiter(READERS)
 
     async def take(self, source: Any, document: type[Document], flight: Flight) -> Outcome[Any] | Later:
         """Return what became of an image, calling for it if need be.
@@ -67,7 +72,7 @@ class Recorder:
         if entry is not None:
             return _outcome_of(entry, source, document)
         try:
-            hashed = await read_hashed(source, self._client.limits, threads=self._threads)
+            hashed = await read_hashed(source, self._client.limits, readers=self._readers)
         except ImageError as error:
             if (file := source_file(source)) is not None:
                 await self.ledger.reject(file, document.path_word, failure_of(error))
@@ -87,7 +92,7 @@ class Recorder:
         return Later(source, after)
 
     async def _known(self, source: Any, document: type[Document]) -> Entry | None:
-        if self._listed or (file := await found_file(source, self._threads)) is None:
+        if self._listed or (file := await found_file(source, self._readers)) is None:
             return None
         return await self.ledger.recall(file, document.path_word)
 

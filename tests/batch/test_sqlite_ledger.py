@@ -477,6 +477,30 @@ async def test_a_claim_that_nobody_waits_for_may_fail(run: Path) -> None:
     assert states(run) == []
 
 
+async def test_a_claim_that_cannot_be_given_back_is_logged(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the disk is full as a claim is given back, that is told in the log, and nothing more is sent."""
+    full = Full("released")
+    async with opened(run, watch=full) as ledger:
+        other = claimed(await ledger.admit(item("other"), None))
+        admitting = asyncio.create_task(ledger.admit(item(), None))
+        await asyncio.sleep(0)
+        admitting.cancel()
+        await asyncio.wait([admitting])
+        await eventually(lambda: "not written down yet" in caplog.text)
+        with pytest.raises(DiskFullError):
+            await ledger.sending(other, "r")
+    assert full.failed == ["released"]
+
+
+async def test_a_name_and_its_claim_stand_or_fall_together(run: Path) -> None:
+    """A file whose name cannot be written down is not claimed, so that nothing is in doubt without a name."""
+    async with opened(run, watch=Full("claim")) as ledger:
+        with pytest.raises(DiskFullError):
+            await ledger.admit(item(), source("a.jpg"))
+    assert states(run) == []
+    assert not look(run, "SELECT path FROM source")
+
+
 async def test_who_waits_is_told_by_whoever_ends_it(run: Path) -> None:
     """Who waits for an image is woken by its end in this process or another, and does not wait for a dead one."""
     clock = Clock()

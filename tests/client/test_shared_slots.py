@@ -292,6 +292,31 @@ async def test_who_comes_as_those_before_him_are_served_is_served(path: Path) ->
     check_idle(path, slots)
 
 
+async def test_an_interactive_call_goes_before_the_batch_that_a_visit_was_ordered_for(path: Path) -> None:
+    """A second interactive call that comes before a visit has begun goes before the batch in it, as the first does."""
+    slots = SharedSlots(path, concurrency=2)
+    hand = by_hand(slots)
+    busy = [Holder(slots, since=0.0), Holder(slots, since=0.1)]
+    await steps()
+    batch = [Holder(slots, lane="batch", since=1.0), Holder(slots, lane="batch", since=1.1)]
+    await steps()
+    hand.at_once = False
+    for holder in busy:
+        holder.let_go.set()
+    await asyncio.wait([holder.task for holder in busy])
+    single = list[Holder]()
+    for since in (2.0, 2.1):
+        single.append(Holder(slots, lane="interactive", since=since))
+        await asyncio.sleep(0)
+    hand.at_once = True
+    hand.work()
+    await steps()
+    assert holding([*single, *batch]) == [True, True, False, False]
+    for holder in (*single, *batch):
+        await holder.end()
+    check_idle(path, slots)
+
+
 async def test_calls_that_end_together_take_one_visit(path: Path) -> None:
     """Calls that end in one turn of the loop give their slots back, and have them handed on, in one visit."""
     slots = SharedSlots(path, concurrency=4)

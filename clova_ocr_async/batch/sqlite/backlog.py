@@ -1,16 +1,11 @@
-"""What nobody waits for: it is written down together, with whatever is committed next.
+"""How calls ended that read their images: nobody waits for it, and it is written down with what is committed next.
 
-* The names of images. Each is on the disk no later than the mark that its request leaves, which is asked for after it:
-  what is in doubt has a name.
-* How calls ended that read their images. Their answers are on the disk already, so that they are settled for whoever
-  looks closer.
+Their answers are on the disk already, so that they are settled for whoever looks closer.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,20 +16,12 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-    from clova_ocr_async.batch.ledger import Claim, SourceFile, Verdict
+    from clova_ocr_async.batch.ledger import Claim, Verdict
     from clova_ocr_async.batch.sqlite.writer import Writer
 
 __all__ = ["Backlog"]
 
-logger = logging.getLogger("clova_ocr_async")
-
-
-@dataclass(slots=True)
-class _Page:
-    """What is written together."""
-
-    links: list[tuple[SourceFile, str, int]] = field(default_factory=list["tuple[SourceFile, str, int]"])
-    ends: list[tuple[Claim, Verdict]] = field(default_factory=list["tuple[Claim, Verdict]"])
+_Page = list[tuple["Claim", "Verdict"]]
 
 
 class Backlog:
@@ -55,32 +42,27 @@ class Backlog:
         self._page: _Page | None = None
         self._gate = threading.Lock()
 
-    def link(self, source: SourceFile, document: str, number: int) -> None:
-        """Write down that a file is an item's."""
-        self._add(lambda page: page.links.append((source, document, number)))
-
     def settle(self, claim: Claim, verdict: Verdict) -> None:
-        """Write down that a call read its image."""
-        self._add(lambda page: page.ends.append((claim, verdict)))
-
-    def _add(self, note: Callable[[_Page], object]) -> None:
+        """Write down that a call read its image; said in the event loop."""
         with self._gate:
-            begins = self._page is None
-            page = self._page = self._page or _Page()
-            note(page)
-        if begins:
-            written = self._writer.submit(partial(self._write, page), "settled", lazy=True)
-            written.add_done_callback(partial(self._written, page))
+            if self._page is not None:
+                self._page.append((claim, verdict))
+                return
+            self._page = page = [(claim, verdict)]
+        self._writer.submit(partial(self._write, page), "settled", lazy=True).add_done_callback(
+            partial(self._written, page)
+        )
 
     def _write(self, page: _Page, db: sqlite3.Connection) -> None:
-        with self._gate:  # from here on others are written with the next
-            if self._page is page:
-                self._page = None
-        many.link_sources(db, page.links)
-        many.succeed(db, page.ends, self._now())
+        self._turn_over(page)
+        many.succeed(db, page, self._now())
 
     def _written(self, page: _Page, done: asyncio.Future[None]) -> None:
-        error = None if done.cancelled() else done.exception()
-        if error is not None:
-            logger.warning("what became of some images is not written down yet, only their answers: %s", error)
-        self._settled([claim.number for claim, _ in page.ends], error)
+        self._turn_over(page)  # where it could not even be begun
+        self._settled([claim.number for claim, _ in page], None if done.cancelled() else done.exception())
+
+    def _turn_over(self, page: _Page) -> None:
+        """Have what comes from here on written with the next page."""
+        with self._gate:
+            if self._page is page:
+                self._page = None

@@ -185,41 +185,40 @@ class SqliteLedger:
 
     async def admit(self, item: Item, source: SourceFile | None) -> Admission:
         """Write down an image under one of its names, and claim it if there is anything to do."""
-        admitted = self._writer.submit_alike(self._claim, item, "claim")
+        admitted = self._writer.submit_alike(self._claim, (item, source), "claim")
         try:
-            claim, entry = await asyncio.shield(admitted)
+            return await asyncio.shield(admitted)
         except asyncio.CancelledError:
-            admitted.add_done_callback(partial(self._give_back, source))
+            admitted.add_done_callback(self._give_back)
             raise
         except DiskFullError as error:
             self._full = error
             raise
-        if source is not None:
-            self._backlog.link(source, item.document, entry.number)
-        return Admission(entry, claim)
 
-    def _claim(self, db: sqlite3.Connection, items: Sequence[Item]) -> list[tuple[Claim | None, Entry]]:
-        claims = many.claim_items(db, items, self._tenant.owner)
-        return [(claim, self._entry(db, item, claim)) for item, claim in zip(items, claims, strict=True)]
+    def _claim(self, db: sqlite3.Connection, named: Sequence[tuple[Item, SourceFile | None]]) -> list[Admission]:
+        claims = many.claim_items(db, [item for item, _ in named], self._tenant.owner)
+        admissions = [self._admission(db, item, claim) for (item, _), claim in zip(named, claims, strict=True)]
+        pairs = zip(named, admissions, strict=True)
+        # In the same transaction: what is in doubt has a name.
+        many.link_sources(db, [(file, item.document, one.entry.number) for (item, file), one in pairs if file])
+        return admissions
 
-    def _entry(self, db: sqlite3.Connection, item: Item, claim: Claim | None) -> Entry:
+    def _admission(self, db: sqlite3.Connection, item: Item, claim: Claim | None) -> Admission:
         if claim is not None:
-            return Entry(claim.number, item, State.CLAIMED)
+            return Admission(Entry(claim.number, item, State.CLAIMED), claim)
         row = rows.find_item(db, item)
         assert row is not None  # noqa: S101 - an item that cannot be claimed is there
-        return rows.entry_of(row, self._seal)
+        return Admission(rows.entry_of(row, self._seal), None)
 
-    def _give_back(self, source: SourceFile | None, admitted: asyncio.Future[tuple[Claim | None, Entry]]) -> None:
+    def _give_back(self, admitted: asyncio.Future[Admission]) -> None:
         """Release what was claimed for somebody who did not wait for it."""
-        if admitted.cancelled() or admitted.exception() is not None:
+        if admitted.cancelled() or admitted.exception() is not None or (claim := admitted.result().claim) is None:
             return
-        claim, entry = admitted.result()
-        if source is not None:
-            self._backlog.link(source, entry.item.document, entry.number)
-        if claim is not None:
-            release = partial(rows.settle, claim=claim, verdict=Verdict(Mark.RELEASE), failure=None, now=self._now())
-            given_back = self._writer.submit(release, "released")
-            given_back.add_done_callback(lambda _: self._wake(claim.number))
+        release = partial(rows.settle, claim=claim, verdict=Verdict(Mark.RELEASE), failure=None, now=self._now())
+        self._writer.submit(release, "released").add_done_callback(partial(self._given_back, claim))
+
+    def _given_back(self, claim: Claim, done: asyncio.Future[bool]) -> None:
+        self._settled_soon([claim.number], None if done.cancelled() else done.exception())
 
     async def reject(self, source: SourceFile, document: str, failure: bytes) -> None:
         """Write down a file that cannot be read."""
@@ -283,6 +282,8 @@ class SqliteLedger:
         self._wake(claim.number)
 
     def _settled_soon(self, numbers: list[int], error: BaseException | None) -> None:
+        if error is not None:
+            logger.warning("how some calls ended is not written down yet: %s", error)
         if isinstance(error, DiskFullError):
             self._full = error
         for number in numbers:

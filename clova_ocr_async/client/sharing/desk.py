@@ -147,13 +147,12 @@ class Desk:
         return any(self._line.length(key) for key in self._domains)
 
     def _may_be_next(self, waiter: Waiter[Grant]) -> bool:
-        """Whether somebody who has come waits behind none of whom the visitor knows: there may be a slot for him."""
-        return any(self._line.first(key) is waiter or self._is_used_up(key) for key in waiter.domains)
+        """Whether somebody who has come goes before one of whom the visitor knows, or those are all served."""
+        return any(self._is_used_up(key) or waiter < self._visitor.waiting[key][-1] for key in waiter.domains)
 
     def _is_used_up(self, key: str) -> bool:
         """Whether all are served of whom the visitor knows."""
-        known = self._visitor.waiting.get(key)
-        return not known or known[-1].granted.done()
+        return all(waiter.granted.done() for waiter in self._visitor.waiting.get(key, ()))
 
     def _look_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have the file visited once for all who come and go in one turn of the loop."""
