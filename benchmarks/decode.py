@@ -3,7 +3,7 @@
 The answers are the specification's examples of the six documents and a made-up Korean receipt of 30 lines. Typed
 decoding, all polygons included, is measured against what the others do, which is decoding; and so is all that a call
 does with an answer, which looks at the status, tells errors and recognitions apart, and keeps the body. Others let go
-of the body; so documents are kept against what they keep, and whole recognitions, bodies included, as well.
+of the body; so typed answers are kept against what they keep, and whole recognitions, bodies included, as well.
 """
 
 from __future__ import annotations
@@ -111,11 +111,6 @@ def ours(document: type[Document]) -> Decode:
     return lambda body: decode_response(HTTPResponse(200, body), document)
 
 
-def document_of(document: type[Document]) -> Decode:
-    """Return what leaves only the document of an answer."""
-    return lambda body: decode_response(HTTPResponse(200, body), document).document
-
-
 def other(name: str) -> Decode:
     """Return one of the other decoders."""
     match name:
@@ -160,7 +155,7 @@ def _is_struct(type_: object) -> bool:
     return isinstance(type_, type) and issubclass(type_, msgspec.Struct)
 
 
-OURS = {"typed": typed, "ours": ours, "document": document_of}
+OURS = {"typed": typed, "ours": ours}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -239,7 +234,7 @@ def memory(count: int, times_: int) -> list[Row]:
     """Compare the memory that kept receipts take."""
     found = list[Row]()
     bodies = count * len(answers()["receipt"][1]) / MIB
-    mine, documents = ([apart(kept, what, count) for _ in range(times_)] for what in ("ours", "document"))
+    mine, answers_ = ([apart(kept, what, count) for _ in range(times_)] for what in ("ours", "typed"))
     for name, goal in {"json": 0.45, "pydantic": 0.22, "orjson": None, "untyped": None}.items():
         called, package, _ = DECODERS[name]
         question = f"memory of {count:,} kept receipts over {called}, which keeps no bodies"
@@ -248,8 +243,8 @@ def memory(count: int, times_: int) -> list[Row]:
             continue
         theirs = [apart(kept, name, count) for _ in range(times_)]
         whole = f"{median(mine):.0f} MiB, {bodies:.0f} of them the bodies, over {median(theirs):.0f} MiB"
-        gain = "kept documents take {percent} of the memory they take after json.loads" if name == "json" else ""
-        found.append(compared(question, documents, theirs, goal, note=f"{median(documents):.0f} MiB", gain=gain))
+        gain = "kept answers take {percent} of the memory they take after json.loads" if name == "json" else ""
+        found.append(compared(question, answers_, theirs, goal, note=f"{median(answers_):.0f} MiB", gain=gain))
         found.append(compared(f"the same, whole recognitions with their bodies, {called}", mine, theirs, note=whole))
     return found
 

@@ -24,6 +24,7 @@ import tenacity
 from frame import cpu_of, cpu_of_calls
 
 from clova_ocr_async import ClovaOCRClient, Domain, Image, Receipt
+from clova_ocr_async.client.runtime import Runtime
 from clova_ocr_async.client.transport import AiohttpTransport, Exchange
 from clova_ocr_async.documents.envelope import Answer
 from clova_ocr_async.protocol.request import HTTPRequest, build_request
@@ -92,8 +93,8 @@ def built(target: Target) -> HTTPRequest:
         data=target.data,
         format="png",
         name="demo",
-        request_id=str(uuid.uuid4()),
-        timestamp=0,
+        request_id=Runtime().new_id(),
+        timestamp=int(time.time() * 1000),
     )
 
 
