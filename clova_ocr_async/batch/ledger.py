@@ -319,7 +319,11 @@ class Ledger(Protocol):
         ...
 
     def settle(self, claim: Claim, verdict: Verdict) -> Awaitable[None]:
-        """Write down how the call ended, and give the claim back; a future where that needs nobody to wait."""
+        """Write down how the call ended, and give the claim back.
+
+        Returns:
+            What to await, in the event loop; done already where the mark may be written a moment later.
+        """
         ...
 
     async def changed(self, entry: Entry) -> None:

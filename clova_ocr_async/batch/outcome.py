@@ -28,9 +28,9 @@ class Success(Concealed, Generic[DocumentT], frozen=True):
     recognition: Recognition[DocumentT]
     billed: bool = True
 
-    def shown(self) -> str:
+    def _shown(self) -> str:
         """Return the names, the source if it is a path, and what a recognition shows."""
-        return f"source={_shown(self.source)}, recognition={self.recognition!r}, billed={self.billed}"
+        return f"source={_named(self.source)}, recognition={self.recognition!r}, billed={self.billed}"
 
 
 class Failure(Concealed, frozen=True):
@@ -44,14 +44,14 @@ class Failure(Concealed, frozen=True):
     source: Any
     error: ClovaOCRError
 
-    def shown(self) -> str:
+    def _shown(self) -> str:
         """Return the names, the source if it is a path, and the error."""
-        return f"source={_shown(self.source)}, error={self.error!r}"
+        return f"source={_named(self.source)}, error={self.error!r}"
 
 
 Outcome = Success[DocumentT] | Failure
 
 
-def _shown(source: object) -> str:
+def _named(source: object) -> str:
     """Name a path, which is the user's own word for the image, and nothing else."""
     return repr(str(source)) if isinstance(source, str | Path) else shape_of(source)

@@ -109,6 +109,6 @@ async def written(note: Awaitable[None]) -> None:
         raise cancelled from (None if writing.cancelled() else writing.exception())
 
 
-async def _ended_all_the_same(writing: asyncio.Task[None]) -> None:
+async def _ended_all_the_same(writing: asyncio.Future[None]) -> None:
     with contextlib.suppress(asyncio.CancelledError):  # once more; the first one is raised
         await ended(writing)

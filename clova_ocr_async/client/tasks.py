@@ -10,8 +10,8 @@ import anyio
 __all__ = ["ended"]
 
 
-async def ended(task: asyncio.Task[Any]) -> None:
-    """Wait until a task has ended, even when the waiting is cancelled; that cancellation is raised afterwards."""
+async def ended(task: asyncio.Future[Any]) -> None:
+    """Wait until a task or future has ended, even when the waiting is cancelled; that cancellation is raised then."""
     cancelled: asyncio.CancelledError | None = None
     # The shield is for anyio's cancellation, which comes again at every await.
     with anyio.CancelScope(shield=True):

@@ -13,14 +13,14 @@ __all__ = ["Concealed"]
 
 
 class Concealed(msgspec.Struct, frozen=True):
-    """A struct that shows of itself only what ``shown`` says, to ``repr`` and to rich alike."""
+    """A struct that shows of itself only what ``_shown`` says, to ``repr`` and to rich alike."""
 
-    def shown(self) -> str:
-        """Return what a log may hold of it."""
-        raise NotImplementedError
+    def _shown(self) -> str:
+        """Return what a log may hold of it; nothing, unless a subclass knows better."""
+        return ""
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.shown()})"
+        return f"{type(self).__name__}({self._shown()})"
 
     def __rich_repr__(self) -> Iterator[str]:  # type: ignore[override]  # rich allows single values; a struct's own prints all of them
-        yield self.shown()
+        yield self._shown()

@@ -88,13 +88,13 @@ class Body(Concealed, frozen=True):
             chunk = view[start : start + _CHUNK]
             yield binascii.b2a_base64(chunk, newline=False) if self.base64 else chunk
 
-    def shown(self) -> str:
+    def _shown(self) -> str:
         """Return its size."""
         return f"<{self.size} bytes>"
 
 
 class HTTPRequest(Concealed, frozen=True):
-    """A POST to send.
+    """A POST to send; ``msgspec.structs.replace`` makes one that differs, say in its headers.
 
     Attributes:
         url: Where to.
@@ -106,9 +106,9 @@ class HTTPRequest(Concealed, frozen=True):
     headers: Mapping[str, str]
     body: Body
 
-    def shown(self) -> str:
+    def _shown(self) -> str:
         """Return its size."""
-        return self.body.shown()
+        return f"<{self.body.size} bytes>"
 
 
 def build_request(
@@ -180,7 +180,7 @@ class ParsedRequest(Concealed, frozen=True):
     name: str
     data: bytes
 
-    def shown(self) -> str:
+    def _shown(self) -> str:
         """Return format and size."""
         return f"{self.format}, <{len(self.data)} bytes>"
 

@@ -48,7 +48,7 @@ _attributes = dict(zip(ImageAnswer.__struct_encode_fields__, ImageAnswer.__struc
 
 
 class HTTPResponse(Concealed, frozen=True):
-    """An answer as it came off the wire.
+    """An answer as it came off the wire; ``msgspec.structs.replace`` makes one that differs.
 
     Attributes:
         status: The HTTP status.
@@ -62,7 +62,7 @@ class HTTPResponse(Concealed, frozen=True):
     headers: Mapping[str, str] = {}
     cut: str | None = None
 
-    def shown(self) -> str:
+    def _shown(self) -> str:
         """Return status and size."""
         return f"{self.status}, <{len(self.body)} bytes>{', cut' if self.cut else ''}"
 

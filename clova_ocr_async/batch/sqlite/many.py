@@ -1,6 +1,6 @@
 """The marks that every image goes through, for a handful of images at once: a statement for all of them.
 
-Each does what its namesake in ``rows`` does for one image. The thread that writes lets go of the interpreter at every
+What ``rows`` does for one image is done here for some. The thread that writes lets go of the interpreter at every
 statement and has to wait for it afterwards, which takes longer than the statement itself.
 """
 
@@ -26,7 +26,7 @@ _AT_ONCE = 64  # images; each has eight values at most, and SQLite takes 999 at 
 
 
 def claim_items(db: sqlite3.Connection, items: Sequence[Item], owner: int) -> list[Claim | None]:
-    """Claim items that are new or queued; what comes twice is claimed for the first."""
+    """Do as ``rows.claim_item`` for each; what comes twice is claimed for the first."""
     if len(items) < _HANDFUL:
         return [rows.claim_item(db, item, owner) for item in items]
     claimed = _written(
@@ -59,7 +59,7 @@ def link_sources(db: sqlite3.Connection, links: Sequence[tuple[SourceFile, str, 
 
 
 def send(db: sqlite3.Connection, requests: Sequence[tuple[Claim, str]], now: float) -> None:
-    """Mark requests that are about to leave, where any number of calls is allowed.
+    """Do as ``rows.send`` for each, where any number of calls is allowed.
 
     Raises:
         ClaimLostError: Somebody else has one of the items.
@@ -81,7 +81,7 @@ def send(db: sqlite3.Connection, requests: Sequence[tuple[Claim, str]], now: flo
 
 
 def keep_answers(db: sqlite3.Connection, answers: Sequence[tuple[Any, ...]]) -> None:
-    """Keep answers.
+    """Do as ``rows.keep_answer`` for each.
 
     Args:
         db: The connection.
@@ -97,7 +97,7 @@ def keep_answers(db: sqlite3.Connection, answers: Sequence[tuple[Any, ...]]) -> 
 
 
 def succeed(db: sqlite3.Connection, ended: Sequence[tuple[Claim, Verdict]], now: float) -> None:
-    """Write down that calls read their images, and give the claims back."""
+    """Do as ``rows.settle`` for each, all of which have read their images."""
     settled: set[int] = set()
     if len(ended) >= _HANDFUL:
         settled = _succeeded(db, ended, now)

@@ -161,12 +161,15 @@ class Writer:
     ) -> asyncio.Future[T]:
         """Ask for something that is done together with what else is asked of the same work.
 
+        What is asked of one work may so be done before what was asked of another one earlier, in the same transaction:
+        never ask for two things about one item without waiting for the first.
+
         Args:
             work: Does all of it, in the thread and in a transaction; returns the results, in the same order.
             what: What it is about.
-            name: As for ``submit``, like the rest.
-            durable: So.
-            lazy: So.
+            name: What it is called where the thread is watched.
+            durable: Whether it must be on the disk when the future has its result.
+            lazy: Whether it may wait a moment for others to share a commit with.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()

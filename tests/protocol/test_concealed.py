@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import msgspec
+from rich.pretty import pretty_repr
+
+from clova_ocr_async import HTTPRequest, HTTPResponse
+from clova_ocr_async.protocol.concealed import Concealed
+from clova_ocr_async.protocol.request import Body
+
+
+class Envelope(Concealed, frozen=True):
+    """Something with a secret in it."""
+
+    secret: str
+
+
+def test_what_nobody_has_thought_of_is_not_shown() -> None:
+    """A struct that does not say what may be shown shows nothing of itself."""
+    envelope = Envelope("a secret")
+    assert repr(envelope) == "Envelope()"
+    assert "a secret" not in pretty_repr(envelope)
+
+
+def test_a_request_with_another_header_is_made_from_one() -> None:
+    """A transport around another one can add to requests and answers, which are immutable."""
+    request = HTTPRequest("https://example.com", {"X-OCR-SECRET": "s"}, Body(b"1", b"2", b"3"))
+    changed = msgspec.structs.replace(request, headers={**request.headers, "X-Trace": "1"})
+    assert changed.headers == {"X-OCR-SECRET": "s", "X-Trace": "1"}
+    assert (changed.url, changed.body) == (request.url, request.body)
+    assert msgspec.structs.replace(HTTPResponse(200, b"{}"), status=500) == HTTPResponse(500, b"{}")
