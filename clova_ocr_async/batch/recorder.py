@@ -114,7 +114,7 @@ class Recorder:
             recognition = await self._client.recognize(hashed.image(), document, lane="batch", journal=journal)
         except ClovaOCRError as error:
             journal.end()
-            await self._settled(journal.claim, failed_verdict(error))
+            await self._settled(journal.claim, failed_verdict(error, journal.request_id))
             return Failure(source, self.warden.judged(error))
         except BaseException:
             await self._settled(journal.claim, journal.verdict())
@@ -199,7 +199,7 @@ class _Journal:
             return verdict_on(self._answer, self._document, self.request_id)
         if self._doubts:
             return Verdict(Mark.DOUBT, Billing.MAYBE_BILLED, 0.0, failure_of(_CUT_OFF), self.request_id)
-        return Verdict(Mark.RELEASE)
+        return Verdict(Mark.RELEASE, request_id=self.request_id)
 
 
 def services_of(domains: Iterable[Domain]) -> list[str]:

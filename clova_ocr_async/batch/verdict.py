@@ -68,9 +68,9 @@ def succeeded_verdict(recognition: Recognition[Any], request_id: str | None) -> 
     return Verdict(Mark.SUCCEED, Billing.BILLED, recognition.elapsed, b"", request_id)
 
 
-def failed_verdict(error: ClovaOCRError, elapsed: float = 0.0) -> Verdict:
+def failed_verdict(error: ClovaOCRError, request_id: str | None) -> Verdict:
     """Return the verdict of a call that an error ended."""
-    return Verdict(_mark_of(error), error.billing, elapsed, failure_of(error), error.request_id)
+    return Verdict(_mark_of(error), error.billing, 0.0, failure_of(error), request_id)
 
 
 def _mark_of(error: ClovaOCRError) -> Mark:

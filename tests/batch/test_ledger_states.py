@@ -71,7 +71,7 @@ def mark(db: sqlite3.Connection, claim: Claim, what: Mark) -> None:
         case Mark.SEND:
             rows.send(db, claim, REQUEST, 1.0, None)
         case Mark.REFUSE:
-            rows.refuse(db, claim, REQUEST, still_in_doubt=False)
+            rows.refuse(db, claim.number, REQUEST, still_in_doubt=False)
         case Mark.ANSWER:
             rows.keep_answer(db, claim.number, REQUEST, (200, None, b"{}"), 1.0)
         case Mark.REQUEUE:
@@ -138,7 +138,7 @@ def test_a_refusal_that_was_not_written_down_is_made_up_for(db: sqlite3.Connecti
 def test_what_was_refused_already_is_not_uncounted_twice(db: sqlite3.Connection) -> None:
     """A call that ends when its last request was refused and marked as that counts as it did before."""
     claim = put(db, State.SENT)
-    rows.refuse(db, claim, REQUEST, still_in_doubt=True)
+    rows.refuse(db, claim.number, REQUEST, still_in_doubt=True)
     assert rows.calls(db) == 0
     mark(db, claim, Mark.RELEASE)
     assert (state_of(db), rows.calls(db)) == (State.QUEUED, 0)

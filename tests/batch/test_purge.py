@@ -12,7 +12,7 @@ from clova_ocr_async.batch.ledger import Item, Mark, SourceFile, Verdict
 from clova_ocr_async.batch.sqlite import SqliteLedger
 from clova_ocr_async.batch.sqlite.purge import Purged, purge
 from clova_ocr_async.batch.sqlite.run_reader import RunReader
-from clova_ocr_async.batch.sqlite.spill import Spill, Spilled
+from clova_ocr_async.batch.sqlite.spill import Spill, SpilledAnswer
 from clova_ocr_async.batch.verdict import failure_of, told
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
@@ -153,7 +153,7 @@ async def test_answers_of_the_dead_beside_the_ledger_are_purged_as_well(tmp_path
         db.execute("INSERT INTO owner VALUES (77, '', 1, '', 0)")
     db.close()
     spill = Spill(tmp_path / "run" / "answers-77.spill", 65536)
-    spill.keep(Spilled(1, "late", 200, None, ANSWER.body, 0.0))
+    spill.keep(SpilledAnswer(1, "late", 200, None, ANSWER.body, 0.0))
     spill.close()
     assert purge(tmp_path / "run", seal_of(None)) == Purged(3, 2)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["ledger.sqlite3"]

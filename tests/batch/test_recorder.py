@@ -655,6 +655,27 @@ def test_what_nobody_came_to_yet_is_told_as_that() -> None:
     assert (str(outcome), outcome.billing) == ("not sent yet", Billing.NOT_BILLED)
 
 
+async def test_what_is_called_back_as_it_is_marked_is_no_doubt(run: Path) -> None:
+    """A batch that stops on a full disk, just as a request has been marked as sent, leaves that in no doubt."""
+
+    class Marking(SqliteLedger):
+        async def sending(self, claim: Claim, request_id: str) -> bool:
+            granted = await super().sending(claim, request_id)
+            outcomes.stop(NotSentError())
+            return granted
+
+    transport = FakeTransport()
+    client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime())
+    async with Marking(run, watch=Broken("refused", "settled", "close"), process=gone()) as ledger:
+        async with BatchDispatcher(client, ledger=ledger).dispatch([picture("a")], Receipt) as outcomes:
+            (failure,) = errors_of([outcome async for outcome in outcomes])
+        assert isinstance(failure, NotSentError)
+        assert states(run) == ["sent"]
+    assert transport.sent == []
+    async with opened(run):
+        assert (states(run), calls(run), perhaps(run)) == (["queued"], 0, 0)
+
+
 async def test_spilled_answers_come_in(run: Path) -> None:
     """On a full disk the answers under way are kept beside the ledger, the batch stops, and the next run has them."""
     async with opened(run, watch=Broken("answered"), process=gone()) as ledger:

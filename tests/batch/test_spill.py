@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING
 import pytest
 from ledgers import item
 
-from clova_ocr_async.batch.sqlite.rows import claim_item
+from clova_ocr_async.batch.ledger import Claim
+from clova_ocr_async.batch.sqlite.rows import calls, claim_item, send
 from clova_ocr_async.batch.sqlite.schema import migrate
-from clova_ocr_async.batch.sqlite.spill import Spill, Spilled, bring_in, discard, read_spill, spill_of, spills_in
+from clova_ocr_async.batch.sqlite.spill import (
+    Spill,
+    SpilledAnswer,
+    SpilledRefusal,
+    bring_in,
+    discard,
+    read_spill,
+    spill_of,
+    spills_in,
+)
 from clova_ocr_async.errors import DiskFullError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ONE = Spilled(1, "r", 200, None, b"first", 5.1)
-TWO = Spilled(1, "s", 200, "the connection was lost", b"second", 6.0)
+ONE = SpilledAnswer(1, "r", 200, None, b"first", 5.1)
+TWO = SpilledAnswer(1, "s", 200, "the connection was lost", b"second", 6.0)
 
 
 @pytest.fixture
@@ -35,6 +45,7 @@ def db() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     migrate(connection)
     claim_item(connection, item(), 7)
+    connection.execute("INSERT INTO run (name, value) VALUES ('calls', 0)")
     yield connection
     connection.close()
 
@@ -72,7 +83,7 @@ def test_a_full_room_is_told(spill: Spill) -> None:
     """An answer that does not fit is refused by an error, and those before it stay."""
     spill.keep(ONE)
     with pytest.raises(DiskFullError, match="so is the room"):
-        spill.keep(Spilled(1, "r", 200, None, bytes(5000), 5.0))
+        spill.keep(SpilledAnswer(1, "r", 200, None, bytes(5000), 5.0))
     assert read_spill(spill.path) == [ONE]
 
 
@@ -95,6 +106,19 @@ def test_answers_are_brought_in_once(spill: Spill, db: sqlite3.Connection, tmp_p
     assert bring_in(db, [spill.path, missing]) == {spill.path: 2}
     assert bring_in(db, [spill.path]) == {spill.path: 2}
     assert kept(db) == [ONE.body, TWO.body]
+
+
+def test_refusals_are_brought_in_once(spill: Spill, db: sqlite3.Connection) -> None:
+    """A refusal beside the ledger takes its own request back, once, and no other call's."""
+    send(db, Claim(1, 7, item()), "r", 1.0, None)
+    spill.keep(SpilledRefusal(1, "another"))
+    bring_in(db, [spill.path])
+    assert calls(db) == 1
+    spill.keep(SpilledRefusal(1, "r"))
+    for _ in range(2):
+        assert bring_in(db, [spill.path]) == {spill.path: 2}
+        assert calls(db) == 0
+    assert db.execute("SELECT state FROM item").fetchall() == [("claimed",)]
 
 
 def test_a_file_somebody_may_write_into_is_not_removed(spill: Spill, db: sqlite3.Connection) -> None:
@@ -138,9 +162,9 @@ except DiskFullError as error:
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
 spill = Spill(folder / "answers-1.spill", 4096)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
-from clova_ocr_async.batch.sqlite.spill import Spilled
+from clova_ocr_async.batch.sqlite.spill import SpilledAnswer
 try:
-    spill.keep(Spilled(1, "r", 200, None, b"canary", 1.0))
+    spill.keep(SpilledAnswer(1, "r", 200, None, b"canary", 1.0))
 except DiskFullError as error:
     print(error)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

@@ -41,7 +41,7 @@ from clova_ocr_async.batch.sqlite.connection import _prepare, connect
 from clova_ocr_async.batch.sqlite.folder import LEDGER
 from clova_ocr_async.batch.sqlite.owners import LEASE
 from clova_ocr_async.batch.sqlite.schema import migrate
-from clova_ocr_async.batch.sqlite.spill import Spilled, spills_in
+from clova_ocr_async.batch.sqlite.spill import SpilledAnswer, spills_in
 from clova_ocr_async.errors import (
     Billing,
     ConfigurationError,
@@ -766,6 +766,46 @@ async def test_what_could_not_be_brought_in_is_by_the_next(run: Path, caplog: py
     assert spills_in(run) == []
 
 
+@pytest.mark.parametrize(
+    ("refused", "expected"),
+    [({"still_in_doubt": False}, ("queued", 0, 0)), ({"still_in_doubt": True}, ("ambiguous", 1, 1))],
+)
+async def test_a_refusal_that_the_ledger_cannot_take_is_no_doubt(
+    run: Path, refused: dict[str, bool], expected: tuple[str, int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request that was refused on a full disk is kept as that beside the ledger; what was in doubt before stays."""
+    full = Full()
+    async with opened(run, watch=full, process=gone()) as ledger:
+        claim = claimed(await ledger.admit(item(), None))
+        await ledger.sending(claim, "r")
+        if refused["still_in_doubt"]:
+            await ledger.doubted(claim, "r")
+            await ledger.sending(claim, "r")
+        full.names = {"refused", "close"}
+        await ledger.refused(claim, "r", **refused)
+        with pytest.raises(DiskFullError):
+            await ledger.sending(claim, "r")
+    assert "kept beside the ledger" in caplog.text
+    assert states(run) == ["sent"]
+    async with opened(run):
+        assert (*states(run), calls(run), perhaps(run)) == expected
+    assert spills_in(run) == []
+
+
+@pytest.mark.parametrize(("request_id", "state"), [("r", "queued"), (None, "ambiguous")])
+async def test_what_was_marked_and_never_sent_is_no_doubt(run: Path, request_id: str | None, state: str) -> None:
+    """A request that was called back between its mark and its sending is not in doubt, however full the disk is."""
+    full = Full()
+    async with opened(run, watch=full, process=gone()) as ledger:
+        claim = claimed(await ledger.admit(item(), None))
+        await ledger.sending(claim, "r")
+        full.names = {"settled", "close"}
+        with pytest.raises(DiskFullError):
+            await ledger.settle(claim, Verdict(Mark.RELEASE, request_id=request_id))
+    async with opened(run):
+        assert states(run) == [state]
+
+
 async def test_a_file_is_not_removed_before_its_answers_are_in(run: Path) -> None:
     """While bringing in the answers of a dead process fails, its file stays."""
     clock, full = Clock(), Full()
@@ -799,7 +839,7 @@ async def test_an_answer_without_an_open_ledger_is_told(run: Path) -> None:
         await ledger.sending(claim, "r")
     with pytest.raises(DiskFullError, match="not open"):
         await ledger.answered(claim, "r", ANSWER)
-    assert Spilled(1, "r", 200, None, b"canary", 1.0).item == 1
+    assert SpilledAnswer(1, "r", 200, None, b"canary", 1.0).item == 1
 
 
 async def test_leaving_in_the_middle_is_doubt(run: Path) -> None:

@@ -19,11 +19,12 @@ from clova_ocr_async.batch.sqlite.backlog import Backlog
 from clova_ocr_async.batch.sqlite.connection import connect
 from clova_ocr_async.batch.sqlite.folder import LEDGER, create_private, prepare_folder
 from clova_ocr_async.batch.sqlite.schema import migrate
-from clova_ocr_async.batch.sqlite.spill import Spilled, discard
+from clova_ocr_async.batch.sqlite.spill import SpilledAnswer, SpilledRefusal, discard
 from clova_ocr_async.batch.sqlite.tenant import Tenant
 from clova_ocr_async.batch.sqlite.writer import Writer
 from clova_ocr_async.client.processes import Process
 from clova_ocr_async.errors import (
+    Billing,
     ClovaOCRError,
     ConfigurationError,
     DiskFullError,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch.seal import Seal
     from clova_ocr_async.batch.sqlite.agreement import Store
-    from clova_ocr_async.errors import Billing
     from clova_ocr_async.protocol.response import HTTPResponse
 
 __all__ = ["SqliteLedger"]
@@ -248,11 +248,16 @@ class SqliteLedger:
 
     async def refused(self, claim: Claim, request_id: str, *, still_in_doubt: bool) -> None:
         """Mark that the request was certainly not paid."""
-        await self._did(lambda db: rows.refuse(db, claim, request_id, still_in_doubt=still_in_doubt), "refused")
+        work = partial(rows.refuse, number=claim.number, request_id=request_id, still_in_doubt=still_in_doubt)
+        try:
+            await self._did(work, "refused")
+        except LedgerError as error:
+            logger.warning("that a request was refused is kept beside the ledger: %s", error)
+            self._tenant.spill(SpilledRefusal(claim.number, request_id, still_in_doubt))
 
     async def doubted(self, claim: Claim, request_id: str) -> None:
         """Mark that the request may have been paid and has no answer."""
-        await self._did(lambda db: rows.doubt(db, claim, request_id), "doubted")
+        await self._did(lambda db: rows.doubt(db, claim.number, request_id), "doubted")
 
     async def answered(self, claim: Claim, request_id: str, response: HTTPResponse) -> None:
         """Keep an answer; on the disk when this returns, whoever owns the item by now."""
@@ -265,7 +270,7 @@ class SqliteLedger:
             await self._done(self._writer.submit_alike(_keep, row, "answered", durable=True))
         except LedgerError as error:
             logger.warning("an answer is kept beside the ledger: %s", error)
-            self._tenant.spill(Spilled(claim.number, request_id, *answer, came))
+            self._tenant.spill(SpilledAnswer(claim.number, request_id, *answer, came))
 
     def settle(self, claim: Claim, verdict: Verdict) -> Awaitable[None]:
         """Write down how the call ended, and give the claim back."""
@@ -278,7 +283,14 @@ class SqliteLedger:
 
     async def _settle(self, claim: Claim, verdict: Verdict) -> None:
         failure = rows.kept_failure(self._seal, claim.item, verdict.failure)
-        await self._did(lambda db: rows.settle(db, claim, verdict, failure, self._now()), "settled", durable=True)
+        work = partial(rows.settle, claim=claim, verdict=verdict, failure=failure, now=self._now())
+        try:
+            await self._did(work, "settled", durable=True)
+        except LedgerError:
+            if verdict.billing is Billing.NOT_BILLED and verdict.request_id is not None:
+                # It may be marked as sent, and would be in doubt for want of this mark.
+                self._tenant.spill(SpilledRefusal(claim.number, verdict.request_id))
+            raise
         self._wake(claim.number)
 
     def _settled_soon(self, numbers: list[int], error: BaseException | None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.batch.ledger import Item
 from clova_ocr_async.batch.sqlite import owners, rows
 from clova_ocr_async.batch.sqlite.opening import check_agreed, opened_existing, told_errors
-from clova_ocr_async.batch.sqlite.spill import discard, read_spill
+from clova_ocr_async.batch.sqlite.spill import bring_in, discard, spills_in
 from clova_ocr_async.batch.verdict import failure_of, told
 from clova_ocr_async.client.processes import Process
 from clova_ocr_async.errors import APIError, ClovaOCRError, LedgerError
@@ -94,7 +94,6 @@ class _Purge:
 
     def remove(self, db: sqlite3.Connection) -> Purged:
         """Remove what there is to remove, in a transaction."""
-        self._settle_the_dead(db)
         failures = self._remove_words(db)
         db.execute(
             "UPDATE item SET answer = NULL WHERE answer IN (SELECT id FROM answer WHERE came < ?)", (self.before,)
@@ -102,20 +101,15 @@ class _Purge:
         answers = db.execute("DELETE FROM answer WHERE came < ?", (self.before,)).rowcount
         return Purged(answers, failures)
 
-    def spills(self) -> list[Path]:
-        """Return the files of answers that came when the disk was full."""
-        return sorted(self.folder.glob("answers-*.spill"))
-
-    def _settle_the_dead(self, db: sqlite3.Connection) -> None:
+    def settle_the_dead(self, db: sqlite3.Connection) -> dict[Path, int]:
+        """Finish what processes left that have ended; return what ``discard`` is to be told once it is committed."""
         if living := owners.living_owners(db, self.process, self.clock):
             raise LedgerError(
                 f"{len(living)} processes are at work on this run; end them, or purge when they have ended"
             )
-        for path in self.spills():
-            for spilled in read_spill(path):
-                answer = (spilled.status, spilled.cut, spilled.body)
-                rows.keep_answer(db, spilled.item, spilled.request_id, answer, spilled.came)
+        brought_in = bring_in(db, spills_in(self.folder))
         owners.take_over(db, owners.dead_owners(db, self.process, self.clock), self.seal, self.now)
+        return brought_in
 
     def _remove_words(self, db: sqlite3.Connection) -> int:
         """Take out of errors what they said; their kinds stay, so that the images are still known as what they are."""
@@ -143,17 +137,17 @@ def _without_words(error: ClovaOCRError) -> ClovaOCRError:
 
 
 def _in_one_transaction(db: sqlite3.Connection, purge: _Purge) -> Purged:
-    spills = purge.spills()
     db.execute("PRAGMA synchronous = FULL")
     db.execute("BEGIN IMMEDIATE")
     try:
+        brought_in = purge.settle_the_dead(db)
         purged = purge.remove(db)
         db.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
             db.execute("ROLLBACK")
         raise
-    discard({path: len(read_spill(path)) for path in spills if path.exists()})
+    discard(brought_in)
     return purged
 
 

@@ -191,24 +191,24 @@ def outstanding(db: sqlite3.Connection) -> int:
     return int(count)
 
 
-def refuse(db: sqlite3.Connection, claim: Claim, request_id: str, *, still_in_doubt: bool) -> None:
+def refuse(db: sqlite3.Connection, number: int, request_id: str, *, still_in_doubt: bool) -> None:
     """Mark that the request under way was certainly not paid."""
     state = State.SENT if still_in_doubt else TRANSITIONS[State.SENT, Mark.REFUSE]
-    if _land(db, claim, request_id, f"state = '{state}'"):
+    if _land(db, number, request_id, f"state = '{state}'"):
         _uncount(db)
 
 
-def doubt(db: sqlite3.Connection, claim: Claim, request_id: str) -> None:
+def doubt(db: sqlite3.Connection, number: int, request_id: str) -> None:
     """Mark that the request under way may have been paid."""
-    _land(db, claim, request_id, "maybe_billed = maybe_billed + 1")
+    _land(db, number, request_id, "maybe_billed = maybe_billed + 1")
 
 
-def _land(db: sqlite3.Connection, claim: Claim, request_id: str, change: str) -> bool:
+def _land(db: sqlite3.Connection, number: int, request_id: str, change: str) -> bool:
     return bool(
         db.execute(
             f"""UPDATE item SET sent_at = NULL, {change}
-                WHERE id = ? AND owner = ? AND request_id = ? AND state = ? AND sent_at IS NOT NULL""",
-            (claim.number, claim.owner, request_id, State.SENT),
+                WHERE id = ? AND request_id = ? AND state = ? AND sent_at IS NOT NULL""",
+            (number, request_id, State.SENT),
         ).rowcount
     )
 
@@ -242,7 +242,7 @@ def settle(db: sqlite3.Connection, claim: Claim, verdict: Verdict, failure: byte
     """
     # How the last request ended could not be written down when it did, if the disk was full.
     if verdict.mark is Mark.DOUBT:
-        doubt(db, claim, verdict.request_id or "")
+        doubt(db, claim.number, verdict.request_id or "")
     elif verdict.billing is Billing.NOT_BILLED:
         _take_back(db, claim)
     changed = any(_settle_from(state, db, claim, verdict, failure, now) for state in from_states(verdict.mark))

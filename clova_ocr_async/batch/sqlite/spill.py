@@ -1,7 +1,8 @@
-"""Room set aside on the disk for answers that come when it is full.
+"""Room set aside on the disk for what becomes of calls when it is full.
 
-What is paid for must be kept, also when the ledger cannot grow any more. So each process keeps a file of zeros, and
-writes into it, without making it any larger, what the ledger cannot take. Whoever opens the ledger next brings it in.
+What is paid for must be kept, also when the ledger cannot grow any more, and what was not paid must not be in doubt for
+that. So each process keeps a file of zeros, and writes into it, without making it any larger, what the ledger cannot
+take. Whoever opens the ledger next brings it in.
 
 A process keeps its file locked for as long as it runs. So a file is removed only if nobody can write into it any more:
 a process that slept past its lease has lost its work to others, and still brings what was paid for.
@@ -14,12 +15,12 @@ import os
 import struct
 import zlib
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
 from clova_ocr_async.batch.sqlite.folder import create_private
-from clova_ocr_async.batch.sqlite.rows import keep_answer
+from clova_ocr_async.batch.sqlite.rows import keep_answer, refuse
 from clova_ocr_async.errors import DiskFullError
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["Spill", "Spilled", "bring_in", "discard", "read_spill", "spill_of", "spills_in"]
+__all__ = ["Spill", "SpilledAnswer", "SpilledRefusal", "bring_in", "discard", "read_spill", "spill_of", "spills_in"]
 
 _ROOM = 2 * 1024 * 1024  # bytes: hundreds of answers of a few kilobytes, and one domain has a handful under way
 _HEAD = struct.Struct("<II")
 
 
-class Spilled(msgspec.Struct, frozen=True, array_like=True):
+class SpilledAnswer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
     """An answer outside the ledger.
 
     Attributes:
@@ -52,8 +53,34 @@ class Spilled(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
     came: float
 
+    name: ClassVar[str] = "an answer"
 
-_encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Spilled)
+    def write(self, db: sqlite3.Connection) -> None:
+        """Put it into the ledger."""
+        keep_answer(db, self.item, self.request_id, (self.status, self.cut, self.body), self.came)
+
+
+class SpilledRefusal(msgspec.Struct, frozen=True, array_like=True, tag="refusal"):
+    """That a request was certainly not paid, outside the ledger.
+
+    Attributes:
+        item: The item's number in the ledger.
+        request_id: Of the call.
+        still_in_doubt: An earlier request of the same call may have been paid.
+    """
+
+    item: int
+    request_id: str
+    still_in_doubt: bool = False
+
+    name: ClassVar[str] = "that a call was not paid"
+
+    def write(self, db: sqlite3.Connection) -> None:
+        """Put it into the ledger."""
+        refuse(db, self.item, self.request_id, still_in_doubt=self.still_in_doubt)
+
+
+_encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(SpilledAnswer | SpilledRefusal)
 
 
 class Spill:
@@ -83,21 +110,23 @@ class Spill:
                 f"{path.parent}: {error.strerror}; a run needs at least {room // 2**20} MiB to begin with"
             ) from None
 
-    def keep(self, answer: Spilled) -> None:
-        """Keep an answer; on the disk when this returns.
+    def keep(self, spilled: SpilledAnswer | SpilledRefusal) -> None:
+        """Keep what became of a call; on the disk when this returns.
 
         Raises:
             DiskFullError: There is no room left.
         """
-        packed = _encoder.encode(answer)
+        packed = _encoder.encode(spilled)
         record = _HEAD.pack(len(packed), zlib.crc32(packed)) + packed
         if self._end + len(record) > self._room:
-            raise DiskFullError("an answer could not be kept: the disk is full, and so is the room set aside for that")
+            raise DiskFullError(
+                f"{spilled.name} could not be kept: the disk is full, and so is the room set aside for that"
+            )
         try:
             _write_all(self._descriptor, record, self._end)
             os.fsync(self._descriptor)
         except OSError as error:
-            raise DiskFullError(f"an answer could not be kept: {error.strerror}") from None
+            raise DiskFullError(f"{spilled.name} could not be kept: {error.strerror}") from None
         self._end += len(record)
 
     def empty(self) -> None:
@@ -105,7 +134,7 @@ class Spill:
         self._end = 0
 
     def close(self) -> None:
-        """Let go of the file, and remove it unless it holds answers."""
+        """Let go of the file, and remove it unless it holds anything."""
         if self._end == 0:
             self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
@@ -137,23 +166,23 @@ def spills_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("answers-*.spill"))
 
 
-def read_spill(path: Path) -> list[Spilled]:
-    """Return the answers in a file, up to where its writer came."""
+def read_spill(path: Path) -> list[SpilledAnswer | SpilledRefusal]:
+    """Return what is in a file, up to where its writer came."""
     data = path.read_bytes()
-    answers: list[Spilled] = []
+    found: list[SpilledAnswer | SpilledRefusal] = []
     at = 0
     while at + _HEAD.size <= len(data):
         length, checksum = _HEAD.unpack_from(data, at)
         packed = data[at + _HEAD.size : at + _HEAD.size + length]
         if not length or zlib.crc32(packed) != checksum:
             break
-        answers.append(_decoder.decode(packed))
+        found.append(_decoder.decode(packed))
         at += _HEAD.size + length
-    return answers
+    return found
 
 
 def bring_in(db: sqlite3.Connection, paths: Iterable[Path]) -> dict[Path, int]:
-    """Put the answers of some files into the ledger, in a transaction that is not its own.
+    """Put what is in some files into the ledger, in a transaction that is not its own.
 
     Returns:
         For each file how many it held, for ``discard`` once that is committed.
@@ -161,16 +190,15 @@ def bring_in(db: sqlite3.Connection, paths: Iterable[Path]) -> dict[Path, int]:
     counts: dict[Path, int] = {}
     for path in paths:
         with suppress(FileNotFoundError):  # another process was quicker
-            answers = read_spill(path)
-            for spilled in answers:
-                answer = (spilled.status, spilled.cut, spilled.body)
-                keep_answer(db, spilled.item, spilled.request_id, answer, spilled.came)
-            counts[path] = len(answers)
+            found = read_spill(path)
+            for spilled in found:
+                spilled.write(db)
+            counts[path] = len(found)
     return counts
 
 
 def discard(counts: dict[Path, int]) -> None:
-    """Remove the files whose answers are in the ledger now, but for those that somebody may write more into."""
+    """Remove the files that are in the ledger now, but for those that somebody may write more into."""
     for path, count in counts.items():
         with suppress(OSError):  # it stays, and is brought in again
             _discard(path, count)

@@ -1,4 +1,4 @@
-"""This process at work on a ledger: its lease, its room for answers on a full disk, and what it takes over."""
+"""This process at work on a ledger: its lease, its room beside a full disk, and what it takes over."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clova_ocr_async.batch.seal import Seal
-    from clova_ocr_async.batch.sqlite.spill import Spilled
+    from clova_ocr_async.batch.sqlite.spill import SpilledAnswer, SpilledRefusal
     from clova_ocr_async.client.processes import Process
 
 __all__ = ["Tenant"]
@@ -72,7 +72,7 @@ class Tenant:
         return brought_in
 
     def make_room(self, db: sqlite3.Connection) -> None:
-        """Set room for answers aside, outside of any transaction.
+        """Set room aside for a full disk, outside of any transaction.
 
         Raises:
             DiskFullError: There is none.
@@ -143,15 +143,15 @@ class Tenant:
         assert self._spill is not None  # noqa: S101 - it has room
         self._spill.empty()
 
-    def spill(self, answer: Spilled) -> None:
-        """Keep an answer that the ledger cannot take.
+    def spill(self, spilled: SpilledAnswer | SpilledRefusal) -> None:
+        """Keep what the ledger cannot take.
 
         Raises:
             DiskFullError: There is no room left.
         """
         if self._spill is None:
-            raise DiskFullError("an answer could not be kept: the ledger is not open")
-        self._spill.keep(answer)
+            raise DiskFullError(f"{spilled.name} could not be kept: the ledger is not open")
+        self._spill.keep(spilled)
 
     def close(self) -> None:
         """Let go of the room."""
