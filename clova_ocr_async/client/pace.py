@@ -78,7 +78,7 @@ class Pace(msgspec.Struct, omit_defaults=True):
             now: The time.
             most: Calls a second that are allowed in any case; None for no bound.
         """
-        if now < self.last or now - max(self.last, self.resumes, self.due) > _IDLE:
+        if now < self.last - _OTHER_BOOT or now - max(self.last, self.resumes, self.due) > _IDLE:
             self._come_back(now)
         if self.rate is not None and now - self.changed > _PATIENCE:
             self.rate = self._raised(2.0)
@@ -97,8 +97,6 @@ class Pace(msgspec.Struct, omit_defaults=True):
         """Count from now on, as no call has left for a while; after a long one forget what is known."""
         if self.is_forgotten(now):
             self.rate, self.pauses, self.due, self.resumes = None, 0, 0.0, 0.0
-        elif now < self.last:
-            return
         self.since, self.left = now, 0
 
     def admit(self) -> None:

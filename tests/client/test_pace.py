@@ -161,6 +161,14 @@ def test_a_long_rest_says_nothing_about_the_rate() -> None:
     assert pace.rate >= 3.0
 
 
+def test_a_call_that_is_noted_late_starts_nothing_anew() -> None:
+    """Calls of several processes may be noted in another order than they left in; they count all the same."""
+    pace = Pace()
+    now = let_in(pace, 1000.0, 30, 0.25)
+    pace.leave(now - 0.5, None)
+    assert pace.left == 31
+
+
 @pytest.mark.parametrize("now", [0.0, 5.0, 1e6])
 def test_a_time_of_another_boot_holds_nobody_up(now: float) -> None:
     """What was noted by a clock that has begun anew since pauses nobody."""
