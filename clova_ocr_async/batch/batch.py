@@ -131,6 +131,7 @@ class Batch(Generic[DocumentT]):
     async def _cancel(self) -> None:
         assert self._runner is not None  # noqa: S101 - only an open batch is left
         self._over = True
+        self._halted = self._halted or NotSentError()  # also for those that wait for the ceiling, and hear nothing else
         self._runner.cancel()
         try:
             await ended(self._runner)

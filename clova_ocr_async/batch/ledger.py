@@ -243,7 +243,7 @@ class Verdict:
         billing: Whether it was paid.
         elapsed: Seconds it took, waiting included.
         failure: How it failed; empty if it did not.
-        request_id: Of the call; None if nothing was marked as sent.
+        request_id: Of the call; None if no request was about to leave.
     """
 
     mark: Mark

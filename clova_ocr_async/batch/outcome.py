@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic
 
 from clova_ocr_async.documents.base import shape_of
 from clova_ocr_async.documents.recognition import DocumentT, Recognition
+from clova_ocr_async.errors import ClovaOCRError
 from clova_ocr_async.protocol.concealed import Concealed
-
-if TYPE_CHECKING:
-    from clova_ocr_async.errors import ClovaOCRError
 
 __all__ = ["Failure", "Outcome", "Success"]
 

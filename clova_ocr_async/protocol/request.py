@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -16,7 +17,7 @@ from clova_ocr_async.errors import DomainError, InvalidRequestError
 from clova_ocr_async.protocol.concealed import Concealed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 __all__ = ["MIME_TYPES", "Body", "Content", "HTTPRequest", "ParsedRequest", "build_request", "parse_request"]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,7 +33,7 @@ from clova_ocr_async.protocol.concealed import Concealed
 from clova_ocr_async.protocol.invoke_url import mask_invoke_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 __all__ = ["HTTPResponse", "decode_response", "encode_error", "encode_gateway_error", "encode_response", "refusal_of"]
 

@@ -161,6 +161,19 @@ async def test_answers_of_the_dead_beside_the_ledger_are_purged_as_well(tmp_path
         assert next(reader.records()).status == "succeeded"
 
 
+async def test_answers_that_a_stopped_process_keeps_are_told(tmp_path: Path) -> None:
+    """Where a file beside the ledger cannot be removed, purging says which, and does so until it can."""
+    await finished(tmp_path / "run")
+    spill = Spill(tmp_path / "run" / "answers-77.spill", 65536)
+    spill.keep(SpilledAnswer(1, "late", 200, None, ANSWER.body, 0.0))
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=r"answers-77\.spill still holds"):
+            purge(tmp_path / "run", seal_of(None))
+    spill.close()
+    purge(tmp_path / "run", seal_of(None))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["ledger.sqlite3"]
+
+
 async def test_an_answer_that_came_late_is_counted_before_it_is_removed(tmp_path: Path) -> None:
     """An image that was given up and then answered is read, and stays read without its answer."""
     async with SqliteLedger(tmp_path / "run") as ledger:

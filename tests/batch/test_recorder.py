@@ -425,6 +425,31 @@ async def test_a_batch_that_waits_at_the_ceiling_can_be_stopped(run: Path) -> No
     assert transport.sent == []
 
 
+async def test_a_batch_that_waits_at_the_ceiling_can_be_left(run: Path) -> None:
+    """Who leaves a batch, while it waits for another process's calls to land, is not kept until they do."""
+    async with opened(run, max_calls=1) as one, opened(run, max_calls=1) as two:
+        held = Held()
+        flying = asyncio.create_task(batch(one, [Image(picture("a"))], FakeTransport(held)))
+        await held.reached.wait()
+        async with ClovaOCRClient(domain(), transport=FakeTransport()) as client:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3), BatchDispatcher(client, ledger=two).dispatch([JPEG], Receipt) as found:
+                    await anext(found)
+        held.go_on.set()
+        await flying
+    assert calls(run) == 1
+
+
+async def test_a_copy_is_not_kept_waiting_by_an_end_that_cannot_be_written_down(run: Path) -> None:
+    """If how a call ended cannot be written down, its copies end with what is wrong, and the batch with them."""
+    async with opened(run, watch=Broken("doubted", "settled")) as ledger:
+        images = [Image(picture("a"), name) for name in ("one", "two")]
+        found, stopped = await batch(ledger, images, FakeTransport(ConnectionLostError))
+    assert {type(error) for error in errors_of(found)} == {ConnectionLostError, DiskFullError}
+    assert isinstance(stopped, DiskFullError)
+    assert states(run) == ["ambiguous"]
+
+
 async def test_pictures_of_one_name_keep_theirs(run: Path) -> None:
     """A name that was given to bytes is no file's: several pictures may have it, and each is found by it."""
     async with opened(run) as ledger:

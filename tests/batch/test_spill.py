@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 import subprocess
 import sys
+import zlib
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from ledgers import item
 
@@ -17,6 +20,7 @@ from clova_ocr_async.batch.sqlite.spill import (
     SpilledRefusal,
     bring_in,
     discard,
+    holds_anything,
     read_spill,
     spill_of,
     spills_in,
@@ -119,6 +123,28 @@ def test_refusals_are_brought_in_once(spill: Spill, db: sqlite3.Connection) -> N
         assert bring_in(db, [spill.path]) == {spill.path: 2}
         assert calls(db) == 0
     assert db.execute("SELECT state FROM item").fetchall() == [("claimed",)]
+
+
+def test_what_another_version_wrote_is_left_alone(
+    spill: Spill, db: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that cannot be read is told by its name, keeps its answers, and keeps no other one from being read."""
+    packed = msgspec.msgpack.encode(["of tomorrow", 1])
+    spill.path.write_bytes(struct.pack("<II", len(packed), zlib.crc32(packed)) + packed)
+    other = Spill(spill_of(spill.path.parent, 8), 4096)
+    other.keep(ONE)
+    other.close()
+    brought_in = bring_in(db, [spill.path, other.path])
+    discard(brought_in)
+    assert kept(db) == [ONE.body]
+    assert spills_in(spill.path.parent) == [spill.path]
+    assert [holds_anything(path) for path in (spill.path, other.path)] == [True, False]
+    assert f"{spill.path} holds paid answers" in caplog.text
+
+
+def test_nothing_kept_is_shown() -> None:
+    """What is kept shows neither answers nor failures."""
+    assert {repr(ONE), repr(SpilledRefusal(1, "r"))} == {"SpilledAnswer()", "SpilledRefusal()"}
 
 
 def test_a_file_somebody_may_write_into_is_not_removed(spill: Spill, db: sqlite3.Connection) -> None:

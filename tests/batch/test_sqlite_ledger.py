@@ -754,8 +754,6 @@ async def test_what_could_not_be_brought_in_is_by_the_next(run: Path, caplog: py
         with pytest.raises(DiskFullError):
             await ledger.admit(item("b"), None)
         await ledger.settle(claim, read("r1"))
-        with pytest.raises(DiskFullError):
-            await ledger.settle(claim, RELEASE)
     assert "was not left in order" in caplog.text
     assert "not written down yet" in caplog.text
     assert len(spills_in(run)) == 1
@@ -785,25 +783,66 @@ async def test_a_refusal_that_the_ledger_cannot_take_is_no_doubt(
         await ledger.refused(claim, "r", **refused)
         with pytest.raises(DiskFullError):
             await ledger.sending(claim, "r")
-    assert "kept beside the ledger" in caplog.text
+    assert "that a call was not paid is kept beside the ledger" in caplog.text
     assert states(run) == ["sent"]
     async with opened(run):
         assert (*states(run), calls(run), perhaps(run)) == expected
     assert spills_in(run) == []
 
 
-@pytest.mark.parametrize(("request_id", "state"), [("r", "queued"), (None, "ambiguous")])
-async def test_what_was_marked_and_never_sent_is_no_doubt(run: Path, request_id: str | None, state: str) -> None:
-    """A request that was called back between its mark and its sending is not in doubt, however full the disk is."""
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (Verdict(Mark.RELEASE, request_id="r"), ("queued", 0, 0)),
+        (Verdict(Mark.FAIL, Billing.NOT_BILLED, 1.0, b'{"type": "RateLimitError"}', "r"), ("failed", 0, 0)),
+        (Verdict(Mark.FAIL, Billing.BILLED, 1.0, b'{"type": "RecognitionError"}', "r"), ("failed", 1, 0)),
+        (Verdict(Mark.SUCCEED, Billing.BILLED, 1.0, request_id="r"), ("succeeded", 1, 0)),
+        (in_doubt(), ("ambiguous", 1, 1)),
+    ],
+)
+async def test_an_end_that_the_ledger_cannot_take_is_kept(
+    run: Path, verdict: Verdict, expected: tuple[str, int, int]
+) -> None:
+    """How a call ended is kept beside a full ledger, once, also where no answers are, and nothing more is sent."""
     full = Full()
-    async with opened(run, watch=full, process=gone()) as ledger:
-        claim = claimed(await ledger.admit(item(), None))
+    async with opened(run, watch=full, process=gone(), store="none") as ledger:
+        claim, other = claimed(await ledger.admit(item("a"), None)), claimed(await ledger.admit(item("b"), None))
         await ledger.sending(claim, "r")
         full.names = {"settled", "close"}
+        await ledger.settle(claim, verdict)
         with pytest.raises(DiskFullError):
-            await ledger.settle(claim, Verdict(Mark.RELEASE, request_id=request_id))
-    async with opened(run):
-        assert states(run) == [state]
+            await ledger.sending(other, "s")
+        with pytest.raises(DiskFullError):
+            await ledger.settle(other, RELEASE)
+    assert states(run) == ["sent", "claimed"]
+    for _ in range(2):
+        async with opened(run) as ledger:
+            assert (states(run)[0], calls(run), perhaps(run)) == expected
+            found = (await ledger.admit(item("a"), None)).entry
+            assert found.failure == verdict.failure
+            assert states(run)[1] == "queued"
+
+
+@pytest.mark.parametrize("settled", ["settled", "released"])
+async def test_nobody_waits_for_an_end_that_cannot_be_written_down(run: Path, settled: str) -> None:
+    """Who waits for an image is woken, and told what is wrong, when its end cannot be written down."""
+    full = Full()
+    async with opened(run, watch=full) as ledger:
+        claim = claimed(await ledger.admit(item(), None))
+        entry = (await ledger.admit(item(), None)).entry
+        waiting = asyncio.create_task(ledger.changed(entry))
+        await ledger.sending(claim, "r")
+        full.names = {settled}
+        if settled == "settled":
+            await ledger.settle(claim, in_doubt())
+        else:
+            admitting = asyncio.create_task(ledger.admit(item("b"), None))
+            await asyncio.sleep(0)
+            admitting.cancel()
+            await asyncio.wait([admitting])
+        await waiting
+        with pytest.raises(DiskFullError):
+            await ledger.changed(entry)
 
 
 async def test_a_file_is_not_removed_before_its_answers_are_in(run: Path) -> None:

@@ -8,6 +8,7 @@ import logging
 import os
 import sqlite3
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -19,12 +20,11 @@ from clova_ocr_async.batch.sqlite.backlog import Backlog
 from clova_ocr_async.batch.sqlite.connection import connect
 from clova_ocr_async.batch.sqlite.folder import LEDGER, create_private, prepare_folder
 from clova_ocr_async.batch.sqlite.schema import migrate
-from clova_ocr_async.batch.sqlite.spill import SpilledAnswer, SpilledRefusal, discard
+from clova_ocr_async.batch.sqlite.spill import SpilledAnswer, SpilledRefusal, SpilledVerdict, discard
 from clova_ocr_async.batch.sqlite.tenant import Tenant
 from clova_ocr_async.batch.sqlite.writer import Writer
 from clova_ocr_async.client.processes import Process
 from clova_ocr_async.errors import (
-    Billing,
     ClovaOCRError,
     ConfigurationError,
     DiskFullError,
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch.seal import Seal
     from clova_ocr_async.batch.sqlite.agreement import Store
+    from clova_ocr_async.batch.sqlite.spill import Spilled
+    from clova_ocr_async.errors import Billing
     from clova_ocr_async.protocol.response import HTTPResponse
 
 __all__ = ["SqliteLedger"]
@@ -113,7 +115,7 @@ class SqliteLedger:
             watch=watch,
             clock=clock,
         )
-        self._full: DiskFullError | None = None
+        self._trouble: LedgerError | None = None  # nothing is paid for any more
         self._backlog = Backlog(self._writer, now, self._settled_soon)
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
         self._poller: asyncio.Task[None] | None = None
@@ -192,7 +194,7 @@ class SqliteLedger:
             admitted.add_done_callback(self._give_back)
             raise
         except DiskFullError as error:
-            self._full = error
+            self._pay_no_more(error)
             raise
 
     def _claim(self, db: sqlite3.Connection, named: Sequence[tuple[Item, SourceFile | None]]) -> list[Admission]:
@@ -229,9 +231,7 @@ class SqliteLedger:
 
     async def sending(self, claim: Claim, request_id: str) -> bool:
         """Mark a request that is about to leave; on the disk when this returns True."""
-        if self._full is not None:
-            raise DiskFullError(*self._full.args)  # of its own: a call notes in its error how far it came
-
+        self._check_trouble()
         granted = await self._done(self._writer.submit_alike(self._send, (claim, request_id), "sent", durable=True))
         if granted is False:
             raise SpendingCeilingError(
@@ -252,8 +252,7 @@ class SqliteLedger:
         try:
             await self._did(work, "refused")
         except LedgerError as error:
-            logger.warning("that a request was refused is kept beside the ledger: %s", error)
-            self._tenant.spill(SpilledRefusal(claim.number, request_id, still_in_doubt))
+            self._keep_beside(SpilledRefusal(claim.number, request_id, still_in_doubt), error)
 
     async def doubted(self, claim: Claim, request_id: str) -> None:
         """Mark that the request may have been paid and has no answer."""
@@ -269,8 +268,7 @@ class SqliteLedger:
             row = (claim.number, request_id, *answer, came)
             await self._done(self._writer.submit_alike(_keep, row, "answered", durable=True))
         except LedgerError as error:
-            logger.warning("an answer is kept beside the ledger: %s", error)
-            self._tenant.spill(SpilledAnswer(claim.number, request_id, *answer, came))
+            self._keep_beside(SpilledAnswer(claim.number, request_id, *answer, came), error)
 
     def settle(self, claim: Claim, verdict: Verdict) -> Awaitable[None]:
         """Write down how the call ended, and give the claim back."""
@@ -283,21 +281,28 @@ class SqliteLedger:
 
     async def _settle(self, claim: Claim, verdict: Verdict) -> None:
         failure = rows.kept_failure(self._seal, claim.item, verdict.failure)
-        work = partial(rows.settle, claim=claim, verdict=verdict, failure=failure, now=self._now())
+        ended = self._now()
+        work = partial(rows.settle, claim=claim, verdict=verdict, failure=failure, now=ended)
         try:
             await self._did(work, "settled", durable=True)
-        except LedgerError:
-            if verdict.billing is Billing.NOT_BILLED and verdict.request_id is not None:
-                # It may be marked as sent, and would be in doubt for want of this mark.
-                self._tenant.spill(SpilledRefusal(claim.number, verdict.request_id))
-            raise
+        except LedgerError as error:
+            if verdict.request_id is None:  # what was never marked as sent goes back by itself
+                self._pay_no_more(error)
+                raise
+            self._keep_beside(SpilledVerdict(claim, replace(verdict, failure=b""), failure, ended), error)
         self._wake(claim.number)
+
+    def _keep_beside(self, spilled: Spilled, error: LedgerError) -> None:
+        """Keep what the ledger cannot take; no other request may leave then, which could be taken for this one."""
+        self._pay_no_more(error)
+        logger.warning("%s is kept beside the ledger: %s", spilled.name, error)
+        self._tenant.spill(spilled)
 
     def _settled_soon(self, numbers: list[int], error: BaseException | None) -> None:
         if error is not None:
             logger.warning("how some calls ended is not written down yet: %s", error)
-        if isinstance(error, DiskFullError):
-            self._full = error
+        if isinstance(error, LedgerError):
+            self._pay_no_more(error)
         for number in numbers:
             self._wake(number)
 
@@ -305,18 +310,29 @@ class SqliteLedger:
         return await self._done(self._writer.submit(work, name, durable=durable))
 
     async def _done(self, order: asyncio.Future[T]) -> T:
-        """Have something done, and remember if the disk is full: then nothing more is paid for."""
+        """Have something done; if the disk is full, nothing more is paid for."""
         try:
             return await order
         except DiskFullError as error:
-            self._full = error
+            self._pay_no_more(error)
             raise
+
+    def _pay_no_more(self, error: LedgerError) -> None:
+        """Send nothing more, and let nobody wait for what cannot be written down."""
+        self._trouble = self._trouble or error
+        for number in list(self._waiting):
+            self._wake(number)
+
+    def _check_trouble(self) -> None:
+        if self._trouble is not None:
+            raise type(self._trouble)(*self._trouble.args)  # of its own: a call notes in its error how far it came
 
     # -----------------------------------------------------------------------------------------------------------------
     # Waiting for others
 
     async def changed(self, entry: Entry) -> None:
         """Wait until an item that somebody else works on may have been finished or given back."""
+        self._check_trouble()
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(entry.number, set()).add(waiter)
         if self._poller is None or self._poller.done():

@@ -52,7 +52,7 @@ def dead_owners(db: sqlite3.Connection, process: Process, now: float, *, apart_f
 
 
 def _strays(db: sqlite3.Connection) -> list[int]:
-    """Return owners that are gone and have something: whoever fell asleep as it claimed was one no more as it woke."""
+    """Return owners that are gone and still have something: their claim was committed when they had been removed."""
     found = db.execute(
         """SELECT owner FROM item WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM owner) UNION
            SELECT owner FROM source WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM owner)"""

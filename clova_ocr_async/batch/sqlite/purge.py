@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.batch.ledger import Item
 from clova_ocr_async.batch.sqlite import owners, rows
 from clova_ocr_async.batch.sqlite.opening import check_agreed, opened_existing, told_errors
-from clova_ocr_async.batch.sqlite.spill import bring_in, discard, spills_in
+from clova_ocr_async.batch.sqlite.spill import bring_in, discard, holds_anything, spills_in
 from clova_ocr_async.batch.verdict import failure_of, told
 from clova_ocr_async.client.processes import Process
 from clova_ocr_async.errors import APIError, ClovaOCRError, LedgerError
@@ -66,7 +66,8 @@ def purge(
         patience: Seconds that others may read or write.
 
     Raises:
-        LedgerError: A process is at work on the run, the seal is not the run's, or the ledger cannot be used.
+        LedgerError: A process is at work on the run, the seal is not the run's, the ledger cannot be used, or a file
+            beside it keeps answers.
     """
     with told_errors():
         db = opened_existing(folder)
@@ -78,6 +79,7 @@ def purge(
                 db, _Purge(Path(folder), seal, before, process or Process.this(), clock(), now)
             )
             _sweep(db)
+            _check_files(Path(folder))
         finally:
             db.close()
     return purged
@@ -149,6 +151,14 @@ def _in_one_transaction(db: sqlite3.Connection, purge: _Purge) -> Purged:
         raise
     discard(brought_in)
     return purged
+
+
+def _check_files(folder: Path) -> None:
+    if left := [path.name for path in spills_in(folder) if holds_anything(path)]:
+        raise LedgerError(
+            f"{left[0]} still holds what was to be purged: a stopped process keeps it, or another version wrote it; "
+            "end that process, or open the run with that version, then purge again"
+        )
 
 
 def _sweep(db: sqlite3.Connection) -> None:

@@ -73,8 +73,8 @@ _TABLES = """
     );
 
     -- An answer counts if it is the one of the item's last call; it may come from the spill when that is settled. A row
-    -- that was given up had the call in doubt, and has it no more. One that is to be sent again, and has not been, is
-    -- not sent any more: whoever finds it finishes it from its answer.
+    -- that was given up had the call in doubt, and has it no more. An item that was queued to be sent again, and has
+    -- not been sent yet, becomes ambiguous instead, and whoever finds it next finishes it from this answer.
     CREATE TRIGGER answer_came AFTER INSERT ON answer BEGIN
         UPDATE item SET maybe_billed = maybe_billed - 1 WHERE id = NEW.item AND maybe_billed > 0 AND (
             request_id <> NEW.request_id OR state IN ('queued', 'claimed') OR state = 'ambiguous' AND answer IS NULL);

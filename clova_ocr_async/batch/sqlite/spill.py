@@ -11,6 +11,7 @@ a process that slept past its lease has lost its work to others, and still bring
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import struct
 import zlib
@@ -19,22 +20,39 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
+from clova_ocr_async.batch.ledger import Claim, Verdict
 from clova_ocr_async.batch.sqlite.folder import create_private
-from clova_ocr_async.batch.sqlite.rows import keep_answer, refuse
+from clova_ocr_async.batch.sqlite.rows import keep_answer, refuse, settle
 from clova_ocr_async.errors import DiskFullError
+from clova_ocr_async.protocol.concealed import Concealed
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["Spill", "SpilledAnswer", "SpilledRefusal", "bring_in", "discard", "read_spill", "spill_of", "spills_in"]
+__all__ = [
+    "Spill",
+    "Spilled",
+    "SpilledAnswer",
+    "SpilledRefusal",
+    "SpilledVerdict",
+    "bring_in",
+    "discard",
+    "holds_anything",
+    "read_spill",
+    "spill_of",
+    "spills_in",
+]
+
+logger = logging.getLogger("clova_ocr_async")
+
 
 _ROOM = 2 * 1024 * 1024  # bytes: hundreds of answers of a few kilobytes, and one domain has a handful under way
 _HEAD = struct.Struct("<II")
 
 
-class SpilledAnswer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
+class SpilledAnswer(Concealed, frozen=True, array_like=True, tag="answer"):
     """An answer outside the ledger.
 
     Attributes:
@@ -60,8 +78,8 @@ class SpilledAnswer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
         keep_answer(db, self.item, self.request_id, (self.status, self.cut, self.body), self.came)
 
 
-class SpilledRefusal(msgspec.Struct, frozen=True, array_like=True, tag="refusal"):
-    """That a request was certainly not paid, outside the ledger.
+class SpilledRefusal(Concealed, frozen=True, array_like=True, tag="refusal"):
+    """That a request was certainly not paid, outside the ledger; whoever keeps one sends no other request.
 
     Attributes:
         item: The item's number in the ledger.
@@ -80,7 +98,32 @@ class SpilledRefusal(msgspec.Struct, frozen=True, array_like=True, tag="refusal"
         refuse(db, self.item, self.request_id, still_in_doubt=self.still_in_doubt)
 
 
-_encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(SpilledAnswer | SpilledRefusal)
+class SpilledVerdict(Concealed, frozen=True, array_like=True, tag="verdict"):
+    """How a call ended, outside the ledger.
+
+    Attributes:
+        claim: The right to the item.
+        verdict: How it ended, the failure left out.
+        failure: The failure as sealed.
+        ended: Unix seconds.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    failure: bytes | None
+    ended: float
+
+    name: ClassVar[str] = "how a call ended"
+
+    def write(self, db: sqlite3.Connection) -> None:
+        """Put it into the ledger."""
+        settle(db, self.claim, self.verdict, self.failure, self.ended)
+
+
+Spilled = SpilledAnswer | SpilledRefusal | SpilledVerdict
+"""What may be kept."""
+
+_encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Spilled)
 
 
 class Spill:
@@ -110,7 +153,7 @@ class Spill:
                 f"{path.parent}: {error.strerror}; a run needs at least {room // 2**20} MiB to begin with"
             ) from None
 
-    def keep(self, spilled: SpilledAnswer | SpilledRefusal) -> None:
+    def keep(self, spilled: Spilled) -> None:
         """Keep what became of a call; on the disk when this returns.
 
         Raises:
@@ -166,10 +209,14 @@ def spills_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("answers-*.spill"))
 
 
-def read_spill(path: Path) -> list[SpilledAnswer | SpilledRefusal]:
-    """Return what is in a file, up to where its writer came."""
+def read_spill(path: Path) -> list[Spilled]:
+    """Return what is in a file, up to where its writer came.
+
+    Raises:
+        DecodeError: msgspec's; another version wrote it.
+    """
     data = path.read_bytes()
-    found: list[SpilledAnswer | SpilledRefusal] = []
+    found: list[Spilled] = []
     at = 0
     while at + _HEAD.size <= len(data):
         length, checksum = _HEAD.unpack_from(data, at)
@@ -190,11 +237,30 @@ def bring_in(db: sqlite3.Connection, paths: Iterable[Path]) -> dict[Path, int]:
     counts: dict[Path, int] = {}
     for path in paths:
         with suppress(FileNotFoundError):  # another process was quicker
-            found = read_spill(path)
-            for spilled in found:
-                spilled.write(db)
-            counts[path] = len(found)
+            if (found := _read_of_this_version(path)) is not None:
+                for spilled in found:
+                    spilled.write(db)
+                counts[path] = len(found)
     return counts
+
+
+def _read_of_this_version(path: Path) -> list[Spilled] | None:
+    """Return what is in a file; None, and an error in the log, if another version wrote it."""
+    try:
+        return read_spill(path)
+    except msgspec.DecodeError:
+        logger.error("%s holds paid answers and was written by another version; open the run with that once", path)  # noqa: TRY400 - where it was found says nothing
+        return None
+
+
+def holds_anything(path: Path) -> bool:
+    """Whether a file holds what is to be brought in, as far as that can be told."""
+    try:
+        return read_spill(path) != []
+    except FileNotFoundError:
+        return False
+    except msgspec.DecodeError:
+        return True
 
 
 def discard(counts: dict[Path, int]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clova_ocr_async.batch.seal import Seal
-    from clova_ocr_async.batch.sqlite.spill import SpilledAnswer, SpilledRefusal
+    from clova_ocr_async.batch.sqlite.spill import Spilled
     from clova_ocr_async.client.processes import Process
 
 __all__ = ["Tenant"]
@@ -143,7 +143,7 @@ class Tenant:
         assert self._spill is not None  # noqa: S101 - it has room
         self._spill.empty()
 
-    def spill(self, spilled: SpilledAnswer | SpilledRefusal) -> None:
+    def spill(self, spilled: Spilled) -> None:
         """Keep what the ledger cannot take.
 
         Raises:

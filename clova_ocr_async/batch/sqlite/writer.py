@@ -17,7 +17,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
@@ -37,7 +37,7 @@ _LAZINESS = 0.05  # seconds that what nobody waits for may wait for company
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Order:
     """Something to do in a transaction.
 
@@ -56,7 +56,7 @@ class _Order:
     deliver: Callable[[Any, BaseException | None], object]
     name: str
     lazy: bool = False
-    result: Any = field(default=None)
+    result: Any = None
 
 
 def ledger_error(error: sqlite3.Error) -> LedgerError:
@@ -319,7 +319,7 @@ class Writer:
 
 
 def _alike(orders: list[_Order]) -> Iterator[list[_Order]]:
-    """Yield orders that are done together; none of them comes to stand on the other side of one that is done alone."""
+    """Yield the orders of each kind together; one that is done alone is a barrier, which no other crosses."""
     kinds: dict[Callable[..., object], list[_Order]] = {}
     for order in orders:
         if order.work is _alone:
