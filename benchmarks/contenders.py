@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from gate_simulation import Scenario
+    from scenarios import Scenario
     from virtual import SimulatedService
 
     from clova_ocr_async.client import Exchange

@@ -15,6 +15,7 @@ import gate
 import gate_simulation
 from contenders import CONTENDERS, missing
 from frame import Row, alone, figure, unmeasured
+from scenarios import QUICK, SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +85,7 @@ def of_sockets(names: Sequence[str], runs: int) -> list[Row]:
 
 def of_simulation(*, quick: bool) -> list[Row]:
     """Compare with the best other contender of the simulation."""
-    scenarios = [one for one in gate_simulation.SCENARIOS if not quick or one.name in gate_simulation.QUICK]
+    scenarios = [one for one in SCENARIOS if not quick or one.name in QUICK]
     names = [name for name in CONTENDERS if not missing(name)]
     found = list(gate_simulation.results(scenarios, names))
     took = {name: geometric_mean([row.ideal for row in found if row.contender == name]) for name in names}

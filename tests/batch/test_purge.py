@@ -12,7 +12,8 @@ from clova_ocr_async.batch.ledger import Item, Mark, SourceFile, Verdict
 from clova_ocr_async.batch.sqlite import SqliteLedger
 from clova_ocr_async.batch.sqlite.purge import Purged, purge
 from clova_ocr_async.batch.sqlite.run_reader import RunReader
-from clova_ocr_async.batch.sqlite.spill import Spill, SpilledAnswer
+from clova_ocr_async.batch.sqlite.spill import Spill
+from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer
 from clova_ocr_async.batch.verdict import failure_of, told
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt

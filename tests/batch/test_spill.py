@@ -16,8 +16,6 @@ from clova_ocr_async.batch.sqlite.rows import calls, claim_item, send
 from clova_ocr_async.batch.sqlite.schema import migrate
 from clova_ocr_async.batch.sqlite.spill import (
     Spill,
-    SpilledAnswer,
-    SpilledRefusal,
     bring_in,
     discard,
     holds_anything,
@@ -25,6 +23,7 @@ from clova_ocr_async.batch.sqlite.spill import (
     spill_of,
     spills_in,
 )
+from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer, SpilledRefusal
 from clova_ocr_async.errors import DiskFullError
 
 if TYPE_CHECKING:
@@ -188,7 +187,7 @@ except DiskFullError as error:
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
 spill = Spill(folder / "answers-1.spill", 4096)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
-from clova_ocr_async.batch.sqlite.spill import SpilledAnswer
+from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer
 try:
     spill.keep(SpilledAnswer(1, "r", 200, None, b"canary", 1.0))
 except DiskFullError as error:

@@ -41,7 +41,8 @@ from clova_ocr_async.batch.sqlite.connection import _prepare, connect
 from clova_ocr_async.batch.sqlite.folder import LEDGER
 from clova_ocr_async.batch.sqlite.owners import LEASE
 from clova_ocr_async.batch.sqlite.schema import migrate
-from clova_ocr_async.batch.sqlite.spill import SpilledAnswer, spills_in
+from clova_ocr_async.batch.sqlite.spill import spills_in
+from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer
 from clova_ocr_async.errors import (
     Billing,
     ConfigurationError,

@@ -20,7 +20,8 @@ from clova_ocr_async.batch.sqlite.backlog import Backlog
 from clova_ocr_async.batch.sqlite.connection import connect
 from clova_ocr_async.batch.sqlite.folder import LEDGER, create_private, prepare_folder
 from clova_ocr_async.batch.sqlite.schema import migrate
-from clova_ocr_async.batch.sqlite.spill import SpilledAnswer, SpilledRefusal, SpilledVerdict, discard
+from clova_ocr_async.batch.sqlite.spill import discard
+from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer, SpilledRefusal, SpilledVerdict
 from clova_ocr_async.batch.sqlite.tenant import Tenant
 from clova_ocr_async.batch.sqlite.writer import Writer
 from clova_ocr_async.client.processes import Process
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch.seal import Seal
     from clova_ocr_async.batch.sqlite.agreement import Store
-    from clova_ocr_async.batch.sqlite.spill import Spilled
+    from clova_ocr_async.batch.sqlite.spilled import Spilled
     from clova_ocr_async.errors import Billing
     from clova_ocr_async.protocol.response import HTTPResponse
 

@@ -16,27 +16,23 @@ import os
 import struct
 import zlib
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from clova_ocr_async.batch.ledger import Claim, Verdict
 from clova_ocr_async.batch.sqlite.folder import create_private
-from clova_ocr_async.batch.sqlite.rows import keep_answer, refuse, settle
+from clova_ocr_async.batch.sqlite.spilled import pack, unpack
 from clova_ocr_async.errors import DiskFullError
-from clova_ocr_async.protocol.concealed import Concealed
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
     from pathlib import Path
 
+    from clova_ocr_async.batch.sqlite.spilled import Spilled
+
 __all__ = [
     "Spill",
-    "Spilled",
-    "SpilledAnswer",
-    "SpilledRefusal",
-    "SpilledVerdict",
     "bring_in",
     "discard",
     "holds_anything",
@@ -47,83 +43,8 @@ __all__ = [
 
 logger = logging.getLogger("clova_ocr_async")
 
-
 _ROOM = 2 * 1024 * 1024  # bytes: hundreds of answers of a few kilobytes, and one domain has a handful under way
 _HEAD = struct.Struct("<II")
-
-
-class SpilledAnswer(Concealed, frozen=True, array_like=True, tag="answer"):
-    """An answer outside the ledger.
-
-    Attributes:
-        item: The item's number in the ledger.
-        request_id: Of the call.
-        status: Of the answer.
-        cut: Why the body is not whole.
-        body: The body as sealed.
-        came: Unix seconds.
-    """
-
-    item: int
-    request_id: str
-    status: int
-    cut: str | None
-    body: bytes
-    came: float
-
-    name: ClassVar[str] = "an answer"
-
-    def write(self, db: sqlite3.Connection) -> None:
-        """Put it into the ledger."""
-        keep_answer(db, self.item, self.request_id, (self.status, self.cut, self.body), self.came)
-
-
-class SpilledRefusal(Concealed, frozen=True, array_like=True, tag="refusal"):
-    """That a request was certainly not paid, outside the ledger; whoever keeps one sends no other request.
-
-    Attributes:
-        item: The item's number in the ledger.
-        request_id: Of the call.
-        still_in_doubt: An earlier request of the same call may have been paid.
-    """
-
-    item: int
-    request_id: str
-    still_in_doubt: bool = False
-
-    name: ClassVar[str] = "that a call was not paid"
-
-    def write(self, db: sqlite3.Connection) -> None:
-        """Put it into the ledger."""
-        refuse(db, self.item, self.request_id, still_in_doubt=self.still_in_doubt)
-
-
-class SpilledVerdict(Concealed, frozen=True, array_like=True, tag="verdict"):
-    """How a call ended, outside the ledger.
-
-    Attributes:
-        claim: The right to the item.
-        verdict: How it ended, the failure left out.
-        failure: The failure as sealed.
-        ended: Unix seconds.
-    """
-
-    claim: Claim
-    verdict: Verdict
-    failure: bytes | None
-    ended: float
-
-    name: ClassVar[str] = "how a call ended"
-
-    def write(self, db: sqlite3.Connection) -> None:
-        """Put it into the ledger."""
-        settle(db, self.claim, self.verdict, self.failure, self.ended)
-
-
-Spilled = SpilledAnswer | SpilledRefusal | SpilledVerdict
-"""What may be kept."""
-
-_encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Spilled)
 
 
 class Spill:
@@ -159,7 +80,7 @@ class Spill:
         Raises:
             DiskFullError: There is no room left.
         """
-        packed = _encoder.encode(spilled)
+        packed = pack(spilled)
         record = _HEAD.pack(len(packed), zlib.crc32(packed)) + packed
         if self._end + len(record) > self._room:
             raise DiskFullError(
@@ -223,7 +144,7 @@ def read_spill(path: Path) -> list[Spilled]:
         packed = data[at + _HEAD.size : at + _HEAD.size + length]
         if not length or zlib.crc32(packed) != checksum:
             break
-        found.append(_decoder.decode(packed))
+        found.append(unpack(packed))
         at += _HEAD.size + length
     return found
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clova_ocr_async.batch.seal import Seal
-    from clova_ocr_async.batch.sqlite.spill import Spilled
+    from clova_ocr_async.batch.sqlite.spilled import Spilled
     from clova_ocr_async.client.processes import Process
 
 __all__ = ["Tenant"]
