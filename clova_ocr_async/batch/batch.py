@@ -78,6 +78,7 @@ class Batch(Generic[DocumentT]):
         self._runner: asyncio.Task[None] | None = None
         self._flights = Flights()
         self._halted: ClovaOCRError | None = None
+        self._cut_off = False
         self.reader: Reader
         self._record: _Record | None = None
 
@@ -131,7 +132,7 @@ class Batch(Generic[DocumentT]):
     async def _cancel(self) -> None:
         assert self._runner is not None  # noqa: S101 - only an open batch is left
         self._over = True
-        self._halted = self._halted or NotSentError()  # also for those that wait for the ceiling, and hear nothing else
+        self._cut_off = True
         self._runner.cancel()
         try:
             await ended(self._runner)
@@ -271,6 +272,8 @@ class Batch(Generic[DocumentT]):
 
     def may_send(self) -> None:
         """Raise what keeps another request from leaving."""
+        if self._cut_off:
+            raise asyncio.CancelledError  # who waits at the ceiling of a ledger does not hear of it otherwise
         if self._halted is not None:
             raise NotSentError(self._halted)
 

@@ -6,18 +6,18 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from ledgers import answers, calls, look, perhaps, states
+from waiting import wait_for
 
 from clova_ocr_async.batch.sqlite.folder import LEDGER
 from clova_ocr_async.emulator.thread import emulator_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from clova_ocr_async.emulator import Emulator
@@ -61,14 +61,6 @@ def working(folder: Path, run: Path, emulator: Emulator, lease: float) -> Iterat
             yield process
         finally:
             process.kill()
-
-
-def wait_for(what: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + 30
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def under_way(run: Path, owner: int) -> int:

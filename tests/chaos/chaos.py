@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker import POINTS, RENAMES
+from worker import POINTS, RENAMES, SLOTS
 
 from clova_ocr_async.emulator import emulator_in_thread
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from clova_ocr_async import Emulator
 
-SLOTS = 5
 LONGEST = 120.0  # seconds that one process may take to its end
 RESUMABLE = 4  # exit code
 _MORE = 30  # pictures for each named point
@@ -210,8 +209,9 @@ def kills_at_points(items: int, points: list[tuple[str, int]], draw: random.Rand
 def _killed_at(stage: Scene, point: str, count: int) -> bool:
     """Kill a process when it comes to a point; return whether it came there."""
     # A picture that waits to be sent again after a 503 may have been charged for as well.
-    fault = "unavailable-page" if "doubted" in point else "rate-limited"
-    stage.clova.script(*[fault, None, None] * 3)
+    if point.endswith(("refused", "doubted")):
+        fault = "unavailable-page" if point.endswith("doubted") else "rate-limited"
+        stage.clova.script(*[fault, None, None] * 3)
     stage.add(_MORE)
     # Whoever waits for another process looks for what it left.
     other = stage.worker(30) if "look" in point else None

@@ -18,6 +18,9 @@ from clova_ocr_async.cli.failures import write_failures
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+SLOTS = 5
+"""Calls at once."""
+
 POINTS = [
     (f"{when} commit of {what}", times)
     for what, visits in {
@@ -60,7 +63,7 @@ async def main(folder: str, run: str, lease: str, point: str = "", count: str = 
     """Read a folder to its end, or to the point."""
     watch = killer(point, int(count))
     ledger = SqliteLedger(run, lease=float(lease), watch=watch)
-    async with ClovaOCRClient.from_env() as client, ledger:
+    async with ClovaOCRClient.from_env(concurrency=SLOTS) as client, ledger:
         listing = Listing(ledger, "receipt", entries_in(folder))
         async with BatchDispatcher(client, 16, ledger=ledger).dispatch(listing, Receipt) as outcomes:
             async for _ in outcomes:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
+from waiting import wait_for
 
 from clova_ocr_async.cli.app import app, verb
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread, write_samples
@@ -283,6 +284,7 @@ def test_an_interrupt_ends_a_batch_with_130(tmp_path: Path) -> None:
         ) as process:
             assert process.stdout is not None
             first = json.loads(process.stdout.readline())
+            wait_for(lambda: clova.requests >= 3)
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=30)
     assert first["status"] == "succeeded"

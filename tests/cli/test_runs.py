@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 from fakes import FakeTransport, Held, domain, steps
+from waiting import wait_for
 
 from clova_ocr_async.batch.hashed import identity_of
 from clova_ocr_async.batch.ledger import Identity, Item, Mark, SourceFile, Verdict
@@ -851,26 +852,13 @@ def many(folder: Path, count: int) -> Path:
     return folder
 
 
-class Watched(threading.Event):
-    """Set when a local CLOVA has been paid a few calls."""
-
-    def __init__(self, clova: Emulator, calls: int) -> None:
-        super().__init__()
-        self.clova, self.calls = clova, calls
-
-    def wait_for_calls(self) -> None:
-        """Wait until they are paid."""
-        while self.clova.billed.total() < self.calls:
-            self.wait(0.01)
-
-
 def test_sigterm_drains_a_process_and_the_same_command_resumes(tmp_path: Path, run: Path) -> None:
     """A drained process leaves no doubt, tells the very command that resumes, and that pays for the rest alone."""
     with emulator_in_thread(latency=0.2) as clova:
         folder = many(tmp_path / "scans", 40)
         command = ("batch", "receipt", folder, "--run", run)
         with start(clova, *command, "--retry-failed") as process:
-            Watched(clova, 3).wait_for_calls()
+            wait_for(lambda: clova.billed.total() >= 3)
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate(timeout=30)
         assert process.returncode == 130, said
@@ -889,7 +877,7 @@ def test_a_killed_process_leaves_no_more_doubt_than_calls_under_way(tmp_path: Pa
     with emulator_in_thread(latency=0.1) as clova:
         folder = many(tmp_path / "scans", 40)
         with start(clova, "batch", "receipt", folder, "--run", run, "--concurrency", "5") as process:
-            Watched(clova, 5).wait_for_calls()
+            wait_for(lambda: clova.billed.total() >= 5)
             process.kill()
             process.communicate(timeout=30)
         killed = status(run)
@@ -911,8 +899,7 @@ def test_a_second_signal_ends_a_process_at_once(tmp_path: Path, run: Path) -> No
     with emulator_in_thread(faults=["silence"] * 40) as clova:
         folder = many(tmp_path / "scans", 20)
         with start(clova, "batch", "receipt", folder, "--run", run) as process:
-            while clova.requests < 4:
-                threading.Event().wait(0.01)
+            wait_for(lambda: clova.requests >= 4)
             process.send_signal(signal.SIGINT)
             assert process.stderr is not None
             while "once more cuts them off" not in process.stderr.readline():
