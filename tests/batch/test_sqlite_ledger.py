@@ -518,7 +518,7 @@ async def test_who_waits_is_told_by_whoever_ends_it(run: Path) -> None:
         both = [asyncio.create_task(one.changed(entry)) for _ in range(2)]
         await asyncio.sleep(0)
         both[0].cancel()
-        one._wake(entry.number)  # noqa: SLF001 - in the same turn of the loop
+        one._waiters.wake(entry.number)  # noqa: SLF001 - in the same turn of the loop
         await asyncio.wait(both)
         assert [task.cancelled() for task in both] == [True, False]
         waiting[1] = asyncio.create_task(one.changed(entry))

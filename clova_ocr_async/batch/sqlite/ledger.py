@@ -23,6 +23,7 @@ from clova_ocr_async.batch.sqlite.schema import migrate
 from clova_ocr_async.batch.sqlite.spill import discard
 from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer, SpilledRefusal, SpilledVerdict
 from clova_ocr_async.batch.sqlite.tenant import Tenant
+from clova_ocr_async.batch.sqlite.waiters import Waiters
 from clova_ocr_async.batch.sqlite.writer import Writer
 from clova_ocr_async.client.processes import Process
 from clova_ocr_async.errors import (
@@ -47,8 +48,6 @@ __all__ = ["SqliteLedger"]
 logger = logging.getLogger("clova_ocr_async")
 
 T = TypeVar("T")
-
-_POLL = 0.5  # seconds between looks at what other processes have finished
 
 
 class SqliteLedger:
@@ -106,7 +105,7 @@ class SqliteLedger:
         self._store: Store = store or "full"
         self._store_asked: Store | None = store
         self._max_calls = max_calls
-        self._now, self._sleep = now, sleep
+        self._now = now
         self._tenant = Tenant(process or Process.this(), lease, clock, now, self._seal)
         self._writer = Writer(
             self._connected,
@@ -118,8 +117,7 @@ class SqliteLedger:
         )
         self._trouble: LedgerError | None = None  # nothing is paid for any more
         self._backlog = Backlog(self._writer, now, self._settled_soon)
-        self._waiting: dict[int, set[asyncio.Future[None]]] = {}
-        self._poller: asyncio.Task[None] | None = None
+        self._waiters = Waiters(self._look, sleep)
         self._opened = False
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -139,8 +137,7 @@ class SqliteLedger:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._poller is not None:
-            self._poller.cancel()
+        self._waiters.stop_looking()
         try:
             await self._writer.submit(self._tenant.leave, "close", durable=True)
             self._tenant.left()
@@ -151,8 +148,7 @@ class SqliteLedger:
                 await self._writer.stop()
             finally:
                 self._tenant.close()
-                for number in list(self._waiting):
-                    self._wake(number)  # they ask again, and are told that it is closed
+                self._waiters.wake_all()  # they ask again, and are told that it is closed
 
     def _connected(self) -> sqlite3.Connection:
         return connect(self._folder)
@@ -291,7 +287,7 @@ class SqliteLedger:
                 self._pay_no_more(error)
                 raise
             self._keep_beside(SpilledVerdict(claim, replace(verdict, failure=b""), failure, ended), error)
-        self._wake(claim.number)
+        self._waiters.wake(claim.number)
 
     def _keep_beside(self, spilled: Spilled, error: LedgerError) -> None:
         """Keep what the ledger cannot take; no other request may leave then, which could be taken for this one."""
@@ -305,7 +301,7 @@ class SqliteLedger:
         if isinstance(error, LedgerError):
             self._pay_no_more(error)
         for number in numbers:
-            self._wake(number)
+            self._waiters.wake(number)
 
     async def _did(self, work: Callable[[sqlite3.Connection], T], name: str, *, durable: bool = False) -> T:
         return await self._done(self._writer.submit(work, name, durable=durable))
@@ -321,8 +317,7 @@ class SqliteLedger:
     def _pay_no_more(self, error: LedgerError) -> None:
         """Send nothing more, and let nobody wait for what cannot be written down."""
         self._trouble = self._trouble or error
-        for number in list(self._waiting):
-            self._wake(number)
+        self._waiters.wake_all()
 
     def _check_trouble(self) -> None:
         if self._trouble is not None:
@@ -334,34 +329,10 @@ class SqliteLedger:
     async def changed(self, entry: Entry) -> None:
         """Wait until an item that somebody else works on may have been finished or given back."""
         self._check_trouble()
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(entry.number, set()).add(waiter)
-        if self._poller is None or self._poller.done():
-            self._poller = asyncio.create_task(self._poll())
-        try:
-            await waiter
-        finally:
-            waiters = self._waiting.get(entry.number, set())
-            waiters.discard(waiter)
-            if not waiters:
-                self._waiting.pop(entry.number, None)
+        await self._waiters.wait(entry.number)
 
-    def _wake(self, number: int) -> None:
-        for waiter in self._waiting.pop(number, ()):
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def _poll(self) -> None:
-        """Look now and then, while somebody waits: other processes tell nobody when they finish."""
-        while self._waiting:
-            await self._sleep(_POLL)
-            numbers = list(self._waiting)
-            try:
-                changed = await self._writer.submit(partial(self._changed_of, numbers=numbers), "look")
-            except Exception:  # noqa: BLE001 - who waits asks again, and is told the error
-                changed = numbers
-            for number in changed:
-                self._wake(number)
+    async def _look(self, numbers: Sequence[int]) -> list[int]:
+        return await self._writer.submit(partial(self._changed_of, numbers=numbers), "look")
 
     def _changed_of(self, db: sqlite3.Connection, numbers: Sequence[int]) -> list[int]:
         self._tenant.take_over(db)
