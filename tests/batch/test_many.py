@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,9 +36,9 @@ def empty() -> sqlite3.Connection:
     return connection
 
 
-def filled() -> tuple[sqlite3.Connection, list[Claim]]:
-    """Make a ledger of items in all states, ours and another's, under our request and another."""
-    db, claims = empty(), list[Claim]()
+def fill(db: sqlite3.Connection) -> list[Claim]:
+    """Add items in all states, ours and another's, under our request and another."""
+    claims = list[Claim]()
     for state in State:
         for owner in (ME, OTHER):
             for request in ("ours", "theirs"):
@@ -48,7 +49,7 @@ def filled() -> tuple[sqlite3.Connection, list[Claim]]:
                     (one.sha256, one.document, state, holder, request),
                 )
                 claims.append(Claim(len(claims) + 1, ME, one))
-    return db, claims
+    return claims
 
 
 def dump(db: sqlite3.Connection) -> list[Any]:
@@ -72,10 +73,11 @@ def test_all_that_is_new_is_claimed(db: sqlite3.Connection, count: int) -> None:
 
 def test_only_what_is_new_or_queued_is_claimed() -> None:
     """Items of any state are claimed together as they are one by one."""
-    (one, claims), (together, _) = filled(), filled()
-    asked = [claim.item for claim in claims] + items(3)
-    assert many.claim_items(together, asked, ME) == [rows.claim_item(one, item, ME) for item in asked]
-    assert dump(together) == dump(one)
+    with closing(empty()) as one, closing(empty()) as together:
+        fill(together)
+        asked = [claim.item for claim in fill(one)] + items(3)
+        assert many.claim_items(together, asked, ME) == [rows.claim_item(one, item, ME) for item in asked]
+        assert dump(together) == dump(one)
 
 
 def test_what_comes_twice_is_claimed_once(db: sqlite3.Connection) -> None:
@@ -95,9 +97,9 @@ def test_all_that_is_claimed_is_sent(db: sqlite3.Connection, count: int) -> None
     assert rows.calls(db) == count
 
 
-def test_only_what_is_ours_is_sent() -> None:
+def test_only_what_is_ours_is_sent(db: sqlite3.Connection) -> None:
     """Items of any state are marked together as they are one by one; one that is another's is told."""
-    for claim in filled()[1]:
+    for claim in fill(db):
         ours = [Claim(number, ME, item(f"mine {number}")) for number in range(101, 104)]
         marked = [_sent(send, [*ours, claim]) for send in (many.send, _send_each)]
         assert marked[0] == marked[1]
@@ -109,17 +111,18 @@ def _send_each(db: sqlite3.Connection, requests: list[tuple[Claim, str]], now: f
 
 
 def _sent(send: Callable[[sqlite3.Connection, list[tuple[Claim, str]], float], None], claims: list[Claim]) -> Any:
-    db, _ = filled()
-    for claim in claims[:-1]:
-        db.execute(
-            "INSERT INTO item (id, sha256, document, state, owner) VALUES (?, ?, 'receipt', 'claimed', ?)",
-            (claim.number, claim.item.sha256, ME),
-        )
-    try:
-        send(db, [(claim, "new") for claim in claims], NOW)
-    except ClaimLostError:
-        return "lost"
-    return dump(db)
+    with closing(empty()) as db:
+        fill(db)
+        for claim in claims[:-1]:
+            db.execute(
+                "INSERT INTO item (id, sha256, document, state, owner) VALUES (?, ?, 'receipt', 'claimed', ?)",
+                (claim.number, claim.item.sha256, ME),
+            )
+        try:
+            send(db, [(claim, "new") for claim in claims], NOW)
+        except ClaimLostError:
+            return "lost"
+        return dump(db)
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -143,12 +146,12 @@ def test_all_sources_are_linked(db: sqlite3.Connection, count: int) -> None:
 @pytest.mark.parametrize("mine", ["ours", "new"])
 def test_what_was_read_is_settled_together_as_one_by_one(mine: str) -> None:
     """Items of any state are settled together as they are one by one, also those that were given up."""
-    (one, claims), (together, _) = filled(), filled()
     verdict = Verdict(Mark.SUCCEED, Billing.BILLED, 2.0, request_id=mine)
-    for claim in claims:
-        rows.settle(one, claim, verdict, None, NOW)
-    many.succeed(together, [(claim, verdict) for claim in claims], NOW)
-    assert dump(together) == dump(one)
+    with closing(empty()) as one, closing(empty()) as together:
+        for claim in fill(one):
+            rows.settle(one, claim, verdict, None, NOW)
+        many.succeed(together, [(claim, verdict) for claim in fill(together)], NOW)
+        assert dump(together) == dump(one)
 
 
 def test_a_few_are_settled_like_many(db: sqlite3.Connection) -> None:
