@@ -824,6 +824,22 @@ async def test_an_end_that_the_ledger_cannot_take_is_kept(
             assert states(run)[1] == "queued"
 
 
+async def test_nothing_is_paid_after_a_mark_that_could_not_be_made(run: Path) -> None:
+    """Whatever keeps a doubt from being written down, the same call does not leave again: it would hide the doubt."""
+
+    def locked(where: str) -> None:
+        if where == "before commit of doubted":
+            raise LedgerError("made up: locked")
+
+    async with opened(run, watch=locked) as ledger:
+        claim = claimed(await ledger.admit(item(), None))
+        await ledger.sending(claim, "r")
+        for mark in (ledger.doubted(claim, "r"), ledger.sending(claim, "r")):
+            with pytest.raises(LedgerError, match="made up"):
+                await mark
+    assert (states(run), calls(run), perhaps(run)) == (["ambiguous"], 1, 1)
+
+
 @pytest.mark.parametrize("settled", ["settled", "released"])
 async def test_nobody_waits_for_an_end_that_cannot_be_written_down(run: Path, settled: str) -> None:
     """Who waits for an image is woken, and told what is wrong, when its end cannot be written down."""

@@ -253,7 +253,11 @@ class SqliteLedger:
 
     async def doubted(self, claim: Claim, request_id: str) -> None:
         """Mark that the request may have been paid and has no answer."""
-        await self._did(lambda db: rows.doubt(db, claim.number, request_id), "doubted")
+        try:
+            await self._did(lambda db: rows.doubt(db, claim.number, request_id), "doubted")
+        except LedgerError as error:
+            self._pay_no_more(error)
+            raise
 
     async def answered(self, claim: Claim, request_id: str, response: HTTPResponse) -> None:
         """Keep an answer; on the disk when this returns, whoever owns the item by now."""

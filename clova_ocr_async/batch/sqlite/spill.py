@@ -11,6 +11,7 @@ a process that slept past its lease has lost its work to others, and still bring
 from __future__ import annotations
 
 import fcntl
+import functools
 import logging
 import os
 import struct
@@ -170,8 +171,13 @@ def _read_of_this_version(path: Path) -> list[Spilled] | None:
     try:
         return read_spill(path)
     except msgspec.DecodeError:
-        logger.error("%s holds paid answers and was written by another version; open the run with that once", path)  # noqa: TRY400 - where it was found says nothing
+        _tell_of_another_version(path)
         return None
+
+
+@functools.cache  # it is come across at every look, and told once
+def _tell_of_another_version(path: Path) -> None:
+    logger.error("%s holds paid answers and was written by another version; open the run with that once", path)
 
 
 def holds_anything(path: Path) -> bool:
