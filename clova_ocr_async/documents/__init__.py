@@ -3,6 +3,7 @@
 from clova_ocr_async.documents.base import Document, VendorObject
 from clova_ocr_async.documents.biz_license import BizLicense, BizLicenseResult
 from clova_ocr_async.documents.credit_card import CreditCard, CreditCardResult
+from clova_ocr_async.documents.dates import date_from_text
 from clova_ocr_async.documents.envelope import ConvertedImageInfo, ValidationResult
 from clova_ocr_async.documents.id_card import (
     AlienRegistrationCard,
@@ -37,7 +38,6 @@ from clova_ocr_async.documents.objects import (
     ValueCell,
     Vertex,
 )
-from clova_ocr_async.documents.parsing import date_from_text
 from clova_ocr_async.documents.passport import Passport, PassportResult
 from clova_ocr_async.documents.receipt import (
     CardInfo,

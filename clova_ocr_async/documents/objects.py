@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from msgspec import field
 
 from clova_ocr_async.documents.base import ABSENT, VendorObject, absent
-from clova_ocr_async.documents.parsing import (
+from clova_ocr_async.documents.dates import (
     date_from_parts,
-    decimal_from_number,
-    decimal_from_text,
-    flag_or_none,
-    number_or_none,
-    text_or_none,
+    date_from_text,
+    in_another_half,
     time_from_parts,
+    time_from_text,
 )
+from clova_ocr_async.documents.numbers import decimal_from_number, decimal_from_text
+from clova_ocr_async.documents.parsing import flag_or_none, number_or_none, text_or_none, whole_number_or_none
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -172,14 +172,16 @@ class FloatObject(BaseObject, frozen=True, kw_only=True):
 
     @property
     def decimal(self) -> Decimal | None:
-        """The number: the formatted one, else the one the text holds ("7,500원"); None if there is none ("·").
+        """The number: the formatted one, else the one the text consists of ("7,500원"); None if there is none ("·").
 
         In a text alone a dot or comma before exactly three digits separates thousands, as the service itself takes it.
+        What stands beside the number and is not known to be harmless ("5만원", "B67") makes it None, and so does a
+        minus in the text that the formatted number lacks.
         """
-        formatted = text_or_none(self.formatted.value)
-        if formatted is not None and (number := decimal_from_number(formatted)) is not None:
-            return number
-        return decimal_from_text(self.text or "")
+        number, read = decimal_from_number(self.formatted.value or ""), decimal_from_text(self.text or "")
+        if number is None:
+            return read
+        return None if number and read == -number else number
 
 
 class FormattedDate(VendorObject, frozen=True, kw_only=True):
@@ -198,9 +200,9 @@ class DateObject(BaseObject, frozen=True, kw_only=True):
 
     @property
     def date(self) -> dt.date | None:
-        """The date its formatted parts name; None if a part is missing, "00" or impossible."""
+        """The date its formatted parts name, else the one its text consists of; None if neither can be read."""
         parts = self.formatted
-        return date_from_parts(parts.year, parts.month, parts.day)
+        return date_from_parts(parts.year, parts.month, parts.day, self.text) or date_from_text(self.text)
 
     @property
     def value(self) -> str | None:
@@ -224,9 +226,15 @@ class TimeObject(BaseObject, frozen=True, kw_only=True):
 
     @property
     def time(self) -> dt.time | None:
-        """The time its formatted parts name; None without hour and minute; an empty second counts as 0."""
+        """The time its formatted parts name, else the one its text consists of; a missing second counts as 0.
+
+        None if neither can be read, or if the text names a half of the day (AM, 오후) that the parts contradict.
+        """
         parts = self.formatted
-        return time_from_parts(parts.hour, parts.minute, parts.second)
+        time = time_from_parts(parts.hour, parts.minute, parts.second)
+        if time is None:
+            return time_from_text(self.text)
+        return None if in_another_half(time, self.text) else time
 
     @property
     def value(self) -> str | None:
@@ -295,8 +303,7 @@ class MrzInt(_MrzObject, frozen=True, kw_only=True):
     @property
     def refined_text(self) -> int | None:
         """The number, also when it came as text."""
-        number = number_or_none(self._refined())
-        return None if number is None else int(number)
+        return whole_number_or_none(self._refined())
 
     @property
     def value(self) -> int | None:

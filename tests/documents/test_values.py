@@ -27,15 +27,9 @@ from clova_ocr_async.documents import (
     VendorObject,
     date_from_text,
 )
-from clova_ocr_async.documents.parsing import (
-    date_from_parts,
-    decimal_from_number,
-    decimal_from_text,
-    flag_or_none,
-    number_or_none,
-    text_or_none,
-    time_from_parts,
-)
+from clova_ocr_async.documents.dates import date_from_parts, time_from_parts, time_from_text
+from clova_ocr_async.documents.numbers import decimal_from_number, decimal_from_text
+from clova_ocr_async.documents.parsing import flag_or_none, number_or_none, text_or_none, whole_number_or_none
 
 
 def decoded(cls: type[VendorObject], wire: dict[str, Any]) -> Any:
@@ -173,7 +167,7 @@ def test_the_value_of_a_time() -> None:
     """A readable time is written as HH:MM:SS, any other is the text as it was read."""
     good = {"text": "12시 34분", "formatted": {"hour": "12", "minute": "34", "second": ""}}
     assert decoded(TimeObject, good).value == "12:34:00"
-    assert decoded(TimeObject, {**good, "formatted": {"hour": "", "minute": "34"}}).value == "12시 34분"
+    assert decoded(TimeObject, {"text": "점심", "formatted": {"hour": "", "minute": "34"}}).value == "점심"
     assert decoded(TimeObject, {}).value is None
 
 
@@ -198,8 +192,8 @@ NUMBERS: list[tuple[str, str | None]] = [
     ("△1,000원", "-1000"),
     ("(1,000)", "-1000"),
     ("(₩ 1,000 )", "-1000"),
-    ("(3개", "3"),
-    ("No-5", "5"),
+    ("(3개", None),
+    ("No-5", None),
     ("7,5OO", None),
     ("l,500", None),
     ("1.2,3.4", None),
@@ -225,7 +219,7 @@ NUMBERS: list[tuple[str, str | None]] = [
 
 @pytest.mark.parametrize(("text", "expected"), NUMBERS, ids=lambda part: str(part)[:20])
 def test_the_number_in_a_text(text: str, expected: str | None) -> None:
-    """A text that holds exactly one number gives it; none, several or an absurdly long one give None."""
+    """A text that consists of one number gives it; none, several or an absurdly long one give None."""
     assert FloatObject(wire_text=text).decimal == (None if expected is None else Decimal(expected))
 
 
@@ -322,6 +316,7 @@ def test_no_text_breaks_a_helper(text: str) -> None:
     assert isinstance(date_from_text(text), dt.date | None)
     assert isinstance(date_from_parts(text, text, text), dt.date | None)
     assert isinstance(time_from_parts(text, text, text), dt.time | None)
+    assert isinstance(time_from_text(text), dt.time | None)
     assert isinstance(number_or_none(text), float | None)
     assert flag_or_none(text) in {True, False, None}
     assert text_or_none(text) in {text, None}
@@ -331,6 +326,7 @@ def test_no_text_breaks_a_helper(text: str) -> None:
 def test_no_value_breaks_a_helper(value: object) -> None:
     """A number or flag is read from whatever the vendor may send, and only from what is one."""
     number = number_or_none(value)
+    assert isinstance(whole_number_or_none(value), int | None)
     if number is not None:
         assert isinstance(value, int | float)
         assert not isinstance(value, bool)

@@ -1,0 +1,150 @@
+"""Dates and times of day as documents print them. A value is right, or it is None.
+
+A text is read only as a whole: year first, then perhaps a weekday, a time, and words that are known to be harmless.
+Anything else beside the digits may be a digit that was misread or split off ("12월 2 7일"), so it makes the text
+unreadable. Orders that could mean two dates ("25. 3. 4") are not guessed, and years of an era ("令和7年") are not
+converted.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+from clova_ocr_async.documents.parsing import text_or_none
+from clova_ocr_async.documents.spelling import plain
+
+__all__ = ["date_from_parts", "date_from_text", "in_another_half", "time_from_parts", "time_from_text"]
+
+_LAST_YEAR_OF_2000S = 68  # as POSIX reads two digits
+_NOON = 12
+
+_YEAR = re.compile(r"\s*(?:[0-9]{4}|[0-9]{2})\s*")
+_PART = re.compile(r"\s*[0-9]{1,2}\s*")
+
+_ERA = re.compile(r"令和|平成|昭和|大正|明治|단기|檀紀|(?<![A-Z])[RHST]\.?\s*[0-9]{1,2}\s*[./年]", re.IGNORECASE)
+"""Years that are not counted from Christ's birth.
+
+Source: Unicode CLDR 48 (2025-10), Japanese eras and their letters; Korea counted from 단기 1 (2333 BC) until 1961.
+"""
+
+_BEFORE = (
+    r"(?:발급|발행|거래|승인|결제|판매)?(?:일시|일자|일)|날짜|개업일|개업연월일|생년월일|시간|시각"
+    r"|(?:取引|発行)日|日[時付]"
+)
+_AFTER = r"발급|발행|교부|개업|부터|까지|생|発行|交付|まで|から"
+"""Words beside a date that do not change it: the labels and endings of receipts, licences and registrations.
+
+Source: API specification v1.0.6 (2023-11-23), the fields of its documents in Korean; those fields in Japanese.
+"""
+
+_WEEKDAY = r"[월화수목금토일月火水木金土日](?:요일|曜日)?|(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}"
+_MORNING = r"오전|午前|上午|a\.?m\.?"
+_AFTERNOON = r"오후|午後|下午|p\.?m\.?"
+"""Halves of the day. Source: Unicode CLDR 48 (2025-10), day periods of ko, ja, zh and en."""
+
+_DATE = (
+    r"(?:(?P<year>[0-9]{4})\s*[-./]\s*(?P<month>[0-9]{1,2})\s*[-./]\s*(?P<day>[0-9]{1,2})\s*\.?"
+    r"|(?P<year_named>[0-9]{4})\s*[년年]\s*(?P<month_named>[0-9]{1,2})\s*[월月]"
+    r"\s*(?P<day_named>[0-9]{1,2})(?:\s*[일日]\.?)?)"
+)
+_TIME = (
+    rf"(?:(?P<half>{_MORNING}|{_AFTERNOON})\s*)?"
+    r"(?<![0-9])(?P<hour>[0-9]{1,2})\s*(?::|시|時|时)\s*(?P<minute>[0-9]{1,2})"
+    r"(?:\s*(?:[분分]|:\s*(?P<second>[0-9]{1,2})|[분分]\s*(?P<second_named>[0-9]{1,2})\s*[초秒]))?"
+    rf"(?:\s*(?P<half_behind>{_MORNING}|{_AFTERNOON}))?"
+)
+_WHOLE_TEXT = re.compile(
+    rf"(?:(?:{_BEFORE})\s*[:.]?\s*)?"
+    rf"(?:{_DATE}(?:\s*(?:\((?:{_WEEKDAY})\)|(?:{_WEEKDAY})(?![가-힣a-z])))?)?"
+    rf"\s*[T,]?\s*(?:{_TIME})?"
+    rf"\s*(?:{_AFTER})?",
+    re.IGNORECASE,
+)
+_HALVES = re.compile(rf"(?<![a-z])(?:(?P<morning>{_MORNING})|(?P<afternoon>{_AFTERNOON}))(?![a-z])", re.IGNORECASE)
+_LONGEST = 60  # characters of a date with its weekday, time and words
+
+
+def date_from_parts(year: str | None, month: str | None, day: str | None, text: str | None = None) -> dt.date | None:
+    """Return the date of three parts; None if one is missing, "00", cut or impossible.
+
+    Assumed: a year of two digits is read as POSIX does, 69 to 99 in the 1900s and 01 to 68 in the 2000s.
+
+    Args:
+        year: Four digits, or the last two of them.
+        month: One or two digits.
+        day: One or two digits.
+        text: The text the parts were taken from; where it names an era, two digits are no year of ours.
+    """
+    years, months, days = year or "", month or "", day or ""
+    if not (_YEAR.fullmatch(years) and _PART.fullmatch(months) and _PART.fullmatch(days)):
+        return None
+    number = int(years)
+    if len(years.strip()) == len("24"):
+        if number == 0 or _ERA.search(plain(text or "")):
+            return None
+        number += 2000 if number <= _LAST_YEAR_OF_2000S else 1900
+    try:
+        return dt.date(number, int(months), int(days))
+    except ValueError:
+        return None
+
+
+def date_from_text(text: str | None) -> dt.date | None:
+    """Return the date that a text consists of ("2025년 12월 27일", "2025. 1. 2", "2025年3月4日(火) 18:20"), else None.
+
+    Business registrations carry their dates in this form only. A weekday, a time and a label may stand beside it.
+    """
+    found = _read(text)
+    if found is None:
+        return None
+    year, month, day = (found[part] or found[f"{part}_named"] for part in ("year", "month", "day"))
+    return date_from_parts(year, month, day)
+
+
+def time_from_parts(hour: str | None, minute: str | None, second: str | None) -> dt.time | None:
+    """Return the time of three parts, a missing second as 0; None without hour and minute, or if impossible."""
+    hours, minutes, seconds = hour or "", minute or "", text_or_none(second) or "0"
+    if not (_PART.fullmatch(hours) and _PART.fullmatch(minutes) and _PART.fullmatch(seconds)):
+        return None
+    try:
+        return dt.time(int(hours), int(minutes), int(seconds))
+    except ValueError:
+        return None
+
+
+def in_another_half(time: dt.time, text: str | None) -> bool:
+    """Return whether a text names a half of the day ("AM", "오후") that a time is not in."""
+    halves = {found.lastgroup for found in _HALVES.finditer(plain(text or ""))}
+    return bool(halves - {"afternoon" if time.hour >= _NOON else "morning"})
+
+
+def time_from_text(text: str | None) -> dt.time | None:
+    """Return the time that a text consists of ("18:20:33", "오후 6시 20분", "2025-01-02 18:20"), else None."""
+    found = _read(text)
+    if found is None or found["hour"] is None:
+        return None
+    hour = _hour_of_day(int(found["hour"]), found["half"], found["half_behind"])
+    second = found["second"] or found["second_named"]
+    return None if hour is None else time_from_parts(str(hour), found["minute"], second)
+
+
+def _read(text: str | None) -> re.Match[str] | None:
+    """Match a whole text as date and time; None if it has other parts, or could be read in two ways."""
+    written = plain(text or "").strip()
+    found = _WHOLE_TEXT.fullmatch(written) if len(written) <= _LONGEST else None
+    # "2025. 12. 2 7:30" may be half past seven, or the 27th with an hour that was not read.
+    split = found is not None and found["day"] and found["hour"] and len(found["day"]) == len(found["hour"]) == 1
+    return None if split else found
+
+
+def _hour_of_day(hour: int, before: str | None, behind: str | None) -> int | None:
+    """Return an hour with its half of the day as 0 to 23; None if they contradict each other."""
+    if before and behind:
+        return None
+    half = _HALVES.fullmatch(before or behind or "")
+    if half is None:
+        return hour
+    if half.lastgroup == "morning":
+        return 0 if hour == _NOON else hour if hour < _NOON else None
+    return None if hour == 0 else hour if hour >= _NOON else hour + _NOON

@@ -1,0 +1,137 @@
+"""Numbers as receipts print them. A number is right, or it is None.
+
+A number in a text is read only where everything beside it is known to be harmless: a sign, a currency, a counter.
+Anything else makes the text unreadable, since it may be a misread digit ("B67"), a multiplier ("5만원"), the rest of a
+number that lost its head (",500"), or a second number. The tables below name the harmless neighbours and their sources.
+
+A minus behind a number is not among them. Some programs print "50.00-" for a negative number, and hand-written
+Japanese receipts print "¥1,000-" so that no digit can be added (source: gentosha-go.com/articles/-/12505, 2018).
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from clova_ocr_async.documents.spelling import plain
+
+__all__ = ["decimal_from_number", "decimal_from_text"]
+
+_LONGEST_NUMBER = 40  # characters; longer ones are no price and no count
+
+_WHOLE_MONEY = ("₩", "¥", "\\", "원", "won", "KRW", "円", "yen", "JPY")
+"""Money that is printed without decimals.
+
+Source: Unicode CLDR 48 (2025-10), symbols and digits of KRW and JPY. Korean and Japanese fonts draw the backslash as a
+won or yen sign (source: w3c/csswg-drafts issue 6848, 2021-12).
+"""
+
+_POINT_MONEY = ("US$", "NT$", "HK$", "CA$", "A$", "$", "£", "元", "USD", "TWD", "HKD", "CAD", "AUD", "GBP", "CNY")
+"""Money whose decimals follow a point. Source: Unicode CLDR 48 (2025-10), locales en, zh and zh-Hant."""
+
+_COMMA_MONEY = ("R$", "€", "kr", "BRL", "EUR", "SEK", "NOK", "DKK")
+"""Money whose decimals follow a comma in some countries. Source: Unicode CLDR 48 (2025-10), locales pt, de and sv."""
+
+_COUNTERS = ("개", "매", "장", "병", "잔", "명", "인분", "봉지", "봉", "박스", "팩", "세트", "個", "点", "EA", "pcs")
+"""Words behind a count; single Latin letters are not here, since "l" may be a misread 1 and "g" a misread 9.
+
+Source: National Institute of Korean Language, Standard Korean Language Dictionary, bound nouns of counting.
+"""
+
+_MEASURES = ("kg", "ml", "cc")
+"""Units behind a quantity that may have decimals. Source: SI Brochure, 9th edition (2019)."""
+
+_SIGNS = "-△▲+"
+"""Signs before a number; a triangle is a minus, as are brackets around it.
+
+Source: keihi.com/column/18457 (2024), signs of negative numbers in Japanese accounts; Korean ones use the same.
+"""
+
+
+def _any_of(*tables: tuple[str, ...]) -> str:
+    words = sorted((word for table in tables for word in table), key=len, reverse=True)
+    return "|".join(re.escape(word) for word in words)
+
+
+_MONEY = _any_of(_WHOLE_MONEY, _POINT_MONEY, _COMMA_MONEY)
+_WHOLE_TEXT = re.compile(
+    rf"(?P<open>\()?\s*(?P<sign>[{_SIGNS}])?\s*(?P<money>{_MONEY})?\s*(?P<inner_sign>[{_SIGNS}])?\s*"
+    rf"(?P<number>[0-9][0-9.,]*)\s*"
+    rf"(?P<unit>{_any_of(_WHOLE_MONEY, _POINT_MONEY, _COMMA_MONEY, _COUNTERS, _MEASURES)})?\s*(?P<close>\))?",
+    re.IGNORECASE,
+)
+_SPREAD_THOUSANDS = re.compile(r"(?<=[0-9])(?:\s+,\s*|,\s+)(?=[0-9]{3}(?![0-9]))")
+_FORMATTED = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
+_PLAIN = re.compile(r"[0-9]+")
+_ONE_GROUP = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
+_THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+|(?:,[0-9]{3})+)")
+# A head of four digits before a group of three has lost a separator, or is two numbers.
+_DECIMALS = re.compile(r"(?:0|[1-9][0-9]*)[.,](?:[0-9]{1,2}|[0-9]{4,})|0[.,][0-9]{3}")
+_THOUSANDS_AND_DECIMALS = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]+|[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]+")
+
+
+def decimal_from_number(text: str) -> Decimal | None:
+    """Return the number a normal form writes ("16960", "-0.5"); None for anything else."""
+    number = text.strip()
+    return Decimal(number) if len(number) <= _LONGEST_NUMBER and _FORMATTED.fullmatch(number) else None
+
+
+def decimal_from_text(text: str) -> Decimal | None:
+    """Return the number that a text consists of ("7,500원", "16.960", "₩ 1,234.50"); None for anything else.
+
+    A sign before the number or its currency, and brackets around them, make it negative.
+
+    Assumed: a dot or comma before exactly three digits separates thousands, as the service normalises it; but not where
+    the currency or unit beside it may have three decimals. Of two different separators the last one is the decimal
+    point.
+    """
+    if len(text) > _LONGEST_NUMBER:
+        return None
+    found = _WHOLE_TEXT.fullmatch(_SPREAD_THOUSANDS.sub(",", plain(text).strip()))
+    if found is None or (negative := _is_negative(found)) is None:
+        return None
+    digits = found["number"]
+    if found["unit"] is None:
+        digits = digits.removesuffix(".")  # a full stop; a comma would have more digits behind it
+    number = _number_of(digits, _kinds_beside(found))
+    return -number if number is not None and negative else number
+
+
+def _is_negative(found: re.Match[str]) -> bool | None:
+    """Return whether signs and brackets make a number negative; None if they do not fit each other."""
+    signs = [sign for sign in (found["sign"], found["inner_sign"]) if sign]
+    brackets = [bracket for bracket in (found["open"], found["close"]) if bracket]
+    if not brackets:
+        return None if len(signs) > 1 else signs not in ([], ["+"])
+    counted = (found["unit"] or "").lower() in _NOT_MONEY  # "(3개)" is a remark, not a debt
+    return None if signs or len(brackets) == 1 or counted else True
+
+
+_NOT_MONEY = {word.lower() for word in (*_COUNTERS, *_MEASURES)}
+_KINDS = {
+    word.lower(): kind
+    for kind, words in (("whole", _WHOLE_MONEY), ("point", _POINT_MONEY), ("comma", _COMMA_MONEY + _MEASURES))
+    for word in words
+}
+
+
+def _kinds_beside(found: re.Match[str]) -> set[str]:
+    """Return which kinds of money or measure stand beside a number; counters are of no kind."""
+    beside = ((found["money"] or "").lower(), (found["unit"] or "").lower())
+    return {_KINDS[word] for word in beside if word in _KINDS}
+
+
+def _number_of(digits: str, kinds: set[str]) -> Decimal | None:
+    """Return digits with separators as a number; None if they fit no pattern, or more than one."""
+    if _PLAIN.fullmatch(digits):
+        return Decimal(digits)
+    if _ONE_GROUP.fullmatch(digits) and ("comma" in kinds or ("point" in kinds and "." in digits)):
+        return None  # "€1.234" and "$3.459" may be thousands or decimals
+    if _THOUSANDS.fullmatch(digits):
+        return Decimal(digits.replace(".", "").replace(",", ""))
+    if "whole" in kinds and "," in digits and not _THOUSANDS_AND_DECIMALS.fullmatch(digits):
+        return None  # "7,50원" has lost a digit: won and yen have no decimals behind a comma
+    if _DECIMALS.fullmatch(digits) or _THOUSANDS_AND_DECIMALS.fullmatch(digits):
+        point = max(digits.rfind("."), digits.rfind(","))
+        return Decimal(f"{digits[:point].replace('.', '').replace(',', '')}.{digits[point + 1 :]}")
+    return None
