@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import aiohttp
 import msgspec
@@ -175,19 +175,35 @@ async def hooked(target: Target) -> AsyncGenerator[Calls]:
 
 @asynccontextmanager
 async def form(target: Target) -> AsyncGenerator[Calls]:
-    """Aiohttp as it is usually written: a form with an open file, in tenacity."""
+    """Aiohttp as it is usually written: a form, in tenacity; from the picture's bytes."""
     async with aiohttp.ClientSession() as session:
 
         @tenacity.retry(stop=tenacity.stop_after_attempt(3))
         async def call() -> object:
-            data = aiohttp.FormData()
-            data.add_field("message", target.message())
-            with open(target.file, "rb") as file:  # noqa: ASYNC230, PTH123 - this is how it is usually written
-                data.add_field("file", file, filename="demo.png", content_type="image/png")
-                async with session.post(target.url, data=data, headers=SECRET) as response:
-                    return await response.json()
+            return await _posted_form(session, target, target.data)
 
         yield target.calls(call)
+
+
+@asynccontextmanager
+async def form_from_path(target: Target) -> AsyncGenerator[Calls]:
+    """The same, with an open file in the form."""
+    async with aiohttp.ClientSession() as session:
+
+        @tenacity.retry(stop=tenacity.stop_after_attempt(3))
+        async def call() -> object:
+            with open(target.file, "rb") as file:  # noqa: ASYNC230, PTH123 - this is how it is usually written
+                return await _posted_form(session, target, file)
+
+        yield target.calls(call)
+
+
+async def _posted_form(session: aiohttp.ClientSession, target: Target, picture: bytes | IO[bytes]) -> object:
+    data = aiohttp.FormData()
+    data.add_field("message", target.message())
+    data.add_field("file", picture, filename="demo.png", content_type="image/png")
+    async with session.post(target.url, data=data, headers=SECRET) as response:
+        return await response.json()
 
 
 @asynccontextmanager
