@@ -81,6 +81,7 @@ if TYPE_CHECKING:
         LedgerError,
         MalformedResponseError,
         NotSentError,
+        OverloadedError,
         QuotaExceededError,
         RateLimitError,
         RecognitionError,
@@ -104,7 +105,7 @@ _HOMES = {
     "emulator": "Emulator Fault",
     "errors": "APIError AnswerNotKeptError AuthenticationError Billing ClovaOCRError ConfigurationError "
     "ConnectionFailedError ConnectionLostError DiskFullError DomainError ImageError InvalidRequestError LedgerError "
-    "MalformedResponseError NotSentError "
+    "MalformedResponseError NotSentError OverloadedError "
     "QuotaExceededError RateLimitError RecognitionError ResponseTimeoutError ServerError SpendingCeilingError "
     "TransportError",
     "protocol": "HTTPRequest HTTPResponse Image ImageFormat ImageLimits",
@@ -160,6 +161,7 @@ __all__ = [
     "NameCard",
     "NotSentError",
     "Outcome",
+    "OverloadedError",
     "Passport",
     "Problem",
     "QuotaExceededError",

@@ -59,6 +59,7 @@ NAMES = [
     "NameCard",
     "NotSentError",
     "Outcome",
+    "OverloadedError",
     "Passport",
     "Problem",
     "QuotaExceededError",
