@@ -26,6 +26,9 @@ if TYPE_CHECKING:
         load_seal,
     )
     from clova_ocr_async.client import (
+        AnswerDropped,
+        AnswerKept,
+        AnswerTaken,
         Attempt,
         AttemptFinished,
         AttemptStarted,
@@ -97,9 +100,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "batch": "Batch BatchDispatcher Failure Ledger Outcome Seal SealError SqliteLedger Success images_from images_in "
     "load_seal",
-    "client": "Attempt AttemptFinished AttemptStarted CallFinished ClovaOCRClient Domain Event Exchange GateState "
-    "HoldChanged Hook ImageSource Journal Lane LocalSlots Refusal RetryPolicy RetryScheduled Runtime Secret "
-    "SharedSlots Slot Slots Transport",
+    "client": "AnswerDropped AnswerKept AnswerTaken Attempt AttemptFinished AttemptStarted CallFinished ClovaOCRClient "
+    "Domain Event Exchange GateState HoldChanged Hook ImageSource Journal Lane LocalSlots Refusal RetryPolicy "
+    "RetryScheduled Runtime Secret SharedSlots Slot Slots Transport",
     "documents": "BizLicense CreditCard DOCUMENTS Document IdCard NameCard Passport Problem Receipt Recognition "
     "date_from_text",
     "emulator": "Emulator Fault",
@@ -115,7 +118,10 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "DOCUMENTS",
     "APIError",
+    "AnswerDropped",
+    "AnswerKept",
     "AnswerNotKeptError",
+    "AnswerTaken",
     "Attempt",
     "AttemptFinished",
     "AttemptStarted",
