@@ -26,6 +26,9 @@ if TYPE_CHECKING:
         load_seal,
     )
     from clova_ocr_async.client import (
+        AnswerDropped,
+        AnswerKept,
+        AnswerTaken,
         Attempt,
         AttemptFinished,
         AttemptStarted,
@@ -81,6 +84,7 @@ if TYPE_CHECKING:
         LedgerError,
         MalformedResponseError,
         NotSentError,
+        OverloadedError,
         QuotaExceededError,
         RateLimitError,
         RecognitionError,
@@ -96,15 +100,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "batch": "Batch BatchDispatcher Failure Ledger Outcome Seal SealError SqliteLedger Success images_from images_in "
     "load_seal",
-    "client": "Attempt AttemptFinished AttemptStarted CallFinished ClovaOCRClient Domain Event Exchange GateState "
-    "HoldChanged Hook ImageSource Journal Lane LocalSlots Refusal RetryPolicy RetryScheduled Runtime Secret "
-    "SharedSlots Slot Slots Transport",
+    "client": "AnswerDropped AnswerKept AnswerTaken Attempt AttemptFinished AttemptStarted CallFinished ClovaOCRClient "
+    "Domain Event Exchange GateState HoldChanged Hook ImageSource Journal Lane LocalSlots Refusal RetryPolicy "
+    "RetryScheduled Runtime Secret SharedSlots Slot Slots Transport",
     "documents": "BizLicense CreditCard DOCUMENTS Document IdCard NameCard Passport Problem Receipt Recognition "
     "date_from_text",
     "emulator": "Emulator Fault",
     "errors": "APIError AnswerNotKeptError AuthenticationError Billing ClovaOCRError ConfigurationError "
     "ConnectionFailedError ConnectionLostError DiskFullError DomainError ImageError InvalidRequestError LedgerError "
-    "MalformedResponseError NotSentError "
+    "MalformedResponseError NotSentError OverloadedError "
     "QuotaExceededError RateLimitError RecognitionError ResponseTimeoutError ServerError SpendingCeilingError "
     "TransportError",
     "protocol": "HTTPRequest HTTPResponse Image ImageFormat ImageLimits",
@@ -114,7 +118,10 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "DOCUMENTS",
     "APIError",
+    "AnswerDropped",
+    "AnswerKept",
     "AnswerNotKeptError",
+    "AnswerTaken",
     "Attempt",
     "AttemptFinished",
     "AttemptStarted",
@@ -160,6 +167,7 @@ __all__ = [
     "NameCard",
     "NotSentError",
     "Outcome",
+    "OverloadedError",
     "Passport",
     "Problem",
     "QuotaExceededError",

@@ -6,6 +6,7 @@
     │       └── DiskFullError            nothing more can be written into it for now
     ├── ImageError                       the image would be refused or wasted; nothing was sent
     ├── NotSentError                     a batch was stopped before this image was sent
+    ├── OverloadedError                  no time or no place left to wait for a slot; nothing was sent
     ├── SpendingCeilingError             as many calls as allowed are paid, or perhaps; nothing was sent
     ├── AnswerNotKeptError               read and paid for earlier, and the answer was not stored
     ├── TransportError                   no answer came
@@ -50,6 +51,7 @@ __all__ = [
     "LedgerError",
     "MalformedResponseError",
     "NotSentError",
+    "OverloadedError",
     "QuotaExceededError",
     "RateLimitError",
     "RecognitionError",
@@ -133,6 +135,21 @@ class NotSentError(ClovaOCRError):
         if self.reason is None:
             return "not sent yet"
         return f"not sent: the batch was stopped by {type(self.reason).__name__}: {self.reason}"
+
+
+class OverloadedError(ClovaOCRError):
+    """There was no time or no place left to wait for a slot, so nothing was sent.
+
+    Attributes:
+        retry_after: Seconds until a slot is likely to be free, from the calls that wait, the time a call usually takes
+            and the calls at once that are let through.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float = 1.0, billing: Billing | None = None) -> None:
+        super().__init__(message, billing=billing)
+        self.retry_after = retry_after
 
 
 class SpendingCeilingError(ClovaOCRError):

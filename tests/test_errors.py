@@ -27,6 +27,7 @@ from clova_ocr_async.errors import (
     LedgerError,
     MalformedResponseError,
     NotSentError,
+    OverloadedError,
     QuotaExceededError,
     RateLimitError,
     RecognitionError,
@@ -58,6 +59,7 @@ TREE: list[tuple[type[ClovaOCRError], type[Exception], bool, Billing, bool]] = [
     (ServerError, APIError, False, MAYBE, False),
     (MalformedResponseError, ClovaOCRError, False, BILLED, False),
     (NotSentError, ClovaOCRError, False, NOT, False),
+    (OverloadedError, ClovaOCRError, True, NOT, False),
     (SpendingCeilingError, ClovaOCRError, False, NOT, True),
     (AnswerNotKeptError, ClovaOCRError, False, NOT, False),
     (RecognitionError, ClovaOCRError, False, BILLED, False),
@@ -77,6 +79,8 @@ def instance(cls: type[ClovaOCRError]) -> ClovaOCRError:
         )
     elif cls is NotSentError:
         made = NotSentError()
+    elif cls is OverloadedError:
+        made = OverloadedError("no time left", retry_after=2.5)
     elif cls is MalformedResponseError:
         made = MalformedResponseError("cut", raw=b"secret bytes", status=201)
     elif cls is RecognitionError:

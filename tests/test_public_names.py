@@ -12,7 +12,10 @@ import clova_ocr_async
 
 NAMES = [
     "APIError",
+    "AnswerDropped",
+    "AnswerKept",
     "AnswerNotKeptError",
+    "AnswerTaken",
     "Attempt",
     "AttemptFinished",
     "AttemptStarted",
@@ -59,6 +62,7 @@ NAMES = [
     "NameCard",
     "NotSentError",
     "Outcome",
+    "OverloadedError",
     "Passport",
     "Problem",
     "QuotaExceededError",

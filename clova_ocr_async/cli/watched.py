@@ -12,6 +12,7 @@ from clova_ocr_async.cli.calls import log_attempt
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.hooks import AttemptFinished, CallFinished, Event
 from clova_ocr_async.client.journal import NO_JOURNAL, Journal
+from clova_ocr_async.client.settings import NOT_GIVEN, NotGiven
 from clova_ocr_async.errors import Billing, ClovaOCRError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class WatchedClient(ClovaOCRClient):
         image: ImageSource,
         document: type[DocumentT],
         *,
+        deadline: float | NotGiven | None = NOT_GIVEN,
         lane: Lane = "interactive",
         journal: Journal = NO_JOURNAL,
     ) -> Recognition[DocumentT]:
@@ -73,7 +75,7 @@ class WatchedClient(ClovaOCRClient):
         file = cast("InputFile", image)
         _image.set(file)
         try:
-            recognition = await super().recognize(image, document, lane=lane, journal=journal)
+            recognition = await super().recognize(image, document, deadline=deadline, lane=lane, journal=journal)
         except ClovaOCRError as error:
             self.landed[file] = Failure(file, error)
             raise

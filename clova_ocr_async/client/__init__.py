@@ -4,6 +4,9 @@ from clova_ocr_async.client.ceiling import Refusal
 from clova_ocr_async.client.client import ClovaOCRClient
 from clova_ocr_async.client.domain import Domain, Secret
 from clova_ocr_async.client.hooks import (
+    AnswerDropped,
+    AnswerKept,
+    AnswerTaken,
     AttemptFinished,
     AttemptStarted,
     CallFinished,
@@ -22,6 +25,9 @@ from clova_ocr_async.client.transport import AiohttpTransport, Exchange, Transpo
 
 __all__ = [
     "AiohttpTransport",
+    "AnswerDropped",
+    "AnswerKept",
+    "AnswerTaken",
     "Attempt",
     "AttemptFinished",
     "AttemptStarted",

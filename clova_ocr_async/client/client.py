@@ -2,32 +2,41 @@
 
 Sending is nested, one concern each: ``recognize`` reads the image and tells how it ended, ``_bounded`` keeps the
 deadline, ``_with_retries`` sends again what is granted a retry, ``_in_a_slot`` waits for its turn, ``_send_once`` puts
-one request on the wire.
+one request on the wire. A request in flight is a task of its own (``in_flight``), and may outlive its call
+(``late_answers``).
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import threading
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
+from clova_ocr_async.client.admission import Admission
 from clova_ocr_async.client.call import Call
 from clova_ocr_async.client.config import domains_from_env
 from clova_ocr_async.client.config_file import domains_from_file
+from clova_ocr_async.client.deadline import Deadline, overdue
 from clova_ocr_async.client.holds import Holds
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Hook, tell
+from clova_ocr_async.client.in_flight import InFlight
 from clova_ocr_async.client.journal import NO_JOURNAL, Attempt, Journal, NoJournal, announced, written
+from clova_ocr_async.client.late_answers import LateAnswers
+from clova_ocr_async.client.lease import Lease
+from clova_ocr_async.client.loop import BoundLoop
 from clova_ocr_async.client.pool import DomainPool
 from clova_ocr_async.client.reading import ImageSource, read_image
 from clova_ocr_async.client.retry import RetryPolicy
 from clova_ocr_async.client.retrying import Retries
 from clova_ocr_async.client.runtime import Runtime
 from clova_ocr_async.client.settings import (
+    NOT_GIVEN,
+    NotGiven,
     checked_content,
+    checked_count,
+    checked_deadline,
     checked_domains,
     checked_hooks,
     checked_kind,
@@ -37,19 +46,13 @@ from clova_ocr_async.client.settings import (
 )
 from clova_ocr_async.client.slots import tell_gate
 from clova_ocr_async.client.turns import Turns
-from clova_ocr_async.errors import (
-    Billing,
-    ClovaOCRError,
-    ConfigurationError,
-    ConnectionFailedError,
-    ResponseTimeoutError,
-)
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
 from clova_ocr_async.protocol.image import ImageLimits
-from clova_ocr_async.protocol.request import HTTPRequest, build_request
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+    import asyncio
+    from collections.abc import Iterable
 
     import aiohttp
 
@@ -60,13 +63,11 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.transport import Transport
     from clova_ocr_async.documents import Document
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
-    from clova_ocr_async.protocol.request import Content
+    from clova_ocr_async.protocol.request import Content, HTTPRequest
 
 __all__ = ["ClovaOCRClient"]
 
 logger = logging.getLogger("clova_ocr_async")
-
-_TOO_LATE = "the deadline passed while it came"
 
 
 class ClovaOCRClient:
@@ -85,7 +86,12 @@ class ClovaOCRClient:
         deadline: Seconds one call may take once its image is read, waiting and retries included; None for no bound. A
             call of a batch may wait longer for its turn: for it the deadline bounds each request.
         connect_timeout: Seconds to reach the server.
-        read_timeout: Seconds without a byte of the answer. An early timeout is a lost payment: calls take up to 20 s.
+        read_timeout: Seconds without a byte of the answer, and the longest that a request runs on whose caller has
+            gone. An early timeout is a lost payment: calls take up to 20 s.
+        max_queued: Single calls that may wait for a slot; one more fails at once with OverloadedError. None for no
+            bound. Calls of batches are not counted.
+        keep_late_answers: Seconds that the answer of a request whose caller has gone is kept for the next call with the
+            same image and document; at most 64 answers and 64 MiB. 0 keeps none.
         retry: When a failed request is sent again.
         slots: Who limits the calls at once, say SharedSlots for all processes of this machine; give this or
             ``concurrency``.
@@ -111,6 +117,8 @@ class ClovaOCRClient:
         deadline: float | None = 300.0,
         connect_timeout: float = 10.0,
         read_timeout: float = 60.0,
+        max_queued: int | None = None,
+        keep_late_answers: float = 60.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
         slots: Slots | None = None,
         session: aiohttp.ClientSession | None = None,
@@ -120,7 +128,7 @@ class ClovaOCRClient:
         transport: Transport | None = None,
         runtime: Runtime = Runtime(),  # noqa: B008 - immutable
     ) -> None:
-        self._deadline = None if deadline is None else checked_seconds("deadline", deadline)
+        self._deadline = checked_deadline(deadline)
         policy = checked_kind("retry", retry, RetryPolicy)
         self._slots = chosen_slots(slots, concurrency, runtime)
         self._hooks = checked_hooks(hooks)
@@ -130,13 +138,22 @@ class ClovaOCRClient:
         self._turns = Turns(self._pool, holds, policy, self._retries, runtime)
         self._content: Content = checked_content(content)
         self.limits = checked_kind("limits", limits, ImageLimits)
-        self._transport = chosen_transport(
-            transport, session, connect_timeout=connect_timeout, read_timeout=read_timeout
+        self._read_timeout = checked_seconds("read_timeout", read_timeout)
+        self._in_flight = InFlight(
+            chosen_transport(transport, session, connect_timeout=connect_timeout, read_timeout=read_timeout)
+        )
+        most = None if max_queued is None else checked_count("max_queued", max_queued)
+        self._admission = Admission(self._slots, most, runtime.clock)
+        self._late = LateAnswers(
+            self._hooks,
+            self._admission,
+            self._turns,
+            keep=checked_seconds("keep_late_answers", keep_late_answers, or_zero=True),
+            longest=self._read_timeout,
+            clock=runtime.clock,
         )
         self._runtime = runtime
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
-        self._closed = False
+        self._loop = BoundLoop()
 
     @classmethod
     def from_env(cls, **settings: Unpack[ClientSettings]) -> Self:
@@ -192,23 +209,33 @@ class ClovaOCRClient:
         return self._pool.serving(document)
 
     async def __aenter__(self) -> Self:
-        self._check_usable()
+        self._usable_loop()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    async def close(self) -> None:
-        """Close the connections; a second time does nothing. A session of the caller's stays open."""
-        if not self._closed:
-            self._closed = True
-            await self._transport.close()
+    async def close(self, *, wait: float | None = None) -> None:
+        """Send nothing more, wait for the requests in flight, and close the connections.
+
+        A second time does nothing but shorten the waiting. A session of the caller's stays open. What is cut off, after
+        that time or because this is cancelled, fails with an error that says so, and may have been billed.
+
+        Args:
+            wait: Seconds to wait at most; ``read_timeout`` if not given, 0 to cut off at once.
+        """
+        longest = self._read_timeout if wait is None else checked_seconds("wait", wait, or_zero=True)
+        try:
+            await self._in_flight.close(longest)
+        finally:
+            await self._late.close()
 
     async def recognize(
         self,
         image: ImageSource,
         document: type[DocumentT],
         *,
+        deadline: float | NotGiven | None = NOT_GIVEN,
         lane: Lane = "interactive",
         journal: Journal = NO_JOURNAL,
     ) -> Recognition[DocumentT]:
@@ -217,26 +244,30 @@ class ClovaOCRClient:
         Args:
             image: A path, bytes, a file opened in binary mode, or an Image; one picture of one page.
             document: The document's class: Receipt, CreditCard, NameCard, BizLicense, IdCard or Passport.
+            deadline: Seconds for this call, instead of the client's; None for no bound.
             lane: "interactive", or "batch" for one of many: it waits for its turn as long as it takes, also while
                 its domain is on hold for a spent quota or an outage.
             journal: Told before the request leaves and before its answer is read.
 
         Returns:
-            What was read.
+            What was read. ``attempts`` is 0 if nothing was sent, as it is the answer to an earlier request for the same
+            image, whose caller had gone.
 
         Raises:
             ImageError: The image was refused; nothing was sent.
             ConfigurationError: No domain for the document, a closed client, TLS.
+            OverloadedError: No time or no place left to wait for a slot; nothing was sent.
             TransportError: No answer came.
             APIError: The service answered with an error.
             MalformedResponseError: An answer nobody can read; it is in ``.raw``.
             RecognitionError: The service read nothing.
         """
-        self._check_usable()
+        loop = self._usable_loop()
         self.serving(document)
+        seconds = self._deadline if isinstance(deadline, NotGiven) else checked_deadline(deadline)
         started = self._runtime.clock()
         loaded = await read_image(image, self.limits)
-        call = Call(loaded, document, lane, journal, self._runtime.new_id())
+        call = Call(loaded, document, lane, journal, self._runtime.new_id(), Deadline(seconds, loop))
         try:
             recognition = await self._bounded(call)
         except BaseException as error:
@@ -250,59 +281,73 @@ class ClovaOCRClient:
     def _finish(self, call: Call[Any], started: float, error: BaseException | None) -> float:
         elapsed = self._runtime.clock() - started
         self._turns.leave(call)
-        if error is None:
-            billing = Billing.BILLED
-        elif isinstance(error, ClovaOCRError):
-            billing = error.billing = max(error.billing, call.tries.billing)
-            error.attempts, error.maybe_billed = call.sent, call.tries.maybe_billed
-            error.request_id = call.request_id if call.sent else None
-        else:
-            billing = max(call.tries.billing, call.cut_off())
+        billing = call.judged(error)
         tell(self._hooks, CallFinished(call.request_id, call.document.path_word, call.sent, elapsed, billing, error))
         return elapsed
 
     async def _bounded(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
         if call.lane == "batch":
             return await self._with_retries(call)
-        limit = self._limit()
+        self._admission.reserve(call, self.serving(call.document))
         try:
-            async with limit:
+            async with call.deadline:
                 return await self._with_retries(call)
         except TimeoutError:
-            if not limit.expired():
+            if not call.deadline.expired:
                 raise
         if call.refusal is None and call.answer is not None:
             # It came in time, and only its journal did not.
             return decode_response(call.answer, call.document, redact=call.redact)
-        raise call.refusal or self._overdue(call)
+        raise self._too_late(call)
 
-    def _with_retries(self, call: Call[DocumentT]) -> Awaitable[Recognition[DocumentT]]:
-        return self._retries.run(call, self._in_a_slot)
+    def _too_late(self, call: Call[Any]) -> ClovaOCRError:
+        if call.refusal is not None:
+            return call.refusal
+        if not call.sent and not call.joined:
+            return self._admission.too_late(call, self.serving(call.document))
+        error = overdue(call, self._late.keep)
+        if call.sent:
+            call.tries.note(error)
+        return error
+
+    async def _with_retries(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
+        if self._late.any and call.journal is NO_JOURNAL and call.lane == "interactive":
+            recognition = await self._late.take(call)
+            if recognition is not None:
+                return recognition
+        return await self._retries.run(call, self._in_a_slot)
 
     async def _in_a_slot(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
         call.granted = None
         while True:
             domains = await self._turns.turn(call)
             queued = self._runtime.clock()
+            single = call.lane == "interactive"
+            if single:
+                self._admission.check_queue(call, domains)
             if call.since is None:
                 call.since = queued
-            async with self._slots.slot(domains, call.lane, call.since) as slot:
+            slot = self._slots.slot(domains, call.lane, call.since)
+            async with (lease := Lease(slot, domains, self._admission if single else None)):
                 # Whoever queued while the quota ran out, or the service went, must not run into it as well.
-                if not self._turns.admits(slot.domain, call):
+                if not self._turns.admits(lease.slot.domain, call):
                     continue
+                self._in_flight.check_open()
+                self._admission.check_time(call, lease.slot.domain)
                 try:
-                    recognition = await self._send_once(call, slot.domain, self._runtime.clock() - queued)
+                    recognition = await self._send_once(call, lease, self._runtime.clock() - queued)
                 except ClovaOCRError as error:
-                    tell_gate(slot, error)
-                    if not self._turns.failed(call, slot.domain, error):
+                    tell_gate(lease.slot, error)
+                    if not self._turns.failed(call, lease.slot.domain, error):
                         raise
                 else:
-                    slot.admitted()
-                    self._turns.answered(call, slot.domain)
+                    lease.slot.admitted()
+                    self._turns.answered(call, lease.slot.domain)
                     return recognition
 
-    async def _send_once(self, call: Call[DocumentT], domain: Domain, waited: float) -> Recognition[DocumentT]:
-        request = self._request(call, domain)
+    async def _send_once(self, call: Call[DocumentT], lease: Lease, waited: float) -> Recognition[DocumentT]:
+        domain = lease.slot.domain
+        request = call.request_to(domain, self._content, self._runtime.now())
         attempt = Attempt(call.request_id, call.sent + 1, call.document.path_word, str(domain.url))
         await announced(call.journal, attempt)
         call.begin_request(domain.redact)
@@ -312,83 +357,40 @@ class ClovaOCRClient:
             response = await self._answer(call, request, attempt)
             recognition = decode_response(response, call.document, redact=call.redact)
         except BaseException as error:
+            elapsed = self._runtime.clock() - began
             if isinstance(error, ClovaOCRError):
                 call.tries.note(error)
                 call.refusal = error
-            tell(self._hooks, AttemptFinished(attempt, self._runtime.clock() - began, error))
+            tell(self._hooks, AttemptFinished(attempt, elapsed, error))
+            if not self._late.adopt(call, attempt, began, lease):
+                self._admission.learn(call, domain, elapsed, error)
             raise
-        tell(self._hooks, AttemptFinished(attempt, self._runtime.clock() - began, None))
+        elapsed = self._runtime.clock() - began
+        tell(self._hooks, AttemptFinished(attempt, elapsed, None))
+        self._admission.learn(call, domain, elapsed, None)
         if recognition.request_id not in {None, call.request_id}:
             logger.warning("call %s was answered under another requestId", call.request_id)
         return recognition
-
-    def _request(self, call: Call[Any], domain: Domain) -> HTTPRequest:
-        return build_request(
-            url=domain.url.for_document(call.document.path_word),
-            secret=domain.secret.reveal(),
-            data=call.image.data,
-            format=call.image.format,
-            name=call.image.name,
-            request_id=call.request_id,
-            timestamp=int(self._runtime.now() * 1000),
-            content=self._content,
-        )
 
     async def _answer(self, call: Call[Any], request: HTTPRequest, attempt: Attempt) -> HTTPResponse:
         """Return the answer, journal first."""
         if isinstance(call.journal, NoJournal):
             try:
-                return await self._sent(call, request)
+                return await self._in_flight.send(call, request)
             finally:
                 call.journal.landed()
         try:
-            call.answer = await self._sent(call, request)
+            call.answer = await self._in_flight.send(call, request)
         except BaseException as error:
-            await written(call.journal.unanswered(attempt, error, body_began=call.exchange.body_began))
+            if (answer := call.landed()) is not None:  # it came just as the call was cancelled, and is paid
+                await written(call.journal.answered(attempt, answer))
+            else:
+                await written(call.journal.unanswered(attempt, error, body_began=call.exchange.body_began))
             raise
         await written(call.journal.answered(attempt, call.answer))
         return call.answer
 
-    async def _sent(self, call: Call[Any], request: HTTPRequest) -> HTTPResponse:
-        if call.lane == "interactive":
-            return await self._transport.send(request, call.exchange)
-        limit = self._limit()
-        try:
-            async with limit:
-                return await self._transport.send(request, call.exchange)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-        if (partial := call.exchange.response(_TOO_LATE)) is not None:
-            return partial
-        raise self._overdue(call)
-
-    def _overdue(self, call: Call[Any]) -> ClovaOCRError:
-        """Return what a deadline means, by how far the last request had come."""
-        if (partial := call.exchange.response(_TOO_LATE)) is not None:
-            try:
-                decode_response(partial, call.document, redact=call.redact)
-            except ClovaOCRError as error:
-                return error
-        seconds = f"the deadline of {self._deadline:g} s passed"
-        if call.exchange.body_began:
-            return ResponseTimeoutError(f"{seconds} after the request was sent; it may have been billed")
-        return ConnectionFailedError(f"{seconds} before anything was sent")
-
-    def _limit(self) -> asyncio.Timeout:
-        # What asyncio.timeout() would make, without asking for the loop again.
-        if self._deadline is None or self._loop is None:
-            return asyncio.timeout(self._deadline)
-        return asyncio.Timeout(self._loop.time() + self._deadline)
-
-    def _check_usable(self) -> None:
-        if self._closed:
+    def _usable_loop(self) -> asyncio.AbstractEventLoop:
+        if self._in_flight.closed:
             raise ConfigurationError("the client is closed; make a new one")
-        # Asking for the running loop costs a system call, and within one thread no other can run.
-        if self._loop is not None and self._thread == threading.get_ident() and self._loop.is_running():
-            return
-        running = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop, self._thread = running, threading.get_ident()
-        if self._loop is not running:
-            raise ConfigurationError("the client belongs to another event loop; make one in each")
+        return self._loop.get()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "AnswerDropped",
+    "AnswerKept",
+    "AnswerTaken",
     "AttemptFinished",
     "AttemptStarted",
     "CallFinished",
@@ -32,6 +35,10 @@ logger = logging.getLogger("clova_ocr_async")
 Cause = Literal["quota", "outage", "credentials", "deployment"]
 """Why a domain is on hold: its allowance is spent, or it does not answer; or why it has left the pool, while others
 serve: it does not take the secret, or is of another model, not deployed or blocked."""
+
+
+Reason = Literal["no answer", "not kept", "expired", "no room", "closed"]
+"""Why the answer of a request whose caller had gone was given to nobody."""
 
 
 class AttemptStarted(msgspec.Struct, frozen=True):
@@ -52,7 +59,8 @@ class AttemptFinished(msgspec.Struct, frozen=True):
     Attributes:
         attempt: The request.
         elapsed: Seconds it held its slot.
-        error: What it ended in, a cancellation included; None for a recognition.
+        error: What it ended in; None for a recognition. A cancellation if its caller has gone: the request may go on
+            without it, and then one of the events of late answers follows.
     """
 
     attempt: Attempt
@@ -84,7 +92,7 @@ class CallFinished(msgspec.Struct, frozen=True):
         path_word: The document asked for.
         attempts: Requests sent.
         elapsed: Seconds from its start, waiting included.
-        billing: The worst over its attempts; BILLED for a recognition.
+        billing: The worst over its attempts; BILLED for a recognition, unless it was an earlier request's.
         error: What it ended in, a cancellation included; None for a recognition.
     """
 
@@ -110,7 +118,56 @@ class HoldChanged(msgspec.Struct, frozen=True):
     held: bool
 
 
-Event = AttemptStarted | AttemptFinished | RetryScheduled | CallFinished | HoldChanged
+class AnswerKept(msgspec.Struct, frozen=True):
+    """A request whose caller had gone was answered; the answer waits for the next call with the same image.
+
+    Attributes:
+        attempt: The request.
+        elapsed: Seconds it held its slot.
+    """
+
+    attempt: Attempt
+    elapsed: float
+
+
+class AnswerTaken(msgspec.Struct, frozen=True):
+    """A call was given the answer of an earlier request, whose caller had gone; it has sent nothing itself.
+
+    Attributes:
+        attempt: The request that was paid.
+        request_id: The id of the call that was given its answer.
+    """
+
+    attempt: Attempt
+    request_id: str
+
+
+class AnswerDropped(msgspec.Struct, frozen=True):
+    """A request whose caller had gone came to nothing: no answer came, or no call took it.
+
+    Attributes:
+        attempt: The request.
+        reason: "no answer": the request failed, was refused, or was cut off by its time or the client's end; "not
+            kept": the client keeps no late answers; "expired": no call came for it in time; "no room": later answers
+            took its place; "closed": the client was closed.
+        billing: Whether it was paid.
+    """
+
+    attempt: Attempt
+    reason: Reason
+    billing: Billing
+
+
+Event = (
+    AttemptStarted
+    | AttemptFinished
+    | RetryScheduled
+    | CallFinished
+    | HoldChanged
+    | AnswerKept
+    | AnswerTaken
+    | AnswerDropped
+)
 Hook = Callable[[Event], object]
 """Called with each event, in the event loop: it must not block. What it raises is logged and goes no further."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from typing import TYPE_CHECKING, TypedDict, TypeVar, cast, get_args
 
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
     from clova_ocr_async.protocol.image import ImageLimits
 
 __all__ = [
+    "NOT_GIVEN",
     "ClientSettings",
+    "NotGiven",
     "checked_content",
+    "checked_count",
+    "checked_deadline",
     "checked_domains",
     "checked_hooks",
     "checked_kind",
@@ -35,6 +40,18 @@ __all__ = [
 KindT = TypeVar("KindT")
 
 
+class NotGiven(enum.Enum):
+    """The type of ``NOT_GIVEN``, for an argument whose None means something."""
+
+    NOT_GIVEN = "as the client has it"
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+NOT_GIVEN = NotGiven.NOT_GIVEN
+
+
 class ClientSettings(TypedDict, total=False):
     """The keyword arguments of a client, for type checkers; see there."""
 
@@ -42,6 +59,8 @@ class ClientSettings(TypedDict, total=False):
     deadline: float | None
     connect_timeout: float
     read_timeout: float
+    max_queued: int | None
+    keep_late_answers: float
     retry: RetryPolicy
     slots: Slots | None
     session: aiohttp.ClientSession | None
@@ -81,11 +100,32 @@ def checked_hooks(hooks: object) -> tuple[Hook, ...]:
     return cast("tuple[Hook, ...]", checked)
 
 
-def checked_seconds(name: str, value: object) -> float:
-    """Return a duration, if it is a positive, finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise ConfigurationError(f"{name} is {value!r}; it must be seconds, more than 0")
+def checked_seconds(name: str, value: object, *, or_zero: bool = False) -> float:
+    """Return a duration, if it is a finite number above 0, or 0 where that is allowed.
+
+    Args:
+        name: The argument's.
+        value: Its value.
+        or_zero: Whether 0 is allowed.
+    """
+    number = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+    if not number or not (value >= 0 if or_zero else value > 0):
+        raise ConfigurationError(
+            f"{name} is {value!r}; it must be seconds, {'0 or more' if or_zero else 'more than 0'}"
+        )
     return float(value)
+
+
+def checked_deadline(value: object) -> float | None:
+    """Return a deadline, if it is a positive, finite number of seconds, or None."""
+    return None if value is None else checked_seconds("deadline", value)
+
+
+def checked_count(name: str, value: object) -> int:
+    """Return a number of things, if it is a whole number from 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ConfigurationError(f"{name} is {value!r}; it must be a whole number from 0")
+    return value
 
 
 def checked_content(content: object) -> Content:

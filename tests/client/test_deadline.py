@@ -31,6 +31,7 @@ from clova_ocr_async.errors import (
     ConnectionLostError,
     InvalidRequestError,
     MalformedResponseError,
+    OverloadedError,
     RateLimitError,
     ResponseTimeoutError,
     ServerError,
@@ -73,6 +74,9 @@ def late(transport: FakeTransport, lane: Any = "interactive", **settings: Any) -
         with pytest.raises(ClovaOCRError) as caught:
             await client.recognize(JPEG, Receipt, lane=lane)
         found.append(caught.value)
+        await steps()
+        jump(61)  # past the time that a request runs on without its caller
+        await steps()
         [gate] = client.gates.values()
         assert (gate.in_flight, gate.waiting) == (0, 0)
 
@@ -98,13 +102,20 @@ def test_while_waiting_for_the_answer(lane: Any) -> None:
     assert failure.request_id is not None
 
 
-@pytest.mark.parametrize("lane", ["interactive", "batch"])
-def test_in_the_answers_body(lane: Any) -> None:
+def test_in_the_answers_body() -> None:
     """A deadline that passes in the answer's body keeps what had come of it, as paid."""
-    failure = late(StuckTransport(response=HTTPResponse(200, b'{"images":[{')), lane)
+    failure = late(StuckTransport(response=HTTPResponse(200, b'{"images":[{')), "batch")
     assert type(failure) is MalformedResponseError
     assert (failure.billing, failure.raw) == (BILLED, b'{"images":[{')
     assert "deadline" in str(failure)
+
+
+def test_in_the_body_of_an_answer_that_goes_on_coming() -> None:
+    """A single call whose answer goes on coming without it has timed out, is paid, and shows what had come."""
+    failure = late(StuckTransport(response=HTTPResponse(200, b'{"images":[{')))
+    assert type(failure) is ResponseTimeoutError
+    assert (failure.billing, failure.raw) == (BILLED, b'{"images":[{')
+    assert "deadline of 300 s" in str(failure)
 
 
 def test_a_cut_answer_reaches_the_journal() -> None:
@@ -212,8 +223,9 @@ def test_waiting_is_bounded_for_single_calls_only() -> None:
             batch = asyncio.create_task(client.recognize(JPEG, Receipt, lane="batch"))
             await steps()
             jump(100_000)
-            with pytest.raises(ConnectionFailedError) as caught:
+            with pytest.raises(OverloadedError, match="no slot was free in time") as caught:
                 await single
+            assert (caught.value.billing, caught.value.retry_after > 0) == (NOT, True)
             assert (caught.value.attempts, caught.value.request_id, transport.sent) == (0, None, [])
             await steps()
             assert not batch.done()

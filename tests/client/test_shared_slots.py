@@ -33,7 +33,7 @@ from clova_ocr_async.client import ClovaOCRClient, Domain, GateState, Runtime, S
 from clova_ocr_async.client.ceiling import START, Refusal
 from clova_ocr_async.client.sharing.gate import LEASE, SharedGate
 from clova_ocr_async.documents import Receipt
-from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, ConnectionFailedError
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, OverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -413,7 +413,7 @@ def test_without_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("lane", ["interactive", "batch"])
-@pytest.mark.parametrize("answers", [[], [BUSY], [FAILED, BUSY], [error("0023")], [ConnectionFailedError]])
+@pytest.mark.parametrize("answers", [[], [BUSY], [FAILED, BUSY], [error("0023")], [OverloadedError]])
 def test_a_call_cancelled_anywhere_leaves_no_trace(tmp_path: Path, lane: Lane, answers: list[Any]) -> None:
     """Cancelled at any of its awaits, a call gives back its slot, its place and all that was open."""
 
@@ -459,7 +459,7 @@ def test_a_deadline_while_waiting_for_a_slot(path: Path) -> None:
         task = asyncio.create_task(client.recognize(JPEG, Receipt))
         await steps()
         jump(301)
-        with pytest.raises(ConnectionFailedError, match="deadline"):
+        with pytest.raises(OverloadedError, match="deadline"):
             await task
         await other.end()
         await steps()

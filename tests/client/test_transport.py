@@ -684,7 +684,7 @@ async def test_a_big_image_is_not_copied(content: Any) -> None:
 
 
 async def test_cancelled_in_flight() -> None:
-    """A cancelled call hangs up."""
+    """A cancelled call of a batch hangs up."""
     reached = asyncio.Event()
 
     async def script(connection: Connection) -> None:
@@ -693,7 +693,7 @@ async def test_cancelled_in_flight() -> None:
         await connection.hung_up()
 
     async with raw_server(script) as server, ClovaOCRClient(Domain(server.url, SECRET)) as client:
-        call = asyncio.create_task(client.recognize(JPEG, Receipt))
+        call = asyncio.create_task(client.recognize(JPEG, Receipt, lane="batch"))
         await reached.wait()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -717,8 +717,8 @@ async def test_closing_the_client_under_a_call() -> None:
         queued = asyncio.create_task(client.recognize(JPEG, Receipt))
         for _ in range(5):
             await asyncio.sleep(0)
-        await client.close()
-        with pytest.raises(ConnectionLostError):
+        await client.close(wait=0)
+        with pytest.raises(ConnectionLostError, match="client was closed"):
             await flying
         with pytest.raises(ConfigurationError, match="closed while"):
             await queued
