@@ -8,9 +8,9 @@ one request on the wire.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
@@ -18,6 +18,7 @@ import msgspec
 from clova_ocr_async.client.call import Call
 from clova_ocr_async.client.config import domains_from_env
 from clova_ocr_async.client.config_file import domains_from_file
+from clova_ocr_async.client.decoding import decoded_aside
 from clova_ocr_async.client.holds import Holds
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Hook, tell
 from clova_ocr_async.client.journal import NO_JOURNAL, Attempt, Journal, NoJournal, announced, written
@@ -36,8 +37,10 @@ from clova_ocr_async.client.settings import (
     chosen_transport,
 )
 from clova_ocr_async.client.slots import tell_gate
+from clova_ocr_async.client.tasks import frameless
 from clova_ocr_async.client.turns import Turns
 from clova_ocr_async.errors import (
+    AuthenticationError,
     Billing,
     ClovaOCRError,
     ConfigurationError,
@@ -63,8 +66,6 @@ if TYPE_CHECKING:
     from clova_ocr_async.protocol.request import Content
 
 __all__ = ["ClovaOCRClient"]
-
-logger = logging.getLogger("clova_ocr_async")
 
 _TOO_LATE = "the deadline passed while it came"
 
@@ -235,7 +236,9 @@ class ClovaOCRClient:
         self._check_usable()
         self.serving(document)
         started = self._runtime.clock()
-        loaded = await read_image(image, self.limits)
+        loading = frameless(read_image(image, self.limits))
+        del image  # so that no frame from here on holds the picture
+        loaded = await loading
         call = Call(loaded, document, lane, journal, self._runtime.new_id())
         try:
             recognition = await self._bounded(call)
@@ -273,7 +276,7 @@ class ClovaOCRClient:
                 raise
         if call.refusal is None and call.answer is not None:
             # It came in time, and only its journal did not.
-            return decode_response(call.answer, call.document, redact=call.redact)
+            return self._decoded(call, call.answer)
         raise call.refusal or self._overdue(call)
 
     def _with_retries(self, call: Call[DocumentT]) -> Awaitable[Recognition[DocumentT]]:
@@ -310,22 +313,26 @@ class ClovaOCRClient:
         began = self._runtime.clock()
         try:
             response = await self._answer(call, request, attempt)
-            recognition = decode_response(response, call.document, redact=call.redact)
+            recognition = await decoded_aside(len(response.body), partial(self._decoded, call, response))
         except BaseException as error:
+            if isinstance(error, AuthenticationError):
+                error.hint = domain.where_the_secret_is()
             if isinstance(error, ClovaOCRError):
                 call.tries.note(error)
                 call.refusal = error
             tell(self._hooks, AttemptFinished(attempt, self._runtime.clock() - began, error))
             raise
         tell(self._hooks, AttemptFinished(attempt, self._runtime.clock() - began, None))
-        if recognition.request_id not in {None, call.request_id}:
-            logger.warning("call %s was answered under another requestId", call.request_id)
         return recognition
+
+    @staticmethod
+    def _decoded(call: Call[DocumentT], response: HTTPResponse) -> Recognition[DocumentT]:
+        return decode_response(response, call.document, request_id=call.request_id, redact=call.redact)
 
     def _request(self, call: Call[Any], domain: Domain) -> HTTPRequest:
         return build_request(
             url=domain.url.for_document(call.document.path_word),
-            secret=domain.secret.reveal(),
+            secret=domain.secret,
             data=call.image.data,
             format=call.image.format,
             name=call.image.name,
@@ -359,15 +366,15 @@ class ClovaOCRClient:
         except TimeoutError:
             if not limit.expired():
                 raise
-        if (partial := call.exchange.response(_TOO_LATE)) is not None:
-            return partial
+        if (so_far := call.exchange.response(_TOO_LATE)) is not None:
+            return so_far
         raise self._overdue(call)
 
     def _overdue(self, call: Call[Any]) -> ClovaOCRError:
         """Return what a deadline means, by how far the last request had come."""
-        if (partial := call.exchange.response(_TOO_LATE)) is not None:
+        if (so_far := call.exchange.response(_TOO_LATE)) is not None:
             try:
-                decode_response(partial, call.document, redact=call.redact)
+                self._decoded(call, so_far)
             except ClovaOCRError as error:
                 return error
         seconds = f"the deadline of {self._deadline:g} s passed"
