@@ -30,7 +30,7 @@ answer hold it in an attribute that no ``str`` or ``repr`` shows: ``raw``, or Re
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from clova_ocr_async.documents.recognition import Recognition
@@ -60,6 +60,8 @@ __all__ = [
     "SpendingCeilingError",
     "TransportError",
 ]
+
+_TOO_MANY_AT_ONCE = "0025"  # what else is refused for its rate comes from the gateway, which counts calls a second
 
 
 class Billing(enum.IntEnum):
@@ -167,9 +169,14 @@ class TransportError(ClovaOCRError):
 
 
 class ConnectionFailedError(TransportError):
-    """The request failed before the body began to leave: refused, no such host, no connection in time."""
+    """The request failed before the body began to leave: refused, no such host, no connection in time.
+
+    Attributes:
+        retry_after: Seconds that a proxy asked to wait; None if it did not say.
+    """
 
     retryable = True
+    retry_after: float | None = None
 
 
 class ResponseTimeoutError(TransportError):
@@ -228,9 +235,17 @@ class APIError(ClovaOCRError):
 
 
 class AuthenticationError(APIError):
-    """The secret is not accepted for this invoke URL."""
+    """The secret is not accepted for this invoke URL.
+
+    Attributes:
+        hint: Where to look: where the secret was read, and the page of the console that shows the right one.
+    """
 
     stops_run = True
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        return super().__str__() if self.hint is None else f"{super().__str__()} ({self.hint})"
 
 
 class DomainError(APIError):
@@ -247,6 +262,7 @@ class RateLimitError(APIError):
     """More calls at once than the domain allows, or more a second than its gateway does; this one was not run.
 
     Attributes:
+        kind: "at_once" for too many calls at the same time (code 0025), "per_second" for too many in a short time.
         ceiling: The number of calls at once that the message names; None if it names none.
         retry_after: Seconds the answer asked to wait; None if it did not say.
     """
@@ -254,6 +270,11 @@ class RateLimitError(APIError):
     retryable = True
     ceiling: int | None = None
     retry_after: float | None = None
+
+    @property
+    def kind(self) -> Literal["at_once", "per_second"]:
+        """What there was too much of: calls at the same time, or calls in a short time."""
+        return "at_once" if self.code == _TOO_MANY_AT_ONCE else "per_second"
 
 
 class QuotaExceededError(APIError):
@@ -269,13 +290,20 @@ class QuotaExceededError(APIError):
 
 
 class ServerError(APIError):
-    """The service failed; whether it charged for that is not known."""
+    """The service failed; whether it charged for that is not known.
+
+    Attributes:
+        retry_after: Seconds the answer asked to wait; None if it did not say.
+    """
 
     billing = Billing.MAYBE_BILLED
+    retry_after: float | None = None
 
 
 class MalformedResponseError(ClovaOCRError):
-    """An answer came, probably paid, that cannot be read. Its bytes are kept.
+    """An answer came, probably paid, that cannot be read, or that is another call's. Its bytes are kept.
+
+    Another call's answer says nothing of this call, which may have been billed.
 
     Attributes:
         raw: The body as far as it came.
@@ -284,8 +312,8 @@ class MalformedResponseError(ClovaOCRError):
 
     billing = Billing.BILLED
 
-    def __init__(self, message: str, *, raw: bytes = b"", status: int = 200) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, raw: bytes = b"", status: int = 200, billing: Billing | None = None) -> None:
+        super().__init__(message, billing=billing)
         self.raw = raw
         self.status = status
 

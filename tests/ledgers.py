@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch.ledger import Admission, Claim
 
+# Of no call in particular, so that it is the answer of any.
 ANSWER = HTTPResponse(
     200,
     encode_response(
-        "r",
+        "",
         0,
         {
             "uid": "u",
@@ -35,7 +36,7 @@ ANSWER = HTTPResponse(
         },
     ),
 )
-FAILURE = HTTPResponse(200, encode_response("r", 0, {"uid": "u", "name": "n", "inferResult": "FAILURE"}))
+FAILURE = HTTPResponse(200, encode_response("", 0, {"uid": "u", "name": "n", "inferResult": "FAILURE"}))
 
 _pids = itertools.count(2_000_000_000)
 

@@ -167,7 +167,7 @@ class _Journal:
             self._flight.end()
 
     async def _kept(self, request_id: str, response: HTTPResponse) -> None:
-        refusal = refusal_of(response, self._document)
+        refusal = refusal_of(response, self._document, request_id=request_id)
         if refusal is None:
             self._answer = response
             await self._ledger.answered(self.claim, request_id, response)

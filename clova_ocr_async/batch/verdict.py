@@ -14,6 +14,7 @@ from clova_ocr_async.errors import (
     Billing,
     ClovaOCRError,
     ImageError,
+    MalformedResponseError,
     NotSentError,
 )
 from clova_ocr_async.protocol.response import decode_response
@@ -87,8 +88,10 @@ def _mark_of(error: ClovaOCRError) -> Mark:
 def verdict_on(response: HTTPResponse, document: type[Document], request_id: str) -> Verdict:
     """Return the verdict of a call whose answer was kept and not yet read."""
     try:
-        return succeeded_verdict(decode_response(response, document), request_id)
+        return succeeded_verdict(decode_response(response, document, request_id=request_id), request_id)
     except ClovaOCRError as error:
+        if error.billing is Billing.MAYBE_BILLED:  # another call's answer, which settles nothing
+            return failed_verdict(error, request_id)
         return Verdict(Mark.FAIL, Billing.BILLED, 0.0, failure_of(error), request_id)
 
 
@@ -108,18 +111,21 @@ def recalled(entry: Entry, document: type[Document]) -> Recognition[Any] | Clova
             outcome, attempts=entry.attempts, maybe_billed=entry.maybe_billed, elapsed=entry.elapsed
         )
     outcome.attempts, outcome.maybe_billed, outcome.request_id = entry.attempts, entry.maybe_billed, entry.request_id
-    outcome.billing = entry.billing if entry.state in FINISHED else Billing.NOT_BILLED
+    if not (isinstance(outcome, MalformedResponseError) and outcome.billing is Billing.MAYBE_BILLED):
+        outcome.billing = entry.billing if entry.state in FINISHED else Billing.NOT_BILLED
     return outcome
 
 
 def _outcome(entry: Entry, document: type[Document]) -> Recognition[Any] | ClovaOCRError:
     if entry.answer is not None and entry.state in {State.SUCCEEDED, State.FAILED}:
         try:
-            return decode_response(entry.answer, document)
+            return decode_response(entry.answer, document, request_id=entry.request_id)
         except ClovaOCRError as error:
             return error
     if entry.state is State.SUCCEEDED:
         return AnswerNotKeptError("read and paid for earlier; its answer was not stored, or has been purged")
     if entry.state in FINISHED and entry.failure:
-        return told(entry.failure)
+        error = told(entry.failure)
+        error.raw = b"" if entry.answer is None else entry.answer.body  # another call's answer settles nothing
+        return error
     return NotSentError()

@@ -10,7 +10,7 @@ import msgspec
 
 from clova_ocr_async.client.transport import AiohttpTransport, Exchange
 from clova_ocr_async.documents import Receipt
-from clova_ocr_async.errors import ClovaOCRError, InvalidRequestError, MalformedResponseError
+from clova_ocr_async.errors import AuthenticationError, ClovaOCRError, InvalidRequestError, MalformedResponseError
 from clova_ocr_async.protocol.request import Body, HTTPRequest
 from clova_ocr_async.protocol.response import decode_response
 
@@ -28,19 +28,24 @@ async def probe(domain: Domain) -> ClovaOCRError | None:
         found right. Else what went wrong.
     """
     now = int(time.time() * 1000)
-    message = {"version": "V2", "requestId": str(uuid.uuid4()), "timestamp": now, "images": ()}
+    request_id = str(uuid.uuid4())
+    message = {"version": "V2", "requestId": request_id, "timestamp": now, "images": ()}
     document = domain.document or Receipt
-    headers = {"Content-Type": "application/json", "X-OCR-SECRET": domain.secret.reveal()}
-    body = Body(msgspec.json.encode(message), b"", b"")
+    request = HTTPRequest(
+        domain.url.for_document(document.path_word),
+        {"Content-Type": "application/json", "X-OCR-SECRET": domain.secret.reveal()},
+        Body(msgspec.json.encode(message), b"", b""),
+        request_id,
+    )
     transport = AiohttpTransport()
     try:
-        response = await transport.send(
-            HTTPRequest(domain.url.for_document(document.path_word), headers, body), Exchange()
-        )
-        decode_response(response, document, redact=domain.redact)
+        response = await transport.send(request, Exchange())
+        decode_response(response, document, request_id=request_id, redact=domain.redact)
     except InvalidRequestError:
         return None
     except ClovaOCRError as error:
+        if isinstance(error, AuthenticationError):
+            error.hint = domain.where_the_secret_is()
         return error
     finally:
         await transport.close()

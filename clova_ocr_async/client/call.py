@@ -15,11 +15,11 @@ from clova_ocr_async.client.journal import NO_JOURNAL, Journal
 from clova_ocr_async.client.retry import Tries
 from clova_ocr_async.client.slots import Lane
 from clova_ocr_async.client.transport import Exchange
-from clova_ocr_async.documents.recognition import DocumentT
+from clova_ocr_async.documents.recognition import DocumentT, Recognition
 from clova_ocr_async.errors import Billing, ClovaOCRError
 from clova_ocr_async.protocol.image import Image
 from clova_ocr_async.protocol.request import build_request
-from clova_ocr_async.protocol.response import HTTPResponse
+from clova_ocr_async.protocol.response import HTTPResponse, decode_response
 
 if TYPE_CHECKING:
     from clova_ocr_async.client.domain import Domain
@@ -97,7 +97,7 @@ class Call(msgspec.Struct, Generic[DocumentT]):
         """
         return build_request(
             url=domain.url.for_document(self.document.path_word),
-            secret=domain.secret.reveal(),
+            secret=domain.secret,
             data=self.image.data,
             format=self.image.format,
             name=self.image.name,
@@ -105,6 +105,14 @@ class Call(msgspec.Struct, Generic[DocumentT]):
             timestamp=int(now * 1000),
             content=content,
         )
+
+    def decoded(self, response: HTTPResponse) -> Recognition[DocumentT]:
+        """Return what an answer holds.
+
+        Raises:
+            ClovaOCRError: It is an error, cannot be read, or is another call's.
+        """
+        return decode_response(response, self.document, request_id=self.request_id, redact=self.redact)
 
     def judged(self, error: BaseException | None) -> Billing:
         """Write into an error what the call knows of it, and return what the call may have cost."""

@@ -8,8 +8,8 @@ one request on the wire. A request in flight is a task of its own (``in_flight``
 
 from __future__ import annotations
 
-import logging
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
@@ -19,6 +19,7 @@ from clova_ocr_async.client.call import Call
 from clova_ocr_async.client.config import domains_from_env
 from clova_ocr_async.client.config_file import domains_from_file
 from clova_ocr_async.client.deadline import Deadline, overdue
+from clova_ocr_async.client.decoding import decoded_aside
 from clova_ocr_async.client.holds import Holds
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Hook, tell
 from clova_ocr_async.client.in_flight import InFlight
@@ -45,10 +46,10 @@ from clova_ocr_async.client.settings import (
     chosen_transport,
 )
 from clova_ocr_async.client.slots import tell_gate
+from clova_ocr_async.client.tasks import frameless
 from clova_ocr_async.client.turns import Turns
-from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
+from clova_ocr_async.errors import AuthenticationError, ClovaOCRError, ConfigurationError
 from clova_ocr_async.protocol.image import ImageLimits
-from clova_ocr_async.protocol.response import HTTPResponse, decode_response
 
 if TYPE_CHECKING:
     import asyncio
@@ -64,10 +65,9 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents import Document
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
     from clova_ocr_async.protocol.request import Content, HTTPRequest
+    from clova_ocr_async.protocol.response import HTTPResponse
 
 __all__ = ["ClovaOCRClient"]
-
-logger = logging.getLogger("clova_ocr_async")
 
 
 class ClovaOCRClient:
@@ -266,7 +266,9 @@ class ClovaOCRClient:
         self.serving(document)
         seconds = self._deadline if isinstance(deadline, NotGiven) else checked_deadline(deadline)
         started = self._runtime.clock()
-        loaded = await read_image(image, self.limits)
+        loading = frameless(read_image(image, self.limits))
+        del image  # so that no frame from here on holds the picture
+        loaded = await loading
         call = Call(loaded, document, lane, journal, self._runtime.new_id(), Deadline(seconds, loop))
         try:
             recognition = await self._bounded(call)
@@ -297,7 +299,7 @@ class ClovaOCRClient:
                 raise
         if call.refusal is None and call.answer is not None:
             # It came in time, and only its journal did not.
-            return decode_response(call.answer, call.document, redact=call.redact)
+            return call.decoded(call.answer)
         raise self._too_late(call)
 
     def _too_late(self, call: Call[Any]) -> ClovaOCRError:
@@ -355,9 +357,11 @@ class ClovaOCRClient:
         began = self._runtime.clock()
         try:
             response = await self._answer(call, request, attempt)
-            recognition = decode_response(response, call.document, redact=call.redact)
+            recognition = await decoded_aside(len(response.body), partial(call.decoded, response))
         except BaseException as error:
             elapsed = self._runtime.clock() - began
+            if isinstance(error, AuthenticationError):
+                error.hint = domain.where_the_secret_is()
             if isinstance(error, ClovaOCRError):
                 call.tries.note(error)
                 call.refusal = error
@@ -368,8 +372,6 @@ class ClovaOCRClient:
         elapsed = self._runtime.clock() - began
         tell(self._hooks, AttemptFinished(attempt, elapsed, None))
         self._admission.learn(call, domain, elapsed, None)
-        if recognition.request_id not in {None, call.request_id}:
-            logger.warning("call %s was answered under another requestId", call.request_id)
         return recognition
 
     async def _answer(self, call: Call[Any], request: HTTPRequest, attempt: Attempt) -> HTTPResponse:

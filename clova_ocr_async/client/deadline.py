@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.errors import Billing, ClovaOCRError, ConnectionFailedError, ResponseTimeoutError
-from clova_ocr_async.protocol.response import decode_response
 
 if TYPE_CHECKING:
     from clova_ocr_async.client.call import Call
@@ -102,7 +101,7 @@ def overdue(call: Call[Any], keep: float) -> ClovaOCRError:
     # Of an answer that goes on coming only the error is told now; the rest is kept when it is all there.
     if partial is not None and not (call.runs_on and partial.status == HTTPStatus.OK):
         try:
-            decode_response(partial, call.document, redact=call.redact)
+            call.decoded(partial)
         except ClovaOCRError as error:
             return error
     if not call.exchange.body_began:

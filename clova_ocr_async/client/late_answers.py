@@ -190,7 +190,9 @@ class LateAnswers:
             "call %s takes the answer of call %s, whose caller had gone", call.request_id, late.attempt.request_id
         )
         tell(self._hooks, AnswerTaken(late.attempt, call.request_id))
-        recognition = decode_response(late.response, call.document, redact=late.redact)
+        recognition = decode_response(
+            late.response, call.document, request_id=late.attempt.request_id, redact=late.redact
+        )
         return msgspec.structs.replace(recognition, name=call.image.name)  # the other caller's name is not this one's
 
     async def close(self) -> None:
@@ -294,7 +296,7 @@ def _outcome(wire: asyncio.Task[HTTPResponse], call: Call[Any]) -> tuple[HTTPRes
     else:
         response = wire.result()
     try:
-        decode_response(response, call.document, redact=call.redact)
+        call.decoded(response)
     except ClovaOCRError as error:
         return response, error
     return response, None

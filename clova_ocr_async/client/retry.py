@@ -19,6 +19,7 @@ from clova_ocr_async.errors import (
     ConfigurationError,
     ConnectionFailedError,
     DomainError,
+    MalformedResponseError,
     QuotaExceededError,
     RateLimitError,
     ServerError,
@@ -42,7 +43,7 @@ _DURATIONS = (
     "outage_patience",
 )
 _USELESS_BASE, _USELESS_CAP = 60.0, 600.0  # seconds: somebody has to mend the domain in the console
-_LONGEST_OBEYED_WAIT = 120.0  # seconds of a Retry-After; whoever asks for more means "later", and gets our own pace
+_LONGEST_OBEYED_WAIT = 120.0  # seconds of a Retry-After; a quota that asks for more means "later": our own pace
 
 
 class Tries(msgspec.Struct):
@@ -100,8 +101,9 @@ class RetryPolicy:
         quota_cap: Seconds; the longest wait after a refusal for the quota.
         cap: Seconds; the longest wait after any other error.
 
-    The wait is drawn evenly between 0 and ``min(cap, base * 2 ** (failures - 1))``. After a refusal for the rate a call
-    waits at the gate, as long as that says.
+    The wait is drawn evenly between 0 and ``min(cap, base * 2 ** (failures - 1))``. A server or a proxy that fails and
+    asks for a longer one (Retry-After) gets it, up to 120 s. After a refusal for the rate a call waits at the gate, as
+    long as that says.
     """
 
     max_attempts: int = 3
@@ -130,6 +132,8 @@ class RetryPolicy:
         """Whether an error is of a kind to send again after."""
         if not isinstance(error, ClovaOCRError):
             return False
+        if isinstance(error, MalformedResponseError):
+            return False  # something was answered, and may be all there will ever be
         if error.billing is Billing.MAYBE_BILLED:
             return (self.server_errors if error.retryable else self.ambiguous) == "retry"
         return error.retryable
@@ -153,7 +157,7 @@ class RetryPolicy:
         if isinstance(error, RateLimitError):
             return 0.0  # it queues at the gate again, at its old place, and the gate knows when
         base = self.connection_base if isinstance(error, ConnectionFailedError) else self.server_base
-        return uniform(0.0, self._grown(base, tries.counted, self.cap))
+        return _obeyed_so_far(error, uniform(0.0, self._grown(base, tries.counted, self.cap)))
 
     def probe_delay(
         self, cause: Cause, failures: int, error: ClovaOCRError, uniform: Callable[[float, float], float]
@@ -167,7 +171,7 @@ class RetryPolicy:
             uniform: Draws a float between two bounds.
         """
         if cause == "outage":
-            return uniform(0.0, self._grown(self.server_base, failures, self.outage_cap))
+            return _obeyed_so_far(error, uniform(0.0, self._grown(self.server_base, failures, self.outage_cap)))
         if cause != "quota":
             return self._grown(_USELESS_BASE, failures, _USELESS_CAP)
         asked = error.retry_after if isinstance(error, QuotaExceededError) else None
@@ -193,6 +197,12 @@ class RetryPolicy:
 def _obeyed(asked: float | None, drawn: float) -> float:
     """Return our own wait, or the server's if that is longer and not too long."""
     return drawn if asked is None or asked > _LONGEST_OBEYED_WAIT else max(drawn, asked)
+
+
+def _obeyed_so_far(error: BaseException, drawn: float) -> float:
+    """Return our own wait, or the one a failing server or proxy asks for if that is longer; not more than allowed."""
+    asked = error.retry_after if isinstance(error, ServerError | ConnectionFailedError) else None
+    return drawn if asked is None else max(drawn, min(asked, _LONGEST_OBEYED_WAIT))
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

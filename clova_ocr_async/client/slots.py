@@ -69,8 +69,6 @@ Lane = Literal["interactive", "batch"]
 
 NumberT = TypeVar("NumberT", int, float)
 
-_TOO_MANY_AT_ONCE = "0025"  # what else is refused for its rate comes from the gateway, which counts calls a second
-
 
 @dataclass(frozen=True, slots=True)
 class GateState:
@@ -337,7 +335,7 @@ class _LocalSlot(HeldSlot):
 def tell_gate(slot: Slot, error: ClovaOCRError) -> None:
     """Tell the gate what an error says of it."""
     if isinstance(error, RateLimitError):
-        by_rate = error.code != _TOO_MANY_AT_ONCE
+        by_rate = error.kind == "per_second"
         slot.refused(Refusal(error.ceiling, by_rate=by_rate, retry_after=error.retry_after))
     elif isinstance(error, RecognitionError | MalformedResponseError):
         slot.admitted()

@@ -1,13 +1,20 @@
-"""Waiting that a cancellation cannot cut short."""
+"""Waiting for what a task or a coroutine ends in: to its very end, or without the frames it ended in."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-__all__ = ["ended"]
+from clova_ocr_async.errors import ClovaOCRError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+__all__ = ["ended", "frameless"]
+
+T = TypeVar("T")
 
 
 async def ended(task: asyncio.Future[Any]) -> None:
@@ -22,3 +29,16 @@ async def ended(task: asyncio.Future[Any]) -> None:
                 cancelled = error
     if cancelled is not None:
         raise cancelled
+
+
+async def frameless(work: Awaitable[T]) -> T:
+    """Await something whose variables are nobody's business, and return what it returns.
+
+    A crash reporter prints the variables of every frame that an error came through. So one of our errors, or a
+    cancellation, is raised without those of ``work``; any other one is a fault of this package, and keeps them.
+    """
+    try:
+        return await work
+    except (ClovaOCRError, asyncio.CancelledError) as error:
+        failure = error.with_traceback(None)
+    raise failure

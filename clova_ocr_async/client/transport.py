@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
@@ -16,7 +18,9 @@ from clova_ocr_async.errors import (
     ConnectionLostError,
     ResponseTimeoutError,
 )
-from clova_ocr_async.protocol.response import HTTPResponse
+from clova_ocr_async.protocol.content_encoding import decoded
+from clova_ocr_async.protocol.identity import answers_to
+from clova_ocr_async.protocol.response import MOST_BYTES, HTTPResponse, retry_after
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
@@ -25,10 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = ["AiohttpTransport", "Exchange", "Transport"]
 
-_MOST_BYTES = 32 * 1024 * 1024  # of an answer after decompression; real ones have some 100 KiB at the most
+logger = logging.getLogger("clova_ocr_async")
+
 _KEEP_ALIVE = 15.0  # seconds; shorter than a gateway's, so that a connection is rarely closed just as it is reused
 _YIELD_EVERY = 384 * 1024  # bytes; a socket that never blocks would never let the loop go on
 _REQUEST_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "clova-ocr-async"}
+_PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _TLS_ERRORS = (
     aiohttp.ClientConnectorSSLError,
     aiohttp.ClientConnectorCertificateError,
@@ -42,13 +48,14 @@ class Exchange:
 
     Attributes:
         body_began: Whether any of the image's request body has been handed to the network.
-        response: The answer as far as it came; None before its headers.
+        answer: The answer when no more of it will come; None before that.
     """
 
-    __slots__ = ("_headers", "_received", "_status", "body_began")
+    __slots__ = ("_headers", "_received", "_status", "answer", "body_began")
 
     def __init__(self) -> None:
         self.body_began = False
+        self.answer: HTTPResponse | None = None
         self._status: int | None = None
         self._headers: dict[str, str] = {}
         self._received = bytearray()
@@ -63,11 +70,24 @@ class Exchange:
         self._received += chunk
         return len(self._received)
 
+    def end_response(self, cut: str | None = None) -> None:
+        """Note that no more of the answer will come, and why it is not whole."""
+        self.answer = self.response(cut)
+
+    def forget_response(self) -> None:
+        """Note that the request is sent again, so that what came for it is no answer any more."""
+        self.answer, self._status, self._headers, self._received = None, None, {}, bytearray()
+
     def response(self, cut: str | None = None) -> HTTPResponse | None:
-        """Return the answer as far as it came, with why it is not whole; None before its headers."""
-        if self._status is None:
-            return None
-        return HTTPResponse(self._status, bytes(self._received), self._headers, cut)
+        """Return the answer as far as it came, its Content-Encoding undone; None before its headers.
+
+        Args:
+            cut: Why it is not whole, unless it has come to its end.
+        """
+        if self.answer is not None or self._status is None:
+            return self.answer
+        body, flaw = decoded(bytes(self._received), self._headers.get("content-encoding", ""), MOST_BYTES)
+        return HTTPResponse(self._status, body, self._headers, cut or flaw)
 
 
 class Transport(Protocol):
@@ -89,8 +109,16 @@ class Transport(Protocol):
         ...
 
 
+class _UnreadDataError(aiohttp.ClientConnectionError):
+    """The connection holds something that came unasked, so an answer on it could be that of another call."""
+
+
 class _BodyPayload(Payload):
-    """A body that is written anew each time, without a copy of the image, and tells when it began."""
+    """A body that is written anew each time, without a copy of the image, and tells when it began.
+
+    Attributes:
+        connection: What it was written to last; None before that.
+    """
 
     _autoclose = True
 
@@ -99,11 +127,20 @@ class _BodyPayload(Payload):
         self._size = body.size
         self._body = body
         self._exchange = exchange
+        self.connection: asyncio.WriteTransport | None = None
+
+    def hang_up(self) -> None:
+        """Close the connection it was written to, so that it is not used again."""
+        if self.connection is not None:
+            self.connection.abort()
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp's signature
         raise TypeError("a request body is not text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
+        if getattr(getattr(writer, "protocol", None), "should_close", False):
+            raise _UnreadDataError
+        self.connection = getattr(writer, "transport", None)
         since_yield = 0
         for chunk in self._body.chunks():
             # A connection found closed here raises before anything has left, so the mark comes after.
@@ -150,21 +187,40 @@ class AiohttpTransport:
     async def send(self, request: HTTPRequest, exchange: Exchange) -> HTTPResponse:
         """Send a request and return its answer."""
         session = self._opened()
+        payload = _BodyPayload(request.body, exchange)
         try:
-            async with session.post(
-                request.url,
-                data=_BodyPayload(request.body, exchange),
-                headers={**_REQUEST_HEADERS, **request.headers},
-                allow_redirects=False,  # a redirect would carry the secret and the image to another host
-                raise_for_status=False,  # a session of the caller's may ask for it, and lose what the answer says
-                timeout=self._timeout,
-            ) as response:
-                exchange.begin_response(response.status, {k.lower(): v for k, v in response.headers.items()})
-                return await _receive(response, exchange)
+            answer = await self._posted(session, request, payload, exchange)
         except Exception as error:  # noqa: BLE001 - a session of the caller's may raise anything
-            failure = _translated(error, exchange)
-        # Raised out here, so that the original is not even its context: its repr and its request_info hold the secret.
-        raise failure
+            answer = _stands(exchange, error)
+            failure: BaseException = _translated(error, exchange)
+        except BaseException as error:  # noqa: BLE001 - raised below
+            answer, failure = None, error.with_traceback(None)
+        if answer is None:
+            # Raised out here, so that the original is not even its context: its repr and its request_info hold the
+            # secret. A cancellation is the same one, without the frames of aiohttp, whose locals hold it as well.
+            raise failure
+        if request.request_id is not None and not answers_to(answer.body, request.request_id):
+            payload.hang_up()
+        return answer
+
+    async def _posted(
+        self, session: aiohttp.ClientSession, request: HTTPRequest, payload: _BodyPayload, exchange: Exchange
+    ) -> HTTPResponse:
+        """Send a request and return its answer, taken off the wire before anybody else can read it."""
+        # A wrapper around a session has none, and hands on what it does not know.
+        middlewares = getattr(session, "_middlewares", None)
+        async with session.post(
+            request.url,
+            data=payload,
+            headers={**_REQUEST_HEADERS, **request.headers},
+            allow_redirects=False,  # a redirect would carry the secret and the image to another host
+            raise_for_status=False,  # a session of the caller's may ask for it, and lose what the answer says
+            auto_decompress=False,  # what cannot be decompressed is paid for all the same
+            timeout=self._timeout,
+            **({} if middlewares is None else {"middlewares": (*middlewares, _keeping(exchange))}),
+        ) as response:
+            # Where no middleware of ours is, say in a wrapper around a session, somebody may have read it already.
+            return exchange.answer or await _receive(response, exchange, perhaps_read=True)
 
     async def close(self) -> None:
         """Close the session if it is the transport's own."""
@@ -185,32 +241,73 @@ class AiohttpTransport:
         return self._session
 
 
-async def _receive(response: aiohttp.ClientResponse, exchange: Exchange) -> HTTPResponse:
-    cut = None
+def _keeping(exchange: Exchange) -> aiohttp.ClientMiddlewareType:
+    """Return a middleware that takes an answer off the wire, before those of the caller's session see it."""
+
+    async def keep(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        exchange.forget_response()
+        response = await handler(request)
+        if not exchange.body_began:  # it was there before the request
+            response.close()
+            raise _UnreadDataError
+        try:
+            answer = await _receive(response, exchange)
+        except BaseException:
+            response.close()  # aiohttp closes only what a middleware has returned
+            raise
+        response._body = answer.body  # noqa: SLF001 - whoever reads it after us gets the same
+        return response
+
+    return keep
+
+
+async def _receive(response: aiohttp.ClientResponse, exchange: Exchange, *, perhaps_read: bool = False) -> HTTPResponse:
+    """Read an answer to its end, as far as it comes; one that was read already is taken as it was read."""
+    exchange.begin_response(response.status, {name.lower(): value for name, value in response.headers.items()})
+    cut, size = None, 0
     try:
         while chunk := await response.content.readany():
-            if exchange.receive(chunk) > _MOST_BYTES:
-                cut = f"it is larger than {_MOST_BYTES // 1024**2} MiB"
+            if (size := exchange.receive(chunk)) > MOST_BYTES:
+                cut = f"it is larger than {MOST_BYTES // 1024**2} MiB"
                 response.close()
                 break
+        if perhaps_read and not size:
+            exchange.receive(await response.read())
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         cut = "no more of it came in time" if isinstance(error, TimeoutError) else "the connection broke"
-    received = exchange.response(cut)
-    assert received is not None  # noqa: S101 - for the type checkers: the headers were noted before
-    return received
+    exchange.end_response(cut)
+    assert exchange.answer is not None  # noqa: S101 - for the type checkers: the headers were noted before
+    return exchange.answer
+
+
+def _stands(exchange: Exchange, error: Exception) -> HTTPResponse | None:
+    """Return the answer that had come when something raised an error over it; None if none had."""
+    if exchange.answer is not None:
+        logger.warning("the session's middleware or trace raised %s; the answer stands", type(error).__name__)
+    return exchange.answer
 
 
 def _translated(error: Exception, exchange: Exchange) -> ClovaOCRError:
-    """Turn what aiohttp raises into what it means, most specific first."""
+    """Turn what aiohttp raises into what it means: first whether anything was sent, then what is wrong."""
     name = type(error).__name__
-    if (wrong := _misconfigured(error)) is not None:
-        return ConfigurationError(wrong)
     if not exchange.body_began:
-        return ConnectionFailedError(f"no connection to {_reached(error)}; nothing was sent")
+        wrong = _misconfigured(error)
+        return _not_connected(error) if wrong is None else ConfigurationError(wrong)
     if isinstance(error, TimeoutError):
         return ResponseTimeoutError("the request was sent and no answer came in time; it may have been billed")
     what = "what came back is no HTTP" if isinstance(error, aiohttp.ClientResponseError) else "the connection broke"
     return ConnectionLostError(f"the request was sent and {what} ({name}); it may have been billed")
+
+
+def _not_connected(error: Exception) -> ConnectionFailedError:
+    """Return what it means that a request could not be sent, and that this may pass."""
+    if isinstance(error, _UnreadDataError):
+        return ConnectionFailedError("the connection held unread data that no call had asked for; nothing was sent")
+    if not isinstance(error, aiohttp.ClientHttpProxyError):
+        return ConnectionFailedError(f"no connection to {_reached(error)}; nothing was sent")
+    failure = ConnectionFailedError(f"the proxy made no connection and answered HTTP {error.status}; nothing was sent")
+    failure.retry_after = retry_after({name.lower(): value for name, value in (error.headers or {}).items()})
+    return failure
 
 
 def _reached(error: Exception) -> str:
@@ -224,11 +321,16 @@ def _misconfigured(error: Exception) -> str | None:
     """Return what is wrong with the settings, if that is what failed."""
     if isinstance(error, aiohttp.InvalidURL | UnicodeError):
         return "the invoke URL's host cannot be one"
-    if isinstance(error, aiohttp.ClientHttpProxyError):
+    if isinstance(error, aiohttp.ClientHttpProxyError) and not _may_pass(error.status):
         return f"the proxy refused the connection with HTTP {error.status}"
     if isinstance(error, _TLS_ERRORS) and not _handshake_broke(error):
         return "TLS with the server failed; check the invoke URL's host and the certificates this machine trusts"
     return None
+
+
+def _may_pass(status: int) -> bool:
+    """Whether what a proxy answers says that it, or what it reaches, is not able to just now."""
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING
 
 
 def _handshake_broke(error: Exception) -> bool:

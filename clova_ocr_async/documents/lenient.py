@@ -6,6 +6,7 @@ so its cost is linear in the body however many misfits there are.
 
 from __future__ import annotations
 
+import functools
 import math
 import types
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -22,6 +23,7 @@ __all__ = ["Problem", "read_leniently", "unknown_paths"]
 
 ObjectT = TypeVar("ObjectT", bound=VendorObject)
 
+_MOST_PROBLEMS = 1000  # listed; a leaf that changed its shape everywhere is told by a few
 _REPLACED = "\ufffd"  # stands for bytes that were no UTF-8; the rest of the text is kept
 
 _KINDS: dict[type, str] = {
@@ -50,7 +52,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def read_leniently(cls: type[ObjectT], value: Any) -> tuple[ObjectT, tuple[Problem, ...]]:
-    """Read an untyped value as a struct, whatever it is; return it with what did not fit."""
+    """Read an untyped value as a struct, whatever it is; return it with what did not fit, up to 1,000 misfits."""
     problems: list[Problem] = []
     return _object(cls, value, "", problems), tuple(problems)
 
@@ -148,8 +150,7 @@ def _elements(cls: type[ObjectT], values: list[Any], path: str, problems: list[P
 
 
 def _leaf(type_: Any, value: Any, path: str, problems: list[Problem]) -> Any:
-    takes_numbers = {int, float} & set(get_args(type_))
-    if isinstance(value, str) and takes_numbers and str not in get_args(type_):
+    if isinstance(value, str) and _takes_numbers_alone(type_):
         # "64.0" for 64.0, and "" or "-" for nothing
         if value.strip() in {"", "-"}:
             return None
@@ -170,9 +171,17 @@ def _converted(value: Any, type_: Any, *, strict: bool) -> Any:
 
 
 def _misfit(path: str, expected: str, value: Any, problems: list[Problem]) -> None:
-    problems.append(Problem(path, expected, _KINDS[type(value)]))
+    if len(problems) < _MOST_PROBLEMS:
+        problems.append(Problem(path, expected, _KINDS[type(value)]))
 
 
+@functools.cache
+def _takes_numbers_alone(type_: Any) -> bool:
+    takes = set(get_args(type_))
+    return bool({int, float} & takes) and str not in takes
+
+
+@functools.cache
 def _expected(type_: Any) -> str:
     names = {_KINDS.get(get_origin(part) or part, "array") for part in get_args(type_) or (type_,)}
     return " or ".join(sorted(names - {"null"}))

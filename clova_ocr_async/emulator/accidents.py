@@ -9,6 +9,7 @@ import gzip
 import socket
 import struct
 import uuid
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     Sleep = Callable[[float], Awaitable[Any]]
     Accident = Callable[[web.Request, bytes, Sleep], Awaitable[web.StreamResponse]]
 
-__all__ = ["ACCIDENTS", "EARLY_ACCIDENTS", "PAGES", "WRONG_ANSWERS", "Page"]
+__all__ = ["ACCIDENTS", "EARLY_ACCIDENTS", "PAGES", "WRONG_ANSWERS", "Page", "send_duplicate"]
 
 _BOMB = 64 * 1024 * 1024  # bytes before compression
 _HANG_UP_POLL = 0.02  # seconds
@@ -202,6 +203,24 @@ async def _bomb(*_: object) -> web.StreamResponse:
     return web.Response(body=_packed_bomb(), headers=headers)
 
 
+_duplicates: weakref.WeakKeyDictionary[asyncio.BaseTransport, bytes] = weakref.WeakKeyDictionary()
+"""The answers that connections are still to send a second time; one goes with its connection."""
+
+
+async def _answer_twice(request: web.Request, answer: bytes, *_: object) -> web.StreamResponse:
+    """Answer, and have the next call on this connection answered with the same bytes first."""
+    if request.transport is not None:
+        _duplicates[request.transport] = answer
+    return web.Response(body=answer, content_type="application/json")
+
+
+def send_duplicate(request: web.Request) -> None:
+    """Send the answer of an earlier call once more, if the connection of a request is to do that."""
+    if request.transport is not None and (answer := _duplicates.pop(request.transport, None)) is not None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"
+        request.transport.write(head.encode() + answer)
+
+
 async def _begun(request: web.Request, length: int | None) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     response.content_length = length
@@ -219,6 +238,7 @@ ACCIDENTS: dict[Fault, Accident] = {
     Fault.CUT_ANSWER: _cut,
     Fault.TRICKLE: _trickle,
     Fault.GZIP_BOMB: _bomb,
+    Fault.LATE_DUPLICATE: _answer_twice,
 }
 """Accidents of the network; all but the early ones happen when the call has run."""
 

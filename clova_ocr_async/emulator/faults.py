@@ -75,6 +75,7 @@ class Fault(enum.StrEnum):
     CUT_ANSWER = "cut-answer"
     TRICKLE = "trickle"
     GZIP_BOMB = "gzip-bomb"
+    LATE_DUPLICATE = "late-duplicate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from clova_ocr_async.documents import DOCUMENTS
-from clova_ocr_async.emulator.accidents import ACCIDENTS, EARLY_ACCIDENTS, PAGES, WRONG_ANSWERS
+from clova_ocr_async.emulator.accidents import (
+    ACCIDENTS,
+    EARLY_ACCIDENTS,
+    PAGES,
+    WRONG_ANSWERS,
+    send_duplicate,
+)
 from clova_ocr_async.emulator.answers import image_answer
 from clova_ocr_async.emulator.faults import ERROR_FAULTS, ErrorAnswer, Fault
 from clova_ocr_async.emulator.meter import DomainMeter
@@ -122,6 +128,7 @@ class Service:
     async def _admit(
         self, request: web.Request, meter: DomainMeter, document: str, parsed: ParsedRequest
     ) -> web.StreamResponse:
+        send_duplicate(request)
         if not meter.enter():
             return _error(request, ERROR_FAULTS[Fault.RATE_LIMITED], meter)
         call = _Call(document, parsed, self.faults.popleft() if self.faults else None)

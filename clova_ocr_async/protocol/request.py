@@ -8,7 +8,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
@@ -39,6 +39,14 @@ _NO_TOKEN = re.compile(r"[^0-9A-Za-z-]")
 _LONGEST_TOKEN = 60  # characters of a requestId that a boundary repeats; RFC 2046 allows a boundary 70
 _JOINED = 112 * 1024  # bytes; below it one copy is cheaper than two more writes, above memory is mapped for each copy
 _CHUNK = 384 * 1024  # bytes; a multiple of 3, so that chunks of base64 join without padding
+
+
+class Revealing(Protocol):
+    """What holds a text that it does not print."""
+
+    def reveal(self) -> str:
+        """Return the text."""
+        ...
 
 
 class _ImageMessage(msgspec.Struct, frozen=True):
@@ -101,11 +109,13 @@ class HTTPRequest(Concealed, frozen=True):
         url: Where to.
         headers: Content-Type and X-OCR-SECRET; not printed.
         body: What to send.
+        request_id: The requestId in the body, by which an answer is known to belong to it; None if it has none.
     """
 
     url: str
     headers: Mapping[str, str]
     body: Body
+    request_id: str | None = None
 
     def _shown(self) -> str:
         """Return its size."""
@@ -115,7 +125,7 @@ class HTTPRequest(Concealed, frozen=True):
 def build_request(
     *,
     url: str,
-    secret: str,
+    secret: str | Revealing,
     data: bytes,
     format: str,  # noqa: A002 - the vendor's name
     name: str,
@@ -127,7 +137,7 @@ def build_request(
 
     Args:
         url: The invoke URL with its /document/{type} tail.
-        secret: The domain's secret, for X-OCR-SECRET.
+        secret: The domain's secret, for X-OCR-SECRET; a text, or what reveals it.
         data: The image.
         format: jpg, jpeg, png, pdf, tif or tiff.
         name: The image's name, echoed in the answer; characters that UTF-8 cannot write are replaced by "?".
@@ -145,7 +155,13 @@ def build_request(
             _multipart_body(message, data, format, boundary),
             f"multipart/form-data; boundary={boundary}",
         )
-    return HTTPRequest(url, {"Content-Type": content_type, "X-OCR-SECRET": secret}, body)
+    # No variable for the headers: a crash reporter prints those of every frame, and the secret is among them.
+    return HTTPRequest(
+        url,
+        {"Content-Type": content_type, "X-OCR-SECRET": secret if isinstance(secret, str) else secret.reveal()},
+        body,
+        request_id,
+    )
 
 
 def _json_body(message: bytes, data: bytes) -> Body:

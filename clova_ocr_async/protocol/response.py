@@ -27,20 +27,36 @@ from clova_ocr_async.errors import (
     QuotaExceededError,
     RateLimitError,
     RecognitionError,
+    ServerError,
 )
 from clova_ocr_async.protocol.codes import normal_code, rule_for
 from clova_ocr_async.protocol.concealed import Concealed
+from clova_ocr_async.protocol.identity import answers_to, may_be_error
 from clova_ocr_async.protocol.invoke_url import mask_invoke_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["HTTPResponse", "decode_response", "encode_error", "encode_gateway_error", "encode_response", "refusal_of"]
+__all__ = [
+    "MOST_BYTES",
+    "HTTPResponse",
+    "decode_response",
+    "encode_error",
+    "encode_gateway_error",
+    "encode_response",
+    "refusal_of",
+    "retry_after",
+]
+
+MOST_BYTES = 8 * 1024 * 1024
+"""Bytes of an answer that are read, after decompression; real ones have some 100 KiB at the most."""
 
 _LONGEST_MESSAGE = 300  # characters of a vendor's message that an error repeats
 _LONGEST_WAIT = 86_400.0  # seconds; a Retry-After beyond a day says no more than "not today"
 _SUCCESS = 2  # hundred
 _TOO_MANY_AT_ONCE = "0025"
+_MOST_VALUES = 500_000  # of a body; real ones have one in nine bytes, and "{}," again and again takes 50 times its size
+_FEW_BYTES = _MOST_VALUES  # fewer than that cannot hold too many
 _LIMITED_TO = re.compile(r"limited to ([0-9]{1,3})\b")
 _NUMBER = re.compile(r"(?<![0-9A-Za-z])[0-9]{1,4}(?![0-9A-Za-z])")  # not that of "v1"
 
@@ -53,9 +69,9 @@ class HTTPResponse(Concealed, frozen=True):
 
     Attributes:
         status: The HTTP status.
-        body: The body after decompression, as far as it came.
+        body: The body after decompression, as far as it came; as it came where it cannot be decompressed.
         headers: Names in lower case.
-        cut: Why the body is not whole; None if it is.
+        cut: Why the body is not whole, or not decompressed; None if it is.
     """
 
     status: int
@@ -72,6 +88,7 @@ def decode_response(
     response: HTTPResponse,
     document: type[DocumentT],
     *,
+    request_id: str | None = None,
     redact: Callable[[str], str] = mask_invoke_keys,
 ) -> Recognition[DocumentT]:
     """Read an answer.
@@ -79,6 +96,7 @@ def decode_response(
     Args:
         response: What came.
         document: The document class that was asked for.
+        request_id: The requestId of the call; None to read the answer of any call.
         redact: Masks secrets in what an error repeats of the answer.
 
     Returns:
@@ -88,28 +106,36 @@ def decode_response(
         APIError: The answer is an error, under whatever status.
         DomainError: The answer is of another product or another document.
         RecognitionError: inferResult is FAILURE or ERROR.
-        MalformedResponseError: A successful status, and a body that is cut or nobody can read.
+        MalformedResponseError: A successful status, and a body that is cut or nobody can read; or, under any status,
+            the answer of another call.
     """
+    if request_id is not None and not answers_to(response.body, request_id):
+        raise _another_calls(response)
     read = _read(response.body)
     answer = read[0] if read is not None else None
     if response.status // 100 != _SUCCESS or (answer is not None and _is_error(answer)):
         raise _api_error(response, answer, redact)
     if response.cut is not None:
-        raise _malformed(f"the answer's body was cut: {response.cut}", response)
+        raise _malformed(f"the answer's body is not whole: {response.cut}", response)
     if read is None:
-        raise _malformed("the answer is not a JSON object", response)
+        raise _malformed(_unreadable(response.body), response)
     return _recognition(*read, response, document)
 
 
-def refusal_of(response: HTTPResponse, document: type[Document]) -> APIError | None:
-    """Return the error an answer is; None if it holds, or may hold, what was paid for.
+def refusal_of(response: HTTPResponse, document: type[Document], *, request_id: str | None = None) -> APIError | None:
+    """Return the error an answer is; None if it holds, or may hold, what was paid for, be it another call's.
 
     Looks no further into an answer than it must: whoever asks wants to keep the bytes before they are read.
+
+    Args:
+        response: What came.
+        document: The document class that was asked for.
+        request_id: The requestId of the call; None for the answer of any call.
     """
-    if response.status // 100 == _SUCCESS and b'"images"' in response.body:
+    if response.status // 100 == _SUCCESS and not may_be_error(response.body):
         return None
     try:
-        decode_response(response, document)
+        decode_response(response, document, request_id=request_id)
     except APIError as error:
         return None if error.raw else error
     except ClovaOCRError:
@@ -118,6 +144,8 @@ def refusal_of(response: HTTPResponse, document: type[Document]) -> APIError | N
 
 
 def _read(body: bytes) -> tuple[Answer, tuple[Problem, ...]] | None:
+    if _has_too_many_values(body):
+        return None
     try:
         return _decoder.decode(body), ()
     except UNREADABLE:
@@ -132,12 +160,35 @@ def _read_leniently(body: bytes) -> tuple[Answer, tuple[Problem, ...]] | None:
     return read_leniently(Answer, value) if is_object(value) else None
 
 
+def _has_too_many_values(body: bytes) -> bool:
+    """Whether a body would take far more memory than it has bytes; counted without decoding it."""
+    return len(body) > _FEW_BYTES and sum(map(body.count, (b"{", b"[", b","))) > _MOST_VALUES
+
+
+def _unreadable(body: bytes) -> str:
+    return (
+        f"the answer holds more than {_MOST_VALUES:,} values"
+        if _has_too_many_values(body)
+        else "the answer is not a JSON object"
+    )
+
+
 def _is_error(answer: Answer) -> bool:
-    return not answer.images and (answer.code is not None or bool(answer.error))
+    """Whether a body is an error's; images in which nothing stands do not make it an answer."""
+    return (answer.code is not None or bool(answer.error)) and not any(answer.images)
 
 
 def _malformed(message: str, response: HTTPResponse) -> MalformedResponseError:
     return MalformedResponseError(message, raw=response.body, status=response.status)
+
+
+def _another_calls(response: HTTPResponse) -> MalformedResponseError:
+    return MalformedResponseError(
+        "the answer that came has another call's requestId, so this call has none; it may have been billed",
+        raw=response.body,
+        status=response.status,
+        billing=Billing.MAYBE_BILLED,
+    )
 
 
 def _recognition(
@@ -221,8 +272,8 @@ def _api_error(response: HTTPResponse, answer: Answer | None, redact: Callable[[
         billing=rule.billing,
         retryable=rule.retryable,
     )
-    if isinstance(error, RateLimitError | QuotaExceededError):
-        error.retry_after = _retry_after(response.headers)
+    if isinstance(error, RateLimitError | QuotaExceededError | ServerError):
+        error.retry_after = retry_after(response.headers)
     if isinstance(error, RateLimitError) and service_code == _TOO_MANY_AT_ONCE:
         error.ceiling = _named_ceiling(error.message or "")
     return error
@@ -247,8 +298,14 @@ def _repeated(said: str | None, redact: Callable[[str], str]) -> str | None:
     return "".join(character if character.isprintable() else " " for character in redact(said)[:_LONGEST_MESSAGE])
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return seconds; a date counts from the answer's own Date, so that no clock is needed."""
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that an answer asks to wait, at most a day; None if it asks for nothing that can be read.
+
+    A date counts from the answer's own Date, so that no clock is needed.
+
+    Args:
+        headers: Of the answer, names in lower case.
+    """
     said = headers.get("retry-after", "").strip()
     try:
         seconds = float(said)

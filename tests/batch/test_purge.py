@@ -26,13 +26,14 @@ from clova_ocr_async.errors import (
     LedgerError,
     MalformedResponseError,
 )
+from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = AESGCMSeal(b"k" * 32)
 CANARY = b"canarySHOP"
-ANSWER = success(a_request())
+ANSWER = HTTPResponse(200, success(a_request()).body.replace(b"id-1", b""))  # of whichever call
 DAY = 86400.0
 
 

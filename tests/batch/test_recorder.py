@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch.ledger import Claim
 
-FAILURE = HTTPResponse(200, encode_response("r", 0, {"uid": "u", "name": "n", "inferResult": "FAILURE"}))
-GENERAL = HTTPResponse(200, encode_response("id", 0, {"inferResult": "SUCCESS", "fields": []}))
+FAILURE = HTTPResponse(200, encode_response("", 0, {"uid": "u", "name": "n", "inferResult": "FAILURE"}))
+GENERAL = HTTPResponse(200, encode_response("", 0, {"inferResult": "SUCCESS", "fields": []}))
 
 
 def picture(text: str) -> bytes:

@@ -12,16 +12,15 @@ from clova_ocr_async.batch.sqlite import SqliteLedger
 from clova_ocr_async.batch.sqlite.run_reader import RunReader
 from clova_ocr_async.batch.verdict import failure_of, told
 from clova_ocr_async.errors import Billing, ConnectionLostError, ImageError, InvalidRequestError, LedgerError
+from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from clova_ocr_async.protocol.response import HTTPResponse
-
 KEY = AESGCMSeal(b"k" * 32)
 LEDGER = "ledger.sqlite3"
-ANSWER = success(a_request())
+ANSWER = HTTPResponse(200, success(a_request()).body.replace(b"id-1", b""))  # of whichever call
 LOST = failure_of(ConnectionLostError("gone"))
 IDENTITY = Identity(1, 2, 3, 4)
 

@@ -24,7 +24,7 @@ from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-GENERAL = HTTPResponse(200, encode_response("id", 0, {"inferResult": "SUCCESS", "fields": []}))
+GENERAL = HTTPResponse(200, encode_response("", 0, {"inferResult": "SUCCESS", "fields": []}))
 
 
 def client_of(transport: FakeTransport, *domains: Domain, **settings: Any) -> ClovaOCRClient:

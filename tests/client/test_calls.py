@@ -17,7 +17,6 @@ from fakes import (
     FakeTime,
     FakeTransport,
     Held,
-    Sent,
     domain,
     error,
     gateway_error,
@@ -227,21 +226,6 @@ async def test_a_refused_image_costs_nothing() -> None:
     client = client_of(transport, limits=ImageLimits(max_bytes=4))
     failure = await failed(client, ImageError)
     assert (transport.sent, failure.request_id, failure.attempts) == ([], None, 0)
-
-
-async def test_another_request_id_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    """An answer under another requestId is handed out, with a warning; one without any, silently."""
-
-    async def crossed(_: Sent) -> HTTPResponse:
-        return HTTPResponse(200, b'{"requestId":"other","images":[{"receipt":{"result":{}}}]}')
-
-    transport = FakeTransport(crossed, HTTPResponse(200, b'{"images":[{"receipt":{}}]}'))
-    client = client_of(transport)
-    await client.recognize(JPEG, Receipt)
-    assert ["id-1 was answered under another requestId" in record.message for record in caplog.records] == [True]
-    caplog.clear()
-    await client.recognize(JPEG, Receipt)
-    assert caplog.records == []
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ TABLE: dict[Fault, tuple[type[ClovaOCRError], Billing, bool] | None] = {
     Fault.DEEP_JSON: (MalformedResponseError, BILLED, False),
     Fault.WRONG_TYPE: None,
     Fault.UNKNOWN_FIELD: None,
-    Fault.OTHER_REQUEST_ID: None,
+    Fault.OTHER_REQUEST_ID: (MalformedResponseError, MAYBE, False),
     Fault.OTHER_DOCUMENT: (DomainError, BILLED, False),
     Fault.GENERAL_ANSWER: (DomainError, BILLED, False),
     Fault.RESET_BEFORE_BODY: (ConnectionLostError, MAYBE, False),
@@ -85,6 +85,7 @@ TABLE: dict[Fault, tuple[type[ClovaOCRError], Billing, bool] | None] = {
     Fault.CUT_ANSWER: (MalformedResponseError, BILLED, False),
     Fault.TRICKLE: (MalformedResponseError, BILLED, False),
     Fault.GZIP_BOMB: (MalformedResponseError, BILLED, False),
+    Fault.LATE_DUPLICATE: None,  # it is the next call on the connection that meets it
 }
 TIMED: dict[Fault, dict[str, Any]] = {
     Fault.SILENCE: {"read_timeout": 0.1},

@@ -203,6 +203,15 @@ def doubt(db: sqlite3.Connection, number: int, request_id: str) -> None:
     _land(db, number, request_id, "maybe_billed = maybe_billed + 1")
 
 
+def _doubt_answered(db: sqlite3.Connection, number: int, request_id: str) -> None:
+    """Count a request as perhaps paid that has landed: its answer turned out to be another call's."""
+    db.execute(
+        """UPDATE item SET maybe_billed = maybe_billed + 1
+           WHERE id = ? AND request_id = ? AND state = ? AND answer IS NOT NULL""",
+        (number, request_id, State.SENT),
+    )
+
+
 def _land(db: sqlite3.Connection, number: int, request_id: str, change: str) -> bool:
     return bool(
         db.execute(
@@ -243,6 +252,7 @@ def settle(db: sqlite3.Connection, claim: Claim, verdict: Verdict, failure: byte
     # How the last request ended could not be written down when it did, if the disk was full.
     if verdict.mark is Mark.DOUBT:
         doubt(db, claim.number, verdict.request_id or "")
+        _doubt_answered(db, claim.number, verdict.request_id or "")
     elif verdict.billing is Billing.NOT_BILLED:
         _take_back(db, claim)
     changed = any(_settle_from(state, db, claim, verdict, failure, now) for state in from_states(verdict.mark))

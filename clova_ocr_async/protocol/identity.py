@@ -1,0 +1,72 @@
+"""Whose answer a body is, and whether it is an error's, without decoding it.
+
+HTTP tells which answer belongs to which request by their order on a connection alone. An answer that comes twice, or
+too late, shifts that order, and each following call gets the data of the one before. The service repeats the requestId
+of the request in its answer, so that is what decides.
+
+Source: API specification v1.0.6 (2023-11-23), "Response bodies": requestId. Assumed: it is repeated as it was sent
+(every captured answer does so), and an answer without one, such as an error, belongs to the request it came for.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from clova_ocr_async.documents.untyped import UNREADABLE, untyped
+
+__all__ = ["answers_to", "may_be_error"]
+
+_REQUEST_ID = re.compile(rb'"requestId"\s*:\s*"([^"\\]*)"')
+
+
+class _Outline(msgspec.Struct, rename="camel"):
+    """The parts of a body that tell what it is, passed over and not decoded."""
+
+    request_id: msgspec.Raw = msgspec.Raw()
+    code: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+
+
+_decoder = msgspec.json.Decoder(_Outline)
+
+
+def answers_to(body: bytes, request_id: str) -> bool:
+    """Whether a body may be the answer to a request: it has no requestId, or that one.
+
+    Blanks around a requestId do not count, letters do. Of a body that is not JSON, say half of one, the text decides.
+    """
+    if b'"requestId":' + msgspec.json.encode(request_id) in body:
+        return True
+    outline = _outline_of(body)
+    if outline is not None:
+        return _is_ours(_value_of(outline.request_id), request_id)
+    found = _REQUEST_ID.search(body)
+    return found is None or _is_ours(found[1].decode("utf-8", "replace"), request_id)
+
+
+def may_be_error(body: bytes) -> bool:
+    """Whether a body may be one of the service's errors or its gateway's; it says so more often than it is."""
+    outline = _outline_of(body)
+    return outline is None or any(_value_of(raw) is not None for raw in (outline.code, outline.error))
+
+
+def _outline_of(body: bytes) -> _Outline | None:
+    try:
+        return _decoder.decode(body)
+    except UNREADABLE:
+        return None
+
+
+def _value_of(raw: msgspec.Raw) -> Any:
+    """Return what stands there; None for nothing, and the bytes themselves where they cannot be read."""
+    try:
+        return untyped(bytes(raw)) if bytes(raw) else None
+    except UNREADABLE:
+        return bytes(raw)
+
+
+def _is_ours(found: object, request_id: str) -> bool:
+    return found is None or (isinstance(found, str) and found.strip() in {"", request_id.strip()})

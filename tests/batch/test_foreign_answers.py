@@ -1,0 +1,148 @@
+"""Another call's answer in a run: the item is ambiguous, the bytes are kept, and nobody else's data is a success."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes import JPEG, FakeTime, FakeTransport, Sent, domain, success
+from ledgers import answers, calls, claimed, crash, gone, item, look, opened, perhaps, states
+
+from clova_ocr_async.batch import BatchDispatcher, Failure, RunReader, Success
+from clova_ocr_async.batch.ledger import Entry, Mark, State
+from clova_ocr_async.batch.verdict import recalled, verdict_on
+from clova_ocr_async.client import ClovaOCRClient, Domain
+from clova_ocr_async.documents import Receipt
+from clova_ocr_async.emulator import Emulator, Fault
+from clova_ocr_async.errors import Billing, ClovaOCRError, DiskFullError, MalformedResponseError
+from clova_ocr_async.protocol.response import HTTPResponse, encode_response
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+ANSWER = HTTPResponse(200, encode_response("r", 0, {"inferResult": "SUCCESS", "receipt": {"result": {}}}))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run directory that is not there yet."""
+    return tmp_path / "run"
+
+
+async def batch(run: Path, images: list[Any], transport: FakeTransport) -> list[Any]:
+    """Run a batch to its end, one call at a time."""
+    client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime(), concurrency=1)
+    async with BatchDispatcher(client, 1, ledger=run).dispatch(images, Receipt, ordered=True) as outcomes:
+        return [outcome async for outcome in outcomes]
+
+
+class Broken:
+    """A watch that fails before some commits, as a full disk does."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, where: str) -> None:
+        """Fail."""
+        if where == f"before commit of {self.name}":
+            raise DiskFullError("made up: the disk is full")
+
+
+class Late:
+    """Answers the first request well, and the next with the first one's answer."""
+
+    def __init__(self) -> None:
+        self.first: HTTPResponse | None = None
+
+    async def __call__(self, sent: Sent) -> HTTPResponse:
+        """Answer."""
+        if self.first is None:
+            self.first = success(sent.request)
+        return self.first
+
+
+async def test_anothers_answer_leaves_the_item_ambiguous(run: Path) -> None:
+    """The item is ambiguous and counted once as perhaps paid, its bytes are on the disk, and a look shows both."""
+    late = Late()
+    found = await batch(run, [JPEG + b"1", JPEG + b"2"], FakeTransport(late, late))
+    assert isinstance(found[0], Success)
+    assert isinstance(found[1], Failure)
+    assert isinstance(found[1].error, MalformedResponseError)
+    assert states(run) == ["succeeded", "ambiguous"]
+    assert (calls(run), perhaps(run)) == (2, 1)
+    assert answers(run) == [found[0].recognition.raw] * 2
+    again = await batch(run, [JPEG + b"2"], transport := FakeTransport())
+    assert transport.sent == []
+    assert isinstance(again[0].error, MalformedResponseError)
+    assert (again[0].error.raw, again[0].error.billing) == (found[0].recognition.raw, Billing.MAYBE_BILLED)
+    assert again[0].error.maybe_billed == 1
+    with RunReader(run) as reader:
+        assert reader.status().images == {"succeeded": 1, "ambiguous": 1}
+
+
+async def test_anothers_answer_over_a_socket(run: Path) -> None:
+    """A late duplicate on a kept connection costs a run one doubt, and nobody's data."""
+    images = [JPEG + bytes([number]) for number in range(4)]
+    async with (
+        Emulator(faults=[Fault.LATE_DUPLICATE]) as clova,
+        ClovaOCRClient(Domain(clova.url(), clova.secret), concurrency=1) as client,
+        BatchDispatcher(client, 1, ledger=run).dispatch(images, Receipt, ordered=True) as outcomes,
+    ):
+        found = [outcome async for outcome in outcomes]
+    assert [type(outcome) for outcome in found] == [Success, Failure, Success, Success]
+    assert states(run) == ["succeeded", "ambiguous", "succeeded", "succeeded"]
+    assert len({outcome.recognition.raw for outcome in found if isinstance(outcome, Success)}) == 3
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["in the ledger", "beside it"])
+async def test_anothers_answer_of_a_process_that_died(run: Path, beside: bool) -> None:
+    """Whoever settles what a dead process left does not take another call's answer for the item's."""
+    settings: dict[str, Any] = {"watch": Broken("answered")} if beside else {}
+    ledger = opened(run, process=gone(), **settings)
+    await ledger.__aenter__()
+    claim = claimed(await ledger.admit(item("a"), None))
+    await ledger.sending(claim, "mine")
+    await ledger.answered(claim, "mine", ANSWER)  # of call "r"
+    await crash(ledger)
+    with RunReader(run) as reader:
+        assert reader.status().images == {"ambiguous": 1}
+    async with opened(run):
+        pass
+    assert states(run) == ["ambiguous"]
+    assert (perhaps(run), answers(run)) == (1, [ANSWER.body])
+    async with opened(run):
+        pass
+    assert (states(run), perhaps(run)) == (["ambiguous"], 1)
+    assert look(run, "SELECT billing FROM item") == [(int(Billing.MAYBE_BILLED),)]
+
+
+def test_the_verdict_on_anothers_answer() -> None:
+    """Another call's answer settles nothing: the item is in doubt."""
+    verdict = verdict_on(ANSWER, Receipt, "mine")
+    assert (verdict.mark, verdict.billing) == (Mark.DOUBT, Billing.MAYBE_BILLED)
+    assert verdict_on(ANSWER, Receipt, "r").mark is Mark.SUCCEED
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
+def test_a_stored_answer_of_another_call_is_not_recalled(state: State) -> None:
+    """Also what an earlier version stored as a success is not handed out under another requestId."""
+    entry = Entry(1, item("a"), state, billing=Billing.BILLED, request_id="mine", answer=ANSWER)
+    error = recalled(entry, Receipt)
+    assert isinstance(error, MalformedResponseError)
+    assert (error.raw, error.billing) == (ANSWER.body, Billing.MAYBE_BILLED)
+    assert not isinstance(recalled(Entry(1, item("a"), state, request_id="r", answer=ANSWER), Receipt), ClovaOCRError)
+
+
+async def test_a_refusal_beside_no_images_is_not_kept_as_paid(run: Path) -> None:
+    """A refusal under 200 that has an empty list of images is a refusal: nothing is kept or counted as paid."""
+    refusals = [
+        HTTPResponse(200, b'{"images":[],"code":"0025"}'),
+        HTTPResponse(200, b'{"images":[null],"code":"0025"}'),
+        HTTPResponse(200, b'{"images":null,"error":{"errorCode":"420"}}'),
+        HTTPResponse(200, b'{"images":[{}],"code":25}'),
+    ]
+    found = await batch(run, [JPEG], FakeTransport(*refusals))
+    assert isinstance(found[0], Success)
+    assert (calls(run), perhaps(run)) == (1, 0)
+    assert answers(run) == [found[0].recognition.raw]

@@ -1,0 +1,119 @@
+"""Large answers: bounded work, bounded memory, and an event loop that goes on."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+
+import pytest
+from fakes import JPEG, SECRET, FakeTransport, Sent, domain, http, parsed, raw_server, saying
+
+from clova_ocr_async.client import ClovaOCRClient, Domain
+from clova_ocr_async.client.decoding import decoded_aside
+from clova_ocr_async.documents import Receipt, Recognition
+from clova_ocr_async.errors import Billing, MalformedResponseError
+from clova_ocr_async.protocol.response import MOST_BYTES, HTTPResponse, decode_response, encode_response
+
+MIB = 1024 * 1024
+NAME = b'{"images":[{"receipt":{"result":{"storeInfo":{"name":{"boundingPolys":['
+JUNK = {
+    "images": (b'{"images":[', b"{}", b"]}"),
+    "empty polygons": (NAME, b"{}", b"]}}}}}]}"),
+    "vertices": (NAME + b'{"vertices":[', b'{"x":1}', b"]}]}}}}}]}"),
+    "misfits": (NAME + b'{"vertices":[', b'{"x":"a"}', b"]}]}}}}}]}"),
+    "images that are none": (b'{"images":[', b"1", b"]}"),
+    "unknown arrays": (b'{"images":[{"receipt":{"result":{}}}],"timestamp":"x","y":[', b"[]", b"]}"),
+}
+
+
+def junk(name: str, size: int) -> bytes:
+    """Return a body of about a size that is nearly all one small value."""
+    head, unit, tail = JUNK[name]
+    return head + b",".join([unit] * ((size - len(head) - len(tail)) // (len(unit) + 1))) + tail
+
+
+def read(body: bytes) -> Recognition[Receipt] | MalformedResponseError:
+    """Decode an answer that may hold no image."""
+    try:
+        return decode_response(HTTPResponse(200, body), Receipt)
+    except MalformedResponseError as error:
+        return error
+
+
+@pytest.mark.parametrize("name", JUNK)
+def test_junk_of_any_shape_is_not_built(name: str) -> None:
+    """A body of some megabytes of tiny values is kept and refused before anything is built of it."""
+    body = junk(name, MOST_BYTES)
+    tracemalloc.start()
+    try:
+        with pytest.raises(MalformedResponseError, match="more than 500,000 values") as caught:
+            decode_response(HTTPResponse(200, body), Receipt, request_id="mine")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert caught.value.raw is body
+    assert caught.value.billing is Billing.BILLED
+    assert peak < MIB
+
+
+@pytest.mark.parametrize("name", JUNK)
+def test_as_much_as_is_read_takes_bounded_memory(name: str) -> None:
+    """What is just not refused takes no more than some tens of megabytes, whatever it is made of."""
+    head, unit, tail = JUNK[name]
+    count = 499_000 // sum(map((unit + b",").count, (b"{", b"[", b",")))
+    body = head + b",".join([unit] * count) + tail
+    tracemalloc.start()
+    try:
+        found = read(body)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert "more than" not in str(found)
+    assert isinstance(found, MalformedResponseError) or len(found.problems) <= 1000
+    assert peak < 120 * MIB
+
+
+def test_a_long_answer_is_read() -> None:
+    """A receipt of 6,000 lines is read to its last line."""
+    cell = {"text": "가나다라 1,234", "boundingPolys": [{"vertices": [{"x": 1234.0, "y": 567.0}] * 4}]}
+    items = [{"name": {**cell, "text": str(number)}, "count": cell, "price": {"price": cell}} for number in range(6000)]
+    body = encode_response(
+        "r", 0, {"inferResult": "SUCCESS", "receipt": {"result": {"subResults": [{"items": items}]}}}
+    )
+    assert 2.5 * MIB < len(body) < MOST_BYTES
+    recognition = decode_response(HTTPResponse(200, body), Receipt, request_id="r")
+    found = recognition.document.result.sub_results[0].items
+    assert (len(found), found[-1].name.text) == (6000, "5999")
+
+
+@pytest.mark.parametrize(("size", "aside"), [(0, False), (MIB, False), (MIB + 1, True)])
+async def test_much_is_decoded_in_a_thread(size: int, aside: bool) -> None:
+    """What is small is decoded at once, what is large in a thread."""
+    assert (await decoded_aside(size, threading.get_ident) != threading.get_ident()) is aside
+
+
+async def test_a_large_answer_is_read_as_a_small_one() -> None:
+    """A call whose answer is large gives what one with a small answer gives, and raises what it raises."""
+
+    async def large(sent: Sent) -> HTTPResponse:
+        image = {"receipt": {"result": {}}, "inferResult": "SUCCESS", "more": "y" * 2 * MIB}
+        return HTTPResponse(200, encode_response(parsed(sent.request).request_id, 0, image))
+
+    async def foreign(_: Sent) -> HTTPResponse:
+        return HTTPResponse(200, encode_response("other", 0, {"receipt": {"result": {}}, "more": "y" * 2 * MIB}))
+
+    client = ClovaOCRClient(domain(), transport=FakeTransport(large, foreign))
+    assert len((await client.recognize(JPEG, Receipt)).raw) > 2 * MIB
+    with pytest.raises(MalformedResponseError, match="another call's requestId"):
+        await client.recognize(JPEG, Receipt)
+
+
+async def test_an_answer_over_the_limit_is_kept_as_far() -> None:
+    """What is longer than an answer can be is cut there, kept so far, and not sent again."""
+    body = junk("images", MOST_BYTES + MIB)
+    async with raw_server(saying(http(body))) as server, ClovaOCRClient(Domain(server.url, SECRET)) as client:
+        with pytest.raises(MalformedResponseError, match="larger than 8 MiB") as caught:
+            await client.recognize(JPEG, Receipt)
+    assert body.startswith(caught.value.raw)
+    assert MOST_BYTES < len(caught.value.raw) < MOST_BYTES + MIB
+    assert caught.value.attempts == 1

@@ -1,0 +1,69 @@
+"""Bodies without their Content-Encoding: bounded, and never at the cost of the bytes."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clova_ocr_async.protocol.content_encoding import decoded
+
+MOST = 1000
+
+
+def raw_deflate(body: bytes) -> bytes:
+    """Return a body as deflate without a header."""
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(body) + packer.flush()
+
+
+PACKERS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress, "Deflate": raw_deflate}
+
+
+@given(st.binary(min_size=1, max_size=MOST), st.lists(st.sampled_from(sorted(PACKERS)), max_size=3))
+def test_what_is_packed_is_unpacked(body: bytes, names: list[str]) -> None:
+    """Encodings are undone in the reverse of their order, and what is whole is told as whole."""
+    packed = body
+    for name in names:
+        packed = PACKERS[name](packed)
+    assert decoded(packed, ", ".join(names), MOST * 2) == (body, None)
+
+
+@given(st.binary(max_size=200), st.sampled_from(["gzip", "deflate", "br", "zstd", "gzip, br", "gzip,gzip,gzip,gzip"]))
+def test_any_bytes_under_any_encoding(body: bytes, encoding: str) -> None:
+    """Whatever cannot be undone comes back as it came, with a reason unless it looks like JSON."""
+    found, flaw = decoded(body, encoding, MOST)
+    assert len(found) <= MOST
+    if found == body and body:
+        assert flaw is not None or body.lstrip()[:1] in {b"{", b"["} or body.startswith(b"\xef\xbb\xbf")
+    assert decoded(b'{"a":' + body, "br", MOST) == (b'{"a":' + body, None)
+
+
+@pytest.mark.parametrize("size", [MOST - 1, MOST, MOST + 1, 50 * MOST])
+@pytest.mark.parametrize("members", [1, 2])
+def test_more_than_is_allowed_is_cut(size: int, members: int) -> None:
+    """Not more than allowed comes out, and it is told that there is more."""
+    body = bytes(size)
+    packed = b"".join(gzip.compress(part) for part in ([body] if members == 1 else [body[:-3], body[-3:]]))
+    found, flaw = decoded(packed, "gzip", MOST)
+    assert found == body[:MOST]
+    assert (flaw is None) is (size <= MOST)
+
+
+def test_what_breaks_off() -> None:
+    """Of data that ends too early comes what can be read; of which nothing can be, the bytes themselves."""
+    packed = gzip.compress(b"x" * 500)
+    for end in range(1, len(packed)):
+        found, flaw = decoded(packed[:end], "gzip", MOST)
+        assert flaw is not None
+        assert found == packed[:end] or found == b"x" * 500 or (found and not found.strip(b"x"))
+
+
+def test_no_encoding() -> None:
+    """A body without an encoding, or an empty one, stays as it is."""
+    assert decoded(b"abc", "", MOST) == (b"abc", None)
+    assert decoded(b"abc", " identity , ", MOST) == (b"abc", None)
+    assert decoded(b"", "gzip", MOST) == (b"", None)

@@ -1,0 +1,104 @@
+"""Whose answer a body is, and whether it is an error's: decided without decoding it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from answers import samples
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clova_ocr_async.documents import DOCUMENTS
+from clova_ocr_async.errors import APIError, ClovaOCRError, MalformedResponseError
+from clova_ocr_async.protocol.identity import answers_to, may_be_error
+from clova_ocr_async.protocol.response import HTTPResponse, decode_response, refusal_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IDS = st.uuids().map(str) | st.text(max_size=12)
+
+
+@given(IDS, IDS, st.sampled_from([None, 2]), st.booleans())
+def test_an_answer_belongs_to_the_request_it_names(
+    ours: str, theirs: str, indent: int | None, ascii_only: bool
+) -> None:
+    """However JSON spells it, an answer with a requestId answers that request and no other."""
+    body = json.dumps({"version": "V2", "requestId": theirs, "images": []}, indent=indent, ensure_ascii=ascii_only)
+    same = theirs.strip() in {"", ours.strip()}
+    assert answers_to(body.encode(), ours) is same
+
+
+@given(st.binary(), st.uuids().map(str))
+def test_any_bytes_have_an_owner_or_none(body: bytes, ours: str) -> None:
+    """Bytes without a requestId in them may be ours, and with another one behind them are not."""
+    assert answers_to(body, ours) or b'"requestId"' in body
+    assert not answers_to(b'{"requestId":"other","x":' + body.replace(b"requestId", b""), ours)
+
+
+@pytest.mark.parametrize("path", samples("real"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("cut", [1.0, 0.6])
+def test_a_captured_answer_of_another_call(path: Path, cut: float) -> None:
+    """A captured answer, whole or cut behind its requestId, answers no new call; and is no error."""
+    found = json.loads(path.read_bytes())
+    body = json.dumps({"requestId": "captured"} | found | {"requestId": "captured"}).encode()
+    part = body[: int(len(body) * cut)]
+    assert not answers_to(part, str(uuid.uuid4()))
+    assert answers_to(part, "captured")
+    assert may_be_error(body) is False
+
+
+@pytest.mark.parametrize(
+    ("body", "possible"),
+    [
+        (b'{"images":[{"receipt":{"code":1}}]}', False),
+        (b'{"images":[],"code":null,"error":null}', False),
+        (b'{"images":[],"code":"0025"}', True),
+        (b'{"error":{"errorCode":"420"}}', True),
+        (b'{"code":\xff}', True),
+        (b"no JSON", True),
+        (b"[]", True),
+        (b"", True),
+    ],
+)
+def test_what_may_be_an_error(body: bytes, possible: bool) -> None:
+    """What has neither code nor error at its top is no error; whatever else may be one."""
+    assert may_be_error(body) is possible
+
+
+def ended(response: HTTPResponse) -> ClovaOCRError | None:
+    """Return what decoding an answer raises; None for nothing."""
+    try:
+        decode_response(response, DOCUMENTS["receipt"], request_id="mine")
+    except ClovaOCRError as error:
+        return error
+    return None
+
+
+VALUES = st.none() | st.just("") | st.just("0025") | st.just(25) | st.just("7777")
+ERRORS = st.none() | st.just({}) | st.just({"errorCode": "420"}) | st.just("Not Found")
+IMAGE = st.none() | st.just({}) | st.just({"uid": "u"}) | st.just({"receipt": {"result": {}}}) | st.just({"x": 1})
+ALL = st.none() | st.just({}) | st.lists(IMAGE, max_size=2)
+
+
+@given(VALUES, ERRORS, ALL, st.sampled_from([200, 400, 500]), st.sampled_from([None, "mine", "other"]))
+def test_what_is_refused_is_what_is_raised(
+    code: object, error: object, images: object, status: int, owner: object
+) -> None:
+    """An answer is kept exactly if decoding it does not raise the refusal that it is."""
+    body = msgspec.json.encode({"requestId": owner, "code": code, "error": error, "images": images})
+    response = HTTPResponse(status, body)
+    refusal = refusal_of(response, DOCUMENTS["receipt"], request_id="mine")
+    raised = ended(response)
+    if owner == "other":
+        assert isinstance(raised, MalformedResponseError)
+        assert raised.raw == body
+    if isinstance(raised, APIError) and not raised.raw:
+        assert refusal is not None
+        assert (type(refusal), refusal.code) == (type(raised), raised.code)
+    else:
+        assert refusal is None
