@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import TYPE_CHECKING, TypedDict, TypeVar, cast, get_args
 
 from clova_ocr_async.client.domain import Domain
 from clova_ocr_async.client.slots import LocalSlots, Slots
 from clova_ocr_async.client.transport import AiohttpTransport, Transport
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.protocol.echo import shown
 from clova_ocr_async.protocol.request import Content
 
 if TYPE_CHECKING:
@@ -83,15 +84,15 @@ def checked_hooks(hooks: object) -> tuple[Hook, ...]:
 
 def checked_seconds(name: str, value: object) -> float:
     """Return a duration, if it is a positive, finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise ConfigurationError(f"{name} is {value!r}; it must be seconds, more than 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
+        raise ConfigurationError(f"{name} is {shown(value)}; it must be seconds, more than 0")
     return float(value)
 
 
 def checked_content(content: object) -> Content:
     """Return the way images travel, if it is one."""
     if content not in get_args(Content):
-        raise ConfigurationError(f"content is {content!r}; it must be one of {', '.join(get_args(Content))}")
+        raise ConfigurationError(f"content is {shown(content)}; it must be one of {', '.join(get_args(Content))}")
     return cast("Content", content)
 
 

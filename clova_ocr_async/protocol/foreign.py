@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import re
+
+from clova_ocr_async.protocol.echo import oddity_of
 
 __all__ = ["foreign_guess", "foreign_signature"]
 
@@ -35,6 +38,9 @@ _FOREIGN = (
 )
 _FOREIGN_SHORT = {b"BM": ("BMP", _CONVERT), b"MZ": ("a program (EXE)", _UNPACK)}  # a text may begin like that
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+
+
+_PATH = re.compile(r"[^\r\n]{1,300}\.(?:jpe?g|png|pdf|tiff?|heic)", re.IGNORECASE)
 
 
 def foreign_signature(data: bytes) -> tuple[str, str] | None:
@@ -71,8 +77,17 @@ def foreign_guess(data: bytes) -> tuple[str, str]:
             return "SVG", _CONVERT
         return "HTML (a page telling an error?)" if b"html" in markup else "XML", _UNPACK
     if _is_text(start):
-        return "plain text", _UNPACK
+        return _text_kind(start.decode("utf-8", "replace"))
     return _FOREIGN_SHORT.get(start[:2], ("of an unknown kind (its first bytes are not shown)", _CONVERT))
+
+
+def _text_kind(text: str) -> tuple[str, str]:
+    odd = oddity_of(text)
+    if odd is not None:
+        return odd.kind, odd.advice
+    if _PATH.fullmatch(text):
+        return "the path of a file as bytes", "pass it as a str or a Path (os.fsdecode)"
+    return "plain text", _UNPACK
 
 
 def _is_text(start: bytes) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from clova_ocr_async.errors import ConfigurationError, ImageError
+from clova_ocr_async.protocol.echo import quoted, shown
 from clova_ocr_async.protocol.foreign import foreign_guess, foreign_signature
 from clova_ocr_async.protocol.image_ends import Ending, jpeg_ending, pdf_ending, png_ending, tiff_ending
 from clova_ocr_async.protocol.image_headers import jpeg_layout, pdf_layout, png_layout, tiff_layout
@@ -103,7 +104,7 @@ class Image:
         object.__setattr__(self, "format", found)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(name={self.name!r}, format={self.format.value!r}, {len(self.data)} bytes)"
+        return f"{type(self).__name__}(name={quoted(self.name)}, format={self.format.value!r}, {len(self.data)} bytes)"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +136,9 @@ class ImageLimits:
 
     def __post_init__(self) -> None:
         if not isinstance(self.allow_truncated, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
-            raise ConfigurationError(f"ImageLimits.allow_truncated must be True or False, not {self.allow_truncated!r}")
+            raise ConfigurationError(
+                f"ImageLimits.allow_truncated must be True or False, not {shown(self.allow_truncated)}"
+            )
         for field in ("max_bytes", "max_pages", "max_side"):
             _check_limit(field, getattr(self, field))
         object.__setattr__(self, "formats", _checked_formats(self.formats))
@@ -275,7 +278,7 @@ def _warnings(name: str, facts: ImageFacts, limits: ImageLimits) -> list[str]:
 
 
 def _subject(name: str) -> str:
-    return f"image {name!r}"
+    return f"image {quoted(name)}"
 
 
 def _listed(names: Collection[str]) -> str:
@@ -296,7 +299,7 @@ def _checked_name(name: object) -> str:
     except UnicodeEncodeError:
         # Names of files that are not UTF-8 come like this from os.fsdecode, and JSON cannot hold them.
         raise ImageError(
-            f"the name {name!r} holds lone surrogates and cannot be sent; "
+            f"the name {quoted(name)} holds lone surrogates and cannot be sent; "
             "replace them, as name.encode(errors='replace').decode() does"
         ) from None
     return name
@@ -317,16 +320,18 @@ def _check_given_format(given: object, found: ImageFormat, subject: str) -> None
     wanted = _format_named(given)
     if wanted is None:
         # Not shown where it could be the data, given in the wrong place.
-        shown = repr(given) if isinstance(given, str) and len(given) <= 20 else type(given).__name__  # noqa: PLR2004
-        raise ImageError(f"{subject}: the format must be one of {_listed(_FORMATS)}, not {shown}; or leave it out")
+        named = quoted(given) if isinstance(given, str) and len(given) <= 20 else type(given).__name__  # noqa: PLR2004
+        raise ImageError(f"{subject}: the format must be one of {_listed(_FORMATS)}, not {named}; or leave it out")
     if wanted is not found:
-        raise ImageError(f"{subject}: the format given is {given!r}, but the data is {found}; leave the format out")
+        raise ImageError(
+            f"{subject}: the format given is {shown(given)}, but the data is {found}; leave the format out"
+        )
 
 
 def _check_limit(field: str, value: object) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise ConfigurationError(
-            f"ImageLimits.{field} must be a whole number of at least 1, or None for no limit, not {value!r}"
+            f"ImageLimits.{field} must be a whole number of at least 1, or None for no limit, not {shown(value)}"
         )
 
 
@@ -334,7 +339,7 @@ def _checked_formats(value: object) -> frozenset[ImageFormat]:
     names: list[object] = list(cast("Iterable[object]", value)) if isinstance(value, Iterable) else []
     formats = [format_ for format_ in map(_format_named, names) if format_ is not None]
     if not formats or len(formats) < len(names):
-        raise ConfigurationError(f"ImageLimits.formats must be some of {_listed(_LAYOUTS)}, not {value!r}")
+        raise ConfigurationError(f"ImageLimits.formats must be some of {_listed(_LAYOUTS)}, not {shown(value)}")
     return frozenset(formats)
 
 
