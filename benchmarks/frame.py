@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PICTURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x03\xe8\x00\x00\x03\xe8\x08\x02\x00\x00\x00"  # 1000 x 1000
+PICTURE_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+PICTURE = (  # 1000 x 1000
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x03\xe8\x00\x00\x03\xe8\x08\x02\x00\x00\x00" + PICTURE_END
+)
 KIB, MIB = 1024, 1024 * 1024
 PACKAGES = ("aiohttp", "msgspec", "anyio", "tenacity", "httpx", "niquests", "requests", "orjson", "pydantic")
 _RESET_PEAK = "5"  # Source: proc(5), clear_refs
@@ -250,7 +253,7 @@ def _status(name: str) -> float:
 
 def picture(size: int) -> bytes:
     """Return bytes that pass for a picture of some size."""
-    return PICTURE + os.urandom(size - len(PICTURE))
+    return PICTURE + os.urandom(size - len(PICTURE) - len(PICTURE_END)) + PICTURE_END
 
 
 def machine() -> str:

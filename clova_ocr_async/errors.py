@@ -119,7 +119,18 @@ class DiskFullError(LedgerError):
 
 
 class ImageError(ClovaOCRError):
-    """The image was refused before anything was sent, because the service would reject or waste it."""
+    """The image was refused before anything was sent, because the service would reject or waste it.
+
+    Attributes:
+        truncated: Whether the end of the file is missing, so that the file may still be on its way.
+    """
+
+    truncated: bool = False
+
+    def __init__(self, *args: object, truncated: bool = False) -> None:
+        super().__init__(*args)
+        if truncated:
+            self.truncated = True
 
 
 class NotSentError(ClovaOCRError):

@@ -13,6 +13,7 @@ from clova_ocr_async.batch.seal import load_seal
 from clova_ocr_async.batch.sources import opened
 from clova_ocr_async.batch.sqlite import SqliteLedger
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.protocol.echo import shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
@@ -114,7 +115,7 @@ class BatchDispatcher:
 
 def _checked(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{name} is {value!r}; it must be a whole number from 1")
+        raise ConfigurationError(f"{name} is {shown(value)}; it must be a whole number from 1")
     return value
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -130,8 +131,8 @@ def _path_in_record(line: bytes) -> str:
     raise ConfigurationError(f"it is no record, that is a JSON object with the path under source: {wrong}")
 
 
-def shown_path(path: str) -> str:
-    r"""Return a path as it is told: bytes that are no UTF-8 become \xNN, so that different names stay different."""
+def _written(path: str) -> str:
+    r"""Return a path as a record holds it: bytes that are not UTF-8 become \xNN, so that names stay apart."""
     try:
         name = path.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # a str that no file's name decodes to
@@ -146,16 +147,17 @@ def record_source(path: str) -> dict[str, str]:
         path: The path as it was given.
 
     Returns:
-        ``source``, the path as it is told; and ``source_bytes``, base64 of the name's bytes, where they are no UTF-8.
+        ``source``, the path as text can hold it; and ``source_bytes``, base64 of the name's bytes where they are not
+        UTF-8.
     """
-    shown = shown_path(path)
-    if shown == path:
-        return {"source": shown}
+    written = _written(path)
+    if written == path:
+        return {"source": written}
     try:
         name = os.fsencode(path)
     except UnicodeEncodeError:  # a str that can name no file
-        return {"source": shown}
-    return {"source": shown, "source_bytes": base64.b64encode(name).decode()}
+        return {"source": written}
+    return {"source": written, "source_bytes": base64.b64encode(name).decode()}
 
 
 def source_of(record: Mapping[str, object]) -> str:

@@ -9,6 +9,7 @@ from clova_ocr_async.documents.base import shape_of
 from clova_ocr_async.documents.recognition import DocumentT, Recognition
 from clova_ocr_async.errors import ClovaOCRError
 from clova_ocr_async.protocol.concealed import Concealed
+from clova_ocr_async.protocol.echo import quoted
 
 __all__ = ["Failure", "Outcome", "Success"]
 
@@ -52,4 +53,4 @@ Outcome = Success[DocumentT] | Failure
 
 def _named(source: object) -> str:
     """Name a path, which is the user's own word for the image, and nothing else."""
-    return repr(str(source)) if isinstance(source, str | Path) else shape_of(source)
+    return quoted(str(source)) if isinstance(source, str | Path) else shape_of(source)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.protocol.echo import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -109,7 +110,7 @@ def load_seal(
 def _key(key_file: str | None, environ: Mapping[str, str]) -> bytes | None:
     # A variable that is set and empty is a slip: taken for no key, it would leave passports readable on the disk.
     if key_file is not None:
-        return _key_in_file(f"key file {key_file!r}", key_file)
+        return _key_in_file(f"key file {quoted(key_file)}", key_file)
     if _KEY in environ:
         text = environ[_KEY]
         if (key := _key_of_text(text)) is None:
@@ -118,11 +119,15 @@ def _key(key_file: str | None, environ: Mapping[str, str]) -> bytes | None:
             )
         return key
     if _KEY_FILE in environ:
-        return _key_in_file(f"{_KEY_FILE}: key file {environ[_KEY_FILE]!r}", environ[_KEY_FILE])
+        return _key_in_file(f"{_KEY_FILE}: key file {quoted(environ[_KEY_FILE])}", environ[_KEY_FILE])
     return None
 
 
 def _key_in_file(subject: str, path: str) -> bytes:
+    if _key_of_text(path) is not None:
+        raise ConfigurationError(
+            f"a key is given where the path of its file belongs; put it into a file or into {_KEY}"
+        )
     mode, content = _read(subject, path)
     _check_private(subject, mode)
     key = content if len(content) == _KEY_BYTES else _key_of_text(content.decode("ascii", "replace"))

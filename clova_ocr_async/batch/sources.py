@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from clova_ocr_async.client.tasks import ended
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.protocol.echo import shown_path
 from clova_ocr_async.protocol.image import Image
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def entries_in(
     try:
         os.scandir(root).close()
     except OSError as error:
-        raise ConfigurationError(f"{root}: {error.strerror}") from None
+        raise ConfigurationError(f"{shown_path(root)}: {error.strerror}") from None
     return _walk([root], recursive=recursive)
 
 
@@ -85,22 +86,22 @@ def _pictures_of(folder: str, folders: list[str]) -> Iterator[os.DirEntry[str]]:
     try:
         entries = os.scandir(folder)
     except OSError as error:
-        logger.warning("left out, %s: %s", error.strerror, folder)
+        logger.warning("left out, %s: %s", error.strerror, shown_path(folder))
         return
     with entries:
         for entry in entries:
             name = entry.name
             if name.startswith("."):
-                logger.debug("left out, hidden: %s", entry.path)
+                logger.debug("left out, hidden: %s", shown_path(entry.path))
             elif entry.is_symlink():
-                logger.warning("left out, a symbolic link: %s", entry.path)
+                logger.warning("left out, a symbolic link: %s", shown_path(entry.path))
             elif entry.is_dir():
                 folders.append(entry.path)
             # Without a dot it is the last letter, and no ending is that short.
             elif name[name.rfind(".") :].lower() in PICTURE_SUFFIXES:
                 yield entry
             else:
-                logger.info("left out, no picture by its name: %s", entry.path)
+                logger.info("left out, no picture by its name: %s", shown_path(entry.path))
 
 
 @runtime_checkable

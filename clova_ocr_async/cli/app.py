@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import importlib
+import re
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
@@ -12,9 +14,10 @@ import click
 
 from clova_ocr_async.cli.options import CONFIG
 from clova_ocr_async.cli.telling import say
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 __all__ = ["DOCUMENT", "app", "verb"]
 
@@ -59,8 +62,29 @@ Unofficial; CLOVA is NAVER's mark.
 """
 
 
+_GIVEN = re.compile(r"(?<=')[^']+(?=')|(?<=\")[^\"]+(?=\")|(?<=\()[^)]+(?=\))")
+
+
+@contextlib.contextmanager
+def _short_errors() -> Generator[None]:
+    """Keep what was given out of the errors about arguments where it is long, or an image or a URL by mistake."""
+    try:
+        yield
+    except click.UsageError as error:
+        error.message = _GIVEN.sub(lambda given: shown_path(given[0]), error.message)
+        raise
+
+
 class _LazyGroup(click.Group):
     """Imports a verb's module when the verb is called; the list of verbs needs none."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _short_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _short_errors():  # those of the verb's own arguments
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_VERBS)

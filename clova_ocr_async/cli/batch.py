@@ -13,6 +13,7 @@ import click
 
 from clova_ocr_async.cli.app import DOCUMENT, verb
 from clova_ocr_async.cli.options import CONFIG, KEY_FILE, KRW, RATE
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     from clova_ocr_async.client import Slots
@@ -207,7 +208,8 @@ def _wrong_for_runs(paths: tuple[str, ...], folder: str | None, options: dict[st
         return (
             "-o is for lines, and a dry run writes none"
             if options["dry_run"]
-            else f"with --run the results are in {folder}; write them with: clova-ocr export {folder} -o FILE"
+            else f"with --run the results are in {shown_path(folder)}; write them with: "
+            f"clova-ocr export {shown_path(folder)} -o FILE"
         )
     if "-" in paths:
         return "-: standard input cannot be read again when a run is resumed; give a file"

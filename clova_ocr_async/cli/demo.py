@@ -12,6 +12,7 @@ import click
 
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.telling import is_quiet, say
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
@@ -60,7 +61,7 @@ async def _demo(folder: Path, count: int) -> int:
     from clova_ocr_async.cli.progress import shown_progress
     from clova_ocr_async.cli.tally import Tally
 
-    say(f"drawing {count} sample documents in {folder}")
+    say(f"drawing {count} sample documents in {shown_path(str(folder))}")
     paths = await asyncio.to_thread(_drawn, folder, count)
     tally = Tally(total=count)
     readings: list[Reading] = []

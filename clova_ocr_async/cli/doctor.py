@@ -13,6 +13,7 @@ import click
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import CONFIG
 from clova_ocr_async.cli.telling import printable
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     from clova_ocr_async.cli.exits import ExitCode
@@ -63,7 +64,9 @@ async def _show_domains(config: str | None, *, probe: bool) -> int:
     from clova_ocr_async.client.config import config_path, configured_domains
 
     file = config_path(os.environ, config)
-    click.echo(printable(f"domains of {'the environment' if file is None else f'the file {os.fspath(file)}'}"))
+    click.echo(
+        printable(f"domains of {'the environment' if file is None else f'the file {shown_path(os.fsdecode(file))}'}")
+    )
     worst = ExitCode.OK
     for domain in configured_domains(os.environ, config):
         click.echo(_line(domain))

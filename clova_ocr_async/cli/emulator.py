@@ -13,6 +13,7 @@ import click
 import clova_ocr_async as clova
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.telling import say
+from clova_ocr_async.protocol.echo import shown
 
 __all__ = ["command"]
 
@@ -45,7 +46,7 @@ async def _serve(settings: dict[str, Any]) -> int:
     faults = [None if fault == "ok" else fault for fault in settings.pop("faults")]
     documents = settings.pop("documents") or tuple(clova.DOCUMENTS)
     if unknown := sorted(set(documents) - set(clova.DOCUMENTS)):
-        raise clova.ConfigurationError(f"--document {unknown[0]}: it is none of {', '.join(clova.DOCUMENTS)}")
+        raise clova.ConfigurationError(f"--document {shown(unknown[0])}: it is none of {', '.join(clova.DOCUMENTS)}")
     secret = os.environ.get("CLOVA_OCR_SECRET")
     try:
         server = clova.Emulator(secret=secret, documents=documents, faults=faults, **settings)

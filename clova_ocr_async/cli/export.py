@@ -12,6 +12,7 @@ import click
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import KEY_FILE, RUN
 from clova_ocr_async.cli.telling import say
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ def command(*, folder: str, _format: str, output: str | None, force: bool, key_f
         say("the run holds no images", even_when_quiet=True)
         return ExitCode.NO_INPUT
     if output is not None:
-        say(f"{count:,} records in {output}")
+        say(f"{count:,} records in {shown_path(str(output))}")
     return ExitCode.OK
 
 
@@ -63,7 +64,9 @@ def _exported(folder: str, seal: Seal, path: Path, *, force: bool) -> int:
     from clova_ocr_async.errors import ConfigurationError
 
     if not force and os.path.lexists(path):
-        raise ConfigurationError(f"{path} is there already; choose another file, or replace it with --force")
+        raise ConfigurationError(
+            f"{shown_path(str(path))} is there already; choose another file, or replace it with --force"
+        )
     with replaced(path) as write:
         return _write(folder, seal, write)
 

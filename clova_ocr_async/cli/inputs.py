@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.batch.manifest import images_from, shown_path
+from clova_ocr_async.batch.manifest import images_from
 from clova_ocr_async.batch.sources import entries_in, images_in
 from clova_ocr_async.client.reading import read_path
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.protocol.echo import oddity_of, shown_path
 from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:
@@ -100,10 +101,17 @@ def check_paths(paths: Iterable[str], *, folders: bool) -> None:
             if seen_stdin:
                 raise ConfigurationError("-: standard input is given twice, and can be read once")
             seen_stdin = True
-        elif not Path(path).exists():
-            raise ConfigurationError(f"{path}: no such file or folder")
+        elif not os.path.exists(path):  # noqa: PTH110 - a Path raises where a name is too long
+            raise ConfigurationError(_not_there(path))
         elif not folders and Path(path).is_dir():
-            raise ConfigurationError(f"{path} is a folder; for all images in it use clova-ocr batch")
+            raise ConfigurationError(f"{shown_path(path)} is a folder; for all images in it use clova-ocr batch")
+
+
+def _not_there(path: str) -> str:
+    odd = oddity_of(path)
+    if odd is None:
+        return f"{shown_path(path)}: no such file or folder"
+    return f"PATH is {odd.what}; give the path of a file, or - and the image on standard input"
 
 
 def input_files(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.batch.dispatcher import BatchDispatcher
 from clova_ocr_async.batch.listing import Listing
-from clova_ocr_async.batch.manifest import shown_path
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.recorder import services_of
 from clova_ocr_async.batch.sqlite import SqliteLedger
@@ -25,6 +24,7 @@ from clova_ocr_async.cli.tally import Tally
 from clova_ocr_async.cli.telling import is_quiet, say
 from clova_ocr_async.cli.wording import MOST_NAMED, cost, gates_told, some_names, standing
 from clova_ocr_async.errors import Billing, ClovaOCRError, LedgerError, SpendingCeilingError
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     import os

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -28,7 +29,7 @@ class OutputError(ClovaOCRError):
     """
 
     def __init__(self, name: str, cause: OSError) -> None:
-        super().__init__(f"cannot write to {name}: {cause.strerror}")
+        super().__init__(f"cannot write to {shown_path(name)}: {cause.strerror}")
         self.reader_gone = cause.errno == errno.EPIPE
 
 
@@ -120,10 +121,10 @@ def opened_output(path: str | None) -> Generator[Output]:
         descriptor = os.open(path, _NEW_FILE, 0o600)
     except FileExistsError:
         raise ConfigurationError(
-            f"{path} is there already; it may hold answers that were paid for; choose another file"
+            f"{shown_path(path)} is there already; it may hold answers that were paid for; choose another file"
         ) from None
     except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from None
+        raise ConfigurationError(f"{shown_path(path)}: {error.strerror}") from None
     try:
         yield Output(path, partial(os.write, descriptor), descriptor)
     finally:

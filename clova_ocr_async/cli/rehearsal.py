@@ -13,13 +13,13 @@ import click
 
 from clova_ocr_async.batch.hashed import found_file, read_hashed
 from clova_ocr_async.batch.ledger import FINISHED, Entry, Item, State
-from clova_ocr_async.batch.manifest import shown_path
 from clova_ocr_async.batch.sqlite.run_reader import RunReader
 from clova_ocr_async.cli.exits import ExitCode
 from clova_ocr_async.cli.telling import printable
 from clova_ocr_async.cli.wording import MOST_NAMED, cost
 from clova_ocr_async.client.reading import read_image
 from clova_ocr_async.errors import Billing, ImageError
+from clova_ocr_async.protocol.echo import quoted, shown_path
 from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Rehearsal:
 
     def _skip(self, path: str, reason: str) -> None:
         name = Path(path).name
-        for subject in (f"image {name!r} ", f"image {name!r}: ", f"{path}: "):
+        for subject in (f"image {quoted(name)} ", f"image {quoted(name)}: ", f"{shown_path(path)}: "):
             reason = reason.removeprefix(subject)
         self.reasons[re.sub(r"\d[\d,]*", "N", reason.partition(";")[0])] += 1
         if len(self.skipped) < MOST_NAMED:

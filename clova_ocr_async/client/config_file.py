@@ -18,6 +18,7 @@ from clova_ocr_async.client.toml_text import Flaw, Place, lines_of, read_toml
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.documents.untyped import is_array, is_object
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.protocol.echo import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,7 +97,7 @@ class _ConfigFile:
     """A file of domains."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._subject = f"config file {os.fspath(path)!r}"
+        self._subject = f"config file {quoted(os.fsdecode(path))}"
         self._folder = Path(path).parent
         self._text = self._decoded(path)
 

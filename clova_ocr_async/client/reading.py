@@ -9,11 +9,12 @@ import os
 import stat
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import anyio.to_thread
 
 from clova_ocr_async.errors import ImageError
+from clova_ocr_async.protocol.echo import oddity_of, shown_path, shown_prose
 from clova_ocr_async.protocol.image import Image, ImageFormat, ImageLimits, check_image, check_size, inspect_image
 
 if TYPE_CHECKING:
@@ -87,13 +88,13 @@ def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
     Raises:
         ImageError: It is no regular file, cannot be read, or is too large.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     try:
         descriptor = os.open(name, _OPEN_FLAGS)
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
-                raise ImageError(f"{_printable(name)}: it is {_kind(found.st_mode)}")
+                raise ImageError(f"{shown_path(name)}: it is {_kind(found.st_mode)}")
             check_size(found.st_size, Path(name).name, limits)
             # A folder's descriptor cannot be made a file, and would stay open. The file may grow while it is read; what
             # is read is what is judged and sent.
@@ -104,18 +105,20 @@ def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
     except OSError as error:
         # Opening a socket or a device that is not there has errors of its own.
         kind = "not a file" if error.errno in {errno.ENXIO, errno.ENODEV} else error.strerror
-        raise ImageError(f"{_printable(name)}: {kind}") from None
+        raise ImageError(_unopened(name, str(kind))) from None
     except ValueError:
-        raise ImageError("the path holds a NUL or another character that no path can hold") from None
+        raise ImageError(_unopened(name, "the path holds a NUL or another character that no path can hold")) from None
+
+
+def _unopened(name: str, why: str) -> str:
+    """Return why there is no file of a name, which may be the image itself or a URL and is not repeated then."""
+    odd = oddity_of(name)
+    return f"{shown_path(name)}: {why}" if odd is None else f"the image is {odd.what}, not a path; {odd.advice}"
 
 
 def _sendable(path: str | os.PathLike[str]) -> str:
     """Return a path's last part, with what is no UTF-8 in it replaced."""
-    return _printable(Path(path).name)
-
-
-def _printable(path: str) -> str:
-    return path.encode("utf-8", "replace").decode()
+    return Path(os.fsdecode(path)).name.encode("utf-8", "replace").decode()
 
 
 def _kind(mode: int) -> str:
@@ -132,11 +135,22 @@ def _read_file(file: BinaryFile, limits: ImageLimits) -> tuple[bytes, str | None
     except ImageError:
         raise
     except Exception as error:  # whatever the user's file raises is about this one image
-        raise ImageError(f"the file cannot be read: {error}") from error
+        raise ImageError(f"the file cannot be read: {shown_prose(error)}") from error
     name = getattr(file, "name", None)
     stem = _sendable(name) if isinstance(name, str) else None
+    if not data and _stands_behind(file):
+        raise ImageError("the file stands at its end, so it gave no bytes; rewind it (seek(0)) before it is handed in")
     check_size(len(data), stem or "image", limits)
     return data, stem
+
+
+def _stands_behind(file: object) -> bool:
+    """Return whether a file is not at its start, as far as it knows."""
+    try:
+        position: object = cast("Any", file).tell()
+    except Exception:  # noqa: BLE001 - a file that has no tell, or no answer
+        return False
+    return isinstance(position, int) and position > 0
 
 
 def _drained(file: BinaryFile, max_bytes: int | None) -> bytes:

@@ -6,7 +6,7 @@ The policy is the user's choice over these two facts.
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +24,7 @@ from clova_ocr_async.errors import (
     RateLimitError,
     ServerError,
 )
+from clova_ocr_async.protocol.echo import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,14 +208,14 @@ def _obeyed_so_far(error: BaseException, drawn: float) -> float:
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ConfigurationError(f"RetryPolicy.{name} is {value!r}; it must be one of {', '.join(choices)}")
+        raise ConfigurationError(f"RetryPolicy.{name} is {shown(value)}; it must be one of {', '.join(choices)}")
 
 
 def _check_count(name: str, value: object, *, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"RetryPolicy.{name} is {value!r}; it must be a whole number from {least}")
+        raise ConfigurationError(f"RetryPolicy.{name} is {shown(value)}; it must be a whole number from {least}")
 
 
 def _check_seconds(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise ConfigurationError(f"RetryPolicy.{name} is {value!r}; it must be seconds, 0 or more")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
+        raise ConfigurationError(f"RetryPolicy.{name} is {shown(value)}; it must be seconds, 0 or more")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
-import math
+import sys
 from typing import TYPE_CHECKING, TypedDict, TypeVar, cast, get_args
 
 from clova_ocr_async.client.domain import Domain
 from clova_ocr_async.client.slots import LocalSlots, Slots
 from clova_ocr_async.client.transport import AiohttpTransport, Transport
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.protocol.echo import shown
 from clova_ocr_async.protocol.request import Content
 
 if TYPE_CHECKING:
@@ -108,11 +109,10 @@ def checked_seconds(name: str, value: object, *, or_zero: bool = False) -> float
         value: Its value.
         or_zero: Whether 0 is allowed.
     """
-    number = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+    number = not isinstance(value, bool) and isinstance(value, int | float) and value <= sys.float_info.max
     if not number or not (value >= 0 if or_zero else value > 0):
-        raise ConfigurationError(
-            f"{name} is {value!r}; it must be seconds, {'0 or more' if or_zero else 'more than 0'}"
-        )
+        allowed = "0 or more" if or_zero else "more than 0"
+        raise ConfigurationError(f"{name} is {shown(value)}; it must be seconds, {allowed}")
     return float(value)
 
 
@@ -131,7 +131,7 @@ def checked_count(name: str, value: object) -> int:
 def checked_content(content: object) -> Content:
     """Return the way images travel, if it is one."""
     if content not in get_args(Content):
-        raise ConfigurationError(f"content is {content!r}; it must be one of {', '.join(get_args(Content))}")
+        raise ConfigurationError(f"content is {shown(content)}; it must be one of {', '.join(get_args(Content))}")
     return cast("Content", content)
 
 

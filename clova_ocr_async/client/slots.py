@@ -34,6 +34,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeVar
 
@@ -41,6 +42,7 @@ from clova_ocr_async.client.ceiling import Ceiling, Entry, Outcome, Refusal
 from clova_ocr_async.client.line import Line, Waiter
 from clova_ocr_async.client.runtime import Runtime
 from clova_ocr_async.errors import ConfigurationError, MalformedResponseError, RateLimitError, RecognitionError
+from clova_ocr_async.protocol.echo import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -355,13 +357,13 @@ def checked_limits(concurrency: object, max_per_second: object) -> tuple[int | N
     if concurrency is not None and (
         isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1
     ):
-        raise ConfigurationError(f"concurrency is {concurrency!r}; it must be a whole number from 1")
+        raise ConfigurationError(f"concurrency is {shown(concurrency)}; it must be a whole number from 1")
     if max_per_second is not None and (
         isinstance(max_per_second, bool)
         or not isinstance(max_per_second, int | float)
-        or not 0 < max_per_second < math.inf
+        or not 0 < max_per_second <= sys.float_info.max
     ):
-        raise ConfigurationError(f"max_per_second is {max_per_second!r}; it must be a number more than 0")
+        raise ConfigurationError(f"max_per_second is {shown(max_per_second)}; it must be a number more than 0")
     return concurrency, None if max_per_second is None else float(max_per_second)
 
 

@@ -16,6 +16,7 @@ from clova_ocr_async.emulator.office_layouts import biz_license, name_card
 from clova_ocr_async.emulator.sheet import Layout
 from clova_ocr_async.emulator.shop_layouts import credit_card, receipt
 from clova_ocr_async.emulator.truth import DOCUMENTS, Truth
+from clova_ocr_async.protocol.echo import shown, shown_path
 
 _LAYOUTS: Final[dict[str, Layout]] = {
     "receipt": receipt,
@@ -71,9 +72,9 @@ def draw_sample(
     """
     layout = _LAYOUTS.get(document)
     if layout is None:
-        raise ValueError(f"no sample document is called {document!r}; there are {', '.join(DOCUMENTS)}")
+        raise ValueError(f"no sample document is called {shown(document)}; there are {', '.join(DOCUMENTS)}")
     if format not in FORMATS:
-        raise ValueError(f"no sample has the format {format!r}; there are {', '.join(FORMATS)}")
+        raise ValueError(f"no sample has the format {shown(format)}; there are {', '.join(FORMATS)}")
     random = Random(f"{document} {seed}")  # noqa: S311 - the same document for the same seed, nothing secret
     canvas, answer = layout(random, seed, typeface or find_typeface())
     truth = Truth(document, canvas.width, canvas.height, answer)
@@ -122,5 +123,5 @@ def _write(path: Path, data: bytes) -> None:
     except FileExistsError:
         if not path.is_file() or path.read_bytes() != data:
             raise FileExistsError(
-                f"{path} is there already and is not the sample to write; nothing was changed"
+                f"{shown_path(str(path))} is there already and is not the sample to write; nothing was changed"
             ) from None

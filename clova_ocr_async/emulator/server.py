@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import math
 import random
 import secrets
+import sys
 import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +17,7 @@ from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.emulator.faults import Fault
 from clova_ocr_async.emulator.service import Latency, Service
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.protocol.echo import shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -76,7 +77,9 @@ class Emulator:
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
         if not expose and not _is_loopback(host):
-            raise ConfigurationError(f"host {host!r} is not this machine's own; pass expose=True to listen to others")
+            raise ConfigurationError(
+                f"host {shown(host)} is not this machine's own; pass expose=True to listen to others"
+            )
         self._host, self._port, self._exposed = host, port, expose
         self._service = Service(
             secret=secret or secrets.token_urlsafe(32),
@@ -159,10 +162,9 @@ class Emulator:
         Raises:
             ConfigurationError: There is no such fault; the message lists them.
         """
-        try:
-            checked = [None if fault is None else Fault(fault) for fault in faults]
-        except ValueError as error:
-            raise ConfigurationError(f"{error}; faults are {', '.join(Fault)}") from None
+        if unknown := [fault for fault in faults if fault is not None and fault not in list(Fault)]:
+            raise ConfigurationError(f"{shown(unknown[0])} is not a valid Fault; faults are {', '.join(Fault)}")
+        checked = [None if fault is None else Fault(fault) for fault in faults]
         self._service.faults.extend(checked)
 
     def meter(self, domain: str = "1/emulator") -> DomainMeter:
@@ -192,18 +194,18 @@ def _host_named(request: web.Request) -> str:
 
 def _whole(name: str, value: int | None, *, least: int) -> int | None:
     if value is not None and (type(value) is not int or value < least):
-        raise ConfigurationError(f"{name} is {value!r}; it must be a whole number from {least}, or None")
+        raise ConfigurationError(f"{name} is {shown(value)}; it must be a whole number from {least}, or None")
     return value
 
 
 def _length(name: str, value: float) -> float:
-    if type(value) not in {int, float} or not 0 <= value < math.inf:
-        raise ConfigurationError(f"{name} is {value!r}; it must be a number from 0")
+    if type(value) not in {int, float} or not 0 <= value <= sys.float_info.max:
+        raise ConfigurationError(f"{name} is {shown(value)}; it must be a number from 0")
     return value
 
 
 def _deployed(documents: Iterable[str]) -> frozenset[str]:
     words = [documents] if isinstance(documents, str) else list(documents)
     if unknown := [word for word in words if word not in DOCUMENTS]:
-        raise ConfigurationError(f"documents has {unknown[0]!r}; documents are {', '.join(DOCUMENTS)}")
+        raise ConfigurationError(f"documents has {shown(unknown[0])}; documents are {', '.join(DOCUMENTS)}")
     return frozenset(words)

@@ -6,7 +6,6 @@ unknown, and the unknown is sent, with a warning. No message ever shows a byte o
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 import enum
 import re
@@ -16,6 +15,9 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from clova_ocr_async.errors import ConfigurationError, ImageError
+from clova_ocr_async.protocol.echo import quoted, shown
+from clova_ocr_async.protocol.foreign import foreign_guess, foreign_signature
+from clova_ocr_async.protocol.image_ends import Ending, jpeg_ending, pdf_ending, png_ending, tiff_ending
 from clova_ocr_async.protocol.image_headers import jpeg_layout, pdf_layout, png_layout, tiff_layout
 
 if TYPE_CHECKING:
@@ -49,6 +51,12 @@ _LAYOUTS: dict[ImageFormat, Callable[[bytes], Layout]] = {
     ImageFormat.PNG: png_layout,
     ImageFormat.PDF: pdf_layout,
     ImageFormat.TIFF: tiff_layout,
+}
+_ENDINGS: dict[ImageFormat, Callable[[bytes], Ending]] = {
+    ImageFormat.JPG: jpeg_ending,
+    ImageFormat.PNG: png_ending,
+    ImageFormat.PDF: pdf_ending,
+    ImageFormat.TIFF: tiff_ending,
 }
 _MAGIC = (
     (ImageFormat.JPG, (b"\xff\xd8\xff",)),
@@ -96,7 +104,7 @@ class Image:
         object.__setattr__(self, "format", found)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(name={self.name!r}, format={self.format.value!r}, {len(self.data)} bytes)"
+        return f"{type(self).__name__}(name={quoted(self.name)}, format={self.format.value!r}, {len(self.data)} bytes)"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,17 +119,26 @@ class ImageLimits:
             the General API was seen to answer with inferResult ERROR.
         formats: The formats sent, by name; always a frozenset of ImageFormat once set. Source: the same specification
             (".jpg, .jpeg, .png, as well as single-page .pdf and .tiff").
+        allow_truncated: Whether a picture is sent, with a warning, although its end is missing; one of which only the
+            header has come is never sent. Assumed: the service reads such a picture in part, or not at all, and
+            charges for it.
 
     Raises:
-        ConfigurationError: A limit is not a whole number of at least 1, or a format is none of the service's.
+        ConfigurationError: A limit is not a whole number of at least 1, a format is none of the service's, or
+            ``allow_truncated`` is neither True nor False.
     """
 
     max_bytes: int | None = 50 * 1024 * 1024
     max_pages: int | None = 1
     max_side: int | None = 8000
     formats: Collection[str] = frozenset(ImageFormat)
+    allow_truncated: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.allow_truncated, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
+            raise ConfigurationError(
+                f"ImageLimits.allow_truncated must be True or False, not {shown(self.allow_truncated)}"
+            )
         for field in ("max_bytes", "max_pages", "max_side"):
             _check_limit(field, getattr(self, field))
         object.__setattr__(self, "formats", _checked_formats(self.formats))
@@ -192,21 +209,42 @@ def check_image(image: Image, limits: ImageLimits, *, pages: int | None = None) 
         pages: The exact number of pages, from a caller who can open the file; None to go by its header.
 
     Returns:
-        What the header tells, and a warning for each thing that may go wrong: a side longer than ``limits.max_side``
-        pixels, a number of pages that is not known, a name whose extension is of another format.
+        What the header tells, and a warning for each thing that may go wrong: an end that is missing, a side longer
+        than ``limits.max_side`` pixels, a number of pages that is not known, a name whose extension is of another
+        format.
 
     Raises:
-        ImageError: The image is larger than allowed, of a format not allowed, or has no page or more than allowed.
+        ImageError: The image is larger than allowed, of a format not allowed, cut off, or has no page or more than
+            allowed. It is ``truncated`` where the rest of the file may still come.
     """
     check_size(len(image.data), image.name, limits)
     if image.format not in limits.formats:
         allowed = _listed(limits.formats)
         raise ImageError(f"{_subject(image.name)} is {image.format}, and ImageLimits.formats allows {allowed} only")
+    cut = _check_ending(image, limits)
     facts = ImageFacts(image.format, len(image.data), *_LAYOUTS[image.format](image.data))
     if pages is not None:
         facts = msgspec.structs.replace(facts, pages=pages)
     _check_pages(facts.pages, image.name, limits.max_pages)
-    return facts, tuple([f"{_subject(image.name)} {warning}" for warning in _warnings(image.name, facts, limits)])
+    warnings = [*cut, *_warnings(image.name, facts, limits)]
+    return facts, tuple([f"{_subject(image.name)} {warning}" for warning in warnings])
+
+
+def _check_ending(image: Image, limits: ImageLimits) -> list[str]:
+    """Refuse a picture whose end is missing, or return a warning."""
+    ending = _ENDINGS[image.format](image.data)
+    if ending is Ending.WHOLE:
+        return []
+    if ending is Ending.HEADER:
+        what = f"is cut off: it has the header of a {image.format} and nothing of its picture; get the whole file"
+        raise ImageError(f"{_subject(image.name)} {what}", truncated=True)
+    what = f"is cut off: the end of its {image.format} data is missing"
+    if limits.allow_truncated:
+        return [f"{what}; the service may read it in part, or not at all"]
+    raise ImageError(
+        f"{_subject(image.name)} {what}; get the whole file, or send it as it is with ImageLimits.allow_truncated",
+        truncated=True,
+    )
 
 
 def _check_pages(pages: int | None, name: str, max_pages: int | None) -> None:
@@ -240,7 +278,7 @@ def _warnings(name: str, facts: ImageFacts, limits: ImageLimits) -> list[str]:
 
 
 def _subject(name: str) -> str:
-    return f"image {name!r}"
+    return f"image {quoted(name)}"
 
 
 def _listed(names: Collection[str]) -> str:
@@ -248,7 +286,7 @@ def _listed(names: Collection[str]) -> str:
 
 
 def _empty(subject: str) -> ImageError:
-    return ImageError(f"{subject} is empty (0 bytes); check that the file was written to its end")
+    return ImageError(f"{subject} is empty (0 bytes); check that the file was written to its end", truncated=True)
 
 
 def _checked_name(name: object) -> str:
@@ -261,7 +299,7 @@ def _checked_name(name: object) -> str:
     except UnicodeEncodeError:
         # Names of files that are not UTF-8 come like this from os.fsdecode, and JSON cannot hold them.
         raise ImageError(
-            f"the name {name!r} holds lone surrogates and cannot be sent; "
+            f"the name {quoted(name)} holds lone surrogates and cannot be sent; "
             "replace them, as name.encode(errors='replace').decode() does"
         ) from None
     return name
@@ -282,16 +320,18 @@ def _check_given_format(given: object, found: ImageFormat, subject: str) -> None
     wanted = _format_named(given)
     if wanted is None:
         # Not shown where it could be the data, given in the wrong place.
-        shown = repr(given) if isinstance(given, str) and len(given) <= 20 else type(given).__name__  # noqa: PLR2004
-        raise ImageError(f"{subject}: the format must be one of {_listed(_FORMATS)}, not {shown}; or leave it out")
+        named = quoted(given) if isinstance(given, str) and len(given) <= 20 else type(given).__name__  # noqa: PLR2004
+        raise ImageError(f"{subject}: the format must be one of {_listed(_FORMATS)}, not {named}; or leave it out")
     if wanted is not found:
-        raise ImageError(f"{subject}: the format given is {given!r}, but the data is {found}; leave the format out")
+        raise ImageError(
+            f"{subject}: the format given is {shown(given)}, but the data is {found}; leave the format out"
+        )
 
 
 def _check_limit(field: str, value: object) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise ConfigurationError(
-            f"ImageLimits.{field} must be a whole number of at least 1, or None for no limit, not {value!r}"
+            f"ImageLimits.{field} must be a whole number of at least 1, or None for no limit, not {shown(value)}"
         )
 
 
@@ -299,43 +339,12 @@ def _checked_formats(value: object) -> frozenset[ImageFormat]:
     names: list[object] = list(cast("Iterable[object]", value)) if isinstance(value, Iterable) else []
     formats = [format_ for format_ in map(_format_named, names) if format_ is not None]
     if not formats or len(formats) < len(names):
-        raise ConfigurationError(f"ImageLimits.formats must be some of {_listed(_LAYOUTS)}, not {value!r}")
+        raise ConfigurationError(f"ImageLimits.formats must be some of {_listed(_LAYOUTS)}, not {shown(value)}")
     return frozenset(formats)
 
 
 def _format_named(name: object) -> ImageFormat | None:
     return _FORMATS.get(name.removeprefix(".").lower()) if isinstance(name, str) else None
-
-
-_CONVERT = "convert it to JPEG or PNG"
-_PRINT = "save it as a PDF of one page, or as JPEG or PNG"
-_UNPACK = "pass the picture itself"
-_DECODE = "decode it (base64.b64decode) and pass the bytes"
-_FOREIGN = (
-    (b"GIF8", "GIF", _CONVERT),
-    (b"\x00\x00\x00\x0cjP  \r\n", "JPEG 2000", _CONVERT),
-    (b"\xff\x4f\xff\x51", "JPEG 2000", _CONVERT),
-    (b"\x00\x00\x00\x0cJXL ", "JPEG XL", _CONVERT),
-    (b"\xff\x0a", "JPEG XL", _CONVERT),
-    (b"II\xbc", "JPEG XR", _CONVERT),
-    (b"8BPS", "PSD (Photoshop)", _CONVERT),
-    (b"\x00\x00\x01\x00", "ICO (an icon)", _CONVERT),
-    (b"\x00\x00\x02\x00", "ICO (a cursor)", _CONVERT),
-    (b"%!PS", "PostScript", _PRINT),
-    (b"PK\x03\x04", "a zip archive (.docx, .xlsx and .hwpx files are such too)", _PRINT),
-    (b"PK\x05\x06", "an empty zip archive", _UNPACK),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an OLE file (an old .doc, .xls or .hwp)", _PRINT),
-    (b"\x1f\x8b", "gzip", _UNPACK),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
-    (b"Rar!\x1a\x07", "a rar archive", _UNPACK),
-    (b"\x7fELF", "a program (ELF)", _UNPACK),
-    (b"data:", "a data: URL", _DECODE),
-    (b"/9j/", "JPEG in base64", _DECODE),
-    (b"iVBORw0KGgo", "PNG in base64", _DECODE),
-    (b"JVBERi0", "PDF in base64", _DECODE),
-)
-_FOREIGN_SHORT = {b"BM": ("BMP", _CONVERT), b"MZ": ("a program (EXE)", _UNPACK)}  # a text may begin like that
-_HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 
 
 def _format_of(data: bytes, subject: str) -> ImageFormat:
@@ -344,55 +353,10 @@ def _format_of(data: bytes, subject: str) -> ImageFormat:
     for found, magics in _MAGIC:
         if data.startswith(magics):
             return found
-    foreign = _foreign_signature(data)
+    foreign = foreign_signature(data)
     if foreign is None and _LATE_PDF.search(data, 0, 1024):
         return ImageFormat.PDF
-    kind, advice = foreign or _foreign_guess(data)
+    if any(magic.startswith(data) for _, magics in _MAGIC for magic in magics) and len(data) > 1:
+        raise ImageError(f"{subject} is cut off after {len(data)} bytes; get the whole file", truncated=True)
+    kind, advice = foreign or foreign_guess(data)
     raise ImageError(f"{subject} is {kind}, and the service reads {_listed(_LAYOUTS)} only; {advice}")
-
-
-def _foreign_signature(data: bytes) -> tuple[str, str] | None:
-    for magic, kind, advice in _FOREIGN:
-        if data.startswith(magic):
-            return kind, advice
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WebP", _CONVERT
-    if data[4:8] == b"ftyp":
-        return _iso_media(data)
-    if data[:1] == b"\x00" and data[4:8] in {b"moov", b"mdat", b"wide", b"free"}:
-        return "a video (MOV)", "pass a still picture"
-    return None
-
-
-def _iso_media(data: bytes) -> tuple[str, str]:
-    """Tell the kinds of ISO base media apart by their brands: the major one, then the compatible ones."""
-    end = min(int.from_bytes(data[:4], "big"), 64)
-    brands = {data[8:12], *(data[at : at + 4] for at in range(16, end, 4))}
-    if brands & {b"avif", b"avis"}:
-        return "AVIF", _CONVERT
-    if brands & _HEIF_BRANDS:
-        return "HEIC/HEIF", _CONVERT
-    return "a video (MP4, MOV)", "pass a still picture"
-
-
-def _foreign_guess(data: bytes) -> tuple[str, str]:
-    """Name what has no signature, or one that text could begin with."""
-    start = data[:1024]
-    markup = start.removeprefix(codecs.BOM_UTF8).lstrip().lower()
-    if markup.startswith(b"<"):
-        if b"<svg" in markup:
-            return "SVG", _CONVERT
-        return "HTML (a page telling an error?)" if b"html" in markup else "XML", _UNPACK
-    if _is_text(start):
-        return "plain text", _UNPACK
-    return _FOREIGN_SHORT.get(start[:2], ("of an unknown kind (its first bytes are not shown)", _CONVERT))
-
-
-def _is_text(start: bytes) -> bool:
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return True
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(start)  # a character cut at the end is no fault
-    except UnicodeDecodeError:
-        return False
-    return not any(character < " " and not character.isspace() for character in text)

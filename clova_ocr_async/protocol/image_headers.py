@@ -11,9 +11,20 @@ import struct
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-__all__ = ["Layout", "jpeg_layout", "pdf_layout", "png_layout", "tiff_layout"]
+__all__ = [
+    "BeyondEndError",
+    "Layout",
+    "TiffField",
+    "UnreadableError",
+    "jpeg_layout",
+    "jpeg_segments",
+    "pdf_layout",
+    "png_layout",
+    "tiff_directories",
+    "tiff_layout",
+]
 
 
 class Layout(NamedTuple):
@@ -27,8 +38,12 @@ class Layout(NamedTuple):
 _Order: TypeAlias = Literal["little", "big"]
 
 
-class _UnreadableError(Exception):
-    """The header is broken, or written in a way that is not understood here. Never leaves this module."""
+class UnreadableError(Exception):
+    """The header is broken, or written in a way that is not understood here. For the readers of headers alone."""
+
+
+class BeyondEndError(UnreadableError):
+    """The header names a place behind the end of the file."""
 
 
 _PNG_IHDR = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
@@ -57,38 +72,48 @@ def jpeg_layout(data: bytes) -> Layout:
         at = _jpeg_frame(data)
         height = _unsigned(data, at + 5, 2, "big")  # 0 if a DNL segment after the scan tells it
         width = _unsigned(data, at + 7, 2, "big")
-    except _UnreadableError:
+    except UnreadableError:
         pass
     return Layout(width or None, height or None, 1)
 
 
 def _jpeg_frame(data: bytes) -> int:
     """Return where the frame header's marker stands."""
+    for marker, at in jpeg_segments(data):
+        if marker in _JPEG_FRAMES:
+            return at
+        if marker in _JPEG_NO_FRAME_AFTER:
+            break
+    raise UnreadableError
+
+
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the markers of a JPEG up to its first scan, and where each stands; a segment's content is stepped over.
+
+    Raises:
+        UnreadableError: A segment has no length.
+    """
     at = 2
     for _ in range(_JPEG_MAX_SEGMENTS):
         match = _JPEG_MARKER.search(data, at)
         if match is None:
-            break
+            return
         marker, at = data[match.start(1)], match.end()
-        if marker in _JPEG_FRAMES:
-            return match.start()
-        if marker in _JPEG_NO_FRAME_AFTER:
-            break
+        yield marker, match.start()
         if marker not in _JPEG_BARE:
             at += _jpeg_segment(data, at)
-    raise _UnreadableError
 
 
 def _jpeg_segment(data: bytes, at: int) -> int:
     length = _unsigned(data, at, 2, "big")
     if length < 2:  # noqa: PLR2004 - the length counts its own two bytes
-        raise _UnreadableError
+        raise UnreadableError
     return length
 
 
 def _unsigned(data: bytes, at: int, size: int, order: _Order) -> int:
     if at + size > len(data):
-        raise _UnreadableError
+        raise BeyondEndError
     return int.from_bytes(data[at : at + size], order)
 
 
@@ -99,6 +124,23 @@ _TIFF_SIZES = {1: 1, 3: 2, 4: 4, 16: 8}  # BYTE, SHORT, LONG, LONG8: type -> byt
 _TIFF_NO_PAGE = 0b101  # NewSubfileType: bit 0 a reduced version of another picture, bit 2 a transparency mask
 _TIFF_OLD_REDUCED = 2  # SubfileType, the older tag: a reduced version of another picture
 _TIFF_MAX_ENTRIES = 100_000  # of all directories; a page has about 15
+
+
+class TiffField(NamedTuple):
+    """One entry of a directory.
+
+    Attributes:
+        order: The file's byte order.
+        kind: The type of its values, by number.
+        count: How many values it has.
+        value: The values where they fit, else where they stand; as it is written.
+    """
+
+    order: _Order
+    kind: int
+    count: int
+    value: bytes
+
 
 _Directory: TypeAlias = dict[int, int]
 
@@ -112,9 +154,8 @@ def tiff_layout(data: bytes) -> Layout:
     directories: list[_Directory] = []
     intact = True
     try:
-        for directory in _tiff_directories(data):
-            directories.append(directory)  # noqa: PERF402 - what was read before the chain broke is kept
-    except _UnreadableError:
+        directories.extend(map(_tiff_numbers, tiff_directories(data, _TIFF_TAGS)))  # keeps what came before a break
+    except UnreadableError:
         intact = False
     pages = [directory for directory in directories if not _is_no_page(directory)]
     first = next(iter(pages or directories), _Directory())
@@ -128,29 +169,38 @@ def _is_no_page(directory: _Directory) -> bool:
     return kind & _TIFF_NO_PAGE > 0 or old_kind == _TIFF_OLD_REDUCED
 
 
-def _tiff_directories(data: bytes) -> Iterator[_Directory]:
-    """Yield the directories of the chain, each with the tags looked for."""
+def tiff_directories(data: bytes, tags: Collection[int]) -> Iterator[dict[int, TiffField]]:
+    """Yield the directories of the chain of a TIFF or BigTIFF, each with the fields looked for.
+
+    Raises:
+        BeyondEndError: The chain leads behind the end of the file.
+        UnreadableError: The chain breaks, or leads back to where it was.
+    """
     order: _Order = "little" if data[:2] == b"II" else "big"
     big = _unsigned(data, 2, 2, order) == _TIFF_BIG
     word, count_size, layout = (8, 8, "HHQ8s") if big else (4, 2, "HHI4s")
     entry = struct.Struct(("<" if order == "little" else ">") + layout)
     at = _unsigned(data, word, word, order)
-    budget = _TIFF_MAX_ENTRIES  # ends a chain that loops, too
+    # Ends a chain that loops, too. Directories that do not overlap cannot have more entries than fit into the file.
+    budget = min(_TIFF_MAX_ENTRIES, len(data) // entry.size)
     while at:
         count = _unsigned(data, at, count_size, order)
         start, end = at + count_size, at + count_size + count * entry.size
         budget -= count
-        if count == 0 or budget < 0 or end > len(data):
-            raise _UnreadableError
-        yield _tiff_fields(entry.iter_unpack(data[start:end]), order)
+        if end > len(data):
+            raise BeyondEndError
+        if count == 0 or budget < 0:
+            raise UnreadableError
+        entries = entry.iter_unpack(data[start:end])
+        yield {tag: TiffField(order, kind, times, value) for tag, kind, times, value in entries if tag in tags}
         at = _unsigned(data, end, word, order)
 
 
-def _tiff_fields(entries: Iterator[tuple[int, int, int, bytes]], order: _Order) -> _Directory:
+def _tiff_numbers(directory: dict[int, TiffField]) -> _Directory:
     return {
-        tag: int.from_bytes(value[: _TIFF_SIZES[kind]], order)
-        for tag, kind, count, value in entries
-        if tag in _TIFF_TAGS and count == 1 and kind in _TIFF_SIZES
+        tag: int.from_bytes(field.value[: _TIFF_SIZES[field.kind]], field.order)
+        for tag, field in directory.items()
+        if field.count == 1 and field.kind in _TIFF_SIZES
     }
 
 
@@ -190,7 +240,7 @@ def pdf_layout(data: bytes) -> Layout:
     """
     try:
         return Layout(pages=_PlainPdf(data).count_pages())
-    except _UnreadableError:
+    except UnreadableError:
         return Layout()
 
 
@@ -209,9 +259,9 @@ class _PlainPdf:
         tree = self._dictionary_of(root)
         count = self._integer(tree.get(b"/Count"))
         if catalog.get(b"/Type") != [b"/Catalog"] or tree.get(b"/Type") != [b"/Pages"] or count < 1:
-            raise _UnreadableError
+            raise UnreadableError
         if not self._agrees(root, count):
-            raise _UnreadableError
+            raise UnreadableError
         return count
 
     def _agrees(self, root: _Reference, count: int) -> bool:
@@ -220,7 +270,7 @@ class _PlainPdf:
         while waiting:
             node = waiting.pop()
             if node in seen:
-                raise _UnreadableError
+                raise UnreadableError
             seen.add(node)
             if len(seen) > _PDF_MAX_NODES:
                 return leaves <= count
@@ -231,7 +281,7 @@ class _PlainPdf:
                 case [b"/Pages"]:
                     waiting.extend(_references(entries.get(b"/Kids")))
                 case _:
-                    raise _UnreadableError
+                    raise UnreadableError
         return leaves == count
 
     def _read_sections(self) -> dict[bytes, _Value]:
@@ -245,7 +295,7 @@ class _PlainPdf:
             if b"/Prev" not in trailer:
                 return newest
             at = _integer_of(trailer[b"/Prev"])
-        raise _UnreadableError
+        raise UnreadableError
 
     def _read_section(self, at: int) -> dict[bytes, _Value]:
         at = self._match(_PDF_XREF, at).end()
@@ -254,17 +304,17 @@ class _PlainPdf:
             first, count = int(match[1]), int(match[2])
             self._subsections.append((first, count, match.end()))
             if len(self._subsections) > _PDF_MAX_SUBSECTIONS:
-                raise _UnreadableError
+                raise UnreadableError
             at = match.end() + count * _PDF_ENTRY_SIZE
         entries = self._dictionary_at(trailer.end())
         if b"/Encrypt" in entries or b"/XRefStm" in entries:
-            raise _UnreadableError
+            raise UnreadableError
         return entries
 
     def _match(self, pattern: re.Pattern[bytes], at: int) -> re.Match[bytes]:
         match = pattern.match(self._data, at)
         if match is None:
-            raise _UnreadableError
+            raise UnreadableError
         return match
 
     def _body_of(self, reference: _Reference) -> int:
@@ -277,7 +327,7 @@ class _PlainPdf:
                 if entry[3] == b"n" and (int(found[1]), int(found[2])) == (number, generation):
                     return found.end()
                 break
-        raise _UnreadableError
+        raise UnreadableError
 
     def _dictionary_of(self, reference: _Reference) -> dict[bytes, _Value]:
         return self._dictionary_at(self._body_of(reference))
@@ -291,13 +341,13 @@ class _PlainPdf:
         """Read one dictionary; a nested one stays the list of its tokens."""
         tokens = self._tokens(at)
         if next(tokens) != b"<<":
-            raise _UnreadableError
+            raise UnreadableError
         values = _values(tokens)
         names = [name for value in values[::2] for name in value]
         entries = dict(zip(names, values[1::2], strict=False))
         # Fewer entries than names: a name twice, an odd one out, or something else in the place of a name.
         if len(entries) < len(names) or any(not name.startswith(b"/") or b"#" in name for name in names):
-            raise _UnreadableError
+            raise UnreadableError
         return entries
 
     def _tokens(self, at: int) -> Iterator[bytes]:
@@ -309,7 +359,7 @@ class _PlainPdf:
                 break
             yield match[1]
             at = match.end()
-        raise _UnreadableError
+        raise UnreadableError
 
 
 def _values(tokens: Iterator[bytes]) -> list[_Value]:
@@ -329,18 +379,18 @@ def _values(tokens: Iterator[bytes]) -> list[_Value]:
 
 def _reference(value: _Value | None) -> _Reference:
     if value is None or len(value) != 3 or value[2] != b"R":  # noqa: PLR2004 - number, generation, R
-        raise _UnreadableError
+        raise UnreadableError
     return _integer_of(value[:1]), _integer_of(value[1:2])
 
 
 def _references(value: _Value | None) -> list[_Reference]:
     if value is None or value[0] != b"[":
-        raise _UnreadableError
+        raise UnreadableError
     inner = value[1:-1]
     return [_reference(inner[start : start + 3]) for start in range(0, len(inner), 3)]
 
 
 def _integer_of(value: _Value | None) -> int:
     if value is None or len(value) != 1 or _PDF_INTEGER.fullmatch(value[0]) is None:
-        raise _UnreadableError
+        raise UnreadableError
     return int(value[0])

@@ -12,12 +12,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.protocol.echo import shown_path
 
 __all__ = ["InvokeURL", "mask_invoke_keys", "parse_invoke_url"]
 
 _MASK = "***"
 _KEYED_PATH = re.compile(r"(/(?:custom|external)/v\d+/[^/\s\"']+/)([^/\s\"'?#]+)")
 _DOCUMENT_TAIL = re.compile(r"/document(?:/([^/]*))?$", re.IGNORECASE)
+_WORD = re.compile(r"[a-z_-]{1,20}")
 _SHORTEST_SECRET_KEY = 8  # shorter ones are a test's, and would mask half of any text
 _PRIVATE_SUFFIXES = (".local", ".localhost", ".internal", ".test", ".home.arpa")
 _MANUAL_LINK_HOSTS = re.compile(r"clovaocr-api(-\w+)?\.(gov-)?ncloud\.com$")
@@ -114,7 +116,7 @@ def _host_of(parts: SplitResult) -> str:
         raise ConfigurationError(f"invoke_url must begin with https:// and a host; expected {_EXAMPLE}")
     if _MANUAL_LINK_HOSTS.search(host):
         raise ConfigurationError(
-            f"invoke_url names {host}, the host of a manual link, which answers only inside NAVER Cloud; "
+            f"invoke_url names {shown_path(host)}, the host of a manual link, which answers only inside NAVER Cloud; "
             f"link an API Gateway to the domain in the console and use its URL: {_EXAMPLE}"
         )
     return host
@@ -125,9 +127,11 @@ def _check_scheme(scheme: str, host: str, *, allow_http: bool) -> bool:
     if scheme == "https" or _is_loopback(host):
         return False
     if not _is_private(host):
-        raise ConfigurationError(f"invoke_url is http to {host}; the secret and the image need https")
+        raise ConfigurationError(f"invoke_url is http to {shown_path(host)}; the secret and the image need https")
     if not allow_http:
-        raise ConfigurationError(f"invoke_url is http to {host}; use https, or pass allow_http=True for a private host")
+        raise ConfigurationError(
+            f"invoke_url is http to {shown_path(host)}; use https, or pass allow_http=True for a private host"
+        )
     return True
 
 
@@ -144,10 +148,17 @@ def _split_tail(path: str, host: str) -> tuple[str, str | None]:
     found = _DOCUMENT_TAIL.search(path)
     base, word = (path[: found.start()], (found[1] or "").lower()) if found else (path, None)
     if word and word not in DOCUMENTS:
-        raise ConfigurationError(f"invoke_url ends in /document/{word}; documents are {', '.join(DOCUMENTS)}")
+        raise ConfigurationError(
+            f"invoke_url ends in /document/{_shown_word(word)}; documents are {', '.join(DOCUMENTS)}"
+        )
     if not base and host.endswith("ntruss.com"):
         raise ConfigurationError(f"invoke_url has no path; copy all of it from the console: {_EXAMPLE}")
     return base, word or None
+
+
+def _shown_word(word: str) -> str:
+    """Return a word in the place of a document, unless it may be the invoke key."""
+    return word if _WORD.fullmatch(word) else _MASK
 
 
 def _address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

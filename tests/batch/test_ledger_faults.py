@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fakes import Connection
 
 RECEIPT = http(b'{"images":[{"receipt":{"result":{}},"inferResult":"SUCCESS"}]}')
-BIG = b"\xff\xd8\xff\xe0" + bytes(8 * 1024 * 1024)
+BIG = b"\xff\xd8\xff\xe0" + bytes(8 * 1024 * 1024) + b"\xff\xd9"
 ONCE = RetryPolicy(max_attempts=1, outage_patience=0.0, server_errors="park")
 NOT, MAYBE, PAID = Billing.NOT_BILLED, Billing.MAYBE_BILLED, Billing.BILLED
 

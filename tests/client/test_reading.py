@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PDFS = Path(__file__).parents[1] / "samples" / "pdf"
-PNG_WIDE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (9000).to_bytes(4, "big") + (10).to_bytes(4, "big") + b"\x08\0\0\0\0"
+PNG_WIDE = (
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+    + (9000).to_bytes(4, "big")
+    + (10).to_bytes(4, "big")
+    + b"\x08\0\0\0\0"
+    + b"\0\0\0\0IEND"
+)
 
 
 async def refused(source: Any, limits: ImageLimits | None = None) -> str:
@@ -221,7 +227,7 @@ async def test_a_pdf_of_one_page() -> None:
 
 async def test_a_pdf_nobody_can_count(caplog: pytest.LogCaptureFixture) -> None:
     """A PDF whose pages nobody can count is sent with a warning."""
-    await read_image(b"%PDF-1.7 that is broken", ImageLimits())
+    await read_image(b"%PDF-1.7 that is broken %%EOF", ImageLimits())
     assert "could not be counted" in caplog.text
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from clova_ocr_async.batch.seal import NoSeal, SealError
 from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.protocol.echo import shown
 
 if TYPE_CHECKING:
     import sqlite3
@@ -64,7 +65,9 @@ def agree_on_store(db: sqlite3.Connection, store: Store | None) -> Store:
     """
     begun: Store = _begun_with(db, "store", store or "full")
     if store not in {None, begun}:
-        raise LedgerError(f"store is {store!r}, and this run was begun with {begun!r}; begin another run for that")
+        raise LedgerError(
+            f"store is {shown(store)}, and this run was begun with {shown(begun)}; begin another run for that"
+        )
     return begun
 
 

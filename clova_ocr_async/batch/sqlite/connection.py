@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.batch.sqlite.folder import LEDGER
 from clova_ocr_async.client.write_ahead import write_ahead
 from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +40,9 @@ def connect(folder: Path, *, reading: bool = False) -> sqlite3.Connection:
 
 def _prepare(db: sqlite3.Connection, folder: Path, *, reading: bool) -> None:
     if write_ahead(db, _PATIENCE) != "wal":
-        raise LedgerError(f"{folder}: its file system does not bear a ledger (no WAL); choose one on a local disk")
+        raise LedgerError(
+            f"{shown_path(str(folder))}: its file system does not bear a ledger (no WAL); choose one on a local disk"
+        )
     db.execute("PRAGMA secure_delete = ON")
     if reading:
         db.execute("PRAGMA query_only = ON")

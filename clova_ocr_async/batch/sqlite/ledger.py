@@ -33,6 +33,7 @@ from clova_ocr_async.errors import (
     LedgerError,
     SpendingCeilingError,
 )
+from clova_ocr_async.protocol.echo import shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -89,17 +90,17 @@ class SqliteLedger:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         if max_calls is not None and (type(max_calls) is not int or max_calls < 0):
-            raise ConfigurationError(f"max_calls is {max_calls!r}; it must be a whole number from 0, or None")
+            raise ConfigurationError(f"max_calls is {shown(max_calls)}; it must be a whole number from 0, or None")
         if type(lease) not in {int, float} or not 0 < lease <= owners.LEASE:
             raise ConfigurationError(
-                f"lease is {lease!r}; it must be seconds, more than 0 and at most {owners.LEASE:g}"
+                f"lease is {shown(lease)}; it must be seconds, more than 0 and at most {owners.LEASE:g}"
             )
         if not isinstance(folder, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
             raise ConfigurationError(f"folder is a {type(folder).__name__}; it must be the path of a run directory")
         if seal is not None and not hasattr(seal, "seal"):
             raise ConfigurationError(f"seal is a {type(seal).__name__}; it must be a Seal, as load_seal returns it")
-        if store not in {None, "full", "none"}:
-            raise ConfigurationError(f"store is {store!r}; it must be 'full' or 'none'")
+        if store not in (None, "full", "none"):
+            raise ConfigurationError(f"store is {shown(store)}; it must be 'full' or 'none'")
         self._given = folder
         self._seal = seal or NoSeal()
         self._store: Store = store or "full"

@@ -7,13 +7,13 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.batch.manifest import shown_path
 from clova_ocr_async.batch.sqlite.agreement import agree_on_seal
 from clova_ocr_async.batch.sqlite.connection import connect
 from clova_ocr_async.batch.sqlite.folder import LEDGER, existing_folder
 from clova_ocr_async.batch.sqlite.schema import MIGRATIONS, version_of
 from clova_ocr_async.batch.sqlite.writer import ledger_error
 from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import msgspec
 
 from clova_ocr_async.batch.ledger import TRANSITIONS, State
-from clova_ocr_async.batch.manifest import shown_path
 from clova_ocr_async.batch.seal import NoSeal
 from clova_ocr_async.batch.sqlite import rows
 from clova_ocr_async.batch.sqlite.agreement import value_of
@@ -28,6 +27,7 @@ from clova_ocr_async.batch.verdict import failure_of, verdict_on
 from clova_ocr_async.client.processes import Process
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import Billing, ConnectionLostError, LedgerError
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator

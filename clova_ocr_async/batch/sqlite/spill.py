@@ -24,6 +24,7 @@ import msgspec
 from clova_ocr_async.batch.sqlite.folder import create_private
 from clova_ocr_async.batch.sqlite.spilled import pack, unpack
 from clova_ocr_async.errors import DiskFullError
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     import sqlite3
@@ -71,8 +72,9 @@ class Spill:
             os.fsync(self._descriptor)
         except OSError as error:
             self.close()
+            where = shown_path(str(path.parent))
             raise DiskFullError(
-                f"{path.parent}: {error.strerror}; a run needs at least {room // 2**20} MiB to begin with"
+                f"{where}: {error.strerror}; a run needs at least {room // 2**20} MiB to begin with"
             ) from None
 
     def keep(self, spilled: Spilled) -> None:
@@ -177,7 +179,9 @@ def _read_of_this_version(path: Path) -> list[Spilled] | None:
 
 @functools.cache  # it is come across at every look, and told once
 def _tell_of_another_version(path: Path) -> None:
-    logger.error("%s holds paid answers and was written by another version; open the run with that once", path)
+    logger.error(
+        "%s holds paid answers and was written by another version; open the run with that once", shown_path(str(path))
+    )
 
 
 def holds_anything(path: Path) -> bool:

@@ -17,6 +17,7 @@ import msgspec
 from clova_ocr_async.client.sharing.gate import Member, SharedGate
 from clova_ocr_async.client.write_ahead import write_ahead
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
@@ -179,7 +180,8 @@ class SlotsFile:
 
     def _give_up(self, error: Exception) -> None:
         if self._off_until is None:
-            logger.warning("slots are not shared with other processes: %s cannot be used: %s", self._path, error)
+            path = shown_path(str(self._path))
+            logger.warning("slots are not shared with other processes: %s cannot be used: %s", path, error)
         self._off_until = self._clock() + _OFF
         self.close()
 
@@ -218,7 +220,7 @@ def _put_aside(path: Path) -> None:
     """Keep a file under another name: the path may have been given by mistake."""
     kept = path.with_name(path.name + ".broken")
     path.replace(kept)
-    logger.warning("%s was no file of slots; it is kept as %s", path, kept)
+    logger.warning("%s was no file of slots; it is kept as %s", shown_path(str(path)), shown_path(str(kept)))
     for end in ("-wal", "-shm"):
         path.with_name(path.name + end).unlink(missing_ok=True)
 

@@ -1,0 +1,100 @@
+"""What a file is that is none of the service's formats, by its first bytes, and the way out."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from clova_ocr_async.protocol.echo import oddity_of
+
+__all__ = ["foreign_guess", "foreign_signature"]
+
+_CONVERT = "convert it to JPEG or PNG"
+_PRINT = "save it as a PDF of one page, or as JPEG or PNG"
+_UNPACK = "pass the picture itself"
+_DECODE = "decode it (base64.b64decode) and pass the bytes"
+_FOREIGN = (
+    (b"GIF8", "GIF", _CONVERT),
+    (b"\x00\x00\x00\x0cjP  \r\n", "JPEG 2000", _CONVERT),
+    (b"\xff\x4f\xff\x51", "JPEG 2000", _CONVERT),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL", _CONVERT),
+    (b"\xff\x0a", "JPEG XL", _CONVERT),
+    (b"II\xbc", "JPEG XR", _CONVERT),
+    (b"8BPS", "PSD (Photoshop)", _CONVERT),
+    (b"\x00\x00\x01\x00", "ICO (an icon)", _CONVERT),
+    (b"\x00\x00\x02\x00", "ICO (a cursor)", _CONVERT),
+    (b"%!PS", "PostScript", _PRINT),
+    (b"PK\x03\x04", "a zip archive (.docx, .xlsx and .hwpx files are such too)", _PRINT),
+    (b"PK\x05\x06", "an empty zip archive", _UNPACK),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an OLE file (an old .doc, .xls or .hwp)", _PRINT),
+    (b"\x1f\x8b", "gzip", _UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
+    (b"Rar!\x1a\x07", "a rar archive", _UNPACK),
+    (b"\x7fELF", "a program (ELF)", _UNPACK),
+    (b"data:", "a data: URL", _DECODE),
+    (b"/9j/", "JPEG in base64", _DECODE),
+    (b"iVBORw0KGgo", "PNG in base64", _DECODE),
+    (b"JVBERi0", "PDF in base64", _DECODE),
+)
+_FOREIGN_SHORT = {b"BM": ("BMP", _CONVERT), b"MZ": ("a program (EXE)", _UNPACK)}  # a text may begin like that
+_HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+
+
+_PATH = re.compile(r"[^\r\n]{1,300}\.(?:jpe?g|png|pdf|tiff?|heic)", re.IGNORECASE)
+
+
+def foreign_signature(data: bytes) -> tuple[str, str] | None:
+    """Return what a file is that begins with a signature, and what to do about it; None if it has none."""
+    for magic, kind, advice in _FOREIGN:
+        if data.startswith(magic):
+            return kind, advice
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP", _CONVERT
+    if data[4:8] == b"ftyp":
+        return _iso_media(data)
+    if data[:1] == b"\x00" and data[4:8] in {b"moov", b"mdat", b"wide", b"free"}:
+        return "a video (MOV)", "pass a still picture"
+    return None
+
+
+def _iso_media(data: bytes) -> tuple[str, str]:
+    """Tell the kinds of ISO base media apart by their brands: the major one, then the compatible ones."""
+    end = min(int.from_bytes(data[:4], "big"), 64)
+    brands = {data[8:12], *(data[at : at + 4] for at in range(16, end, 4))}
+    if brands & {b"avif", b"avis"}:
+        return "AVIF", _CONVERT
+    if brands & _HEIF_BRANDS:
+        return "HEIC/HEIF", _CONVERT
+    return "a video (MP4, MOV)", "pass a still picture"
+
+
+def foreign_guess(data: bytes) -> tuple[str, str]:
+    """Name what has no signature, or one that text could begin with."""
+    start = data[:1024]
+    markup = start.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    if markup.startswith(b"<"):
+        if b"<svg" in markup:
+            return "SVG", _CONVERT
+        return "HTML (a page telling an error?)" if b"html" in markup else "XML", _UNPACK
+    if _is_text(start):
+        return _text_kind(start.decode("utf-8", "replace"))
+    return _FOREIGN_SHORT.get(start[:2], ("of an unknown kind (its first bytes are not shown)", _CONVERT))
+
+
+def _text_kind(text: str) -> tuple[str, str]:
+    odd = oddity_of(text)
+    if odd is not None:
+        return odd.kind, odd.advice
+    if _PATH.fullmatch(text):
+        return "the path of a file as bytes", "pass it as a str or a Path (os.fsdecode)"
+    return "plain text", _UNPACK
+
+
+def _is_text(start: bytes) -> bool:
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return True
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)  # a character cut at the end is no fault
+    except UnicodeDecodeError:
+        return False
+    return not any(character < " " and not character.isspace() for character in text)
