@@ -77,7 +77,7 @@ class NoSeal:
 
 def load_seal(
     key_file: str | os.PathLike[str] | None = None,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = None,
     load: Callable[[str], ModuleType] = importlib.import_module,
 ) -> Seal:
     """Return the seal for the key that is given, AES-256-GCM; without a key, one that leaves bytes readable.
@@ -87,14 +87,14 @@ def load_seal(
     Args:
         key_file: A file with the key; None to look at the environment: CLOVA_OCR_KEY holds the key as text,
             CLOVA_OCR_KEY_FILE names a file with it; the first wins.
-        environ: The environment; this process's if not given.
+        environ: The environment; None for this process's. It is not a default value, which ``help`` would print.
         load: Imports a module.
 
     Raises:
         ConfigurationError: What is given is no key, its file cannot be read or is not private, or the extra ``crypto``
             is not installed. The message names the file or the variable, never the key.
     """
-    key = _key(None if key_file is None else os.fspath(key_file), environ)
+    key = _key(None if key_file is None else os.fspath(key_file), os.environ if environ is None else environ)
     if key is None:
         return NoSeal()
     try:
