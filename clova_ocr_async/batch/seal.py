@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from clova_ocr_async.client.config_values import path_in, text_of, value_in, value_of
 from clova_ocr_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -109,23 +110,31 @@ def load_seal(
 def _key(key_file: str | None, environ: Mapping[str, str]) -> bytes | None:
     # A variable that is set and empty is a slip: taken for no key, it would leave passports readable on the disk.
     if key_file is not None:
-        return _key_in_file(f"key file {key_file!r}", key_file)
+        return _key_in_file(_subject(key_file), key_file)
     if _KEY in environ:
-        text = environ[_KEY]
+        text = value_in(environ, _KEY)
         if (key := _key_of_text(text)) is None:
             raise ConfigurationError(
                 f"{_KEY} holds no key but {len(text)} characters; a key is {_TEXT_FORMS}, made by: {_MAKE_ONE}"
             )
         return key
     if _KEY_FILE in environ:
-        return _key_in_file(f"{_KEY_FILE}: key file {environ[_KEY_FILE]!r}", environ[_KEY_FILE])
+        path = path_in(environ, _KEY_FILE)
+        return _key_in_file(f"{_KEY_FILE}: {_subject(path)}", path)
     return None
+
+
+def _subject(path: str) -> str:
+    """Return how errors name a key file; a key that was given instead of a path is not repeated."""
+    return (
+        f"key file {path!r}" if _key_of_text(path) is None else "the key was given where the path of its file belongs"
+    )
 
 
 def _key_in_file(subject: str, path: str) -> bytes:
     mode, content = _read(subject, path)
     _check_private(subject, mode)
-    key = content if len(content) == _KEY_BYTES else _key_of_text(content.decode("ascii", "replace"))
+    key = content if len(content) == _KEY_BYTES else _key_in_text_file(content)
     if key is None:
         size = f"more than {_LONGEST_KEY}" if len(content) > _LONGEST_KEY else f"{len(content)}"
         raise ConfigurationError(
@@ -133,6 +142,13 @@ def _key_in_file(subject: str, path: str) -> bytes:
             f"made by: {_MAKE_ONE}"
         )
     return key
+
+
+def _key_in_text_file(content: bytes) -> bytes | None:
+    try:
+        return _key_of_text(value_of(text_of(content)))
+    except ConfigurationError:  # most likely raw bytes, and too many or too few
+        return None
 
 
 def _read(subject: str, path: str) -> tuple[int, bytes]:
@@ -158,7 +174,6 @@ def _check_private(subject: str, mode: int) -> None:
 
 def _key_of_text(text: str) -> bytes | None:
     """Return the key that a text writes down; None if it is none."""
-    text = text.strip()
     if _HEX_KEY.fullmatch(text):
         return bytes.fromhex(text)
     if _BASE64_KEY.fullmatch(text):

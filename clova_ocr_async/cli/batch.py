@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clova_ocr_async.cli.app import DOCUMENT, verb
-from clova_ocr_async.cli.options import CONFIG, KEY_FILE, KRW, RATE
+from clova_ocr_async.cli.options import CONFIG, KEY_FILE, KRW, PATH, RATE
 
 if TYPE_CHECKING:
     from clova_ocr_async.client import Slots
@@ -25,10 +25,8 @@ __all__ = ["command"]
 @click.command("batch")
 @click.argument("document", type=DOCUMENT)
 @click.argument("paths", nargs=-1, metavar="[PATH…]")
-@click.option("--from", "manifests", multiple=True, type=click.Path(), metavar="FILE", help="A list of further files.")
-@click.option(
-    "--run", "folder", type=click.Path(), metavar="DIR", help="Remember everything here, and resume from here."
-)
+@click.option("--from", "manifests", multiple=True, type=PATH, metavar="FILE", help="A list of further files.")
+@click.option("--run", "folder", type=PATH, metavar="DIR", help="Remember everything here, and resume from here.")
 @click.option("--dry-run", is_flag=True, help="Send nothing; tell how many calls would be billed.")
 @click.option("--max-calls", type=click.IntRange(min=0), metavar="N", help="Calls over the whole life of the run.")
 @click.option("--max-cost", type=KRW, metavar="KRW", help="Their cost; needs --price.")
@@ -42,7 +40,7 @@ __all__ = ["command"]
 @CONFIG
 @click.option("--concurrency", type=click.IntRange(min=1), help="Calls at once per domain.  [default: learned]")
 @click.option("--max-per-second", type=RATE, metavar="N", help="Calls a second per domain, at most.")
-@click.option("-o", "--output", type=click.Path(), help="A new file for the lines; else standard output.")
+@click.option("-o", "--output", type=PATH, help="A new file for the lines; else standard output.")
 @click.option("--recursive/--no-recursive", default=True, help="Whether to read sub-folders.  [default: yes]")
 @verb
 def command(*, document: type[Document], paths: tuple[str, ...], folder: str | None, **options: Any) -> int:

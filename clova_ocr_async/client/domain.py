@@ -70,6 +70,7 @@ class Domain:
         allow_http: Accept ``http://`` to a private address. To this machine it is always accepted.
         max_concurrency: Calls at once the domain is known to allow; None: learned from the service.
         max_per_second: Calls a second at most; None for no bound.
+        source: Where the secret is written down, for messages, such as "CLOVA_OCR_SECRET"; None if it is not known.
 
     Attributes:
         key: What tells domains apart: the URL without its tail. It holds the invoke key, so it is not for printing.
@@ -78,7 +79,7 @@ class Domain:
         ConfigurationError: The URL, the secret or a limit cannot work, or tail and ``document`` contradict each other.
     """
 
-    __slots__ = ("document", "key", "max_concurrency", "max_per_second", "secret", "url")
+    __slots__ = ("document", "key", "max_concurrency", "max_per_second", "secret", "source", "url")
 
     def __init__(
         self,
@@ -89,11 +90,13 @@ class Domain:
         allow_http: bool = False,
         max_concurrency: int | None = None,
         max_per_second: float | None = None,
+        source: str | None = None,
     ) -> None:
         self.url = parse_invoke_url(invoke_url, allow_http=allow_http)
         self.key = self.url.base
         self.secret = secret if isinstance(secret, Secret) else Secret(secret)
         self.document = _bound_document(self.url.path_word, document)
+        self.source = source
         self.max_concurrency = None if max_concurrency is None else _checked_count(max_concurrency)
         self.max_per_second = None if max_per_second is None else _checked_rate(max_per_second)
         if self.url.plaintext:
