@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from clova_ocr_async.cli.app import DOCUMENT, verb
 from clova_ocr_async.cli.options import CONFIG, KEY_FILE, KRW, PATH, RATE
 
 if TYPE_CHECKING:
+    from clova_ocr_async.cli.inputs import Search
     from clova_ocr_async.client import Slots
     from clova_ocr_async.documents import Document
     from clova_ocr_async.errors import Billing
@@ -69,26 +69,28 @@ def command(*, document: type[Document], paths: tuple[str, ...], folder: str | N
 
 
 def _run_once(document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
-    from clova_ocr_async.cli.inputs import input_files, read_stdin
+    from clova_ocr_async.cli.inputs import read_stdin
     from clova_ocr_async.cli.run import run
     from clova_ocr_async.cli.watched import WatchedClient
     from clova_ocr_async.client.config import configured_domains
 
     client = WatchedClient(*configured_domains(os.environ, options["config"]), slots=_slots(options))
-    files = partial(
-        input_files,
-        paths,
-        recursive=options["recursive"],
-        stdin=read_stdin(paths),
-        manifests=options["manifests"],
+    search = _search(paths, options, stdin=read_stdin(paths))
+    return asyncio.run(
+        run(
+            client,
+            document,
+            search.files,
+            output=options["output"],
+            jobs=options["jobs"],
+            remarks=search.remarks,
+        )
     )
-    return asyncio.run(run(client, document, files, output=options["output"], jobs=options["jobs"]))
 
 
 def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
     from clova_ocr_async.batch.seal import load_seal
     from clova_ocr_async.cli.calls import CallCounter
-    from clova_ocr_async.cli.inputs import found_files
     from clova_ocr_async.cli.ledgered import LedgeredRun, RunSettings
     from clova_ocr_async.cli.wording import repeated
     from clova_ocr_async.client import ClovaOCRClient
@@ -108,8 +110,14 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
     calls = CallCounter()
     domains = configured_domains(os.environ, options["config"])
     client = ClovaOCRClient(*domains, slots=_slots(options), hooks=[calls.note])
-    found = found_files(paths, recursive=options["recursive"], manifests=options["manifests"])
-    return asyncio.run(LedgeredRun(client, calls, settings).run(found))
+    search = _search(paths, options)
+    return asyncio.run(LedgeredRun(client, calls, settings, search.remarks).run(search.found()))
+
+
+def _search(paths: tuple[str, ...], options: dict[str, Any], stdin: bytes = b"") -> Search:
+    from clova_ocr_async.cli.inputs import Search
+
+    return Search(paths, recursive=options["recursive"], stdin=stdin, manifests=options["manifests"])
 
 
 def _slots(options: dict[str, Any]) -> Slots:
@@ -120,15 +128,15 @@ def _slots(options: dict[str, Any]) -> Slots:
 
 def _rehearse(document: type[Document], paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> int:
     from clova_ocr_async.batch.seal import load_seal
-    from clova_ocr_async.cli.inputs import found_files
     from clova_ocr_async.cli.rehearsal import rehearse
 
     load_seal(options["key_file"], os.environ)  # what would end the run ends its rehearsal
-    found = found_files(paths, recursive=options["recursive"], manifests=options["manifests"])
+    search = _search(paths, options)
     return asyncio.run(
         rehearse(
             document.path_word,
-            found,
+            search.found(once=folder is None),
+            remarks=search.remarks,
             folder=folder,
             again=_again(options),
             max_calls=_most_calls(options),

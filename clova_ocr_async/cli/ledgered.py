@@ -22,7 +22,7 @@ from clova_ocr_async.cli.output import OutputError
 from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import status_of
 from clova_ocr_async.cli.tally import Tally
-from clova_ocr_async.cli.telling import is_quiet, say
+from clova_ocr_async.cli.telling import is_quiet, say, say_all
 from clova_ocr_async.cli.wording import MOST_NAMED, cost, gates_told, some_names, standing
 from clova_ocr_async.errors import Billing, ClovaOCRError, LedgerError, SpendingCeilingError
 
@@ -83,13 +83,21 @@ class LedgeredRun:
         client: Calls; it is closed at the end.
         calls: Counts them.
         settings: What is asked.
+        remarks: Returns what is to be said of files that were passed over.
     """
 
-    def __init__(self, client: ClovaOCRClient, calls: CallCounter, settings: RunSettings) -> None:
+    def __init__(
+        self,
+        client: ClovaOCRClient,
+        calls: CallCounter,
+        settings: RunSettings,
+        remarks: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
         self.tally = Tally(gates=lambda: gates_told(client, settings.document))
         self._client = client
         self._calls = calls
         self._settings = settings
+        self._remarks = remarks
         self._begun = False
         self._asked = 0
         self._named = 0
@@ -196,6 +204,7 @@ class LedgeredRun:
                 say("nothing was sent" if idle else self.tally.summary())
                 say(f"the run in {shown_path(asked.folder)}: {standing(status, asked.price)}")
                 self._tell_unread(reader, status)
+        say_all(self._remarks())
         return status
 
     def _tell_unread(self, reader: RunReader, status: RunStatus) -> None:

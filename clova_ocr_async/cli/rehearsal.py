@@ -16,14 +16,14 @@ from clova_ocr_async.batch.ledger import FINISHED, Entry, Item, State
 from clova_ocr_async.batch.manifest import shown_path
 from clova_ocr_async.batch.sqlite.run_reader import RunReader
 from clova_ocr_async.cli.exits import ExitCode
-from clova_ocr_async.cli.telling import printable
+from clova_ocr_async.cli.telling import printable, say_all
 from clova_ocr_async.cli.wording import MOST_NAMED, cost
 from clova_ocr_async.client.reading import read_image
 from clova_ocr_async.errors import Billing, ImageError
 from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator
     from decimal import Decimal
 
 __all__ = ["Rehearsal", "rehearse"]
@@ -184,6 +184,7 @@ async def rehearse(
     again: Collection[Billing],
     max_calls: int | None,
     price: Decimal | None,
+    remarks: Callable[[], Iterable[str]] = tuple,
 ) -> ExitCode:
     """Tell on standard output what a batch would do.
 
@@ -194,6 +195,7 @@ async def rehearse(
         again: Images that were not read are tried again if their billing is one of these.
         max_calls: Calls over the whole life of the run; None for any number.
         price: KRW a call; None if it is not known.
+        remarks: Returns what is to be said of files that were passed over.
     """
     with _opened(folder) as reader:
         rehearsal = Rehearsal(document, reader, once=folder is not None, again=again)
@@ -202,6 +204,7 @@ async def rehearse(
         used = reader.status().calls if reader is not None else 0
     for line in rehearsal.lines(used=used, max_calls=max_calls, price=price):
         click.echo(printable(line))
+    say_all(remarks())
     return ExitCode.OK if rehearsal.found else ExitCode.NO_INPUT
 
 

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+
+from clova_ocr_async.cli.app import app
+from clova_ocr_async.cli.inputs import Search
+from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from clova_ocr_async.emulator import Emulator
+
+WAY_OUT = "to read them all the same, give their folder itself, or the file, as a PATH"
+PICTURES = [draw_sample("receipt", seed=seed).data for seed in range(4)]
+
+
+@pytest.fixture
+def clova(monkeypatch: pytest.MonkeyPatch) -> Generator[Emulator]:
+    """A local CLOVA, named by the environment."""
+    with emulator_in_thread() as emulator:
+        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", emulator.url())
+        monkeypatch.setenv("CLOVA_OCR_SECRET", emulator.secret)
+        yield emulator
+
+
+@pytest.fixture
+def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of three receipts and one below, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    scans = tmp_path / "scans"
+    (scans / "sub").mkdir(parents=True)
+    for name, data in zip(("0.png", "1.png", "2.png", "sub/3.png"), PICTURES, strict=True):
+        (scans / name).write_bytes(data)
+    return scans
+
+
+def clova_ocr(*arguments: str | Path) -> Result:
+    """Run a command in this process, in a thread of its own."""
+    logger = logging.getLogger("clova_ocr_async")
+    before = logger.level
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(CliRunner().invoke, app, [str(part) for part in arguments]).result()
+    finally:
+        logger.setLevel(before)
+
+
+def sources(result: Result) -> list[str]:
+    """Return the sources of the records that a command wrote, sorted."""
+    return sorted(json.loads(line)["source"] for line in result.stdout.splitlines())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Each file once
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        ["scans"],
+        ["scans/sub"],
+        ["scans/0.png"],
+        ["./scans/0.png", "scans//1.png", "scans/sub/../2.png"],
+        ["link"],
+        ["link.png"],
+        ["--from", "list"],
+        ["--from", "list", "--from", "list"],
+    ],
+)
+def test_a_file_that_two_paths_lead_to_is_paid_once(clova: Emulator, scans: Path, again: list[str]) -> None:
+    """Without a run each file is read once, by whatever paths, links and lists it is found, and that is said."""
+    Path("link").symlink_to(scans)
+    Path("link.png").symlink_to(scans / "0.png")
+    Path("list").write_text(f"{scans / '0.png'}\nscans/1.png\n./scans/1.png\n")
+    result = clova_ocr("batch", "receipt", "scans", *again)
+    assert result.exit_code == 0, result.stderr
+    assert (clova.billed.total(), len(sources(result))) == (4, 4)
+    assert " files were found a second time, and are read once\n" in result.stderr
+
+
+def test_two_names_of_one_picture_are_two_images(clova: Emulator, scans: Path) -> None:
+    """Copies and hard links are images of their own: each has its line, and without a run each is paid."""
+    (scans / "copy.png").write_bytes(PICTURES[0])
+    os.link(scans / "0.png", scans / "hard.png")
+    result = clova_ocr("batch", "receipt", "scans", "scans/hard.png", "scans/copy.png")
+    assert (len(sources(result)), clova.billed.total()) == (6, 6)
+    assert "2 files were found a second time" in result.stderr
+
+
+def test_recognize_reads_a_file_once_as_well(clova: Emulator, scans: Path) -> None:
+    """Two patterns of a shell that match one file cost one call."""
+    result = clova_ocr("recognize", "receipt", "scans/0.png", scans / "0.png", "scans/1.png")
+    assert sources(result) == ["scans/0.png", "scans/1.png"]
+    assert clova.billed.total() == 2
+    assert "1 files were found a second time, and are read once" in result.stderr
+
+
+@pytest.mark.usefixtures("scans")
+def test_a_dry_run_counts_each_file_once() -> None:
+    """What a dry run without a run says is what the batch pays."""
+    result = clova_ocr("batch", "receipt", "scans", "scans/0.png", "--dry-run")
+    assert "images found                 4\n" in result.stdout
+    assert "billable calls               4\n" in result.stdout
+    assert "1 files were found a second time, and are read once" in result.stderr
+
+
+@pytest.mark.usefixtures("scans")
+def test_what_is_not_there_or_is_standard_input_is_not_told_from_others() -> None:
+    """Paths that lead nowhere stay, each for its own error; standard input is no file."""
+    search = Search(["scans/0.png", "gone", "gone", "a\0b", "-"], stdin=b"x")
+    assert [file.path for file in search.files()] == ["scans/0.png", "gone", "gone", "a\0b", "-"]
+    assert list(search.remarks()) == []
+
+
+def test_a_search_can_be_repeated_at_the_same_time(scans: Path) -> None:
+    """Two searches that take turns find all files each, and their counts do not add up."""
+    search = Search(["scans", "scans/0.png"])
+    (scans / "notes.txt").touch()
+    first, second = search.files(), search.files()
+    found = [(one.path, other.path) for one, other in zip(first, second, strict=True)]
+    assert len(found) == 4
+    assert list(search.remarks()) == [
+        "1 files were found a second time, and are read once",
+        f"1 files left out: 1 with another ending (.txt); {WAY_OUT}",
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is left out
+
+
+@pytest.fixture
+def left_out(scans: Path) -> str:
+    """What is said of four files beside the user's."""
+    for name in ("@eaDir/0.png/SYNOPHOTO_THUMB_XL.jpg", "#recycle/old.png", ".1.png", "2.png.tmp"):
+        (scans / name).parent.mkdir(parents=True, exist_ok=True)
+        (scans / name).write_bytes(draw_sample("receipt", seed=9).data)
+    return f"4 files left out: 1 hidden, 1 in #recycle, 1 in @eaDir, 1 with another ending (.tmp); {WAY_OUT}\n"
+
+
+@pytest.mark.parametrize("run", [[], ["--run", "run"], ["--dry-run"], ["--dry-run", "--run", "run"]])
+def test_what_is_left_out_of_a_folder_is_counted(clova: Emulator, left_out: str, run: list[str]) -> None:
+    """What a system keeps is not paid, and what was left out is counted, with a run, without, and beforehand."""
+    result = clova_ocr("batch", "receipt", "scans", *run)
+    assert result.exit_code == 0, result.stderr
+    assert clova.billed.total() == (0 if "--dry-run" in run else 4)
+    assert result.stderr.count(left_out) == 1
+
+
+@pytest.mark.usefixtures("left_out")
+def test_what_is_left_out_is_read_where_it_is_named(clova: Emulator) -> None:
+    """The way out that the summary names works."""
+    result = clova_ocr("batch", "receipt", "scans/@eaDir", "scans/#recycle", "scans/.1.png", "scans/2.png.tmp")
+    assert (result.exit_code, len(sources(result)), clova.billed.total()) == (0, 4, 4)
+    assert "left out" not in result.stderr
+
+
+@pytest.mark.usefixtures("clova")
+@pytest.mark.parametrize("run", [[], ["--run", "run"]])
+def test_a_folder_of_nothing_but_what_is_left_out_is_told_why(scans: Path, run: list[str]) -> None:
+    """Where no images are found, what was left out is said all the same."""
+    (scans / "__MACOSX").mkdir()
+    (scans / "__MACOSX" / "a.jpg").touch()
+    (scans / "only" / "@eaDir").mkdir(parents=True)
+    (scans / "only" / "@eaDir" / "a.jpg").touch()
+    result = clova_ocr("batch", "receipt", "scans/only", *run)
+    assert result.exit_code == 5
+    assert "no images found" in result.stderr
+    assert result.stderr.count("1 files left out: 1 in @eaDir; to read them") == 1
