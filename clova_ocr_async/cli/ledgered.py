@@ -191,7 +191,8 @@ class LedgeredRun:
         if not status.total:
             say("no images found", even_when_quiet=True)
             return ExitCode.NO_INPUT
-        return ExitCode.SOME_FAILED if _bad(status) else ExitCode.OK
+        # A file that has gone is this command's news, and not that of all later ones.
+        return ExitCode.SOME_FAILED if _bad(status) or self.tally.statuses["skipped"] else ExitCode.OK
 
     def _told_standing(self) -> RunStatus:
         """Say what this command did and how far the run is, and write down what was not read."""
@@ -262,4 +263,4 @@ def _is_put_off(outcome: Outcome[Any]) -> bool:
 
 
 def _bad(status: RunStatus) -> int:
-    return sum(status.images.get(word, 0) for word in ("failed", "ambiguous", "skipped"))
+    return sum(status.images.get(word, 0) for word in ("failed", "ambiguous", "skipped")) - status.vanished

@@ -46,7 +46,8 @@ def standing(status: RunStatus, price: Decimal | None = None) -> str:
     calls = {"calls billed": status.billed, "perhaps": status.perhaps, "under way": status.under_way}
     told = ", ".join(f"{count:,} {word}" for word, count in calls.items() if count or word == "calls billed")
     open_ = status.perhaps + status.under_way
-    return f"{status.total:,} images: {counted(status.images)}; {told}{cost(price, status.billed, open_)}"
+    gone = f" ({status.vanished:,} no longer there)" if status.vanished else ""
+    return f"{status.total:,} images: {counted(status.images)}{gone}; {told}{cost(price, status.billed, open_)}"
 
 
 def gates_told(client: ClovaOCRClient, document: type[Document]) -> str:

@@ -176,3 +176,22 @@ def test_a_folder_of_nothing_but_what_is_left_out_is_told_why(scans: Path, run: 
     assert result.exit_code == 5
     assert "no images found" in result.stderr
     assert result.stderr.count("1 files left out: 1 in @eaDir; to read them") == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What has gone
+
+
+def test_a_file_that_has_gone_is_the_news_of_one_command(clova: Emulator, scans: Path) -> None:
+    """The command that finds a file gone exits with 1, later ones with 0; the file stays counted, once, as skipped."""
+    Path("list").write_text("scans/0.png\nscans/gone.png\n")
+    first = clova_ocr("batch", "receipt", "--from", "list", "--run", "run")
+    assert (first.exit_code, "scans/gone.png: " in first.stderr) == (1, True)
+    (scans / "0.png").unlink()
+    for _ in range(2):
+        later = clova_ocr("batch", "receipt", "scans", "--run", "run")
+        assert later.exit_code == 0, later.stderr
+        told = "5 images: 4 succeeded, 1 skipped (1 no longer there); 4 calls billed"
+        assert told in later.stderr
+    assert json.loads(clova_ocr("status", "run", "--json").stdout)["vanished"] == 1
+    assert clova.billed.total() == 4

@@ -20,13 +20,14 @@ __all__ = ["claim_files", "enlist", "others_at_work", "release_files", "requeue"
 def enlist(db: sqlite3.Connection, files: Iterable[SourceFile], document: str) -> None:
     """Write down files that are to be read: new ones, changed ones, and those that could not be read before.
 
-    A file that somebody is about to read stays as it is: what it is then is written down then.
+    A file that somebody is about to read stays as it is: what it is then is written down then. One that has no identity
+    is not there; if it was read, it stays what it was.
     """
     db.executemany(
-        """INSERT INTO source (document, path, open) VALUES (?, ?, 1)
+        """INSERT INTO source (document, path, open) VALUES (?1, ?2, 1)
            ON CONFLICT (document, path) DO UPDATE SET open = 1
-           WHERE open = 0 AND (failure IS NOT NULL OR size IS NULL
-               OR size IS NOT ? OR modified_ns IS NOT ? OR changed_ns IS NOT ? OR inode IS NOT ?)""",
+           WHERE open = 0 AND CASE WHEN ?3 IS NULL THEN item IS NULL ELSE failure IS NOT NULL OR size IS NULL
+               OR size IS NOT ?3 OR modified_ns IS NOT ?4 OR changed_ns IS NOT ?5 OR inode IS NOT ?6 END""",
         ((document, file.path, *columns(file.identity)) for file in files),
     )
 

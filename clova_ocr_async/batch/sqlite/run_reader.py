@@ -24,7 +24,7 @@ from clova_ocr_async.batch.sqlite import rows
 from clova_ocr_async.batch.sqlite.agreement import value_of
 from clova_ocr_async.batch.sqlite.opening import check_agreed, opened_existing, told_errors
 from clova_ocr_async.batch.sqlite.owners import living_owners
-from clova_ocr_async.batch.verdict import failure_of, verdict_on
+from clova_ocr_async.batch.verdict import GONE, failure_of, verdict_on
 from clova_ocr_async.client.processes import Process
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import Billing, ConnectionLostError, LedgerError
@@ -60,6 +60,7 @@ class RunStatus:
         store: "full" if answers are kept, "none" if not.
         sealed: What seals them; None if they lie open.
         services: Whose answers they are.
+        vanished: Skipped images whose file had gone before it was read.
     """
 
     images: dict[str, int]
@@ -71,6 +72,7 @@ class RunStatus:
     store: str
     sealed: str | None
     services: tuple[str, ...]
+    vanished: int = 0
 
     @property
     def total(self) -> int:
@@ -165,6 +167,7 @@ class RunReader:
                 store=str(value_of(self._db, "store") or "full"),
                 sealed=self._sealed(),
                 services=self._services(),
+                vanished=self._number("SELECT count(*) FROM source WHERE open = 0 AND failure = ?", GONE),
             )
 
     def _settle_counts(self, images: Counter[str], items: Counter[str], living: Collection[int]) -> None:
@@ -206,7 +209,8 @@ class RunReader:
     def _record(self, row: tuple[Any, ...], living: Collection[int]) -> SourceRecord:
         _, path, document, word, failure, item = row
         name = None if path is None else os.fsdecode(path)
-        entry = None if item is None else self._entry(item, living)
+        unread = item is None or failure is not None  # the second: it was to be tried again, and its file has gone
+        entry = None if unread else self._entry(item, living)
         if entry is not None and word in _OPEN_STATES:
             word = _status_of(entry.state)
         return SourceRecord(name, document, word, entry, failure or b"")
