@@ -226,6 +226,11 @@ class RunReader:
         for path, sha256 in found:
             yield f"an image without a name, sha256 {sha256.hex()}" if path is None else shown_path(os.fsdecode(path))
 
+    def answers(self) -> int:
+        """Return how many answers are kept."""
+        with self._look():
+            return self._number("SELECT count(*) FROM answer")
+
     def pending(self) -> int:
         """Return how many images are still to be finished; quick, however many there are."""
         with self._look():
