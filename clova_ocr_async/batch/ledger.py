@@ -166,10 +166,13 @@ class SourceFile:
     Attributes:
         path: As it was given, in the file system's own bytes.
         identity: Of the file when it was read; None if it is not known, or too young to be told from a change.
+        also: The same path in another spelling, absolute or relative, under which the run may know it; None if there
+            is none.
     """
 
     path: bytes
     identity: Identity | None = None
+    also: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,11 +24,10 @@ from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import status_of
 from clova_ocr_async.cli.tally import Tally
 from clova_ocr_async.cli.telling import is_quiet, say, say_all
-from clova_ocr_async.cli.wording import MOST_NAMED, cost, gates_told, some_names, standing
-from clova_ocr_async.errors import Billing, ClovaOCRError, LedgerError, SpendingCeilingError
+from clova_ocr_async.cli.wording import MOST_NAMED, cost, elsewhere, gates_told, some_names, standing
+from clova_ocr_async.errors import Billing, ClovaOCRError, ConfigurationError, LedgerError, SpendingCeilingError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Iterator
     from decimal import Decimal
 
@@ -137,6 +137,8 @@ class LedgeredRun:
         ledger = SqliteLedger(asked.folder, seal=asked.seal, store=asked.store, max_calls=asked.max_calls)
         async with ledger:
             await ledger.open_for(services_of(self._client.domains))
+            if (start := await ledger.start_in(os.getcwd())) is not None:  # noqa: PTH109 - as a text
+                raise ConfigurationError(elsewhere(asked.folder, start))
             self._begun = True
             for billing in asked.again:
                 self._tell_again(billing, await ledger.requeue(billing, asked.document.path_word))

@@ -14,12 +14,13 @@ import click
 from clova_ocr_async.batch.hashed import found_file, read_hashed
 from clova_ocr_async.batch.ledger import FINISHED, Entry, Item, State
 from clova_ocr_async.batch.manifest import shown_path
+from clova_ocr_async.batch.spelling import one_spelling, other_spelling
 from clova_ocr_async.batch.sqlite.run_reader import RunReader
 from clova_ocr_async.cli.exits import ExitCode
 from clova_ocr_async.cli.telling import printable, say_all
-from clova_ocr_async.cli.wording import MOST_NAMED, cost
+from clova_ocr_async.cli.wording import MOST_NAMED, cost, elsewhere
 from clova_ocr_async.client.reading import read_image
-from clova_ocr_async.errors import Billing, ImageError
+from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:
@@ -85,9 +86,12 @@ class Rehearsal:
             yield from (os.fspath(file) for file in found)
             return
         yield from self._reader.to_read(self._document, self._again)
+        here = os.fsencode(Path.cwd())
         for file in found:
-            if not self._reader.is_to_read(os.fspath(file), self._document, self._again):
-                yield os.fspath(file)
+            path = one_spelling(os.fsencode(file))
+            spellings = {path, other_spelling(path, here) or path}
+            if not any(self._reader.is_to_read(os.fsdecode(one), self._document, self._again) for one in spellings):
+                yield os.fsdecode(path)
 
     async def look_at(self, path: str) -> None:
         """Find out what would be done with a file."""
@@ -214,6 +218,8 @@ def _opened(folder: str | None) -> Generator[RunReader | None]:
         yield None
         return
     with RunReader(folder) as reader:
+        if (start := reader.starts_elsewhere(str(Path.cwd()))) is not None:
+            raise ConfigurationError(elsewhere(folder, start))
         yield reader
 
 

@@ -195,3 +195,86 @@ def test_a_file_that_has_gone_is_the_news_of_one_command(clova: Emulator, scans:
         assert told in later.stderr
     assert json.loads(clova_ocr("status", "run", "--json").stdout)["vanished"] == 1
     assert clova.billed.total() == 4
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One path, one image of a run
+
+
+def exported(run: str | Path = "run") -> list[str]:
+    """Return the sources of a run, sorted."""
+    return sources(clova_ocr("export", run))
+
+
+@pytest.mark.parametrize(
+    "again", ["./scans", "scans//", "scans/.", "scans/sub/..", "{}", "{}/", "scans/0.png", "./scans//0.png", "{}/0.png"]
+)
+def test_another_spelling_of_a_path_is_the_same_image(clova: Emulator, scans: Path, again: str) -> None:
+    """A run that is repeated with another spelling of its PATH has each image once, under the name it had first."""
+    first = clova_ocr("batch", "receipt", "scans", "--run", "run")
+    rehearsed = clova_ocr("batch", "receipt", again.format(scans), "--run", "run", "--dry-run")
+    second = clova_ocr("batch", "receipt", again.format(scans), "--run", "run")
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert exported() == ["scans/0.png", "scans/1.png", "scans/2.png", "scans/sub/3.png"]
+    assert "billable calls               0\n" in rehearsed.stdout
+    assert clova.billed.total() == 4
+
+
+@pytest.mark.usefixtures("clova")
+def test_absolute_paths_stay_as_they_were_given(scans: Path) -> None:
+    """A run that was begun with absolute paths knows relative ones as the same images."""
+    clova_ocr("batch", "receipt", scans, "--run", "run")
+    clova_ocr("batch", "receipt", "scans", ".", "--run", "run")
+    assert exported() == [str(scans / name) for name in ("0.png", "1.png", "2.png", "sub/3.png")]
+
+
+@pytest.mark.usefixtures("clova")
+def test_a_dry_run_of_an_unfinished_run_counts_each_image_once(scans: Path) -> None:
+    """What is left in a run and found under another spelling is one image."""
+    clova_ocr("batch", "receipt", "scans", "--run", "run", "--max-calls", "1")
+    result = clova_ocr("batch", "receipt", scans, "./scans", "--run", "run", "--dry-run")
+    assert "billable calls               3\n" in result.stdout
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_a_run_of_relative_paths_is_gone_on_with_where_they_start(
+    clova: Emulator, scans: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    """From another folder the command is refused with the one to go to, and nothing is paid or listed twice."""
+    run = scans.parent / "run"
+    assert clova_ocr("batch", "receipt", "scans", "--run", "run", "--max-calls", "2").exit_code == 4
+    monkeypatch.chdir(scans)
+    for path in (".", scans, "../scans/0.png"):
+        refused = clova_ocr("batch", "receipt", path, "--run", run, *options)
+        assert refused.exit_code == 2
+        assert f"names its images by paths that start in {scans.parent}; repeat" in refused.stderr
+        assert f"cd {scans.parent}\n" in refused.stderr
+    assert (clova.billed.total(), len(exported(run))) == (2, 4)
+    monkeypatch.chdir(scans.parent)
+    assert clova_ocr("batch", "receipt", "scans", "--run", "run", "--max-calls", "4").exit_code == 0
+    assert (clova.billed.total(), len(exported(run))) == (4, 4)
+
+
+@pytest.mark.usefixtures("clova")
+def test_a_run_of_absolute_paths_goes_on_anywhere(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no path is relative it makes no difference where a command is repeated."""
+    run = scans.parent / "run"
+    assert clova_ocr("batch", "receipt", scans, "--run", run).exit_code == 0
+    monkeypatch.chdir(scans)
+    assert clova_ocr("batch", "receipt", ".", "--run", run).exit_code == 0
+    assert len(exported(run)) == 4
+
+
+@pytest.mark.usefixtures("clova")
+def test_a_run_that_was_moved_with_its_images_goes_on(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the folder in which paths started is not there any more, they start where the command is repeated."""
+    old = scans.parent / "old"
+    old.mkdir()
+    scans.rename(old / "scans")
+    monkeypatch.chdir(old)
+    assert clova_ocr("batch", "receipt", "scans", "--run", "run", "--max-calls", "1").exit_code == 4
+    monkeypatch.chdir(scans.parent)
+    old.rename(scans.parent / "new")
+    monkeypatch.chdir(scans.parent / "new")
+    assert clova_ocr("batch", "receipt", "scans", "--run", "run", "--max-calls", "4").exit_code == 0
+    assert len(exported()) == 4

@@ -359,6 +359,18 @@ class SqliteLedger:
         """
         self._writer.call(lambda db: listing.enlist(db, files, document), "list")
 
+    async def start_in(self, folder: str) -> str | None:
+        """Write down in which folder relative paths start.
+
+        Args:
+            folder: The current one.
+
+        Returns:
+            The one in which those start that are listed already, if that is another; None if there is none.
+        """
+        kept = await self._did(lambda db: listing.start_in(db, os.fsencode(folder)), "begin")
+        return None if kept is None else os.fsdecode(kept)
+
     async def claim_files(self, document: str, most: int) -> list[bytes]:
         """Take some of the listed files to read; nobody else is given them."""
         return await self._did(lambda db: listing.claim_files(db, document, self._tenant.owner, most), "hand out")

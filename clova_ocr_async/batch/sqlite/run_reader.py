@@ -20,7 +20,7 @@ import msgspec
 from clova_ocr_async.batch.ledger import TRANSITIONS, State
 from clova_ocr_async.batch.manifest import shown_path
 from clova_ocr_async.batch.seal import NoSeal
-from clova_ocr_async.batch.sqlite import rows
+from clova_ocr_async.batch.sqlite import listing, rows
 from clova_ocr_async.batch.sqlite.agreement import value_of
 from clova_ocr_async.batch.sqlite.opening import check_agreed, opened_existing, told_errors
 from clova_ocr_async.batch.sqlite.owners import living_owners
@@ -238,6 +238,12 @@ class RunReader:
 
     # -----------------------------------------------------------------------------------------------------------------
     # What a batch would do
+
+    def starts_elsewhere(self, folder: str) -> str | None:
+        """Return the folder in which the run's relative paths start; None if that is the given one."""
+        with self._look():
+            kept = listing.starts_elsewhere(self._db, os.fsencode(folder))
+        return None if kept is None else os.fsdecode(kept)
 
     def to_read(self, document: str, again: Collection[Billing] = ()) -> Iterator[str]:
         """Yield the files that a batch would read, whatever else it finds.
