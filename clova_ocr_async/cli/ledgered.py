@@ -99,6 +99,7 @@ class LedgeredRun:
         self._settings = settings
         self._remarks = remarks
         self._begun = False
+        self._again: dict[Billing, int] = {}
         self._asked = 0
         self._named = 0
         self._stopped: ClovaOCRError | None = None
@@ -141,7 +142,8 @@ class LedgeredRun:
                 raise ConfigurationError(elsewhere(asked.folder, start))
             self._begun = True
             for billing in asked.again:
-                self._tell_again(billing, await ledger.requeue(billing, asked.document.path_word))
+                self._again[billing] = await ledger.requeue(billing, asked.document.path_word)
+                self._tell_again(billing, self._again[billing])
             total = _Total(asked.folder, found)
             listing = Listing(ledger, asked.document.path_word, total.counted())
             dispatcher = BatchDispatcher(self._client, asked.jobs, ledger=ledger)
@@ -155,6 +157,14 @@ class LedgeredRun:
         price = None if billing is Billing.NOT_BILLED else self._settings.price
         paid = billing is not Billing.NOT_BILLED
         say(f"sending {count:,} images again {_AGAIN[billing]}{cost(price, count)}", even_when_quiet=paid)
+
+    def _tell_paid_again(self, status: RunStatus) -> None:
+        """Say how many images were sent again that had been paid for, and apart from them, that perhaps had."""
+        paid, perhaps = (self._again.get(billing, 0) for billing in (Billing.BILLED, Billing.MAYBE_BILLED))
+        if paid or perhaps:
+            left = "at most " if status.images.get("pending") else ""
+            told = f"{left}{paid:,} images that were paid for already, {perhaps:,} that perhaps were"
+            say(f"sent again on request: {told}{cost(self._settings.price, paid, perhaps)}")
 
     async def _take_all(self, batch: Batch[Any], progress: Progress, total: Callable[[], int | None]) -> None:
         async for outcome in batch:
@@ -205,6 +215,7 @@ class LedgeredRun:
                 self.tally.billed, self.tally.in_doubt = self._calls.billed, self._calls.perhaps
                 idle = not (self.tally.done or self.tally.billed or self.tally.in_doubt)
                 say("nothing was sent" if idle else self.tally.summary())
+                self._tell_paid_again(status)
                 say(f"the run in {shown_path(asked.folder)}: {standing(status, asked.price)}")
                 self._tell_unread(reader, status)
         say_all(self._remarks())

@@ -55,6 +55,7 @@ class Rehearsal:
         found: Files so far.
         billable: Calls to be billed.
         counts: Files that need no call, by why.
+        again: Calls to be billed whose image was paid for before, or perhaps was, by which of the two.
         reasons: Files that cannot be sent, by why.
         skipped: Names of the first of them.
     """
@@ -71,6 +72,7 @@ class Rehearsal:
         self.found = 0
         self.billable = 0
         self.counts: Counter[str] = Counter()
+        self.again: Counter[Billing] = Counter()
         self.reasons: Counter[str] = Counter()
         self.skipped: list[str] = []
         self._document = document
@@ -110,6 +112,8 @@ class Rehearsal:
         if why is None or not self._once:
             self.billable += 1
             self._seen.add(number)
+            if entry is not None and entry.state in FINISHED:
+                self.again[entry.billing] += 1
 
     async def _known(self, path: str) -> tuple[bytes, Entry | None]:
         """Return an image's hash, and what is known of it.
@@ -167,12 +171,19 @@ class Rehearsal:
         for name in self.skipped:
             yield f"{'':<32}{name}"
         yield _line("billable calls", self.billable, cost(price, self.billable).strip(" ()"))
+        for billing, (title, hint) in _AGAIN.items():
+            if count := self.again[billing]:
+                yield _line(title, count, hint + cost(price, count))
         if max_calls is not None:
             allowed = max(min(self.billable, max_calls - used), 0)
             hint = f"of {max_calls:,}, {used:,} are used" + cost(price, allowed)
             yield _line("within the ceiling", allowed, hint)
 
 
+_AGAIN = {
+    Billing.BILLED: ("paid again", "of them for images that were paid for and not read"),
+    Billing.MAYBE_BILLED: ("perhaps paid again", "of them for images that may have been paid for already"),
+}
 _PAID_TWICE = "the same bytes under another name, each paid; with --run once"
 
 

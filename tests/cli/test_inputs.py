@@ -278,3 +278,41 @@ def test_a_run_that_was_moved_with_its_images_goes_on(scans: Path, monkeypatch: 
     monkeypatch.chdir(scans.parent / "new")
     assert clova_ocr("batch", "receipt", "scans", "--run", "run", "--max-calls", "4").exit_code == 0
     assert len(exported()) == 4
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is paid a second time
+
+
+def test_payments_on_request_are_told_apart(clova: Emulator, scans: Path) -> None:
+    """A dry run and the summary count what is certainly paid again and what perhaps is, each with its cost."""
+    again = ("--retry-billed", "--retry-ambiguous", "--price", "60")
+    clova.script("failure", "close-after-body", "close-after-body")
+    clova_ocr("batch", "receipt", "scans", "--run", "run", "-j", "1")
+    rehearsed = clova_ocr("batch", "receipt", "scans", "--run", "run", "--dry-run", *again)
+    assert "billable calls               3  180 KRW\n" in rehearsed.stdout
+    assert (
+        "paid again                   1  of them for images that were paid for and not read (60 KRW)\n"
+        in rehearsed.stdout
+    )
+    assert (
+        "perhaps paid again           2  of them for images that may have been paid for already (120"
+        in rehearsed.stdout
+    )
+    only = clova_ocr("batch", "receipt", "scans", "--run", "run", "--dry-run", "--retry-billed")
+    assert f"paid again                   1  of them for {paid}\n" in only.stdout
+    assert "perhaps paid again" not in only.stdout
+    stopped = clova_ocr("batch", "receipt", scans, "--run", "run", "--max-calls", "5", *again)
+    told = "1 images that were paid for already, 2 that perhaps were (60 to 180 KRW)\n"
+    assert f"sent again on request: at most {told}" in stopped.stderr
+    done = clova_ocr("batch", "receipt", scans, "--run", "run", "--max-calls", "50", "--retry-billed")
+    assert (done.exit_code, "sent again on request" in done.stderr) == (0, False)
+
+
+def test_payments_on_request_are_counted_when_all_is_sent(clova: Emulator, scans: Path) -> None:
+    """Where nothing is left to be sent the counts are exact."""
+    clova.script("close-after-body")
+    clova_ocr("batch", "receipt", scans, "--run", "run", "-j", "1")
+    done = clova_ocr("batch", "receipt", scans, "--run", "run", "--retry-ambiguous")
+    assert "sent again on request: 0 images that were paid for already, 1 that perhaps were\n" in done.stderr
+    assert clova.billed.total() == 5
