@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio.to_thread
 
 from clova_ocr_async.batch.ledger import Identity, SourceFile
+from clova_ocr_async.batch.spelling import one_spelling
 from clova_ocr_async.client.reading import read_bytes
 from clova_ocr_async.protocol.image import Image
 
@@ -75,7 +76,7 @@ async def found_file(source: Any, readers: CapacityLimiter | None = None) -> Sou
         return None
     path = cast("str | os.PathLike[str]", source)
     identity = await anyio.to_thread.run_sync(_identity_of, path, limiter=readers)
-    return None if identity is None else SourceFile(os.fsencode(path), identity)
+    return None if identity is None else SourceFile(one_spelling(os.fsencode(path)), identity)
 
 
 def _read(source: Any, limits: ImageLimits, now: Callable[[], float]) -> Hashed:
@@ -109,7 +110,7 @@ def source_file(source: Any) -> SourceFile | None:
         path = os.fsencode(cast("str | os.PathLike[str]", name))
     except UnicodeEncodeError:  # a str that can name no file
         return None
-    return None if b"\0" in path else SourceFile(path)
+    return None if b"\0" in path else SourceFile(one_spelling(path))
 
 
 def _identity_of(path: str | os.PathLike[str]) -> Identity | None:

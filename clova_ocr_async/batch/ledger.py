@@ -166,10 +166,13 @@ class SourceFile:
     Attributes:
         path: As it was given, in the file system's own bytes.
         identity: Of the file when it was read; None if it is not known, or too young to be told from a change.
+        also: The same path in another spelling, absolute or relative, under which the run may know it; None if there
+            is none.
     """
 
     path: bytes
     identity: Identity | None = None
+    also: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +286,18 @@ class Ledger(Protocol):
         """Write down an image under one of its names, and claim it if there is anything to do."""
         ...
 
-    async def reject(self, source: SourceFile, document: str, failure: bytes) -> None:
-        """Write down a file that cannot be read."""
+    async def reject(self, source: SourceFile, document: str, failure: bytes) -> Entry | None:
+        """Write down a file that cannot be read.
+
+        Args:
+            source: The file.
+            document: The vendor's path word.
+            failure: Why; ``GONE`` if nothing is at its path any more.
+
+        Returns:
+            What is known of the image that a file held which is gone, and that stays known; None if nothing is, or
+            the file has become something else.
+        """
         ...
 
     async def sending(self, claim: Claim, request_id: str) -> bool:

@@ -7,11 +7,13 @@ import itertools
 import os
 import threading
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clova_ocr_async.batch.hashed import identity_of
 from clova_ocr_async.batch.ledger import SourceFile
 from clova_ocr_async.batch.sources import EXHAUSTED
+from clova_ocr_async.batch.spelling import one_spelling, other_spelling
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -128,16 +130,18 @@ class Listing:
 
     def _list(self) -> None:
         found = iter(self._found)
+        here = os.fsencode(Path.cwd())
         while not self._over.is_set() and (chunk := list(itertools.islice(found, _LISTED_AT_ONCE))):
-            self._ledger.enlist(list(_with_identities(chunk)), self._document)
+            self._ledger.enlist(list(_with_identities(chunk, here)), self._document)
             self.listed += len(chunk)
 
 
-def _with_identities(found: Iterable[os.DirEntry[str] | str]) -> Iterator[SourceFile]:
-    """Yield files as they are now; one that is gone again is read, and refused by name."""
+def _with_identities(found: Iterable[os.DirEntry[str] | str], here: bytes) -> Iterator[SourceFile]:
+    """Yield files as they are now, each under one spelling of its path; one that is gone again has no identity."""
     for file in found:
-        path = os.fsencode(file)
+        path = one_spelling(os.fsencode(file))
         try:
-            yield SourceFile(path, identity_of(os.stat(path) if isinstance(file, str) else file.stat()))  # noqa: PTH116 - a path may be no text
+            identity = identity_of(os.stat(path) if isinstance(file, str) else file.stat())  # noqa: PTH116 - a path may be no text
         except OSError:
-            yield SourceFile(path)
+            identity = None
+        yield SourceFile(path, identity, other_spelling(path, here))

@@ -9,13 +9,14 @@ import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import anyio.to_thread
 from anyio import CapacityLimiter
 
 from clova_ocr_async.batch.hashed import found_file, read_hashed, source_file
 from clova_ocr_async.batch.ledger import FINISHED, ClaimLostError, Item, Mark, Verdict
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.reader import Later
-from clova_ocr_async.batch.verdict import failed_verdict, failure_of, recalled, succeeded_verdict, verdict_on
+from clova_ocr_async.batch.verdict import GONE, failed_verdict, failure_of, recalled, succeeded_verdict, verdict_on
 from clova_ocr_async.client.journal import written
 from clova_ocr_async.errors import Billing, ClovaOCRError, ConnectionLostError, ImageError, LedgerError
 from clova_ocr_async.protocol.response import refusal_of
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents.base import Document
     from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["READERS", "Recorder", "services_of"]
+__all__ = ["READERS", "Recorder", "is_gone", "services_of"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -74,10 +75,17 @@ class Recorder:
         try:
             hashed = await read_hashed(source, self._client.limits, readers=self._readers)
         except ImageError as error:
-            if (file := source_file(source)) is not None:
-                await self.ledger.reject(file, document.path_word, failure_of(error))
-            return Failure(source, error)
+            known = await self._rejected(source, document, error)
+            return Failure(source, error) if known is None else _outcome_of(known, source, document)
         return await self._admitted(source, document, hashed, flight)
+
+    async def _rejected(self, source: Any, document: type[Document], error: ImageError) -> Entry | None:
+        """Write down a file that cannot be read; return what is known of it if it was read, and has gone since."""
+        if (file := source_file(source)) is None:
+            return None
+        gone = await anyio.to_thread.run_sync(is_gone, source, limiter=self._readers)
+        known = await self.ledger.reject(file, document.path_word, GONE if gone else failure_of(error))
+        return known if known is not None and known.state in FINISHED else None
 
     def _later(self, source: Any, document: type[Document], entry: Entry, hashed: Hashed) -> Later:
         # A file that was read to its end has nothing left; others are read again, and not held until then.
@@ -129,6 +137,17 @@ class Recorder:
         except LedgerError as error:
             # What it ended in is not lost with that: the caller has it, and the ledger its answer, or its doubt.
             logger.warning("how a call ended could not be written down: %s", error)
+
+
+def is_gone(source: object) -> bool:
+    """Return whether an image is a path, and nothing is there."""
+    try:
+        os.stat(source)  # type: ignore[arg-type]  # noqa: PTH116 - what is not a path is not gone
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, TypeError, ValueError):
+        pass
+    return False
 
 
 def _outcome_of(entry: Entry, source: Any, document: type[Document]) -> Outcome[Any]:

@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from clova_ocr_async.client.config_values import path_in, text_of, value_in, value_of
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echo import quoted
 
@@ -78,7 +79,7 @@ class NoSeal:
 
 def load_seal(
     key_file: str | os.PathLike[str] | None = None,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = None,
     load: Callable[[str], ModuleType] = importlib.import_module,
 ) -> Seal:
     """Return the seal for the key that is given, AES-256-GCM; without a key, one that leaves bytes readable.
@@ -88,14 +89,14 @@ def load_seal(
     Args:
         key_file: A file with the key; None to look at the environment: CLOVA_OCR_KEY holds the key as text,
             CLOVA_OCR_KEY_FILE names a file with it; the first wins.
-        environ: The environment; this process's if not given.
+        environ: The environment; None for this process's. It is not a default value, which ``help`` would print.
         load: Imports a module.
 
     Raises:
         ConfigurationError: What is given is no key, its file cannot be read or is not private, or the extra ``crypto``
             is not installed. The message names the file or the variable, never the key.
     """
-    key = _key(None if key_file is None else os.fspath(key_file), environ)
+    key = _key(None if key_file is None else os.fspath(key_file), os.environ if environ is None else environ)
     if key is None:
         return NoSeal()
     try:
@@ -110,27 +111,31 @@ def load_seal(
 def _key(key_file: str | None, environ: Mapping[str, str]) -> bytes | None:
     # A variable that is set and empty is a slip: taken for no key, it would leave passports readable on the disk.
     if key_file is not None:
-        return _key_in_file(f"key file {quoted(key_file)}", key_file)
+        return _key_in_file(_subject(key_file), key_file)
     if _KEY in environ:
-        text = environ[_KEY]
+        text = value_in(environ, _KEY)
         if (key := _key_of_text(text)) is None:
             raise ConfigurationError(
                 f"{_KEY} holds no key but {len(text)} characters; a key is {_TEXT_FORMS}, made by: {_MAKE_ONE}"
             )
         return key
     if _KEY_FILE in environ:
-        return _key_in_file(f"{_KEY_FILE}: key file {quoted(environ[_KEY_FILE])}", environ[_KEY_FILE])
+        path = path_in(environ, _KEY_FILE)
+        return _key_in_file(f"{_KEY_FILE}: {_subject(path)}", path)
     return None
 
 
-def _key_in_file(subject: str, path: str) -> bytes:
+def _subject(path: str) -> str:
+    """Return how errors name a key file; a key that was given instead of a path is not repeated."""
     if _key_of_text(path) is not None:
-        raise ConfigurationError(
-            f"a key is given where the path of its file belongs; put it into a file or into {_KEY}"
-        )
+        return "the key was given where the path of its file belongs"
+    return f"key file {quoted(path)}"
+
+
+def _key_in_file(subject: str, path: str) -> bytes:
     mode, content = _read(subject, path)
     _check_private(subject, mode)
-    key = content if len(content) == _KEY_BYTES else _key_of_text(content.decode("ascii", "replace"))
+    key = content if len(content) == _KEY_BYTES else _key_in_text_file(content)
     if key is None:
         size = f"more than {_LONGEST_KEY}" if len(content) > _LONGEST_KEY else f"{len(content)}"
         raise ConfigurationError(
@@ -138,6 +143,13 @@ def _key_in_file(subject: str, path: str) -> bytes:
             f"made by: {_MAKE_ONE}"
         )
     return key
+
+
+def _key_in_text_file(content: bytes) -> bytes | None:
+    try:
+        return _key_of_text(value_of(text_of(content)))
+    except ConfigurationError:  # most likely raw bytes, and too many or too few
+        return None
 
 
 def _read(subject: str, path: str) -> tuple[int, bytes]:
@@ -163,7 +175,6 @@ def _check_private(subject: str, mode: int) -> None:
 
 def _key_of_text(text: str) -> bytes | None:
     """Return the key that a text writes down; None if it is none."""
-    text = text.strip()
     if _HEX_KEY.fullmatch(text):
         return bytes.fromhex(text)
     if _BASE64_KEY.fullmatch(text):

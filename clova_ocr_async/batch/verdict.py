@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents.recognition import Recognition
     from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["failed_verdict", "failure_of", "recalled", "succeeded_verdict", "told", "verdict_on"]
+__all__ = ["GONE", "failed_verdict", "failure_of", "recalled", "succeeded_verdict", "told", "verdict_on"]
 
 
 class _Failure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -51,6 +51,10 @@ def failure_of(error: ClovaOCRError) -> bytes:
     else:
         failure = _Failure(type(error).__name__, str(error))
     return msgspec.json.encode(failure)
+
+
+GONE = failure_of(ImageError("the file is no longer there"))
+"""How a file is written down that has gone before it was read."""
 
 
 def told(failure: bytes) -> ClovaOCRError:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from clova_ocr_async.cli.app import DOCUMENT, verb
-from clova_ocr_async.cli.options import CONFIG, KEY_FILE, KRW, RATE
+from clova_ocr_async.cli.options import CONFIG, KEY_FILE, KRW, PATH, RATE
 from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
+    from clova_ocr_async.cli.inputs import Search
     from clova_ocr_async.client import Slots
     from clova_ocr_async.documents import Document
     from clova_ocr_async.errors import Billing
@@ -26,10 +26,8 @@ __all__ = ["command"]
 @click.command("batch")
 @click.argument("document", type=DOCUMENT)
 @click.argument("paths", nargs=-1, metavar="[PATH…]")
-@click.option("--from", "manifests", multiple=True, type=click.Path(), metavar="FILE", help="A list of further files.")
-@click.option(
-    "--run", "folder", type=click.Path(), metavar="DIR", help="Remember everything here, and resume from here."
-)
+@click.option("--from", "manifests", multiple=True, type=PATH, metavar="FILE", help="A list of further files.")
+@click.option("--run", "folder", type=PATH, metavar="DIR", help="Remember everything here, and resume from here.")
 @click.option("--dry-run", is_flag=True, help="Send nothing; tell how many calls would be billed.")
 @click.option("--max-calls", type=click.IntRange(min=0), metavar="N", help="Calls over the whole life of the run.")
 @click.option("--max-cost", type=KRW, metavar="KRW", help="Their cost; needs --price.")
@@ -43,7 +41,7 @@ __all__ = ["command"]
 @CONFIG
 @click.option("--concurrency", type=click.IntRange(min=1), help="Calls at once per domain.  [default: learned]")
 @click.option("--max-per-second", type=RATE, metavar="N", help="Calls a second per domain, at most.")
-@click.option("-o", "--output", type=click.Path(), help="A new file for the lines; else standard output.")
+@click.option("-o", "--output", type=PATH, help="A new file for the lines; else standard output.")
 @click.option("--recursive/--no-recursive", default=True, help="Whether to read sub-folders.  [default: yes]")
 @verb
 def command(*, document: type[Document], paths: tuple[str, ...], folder: str | None, **options: Any) -> int:
@@ -72,26 +70,28 @@ def command(*, document: type[Document], paths: tuple[str, ...], folder: str | N
 
 
 def _run_once(document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
-    from clova_ocr_async.cli.inputs import input_files, read_stdin
+    from clova_ocr_async.cli.inputs import read_stdin
     from clova_ocr_async.cli.run import run
     from clova_ocr_async.cli.watched import WatchedClient
     from clova_ocr_async.client.config import configured_domains
 
     client = WatchedClient(*configured_domains(os.environ, options["config"]), slots=_slots(options))
-    files = partial(
-        input_files,
-        paths,
-        recursive=options["recursive"],
-        stdin=read_stdin(paths),
-        manifests=options["manifests"],
+    search = _search(paths, options, stdin=read_stdin(paths))
+    return asyncio.run(
+        run(
+            client,
+            document,
+            search.files,
+            output=options["output"],
+            jobs=options["jobs"],
+            remarks=search.remarks,
+        )
     )
-    return asyncio.run(run(client, document, files, output=options["output"], jobs=options["jobs"]))
 
 
 def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
     from clova_ocr_async.batch.seal import load_seal
     from clova_ocr_async.cli.calls import CallCounter
-    from clova_ocr_async.cli.inputs import found_files
     from clova_ocr_async.cli.ledgered import LedgeredRun, RunSettings
     from clova_ocr_async.cli.wording import repeated
     from clova_ocr_async.client import ClovaOCRClient
@@ -111,8 +111,14 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
     calls = CallCounter()
     domains = configured_domains(os.environ, options["config"])
     client = ClovaOCRClient(*domains, slots=_slots(options), hooks=[calls.note])
-    found = found_files(paths, recursive=options["recursive"], manifests=options["manifests"])
-    return asyncio.run(LedgeredRun(client, calls, settings).run(found))
+    search = _search(paths, options)
+    return asyncio.run(LedgeredRun(client, calls, settings, search.remarks).run(search.found()))
+
+
+def _search(paths: tuple[str, ...], options: dict[str, Any], stdin: bytes = b"") -> Search:
+    from clova_ocr_async.cli.inputs import Search
+
+    return Search(paths, recursive=options["recursive"], stdin=stdin, manifests=options["manifests"])
 
 
 def _slots(options: dict[str, Any]) -> Slots:
@@ -123,15 +129,15 @@ def _slots(options: dict[str, Any]) -> Slots:
 
 def _rehearse(document: type[Document], paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> int:
     from clova_ocr_async.batch.seal import load_seal
-    from clova_ocr_async.cli.inputs import found_files
     from clova_ocr_async.cli.rehearsal import rehearse
 
     load_seal(options["key_file"], os.environ)  # what would end the run ends its rehearsal
-    found = found_files(paths, recursive=options["recursive"], manifests=options["manifests"])
+    search = _search(paths, options)
     return asyncio.run(
         rehearse(
             document.path_word,
-            found,
+            search.found(once=folder is None),
+            remarks=search.remarks,
             folder=folder,
             again=_again(options),
             max_calls=_most_calls(options),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clova_ocr_async.cli.app import verb
+from clova_ocr_async.cli.options import PathParam
 from clova_ocr_async.cli.telling import is_quiet, say
 from clova_ocr_async.protocol.echo import shown_path
 
@@ -36,7 +37,7 @@ Without one, in your own tests: pytest's fixture clova_emulator, or clova-ocr em
 
 @click.command("demo")
 @click.option("--count", type=click.IntRange(min=1), default=60, show_default=True, help="Sample documents to draw.")
-@click.option("--folder", type=click.Path(file_okay=False), help="Keep the sample documents in this folder.")
+@click.option("--folder", type=PathParam(file_okay=False), help="Keep the sample documents in this folder.")
 @verb
 def command(*, count: int, folder: str | None) -> int:
     """Draw sample documents of all six types, read them from a local CLOVA, and show what was read.

@@ -13,6 +13,7 @@ import click
 import clova_ocr_async as clova
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.telling import say
+from clova_ocr_async.client.config_values import value_in
 from clova_ocr_async.protocol.echo import shown
 
 __all__ = ["command"]
@@ -47,7 +48,7 @@ async def _serve(settings: dict[str, Any]) -> int:
     documents = settings.pop("documents") or tuple(clova.DOCUMENTS)
     if unknown := sorted(set(documents) - set(clova.DOCUMENTS)):
         raise clova.ConfigurationError(f"--document {shown(unknown[0])}: it is none of {', '.join(clova.DOCUMENTS)}")
-    secret = os.environ.get("CLOVA_OCR_SECRET")
+    secret = value_in(os.environ, "CLOVA_OCR_SECRET") or None
     try:
         server = clova.Emulator(secret=secret, documents=documents, faults=faults, **settings)
     except clova.ConfigurationError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clova_ocr_async.cli.app import verb
-from clova_ocr_async.cli.options import KEY_FILE, RUN
+from clova_ocr_async.cli.options import KEY_FILE, PATH, RUN
 from clova_ocr_async.cli.telling import say
 from clova_ocr_async.protocol.echo import shown_path
 
@@ -25,7 +25,7 @@ __all__ = ["command"]
 @click.command("export")
 @RUN
 @click.option("--format", "_format", type=click.Choice(["jsonl"]), default="jsonl", help="One record a line: jsonl.")
-@click.option("-o", "--output", type=click.Path(), metavar="FILE", help="A file; else standard output.")
+@click.option("-o", "--output", type=PATH, metavar="FILE", help="A file; else standard output.")
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 @KEY_FILE
 @verb

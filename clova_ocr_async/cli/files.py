@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from clova_ocr_async.cli.held_files import open_held
 from clova_ocr_async.cli.output import Output, OutputError
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["replace_file", "replaced"]
 
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_NAMED_AFTER = 20  # characters; of four bytes each they leave room for the rest where names are shortest (143 bytes)
 
 
 def replace_file(temporary: Path, final: Path, watch: Callable[[str], object] | None = None) -> None:
@@ -49,10 +51,9 @@ def replaced(final: Path, watch: Callable[[str], object] | None = None) -> Gener
     Raises:
         OutputError: It cannot be written; what had the name is as it was.
     """
-    temporary = final.with_name(f"{final.name}.{os.getpid()}.part")
+    temporary = _temporary(final)
     try:
-        temporary.unlink(missing_ok=True)  # of a process that had this number before
-        descriptor = os.open(temporary, _NEW_FILE, 0o600)
+        descriptor = open_held(temporary)
     except OSError as error:
         raise OutputError(os.fspath(final), error) from None
     try:
@@ -66,3 +67,8 @@ def replaced(final: Path, watch: Callable[[str], object] | None = None) -> Gener
         raise OutputError(os.fspath(final), error) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(final: Path) -> Path:
+    """Return a name beside a file that no other process has, on this machine or another, however long the file's is."""
+    return final.with_name(f"{final.name[:_NAMED_AFTER]}.{os.getpid()}.{secrets.token_hex(8)}.part")

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clova_ocr_async.batch.left_out import LeftOut
 from clova_ocr_async.batch.manifest import images_from
-from clova_ocr_async.batch.sources import entries_in, images_in
+from clova_ocr_async.batch.sources import entries_in
 from clova_ocr_async.client.reading import read_path
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echo import oddity_of, shown_path
@@ -20,7 +21,7 @@ from clova_ocr_async.protocol.image import ImageLimits
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["InputFile", "check_paths", "found_files", "input_files", "read_stdin"]
+__all__ = ["InputFile", "Search", "check_paths", "read_stdin"]
 
 STDIN = "-"
 
@@ -114,10 +115,8 @@ def _not_there(path: str) -> str:
     return f"PATH is {odd.what}; give the path of a file, or - and the image on standard input"
 
 
-def input_files(
-    paths: Iterable[str], *, recursive: bool = True, stdin: bytes = b"", manifests: Iterable[str] = ()
-) -> Iterator[InputFile]:
-    """Yield the files of some paths: files as they are, folders by their pictures.
+class Search:
+    """The search for the files of some paths, which may be repeated, and what it has passed over.
 
     Args:
         paths: Of files and folders; "-" for standard input.
@@ -125,26 +124,81 @@ def input_files(
         stdin: What standard input held.
         manifests: Files that list further ones.
     """
-    files = itertools.chain.from_iterable(_files_of(path, stdin, recursive=recursive) for path in paths)
-    return itertools.chain(files, map(InputFile, _listed_in(manifests)))
+
+    def __init__(
+        self, paths: Iterable[str], *, recursive: bool = True, stdin: bytes = b"", manifests: Iterable[str] = ()
+    ) -> None:
+        self._paths = tuple(paths)
+        self._manifests = tuple(manifests)
+        self._recursive = recursive
+        self._stdin = stdin
+        self._left_out = LeftOut()
+        self._repeated = 0
+
+    def files(self) -> Iterator[InputFile]:
+        """Yield the files to read: files as they are, folders by their pictures, each file once."""
+        for file in self.found(once=True):
+            yield InputFile(os.fspath(file), self._stdin)
+
+    def found(self, *, once: bool = False) -> Iterator[os.DirEntry[str] | str]:
+        """Yield the files as they are found.
+
+        Args:
+            once: A file that is found a second time is passed over. A run's ledger does that by itself.
+        """
+        left_out, repeated = LeftOut(), 0
+        # The walk of one folder comes by each file once, and need not remember millions of them.
+        seen = _Seen() if once and len(self._paths) + len(self._manifests) * 2 > 1 else None
+        for file in itertools.chain(self._in_paths(left_out), _listed_in(self._manifests)):
+            if seen is not None and seen.before(file):
+                repeated += 1
+            else:
+                yield file
+        # Only now: searches run at the same time, and each counts for itself.
+        self._left_out, self._repeated = left_out, repeated
+
+    def _in_paths(self, left_out: LeftOut) -> Iterator[os.DirEntry[str] | str]:
+        for path in self._paths:
+            if path != STDIN and Path(path).is_dir():
+                yield from entries_in(path, self._recursive, left_out)
+            else:
+                yield path
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what is to be said of files that were passed over, by the last search that came to its end."""
+        if self._repeated:
+            yield f"{self._repeated:,} files were found a second time, and are read once"
+        if told := self._left_out.told():
+            yield f"{told}; to read them all the same, give their folder itself, or the file, as a PATH"
 
 
-def found_files(
-    paths: Iterable[str], *, recursive: bool = True, manifests: Iterable[str] = ()
-) -> Iterator[os.DirEntry[str] | str]:
-    """Yield the files of some paths as a run lists them.
+class _Seen:
+    """Which files a search has come by."""
 
-    Args:
-        paths: Of files and folders.
-        recursive: Also the sub-folders of folders.
-        manifests: Files that list further ones.
-    """
-    for path in paths:
-        if Path(path).is_dir():
-            yield from entries_in(path, recursive)
-        else:
-            yield path
-    yield from _listed_in(manifests)
+    def __init__(self) -> None:
+        self._keys: set[int] = set()
+
+    def before(self, file: os.DirEntry[str] | str) -> bool:
+        """Return whether a file was found before, by whatever path, and remember it."""
+        key = _key_of(file)
+        if key is None or key in self._keys:
+            return key is not None
+        self._keys.add(key)
+        return False
+
+
+def _key_of(file: os.DirEntry[str] | str) -> int | None:
+    """Return what tells a file from others, whatever its path; None for what is not there, or standard input."""
+    if file == STDIN:
+        return None
+    try:
+        found = os.stat(file)  # noqa: PTH116 - of each file, and a Path takes longer than the file system
+    except (OSError, ValueError):
+        return None
+    if found.st_ino and found.st_nlink == 1:
+        return hash((found.st_dev, found.st_ino))
+    # Two names of one file are two images for the user; and some file systems do not number their files.
+    return hash(os.path.realpath(file))
 
 
 def _listed_in(manifests: Iterable[str]) -> Iterator[str]:
@@ -152,10 +206,3 @@ def _listed_in(manifests: Iterable[str]) -> Iterator[str]:
         for path in images_from(manifest):
             # In a list it is a file's name, and only there.
             yield os.path.join(os.curdir, STDIN) if str(path) == STDIN else str(path)  # noqa: PTH118 - Path drops the dot
-
-
-def _files_of(path: str, stdin: bytes, *, recursive: bool) -> Iterator[InputFile]:
-    if path != STDIN and Path(path).is_dir():
-        yield from (InputFile(str(found)) for found in images_in(path, recursive))
-    else:
-        yield InputFile(path, stdin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,13 +22,12 @@ from clova_ocr_async.cli.output import OutputError
 from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import status_of
 from clova_ocr_async.cli.tally import Tally
-from clova_ocr_async.cli.telling import is_quiet, say
-from clova_ocr_async.cli.wording import MOST_NAMED, cost, gates_told, some_names, standing
-from clova_ocr_async.errors import Billing, ClovaOCRError, LedgerError, SpendingCeilingError
+from clova_ocr_async.cli.telling import is_quiet, say, say_all
+from clova_ocr_async.cli.wording import MOST_NAMED, cost, elsewhere, gates_told, some_names, standing
+from clova_ocr_async.errors import Billing, ClovaOCRError, ConfigurationError, LedgerError, SpendingCeilingError
 from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Iterator
     from decimal import Decimal
 
@@ -83,14 +83,23 @@ class LedgeredRun:
         client: Calls; it is closed at the end.
         calls: Counts them.
         settings: What is asked.
+        remarks: Returns what is to be said of files that were passed over.
     """
 
-    def __init__(self, client: ClovaOCRClient, calls: CallCounter, settings: RunSettings) -> None:
+    def __init__(
+        self,
+        client: ClovaOCRClient,
+        calls: CallCounter,
+        settings: RunSettings,
+        remarks: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
         self.tally = Tally(gates=lambda: gates_told(client, settings.document))
         self._client = client
         self._calls = calls
         self._settings = settings
+        self._remarks = remarks
         self._begun = False
+        self._again: dict[Billing, int] = {}
         self._asked = 0
         self._named = 0
         self._stopped: ClovaOCRError | None = None
@@ -129,9 +138,12 @@ class LedgeredRun:
         ledger = SqliteLedger(asked.folder, seal=asked.seal, store=asked.store, max_calls=asked.max_calls)
         async with ledger:
             await ledger.open_for(services_of(self._client.domains))
+            if (start := await ledger.start_in(os.getcwd())) is not None:  # noqa: PTH109 - as a text
+                raise ConfigurationError(elsewhere(asked.folder, start))
             self._begun = True
             for billing in asked.again:
-                self._tell_again(billing, await ledger.requeue(billing, asked.document.path_word))
+                self._again[billing] = await ledger.requeue(billing, asked.document.path_word)
+                self._tell_again(billing, self._again[billing])
             total = _Total(asked.folder, found)
             listing = Listing(ledger, asked.document.path_word, total.counted())
             dispatcher = BatchDispatcher(self._client, asked.jobs, ledger=ledger)
@@ -145,6 +157,14 @@ class LedgeredRun:
         price = None if billing is Billing.NOT_BILLED else self._settings.price
         paid = billing is not Billing.NOT_BILLED
         say(f"sending {count:,} images again {_AGAIN[billing]}{cost(price, count)}", even_when_quiet=paid)
+
+    def _tell_paid_again(self, status: RunStatus) -> None:
+        """Say how many images were sent again that had been paid for, and apart from them, that perhaps had."""
+        paid, perhaps = (self._again.get(billing, 0) for billing in (Billing.BILLED, Billing.MAYBE_BILLED))
+        if paid or perhaps:
+            left = "at most " if status.images.get("pending") else ""
+            told = f"{left}{paid:,} images that were paid for already, {perhaps:,} that perhaps were"
+            say(f"sent again on request: {told}{cost(self._settings.price, paid, perhaps)}")
 
     async def _take_all(self, batch: Batch[Any], progress: Progress, total: Callable[[], int | None]) -> None:
         async for outcome in batch:
@@ -183,7 +203,8 @@ class LedgeredRun:
         if not status.total:
             say("no images found", even_when_quiet=True)
             return ExitCode.NO_INPUT
-        return ExitCode.SOME_FAILED if _bad(status) else ExitCode.OK
+        # A file that has gone is this command's news, and not that of all later ones.
+        return ExitCode.SOME_FAILED if _bad(status) or self.tally.statuses["skipped"] else ExitCode.OK
 
     def _told_standing(self) -> RunStatus:
         """Say what this command did and how far the run is, and write down what was not read."""
@@ -194,8 +215,10 @@ class LedgeredRun:
                 self.tally.billed, self.tally.in_doubt = self._calls.billed, self._calls.perhaps
                 idle = not (self.tally.done or self.tally.billed or self.tally.in_doubt)
                 say("nothing was sent" if idle else self.tally.summary())
+                self._tell_paid_again(status)
                 say(f"the run in {shown_path(asked.folder)}: {standing(status, asked.price)}")
                 self._tell_unread(reader, status)
+        say_all(self._remarks())
         return status
 
     def _tell_unread(self, reader: RunReader, status: RunStatus) -> None:
@@ -253,4 +276,4 @@ def _is_put_off(outcome: Outcome[Any]) -> bool:
 
 
 def _bad(status: RunStatus) -> int:
-    return sum(status.images.get(word, 0) for word in ("failed", "ambiguous", "skipped"))
+    return sum(status.images.get(word, 0) for word in ("failed", "ambiguous", "skipped")) - status.vanished

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 else:
     _ParamType = click.ParamType
 
-__all__ = ["CONFIG", "DURATION", "KEY_FILE", "KRW", "RATE", "RUN"]
+__all__ = ["CONFIG", "DURATION", "KEY_FILE", "KRW", "PATH", "RATE", "RUN", "PathParam"]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
@@ -49,6 +49,25 @@ class _DurationParam(_ParamType):
         return float(found[1]) * _SECONDS[found[2]]
 
 
+class PathParam(click.Path):
+    """A path, with the home folder for a ``~`` that no shell has expanded, as in ``--run=~/run``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or fail if the home folder is not there."""
+        if isinstance(value, str) and value.startswith("~"):
+            from clova_ocr_async.client.config_values import expanded  # what it imports is slow, and seldom wanted
+            from clova_ocr_async.errors import ConfigurationError
+
+            try:
+                value = expanded(value)
+            except ConfigurationError as error:
+                return self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = PathParam()
+"""Type of an option that is a path."""
+
 KRW = _KRWParam()
 """Type of an option that is an amount in KRW."""
 
@@ -66,19 +85,19 @@ def _nearest(context: click.Context, _: click.Parameter, value: str | None) -> s
 
 CONFIG = click.option(
     "--config",
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     callback=_nearest,
     help="A TOML file with the domains.  [default: CLOVA_OCR_CONFIG, else the environment's domains]",
 )
 """The file of domains of a verb that calls; the command itself takes it as well, before the verb."""
 
-RUN = click.argument("folder", metavar="DIR", type=click.Path())
+RUN = click.argument("folder", metavar="DIR", type=PATH)
 """The run directory of a verb that needs one."""
 
 KEY_FILE = click.option(
     "--key-file",
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="Key that seals the answers.  [default: CLOVA_OCR_KEY or CLOVA_OCR_KEY_FILE, else they lie open]",
 )

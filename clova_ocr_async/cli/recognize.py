@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -29,7 +28,7 @@ def command(document: type[Document], images: tuple[str, ...], config: str | Non
     DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport. IMAGE is a file, or - for standard
     input; clova-ocr batch reads folders.
     """
-    from clova_ocr_async.cli.inputs import check_paths, input_files, read_stdin
+    from clova_ocr_async.cli.inputs import Search, check_paths, read_stdin
     from clova_ocr_async.cli.run import run
     from clova_ocr_async.cli.watched import WatchedClient
     from clova_ocr_async.client import SharedSlots
@@ -37,5 +36,5 @@ def command(document: type[Document], images: tuple[str, ...], config: str | Non
 
     check_paths(images, folders=False)
     client = WatchedClient(*configured_domains(os.environ, config), slots=SharedSlots())
-    files = partial(input_files, images, stdin=read_stdin(images))
-    return asyncio.run(run(client, document, files, ordered=True))
+    search = Search(images, stdin=read_stdin(images))
+    return asyncio.run(run(client, document, search.files, ordered=True, remarks=search.remarks))

@@ -13,17 +13,18 @@ import click
 
 from clova_ocr_async.batch.hashed import found_file, read_hashed
 from clova_ocr_async.batch.ledger import FINISHED, Entry, Item, State
+from clova_ocr_async.batch.spelling import one_spelling, other_spelling
 from clova_ocr_async.batch.sqlite.run_reader import RunReader
 from clova_ocr_async.cli.exits import ExitCode
-from clova_ocr_async.cli.telling import printable
-from clova_ocr_async.cli.wording import MOST_NAMED, cost
+from clova_ocr_async.cli.telling import printable, say_all
+from clova_ocr_async.cli.wording import MOST_NAMED, cost, elsewhere
 from clova_ocr_async.client.reading import read_image
-from clova_ocr_async.errors import Billing, ImageError
+from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.protocol.echo import quoted, shown_path
 from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator
     from decimal import Decimal
 
 __all__ = ["Rehearsal", "rehearse"]
@@ -54,6 +55,7 @@ class Rehearsal:
         found: Files so far.
         billable: Calls to be billed.
         counts: Files that need no call, by why.
+        again: Calls to be billed whose image was paid for before, or perhaps was, by which of the two.
         reasons: Files that cannot be sent, by why.
         skipped: Names of the first of them.
     """
@@ -70,6 +72,7 @@ class Rehearsal:
         self.found = 0
         self.billable = 0
         self.counts: Counter[str] = Counter()
+        self.again: Counter[Billing] = Counter()
         self.reasons: Counter[str] = Counter()
         self.skipped: list[str] = []
         self._document = document
@@ -85,9 +88,12 @@ class Rehearsal:
             yield from (os.fspath(file) for file in found)
             return
         yield from self._reader.to_read(self._document, self._again)
+        here = os.fsencode(Path.cwd())
         for file in found:
-            if not self._reader.is_to_read(os.fspath(file), self._document, self._again):
-                yield os.fspath(file)
+            path = one_spelling(os.fsencode(file))
+            spellings = {path, other_spelling(path, here) or path}
+            if not any(self._reader.is_to_read(os.fsdecode(one), self._document, self._again) for one in spellings):
+                yield os.fsdecode(path)
 
     async def look_at(self, path: str) -> None:
         """Find out what would be done with a file."""
@@ -106,6 +112,8 @@ class Rehearsal:
         if why is None or not self._once:
             self.billable += 1
             self._seen.add(number)
+            if entry is not None and entry.state in FINISHED:
+                self.again[entry.billing] += 1
 
     async def _known(self, path: str) -> tuple[bytes, Entry | None]:
         """Return an image's hash, and what is known of it.
@@ -163,12 +171,19 @@ class Rehearsal:
         for name in self.skipped:
             yield f"{'':<32}{name}"
         yield _line("billable calls", self.billable, cost(price, self.billable).strip(" ()"))
+        for billing, (title, hint) in _AGAIN.items():
+            if count := self.again[billing]:
+                yield _line(title, count, hint + cost(price, count))
         if max_calls is not None:
             allowed = max(min(self.billable, max_calls - used), 0)
             hint = f"of {max_calls:,}, {used:,} are used" + cost(price, allowed)
             yield _line("within the ceiling", allowed, hint)
 
 
+_AGAIN = {
+    Billing.BILLED: ("paid again", "of them for images that were paid for and not read"),
+    Billing.MAYBE_BILLED: ("perhaps paid again", "of them for images that may have been paid for already"),
+}
 _PAID_TWICE = "the same bytes under another name, each paid; with --run once"
 
 
@@ -184,6 +199,7 @@ async def rehearse(
     again: Collection[Billing],
     max_calls: int | None,
     price: Decimal | None,
+    remarks: Callable[[], Iterable[str]] = tuple,
 ) -> ExitCode:
     """Tell on standard output what a batch would do.
 
@@ -194,6 +210,7 @@ async def rehearse(
         again: Images that were not read are tried again if their billing is one of these.
         max_calls: Calls over the whole life of the run; None for any number.
         price: KRW a call; None if it is not known.
+        remarks: Returns what is to be said of files that were passed over.
     """
     with _opened(folder) as reader:
         rehearsal = Rehearsal(document, reader, once=folder is not None, again=again)
@@ -202,6 +219,7 @@ async def rehearse(
         used = reader.status().calls if reader is not None else 0
     for line in rehearsal.lines(used=used, max_calls=max_calls, price=price):
         click.echo(printable(line))
+    say_all(remarks())
     return ExitCode.OK if rehearsal.found else ExitCode.NO_INPUT
 
 
@@ -211,6 +229,8 @@ def _opened(folder: str | None) -> Generator[RunReader | None]:
         yield None
         return
     with RunReader(folder) as reader:
+        if (start := reader.starts_elsewhere(str(Path.cwd()))) is not None:
+            raise ConfigurationError(elsewhere(folder, start))
         yield reader
 
 

@@ -14,7 +14,7 @@ from clova_ocr_async.cli.output import OutputError, opened_output
 from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import billed_of, line_of, maybe_billed_of, status_of
 from clova_ocr_async.cli.tally import Tally
-from clova_ocr_async.cli.telling import COUNTING, is_quiet, say
+from clova_ocr_async.cli.telling import COUNTING, is_quiet, say, say_all
 from clova_ocr_async.cli.wording import MOST_NAMED, gates_told, some_names
 from clova_ocr_async.errors import ClovaOCRError
 
@@ -38,6 +38,7 @@ async def run(
     output: str | None = None,
     jobs: int | None = None,
     ordered: bool = False,
+    remarks: Callable[[], Iterable[str]] = tuple,
 ) -> ExitCode:
     """Read files, and write a line for each.
 
@@ -48,10 +49,11 @@ async def run(
         output: A new file for the lines; None for standard output.
         jobs: Images in work at once.
         ordered: Whether the lines come in the order of the files.
+        remarks: Returns what is to be said of files that were passed over.
     """
     async with client:
         with opened_output(output) as lines:
-            batch = Run(client, document, lines.write)
+            batch = Run(client, document, lines.write, remarks)
             batch.count(files)
             try:
                 with shown_progress(quiet=is_quiet(), bar_fits=not lines.on_terminal) as progress:
@@ -70,14 +72,22 @@ class Run:
         document: The class of all images.
         write: Takes a line of the output, or raises an OutputError: then no other request is sent, what is under way
             lands, and paid answers whose lines cannot be written are named.
+        remarks: Returns what is to be said of files that were passed over.
     """
 
-    def __init__(self, client: WatchedClient, document: type[Document], write: Callable[[bytes], object]) -> None:
+    def __init__(
+        self,
+        client: WatchedClient,
+        document: type[Document],
+        write: Callable[[bytes], object],
+        remarks: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
         self.tally = Tally(gates=lambda: gates_told(client, document))
         self.stopped: ClovaOCRError | None = None
         self._client = client
         self._document = document
         self._write = write
+        self._remarks = remarks
         self._failed_output: OutputError | None = None
         self._unwritten: list[InputFile] = []
         self._named = 0
@@ -110,6 +120,7 @@ class Run:
         """Say how it ended, and return the exit code."""
         if self.tally.done == 0:
             say("no images found", even_when_quiet=True)
+            say_all(self._remarks())
             return ExitCode.NO_INPUT
         self._tell_counts()
         if self.stopped is not None:
@@ -133,6 +144,7 @@ class Run:
 
     def _tell_counts(self) -> None:
         say(self.tally.summary())
+        say_all(self._remarks())
         if unsent := self._unsent():
             say(f"{unsent:,} {'images' if self.tally.total is not None else 'or more images'} were not sent")
         if self._unwritten:

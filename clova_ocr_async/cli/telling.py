@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING
 
 import click
 
-__all__ = ["COUNTING", "is_quiet", "printable", "say"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["COUNTING", "is_quiet", "printable", "say", "say_all"]
 
 COUNTING = "clova-ocr-count"
 """Name of the thread that counts images, which finds fault with the same ones as the reading."""
@@ -28,3 +32,9 @@ def say(text: str, *, even_when_quiet: bool = False) -> None:
     if even_when_quiet or not is_quiet():
         with contextlib.suppress(OSError):  # nobody listens; that must not end what is paid for
             click.echo(printable(text), err=True)
+
+
+def say_all(lines: Iterable[str]) -> None:
+    """Say each of some lines."""
+    for line in lines:
+        say(line)

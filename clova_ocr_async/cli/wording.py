@@ -6,6 +6,8 @@ import itertools
 import shlex
 from typing import TYPE_CHECKING
 
+from clova_ocr_async.batch.manifest import shown_path
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from decimal import Decimal
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
 
-__all__ = ["MOST_NAMED", "cost", "counted", "gates_told", "repeated", "some_names", "standing"]
+__all__ = ["MOST_NAMED", "cost", "counted", "elsewhere", "gates_told", "repeated", "some_names", "standing"]
 
 MOST_NAMED = 20
 """So many images are named at most; all of them are in the results."""
@@ -46,7 +48,16 @@ def standing(status: RunStatus, price: Decimal | None = None) -> str:
     calls = {"calls billed": status.billed, "perhaps": status.perhaps, "under way": status.under_way}
     told = ", ".join(f"{count:,} {word}" for word, count in calls.items() if count or word == "calls billed")
     open_ = status.perhaps + status.under_way
-    return f"{status.total:,} images: {counted(status.images)}; {told}{cost(price, status.billed, open_)}"
+    gone = f" ({status.vanished:,} no longer there)" if status.vanished else ""
+    return f"{status.total:,} images: {counted(status.images)}{gone}; {told}{cost(price, status.billed, open_)}"
+
+
+def elsewhere(run: str, start: str) -> str:
+    """Return what is wrong with a command on a run whose relative paths start in another folder."""
+    return (
+        f"the run in {shown_path(run)} names its images by paths that start in {shown_path(start)}; "
+        f"repeat the command there: cd {shlex.quote(shown_path(start))}"
+    )
 
 
 def gates_told(client: ClovaOCRClient, document: type[Document]) -> str:

@@ -13,8 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from clova_ocr_async.client.config_values import bare, expanded, text_of, value_of
 from clova_ocr_async.client.domain import Domain, Secret
-from clova_ocr_async.client.toml_text import Flaw, Place, lines_of, read_toml
+from clova_ocr_async.client.toml_text import BACKSLASH, Flaw, Place, lines_of, read_toml
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.documents.untyped import is_array, is_object
 from clova_ocr_async.errors import ConfigurationError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["domains_from_file", "read_secret_file"]
 
-_LONGEST_SECRET_FILE = 1024 + 3  # a secret, its line's end, and one that shows it too long
+_LONGEST_SECRET_FILE = 4096  # bytes: a secret in UTF-16 and what may stand around it, or enough to show it too long
 _LONGEST_FILE = 1024 * 1024  # bytes; a domain takes some 200
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -97,6 +98,7 @@ class _ConfigFile:
     """A file of domains."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._name = Path(path).name
         self._subject = f"config file {quoted(os.fsdecode(path))}"
         self._folder = Path(path).parent
         self._text = self._decoded(path)
@@ -160,7 +162,7 @@ class _ConfigFile:
         """
         wrong = _wrong_key(table)
         if wrong is None:
-            made = _made(table, self._folder, environ)
+            made = _made(table, self._folder, environ, f"{self._name}, domain {number}")
             if isinstance(made, Domain):
                 return made
             wrong = made
@@ -209,14 +211,23 @@ def _wrong_together(table: dict[str, object]) -> _Wrong | None:
     return None
 
 
-def _made(table: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> Domain | _Wrong:
-    """Return a domain whose keys are right, or what is wrong with one of its values."""
+def _made(table: dict[str, Any], folder: Path, environ: Mapping[str, str], place: str) -> Domain | _Wrong:
+    """Return a domain whose keys are right, or what is wrong with one of its values.
+
+    Args:
+        table: What the file says of it.
+        folder: Where relative paths begin.
+        environ: Holds its secret.
+        place: Where it stands, for messages.
+    """
     secret_key = next(key for key in _SECRET_KEYS if key in table)
+    # A path is not named: unlike the name of a variable it has not been told from a secret.
+    source = f"{place}, secret_env {table['secret_env']}" if "secret_env" in table else f"{place}, secret_file"
     try:
         secret = Secret(_secret(table, folder, environ))
     except ConfigurationError as error:
         return _Wrong(secret_key, f"{secret_key}: {error}")
-    word, url = table.get("document"), table["invoke_url"]
+    word, url = table.get("document"), bare(table["invoke_url"])
     try:
         return Domain(
             url,
@@ -225,6 +236,7 @@ def _made(table: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> Do
             allow_http=table.get("allow_http", False),
             max_concurrency=table.get("max_concurrency"),
             max_per_second=table.get("max_per_second"),
+            source=source,
         )
     except ConfigurationError as error:
         what = str(error).replace("pass allow_http=True", "set allow_http = true")
@@ -233,13 +245,16 @@ def _made(table: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> Do
 
 def _secret(table: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> str:
     if "secret_file" in table:
-        return read_secret_file(folder / table["secret_file"])
+        path = bare(table["secret_file"])
+        if any(character < " " for character in path):  # "C:\temp" is a path with a tab in it
+            raise ConfigurationError(f"its path has a control character in it; {BACKSLASH}")
+        return read_secret_file(folder / expanded(path))
     name = table["secret_env"]
     if not _VARIABLE.fullmatch(name):
         raise ConfigurationError(f"it is no name of an environment variable; if it is the secret itself, {_NO_SECRETS}")
-    if not environ.get(name):
+    if not (secret := value_of(environ.get(name, ""), name)):
         raise ConfigurationError("the environment variable it names is not set, or empty")
-    return environ[name]
+    return secret
 
 
 def _without(url: str, what: str) -> str:
@@ -251,16 +266,15 @@ def _without(url: str, what: str) -> str:
 
 
 def read_secret_file(path: str | os.PathLike[str]) -> str:
-    """Return the secret that is all a file holds, without the end of its line.
+    """Return the secret that is all a file holds, without what an editor or a shell leaves around it.
 
     Raises:
         ConfigurationError: It cannot be read, or holds no secret; the message names neither file nor content.
     """
-    content = _read(path, _LONGEST_SECRET_FILE)
-    # Looked at instead of tried: the error of a failed decoding holds the bytes.
-    if not content.isascii():
-        raise ConfigurationError("the file holds characters outside ASCII")
-    return content.decode("ascii").rstrip("\r\n")
+    secret = value_of(text_of(_read(path, _LONGEST_SECRET_FILE)))
+    if lines := secret.count("\n"):
+        raise ConfigurationError(f"the file has {lines + 1} lines; it must hold the secret alone, in one line")
+    return secret
 
 
 def _read(path: str | os.PathLike[str], most: int) -> bytes:

@@ -13,13 +13,16 @@ from clova_ocr_async.documents.untyped import is_array, is_object
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Flaw", "Place", "lines_of", "read_toml"]
+__all__ = ["BACKSLASH", "Flaw", "Place", "lines_of", "read_toml"]
 
 Place: TypeAlias = tuple[str | int, ...]
 """Where something stands: ("domain", 2, "secret_env") is that key in the second [[domain]]."""
 
 _DEEPEST = 3  # steps of a place; what lies deeper is found by the table it is in
 _LINE = re.compile(r"\(at line (\d+), column \d+\)$")
+
+BACKSLASH = "put it in single quotes, or write / for each backslash, as in 'C:\\Users\\me' or \"C:/Users/me\""
+"""What to do about a backslash, which begins an escape in double quotes."""
 
 # tomllib's own words quote keys and characters, and a key can be a secret that slipped.
 _FLAWS = {
@@ -28,7 +31,9 @@ _FLAWS = {
     "Expected newline": "something follows where the line should end",
     "Illegal character": "a text is not closed by its quote, or has a control character in it",
     "Unterminated string": "a text is not closed by its quotes",
-    "Unescaped": "a text has a backslash in it; put the text in single quotes",
+    "Unescaped": f"a text has a backslash in it; {BACKSLASH}",
+    "Invalid hex value": f"a text has a backslash in it that begins no escape; {BACKSLASH}",
+    "Escaped character": f"a text has a backslash in it that begins no escape; {BACKSLASH}",
     "Cannot declare": "a table is there already; tables that repeat have double brackets, [[…]]",
     "Cannot overwrite": "a key or table is there already",
     "Unclosed array": "an array is not closed by ]",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Emulator"]
 
 _LARGEST_REQUEST = 72 * 1024 * 1024  # bytes; 50 MiB as base64, and some
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to call, where it listens to all of them
 _CUT_OFF = 0.1  # seconds that calls which run are given when the server stops
 
 
@@ -144,13 +145,14 @@ class Emulator:
             await runner.cleanup()
 
     def url(self, document: str | None = None, *, domain: str = "1/emulator") -> str:
-        """Return an invoke URL.
+        """Return an invoke URL; on all addresses of this machine, the one that this machine itself can use.
 
         Args:
             document: The vendor's path word, for a URL with its tail.
             domain: What stands between ``/custom/v1/`` and ``/document``.
         """
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        host = _LOOPBACK.get(self._host, self._host)
+        host = f"[{host}]" if ":" in host else host
         tail = "" if document is None else f"/document/{document}"
         return f"http://{host}:{self._port}/custom/v1/{domain}{tail}"
 

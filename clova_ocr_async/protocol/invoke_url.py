@@ -20,6 +20,7 @@ _MASK = "***"
 _KEYED_PATH = re.compile(r"(/(?:custom|external)/v\d+/[^/\s\"']+/)([^/\s\"'?#]+)")
 _DOCUMENT_TAIL = re.compile(r"/document(?:/([^/]*))?$", re.IGNORECASE)
 _WORD = re.compile(r"[a-z_-]{1,20}")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _SHORTEST_SECRET_KEY = 8  # shorter ones are a test's, and would mask half of any text
 _PRIVATE_SUFFIXES = (".local", ".localhost", ".internal", ".test", ".home.arpa")
 _MANUAL_LINK_HOSTS = re.compile(r"clovaocr-api(-\w+)?\.(gov-)?ncloud\.com$")
@@ -31,7 +32,8 @@ class InvokeURL:
     """A checked invoke URL.
 
     Attributes:
-        base: The URL without its /document/{type} tail.
+        base: The URL without its /document/{type} tail; scheme, host and port in one spelling, so that two URLs of one
+            domain have the same.
         path_word: The tail's document ("id-card"); None if there was no tail.
         invoke_key: The part of the path that is a secret; "" if the path has no such part.
         plaintext: Whether it is http, to a host that is not this machine.
@@ -88,7 +90,13 @@ def parse_invoke_url(url: str, *, allow_http: bool = False) -> InvokeURL:
     path, path_word = _split_tail(parts.path.rstrip("/"), host)
     keyed = _KEYED_PATH.search(path)
     key = keyed[2] if keyed else path.rpartition("/")[2] if path.count("/") > 1 else ""
-    return InvokeURL(f"{parts.scheme}://{parts.netloc}{path}", path_word, key, plaintext)
+    return InvokeURL(f"{parts.scheme}://{_netloc(host, parts)}{path}", path_word, key, plaintext)
+
+
+def _netloc(host: str, parts: SplitResult) -> str:
+    """Return host and port, without the port that the scheme has anyway."""
+    shown = f"[{host}]" if ":" in host else host
+    return shown if parts.port in {None, _DEFAULT_PORTS[parts.scheme]} else f"{shown}:{parts.port}"
 
 
 def _split(url: str) -> SplitResult:
@@ -102,7 +110,7 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         raise ConfigurationError("invoke_url is not a URL: its host or port cannot be read") from None
     if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("invoke_url has a user name or password in it; the secret is an argument of its own")
+        raise ConfigurationError("invoke_url has a user name or password in it; the secret is given by itself")
     if parts.query or parts.fragment or url.endswith(("?", "#")):
         raise ConfigurationError("invoke_url has a query or fragment behind it; copy it without")
     if port == 0:
@@ -111,7 +119,10 @@ def _split(url: str) -> SplitResult:
 
 
 def _host_of(parts: SplitResult) -> str:
-    host = parts.hostname
+    """Return the host in one spelling: lower case, no dot of the root behind it, an address in its shortest form."""
+    host = (parts.hostname or "").rstrip(".")
+    if (address := _address_of(host)) is not None:
+        host = str(address)
     if parts.scheme not in {"http", "https"} or not host:
         raise ConfigurationError(f"invoke_url must begin with https:// and a host; expected {_EXAMPLE}")
     if _MANUAL_LINK_HOSTS.search(host):

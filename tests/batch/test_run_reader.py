@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 KEY = AESGCMSeal(b"k" * 32)
 LEDGER = "ledger.sqlite3"
 ANSWER = HTTPResponse(200, success(a_request()).body.replace(b"id-1", b""))  # of whichever call
+CHANGED = Identity(9, 9, 9, 9)
 LOST = failure_of(ConnectionLostError("gone"))
 IDENTITY = Identity(1, 2, 3, 4)
 
@@ -201,7 +202,7 @@ async def test_a_file_that_changed_is_pending_unless_it_is_in_doubt(tmp_path: Pa
     async with SqliteLedger(tmp_path / "run") as ledger:
         await succeeded(ledger, 1, "read")
         await doubted(ledger, 2, "doubted")
-        ledger.enlist([file("read"), file("doubted")], "receipt")
+        ledger.enlist([file("read", CHANGED), file("doubted", CHANGED)], "receipt")
     with RunReader(tmp_path / "run") as reader:
         assert [record.status for record in reader.records()] == ["pending", "ambiguous"]
         assert reader.pending() == 2
@@ -212,7 +213,7 @@ async def test_a_file_that_is_only_looked_at_again_is_what_it_was(tmp_path: Path
     async with SqliteLedger(tmp_path / "run") as ledger:
         await succeeded(ledger, 1, "read")
         await ledger.admit(item(1), file("young"))
-        ledger.enlist([file("young")], "receipt")
+        ledger.enlist([file("young", CHANGED)], "receipt")
     with RunReader(tmp_path / "run") as reader:
         assert [record.status for record in reader.records()] == ["succeeded", "succeeded"]
         assert list(reader.to_read("receipt")) == ["young"]

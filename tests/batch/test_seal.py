@@ -207,3 +207,38 @@ def test_without_the_extra() -> None:
 
     with pytest.raises(ConfigurationError, match=r"pip install 'clova-ocr-async\[crypto\]'"):
         load_seal(None, {"CLOVA_OCR_KEY": WAYS["hex"]}, load)
+
+
+@pytest.mark.parametrize(
+    "spelling", ["'{}'", '"{}"\r\n', "\ufeff{}\n", "CLOVA_OCR_KEY={}", "export CLOVA_OCR_KEY='{}'"]
+)
+def test_what_stands_around_a_key_is_not_part_of_it(tmp_path: Path, spelling: str) -> None:
+    """A key is read without the quotes, line ends, byte order mark or name that were copied with it."""
+    text = spelling.format(WAYS["standard"])
+    assert opens(load_seal(None, {"CLOVA_OCR_KEY": text}))
+    assert opens(load_seal(key_file(tmp_path, text.encode()), {}))
+    path = key_file(tmp_path, text.encode("utf-16"))
+    assert opens(load_seal(None, {"CLOVA_OCR_KEY_FILE": f'"{path}"'}))
+
+
+def test_a_tilde_in_the_variable_of_a_key_file_is_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No shell expands ~ in a variable, so reading it does."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert opens(load_seal(None, {"CLOVA_OCR_KEY_FILE": f"~/{Path(key_file(tmp_path, KEY)).name}"}))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_key_in_the_place_of_its_file_is_not_shown(way: str) -> None:
+    """A key that was given where the path of its file belongs is told as that, and not repeated."""
+    for given_key, environ in ((WAYS[way], {}), (None, {"CLOVA_OCR_KEY_FILE": WAYS[way]})):
+        with pytest.raises(ConfigurationError, match="the key was given where the path of its file belongs") as refused:
+            load_seal(given_key, environ)
+        assert WAYS[way] not in "".join(traceback.format_exception(refused.value))
+
+
+def test_a_quote_at_one_end_of_a_key_is_refused_by_its_variable() -> None:
+    """A quote without its partner is told by the name of the variable."""
+    with pytest.raises(ConfigurationError, match="CLOVA_OCR_KEY: a quote stands at one end"):
+        load_seal(None, {"CLOVA_OCR_KEY": f"'{WAYS['hex']}"})

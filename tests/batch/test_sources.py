@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clova_ocr_async.batch import Failure, Success, images_in
-from clova_ocr_async.batch.sources import PICTURE_SUFFIXES, entries_in
+from clova_ocr_async.batch.left_out import PICTURE_SUFFIXES, LeftOut
+from clova_ocr_async.batch.sources import entries_in
 from clova_ocr_async.documents import Receipt, Recognition
 from clova_ocr_async.errors import ConfigurationError, ImageError
 
@@ -41,28 +42,50 @@ def test_the_pictures_of_a_folder(folder: Path, caplog: pytest.LogCaptureFixture
     top = ["B.JPG", "a.jpg", "c.PdF", "d.heic"]
     assert relative(images_in(folder), folder) == [*top, "dir.jpg/e.png", "sub/deeper/e.png", "sub/e.png"]
     assert relative(images_in(str(folder), recursive=False), folder) == top
-    told = {(record.levelname, Path(str(record.args[-1])).name) for record in caplog.records if record.args}  # type: ignore[index]
-    assert told == {
+    told = [(record.levelname, Path(str(record.args[-1])).name) for record in caplog.records if record.args]  # type: ignore[index]
+    entries = {
         ("DEBUG", ".hidden.jpg"),
-        ("DEBUG", ".hidden"),
-        ("WARNING", "link.jpg"),
-        ("WARNING", "loop"),
-        ("WARNING", "dangling.jpg"),
+        ("INFO", ".hidden"),
+        ("INFO", "link.jpg"),
+        ("INFO", "loop"),
+        ("INFO", "dangling.jpg"),
         ("INFO", "notes.txt"),
         ("INFO", "noext"),
     }
+    assert entries <= set(told)
+    summaries = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    hidden = "1 hidden, 1 in .hidden, 2 with another ending (none, .txt)"
+    assert summaries == [
+        f"{folder}: 7 files left out: 3 symbolic links, {hidden}",
+        f"{folder}: 6 files left out: 3 symbolic links, {hidden.replace('1 in .hidden, ', '')}",
+    ]
+
+
+def test_a_folder_of_pictures_alone_logs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where nothing is left out there is nothing to log; other files than pictures are no warning."""
+    caplog.set_level(logging.INFO)
+    (tmp_path / "a.jpg").touch()
+    assert len(list(images_in(tmp_path))) == 1
+    assert not caplog.records
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "Thumbs.db").touch()
+    assert len(list(images_in(tmp_path))) == 1
+    assert caplog.records[-1].getMessage() == f"{tmp_path}: 1 files left out: 1 with another ending (.txt)"
+    assert {record.levelname for record in caplog.records} == {"INFO"}
 
 
 @pytest.mark.parametrize("recursive", [True, False])
 def test_entries_of_a_folder(folder: Path, caplog: pytest.LogCaptureFixture, *, recursive: bool) -> None:
-    """Entries are those of the same pictures, and the same is logged as left out."""
+    """Entries are those of the same pictures, and the same is counted as left out."""
     caplog.set_level(logging.DEBUG)
     paths = list(images_in(folder, recursive))
-    told = [record.getMessage() for record in caplog.records]
+    *told, summary = [record.getMessage() for record in caplog.records]
     caplog.clear()
-    entries = list(entries_in(str(folder), recursive))
+    left_out = LeftOut()
+    entries = list(entries_in(str(folder), recursive, left_out))
     assert [Path(entry.path) for entry in entries] == paths
     assert [record.getMessage() for record in caplog.records] == told
+    assert summary == f"{folder}: {left_out.told()}"
     assert all(entry.stat(follow_symlinks=False).st_size == 1 for entry in entries)
 
 

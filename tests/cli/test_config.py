@@ -225,3 +225,60 @@ def test_help_tells_of_the_file() -> None:
         assert "--config FILE" in clova_ocr(verb, "--help").stdout
     for verb in ("status", "export", "purge"):
         assert "--config" not in clova_ocr(verb, "--help").stdout
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Home folders
+
+
+def test_a_tilde_behind_an_options_sign_is_the_home_folder(
+    clova: Emulator, config: Path, receipt: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every option that takes a path, and RUN, take ~ for the home folder, which no shell expands behind =."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list").write_text(f"{receipt}\n")
+    (tmp_path / "key").write_bytes(b"k" * 32)
+    (tmp_path / "key").chmod(0o600)
+    sealed = "--key-file=~/key"
+    commands = [
+        ["batch", "receipt", "--from=~/list", "--run=~/run", f"--config=~/{config.name}", sealed],
+        ["status", "~/run"],
+        ["export", "~/run", "--output=~/out.jsonl", sealed],
+        ["purge", "~/run", sealed],
+        [f"--config=~/{config.name}", "batch", "receipt", str(receipt), "-o~/lines.jsonl"],
+        ["demo", "--count=1", "--folder=~/samples"],
+    ]
+    for command in commands:
+        assert clova_ocr(*command).exit_code == 0, command
+    made = {path.name for path in tmp_path.iterdir()}
+    assert {"run", "out.jsonl", "lines.jsonl", "samples"} <= made
+    assert "~" not in made
+    assert clova.billed.total() == 2
+
+
+def test_a_tilde_of_nobody_is_refused_by_its_option(receipt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home folder that is not there is a usage error that names the option; no folder of that name is made."""
+    monkeypatch.chdir(receipt.parent)
+    result = clova_ocr("batch", "receipt", receipt, "--run=~nobody-of-that-name/run")
+    assert result.exit_code == 2
+    assert "'--run': the path begins with ~, and there is no such home folder" in result.stderr
+    assert {path.name for path in receipt.parent.iterdir()} == {receipt.name}
+
+
+def test_a_quoted_secret_opens_the_emulator_it_was_given_to(monkeypatch: pytest.MonkeyPatch, receipt: Path) -> None:
+    """A client and an emulator that are given the same quoted variable have the same secret."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CLOVA_OCR_")}
+    environ["CLOVA_OCR_SECRET"] = "'a secret of quotes'".replace(" ", "-")
+    command = [*CLOVA_OCR, "emulator", "--port", "0", "--latency", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environ
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().partition("=")[2].strip()
+        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", url)
+        monkeypatch.setenv("CLOVA_OCR_SECRET", environ["CLOVA_OCR_SECRET"])
+        try:
+            assert clova_ocr("recognize", "receipt", receipt).exit_code == 0
+        finally:
+            process.terminate()

@@ -23,7 +23,7 @@ from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.bar import shown_bar
 from clova_ocr_async.cli.demo_table import Reading, highlights, show_table
 from clova_ocr_async.cli.exits import ExitCode, exit_code_of
-from clova_ocr_async.cli.inputs import InputFile, input_files
+from clova_ocr_async.cli.inputs import InputFile, Search
 from clova_ocr_async.cli.output import Output, OutputError, opened_output
 from clova_ocr_async.cli.probe import probe
 from clova_ocr_async.cli.progress import shown_progress
@@ -194,7 +194,7 @@ def test_input_files_are_paths_and_what_is_in_folders(tmp_path: Path) -> None:
     (tmp_path / "folder" / "a.JPG").touch()
     (tmp_path / "folder" / "notes.txt").touch()
     (tmp_path / "b.txt").touch()
-    found = input_files([str(tmp_path / "b.txt"), "-", str(tmp_path / "folder")])
+    found = Search([str(tmp_path / "b.txt"), "-", str(tmp_path / "folder")]).files()
     assert [file.path for file in found] == [str(tmp_path / "b.txt"), "-", str(tmp_path / "folder" / "a.JPG")]
 
 
@@ -277,7 +277,7 @@ async def test_a_spent_quota_ends_a_run_as_resumable(tmp_path: Path) -> None:
         domain = Domain(clova.url(), clova.secret)
         async with WatchedClient(domain, retry=RetryPolicy(quota_probes=0)) as client:
             run = Run(client, Receipt, lines.append)
-            await read(run, input_files([str(tmp_path)]))
+            await read(run, Search([str(tmp_path)]).files())
     assert run.finish() is ExitCode.STOPPED
     assert b'"code":"0023"' in lines[0]
 
@@ -294,7 +294,7 @@ async def test_many_failures_are_named_up_to_twenty(tmp_path: Path, capsys: pyte
         (tmp_path / f"{number}.jpg").touch()
     lines: list[bytes] = []
     async with WatchedClient(Domain("http://127.0.0.1:9/custom/v1/1/key", "secret")) as client:
-        await read(Run(client, Receipt, lines.append), input_files([str(tmp_path)]))
+        await read(Run(client, Receipt, lines.append), Search([str(tmp_path)]).files())
     assert len(lines) == 25
     assert capsys.readouterr().err.count("is empty") == 20
 

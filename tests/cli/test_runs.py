@@ -458,7 +458,7 @@ async def test_records_of_what_is_not_finished(run: Path) -> None:
         unfit = (await ledger.admit(Item(b"3" * 32, "receipt"), SourceFile(b"changed", Identity(1, 2, 3, 4)))).claim
         assert unfit is not None
         await ledger.settle(unfit, Verdict(Mark.SKIP))
-        ledger.enlist([SourceFile(b"changed")], "receipt")
+        ledger.enlist([SourceFile(b"changed", Identity(5, 6, 7, 8))], "receipt")
         records = await asyncio.to_thread(exported, run)
     sent, unread, changed, nameless = records
     assert (changed["status"], changed["sha256"], changed["error"]["type"]) == ("pending", None, "NotSentError")

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.client.domain import Domain
 
-ENVIRON = {"RECEIPT_SECRET": SECRET, "EMPTY": "", "ODD": f"{SECRET} {SECRET}"}
+ENVIRON = {
+    "RECEIPT_SECRET": SECRET,
+    "QUOTED": f'"{SECRET}"\r',
+    "QUOTE": f"'{SECRET}",
+    "EMPTY": "",
+    "ODD": f"{SECRET} {SECRET}",
+}
 OTHER_URL = URL.replace("777", "888")
 GOOD = f'[[domain]]\ninvoke_url = "{URL}"\nsecret_env = "RECEIPT_SECRET"\n'
 
@@ -207,10 +213,19 @@ def test_a_url_that_cannot_work_is_not_repeated(tmp_path: Path, url: str, said: 
         ('secret_env = ""', "line 3: secret_env: it is no name of an environment variable"),
         (f'secret_file = "{SECRET}"', "line 3: secret_file: the file cannot be read: No such file or directory"),
         ('secret_file = ""', "line 3: secret_file: the file cannot be read: Is a directory"),
-        (f'secret_file = "{SECRET}\\u0000"', "line 3: secret_file: its path holds a NUL"),
+        (f'secret_file = "{SECRET}\\u0000"', "line 3: secret_file: its path has a control character in it"),
+        (
+            'secret_file = "C:\\temp"',
+            "line 3: secret_file: its path has a control character in it; put it in single quot",
+        ),
+        ('secret_file = "~nobody-of-that-name/x"', "line 3: secret_file: the path begins with ~, and there is no such"),
+        ('secret_env = "QUOTE"', "line 3: secret_env: a quote stands at one end of the value only"),
         ('secret_file = "empty"', "line 3: secret_file: secret is empty"),
-        ('secret_file = "odd"', "line 3: secret_file: the file holds characters outside ASCII"),
-        ('secret_file = "two-lines"', "line 3: secret_file: secret has blanks, control characters"),
+        (
+            'secret_file = "odd"',
+            "line 3: secret_file: secret has blanks, control characters or characters outside ASCII",
+        ),
+        ('secret_file = "two-lines"', "line 3: secret_file: the file has 2 lines; it must hold the secret alone"),
         ('secret_file = "/dev/zero"', "line 3: secret_file: secret has blanks, control characters"),
     ],
 )
@@ -307,3 +322,38 @@ def test_any_file_is_read_or_refused_without_its_text(tmp_path_factory: pytest.T
             assert KEY.lower() not in told
     assert all(one.secret.reveal() == SECRET for one in found)
     assert not any(SECRET in str(one.message) for one in warned)
+
+
+def test_what_stands_around_a_value_of_a_file_is_not_part_of_it(tmp_path: Path) -> None:
+    """A secret's variable and a URL are read as those of the environment are."""
+    [found] = domains(tmp_path, f"[[domain]]\ninvoke_url = '\ufeff\"{URL}\" '\nsecret_env = 'QUOTED'\n")
+    assert (found.key, found.secret.reveal()) == (URL, SECRET)
+
+
+def test_a_tilde_in_a_file_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret file may be named from the home folder, wherever the file of domains is."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "secret").write_text(SECRET)
+    [found] = domains(tmp_path, f"[[domain]]\ninvoke_url = '{URL}'\nsecret_file = '~/secret'\n")
+    assert found.secret.reveal() == SECRET
+
+
+def test_domains_of_a_file_know_where_their_secrets_are_written_down(tmp_path: Path) -> None:
+    """A message about a rejected secret can name file, domain and variable; a path is not named."""
+    (tmp_path / "secret").write_text(SECRET)
+    found = domains(tmp_path, f"{GOOD}[[domain]]\ninvoke_url = '{OTHER_URL}'\nsecret_file = 'secret'\n")
+    assert [one.source for one in found] == [
+        "domains.toml, domain 1, secret_env RECEIPT_SECRET",
+        "domains.toml, domain 2, secret_file",
+    ]
+
+
+def test_two_spellings_of_a_url_are_one_domain(tmp_path: Path) -> None:
+    """A domain that is given twice is refused also where its host is spelled in another way."""
+    other = OTHER_URL.replace("host.apigw.ntruss.com", "HOST.apigw.ntruss.com.:443")
+    text = f"{GOOD}[[domain]]\ninvoke_url = '{OTHER_URL}'\nsecret_env = 'RECEIPT_SECRET'\n"
+    assert len(domains(tmp_path, text)) == 2
+    assert "the same domain as" in flaw(
+        tmp_path, f"{text}[[domain]]\ninvoke_url = '{other}'\nsecret_env = 'RECEIPT_SECRET'"
+    )

@@ -154,3 +154,11 @@ def test_any_text_is_read_or_has_a_flaw(text: str) -> None:
     """No text makes the reading, or the search for lines, fail in another way."""
     assert isinstance(read_toml(text), dict | Flaw)
     assert all(1 <= line <= text.count("\n") + 1 for line in lines_of(text).values())
+
+
+@pytest.mark.parametrize("path", [r"C:\Users\me", r"C:\me", r"\\server\share", r"C:\x", r"\uD800"])
+def test_a_windows_path_in_double_quotes_is_told_by_its_backslash(path: str) -> None:
+    """A backslash that begins no escape is named as that, with what to write instead."""
+    flaw = read_toml(f'a = "{path}"')
+    assert isinstance(flaw, Flaw)
+    assert (flaw.line, "backslash" in flaw.what, "single quotes" in flaw.what) == (1, True, True)

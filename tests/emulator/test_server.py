@@ -236,3 +236,10 @@ def test_the_package_offers_what_it_names() -> None:
     assert all(getattr(package, name).__name__ == name for name in package.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'Emulater'"):
         package.Emulater  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.parametrize(("host", "named"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("192.0.2.7", "192.0.2.7")])  # noqa: S104 - it is not started
+def test_the_url_of_all_addresses_can_be_called(host: str, named: str) -> None:
+    """An emulator that listens at every address names one that a client of this machine accepts."""
+    clova = Emulator(host=host, port=8089, expose=True)
+    assert clova.url() == f"http://{named}:8089/custom/v1/1/emulator"

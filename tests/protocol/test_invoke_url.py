@@ -241,3 +241,43 @@ def test_the_tail_is_read_in_any_case() -> None:
     url = parse_invoke_url(f"https://gateway.example/custom/v1/1/{KEY}/Document/Receipt")
     assert url.path_word == "receipt"
     assert url.for_document("receipt") == f"https://gateway.example/custom/v1/1/{KEY}/document/receipt"
+
+
+@pytest.mark.parametrize(
+    ("given_host", "host"),
+    [
+        ("https://GateWay.Example", "https://gateway.example"),
+        ("HTTPS://gateway.example", "https://gateway.example"),
+        ("https://gateway.example:443", "https://gateway.example"),
+        ("https://gateway.example:0443", "https://gateway.example"),
+        ("https://gateway.example:", "https://gateway.example"),
+        ("https://gateway.example.", "https://gateway.example"),
+        ("https://Gateway.Example.:443", "https://gateway.example"),
+        ("https://gateway.example:80", "https://gateway.example:80"),
+        ("https://gateway.example:8443", "https://gateway.example:8443"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://localhost.:443", "http://localhost:443"),
+        ("http://[::0:1]:80", "http://[::1]"),
+        ("http://[0:0::1]:8089", "http://[::1]:8089"),
+    ],
+)
+def test_spellings_of_one_host_are_one_url(given_host: str, host: str) -> None:
+    """Case, a default port, a dot behind the host and long forms of an address make no difference; the path does."""
+    assert parse_invoke_url(f"{given_host}/custom/v1/1/{KEY}").base == f"{host}/custom/v1/1/{KEY}"
+    assert parse_invoke_url(f"{given_host}/custom/v1/1/{KEY.upper()}").base == f"{host}/custom/v1/1/{KEY.upper()}"
+
+
+@given(st.sampled_from(["https", "http"]), st.sampled_from(["h.example", "127.0.0.1", "[::1]", "localhost"]), st.data())
+def test_what_is_in_one_spelling_stays_as_it_is(scheme: str, host: str, data: st.DataObject) -> None:
+    """A URL's one spelling is its own: reading it again changes nothing."""
+    if scheme == "http" and host == "h.example":
+        host = "h.internal"
+    port = data.draw(st.sampled_from(["", ":", ":80", ":443", ":8443"]))
+    once = parse_invoke_url(f"{scheme}://{host.upper()}{port}/custom/v1/1/{KEY}", allow_http=True).base
+    assert parse_invoke_url(once, allow_http=True).base == once
+
+
+def test_a_host_of_dots_is_refused() -> None:
+    """A host of which nothing is left without the dots behind it is not a host."""
+    with pytest.raises(ConfigurationError, match="must begin with https:// and a host"):
+        parse_invoke_url(f"https://./custom/v1/1/{KEY}")

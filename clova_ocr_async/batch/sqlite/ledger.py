@@ -25,6 +25,7 @@ from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer, SpilledRefusal, 
 from clova_ocr_async.batch.sqlite.tenant import Tenant
 from clova_ocr_async.batch.sqlite.waiters import Waiters
 from clova_ocr_async.batch.sqlite.writer import Writer
+from clova_ocr_async.batch.verdict import GONE
 from clova_ocr_async.client.processes import Process
 from clova_ocr_async.errors import (
     ClovaOCRError,
@@ -220,9 +221,13 @@ class SqliteLedger:
     def _given_back(self, claim: Claim, done: asyncio.Future[bool]) -> None:
         self._settled_soon([claim.number], None if done.cancelled() else done.exception())
 
-    async def reject(self, source: SourceFile, document: str, failure: bytes) -> None:
-        """Write down a file that cannot be read."""
-        await self._did(lambda db: rows.reject_source(db, source, document, failure), "reject")
+    async def reject(self, source: SourceFile, document: str, failure: bytes) -> Entry | None:
+        """Write down a file that cannot be read; one that is gone stays what it was, and that is returned."""
+        if failure != GONE:
+            await self._did(lambda db: rows.reject_source(db, source, document, failure), "reject")
+            return None
+        row = await self._did(lambda db: rows.reject_gone(db, source, document, failure), "reject")
+        return None if row is None else rows.entry_of(row, self._seal)
 
     # -----------------------------------------------------------------------------------------------------------------
     # The marks of a call
@@ -354,6 +359,18 @@ class SqliteLedger:
             document: The vendor's path word.
         """
         self._writer.call(lambda db: listing.enlist(db, files, document), "list")
+
+    async def start_in(self, folder: str) -> str | None:
+        """Write down in which folder relative paths start.
+
+        Args:
+            folder: The current one.
+
+        Returns:
+            The one in which those start that are listed already, if that is another; None if there is none.
+        """
+        kept = await self._did(lambda db: listing.start_in(db, os.fsencode(folder)), "begin")
+        return None if kept is None else os.fsdecode(kept)
 
     async def claim_files(self, document: str, most: int) -> list[bytes]:
         """Take some of the listed files to read; nobody else is given them."""

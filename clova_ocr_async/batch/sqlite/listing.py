@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.ledger import TRANSITIONS, Mark, State, from_states
+from clova_ocr_async.batch.sqlite.agreement import value_of
 from clova_ocr_async.batch.sqlite.rows import columns, reopen_sources
 from clova_ocr_async.errors import Billing
 
@@ -14,21 +16,49 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch.ledger import SourceFile
 
-__all__ = ["claim_files", "enlist", "others_at_work", "release_files", "requeue"]
+__all__ = ["claim_files", "enlist", "others_at_work", "release_files", "requeue", "start_in", "starts_elsewhere"]
 
 
 def enlist(db: sqlite3.Connection, files: Iterable[SourceFile], document: str) -> None:
     """Write down files that are to be read: new ones, changed ones, and those that could not be read before.
 
-    A file that somebody is about to read stays as it is: what it is then is written down then.
+    A file that somebody is about to read stays as it is: what it is then is written down then. One that has no identity
+    is not there; if it was read, it stays what it was. One that is there under its other spelling keeps that.
     """
     db.executemany(
-        """INSERT INTO source (document, path, open) VALUES (?, ?, 1)
+        """INSERT INTO source (document, path, open) VALUES (?1,
+               CASE WHEN EXISTS (SELECT 1 FROM source WHERE document = ?1 AND path = ?7) THEN ?7 ELSE ?2 END, 1)
            ON CONFLICT (document, path) DO UPDATE SET open = 1
-           WHERE open = 0 AND (failure IS NOT NULL OR size IS NULL
-               OR size IS NOT ? OR modified_ns IS NOT ? OR changed_ns IS NOT ? OR inode IS NOT ?)""",
-        ((document, file.path, *columns(file.identity)) for file in files),
+           WHERE open = 0 AND CASE WHEN ?3 IS NULL THEN item IS NULL ELSE failure IS NOT NULL OR size IS NULL
+               OR size IS NOT ?3 OR modified_ns IS NOT ?4 OR changed_ns IS NOT ?5 OR inode IS NOT ?6 END""",
+        ((document, file.path, *columns(file.identity), file.also) for file in files),
     )
+
+
+def start_in(db: sqlite3.Connection, folder: bytes) -> bytes | None:
+    """Write down in which folder the relative paths of a run start, unless they start in another one.
+
+    Returns:
+        As ``starts_elsewhere``.
+    """
+    if (kept := starts_elsewhere(db, folder)) is None:
+        db.execute("INSERT OR REPLACE INTO run (name, value) VALUES ('starts_in', ?)", (folder,))
+    return kept
+
+
+def starts_elsewhere(db: sqlite3.Connection, folder: bytes) -> bytes | None:
+    """Return the folder in which the relative paths of a run start; None if that is the given one, or nobody knows."""
+    kept = value_of(db, "starts_in")
+    if not isinstance(kept, bytes) or not _has_relative(db):
+        return None
+    try:
+        return None if os.path.samefile(kept, folder) else kept  # noqa: PTH121 - a Path takes no bytes
+    except OSError:  # all was moved, or is mounted elsewhere
+        return None
+
+
+def _has_relative(db: sqlite3.Connection) -> bool:
+    return db.execute("SELECT 1 FROM source WHERE substr(path, 1, 1) <> x'2f' LIMIT 1").fetchone() is not None
 
 
 def claim_files(db: sqlite3.Connection, document: str, owner: int, most: int) -> list[bytes]:

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.batch.ledger import (
+    FINISHED,
     TRANSITIONS,
     UNDER_WAY,
     Claim,
@@ -45,6 +46,7 @@ __all__ = [
     "kept_failure",
     "outstanding",
     "refuse",
+    "reject_gone",
     "reject_source",
     "reopen_sources",
     "seal_context",
@@ -152,6 +154,20 @@ def reject_source(db: sqlite3.Connection, source: SourceFile, document: str, fai
                size = NULL, modified_ns = NULL, changed_ns = NULL, inode = NULL""",
         (document, source.path, failure),
     )
+
+
+def reject_gone(db: sqlite3.Connection, source: SourceFile, document: str, failure: bytes) -> tuple[Any, ...] | None:
+    """Write down that a file is no longer there; return the item's row if the file was read before."""
+    found: tuple[Any, ...] | None = db.execute(
+        f"{_ENTRY} JOIN source ON source.item = item.id WHERE source.document = ? AND path = ?", (document, source.path)
+    ).fetchone()
+    read = found is not None and State(found[3]) in FINISHED
+    db.execute(
+        """INSERT INTO source (document, path, open, failure) VALUES (?, ?, 0, ?)
+           ON CONFLICT (document, path) DO UPDATE SET open = 0, owner = NULL, failure = excluded.failure""",
+        (document, source.path, None if read else failure),
+    )
+    return found
 
 
 def send(db: sqlite3.Connection, claim: Claim, request_id: str, now: float, most_calls: int | None) -> bool | None:

@@ -19,11 +19,11 @@ import msgspec
 
 from clova_ocr_async.batch.ledger import TRANSITIONS, State
 from clova_ocr_async.batch.seal import NoSeal
-from clova_ocr_async.batch.sqlite import rows
+from clova_ocr_async.batch.sqlite import listing, rows
 from clova_ocr_async.batch.sqlite.agreement import value_of
 from clova_ocr_async.batch.sqlite.opening import check_agreed, opened_existing, told_errors
 from clova_ocr_async.batch.sqlite.owners import living_owners
-from clova_ocr_async.batch.verdict import failure_of, verdict_on
+from clova_ocr_async.batch.verdict import GONE, failure_of, verdict_on
 from clova_ocr_async.client.processes import Process
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import Billing, ConnectionLostError, LedgerError
@@ -60,6 +60,7 @@ class RunStatus:
         store: "full" if answers are kept, "none" if not.
         sealed: What seals them; None if they lie open.
         services: Whose answers they are.
+        vanished: Skipped images whose file had gone before it was read.
     """
 
     images: dict[str, int]
@@ -71,6 +72,7 @@ class RunStatus:
     store: str
     sealed: str | None
     services: tuple[str, ...]
+    vanished: int = 0
 
     @property
     def total(self) -> int:
@@ -165,6 +167,7 @@ class RunReader:
                 store=str(value_of(self._db, "store") or "full"),
                 sealed=self._sealed(),
                 services=self._services(),
+                vanished=self._number("SELECT count(*) FROM source WHERE open = 0 AND failure = ?", GONE),
             )
 
     def _settle_counts(self, images: Counter[str], items: Counter[str], living: Collection[int]) -> None:
@@ -206,7 +209,8 @@ class RunReader:
     def _record(self, row: tuple[Any, ...], living: Collection[int]) -> SourceRecord:
         _, path, document, word, failure, item = row
         name = None if path is None else os.fsdecode(path)
-        entry = None if item is None else self._entry(item, living)
+        unread = item is None or failure is not None  # the second: it was to be tried again, and its file has gone
+        entry = None if unread else self._entry(item, living)
         if entry is not None and word in _OPEN_STATES:
             word = _status_of(entry.state)
         return SourceRecord(name, document, word, entry, failure or b"")
@@ -222,6 +226,11 @@ class RunReader:
         for path, sha256 in found:
             yield f"an image without a name, sha256 {sha256.hex()}" if path is None else shown_path(os.fsdecode(path))
 
+    def answers(self) -> int:
+        """Return how many answers are kept."""
+        with self._look():
+            return self._number("SELECT count(*) FROM answer")
+
     def pending(self) -> int:
         """Return how many images are still to be finished; quick, however many there are."""
         with self._look():
@@ -229,6 +238,12 @@ class RunReader:
 
     # -----------------------------------------------------------------------------------------------------------------
     # What a batch would do
+
+    def starts_elsewhere(self, folder: str) -> str | None:
+        """Return the folder in which the run's relative paths start; None if that is the given one."""
+        with self._look():
+            kept = listing.starts_elsewhere(self._db, os.fsencode(folder))
+        return None if kept is None else os.fsdecode(kept)
 
     def to_read(self, document: str, again: Collection[Billing] = ()) -> Iterator[str]:
         """Yield the files that a batch would read, whatever else it finds.

@@ -40,13 +40,19 @@ _decoder = msgspec.json.Decoder(SharedGate)
 
 
 def default_path(
-    environ: Mapping[str, str] = os.environ, platform: str = sys.platform, find_home: Callable[[], Path] = Path.home
+    environ: Mapping[str, str] | None = None, platform: str = sys.platform, find_home: Callable[[], Path] = Path.home
 ) -> Path:
     """Return where the platform keeps a user's state.
+
+    Args:
+        environ: The environment; None for this process's. It is not a default value, which ``help`` would print.
+        platform: As ``sys.platform`` has it.
+        find_home: Returns the user's home folder, or raises RuntimeError.
 
     Raises:
         ConfigurationError: Nobody knows where the user is at home.
     """
+    environ = os.environ if environ is None else environ
     variable, below_home = _FOLDERS.get(platform, ("XDG_STATE_HOME", Path(".local", "state")))
     given = Path(environ.get(variable, ""))
     # Source: XDG Base Directory Specification 0.8: a relative path there is to be passed over.

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes import FakeTime, FakeTransport, domain
+from ledgers import calls, opened
+
+from clova_ocr_async.batch import BatchDispatcher, Failure, Success
+from clova_ocr_async.batch.listing import Listing
+from clova_ocr_async.batch.recorder import is_gone
+from clova_ocr_async.batch.sources import entries_in
+from clova_ocr_async.batch.sqlite.folder import LEDGER
+from clova_ocr_async.batch.sqlite.run_reader import RunReader
+from clova_ocr_async.batch.verdict import GONE, told
+from clova_ocr_async.cli.records import exported
+from clova_ocr_async.client import ClovaOCRClient
+from clova_ocr_async.documents import Receipt
+from clova_ocr_async.errors import Billing, ImageError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator
+
+NEW = b"\xff\xd8\xff\xe0 new \xff\xd9"
+OLD = b"\xff\xd8\xff\xe0 old \xff\xd9"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run directory that is not there yet."""
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    """A folder with one picture that was written just now, too young to be told from a change."""
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "new.jpg").write_bytes(NEW)
+    return inbox
+
+
+async def batch(run: Path, found: Iterable[Any], transport: FakeTransport) -> list[Any]:
+    """Run a batch of listed files to its end."""
+    client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime())
+    async with opened(run) as ledger:
+        images = Listing(ledger, "receipt", found, sleep=lambda _: asyncio.sleep(0.001))
+        async with BatchDispatcher(client, ledger=ledger).dispatch(images, Receipt) as outcomes:
+            return [outcome async for outcome in outcomes]
+
+
+def emptied(inbox: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield what is in a folder, each file gone by the time it is read."""
+    entries = list(entries_in(inbox))
+    for entry in entries:
+        entry.stat()  # as the listing finds it
+        Path(entry.path).unlink()
+        yield entry
+
+
+def statuses(run: Path) -> tuple[dict[str, int], int]:
+    """Return how many images of a run there are by status, and how many of them have vanished."""
+    with RunReader(run) as reader:
+        status = reader.status()
+    return status.images, status.vanished
+
+
+async def test_a_picture_that_was_read_stays_read_when_its_file_goes(run: Path, inbox: Path) -> None:
+    """A file that is moved away while it is looked at again keeps its answer, is counted once, and costs nothing."""
+    transport = FakeTransport()
+    await batch(run, entries_in(inbox), transport)
+    [outcome] = await batch(run, emptied(inbox), transport)
+    assert isinstance(outcome, Success)
+    assert not outcome.billed
+    assert statuses(run) == ({"succeeded": 1}, 0)
+    assert (len(transport.sent), calls(run)) == (1, 1)
+    with RunReader(run) as reader:
+        [record] = [exported(record) for record in reader.records()]
+    assert (record["status"], record["source"]) == ("succeeded", str(inbox / "new.jpg"))
+
+
+async def test_a_picture_that_was_read_is_not_listed_again_when_it_is_gone(run: Path, inbox: Path) -> None:
+    """A path that is given although its file has gone is not looked at again if it was read."""
+    path = inbox / "new.jpg"
+    await batch(run, [str(path)], FakeTransport())
+    path.unlink()
+    assert await batch(run, [str(path)], FakeTransport()) == []
+    assert statuses(run) == ({"succeeded": 1}, 0)
+
+
+async def test_a_file_that_vanishes_unread_is_skipped_once(run: Path, inbox: Path) -> None:
+    """A file that goes before it was ever read is one skipped image, with that reason, and is not pending for ever."""
+    [outcome] = await batch(run, emptied(inbox), FakeTransport())
+    assert isinstance(outcome, Failure)
+    assert await batch(run, entries_in(inbox), FakeTransport()) == []
+    assert statuses(run) == ({"skipped": 1}, 1)
+    with RunReader(run) as reader:
+        [record] = [exported(record) for record in reader.records()]
+        assert reader.pending() == 0
+    assert (record["status"], record["error"]["message"]) == ("skipped", "the file is no longer there")
+
+
+async def test_a_path_that_leads_nowhere_is_told_each_time_it_is_given(run: Path, inbox: Path) -> None:
+    """A file that was never read is looked for whenever a command names it, and read once it is there."""
+    path = inbox / "late.jpg"
+    for _ in range(2):
+        [outcome] = await batch(run, [str(path)], FakeTransport())
+        assert isinstance(outcome, Failure)
+        assert "No such file" in str(outcome.error)
+    path.write_bytes(OLD)
+    [outcome] = await batch(run, [str(path)], FakeTransport())
+    assert isinstance(outcome, Success)
+    assert statuses(run) == ({"succeeded": 1}, 0)
+
+
+async def test_a_picture_to_be_tried_again_whose_file_is_gone_is_skipped(run: Path, inbox: Path) -> None:
+    """An image that is queued to be sent again and whose file has gone is skipped, and counted once."""
+    await batch(run, entries_in(inbox), FakeTransport())
+    db = sqlite3.connect(run / LEDGER)
+    with db:
+        db.execute("UPDATE item SET state = 'failed', billing = 0, answer = NULL")
+    db.close()
+    async with opened(run) as ledger:
+        assert await ledger.requeue(Billing.NOT_BILLED, "receipt") == 1
+    (inbox / "new.jpg").unlink()
+    [outcome] = await batch(run, [], FakeTransport())
+    assert isinstance(outcome.error, ImageError)
+    assert statuses(run) == ({"skipped": 1}, 1)
+    with RunReader(run) as reader:
+        [record] = [exported(record) for record in reader.records()]
+    assert record["error"]["message"] == "the file is no longer there"
+
+
+async def test_without_a_listing_a_picture_that_was_read_stays_read(run: Path, inbox: Path) -> None:
+    """Paths from anywhere are answered from the run although their files have been moved away."""
+    transport = FakeTransport()
+    found: list[Any] = []
+    for _ in range(2):
+        client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime())
+        async with BatchDispatcher(client, ledger=run).dispatch([inbox / "new.jpg"], Receipt) as outcomes:
+            found += [outcome async for outcome in outcomes]
+        (inbox / "new.jpg").unlink(missing_ok=True)
+    assert [(type(outcome), outcome.billed) for outcome in found] == [(Success, True), (Success, False)]
+    assert len(transport.sent) == 1
+
+
+async def test_a_file_that_cannot_be_read_any_more_is_not_what_it_was(run: Path, inbox: Path) -> None:
+    """A file in whose place something else is has changed, and the answer of what it held is not its own."""
+    await batch(run, entries_in(inbox), FakeTransport())
+    (inbox / "new.jpg").unlink()
+    (inbox / "new.jpg").mkdir()
+    [outcome] = await batch(run, [str(inbox / "new.jpg")], FakeTransport())
+    assert isinstance(outcome, Failure)
+    assert "a folder" in str(outcome.error)
+
+
+def test_gone_is_what_no_path_leads_to(tmp_path: Path) -> None:
+    """A file is gone if nothing is at its path, or below what is not a folder; a link to nowhere is gone too."""
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    there = [tmp_path / "file", str(tmp_path), "a\0b", "\ud800"]
+    gone = [tmp_path / "none", tmp_path / "file" / "below", str(tmp_path / "link")]
+    assert [is_gone(path) for path in (*there, *gone)] == [False] * 4 + [True] * 3
+    assert str(told(GONE)) == "the file is no longer there"
