@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledgers import ANSWER, claimed, item, look, opened, read, source
 
+from clova_ocr_async.batch.seal import NoSeal
 from clova_ocr_async.batch.sqlite.connection import (
     Holder,
     connect,
@@ -25,6 +26,7 @@ from clova_ocr_async.batch.sqlite.connection import (
 )
 from clova_ocr_async.batch.sqlite.folder import LEDGER
 from clova_ocr_async.batch.sqlite.private_copy import private_copy
+from clova_ocr_async.batch.sqlite.purge import purge
 from clova_ocr_async.batch.sqlite.run_reader import RunReader
 from clova_ocr_async.batch.sqlite.spill import Spill, spill_of
 from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer
@@ -40,6 +42,7 @@ LEFT = """
 import os, sqlite3, sys
 db = sqlite3.connect(sys.argv[1], isolation_level=None)
 db.execute("PRAGMA wal_autocheckpoint = 0")
+db.execute("SELECT * FROM run").fetchall()
 for statement in sys.argv[2:]:
     db.execute(statement)
 print("ready", flush=True)
@@ -387,6 +390,13 @@ async def test_a_run_of_an_older_version_is_read_as_it_is(run: Path, at_work: bo
         ended(process)
 
 
+async def test_a_run_of_an_older_version_is_purged(run: Path) -> None:
+    """Answers of an older version are removed like any others."""
+    older(run)
+    assert purge(run, NoSeal()).answers == 1
+    assert look(run, "SELECT count(*), max(unpacked) FROM answer") == [(0, None)]
+
+
 async def test_a_batch_brings_an_older_version_up_to_date_and_pays_nothing(run: Path) -> None:
     """What an older version has stored is read by a batch, and counts as paid."""
     older(run)
@@ -410,13 +420,15 @@ async def test_a_view_that_cannot_be_opened_leaves_nothing_open(run: Path, at_wo
     """A ledger of a newer version is refused, at work or not, and nobody has it open afterwards."""
     with closing(sqlite3.connect(run / LEDGER)) as db:
         db.execute("PRAGMA user_version = 99")
-    process = begun(run) if at_work else None
-    with pytest.raises(LedgerError, match="update it"):
-        open_view(run)
-    if process is not None:
-        ended(process)
-        with pytest.raises(LedgerError, match="update it"):  # from a copy as well
+    process = begun(run, FIVE) if at_work else None
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="update it"):
             open_view(run)
+        if process is not None:
+            ended(process)  # and then from a copy
+            process = None
+    with pytest.raises(LedgerError, match="update it"):
+        purge(run, NoSeal())
     assert holder_of(run / LEDGER) is Holder.NOBODY
 
 
@@ -479,6 +491,36 @@ def test_a_copy_is_the_owners_alone(tmp_path: Path) -> None:
     with closing(private_copy(fill, 1, [str(tmp_path)])) as db:
         assert db.execute("SELECT * FROM x").fetchall() == []
     assert modes == [0o700, 0o600]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Second names
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+async def test_a_file_with_a_second_name_is_not_written_to(run: Path, tmp_path: Path, suffix: str) -> None:
+    """A ledger, a log or an index that has a second name is refused to whoever writes, before SQLite opens anything."""
+    left(run, FIVE)
+    (tmp_path / "other").hardlink_to(run / f"{LEDGER}{suffix}")
+    before = files(run)
+    with pytest.raises(LedgerError, match=rf"{LEDGER}{suffix} in {run} has 2 names .*cp -r {run} COPY"):
+        await opened(run).__aenter__()
+    with pytest.raises(LedgerError, match="has 2 names"):
+        purge(run, NoSeal())
+    assert files(run) == before
+    with RunReader(run) as reader:
+        assert reader.status().calls == 5
+    (tmp_path / "other").unlink()
+    async with opened(run):
+        pass
+
+
+async def test_a_log_that_is_not_a_file_is_refused(run: Path, tmp_path: Path) -> None:
+    """A link in the place of a log is not followed."""
+    (run / LOG).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LedgerError, match="is a symbolic link"):
+        await opened(run).__aenter__()
+    assert not (tmp_path / "elsewhere").exists()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

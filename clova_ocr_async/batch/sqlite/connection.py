@@ -52,8 +52,8 @@ class _OpenHere:
 
     def __init__(self) -> None:
         self.forget()
-        if hasattr(os, "register_at_fork"):  # not on Windows
-            os.register_at_fork(after_in_child=self.forget)
+        # Windows has none, and no forks.
+        getattr(os, "register_at_fork", lambda **_: None)(after_in_child=self.forget)
 
     def forget(self) -> None:
         """Begin anew: a child of a fork has none of its parent's locks, and no thread that would let go of the gate."""
