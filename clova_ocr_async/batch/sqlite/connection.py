@@ -47,13 +47,16 @@ class Holder(enum.Enum):
     THIS_PROCESS = enum.auto()
 
 
+def _no_forks(*, after_in_child: object) -> None:
+    """Do nothing, where there are no forks, as on Windows."""
+
+
 class _OpenHere:
     """The ledgers that this process has open, by device and inode, other than in place."""
 
     def __init__(self) -> None:
         self.forget()
-        # Windows has none, and no forks.
-        getattr(os, "register_at_fork", lambda **_: None)(after_in_child=self.forget)
+        getattr(os, "register_at_fork", _no_forks)(after_in_child=self.forget)
 
     def forget(self) -> None:
         """Begin anew: a child of a fork has none of its parent's locks, and no thread that would let go of the gate."""

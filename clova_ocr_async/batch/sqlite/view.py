@@ -180,7 +180,7 @@ def _joined(folder: Path, beside: Sequence[Path], places: Sequence[str] | None) 
     try:
         if not beside and is_of_this_version(db, folder):
             return View(folder, db)
-        copy = private_copy(lambda target, *_: db.backup(target), _size((folder / LEDGER).stat()), places)
+        copy = private_copy(partial(_back_up, db), _size((folder / LEDGER).stat()), places)
     except BaseException:
         db.close()
         raise
@@ -206,6 +206,10 @@ def _copy(folder: Path, _: sqlite3.Connection, target: BinaryIO, log_target: Pat
         raise LedgerError(f"a batch of this process works on {_shown(folder)} under another name; read it under that")
     if log:
         shutil.copyfile(folder / _LOG, log_target)
+
+
+def _back_up(db: sqlite3.Connection, target: sqlite3.Connection, _: BinaryIO, _log_target: Path) -> None:
+    db.backup(target)
 
 
 def is_of_this_version(db: sqlite3.Connection, folder: Path) -> bool:
