@@ -25,7 +25,7 @@ from clova_ocr_async.batch.sqlite.connection import (
     lock_type,
 )
 from clova_ocr_async.batch.sqlite.folder import LEDGER
-from clova_ocr_async.batch.sqlite.private_copy import private_copy
+from clova_ocr_async.batch.sqlite.private_copy import private_copy, usual_places
 from clova_ocr_async.batch.sqlite.purge import purge
 from clova_ocr_async.batch.sqlite.run_reader import RunReader
 from clova_ocr_async.batch.sqlite.spill import Spill, spill_of
@@ -468,15 +468,14 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         RunReader(run).__enter__()
 
 
-def test_where_no_file_can_be_made_memory_is_left(tmp_path: Path) -> None:
-    """A copy is made where there is room, also if no folder for temporary files can be written to."""
-    code = (
-        "import tempfile, sys\n"
-        "from clova_ocr_async.batch.sqlite.private_copy import _usual\n"
-        "tempfile._candidate_tempdir_list = lambda: [sys.argv[1]]\n"
-        "print(_usual())"
-    )
-    assert _printed(code, tmp_path / "nowhere") == "['/dev/shm']\n"
+def test_where_no_file_can_be_made_memory_is_left() -> None:
+    """A copy may lie in the folder for temporary files, if there is one, and in memory."""
+
+    def nowhere() -> str:
+        raise FileNotFoundError
+
+    (memory,) = usual_places(nowhere)
+    assert usual_places(lambda: "/here") == ["/here", memory]
 
 
 def test_a_copy_is_the_owners_alone(tmp_path: Path) -> None:

@@ -182,11 +182,15 @@ def test_a_run_at_work_is_seen_at_one_moment(clova: Emulator, scans: Path, run: 
     while clova.billed.total() < IMAGES // 4:
         assert time.monotonic() < deadline
         assert batch.poll() is None
+    batch.send_signal(signal.SIGSTOP)  # at work all the same, and not done before it is looked at
+    written = [(run / name).read_bytes() for name in ("ledger.sqlite3", "ledger.sqlite3-wal")]
     status, lines = told(run), records(run)
-    assert batch.wait() == 0
+    assert written == [(run / name).read_bytes() for name in ("ledger.sqlite3", "ledger.sqlite3-wal")]
+    batch.send_signal(signal.SIGCONT)
+    assert batch.wait() in {0, 1}  # what its server has answered while it was stopped may have been cut off
     assert status["processes"] == 1
     assert 0 < sum(record["billed"] is True for record in lines) <= clova.billed.total()
-    assert told(run)["images"] == {"succeeded": IMAGES}
+    assert sum(record["billed"] is True for record in records(run)) == told(run)["billed"] > 0
 
 
 def can_mount() -> bool:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from clova_ocr_async.batch.sqlite.folder import LEDGER, create_private
 from clova_ocr_async.errors import LedgerError
 
-__all__ = ["private_copy"]
+__all__ = ["private_copy", "usual_places"]
 
 _MARGIN = 16 * 1024 * 1024  # bytes beside the copied files: for what is brought into the copy
 _MEMORY = "/dev/shm"  # noqa: S108 - a private folder is made in it; where there is room while the disk is full
@@ -41,7 +41,7 @@ def private_copy(fill: Fill, size: int, places: Sequence[str] | None = None) -> 
         OSError: It cannot be copied.
         sqlite3.Error: It cannot be copied.
     """
-    place = _place_for(size + _MARGIN, _usual() if places is None else places)
+    place = _place_for(size + _MARGIN, usual_places() if places is None else places)
     folder = Path(tempfile.mkdtemp(prefix="clova-ocr-", dir=place))
     try:
         return _filled(folder / LEDGER, fill)
@@ -67,11 +67,16 @@ def _filled(path: Path, fill: Fill) -> sqlite3.Connection:
     return db
 
 
-def _usual() -> list[str]:
-    places = [_MEMORY]
-    with suppress(FileNotFoundError):  # no folder for temporary files can be written to
-        places.insert(0, tempfile.gettempdir())
-    return places
+def usual_places(temporary: Callable[[], str] = tempfile.gettempdir) -> list[str]:
+    """Return where a private copy may lie, by preference.
+
+    Args:
+        temporary: Returns the folder for temporary files.
+    """
+    try:
+        return [temporary(), _MEMORY]
+    except FileNotFoundError:  # none can be written to
+        return [_MEMORY]
 
 
 def _place_for(size: int, places: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from clova_ocr_async.batch.manifest import shown_path
 from clova_ocr_async.batch.sqlite.connection import Holder, connect, connect_in_place, copy_closed, holder_of
-from clova_ocr_async.batch.sqlite.folder import LEDGER
+from clova_ocr_async.batch.sqlite.folder import LEDGER, create_private
 from clova_ocr_async.batch.sqlite.private_copy import private_copy
 from clova_ocr_async.batch.sqlite.schema import MIGRATIONS, migrate, version_of
 from clova_ocr_async.batch.sqlite.spill import bring_in, holds_anything, spills_in
@@ -205,6 +205,7 @@ def _copy(folder: Path, _: sqlite3.Connection, target: BinaryIO, log_target: Pat
     if not copy_closed(folder / LEDGER, target):
         raise LedgerError(f"a batch of this process works on {_shown(folder)} under another name; read it under that")
     if log:
+        create_private(log_target)
         shutil.copyfile(folder / _LOG, log_target)
 
 
