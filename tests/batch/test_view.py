@@ -254,6 +254,15 @@ async def test_a_view_follows_a_batch_that_begins(run: Path) -> None:
         assert reader.status().calls == 6
 
 
+async def test_a_batch_that_begins_does_not_disturb_a_look(run: Path) -> None:
+    """As long as only the log is written, what is read in place is whole."""
+    with RunReader(run) as reader:
+        with reader._look():  # noqa: SLF001 - no seam is inside a look
+            process = begun(run, FIVE)
+        assert reader.status().calls == 5
+    ended(process)
+
+
 async def test_what_changes_while_it_is_read_in_place_is_not_believed(run: Path) -> None:
     """A look that a batch's beginning may have torn fails, with what to do, whatever SQLite made of it."""
     with RunReader(run) as reader:

@@ -31,7 +31,8 @@ __all__ = ["Holder", "connect", "connect_in_place", "copy_closed", "holder_of", 
 _PATIENCE = 30.0  # seconds that another process may write
 _CHUNK = 1024 * 1024  # bytes
 
-# Source: sqlite.org/src, os.h: where SQLite locks a file. All connections that have read it share the last 510 bytes.
+# Source: SQLite's os.h, PENDING_BYTE and SHARED_SIZE (2026-11): a connection that has read the file shares a lock of
+# the last 510 of these bytes for as long as it is open, where the log is written ahead.
 _LOCKED_FROM, _LOCKED_BYTES = 0x40000000, 512
 
 _LINUX_LOCK = struct.Struct("@hhqqi4x")  # type, whence, start, length, pid
@@ -175,7 +176,7 @@ def copy_closed(ledger: Path, target: BinaryIO) -> bool:
 def _closed_here(ledger: Path) -> Generator[int | None]:
     """Open a file by other means than SQLite's, and have this process not open it meanwhile; None if it has it open."""
     with _here.gate:
-        if _here.count[_key_of(ledger)]:
+        if _here.count[_key_of(ledger)] > 0:  # less in a child of a fork that closes its parent's connections
             yield None
             return
         descriptor = os.open(ledger, _READ_ONLY)

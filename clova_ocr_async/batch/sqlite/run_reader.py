@@ -212,9 +212,9 @@ class RunReader:
             return self._paged(queries.NAMED, queries.NAMELESS)
         return (record for record in self._paged(queries.NAMED_UNREAD) if record.status in _UNREAD)
 
-    def _paged(self, *queries: str) -> Iterator[SourceRecord]:
+    def _paged(self, *selections: str) -> Iterator[SourceRecord]:
         with self._look() as living:
-            for query in queries:
+            for query in selections:
                 last = 0
                 while found := self._db.execute(query, (last, _PAGE)).fetchall():
                     page = [self._record(row, living) for row in found]

@@ -1,12 +1,12 @@
 """A run's ledger as it can be read without changing anything of the run.
 
-SQLite writes even for those who only read: it makes a log's index beside the ledger, and applies the log that a killed
-process left, to whatever file has the ledger's name. So how a ledger is opened depends on who has it open:
+SQLite writes even for a reader: it makes an index of the log beside the ledger, and applies the log that a killed
+process left, to whatever file has the ledger's name. So a ledger is opened by which processes have it open:
 
-* Somebody has: the connection joins them, for reading only. It never writes to the ledger or its log.
-* Nobody has, and its log is empty: it is read in place, as a file that does not change; a look that finds out that it
-  has changed all the same fails.
-* Nobody has, and there is a log, or there are answers beside the ledger, or an older version wrote it: a private copy
+* If any has, the connection joins them, for reading only. It never writes to the ledger or its log.
+* If none has, and its log is empty, it is read in place, as a file that does not change. A read during which it has
+  changed all the same fails.
+* If none has, and there is a log, or answers are kept beside the ledger, or an older version wrote it, a private copy
   is read, in which the log is applied, the answers are brought in, and the tables are brought up to date. The same
   holds for a ledger with a second name, whose other folder may have another log.
 """
@@ -100,7 +100,7 @@ class View:
         folder: The run directory.
         db: Reads it.
         before: The files of the run when it was opened, or shortly before; None where later changes show in ``db``.
-        in_place: Whether it is an error if the files change while they are read.
+        in_place: Whether it is an error if the ledger changes while it is read.
 
     Attributes:
         db: Reads it.
@@ -129,7 +129,7 @@ class View:
         Raises:
             LedgerError: It may be half of one state and half of another.
         """
-        if self._in_place and self.is_outdated():
+        if self._in_place and self._before is not None and _state(self._folder / LEDGER) != self._before[0]:
             raise LedgerError(f"a batch began to work on {_shown(self._folder)} while it was read; repeat the command")
 
     def close(self) -> None:
@@ -245,8 +245,12 @@ def _brought_up_to_date(copy: sqlite3.Connection, folder: Path, beside: Sequence
 
 
 def _states(folder: Path) -> tuple[FileState | None, ...]:
-    found = (_stat(folder / LEDGER), _stat(folder / _LOG))
-    return tuple(one and FileState(one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
+    return _state(folder / LEDGER), _state(folder / _LOG)
+
+
+def _state(path: Path) -> FileState | None:
+    found = _stat(path)
+    return None if found is None else FileState(found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _stat(path: Path) -> os.stat_result | None:
