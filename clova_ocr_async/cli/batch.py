@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clova_ocr_async.cli.app import DOCUMENT, verb
-from clova_ocr_async.cli.options import CONFIG, KEY_FILE, KRW, PATH, RATE
+from clova_ocr_async.cli.options import CEILING, CONFIG, KEY_FILE, KRW, PATH, RATE
 from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
+    from clova_ocr_async.batch.sqlite.agreement import Ceiling
     from clova_ocr_async.cli.inputs import Search
     from clova_ocr_async.client import Slots
     from clova_ocr_async.documents import Document
@@ -29,8 +30,18 @@ __all__ = ["command"]
 @click.option("--from", "manifests", multiple=True, type=PATH, metavar="FILE", help="A list of further files.")
 @click.option("--run", "folder", type=PATH, metavar="DIR", help="Remember everything here, and resume from here.")
 @click.option("--dry-run", is_flag=True, help="Send nothing; tell how many calls would be billed.")
-@click.option("--max-calls", type=click.IntRange(min=0), metavar="N", help="Calls over the whole life of the run.")
-@click.option("--max-cost", type=KRW, metavar="KRW", help="Their cost; needs --price.")
+@click.option(
+    "--run-moved",
+    is_flag=True,
+    help="DIR was copied, moved or restored, and its other copies are not worked on any more.",
+)
+@click.option(
+    "--max-calls",
+    type=CEILING,
+    metavar="N",
+    help="Calls over the whole life of the run; holds until another is given, or none.",
+)
+@click.option("--max-cost", type=KRW, metavar="KRW", help="Their cost, as a ceiling; needs --price.")
 @click.option("--price", type=KRW, metavar="KRW", help="What a call costs on your plan; then costs are told.")
 @click.option("--retry-failed", is_flag=True, help="Send again what failed, certainly not billed, in the whole run.")
 @click.option("--retry-ambiguous", is_flag=True, help="Send again what may have been billed, in the whole run.")
@@ -103,6 +114,7 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
         seal=load_seal(options["key_file"], os.environ),
         store=options["store"],
         max_calls=_most_calls(options),
+        moved=options["run_moved"],
         price=options["price"],
         again=_again(options),
         jobs=options["jobs"],
@@ -146,8 +158,10 @@ def _rehearse(document: type[Document], paths: tuple[str, ...], folder: str | No
     )
 
 
-def _most_calls(options: dict[str, Any]) -> int | None:
+def _most_calls(options: dict[str, Any]) -> Ceiling | None:
     """Return the lower one of the two ceilings."""
+    if options["max_calls"] == "none":
+        return "none"
     by_cost = None if options["max_cost"] is None else int(options["max_cost"] / options["price"])
     return min((limit for limit in (options["max_calls"], by_cost) if limit is not None), default=None)
 
@@ -163,8 +177,9 @@ def _again(options: dict[str, Any]) -> tuple[Billing, ...]:
     return tuple(billing for billing, given in asked.items() if given)
 
 
+_RETRIED = ("failed", "ambiguous", "billed")
 _AGAIN = ("retry_billed", "retry_ambiguous")
-_FOR_RUNS = ("max_calls", "max_cost", "retry_failed", "retry_ambiguous", "retry_billed", "key_file", "store")
+_FOR_RUNS = ("run_moved", "max_calls", "max_cost", *(f"retry_{what}" for what in _RETRIED), "key_file", "store")
 
 
 def _check(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> None:
@@ -204,6 +219,8 @@ def _wrong(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) 
         return f"--{given[0].replace('_', '-')} is for a run directory; give one with --run DIR"
     if options["max_cost"] is not None and options["price"] is None:
         return "--max-cost needs --price, what a call costs on your plan"
+    if options["max_cost"] is not None and options["max_calls"] == "none":
+        return "--max-calls none lifts the ceiling, and --max-cost gives one; give one of them"
     if folder is not None or options["dry_run"]:
         return _wrong_for_runs(paths, folder, options)
     return "--price is for --run or --dry-run" if options["price"] is not None else None

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch import Batch
     from clova_ocr_async.batch.seal import Seal
-    from clova_ocr_async.batch.sqlite.agreement import Store
+    from clova_ocr_async.batch.sqlite.agreement import Ceiling, Store
     from clova_ocr_async.batch.sqlite.run_reader import RunStatus
     from clova_ocr_async.cli.calls import CallCounter
     from clova_ocr_async.cli.progress import Progress
@@ -58,7 +58,8 @@ class RunSettings:
         document: The class of all images.
         seal: What seals answers on the disk.
         store: Which answers are kept; as the run was begun if None.
-        max_calls: Calls over the whole life of the run; None for any number.
+        max_calls: Calls over the whole life of the run; "none" for any number, None for the ceiling that the run has.
+        moved: Whether the run directory goes on in the place of the one that it was copied or moved from.
         price: KRW a call; None if it is not known.
         again: Images that were not read are tried again if their billing is one of these.
         jobs: Images in work at once.
@@ -69,7 +70,8 @@ class RunSettings:
     document: type[Document]
     seal: Seal
     store: Store | None = None
-    max_calls: int | None = None
+    max_calls: Ceiling | None = None
+    moved: bool = False
     price: Decimal | None = None
     again: tuple[Billing, ...] = ()
     jobs: int | None = None
@@ -135,8 +137,12 @@ class LedgeredRun:
 
     async def _read(self, found: Iterable[os.DirEntry[str] | str], interrupts: Interrupts) -> None:
         asked = self._settings
-        ledger = SqliteLedger(asked.folder, seal=asked.seal, store=asked.store, max_calls=asked.max_calls)
+        ledger = SqliteLedger(
+            asked.folder, seal=asked.seal, store=asked.store, max_calls=asked.max_calls, moved=asked.moved
+        )
         async with ledger:
+            if asked.max_calls is None and ledger.max_calls is not None:
+                say(f"the run's ceiling of {ledger.max_calls:,} calls holds; --max-calls gives another, or none")
             await ledger.open_for(services_of(self._client.domains))
             if (start := await ledger.start_in(os.getcwd())) is not None:  # noqa: PTH109 - as a text
                 raise ConfigurationError(elsewhere(asked.folder, start))

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 else:
     _ParamType = click.ParamType
 
-__all__ = ["CONFIG", "DURATION", "KEY_FILE", "KRW", "PATH", "RATE", "RUN", "PathParam"]
+__all__ = ["CEILING", "CONFIG", "DURATION", "KEY_FILE", "KRW", "PATH", "RATE", "RUN", "PathParam"]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_LONGEST_COUNT = 18  # digits; SQLite keeps whole numbers of 63 bits
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
 
 
@@ -67,6 +68,23 @@ class PathParam(click.Path):
 
 PATH = PathParam()
 """Type of an option that is a path."""
+
+
+class _CeilingParam(_ParamType):
+    """A number of calls, or none for any number."""
+
+    name = "ceiling"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "none":
+            return value
+        if not value.isascii() or not value.isdigit() or len(value) > _LONGEST_COUNT:
+            return self.fail(f"{value!r} is not a number of calls; write a whole number from 0, or none", param, ctx)
+        return int(value)
+
+
+CEILING = _CeilingParam()
+"""Type of an option that is a ceiling of calls."""
 
 KRW = _KRWParam()
 """Type of an option that is an amount in KRW."""

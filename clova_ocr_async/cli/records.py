@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from clova_ocr_async.batch.ledger import FINISHED, State
-from clova_ocr_async.batch.manifest import record_source
+from clova_ocr_async.batch.manifest import record_source, shown_path
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.verdict import recalled, told
 from clova_ocr_async.documents import DOCUMENTS
@@ -21,26 +21,35 @@ from clova_ocr_async.errors import (
     NotSentError,
     RecognitionError,
 )
+from clova_ocr_async.protocol.image_object import image_object
 
 if TYPE_CHECKING:
+    from clova_ocr_async.batch.ledger import Entry
     from clova_ocr_async.batch.sqlite.run_reader import SourceRecord
     from clova_ocr_async.cli.inputs import InputFile
     from clova_ocr_async.documents import Document
+    from clova_ocr_async.protocol.image_object import ImageObject
 
 __all__ = ["billed_of", "exported", "line_of", "maybe_billed_of", "status_of", "without_answer"]
 
 _BILLED = {Billing.NOT_BILLED: False, Billing.MAYBE_BILLED: None, Billing.BILLED: True}
 
 
-def line_of(outcome: Outcome[Any], document: type[Document]) -> bytes:
-    """Return the record of an outcome: one line, with its end."""
+def line_of(outcome: Outcome[Any], document: type[Document], copy_of: str | None = None) -> bytes:
+    """Return the record of an outcome: one line, with its end.
+
+    Args:
+        outcome: Of an image that was called for, or of a copy of one.
+        document: What was asked for.
+        copy_of: The path of the image that was called for, if this is a copy of it.
+    """
     source: InputFile = outcome.source
     names = record_source(source.path) | {"sha256": source.sha256, "document": document.path_word}
-    return msgspec.json.encode(names | {"status": status_of(outcome)} | _ended(outcome)) + b"\n"
+    return msgspec.json.encode(names | {"status": status_of(outcome)} | _ended(outcome, copy_of)) + b"\n"
 
 
 def exported(record: SourceRecord) -> dict[str, Any]:
-    """Return the record of an image of a run."""
+    """Return the record of an image of a run; ``result`` as the JSON that came, where that is on one line."""
     names: dict[str, Any] = {"source": None} if record.path is None else dict(record_source(record.path))
     entry = record.entry
     if entry is not None and record.status == "pending" and entry.state in FINISHED:
@@ -49,6 +58,9 @@ def exported(record: SourceRecord) -> dict[str, Any]:
     if entry is None:
         outcome: Outcome[Any] = Failure(record.path, told(record.failure) if record.failure else NotSentError())
         return names | {"status": record.status} | _ended(outcome)
+    if entry.state is State.SUCCEEDED and entry.answer is not None and (image := image_object(entry.answer.body)):
+        bill = _bill(billed=True, maybe_billed=entry.maybe_billed, copy_of=record.copy_of)
+        return names | {"status": record.status} | bill | _as_it_came(entry, image)
     ended = recalled(entry, DOCUMENTS[record.document])
     if isinstance(ended, ClovaOCRError):
         if entry.state is State.SENT:
@@ -56,7 +68,7 @@ def exported(record: SourceRecord) -> dict[str, Any]:
         outcome = Failure(record.path, ended)
     else:
         outcome = Success(record.path, ended)
-    return names | {"status": record.status} | _ended(outcome)
+    return names | {"status": record.status} | _ended(outcome, record.copy_of)
 
 
 def without_answer(record: dict[str, Any], *, sealed: bool) -> dict[str, Any]:
@@ -67,9 +79,20 @@ def without_answer(record: dict[str, Any], *, sealed: bool) -> dict[str, Any]:
     return kept
 
 
-def _ended(outcome: Outcome[Any]) -> dict[str, Any]:
-    bill = {"billed": billed_of(outcome), "maybe_billed": maybe_billed_of(outcome)}
+def _ended(outcome: Outcome[Any], copy_of: str | None = None) -> dict[str, Any]:
+    bill = _bill(billed=billed_of(outcome), maybe_billed=maybe_billed_of(outcome), copy_of=copy_of)
     return bill | (_read(outcome) if isinstance(outcome, Success) else _failed(outcome))
+
+
+def _bill(*, billed: bool | None, maybe_billed: int, copy_of: str | None) -> dict[str, Any]:
+    """Return what an image cost under one of its names: nothing if it is a copy, so that the sum is what was paid."""
+    if copy_of is not None and (billed is not False or maybe_billed):
+        return {"billed": False, "maybe_billed": 0, "copy_of": shown_path(copy_of)}
+    return {"billed": billed, "maybe_billed": maybe_billed, "copy_of": None}
+
+
+def _as_it_came(entry: Entry, image: ImageObject) -> dict[str, Any]:
+    return {"attempts": entry.attempts, "request_id": image.request_id, "uid": image.uid, "result": image.raw}
 
 
 def status_of(outcome: Outcome[Any]) -> str:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Iterator
     from decimal import Decimal
 
+    from clova_ocr_async.batch.sqlite.agreement import Ceiling
+
 __all__ = ["Rehearsal", "rehearse"]
 
 _ENOUGH = 8  # bytes of a hash: that two of a million images share them by chance is one in millions
@@ -197,7 +199,7 @@ async def rehearse(
     *,
     folder: str | None,
     again: Collection[Billing],
-    max_calls: int | None,
+    max_calls: Ceiling | None,
     price: Decimal | None,
     remarks: Callable[[], Iterable[str]] = tuple,
 ) -> ExitCode:
@@ -208,7 +210,7 @@ async def rehearse(
         found: Yields the files.
         folder: The run directory; None without one.
         again: Images that were not read are tried again if their billing is one of these.
-        max_calls: Calls over the whole life of the run; None for any number.
+        max_calls: Calls over the whole life of the run; "none" for any number, None for the ceiling that the run has.
         price: KRW a call; None if it is not known.
         remarks: Returns what is to be said of files that were passed over.
     """
@@ -216,8 +218,10 @@ async def rehearse(
         rehearsal = Rehearsal(document, reader, once=folder is not None, again=again)
         for path in rehearsal.files(found):
             await rehearsal.look_at(path)
-        used = reader.status().calls if reader is not None else 0
-    for line in rehearsal.lines(used=used, max_calls=max_calls, price=price):
+        status = None if reader is None else reader.status()
+    kept, used = (None, 0) if status is None else (status.max_calls, status.calls)
+    most = kept if max_calls is None else None if max_calls == "none" else max_calls
+    for line in rehearsal.lines(used=used, max_calls=most, price=price):
         click.echo(printable(line))
     say_all(remarks())
     return ExitCode.OK if rehearsal.found else ExitCode.NO_INPUT

@@ -21,7 +21,7 @@ __all__ = ["MOST_NAMED", "cost", "counted", "elsewhere", "gates_told", "repeated
 MOST_NAMED = 20
 """So many images are named at most; all of them are in the results."""
 
-_DONE_ONCE = frozenset({"--retry-failed", "--retry-ambiguous", "--retry-billed"})
+_DONE_ONCE = frozenset({"--run-moved", "--retry-failed", "--retry-ambiguous", "--retry-billed"})
 
 
 def cost(price: Decimal | None, calls: int, perhaps: int = 0) -> str:

@@ -109,11 +109,11 @@ def checked_seconds(name: str, value: object, *, or_zero: bool = False) -> float
         value: Its value.
         or_zero: Whether 0 is allowed.
     """
-    number = not isinstance(value, bool) and isinstance(value, int | float) and value <= sys.float_info.max
-    if not number or not (value >= 0 if or_zero else value > 0):
-        allowed = "0 or more" if or_zero else "more than 0"
-        raise ConfigurationError(f"{name} is {shown(value)}; it must be seconds, {allowed}")
-    return float(value)
+    if not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value <= sys.float_info.max:
+        if value or or_zero:
+            return float(value)
+    allowed = "0 or more" if or_zero else "more than 0"
+    raise ConfigurationError(f"{name} is {shown(value)}; it must be seconds, {allowed}")
 
 
 def checked_deadline(value: object) -> float | None:

@@ -6,10 +6,12 @@ import logging
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +119,7 @@ def test_a_run_pays_once_and_its_repetition_nothing(clova: Emulator, scans: Path
     assert clova.billed.total() == 6
     records = exported(run)
     assert sorted(record["source"] for record in records) == [str(scans / f"{number}.png") for number in range(7)]
-    assert {(record["status"], record["billed"]) for record in records} == {("succeeded", True)}
+    assert {record["status"] for record in records} == {"succeeded"}
     assert all(record["result"]["receipt"] for record in records)
     assert not (run / FAILURES).exists()
 
@@ -188,7 +190,7 @@ def test_a_ceiling_holds_over_the_whole_life_of_a_run(clova: Emulator, scans: Pa
     cost = ("--max-cost", "300", "--price", "60.5", "--max-calls", "5")
     assert clova_ocr("batch", "receipt", scans, "--run", run, *cost).exit_code == 4
     assert clova.billed.total() == 4
-    done = clova_ocr("batch", "receipt", scans, "--run", run, "--price", "60.5")
+    done = clova_ocr("batch", "receipt", scans, "--run", run, "--price", "60.5", "--max-calls", "none")
     assert (done.exit_code, clova.billed.total()) == (0, 6)
     assert "6 calls billed (363.0 KRW)" in done.stderr
 
@@ -380,8 +382,8 @@ def test_purging_leaves_nothing_of_the_answers(clova: Emulator, scans: Path, run
     clova_ocr("batch", "receipt", scans, "--run", run)
     young = clova_ocr("purge", run, "--older-than", "1.5h")
     assert "removed: 0 answers, and the words of 0 errors" in young.stderr
-    read = [record for record in exported(run) if record["status"] == "succeeded"]
-    canary = read[0]["uid"].encode()
+    with closing(sqlite3.connect(run / "ledger.sqlite3")) as db:
+        (canary,) = db.execute("SELECT substr(body, 100, 32) FROM answer").fetchone()
     assert found_in(run, canary)
     assert b"Request body invalid" in (run / FAILURES).read_bytes()
     purged = clova_ocr("purge", run)
@@ -529,7 +531,7 @@ def test_a_dry_run_of_a_run_says_what_the_run_will_do(clova: Emulator, scans: Pa
     clova_ocr(*command, "--max-calls", "2")
     left = counts_of(clova_ocr(*command, "--dry-run"))
     assert (left["billable calls"], left["images found"]) == (4, 7)
-    clova_ocr(*command)
+    clova_ocr(*command, "--max-calls", "none")
     assert clova.billed.total() == 6
     done = counts_of(clova_ocr(*command, "--dry-run"))
     assert done == {"images found": 7, "answered already": 7, "billable calls": 0}

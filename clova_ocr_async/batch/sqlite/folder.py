@@ -16,13 +16,14 @@ from clova_ocr_async.protocol.echo import shown_path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["LEDGER", "create_private", "existing_folder", "prepare_folder", "read_mounts"]
+__all__ = ["LEDGER", "check_links", "create_private", "existing_folder", "prepare_folder", "read_mounts"]
 
 logger = logging.getLogger("clova_ocr_async")
 
 LEDGER = "ledger.sqlite3"
 """Name of the ledger in a run directory."""
 
+_FILES = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm")  # the ledger, its log and the log's index, as SQLite names them
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -53,7 +54,7 @@ def prepare_folder(path: str | os.PathLike[str], *, mounts: str | None = None, u
 
     Raises:
         LedgerError: It is no place for a ledger: it is a file, holds other things, is another user's, is on a network's
-            file system, or cannot be made. Or its ledger is another user's, or no regular file.
+            file system, or cannot be made. Or its ledger is another user's, is no regular file, or has a second name.
     """
     folder, shown = _checked(path)
     owner = _own_user() if user is None else user
@@ -66,6 +67,7 @@ def prepare_folder(path: str | os.PathLike[str], *, mounts: str | None = None, u
         # Only now: while the folder was open to others, they could have put a ledger there.
         if (ledger := _found(folder / LEDGER)) is not None:
             _check_owner(f"the ledger in {shown}", ledger, owner)
+            check_links(folder)
     except OSError as error:
         raise LedgerError(f"{shown}: {error.strerror}") from None
     return folder
@@ -93,6 +95,26 @@ def existing_folder(path: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise LedgerError(f"{shown}: {error.strerror}") from None
     raise LedgerError(f"{shown} {what}; give a run directory, as a batch with a ledger leaves it")
+
+
+def check_links(folder: Path) -> None:
+    """Refuse a ledger that another folder has as well: SQLite finds the log by the ledger's name, not by the file.
+
+    Whoever opens the file by its other name applies another log to it, which can undo what has been written since.
+
+    Args:
+        folder: The run directory.
+
+    Raises:
+        LedgerError: One of the ledger's files has more than one name, or is not a regular file.
+    """
+    for name in _FILES:
+        if (found := _found(folder / name)) is not None and found.st_nlink > 1:
+            shown = shown_path(os.fspath(folder))
+            raise LedgerError(
+                f"{name} in {shown} has {found.st_nlink} names (hard links, as cp -al makes them), and a ledger must "
+                f"have one; remove the other copy, or make a real one (cp -r {shown} COPY) and go on with that"
+            )
 
 
 def create_private(path: str | os.PathLike[str]) -> None:

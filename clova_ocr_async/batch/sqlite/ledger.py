@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from clova_ocr_async.batch.ledger import FINISHED, Admission, Claim, Entry, Item, Mark, SourceFile, State, Verdict
 from clova_ocr_async.batch.seal import NoSeal
 from clova_ocr_async.batch.sqlite import listing, many, owners, rows
-from clova_ocr_async.batch.sqlite.agreement import agree_on_seal, agree_on_services, agree_on_store
+from clova_ocr_async.batch.sqlite.agreement import Terms, agree, agree_on_services, ceiling_of
 from clova_ocr_async.batch.sqlite.backlog import Backlog
 from clova_ocr_async.batch.sqlite.connection import connect
 from clova_ocr_async.batch.sqlite.folder import LEDGER, create_private, prepare_folder
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from clova_ocr_async.batch.seal import Seal
-    from clova_ocr_async.batch.sqlite.agreement import Store
+    from clova_ocr_async.batch.sqlite.agreement import Ceiling, Store
     from clova_ocr_async.batch.sqlite.spilled import Spilled
     from clova_ocr_async.errors import Billing
     from clova_ocr_async.protocol.response import HTTPResponse
@@ -63,7 +63,10 @@ class SqliteLedger:
             looked at: ``load_seal()`` does that.
         store: "full" keeps the answers, "none" only what became of each image; as the run was begun if not given.
         max_calls: Calls that may be paid, or perhaps paid, over the whole life of the run directory and by all its
-            processes together; None for any number.
+            processes together, from now on also by those that give none; "none" for any number; the ceiling that the
+            run has if not given.
+        moved: Whether the run directory was copied, moved or restored to where it is, and no other copy of it is worked
+            on any more. Without it a ledger that is another file than it was is refused.
         lease: Seconds this process may sleep before others take its work over, at most 30. One that has died is found
             out at once, where that can be seen.
         process: Who this is.
@@ -71,6 +74,9 @@ class SqliteLedger:
         clock: Returns seconds of a clock that all processes of this machine share.
         now: Returns Unix seconds.
         sleep: Waits some seconds.
+
+    Attributes:
+        max_calls: The ceiling that the run has, as last seen; None if it has none.
 
     Raises:
         ConfigurationError: An argument cannot work.
@@ -82,7 +88,8 @@ class SqliteLedger:
         *,
         seal: Seal | None = None,
         store: Store | None = None,
-        max_calls: int | None = None,
+        max_calls: Ceiling | None = None,
+        moved: bool = False,
         lease: float = owners.LEASE,
         process: Process | None = None,
         watch: Callable[[str], object] | None = None,
@@ -90,8 +97,6 @@ class SqliteLedger:
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        if max_calls is not None and (type(max_calls) is not int or max_calls < 0):
-            raise ConfigurationError(f"max_calls is {shown(max_calls)}; it must be a whole number from 0, or None")
         if type(lease) not in {int, float} or not 0 < lease <= owners.LEASE:
             raise ConfigurationError(
                 f"lease is {shown(lease)}; it must be seconds, more than 0 and at most {owners.LEASE:g}"
@@ -100,13 +105,11 @@ class SqliteLedger:
             raise ConfigurationError(f"folder is a {type(folder).__name__}; it must be the path of a run directory")
         if seal is not None and not hasattr(seal, "seal"):
             raise ConfigurationError(f"seal is a {type(seal).__name__}; it must be a Seal, as load_seal returns it")
-        if store not in (None, "full", "none"):
-            raise ConfigurationError(f"store is {shown(store)}; it must be 'full' or 'none'")
         self._given = folder
         self._seal = seal or NoSeal()
+        self._terms = Terms(self._seal, store, max_calls, moved)
         self._store: Store = store or "full"
-        self._store_asked: Store | None = store
-        self._max_calls = max_calls
+        self.max_calls: int | None = None
         self._now = now
         self._tenant = Tenant(process or Process.this(), lease, clock, now, self._seal)
         self._writer = Writer(
@@ -159,8 +162,8 @@ class SqliteLedger:
         migrate(db)
         db.execute("BEGIN IMMEDIATE")
         try:
-            agree_on_seal(db, self._seal)
-            self._store = agree_on_store(db, self._store_asked)
+            self._store = agree(db, self._folder / LEDGER, self._terms)
+            self.max_calls = ceiling_of(db)
             db.execute("INSERT INTO run (name, value) VALUES ('calls', 0) ON CONFLICT (name) DO NOTHING")
             brought_in = self._tenant.enter(db, self._folder)
             db.execute("COMMIT")
@@ -238,14 +241,15 @@ class SqliteLedger:
         granted = await self._done(self._writer.submit_alike(self._send, (claim, request_id), "sent", durable=True))
         if granted is False:
             raise SpendingCeilingError(
-                f"the ceiling of {self._max_calls:,} calls is reached: as many are paid in this run, or perhaps"
+                f"the ceiling of {self.max_calls:,} calls is reached: as many are paid in this run, or perhaps"
             )
         return granted is True
 
     def _send(self, db: sqlite3.Connection, requests: Sequence[tuple[Claim, str]]) -> Sequence[bool | None]:
         self._tenant.check_place()
-        if self._max_calls is not None:
-            return [rows.send(db, *request, self._now(), self._max_calls) for request in requests]
+        self.max_calls = ceiling_of(db)  # another process may have given the run another one
+        if self.max_calls is not None:
+            return [rows.send(db, *request, self._now(), self.max_calls) for request in requests]
         many.send(db, requests, self._now())
         return [True] * len(requests)
 
@@ -269,13 +273,12 @@ class SqliteLedger:
         """Keep an answer; on the disk when this returns, whoever owns the item by now."""
         if self._store == "none":
             return
-        body = self._seal.seal(response.body, rows.seal_context(claim.item, "answer"))
-        answer, came = (response.status, response.cut, body), self._now()
+        status, cut, body, unpacked = rows.stored_answer(self._seal, claim.item, response)
+        row = (claim.number, request_id, status, cut, body, self._now(), unpacked)
         try:
-            row = (claim.number, request_id, *answer, came)
             await self._done(self._writer.submit_alike(_keep, row, "answered", durable=True))
         except LedgerError as error:
-            self._keep_beside(SpilledAnswer(claim.number, request_id, *answer, came), error)
+            self._keep_beside(SpilledAnswer(*row), error)
 
     def settle(self, claim: Claim, verdict: Verdict) -> Awaitable[None]:
         """Write down how the call ended, and give the claim back."""

@@ -85,12 +85,12 @@ def keep_answers(db: sqlite3.Connection, answers: Sequence[tuple[Any, ...]]) -> 
 
     Args:
         db: The connection.
-        answers: The item's number, the requestId, the status, why the body is not whole, the body as sealed, and when
-            it came (Unix seconds), of each.
+        answers: The item's number, the requestId, the status, why the body is not whole, the body as packed and sealed,
+            when it came (Unix seconds), and its size before it was packed, of each.
     """
     _written(
         db,
-        """INSERT INTO answer (item, request_id, status, cut, body, came) VALUES {}
+        """INSERT INTO answer (item, request_id, status, cut, body, came, unpacked) VALUES {}
            ON CONFLICT (item, request_id, came) DO NOTHING""",
         answers,
     )

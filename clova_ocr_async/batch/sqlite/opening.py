@@ -9,51 +9,68 @@ from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.sqlite.agreement import agree_on_seal
 from clova_ocr_async.batch.sqlite.connection import connect
-from clova_ocr_async.batch.sqlite.folder import LEDGER, existing_folder
-from clova_ocr_async.batch.sqlite.schema import MIGRATIONS, version_of
+from clova_ocr_async.batch.sqlite.folder import LEDGER, check_links, existing_folder
+from clova_ocr_async.batch.sqlite.schema import migrate
+from clova_ocr_async.batch.sqlite.view import is_of_this_version, open_view
 from clova_ocr_async.batch.sqlite.writer import ledger_error
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from clova_ocr_async.batch.seal import Seal
+    from clova_ocr_async.batch.sqlite.view import View
 
-__all__ = ["check_agreed", "opened_existing", "told_errors"]
+__all__ = ["check_agreed", "opened_existing", "opened_to_read", "told_errors"]
 
 
-def opened_existing(given: str | os.PathLike[str], *, reading: bool = False) -> sqlite3.Connection:
-    """Open the ledger of a run directory that is there.
+def opened_existing(given: str | os.PathLike[str]) -> sqlite3.Connection:
+    """Open the ledger of a run directory that is there, to write to it.
 
     Args:
         given: The run directory.
-        reading: Nothing will be written.
 
     Raises:
-        LedgerError: There is none, or this version of the package does not read it.
+        LedgerError: There is none, one of its files has a second name, or this version of the package does not read it.
         sqlite3.Error: The file cannot be used.
     """
-    folder = existing_folder(given)
-    shown = shown_path(os.fspath(folder))
-    if (folder / LEDGER).stat().st_size == 0:  # opening it as a ledger would write
-        raise LedgerError(f"{shown} holds an empty {LEDGER}: a batch was ended as it began; run it again")
-    db = connect(folder, reading=reading)
+    folder = _existing(given)
+    check_links(folder)
+    db = connect(folder)
     try:
-        _check_version(db, shown)
+        if not is_of_this_version(db, folder):
+            migrate(db)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _check_version(db: sqlite3.Connection, shown: str) -> None:
-    version, known = version_of(db), len(MIGRATIONS)
-    if version != known:
-        way_out = "update it" if version > known else "run the batch again, which brings the ledger up to date"
-        raise LedgerError(
-            f"the ledger in {shown} has schema {version}, and this version of clova-ocr-async reads {known}; {way_out}"
-        )
+def opened_to_read(given: str | os.PathLike[str]) -> View:
+    """Open the ledger of a run directory that is there, and change nothing of it.
+
+    Args:
+        given: The run directory.
+
+    Raises:
+        LedgerError: There is none, it cannot be read, or this version of the package does not read it.
+        sqlite3.Error: The file cannot be used.
+    """
+    folder = _existing(given)
+    try:
+        return open_view(folder)
+    except OSError as error:
+        raise LedgerError(f"{shown_path(os.fspath(folder))} cannot be read: {error.strerror}") from None
+
+
+def _existing(given: str | os.PathLike[str]) -> Path:
+    folder = existing_folder(given)
+    if (folder / LEDGER).stat().st_size == 0:  # opening it as a ledger would write
+        shown = shown_path(os.fspath(folder))
+        raise LedgerError(f"{shown} holds an empty {LEDGER}: a batch was ended as it began; run it again")
+    return folder
 
 
 def check_agreed(db: sqlite3.Connection, seal: Seal) -> None:

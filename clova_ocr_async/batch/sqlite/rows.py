@@ -21,6 +21,7 @@ from clova_ocr_async.batch.ledger import (
     from_states,
 )
 from clova_ocr_async.batch.seal import SealError
+from clova_ocr_async.batch.sqlite.packing import PackingError, pack, unpack
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("clova_ocr_async")
 
 __all__ = [
+    "StoredAnswer",
     "calls",
     "claim_item",
     "columns",
@@ -52,12 +54,16 @@ __all__ = [
     "seal_context",
     "send",
     "settle",
+    "stored_answer",
 ]
+
+StoredAnswer = tuple[int, str | None, bytes, int | None]
+"""An answer as it is stored: status, why the body is not whole, the body as packed and sealed, its unpacked size."""
 
 _ENTRY = """
     SELECT item.id, sha256, item.document, state, attempts, maybe_billed, billing, item.request_id, elapsed,
            item.failure,
-           answer.status, answer.body, answer.cut, answer.came
+           answer.status, answer.body, answer.unpacked, answer.cut, answer.came
     FROM item LEFT JOIN answer ON answer.id = item.answer
 """
 
@@ -76,7 +82,7 @@ def entry_of(row: tuple[Any, ...], seal: Seal) -> Entry:
     """Return an item's row as an entry, what is sealed in it opened."""
     number, sha256, document, state, attempts, maybe_billed, billing, request_id, elapsed, failure, *answer = row
     item = Item(sha256, document)
-    status, body, cut, came = answer
+    status, body, unpacked, cut, came = answer
     return Entry(
         number,
         item,
@@ -87,9 +93,26 @@ def entry_of(row: tuple[Any, ...], seal: Seal) -> Entry:
         request_id,
         elapsed,
         _opened(seal, failure, item, "failure") or b"",
-        None if (opened := _opened(seal, body, item, "answer")) is None else HTTPResponse(status, opened, cut=cut),
+        None if (opened := _answer(seal, body, unpacked, item)) is None else HTTPResponse(status, opened, cut=cut),
         came,
     )
+
+
+def stored_answer(seal: Seal, item: Item, response: HTTPResponse) -> StoredAnswer:
+    """Return an answer as it is stored."""
+    packed, size = pack(response.body)
+    return response.status, response.cut, seal.seal(packed, seal_context(item, "answer")), size
+
+
+def _answer(seal: Seal, sealed: bytes | None, size: int | None, item: Item) -> bytes | None:
+    """Return the body of a stored answer; one that is damaged costs itself, and not the run."""
+    if (packed := _opened(seal, sealed, item, "answer")) is None:
+        return None
+    try:
+        return unpack(packed, size)
+    except PackingError as error:
+        logger.warning("the stored answer of image %s… does not open: %s", item.sha256.hex()[:12], error)
+        return None
 
 
 def _opened(seal: Seal, sealed: bytes | None, item: Item, what: str) -> bytes | None:
@@ -239,7 +262,13 @@ def _land(db: sqlite3.Connection, number: int, request_id: str, change: str) -> 
 
 
 def keep_answer(
-    db: sqlite3.Connection, number: int, request_id: str, answer: tuple[int, str | None, bytes], came: float
+    db: sqlite3.Connection,
+    number: int,
+    request_id: str,
+    answer: tuple[int, str | None, bytes],
+    came: float,
+    *,
+    unpacked: int | None = None,
 ) -> None:
     """Keep an answer, whoever owns the item; what counts as its answer is the one of its last call.
 
@@ -247,13 +276,14 @@ def keep_answer(
         db: The connection.
         number: The item's.
         request_id: Of the call.
-        answer: Status, why the body is not whole, the body as sealed.
+        answer: Status, why the body is not whole, the body as packed and sealed.
         came: Unix seconds.
+        unpacked: Bytes of the body before it was packed; None if it is stored as it came.
     """
     db.execute(
-        "INSERT INTO answer (item, request_id, status, cut, body, came) VALUES (?, ?, ?, ?, ?, ?) "
+        "INSERT INTO answer (item, request_id, status, cut, body, came, unpacked) VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (item, request_id, came) DO NOTHING",
-        (number, request_id, *answer, came),
+        (number, request_id, *answer, came, unpacked),
     )
 
 

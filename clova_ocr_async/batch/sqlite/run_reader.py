@@ -1,17 +1,18 @@
 """Looking into a run directory without working on it: what became of its images, counted or one by one.
 
-Nothing is written and nobody is kept waiting: each look is a short read of its own, so a batch may run meanwhile. What
-a dead process left is told as the next batch will settle it: in doubt, or by its answer if that is on the disk.
+Nothing of the run is changed, and nobody is kept waiting: a batch may run meanwhile. Each look is a read of its own at
+one moment; all records together are one look. What a dead process left is told as the next batch will settle it: in
+doubt, or by its answer if that is on the disk, also if it is kept beside the ledger.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
+import sqlite3
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -19,9 +20,9 @@ import msgspec
 
 from clova_ocr_async.batch.ledger import TRANSITIONS, State
 from clova_ocr_async.batch.seal import NoSeal
-from clova_ocr_async.batch.sqlite import listing, rows
-from clova_ocr_async.batch.sqlite.agreement import value_of
-from clova_ocr_async.batch.sqlite.opening import check_agreed, opened_existing, told_errors
+from clova_ocr_async.batch.sqlite import listing, queries, rows
+from clova_ocr_async.batch.sqlite.agreement import ceiling_of, value_of
+from clova_ocr_async.batch.sqlite.opening import check_agreed, opened_to_read, told_errors
 from clova_ocr_async.batch.sqlite.owners import living_owners
 from clova_ocr_async.batch.verdict import GONE, failure_of, verdict_on
 from clova_ocr_async.client.processes import Process
@@ -61,6 +62,9 @@ class RunStatus:
         sealed: What seals them; None if they lie open.
         services: Whose answers they are.
         vanished: Skipped images whose file had gone before it was read.
+        max_calls: How many calls there may be over the life of the run; None for any number.
+        answers: Answers that are kept.
+        removed: Different images that were read and whose answer is not kept.
     """
 
     images: dict[str, int]
@@ -73,6 +77,9 @@ class RunStatus:
     sealed: str | None
     services: tuple[str, ...]
     vanished: int = 0
+    max_calls: int | None = None
+    answers: int = 0
+    removed: int = 0
 
     @property
     def total(self) -> int:
@@ -95,6 +102,8 @@ class SourceRecord:
         status: "succeeded", "failed", "ambiguous", "skipped" or "pending".
         entry: What the ledger holds of it; None if it was not read from the disk.
         failure: Why it could not be read from the disk, as ``failure_of`` wrote it; empty if nothing is known of that.
+        copy_of: The name under which the same image was found first, which is the one that was paid for; None if this
+            is it.
     """
 
     path: str | None
@@ -102,6 +111,7 @@ class SourceRecord:
     status: str
     entry: Entry | None = None
     failure: bytes = b""
+    copy_of: str | None = None
 
 
 class RunReader:
@@ -129,19 +139,24 @@ class RunReader:
         self._seal = seal
         self._process = process or Process.this()
         self._clock = clock
+        self._living: tuple[int, ...] | None = None  # while a look is under way
 
     def __enter__(self) -> Self:
         with told_errors():
-            self._db = opened_existing(self._given, reading=True)
+            self._view = opened_to_read(self._given)
             try:
                 self._agree()
             except BaseException:
-                self._db.close()
+                self._view.close()
                 raise
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._db.close()
+        self._view.close()
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        return self._view.db
 
     def _agree(self) -> None:
         if self._seal is not None:
@@ -152,7 +167,7 @@ class RunReader:
     def status(self) -> RunStatus:
         """Return how far the run is."""
         with self._look() as living:
-            images = self._counted(f"{_COUNT_NAMED} UNION ALL {_COUNT_NAMELESS}")
+            images = self._counted(f"{queries.COUNT_NAMED} UNION ALL {queries.COUNT_NAMELESS}")
             items = self._counted("SELECT state, count(*) FROM item GROUP BY state")
             self._settle_counts(images, items, living)
             under_way = self._number(f"SELECT count(*) FROM item WHERE sent_at IS NOT NULL AND {_held(living)}")
@@ -168,11 +183,14 @@ class RunReader:
                 sealed=self._sealed(),
                 services=self._services(),
                 vanished=self._number("SELECT count(*) FROM source WHERE open = 0 AND failure = ?", GONE),
+                max_calls=ceiling_of(self._db),
+                answers=self._number("SELECT count(*) FROM item WHERE answer IS NOT NULL"),
+                removed=self._number("SELECT count(*) FROM item WHERE state = 'succeeded' AND answer IS NULL"),
             )
 
     def _settle_counts(self, images: Counter[str], items: Counter[str], living: Collection[int]) -> None:
         """Count what is sent, or was given up and then answered, as what it is; few, since they were under way once."""
-        for number, before in self._db.execute(_UNSETTLED).fetchall():
+        for number, before in self._db.execute(queries.UNSETTLED).fetchall():
             state = self._entry(number, living).state
             names = self._number("SELECT count(*) FROM source WHERE item = ?", number) or 1
             images[before] -= names
@@ -181,7 +199,9 @@ class RunReader:
             items[state.value] += 1
 
     def records(self, *, unread: bool = False) -> Iterator[SourceRecord]:
-        """Yield what became of every image, in the order they were found; in bounded memory, however many.
+        """Yield what became of every image at one moment, in the order they were found; in bounded memory.
+
+        While they are taken, the log of a run at work grows.
 
         Args:
             unread: Only those with a name that failed, are in doubt, or were skipped.
@@ -192,35 +212,37 @@ class RunReader:
         if self._seal is None:
             raise LedgerError(f"this run is sealed ({self._sealed()}); give its key (--key-file, CLOVA_OCR_KEY_FILE)")
         if not unread:
-            return itertools.chain(self._paged(_NAMED), self._paged(_NAMELESS))
-        return (record for record in self._paged(_NAMED_UNREAD) if record.status in _UNREAD)
+            return self._paged(queries.NAMED, queries.NAMELESS)
+        return (record for record in self._paged(queries.NAMED_UNREAD) if record.status in _UNREAD)
 
-    def _paged(self, query: str) -> Iterator[SourceRecord]:
-        last = 0
-        while True:
-            with self._look() as living:
-                found = self._db.execute(query, (last, _PAGE)).fetchall()
-                page = [self._record(row, living) for row in found]
-            if not page:
-                return
-            last = found[-1][0]
-            yield from page
+    def _paged(self, *selections: str) -> Iterator[SourceRecord]:
+        with self._look() as living:
+            for query in selections:
+                last = 0
+                while found := self._db.execute(query, (last, _PAGE)).fetchall():
+                    page = [self._record(row, living) for row in found]
+                    self._view.check()
+                    last = found[-1][0]
+                    yield from page
 
     def _record(self, row: tuple[Any, ...], living: Collection[int]) -> SourceRecord:
         _, path, document, word, failure, item = row
         name = None if path is None else os.fsdecode(path)
         unread = item is None or failure is not None  # the second: it was to be tried again, and its file has gone
         entry = None if unread else self._entry(item, living)
+        _, path, document, word, failure, item, first = row
+        name, copy_of = (None if one is None else os.fsdecode(one) for one in (path, first))
+        entry = None if item is None else self._entry(item, living)
         if entry is not None and word in _OPEN_STATES:
             word = _status_of(entry.state)
-        return SourceRecord(name, document, word, entry, failure or b"")
+        return SourceRecord(name, document, word, entry, failure or b"", copy_of)
 
     def doubtful(self) -> Iterator[str]:
         """Yield the names of the images in doubt, as they are told; it needs no seal."""
         with self._look() as living:
             found = [
                 (path, sha256)
-                for number, path, sha256 in self._db.execute(_DOUBTFUL).fetchall()
+                for number, path, sha256 in self._db.execute(queries.DOUBTFUL).fetchall()
                 if self._entry(number, living).state is State.AMBIGUOUS
             ]
         for path, sha256 in found:
@@ -234,7 +256,7 @@ class RunReader:
     def pending(self) -> int:
         """Return how many images are still to be finished; quick, however many there are."""
         with self._look():
-            return sum(map(self._number, _PENDING))
+            return sum(map(self._number, queries.PENDING))
 
     # -----------------------------------------------------------------------------------------------------------------
     # What a batch would do
@@ -255,7 +277,7 @@ class RunReader:
         last = 0
         while True:
             with self._look():
-                page = self._db.execute(_TO_READ.format(_numbers(again)), (last, document, _PAGE)).fetchall()
+                page = self._db.execute(queries.TO_READ.format(_numbers(again)), (last, document, _PAGE)).fetchall()
             if not page:
                 return
             last = page[-1][0]
@@ -264,7 +286,7 @@ class RunReader:
     def is_to_read(self, path: str, document: str, again: Collection[Billing] = ()) -> bool:
         """Whether a file is one of ``to_read``."""
         with self._look():
-            return bool(self._number(_IS_TO_READ.format(_numbers(again)), document, os.fsencode(path)))
+            return bool(self._number(queries.IS_TO_READ.format(_numbers(again)), document, os.fsencode(path)))
 
     def recall(self, file: SourceFile, document: str) -> Entry | None:
         """Return what is known of a file that has not changed since it was read."""
@@ -283,7 +305,7 @@ class RunReader:
     def _entry(self, number: int, living: Collection[int]) -> Entry:
         """Return an item as the next batch will find it; without a seal, without what is sealed."""
         row = rows.find_number(self._db, number)
-        entry = rows.entry_of(row if self._seal is not None else (*row[:9], *(None,) * 5), self._seal or NoSeal())
+        entry = rows.entry_of(row if self._seal is not None else (*row[:9], *(None,) * 6), self._seal or NoSeal())
         if entry.state not in _OPEN_STATES:
             return entry
         query = "SELECT owner, sent_at, answer FROM item WHERE id = ?"
@@ -296,13 +318,26 @@ class RunReader:
 
     @contextmanager
     def _look(self) -> Generator[tuple[int, ...]]:
-        """Read at one moment; who is at work at that moment belongs to it."""
+        """Read at one moment; who is at work at that moment belongs to it. A look within another is part of that."""
+        if self._living is not None:
+            yield self._living
+            return
         with told_errors():
+            if self._view.is_outdated():
+                self._view.close()
+                self._view = opened_to_read(self._given)
             self._db.execute("BEGIN")
             try:
-                yield tuple(living_owners(self._db, self._process, self._clock()))
+                self._living = tuple(living_owners(self._db, self._process, self._clock()))
+                yield self._living
+                self._view.check()
+            except sqlite3.Error:
+                self._view.check()
+                raise
             finally:
-                self._db.execute("ROLLBACK")
+                self._living = None
+                with suppress(sqlite3.ProgrammingError):  # it was closed before all records were taken
+                    self._db.execute("ROLLBACK")
 
     def _counted(self, query: str) -> Counter[str]:
         counts: Counter[str] = Counter()
@@ -358,39 +393,3 @@ def _held(living: Collection[int]) -> str:
 
 def _numbers(billings: Collection[Billing]) -> str:
     return ", ".join(str(int(billing)) for billing in billings)
-
-
-# Doubt outranks that the file has changed since. What is sent is looked at one by one: it may have its answer. A file
-# that was too young to be told from a change is to be looked at again, and until then is what it was.
-_WORD = """CASE WHEN item.state IN ('ambiguous', 'sent') THEN item.state
-                WHEN source.open = 1 AND (source.size IS NOT NULL OR item.state IS NULL) THEN 'pending'
-                WHEN source.failure IS NOT NULL THEN 'skipped'
-                WHEN item.state IN ('succeeded', 'failed', 'skipped') THEN item.state
-                ELSE 'pending' END"""
-_SOURCES = "source LEFT JOIN item ON item.id = source.item"
-_WITHOUT_NAME = "item LEFT JOIN source ON source.item = item.id WHERE source.id IS NULL"
-
-_COUNT_NAMED = f"SELECT {_WORD}, count(*) FROM {_SOURCES} GROUP BY 1"
-_COUNT_NAMELESS = f"SELECT {_WORD}, count(*) FROM {_WITHOUT_NAME} GROUP BY 1"
-
-_SELECT = f"SELECT source.id, path, source.document, {_WORD} AS word, source.failure, source.item FROM {_SOURCES}"
-_NAMED = f"{_SELECT} WHERE source.id > ? ORDER BY source.id LIMIT ?"
-_NAMED_UNREAD = f"""{_SELECT} WHERE source.id > ? AND word IN ('failed', 'ambiguous', 'skipped', 'sent')
-                    ORDER BY source.id LIMIT ?"""
-_NAMELESS = f"""SELECT item.id, NULL, item.document, {_WORD}, NULL, item.id FROM {_WITHOUT_NAME} AND item.id > ?
-                ORDER BY item.id LIMIT ?"""
-_UNSETTLED = "SELECT id, state FROM item WHERE state = 'sent' OR state = 'ambiguous' AND answer IS NOT NULL"
-_DOUBTFUL = """SELECT item.id, path, sha256 FROM item LEFT JOIN source ON source.item = item.id
-               WHERE item.state IN ('ambiguous', 'sent') ORDER BY source.id"""
-
-# By their indexes alone.
-_PENDING = (
-    "SELECT count(*) FROM source WHERE open = 1 AND owner IS NULL",
-    "SELECT count(*) FROM source WHERE owner IS NOT NULL",
-    "SELECT count(*) FROM item WHERE owner IS NOT NULL AND answer IS NULL",
-)
-
-_AGAIN = "(open = 1 OR item.state IN ('failed', 'ambiguous', 'skipped') AND item.billing IN ({}))"
-_TO_READ = f"""SELECT source.id, path FROM {_SOURCES} WHERE source.id > ? AND source.document = ? AND {_AGAIN}
-               ORDER BY source.id LIMIT ?"""
-_IS_TO_READ = f"SELECT count(*) FROM {_SOURCES} WHERE source.document = ? AND path = ? AND {_AGAIN}"

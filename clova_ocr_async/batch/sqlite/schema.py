@@ -106,7 +106,13 @@ _TABLES = """
     CREATE INDEX source_item ON source (item)
 """
 
-MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_create,)
+
+def _note_compression(db: sqlite3.Connection) -> None:
+    # Bytes of an answer that is stored compressed, before that; NULL where it is stored as it came.
+    db.execute("ALTER TABLE answer ADD COLUMN unpacked INTEGER")
+
+
+MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_create, _note_compression)
 """Each takes a file from the version of its place in the list to the next."""
 
 

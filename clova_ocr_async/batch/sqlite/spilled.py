@@ -24,8 +24,9 @@ class SpilledAnswer(Concealed, frozen=True, array_like=True, tag="answer"):
         request_id: Of the call.
         status: Of the answer.
         cut: Why the body is not whole.
-        body: The body as sealed.
+        body: The body as packed and sealed.
         came: Unix seconds.
+        unpacked: Bytes of the body before it was packed; None if it is stored as it came.
     """
 
     item: int
@@ -34,12 +35,15 @@ class SpilledAnswer(Concealed, frozen=True, array_like=True, tag="answer"):
     cut: str | None
     body: bytes
     came: float
+    unpacked: int | None = None
 
     name: ClassVar[str] = "an answer"
 
     def write(self, db: sqlite3.Connection) -> None:
         """Put it into the ledger."""
-        keep_answer(db, self.item, self.request_id, (self.status, self.cut, self.body), self.came)
+        keep_answer(
+            db, self.item, self.request_id, (self.status, self.cut, self.body), self.came, unpacked=self.unpacked
+        )
 
 
 class SpilledRefusal(Concealed, frozen=True, array_like=True, tag="refusal"):

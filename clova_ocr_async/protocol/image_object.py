@@ -1,0 +1,65 @@
+"""The image object of an answer as the bytes that it came in, without reading what is in it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from clova_ocr_async.protocol.concealed import Concealed
+
+__all__ = ["ImageObject", "image_object"]
+
+
+class _Answer(msgspec.Struct):
+    images: tuple[msgspec.Raw, ...]
+    request_id: str | None = msgspec.field(default=None, name="requestId")
+
+
+class _Image(msgspec.Struct):
+    uid: str | None = None
+
+
+class ImageObject(Concealed, frozen=True):
+    """What a record repeats of an answer.
+
+    Attributes:
+        request_id: The requestId of the answer.
+        uid: The service's id of the answer.
+        raw: The image object, as JSON on one line.
+    """
+
+    request_id: str | None
+    uid: str | None
+    raw: msgspec.Raw
+
+    def _shown(self) -> str:
+        """Return the size."""
+        return f"<{len(memoryview(self.raw))} bytes>"
+
+
+def image_object(body: bytes) -> ImageObject | None:
+    """Return the image object of an answer that was read before.
+
+    Args:
+        body: The answer.
+
+    Returns:
+        The object as it came, unknown keys and the spelling of numbers included; None if it is not on one line, or not
+        where it is expected, or not UTF-8, so that the answer must be decoded.
+    """
+    try:
+        answer = _decoder.decode(body)
+        raw = next((raw for raw in answer.images if bytes(memoryview(raw)[:1]) != b"n"), None)
+        if raw is None or not _is_one_line(raw):
+            return None
+        return ImageObject(answer.request_id, _image_decoder.decode(raw).uid, raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _is_one_line(raw: msgspec.Raw) -> bool:
+    text = str(memoryview(raw), "utf-8")
+    return "\n" not in text and "\r" not in text
+
+
+_decoder = msgspec.json.Decoder(_Answer)
+_image_decoder = msgspec.json.Decoder(_Image)
