@@ -109,9 +109,9 @@ def checked_seconds(name: str, value: object, *, or_zero: bool = False) -> float
         value: Its value.
         or_zero: Whether 0 is allowed.
     """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and 0 <= value <= sys.float_info.max and (value or or_zero):
-        return float(value)
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else -1
+    if 0 <= number <= sys.float_info.max and (number or or_zero):
+        return float(number)
     allowed = "0 or more" if or_zero else "more than 0"
     raise ConfigurationError(f"{name} is {shown(value)}; it must be seconds, {allowed}")
 
