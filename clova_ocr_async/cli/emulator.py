@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shlex
 import signal
-from typing import Any
+import tempfile
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +17,9 @@ from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.telling import say
 from clova_ocr_async.client.config_values import value_in
 from clova_ocr_async.protocol.echo import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 __all__ = ["command"]
 
@@ -38,7 +43,8 @@ __all__ = ["command"]
 def command(**settings: Any) -> int:
     """Run a local CLOVA until it is interrupted; it charges nothing and knows any image.
 
-    It prints the two variables that point clova-ocr at it. Its secret is CLOVA_OCR_SECRET, else one it makes up.
+    It prints the two variables that point clova-ocr at it, for any shell. Its secret is CLOVA_OCR_SECRET, which other
+    shells get by a private file, else one it makes up.
     """
     return asyncio.run(_serve(settings))
 
@@ -60,15 +66,27 @@ async def _serve(settings: dict[str, Any]) -> int:
         where = f"{settings['host']}:{settings['port']}"
         raise clova.ConfigurationError(f"cannot listen at {where}: {error.strerror}") from None
     try:
-        click.echo(f"export CLOVA_OCR_INVOKE_URL={shlex.quote(server.url())}")
-        if not secret:
-            click.echo(f"export CLOVA_OCR_SECRET={shlex.quote(server.secret)}")
-        say("a local CLOVA listens; nothing here is real. Ctrl-C ends it")
-        await _interrupted()
+        with _secret_export(secret, server.secret) as export:
+            click.echo(f"export CLOVA_OCR_INVOKE_URL={shlex.quote(server.url())}")
+            click.echo(export)
+            say("a local CLOVA listens; nothing here is real. Ctrl-C ends it")
+            await _interrupted()
     finally:
         await server.stop()
     say(f"{server.requests:,} requests, {server.billed.total():,} calls that would have been billed")
     return 0
+
+
+@contextlib.contextmanager
+def _secret_export(own: str | None, secret: str) -> Generator[str]:
+    """Yield the line that gives another shell the secret; a secret of the user's own goes by a private file, unseen."""
+    if not own:
+        yield f"export CLOVA_OCR_SECRET={shlex.quote(secret)}"
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="clova-ocr-", suffix=".secret") as file:  # only its owner can read it
+        file.write(own)
+        file.flush()
+        yield f"export CLOVA_OCR_SECRET_FILE={shlex.quote(file.name)}"
 
 
 async def _interrupted() -> None:

@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.protocol.echo import oddity_of, shown_path, shown_prose
-from clova_ocr_async.protocol.image import Image, ImageFormat, ImageLimits, check_image, check_size, inspect_image
+from clova_ocr_async.protocol.image import Image, ImageFormat, ImageLimits, check_image, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,13 +177,15 @@ def _unusable(part: object) -> str:
 
 
 def _judged(image: Image, limits: ImageLimits) -> Image:
-    pages = None
-    if image.format is ImageFormat.PDF and inspect_image(image.data).pages is None:
-        count = pdf_page_counter()
-        pages = None if count is None else count(image.data)
-    for warning in check_image(image, limits, pages=pages)[1]:
+    for warning in check_image(image, limits, pages=_counted_pages)[1]:
         logger.warning("%s", warning)
     return image
+
+
+def _counted_pages(data: bytes) -> int | None:
+    # Looked for only when it is needed: what counts is slow to load.
+    count = pdf_page_counter()
+    return None if count is None else count(data)
 
 
 def pdf_page_counter(

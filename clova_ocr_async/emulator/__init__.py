@@ -47,4 +47,9 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> Any:
         if name not in _HOME_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+        try:
+            module = importlib.import_module(f"{__name__}.{_HOME_OF[name]}")
+        except ModuleNotFoundError as error:
+            line = f"{name} needs {error.name}: pip install 'clova-ocr-async[emulator]'"
+            raise ModuleNotFoundError(line, name=error.name) from None
+        return getattr(module, name)

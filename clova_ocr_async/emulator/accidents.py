@@ -18,7 +18,7 @@ from aiohttp import web
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.emulator.faults import Fault
 from clova_ocr_async.emulator.plausible import plausible_answer
-from clova_ocr_async.protocol.response import encode_error, encode_response
+from clova_ocr_async.protocol.response import encode_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -119,9 +119,6 @@ def _always(body: bytes) -> Wrong:
 WRONG_ANSWERS: dict[Fault, Wrong] = {
     Fault.FAILURE: lambda request, _document, image: _nothing_read(request, image, "FAILURE"),
     Fault.ERROR: lambda request, _document, image: _nothing_read(request, image, "ERROR"),
-    Fault.ERROR_UNDER_200: _always(
-        encode_error("0011", "Request body invalid.", path="/", trace_id="0" * 32, timestamp=0)
-    ),
     Fault.EMPTY_ANSWER: _always(b""),
     Fault.HTML_ANSWER: _always(b"<html><h1>It works</h1></html>"),
     Fault.HALF_JSON: _half,

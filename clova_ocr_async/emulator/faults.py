@@ -33,6 +33,7 @@ class Fault(enum.StrEnum):
     REFUSED = "refused"
     NOT_DEPLOYED = "not-deployed"
     BLOCKED = "blocked"
+    ERROR_UNDER_200 = "error-under-200"
     GATEWAY_BAD_REQUEST = "gateway-bad-request"
     GATEWAY_AUTHENTICATION = "gateway-authentication"
     GATEWAY_PERMISSION = "gateway-permission"
@@ -54,7 +55,6 @@ class Fault(enum.StrEnum):
 
     FAILURE = "failure"
     ERROR = "error"
-    ERROR_UNDER_200 = "error-under-200"
     EMPTY_ANSWER = "empty-answer"
     HTML_ANSWER = "html-answer"
     HALF_JSON = "half-json"
@@ -118,6 +118,8 @@ ERROR_FAULTS: dict[Fault, ErrorAnswer] = {
     Fault.REFUSED: ErrorAnswer(400, "1002", "Auth failed."),
     Fault.NOT_DEPLOYED: ErrorAnswer(500, "1021", "Not found deployed model."),
     Fault.BLOCKED: ErrorAnswer(400, "1022", "Service is blocked."),
+    # The code says what happened, and not the status: the body was refused, so no call has run.
+    Fault.ERROR_UNDER_200: ErrorAnswer(200, "0011", "Request body invalid."),
     Fault.GATEWAY_BAD_REQUEST: _gateway(400, "100", "Bad Request Exception"),
     Fault.GATEWAY_AUTHENTICATION: _gateway(401, "200", "Authentication Failed"),
     Fault.GATEWAY_PERMISSION: _gateway(401, "210", "Permission Denied"),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from clova_ocr_async.protocol.image_headers import Layout
+    from clova_ocr_async.protocol.layout import Layout
 
 __all__ = ["Image", "ImageFacts", "ImageFormat", "ImageLimits", "check_image", "check_size", "inspect_image"]
 
@@ -200,13 +200,16 @@ def check_size(size: int, name: str, limits: ImageLimits) -> None:
         )
 
 
-def check_image(image: Image, limits: ImageLimits, *, pages: int | None = None) -> tuple[ImageFacts, tuple[str, ...]]:
+def check_image(
+    image: Image, limits: ImageLimits, *, pages: int | Callable[[bytes], int | None] | None = None
+) -> tuple[ImageFacts, tuple[str, ...]]:
     """Refuse an image that the service would reject or waste.
 
     Args:
         image: The image.
         limits: The limits to hold it against.
-        pages: The exact number of pages, from a caller who can open the file; None to go by its header.
+        pages: The exact number of pages, from a caller who can open the file, or a function that counts those of a PDF
+            whose header does not tell; None to go by the header.
 
     Returns:
         What the header tells, and a warning for each thing that may go wrong: an end that is missing, a side longer
@@ -223,6 +226,8 @@ def check_image(image: Image, limits: ImageLimits, *, pages: int | None = None) 
         raise ImageError(f"{_subject(image.name)} is {image.format}, and ImageLimits.formats allows {allowed} only")
     cut = _check_ending(image, limits)
     facts = ImageFacts(image.format, len(image.data), *_LAYOUTS[image.format](image.data))
+    if callable(pages):
+        pages = pages(image.data) if image.format is ImageFormat.PDF and facts.pages is None else None
     if pages is not None:
         facts = msgspec.structs.replace(facts, pages=pages)
     _check_pages(facts.pages, image.name, limits.max_pages)

@@ -13,12 +13,8 @@ import re
 import struct
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.protocol.image_headers import (
-    BeyondEndError,
-    UnreadableError,
-    jpeg_segments,
-    tiff_directories,
-)
+from clova_ocr_async.protocol.image_headers import jpeg_segments, tiff_directories
+from clova_ocr_async.protocol.layout import BeyondEndError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

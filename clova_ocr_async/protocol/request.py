@@ -6,6 +6,7 @@ Source: API specification v1.0.6 (2023-11-23), "Request bodies".
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -230,7 +231,7 @@ def _invalid(what: str) -> InvalidRequestError:
 
 def _json_object(raw: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(raw, type=dict[str, Any])
+        return msgspec.json.decode(raw.removeprefix(codecs.BOM_UTF8), type=dict[str, Any])  # .NET writes the mark
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _invalid("the message is not a JSON object") from None
 
@@ -281,16 +282,25 @@ def _format(image: dict[str, Any]) -> str:
 
 
 def _image_data(image: dict[str, Any]) -> bytes:
+    values: object = image.get("data")
+    if is_array(values):
+        return _signed_bytes(values)
     try:
         return binascii.a2b_base64(_text(image, "data", of="images[0].").encode())
     except binascii.Error:
         raise _invalid("images[0].data is no base64") from None
 
 
+def _signed_bytes(values: list[Any]) -> bytes:
+    """Return the bytes of an array, as the specification's Java program sends its byte[]; there bytes have a sign."""
+    if any(type(value) is not int or not -128 <= value <= 255 for value in values):  # noqa: PLR2004 - the bounds of a byte
+        raise _invalid("images[0].data has a value that is no byte")
+    return bytes([value & 0xFF for value in values])
+
+
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;,\s]+))', re.IGNORECASE)
-_PART_NAME = re.compile(
-    rb'content-disposition\s*:\s*form-data\b[^\r\n]*?;\s*name=(?:"([^"]*)"|([^;\s]+))', re.IGNORECASE
-)
+_FORM_DATA = re.compile(rb"\s*+form-data\b", re.IGNORECASE)
+_PART_NAME = re.compile(rb';\s*+name=(?:"([^"]*+)"|([^;\s]++))', re.IGNORECASE)
 
 
 def _multipart_parts(content_type: str, body: bytes) -> dict[str, bytes]:
@@ -304,6 +314,17 @@ def _multipart_parts(content_type: str, body: bytes) -> dict[str, bytes]:
         if part.startswith(b"--"):
             return parts
         head, blank, content = part.partition(b"\r\n\r\n")
-        if blank and (name := _PART_NAME.search(head)):
-            parts[(name[1] or name[2] or b"").decode("utf-8", "replace")] = content
+        if blank and (name := _part_name(head)) is not None:
+            parts[name] = content
     raise _invalid("the multipart body is cut")
+
+
+def _part_name(head: bytes) -> str | None:
+    """Return the name a part's head gives it, in time linear to the head: each line is looked at once."""
+    for line in head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ").splitlines():
+        field, _, value = line.partition(b":")
+        if field.strip().lower() != b"content-disposition" or not _FORM_DATA.match(value):
+            continue
+        if found := _PART_NAME.search(value):
+            return (found[1] or found[2] or b"").decode("utf-8", "replace")
+    return None

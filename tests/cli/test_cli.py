@@ -504,14 +504,22 @@ def test_the_emulator_prints_what_points_at_it_and_counts(tmp_path: Path) -> Non
 
 
 def test_the_emulator_does_not_print_a_secret_of_the_users_own() -> None:
-    """A secret that comes from the environment is used and not printed."""
+    """A secret that comes from the environment is used and not printed: another shell gets it by a private file."""
     with emulator(CLOVA_OCR_SECRET="a-secret-of-the-users-own") as process:
         assert process.stdout is not None
-        said = process.stdout.readline()
+        said = process.stdout.readline() + process.stdout.readline()
+        variables = dict(re.findall(r"export (\w+)=(\S+)", said))
+        file = Path(variables["CLOVA_OCR_SECRET_FILE"])
+        mode = file.stat().st_mode
+        doctor = [sys.executable, "-m", "clova_ocr_async", "doctor", "--probe"]
+        done = subprocess.run(doctor, env=os.environ | variables, capture_output=True, check=False, timeout=50)
         process.send_signal(signal.SIGINT)
         rest = "".join(process.communicate(timeout=30))
-    assert "CLOVA_OCR_INVOKE_URL" in said
-    assert "CLOVA_OCR_SECRET" not in said + rest
+    assert done.returncode == 0, done.stdout
+    assert set(variables) == {"CLOVA_OCR_INVOKE_URL", "CLOVA_OCR_SECRET_FILE"}
+    assert mode & 0o077 == 0
+    assert not file.exists()
+    assert "a-secret-of-the-users-own" not in said + rest
 
 
 def test_the_emulator_tells_that_its_port_is_taken(clova: Emulator) -> None:

@@ -38,6 +38,7 @@ SERVICE_ERRORS = {
     Fault.REFUSED: (400, "1002"),
     Fault.NOT_DEPLOYED: (500, "1021"),
     Fault.BLOCKED: (400, "1022"),
+    Fault.ERROR_UNDER_200: (200, "0011"),
 }
 GATEWAY_ERRORS = {
     Fault.GATEWAY_BAD_REQUEST: (400, "100"),
@@ -78,7 +79,6 @@ def image_in(body: bytes) -> dict[str, Any]:
 SUCCESSES: dict[Fault, Callable[[bytes], object]] = {
     Fault.FAILURE: lambda body: image_in(body)["inferResult"] == "FAILURE" and "receipt" not in image_in(body),
     Fault.ERROR: lambda body: image_in(body)["inferResult"] == "ERROR" and "receipt" not in image_in(body),
-    Fault.ERROR_UNDER_200: lambda body: json.loads(body)["code"] == "0011" and "images" not in json.loads(body),
     Fault.EMPTY_ANSWER: lambda body: body == b"",
     Fault.HTML_ANSWER: lambda body: body.startswith(b"<html>"),
     Fault.HALF_JSON: lambda body: is_no_json(body) and body.startswith(b'{"version":"V2"'),

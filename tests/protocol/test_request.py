@@ -390,7 +390,12 @@ REFUSED: list[tuple[Any, type[APIError], str, str]] = [
     (with_image(name=...), InvalidRequestError, "0011", "images[0].name is missing or no string"),
     (with_image(name=None), InvalidRequestError, "0011", "images[0].name is missing or no string"),
     (with_image(data=...), InvalidRequestError, "0011", "images[0].data is missing or no string"),
-    (with_image(data=[1, 2]), InvalidRequestError, "0011", "images[0].data is missing or no string"),
+    (with_image(data={}), InvalidRequestError, "0011", "images[0].data is missing or no string"),
+    (with_image(data=[1, 256]), InvalidRequestError, "0011", "images[0].data has a value that is no byte"),
+    (with_image(data=[-129]), InvalidRequestError, "0011", "images[0].data has a value that is no byte"),
+    (with_image(data=[1, "2"]), InvalidRequestError, "0011", "images[0].data has a value that is no byte"),
+    (with_image(data=[True]), InvalidRequestError, "0011", "images[0].data has a value that is no byte"),
+    (with_image(data=[]), InvalidRequestError, "0011", "the image is empty"),
     (with_image(data="a"), InvalidRequestError, "0011", "no base64"),
     (with_image(data="aGVsbG8"), InvalidRequestError, "0011", "no base64"),
     (with_image(data=""), InvalidRequestError, "0011", "the image is empty"),
@@ -498,3 +503,26 @@ def test_a_format_is_read_with_and_without_its_dot(spelled: str) -> None:
         "images": [{"format": spelled, "name": "n", "data": "QQ=="}],
     }
     assert parse_request("application/json", json.dumps(message).encode()).format == "jpg"
+
+
+@given(st.binary(min_size=1), st.booleans())
+def test_the_specifications_java_program_with_json(data: bytes, as_java_has_it: bool) -> None:
+    """Its image is an array of bytes, which have a sign in Java, and is read like the same bytes as base64."""
+    values = [value - 256 if as_java_has_it and value > 127 else value for value in data]
+    body = {
+        "images": [{"name": "demo", "format": "jpg", "data": values}],
+        "requestId": "0f8fad5b",
+        "version": "V2",
+        "timestamp": 1584062336793,
+    }
+    expected = ParsedRequest("0f8fad5b", 1584062336793, "jpg", "demo", data)
+    assert parse_request("application/json; charset=utf-8", json.dumps(body).encode()) == expected
+
+
+@pytest.mark.parametrize("head", ["Content-Disposition: form-data; ", "content-disposition :form-data;\r\n\t"])
+def test_a_byte_order_mark_is_not_part_of_the_json(head: str) -> None:
+    """JSON that an editor or .NET has put a byte order mark before is read without it, in a form as well."""
+    body = json.dumps(VALID).encode()
+    assert parse_request("application/json", b"\xef\xbb\xbf" + body) == parse_request("application/json", body)
+    message = part(head.encode() + b'name="message"', b"\xef\xbb\xbf" + MESSAGE)
+    assert parse_request("multipart/form-data; boundary=B", form(message, FILE_PART)).request_id == "r"
