@@ -40,7 +40,6 @@ from clova_ocr_async.client.slots import tell_gate
 from clova_ocr_async.client.tasks import frameless
 from clova_ocr_async.client.turns import Turns
 from clova_ocr_async.errors import (
-    AuthenticationError,
     Billing,
     ClovaOCRError,
     ConfigurationError,
@@ -315,8 +314,7 @@ class ClovaOCRClient:
             response = await self._answer(call, request, attempt)
             recognition = await decoded_aside(len(response.body), partial(self._decoded, call, response))
         except BaseException as error:
-            if isinstance(error, AuthenticationError):
-                error.hint = domain.where_the_secret_is()
+            domain.explain(error)
             if isinstance(error, ClovaOCRError):
                 call.tries.note(error)
                 call.refusal = error

@@ -188,11 +188,13 @@ class AiohttpTransport:
         """Send a request and return its answer."""
         session = self._opened()
         payload = _BodyPayload(request.body, exchange)
+        answer: HTTPResponse | None
+        failure: BaseException
         try:
             answer = await self._posted(session, request, payload, exchange)
         except Exception as error:  # noqa: BLE001 - a session of the caller's may raise anything
             answer = _stands(exchange, error)
-            failure: BaseException = _translated(error, exchange)
+            failure = _translated(error, exchange)
         except BaseException as error:  # noqa: BLE001 - raised below
             answer, failure = None, error.with_traceback(None)
         if answer is None:
@@ -207,7 +209,7 @@ class AiohttpTransport:
         self, session: aiohttp.ClientSession, request: HTTPRequest, payload: _BodyPayload, exchange: Exchange
     ) -> HTTPResponse:
         """Send a request and return its answer, taken off the wire before anybody else can read it."""
-        # A wrapper around a session has none, and hands on what it does not know.
+        # What only wraps a session shows none, and None leaves the session its own.
         middlewares = getattr(session, "_middlewares", None)
         async with session.post(
             request.url,
@@ -217,7 +219,7 @@ class AiohttpTransport:
             raise_for_status=False,  # a session of the caller's may ask for it, and lose what the answer says
             auto_decompress=False,  # what cannot be decompressed is paid for all the same
             timeout=self._timeout,
-            **({} if middlewares is None else {"middlewares": (*middlewares, _keeping(exchange))}),
+            middlewares=None if middlewares is None else (*middlewares, _keeping(exchange)),
         ) as response:
             # Where no middleware of ours is, say in a wrapper around a session, somebody may have read it already.
             return exchange.answer or await _receive(response, exchange, perhaps_read=True)

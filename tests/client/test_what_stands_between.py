@@ -129,7 +129,7 @@ async def test_what_reads_the_answer_first_costs_nothing(name: str) -> None:
         await connection.request()
         await connection.say(http(RECEIPT))
 
-    settings = {key: [*value] for key, value in SESSIONS[name].items()}
+    settings: dict[str, Any] = {key: [*value] for key, value in SESSIONS[name].items()}
     async with (
         raw_server(script) as server,
         aiohttp.ClientSession(**settings) as session,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clova_ocr_async.protocol.content_encoding import decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MOST = 1000
 
@@ -20,9 +24,15 @@ def raw_deflate(body: bytes) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
-PACKERS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress, "Deflate": raw_deflate}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "Deflate": raw_deflate,
+}
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=MOST), st.lists(st.sampled_from(sorted(PACKERS)), max_size=3))
 def test_what_is_packed_is_unpacked(body: bytes, names: list[str]) -> None:
     """Encodings are undone in the reverse of their order, and what is whole is told as whole."""
@@ -32,6 +42,7 @@ def test_what_is_packed_is_unpacked(body: bytes, names: list[str]) -> None:
     assert decoded(packed, ", ".join(names), MOST * 2) == (body, None)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["gzip", "deflate", "br", "zstd", "gzip, br", "gzip,gzip,gzip,gzip"]))
 def test_any_bytes_under_any_encoding(body: bytes, encoding: str) -> None:
     """Whatever cannot be undone comes back as it came, with a reason unless it looks like JSON."""
