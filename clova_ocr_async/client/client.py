@@ -273,9 +273,10 @@ class ClovaOCRClient:
         except TimeoutError:
             if not limit.expired():
                 raise
-        if call.refusal is None and call.answer is not None:
-            # It came in time, and only its journal did not.
-            return self._decoded(call, call.answer)
+        answer = call.answer or call.exchange.answer
+        if call.refusal is None and answer is not None:
+            # It came in time, and only its journal, its decoding or a middleware did not.
+            return self._decoded(call, answer)
         raise call.refusal or self._overdue(call)
 
     def _with_retries(self, call: Call[DocumentT]) -> Awaitable[Recognition[DocumentT]]:
