@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 from aiohttp.payload import Payload
 
+from clova_ocr_async.client.tasks import without_frames
 from clova_ocr_async.errors import (
     ClovaOCRError,
     ConfigurationError,
@@ -189,17 +190,17 @@ class AiohttpTransport:
         session = self._opened()
         payload = _BodyPayload(request.body, exchange)
         answer: HTTPResponse | None
-        failure: BaseException
+        failure: BaseException | None = None
         try:
             answer = await self._posted(session, request, payload, exchange)
         except Exception as error:  # noqa: BLE001 - a session of the caller's may raise anything
-            answer = _stands(exchange, error)
-            failure = _translated(error, exchange)
+            answer, failure = _stands(exchange, error), _translated(error, exchange)
         except BaseException as error:  # noqa: BLE001 - raised below
-            answer, failure = None, error.with_traceback(None)
+            answer, failure = None, without_frames(error)
         if answer is None:
             # Raised out here, so that the original is not even its context: its repr and its request_info hold the
             # secret. A cancellation is the same one, without the frames of aiohttp, whose locals hold it as well.
+            assert failure is not None  # noqa: S101 - for the type checkers: without an answer there is one
             raise failure
         if request.request_id is not None and not answers_to(answer.body, request.request_id):
             payload.hang_up()
@@ -257,7 +258,8 @@ def _keeping(exchange: Exchange) -> aiohttp.ClientMiddlewareType:
         except BaseException:
             response.close()  # aiohttp closes only what a middleware has returned
             raise
-        response._body = answer.body  # noqa: SLF001 - whoever reads it after us gets the same
+        # Whoever reads it after us gets the same.
+        response._body = answer.body  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # there is no other way
         return response
 
     return keep

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
 from typing import TYPE_CHECKING
 
@@ -78,3 +79,31 @@ def test_no_encoding() -> None:
     assert decoded(b"abc", "", MOST) == (b"abc", None)
     assert decoded(b"abc", " identity , ", MOST) == (b"abc", None)
     assert decoded(b"", "gzip", MOST) == (b"", None)
+
+
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_json_is_never_taken_for_compressed_data(value: object) -> None:
+    """A JSON object or array comes back as it is, whatever encoding it is said to have."""
+    body = json.dumps({"images": value}, ensure_ascii=False).encode("utf-8", "replace")
+    for encoding in ("gzip", "deflate", "x-gzip", "br", "deflate, gzip"):
+        assert decoded(body, encoding, MOST * 100) == (body, None)
+        assert decoded(body[:-1], encoding, MOST * 100) == (body[:-1], None)
+
+
+def test_what_stands_behind_the_compressed_data() -> None:
+    """What is no further member of gzip does not cost the one that was read."""
+    assert decoded(gzip.compress(b"{}") + b"\r\n", "gzip", MOST) == (b"{}", None)
+    assert decoded(gzip.compress(b"{}") + b"garbage", "gzip", MOST) == (b"{}", None)
+
+
+def test_members_without_end() -> None:
+    """Gzip in very many members is read up to a number of them, since each costs a copy of the rest."""
+    assert decoded(gzip.compress(b"x") * 50, "gzip", MOST) == (b"x" * 50, None)
+    found, flaw = decoded(gzip.compress(b"x") * 5000, "gzip", MOST * 100)
+    assert len(found) < 200
+    assert flaw == "its compressed data breaks off"
