@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from clova_ocr_async.batch.ledger import FINISHED, ClaimLostError, Item, Mark, V
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.reader import Later
 from clova_ocr_async.batch.verdict import GONE, failed_verdict, failure_of, recalled, succeeded_verdict, verdict_on
+from clova_ocr_async.client.decoding import decoded_aside
 from clova_ocr_async.client.journal import written
 from clova_ocr_async.errors import Billing, ClovaOCRError, ConnectionLostError, ImageError, LedgerError
 from clova_ocr_async.protocol.response import refusal_of
@@ -71,7 +73,7 @@ class Recorder:
         """
         entry = await self._known(source, document)
         if entry is not None:
-            return _outcome_of(entry, source, document)
+            return await _outcome_of(entry, source, document)
         try:
             hashed = await read_hashed(source, self._client.limits, readers=self._readers)
         except ImageError as error:
@@ -109,7 +111,7 @@ class Recorder:
     ) -> Outcome[Any] | Later:
         admission = await self.ledger.admit(Item(hashed.sha256, document.path_word), hashed.file)
         if admission.claim is None and admission.entry.state in FINISHED:
-            return _outcome_of(admission.entry, source, document)
+            return await _outcome_of(admission.entry, source, document)
         if admission.claim is not None:
             try:
                 return await self._called(source, document, hashed, _Journal(self, admission.claim, document, flight))
@@ -150,8 +152,9 @@ def is_gone(source: object) -> bool:
     return False
 
 
-def _outcome_of(entry: Entry, source: Any, document: type[Document]) -> Outcome[Any]:
-    outcome = recalled(entry, document)
+async def _outcome_of(entry: Entry, source: Any, document: type[Document]) -> Outcome[Any]:
+    size = 0 if entry.answer is None else len(entry.answer.body)
+    outcome = await decoded_aside(size, partial(recalled, entry, document))
     return Failure(source, outcome) if isinstance(outcome, ClovaOCRError) else Success(source, outcome, billed=False)
 
 

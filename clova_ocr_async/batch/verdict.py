@@ -129,7 +129,7 @@ def _outcome(entry: Entry, document: type[Document]) -> Recognition[Any] | Clova
     if entry.state is State.SUCCEEDED:
         return AnswerNotKeptError("read and paid for earlier; its answer was not stored, or has been purged")
     if entry.state in FINISHED and entry.failure:
-        error = told(entry.failure)
-        error.raw = b"" if entry.answer is None else entry.answer.body  # another call's answer settles nothing
-        return error
+        kept = told(entry.failure)
+        kept.raw = b"" if entry.answer is None else entry.answer.body  # another call's answer settles nothing
+        return kept
     return NotSentError()

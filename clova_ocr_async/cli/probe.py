@@ -10,7 +10,7 @@ import msgspec
 
 from clova_ocr_async.client.transport import AiohttpTransport, Exchange
 from clova_ocr_async.documents import Receipt
-from clova_ocr_async.errors import AuthenticationError, ClovaOCRError, InvalidRequestError, MalformedResponseError
+from clova_ocr_async.errors import ClovaOCRError, InvalidRequestError, MalformedResponseError
 from clova_ocr_async.protocol.request import Body, HTTPRequest
 from clova_ocr_async.protocol.response import decode_response
 
@@ -44,8 +44,7 @@ async def probe(domain: Domain) -> ClovaOCRError | None:
     except InvalidRequestError:
         return None
     except ClovaOCRError as error:
-        if isinstance(error, AuthenticationError):
-            error.hint = domain.where_the_secret_is()
+        domain.explain(error)
         return error
     finally:
         await transport.close()

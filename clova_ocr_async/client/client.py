@@ -48,7 +48,7 @@ from clova_ocr_async.client.settings import (
 from clova_ocr_async.client.slots import tell_gate
 from clova_ocr_async.client.tasks import frameless
 from clova_ocr_async.client.turns import Turns
-from clova_ocr_async.errors import AuthenticationError, ClovaOCRError, ConfigurationError
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
 from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:
@@ -297,9 +297,10 @@ class ClovaOCRClient:
         except TimeoutError:
             if not call.deadline.expired:
                 raise
-        if call.refusal is None and call.answer is not None:
-            # It came in time, and only its journal did not.
-            return call.decoded(call.answer)
+        answer = call.answer if call.runs_on else call.answer or call.exchange.answer
+        if call.refusal is None and answer is not None:
+            # It came in time, and only its journal, its decoding or a middleware did not.
+            return call.decoded(answer)
         raise self._too_late(call)
 
     def _too_late(self, call: Call[Any]) -> ClovaOCRError:
@@ -360,8 +361,7 @@ class ClovaOCRClient:
             recognition = await decoded_aside(len(response.body), partial(call.decoded, response))
         except BaseException as error:
             elapsed = self._runtime.clock() - began
-            if isinstance(error, AuthenticationError):
-                error.hint = domain.where_the_secret_is()
+            domain.explain(error)
             if isinstance(error, ClovaOCRError):
                 call.tries.note(error)
                 call.refusal = error

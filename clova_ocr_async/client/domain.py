@@ -8,7 +8,7 @@ import warnings
 from typing import NoReturn
 
 from clova_ocr_async.documents import DOCUMENTS, Document
-from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.errors import AuthenticationError, ConfigurationError
 from clova_ocr_async.protocol.invoke_url import parse_invoke_url
 
 __all__ = ["Domain", "Secret", "no_document"]
@@ -106,10 +106,12 @@ class Domain:
         """Whether the domain reads a document class, as far as it is known."""
         return self.document is None or self.document is document
 
-    def where_the_secret_is(self) -> str:
-        """Return where to look when the secret is rejected: where it was read, and where the right one is."""
-        read = "the secret" if self.source is None else f"the secret in {self.source}"
-        return f"compare {read} with the one on the domain's API Gateway integration page in the CLOVA OCR console"
+    def explain(self, error: BaseException) -> None:
+        """Have the error of a rejected secret say where the secret was read, and where the right one is shown."""
+        if isinstance(error, AuthenticationError):
+            read = "the secret" if self.source is None else f"the secret in {self.source}"
+            page = "the domain's API Gateway integration page in the CLOVA OCR console"
+            error.hint = f"compare {read} with the one on {page}"
 
     def redact(self, text: str) -> str:
         """Return a text with the secret and the invoke key masked."""

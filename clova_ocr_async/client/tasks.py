@@ -12,9 +12,10 @@ from clova_ocr_async.errors import ClovaOCRError
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-__all__ = ["ended", "frameless"]
+__all__ = ["ended", "frameless", "without_frames"]
 
 T = TypeVar("T")
+ErrorT = TypeVar("ErrorT", bound=BaseException)
 
 
 async def ended(task: asyncio.Future[Any]) -> None:
@@ -40,5 +41,11 @@ async def frameless(work: Awaitable[T]) -> T:
     try:
         return await work
     except (ClovaOCRError, asyncio.CancelledError) as error:
-        failure = error.with_traceback(None)
+        failure = without_frames(error)
     raise failure
+
+
+def without_frames(error: ErrorT) -> ErrorT:
+    """Return an error without the frames it came through, its own and those of what was handled when it was raised."""
+    error.__context__ = None
+    return error.with_traceback(None)

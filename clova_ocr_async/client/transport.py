@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 from aiohttp.payload import Payload
 
+from clova_ocr_async.client.tasks import without_frames
 from clova_ocr_async.errors import (
     ClovaOCRError,
     ConfigurationError,
@@ -188,16 +189,18 @@ class AiohttpTransport:
         """Send a request and return its answer."""
         session = self._opened()
         payload = _BodyPayload(request.body, exchange)
+        answer: HTTPResponse | None
+        failure: BaseException | None = None
         try:
             answer = await self._posted(session, request, payload, exchange)
         except Exception as error:  # noqa: BLE001 - a session of the caller's may raise anything
-            answer = _stands(exchange, error)
-            failure: BaseException = _translated(error, exchange)
+            answer, failure = _stands(exchange, error), _translated(error, exchange)
         except BaseException as error:  # noqa: BLE001 - raised below
-            answer, failure = None, error.with_traceback(None)
+            answer, failure = None, without_frames(error)
         if answer is None:
             # Raised out here, so that the original is not even its context: its repr and its request_info hold the
             # secret. A cancellation is the same one, without the frames of aiohttp, whose locals hold it as well.
+            assert failure is not None  # noqa: S101 - for the type checkers: without an answer there is one
             raise failure
         if request.request_id is not None and not answers_to(answer.body, request.request_id):
             payload.hang_up()
@@ -207,7 +210,7 @@ class AiohttpTransport:
         self, session: aiohttp.ClientSession, request: HTTPRequest, payload: _BodyPayload, exchange: Exchange
     ) -> HTTPResponse:
         """Send a request and return its answer, taken off the wire before anybody else can read it."""
-        # A wrapper around a session has none, and hands on what it does not know.
+        # What only wraps a session shows none, and None leaves the session its own.
         middlewares = getattr(session, "_middlewares", None)
         async with session.post(
             request.url,
@@ -217,7 +220,7 @@ class AiohttpTransport:
             raise_for_status=False,  # a session of the caller's may ask for it, and lose what the answer says
             auto_decompress=False,  # what cannot be decompressed is paid for all the same
             timeout=self._timeout,
-            **({} if middlewares is None else {"middlewares": (*middlewares, _keeping(exchange))}),
+            middlewares=None if middlewares is None else (*middlewares, _keeping(exchange)),
         ) as response:
             # Where no middleware of ours is, say in a wrapper around a session, somebody may have read it already.
             return exchange.answer or await _receive(response, exchange, perhaps_read=True)
@@ -255,7 +258,8 @@ def _keeping(exchange: Exchange) -> aiohttp.ClientMiddlewareType:
         except BaseException:
             response.close()  # aiohttp closes only what a middleware has returned
             raise
-        response._body = answer.body  # noqa: SLF001 - whoever reads it after us gets the same
+        # Whoever reads it after us gets the same.
+        response._body = answer.body  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # there is no other way
         return response
 
     return keep

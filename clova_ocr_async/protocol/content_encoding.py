@@ -12,6 +12,8 @@ __all__ = ["decoded"]
 
 _GZIP, _ZLIB, _DEFLATE = 31, 15, -15  # zlib's names for its formats
 _FORMATS = {"gzip": (_GZIP,), "x-gzip": (_GZIP,), "deflate": (_ZLIB, _DEFLATE)}  # servers send both as "deflate"
+_GZIP_MARK = b"\x1f\x8b"
+_MOST_MEMBERS = 100  # of gzip; each is a copy of what is left
 _MOST_ENCODINGS = 3  # one on top of the other; each may blow up what the one before left
 _BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 
@@ -54,11 +56,18 @@ def _inflated(body: bytes, name: str, most: int) -> tuple[bytes | None, bool]:
 
 
 def _inflated_as(body: bytes, window: int, most: int) -> tuple[bytes, bool]:
-    """Return a body without one format, up to one byte more than allowed; gzip may come in several members."""
-    found = bytearray()
-    while True:
-        inflater = zlib.decompressobj(window)
-        found += inflater.decompress(body, most + 1 - len(found))
-        if not inflater.eof or not inflater.unused_data.strip(b"\0") or window != _GZIP or len(found) > most:
-            return bytes(found), inflater.eof
-        body = inflater.unused_data
+    """Return a body without one format, up to one byte more than allowed; gzip may come in several members.
+
+    Raises:
+        zlib.error: It does not have that format. Deflate has no mark that tells, so of it only the whole will do.
+    """
+    inflater = zlib.decompressobj(window)
+    found = inflater.decompress(body, most + 1)
+    if window == _DEFLATE and (inflater.unused_data or not (inflater.eof or len(found) > most)):
+        raise zlib.error
+    for _ in range(_MOST_MEMBERS):
+        if window != _GZIP or not inflater.unused_data.startswith(_GZIP_MARK) or len(found) > most:
+            return found, inflater.eof
+        rest, inflater = inflater.unused_data, zlib.decompressobj(window)
+        found += inflater.decompress(rest, most + 1 - len(found))
+    return found, False

@@ -11,15 +11,15 @@ Source: API specification v1.0.6 (2023-11-23), "Response bodies": requestId. Ass
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import msgspec
 
-from clova_ocr_async.documents.untyped import UNREADABLE, untyped
+from clova_ocr_async.documents.untyped import UNREADABLE
 
 __all__ = ["answers_to", "may_be_error"]
 
-_REQUEST_ID = re.compile(rb'"requestId"\s*:\s*"([^"\\]*)"')
+_REQUEST_ID = re.compile(rb'"requestId"\s*:\s*"([^"]*)"')
+_NOTHING = (b"", b"null")
 
 
 class _Outline(msgspec.Struct, rename="camel"):
@@ -31,6 +31,7 @@ class _Outline(msgspec.Struct, rename="camel"):
 
 
 _decoder = msgspec.json.Decoder(_Outline)
+_text_decoder = msgspec.json.Decoder(str)
 
 
 def answers_to(body: bytes, request_id: str) -> bool:
@@ -42,15 +43,15 @@ def answers_to(body: bytes, request_id: str) -> bool:
         return True
     outline = _outline_of(body)
     if outline is not None:
-        return _is_ours(_value_of(outline.request_id), request_id)
+        return _is_ours(outline.request_id, request_id)
     found = _REQUEST_ID.search(body)
-    return found is None or _is_ours(found[1].decode("utf-8", "replace"), request_id)
+    return found is None or _is_same(found[1].decode("utf-8", "replace"), request_id)
 
 
 def may_be_error(body: bytes) -> bool:
     """Whether a body may be one of the service's errors or its gateway's; it says so more often than it is."""
     outline = _outline_of(body)
-    return outline is None or any(_value_of(raw) is not None for raw in (outline.code, outline.error))
+    return outline is None or any(bytes(raw) not in _NOTHING for raw in (outline.code, outline.error))
 
 
 def _outline_of(body: bytes) -> _Outline | None:
@@ -60,13 +61,14 @@ def _outline_of(body: bytes) -> _Outline | None:
         return None
 
 
-def _value_of(raw: msgspec.Raw) -> Any:
-    """Return what stands there; None for nothing, and the bytes themselves where they cannot be read."""
+def _is_ours(raw: msgspec.Raw, request_id: str) -> bool:
+    if bytes(raw) in _NOTHING:
+        return True
     try:
-        return untyped(bytes(raw)) if bytes(raw) else None
+        return _is_same(_text_decoder.decode(raw), request_id)
     except UNREADABLE:
-        return bytes(raw)
+        return False  # a number, an array, half a character: something stands there, and it is not ours
 
 
-def _is_ours(found: object, request_id: str) -> bool:
-    return found is None or (isinstance(found, str) and found.strip() in {"", request_id.strip()})
+def _is_same(found: str, request_id: str) -> bool:
+    return found.strip() in {"", request_id.strip()}

@@ -49,7 +49,7 @@ def parts_of(value: Any, depth: int = 4) -> Iterator[object]:
     """Yield a value and what is in it, as a reporter follows it."""
     yield value
     if depth and isinstance(value, dict):
-        for pair in cast("dict[Any, Any]", value).items():
+        for pair in value.items():
             for part in pair:
                 yield from parts_of(part, depth - 1)
     elif depth and isinstance(value, list | tuple | set | frozenset):

@@ -16,13 +16,15 @@ from fakes import (
     FakeTime,
     FakeTransport,
     Sent,
+    a_request,
     domain,
     http,
     raw_server,
     steps,
 )
 
-from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
+from clova_ocr_async.client import ClovaOCRClient, Domain, Exchange, RetryPolicy
+from clova_ocr_async.client.transport import _BodyPayload
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.emulator import Emulator, Fault
 from clova_ocr_async.errors import Billing, ConnectionFailedError, MalformedResponseError
@@ -164,6 +166,7 @@ def foreign(body: bytes, status: int = 200) -> Any:
         (encode_response("other", 0, {"inferResult": "FAILURE"}), 200),
         (encode_response("other", 0, READ)[:-20], 200),
         (b'{"requestId":7,"images":[{"receipt":{"result":{}}}]}', 200),
+        (b'{"requestId":"\\ud800","images":[{"receipt":{"result":{}}}]}', 200),
         (b'{"requestId":["id-1"],"images":[{"receipt":{"result":{}}}]}', 200),
         (b'{"requestId":"other","code":"0025","message":"busy"}', 400),
         (b'{"requestId":"other","code":"0002","message":"no"}', 401),
@@ -201,3 +204,23 @@ async def test_our_own_answer_is_taken() -> None:
     """The answer that carries our requestId is a success."""
     client = ClovaOCRClient(domain(), transport=FakeTransport(), runtime=FakeTime().runtime())
     assert (await client.recognize(JPEG, Receipt)).request_id == "id-1"
+
+
+async def test_nothing_is_written_where_something_is_unread() -> None:
+    """A body is not begun on a connection that holds something unread."""
+
+    class Writer:
+        class protocol:  # noqa: N801 - aiohttp's name
+            should_close = True
+
+    exchange = Exchange()
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await _BodyPayload(a_request().body, exchange).write(Writer())  # type: ignore[arg-type]
+    assert not exchange.body_began
+
+
+def test_hanging_up_before_there_is_a_connection() -> None:
+    """A body that was never written has no connection to close."""
+    payload = _BodyPayload(a_request().body, Exchange())
+    payload.hang_up()
+    assert payload.connection is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import logging
 import zlib
@@ -129,7 +130,7 @@ async def test_what_reads_the_answer_first_costs_nothing(name: str) -> None:
         await connection.request()
         await connection.say(http(RECEIPT))
 
-    settings = {key: [*value] for key, value in SESSIONS[name].items()}
+    settings: dict[str, Any] = {key: [*value] for key, value in SESSIONS[name].items()}
     async with (
         raw_server(script) as server,
         aiohttp.ClientSession(**settings) as session,
@@ -216,6 +217,23 @@ async def test_a_wrapped_session() -> None:
         wrapped: Any = Wrapped(session)
         async with ClovaOCRClient(Domain(server.url, SECRET), session=wrapped) as client:
             assert (await client.recognize(JPEG, Receipt)).raw == RECEIPT
+
+
+@pytest.mark.parametrize("lane", ["interactive", "batch"])
+async def test_an_answer_that_came_in_time_stands(lane: Any) -> None:
+    """An answer that came before the deadline is returned, although a middleware keeps it until after that."""
+
+    async def hanging(request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
+        await handler(request)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with (
+        raw_server(saying(http(RECEIPT))) as server,
+        aiohttp.ClientSession(middlewares=[hanging]) as session,
+        ClovaOCRClient(Domain(server.url, SECRET), session=session, deadline=0.5) as client,
+    ):
+        assert (await client.recognize(JPEG, Receipt, lane=lane)).raw == RECEIPT
 
 
 # ---------------------------------------------------------------------------------------------------------------------

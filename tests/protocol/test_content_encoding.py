@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clova_ocr_async.protocol.content_encoding import decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MOST = 1000
 
@@ -20,9 +25,15 @@ def raw_deflate(body: bytes) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
-PACKERS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress, "Deflate": raw_deflate}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "Deflate": raw_deflate,
+}
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=MOST), st.lists(st.sampled_from(sorted(PACKERS)), max_size=3))
 def test_what_is_packed_is_unpacked(body: bytes, names: list[str]) -> None:
     """Encodings are undone in the reverse of their order, and what is whole is told as whole."""
@@ -32,6 +43,7 @@ def test_what_is_packed_is_unpacked(body: bytes, names: list[str]) -> None:
     assert decoded(packed, ", ".join(names), MOST * 2) == (body, None)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["gzip", "deflate", "br", "zstd", "gzip, br", "gzip,gzip,gzip,gzip"]))
 def test_any_bytes_under_any_encoding(body: bytes, encoding: str) -> None:
     """Whatever cannot be undone comes back as it came, with a reason unless it looks like JSON."""
@@ -67,3 +79,31 @@ def test_no_encoding() -> None:
     assert decoded(b"abc", "", MOST) == (b"abc", None)
     assert decoded(b"abc", " identity , ", MOST) == (b"abc", None)
     assert decoded(b"", "gzip", MOST) == (b"", None)
+
+
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_json_is_never_taken_for_compressed_data(value: object) -> None:
+    """A JSON object or array comes back as it is, whatever encoding it is said to have."""
+    body = json.dumps({"images": value}, ensure_ascii=False).encode("utf-8", "replace")
+    for encoding in ("gzip", "deflate", "x-gzip", "br", "deflate, gzip"):
+        assert decoded(body, encoding, MOST * 100) == (body, None)
+        assert decoded(body[:-1], encoding, MOST * 100) == (body[:-1], None)
+
+
+def test_what_stands_behind_the_compressed_data() -> None:
+    """What is no further member of gzip does not cost the one that was read."""
+    assert decoded(gzip.compress(b"{}") + b"\r\n", "gzip", MOST) == (b"{}", None)
+    assert decoded(gzip.compress(b"{}") + b"garbage", "gzip", MOST) == (b"{}", None)
+
+
+def test_members_without_end() -> None:
+    """Gzip in very many members is read up to a number of them, since each costs a copy of the rest."""
+    assert decoded(gzip.compress(b"x") * 50, "gzip", MOST) == (b"x" * 50, None)
+    found, flaw = decoded(gzip.compress(b"x") * 5000, "gzip", MOST * 100)
+    assert len(found) < 200
+    assert flaw == "its compressed data breaks off"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from answers import samples
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clova_ocr_async.documents import DOCUMENTS
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 IDS = st.uuids().map(str) | st.text(max_size=12)
 
 
+@settings(deadline=None)
 @given(IDS, IDS, st.sampled_from([None, 2]), st.booleans())
 def test_an_answer_belongs_to_the_request_it_names(
     ours: str, theirs: str, indent: int | None, ascii_only: bool
@@ -33,6 +34,7 @@ def test_an_answer_belongs_to_the_request_it_names(
     assert answers_to(body.encode(), ours) is same
 
 
+@settings(deadline=None)
 @given(st.binary(), st.uuids().map(str))
 def test_any_bytes_have_an_owner_or_none(body: bytes, ours: str) -> None:
     """Bytes without a requestId in them may be ours, and with another one behind them are not."""
@@ -79,12 +81,15 @@ def ended(response: HTTPResponse) -> ClovaOCRError | None:
     return None
 
 
-VALUES = st.none() | st.just("") | st.just("0025") | st.just(25) | st.just("7777")
-ERRORS = st.none() | st.just({}) | st.just({"errorCode": "420"}) | st.just("Not Found")
-IMAGE = st.none() | st.just({}) | st.just({"uid": "u"}) | st.just({"receipt": {"result": {}}}) | st.just({"x": 1})
-ALL = st.none() | st.just({}) | st.lists(IMAGE, max_size=2)
+VALUES: st.SearchStrategy[Any] = st.none() | st.just("") | st.just("0025") | st.just(25) | st.just("7777")
+ERRORS: st.SearchStrategy[Any] = st.none() | st.just({}) | st.just({"errorCode": "420"}) | st.just("Not Found")
+IMAGE: st.SearchStrategy[Any] = (
+    st.none() | st.just({}) | st.just({"uid": "u"}) | st.just({"receipt": {"result": {}}}) | st.just({"x": 1})
+)
+ALL: st.SearchStrategy[Any] = st.none() | st.just({}) | st.lists(IMAGE, max_size=2)
 
 
+@settings(deadline=None)
 @given(VALUES, ERRORS, ALL, st.sampled_from([200, 400, 500]), st.sampled_from([None, "mine", "other"]))
 def test_what_is_refused_is_what_is_raised(
     code: object, error: object, images: object, status: int, owner: object
