@@ -42,13 +42,14 @@ class Exchange:
 
     Attributes:
         body_began: Whether any of the image's request body has been handed to the network.
+        called_off: Whether the request was cut off before that, so that its body must not begin any more.
         response: The answer as far as it came; None before its headers.
     """
 
-    __slots__ = ("_headers", "_received", "_status", "body_began")
+    __slots__ = ("_headers", "_received", "_status", "body_began", "called_off")
 
     def __init__(self) -> None:
-        self.body_began = False
+        self.body_began = self.called_off = False
         self._status: int | None = None
         self._headers: dict[str, str] = {}
         self._received = bytearray()
@@ -104,6 +105,9 @@ class _BodyPayload(Payload):
         raise TypeError("a request body is not text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
+        # aiohttp writes in a task of its own, which may come to this after the request was cancelled.
+        if self._exchange.called_off:
+            raise asyncio.CancelledError
         since_yield = 0
         for chunk in self._body.chunks():
             # A connection found closed here raises before anything has left, so the mark comes after.
