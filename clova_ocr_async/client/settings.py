@@ -108,11 +108,11 @@ def checked_seconds(name: str, value: object, *, or_zero: bool = False) -> float
         value: Its value.
         or_zero: Whether 0 is allowed.
     """
-    number = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
-    if not number or not (value >= 0 if or_zero else value > 0):
-        raise ConfigurationError(
-            f"{name} is {value!r}; it must be seconds, {'0 or more' if or_zero else 'more than 0'}"
-        )
+    least = "0 or more" if or_zero else "more than 0"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigurationError(f"{name} is {value!r}; it must be seconds, {least}")
+    if value < 0 or (value == 0 and not or_zero):
+        raise ConfigurationError(f"{name} is {value!r}; it must be seconds, {least}")
     return float(value)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ from clova_ocr_async.protocol.image import Image
 from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
 NOT, MAYBE, BILLED = Billing
 LATE = (AnswerKept, AnswerTaken, AnswerDropped)
@@ -611,6 +612,30 @@ def test_closing_drops_what_nobody_has_taken(caplog: pytest.LogCaptureFixture) -
 
     run_virtually(main())
     assert "3 paid answers whose callers had gone are dropped: the client is closed" in caplog.text
+
+
+def test_closing_waits_until_slots_are_given_back() -> None:
+    """A slot of a request that ran on has been given back when close() returns, however long that takes."""
+
+    class Slow(LocalSlots):
+        @asynccontextmanager
+        async def slot(self, *args: Any) -> AsyncGenerator[Any]:  # type: ignore[override]
+            async with super().slot(*args) as slot:
+                yield slot
+                await asyncio.sleep(3)
+
+    async def main() -> None:
+        held, slots = Held(), Slow(1)
+        client = ClovaOCRClient(domain(), transport=FakeTransport(held), slots=slots)
+        call = asyncio.create_task(client.recognize(JPEG, Receipt))
+        await held.reached.wait()
+        call.cancel()
+        await asyncio.wait([call])
+        held.go_on.set()
+        await client.close()
+        assert slots.state(client.domains[0]).in_flight == 0
+
+    run_virtually(main())
 
 
 @pytest.mark.parametrize("lane", ["interactive", "batch"])
