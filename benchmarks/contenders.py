@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from scenarios import Scenario
-    from virtual import SimulatedService
+    from virtual import Answering, SimulatedService
 
     from clova_ocr_async.client import Exchange
     from clova_ocr_async.protocol.request import HTTPRequest
@@ -40,7 +40,7 @@ __all__ = ["CONTENDERS", "missing", "oracle", "retrying"]
 class SimulatedWire:
     """The client's transport to a simulated service."""
 
-    def __init__(self, service: SimulatedService) -> None:
+    def __init__(self, service: Answering) -> None:
         self._service = service
 
     async def send(self, request: HTTPRequest, exchange: Exchange) -> HTTPResponse:  # noqa: ARG002 - all are alike
@@ -72,7 +72,7 @@ def ours(service: SimulatedService, scenario: Scenario, chance: random.Random) -
 
 
 def retrying(
-    service: SimulatedService, chance: random.Random, limiter: AbstractAsyncContextManager[object] | None = None
+    service: Answering, chance: random.Random, limiter: AbstractAsyncContextManager[object] | None = None
 ) -> Read:
     """Full jitter, base 0.5 s, cap 10 s; the limiter is entered for each request."""
 

@@ -1,16 +1,17 @@
-"""What an overload costs: calls with a deadline that come faster than the domain answers, simulated in virtual time.
+"""What an overload costs: single calls with a deadline that come faster than the domain answers.
 
-The client and its gate are the real ones, on a virtual clock; the service runs five calls at once, of one second on
-average (log-normal), and charges for each it has begun, whether somebody waits or not. Callers come at random (Poisson)
-for a minute, wait three seconds, and do not come again. *Answered* is over what the service can do; *thrown away* is
-the share of the paid answers that nobody got. Beside the client stands what people write instead: a semaphore under
-``asyncio.timeout``, which sends whatever gets a slot before its time is over. Run it as ``python benchmarks/overload.py``.
+Simulated in virtual time: the client and its gate are the real ones. The service runs five calls at once, of one second
+on average (log-normal, sigma 0.2), and charges for each it has begun, whether somebody waits or not. For a minute,
+callers come at random (Poisson), wait three seconds, and do not come again. *Answered* is over what the service can do,
+*thrown away* the share of the paid answers that nobody got, *wait* the seconds until an answer. Beside the client
+stands what people write instead: a semaphore of the right size under ``asyncio.timeout``, which sends whatever gets a
+slot before its time is over.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
+import logging
 import math
 import random
 from collections import Counter
@@ -19,7 +20,7 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
 from contenders import SimulatedWire, retrying
-from frame import PICTURE, Row, figure
+from frame import PICTURE, Row, alone, figure
 from virtual import ANSWERED, CallsAtOnce, run_virtually
 
 from clova_ocr_async import ClovaOCRClient, ClovaOCRError, Domain, Image, Receipt
@@ -32,10 +33,12 @@ if TYPE_CHECKING:
 
     Read = Callable[[int], Awaitable[object]]
 
-__all__ = ["CONTENDERS", "Load", "Outcome", "Scenario", "measure", "rows"]
+__all__ = ["CONTENDERS", "Load", "Outcome", "measure", "rows"]
 
 CEILING, SECONDS, DEADLINE = 5, 60.0, 3.0
 LOADS = (0.8, 1.0, 1.4, 1.6, 2.0)
+SEEDS = (1, 2, 3)
+SLOW = (30.0, 90.0, 20.0)  # from, to, seconds of a call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,3 +187,56 @@ async def _offered(load: Load, contender: Callable[[Service, Load], Read]) -> Ou
 def measure(load: Load, contender: str = "ours") -> Outcome:
     """Run a load."""
     return run_virtually(_offered(load, CONTENDERS[contender]))
+
+
+def _said(outcomes: list[Outcome]) -> str:
+    """Write the waits, and what another way comes to."""
+    return ", ".join(
+        f"{share} {median(values):.1f} s"
+        for share, values in zip(("p50", "p95"), zip(*(one.waits() for one in outcomes), strict=True), strict=True)
+    )
+
+
+def of_load(factor: float) -> list[Row]:
+    """Measure a load, and what people write instead."""
+    found = {name: [measure(Load(factor=factor, seed=seed), name) for seed in SEEDS] for name in CONTENDERS}
+    ours_, others = found["ours"], found["semaphore"]
+    at = f"{factor:g} times what the domain can do"
+    return [
+        figure(
+            f"answered at {at}",
+            [one.answered * 100 for one in ours_],
+            90.0 if factor > 1 else None,
+            at_least=True,
+            unit="%",
+            note=f"wait {_said(ours_)}; semaphore {median(one.answered for one in others):.0%}, wait {_said(others)}",
+        ),
+        figure(
+            f"thrown away at {at}",
+            [one.thrown_away * 100 for one in ours_],
+            1.0,
+            unit="%",
+            note=f"semaphore {median(one.thrown_away for one in others):.0%}",
+        ),
+    ]
+
+
+def of_a_slow_minute() -> Row:
+    """Measure how soon answers come again after a minute in which each call takes longer than callers wait."""
+    _, end, _ = SLOW
+    outcomes = [measure(Load(factor=0.8, slow=SLOW, lasts=end + 90.0, seed=seed)) for seed in SEEDS]
+    first = [min(came for came, _ in one.answers if came > end) - end for one in outcomes]
+    wasted = median(one.billed - len(one.answers) for one in outcomes)
+    return figure(
+        "answers again after a minute of calls of 20 s", first, 60.0, unit="s", note=f"{wasted:g} paid for nothing"
+    )
+
+
+def rows(quick: bool) -> list[Row]:  # noqa: FBT001 - the frame's form
+    """Measure."""
+    logging.getLogger("clova_ocr_async").setLevel(logging.ERROR)  # each answer that nobody got is a warning
+    return [*(row for factor in (LOADS[3:4] if quick else LOADS) for row in of_load(factor)), of_a_slow_minute()]
+
+
+if __name__ == "__main__":
+    alone(rows)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Coroutine
 
-__all__ = ["CallsAtOnce", "CallsPerSecond", "Limit", "SimulatedService", "VirtualLoop", "run_virtually"]
+__all__ = ["Answering", "CallsAtOnce", "CallsPerSecond", "Limit", "SimulatedService", "VirtualLoop", "run_virtually"]
 
 ResultT = TypeVar("ResultT")
 
@@ -187,6 +187,14 @@ class CallsPerSecond:
     def used(self) -> float:
         """Return calls let in over tokens, up to the last call let in."""
         return self._let_in / self._allowed_at_last
+
+
+class Answering(Protocol):
+    """A service that is called."""
+
+    async def call(self) -> HTTPResponse:
+        """Answer a call, or refuse it."""
+        ...
 
 
 def _error_0025(message: str) -> HTTPResponse:

@@ -39,6 +39,7 @@ from sink import sink
 
 from clova_ocr_async import Image, ImageLimits, Receipt, Recognition, RetryPolicy
 from clova_ocr_async.client.call import Call
+from clova_ocr_async.client.deadline import Deadline
 from clova_ocr_async.client.journal import NO_JOURNAL
 from clova_ocr_async.client.reading import read_image
 from clova_ocr_async.client.retrying import Retries
@@ -191,7 +192,7 @@ def bottleneck(server: Server, rounds: int) -> Row:
 async def wrapped(rounds: int, times: int) -> list[float]:
     """Return microseconds that the retries add to a call that does not fail, in each round."""
     image = await read_image(Image(PICTURE), ImageLimits())
-    call = Call(image, Receipt, "interactive", NO_JOURNAL, "")
+    call = Call(image, Receipt, "interactive", NO_JOURNAL, "", Deadline(None, asyncio.get_running_loop()))
     retries, answer = Retries(RetryPolicy(), Runtime(), ()), Recognition(document=Receipt())
 
     async def send(_: Call[Receipt]) -> Recognition[Receipt]:

@@ -52,11 +52,12 @@ class Admission:
         if call.deadline.seconds is not None and (times := self._fastest(call, domains)) is not None:
             call.deadline.reserve(times.usual)
 
-    def check_queue(self, call: Call[Any], domains: Sequence[Domain]) -> None:
-        """Refuse a single call that would wait in vain; bound the waiting of one that may queue.
+    def check_queue(self, call: Call[Any], domains: Sequence[Domain]) -> Sequence[Domain]:
+        """Refuse a single call that would wait in vain; else return the domains that it has time for.
 
         Raises:
             OverloadedError: There is no place or no time left.
+            ClovaOCRError: There is no time for another request; what the last one ended in.
         """
         first = call.since is None
         # A call that was sent before and queues again has kept its place, so nobody waits before it.
@@ -64,18 +65,18 @@ class Admission:
         if first and self._max_queued is not None and queued >= self._max_queued and not self._has_free_slot(domains):
             raise self._overloaded(call, domains, f"{queued} calls wait for a slot, and more may not (max_queued)")
         if call.deadline.seconds is None:
-            return
-        times = self._fastest(call, domains)
-        if times is None:
-            return
+            return domains
         left = call.deadline.left
-        if left < times.usual:
-            raise self._out_of_time(call, domains, times.usual)
-        if queued:
-            wait = (queued + 1) / self._rate(call, domains)
+        in_time = [domain for domain in domains if self._usual(call, domain) <= left]
+        if not in_time:
+            raise self._out_of_time(call, domains, min(self._usual(call, domain) for domain in domains))
+        times = self._fastest(call, in_time)
+        if queued and times is not None:
+            wait = (queued + 1) / self._rate(call, in_time)
             if left < wait + times.safe:
-                raise self._overloaded(call, domains, f"{queued} calls wait for a slot, for about {wait:.3g} s")
-        call.deadline.reserve(times.usual)
+                raise self._overloaded(call, in_time, f"{queued} calls wait for a slot, for about {wait:.3g} s")
+        call.deadline.reserve(0.0 if times is None else times.usual)
+        return in_time
 
     def join(self, domains: Sequence[Domain]) -> None:
         """Count a single call that begins to wait."""
@@ -127,12 +128,20 @@ class Admission:
     def _has_free_slot(self, domains: Sequence[Domain]) -> bool:
         return any(self._slots.state(domain).free > 0 for domain in domains)
 
+    def _known(self, call: Call[Any], domain: Domain) -> UsualTime | None:
+        times = self._times.get((domain.key, call.document))
+        return None if times is None or times.is_forgotten(self._clock()) else times
+
+    def _usual(self, call: Call[Any], domain: Domain) -> float:
+        times = self._known(call, domain)
+        return 0.0 if times is None else times.usual
+
     def _fastest(self, call: Call[Any], domains: Sequence[Domain]) -> UsualTime | None:
         """Return the shortest of the times of some domains; None if of one of them nothing is known."""
-        fastest, now = None, self._clock()
+        fastest = None
         for domain in domains:
-            times = self._times.get((domain.key, call.document))
-            if times is None or times.is_forgotten(now):
+            times = self._known(call, domain)
+            if times is None:
                 return None
             if fastest is None or times.usual < fastest.usual:
                 fastest = times

@@ -327,7 +327,7 @@ class ClovaOCRClient:
             queued = self._runtime.clock()
             single = call.lane == "interactive"
             if single:
-                self._admission.check_queue(call, domains)
+                domains = self._admission.check_queue(call, domains)
             if call.since is None:
                 call.since = queued
             slot = self._slots.slot(domains, call.lane, call.since)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.errors import Billing, ClovaOCRError, ConnectionFailedError, ResponseTimeoutError
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from clova_ocr_async.client.call import Call
 
 __all__ = ["TOO_LATE", "Deadline", "overdue"]
@@ -60,10 +62,12 @@ class Deadline:
         await self._timeout.__aenter__()
         self._arm()
 
-    async def __aexit__(self, *exc_info: object) -> bool | None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        return await self._timeout.__aexit__(*exc_info)
+        await self._timeout.__aexit__(kind, error, where)
 
     def reserve(self, seconds: float) -> None:
         """Reserve so many seconds for the request; 0 once it is sent, as all of the time is for it then."""

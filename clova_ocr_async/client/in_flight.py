@@ -98,6 +98,7 @@ class InFlight:
                 landed.set_result(None)
 
     async def _cut(self, task: asyncio.Task[HTTPResponse], exchange: Exchange) -> None:
+        exchange.called_off = not exchange.body_began
         task.cancel()
         try:
             await ended(task)
@@ -131,7 +132,8 @@ class InFlight:
 
     async def _end(self) -> None:
         tasks = list(self._tasks.values())
-        for task in tasks:
+        for exchange, task in self._tasks.items():
+            exchange.called_off = not exchange.body_began
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)

@@ -92,18 +92,17 @@ class LateRequest:
         self.landed = asyncio.Event()
         self.taken = False
         self.timer: asyncio.TimerHandle | None = None
-        self._data: bytes | None = call.image.data
+        self._data = call.image.data
         self._digest = b""
 
     async def hash(self) -> None:
         """Let go of the image, and keep its hash."""
-        if self._data is not None:
-            self._digest = await _hashed(self._data)
-            self._data = None
+        self._digest = await _hashed(self._data)
+        self._data = b""
 
     def is_of(self, data: bytes, digest: bytes) -> bool:
         """Whether it is the request for an image of the same size."""
-        return self._digest == digest if self._data is None else self._data == data
+        return self._digest == digest if self._digest else self._data == data
 
 
 class LateAnswers:

@@ -50,12 +50,13 @@ class Exchange:
     Attributes:
         body_began: Whether any of the image's request body has been handed to the network.
         answer: The answer when no more of it will come; None before that.
+        called_off: Whether the request was cut off before its body began, so that it must not begin any more.
     """
 
-    __slots__ = ("_headers", "_received", "_status", "answer", "body_began")
+    __slots__ = ("_headers", "_received", "_status", "answer", "body_began", "called_off")
 
     def __init__(self) -> None:
-        self.body_began = False
+        self.body_began = self.called_off = False
         self.answer: HTTPResponse | None = None
         self._status: int | None = None
         self._headers: dict[str, str] = {}
@@ -139,6 +140,9 @@ class _BodyPayload(Payload):
         raise TypeError("a request body is not text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
+        # aiohttp writes in a task of its own, which may come to this after the request was cancelled.
+        if self._exchange.called_off:
+            raise asyncio.CancelledError
         if getattr(getattr(writer, "protocol", None), "should_close", False):
             raise _UnreadDataError
         self.connection = getattr(writer, "transport", None)

@@ -190,8 +190,8 @@ class Scenario:
     async def call(self) -> None:
         """Call."""
         lane: Any = "interactive" if "single" in self.name else "batch"
-        journal = {"journal": self.diary} if "journal" in self.name else {}
-        await self.client.recognize(JPEG, Receipt, lane=lane, **journal)
+        journal = self.diary if "journal" in self.name else NO_JOURNAL
+        await self.client.recognize(JPEG, Receipt, lane=lane, journal=journal)
 
 
 SCRIPTS: dict[str, list[Any]] = {
