@@ -60,9 +60,9 @@ def replaced(final: Path, watch: Callable[[str], object] | None = None) -> Gener
         try:
             yield Output(os.fspath(final), lambda part: os.write(descriptor, part), descriptor).write
             os.fsync(descriptor)
+            replace_file(temporary, final, watch)  # while it is held: nobody takes it for abandoned
         finally:
             os.close(descriptor)
-        replace_file(temporary, final, watch)
     except OSError as error:
         raise OutputError(os.fspath(final), error) from None
     finally:

@@ -141,6 +141,21 @@ def test_two_processes_of_one_number_write_one_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
 
 
+def test_a_file_is_held_until_it_has_its_name(tmp_path: Path) -> None:
+    """No moment lies between the last byte and the name in which the file looks abandoned."""
+    final = tmp_path / "out.jsonl"
+    left: list[list[Path]] = []
+
+    def watch(place: str) -> None:
+        if place == "before rename":
+            left.append(remove_abandoned(tmp_path.glob("*.part")))
+
+    with replaced(final, watch) as write:
+        write(b"whole\n")
+    assert [len(paths) for paths in left] == [1]
+    assert final.read_bytes() == b"whole\n"
+
+
 def test_a_file_that_was_taken_for_abandoned_is_made_again(tmp_path: Path) -> None:
     """A file that another process removes between its making and its lock is made once more."""
     path = tmp_path / "a.part"

@@ -226,13 +226,10 @@ class RunReader:
                     yield from page
 
     def _record(self, row: tuple[Any, ...], living: Collection[int]) -> SourceRecord:
-        _, path, document, word, failure, item = row
-        name = None if path is None else os.fsdecode(path)
-        unread = item is None or failure is not None  # the second: it was to be tried again, and its file has gone
-        entry = None if unread else self._entry(item, living)
         _, path, document, word, failure, item, first = row
         name, copy_of = (None if one is None else os.fsdecode(one) for one in (path, first))
-        entry = None if item is None else self._entry(item, living)
+        # An item beside a failure was to be tried again, and its file has gone.
+        entry = None if item is None or failure is not None else self._entry(item, living)
         if entry is not None and word in _OPEN_STATES:
             word = _status_of(entry.state)
         return SourceRecord(name, document, word, entry, failure or b"", copy_of)
