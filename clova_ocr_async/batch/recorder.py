@@ -78,7 +78,7 @@ class Recorder:
             hashed = await read_hashed(source, self._client.limits, readers=self._readers)
         except ImageError as error:
             known = await self._rejected(source, document, error)
-            return Failure(source, error) if known is None else _outcome_of(known, source, document)
+            return Failure(source, error) if known is None else await _outcome_of(known, source, document)
         return await self._admitted(source, document, hashed, flight)
 
     async def _rejected(self, source: Any, document: type[Document], error: ImageError) -> Entry | None:
