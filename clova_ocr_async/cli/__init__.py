@@ -9,8 +9,21 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line, or say what to install for it."""
+    from clova_ocr_async.cli.signals import end_at_once
+
+    end_at_once()  # first: until a verb runs there is nothing that a signal could spoil
+    from clova_ocr_async.cli.streams import prepare, settled
+
+    prepare()
     try:
         from clova_ocr_async.cli.app import app
     except ModuleNotFoundError as error:
         sys.exit(f"clova-ocr needs {error.name}: pip install 'clova-ocr-async[cli]'")
-    app()
+    code = 0
+    try:
+        app()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except OSError:  # what --help and --version print is still in the stream, and fails again
+        pass
+    sys.exit(settled(code))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 import click
 
 from clova_ocr_async.cli.options import CONFIG
+from clova_ocr_async.cli.signals import INTERRUPTED, handling, interrupting
 from clova_ocr_async.cli.telling import say
 
 if TYPE_CHECKING:
@@ -116,22 +117,28 @@ def verb(function: Callable[P, int]) -> Callable[P, NoReturn]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
+        with handling(interrupting()):
+            sys.exit(_ended(function, *args, **kwargs))
+
+    return run
+
+
+def _ended(function: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
+    """Return a verb's exit code, its errors told."""
+    try:
         from clova_ocr_async.cli.exits import ExitCode, exit_code_of
         from clova_ocr_async.errors import ClovaOCRError
 
         try:
-            code = function(*args, **kwargs)
+            return function(*args, **kwargs)
         except ClovaOCRError as error:
             say(f"error: {error}", even_when_quiet=True)
-            code = exit_code_of(error)
+            return exit_code_of(error)
         except OSError as error:
             if error.errno == errno.EPIPE:  # click ends quietly when the reader has enough
                 raise
             say(f"error: {error.strerror}", even_when_quiet=True)
-            code = ExitCode.SOME_FAILED
-        except KeyboardInterrupt:
-            say("interrupted", even_when_quiet=True)
-            code = ExitCode.INTERRUPTED
-        sys.exit(code)
-
-    return run
+            return ExitCode.SOME_FAILED
+    except KeyboardInterrupt:
+        say("interrupted", even_when_quiet=True)
+        return INTERRUPTED

@@ -42,7 +42,7 @@ __all__ = ["command"]
 @CONFIG
 @click.option("--concurrency", type=click.IntRange(min=1), help="Calls at once per domain.  [default: learned]")
 @click.option("--max-per-second", type=RATE, metavar="N", help="Calls a second per domain, at most.")
-@click.option("-o", "--output", type=click.Path(), help="A new file for the lines; else standard output.")
+@click.option("-o", "--output", type=click.Path(), help="A new file, or a device or FIFO, for the lines.")
 @click.option("--recursive/--no-recursive", default=True, help="Whether to read sub-folders.  [default: yes]")
 @verb
 def command(*, document: type[Document], paths: tuple[str, ...], folder: str | None, **options: Any) -> int:
@@ -72,6 +72,7 @@ def command(*, document: type[Document], paths: tuple[str, ...], folder: str | N
 
 def _run_once(document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
     from clova_ocr_async.cli.inputs import input_files, read_stdin
+    from clova_ocr_async.cli.output import opened_output
     from clova_ocr_async.cli.run import run
     from clova_ocr_async.cli.watched import WatchedClient
     from clova_ocr_async.client.config import configured_domains
@@ -84,7 +85,8 @@ def _run_once(document: type[Document], paths: tuple[str, ...], options: dict[st
         stdin=read_stdin(paths),
         manifests=options["manifests"],
     )
-    return asyncio.run(run(client, document, files, output=options["output"], jobs=options["jobs"]))
+    with opened_output(options["output"]) as lines:
+        return asyncio.run(run(client, document, files, lines, jobs=options["jobs"]))
 
 
 def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
@@ -167,10 +169,13 @@ def _check(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) 
         ConfigurationError: An option needs another one, or excludes it; nothing is given to read; a list is not there.
     """
     from clova_ocr_async.batch.manifest import images_from
+    from clova_ocr_async.cli.targets import check_ending
     from clova_ocr_async.errors import ConfigurationError
 
     if wrong := _wrong(paths, folder, options):
         raise ConfigurationError(wrong)
+    if options["output"] is not None:
+        check_ending(options["output"], "jsonl")
     for manifest in options["manifests"]:
         images_from(manifest)  # opened, and closed again
         if folder is not None and Path(manifest).resolve().parent != Path(folder).resolve():

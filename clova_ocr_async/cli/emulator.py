@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import signal
 from typing import Any
 
 import click
 
 import clova_ocr_async as clova
 from clova_ocr_async.cli.app import verb
+from clova_ocr_async.cli.interrupts import handled_signals
 from clova_ocr_async.cli.telling import say
 
 __all__ = ["command"]
@@ -57,22 +57,19 @@ async def _serve(settings: dict[str, Any]) -> int:
     except OSError as error:
         where = f"{settings['host']}:{settings['port']}"
         raise clova.ConfigurationError(f"cannot listen at {where}: {error.strerror}") from None
+    interrupted = asyncio.Event()
     try:
-        click.echo(f"export CLOVA_OCR_INVOKE_URL={shlex.quote(server.url())}")
-        if not secret:
-            click.echo(f"export CLOVA_OCR_SECRET={shlex.quote(server.secret)}")
-        say("a local CLOVA listens; nothing here is real. Ctrl-C ends it")
-        await _interrupted()
+        with handled_signals(interrupted.set):  # before anything is said: a script may end it as soon as it listens
+            _tell_what_points_at(server, secret)
+            await interrupted.wait()
     finally:
         await server.stop()
     say(f"{server.requests:,} requests, {server.billed.total():,} calls that would have been billed")
     return 0
 
 
-async def _interrupted() -> None:
-    """Wait for SIGINT or SIGTERM."""
-    interrupted = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted.set)
-    await interrupted.wait()
+def _tell_what_points_at(server: clova.Emulator, secret: str | None) -> None:
+    click.echo(f"export CLOVA_OCR_INVOKE_URL={shlex.quote(server.url())}")
+    if not secret:
+        click.echo(f"export CLOVA_OCR_SECRET={shlex.quote(server.secret)}")
+    say("a local CLOVA listens; nothing here is real. Ctrl-C ends it")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
+import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.cli.output import Output, OutputError
+from clova_ocr_async.cli.output import Output, OutputError, opened_directly, standard_output
+from clova_ocr_async.cli.targets import STANDARD, find_target
+from clova_ocr_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-__all__ = ["replace_file", "replaced"]
+__all__ = ["replace_file", "replaced", "whole_output"]
+
+_NAMED_AFTER = 20  # characters; of four bytes each they leave room for the rest where names are shortest (143 bytes)
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -39,6 +46,32 @@ def replace_file(temporary: Path, final: Path, watch: Callable[[str], object] | 
 
 
 @contextmanager
+def whole_output(name: str | None, *, force: bool) -> Generator[Callable[[bytes], object]]:
+    """Write a command's whole result: a file gets its name when it is whole, everything else takes it as it comes.
+
+    Args:
+        name: A file, a device, a FIFO or an open descriptor; "-" or None for standard output.
+        force: Whether a file may be replaced that is there already.
+
+    Raises:
+        ConfigurationError: The name cannot be written to, or is taken, and ``force`` is not given.
+        OutputError: The result cannot be written; a file that had the name is as it was.
+    """
+    if name in {None, STANDARD}:
+        yield standard_output().write
+        return
+    target = find_target(str(name))
+    if target.occupied and not force:
+        raise ConfigurationError(f"{name} is there already; choose another file, or replace it with --force")
+    if target.direct:
+        with opened_directly(target) as output:
+            yield output.write
+    else:
+        with replaced(target.place) as write:
+            yield write
+
+
+@contextmanager
 def replaced(final: Path, watch: Callable[[str], object] | None = None) -> Generator[Callable[[bytes], object]]:
     """Write a file that only its owner can read; it gets its name when it is whole and on the disk.
 
@@ -49,13 +82,10 @@ def replaced(final: Path, watch: Callable[[str], object] | None = None) -> Gener
     Raises:
         OutputError: It cannot be written; what had the name is as it was.
     """
-    temporary = final.with_name(f"{final.name}.{os.getpid()}.part")
+    temporary = _temporary(final)
     try:
-        temporary.unlink(missing_ok=True)  # of a process that had this number before
+        _check_replaceable(final)
         descriptor = os.open(temporary, _NEW_FILE, 0o600)
-    except OSError as error:
-        raise OutputError(os.fspath(final), error) from None
-    try:
         try:
             yield Output(os.fspath(final), lambda part: os.write(descriptor, part), descriptor).write
             os.fsync(descriptor)
@@ -65,4 +95,18 @@ def replaced(final: Path, watch: Callable[[str], object] | None = None) -> Gener
     except OSError as error:
         raise OutputError(os.fspath(final), error) from None
     finally:
+        # Also when a signal arrives between the making of the file and the next line: the name is nobody else's.
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(final: Path) -> Path:
+    """Return a name beside a file that no other process has, on this machine or another, however long the file's is."""
+    return final.with_name(f"{final.name[:_NAMED_AFTER]}.{os.getpid()}.{secrets.token_hex(8)}.part")
+
+
+def _check_replaceable(final: Path) -> None:
+    """Raise an OSError if a rename would put a file in the place of something that is not one."""
+    with suppress(FileNotFoundError):
+        mode = final.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            raise OSError(errno.EINVAL, "it is not a file")

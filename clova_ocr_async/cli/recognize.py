@@ -30,6 +30,7 @@ def command(document: type[Document], images: tuple[str, ...], config: str | Non
     input; clova-ocr batch reads folders.
     """
     from clova_ocr_async.cli.inputs import check_paths, input_files, read_stdin
+    from clova_ocr_async.cli.output import opened_output
     from clova_ocr_async.cli.run import run
     from clova_ocr_async.cli.watched import WatchedClient
     from clova_ocr_async.client import SharedSlots
@@ -38,4 +39,5 @@ def command(document: type[Document], images: tuple[str, ...], config: str | Non
     check_paths(images, folders=False)
     client = WatchedClient(*configured_domains(os.environ, config), slots=SharedSlots())
     files = partial(input_files, images, stdin=read_stdin(images))
-    return asyncio.run(run(client, document, files, ordered=True))
+    with opened_output(None) as lines:
+        return asyncio.run(run(client, document, files, lines, ordered=True))
