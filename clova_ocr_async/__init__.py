@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 
+__version__ = "0.1.0"
+
 TYPE_CHECKING = False  # type checkers take it for True; importing typing would take longer than all the rest here
 
 if TYPE_CHECKING:
@@ -195,8 +197,6 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        if name == "__version__":
-            return importlib.import_module("importlib.metadata").version("clova-ocr-async")
         if name not in _HOME_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)

@@ -19,11 +19,4 @@ def main() -> None:
         from clova_ocr_async.cli.app import app
     except ModuleNotFoundError as error:
         sys.exit(f"clova-ocr needs {error.name}: pip install 'clova-ocr-async[cli]'")
-    code = 0
-    try:
-        app()
-    except SystemExit as end:
-        code = int(end.code or 0)
-    except OSError:  # what --help and --version print is still in the stream, and fails again
-        pass
-    sys.exit(settled(code))
+    sys.exit(settled(app))

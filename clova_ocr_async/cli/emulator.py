@@ -47,11 +47,7 @@ async def _serve(settings: dict[str, Any]) -> int:
     if unknown := sorted(set(documents) - set(clova.DOCUMENTS)):
         raise clova.ConfigurationError(f"--document {unknown[0]}: it is none of {', '.join(clova.DOCUMENTS)}")
     secret = os.environ.get("CLOVA_OCR_SECRET")
-    try:
-        server = clova.Emulator(secret=secret, documents=documents, faults=faults, **settings)
-    except clova.ConfigurationError as error:
-        # Whoever is at a shell knows options, not arguments.
-        raise clova.ConfigurationError(str(error).replace("pass expose=True", "give --expose")) from None
+    server = clova.Emulator(secret=secret, documents=documents, faults=faults, **settings)
     try:
         await server.start()
     except OSError as error:

@@ -6,20 +6,21 @@ import hashlib
 import io
 import itertools
 import os
-import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.manifest import images_from, shown_path
 from clova_ocr_async.batch.sources import entries_in, images_in
+from clova_ocr_async.cli.piped import check_once
 from clova_ocr_async.client.reading import read_path
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["InputFile", "check_paths", "found_files", "input_files", "read_stdin"]
+__all__ = ["InputFile", "check_paths", "found_files", "input_files"]
 
 STDIN = "-"
 
@@ -29,12 +30,12 @@ class InputFile:
 
     Args:
         path: Where it is; "-" for standard input.
-        stdin: What standard input held.
+        piped: What it holds, if it can be read only once.
     """
 
-    def __init__(self, path: str, stdin: bytes = b"") -> None:
+    def __init__(self, path: str, piped: bytes | None = None) -> None:
         self.path = path
-        self._stdin = io.BytesIO(stdin)
+        self._piped = None if piped is None else io.BytesIO(piped)
         self._hash = hashlib.sha256()
         self._begun = False
 
@@ -55,8 +56,8 @@ class InputFile:
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes; a file that has more than it is asked for is refused by its size."""
-        if self.path == STDIN:
-            data = self._stdin.read(size)
+        if self._piped is not None:
+            data = self._piped.read(size)
         elif self._begun:
             data = b""
         else:
@@ -66,25 +67,7 @@ class InputFile:
         return data
 
 
-def read_stdin(paths: Iterable[str]) -> bytes:
-    """Return standard input if it is one of the paths, up to one byte more than any image may have.
-
-    It blocks, so that an interrupt gets through: call it before the event loop runs, whose threads an interrupt leaves
-    waiting.
-
-    Raises:
-        ConfigurationError: Standard input is closed.
-    """
-    if STDIN not in paths:
-        return b""
-    # Python leaves None where the shell's <&- has closed it, which type checkers do not know.
-    if (stdin := vars(sys)["stdin"]) is None:
-        raise ConfigurationError("-: standard input is closed")
-    data: bytes = stdin.buffer.read((ImageLimits().max_bytes or 0) + 1)
-    return data
-
-
-def check_paths(paths: Iterable[str], *, folders: bool) -> None:
+def check_paths(paths: Sequence[str], *, folders: bool) -> None:
     """Refuse what would be a mistake, before anything is paid.
 
     Args:
@@ -92,32 +75,34 @@ def check_paths(paths: Iterable[str], *, folders: bool) -> None:
         folders: Whether folders are welcome.
 
     Raises:
-        ConfigurationError: A path is not there, is a folder, or is standard input a second time.
+        ConfigurationError: A path is not there, is a folder, or can be read once and is given twice.
     """
-    seen_stdin = False
     for path in paths:
         if path == STDIN:
-            if seen_stdin:
-                raise ConfigurationError("-: standard input is given twice, and can be read once")
-            seen_stdin = True
-        elif not Path(path).exists():
+            continue
+        if not Path(path).exists():
             raise ConfigurationError(f"{path}: no such file or folder")
-        elif not folders and Path(path).is_dir():
+        if not folders and Path(path).is_dir():
             raise ConfigurationError(f"{path} is a folder; for all images in it use clova-ocr batch")
+    check_once(paths)
 
 
 def input_files(
-    paths: Iterable[str], *, recursive: bool = True, stdin: bytes = b"", manifests: Iterable[str] = ()
+    paths: Iterable[str],
+    *,
+    recursive: bool = True,
+    piped: Mapping[str, bytes] = MappingProxyType({}),
+    manifests: Iterable[str] = (),
 ) -> Iterator[InputFile]:
     """Yield the files of some paths: files as they are, folders by their pictures.
 
     Args:
         paths: Of files and folders; "-" for standard input.
         recursive: Also the sub-folders of folders.
-        stdin: What standard input held.
+        piped: What those hold that can be read only once.
         manifests: Files that list further ones.
     """
-    files = itertools.chain.from_iterable(_files_of(path, stdin, recursive=recursive) for path in paths)
+    files = itertools.chain.from_iterable(_files_of(path, piped, recursive=recursive) for path in paths)
     return itertools.chain(files, map(InputFile, _listed_in(manifests)))
 
 
@@ -146,8 +131,8 @@ def _listed_in(manifests: Iterable[str]) -> Iterator[str]:
             yield os.path.join(os.curdir, STDIN) if str(path) == STDIN else str(path)  # noqa: PTH118 - Path drops the dot
 
 
-def _files_of(path: str, stdin: bytes, *, recursive: bool) -> Iterator[InputFile]:
+def _files_of(path: str, piped: Mapping[str, bytes], *, recursive: bool) -> Iterator[InputFile]:
     if path != STDIN and Path(path).is_dir():
         yield from (InputFile(str(found)) for found in images_in(path, recursive))
     else:
-        yield InputFile(path, stdin)
+        yield InputFile(path, piped.get(path))

@@ -16,7 +16,7 @@ from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import billed_of, line_of, maybe_billed_of, status_of
 from clova_ocr_async.cli.tally import Tally
 from clova_ocr_async.cli.telling import COUNTING, is_quiet, say
-from clova_ocr_async.cli.wording import MOST_NAMED, gates_told, some_names
+from clova_ocr_async.cli.wording import MOST_NAMED, gates_told, some_names, what_to_check
 from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:
@@ -129,14 +129,15 @@ class Run:
         """Say how it ended, and return the exit code."""
         if interrupted:
             self._tell_counts()
-            say("interrupted", even_when_quiet=True)
+            whole = not (self._unwritten or self.tally.in_doubt)
+            say(f"interrupted{'; every paid answer is written' if whole else ''}", even_when_quiet=True)
             return ExitCode.INTERRUPTED
         if self.tally.done == 0:
             say("no images found", even_when_quiet=True)
             return ExitCode.NO_INPUT
         self._tell_counts()
         if self.stopped is not None:
-            say(f"stopped early: {self.stopped}", even_when_quiet=True)
+            say(f"stopped early: {self.stopped}{what_to_check(self.stopped)}", even_when_quiet=True)
         if self._failed_output is not None:
             return ExitCode.SOME_FAILED
         if self.stopped is not None:

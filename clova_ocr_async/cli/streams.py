@@ -6,7 +6,10 @@ import errno
 import io
 import os
 import sys
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["prepare", "settled"]
 
@@ -38,27 +41,37 @@ def prepare() -> None:
         sys.stderr = io.TextIOWrapper(buffer, stderr.encoding, "backslashreplace", line_buffering=True)
 
 
-def settled(code: int) -> int:
-    """Write out what is left in standard output, and return the exit code.
+def settled(command: Callable[[], object]) -> int:
+    """Run a command, write out what is left in standard output, and return the exit code.
 
     Python would do that after everything else, and end with its own code 120 and its own words if it fails.
 
     Args:
-        code: How the command has ended so far; a failure has been told then.
+        command: Ends with a SystemExit; it has told then why it failed.
     """
+    code = 0
+    try:
+        command()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except OSError as error:  # of what click prints itself: --help, --version
+        code = _failed(error)
+    stdout: TextIO | None = vars(sys)["stdout"]
+    if stdout is not None:
+        try:
+            stdout.flush()
+        except OSError as error:
+            _drop(stdout)
+            code = code or _failed(error)
+    return code
+
+
+def _failed(error: OSError) -> int:
     from clova_ocr_async.cli.telling import say  # click is slow to import, and is there by now
 
-    stdout: TextIO | None = vars(sys)["stdout"]
-    if stdout is None:
-        return code
-    try:
-        stdout.flush()
-    except OSError as error:
-        _drop(stdout)
-        if code == 0 and error.errno != errno.EPIPE:
-            say(f"error: cannot write to standard output: {error.strerror}", even_when_quiet=True)
-        return code or 1
-    return code
+    if error.errno != errno.EPIPE:  # a reader that has enough is no news
+        say(f"error: cannot write to standard output: {error.strerror}", even_when_quiet=True)
+    return 1
 
 
 def _drop(stream: TextIO) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shlex
 from typing import TYPE_CHECKING
+
+from clova_ocr_async.errors import ConnectionFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,12 +16,24 @@ if TYPE_CHECKING:
     from clova_ocr_async.batch.sqlite.run_reader import RunStatus
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
+    from clova_ocr_async.errors import ClovaOCRError
 
-__all__ = ["MOST_NAMED", "cost", "counted", "gates_told", "repeated", "some_names", "standing"]
+__all__ = [
+    "MOST_NAMED",
+    "cost",
+    "counted",
+    "gates_told",
+    "pasted",
+    "repeated",
+    "some_names",
+    "standing",
+    "what_to_check",
+]
 
 MOST_NAMED = 20
 """So many images are named at most; all of them are in the results."""
 
+_USER_INFO = re.compile(r"(?<=://).*@")
 _DONE_ONCE = frozenset({"--retry-failed", "--retry-ambiguous", "--retry-billed"})
 
 
@@ -70,6 +85,18 @@ def some_names(names: Iterable[str], count: int) -> str:
     return f"{named} and {count - MOST_NAMED:,} more" if count > MOST_NAMED else named
 
 
+def pasted(path: str) -> str:
+    """Return a path as a word of a command that can be pasted into a shell; one that looks like an option does not."""
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)
+
+
+def what_to_check(error: ClovaOCRError | None) -> str:
+    """Return what to look at after an error that only the caller's side can mend; empty for any other."""
+    if isinstance(error, ConnectionFailedError):
+        return "; check the host of the invoke URL (clova-ocr doctor shows it), the network, and --proxy"
+    return ""
+
+
 def repeated(program: str, arguments: Sequence[str]) -> str:
     """Return the command that resumes a run.
 
@@ -79,4 +106,9 @@ def repeated(program: str, arguments: Sequence[str]) -> str:
         program: How the command was called.
         arguments: What it was called with.
     """
-    return f"{program} {shlex.join(argument for argument in arguments if argument not in _DONE_ONCE)}"
+    return f"{program} {shlex.join(_masked(argument) for argument in arguments if argument not in _DONE_ONCE)}"
+
+
+def _masked(argument: str) -> str:
+    """Return an argument without the user name and password of a URL, be it --proxy=URL in one word."""
+    return _USER_INFO.sub("***@", argument)

@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import anyio.to_thread
 
@@ -135,8 +135,17 @@ def _read_file(file: BinaryFile, limits: ImageLimits) -> tuple[bytes, str | None
         raise ImageError(f"the file cannot be read: {error}") from error
     name = getattr(file, "name", None)
     stem = _sendable(name) if isinstance(name, str) else None
+    if not data and _stands_behind_its_start(file):
+        raise ImageError(f"the {'file' if stem is None else f'file {stem!r}'} is at its end; rewind it: file.seek(0)")
     check_size(len(data), stem or "image", limits)
     return data, stem
+
+
+def _stands_behind_its_start(file: BinaryFile) -> bool:
+    try:
+        return bool(cast("Any", file).tell())
+    except Exception:  # noqa: BLE001 - whatever the user's file raises, it says nothing of where it stands
+        return False
 
 
 def _drained(file: BinaryFile, max_bytes: int | None) -> bytes:
