@@ -93,7 +93,6 @@ if TYPE_CHECKING:
     )
     from clova_ocr_async.protocol import HTTPRequest, HTTPResponse, Image, ImageFormat, ImageLimits
 
-    __version__: str
 
 _HOMES = {
     "batch": "Batch BatchDispatcher Failure Ledger Outcome Seal SealError SqliteLedger Success images_from images_in "

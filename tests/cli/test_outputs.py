@@ -51,11 +51,21 @@ def environment_of(clova: Emulator) -> dict[str, str]:
     return os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
 
 
-def clova_ocr(clova: Emulator, folder: Path, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[bytes]:
+def clova_ocr(
+    clova: Emulator, folder: Path, *arguments: str, stdout: Any = subprocess.PIPE
+) -> subprocess.CompletedProcess[bytes]:
     """Run a command in a folder, in a process of its own."""
-    settings = {"input": b"", "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
     command = [*CLOVA_OCR, *arguments]
-    return subprocess.run(command, cwd=folder, env=environment_of(clova), check=False, timeout=50, **settings)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment_of(clova),
+        input=b"",
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=50,
+    )
 
 
 def shell(clova: Emulator, folder: Path, command: str) -> subprocess.CompletedProcess[bytes]:

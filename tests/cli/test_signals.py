@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from waiting import wait_for
@@ -37,11 +37,11 @@ def scans(tmp_path: Path) -> Path:
     return tmp_path / "scans"
 
 
-def started(clova: Emulator, *arguments: str | Path, **settings: Any) -> subprocess.Popen[bytes]:
+def started(clova: Emulator, *arguments: str | Path, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
     """Start a command in a process of its own."""
     environment = os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
-    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
-    return subprocess.Popen([*CLOVA_OCR, *map(str, arguments)], env=environment, **settings)
+    command = [*CLOVA_OCR, *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=stdout, stderr=subprocess.PIPE)
 
 
 def finishing(process: subprocess.Popen[bytes]) -> None:
