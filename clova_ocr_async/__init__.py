@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 
+__version__ = "0.1.0"
+
 TYPE_CHECKING = False  # type checkers take it for True; importing typing would take longer than all the rest here
 
 if TYPE_CHECKING:
@@ -95,7 +97,6 @@ if TYPE_CHECKING:
     )
     from clova_ocr_async.protocol import HTTPRequest, HTTPResponse, Image, ImageFormat, ImageLimits
 
-    __version__: str
 
 _HOMES = {
     "batch": "Batch BatchDispatcher Failure Ledger Outcome Seal SealError SqliteLedger Success images_from images_in "
@@ -203,8 +204,6 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        if name == "__version__":
-            return importlib.import_module("importlib.metadata").version("clova-ocr-async")
         if name not in _HOME_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)

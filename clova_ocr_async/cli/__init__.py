@@ -9,8 +9,14 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line, or say what to install for it."""
+    from clova_ocr_async.cli.signals import end_at_once
+
+    end_at_once()  # first: until a verb runs there is nothing that a signal could spoil
+    from clova_ocr_async.cli.streams import prepare, settled
+
+    prepare()
     try:
         from clova_ocr_async.cli.app import app
     except ModuleNotFoundError as error:
         sys.exit(f"clova-ocr needs {error.name}: pip install 'clova-ocr-async[cli]'")
-    app()
+    sys.exit(settled(app))

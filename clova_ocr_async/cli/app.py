@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
 import click
 
-from clova_ocr_async.cli.options import CONFIG
+from clova_ocr_async import __version__
+from clova_ocr_async.cli.options import CONFIG, common, common_options
+from clova_ocr_async.cli.signals import INTERRUPTED, handling, interrupting
 from clova_ocr_async.cli.telling import say
 from clova_ocr_async.protocol.echo import shown_path
 
@@ -93,11 +95,19 @@ class _LazyGroup(click.Group):
         if cmd_name not in _VERBS:
             return None
         command: click.Command = importlib.import_module(f"clova_ocr_async.cli.{cmd_name}").command
+        names = {parameter.name for parameter in command.params}
+        command.params.extend(option for option in _for_verbs() if option.name not in names)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Verbs"):
             formatter.write_dl(list(_VERBS.items()))
+
+
+def _for_verbs() -> list[click.Option]:
+    # A verb that calls has a --config of its own; the others take it as well, so that one alias fits all of them.
+    config = click.Option(["--config"], type=click.Path(), expose_value=False, hidden=True)
+    return [*common_options(), config]
 
 
 if TYPE_CHECKING:
@@ -124,15 +134,16 @@ DOCUMENT = _DocumentParam()
 
 
 @click.group(cls=_LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("-v", "--verbose", count=True, help="Say when requests are sent again; -vv how each ended.")
 @CONFIG
-@click.version_option(None, "--version", package_name="clova-ocr-async", prog_name="clova-ocr")
-def app(*, quiet: bool, verbose: int, config: str | None) -> None:  # noqa: ARG001 - the verbs take it from the context
-    """Read receipts, cards, certificates and passports with NAVER Cloud's CLOVA OCR Document API."""
-    from clova_ocr_async.cli.logs import tell_logs  # logging is slow to import, and --help logs nothing
+@click.version_option(__version__, "--version", prog_name="clova-ocr")
+def app(*, config: str | None) -> None:
+    """Read receipts, cards, certificates and passports with NAVER Cloud's CLOVA OCR Document API.
 
-    tell_logs(quiet=quiet, verbose=verbose)
+    The options below may stand on either side of the verb.
+    """
+
+
+app.params[:0] = common_options()
 
 
 def verb(function: Callable[P, int]) -> Callable[P, NoReturn]:
@@ -140,22 +151,30 @@ def verb(function: Callable[P, int]) -> Callable[P, NoReturn]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
+        with handling(interrupting()):
+            sys.exit(_ended(function, *args, **kwargs))
+
+    return run
+
+
+def _ended(function: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
+    """Return a verb's exit code, its errors told."""
+    try:
         from clova_ocr_async.cli.exits import ExitCode, exit_code_of
+        from clova_ocr_async.cli.logs import tell_logs  # logging is slow to import, and --help logs nothing
         from clova_ocr_async.errors import ClovaOCRError
 
+        tell_logs(quiet=common().quiet, verbose=common().verbose)
         try:
-            code = function(*args, **kwargs)
+            return function(*args, **kwargs)
         except ClovaOCRError as error:
             say(f"error: {error}", even_when_quiet=True)
-            code = exit_code_of(error)
+            return exit_code_of(error)
         except OSError as error:
             if error.errno == errno.EPIPE:  # click ends quietly when the reader has enough
                 raise
             say(f"error: {error.strerror}", even_when_quiet=True)
-            code = ExitCode.SOME_FAILED
-        except KeyboardInterrupt:
-            say("interrupted", even_when_quiet=True)
-            code = ExitCode.INTERRUPTED
-        sys.exit(code)
-
-    return run
+            return ExitCode.SOME_FAILED
+    except KeyboardInterrupt:
+        say("interrupted", even_when_quiet=True)
+        return INTERRUPTED

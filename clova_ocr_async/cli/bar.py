@@ -30,6 +30,8 @@ class _Bar:
 @contextmanager
 def shown_bar(console: Console | None = None) -> Generator[_Bar]:
     """Show a bar while the context is open, on stderr unless another console is given."""
-    columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}"))
-    with RichProgress(*columns, console=console or Console(stderr=True), transient=True) as progress:
+    console = console or Console(stderr=True)
+    spinner = "line" if console.options.ascii_only else "dots"
+    columns = (SpinnerColumn(spinner), BarColumn(), TextColumn("{task.description}"))
+    with RichProgress(*columns, console=console, transient=True) as progress:
         yield _Bar(progress)

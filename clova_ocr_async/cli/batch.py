@@ -15,6 +15,8 @@ from clova_ocr_async.cli.options import CEILING, CONFIG, KEY_FILE, KRW, PATH, RA
 from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from clova_ocr_async.batch.sqlite.agreement import Ceiling
     from clova_ocr_async.cli.inputs import Search
     from clova_ocr_async.client import Slots
@@ -27,7 +29,14 @@ __all__ = ["command"]
 @click.command("batch")
 @click.argument("document", type=DOCUMENT)
 @click.argument("paths", nargs=-1, metavar="[PATH…]")
-@click.option("--from", "manifests", multiple=True, type=PATH, metavar="FILE", help="A list of further files.")
+@click.option(
+    "--from",
+    "manifests",
+    multiple=True,
+    type=PATH,
+    metavar="FILE",
+    help="A list of further files; - for standard input.",
+)
 @click.option("--run", "folder", type=PATH, metavar="DIR", help="Remember everything here, and resume from here.")
 @click.option("--dry-run", is_flag=True, help="Send nothing; tell how many calls would be billed.")
 @click.option(
@@ -52,7 +61,7 @@ __all__ = ["command"]
 @CONFIG
 @click.option("--concurrency", type=click.IntRange(min=1), help="Calls at once per domain.  [default: learned]")
 @click.option("--max-per-second", type=RATE, metavar="N", help="Calls a second per domain, at most.")
-@click.option("-o", "--output", type=PATH, help="A new file for the lines; else standard output.")
+@click.option("-o", "--output", type=PATH, help="A new file, or a device or FIFO, for the lines.")
 @click.option("--recursive/--no-recursive", default=True, help="Whether to read sub-folders.  [default: yes]")
 @verb
 def command(*, document: type[Document], paths: tuple[str, ...], folder: str | None, **options: Any) -> int:
@@ -70,39 +79,39 @@ def command(*, document: type[Document], paths: tuple[str, ...], folder: str | N
     Several processes may share a run. Ctrl-C lets what is under way land. clova-ocr export writes the results.
     """
     from clova_ocr_async.cli.inputs import check_paths
+    from clova_ocr_async.cli.piped import check_once, spooled
 
     _check(paths, folder, options)
     check_paths(paths, folders=True)
-    if options["dry_run"]:
-        return _rehearse(document, paths, folder, options)
-    if folder is not None:
-        return _run_in(folder, document, paths, options)
-    return _run_once(document, paths, options)
+    check_once((*paths, *options["manifests"]))
+    with spooled(options["manifests"]) as manifests:
+        options["manifests"] = manifests
+        _check_lists(folder, options)
+        if options["dry_run"]:
+            return _rehearse(document, paths, folder, options)
+        if folder is not None:
+            return _run_in(folder, document, paths, options)
+        return _run_once(document, paths, options)
 
 
 def _run_once(document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
-    from clova_ocr_async.cli.inputs import read_stdin
+    from clova_ocr_async.cli.calls import FOR_BATCHES, transport
+    from clova_ocr_async.cli.output import opened_output
+    from clova_ocr_async.cli.piped import read_piped
     from clova_ocr_async.cli.run import run
     from clova_ocr_async.cli.watched import WatchedClient
     from clova_ocr_async.client.config import configured_domains
 
-    client = WatchedClient(*configured_domains(os.environ, options["config"]), slots=_slots(options))
-    search = _search(paths, options, stdin=read_stdin(paths))
-    return asyncio.run(
-        run(
-            client,
-            document,
-            search.files,
-            output=options["output"],
-            jobs=options["jobs"],
-            remarks=search.remarks,
-        )
-    )
+    domains = configured_domains(os.environ, options["config"])
+    client = WatchedClient(*domains, slots=_slots(options), retry=FOR_BATCHES, transport=transport())
+    search = _search(paths, options, piped=read_piped(paths))
+    with opened_output(options["output"]) as lines:
+        return asyncio.run(run(client, document, search.files, lines, jobs=options["jobs"], remarks=search.remarks))
 
 
 def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
     from clova_ocr_async.batch.seal import load_seal
-    from clova_ocr_async.cli.calls import CallCounter
+    from clova_ocr_async.cli.calls import FOR_BATCHES, CallCounter, transport
     from clova_ocr_async.cli.ledgered import LedgeredRun, RunSettings
     from clova_ocr_async.cli.wording import repeated
     from clova_ocr_async.client import ClovaOCRClient
@@ -122,21 +131,23 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
     )
     calls = CallCounter()
     domains = configured_domains(os.environ, options["config"])
-    client = ClovaOCRClient(*domains, slots=_slots(options), hooks=[calls.note])
+    client = ClovaOCRClient(
+        *domains, slots=_slots(options), retry=FOR_BATCHES, transport=transport(), hooks=[calls.note]
+    )
     search = _search(paths, options)
     return asyncio.run(LedgeredRun(client, calls, settings, search.remarks).run(search.found()))
 
 
-def _search(paths: tuple[str, ...], options: dict[str, Any], stdin: bytes = b"") -> Search:
+def _search(paths: tuple[str, ...], options: dict[str, Any], piped: Mapping[str, bytes] | None = None) -> Search:
     from clova_ocr_async.cli.inputs import Search
 
-    return Search(paths, recursive=options["recursive"], stdin=stdin, manifests=options["manifests"])
+    return Search(paths, recursive=options["recursive"], piped=piped or {}, manifests=options["manifests"])
 
 
 def _slots(options: dict[str, Any]) -> Slots:
-    from clova_ocr_async.client import SharedSlots
+    from clova_ocr_async.cli.calls import shared_slots
 
-    return SharedSlots(concurrency=options["concurrency"], max_per_second=options["max_per_second"])
+    return shared_slots(options["concurrency"], options["max_per_second"])
 
 
 def _rehearse(document: type[Document], paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> int:
@@ -186,13 +197,25 @@ def _check(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) 
     """Refuse what does not go together, before anything is read.
 
     Raises:
-        ConfigurationError: An option needs another one, or excludes it; nothing is given to read; a list is not there.
+        ConfigurationError: An option needs another one, or excludes it; nothing is given to read.
     """
-    from clova_ocr_async.batch.manifest import images_from
+    from clova_ocr_async.cli.targets import check_ending
     from clova_ocr_async.errors import ConfigurationError
 
     if wrong := _wrong(paths, folder, options):
         raise ConfigurationError(wrong)
+    if options["output"] is not None:
+        check_ending(options["output"], "jsonl")
+
+
+def _check_lists(folder: str | None, options: dict[str, Any]) -> None:
+    """Refuse lists that are not there or may not be read by this run.
+
+    Raises:
+        ConfigurationError: A list cannot be read, or names images that another run has paid for.
+    """
+    from clova_ocr_async.batch.manifest import images_from
+
     for manifest in options["manifests"]:
         images_from(manifest)  # opened, and closed again
         if folder is not None and Path(manifest).resolve().parent != Path(folder).resolve():
@@ -213,7 +236,7 @@ def _check_unpaid(manifest: str, options: dict[str, Any]) -> None:
 
 
 def _wrong(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> str | None:
-    if not paths and not options["manifests"]:
+    if not paths and not options["manifests"] and not _goes_on(folder, options):
         return "nothing to read: give a PATH, or a list of files with --from"
     if folder is None and (given := [name for name in _FOR_RUNS if options[name] not in {None, False}]):
         return f"--{given[0].replace('_', '-')} is for a run directory; give one with --run DIR"
@@ -227,13 +250,23 @@ def _wrong(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) 
 
 
 def _wrong_for_runs(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> str | None:
+    from clova_ocr_async.cli.wording import pasted
+
     if options["output"] is not None:
-        return (
-            "-o is for lines, and a dry run writes none"
-            if options["dry_run"]
-            else f"with --run the results are in {shown_path(folder)}; write them with: "
-            f"clova-ocr export {shown_path(folder)} -o FILE"
-        )
-    if "-" in paths:
-        return "-: standard input cannot be read again when a run is resumed; give a file"
+        if options["dry_run"]:
+            return "-o is for lines, and a dry run writes none"
+        export = f"clova-ocr export {pasted(folder or '')} -o FILE"
+        return f"with --run the results are in {shown_path(folder or '')}; write them with: {export}"
+    from clova_ocr_async.cli.piped import is_piped
+
+    if (piped := next(filter(is_piped, paths), None)) is not None:
+        kind = "standard input" if piped == "-" else "a pipe"
+        return f"{shown_path(piped)}: {kind} cannot be read again when a run is resumed; give a file"
     return None
+
+
+def _goes_on(folder: str | None, options: dict[str, Any]) -> bool:
+    """Whether a run that is there says itself what is to be read again."""
+    from clova_ocr_async.batch.sqlite.folder import LEDGER
+
+    return folder is not None and bool(_again(options)) and Path(folder, LEDGER).exists()

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clova_ocr_async import __version__
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import CONFIG
 from clova_ocr_async.cli.telling import printable
+from clova_ocr_async.cli.words import in_words
 from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _PACKAGES = {
-    "clova-ocr-async": "this package",
     "aiohttp": "needed",
     "msgspec": "needed",
     "anyio": "needed",
@@ -52,6 +53,7 @@ def command(*, probe: bool, config: str | None) -> int:
 
 def _show_packages() -> None:
     click.echo(f"Python {platform.python_version()} on {platform.system()}")
+    click.echo(f"  clova-ocr-async {__version__} (this package)")
     for name, purpose in _PACKAGES.items():
         try:
             click.echo(f"  {name} {importlib.metadata.version(name)} ({purpose})")
@@ -87,12 +89,13 @@ def _line(domain: Domain) -> str:
 
 
 async def _probe(domain: Domain) -> ExitCode:
+    from clova_ocr_async.cli.calls import transport
     from clova_ocr_async.cli.exits import ExitCode, exit_code_of
     from clova_ocr_async.cli.probe import probe
 
-    error = await probe(domain)
+    error = await probe(domain, transport)
     if error is None:
         click.echo("  it answers, takes the secret, and refused a request without an image as it should")
         return ExitCode.OK
-    click.echo(f"  {type(error).__name__}: {error}")
+    click.echo(printable(f"  {type(error).__name__}: {in_words(str(error))}"))
     return exit_code_of(error)

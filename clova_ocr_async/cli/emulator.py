@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import shlex
-import signal
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import click
 
 import clova_ocr_async as clova
 from clova_ocr_async.cli.app import verb
+from clova_ocr_async.cli.interrupts import handled_signals
 from clova_ocr_async.cli.telling import say
 from clova_ocr_async.client.config_values import value_in
 from clova_ocr_async.protocol.echo import shown
@@ -55,22 +55,20 @@ async def _serve(settings: dict[str, Any]) -> int:
     if unknown := sorted(set(documents) - set(clova.DOCUMENTS)):
         raise clova.ConfigurationError(f"--document {shown(unknown[0])}: it is none of {', '.join(clova.DOCUMENTS)}")
     secret = value_in(os.environ, "CLOVA_OCR_SECRET") or None
-    try:
-        server = clova.Emulator(secret=secret, documents=documents, faults=faults, **settings)
-    except clova.ConfigurationError as error:
-        # Whoever is at a shell knows options, not arguments.
-        raise clova.ConfigurationError(str(error).replace("pass expose=True", "give --expose")) from None
+    server = clova.Emulator(secret=secret, documents=documents, faults=faults, **settings)
     try:
         await server.start()
     except OSError as error:
         where = f"{settings['host']}:{settings['port']}"
         raise clova.ConfigurationError(f"cannot listen at {where}: {error.strerror}") from None
+    interrupted = asyncio.Event()
     try:
-        with _secret_export(secret, server.secret) as export:
+        # The handler first: a script may end it as soon as it listens.
+        with handled_signals(interrupted.set), _secret_export(secret, server.secret) as export:
             click.echo(f"export CLOVA_OCR_INVOKE_URL={shlex.quote(server.url())}")
             click.echo(export)
             say("a local CLOVA listens; nothing here is real. Ctrl-C ends it")
-            await _interrupted()
+            await interrupted.wait()
     finally:
         await server.stop()
     say(f"{server.requests:,} requests, {server.billed.total():,} calls that would have been billed")
@@ -87,12 +85,3 @@ def _secret_export(own: str | None, secret: str) -> Generator[str]:
         file.write(own)
         file.flush()
         yield f"export CLOVA_OCR_SECRET_FILE={shlex.quote(file.name)}"
-
-
-async def _interrupted() -> None:
-    """Wait for SIGINT or SIGTERM."""
-    interrupted = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted.set)
-    await interrupted.wait()

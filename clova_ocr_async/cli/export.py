@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -25,7 +24,13 @@ __all__ = ["command"]
 @click.command("export")
 @RUN
 @click.option("--format", "_format", type=click.Choice(["jsonl"]), default="jsonl", help="One record a line: jsonl.")
-@click.option("-o", "--output", type=PATH, metavar="FILE", help="A file; else standard output.")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE",
+    help="A file, device or FIFO; - for standard output, which is the default.",
+)
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 @KEY_FILE
 @verb
@@ -36,39 +41,31 @@ def command(*, folder: str, _format: str, output: str | None, force: bool, key_f
     """
     from clova_ocr_async.batch.seal import load_seal
     from clova_ocr_async.cli.exits import ExitCode
+    from clova_ocr_async.cli.targets import STANDARD, check_ending
 
     seal = load_seal(key_file, os.environ)
-    count = _exported_to_stdout(folder, seal) if output is None else _exported(folder, seal, Path(output), force=force)
+    if output is not None:
+        check_ending(output, _format)
+    count = _exported(folder, seal, output, force=force)
     if count == 0:
         say("the run holds no images", even_when_quiet=True)
         return ExitCode.NO_INPUT
-    if output is not None:
+    if output not in {None, STANDARD}:
         say(f"{count:,} records in {shown_path(str(output))}")
     return ExitCode.OK
 
 
-def _exported_to_stdout(folder: str, seal: Seal) -> int:
-    from clova_ocr_async.cli.output import OutputError, opened_output
+def _exported(folder: str, seal: Seal, output: str | None, *, force: bool) -> int:
+    from clova_ocr_async.cli.files import whole_output
+    from clova_ocr_async.cli.output import OutputError
 
-    with opened_output(None) as lines:
+    with whole_output(output, force=force) as write:
         try:
-            return _write(folder, seal, lines.write)
+            return _write(folder, seal, write)
         except OutputError as error:
             if error.reader_gone:  # a reader such as head that has enough is no news
                 raise BrokenPipeError(errno.EPIPE, str(error)) from None
             raise
-
-
-def _exported(folder: str, seal: Seal, path: Path, *, force: bool) -> int:
-    from clova_ocr_async.cli.files import replaced
-    from clova_ocr_async.errors import ConfigurationError
-
-    if not force and os.path.lexists(path):
-        raise ConfigurationError(
-            f"{shown_path(str(path))} is there already; choose another file, or replace it with --force"
-        )
-    with replaced(path) as write:
-        return _write(folder, seal, write)
 
 
 def _write(folder: str, seal: Seal, write: Callable[[bytes], object]) -> int:

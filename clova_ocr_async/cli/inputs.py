@@ -6,22 +6,23 @@ import hashlib
 import io
 import itertools
 import os
-import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.left_out import LeftOut
 from clova_ocr_async.batch.manifest import images_from
 from clova_ocr_async.batch.sources import entries_in
+from clova_ocr_async.cli.piped import check_once
 from clova_ocr_async.client.reading import read_path
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echo import oddity_of, shown_path
 from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["InputFile", "Search", "check_paths", "read_stdin"]
+__all__ = ["InputFile", "Search", "check_paths"]
 
 STDIN = "-"
 
@@ -31,12 +32,12 @@ class InputFile:
 
     Args:
         path: Where it is; "-" for standard input.
-        stdin: What standard input held.
+        piped: What it holds, if it can be read only once.
     """
 
-    def __init__(self, path: str, stdin: bytes = b"") -> None:
+    def __init__(self, path: str, piped: bytes | None = None) -> None:
         self.path = path
-        self._stdin = io.BytesIO(stdin)
+        self._piped = None if piped is None else io.BytesIO(piped)
         self._hash = hashlib.sha256()
         self._begun = False
 
@@ -57,8 +58,8 @@ class InputFile:
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes; a file that has more than it is asked for is refused by its size."""
-        if self.path == STDIN:
-            data = self._stdin.read(size)
+        if self._piped is not None:
+            data = self._piped.read(size)
         elif self._begun:
             data = b""
         else:
@@ -68,25 +69,7 @@ class InputFile:
         return data
 
 
-def read_stdin(paths: Iterable[str]) -> bytes:
-    """Return standard input if it is one of the paths, up to one byte more than any image may have.
-
-    It blocks, so that an interrupt gets through: call it before the event loop runs, whose threads an interrupt leaves
-    waiting.
-
-    Raises:
-        ConfigurationError: Standard input is closed.
-    """
-    if STDIN not in paths:
-        return b""
-    # Python leaves None where the shell's <&- has closed it, which type checkers do not know.
-    if (stdin := vars(sys)["stdin"]) is None:
-        raise ConfigurationError("-: standard input is closed")
-    data: bytes = stdin.buffer.read((ImageLimits().max_bytes or 0) + 1)
-    return data
-
-
-def check_paths(paths: Iterable[str], *, folders: bool) -> None:
+def check_paths(paths: Sequence[str], *, folders: bool) -> None:
     """Refuse what would be a mistake, before anything is paid.
 
     Args:
@@ -94,18 +77,16 @@ def check_paths(paths: Iterable[str], *, folders: bool) -> None:
         folders: Whether folders are welcome.
 
     Raises:
-        ConfigurationError: A path is not there, is a folder, or is standard input a second time.
+        ConfigurationError: A path is not there, is a folder, or can be read once and is given twice.
     """
-    seen_stdin = False
     for path in paths:
         if path == STDIN:
-            if seen_stdin:
-                raise ConfigurationError("-: standard input is given twice, and can be read once")
-            seen_stdin = True
-        elif not os.path.exists(path):  # noqa: PTH110 - a Path raises where a name is too long
+            continue
+        if not os.path.exists(path):  # noqa: PTH110 - a Path raises where a name is too long
             raise ConfigurationError(_not_there(path))
-        elif not folders and Path(path).is_dir():
+        if not folders and Path(path).is_dir():
             raise ConfigurationError(f"{shown_path(path)} is a folder; for all images in it use clova-ocr batch")
+    check_once(paths)
 
 
 def _not_there(path: str) -> str:
@@ -121,24 +102,30 @@ class Search:
     Args:
         paths: Of files and folders; "-" for standard input.
         recursive: Also the sub-folders of folders.
-        stdin: What standard input held.
+        piped: What those hold that can be read only once.
         manifests: Files that list further ones.
     """
 
     def __init__(
-        self, paths: Iterable[str], *, recursive: bool = True, stdin: bytes = b"", manifests: Iterable[str] = ()
+        self,
+        paths: Iterable[str],
+        *,
+        recursive: bool = True,
+        piped: Mapping[str, bytes] = MappingProxyType({}),
+        manifests: Iterable[str] = (),
     ) -> None:
         self._paths = tuple(paths)
         self._manifests = tuple(manifests)
         self._recursive = recursive
-        self._stdin = stdin
+        self._piped = piped
         self._left_out = LeftOut()
         self._repeated = 0
 
     def files(self) -> Iterator[InputFile]:
         """Yield the files to read: files as they are, folders by their pictures, each file once."""
         for file in self.found(once=True):
-            yield InputFile(os.fspath(file), self._stdin)
+            path = os.fspath(file)
+            yield InputFile(path, self._piped.get(path))
 
     def found(self, *, once: bool = False) -> Iterator[os.DirEntry[str] | str]:
         """Yield the files as they are found.

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from clova_ocr_async.cli.signals import SIGNALS, handling
 from clova_ocr_async.cli.telling import say
 from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from types import FrameType
 
     from clova_ocr_async.batch import Batch
 
 __all__ = ["InterruptError", "Interrupts", "handled_signals"]
 
-_SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)  # not every system has a terminal that hangs up
+_PATIENCE = 2  # signals that may wait for the loop; the next one does not wait for it
 
 
 class InterruptError(ClovaOCRError):
@@ -67,22 +66,23 @@ class Interrupts:
 def handled_signals(handler: Callable[[], object]) -> Generator[None]:
     """Have SIGINT, SIGTERM and SIGHUP handled in the running loop while the context is open.
 
-    A signal that is ignored, as nohup has it, stays ignored. Outside of the main thread nothing is changed.
+    A signal that is ignored, as nohup has it, stays ignored. Outside of the main thread nothing is changed. A loop that
+    hangs, because what reads the output has stopped reading, is interrupted by the third signal that finds it so.
     """
     loop = asyncio.get_running_loop()
-    before: dict[signal.Signals, Any] = {}
-    try:
-        for number in _SIGNALS:
-            previous = signal.getsignal(number)
-            if previous is signal.SIG_IGN:
-                continue
-            try:
-                loop.add_signal_handler(number, handler)
-            except (RuntimeError, NotImplementedError):
-                break
-            before[number] = previous
+    waiting = 0
+
+    def handle() -> None:
+        nonlocal waiting
+        waiting -= 1
+        handler()
+
+    def signalled(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
+        nonlocal waiting
+        if waiting == _PATIENCE:
+            raise KeyboardInterrupt
+        waiting += 1
+        loop.call_soon_threadsafe(handle)
+
+    with handling(dict.fromkeys(SIGNALS, signalled)):
         yield
-    finally:
-        for number, previous in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, previous)

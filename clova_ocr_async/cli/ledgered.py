@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,16 @@ from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import status_of
 from clova_ocr_async.cli.tally import Tally
 from clova_ocr_async.cli.telling import is_quiet, say, say_all
-from clova_ocr_async.cli.wording import MOST_NAMED, cost, elsewhere, gates_told, some_names, standing
+from clova_ocr_async.cli.wording import (
+    MOST_NAMED,
+    cost,
+    elsewhere,
+    gates_told,
+    pasted,
+    some_names,
+    standing,
+    what_to_check,
+)
 from clova_ocr_async.errors import Billing, ClovaOCRError, ConfigurationError, LedgerError, SpendingCeilingError
 from clova_ocr_async.protocol.echo import shown_path
 
@@ -241,12 +249,12 @@ class LedgeredRun:
 
     def _tell_how_to_go_on(self, status: RunStatus) -> None:
         if self._stopped is not None and not isinstance(self._stopped, InterruptError):
-            say(f"stopped early: {self._stopped}", even_when_quiet=True)
+            say(f"stopped early: {self._stopped}{what_to_check(self._stopped)}", even_when_quiet=True)
         if status.images.get("pending") and (self._stopped is not None or self._asked):
             more = "raise the ceiling and repeat" if isinstance(self._stopped, SpendingCeilingError) else "to go on"
             say(f"{more}: {self._settings.resume}", even_when_quiet=True)
         elif status.total:
-            say(f"for the results: clova-ocr export {shlex.quote(shown_path(self._settings.folder))}")
+            say(f"for the results: clova-ocr export {pasted(shown_path(self._settings.folder))}")
 
 
 class _Total:

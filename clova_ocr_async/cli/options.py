@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -12,7 +14,20 @@ if TYPE_CHECKING:
 else:
     _ParamType = click.ParamType
 
-__all__ = ["CEILING", "CONFIG", "DURATION", "KEY_FILE", "KRW", "PATH", "RATE", "RUN", "PathParam"]
+__all__ = [
+    "CEILING",
+    "CONFIG",
+    "DURATION",
+    "KEY_FILE",
+    "KRW",
+    "PATH",
+    "RATE",
+    "RUN",
+    "Common",
+    "PathParam",
+    "common",
+    "common_options",
+]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LONGEST_COUNT = 18  # digits; SQLite keeps whole numbers of 63 bits
@@ -109,6 +124,85 @@ CONFIG = click.option(
     help="A TOML file with the domains.  [default: CLOVA_OCR_CONFIG, else the environment's domains]",
 )
 """The file of domains of a verb that calls; the command itself takes it as well, before the verb."""
+
+
+@dataclass(slots=True)
+class Common:
+    """The options that every verb takes, on either side of it.
+
+    Attributes:
+        quiet: Whether nothing is said but errors.
+        verbose: How much is said besides.
+        proxy: The URL of a proxy, which may hold a password.
+        ca_file: A file of further certificates to trust.
+    """
+
+    quiet: bool = False
+    verbose: int = 0
+    proxy: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+
+
+def common() -> Common:
+    """Return the options that every verb takes, as they were given to the command that runs."""
+    context = click.get_current_context(silent=True)
+    return (None if context is None else context.find_object(Common)) or Common()
+
+
+def _note(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Note one of the options; what is given behind the verb adds to what is given before it, or wins."""
+    given = context.ensure_object(Common)
+    if option.name == "verbose":
+        given.verbose += value
+    elif value:
+        setattr(given, str(option.name), value)
+
+
+class _ProxyParam(_ParamType):
+    """The URL of a proxy; it may hold a user name and a password, so no message repeats it."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            return self.fail("it must be a URL such as http://proxy.example:3128, of an HTTP proxy", param, ctx)
+        return value
+
+
+def common_options() -> list[click.Option]:
+    """Return the options that every verb takes, and the command itself before the verb."""
+    return [
+        click.Option(["-q", "--quiet"], is_flag=True, callback=_note, expose_value=False, help="Say only errors."),
+        click.Option(
+            ["-v", "--verbose"],
+            count=True,
+            callback=_note,
+            expose_value=False,
+            help="Say when requests are sent again; -vv how each ended.",
+        ),
+        click.Option(
+            ["--proxy"],
+            type=_ProxyParam(),
+            metavar="URL",
+            callback=_note,
+            expose_value=False,
+            help="An HTTP proxy to call through; its user and password may stand in the URL.",
+        ),
+        click.Option(
+            ["--ca-file"],
+            type=PATH,
+            metavar="FILE",
+            callback=_note,
+            expose_value=False,
+            help="Certificates (PEM) to trust besides those this machine trusts.",
+        ),
+    ]
+
 
 RUN = click.argument("folder", metavar="DIR", type=PATH)
 """The run directory of a verb that needs one."""

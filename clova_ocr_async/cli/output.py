@@ -1,4 +1,4 @@
-"""Where a command's lines go: standard output, or a new file that only its owner can read."""
+"""Where a command's lines go: standard output, what takes them as they come, or a new file only its owner can read."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
+from clova_ocr_async.cli.targets import STANDARD, Target, find_target
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
 from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ["Output", "OutputError", "opened_output"]
+__all__ = ["Output", "OutputError", "opened_directly", "opened_output", "standard_output"]
 
+_THERE = os.O_WRONLY | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -104,31 +106,67 @@ class Output:
 
 
 @contextmanager
-def opened_output(path: str | None) -> Generator[Output]:
+def opened_output(name: str | None) -> Generator[Output]:
     """Open an output for as long as the context is open.
 
+    Lines are in a new file as soon as they are written: what was paid for is there, however the process ends.
+
     Args:
-        path: A file that is not there yet; None for standard output.
+        name: A file that is not there yet, or a device, a FIFO or an open descriptor; "-" or None for standard output.
 
     Raises:
         ConfigurationError: The file is there already, or cannot be made; standard output is closed.
         OutputError: The file cannot be closed, so lines may be missing in it.
     """
-    if path is None:
-        yield _standard_output()
+    if name in {None, STANDARD}:
+        yield standard_output()
         return
-    try:
-        descriptor = os.open(path, _NEW_FILE, 0o600)
-    except FileExistsError:
+    target = find_target(str(name))
+    if target.occupied:
         raise ConfigurationError(
-            f"{shown_path(path)} is there already; it may hold answers that were paid for; choose another file"
-        ) from None
-    except OSError as error:
-        raise ConfigurationError(f"{shown_path(path)}: {error.strerror}") from None
+            f"{shown_path(str(name))} is there already; it may hold answers that were paid for; choose another file"
+        )
+    with opened_directly(target) if target.direct else _new_file(target) as output:
+        yield output
+
+
+@contextmanager
+def opened_directly(target: Target) -> Generator[Output]:
+    """Open what takes lines as they come; for a FIFO this waits until somebody reads from it.
+
+    It blocks, so that an interrupt gets through: open it before the event loop runs.
+
+    Args:
+        target: A device, a FIFO or an open descriptor.
+
+    Raises:
+        ConfigurationError: It cannot be opened.
+        OutputError: It cannot be closed, so lines may be missing in it.
+    """
     try:
-        yield Output(path, partial(os.write, descriptor), descriptor)
+        descriptor = os.open(target.place, _THERE) if target.descriptor is None else os.dup(target.descriptor)
+    except OSError as error:
+        raise ConfigurationError(f"{target.name}: {error.strerror}") from None
+    with _closing(target.name, descriptor) as output:
+        yield output
+
+
+@contextmanager
+def _new_file(target: Target) -> Generator[Output]:
+    try:
+        descriptor = os.open(target.place, _NEW_FILE, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"{target.name}: {error.strerror}") from None
+    with _closing(target.name, descriptor) as output:
+        yield output
+
+
+@contextmanager
+def _closing(name: str, descriptor: int) -> Generator[Output]:
+    try:
+        yield Output(name, partial(os.write, descriptor), descriptor, partial(_wait_for_room, descriptor))
     finally:
-        _close(path, descriptor)
+        _close(name, descriptor)
 
 
 def _close(path: str, descriptor: int) -> None:
@@ -138,7 +176,16 @@ def _close(path: str, descriptor: int) -> None:
         raise OutputError(path, error) from None
 
 
-def _standard_output() -> Output:
+def _wait_for_room(descriptor: int) -> None:
+    select.select((), (descriptor,), ())
+
+
+def standard_output() -> Output:
+    """Return standard output.
+
+    Raises:
+        ConfigurationError: It is closed.
+    """
     # Python leaves None where the shell's >&- has closed it, which type checkers do not know.
     if (stdout := vars(sys)["stdout"]) is None:
         raise ConfigurationError("standard output is closed, and the answers need a place; do not close it")
@@ -148,7 +195,7 @@ def _standard_output() -> Output:
     except OSError:  # a stream in memory, in the place of standard output
         return Output(name, partial(_put_through, stdout.buffer))
     stdout.flush()
-    return Output(name, partial(os.write, descriptor), descriptor, partial(select.select, (), (descriptor,), ()))
+    return Output(name, partial(os.write, descriptor), descriptor, partial(_wait_for_room, descriptor))
 
 
 def _put_through(stream: BinaryIO, part: bytes) -> int:

@@ -15,13 +15,21 @@ from clova_ocr_async.protocol.request import Body, HTTPRequest
 from clova_ocr_async.protocol.response import decode_response
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from clova_ocr_async.client import Domain
 
 __all__ = ["probe"]
 
 
-async def probe(domain: Domain) -> ClovaOCRError | None:
+async def probe(
+    domain: Domain, make_transport: Callable[[], AiohttpTransport] = AiohttpTransport
+) -> ClovaOCRError | None:
     """Post a request without an image.
+
+    Args:
+        domain: The domain to ask.
+        make_transport: Returns what sends it.
 
     Returns:
         None if the answer was the one hoped for: code 0011, an invalid body, which comes after URL and secret were
@@ -37,7 +45,7 @@ async def probe(domain: Domain) -> ClovaOCRError | None:
         Body(msgspec.json.encode(message), b"", b""),
         request_id,
     )
-    transport = AiohttpTransport()
+    transport = make_transport()
     try:
         response = await transport.send(request, Exchange())
         decode_response(response, document, request_id=request_id, redact=domain.redact)

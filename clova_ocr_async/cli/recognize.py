@@ -28,13 +28,17 @@ def command(document: type[Document], images: tuple[str, ...], config: str | Non
     DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport. IMAGE is a file, or - for standard
     input; clova-ocr batch reads folders.
     """
-    from clova_ocr_async.cli.inputs import Search, check_paths, read_stdin
+    from clova_ocr_async.cli.calls import FOR_PEOPLE, shared_slots, transport
+    from clova_ocr_async.cli.inputs import Search, check_paths
+    from clova_ocr_async.cli.output import opened_output
+    from clova_ocr_async.cli.piped import read_piped
     from clova_ocr_async.cli.run import run
     from clova_ocr_async.cli.watched import WatchedClient
-    from clova_ocr_async.client import SharedSlots
     from clova_ocr_async.client.config import configured_domains
 
     check_paths(images, folders=False)
-    client = WatchedClient(*configured_domains(os.environ, config), slots=SharedSlots())
-    search = Search(images, stdin=read_stdin(images))
-    return asyncio.run(run(client, document, search.files, ordered=True, remarks=search.remarks))
+    domains = configured_domains(os.environ, config)
+    client = WatchedClient(*domains, slots=shared_slots(), retry=FOR_PEOPLE, transport=transport())
+    search = Search(images, piped=read_piped(images))
+    with opened_output(None) as lines:
+        return asyncio.run(run(client, document, search.files, lines, ordered=True, remarks=search.remarks))

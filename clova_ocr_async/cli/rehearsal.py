@@ -18,6 +18,7 @@ from clova_ocr_async.batch.sqlite.run_reader import RunReader
 from clova_ocr_async.cli.exits import ExitCode
 from clova_ocr_async.cli.telling import printable, say_all
 from clova_ocr_async.cli.wording import MOST_NAMED, cost, elsewhere
+from clova_ocr_async.cli.words import in_words
 from clova_ocr_async.client.reading import read_image
 from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.protocol.echo import quoted, shown_path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rehearsal", "rehearse"]
 
+_NUMBER = re.compile(r"(\d[\d,]*|…)")
 _ENOUGH = 8  # bytes of a hash: that two of a million images share them by chance is one in millions
 _HINTS = {
     "answered already": "not sent again",
@@ -41,6 +43,28 @@ _HINTS = {
     "failed, billed": "not sent without --retry-billed",
     "under way": "another process has sent them",
 }
+
+
+class Reason:
+    """Why some files cannot be sent: one reason, in whose text only the numbers differ.
+
+    Args:
+        first: The text of the first file.
+
+    Attributes:
+        count: Files it was told of.
+        told: The text, with the numbers that all of them share.
+    """
+
+    def __init__(self, first: str) -> None:
+        self.count = 0
+        self.told = first
+
+    def add(self, text: str) -> None:
+        """Count a file."""
+        self.count += 1
+        parts = zip(_NUMBER.split(self.told), _NUMBER.split(text), strict=True)
+        self.told = "".join(known if known == found else "…" for known, found in parts)
 
 
 class Rehearsal:
@@ -75,7 +99,7 @@ class Rehearsal:
         self.billable = 0
         self.counts: Counter[str] = Counter()
         self.again: Counter[Billing] = Counter()
-        self.reasons: Counter[str] = Counter()
+        self.reasons: dict[str, Reason] = {}
         self.skipped: list[str] = []
         self._document = document
         self._reader = reader
@@ -152,7 +176,8 @@ class Rehearsal:
         name = Path(path).name
         for subject in (f"image {quoted(name)} ", f"image {quoted(name)}: ", f"{shown_path(path)}: "):
             reason = reason.removeprefix(subject)
-        self.reasons[re.sub(r"\d[\d,]*", "N", reason.partition(";")[0])] += 1
+        reason = in_words(reason).partition(";")[0]
+        self.reasons.setdefault(_NUMBER.sub("", reason), Reason(reason)).add(reason)
         if len(self.skipped) < MOST_NAMED:
             self.skipped.append(shown_path(path))
 
@@ -168,8 +193,8 @@ class Rehearsal:
         for why, hint in _HINTS.items():
             if self.counts[why]:
                 yield _line(why, self.counts[why], hint if self._once or why != "duplicates" else _PAID_TWICE)
-        for reason, count in self.reasons.most_common():
-            yield _line("skipped", count, reason)
+        for reason in sorted(self.reasons.values(), key=lambda reason: -reason.count):
+            yield _line("skipped", reason.count, reason.told)
         for name in self.skipped:
             yield f"{'':<32}{name}"
         yield _line("billable calls", self.billable, cost(price, self.billable).strip(" ()"))

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.batch.dispatcher import BatchDispatcher
 from clova_ocr_async.batch.outcome import Failure
 from clova_ocr_async.cli.exits import ExitCode, exit_code_of
-from clova_ocr_async.cli.output import OutputError, opened_output
+from clova_ocr_async.cli.interrupts import Interrupts, handled_signals
+from clova_ocr_async.cli.output import OutputError
 from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import billed_of, line_of, maybe_billed_of, status_of
 from clova_ocr_async.cli.tally import Tally
 from clova_ocr_async.cli.telling import COUNTING, is_quiet, say, say_all
-from clova_ocr_async.cli.wording import MOST_NAMED, gates_told, some_names
+from clova_ocr_async.cli.wording import MOST_NAMED, gates_told, some_names, what_to_check
 from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch.outcome import Outcome
     from clova_ocr_async.cli.inputs import InputFile
+    from clova_ocr_async.cli.output import Output
     from clova_ocr_async.cli.progress import Progress
     from clova_ocr_async.cli.watched import WatchedClient
     from clova_ocr_async.documents import Document
@@ -34,34 +36,41 @@ async def run(
     client: WatchedClient,
     document: type[Document],
     files: Callable[[], Iterable[InputFile]],
+    lines: Output,
     *,
-    output: str | None = None,
     jobs: int | None = None,
     ordered: bool = False,
     remarks: Callable[[], Iterable[str]] = tuple,
 ) -> ExitCode:
     """Read files, and write a line for each.
 
+    The first signal sends no other request and lets what is under way land; the second one cuts it off.
+
     Args:
         client: Calls; it is closed at the end.
         document: The class of all images.
         files: Returns the files, each time it is called.
-        output: A new file for the lines; None for standard output.
+        lines: Takes the lines.
         jobs: Images in work at once.
         ordered: Whether the lines come in the order of the files.
         remarks: Returns what is to be said of files that were passed over.
     """
+    batch = Run(client, document, lines.write, remarks)
+    batch.count(files)
+    interrupts = Interrupts(lambda: client.under_way)
     async with client:
-        with opened_output(output) as lines:
-            batch = Run(client, document, lines.write, remarks)
-            batch.count(files)
+        with handled_signals(interrupts.ask):
             try:
                 with shown_progress(quiet=is_quiet(), bar_fits=not lines.on_terminal) as progress:
-                    await batch.read(files(), progress, jobs=jobs, ordered=ordered)
-            except (asyncio.CancelledError, ClovaOCRError):
+                    await batch.read(files(), progress, interrupts, jobs=jobs, ordered=ordered)
+                await asyncio.sleep(0)  # a cancellation of the last moment arrives here
+            except (asyncio.CancelledError, ClovaOCRError, KeyboardInterrupt):
                 batch.tell_cut_short()
-                raise
-    return batch.finish()
+                if not interrupts.forgive():
+                    raise
+                say("interrupted", even_when_quiet=True)
+                return ExitCode.INTERRUPTED
+    return batch.finish(interrupted=interrupts.asked > 0)
 
 
 class Run:
@@ -92,11 +101,21 @@ class Run:
         self._unwritten: list[InputFile] = []
         self._named = 0
 
-    async def read(self, files: Iterable[InputFile], progress: Progress, *, jobs: int | None, ordered: bool) -> None:
+    async def read(
+        self,
+        files: Iterable[InputFile],
+        progress: Progress,
+        interrupts: Interrupts | None = None,
+        *,
+        jobs: int | None,
+        ordered: bool,
+    ) -> None:
         """Read all files, writing a line for each as it comes out."""
         dispatcher = BatchDispatcher(self._client, jobs)
         try:
             async with dispatcher.dispatch(files, self._document, ordered=ordered) as outcomes:
+                if interrupts is not None:
+                    interrupts.batch = outcomes
                 async for outcome in outcomes:
                     self._take(outcome)
                     if self._failed_output is not None:
@@ -116,15 +135,20 @@ class Run:
 
         threading.Thread(target=run, name=COUNTING, daemon=True).start()
 
-    def finish(self) -> ExitCode:
+    def finish(self, *, interrupted: bool = False) -> ExitCode:
         """Say how it ended, and return the exit code."""
+        if interrupted:
+            self._tell_counts()
+            whole = not (self._unwritten or self.tally.in_doubt)
+            say(f"interrupted{'; every paid answer is written' if whole else ''}", even_when_quiet=True)
+            return ExitCode.INTERRUPTED
         if self.tally.done == 0:
             say("no images found", even_when_quiet=True)
             say_all(self._remarks())
             return ExitCode.NO_INPUT
         self._tell_counts()
         if self.stopped is not None:
-            say(f"stopped early: {self.stopped}", even_when_quiet=True)
+            say(f"stopped early: {self.stopped}{what_to_check(self.stopped)}", even_when_quiet=True)
         if self._failed_output is not None:
             return ExitCode.SOME_FAILED
         if self.stopped is not None:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clova_ocr_async.cli.options import common
+from clova_ocr_async.cli.words import in_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -18,8 +21,7 @@ COUNTING = "clova-ocr-count"
 
 def is_quiet() -> bool:
     """Whether --quiet was given."""
-    context = click.get_current_context(silent=True)
-    return context is not None and bool(context.find_root().params.get("quiet"))
+    return common().quiet
 
 
 def printable(text: str) -> str:
@@ -31,7 +33,7 @@ def say(text: str, *, even_when_quiet: bool = False) -> None:
     """Tell something on stderr; what could steer a terminal is left out of it."""
     if even_when_quiet or not is_quiet():
         with contextlib.suppress(OSError):  # nobody listens; that must not end what is paid for
-            click.echo(printable(text), err=True)
+            click.echo(printable(in_words(text)), err=True)
 
 
 def say_all(lines: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.cli.calls import log_attempt
 from clova_ocr_async.client import ClovaOCRClient
-from clova_ocr_async.client.hooks import AttemptFinished, CallFinished, Event
+from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Event
 from clova_ocr_async.client.journal import NO_JOURNAL, Journal
 from clova_ocr_async.client.settings import NOT_GIVEN, NotGiven
 from clova_ocr_async.errors import Billing, ClovaOCRError
@@ -53,12 +53,14 @@ class WatchedClient(ClovaOCRClient):
     Attributes:
         landed: What calls ended in, by image, until whoever writes it takes it out.
         cut_off: Images whose call was cancelled when it may have been paid.
+        under_way: Requests whose answer is awaited.
     """
 
     def __init__(self, domain: Domain, *more_domains: Domain, **settings: Unpack[ClientSettings]) -> None:
         self._doubts: Counter[InputFile] = Counter()
         self.landed: dict[InputFile, Outcome[Any]] = {}
         self.cut_off: dict[InputFile, CutOff] = {}
+        self.under_way = 0
         settings["hooks"] = (*settings.get("hooks", ()), self._note)
         super().__init__(domain, *more_domains, **settings)
 
@@ -83,7 +85,10 @@ class WatchedClient(ClovaOCRClient):
         return recognition
 
     def _note(self, event: Event) -> None:
-        if isinstance(event, AttemptFinished):
+        if isinstance(event, AttemptStarted):
+            self.under_way += 1
+        elif isinstance(event, AttemptFinished):
+            self.under_way -= 1
             billing = getattr(event.error, "billing", Billing.MAYBE_BILLED)
             self._doubts[_image.get()] += event.error is not None and billing is Billing.MAYBE_BILLED
             log_attempt(event)

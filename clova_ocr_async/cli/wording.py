@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shlex
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.batch.manifest import shown_path
+from clova_ocr_async.errors import ConnectionFailedError
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,12 +17,25 @@ if TYPE_CHECKING:
     from clova_ocr_async.batch.sqlite.run_reader import RunStatus
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
+    from clova_ocr_async.errors import ClovaOCRError
 
-__all__ = ["MOST_NAMED", "cost", "counted", "elsewhere", "gates_told", "repeated", "some_names", "standing"]
+__all__ = [
+    "MOST_NAMED",
+    "cost",
+    "counted",
+    "elsewhere",
+    "gates_told",
+    "pasted",
+    "repeated",
+    "some_names",
+    "standing",
+    "what_to_check",
+]
 
 MOST_NAMED = 20
 """So many images are named at most; all of them are in the results."""
 
+_USER_INFO = re.compile(r"(?<=://).*@")
 _DONE_ONCE = frozenset({"--run-moved", "--retry-failed", "--retry-ambiguous", "--retry-billed"})
 
 
@@ -81,6 +96,18 @@ def some_names(names: Iterable[str], count: int) -> str:
     return f"{named} and {count - MOST_NAMED:,} more" if count > MOST_NAMED else named
 
 
+def pasted(path: str) -> str:
+    """Return a path as a word of a command that can be pasted into a shell; one that looks like an option does not."""
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)
+
+
+def what_to_check(error: ClovaOCRError | None) -> str:
+    """Return what to look at after an error that only the caller's side can mend; empty for any other."""
+    if isinstance(error, ConnectionFailedError):
+        return "; check the host of the invoke URL (clova-ocr doctor shows it), the network, and --proxy"
+    return ""
+
+
 def repeated(program: str, arguments: Sequence[str]) -> str:
     """Return the command that resumes a run.
 
@@ -90,4 +117,9 @@ def repeated(program: str, arguments: Sequence[str]) -> str:
         program: How the command was called.
         arguments: What it was called with.
     """
-    return f"{program} {shlex.join(argument for argument in arguments if argument not in _DONE_ONCE)}"
+    return f"{program} {shlex.join(_masked(argument) for argument in arguments if argument not in _DONE_ONCE)}"
+
+
+def _masked(argument: str) -> str:
+    """Return an argument without the user name and password of a URL, be it --proxy=URL in one word."""
+    return _USER_INFO.sub("***@", argument)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
@@ -176,6 +177,8 @@ def tell(hooks: Sequence[Hook], event: Event) -> None:
     """Tell every hook of an event."""
     for hook in hooks:
         try:
-            hook(event)
+            if inspect.iscoroutine(result := hook(event)):
+                result.close()
+                raise TypeError("the hook returned a coroutine, which nobody awaits; return None")  # noqa: TRY301 - logged below
         except Exception:
             logger.exception("a hook failed on %s", type(event).__name__)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 import anyio.to_thread
 
 from clova_ocr_async.errors import ImageError
-from clova_ocr_async.protocol.echo import oddity_of, shown_path, shown_prose
+from clova_ocr_async.protocol.echo import oddity_of, quoted, shown_path, shown_prose
 from clova_ocr_async.protocol.image import Image, ImageFormat, ImageLimits, check_image, check_size
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ def _read_file(file: BinaryFile, limits: ImageLimits) -> tuple[bytes, str | None
     name = getattr(file, "name", None)
     stem = _sendable(name) if isinstance(name, str) else None
     if not data and _stands_behind(file):
-        raise ImageError("the file stands at its end, so it gave no bytes; rewind it (seek(0)) before it is handed in")
+        subject = "file" if stem is None else f"file {quoted(stem)}"
+        raise ImageError(f"the {subject} is at its end; rewind it (seek(0)) before it is handed in")
     check_size(len(data), stem or "image", limits)
     return data, stem
 

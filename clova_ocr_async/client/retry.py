@@ -96,6 +96,8 @@ class RetryPolicy:
         outage_patience: Seconds a batch waits for a domain that is out; 0 stops it at once. A domain is out for a
             batch when a call has no retry left after an error that sending again could mend and that was certainly not
             billed, or no budget left: then one call asks again and the others wait.
+        connect_patience: Seconds a batch waits for a domain that no connection could be made to since the client was
+            made, so that a mistyped host or a missing proxy ends it quickly; None for as long as ``outage_patience``.
         connection_base: Seconds; scale of the wait after a failed connection.
         server_base: Seconds; scale of the wait after a server's error.
         quota_base: Seconds; scale of the wait after a refusal for the quota.
@@ -114,6 +116,7 @@ class RetryPolicy:
     budget: int = 500
     outage_cap: float = 30.0
     outage_patience: float = 600.0
+    connect_patience: float | None = None
     connection_base: float = 0.05
     server_base: float = 1.0
     quota_base: float = 0.5
@@ -128,6 +131,8 @@ class RetryPolicy:
         _check_count("budget", self.budget, least=0)
         for name in _DURATIONS:
             _check_seconds(name, getattr(self, name))
+        if self.connect_patience is not None:
+            _check_seconds("connect_patience", self.connect_patience)
 
     def wants(self, error: BaseException) -> bool:
         """Whether an error is of a kind to send again after."""
@@ -178,16 +183,18 @@ class RetryPolicy:
         asked = error.retry_after if isinstance(error, QuotaExceededError) else None
         return _obeyed(asked, uniform(0.0, self._grown(self.quota_base, failures, self.quota_cap)))
 
-    def gives_up(self, cause: Cause, failures: int, lasted: float) -> bool:
+    def gives_up(self, cause: Cause, failures: int, lasted: float, *, reached: bool = True) -> bool:
         """Whether a domain on hold has been asked often enough, or for long enough.
 
         Args:
             cause: Why it is on hold.
             failures: How often it was asked in vain, the request that put it on hold included.
             lasted: Seconds since it was put on hold.
+            reached: Whether a connection to it could ever be made.
         """
         if cause == "outage":
-            return lasted >= self.outage_patience
+            patience = self.outage_patience if reached or self.connect_patience is None else self.connect_patience
+            return lasted >= patience
         return cause != "quota" or failures > self.quota_probes
 
     @staticmethod

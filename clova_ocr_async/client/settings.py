@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+import functools
+import inspect
 import sys
-from typing import TYPE_CHECKING, TypedDict, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast, get_args
 
 from clova_ocr_async.client.domain import Domain
 from clova_ocr_async.client.slots import LocalSlots, Slots
@@ -98,7 +100,24 @@ def checked_hooks(hooks: object) -> tuple[Hook, ...]:
     for hook in checked:
         if not callable(hook):
             raise ConfigurationError(f"hooks has a {type(hook).__name__} in it; it must be an iterable of functions")
+        if (kind := _never_run(hook)) is not None:
+            raise ConfigurationError(
+                f"hooks has {kind} in it, which calling alone does not run; make it a plain function, "
+                "which may start a task: asyncio.get_running_loop().create_task(…)"
+            )
     return cast("tuple[Hook, ...]", checked)
+
+
+def _never_run(hook: Any) -> str | None:
+    """Return what a callable is whose call only makes a coroutine or a generator; None for any other."""
+    while isinstance(hook, functools.partial):
+        hook = cast("functools.partial[object]", hook).func
+    for called in (hook, getattr(type(hook), "__call__", None)):  # noqa: B004 - its code is what matters
+        if inspect.iscoroutinefunction(called):
+            return "an async function"
+        if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+            return "a generator function"
+    return None
 
 
 def checked_seconds(name: str, value: object, *, or_zero: bool = False) -> float:

@@ -173,12 +173,22 @@ class AiohttpTransport:
         session: The caller's session; it is never closed here.
         connect_timeout: Seconds for name, connection and TLS (with the caller's session: for each connection tried).
         read_timeout: Seconds without a byte of the answer.
+        proxy: The URL of an HTTP proxy for its own session, its user and password in it if need be.
+        tls: Which certificates its own session trusts; those of the machine if not given.
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession | None = None, *, connect_timeout: float = 10.0, read_timeout: float = 60.0
+        self,
+        session: aiohttp.ClientSession | None = None,
+        *,
+        connect_timeout: float = 10.0,
+        read_timeout: float = 60.0,
+        proxy: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._session = session
+        self._proxy = proxy
+        self._tls = tls
         self._own = session is None
         self._closed = False
         # With the caller's session `connect` would count waiting for one of its connections.
@@ -240,8 +250,9 @@ class AiohttpTransport:
             raise ConfigurationError("the client was closed while the call was under way")
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls or True),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                proxy=self._proxy,
             )
         if self._session.closed:
             raise ConfigurationError("the session is closed; hand in one that stays open as long as the client")

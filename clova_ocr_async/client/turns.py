@@ -16,6 +16,7 @@ from clova_ocr_async.errors import (
     AuthenticationError,
     Billing,
     ClovaOCRError,
+    ConnectionFailedError,
     DomainError,
     MalformedResponseError,
     QuotaExceededError,
@@ -59,6 +60,7 @@ class Turns:
         self._policy = policy
         self._retries = retries
         self._runtime = runtime
+        self._reached: set[str] = set()  # keys of the domains that a connection could be made to
 
     async def turn(self, call: Call[Any]) -> Sequence[Domain]:
         """Wait until some domains may be called, without a slot, and return them.
@@ -116,6 +118,7 @@ class Turns:
 
     def answered(self, call: Call[Any], domain: Domain, error: ClovaOCRError | None = None) -> None:
         """Note that a domain answered, be it with an error: it is not out, and its quota not spent."""
+        self._reached.add(domain.key)
         hold = self._holds.of(domain)
         if hold is None:
             return
@@ -132,6 +135,8 @@ class Turns:
             ClovaOCRError: The domain has been out for too long for a batch.
         """
         hold, cause = self._holds.of(domain), _cause_of(error)
+        if not isinstance(error, ConnectionFailedError):
+            self._reached.add(domain.key)
         if cause is None and isinstance(error, _ANSWERS):
             self.answered(call, domain, error)
         if hold is not None and hold.prober is call and hold.cause == cause:
@@ -181,7 +186,9 @@ class Turns:
             raise call.asks.refusal() from error  # given up by another domain's prober meanwhile
         hold = self._holds.of(domain)
         if hold is None or (hold.cause != "outage" and hold.prober is call):
-            if self._retries.grant(call, error) or self._final(call, error):
+            # What was never reached is on hold at once: retries of every call would only draw its end out.
+            unknown = self._policy.connect_patience is not None and domain.key not in self._reached
+            if (not unknown and self._retries.grant(call, error)) or self._final(call, error):
                 return False
             hold = self._begin(domain, "outage", call, error)
         call.tries.forgive()
@@ -212,12 +219,16 @@ class Turns:
         now = self._runtime.clock()
         holds = [self._holds.of(domain) for domain in self._pool.serving(call.document)]
         for hold in holds:
-            if hold is None or not self._policy.gives_up(hold.cause, hold.failures, now - hold.since):
+            if hold is None or not self._gives_up(hold, now):
                 return False
         for hold in filter(None, holds):
             if not hold.useless:
                 self._holds.give_up(hold, now)
         return True
+
+    def _gives_up(self, hold: Hold, now: float) -> bool:
+        reached = hold.domain.key in self._reached
+        return self._policy.gives_up(hold.cause, hold.failures, now - hold.since, reached=reached)
 
     def _elsewhere(self, call: Call[Any]) -> bool:
         return any(self._holds.of(domain) is None for domain in self._pool.serving(call.document))

@@ -16,7 +16,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ABSENT", "Document", "VendorObject", "absent", "shape_of"]
+__all__ = ["ABSENT", "Document", "Shape", "VendorObject", "absent", "shape_of"]
 
 
 class _AbsentList(tuple[Any, ...]):
@@ -58,6 +58,18 @@ def shape_of(value: object) -> str:
             return f"<{type(value).__name__}>"
 
 
+class Shape:
+    """A description that prints as it is, without the quotes of a text; for what prints the parts of an object."""
+
+    __slots__ = ("_description",)
+
+    def __init__(self, description: str) -> None:
+        self._description = description
+
+    def __repr__(self) -> str:
+        return self._description
+
+
 class VendorObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, rename="camel"):
     """Base of everything an answer holds: immutable, falsy when empty, and silent about its values when printed."""
 
@@ -68,9 +80,9 @@ class VendorObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_def
         shown = (f"{name}={shape_of(value)}" for name, value in self._present())
         return f"{type(self).__name__}({', '.join(shown)})"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, str]]:  # type: ignore[override]  # rich allows pairs; a struct's own prints values
+    def __rich_repr__(self) -> Iterator[tuple[str, Shape]]:  # type: ignore[override]  # rich allows pairs; a struct's own prints values
         for name, value in self._present():
-            yield name, shape_of(value)
+            yield name, Shape(shape_of(value))
 
     def __copy__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from clova_ocr_async.documents.base import Document, absent, shape_of
+from clova_ocr_async.documents.base import Document, Shape, absent, shape_of
 from clova_ocr_async.documents.envelope import Answer, ConvertedImageInfo, ValidationResult
 from clova_ocr_async.documents.lenient import Problem, unknown_paths
 from clova_ocr_async.documents.untyped import is_array, is_object, untyped
@@ -66,11 +66,11 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
         return next(image for image in (images if is_array(images) else [images]) if is_object(image))
 
     def __repr__(self) -> str:
-        return f"Recognition({', '.join(f'{name}={shape}' for name, shape in self.__rich_repr__())})"
+        return f"Recognition({', '.join(f'{name}={shape!r}' for name, shape in self.__rich_repr__())})"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, str]]:  # type: ignore[override]  # rich allows pairs; a struct's own prints values
+    def __rich_repr__(self) -> Iterator[tuple[str, Shape]]:  # type: ignore[override]  # rich allows pairs; a struct's own prints values
         for name in self.__struct_fields__:
             value = getattr(self, name)
             # These hold nothing personal, and are what a log wants.
             plain = name in {"attempts", "maybe_billed"} or (isinstance(value, str) and value in _DOCUMENTED)
-            yield name, repr(value) if plain else shape_of(value)
+            yield name, Shape(repr(value) if plain else shape_of(value))

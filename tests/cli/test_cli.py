@@ -274,7 +274,7 @@ CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
 
 
 def test_an_interrupt_ends_a_batch_with_130(tmp_path: Path) -> None:
-    """Ctrl-C ends a batch at once; what came out before is in the output, and what may have been paid is named."""
+    """Two Ctrl-C end a batch at once; what came out before is in the output, and what may have been paid is named."""
     for seed in range(8):
         (tmp_path / f"{seed}.png").write_bytes(draw_sample("receipt", seed=seed).data)
     with emulator_in_thread(faults=[None, *["silence"] * 7]) as clova:
@@ -285,6 +285,10 @@ def test_an_interrupt_ends_a_batch_with_130(tmp_path: Path) -> None:
             assert process.stdout is not None
             first = json.loads(process.stdout.readline())
             wait_for(lambda: clova.requests >= 3)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            while b"once more cuts them off" not in process.stderr.readline():
+                pass
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=30)
     assert first["status"] == "succeeded"

@@ -116,7 +116,7 @@ def test_a_dry_run_counts_each_file_once() -> None:
 @pytest.mark.usefixtures("scans")
 def test_what_is_not_there_or_is_standard_input_is_not_told_from_others() -> None:
     """Paths that lead nowhere stay, each for its own error; standard input is no file."""
-    search = Search(["scans/0.png", "gone", "gone", "a\0b", "-"], stdin=b"x")
+    search = Search(["scans/0.png", "gone", "gone", "a\0b", "-"], piped={"-": b"x"})
     assert [file.path for file in search.files()] == ["scans/0.png", "gone", "gone", "a\0b", "-"]
     assert list(search.remarks()) == []
 

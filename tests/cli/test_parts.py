@@ -377,11 +377,12 @@ async def test_an_interrupt_writes_what_was_answered_and_names_what_is_in_doubt(
     output = tmp_path / "out.jsonl"
     time, transport = FakeTime(), FakeTransport(then=answer)
     client = WatchedClient(domain(), transport=transport, hooks=[note], runtime=time.runtime())
-    reading = asyncio.create_task(run(client, Receipt, lambda: receipts, output=str(output), ordered=True))
-    await settled.wait()
-    reading.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reading
+    with opened_output(str(output)) as lines:
+        reading = asyncio.create_task(run(client, Receipt, lambda: receipts, lines, ordered=True))
+        await settled.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
     said = capsys.readouterr().err
     assert output.read_bytes().count(b'"succeeded"') == 28
     assert "28 images: 28 succeeded; 29 calls billed, 2 perhaps" in said
@@ -400,8 +401,8 @@ async def test_a_folder_that_turns_out_unreadable_is_told_once_with_what_was_pai
         raise ConfigurationError("scans: Permission denied")
 
     client = WatchedClient(domain(), transport=FakeTransport())
-    with pytest.raises(ConfigurationError):
-        await run(client, Receipt, files, output=str(tmp_path / "out.jsonl"))
+    with opened_output(str(tmp_path / "out.jsonl")) as lines, pytest.raises(ConfigurationError):
+        await run(client, Receipt, files, lines)
     assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == 1
     said = capsys.readouterr().err
     assert said.startswith("1 images: 1 succeeded; 1 calls billed")
@@ -411,8 +412,8 @@ async def test_a_folder_that_turns_out_unreadable_is_told_once_with_what_was_pai
 async def test_a_batch_that_cannot_begin_counts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where no image was tried there are no counts to tell."""
     client = WatchedClient(domain(document=IdCard), transport=FakeTransport())
-    with pytest.raises(ConfigurationError):
-        await run(client, Receipt, list[InputFile], output=str(tmp_path / "out.jsonl"))
+    with opened_output(str(tmp_path / "out.jsonl")) as lines, pytest.raises(ConfigurationError):
+        await run(client, Receipt, list[InputFile], lines)
     assert capsys.readouterr().err == ""
 
 

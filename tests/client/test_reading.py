@@ -260,3 +260,21 @@ async def test_a_file_that_gives_more_than_it_was_asked_for() -> None:
     assert image.data == JPEG
     with pytest.raises(ImageError, match="more than"):
         await read_image(Generous(JPEG, JPEG), ImageLimits(max_bytes=len(JPEG) + 1))
+
+
+class Upload(io.BytesIO):
+    """A file that a framework has filled."""
+
+    name: str | None = None
+
+
+@pytest.mark.parametrize(("name", "told"), [("receipt.jpg", "the file 'receipt.jpg'"), (None, "the file")])
+async def test_a_file_at_its_end_is_told_to_be_rewound(name: str | None, told: str) -> None:
+    """A file that was written and not rewound is not called empty."""
+    file = Upload()
+    file.name = name
+    file.write(JPEG)
+    assert await refused(file) == f"{told} is at its end; rewind it: file.seek(0)"
+    file.truncate(0)
+    file.seek(0)
+    assert "is empty" in await refused(file)

@@ -162,3 +162,13 @@ def test_problems_print_no_value(cls: type[Document]) -> None:
     assert len(recognition.problems) > 0
     assert_silent(recognition.problems, wire)
     assert_silent(recognition, wire)
+
+
+def test_rich_prints_what_repr_prints() -> None:
+    """What rich prints of an answer has no quotes around numbers and shapes."""
+    recognition = Recognition(document=Receipt(), attempts=2, infer_result="SUCCESS", uid="u" * 9)
+    told = pretty_repr(recognition, max_width=1000)
+    assert told == repr(recognition)
+    assert "attempts=2" in told
+    assert "infer_result='SUCCESS'" in told
+    assert "uid=<9 characters>" in told

@@ -1,0 +1,290 @@
+"""Options that every verb takes, on either side of it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import ssl
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+
+from clova_ocr_async.cli.app import app
+from clova_ocr_async.cli.options import Common
+from clova_ocr_async.cli.wording import repeated
+from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from clova_ocr_async.emulator import Emulator
+
+VERBS = ("recognize", "batch", "status", "export", "purge", "emulator", "doctor", "demo")
+PASSWORD = "p%40ss-w@rd-of-a-proxy"
+
+
+@pytest.fixture
+def clova(monkeypatch: pytest.MonkeyPatch) -> Generator[Emulator]:
+    """A local CLOVA, named by the environment."""
+    with emulator_in_thread(latency=0, sigma=0) as emulator:
+        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", emulator.url())
+        monkeypatch.setenv("CLOVA_OCR_SECRET", emulator.secret)
+        yield emulator
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A receipt."""
+    (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
+    return tmp_path / "a.png"
+
+
+def clova_ocr(*arguments: str | Path) -> Result:
+    """Run a command in this process, in a thread of its own."""
+    logger = logging.getLogger("clova_ocr_async")
+    before = logger.level
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(CliRunner().invoke, app, [str(part) for part in arguments]).result()
+    finally:
+        logger.setLevel(before)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_takes_them_behind_it(verb: str) -> None:
+    """Help names them, and none is refused, whatever the verb."""
+    told = clova_ocr(verb, "--help").stdout
+    for option in ("-q, --quiet", "-v, --verbose", "--proxy URL", "--ca-file FILE"):
+        assert option in told
+    options = ("-q", "-vv", "--config", "x", "--proxy", "http://proxy:1", "--ca-file", "x")
+    assert clova_ocr(*options, verb, *options, "--help").exit_code == 0
+
+
+def test_the_command_names_them_too() -> None:
+    """They stand in the help of the command, whose headings stay."""
+    told = clova_ocr("--help").stdout
+    for word in ("--quiet", "--verbose", "--proxy URL", "--ca-file FILE", "--config FILE"):
+        assert word in told
+    for heading in ("Verbs:", "Exit codes:", "Examples:"):
+        assert heading in told
+
+
+@pytest.mark.usefixtures("clova")
+@pytest.mark.parametrize("before", [True, False])
+def test_quiet_holds_on_either_side(picture: Path, before: bool) -> None:
+    """With -q a run that went well leaves standard error empty."""
+    words = ("batch", "receipt", picture)
+    result = clova_ocr(*(("-q", *words) if before else (*words, "-q")))
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+@pytest.mark.usefixtures("clova")
+@pytest.mark.parametrize(("before", "behind"), [(["-vv"], []), ([], ["-vv"]), (["-v"], ["-v"])])
+def test_verbose_adds_up(picture: Path, before: list[str], behind: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """Two -v tell how each request ended, wherever they stand; one does not."""
+    clova_ocr("recognize", "receipt", picture, "-v")
+    assert "request 1: " not in caplog.text
+    clova_ocr(*before, "recognize", "receipt", picture, *behind)
+    assert "request 1: " in caplog.text
+
+
+class Proxy:
+    """An HTTP proxy that notes the first line and the credentials of each request."""
+
+    def __init__(self) -> None:
+        """Listen from ``serving`` on."""
+        self.port = 0
+        self.lines: list[str] = []
+        self.credentials: list[str] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on one request, by its absolute URL or through a tunnel."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        first, *headers = head.splitlines()
+        self.lines.append(first)
+        self.credentials += [line for line in headers if line.lower().startswith("proxy-authorization")]
+        method, url, _ = first.split()
+        place = url if method == "CONNECT" else url.split("/")[2]
+        host, _, port = place.partition(":")
+        upstream_reader, upstream_writer = await asyncio.open_connection(host, int(port))
+        if method == "CONNECT":
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        else:
+            kept = [line for line in headers if not line.lower().startswith("proxy-")]
+            upstream_writer.write("\r\n".join([first, *kept, "", ""]).encode())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.pump(reader, upstream_writer))
+            group.create_task(self.pump(upstream_reader, writer))
+
+    @staticmethod
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on what comes."""
+        while part := await reader.read(65536):
+            writer.write(part)
+            await writer.drain()
+        writer.close()
+
+
+@contextmanager
+def serving() -> Generator[Proxy]:
+    """Run a proxy in a thread."""
+    proxy, loop, ready = Proxy(), asyncio.new_event_loop(), threading.Event()
+    ended = asyncio.Event()
+
+    async def serve() -> None:
+        async with await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as server:
+            proxy.port = server.sockets[0].getsockname()[1]
+            ready.set()
+            await ended.wait()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    ready.wait()
+    try:
+        yield proxy
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+
+@pytest.mark.parametrize("verb", ["recognize", "batch", "run", "doctor"])
+def test_calls_go_through_the_proxy_and_nothing_tells_its_password(
+    clova: Emulator, picture: Path, tmp_path: Path, verb: str
+) -> None:
+    """Each verb that calls uses --proxy with the credentials in it, and never prints them."""
+    with serving() as proxy:
+        url = f"http://user:p%40ss-of-a-proxy@127.0.0.1:{proxy.port}"
+        words = {
+            "recognize": ("recognize", "receipt", picture),
+            "batch": ("batch", "receipt", picture),
+            "run": ("batch", "receipt", picture, "--run", tmp_path / "run"),
+            "doctor": ("doctor", "--probe"),
+        }[verb]
+        result = clova_ocr("--proxy", "http://nowhere:1", *words, "-vv", "--proxy", url)
+    assert result.exit_code == 0, result.output
+    assert clova.billed.total() == (verb != "doctor")
+    assert [line.split()[:2] for line in proxy.lines] == [["POST", proxy.lines[0].split()[1]]]
+    credentials = base64.b64encode(b"user:p@ss-of-a-proxy").decode()
+    assert proxy.credentials == [f"Proxy-Authorization: Basic {credentials}"]
+    assert "ss-of-a-proxy" not in result.output
+
+
+def test_a_proxy_that_is_away_is_told_without_its_password(
+    clova: Emulator, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the proxy's host, and the command that resumes masks what stands before it."""
+    url = f"http://user:{PASSWORD}@127.0.0.1:9"
+    words = ["batch", "receipt", str(picture), "--run", str(tmp_path / "run"), f"--proxy={url}"]
+    monkeypatch.setattr("sys.argv", ["clova-ocr", *words])
+    result = clova_ocr(*words)
+    assert result.exit_code == 4, result.output
+    assert "no connection to 127.0.0.1:9" in result.stderr
+    assert "'--proxy=http://***@127.0.0.1:9'" in result.stderr
+    assert "w@rd" not in result.output
+    assert clova.requests == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["proxy:3128", "socks5://h:1", "http://", f"http://user:{PASSWORD}@[::1", "http://h:99999", "http://h:0"]
+)
+def test_what_is_not_a_proxy_is_refused_without_being_repeated(picture: Path, url: str) -> None:
+    """A URL that cannot be one of an HTTP proxy is a usage error that shows an example, and no password."""
+    result = clova_ocr("recognize", "receipt", picture, "--proxy", url)
+    assert result.exit_code == 2
+    assert "http://proxy.example:3128" in result.stderr
+    assert "w@rd" not in result.output
+
+
+def test_the_options_print_no_password() -> None:
+    """Neither a log of the options nor the command to repeat holds what stands before the host of a proxy."""
+    assert PASSWORD not in repr(Common(proxy=f"http://user:{PASSWORD}@host"))
+    assert repeated("clova-ocr", ["--proxy", f"http://u:{PASSWORD}@h:1", "a@b.png"]).endswith(
+        "'http://***@h:1' a@b.png"
+    )
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate that nobody has signed."""
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost "
+        "-addext subjectAltName=DNS:localhost"
+    )
+    words = [*command.split(), "-keyout", str(path), "-out", str(path.with_suffix(".crt"))]
+    subprocess.run(words, check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())
+    return path
+
+
+def test_a_certificate_is_trusted_that_a_file_names(
+    certificate: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --ca-file a certificate of one's own is refused; with it the call goes through."""
+    answered = threading.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        await reader.readexactly(int(head.partition("content-length:")[2].split()[0]))
+        answered.set()
+        body = json.dumps({"code": "0011", "message": "said"}).encode()
+        writer.write(
+            b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        await writer.drain()
+        writer.close()
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with listening(answer, context) as port:
+        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", f"https://localhost:{port}/custom/v1/1/key")
+        monkeypatch.setenv("CLOVA_OCR_SECRET", "secret")
+        refused = clova_ocr("recognize", "receipt", picture)
+        assert (refused.exit_code, answered.is_set()) == (2, False)
+        taken = clova_ocr("recognize", "receipt", picture, "--ca-file", certificate.with_suffix(".crt"))
+    assert answered.is_set(), taken.output
+    assert "code 0011" in taken.stderr
+
+
+@contextmanager
+def listening(answer: object, context: ssl.SSLContext) -> Generator[int]:
+    """Run a server in a thread."""
+    loop, ready, ended, ports = asyncio.new_event_loop(), threading.Event(), asyncio.Event(), list[int]()
+
+    async def serve() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)  # type: ignore[arg-type]  # as given
+        async with server:
+            ports.append(server.sockets[0].getsockname()[1])
+            ready.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    ready.wait()
+    try:
+        yield ports[0]
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
+        loop.close()
+
+
+@pytest.mark.usefixtures("clova")
+def test_a_file_of_certificates_that_cannot_be_used_is_told(picture: Path, tmp_path: Path) -> None:
+    """A file that is not there, or holds no certificate, is a usage error that names the option."""
+    for path, why in ((tmp_path / "none", "No such file"), (picture, "it holds no certificate in PEM form")):
+        result = clova_ocr("recognize", "receipt", picture, "--ca-file", path)
+        assert result.exit_code == 2
+        assert f"--ca-file {path}: {why}" in result.stderr
