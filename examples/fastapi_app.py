@@ -24,6 +24,7 @@ from clova_ocr_async import (
     Image,
     ImageError,
     InvalidRequestError,
+    OverloadedError,
     QuotaExceededError,
     RateLimitError,
     RecognitionError,
@@ -40,6 +41,7 @@ STATUSES: list[tuple[type[ClovaOCRError], int]] = [
     (ImageError, 422),
     (RecognitionError, 422),
     (InvalidRequestError, 422),
+    (OverloadedError, 503),
     (RateLimitError, 503),
     (QuotaExceededError, 503),
     (ResponseTimeoutError, 504),
@@ -88,7 +90,7 @@ async def tell(_request: Request, error: ClovaOCRError) -> JSONResponse:
         logger.error("CLOVA OCR cannot be called: %s", error)
         message = "the server is not set up for this"
     retry_after = getattr(error, "retry_after", None)
-    headers = {} if status != 503 else {"Retry-After": str(round(retry_after or 1))}  # noqa: PLR2004 - as above
+    headers = {} if status != 503 else {"Retry-After": str(max(1, round(retry_after or 1)))}  # noqa: PLR2004 - as above
     body = {"error": type(error).__name__, "message": message, "billed": _BILLED[error.billing]}
     return JSONResponse(body, status, headers)
 

@@ -95,28 +95,31 @@ class Admission:
             OverloadedError: There is no time left.
             ClovaOCRError: It was sent before; what that ended in.
         """
+        single = call.lane == "interactive"
+        if single:
+            call.deadline.reserve(0.0)  # from here on all of the time is for the answer
         times = self._times.get((domain.key, call.document))
         if times is None or call.deadline.seconds is None:
             return
-        single = call.lane == "interactive"
         left = call.deadline.left if single else call.deadline.seconds
         forgotten = times.is_forgotten(self._clock())
         crowded = single and not forgotten and self._queued[domain.key]
         if left < (times.safe if crowded else times.usual):
             if not forgotten or times.prober is not None:
                 raise self._out_of_time(call, [domain], times.usual)
-            times.prober = call
-        if single:
-            call.deadline.reserve(0.0)
+            times.prober, call.probe = call, times
 
     def learn(self, call: Call[Any], domain: Domain, seconds: float, error: BaseException | None) -> None:
         """Note how long the service worked for a request that has ended; refusals and broken connections do not say."""
-        key = (domain.key, call.document)
         if error is None or (isinstance(error, ClovaOCRError) and error.billing is Billing.BILLED):
-            self._times.setdefault(key, UsualTime()).learn(seconds, self._clock(), late=call.runs_on)
-        times = self._times.get(key)
-        if times is not None and times.prober is call:
-            times.prober = None
+            times = self._times.setdefault((domain.key, call.document), UsualTime())
+            times.learn(seconds, self._clock(), late=call.runs_on)
+        self.end_probe(call)
+
+    def end_probe(self, call: Call[Any]) -> None:
+        """Let another call probe, if this one does; said when its request has ended, or was not sent after all."""
+        if call.probe is not None:
+            call.probe.prober = call.probe = None
 
     def too_late(self, call: Call[Any], domains: Sequence[Domain]) -> OverloadedError:
         """Return what a call fails with that waited as long as it had time."""

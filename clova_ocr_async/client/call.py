@@ -15,6 +15,7 @@ from clova_ocr_async.client.journal import NO_JOURNAL, Journal
 from clova_ocr_async.client.retry import Tries
 from clova_ocr_async.client.slots import Lane
 from clova_ocr_async.client.transport import Exchange
+from clova_ocr_async.client.usual_time import UsualTime
 from clova_ocr_async.documents.recognition import DocumentT, Recognition
 from clova_ocr_async.errors import Billing, ClovaOCRError
 from clova_ocr_async.protocol.image import Image
@@ -49,6 +50,7 @@ class Call(msgspec.Struct, Generic[DocumentT]):
         refusal: What it ended in, while no other is on the wire.
         asks: The hold it was sent under; None if its domain was not on hold.
         granted: The failure after which it is sent again, while that is the last one.
+        probe: The times that it was sent to learn anew; None if it was not.
         redact: Masks the secrets of the domain it went to.
     """
 
@@ -69,6 +71,7 @@ class Call(msgspec.Struct, Generic[DocumentT]):
     refusal: ClovaOCRError | None = None
     asks: Hold | None = None
     granted: ClovaOCRError | None = None
+    probe: UsualTime | None = None
     redact: Callable[[str], str] = str
 
     def begin_request(self, redact: Callable[[str], str]) -> None:

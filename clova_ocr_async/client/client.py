@@ -283,6 +283,8 @@ class ClovaOCRClient:
     def _finish(self, call: Call[Any], started: float, error: BaseException | None) -> float:
         elapsed = self._runtime.clock() - started
         self._turns.leave(call)
+        if not call.runs_on:
+            self._admission.end_probe(call)
         billing = call.judged(error)
         tell(self._hooks, CallFinished(call.request_id, call.document.path_word, call.sent, elapsed, billing, error))
         return elapsed

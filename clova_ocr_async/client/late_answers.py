@@ -170,6 +170,7 @@ class LateAnswers:
         Raises:
             ClovaOCRError: The answer says so.
         """
+        call.deadline.reserve(0.0)  # all of the time is for that answer
         late = await self._find(call)
         if late is None:
             return None
@@ -234,7 +235,9 @@ class LateAnswers:
             self._turns.answered(call, slot.domain, error if isinstance(error, ClovaOCRError) else None)
         self._admission.learn(call, slot.domain, late.elapsed, error)
         if response is None or billing is not Billing.BILLED:
-            self._drop_logged(late, "no answer", billing, repr(error))
+            # The text of an error that is none of ours may hold a secret.
+            why = repr(error) if isinstance(error, ClovaOCRError) else type(error).__name__
+            self._drop_logged(late, "no answer", billing, why)
         elif not self.keep:
             self._drop_logged(late, "not kept", billing, "keep_late_answers is 0")
         else:

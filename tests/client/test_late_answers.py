@@ -236,6 +236,32 @@ def test_the_deadline_of_a_call_that_waits() -> None:
 
 
 @pytest.mark.parametrize("landed", [False, True], ids=["in flight", "kept"])
+def test_a_late_answer_needs_no_time_of_its_own(landed: bool) -> None:
+    """A call with less time than answers usually take gets a late answer all the same, and waits for it."""
+
+    async def main() -> None:
+        case = Case()
+        case.transport.steps.clear()
+        case.transport.then = slowly
+        await case.call(JPEG + b"other")
+        case.transport.then = case.held
+        await case.lose()
+        if landed:
+            case.held.go_on.set()
+            await steps()
+        second = case.call(deadline=3)
+        await asyncio.sleep(2)
+        case.held.go_on.set()
+        assert (await second).attempts == 0
+
+    async def slowly(sent: Sent) -> HTTPResponse:
+        await asyncio.sleep(8)
+        return success(sent.request)
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize("landed", [False, True], ids=["in flight", "kept"])
 @pytest.mark.parametrize(
     "other",
     [JPEG + b"1", JPEG[:-2] + b"\xff\xd8", CreditCard, "batch", "journal"],
@@ -438,8 +464,8 @@ def test_a_request_that_comes_to_nothing(step: Any, billing: Billing, rejections
     run_virtually(main())
 
 
-def test_an_error_of_the_transports_own() -> None:
-    """An error that is none of ours may have been paid, and is not raised to anybody."""
+def test_an_error_of_the_transports_own(caplog: pytest.LogCaptureFixture) -> None:
+    """An error that is none of ours may have been paid; its text, which may hold a secret, is not logged."""
 
     async def main() -> None:
         case = Case()
@@ -456,6 +482,8 @@ def test_an_error_of_the_transports_own() -> None:
         assert case.in_flight == 0
 
     run_virtually(main())
+    assert "RuntimeError" in caplog.text
+    assert "a bug" not in caplog.text
 
 
 def test_a_request_runs_on_for_a_read_timeout_at_the_most() -> None:

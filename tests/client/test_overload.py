@@ -431,6 +431,20 @@ def test_a_probe_that_learned_nothing_lets_another_one_probe(end: str) -> None:
     run_virtually(main())
 
 
+def test_a_probe_that_is_not_sent_lets_another_one_probe() -> None:
+    """A probe whose journal lets nothing leave has not probed, and the next call may."""
+
+    async def main() -> None:
+        client = client_of(FakeTransport(then=Pace(8.0)), concurrency=5)
+        await call(client)
+        await asyncio.sleep(61.0)
+        with pytest.raises(OSError, match="disk is full"):
+            await call(client, deadline=3, journal=Diary(fail_at="sending"))
+        assert isinstance(await ended(call(client, deadline=3)), ResponseTimeoutError)
+
+    run_virtually(main())
+
+
 def test_refusals_teach_nothing() -> None:
     """A refusal is fast and says nothing of how long an answer takes; neither does a broken connection."""
 
