@@ -14,15 +14,16 @@ if TYPE_CHECKING:
 
 __all__ = ["connect"]
 
-_PATIENCE = 30.0  # seconds that another process may write
+_PATIENCE = 5.0  # seconds that another process may keep a reader out, which none does for longer than a moment
 
 
-def connect(folder: Path, *, reading: bool = False) -> sqlite3.Connection:
+def connect(folder: Path, *, reading: bool = False, patience: float = _PATIENCE) -> sqlite3.Connection:
     """Open the ledger in a folder.
 
     Args:
         folder: The run directory; the file in it is there, if only empty.
         reading: Nothing will be written.
+        patience: Seconds that another process may keep it locked, at each statement.
 
     Raises:
         LedgerError: The file system cannot hold it.
@@ -30,15 +31,15 @@ def connect(folder: Path, *, reading: bool = False) -> sqlite3.Connection:
     """
     db = sqlite3.connect(folder / LEDGER, timeout=0, isolation_level=None, cached_statements=256)
     try:
-        _prepare(db, folder, reading=reading)
+        _prepare(db, folder, reading=reading, patience=patience)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _prepare(db: sqlite3.Connection, folder: Path, *, reading: bool) -> None:
-    if write_ahead(db, _PATIENCE) != "wal":
+def _prepare(db: sqlite3.Connection, folder: Path, *, reading: bool, patience: float = _PATIENCE) -> None:
+    if write_ahead(db, patience) != "wal":
         raise LedgerError(f"{folder}: its file system does not bear a ledger (no WAL); choose one on a local disk")
     db.execute("PRAGMA secure_delete = ON")
     if reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.manifest import shown_path
-from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.errors import DiskFullError, LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,7 @@ logger = logging.getLogger("clova_ocr_async")
 LEDGER = "ledger.sqlite3"
 """Name of the ledger in a run directory."""
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -67,7 +69,7 @@ def prepare_folder(path: str | os.PathLike[str], *, mounts: str | None = None, u
         if (ledger := _found(folder / LEDGER)) is not None:
             _check_owner(f"the ledger in {shown}", ledger, owner)
     except OSError as error:
-        raise LedgerError(f"{shown}: {error.strerror}") from None
+        raise _unusable(shown, error) from None
     return folder
 
 
@@ -107,7 +109,13 @@ def create_private(path: str | os.PathLike[str]) -> None:
     except FileExistsError:
         _found(file)
     except OSError as error:
-        raise LedgerError(f"{shown}: {error.strerror}") from None
+        raise _unusable(shown, error) from None
+
+
+def _unusable(shown: str, error: OSError) -> LedgerError:
+    if error.errno in _FULL:
+        return DiskFullError(f"{shown}: {error.strerror}; make room on its disk, then run again")
+    return LedgerError(f"{shown}: {error.strerror}")
 
 
 def read_mounts(source: str = "/proc/self/mountinfo") -> str:
