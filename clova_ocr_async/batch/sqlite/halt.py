@@ -10,6 +10,8 @@ from clova_ocr_async.errors import LedgerError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from clova_ocr_async.errors import ClovaOCRError
+
 __all__ = ["Halt"]
 
 T = TypeVar("T")
@@ -26,7 +28,7 @@ class Halt:
     """
 
     def __init__(self, halted: Callable[[], object]) -> None:
-        self.error: LedgerError | None = None
+        self.error: ClovaOCRError | None = None
         self._halted = halted
         self._logged: set[str] = set()
 
@@ -36,7 +38,7 @@ class Halt:
         self._logged.add(what)
         return news
 
-    def note(self, error: LedgerError) -> None:
+    def note(self, error: ClovaOCRError) -> None:
         """Send nothing more, because of an error."""
         self.error = self.error or error
         self._halted()

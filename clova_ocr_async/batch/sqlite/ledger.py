@@ -31,7 +31,7 @@ from clova_ocr_async.batch.sqlite.trouble import StalledError
 from clova_ocr_async.batch.sqlite.waiters import Waiters
 from clova_ocr_async.batch.sqlite.writer import Writer
 from clova_ocr_async.client.processes import Process
-from clova_ocr_async.errors import ConfigurationError, DiskFullError, LedgerError, SpendingCeilingError
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, DiskFullError, LedgerError, SpendingCeilingError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -114,7 +114,7 @@ class SqliteLedger:
         self._opened = False
 
     @property
-    def trouble(self) -> LedgerError | None:
+    def trouble(self) -> ClovaOCRError | None:
         """Why nothing more is sent; None while all is well."""
         return self._halt.error
 
@@ -140,7 +140,8 @@ class SqliteLedger:
         try:
             await self._writer.submit(self._tenant.leave, "close", durable=True)
             self._tenant.left()
-        except LedgerError as error:
+            self._halt.error = None  # what could not be written down is by now
+        except ClovaOCRError as error:
             logger.warning("the ledger was not left in order, and will be mended by who opens it next: %s", error)
             self._halt.note(error)
         finally:

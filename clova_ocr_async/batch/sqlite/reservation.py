@@ -37,7 +37,7 @@ class Reservation:
 
     def besides(self, number: int) -> int:
         """Return how many calls for other items are under way."""
-        return len(self._under_way - {number})
+        return len(self._under_way) - (number in self._under_way)
 
     def see(self, size: int) -> bool:
         """Note the bytes of an answer; return whether it is the largest one so far."""

@@ -179,18 +179,20 @@ class Tenant:
         """
         assert self._spill is not None  # noqa: S101 - it has room
         others = self._reservation.besides(number)
-        wanted = self._reservation.wanted(others + 1, self._spill.available())
-        for size in dict.fromkeys((wanted, self._reservation.least(others + 1))):
-            try:
-                self._spill.reserve(size)
-            except DiskFullError as error:
-                full = error
-            else:
-                self._reservation.begin(number)
-                return True
-        if others:
-            return False
-        raise full
+        try:
+            self._set_aside(self._spill, others + 1)
+        except DiskFullError:
+            if others:
+                return False
+            raise
+        self._reservation.begin(number)
+        return True
+
+    def _set_aside(self, spill: Spill, calls: int) -> None:
+        try:
+            spill.reserve(self._reservation.wanted(calls, spill.available()))
+        except DiskFullError:
+            spill.reserve(self._reservation.least(calls))
 
     def landed(self, number: int) -> None:
         """Note that nothing more is to be kept of a request."""
