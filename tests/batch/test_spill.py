@@ -175,6 +175,16 @@ def test_the_room_of_the_dead_goes_back_to_the_disk(tmp_path: Path) -> None:
     alive.close()
 
 
+def test_a_file_that_is_let_go_closes_no_other(tmp_path: Path) -> None:
+    """A descriptor that is another file's by now, or nobody's, is not closed after a fork."""
+    spill = Spill(spill_of(tmp_path, 1), 4096)
+    spill.let_go()
+    with (tmp_path / "another").open("wb") as other:  # it may have the same number
+        spill.let_go()
+        other.write(b"still open")
+    assert (tmp_path / "another").read_bytes() == b"still open"
+
+
 def test_a_file_that_is_taken_away_as_it_is_made_is_made_again(tmp_path: Path) -> None:
     """Who makes its file just as another process gives back what nobody uses still has a file that is found."""
     path = spill_of(tmp_path, 7)
