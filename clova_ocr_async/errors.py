@@ -2,13 +2,13 @@
 
     ClovaOCRError                        .retryable  .billing  .stops_run  .request_id  .attempts
     ├── ConfigurationError               the settings cannot work; nothing was sent (also a ValueError)
-    │   └── LedgerError                  the run directory cannot be used, or not any more
-    │       └── DiskFullError            nothing more can be written into it for now
+    ├── LedgerError                      the run directory cannot be used, or not any more
+    │   └── DiskFullError                nothing more can be written into it for now
     ├── ImageError                       the image would be refused or wasted; nothing was sent
     ├── NotSentError                     a batch was stopped before this image was sent
     ├── OverloadedError                  no time or no place left to wait for a slot; nothing was sent
     ├── SpendingCeilingError             as many calls as allowed are paid, or perhaps; nothing was sent
-    ├── AnswerNotKeptError               read and paid for earlier, and the answer was not stored
+    ├── AnswerNotKeptError               paid for, and the answer is not stored
     ├── TransportError                   no answer came
     │   ├── ConnectionFailedError        nothing of the image had left yet
     │   ├── ResponseTimeoutError         it had left, and no answer came in time
@@ -110,12 +110,22 @@ class ConfigurationError(ClovaOCRError, ValueError):
     stops_run = True
 
 
-class LedgerError(ConfigurationError):
-    """The run directory cannot be used, or not any more."""
+class LedgerError(ClovaOCRError):
+    """The run directory cannot be used, or not any more.
+
+    Attributes:
+        resumable: Whether the same run goes on once something outside of it has changed: a full disk, or another
+            program that keeps the ledger locked.
+    """
+
+    stops_run = True
+    resumable: bool = False
 
 
 class DiskFullError(LedgerError):
     """The ledger cannot be written for now, so nothing is sent; what was paid for is kept, and a later run goes on."""
+
+    resumable = True
 
 
 class ImageError(ClovaOCRError):
@@ -172,7 +182,14 @@ class SpendingCeilingError(ClovaOCRError):
 
 
 class AnswerNotKeptError(ClovaOCRError):
-    """The image was read and paid for earlier, and its answer was not stored, or has been purged."""
+    """The image was paid for, and its answer is not stored.
+
+    Attributes:
+        lost: Whether the answer could be stored nowhere when it came; it is in ``raw`` then, and only there. If not,
+            the image was read earlier, and its answer was not to be stored, or has been purged.
+    """
+
+    lost: bool = False
 
 
 class TransportError(ClovaOCRError):

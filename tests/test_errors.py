@@ -43,7 +43,7 @@ TREE: list[tuple[type[ClovaOCRError], type[Exception], bool, Billing, bool]] = [
     # class, parent, retryable, billing, stops_run
     (ClovaOCRError, Exception, False, NOT, False),
     (ConfigurationError, ClovaOCRError, False, NOT, True),
-    (LedgerError, ConfigurationError, False, NOT, True),
+    (LedgerError, ClovaOCRError, False, NOT, True),
     (DiskFullError, LedgerError, False, NOT, True),
     (ImageError, ClovaOCRError, False, NOT, False),
     (TransportError, ClovaOCRError, False, NOT, False),

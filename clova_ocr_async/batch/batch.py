@@ -152,10 +152,13 @@ class Batch(Generic[DocumentT]):
         """Close the source, then the ledger; what the source raises then must not hide why the batch is left."""
         try:
             await self._source.close()
-        except Exception:
+        except Exception as error:
             if not quietly:
                 raise
-            logger.exception("the iterable of images failed while it was closed")
+            if isinstance(error, ClovaOCRError):  # a full disk says all with its message
+                logger.warning("the iterable of images failed while it was closed: %s", error)
+            else:
+                logger.exception("the iterable of images failed while it was closed")
         finally:
             if self._record is not None:
                 await self._record.close()

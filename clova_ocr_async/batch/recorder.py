@@ -20,7 +20,15 @@ from clova_ocr_async.batch.reader import Later
 from clova_ocr_async.batch.verdict import GONE, failed_verdict, failure_of, recalled, succeeded_verdict, verdict_on
 from clova_ocr_async.client.decoding import decoded_aside
 from clova_ocr_async.client.journal import written
-from clova_ocr_async.errors import Billing, ClovaOCRError, ConnectionLostError, ImageError, LedgerError
+from clova_ocr_async.errors import (
+    AnswerNotKeptError,
+    Billing,
+    ClovaOCRError,
+    ConnectionLostError,
+    ImageError,
+    LedgerError,
+)
+from clova_ocr_async.protocol.echo import shown_path
 from clova_ocr_async.protocol.response import refusal_of
 
 if TYPE_CHECKING:
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.domain import Domain
     from clova_ocr_async.client.journal import Attempt
     from clova_ocr_async.documents.base import Document
+    from clova_ocr_async.documents.recognition import Recognition
     from clova_ocr_async.protocol.response import HTTPResponse
 
 __all__ = ["READERS", "Recorder", "is_gone", "services_of"]
@@ -120,18 +129,22 @@ class Recorder:
         return self._later(source, document, admission.entry, hashed)
 
     async def _called(self, source: Any, document: type[Document], hashed: Hashed, journal: _Journal) -> Outcome[Any]:
+        ended: Recognition[Any] | ClovaOCRError
         try:
-            recognition = await self._client.recognize(hashed.image(), document, lane="batch", journal=journal)
+            ended = await self._client.recognize(hashed.image(), document, lane="batch", journal=journal)
         except ClovaOCRError as error:
-            journal.end()
-            await self._settled(journal.claim, failed_verdict(error, journal.request_id))
-            return Failure(source, self.warden.judged(error))
+            ended = error
         except BaseException:
+            journal.log_loss(_name_of(hashed))
             await self._settled(journal.claim, journal.verdict())
             raise
         journal.end()
-        await self._settled(journal.claim, succeeded_verdict(recognition, journal.request_id))
-        return Success(source, recognition)
+        ended = journal.loss(ended.attempts, ended.maybe_billed) or ended  # what is kept nowhere is not read
+        if isinstance(ended, ClovaOCRError):
+            await self._settled(journal.claim, failed_verdict(ended, journal.request_id))
+            return Failure(source, self.warden.judged(ended))
+        await self._settled(journal.claim, succeeded_verdict(ended, journal.request_id))
+        return Success(source, ended)
 
     async def _settled(self, claim: Claim, verdict: Verdict) -> None:
         try:
@@ -158,6 +171,10 @@ async def _outcome_of(entry: Entry, source: Any, document: type[Document]) -> Ou
     return Failure(source, outcome) if isinstance(outcome, ClovaOCRError) else Success(source, outcome, billed=False)
 
 
+def _name_of(hashed: Hashed) -> str:
+    return "an image without a name" if hashed.file is None else shown_path(os.fsdecode(hashed.file.path))
+
+
 class _Journal:
     """The client's journal of one call, kept in the ledger."""
 
@@ -169,6 +186,7 @@ class _Journal:
         self._document = document
         self._flight = flight
         self._answer: HTTPResponse | None = None
+        self._unkept: LedgerError | None = None
         self._doubts = 0
 
     async def sending(self, attempt: Attempt) -> None:
@@ -181,23 +199,30 @@ class _Journal:
 
     async def answered(self, attempt: Attempt, response: HTTPResponse) -> None:
         try:
-            await self._kept(attempt.request_id, response)
+            await self._noted(attempt.request_id, response)
         except LedgerError as error:
-            # The caller gets the answer all the same, and the next request is not sent.
-            logger.warning("an answer could not be kept: %s", error)
+            logger.warning("how a request ended could not be written down: %s", error)
         finally:
             self._flight.end()
 
-    async def _kept(self, request_id: str, response: HTTPResponse) -> None:
+    async def _noted(self, request_id: str, response: HTTPResponse) -> None:
         refusal = refusal_of(response, self._document, request_id=request_id)
         if refusal is None:
             self._answer = response
-            await self._ledger.answered(self.claim, request_id, response)
+            await self._keep(request_id, response)
         elif refusal.billing is Billing.NOT_BILLED:
             await self._ledger.refused(self.claim, request_id, still_in_doubt=self._doubts > 0)
         else:
             self._doubts += 1
             await self._ledger.doubted(self.claim, request_id)
+
+    async def _keep(self, request_id: str, response: HTTPResponse) -> None:
+        try:
+            await self._ledger.answered(self.claim, request_id, response)
+        except LedgerError as error:
+            # The caller gets the bytes with the failure, and the next request is not sent.
+            logger.warning("an answer could not be kept: %s", error)
+            self._unkept = error
 
     async def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:  # noqa: ARG002 - the call's business
         try:
@@ -215,8 +240,29 @@ class _Journal:
         """Note that it is known what the call ended in: a batch that stops must not call the image back any more."""
         self._flight.begin()
 
+    def loss(self, attempts: int = 0, maybe_billed: int = 0) -> AnswerNotKeptError | None:
+        """Return the failure of a call whose answer is kept nowhere but in it; None if there is no such answer.
+
+        Args:
+            attempts: Requests sent for the call.
+            maybe_billed: How many of them may have been billed.
+        """
+        if self._unkept is None or self._answer is None:
+            return None
+        lost = AnswerNotKeptError(f"paid for, and its answer is not stored: {self._unkept}", billing=Billing.BILLED)
+        lost.lost, lost.raw, lost.request_id = True, self._answer.body, self.request_id
+        lost.attempts, lost.maybe_billed = attempts, maybe_billed
+        return lost
+
+    def log_loss(self, name: str) -> None:
+        """Log that the answer of a call that is cut off is lost, for nobody gets its failure."""
+        if (lost := self.loss()) is not None:
+            logger.error("%s: %s", name, lost)
+
     def verdict(self) -> Verdict:
         """Return what is known of a call that was ended from outside."""
+        if (lost := self.loss()) is not None:
+            return failed_verdict(lost, self.request_id)
         if self._answer is not None and self.request_id is not None:
             return verdict_on(self._answer, self._document, self.request_id)
         if self._doubts:

@@ -65,6 +65,8 @@ def told(failure: bytes) -> ClovaOCRError:
         status = kept.status or 0
         return kind(status, kept.code, kept.message, kept.path, kept.trace_id, kept.timestamp)
     error: ClovaOCRError = ClovaOCRError(kept.message) if kind is NotSentError else kind(kept.message)
+    if isinstance(error, AnswerNotKeptError):
+        error.lost = True  # only then is it written down as how a call ended
     return error
 
 

@@ -9,8 +9,8 @@ from clova_ocr_async.errors import (
     AuthenticationError,
     ClovaOCRError,
     ConfigurationError,
-    DiskFullError,
     DomainError,
+    LedgerError,
     QuotaExceededError,
     ServerError,
     SpendingCeilingError,
@@ -39,8 +39,8 @@ _BY_ERROR: Sequence[tuple[type[ClovaOCRError], ExitCode]] = (
     (AuthenticationError, ExitCode.CREDENTIALS),
     (QuotaExceededError, ExitCode.STOPPED),
     (SpendingCeilingError, ExitCode.STOPPED),
-    (DiskFullError, ExitCode.STOPPED),
     (ConfigurationError, ExitCode.USAGE),
+    (LedgerError, ExitCode.USAGE),
     (DomainError, ExitCode.USAGE),
     (ClovaOCRError, ExitCode.SOME_FAILED),
 )
@@ -49,5 +49,7 @@ _BY_ERROR: Sequence[tuple[type[ClovaOCRError], ExitCode]] = (
 def exit_code_of(error: ClovaOCRError) -> ExitCode:
     """Return the exit code of a command that an error ended."""
     if error.stops_run and isinstance(error, TransportError | ServerError):  # nobody answers any more
+        return ExitCode.STOPPED
+    if isinstance(error, LedgerError) and error.resumable:
         return ExitCode.STOPPED
     return next(code for kind, code in _BY_ERROR if isinstance(error, kind))

@@ -17,6 +17,7 @@ from clova_ocr_async.batch.sqlite.run_reader import RunReader
 from clova_ocr_async.cli.exits import ExitCode, exit_code_of
 from clova_ocr_async.cli.failures import write_failures
 from clova_ocr_async.cli.interrupts import InterruptError, Interrupts, handled_signals
+from clova_ocr_async.cli.last_resort import write_lost
 from clova_ocr_async.cli.output import OutputError
 from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import status_of
@@ -32,7 +33,14 @@ from clova_ocr_async.cli.wording import (
     standing,
     what_to_check,
 )
-from clova_ocr_async.errors import Billing, ClovaOCRError, ConfigurationError, LedgerError, SpendingCeilingError
+from clova_ocr_async.errors import (
+    AnswerNotKeptError,
+    Billing,
+    ClovaOCRError,
+    ConfigurationError,
+    LedgerError,
+    SpendingCeilingError,
+)
 from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
@@ -124,10 +132,12 @@ class LedgeredRun:
             async with self._client:
                 self._client.serving(self._settings.document)
                 await self._until_asked(found)
-        except ClovaOCRError:
+        except ClovaOCRError as error:
             if self._begun:
                 with suppress(LedgerError):
                     self._told_standing()
+            if isinstance(error, LedgerError) and error.resumable:
+                say(f"to go on: {self._settings.resume}", even_when_quiet=True)
             raise
         return self._finished()
 
@@ -166,6 +176,7 @@ class LedgeredRun:
                 with shown_progress(quiet=is_quiet()) as progress:
                     await self._take_all(batch, progress, lambda: total.of(self.tally.done, listing.listed))
             self._stopped = batch.stopped
+        self._stopped = self._stopped or ledger.trouble  # also of the closing
 
     def _tell_again(self, billing: Billing, count: int) -> None:
         price = None if billing is Billing.NOT_BILLED else self._settings.price
@@ -195,7 +206,9 @@ class LedgeredRun:
             return
         self.tally.add(status, billed=False)
         self.tally.recalled += isinstance(outcome, Success) and not outcome.billed
-        if isinstance(outcome, Failure) and status != "succeeded" and self._named < MOST_NAMED:
+        if isinstance(outcome, Failure) and isinstance(outcome.error, AnswerNotKeptError) and outcome.error.raw:
+            write_lost(outcome, self._settings.document)
+        elif isinstance(outcome, Failure) and status != "succeeded" and self._named < MOST_NAMED:
             self._named += 1
             say(f"{shown_path(str(outcome.source))}: {outcome.error}")
 

@@ -102,7 +102,7 @@ def status_of(outcome: Outcome[Any]) -> str:
         "succeeded", "failed", "skipped" (refused before it was sent), "pending" (not sent, because the batch was
         stopped), or "ambiguous" (perhaps paid, no answer).
     """
-    if isinstance(outcome, Success) or isinstance(outcome.error, AnswerNotKeptError):
+    if isinstance(outcome, Success) or (isinstance(outcome.error, AnswerNotKeptError) and not outcome.error.lost):
         return "succeeded"
     if outcome.error.billing is Billing.MAYBE_BILLED:
         return "ambiguous"

@@ -92,7 +92,7 @@ def test_a_folder_with_other_things(tmp_path: Path) -> None:
         prepare_folder(tmp_path)
     assert str(refused.value).startswith(str(tmp_path))
     assert mode_of(tmp_path) == 0o755
-    assert isinstance(refused.value, ConfigurationError)
+    assert not isinstance(refused.value, ConfigurationError | ValueError)
 
 
 def a_file(path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import struct
 import subprocess
@@ -16,10 +18,12 @@ from clova_ocr_async.batch.sqlite.rows import calls, claim_item, send
 from clova_ocr_async.batch.sqlite.schema import migrate
 from clova_ocr_async.batch.sqlite.spill import (
     Spill,
+    _created,
     bring_in,
     discard,
     holds_anything,
     read_spill,
+    reclaim,
     spill_of,
     spills_in,
 )
@@ -27,7 +31,7 @@ from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer, SpilledRefusal
 from clova_ocr_async.errors import DiskFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ONE = SpilledAnswer(1, "r", 200, None, b"first", 5.1)
@@ -82,12 +86,118 @@ def test_a_torn_answer_costs_only_itself(spill: Spill) -> None:
     assert read_spill(spill.path) == [ONE]
 
 
-def test_a_full_room_is_told(spill: Spill) -> None:
-    """An answer that does not fit is refused by an error, and those before it stay."""
+def no_such_call(_descriptor: int, _offset: int, _length: int) -> None:
+    """Answer as a file system that cannot allocate."""
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
+def disk_of(size: int) -> Callable[[int, int, int], None]:
+    """Return what sets room aside on a disk of some bytes."""
+
+    def allocate(descriptor: int, offset: int, length: int) -> None:
+        os.posix_fallocate(descriptor, offset, min(length, size - offset))  # a full disk may have given a part
+        if offset + length > size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    return allocate
+
+
+def test_a_full_room_is_told(tmp_path: Path) -> None:
+    """An answer that does not fit on a full disk is refused by an error, those before it stay, a smaller one fits."""
+    spill = Spill(spill_of(tmp_path, 7), 4096, disk_of(4200))
     spill.keep(ONE)
     with pytest.raises(DiskFullError, match="so is the room"):
         spill.keep(SpilledAnswer(1, "r", 200, None, bytes(5000), 5.0))
+    assert spill.path.stat().st_size == 4096
+    spill.keep(TWO)
+    assert read_spill(spill.path) == [ONE, TWO]
+    spill.close()
+
+
+def test_an_answer_larger_than_the_room_is_kept_where_the_disk_has_it(spill: Spill) -> None:
+    """An answer larger than what was set aside is kept while the disk is not full, as when the ledger is locked."""
+    large = SpilledAnswer(1, "r", 200, None, bytes(5000), 5.0)
+    spill.keep(large)
+    assert read_spill(spill.path) == [large]
+
+
+@pytest.mark.parametrize("allocate", [None, no_such_call], ids=["no call", "a file system without"])
+def test_room_is_set_aside_without_the_systems_help(
+    tmp_path: Path, allocate: Callable[[int, int, int], None] | None
+) -> None:
+    """Where the system or the file system cannot allocate, the room is written as zeros."""
+    spill = Spill(spill_of(tmp_path, 7), 4096, allocate)
+    spill.reserve(8192)
+    assert spill.path.stat().st_blocks * 512 >= 8192
+    spill.keep(ONE)
+    spill.reserve(4096)  # there already
+    assert spill.path.stat().st_size == 8192
     assert read_spill(spill.path) == [ONE]
+    spill.close()
+
+
+def test_room_that_cannot_be_had_is_refused_whole(tmp_path: Path) -> None:
+    """A reservation that the disk does not have names the way out, and leaves the rest of the disk to others."""
+    spill = Spill(spill_of(tmp_path, 7), 4096, disk_of(6000))
+    with pytest.raises(DiskFullError, match="make room on the disk of the run"):
+        spill.reserve(8192)
+    assert spill.path.stat().st_size == 4096
+    assert spill.available() > 4096
+    spill.close()
+
+
+def test_what_is_in_the_ledger_is_forgotten_unless_more_came(spill: Spill) -> None:
+    """Answers that were brought in make place for others, unless another one came while they were."""
+    spill.keep(ONE)
+    spill.keep(TWO)
+    spill.empty(1)
+    assert spill.used
+    spill.empty(2)
+    assert (spill.used, read_spill(spill.path)) == (0, [])
+    spill.keep(TWO)
+    assert read_spill(spill.path) == [TWO]
+    spill.empty()
+    assert read_spill(spill.path) == []
+
+
+def test_the_room_of_the_dead_goes_back_to_the_disk(tmp_path: Path) -> None:
+    """Of a process that has ended only what it kept stays; a file that is in use, or gone meanwhile, is left alone."""
+    empty, full, alive = (Spill(spill_of(tmp_path, number), 100_000) for number in (1, 2, 3))
+    full.keep(ONE)
+    for dead in (empty, full):
+        dead.let_go()  # the file stays as a killed process leaves it
+    spill_of(tmp_path, 4).symlink_to(tmp_path / "nowhere")
+    reclaim(tmp_path)
+    assert not empty.path.exists()
+    assert full.path.stat().st_size < 200
+    assert read_spill(full.path) == [ONE]
+    assert alive.path.stat().st_size == 100_000
+    alive.close()
+
+
+def test_a_file_that_is_let_go_closes_no_other(tmp_path: Path) -> None:
+    """A descriptor that is another file's by now, or nobody's, is not closed after a fork."""
+    spill = Spill(spill_of(tmp_path, 1), 4096)
+    spill.let_go()
+    with (tmp_path / "another").open("wb") as other:  # it may have the same number
+        spill.let_go()
+        other.write(b"still open")
+    assert (tmp_path / "another").read_bytes() == b"still open"
+
+
+def test_a_file_that_is_taken_away_as_it_is_made_is_made_again(tmp_path: Path) -> None:
+    """Who makes its file just as another process gives back what nobody uses still has a file that is found."""
+    path = spill_of(tmp_path, 7)
+    moves: list[Callable[[], object]] = [path.unlink, lambda: path.replace(tmp_path / "moved"), lambda: None]
+    rivals = iter(moves)
+
+    def lock(_: int) -> None:
+        next(rivals)()
+
+    descriptor = _created(path, lock)
+    assert os.path.samestat(path.stat(), os.fstat(descriptor))
+    assert next(rivals, None) is None
+    os.close(descriptor)
 
 
 def test_only_an_empty_file_is_removed_at_the_end(tmp_path: Path) -> None:
@@ -197,6 +307,6 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
-        "[] : File too large; a run needs at least 2 MiB to begin with",
+        "[] : File too large; a run needs at least 2 MiB to begin with; make room",
         "an answer could not be kept: File too large",
     ]

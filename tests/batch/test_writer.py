@@ -4,17 +4,18 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from ledgers import eventually
 
-from clova_ocr_async.batch.sqlite.writer import Writer, ledger_error
+from clova_ocr_async.batch.sqlite.lock_wait import LockWait
+from clova_ocr_async.batch.sqlite.writer import StalledError, Writer, ledger_error
 from clova_ocr_async.errors import DiskFullError, LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Generator
     from pathlib import Path
 
 
@@ -46,6 +47,7 @@ async def writing(
     every: float = 1.0,
     ticked: Callable[[Any, BaseException | None], object] = lambda _result, _error: None,
     tick: Callable[[sqlite3.Connection], object] = lambda _: None,
+    patience: float = 30.0,
 ) -> AsyncGenerator[Writer]:
     """Run a writer on a file with one table."""
 
@@ -54,7 +56,15 @@ async def writing(
         db.execute("PRAGMA journal_mode = WAL")
         return db
 
-    writer = Writer(connect or connection, tick=tick, ticked=ticked, every=every, watch=watch, clock=clock)
+    writer = Writer(
+        connect or connection,
+        tick=tick,
+        ticked=ticked,
+        every=every,
+        watch=watch,
+        clock=clock,
+        lock_wait=LockWait(patience),
+    )
     await writer.start(create)
     try:
         yield writer
@@ -375,7 +385,7 @@ async def test_who_no_longer_waits_is_not_missed(tmp_path: Path) -> None:
 async def test_a_locked_file_is_told_once_for_all(tmp_path: Path) -> None:
     """While another program keeps the file locked, all that waits fails after one wait, and is served later."""
     watch = Watch()
-    async with writing(tmp_path / "db", watch) as writer:
+    async with writing(tmp_path / "db", watch, patience=0.1) as writer:
         await held(writer, watch)
         waiting = [writer.submit(keep(number), "many") for number in range(3)]
         other = sqlite3.connect(tmp_path / "db", isolation_level=None, timeout=10, check_same_thread=False)
@@ -482,3 +492,63 @@ async def test_what_comes_from_another_thread_does_not_overtake(tmp_path: Path) 
         writer.call(keep(2), "second")
         await first
     assert kept(tmp_path / "db") == [1, 2]
+
+
+async def test_the_lease_is_on_the_disk_before_what_follows_it(tmp_path: Path) -> None:
+    """What the lease's tick brings in is synced when its end is told, since that removes it from beside the ledger."""
+    now, levels, told = [0.0], list[int](), queue.SimpleQueue[Any]()
+
+    def tick(db: sqlite3.Connection) -> None:
+        levels.append(db.execute("PRAGMA synchronous").fetchone()[0])
+
+    async with writing(tmp_path / "db", clock=lambda: now[0], tick=tick, ticked=lambda *what: told.put(what)) as writer:
+        now[0] = 1.0
+        await writer.submit(keep(1), "one")
+        await asyncio.to_thread(told.get, timeout=10)
+    assert levels == [2]
+
+
+async def test_what_waits_behind_a_lock_is_done_before_the_end(tmp_path: Path) -> None:
+    """Orders that come while another program has the file locked are done when it is free, also if that is the end."""
+    async with writing(tmp_path / "db") as writer:
+        with locked(tmp_path / "db"):
+            first = writer.submit(keep(1), "first")
+            await asyncio.sleep(0.02)
+            later = writer.submit(keep(2), "later")
+            await asyncio.sleep(0)
+            stopping = asyncio.create_task(writer.stop())
+            await asyncio.sleep(0.1)
+        await stopping
+        assert (await first, await later) == (1, 2)
+    assert kept(tmp_path / "db") == [1, 2]
+
+
+async def test_what_is_urgent_does_not_wait_for_another_program(tmp_path: Path) -> None:
+    """While the file is locked urgent orders fail at once, those in hand and those that come, and others are done."""
+    async with writing(tmp_path / "db") as writer:
+        with locked(tmp_path / "db"):
+            waiting = writer.submit(keep("patient"), "patient")
+            for value in (1, 2):
+                urgent = writer.submit_alike(keep_all, value, "urgent", urgent=True)
+                with pytest.raises(StalledError):
+                    await urgent
+            assert not waiting.done()
+        assert await waiting == "patient"
+        assert await writer.submit_alike(keep_all, 3, "urgent", urgent=True) == 3
+    assert kept(tmp_path / "db") == ["patient", 3]
+
+
+def keep_all(db: sqlite3.Connection, values: list[int]) -> list[int]:
+    """Put some values down together."""
+    db.executemany("INSERT INTO kept VALUES (?)", [(value,) for value in values])
+    return values
+
+
+@contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Hold a file's lock as another program does."""
+    db = sqlite3.connect(path, isolation_level=None, timeout=10)
+    db.execute("BEGIN IMMEDIATE")
+    yield
+    db.execute("ROLLBACK")
+    db.close()

@@ -8,6 +8,8 @@ left to finish. In the end
 * every picture that was charged for has its answer, or is listed as in doubt,
 * in doubt are at most the calls that were in flight at the kills,
 * the database is whole.
+
+Before that the scenes of ``stress.py`` are played.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import stress
 from worker import POINTS, RENAMES, SLOTS
 
 from clova_ocr_async.emulator import emulator_in_thread
@@ -295,7 +298,8 @@ def main() -> int:
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     draw = random.Random(options.seed)  # noqa: S311 - moments of kills
-    wrong = kills_at_points(options.items, [*draw.sample(POINTS, len(POINTS)), *RENAMES], draw)
+    wrong = stress.all_scenes()
+    wrong += kills_at_points(options.items, [*draw.sample(POINTS, len(POINTS)), *RENAMES], draw)
     for _ in range(3):
         wrong += full_disk(options.items, draw) + sleep(options.items // 4, draw)
     wrong += random_kills(options.kills // 2, options.items, 1, draw)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Holder", "connect", "connect_in_place", "copy_closed", "holder_of", "lock_query", "lock_type"]
 
-_PATIENCE = 30.0  # seconds that another process may write
+_PATIENCE = 5.0  # seconds that another process may keep a reader out, which none does for longer than a moment
 _CHUNK = 1024 * 1024  # bytes
 
 # Source: SQLite's os.h, PENDING_BYTE and SHARED_SIZE (2026-11): a connection that has read the file shares a lock of
@@ -83,13 +83,14 @@ class _Counted(sqlite3.Connection):
                 self.counted_as = None
 
 
-def connect(folder: Path, *, reading: bool = False) -> sqlite3.Connection:
+def connect(folder: Path, *, reading: bool = False, patience: float = _PATIENCE) -> sqlite3.Connection:
     """Open the ledger in a folder.
 
     Args:
         folder: The run directory; the file in it is there, if only empty.
         reading: Nothing will be written. For a ledger that others have open: where nobody has, SQLite makes files
             beside it even for reading.
+        patience: Seconds that another process may keep it locked, at each statement.
 
     Raises:
         LedgerError: The file system cannot hold it, or one of its files has a second name.
@@ -97,7 +98,7 @@ def connect(folder: Path, *, reading: bool = False) -> sqlite3.Connection:
     """
     db = _opened(folder / LEDGER, "mode=ro" if reading else "mode=rw")
     try:
-        _prepare(db, folder, reading=reading)
+        _prepare(db, folder, reading=reading, patience=patience)
     except BaseException:
         db.close()
         raise
@@ -133,12 +134,12 @@ def _key_of(ledger: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _prepare(db: sqlite3.Connection, folder: Path, *, reading: bool) -> None:
+def _prepare(db: sqlite3.Connection, folder: Path, *, reading: bool, patience: float = _PATIENCE) -> None:
     if reading:
-        db.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000:.0f}")
+        db.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
         db.execute("PRAGMA query_only = ON")
         return
-    if write_ahead(db, _PATIENCE) != "wal":
+    if write_ahead(db, patience) != "wal":
         raise LedgerError(
             f"{shown_path(str(folder))}: its file system does not bear a ledger (no WAL); choose one on a local disk"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -10,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.errors import DiskFullError, LedgerError
 from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ LEDGER = "ledger.sqlite3"
 """Name of the ledger in a run directory."""
 
 _FILES = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm")  # the ledger, its log and the log's index, as SQLite names them
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -69,7 +71,7 @@ def prepare_folder(path: str | os.PathLike[str], *, mounts: str | None = None, u
             _check_owner(f"the ledger in {shown}", ledger, owner)
             check_links(folder)
     except OSError as error:
-        raise LedgerError(f"{shown}: {error.strerror}") from None
+        raise _unusable(shown, error) from None
     return folder
 
 
@@ -129,7 +131,13 @@ def create_private(path: str | os.PathLike[str]) -> None:
     except FileExistsError:
         _found(file)
     except OSError as error:
-        raise LedgerError(f"{shown}: {error.strerror}") from None
+        raise _unusable(shown, error) from None
+
+
+def _unusable(shown: str, error: OSError) -> LedgerError:
+    if error.errno in _FULL:
+        return DiskFullError(f"{shown}: {error.strerror}; make room on its disk, then run again")
+    return LedgerError(f"{shown}: {error.strerror}")
 
 
 def read_mounts(source: str = "/proc/self/mountinfo") -> str:

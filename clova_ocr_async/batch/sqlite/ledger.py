@@ -10,7 +10,8 @@ import sqlite3
 import time
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from clova_ocr_async.batch.ledger import FINISHED, Admission, Claim, Entry, Item, Mark, SourceFile, State, Verdict
 from clova_ocr_async.batch.seal import NoSeal
@@ -19,22 +20,19 @@ from clova_ocr_async.batch.sqlite.agreement import Terms, agree, agree_on_servic
 from clova_ocr_async.batch.sqlite.backlog import Backlog
 from clova_ocr_async.batch.sqlite.connection import connect
 from clova_ocr_async.batch.sqlite.folder import LEDGER, create_private, prepare_folder
+from clova_ocr_async.batch.sqlite.halt import Halt
+from clova_ocr_async.batch.sqlite.lock_wait import PATIENCE, LockWait
 from clova_ocr_async.batch.sqlite.schema import migrate
-from clova_ocr_async.batch.sqlite.spill import discard
+from clova_ocr_async.batch.sqlite.settings import check_settings
+from clova_ocr_async.batch.sqlite.spill import check_locks, discard, reclaim
 from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer, SpilledRefusal, SpilledVerdict
 from clova_ocr_async.batch.sqlite.tenant import Tenant
+from clova_ocr_async.batch.sqlite.trouble import StalledError
 from clova_ocr_async.batch.sqlite.waiters import Waiters
 from clova_ocr_async.batch.sqlite.writer import Writer
 from clova_ocr_async.batch.verdict import GONE
 from clova_ocr_async.client.processes import Process
-from clova_ocr_async.errors import (
-    ClovaOCRError,
-    ConfigurationError,
-    DiskFullError,
-    LedgerError,
-    SpendingCeilingError,
-)
-from clova_ocr_async.protocol.echo import shown
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, DiskFullError, LedgerError, SpendingCeilingError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -74,6 +72,7 @@ class SqliteLedger:
         clock: Returns seconds of a clock that all processes of this machine share.
         now: Returns Unix seconds.
         sleep: Waits some seconds.
+        patience: Seconds that another program may keep the ledger locked, before the batch ends.
 
     Attributes:
         max_calls: The ceiling that the run has, as last seen; None if it has none.
@@ -96,15 +95,9 @@ class SqliteLedger:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        patience: float = PATIENCE,
     ) -> None:
-        if type(lease) not in {int, float} or not 0 < lease <= owners.LEASE:
-            raise ConfigurationError(
-                f"lease is {shown(lease)}; it must be seconds, more than 0 and at most {owners.LEASE:g}"
-            )
-        if not isinstance(folder, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
-            raise ConfigurationError(f"folder is a {type(folder).__name__}; it must be the path of a run directory")
-        if seal is not None and not hasattr(seal, "seal"):
-            raise ConfigurationError(f"seal is a {type(seal).__name__}; it must be a Seal, as load_seal returns it")
+        check_settings(folder, seal, lease)
         self._given = folder
         self._seal = seal or NoSeal()
         self._terms = Terms(self._seal, store, max_calls, moved)
@@ -119,11 +112,19 @@ class SqliteLedger:
             every=lease / 3,
             watch=watch,
             clock=clock,
+            database=Path(os.fsdecode(folder)) / LEDGER,
+            forked=self._tenant.let_go,
+            lock_wait=LockWait(patience),
         )
-        self._trouble: LedgerError | None = None  # nothing is paid for any more
         self._backlog = Backlog(self._writer, now, self._settled_soon)
         self._waiters = Waiters(self._look, sleep)
+        self._halt = Halt(self._waiters.wake_all)
         self._opened = False
+
+    @property
+    def trouble(self) -> ClovaOCRError | None:
+        """Why nothing more is sent; None while all is well."""
+        return self._halt.error
 
     # -----------------------------------------------------------------------------------------------------------------
     # Opening and closing
@@ -131,11 +132,12 @@ class SqliteLedger:
     async def __aenter__(self) -> Self:
         if self._opened:
             raise ConfigurationError("a ledger is opened once; make another")
+        check_locks()
         self._opened = True
         self._folder = await asyncio.to_thread(prepare_folder, self._given)
         create_private(self._folder / LEDGER)
         try:
-            await self._writer.start(self._begin)
+            await self._writer.start(self._begin, undo=self._tenant.leave)
         except BaseException:
             self._tenant.close()
             raise
@@ -146,8 +148,10 @@ class SqliteLedger:
         try:
             await self._writer.submit(self._tenant.leave, "close", durable=True)
             self._tenant.left()
+            self._halt.error = None  # what could not be written down is by now
         except ClovaOCRError as error:
             logger.warning("the ledger was not left in order, and will be mended by who opens it next: %s", error)
+            self._halt.note(error)
         finally:
             try:
                 await self._writer.stop()
@@ -156,16 +160,18 @@ class SqliteLedger:
                 self._waiters.wake_all()  # they ask again, and are told that it is closed
 
     def _connected(self) -> sqlite3.Connection:
-        return connect(self._folder)
+        reclaim(self._folder)  # of a full disk this may be all the room there is
+        return connect(self._folder, patience=0.0)  # the writer waits, in its own way
 
     def _begin(self, db: sqlite3.Connection) -> None:
         migrate(db)
+        db.execute("PRAGMA synchronous = FULL")  # what is brought in is removed from beside the ledger behind this
         db.execute("BEGIN IMMEDIATE")
         try:
             self._store = agree(db, self._folder / LEDGER, self._terms)
             self.max_calls = ceiling_of(db)
             db.execute("INSERT INTO run (name, value) VALUES ('calls', 0) ON CONFLICT (name) DO NOTHING")
-            brought_in = self._tenant.enter(db, self._folder)
+            brought_in = self._tenant.enter(db, self._folder, keeps_answers=self._store == "full")
             db.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):  # SQLite may have done so itself
@@ -191,12 +197,9 @@ class SqliteLedger:
         """Write down an image under one of its names, and claim it if there is anything to do."""
         admitted = self._writer.submit_alike(self._claim, (item, source), "claim")
         try:
-            return await asyncio.shield(admitted)
+            return await self._halt.guard(asyncio.shield(admitted))
         except asyncio.CancelledError:
             admitted.add_done_callback(self._give_back)
-            raise
-        except DiskFullError as error:
-            self._pay_no_more(error)
             raise
 
     def _claim(self, db: sqlite3.Connection, named: Sequence[tuple[Item, SourceFile | None]]) -> list[Admission]:
@@ -237,8 +240,14 @@ class SqliteLedger:
 
     async def sending(self, claim: Claim, request_id: str) -> bool:
         """Mark a request that is about to leave; on the disk when this returns True."""
-        self._check_trouble()
-        granted = await self._done(self._writer.submit_alike(self._send, (claim, request_id), "sent", durable=True))
+        self._halt.check()
+        granted: bool | None = None
+        order = self._writer.submit_alike(self._send, (claim, request_id), "sent", durable=True)
+        try:
+            granted = await self._halt.guard(order)
+        finally:
+            if granted is not True:
+                self._tenant.landed(claim.number)
         if granted is False:
             raise SpendingCeilingError(
                 f"the ceiling of {self.max_calls:,} calls is reached: as many are paid in this run, or perhaps"
@@ -247,11 +256,16 @@ class SqliteLedger:
 
     def _send(self, db: sqlite3.Connection, requests: Sequence[tuple[Claim, str]]) -> Sequence[bool | None]:
         self._tenant.check_place()
+        # What keeps the answer is there before the money is spent; a request without waits for that of another call.
+        fitting = {claim.number for claim, _ in requests if self._tenant.reserve(claim.number)}
         self.max_calls = ceiling_of(db)  # another process may have given the run another one
         if self.max_calls is not None:
-            return [rows.send(db, *request, self._now(), self.max_calls) for request in requests]
-        many.send(db, requests, self._now())
-        return [True] * len(requests)
+            return [
+                rows.send(db, claim, request_id, self._now(), self.max_calls) if claim.number in fitting else None
+                for claim, request_id in requests
+            ]
+        many.send(db, [request for request in requests if request[0].number in fitting], self._now())
+        return [True if claim.number in fitting else None for claim, _ in requests]
 
     async def refused(self, claim: Claim, request_id: str, *, still_in_doubt: bool) -> None:
         """Mark that the request was certainly not paid."""
@@ -260,28 +274,55 @@ class SqliteLedger:
             await self._did(work, "refused")
         except LedgerError as error:
             self._keep_beside(SpilledRefusal(claim.number, request_id, still_in_doubt), error)
+        finally:
+            self._tenant.landed(claim.number)
 
     async def doubted(self, claim: Claim, request_id: str) -> None:
         """Mark that the request may have been paid and has no answer."""
         try:
             await self._did(lambda db: rows.doubt(db, claim.number, request_id), "doubted")
         except LedgerError as error:
-            self._pay_no_more(error)
+            self._halt.note(error)
             raise
+        finally:
+            self._tenant.landed(claim.number)
 
     async def answered(self, claim: Claim, request_id: str, response: HTTPResponse) -> None:
         """Keep an answer; on the disk when this returns, whoever owns the item by now."""
         if self._store == "none":
             return
         status, cut, body, unpacked = rows.stored_answer(self._seal, claim.item, response)
-        row = (claim.number, request_id, status, cut, body, self._now(), unpacked)
+        spilled = SpilledAnswer(claim.number, request_id, status, cut, body, self._now(), unpacked)
+        self._tenant.see(len(body))
         try:
-            await self._done(self._writer.submit_alike(_keep, row, "answered", durable=True))
+            await self._kept(spilled)
         except LedgerError as error:
-            self._keep_beside(SpilledAnswer(*row), error)
+            self._keep_beside(spilled, error)
+        finally:
+            self._tenant.landed(claim.number)
+
+    async def _kept(self, answer: SpilledAnswer) -> None:
+        """Keep an answer in the ledger; beside it for as long as another program has it locked."""
+        row = (
+            answer.item,
+            answer.request_id,
+            answer.status,
+            answer.cut,
+            answer.body,
+            answer.came,
+            answer.unpacked,
+        )
+        try:
+            await self._writer.submit_alike(many.keep_answers, row, "answered", durable=True, urgent=True)
+        except StalledError:
+            try:
+                self._tenant.spill(answer)
+            except DiskFullError:
+                await self._writer.submit_alike(many.keep_answers, row, "answered", durable=True)
 
     def settle(self, claim: Claim, verdict: Verdict) -> Awaitable[None]:
         """Write down how the call ended, and give the claim back."""
+        self._tenant.landed(claim.number)
         if verdict.mark is not Mark.SUCCEED or self._store != "full":
             return self._settle(claim, verdict)
         self._backlog.settle(claim, verdict)
@@ -297,51 +338,32 @@ class SqliteLedger:
             await self._did(work, "settled", durable=True)
         except LedgerError as error:
             if verdict.request_id is None:  # what was never marked as sent goes back by itself
-                self._pay_no_more(error)
+                self._halt.note(error)
                 raise
             self._keep_beside(SpilledVerdict(claim, replace(verdict, failure=b""), failure, ended), error)
         self._waiters.wake(claim.number)
 
     def _keep_beside(self, spilled: Spilled, error: LedgerError) -> None:
         """Keep what the ledger cannot take; no other request may leave then, which could be taken for this one."""
-        self._pay_no_more(error)
-        logger.warning("%s is kept beside the ledger: %s", spilled.name, error)
+        self._halt.note(error)
+        if self._halt.is_news(spilled.name):
+            logger.warning("%s is kept beside the ledger: %s", spilled.name, error)
         self._tenant.spill(spilled)
 
     def _settled_soon(self, numbers: list[int], error: BaseException | None) -> None:
         if error is not None:
             logger.warning("how some calls ended is not written down yet: %s", error)
         if isinstance(error, LedgerError):
-            self._pay_no_more(error)
+            self._halt.note(error)
         for number in numbers:
             self._waiters.wake(number)
 
     async def _did(self, work: Callable[[sqlite3.Connection], T], name: str, *, durable: bool = False) -> T:
-        return await self._done(self._writer.submit(work, name, durable=durable))
-
-    async def _done(self, order: asyncio.Future[T]) -> T:
-        """Have something done; if the disk is full, nothing more is paid for."""
-        try:
-            return await order
-        except DiskFullError as error:
-            self._pay_no_more(error)
-            raise
-
-    def _pay_no_more(self, error: LedgerError) -> None:
-        """Send nothing more, and let nobody wait for what cannot be written down."""
-        self._trouble = self._trouble or error
-        self._waiters.wake_all()
-
-    def _check_trouble(self) -> None:
-        if self._trouble is not None:
-            raise type(self._trouble)(*self._trouble.args)  # of its own: a call notes in its error how far it came
-
-    # -----------------------------------------------------------------------------------------------------------------
-    # Waiting for others
+        return await self._halt.guard(self._writer.submit(work, name, durable=durable))
 
     async def changed(self, entry: Entry) -> None:
         """Wait until an item that somebody else works on may have been finished or given back."""
-        self._check_trouble()
+        self._halt.check()
         await self._waiters.wait(entry.number)
 
     async def _look(self, numbers: Sequence[int]) -> list[int]:
@@ -409,8 +431,3 @@ class SqliteLedger:
             return listing.requeue(db, billing, document)
 
         return await self._did(work, "requeue")
-
-
-def _keep(db: sqlite3.Connection, answers: Sequence[tuple[Any, ...]]) -> Sequence[None]:
-    many.keep_answers(db, answers)
-    return [None] * len(answers)

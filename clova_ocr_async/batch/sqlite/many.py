@@ -80,13 +80,16 @@ def send(db: sqlite3.Connection, requests: Sequence[tuple[Claim, str]], now: flo
         raise ClaimLostError
 
 
-def keep_answers(db: sqlite3.Connection, answers: Sequence[tuple[Any, ...]]) -> None:
+def keep_answers(db: sqlite3.Connection, answers: Sequence[tuple[Any, ...]]) -> list[None]:
     """Do as ``rows.keep_answer`` for each.
 
     Args:
         db: The connection.
         answers: The item's number, the requestId, the status, why the body is not whole, the body as packed and sealed,
             when it came (Unix seconds), and its size before it was packed, of each.
+
+    Returns:
+        A result for each order of the ledger's thread.
     """
     _written(
         db,
@@ -94,6 +97,7 @@ def keep_answers(db: sqlite3.Connection, answers: Sequence[tuple[Any, ...]]) -> 
            ON CONFLICT (item, request_id, came) DO NOTHING""",
         answers,
     )
+    return [None] * len(answers)
 
 
 def succeed(db: sqlite3.Connection, ended: Sequence[tuple[Claim, Verdict]], now: float) -> None:

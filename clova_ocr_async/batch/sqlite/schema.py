@@ -140,7 +140,8 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Callable[[sqlite3.Conne
         try:
             _migrate_once(db, migrations)
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:  # on a full disk SQLite has ended it itself, and its error is the one to see
+                db.execute("ROLLBACK")
             raise
         db.execute("COMMIT")
 

@@ -1,81 +1,161 @@
-"""Room set aside on the disk for what becomes of calls when it is full.
+"""The overflow file: what becomes of calls while the ledger cannot take it, since its disk is full or it is locked.
 
-What is paid for must be kept, also when the ledger cannot grow any more, and what was not paid must not be in doubt for
-that. So each process keeps a file of zeros, and writes into it, without making it any larger, what the ledger cannot
-take. Whoever opens the ledger next brings it in.
+It saves at most the calls in flight: after the first answer that is kept here nothing more is sent until the ledger
+works again. With 5 slots and answers of 100 KB that is half a megabyte that was paid for, a call an answer; without the
+file those calls would be in doubt, and paid again by whoever has to know.
+
+What must be there when the money is spent is set aside before: each process keeps a file of its own, and grows it
+before a request is marked as sent, so that the answers of all calls under way fit. Into that room goes, without making
+the file any larger, what the ledger cannot take. Whoever opens the ledger next brings it in.
 
 A process keeps its file locked for as long as it runs. So a file is removed only if nobody can write into it any more:
-a process that slept past its lease has lost its work to others, and still brings what was paid for.
+a process that slept past its lease has lost its work to others, and still brings what was paid for. What a dead process
+set aside and did not use is given back to the disk by whoever opens the run next, before it asks for room itself.
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import functools
 import logging
 import os
 import struct
+import threading
 import zlib
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
 from clova_ocr_async.batch.sqlite.folder import create_private
 from clova_ocr_async.batch.sqlite.spilled import pack, unpack
-from clova_ocr_async.errors import DiskFullError
+from clova_ocr_async.errors import DiskFullError, LedgerError
 from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+    from types import ModuleType
 
     from clova_ocr_async.batch.sqlite.spilled import Spilled
+
+try:
+    import fcntl as _fcntl
+except ImportError:  # Windows: the package imports there, and no ledger can be opened
+    _locks: ModuleType | None = None
+else:
+    _locks = _fcntl
 
 __all__ = [
     "Spill",
     "bring_in",
+    "check_locks",
     "discard",
     "holds_anything",
     "read_spill",
+    "reclaim",
     "spill_of",
     "spills_in",
 ]
 
 logger = logging.getLogger("clova_ocr_async")
 
-_ROOM = 2 * 1024 * 1024  # bytes: hundreds of answers of a few kilobytes, and one domain has a handful under way
+_ROOM = 2 * 1024 * 1024  # bytes to begin with: for how calls end, and the first answers
 _HEAD = struct.Struct("<II")
+_ALLOCATE: Callable[[int, int, int], object] | None = getattr(os, "posix_fallocate", None)  # macOS has none
+
+
+def check_locks() -> None:
+    """Refuse a system without the locks that a ledger is built on.
+
+    Raises:
+        LedgerError: It has none.
+    """
+    if _locks is None:
+        raise LedgerError("a run directory needs the file locks of POSIX, which Windows does not have; use it in WSL")
 
 
 class Spill:
-    """The room of one process.
+    """The overflow file of one process; may be used by its event loop and the ledger's thread.
 
     Args:
         path: The file; it is made, and must not be there.
         room: Bytes.
+        allocate: Sets room aside in a file: descriptor, offset, bytes. None where the system has no such call.
 
     Raises:
         DiskFullError: There is no room even now.
     """
 
-    def __init__(self, path: Path, room: int = _ROOM) -> None:
+    def __init__(
+        self, path: Path, room: int = _ROOM, allocate: Callable[[int, int, int], object] | None = _ALLOCATE
+    ) -> None:
         self.path = path
-        self._room = room
-        self._end = 0
-        create_private(path)
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        _lock(self._descriptor)
+        self._allocate = allocate
+        self._size = self._end = 0
+        self._count = 0
+        self._gate = threading.Lock()
+        self._descriptor = _created(path)
         try:
-            _write_all(self._descriptor, bytes(room), 0)
-            os.fsync(self._descriptor)
+            self._grow(room)
         except OSError as error:
             self.close()
             where = shown_path(str(path.parent))
             raise DiskFullError(
-                f"{where}: {error.strerror}; a run needs at least {room // 2**20} MiB to begin with"
+                f"{where}: {error.strerror}; a run needs at least {room // 2**20} MiB to begin with; make room"
             ) from None
+
+    @property
+    def used(self) -> int:
+        """Bytes that are kept."""
+        return self._end
+
+    def available(self) -> int:
+        """Return how many bytes the file could have on its disk as it is now."""
+        found = os.fstatvfs(self._descriptor)
+        return self._size + found.f_bavail * found.f_frsize
+
+    def reserve(self, size: int) -> None:
+        """Set room aside for some bytes, beside what is kept already.
+
+        Raises:
+            DiskFullError: The disk does not have it.
+        """
+        with self._gate:
+            self._reserve(size)
+
+    def _reserve(self, size: int) -> None:
+        try:
+            self._grow(self._end + size)
+        except OSError as error:
+            raise DiskFullError(
+                f"no room for the answers of the calls under way ({error.strerror}); make room on the disk of the run, "
+                "then run again"
+            ) from None
+
+    def _grow(self, size: int) -> None:
+        if size <= self._size:
+            return
+        try:
+            self._set_aside(size)
+        except OSError:
+            with suppress(OSError):  # nobody else is to lack what was had of it
+                os.ftruncate(self._descriptor, self._size)
+            raise
+        self._size = size
+
+    def _set_aside(self, size: int) -> None:
+        if self._allocate is not None:
+            try:
+                self._allocate(self._descriptor, self._size, size - self._size)
+            except OSError as error:
+                if error.errno not in _NO_SUCH_CALL:
+                    raise
+            else:
+                return
+        _write_all(self._descriptor, bytes(size - self._size), self._size)
+        os.fsync(self._descriptor)  # else a file system may find out only later that it has no room
 
     def keep(self, spilled: Spilled) -> None:
         """Keep what became of a call; on the disk when this returns.
@@ -85,20 +165,32 @@ class Spill:
         """
         packed = pack(spilled)
         record = _HEAD.pack(len(packed), zlib.crc32(packed)) + packed
-        if self._end + len(record) > self._room:
-            raise DiskFullError(
-                f"{spilled.name} could not be kept: the disk is full, and so is the room set aside for that"
-            )
-        try:
-            _write_all(self._descriptor, record, self._end)
-            os.fsync(self._descriptor)
-        except OSError as error:
-            raise DiskFullError(f"{spilled.name} could not be kept: {error.strerror}") from None
-        self._end += len(record)
+        with self._gate:
+            try:
+                self._reserve(len(record))
+            except DiskFullError:
+                raise DiskFullError(
+                    f"{spilled.name} could not be kept: the disk is full, and so is the room set aside for that"
+                ) from None
+            try:
+                _write_all(self._descriptor, record, self._end)
+                os.fsync(self._descriptor)
+            except OSError as error:
+                raise DiskFullError(f"{spilled.name} could not be kept: {error.strerror}") from None
+            self._end += len(record)
+            self._count += 1
 
-    def empty(self) -> None:
-        """Note that what was kept is in the ledger now."""
-        self._end = 0
+    def empty(self, count: int | None = None) -> None:
+        """Note that what was kept is in the ledger now.
+
+        Args:
+            count: How much of it is; if more was kept meanwhile, all of it stays.
+        """
+        with self._gate:
+            if self._end and count in {None, self._count}:
+                with suppress(OSError):  # then it is brought in once more, which changes nothing
+                    _write_all(self._descriptor, bytes(_HEAD.size), 0)
+                self._end = self._count = 0
 
     def close(self) -> None:
         """Let go of the file, and remove it unless it holds anything."""
@@ -106,14 +198,43 @@ class Spill:
             self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
+    def let_go(self) -> None:
+        """Let go of the file, and leave it as it is: after a fork it is the parent's."""
+        if _is_at(self.path, self._descriptor):  # nothing else may be closed in a child
+            os.close(self._descriptor)
+
+
+_NO_SUCH_CALL = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+
 
 def _lock(descriptor: int) -> bool:
     """Lock a file for as long as it is open; return whether nobody else has."""
+    if _locks is None:
+        return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _locks.flock(descriptor, _locks.LOCK_EX | _locks.LOCK_NB)
     except OSError:
         return False
     return True
+
+
+def _created(path: Path, lock: Callable[[int], object] = _lock) -> int:
+    """Make a file that only its owner can read, and lock it; return its descriptor."""
+    while True:
+        create_private(path)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        lock(descriptor)
+        # Who opens the run takes away what nobody has locked, and may have come between the making and the locking.
+        if _is_at(path, descriptor):
+            return descriptor
+        os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def _write_all(descriptor: int, data: bytes, offset: int) -> None:
@@ -139,17 +260,35 @@ def read_spill(path: Path) -> list[Spilled]:
     Raises:
         DecodeError: msgspec's; another version wrote it.
     """
-    data = path.read_bytes()
-    found: list[Spilled] = []
-    at = 0
-    while at + _HEAD.size <= len(data):
-        length, checksum = _HEAD.unpack_from(data, at)
-        packed = data[at + _HEAD.size : at + _HEAD.size + length]
-        if not length or zlib.crc32(packed) != checksum:
-            break
-        found.append(unpack(packed))
-        at += _HEAD.size + length
-    return found
+    with path.open("rb") as file:
+        return [unpack(packed) for packed in _records(file)]
+
+
+def _records(file: BinaryIO) -> Iterator[bytes]:
+    """Yield what is in a file, packed; the room behind it, which may be large, is not read."""
+    while len(head := file.read(_HEAD.size)) == _HEAD.size:
+        length, checksum = _HEAD.unpack(head)
+        packed = file.read(length)
+        if not length or len(packed) < length or zlib.crc32(packed) != checksum:
+            return
+        yield packed
+
+
+def reclaim(folder: Path) -> None:
+    """Give back to the disk what processes that have ended had set aside and did not use."""
+    for path in spills_in(folder):
+        with suppress(OSError):  # another process was quicker, or it is not ours to change
+            _reclaim(path)
+
+
+def _reclaim(path: Path) -> None:
+    with path.open("r+b") as file:
+        if not _lock(file.fileno()):  # its process runs
+            return
+        if used := sum(_HEAD.size + len(packed) for packed in _records(file)):
+            file.truncate(used)
+        else:
+            path.unlink()
 
 
 def bring_in(db: sqlite3.Connection, paths: Iterable[Path]) -> dict[Path, int]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.sqlite import owners
 from clova_ocr_async.batch.sqlite.folder import LEDGER
+from clova_ocr_async.batch.sqlite.reservation import Reservation
 from clova_ocr_async.batch.sqlite.spill import Spill, bring_in, discard, spill_of, spills_in
 from clova_ocr_async.errors import DiskFullError, LedgerError
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
     from pathlib import Path
 
@@ -57,9 +59,15 @@ class Tenant:
         self._file = ""
         self._inode: int | None = None
         self._spill: Spill | None = None
+        self._reservation = Reservation()
 
-    def enter(self, db: sqlite3.Connection, folder: Path) -> dict[Path, int]:
+    def enter(self, db: sqlite3.Connection, folder: Path, *, keeps_answers: bool = True) -> dict[Path, int]:
         """Take over what is left of the dead, and become an owner.
+
+        Args:
+            db: The connection.
+            folder: The run directory.
+            keeps_answers: Whether the run does.
 
         Returns:
             As ``take_over``.
@@ -67,6 +75,8 @@ class Tenant:
         self._folder = folder
         self._file = str(folder / LEDGER)
         self._inode = _inode_of(self._file)
+        self._reservation = Reservation(keeps_answers=keeps_answers)
+        self._reservation.see(_largest_answer(db))
         brought_in = self.take_over(db)
         self.owner = self._registered(db)
         return brought_in
@@ -81,7 +91,8 @@ class Tenant:
         try:
             self._spill = Spill(spill_of(self._folder, self.owner))
         except BaseException:
-            owners.release_all(db, self.owner)
+            with suppress(sqlite3.Error):  # its lease runs out then
+                owners.release_all(db, self.owner)
             raise
 
     def renew(self, db: sqlite3.Connection) -> tuple[int, dict[Path, int]]:
@@ -94,7 +105,8 @@ class Tenant:
         if not owners.renew(db, owner, self._clock() + self._lease):
             logger.warning("this process slept past its lease; others have taken over its work")
             owner = self._registered(db)
-        return owner, self.take_over(db)
+        _note_largest_answer(db, self._reservation.largest)
+        return owner, self.take_over(db, own=True)
 
     def renewed(self, result: tuple[int, dict[Path, int]], error: BaseException | None) -> None:
         """Be who one is once that is on record: until then, another process could be given the same number."""
@@ -102,13 +114,19 @@ class Tenant:
             logger.warning("the lease could not be renewed: %s", error)
             return
         self.owner, brought_in = result
+        if self._spill is not None and self._spill.path in brought_in:
+            self._spill.empty(brought_in[self._spill.path])
         discard(brought_in)
 
     def _registered(self, db: sqlite3.Connection) -> int:
         return owners.register(db, self._process, self._clock() + self._lease)
 
-    def take_over(self, db: sqlite3.Connection) -> dict[Path, int]:
+    def take_over(self, db: sqlite3.Connection, *, own: bool = False) -> dict[Path, int]:
         """Settle what dead processes left; what they could not write, since the disk was full, comes first.
+
+        Args:
+            db: The connection.
+            own: Whether to bring in what this process has kept beside the ledger as well.
 
         Returns:
             The files that this is in now, for ``discard`` once it is committed.
@@ -117,7 +135,7 @@ class Tenant:
         living = owners.living_owners(db, self._process, self._clock())
         theirs = {spill_of(self._folder, owner) for owner in living}
         if self._spill is not None:
-            theirs.add(self._spill.path)
+            (theirs.discard if own and self._spill.used else theirs.add)(self._spill.path)
         brought_in = bring_in(db, [path for path in spills_in(self._folder) if path not in theirs])
         dead = owners.dead_owners(db, self._process, self._clock(), apart_from=self.owner)
         owners.take_over(db, dead, self._seal, self._now)
@@ -135,6 +153,7 @@ class Tenant:
     def leave(self, db: sqlite3.Connection) -> None:
         """Give everything back, and be no owner any more."""
         assert self._spill is not None  # noqa: S101 - it has room
+        _note_largest_answer(db, self._reservation.largest)
         bring_in(db, [self._spill.path])
         owners.take_over(db, [self.owner], self._seal, self._now)
 
@@ -142,6 +161,48 @@ class Tenant:
         """Note that what the own room held is in the ledger now."""
         assert self._spill is not None  # noqa: S101 - it has room
         self._spill.empty()
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Room for what the ledger cannot take
+
+    def reserve(self, number: int) -> bool:
+        """Set room aside for the answer of a request that is about to leave; in the ledger's thread.
+
+        Args:
+            number: The item's.
+
+        Returns:
+            False if there is none until another call has ended.
+
+        Raises:
+            DiskFullError: There is none, and no call is under way that could give some back.
+        """
+        assert self._spill is not None  # noqa: S101 - it has room
+        others = self._reservation.besides(number)
+        try:
+            self._set_aside(self._spill, others + 1)
+        except DiskFullError:
+            if others:
+                return False
+            raise
+        self._reservation.begin(number)
+        return True
+
+    def _set_aside(self, spill: Spill, calls: int) -> None:
+        try:
+            spill.reserve(self._reservation.wanted(calls, spill.available()))
+        except DiskFullError:
+            spill.reserve(self._reservation.least(calls))
+
+    def landed(self, number: int) -> None:
+        """Note that nothing more is to be kept of a request."""
+        self._reservation.end(number)
+
+    def see(self, size: int) -> None:
+        """Note the bytes of an answer; those of the calls under way may be as large."""
+        if self._reservation.see(size) and self._spill is not None:
+            with suppress(DiskFullError):  # the next request is not sent then
+                self._spill.reserve(self._reservation.least())
 
     def spill(self, spilled: Spilled) -> None:
         """Keep what the ledger cannot take.
@@ -158,6 +219,25 @@ class Tenant:
         if self._spill is not None:
             self._spill.close()
             self._spill = None
+
+    def let_go(self) -> None:
+        """Be nobody here any more, and touch nothing: after a fork it is all the parent's."""
+        if self._spill is not None:
+            self._spill.let_go()
+            self._spill = None
+
+
+def _largest_answer(db: sqlite3.Connection) -> int:
+    row = db.execute("SELECT value FROM run WHERE name = 'largest answer'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _note_largest_answer(db: sqlite3.Connection, size: int) -> None:
+    db.execute(
+        """INSERT INTO run (name, value) VALUES ('largest answer', ?)
+           ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value < excluded.value""",
+        (size,),
+    )
 
 
 def _inode_of(path: str) -> int | None:

@@ -7,6 +7,9 @@ in which the next one fills. So a lone worker waits for its own commit, and sixt
 What costs is not SQLite but going to and fro between threads: every statement lets go of the interpreter, and has to
 wait for it. So what is asked for in one turn of the loop is handed over at its end, and orders of one kind in one
 transaction are done together, by as few statements as that takes.
+
+While another program keeps the file locked, orders wait together, with one patience for all of them (``lock_wait``).
+Those that carry what was paid for do not: they fail at once by a StalledError, and are kept beside the ledger.
 """
 
 from __future__ import annotations
@@ -17,15 +20,21 @@ import logging
 import queue
 import sqlite3
 import threading
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from clova_ocr_async.errors import DiskFullError, LedgerError
+from clova_ocr_async.batch.sqlite.forks import ForkGuard
+from clova_ocr_async.batch.sqlite.lock_wait import LockWait
+from clova_ocr_async.batch.sqlite.orders import Delivery, Order, alike, alone, deliver_all, unheard
+from clova_ocr_async.batch.sqlite.trouble import StalledError, ledger_error
+from clova_ocr_async.client.tasks import ended
+from clova_ocr_async.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-__all__ = ["Writer", "ledger_error"]
+__all__ = ["StalledError", "Writer", "ledger_error"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -34,41 +43,6 @@ W = TypeVar("W")
 
 _MOST_AT_ONCE = 256
 _LAZINESS = 0.05  # seconds that what nobody waits for may wait for company
-_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
-
-
-@dataclass(slots=True, repr=False)
-class _Order:
-    """Something to do in a transaction.
-
-    Attributes:
-        work: Does it, for any number of orders at once: what they are about to their results.
-        what: What it is about.
-        durable: Whether it must be on the disk before anybody is told.
-        lazy: Whether it may wait for the next order that is not; nobody waits for it.
-        deliver: Told the result, or the error.
-        name: What it is called where the thread is watched.
-    """
-
-    work: Callable[[sqlite3.Connection, list[Any]], Sequence[Any]]
-    what: Any
-    durable: bool
-    deliver: Callable[[Any, BaseException | None], object]
-    name: str
-    lazy: bool = False
-    result: Any = None
-
-
-def ledger_error(error: sqlite3.Error) -> LedgerError:
-    """Say what an error of SQLite means for whoever runs a batch."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of the number is detail
-    if code in _FULL:
-        return DiskFullError(f"the ledger cannot be written: {error}; make room on its disk, then run again")
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return LedgerError("another program keeps the ledger locked; end it, then run again")
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return LedgerError(f"the ledger is damaged: {error}; copy it away, then try sqlite3's .recover")
-    return LedgerError(f"the ledger cannot be used: {error}")
 
 
 class Writer:
@@ -81,9 +55,12 @@ class Writer:
         every: Seconds.
         watch: Told where the thread stands: "before commit of …", "after commit of …"; for tests that kill it there.
         clock: Returns seconds that only grow.
+        database: The ledger's file, to name the process that keeps it locked.
+        forked: Called in a child after a fork, when the thread is gone.
+        lock_wait: How long other programs may keep the file locked.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of
         self,
         connect: Callable[[], sqlite3.Connection],
         *,
@@ -92,6 +69,9 @@ class Writer:
         every: float,
         watch: Callable[[str], object] | None,
         clock: Callable[[], float],
+        database: Path | None = None,
+        forked: Callable[[], object] = lambda: None,
+        lock_wait: LockWait | None = None,
     ) -> None:
         self._connect = connect
         self._tick = tick
@@ -99,43 +79,91 @@ class Writer:
         self._every = every
         self._watch = watch
         self._clock = clock
-        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
-        self._turn: list[_Order] = []  # asked for in this turn of the loop
-        self._in_hand: list[_Order] = []
+        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._turn: list[Order] = []  # asked for in this turn of the loop
+        self._in_hand: list[Order] = []
+        self._next: list[Order] = []  # for the transaction after this one
+        self._over = False
         self._synchronous = ""
         self._thread: threading.Thread | None = None
+        self._closed_since = "the ledger is not open; use it inside its context: async with"
         self._gate = threading.Lock()  # so that nothing is asked for behind the end
         self._open = False
         self._due = clock() + every
+        self._database = database
+        self._forked = forked
+        self._lock_wait = lock_wait or LockWait()
+        self._guard = ForkGuard(self._after_fork)
 
-    async def start(self, first: Callable[[sqlite3.Connection], T]) -> T:
-        """Open the connection, and do something on it outside any transaction."""
+    async def start(
+        self,
+        first: Callable[[sqlite3.Connection], T],
+        undo: Callable[[sqlite3.Connection], object] = lambda _: None,
+    ) -> T:
+        """Open the connection, and do something on it outside any transaction.
+
+        Args:
+            first: Does it; it must leave nothing behind if it is locked out.
+            undo: Undoes it, in a transaction, if the start is cancelled.
+        """
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[T] = loop.create_future()
-        arguments = (first, _Delivery(loop, opened))
+        arguments = (first, Delivery(loop, opened))
         self._thread = threading.Thread(target=self._run, args=arguments, name="clova-ocr-ledger", daemon=True)
         self._open = True
         self._thread.start()
         try:
             return await opened
         except BaseException:
+            self._lock_wait.give_up()
+            self._orders.put(Order(alone, undo, durable=True, deliver=unheard, name="undo"))
             await self.stop()
             raise
 
-    def _run(self, first: Callable[[sqlite3.Connection], Any], told: _Delivery) -> None:
+    def _run(self, first: Callable[[sqlite3.Connection], Any], told: Delivery) -> None:
         try:
-            db = self._connect()
+            db = self._guard.connection = self._locking(self._connect)
         except BaseException as error:  # noqa: BLE001 - told to whoever waits
-            told(None, _translated(error))
+            self._refuse_the_rest()
+            told(None, self._translated(error))
             return
         try:
-            told(first(db), None)
+            told(self._locking(partial(first, db)), None)
             self._serve(db)
         except BaseException as error:  # noqa: BLE001 - told to whoever waits
-            told(None, _translated(error))
+            told(None, self._translated(error))
         finally:
-            db.close()
+            with self._guard:
+                db.close()
+            self._guard.connection = None
             self._refuse_the_rest()
+
+    def _locking(self, attempt: Callable[[], T]) -> T:
+        """Do something that needs the lock; outside of SQLite between two tries, so that a fork need not wait."""
+
+        def guarded() -> T:
+            with self._guard:
+                return attempt()
+
+        return self._lock_wait.run(guarded, self._while_locked)
+
+    def _while_locked(self, error: sqlite3.Error) -> None:
+        """Let go of the orders that do not wait for another program, those included that come meanwhile."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                order = self._orders.get_nowait()
+                self._over = self._over or order is None
+                self._next += [] if order is None else [order]
+        for order in (*self._in_hand, *self._next):
+            if order.urgent and not order.given_up:
+                order.given_up = True
+                order.deliver(None, StalledError(str(error)))
+                self._due = self._clock()  # what is kept beside the ledger comes in when it can be used again
+
+    def _after_fork(self) -> None:
+        self._open, self._thread, self._gate = False, None, threading.Lock()
+        self._closed_since = "the ledger was opened before this process was forked; open it anew in each process"
+        self._forked()
 
     def submit(
         self, work: Callable[[sqlite3.Connection], T], name: str, *, durable: bool = False, lazy: bool = False
@@ -148,7 +176,7 @@ class Writer:
             durable: Whether it must be on the disk by then.
             lazy: Whether it may wait a moment for others to share a commit with.
         """
-        return self.submit_alike(_alone, work, name, durable=durable, lazy=lazy)
+        return self.submit_alike(alone, work, name, durable=durable, lazy=lazy)
 
     def submit_alike(
         self,
@@ -158,6 +186,7 @@ class Writer:
         *,
         durable: bool = False,
         lazy: bool = False,
+        urgent: bool = False,
     ) -> asyncio.Future[T]:
         """Ask for something that is done together with what else is asked of the same work.
 
@@ -170,13 +199,14 @@ class Writer:
             name: What it is called where the thread is watched.
             durable: Whether it must be on the disk when the future has its result.
             lazy: Whether it may wait a moment for others to share a commit with.
+            urgent: Whether it fails by a StalledError rather than wait for another program.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
         with self._gate:
             if not self._turn:
                 loop.call_soon(self._hand_over)
-            self._turn.append(_Order(work, what, durable, _Delivery(loop, done), name, lazy))
+            self._turn.append(Order(work, what, durable, Delivery(loop, done), name, lazy, urgent))
         return done
 
     def _hand_over(self) -> None:
@@ -188,7 +218,7 @@ class Writer:
                     self._orders.put(order)
                 return
         for order in orders:
-            order.deliver(None, _closed())
+            order.deliver(None, self._closed())
 
     def call(self, work: Callable[[sqlite3.Connection], T], name: str) -> T:
         """Ask for something from another thread, and wait for it."""
@@ -200,7 +230,7 @@ class Writer:
             done.set()
 
         with self._gate:
-            self._turn.append(_Order(_alone, work, durable=False, deliver=deliver, name=name))
+            self._turn.append(Order(alone, work, durable=False, deliver=deliver, name=name))
         self._hand_over()
         done.wait()
         result, error = came
@@ -215,24 +245,24 @@ class Writer:
             self._open = False
             self._orders.put(None)
         if self._thread is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+            # To its end, whoever cancels: what the thread uses is taken away behind this.
+            await ended(asyncio.get_running_loop().run_in_executor(None, self._thread.join))
 
     def _refuse_the_rest(self) -> None:
         """Let nobody wait for a thread that has ended."""
         with self._gate:
             self._open = False
-        left: list[_Order | None] = [*self._in_hand]
+        left: list[Order | None] = [*self._in_hand, *self._next]
         with contextlib.suppress(queue.Empty):
             while True:
                 left.append(self._orders.get_nowait())
         for order in left:
             if order is not None:
-                order.deliver(None, _closed())
+                order.deliver(None, self._closed())
 
     def _serve(self, db: sqlite3.Connection) -> None:
-        over = False
-        while not over:
-            self._in_hand, over = self._gathered()
+        while not self._over or self._next:
+            self._in_hand = self._gathered()
             if self._clock() >= self._due:  # before the orders: whoever slept must know who it is when it claims
                 self._due = self._clock() + self._every
                 self._renew(db)
@@ -242,60 +272,58 @@ class Writer:
 
     def _renew(self, db: sqlite3.Connection) -> None:
         try:
-            self._fulfil(db, [_Order(_alone, self._tick, durable=False, deliver=self._ticked, name="lease")])
+            # Durable: what it brings in of others is removed from beside the ledger when it is committed.
+            self._fulfil(db, [Order(alone, self._tick, durable=True, deliver=self._ticked, name="lease")])
         except Exception:
             logger.exception("what follows the renewing of the lease failed")  # which must cost no order its answer
 
-    def _gathered(self) -> tuple[list[_Order], bool]:
-        """Return what has been asked for, and whether that was all."""
-        orders: list[_Order] = []
-        patience, lazy = max(self._due - self._clock(), 0.0), True
+    def _gathered(self) -> list[Order]:
+        """Return what has been asked for, and note whether that was all."""
+        orders, self._next = self._next, []
+        patience, lazy = 0.0 if orders else max(self._due - self._clock(), 0.0), not orders
         try:
             while len(orders) < _MOST_AT_ONCE:
                 order = self._orders.get(timeout=patience)
                 if order is None:
-                    return orders, True
+                    self._over = True
+                    break
                 orders.append(order)
                 lazy = lazy and order.lazy
                 patience = _LAZINESS if lazy else 0.0
         except queue.Empty:
             pass
-        return orders, False
+        return orders
 
-    def _fulfil(self, db: sqlite3.Connection, orders: list[_Order]) -> None:
+    def _fulfil(self, db: sqlite3.Connection, orders: list[Order]) -> None:
         try:
-            self._begin(db, durable=any(order.durable for order in orders))
+            self._locking(partial(self._begin, db, durable=any(order.durable for order in orders)))
         except sqlite3.Error as error:  # nobody is to blame, and each would wait as long again
             for order in orders:
-                order.deliver(None, _translated(error))
+                order.deliver(None, self._translated(error))
             return
+        orders = [order for order in orders if not order.given_up]
         try:
-            self._commit(db, orders)
+            with self._guard:
+                self._commit(db, orders)
         except BaseException as error:  # noqa: BLE001 - told to whoever asked
             if len(orders) > 1:  # one of them is to blame, and the others must not pay for it
                 for order in orders:
                     self._fulfil(db, [order])
                 return
-            orders[0].deliver(None, _translated(error))
+            for order in orders:
+                order.deliver(None, self._translated(error))
             return
-        deliveries: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
-        for order in orders:
-            if isinstance(order.deliver, _Delivery):
-                deliveries.setdefault(order.deliver.loop, []).append((order.deliver.future, order.result))
-            else:
-                order.deliver(order.result, None)
-        for loop, results in deliveries.items():
-            _from_thread(loop, _settle_all, results)
+        deliver_all(orders)
 
     def _begin(self, db: sqlite3.Connection, *, durable: bool) -> None:
         self._synchronise(db, "FULL" if durable else "NORMAL")
         db.execute("BEGIN IMMEDIATE")
 
-    def _commit(self, db: sqlite3.Connection, orders: list[_Order]) -> None:
+    def _commit(self, db: sqlite3.Connection, orders: list[Order]) -> None:
         try:
-            for alike in _alike(orders):
-                results = alike[0].work(db, [order.what for order in alike])
-                for order, result in zip(alike, results, strict=True):
+            for kind in alike(orders):
+                results = kind[0].work(db, [order.what for order in kind])
+                for order, result in zip(kind, results, strict=True):
                     order.result = result
             if self._watch is not None:
                 self._tell("before", orders)
@@ -307,7 +335,13 @@ class Writer:
         if self._watch is not None:
             self._tell("after", orders)
 
-    def _tell(self, when: str, orders: list[_Order]) -> None:
+    def _closed(self) -> LedgerError:
+        return LedgerError(self._closed_since)
+
+    def _translated(self, error: BaseException) -> BaseException:
+        return ledger_error(error, self._database) if isinstance(error, sqlite3.Error) else error
+
+    def _tell(self, when: str, orders: list[Order]) -> None:
         assert self._watch is not None  # noqa: S101 - for the type checkers
         for name in sorted({order.name for order in orders}):
             self._watch(f"{when} commit of {name}")
@@ -316,64 +350,3 @@ class Writer:
         if level != self._synchronous:
             db.execute(f"PRAGMA synchronous = {level}")
             self._synchronous = level
-
-
-def _alike(orders: list[_Order]) -> Iterator[list[_Order]]:
-    """Yield the orders of each kind together; one that is done alone is a barrier, which no other crosses."""
-    kinds: dict[Callable[..., object], list[_Order]] = {}
-    for order in orders:
-        if order.work is _alone:
-            yield from kinds.values()
-            kinds = {}
-            yield [order]
-        else:
-            kinds.setdefault(order.work, []).append(order)
-    yield from kinds.values()
-
-
-def _alone(db: sqlite3.Connection, works: list[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
-    """Do what has nothing in common with anything else."""
-    return [work(db) for work in works]
-
-
-class _Delivery:
-    """Brings one result to its event loop."""
-
-    __slots__ = ("future", "loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> None:
-        self.loop = loop
-        self.future = future
-
-    def __call__(self, result: Any, error: BaseException | None) -> None:
-        _from_thread(self.loop, _settle, self.future, result, error)
-
-
-def _from_thread(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> None:
-    try:
-        loop.call_soon_threadsafe(function, *arguments)
-    except RuntimeError:  # the loop is closed, and nobody waits any more
-        return
-
-
-def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if future.done():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
-
-
-def _settle_all(results: list[tuple[asyncio.Future[Any], Any]]) -> None:
-    for future, result in results:
-        if not future.done():
-            future.set_result(result)
-
-
-def _closed() -> LedgerError:
-    return LedgerError("the ledger is not open; use it inside its context: async with")
-
-
-def _translated(error: BaseException) -> BaseException:
-    return ledger_error(error) if isinstance(error, sqlite3.Error) else error

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import sqlite3
+import stat
 import sys
 import time
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from clova_ocr_async.client.sharing.belief import is_believable
 from clova_ocr_async.client.sharing.gate import Member, SharedGate
 from clova_ocr_async.client.write_ahead import write_ahead
 from clova_ocr_async.errors import ConfigurationError
@@ -166,10 +168,11 @@ class SlotsFile:
             self.close()  # it was removed or put aside: the others share another one
         if self._db is None:
             _create(self._path)
+            _check_place(self._path)
             self._which = _which(self._path)
             self._db = _opened(self._path, self._patience, self._sleep)
         self._db.execute("BEGIN IMMEDIATE")
-        return {name: _read_gate(self._db, name) for name in names}
+        return {name: _read_gate(self._db, name, self._clock()) for name in names}
 
     def _save(self, gates: dict[str, SharedGate]) -> None:
         self._memory |= gates
@@ -200,10 +203,36 @@ def _create(path: Path) -> None:
         os.close(os.open(path, _NEW_FILE, 0o600))
 
 
+def _check_place(path: Path) -> None:
+    """Refuse a file that is not this user's alone, and close one to others that is open to them.
+
+    Raises:
+        OSError: It is a symbolic link or no file, has another name as well, or belongs to another user. What is said
+            of slots there could be anybody's.
+    """
+    for end in ("", "-wal", "-shm"):
+        file = path.with_name(path.name + end)
+        with suppress(FileNotFoundError):
+            _check_file(file, file.lstat())
+
+
+def _check_file(file: Path, found: os.stat_result, user: int | None = None) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(f"{file.name} is {'a symbolic link' if stat.S_ISLNK(found.st_mode) else 'not a file'}")
+    if found.st_nlink > 1:
+        raise OSError(f"{file.name} has another name as well (a hard link)")
+    if hasattr(os, "geteuid"):  # elsewhere neither number nor mode says who may write
+        if found.st_uid != (os.geteuid() if user is None else user):
+            raise OSError(f"{file.name} belongs to another user (id {found.st_uid})")
+        if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            file.chmod(0o600)
+            logger.info("%s was open to other users; it is now closed to them", file)
+
+
 def _which(path: Path) -> tuple[int, int] | None:
     """Return what tells a file from another one of the same name; None if there is none."""
     try:
-        found = path.stat()
+        found = path.lstat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
@@ -231,9 +260,10 @@ def _put_aside(path: Path) -> None:
         path.with_name(path.name + end).unlink(missing_ok=True)
 
 
-def _read_gate(db: sqlite3.Connection, name: str) -> SharedGate:
+def _read_gate(db: sqlite3.Connection, name: str, now: float) -> SharedGate:
     row = db.execute("SELECT state FROM gate WHERE domain = ?", (name,)).fetchone()
     try:
-        return SharedGate() if row is None else _decoder.decode(row[0])
+        gate = SharedGate() if row is None else _decoder.decode(row[0])
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):  # of another version, or broken
         return SharedGate()
+    return gate if is_believable(gate, now) else SharedGate()
