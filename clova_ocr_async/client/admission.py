@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client.usual_time import UsualTime
@@ -119,7 +120,8 @@ class Admission:
     def end_probe(self, call: Call[Any]) -> None:
         """Let another call probe, if this one does; said when its request has ended, or was not sent after all."""
         if call.probe is not None:
-            call.probe.prober = call.probe = None
+            call.probe.prober = None
+            call.probe = None
 
     def too_late(self, call: Call[Any], domains: Sequence[Domain]) -> OverloadedError:
         """Return what a call fails with that waited as long as it had time."""
@@ -141,14 +143,8 @@ class Admission:
 
     def _fastest(self, call: Call[Any], domains: Sequence[Domain]) -> UsualTime | None:
         """Return the shortest of the times of some domains; None if of one of them nothing is known."""
-        fastest = None
-        for domain in domains:
-            times = self._known(call, domain)
-            if times is None:
-                return None
-            if fastest is None or times.usual < fastest.usual:
-                fastest = times
-        return fastest
+        known = [times for domain in domains if (times := self._known(call, domain)) is not None]
+        return min(known, key=attrgetter("usual")) if len(known) == len(domains) else None
 
     def _rate(self, call: Call[Any], domains: Sequence[Domain]) -> float:
         """Return the calls a second that some domains answer together; infinite if of one of them nothing is known."""
