@@ -124,10 +124,6 @@ def _key(key_file: str | None, environ: Mapping[str, str]) -> bytes | None:
 
 
 def _key_in_file(subject: str, path: str) -> bytes:
-    if _key_of_text(path) is not None:
-        raise ConfigurationError(
-            f"a key is given where the path of its file belongs; put it into a file or into {_KEY}"
-        )
     mode, content = _read(subject, path)
     _check_private(subject, mode)
     key = content if len(content) == _KEY_BYTES else _key_of_text(content.decode("ascii", "replace"))
@@ -146,6 +142,9 @@ def _read(subject: str, path: str) -> tuple[int, bytes]:
         with Path(path).open("rb") as file:
             return os.fstat(file.fileno()).st_mode, file.read(_LONGEST_KEY + 1)
     except FileNotFoundError:
+        if _key_of_text(path) is not None:
+            what = f"a key is given where the path of its file belongs; put it into a file or into {_KEY}"
+            raise ConfigurationError(what) from None
         raise ConfigurationError(f"{subject}: no such file; make one with: (umask 077; {_MAKE_ONE} > FILE)") from None
     except OSError as error:
         raise ConfigurationError(f"{subject}: {error.strerror}") from None

@@ -208,8 +208,8 @@ def _wrong_for_runs(paths: tuple[str, ...], folder: str | None, options: dict[st
         return (
             "-o is for lines, and a dry run writes none"
             if options["dry_run"]
-            else f"with --run the results are in {shown_path(folder)}; write them with: "
-            f"clova-ocr export {shown_path(folder)} -o FILE"
+            else f"with --run the results are in {shown_path(str(folder))}; write them with: "
+            f"clova-ocr export {shown_path(str(folder))} -o FILE"
         )
     if "-" in paths:
         return "-: standard input cannot be read again when a run is resumed; give a file"
