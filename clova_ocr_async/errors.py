@@ -137,8 +137,10 @@ class ImageError(ClovaOCRError):
 
     truncated: bool = False
 
-    def __init__(self, *args: object, truncated: bool = False) -> None:
-        super().__init__(*args)
+    def __init__(
+        self, *args: object, billing: Billing | None = None, retryable: bool | None = None, truncated: bool = False
+    ) -> None:
+        super().__init__(*args, billing=billing, retryable=retryable)
         if truncated:
             self.truncated = True
 

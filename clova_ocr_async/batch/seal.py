@@ -111,7 +111,7 @@ def load_seal(
 def _key(key_file: str | None, environ: Mapping[str, str]) -> bytes | None:
     # A variable that is set and empty is a slip: taken for no key, it would leave passports readable on the disk.
     if key_file is not None:
-        return _key_in_file(_subject(key_file), key_file)
+        return _key_in_file(f"key file {quoted(key_file)}", key_file)
     if _KEY in environ:
         text = value_in(environ, _KEY)
         if (key := _key_of_text(text)) is None:
@@ -121,15 +121,8 @@ def _key(key_file: str | None, environ: Mapping[str, str]) -> bytes | None:
         return key
     if _KEY_FILE in environ:
         path = path_in(environ, _KEY_FILE)
-        return _key_in_file(f"{_KEY_FILE}: {_subject(path)}", path)
+        return _key_in_file(f"{_KEY_FILE}: key file {quoted(path)}", path)
     return None
-
-
-def _subject(path: str) -> str:
-    """Return how errors name a key file; a key that was given instead of a path is not repeated."""
-    if _key_of_text(path) is not None:
-        return "the key was given where the path of its file belongs"
-    return f"key file {quoted(path)}"
 
 
 def _key_in_file(subject: str, path: str) -> bytes:
@@ -158,6 +151,9 @@ def _read(subject: str, path: str) -> tuple[int, bytes]:
         with Path(path).open("rb") as file:
             return os.fstat(file.fileno()).st_mode, file.read(_LONGEST_KEY + 1)
     except FileNotFoundError:
+        if _key_of_text(path) is not None:
+            what = f"a key is given where the path of its file belongs; put it into a file or into {_KEY}"
+            raise ConfigurationError(what) from None
         raise ConfigurationError(f"{subject}: no such file; make one with: (umask 077; {_MAKE_ONE} > FILE)") from None
     except OSError as error:
         raise ConfigurationError(f"{subject}: {error.strerror}") from None

@@ -73,7 +73,8 @@ def _short_errors() -> Generator[None]:
     try:
         yield
     except click.UsageError as error:
-        error.message = _GIVEN.sub(lambda given: shown_path(given[0]), error.message)
+        short = _GIVEN.sub(lambda given: shown_path(given[0]), error.message)
+        error.message = short  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  # it is shown later
         raise
 
 

@@ -341,10 +341,11 @@ def _check_limit(field: str, value: object) -> None:
 
 
 def _checked_formats(value: object) -> frozenset[ImageFormat]:
+    given: object = value  # not narrowed below
     names: list[object] = list(cast("Iterable[object]", value)) if isinstance(value, Iterable) else []
     formats = [format_ for format_ in map(_format_named, names) if format_ is not None]
     if not formats or len(formats) < len(names):
-        raise ConfigurationError(f"ImageLimits.formats must be some of {_listed(_LAYOUTS)}, not {shown(value)}")
+        raise ConfigurationError(f"ImageLimits.formats must be some of {_listed(_LAYOUTS)}, not {shown(given)}")
     return frozenset(formats)
 
 

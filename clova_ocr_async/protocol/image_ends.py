@@ -118,9 +118,9 @@ def _tiff_pieces(data: bytes) -> Iterator[tuple[int, int]]:
 
 def _tiff_numbers(data: bytes, field: TiffField | None, most: int) -> tuple[int, ...]:
     """Return the values of a field; none where it is not of whole numbers, or has more than allowed."""
-    if field is None or field.kind not in _TIFF_NUMBERS or field.count > most:
+    if field is None or field.kind not in _TIFF_NUMBERS or field.times > most:
         return ()
-    values = struct.Struct(f"{'<' if field.order == 'little' else '>'}{field.count}{_TIFF_NUMBERS[field.kind]}")
+    values = struct.Struct(f"{'<' if field.order == 'little' else '>'}{field.times}{_TIFF_NUMBERS[field.kind]}")
     if values.size <= len(field.value):
         return values.unpack_from(field.value)
     at = int.from_bytes(field.value, field.order)

@@ -115,13 +115,13 @@ class TiffField(NamedTuple):
     Attributes:
         order: The file's byte order.
         kind: The type of its values, by number.
-        count: How many values it has.
+        times: How many values it has.
         value: The values where they fit, else where they stand; as it is written.
     """
 
     order: _Order
     kind: int
-    count: int
+    times: int
     value: bytes
 
 
@@ -183,5 +183,5 @@ def _tiff_numbers(directory: dict[int, TiffField]) -> _Directory:
     return {
         tag: int.from_bytes(field.value[: _TIFF_SIZES[field.kind]], field.order)
         for tag, field in directory.items()
-        if field.count == 1 and field.kind in _TIFF_SIZES
+        if field.times == 1 and field.kind in _TIFF_SIZES
     }

@@ -173,7 +173,7 @@ async def test_a_message_that_is_not_as_specified_is_refused(write: Any, message
     [
         (as_json(image=b""), "image is empty"),
         (as_multipart(image=b""), "image is empty"),
-        (as_json(with_image(data=[1, 2])), "images[0].data"),
+        (as_json(with_image(data=[1, 256])), "images[0].data"),
         (as_json(with_image(data="abc")), "base64"),
         (({"Content-Type": "application/json"}, json.dumps(MESSAGE).encode()), "images[0].data"),
         (({"Content-Type": "application/json"}, b"[]"), "JSON object"),
