@@ -72,7 +72,7 @@ def command(*, document: type[Document], paths: tuple[str, ...], folder: str | N
 
     Without --run a line of JSON is written for each image as it comes out; what could not be read has a line as well,
     with its error. Nothing is remembered: the same command again reads all images again, and pays for all of them
-    again.
+    again. Ctrl-C lets what is under way land; a second one cuts it off.
 
     With --run everything goes to the directory DIR, which only you can read: the same image is paid once, whatever its
     names, and the same command again resumes; what an earlier command left unread is read as well, whatever PATH is.

@@ -165,7 +165,7 @@ class _ProxyParam(_ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            parts = urlsplit(value)
+            parts = urlsplit(str(value))
             usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
         except ValueError:
             usable = False

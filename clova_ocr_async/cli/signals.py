@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,4 +81,5 @@ def end_at_once(end: Callable[[int], object] = os._exit) -> None:
 
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)
+            with suppress(ValueError):  # not the main thread
+                signal.signal(number, handler)

@@ -112,7 +112,7 @@ def _never_run(hook: Any) -> str | None:
     """Return what a callable is whose call only makes a coroutine or a generator; None for any other."""
     while isinstance(hook, functools.partial):
         hook = cast("functools.partial[object]", hook).func
-    for called in (hook, getattr(type(hook), "__call__", None)):  # noqa: B004 - its code is what matters
+    for called in (hook, getattr(cast("object", type(hook)), "__call__", None)):  # noqa: B004 - its code is what matters
         if inspect.iscoroutinefunction(called):
             return "an async function"
         if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):

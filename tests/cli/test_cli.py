@@ -293,7 +293,7 @@ def test_an_interrupt_ends_a_batch_with_130(tmp_path: Path) -> None:
             _, said = process.communicate(timeout=30)
     assert first["status"] == "succeeded"
     assert process.returncode == 130
-    assert b"1 images: 1 succeeded; 1 calls billed" in said
+    assert re.search(rb"\b1 succeeded; 1 calls billed, \d perhaps", said)  # what was not sent may be counted before
     assert b"calls were under way and may have been paid: " + str(tmp_path).encode() in said
     assert said.endswith(b"interrupted\n")
 
