@@ -258,6 +258,8 @@ class ClovaOCRClient:
             error.request_id = call.request_id if call.sent else None
         else:
             billing = max(call.tries.billing, call.cut_off())
+            if isinstance(call.journal, NoJournal):
+                call.journal.cut_off(billing)
         tell(self._hooks, CallFinished(call.request_id, call.document.path_word, call.sent, elapsed, billing, error))
         return elapsed
 
