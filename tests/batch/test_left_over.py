@@ -181,7 +181,6 @@ async def test_an_item_just_yielded_is_not_lost() -> None:
 
 async def test_a_source_that_is_stopped_yields_nothing() -> None:
     """A source that was stopped before it was asked is not begun."""
-
     images = Source(1)
     source = AsyncSource(images.asynchronously())
     source.stop()
