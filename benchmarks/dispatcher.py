@@ -2,7 +2,9 @@
 
 CPU, memory and the wait are those of the dispatcher alone: the client is a stub, whose calls only give way to the
 event loop once, with the notes a call makes in its journal. Throughput is measured with the real client, over HTTP, at
-50 ms a call; the ideal would be all slots busy all the time.
+50 ms a call; the ideal would be all slots busy all the time. Two scenes have no option at all, so that the images in
+work follow the slots: a pool of four domains with 64 slots together, and five slots with images of 10 MiB, files or in
+memory, with a ledger and without.
 """
 
 from __future__ import annotations
@@ -10,14 +12,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import tempfile
 import time
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from frame import (
     KIB,
+    MIB,
     PICTURE,
     Effort,
     Row,
@@ -31,12 +36,24 @@ from frame import (
     in_turn_async,
     missing,
     peak_memory,
+    picture,
     unmeasured,
 )
 from sink import sink
 from strategies import STRATEGIES
 
-from clova_ocr_async import Attempt, ClovaOCRClient, Domain, Image, Receipt, Recognition
+from clova_ocr_async import (
+    Attempt,
+    BatchDispatcher,
+    ClovaOCRClient,
+    Domain,
+    GateState,
+    Image,
+    Receipt,
+    Recognition,
+    Success,
+    images_in,
+)
 from clova_ocr_async.client.journal import NO_JOURNAL, NoJournal
 
 if TYPE_CHECKING:
@@ -49,6 +66,12 @@ LATENCY = 0.05  # seconds
 THROUGHPUT = {16: 0.88, 64: 0.80}
 """Our share of the ideal that is wanted, by the calls at once."""
 WAVES = 40  # calls of each slot
+POOL = (16, 16, 16, 16)  # slots of each domain of a pool
+SLOW = 0.2  # seconds of a call of the scenes without an option
+LARGE = 10 * MIB
+FEW = 5  # slots, where the images are large
+MOST_GROWTH = 60.0 + 9 * LARGE / MIB
+"""MiB that a process may grow by with five slots: as much as without images, and those of five slots and four more."""
 OTHERS = {"gather": "gather with a semaphore", "aiometer": "aiometer", "anyio streams": "anyio streams, in and out"}
 """Strategies that only inform, and what they are called here."""
 
@@ -59,9 +82,12 @@ _READ = Recognition(document=Receipt())
 class InstantClient:
     """A client whose calls end when everybody else has had a turn."""
 
-    def serving(self, document: Any) -> tuple[()]:  # noqa: ARG002 - the client's signature
-        """Know no domains."""
-        return ()
+    gates: ClassVar = {"a domain": GateState(64)}
+    on_hold: ClassVar = dict[str, str]()
+
+    def serving(self, document: Any) -> tuple[str, ...]:  # noqa: ARG002 - the client's signature
+        """Return the only domain."""
+        return tuple(self.gates)
 
     async def recognize(self, image: Any, document: Any, **given: Any) -> Recognition[Receipt]:  # noqa: ARG002 - the client's signature
         """Note in the journal what a call notes, and give way once."""
@@ -203,11 +229,73 @@ def memory_rows(items: int, times: int) -> list[Row]:
     ]
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# Without an option
+
+
+def pool_of(url: str, limits: Sequence[int]) -> ClovaOCRClient:
+    """Return a client of several domains, as many calls at once for each."""
+    urls = [url.replace("/custom/v1/1/", f"/custom/v1/{number}/") for number, _ in enumerate(limits, 1)]
+    return ClovaOCRClient(*(Domain(one, "s", max_concurrency=limit) for one, limit in zip(urls, limits, strict=True)))
+
+
+async def _read(client: ClovaOCRClient, images: Any, ledger: Path | None) -> int:
+    async with BatchDispatcher(client, ledger=ledger).dispatch(images, Receipt) as outcomes:
+        return sum([isinstance(outcome, Success) async for outcome in outcomes])
+
+
+async def _pool_share(url: str, waves: int) -> float:
+    images = (Image(PICTURE + number.to_bytes(20 * KIB)) for number in range(sum(POOL) * waves))
+    async with pool_of(url, POOL) as client:
+        await _read(client, [Image(PICTURE + bytes(20 * KIB))] * sum(POOL), None)  # connections are made once
+        began = time.perf_counter()
+        await _read(client, images, None)
+        return waves * SLOW / (time.perf_counter() - began)
+
+
+def pool_share(url: str, waves: int) -> float:
+    """Return the share of the ideal that a pool gets, in a process of its own."""
+    return asyncio.run(_pool_share(url, waves))
+
+
+async def _growth(url: str, place: str, kind: str, count: int) -> float:
+    folder, ledger = Path(place) / "in", Path(place) / "run" if "ledger" in kind else None
+    images: Any = images_in(folder) if "files" in kind else (picture(LARGE) for _ in range(count))
+    async with pool_of(url, [FEW]) as client:
+        await _read(client, [picture(KIB)] * FEW, None)  # imports what it needs
+        before = forget_peak()
+        assert await _read(client, images, ledger) == count  # noqa: S101 - else it is something else that is measured
+        return peak_memory() - before
+
+
+def growth(url: str, place: str, kind: str, count: int) -> float:
+    """Return the MiB that a process grows by while it reads large images; in a process of its own."""
+    return asyncio.run(_growth(url, place, kind, count))
+
+
+def free_rows(waves: int, times: int) -> list[Row]:
+    """Measure what the images in work do when nobody bounds them."""
+    with sink(SLOW) as server:
+        pool = [apart(pool_share, server.url, waves) for _ in range(times)]
+        rows = [figure("throughput over the ideal, no option, a pool of 64 slots, 200 ms", pool, 0.9, at_least=True)]
+        for kind in ("files", "files, with a ledger", "in memory"):
+            grown = list[float]()
+            for _ in range(times):
+                with tempfile.TemporaryDirectory() as place:
+                    (Path(place) / "in").mkdir()
+                    for number in range(8 * FEW):
+                        (Path(place) / "in" / f"{number}.png").write_bytes(picture(LARGE))
+                    grown.append(apart(growth, server.url, place, kind, 8 * FEW))
+            rows.append(figure(f"memory, five slots, 10 MiB images, {kind}", grown, MOST_GROWTH, unit="MiB"))
+    return rows
+
+
 def rows(quick: bool) -> list[Row]:  # noqa: FBT001 - the frame's form
     """Measure."""
     found = cpu_rows(ITEMS // 5 if quick else ITEMS, effort(4, quick=quick))
     found += throughput_rows(5 if quick else WAVES, 1 if quick else 7)
     found += memory_rows(MANY // 10 if quick else MANY, 1 if quick else 5)
+    found += free_rows(5 if quick else WAVES, 1 if quick else 5)
     return found
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVarTuple, Unpack, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVarTuple, Unpack
+
+import anyio
 
 from clova_ocr_async.batch.flights import CalledBackError, Flights
+from clova_ocr_async.batch.outbox import Outbox
 from clova_ocr_async.batch.outcome import Failure, Outcome
-from clova_ocr_async.batch.reader import Later
+from clova_ocr_async.batch.reader import Flight, Later
 from clova_ocr_async.batch.sources import EXHAUSTED
 from clova_ocr_async.client.tasks import ended
 from clova_ocr_async.documents import DOCUMENTS
@@ -20,12 +23,12 @@ from clova_ocr_async.documents.recognition import DocumentT
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, NotSentError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
+    from clova_ocr_async.batch.intake import Intake, Pulled
     from clova_ocr_async.batch.ledger import Ledger
-    from clova_ocr_async.batch.reader import Flight, Reader
+    from clova_ocr_async.batch.reader import Reader
     from clova_ocr_async.batch.recorder import Recorder
-    from clova_ocr_async.client.client import ClovaOCRClient
 
 __all__ = ["Batch"]
 
@@ -33,16 +36,15 @@ logger = logging.getLogger("clova_ocr_async")
 
 Ts = TypeVarTuple("Ts")
 
-_END: Any = object()
-
 
 class Batch(Generic[DocumentT]):
     """A batch under way: an async context manager, and in it an async iterator of outcomes.
 
     Every image that was pulled comes out once, as Success or Failure. What the iterable of images raises is raised here
-    when all that was pulled before has come out. Leaving early pulls no more. With a ledger, what is under way lands
-    then and is written down; by an exception or a cancellation it is cancelled at once, and written down as in doubt.
-    Without one it is cancelled, and what is lost by that is logged.
+    when all that was pulled before has come out. Leaving early pulls and sends no more, and what was pulled and not
+    taken is in ``left_over``. With a ledger, the calls in flight land first and are written down, however the batch is
+    left: early, by an exception, by a cancellation such as Ctrl-C. A second cancellation, or one after ``stop``, cuts
+    them off; they are written down as ambiguous. Without a ledger they are cut off at once, and the log says how many.
 
     An error that every other image would meet as well (a rejected secret, a wrong domain, a spent quota) ends the
     pulling: what was pulled comes out, as NotSentError where nothing was sent yet, then the iteration ends, and
@@ -50,37 +52,26 @@ class Batch(Generic[DocumentT]):
 
     Attributes:
         stopped: Why the pulling ended before the images did; None if it did not.
+        left_over: Once the batch was left: the outcomes that nobody took, as many as were pulled and not taken. A
+            finished image is its Success or Failure; a call that was cut off is a Failure whose ``error.billing`` says
+            what it may have cost; an image that was not sent is a Failure with a NotSentError.
     """
 
-    def __init__(
-        self,
-        client: ClovaOCRClient,
-        source: Any,
-        document: type[DocumentT] | None,
-        workers: int,
-        ahead: int,
-        *,
-        ordered: bool,
-    ) -> None:
+    def __init__(self, source: Any, document: type[DocumentT] | None, intake: Intake, *, ordered: bool) -> None:
         self.stopped: ClovaOCRError | None = None
-        self._client = client
+        self.left_over: tuple[Outcome[DocumentT], ...] = ()
+        self.reader: Reader
         self._source = source
         self._document = document
-        self._workers = workers
-        self._permits = asyncio.Semaphore(ahead)
-        self._outcomes: asyncio.Queue[Any] = asyncio.Queue()
-        self._ordered = ordered
-        self._early: dict[int, Outcome[DocumentT] | None] = {}
-        self._pulled = self._finished = self._taken = 0
-        self._next = 0
-        self._over = False
+        self._intake = intake
+        self._outbox: Outbox[DocumentT] = Outbox(ordered=ordered)
+        self._flights = Flights()
         self._failure: Exception | None = None
         self._runner: asyncio.Task[None] | None = None
-        self._flights = Flights()
-        self._halted: ClovaOCRError | None = None
-        self._cut_off = False
-        self.reader: Reader
         self._record: _Record | None = None
+        self._halted: NotSentError | None = None
+        self._asked_to_end = False
+        self._cut_off = False
 
     def record(self, recorder: Recorder, services: list[str], *, own_ledger: bool) -> None:
         """Have the images read through a ledger.
@@ -101,51 +92,58 @@ class Batch(Generic[DocumentT]):
         self._runner = asyncio.create_task(self._run())
         return self
 
-    async def __aexit__(self, kind: object, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._runner is None:
             return
-        quietly = kind is not None
+        cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+        # The shield is for anyio, whose cancellation comes again at every await, and is one all the same.
+        with anyio.CancelScope(shield=True):
+            await self._leave(
+                lands=self._record is not None and not (cancelled and self._asked_to_end), quietly=kind is not None
+            )
+
+    async def _leave(self, *, lands: bool, quietly: bool) -> None:
         try:
-            await self._end(quietly=quietly)
+            await self._end(lands=lands)
         except asyncio.CancelledError:
             quietly = True
             raise
         finally:
             await self._close(quietly=quietly)
 
-    async def _end(self, *, quietly: bool) -> None:
+    async def _end(self, *, lands: bool) -> None:
         try:
-            if self._record is None:
-                self._tell_what_is_lost()
-            elif not quietly:
+            if lands:
                 await self._land()
         finally:
             await self._cancel()
 
     async def _land(self) -> None:
-        """Pull no more, send no more, and wait until what is under way is written down."""
+        """Pull no more, send no more, and wait until the calls in flight are written down."""
         assert self._runner is not None  # noqa: S101 - only an open batch is left
         self._halt(NotSentError())
-        self._permits.release()  # whoever waits for the consumer ends, and lets the next one end
         await asyncio.wait([self._runner])
 
     async def _cancel(self) -> None:
         assert self._runner is not None  # noqa: S101 - only an open batch is left
-        self._over = True
+        self._intake.close()
         self._cut_off = True
         self._runner.cancel()
         try:
             await ended(self._runner)
         finally:
-            self._outcomes.put_nowait(_END)  # a batch left at once has never run
+            self._take_back()
+            self._outbox.end()  # a batch left at once has never run
 
-    def _tell_what_is_lost(self) -> None:
-        untaken, cut_off = self._finished - self._taken, self._pulled - self._finished
-        if untaken or cut_off:
+    def _take_back(self) -> None:
+        finished, cut_off = self._outbox.left_over()
+        self.left_over = (*finished, *cut_off)
+        if self.left_over and self._record is None:
             logger.warning(
-                "the batch was left early: %d finished outcomes are lost, and %d images are cut off, some perhaps paid",
-                untaken,
-                cut_off,
+                "the batch was left early: %d finished outcomes were not taken, and %d images are cut off, some perhaps"
+                " paid; left_over names them",
+                len(finished),
+                len(cut_off),
             )
 
     async def _close(self, *, quietly: bool) -> None:
@@ -160,8 +158,18 @@ class Batch(Generic[DocumentT]):
             else:
                 logger.exception("the iterable of images failed while it was closed")
         finally:
+            self.left_over += tuple(self._dropped())
             if self._record is not None:
                 await self._record.close()
+
+    def _dropped(self) -> Iterator[Failure]:
+        """Yield what the iterable yielded just as the batch was left."""
+        for item in getattr(self._source, "dropped", ()):
+            match item:
+                case (source, _) if self._document is None:
+                    yield Failure(source, self._unsent())
+                case _:
+                    yield Failure(item, self._unsent())
 
     def __aiter__(self) -> Self:
         return self
@@ -169,51 +177,39 @@ class Batch(Generic[DocumentT]):
     async def __anext__(self) -> Outcome[DocumentT]:
         if self._runner is None:
             raise RuntimeError("open the batch first: async with dispatcher.dispatch(…) as outcomes")
-        outcome = await self._outcomes.get()
-        if outcome is _END:
-            self._outcomes.put_nowait(_END)  # for whoever asks again
+        ready = await self._outbox.take()
+        if ready is None:
             if self._failure is not None:
                 raise self._failure
             raise StopAsyncIteration
-        self._permits.release()
-        self._taken += 1
-        return cast("Outcome[DocumentT]", outcome)
+        image, outcome = ready
+        self._intake.hand_out(image)
+        return outcome
 
     async def _run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._workers):
-                    group.create_task(self._work(group))
+                self._intake.open(lambda: group.create_task(self._work(group)))
+                await self._intake.closed.wait()
         finally:
-            self._outcomes.put_nowait(_END)
+            self._outbox.end()
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
-        while True:
-            await self._permits.acquire()
-            item = EXHAUSTED if self._over else await self._pull()
-            if item is EXHAUSTED:
-                self._over = True
-                self._permits.release()  # for the next worker, which ends as well
-                return
-            number = self._pulled
-            self._pulled += 1
-            outcome = await self._outcome(*item)
-            if isinstance(outcome, Later):  # somebody else works on it, which must not keep this worker waiting
-                group.create_task(self._finish_later(number, outcome))
-            else:
-                self._finish(number, outcome)
+        while await self._work_on_next(group):
+            pass
 
-    async def _finish_later(self, number: int, later: Later) -> None:
-        outcome: Outcome[Any] | Later | None = later
-        while isinstance(outcome, Later):
-            outcome = await self._guarded(outcome.source, outcome.after)
-        self._finish(number, outcome)
-
-    def _finish(self, number: int, outcome: Outcome[Any] | None) -> None:
-        self._finished += 1
-        if outcome is None:
-            self._taken += 1
-        self._hand_out(number, outcome)
+    async def _work_on_next(self, group: asyncio.TaskGroup) -> bool:
+        """Pull an image and work on it, and keep nothing of it; return False if there is none to be pulled."""
+        image = await self._intake.pull(self._pull)
+        if image is None:
+            return False
+        self._outbox.expect(image)
+        outcome = await self._outcome(image)
+        if isinstance(outcome, Later):  # which must not keep this worker waiting
+            group.create_task(self._finish_later(image, outcome))
+        else:
+            self._finish(image, outcome)
+        return True
 
     async def _pull(self) -> Any:
         try:
@@ -228,31 +224,68 @@ class Batch(Generic[DocumentT]):
     def _fail(self, error: Exception) -> None:
         """Pull no more, and raise an error when all that was pulled has come out."""
         self._failure = self._failure or error
-        self._over = True
+        self._intake.close()
         self._source.stop()
 
-    async def _outcome(self, source: Any, document: Any) -> Outcome[Any] | Later | None:
-        if self._document is None and (unserved := self._unserved(document)) is not None:
-            return Failure(source, unserved)
-        return await self._guarded(source, self.reader.take, source, document)
+    async def _outcome(self, image: Pulled) -> Outcome[Any] | Later | None:
+        flight = Flight(self._flights.landed, self._intake)
+        try:
+            if self._document is None and (unserved := self._unserved(image.document)) is not None:
+                return Failure(image.source, unserved)
+            return await self._guarded(image, flight, self.reader.take, image.source, image.document, flight)
+        finally:
+            self._intake.end(flight.held)
+
+    async def _finish_later(self, image: Pulled, later: Later) -> None:
+        outcome: Outcome[Any] | Later | None = later
+        while isinstance(outcome, Later):
+            flight = Flight(self._flights.landed, self._intake)
+            outcome = await self._guarded(image, flight, self._again, outcome, flight)
+        self._finish(image, outcome)
+
+    async def _again(self, later: Later, flight: Flight) -> Outcome[Any] | Later:
+        await later.wait()
+        await self._intake.come_back()
+        try:
+            outcome = await later.again(flight)
+        finally:
+            self._intake.end(flight.held)
+        self._intake.look()  # no worker pulls in its place
+        return outcome
+
+    def _finish(self, image: Pulled, outcome: Outcome[Any] | None) -> None:
+        self._outbox.put(image, outcome)
+        if outcome is None:
+            self._intake.hand_out(image)
 
     async def _guarded(
-        self, source: Any, read: Callable[[Unpack[Ts], Flight], Awaitable[Outcome[Any] | Later]], *what: *Ts
+        self,
+        image: Pulled,
+        flight: Flight,
+        read: Callable[[Unpack[Ts]], Awaitable[Outcome[Any] | Later]],
+        *what: *Ts,
     ) -> Outcome[Any] | Later | None:
         try:
-            return await self._flights.run(read, *what)
+            return await self._flights.run(flight, read, *what)
         except CalledBackError:
-            return Failure(source, NotSentError(self._halted))
+            return flight.left or Failure(image.source, self._unsent())
+        except asyncio.CancelledError:
+            if flight.left is not None:
+                self._outbox.cut_off(image, flight.left)
+            raise
         except ClovaOCRError as error:  # of the ledger
-            return Failure(source, self.judged(error))
+            return Failure(image.source, self.judged(error))
         except Exception as error:  # noqa: BLE001 - of slots, transports or images of the caller's own
             self._fail(error)
             return None
 
+    def _unsent(self) -> NotSentError:
+        return NotSentError(None if self._halted is None else self._halted.reason)
+
     def _unserved(self, document: Any) -> ConfigurationError | None:
         """Return what is wrong with the class of one pair, which is no reason to stop the others."""
         try:
-            self._client.serving(document)
+            self._intake.serve(document)
         except ConfigurationError as error:
             return error
         return None
@@ -263,13 +296,17 @@ class Batch(Generic[DocumentT]):
         Args:
             reason: Why; the first one given stays in ``stopped``, and every image that is not sent any more names it.
         """
+        self._asked_to_end = True
+        self._stop(reason)
+
+    def _stop(self, reason: ClovaOCRError) -> None:
         if self.stopped is None:
             self.stopped = reason
-            self._halt(reason)
+            self._halt(NotSentError(reason))
 
-    def _halt(self, reason: ClovaOCRError) -> None:
-        self._halted = self._halted or reason
-        self._over = True
+    def _halt(self, unsent: NotSentError) -> None:
+        self._halted = self._halted or unsent
+        self._intake.close()
         self._source.stop()
         self._flights.call_back()
 
@@ -278,30 +315,17 @@ class Batch(Generic[DocumentT]):
         if self._cut_off:
             raise asyncio.CancelledError  # who waits at the ceiling of a ledger does not hear of it otherwise
         if self._halted is not None:
-            raise NotSentError(self._halted)
+            raise self._unsent()
 
     def judged(self, error: ClovaOCRError) -> ClovaOCRError:
         """Stop the batch by an error that all would meet; what was stopped before it was sent is told as that."""
         if not error.stops_run:
             return error
         if self.stopped is None:
-            self.stop(error)
+            self._stop(error)
             logger.warning("the batch stops pulling images: %s", error)
             return error
         return error if error.attempts else NotSentError(self.stopped)
-
-    def _hand_out(self, number: int, outcome: Outcome[DocumentT] | None) -> None:
-        """Hand an outcome out, in the order of the images if that is wanted; None only keeps a place."""
-        if not self._ordered:
-            if outcome is not None:
-                self._outcomes.put_nowait(outcome)
-            return
-        self._early[number] = outcome
-        while self._next in self._early:
-            ready = self._early.pop(self._next)
-            self._next += 1
-            if ready is not None:
-                self._outcomes.put_nowait(ready)
 
 
 class _Record:

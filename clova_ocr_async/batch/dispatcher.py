@@ -6,12 +6,16 @@ import os
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from clova_ocr_async.batch.batch import Batch
+from clova_ocr_async.batch.intake import Intake
 from clova_ocr_async.batch.listing import Listing
 from clova_ocr_async.batch.reader import DirectReader
 from clova_ocr_async.batch.recorder import Recorder, services_of
 from clova_ocr_async.batch.seal import load_seal
 from clova_ocr_async.batch.sources import opened
 from clova_ocr_async.batch.sqlite import SqliteLedger
+from clova_ocr_async.batch.unfinished import Unfinished
+from clova_ocr_async.batch.window import Window
+from clova_ocr_async.client.runtime import Runtime
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echo import shown
 
@@ -26,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchDispatcher"]
 
-_WORKERS = 32
 _AHEAD = 200
 
 
@@ -35,12 +38,14 @@ class BatchDispatcher:
 
     Args:
         client: Calls; it stays the caller's to close.
-        concurrency: Images in work at once, waiting for a slot included; 32 if not given. How many calls fly at once is
-            for the client's slots to say.
+        concurrency: Most images in work at once, those that wait for a slot included. Not given, they follow the slots:
+            as many as the calls that the client lets through at once, and half as many more, at least four. In any case
+            no more are read once they take 256 MiB.
         ledger: A run directory, in which a ledger is opened for each batch, or a ledger the caller has opened. With it
             an image is paid once whatever its names, a finished one is answered from the ledger, and a killed batch
             goes on where it was. In a run directory answers are sealed if the environment has a key (CLOVA_OCR_KEY).
-        ahead: Most images pulled and not yet handed out.
+        ahead: Most images pulled and not yet handed out; never fewer than may be in work.
+        runtime: Time, and waiting; for files that are still being written.
 
     Raises:
         ConfigurationError: A number is no whole number from 1.
@@ -53,13 +58,15 @@ class BatchDispatcher:
         *,
         ledger: str | os.PathLike[str] | Ledger | None = None,
         ahead: int = _AHEAD,
+        runtime: Runtime = Runtime(),  # noqa: B008 - immutable
     ) -> None:
         if not hasattr(client, "recognize"):
             raise ConfigurationError(f"client is a {type(client).__name__}; it must be a ClovaOCRClient")
         self._client = client
-        self._concurrency = _checked("concurrency", _WORKERS if concurrency is None else concurrency)
+        self._concurrency = None if concurrency is None else _checked("concurrency", concurrency)
         self._ledger = _checked_ledger(ledger)
-        self._ahead = max(_checked("ahead", ahead), self._concurrency)
+        self._ahead = _checked("ahead", ahead)
+        self._runtime = runtime
 
     @overload
     def dispatch(
@@ -92,16 +99,15 @@ class BatchDispatcher:
             TypeError: ``images`` is a single image or path, or cannot be iterated.
             ConfigurationError: No domain of the client reads the document.
         """
-        if document is not None:
-            self._client.serving(document)
-        batch: Batch[Any] = Batch(
-            self._client, opened(images), document, self._concurrency, self._ahead, ordered=ordered
-        )
+        domains = () if document is None else self._client.serving(document)
+        source, window = opened(images), Window(self._ahead, self._concurrency)
+        batch: Batch[Any] = Batch(source, document, Intake(self._client, domains, window), ordered=ordered)
+        unfinished = Unfinished(self._runtime)
         if self._ledger is None:
-            batch.reader = DirectReader(self._client, batch)
+            batch.reader = DirectReader(self._client, batch, unfinished)
         else:
             ledger, own = self._opened_ledger(self._ledger)
-            recorder = Recorder(self._client, ledger, batch, listed=isinstance(images, Listing))
+            recorder = Recorder(self._client, ledger, batch, unfinished, listed=isinstance(images, Listing))
             batch.record(recorder, services_of(self._client.domains), own_ledger=own)
         return batch
 

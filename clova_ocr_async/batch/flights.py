@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
 
-from clova_ocr_async.batch.reader import Flight
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from clova_ocr_async.batch.reader import Flight
 
 __all__ = ["CalledBackError", "Flights"]
 
@@ -30,12 +30,13 @@ class Flights:
         self._called_back: set[asyncio.Task[object]] = set()
         self._halted = False
 
-    async def run(self, work: Callable[[Unpack[Ts], Flight], Awaitable[T]], *what: *Ts) -> T:
+    async def run(self, flight: Flight, work: Callable[[Unpack[Ts]], Awaitable[T]], *what: *Ts) -> T:
         """Do the work on one image, in the task that asks.
 
         Args:
-            work: Does it, and tells its flight whether a request is under way.
-            what: What it is given before that.
+            flight: Told by the work whether a request is under way.
+            work: Does it.
+            what: What it is given.
 
         Raises:
             CalledBackError: It was called back.
@@ -44,9 +45,9 @@ class Flights:
             raise CalledBackError
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
-        self._flights[task] = flight = Flight(self._landed)
+        self._flights[task] = flight
         try:
-            return await work(*what, flight)
+            return await work(*what)
         except asyncio.CancelledError:
             if task not in self._called_back or task.uncancel():
                 raise  # somebody else wants the task to end
@@ -73,6 +74,7 @@ class Flights:
         """Call back what waits to send another request; what has just landed comes to its outcome before."""
         asyncio.get_running_loop().call_later(_LANDING, self._call_back, task, flight)
 
-    def _landed(self, flight: Flight) -> None:
+    def landed(self, flight: Flight) -> None:
+        """Call an image back whose request has ended, if all are called back."""
         if self._halted:
             self._call_back_soon(next(task for task, found in self._flights.items() if found is flight), flight)

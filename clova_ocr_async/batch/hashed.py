@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.reading import BinaryFile
     from clova_ocr_async.protocol.image import ImageLimits
 
-__all__ = ["Hashed", "found_file", "identity_of", "read_hashed", "source_file"]
+__all__ = ["Hashed", "file_at", "found_file", "hash_now", "identity_of", "read_hashed", "size_to_read", "source_file"]
 
 _SETTLED = 2.0  # seconds after which a change of a file shows in its times; the coarsest file systems count in twos
 
@@ -37,12 +37,19 @@ class Hashed:
         name: What it is sent under; None for the default.
         sha256: Of the bytes.
         file: The name it goes by; None if it has none.
+        before: The identity of its file before it was read; None if it is no path, or was not there.
     """
 
     data: bytes | Image
     name: str | None
     sha256: bytes
     file: SourceFile | None
+    before: Identity | None = None
+
+    @property
+    def copied(self) -> int:
+        """Bytes that were read, or copied; what was handed in as an Image or as bytes is what is sent."""
+        return 0 if isinstance(self.data, Image) else len(self.data)
 
     def image(self) -> Image:
         """Return the image.
@@ -67,19 +74,24 @@ async def read_hashed(
     Raises:
         ImageError: It cannot be read, or is too large.
     """
-    return await anyio.to_thread.run_sync(_read, source, limits, now, limiter=readers)
+    return await anyio.to_thread.run_sync(hash_now, source, limits, now, limiter=readers)
 
 
 async def found_file(source: Any, readers: CapacityLimiter | None = None) -> SourceFile | None:
     """Return a file as it is now, without reading it; None for what is no path, or is not there."""
     if not isinstance(source, str | os.PathLike):
         return None
-    path = cast("str | os.PathLike[str]", source)
-    identity = await anyio.to_thread.run_sync(_identity_of, path, limiter=readers)
+    return await anyio.to_thread.run_sync(file_at, cast("str | os.PathLike[str]", source), limiter=readers)
+
+
+def file_at(path: str | os.PathLike[str]) -> SourceFile | None:
+    """Return a file as it is now, without reading it; None if it is not there. It asks the file system."""
+    identity = _identity_of(path)
     return None if identity is None else SourceFile(one_spelling(os.fsencode(path)), identity)
 
 
-def _read(source: Any, limits: ImageLimits, now: Callable[[], float]) -> Hashed:
+def hash_now(source: Any, limits: ImageLimits, now: Callable[[], float] = time.time) -> Hashed:
+    """Read and hash an image in the thread that asks, as ``read_hashed`` does."""
     if isinstance(source, Image):
         sha256 = hashlib.sha256(source.data).digest()
         # A name that was given to bytes is no file's: others may have the same.
@@ -93,7 +105,7 @@ def _read(source: Any, limits: ImageLimits, now: Callable[[], float]) -> Hashed:
     file = source_file(source)
     if path is not None and file is not None and _is_settled(before, now()) and _identity_of(path) == before:
         file = SourceFile(file.path, before)
-    return Hashed(data, name, hashlib.sha256(data).digest(), file)
+    return Hashed(data, name, hashlib.sha256(data).digest(), file, before)
 
 
 def _is_settled(identity: Identity | None, now: float) -> bool:
@@ -111,6 +123,18 @@ def source_file(source: Any) -> SourceFile | None:
     except UnicodeEncodeError:  # a str that can name no file
         return None
     return None if b"\0" in path else SourceFile(one_spelling(path))
+
+
+def size_to_read(source: Any) -> int:
+    """Return how many bytes reading or copying an image is going to take; 0 for what is sent as it is, or not known.
+
+    A folder that is iterated in the event loop is looked at there as well; a thread for each file would cost more.
+    """
+    if isinstance(source, bytearray | memoryview):
+        return memoryview(cast("bytes", source)).nbytes
+    file = None if isinstance(source, Image) else source_file(source)
+    found = None if file is None else _identity_of(os.fsdecode(file.path))
+    return 0 if found is None else found.size
 
 
 def _identity_of(path: str | os.PathLike[str]) -> Identity | None:

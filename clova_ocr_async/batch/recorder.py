@@ -16,7 +16,7 @@ from anyio import CapacityLimiter
 from clova_ocr_async.batch.hashed import found_file, read_hashed, source_file
 from clova_ocr_async.batch.ledger import FINISHED, ClaimLostError, Item, Mark, Verdict
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.batch.reader import Later
+from clova_ocr_async.batch.reader import Later, cut_off
 from clova_ocr_async.batch.verdict import GONE, failed_verdict, failure_of, recalled, succeeded_verdict, verdict_on
 from clova_ocr_async.client.decoding import decoded_aside
 from clova_ocr_async.client.journal import written
@@ -29,7 +29,7 @@ from clova_ocr_async.errors import (
     LedgerError,
 )
 from clova_ocr_async.protocol.echo import shown_path
-from clova_ocr_async.protocol.response import refusal_of
+from clova_ocr_async.protocol.response import decode_response, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.batch.hashed import Hashed
     from clova_ocr_async.batch.ledger import Claim, Entry, Ledger
     from clova_ocr_async.batch.reader import Flight, Warden
+    from clova_ocr_async.batch.unfinished import Unfinished
     from clova_ocr_async.client.client import ClovaOCRClient
     from clova_ocr_async.client.domain import Domain
     from clova_ocr_async.client.journal import Attempt
@@ -48,9 +49,10 @@ __all__ = ["READERS", "Recorder", "is_gone", "services_of"]
 
 logger = logging.getLogger("clova_ocr_async")
 
-READERS = 8
-"""Threads of a batch that read and hash. Each waits for the interpreter again and again, and the longer the more there
-are; real batches need few, for no service answers as fast as a disk."""
+READERS = 2
+"""Threads of a batch that read and hash. Each waits for the interpreter again and again, the longer the more there are,
+and keeps the memory of the last large files it has read; real batches need few, for no service answers as fast as a
+disk."""
 
 _CUT_OFF = ConnectionLostError("the call was cancelled after it had been sent; it may have been billed")
 _VENDOR = ".apigw.ntruss.com"
@@ -64,17 +66,23 @@ class Recorder:
         client: Calls.
         ledger: Remembers.
         warden: Has a say in what is sent.
+        unfinished: Puts off files that are still being written.
         listed: The images are files that the ledger has listed and knows to be read, so that it need not be asked.
     """
 
-    def __init__(self, client: ClovaOCRClient, ledger: Ledger, warden: Warden, *, listed: bool = False) -> None:
+    def __init__(
+        self, client: ClovaOCRClient, ledger: Ledger, warden: Warden, unfinished: Unfinished, *, listed: bool = False
+    ) -> None:
         self.ledger = ledger
         self.warden = warden
         self._client = client
+        self._unfinished = unfinished
         self._listed = listed
         self._readers = CapacityLimiter(READERS)
 
-    async def take(self, source: Any, document: type[Document], flight: Flight) -> Outcome[Any] | Later:
+    async def take(
+        self, source: Any, document: type[Document], flight: Flight, until: float | None = None
+    ) -> Outcome[Any] | Later:
         """Return what became of an image, calling for it if need be.
 
         Raises:
@@ -86,9 +94,24 @@ class Recorder:
         try:
             hashed = await read_hashed(source, self._client.limits, readers=self._readers)
         except ImageError as error:
+            if (later := await self._put_off(source, document, error, until)) is not None:
+                return later
             known = await self._rejected(source, document, error)
             return Failure(source, error) if known is None else await _outcome_of(known, source, document)
+        flight.hold(hashed.copied)
+        if self._unfinished.is_fresh(hashed.before):
+            # Before it is on record: the bytes of half a picture are an image of nobody's.
+            try:
+                await self._unfinished.judge(hashed.image(), self._client.limits)
+            except ImageError as error:
+                if (later := await self._put_off(source, document, error, until)) is not None:
+                    return later
         return await self._admitted(source, document, hashed, flight)
+
+    async def _put_off(
+        self, source: Any, document: type[Document], error: ImageError, until: float | None
+    ) -> Later | None:
+        return await self._unfinished.later(source, error, until, partial(self.take, source, document))
 
     async def _rejected(self, source: Any, document: type[Document], error: ImageError) -> Entry | None:
         """Write down a file that cannot be read; return what is known of it if it was read, and has gone since."""
@@ -102,13 +125,13 @@ class Recorder:
         # A file that was read to its end has nothing left; others are read again, and not held until then.
         kept = None if isinstance(source, str | os.PathLike) else hashed
 
-        async def after(flight: Flight) -> Outcome[Any] | Later:
-            await self.ledger.changed(entry)
+        async def again(flight: Flight) -> Outcome[Any] | Later:
             if kept is None:
                 return await self.take(source, document, flight)
+            flight.hold(kept.copied)
             return await self._admitted(source, document, kept, flight)
 
-        return Later(source, after)
+        return Later(lambda: self.ledger.changed(entry), again)
 
     async def _known(self, source: Any, document: type[Document]) -> Entry | None:
         if self._listed or (file := await found_file(source, self._readers)) is None:
@@ -135,16 +158,18 @@ class Recorder:
         except ClovaOCRError as error:
             ended = error
         except BaseException:
-            journal.log_loss(_name_of(hashed))
+            journal.cut_off(source, _name_of(hashed))
             await self._settled(journal.claim, journal.verdict())
             raise
-        journal.end()
         ended = journal.loss(ended.attempts, ended.maybe_billed) or ended  # what is kept nowhere is not read
         if isinstance(ended, ClovaOCRError):
+            journal.end(Failure(source, ended))
             await self._settled(journal.claim, failed_verdict(ended, journal.request_id))
             return Failure(source, self.warden.judged(ended))
+        outcome = Success(source, ended)
+        journal.end(outcome)
         await self._settled(journal.claim, succeeded_verdict(ended, journal.request_id))
-        return Success(source, ended)
+        return outcome
 
     async def _settled(self, claim: Claim, verdict: Verdict) -> None:
         try:
@@ -236,8 +261,9 @@ class _Journal:
         finally:
             self._flight.end()
 
-    def end(self) -> None:
-        """Note that it is known what the call ended in: a batch that stops must not call the image back any more."""
+    def end(self, outcome: Outcome[Any]) -> None:
+        """Note what the call ended in: a batch that stops must not call the image back any more."""
+        self._flight.left = outcome
         self._flight.begin()
 
     def loss(self, attempts: int = 0, maybe_billed: int = 0) -> AnswerNotKeptError | None:
@@ -254,10 +280,25 @@ class _Journal:
         lost.attempts, lost.maybe_billed = attempts, maybe_billed
         return lost
 
-    def log_loss(self, name: str) -> None:
-        """Log that the answer of a call that is cut off is lost, for nobody gets its failure."""
+    def cut_off(self, source: Any, name: str) -> None:
+        """Note what is known of a call that is ended from outside; log it if its answer is lost by that.
+
+        Args:
+            source: The image, as it was pulled.
+            name: The image's, for the log.
+        """
         if (lost := self.loss()) is not None:
             logger.error("%s: %s", name, lost)
+            self._flight.left = Failure(source, lost)
+        elif self._answer is not None:
+            try:
+                self._flight.left = Success(
+                    source, decode_response(self._answer, self._document, request_id=self.request_id)
+                )
+            except ClovaOCRError as error:
+                self._flight.left = Failure(source, error)
+        elif self._doubts:
+            self._flight.left = cut_off(source, Billing.MAYBE_BILLED)
 
     def verdict(self) -> Verdict:
         """Return what is known of a call that was ended from outside."""

@@ -126,7 +126,7 @@ class Source(Protocol):
         ...
 
     def stop(self) -> None:
-        """Pull no more: whoever waits in ``pull`` gets EXHAUSTED, and an item on its way is dropped."""
+        """Pull no more: whoever waits in ``pull`` gets EXHAUSTED."""
         ...
 
     async def close(self) -> None:
@@ -179,6 +179,9 @@ class AsyncSource:
     """Pulls from an async iterable, always in one and the same task.
 
     Async generators may hold timeouts and task groups open over a yield, and those bear only one task.
+
+    Attributes:
+        dropped: What the iterable yielded when nobody waited for it any more.
     """
 
     def __init__(self, images: AsyncIterable[Any]) -> None:
@@ -189,6 +192,7 @@ class AsyncSource:
         self._task: asyncio.Task[None] | None = None
         self._over = False
         self._closing = False
+        self.dropped: list[Any] = []
 
     async def pull(self) -> Any:
         """Return the next item."""
@@ -199,7 +203,16 @@ class AsyncSource:
                 self._task = asyncio.create_task(self._serve())
             self._waiting = asyncio.get_running_loop().create_future()
             self._asked.put_nowait(self._waiting)
-            return await self._waiting
+            try:
+                return await self._waiting
+            except asyncio.CancelledError:
+                self._drop(self._waiting)
+                raise
+
+    def _drop(self, answer: asyncio.Future[Any]) -> None:
+        """Keep what came just as its waiter was cancelled."""
+        if answer.done() and not answer.cancelled() and answer.exception() is None and answer.result() is not EXHAUSTED:
+            self.dropped.append(answer.result())
 
     def stop(self) -> None:
         """Pull no more, even if the iterable never yields again."""
@@ -244,3 +257,5 @@ class AsyncSource:
             return
         if not answer.done():
             answer.set_result(item)
+        elif item is not EXHAUSTED:
+            self.dropped.append(item)

@@ -57,7 +57,7 @@ __all__ = ["command"]
 @click.option("--retry-billed", is_flag=True, help="Send again what was billed and not read, in the whole run.")
 @KEY_FILE
 @click.option("--store", type=click.Choice(["full", "none"]), help="Which answers the run keeps.  [default: full]")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Images in work at once.  [default: 32]")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Most images in work.  [default: a few more than slots]")
 @CONFIG
 @click.option("--concurrency", type=click.IntRange(min=1), help="Calls at once per domain.  [default: learned]")
 @click.option("--max-per-second", type=RATE, metavar="N", help="Calls a second per domain, at most.")

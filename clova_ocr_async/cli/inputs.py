@@ -56,6 +56,11 @@ class InputFile:
         """Of what was read, in hex; None before."""
         return self._hash.hexdigest() if self._begun else None
 
+    def rewind(self) -> None:
+        """Read the file anew: it was still being written. Standard input cannot be."""
+        self._hash = hashlib.sha256()
+        self._begun = False
+
     def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes; a file that has more than it is asked for is refused by its size."""
         if self._piped is not None:

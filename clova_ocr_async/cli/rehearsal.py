@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clova_ocr_async.batch.hashed import found_file, read_hashed
+from clova_ocr_async.batch.hashed import file_at, hash_now
 from clova_ocr_async.batch.ledger import FINISHED, Entry, Item, State
 from clova_ocr_async.batch.spelling import one_spelling, other_spelling
 from clova_ocr_async.batch.sqlite.run_reader import RunReader
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Rehearsal", "rehearse"]
 
 _NUMBER = re.compile(r"(\d[\d,]*|…)")
+_LOOKS = 64  # files that are known between two turns of the event loop
 _ENOUGH = 8  # bytes of a hash: that two of a million images share them by chance is one in millions
 _HINTS = {
     "answered already": "not sent again",
@@ -144,14 +146,18 @@ class Rehearsal:
     async def _known(self, path: str) -> tuple[bytes, Entry | None]:
         """Return an image's hash, and what is known of it.
 
+        Files are looked at and read in the event loop, in which nothing else runs: a thread for each would cost more
+        than the look.
+
         Raises:
             ImageError: It cannot be sent.
         """
-        if self._reader is not None and (file := await found_file(path)) is not None:
+        if self._reader is not None and (file := file_at(path)) is not None:
             entry = self._reader.recall(file, self._document)
             if entry is not None and self._why_not(entry) is not None:
                 return entry.item.sha256, entry
-        hashed = await read_hashed(path, self._limits)
+        await asyncio.sleep(0)  # an interrupt gets through between two files that are read
+        hashed = hash_now(path, self._limits)
         item = Item(hashed.sha256, self._document)
         entry = None if self._reader is None else self._reader.find(item)
         if entry is None or self._why_not(entry) is None:
@@ -243,6 +249,8 @@ async def rehearse(
         rehearsal = Rehearsal(document, reader, once=folder is not None, again=again)
         for path in rehearsal.files(found):
             await rehearsal.look_at(path)
+            if not rehearsal.found % _LOOKS:
+                await asyncio.sleep(0)  # an interrupt gets through
         status = None if reader is None else reader.status()
     kept, used = (None, 0) if status is None else (status.max_calls, status.calls)
     most = kept if max_calls is None else None if max_calls == "none" else max_calls

@@ -11,7 +11,7 @@ import msgspec
 
 from clova_ocr_async.client.deadline import Deadline
 from clova_ocr_async.client.holds import Hold
-from clova_ocr_async.client.journal import NO_JOURNAL, Journal
+from clova_ocr_async.client.journal import NO_JOURNAL, Journal, NoJournal
 from clova_ocr_async.client.retry import Tries
 from clova_ocr_async.client.slots import Lane
 from clova_ocr_async.client.transport import Exchange
@@ -127,7 +127,10 @@ class Call(msgspec.Struct, Generic[DocumentT]):
             return error.billing
         if error is None:
             return Billing.BILLED if self.sent else Billing.NOT_BILLED
-        return max(self.tries.billing, self.cut_off())
+        billing = max(self.tries.billing, self.cut_off())
+        if isinstance(self.journal, NoJournal):  # another one was told when the request ended
+            self.journal.cut_off(billing)
+        return billing
 
     def cut_off(self) -> Billing:
         """Return what a request may cost that was under way when its call was cancelled."""

@@ -13,6 +13,7 @@ from clova_ocr_async.client.tasks import ended
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from clova_ocr_async.errors import Billing
     from clova_ocr_async.protocol.response import HTTPResponse
 
 __all__ = ["NO_JOURNAL", "Attempt", "Journal", "NoJournal", "announced", "written"]
@@ -72,6 +73,9 @@ class NoJournal:
 
     def landed(self) -> None:
         """Know that the request has ended, however it did; told in the place of the two below."""
+
+    def cut_off(self, billing: Billing) -> None:
+        """Know what the requests of a call may have cost that was ended from outside."""
 
     async def answered(self, attempt: Attempt, response: HTTPResponse) -> None:
         """Keep nothing."""

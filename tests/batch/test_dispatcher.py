@@ -338,8 +338,8 @@ async def test_ahead() -> None:
 
 
 async def test_the_number_of_workers() -> None:
-    """As many images are in work as concurrency says, 32 by default."""
-    for concurrency, pulled in ((3, 3), (None, 32)):
+    """No more images are in work than concurrency says; by default as many as there are slots, and four more."""
+    for concurrency, pulled in ((3, 3), (None, 8), (100, 8)):
         source = Source()
         async with dispatcher(FakeTransport(then=Held()), concurrency).dispatch(source, Receipt):
             await steps(200)

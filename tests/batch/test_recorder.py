@@ -18,6 +18,7 @@ from clova_ocr_async.batch.aesgcm import AESGCMSeal
 from clova_ocr_async.batch.flights import CalledBackError, Flights
 from clova_ocr_async.batch.hashed import found_file, read_hashed, source_file
 from clova_ocr_async.batch.ledger import ClaimLostError, Entry, Item, Mark, SourceFile, State, Verdict
+from clova_ocr_async.batch.reader import Flight
 from clova_ocr_async.batch.recorder import services_of
 from clova_ocr_async.batch.sqlite import SqliteLedger
 from clova_ocr_async.batch.sqlite.spill import spills_in
@@ -511,12 +512,23 @@ async def test_leaving_lands_what_flies(run: Path) -> None:
     assert states(run).count("succeeded") == calls(run) == 1
 
 
-async def test_an_exception_leaves_doubt(run: Path) -> None:
-    """What is under way when the body of a batch raises is cut off, in doubt, and not sent by the next run."""
+async def test_cancelled_twice_leaves_doubt(run: Path) -> None:
+    """What is under way when a batch is cancelled a second time is cut off, ambiguous, and not sent by the next run."""
     images = [Image(picture(f"{number}")) for number in range(10)]
-    with pytest.raises(ZeroDivisionError):
+    entered = asyncio.Event()
+
+    async def body() -> None:
         async with held_batch(run, images):
-            raise ZeroDivisionError
+            entered.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(body())
+    await entered.wait()
+    for _ in range(2):
+        task.cancel()
+        await steps()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert states(run).count("ambiguous") == calls(run) == perhaps(run) == 1
     transport = FakeTransport()
     found, _ = await batch(run, images, transport)
@@ -664,13 +676,18 @@ async def test_a_lost_claim_is_tried_again(run: Path) -> None:
 async def test_what_is_halted_begins_nothing() -> None:
     """Work that is asked for when all was called back is not begun."""
 
-    async def work(_: Any) -> None:
+    async def work() -> None:
         raise AssertionError("begun")
+
+    class Nobody:
+        def hold(self, size: int) -> None: ...
+
+        def notice(self) -> None: ...
 
     flights = Flights()
     flights.call_back()
     with pytest.raises(CalledBackError):
-        await flights.run(work)
+        await flights.run(Flight(flights.landed, Nobody()), work)
 
 
 def test_what_nobody_came_to_yet_is_told_as_that() -> None:

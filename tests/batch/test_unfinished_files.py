@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from fakes import JPEG, FakeTransport, SteppedTime, domain
+from ledgers import states
+
+from clova_ocr_async.batch import Failure, Success
+from clova_ocr_async.batch.batch import Batch
+from clova_ocr_async.batch.intake import Intake
+from clova_ocr_async.batch.reader import DirectReader
+from clova_ocr_async.batch.recorder import Recorder
+from clova_ocr_async.batch.sources import SyncSource
+from clova_ocr_async.batch.sqlite import SqliteLedger
+from clova_ocr_async.batch.unfinished import Unfinished
+from clova_ocr_async.batch.window import Window
+from clova_ocr_async.cli.inputs import InputFile
+from clova_ocr_async.client import ClovaOCRClient
+from clova_ocr_async.client.reading import read_bytes, read_image
+from clova_ocr_async.documents import Receipt
+from clova_ocr_async.errors import ConfigurationError, ImageError, NotSentError
+from clova_ocr_async.protocol.image import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from clova_ocr_async.batch import Outcome
+    from clova_ocr_async.protocol.image import ImageLimits
+
+HALF = JPEG[:-2]
+EPOCH = 1_700_000_000.25  # what FakeTime adds to its clock
+
+
+class CutOffError(ImageError):
+    """What the picture checks say of a file whose end is missing."""
+
+    truncated = True
+
+
+async def judge(image: Image, limits: ImageLimits) -> object:
+    """Refuse a picture without its end."""
+    if not image.data.endswith(JPEG[-2:]):
+        raise CutOffError("its end is missing")
+    return await read_image(image, limits)
+
+
+class Judging(ClovaOCRClient):
+    """A client that looks whether a picture is whole."""
+
+    async def recognize(self, image: Any, document: Any, **given: Any) -> Any:
+        """Refuse a picture without its end, as the client does once it is read."""
+        path = image.path if isinstance(image, InputFile) else image
+        data = image.data if isinstance(image, Image) else read_bytes(path, self.limits)[0]
+        if not data.endswith(JPEG[-2:]):
+            raise CutOffError("its end is missing")
+        return await super().recognize(image, document, **given)
+
+
+class Scene:
+    """A folder with files in it, a batch over them that has one place, and a clock that the test sets."""
+
+    def __init__(self, folder: Path, *, kept: bool) -> None:
+        self.folder = folder
+        self.run = folder / "run"
+        self.time = SteppedTime()
+        self.transport = FakeTransport()
+        self.found: list[Outcome[Any]] = []
+        self.batch: Batch[Receipt] | None = None
+        self._kept = kept
+
+    def write(self, name: str, data: bytes, age: float = 0.0) -> str:
+        """Write a file, so many seconds ago."""
+        path = self.folder / name
+        path.write_bytes(data)
+        moment = EPOCH + self.time.now - age
+        os.utime(path, (moment, moment))
+        return str(path)
+
+    async def read(self, *images: Any) -> None:
+        """Read files, each outcome as it comes."""
+        client = Judging(domain(), transport=self.transport, concurrency=1)
+        intake = Intake(client, client.domains, Window(200, 1))
+        batch = self.batch = Batch(SyncSource(images), Receipt, intake, ordered=False)
+        unfinished = Unfinished(self.time.runtime(), judge)
+        if self._kept:
+            recorder = Recorder(client, SqliteLedger(self.run), batch, unfinished)
+            batch.record(recorder, ["local"], own_ledger=True)
+        else:
+            batch.reader = DirectReader(client, batch, unfinished)
+        async with batch:
+            async for outcome in batch:
+                self.found.append(outcome)
+
+    async def until(self, done: Callable[[], object]) -> None:
+        """Wait for what threads do, and the batch with them, while the clock stands."""
+        async with asyncio.timeout(10):
+            while not done():  # noqa: ASYNC110 - threads set no event
+                await asyncio.sleep(0.001)
+
+    async def goes_on(self, seconds: int) -> None:
+        """Put the clock forward, and let the batch look each second."""
+        for _ in range(seconds):
+            looks = len(self.time.slept)
+            await self.time.go_on(1.0)
+            await self.until(partial(self._looked_since, looks))
+
+    def _looked_since(self, looks: int) -> bool:
+        return len(self.time.slept) > looks or bool(self.found)
+
+
+@pytest.fixture(params=[False, True], ids=["direct", "kept"])
+def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
+    """A scene, with a ledger and without."""
+    return Scene(tmp_path, kept=request.param)
+
+
+@pytest.mark.parametrize("first", [HALF, b""], ids=["half", "empty"])
+async def test_a_file_that_is_still_being_written_is_read_when_it_is_whole(scene: Scene, first: bytes) -> None:
+    """A file that was written just now and is cut off is put off, others go on, and it is sent once it is whole."""
+    late, other = scene.write("late.jpg", first), scene.write("other.jpg", JPEG + JPEG, 60)
+    reading = asyncio.create_task(scene.read(late, other))
+    await scene.until(lambda: scene.found and scene.time.slept)
+    assert [outcome.source for outcome in scene.found] == [other]
+    assert scene.batch is not None
+    scene.found.clear()
+    await scene.goes_on(2)
+    scene.write("late.jpg", JPEG[:-1])
+    await scene.goes_on(1)
+    scene.write("late.jpg", JPEG)
+    await scene.goes_on(1)
+    assert len(scene.transport.sent) == 1
+    await scene.goes_on(1)
+    await scene.until(lambda: scene.found)
+    (outcome,) = scene.found
+    assert isinstance(outcome, Success)
+    assert outcome.source == late
+    await reading
+    assert [sent.parsed.data for sent in scene.transport.sent] == [JPEG + JPEG, JPEG]
+    if scene.run.exists():
+        assert states(scene.run) == ["succeeded", "succeeded"]
+
+
+async def test_a_file_that_stays_cut_off_is_judged(scene: Scene) -> None:
+    """A file that is cut off and has not changed for ten seconds is refused, and was never sent."""
+    reading = asyncio.create_task(scene.read(scene.write("half.jpg", HALF)))
+    await scene.until(lambda: scene.time.slept)
+    await scene.goes_on(9)
+    assert scene.found == []
+    await scene.goes_on(1)
+    await reading
+    (outcome,) = scene.found
+    assert isinstance(outcome, Failure)
+    assert isinstance(outcome.error, ImageError)
+    assert (scene.transport.sent, len(scene.time.slept)) == ([], 10)
+
+
+@pytest.mark.parametrize("age", [11.0, 1e6, -3600.0])
+async def test_a_file_that_nobody_writes_is_judged_at_once(scene: Scene, age: float) -> None:
+    """A cut-off file that was written long ago, or by the clock of another machine, is refused without a wait."""
+    await scene.read(scene.write("half.jpg", HALF, age))
+    assert isinstance(scene.found[0], Failure)
+    assert (scene.transport.sent, scene.time.slept) == ([], [])
+
+
+async def test_another_fault_of_a_fresh_file_is_judged_at_once(scene: Scene) -> None:
+    """A fresh file that is something else than a picture is refused without a wait."""
+    await scene.read(scene.write("text.jpg", b"a text" + JPEG))
+    assert isinstance(scene.found[0], Failure)
+    assert (scene.transport.sent, scene.time.slept) == ([], [])
+
+
+async def test_a_file_that_grows_for_ever_is_judged(scene: Scene) -> None:
+    """A file that changes all the time is put off for five minutes, and then refused."""
+    reading = asyncio.create_task(scene.read(scene.write("log.jpg", HALF)))
+    await scene.until(lambda: scene.time.slept)
+    for number in range(300):
+        assert scene.found == []
+        scene.write("log.jpg", HALF + bytes(number % 7))
+        await scene.goes_on(1)
+    await reading
+    assert isinstance(scene.found[0], Failure)
+    assert scene.transport.sent == []
+
+
+async def test_a_file_that_stops_growing_in_half_is_put_off_again(scene: Scene) -> None:
+    """A file that paused in the middle is read again, found cut off, and put off until it has stopped for good."""
+    reading = asyncio.create_task(scene.read(scene.write("half.jpg", HALF[:-2])))
+    await scene.until(lambda: scene.time.slept)
+    await scene.goes_on(5)
+    scene.write("half.jpg", HALF)
+    await scene.goes_on(11)
+    await reading
+    assert isinstance(scene.found[0], Failure)
+
+
+async def test_a_file_that_goes_away_is_judged(scene: Scene) -> None:
+    """A file that is put off and then removed fails by its name."""
+    path = scene.write("half.jpg", HALF)
+    reading = asyncio.create_task(scene.read(path))
+    await scene.until(lambda: scene.time.slept)
+    (scene.folder / "half.jpg").unlink()
+    await scene.goes_on(1)
+    await reading
+    (outcome,) = scene.found
+    assert isinstance(outcome, Failure)
+    assert "No such file" in str(outcome.error)
+
+
+async def test_a_batch_that_is_stopped_waits_for_no_file(scene: Scene) -> None:
+    """A file that is put off when its batch is stopped comes out as not sent."""
+    reading = asyncio.create_task(scene.read(scene.write("half.jpg", HALF)))
+    await scene.until(lambda: scene.time.slept)
+    cast("Batch[Receipt]", scene.batch).stop(ConfigurationError("enough"))
+    await reading
+    (outcome,) = scene.found
+    assert isinstance(outcome, Failure)
+    assert isinstance(outcome.error, NotSentError)
+
+
+async def test_what_cannot_be_read_again_is_judged_at_once(scene: Scene) -> None:
+    """An open file is read once, so it is refused without a wait."""
+    path = scene.write("half.jpg", b"")
+    with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - as a caller has it
+        await scene.read(file)
+    assert isinstance(scene.found[0], Failure)
+    assert scene.time.slept == []
+
+
+async def test_a_file_of_the_command_line_is_read_again(scene: Scene) -> None:
+    """The command line's own file objects are put off as well, and their hash is that of what was sent."""
+    file = InputFile(scene.write("late.jpg", b""))
+    reading = asyncio.create_task(scene.read(file))
+    await scene.until(lambda: scene.time.slept)
+    scene.write("late.jpg", JPEG)
+    await scene.goes_on(2)
+    await reading
+    assert isinstance(scene.found[0], Success)
+    assert [sent.parsed.data for sent in scene.transport.sent] == [JPEG]
+    assert file.sha256 == hashlib.sha256(JPEG).hexdigest()
