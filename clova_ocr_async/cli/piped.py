@@ -16,7 +16,7 @@ from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Sequence
 
 __all__ = ["check_once", "is_piped", "read_piped", "spooled"]
 
@@ -71,7 +71,7 @@ def read_piped(paths: Iterable[str], most: int = (ImageLimits().max_bytes or 0) 
 
 
 @contextmanager
-def spooled(manifests: Iterable[str]) -> Generator[tuple[str, ...]]:
+def spooled(manifests: Sequence[str]) -> Generator[tuple[str, ...]]:
     """Copy those of some lists that can be read only once to files for as long as the context is open.
 
     A list is read several times: it is checked, counted, and read beside the counting.
@@ -82,6 +82,9 @@ def spooled(manifests: Iterable[str]) -> Generator[tuple[str, ...]]:
     Raises:
         ConfigurationError: One cannot be read.
     """
+    if not any(map(is_piped, manifests)):  # not every machine has a place for temporary files
+        yield tuple(manifests)
+        return
     with tempfile.TemporaryDirectory(prefix="clova-ocr-") as folder:
         yield tuple(_copy(path, Path(folder)) if is_piped(path) else path for path in manifests)
 

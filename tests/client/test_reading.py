@@ -278,3 +278,8 @@ async def test_a_file_at_its_end_is_told_to_be_rewound(name: str | None, told: s
     file.truncate(0)
     file.seek(0)
     assert "is empty" in await refused(file)
+
+
+async def test_a_file_that_does_not_tell_where_it_stands_is_empty() -> None:
+    """An empty pipe, or a file of the caller's own, is called what it is."""
+    assert "is empty" in await refused(SimpleNamespace(read=lambda _: b""))
