@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch.seal import Seal
 
-LONG = HTTPResponse(200, success(a_request()).body.replace(b'"uid"', b'"more":"' + b"canary " * 1000 + b'","uid"'))
+LONG = HTTPResponse(
+    200, success(a_request()).body.replace(b"id-1", b"").replace(b'"uid"', b'"more":"' + b"canary " * 1000 + b'","uid"')
+)
 """An answer that is worth compressing."""
 
 

@@ -233,7 +233,7 @@ def test_a_tilde_in_the_variable_of_a_key_file_is_the_home_folder(
 def test_a_key_in_the_place_of_its_file_is_not_shown(way: str) -> None:
     """A key that was given where the path of its file belongs is told as that, and not repeated."""
     for given_key, environ in ((WAYS[way], {}), (None, {"CLOVA_OCR_KEY_FILE": WAYS[way]})):
-        with pytest.raises(ConfigurationError, match="the key was given where the path of its file belongs") as refused:
+        with pytest.raises(ConfigurationError, match="a key is given where the path of its file belongs") as refused:
             load_seal(given_key, environ)
         assert WAYS[way] not in "".join(traceback.format_exception(refused.value))
 

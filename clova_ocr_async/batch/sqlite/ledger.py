@@ -293,7 +293,7 @@ class SqliteLedger:
             return
         status, cut, body, unpacked = rows.stored_answer(self._seal, claim.item, response)
         spilled = SpilledAnswer(claim.number, request_id, status, cut, body, self._now(), unpacked)
-        self._tenant.see(len(body))
+        self._tenant.see(max(len(body), len(response.body)))  # the next one may not be packed as well
         try:
             await self._kept(spilled)
         except LedgerError as error:
