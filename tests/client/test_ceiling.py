@@ -306,8 +306,8 @@ class AnyService(RuleBasedStateMachine):
         self.ceiling.refuse(entry, refusal, self.now, middle)
         assert self.ceiling.limit <= before
         assert self.ceiling.epoch > epoch or self.ceiling.limit == before
-        # Lowered to the number that is named, or to one below what may still be let in.
-        assert self.ceiling.limit >= max(1, min(before, len(self.flying), refusal.named or before))
+        # Lowered to the number that this refusal or an earlier one named, or to what is still under way.
+        assert self.ceiling.limit >= max(1, min(before, len(self.flying), self.ceiling.named or before))
 
     def _admit(self, entry: Entry) -> None:
         before = self.ceiling.limit
