@@ -377,7 +377,7 @@ async def test_waiting_for_a_slot_is_told() -> None:
         ({"hooks": print}, "hooks is a builtin_function"),
         ({"hooks": [print, 3]}, "hooks has a int"),
     ],
-    ids=str,
+    ids=lambda part: part if isinstance(part, str) else " ".join(part),  # a repr would hold an address
 )  # fmt: skip
 def test_bad_settings(settings: dict[str, Any], named: str) -> None:
     """A setting that cannot work is refused by its name."""
