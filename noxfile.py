@@ -21,10 +21,13 @@ def group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, name)
 
 
+PARALLEL = ("-n", "4", "--dist", "worksteal")  # many tests wait for processes and locks more than they work
+
+
 def covered(session: nox.Session, *arguments: str) -> None:
     """Run the tests with coverage, which must be whole."""
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *arguments)
+    session.run("coverage", "run", "-m", "pytest", *PARALLEL, *arguments)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -40,7 +43,7 @@ def tests(session: nox.Session) -> None:
 def others(session: nox.Session) -> None:
     """Run the tests with the other supported Pythons; those that are not installed are skipped."""
     session.install("-e", ".[all]", *group("tests"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session
@@ -48,7 +51,7 @@ def minimums(session: nox.Session) -> None:
     """Run the tests with the oldest versions of the four dependencies that are allowed."""
     oldest = [line.split(";")[0].replace(">=", "==").strip() for line in PROJECT["project"]["dependencies"]]
     session.install("-e", ".[all]", *group("tests"), *oldest)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session
