@@ -187,7 +187,7 @@ async def test_a_paid_answer_that_is_still_decoded_comes_out_of_a_stopped_batch(
 
     async def large(sent: Sent) -> HTTPResponse:
         await limiter.acquire_on_behalf_of(holder)  # so that the decoding waits for a thread
-        image = {"receipt": {"result": {}}, "inferResult": "SUCCESS", "more": "y" * 2 * 1024 * 1024}
+        image: dict[str, Any] = {"receipt": {"result": {}}, "inferResult": "SUCCESS", "more": "y" * 2 * 1024 * 1024}
         return HTTPResponse(200, encode_response(parsed(sent.request).request_id, 0, image))
 
     async with BatchDispatcher(client_of(FakeTransport(large))).dispatch([Image(JPEG)], Receipt) as outcomes:

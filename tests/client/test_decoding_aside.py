@@ -23,7 +23,7 @@ LATE = (AnswerKept, AnswerTaken, AnswerDropped)
 
 async def large(sent: Sent) -> HTTPResponse:
     """Answer with more than is decoded in the loop."""
-    image = {"receipt": {"result": {}}, "inferResult": "SUCCESS", "more": "y" * 2 * 1024 * 1024}
+    image: dict[str, Any] = {"receipt": {"result": {}}, "inferResult": "SUCCESS", "more": "y" * 2 * 1024 * 1024}
     return HTTPResponse(200, encode_response(parsed(sent.request).request_id, 0, image))
 
 

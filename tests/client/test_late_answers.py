@@ -984,8 +984,8 @@ def test_a_slot_that_fails_as_a_request_ends_is_given_back() -> None:
         count = 0
 
         @asynccontextmanager
-        async def slot(self, *args: Any) -> AsyncGenerator[Any]:  # type: ignore[override]
-            async with super().slot(*args) as slot:
+        async def slot(self, *args: Any, **named: Any) -> AsyncGenerator[Any]:  # type: ignore[override]
+            async with super().slot(*args, **named) as slot:
                 self.count += 1
                 yield Slot(slot.domain) if self.count == 1 else slot
 
