@@ -29,6 +29,7 @@ from clova_ocr_async.errors import (
     LedgerError,
 )
 from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.identity import answers_to
 from clova_ocr_async.protocol.response import decode_response, refusal_of
 
 if TYPE_CHECKING:
@@ -238,22 +239,28 @@ class _Journal:
         elif refusal.billing is Billing.NOT_BILLED:
             await self._ledger.refused(self.claim, request_id, still_in_doubt=self._doubts > 0)
         else:
-            self._doubts += 1
-            await self._ledger.doubted(self.claim, request_id)
+            await self._doubt(request_id)
 
     async def _keep(self, request_id: str, response: HTTPResponse) -> None:
         try:
             await self._ledger.answered(self.claim, request_id, response)
         except LedgerError as error:
-            # The caller gets the bytes with the failure, and the next request is not sent.
             logger.warning("an answer could not be kept: %s", error)
-            self._unkept = error
+            if answers_to(response.body, request_id):
+                # The caller gets the bytes with the failure, and the next request is not sent.
+                self._unkept = error
+            else:
+                # Another call's answer is no loss of this image's, and leaves it in doubt what that may have cost.
+                await self._doubt(request_id)
+
+    async def _doubt(self, request_id: str) -> None:
+        self._doubts += 1
+        await self._ledger.doubted(self.claim, request_id)
 
     async def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:  # noqa: ARG002 - the call's business
         try:
             if body_began:
-                self._doubts += 1
-                await self._ledger.doubted(self.claim, attempt.request_id)
+                await self._doubt(attempt.request_id)
             else:
                 await self._ledger.refused(self.claim, attempt.request_id, still_in_doubt=self._doubts > 0)
         except LedgerError as failure:

@@ -86,6 +86,7 @@ class CallCounter:
         self.billed = 0
         self.perhaps = 0
         self.under_way = 0
+        self._cut_off: set[str] = set()
 
     def note(self, event: Event) -> None:
         """Count what an event tells."""
@@ -95,11 +96,14 @@ class CallCounter:
             self.under_way -= 1
             if isinstance(event.error, ClovaOCRError):
                 self.perhaps += event.error.billing is Billing.MAYBE_BILLED
+            elif event.error is not None:
+                self._cut_off.add(event.attempt.request_id)  # what it may cost, its call knows
             log_attempt(event)
         elif isinstance(event, CallFinished):
             self.billed += event.billing is Billing.BILLED
-            cut_off = event.error is not None and not isinstance(event.error, ClovaOCRError)
-            self.perhaps += cut_off and event.billing is Billing.MAYBE_BILLED
+            if event.request_id in self._cut_off:
+                self._cut_off.remove(event.request_id)
+                self.perhaps += event.billing is Billing.MAYBE_BILLED
 
 
 def log_attempt(event: AttemptFinished) -> None:

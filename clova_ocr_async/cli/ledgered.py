@@ -171,10 +171,15 @@ class LedgeredRun:
             total = _Total(asked.folder, found)
             listing = Listing(ledger, asked.document.path_word, total.counted())
             dispatcher = BatchDispatcher(self._client, asked.jobs, ledger=ledger)
-            async with dispatcher.dispatch(listing, asked.document) as batch:
-                interrupts.batch = batch
-                with shown_progress(quiet=is_quiet()) as progress:
-                    await self._take_all(batch, progress, lambda: total.of(self.tally.done, listing.listed))
+            batch = dispatcher.dispatch(listing, asked.document)
+            try:
+                async with batch:
+                    interrupts.batch = batch
+                    with shown_progress(quiet=is_quiet()) as progress:
+                        await self._take_all(batch, progress, lambda: total.of(self.tally.done, listing.listed))
+            finally:
+                for outcome in batch.left_over:
+                    self._write_if_lost(outcome)
             self._stopped = batch.stopped
         self._stopped = self._stopped or ledger.trouble  # also of the closing
 
@@ -206,11 +211,18 @@ class LedgeredRun:
             return
         self.tally.add(status, billed=False)
         self.tally.recalled += isinstance(outcome, Success) and not outcome.billed
-        if isinstance(outcome, Failure) and isinstance(outcome.error, AnswerNotKeptError) and outcome.error.raw:
-            write_lost(outcome, self._settings.document)
-        elif isinstance(outcome, Failure) and status != "succeeded" and self._named < MOST_NAMED:
+        if self._write_if_lost(outcome):
+            return
+        if isinstance(outcome, Failure) and status != "succeeded" and self._named < MOST_NAMED:
             self._named += 1
             say(f"{shown_path(str(outcome.source))}: {outcome.error}")
+
+    def _write_if_lost(self, outcome: Outcome[Any]) -> bool:
+        """Write the record of an image whose answer nothing but its error holds; return whether it is one."""
+        if not (isinstance(outcome, Failure) and isinstance(outcome.error, AnswerNotKeptError) and outcome.error.raw):
+            return False
+        write_lost(outcome, self._settings.document)
+        return True
 
     # -----------------------------------------------------------------------------------------------------------------
     # The end

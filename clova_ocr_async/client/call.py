@@ -43,7 +43,7 @@ class Call(msgspec.Struct, Generic[DocumentT]):
         sent: Requests so far.
         tries: How they ended.
         exchange: How far the last request has come.
-        wire: That request itself, while it is in flight, or when its caller was cancelled meanwhile.
+        wire: That request itself, in flight or landed; None before it is sent.
         runs_on: Whether it goes on without its caller.
         joined: Whether an earlier request for the same image is waited for, which runs on without its caller.
         answer: Its whole answer, while the journal writes it.
@@ -77,15 +77,24 @@ class Call(msgspec.Struct, Generic[DocumentT]):
     def begin_request(self, redact: Callable[[str], str]) -> None:
         """Count a request that is about to leave, and forget the last one."""
         self.sent += 1
-        self.exchange, self.answer, self.refusal, self.redact = Exchange(), None, None, redact
+        self.exchange, self.wire, self.answer, self.refusal, self.redact = Exchange(), None, None, None, redact
 
     @property
     def outlives(self) -> bool:
-        """Whether a request in flight goes on when its caller is gone: nobody else knows of it, and it may be paid."""
-        return self.lane == "interactive" and self.journal is NO_JOURNAL and self.exchange.body_began
+        """Whether a request in flight goes on when its caller is gone: nobody else knows of it, and it may be paid.
+
+        One whose answer came before the deadline passed does not: its call returns that answer.
+        """
+        if self.lane != "interactive" or self.journal is not NO_JOURNAL or not self.exchange.body_began:
+            return False
+        return not self.deadline.expired or self.arrived() is None
+
+    def arrived(self) -> HTTPResponse | None:
+        """Return the answer to the last request, if it has come, also if a middleware still holds it."""
+        return self.landed() or self.exchange.answer
 
     def landed(self) -> HTTPResponse | None:
-        """Return the answer that came just when the call was cancelled, if one did."""
+        """Return the answer to the last request, if it has come."""
         if self.wire is None or not self.wire.done() or self.wire.cancelled() or self.wire.exception() is not None:
             return None
         return self.wire.result()

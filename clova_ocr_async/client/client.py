@@ -218,8 +218,8 @@ class ClovaOCRClient:
     async def close(self, *, wait: float | None = None) -> None:
         """Send nothing more, wait for the requests in flight, and close the connections.
 
-        A second time does nothing but shorten the waiting. A session of the caller's stays open. What is cut off, after
-        that time or because this is cancelled, fails with an error that says so, and may have been billed.
+        A second time only shortens the waiting. A session of the caller's stays open. A call that is cut off, after
+        that time or because this is cancelled, fails, may have been billed, and has what came of its answer in ``raw``.
 
         Args:
             wait: Seconds to wait at most; ``read_timeout`` if not given, 0 to cut off at once.
@@ -299,10 +299,10 @@ class ClovaOCRClient:
         except TimeoutError:
             if not call.deadline.expired:
                 raise
-        answer = call.answer if call.runs_on else call.answer or call.exchange.answer
+        answer = None if call.runs_on else call.answer or call.arrived()
         if call.refusal is None and answer is not None:
             # It came in time, and only its journal, its decoding or a middleware did not.
-            return call.decoded(answer)
+            return await decoded_aside(len(answer.body), partial(call.decoded, answer))
         raise self._too_late(call)
 
     def _too_late(self, call: Call[Any]) -> ClovaOCRError:
@@ -368,9 +368,12 @@ class ClovaOCRClient:
                 call.tries.note(error)
                 call.refusal = error
             tell(self._hooks, AttemptFinished(attempt, elapsed, error))
-            if not self._late.adopt(call, attempt, began, lease):
+            if isinstance(error, Exception) or not self._late.adopt(call, attempt, began, lease):  # an error is an end
                 self._admission.learn(call, domain, elapsed, error)
             raise
+        finally:
+            if isinstance(call.journal, NoJournal):
+                call.journal.landed()
         elapsed = self._runtime.clock() - began
         tell(self._hooks, AttemptFinished(attempt, elapsed, None))
         self._admission.learn(call, domain, elapsed, None)
@@ -379,14 +382,11 @@ class ClovaOCRClient:
     async def _answer(self, call: Call[Any], request: HTTPRequest, attempt: Attempt) -> HTTPResponse:
         """Return the answer, journal first."""
         if isinstance(call.journal, NoJournal):
-            try:
-                return await self._in_flight.send(call, request)
-            finally:
-                call.journal.landed()
+            return await self._in_flight.send(call, request)
         try:
             call.answer = await self._in_flight.send(call, request)
         except BaseException as error:
-            if (answer := call.landed()) is not None:  # it came just as the call was cancelled, and is paid
+            if (answer := call.arrived()) is not None:  # just as the call was cancelled, and it is paid
                 await written(call.journal.answered(attempt, answer))
             else:
                 await written(call.journal.unanswered(attempt, error, body_began=call.exchange.body_began))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client.deadline import TOO_LATE, overdue
 from clova_ocr_async.client.tasks import ended
-from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, ConnectionLostError
+from clova_ocr_async.errors import ConfigurationError, ConnectionLostError
 
 if TYPE_CHECKING:
     from clova_ocr_async.client.call import Call
@@ -84,10 +84,7 @@ class InFlight:
             if not call.outlives:
                 await self._cut(task, call.exchange)
             raise
-        if task.cancelled():
-            raise self._closed_under_way(call)
-        call.wire = None
-        return task.result()
+        return self._closed_under_way(call) if task.cancelled() else task.result()
 
     async def _landing(self, request: HTTPRequest, exchange: Exchange, landed: asyncio.Future[None]) -> HTTPResponse:
         try:
@@ -107,11 +104,13 @@ class InFlight:
             if not task.cancelled():
                 task.exception()  # looked at, so that asyncio does not report what nobody waits for any more
 
-    def _closed_under_way(self, call: Call[Any]) -> ClovaOCRError:
-        call.wire = None
+    def _closed_under_way(self, call: Call[Any]) -> HTTPResponse:
+        """Return the answer of a request that the closing cut off, as far as it came: it may have been paid."""
+        if (answer := call.exchange.response("the client was closed while it came")) is not None:
+            return answer
         if call.exchange.body_began:
-            return ConnectionLostError("the client was closed before the answer came; it may have been billed")
-        return ConfigurationError("the client was closed while the call was under way")
+            raise ConnectionLostError("the client was closed before the answer came; it may have been billed")
+        raise ConfigurationError("the client was closed while the call was under way")
 
     async def close(self, wait: float) -> None:
         """Send nothing more, wait for what is in flight, cut off what is left, and close the transport.

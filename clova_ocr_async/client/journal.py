@@ -72,7 +72,7 @@ class NoJournal:
         """Let it leave."""
 
     def landed(self) -> None:
-        """Know that the request has ended, however it did; told in the place of the two below."""
+        """Know that the request has ended, and its answer is decoded; called instead of the two below."""
 
     def cut_off(self, billing: Billing) -> None:
         """Know what the requests of a call may have cost that was ended from outside."""

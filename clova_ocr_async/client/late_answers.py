@@ -14,15 +14,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 import msgspec
 
+from clova_ocr_async.client.decoding import decoded_aside
 from clova_ocr_async.client.hooks import AnswerDropped, AnswerKept, AnswerTaken, tell
 from clova_ocr_async.client.slots import tell_gate
 from clova_ocr_async.client.tasks import ended
-from clova_ocr_async.errors import Billing, ClovaOCRError
+from clova_ocr_async.errors import Billing, ClovaOCRError, RecognitionError
 from clova_ocr_async.protocol.response import decode_response
 
 if TYPE_CHECKING:
@@ -151,7 +153,7 @@ class LateAnswers:
             return False
         late = LateRequest(call, attempt, began)
         if self.keep:
-            self._open.setdefault(late.key, []).append(late)
+            self._open_to_others(late)
         lease.keep()
         call.runs_on = True
         task = asyncio.get_running_loop().create_task(self._land(late, call, wire, lease))
@@ -182,18 +184,33 @@ class LateAnswers:
             if late.response is not None:
                 self._store(late, late.response)
             raise
-        call.joined = False
         if late.response is None:
+            call.joined = False
             return None
         self._forget(late)
         logger.info(
             "call %s takes the answer of call %s, whose caller had gone", call.request_id, late.attempt.request_id
         )
         tell(self._hooks, AnswerTaken(late.attempt, call.request_id))
-        recognition = decode_response(
-            late.response, call.document, request_id=late.attempt.request_id, redact=late.redact
+        try:
+            recognition = await self._taken(late, late.response, call)
+        except asyncio.CancelledError:
+            self._put_back(late, late.response)
+            raise
+        call.joined = False
+        return recognition
+
+    async def _taken(self, late: LateRequest, response: HTTPResponse, call: Call[DocumentT]) -> Recognition[DocumentT]:
+        """Return what an answer holds, under the name of this call's image and not that of the other caller's."""
+        decode = partial(
+            decode_response, response, call.document, request_id=late.attempt.request_id, redact=late.redact
         )
-        return msgspec.structs.replace(recognition, name=call.image.name)  # the other caller's name is not this one's
+        try:
+            recognition = await decoded_aside(len(response.body), decode)
+        except RecognitionError as error:
+            error.recognition = error.recognition and msgspec.structs.replace(error.recognition, name=call.image.name)
+            raise
+        return msgspec.structs.replace(recognition, name=call.image.name)
 
     async def close(self) -> None:
         """Wait for what runs on, which the end of its request ends, and drop what is kept."""
@@ -221,11 +238,18 @@ class LateAnswers:
                 await ended(wire)
         finally:
             late.elapsed = self._clock() - late.began
-            self._settle(late, call, wire, lease.slot)
-            await lease.give_back()
+            try:
+                response, error = await _outcome(wire, call)
+                self._settle(late, call, lease.slot, response, error)
+            finally:
+                if late.response is None:
+                    self._forget(late)
+                late.landed.set()
+                await lease.give_back()
 
-    def _settle(self, late: LateRequest, call: Call[Any], wire: asyncio.Task[HTTPResponse], slot: Slot) -> None:
-        response, error = _outcome(wire, call)
+    def _settle(
+        self, late: LateRequest, call: Call[Any], slot: Slot, response: HTTPResponse | None, error: BaseException | None
+    ) -> None:
         billing = Billing.BILLED if error is None else getattr(error, "billing", Billing.MAYBE_BILLED)
         if error is None:
             slot.admitted()
@@ -244,7 +268,15 @@ class LateAnswers:
             late.response = response
             if not late.taken:
                 self._store(late, response)
-        late.landed.set()
+
+    def _open_to_others(self, late: LateRequest) -> None:
+        self._open.setdefault(late.key, []).append(late)
+
+    def _put_back(self, late: LateRequest, response: HTTPResponse) -> None:
+        """Keep an answer again that was taken by a call which has gone before it had it."""
+        late.taken = False
+        self._open_to_others(late)
+        self._store(late, response)
 
     def _store(self, late: LateRequest, response: HTTPResponse) -> None:
         self._kept[late] = len(response.body)
@@ -287,7 +319,9 @@ class LateAnswers:
             self._open.pop(late.key, None)
 
 
-def _outcome(wire: asyncio.Task[HTTPResponse], call: Call[Any]) -> tuple[HTTPResponse | None, BaseException | None]:
+async def _outcome(
+    wire: asyncio.Task[HTTPResponse], call: Call[Any]
+) -> tuple[HTTPResponse | None, BaseException | None]:
     """Return the answer of a request, and the error it was or ended in."""
     if not wire.done() or wire.cancelled():
         response = call.exchange.response("the request was cut off")  # as far as it came, it is paid
@@ -298,7 +332,7 @@ def _outcome(wire: asyncio.Task[HTTPResponse], call: Call[Any]) -> tuple[HTTPRes
     else:
         response = wire.result()
     try:
-        call.decoded(response)
+        await decoded_aside(len(response.body), partial(call.decoded, response))
     except ClovaOCRError as error:
         return response, error
     return response, None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import JPEG, FakeTime, FakeTransport, Sent, domain, success
+from fakes import JPEG, FakeTime, FakeTransport, Sent, domain, steps, success
 from ledgers import answers, calls, claimed, crash, gone, item, look, opened, perhaps, states
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, RunReader, Success
 from clova_ocr_async.batch.ledger import Entry, Mark, State
+from clova_ocr_async.batch.seal import NoSeal
 from clova_ocr_async.batch.verdict import recalled, verdict_on
 from clova_ocr_async.client import ClovaOCRClient, Domain
 from clova_ocr_async.documents import Receipt
@@ -19,6 +22,8 @@ from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from clova_ocr_async.batch.sqlite import SqliteLedger
 
 
 ANSWER = HTTPResponse(200, encode_response("r", 0, {"inferResult": "SUCCESS", "receipt": {"result": {}}}))
@@ -30,7 +35,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-async def batch(run: Path, images: list[Any], transport: FakeTransport) -> list[Any]:
+async def batch(run: Path | SqliteLedger, images: list[Any], transport: FakeTransport) -> list[Any]:
     """Run a batch to its end, one call at a time."""
     client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime(), concurrency=1)
     async with BatchDispatcher(client, 1, ledger=run).dispatch(images, Receipt, ordered=True) as outcomes:
@@ -146,3 +151,65 @@ async def test_a_refusal_beside_no_images_is_not_kept_as_paid(run: Path) -> None
     assert isinstance(found[0], Success)
     assert (calls(run), perhaps(run)) == (1, 0)
     assert answers(run) == [found[0].recognition.raw]
+
+
+class Full(NoSeal):
+    """Seals as a disk stores that has no room for answers."""
+
+    def seal(self, plain: bytes, context: bytes) -> bytes:
+        """Fail for an answer."""
+        if context.startswith(b"answer|"):
+            raise DiskFullError("made up: the disk is full")
+        return super().seal(plain, context)
+
+
+async def test_anothers_answer_that_can_be_stored_nowhere_is_not_this_images(run: Path) -> None:
+    """It is a doubt with the bytes in its error, and neither a payment nor an answer of this image that is lost."""
+    late = Late()
+    late.first = ANSWER
+    async with opened(run, seal=Full()) as ledger:
+        (found,) = await batch(ledger, [JPEG], transport := FakeTransport(late))
+    assert len(transport.sent) == 1
+    assert isinstance(found.error, MalformedResponseError)
+    assert (found.error.billing, found.error.raw) == (Billing.MAYBE_BILLED, ANSWER.body)
+    assert (states(run), calls(run), perhaps(run), answers(run)) == (["ambiguous"], 1, 1, [])
+
+
+async def test_anothers_answer_that_can_be_stored_nowhere_as_the_batch_is_cut_off(run: Path) -> None:
+    """What is left over of an image that got another call's answer is a doubt, and holds the bytes."""
+    client = ClovaOCRClient(domain(), transport=FakeTransport(then=ANSWER), runtime=FakeTime().runtime())
+    async with opened(run, seal=Full(), watch=(stalled := Stalled("doubted"))) as ledger:
+        batch = BatchDispatcher(client, ledger=ledger).dispatch([JPEG], Receipt)
+
+        async def take() -> None:
+            async with batch:
+                await anext(batch)
+
+        taking = asyncio.create_task(take())
+        await asyncio.to_thread(stalled.reached.wait)
+        taking.cancel()
+        await steps()
+        taking.cancel()
+        await steps()
+        stalled.go_on.set()
+        await asyncio.wait([taking])
+    (found,) = batch.left_over
+    assert isinstance(found, Failure)
+    assert isinstance(found.error, MalformedResponseError)
+    assert (found.error.billing, found.error.raw) == (Billing.MAYBE_BILLED, ANSWER.body)
+    assert (states(run), perhaps(run)) == (["ambiguous"], 1)
+
+
+class Stalled:
+    """A watch that holds up the first of some commits."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def __call__(self, where: str) -> None:
+        """Wait."""
+        if where == f"before commit of {self.name}":
+            self.reached.set()
+            self.go_on.wait()

@@ -5,7 +5,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import BUSY, JPEG, SPENT, FakeTime, FakeTransport, Held, domain, error
+from anyio.to_thread import current_default_thread_limiter
+from fakes import BUSY, JPEG, SPENT, FakeTime, FakeTransport, Held, domain, error, parsed
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
@@ -23,6 +24,8 @@ from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from fakes import Sent
 
 GENERAL = HTTPResponse(200, encode_response("", 0, {"inferResult": "SUCCESS", "fields": []}))
 
@@ -176,3 +179,24 @@ async def test_a_batch_can_be_stopped_from_outside() -> None:
     assert unsent
     assert all(isinstance(failure, NotSentError) and failure.reason is first for failure in unsent)
     assert len(transport.sent) == 2
+
+
+async def test_a_paid_answer_that_is_still_decoded_comes_out_of_a_stopped_batch() -> None:
+    """A stopped batch waits for an answer that has come, however long its decoding takes."""
+    loop, limiter, holder = asyncio.get_running_loop(), current_default_thread_limiter(), object()
+
+    async def large(sent: Sent) -> HTTPResponse:
+        await limiter.acquire_on_behalf_of(holder)  # so that the decoding waits for a thread
+        image: dict[str, Any] = {"receipt": {"result": {}}, "inferResult": "SUCCESS", "more": "y" * 2 * 1024 * 1024}
+        return HTTPResponse(200, encode_response(parsed(sent.request).request_id, 0, image))
+
+    async with BatchDispatcher(client_of(FakeTransport(large))).dispatch([Image(JPEG)], Receipt) as outcomes:
+        limiter.total_tokens = 1
+        while not limiter.statistics().tasks_waiting:  # noqa: ASYNC110 - a limiter has no event for it
+            await asyncio.sleep(0)
+        outcomes.stop(ConfigurationError("enough"))
+        # Longer than a call that has landed may take to send another request.
+        loop.call_later(1.2, limiter.release_on_behalf_of, holder)
+        (found,) = [outcome async for outcome in outcomes]
+    assert isinstance(found, Success)
+    assert found.recognition.attempts == 1

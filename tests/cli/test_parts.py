@@ -21,6 +21,7 @@ from clova_ocr_async import errors
 from clova_ocr_async.batch import Failure, Success
 from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.bar import shown_bar
+from clova_ocr_async.cli.calls import CallCounter
 from clova_ocr_async.cli.demo_table import Reading, highlights, show_table
 from clova_ocr_async.cli.exits import ExitCode, exit_code_of
 from clova_ocr_async.cli.inputs import InputFile, Search
@@ -553,3 +554,19 @@ def test_shell_completion_knows_the_verbs(monkeypatch: pytest.MonkeyPatch, capsy
     with pytest.raises(SystemExit):
         app(prog_name="clova-ocr")
     assert "plain,recognize" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_doubt_is_counted_once(begun: bool) -> None:
+    """A call that is cancelled counts the doubt of its earlier request once, and its last one's if that had begun."""
+    calls, time, held = CallCounter(), FakeTime(), Held()
+    if not begun:
+        time.gate = asyncio.Event()  # whoever waits to send again waits for ever
+    transport = FakeTransport(FAILED, held)
+    client = ClovaOCRClient(domain(), transport=transport, runtime=time.runtime(), hooks=[calls.note])
+    call = asyncio.create_task(client.recognize(JPEG, Receipt, lane="batch"))
+    await (held.reached if begun else time.asleep).wait()
+    call.cancel()
+    await asyncio.wait([call])
+    assert calls.perhaps == len(transport.sent) == 1 + begun
+    assert (calls.billed, calls.under_way) == (0, 0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import os
@@ -914,3 +915,29 @@ def test_a_second_signal_ends_a_process_at_once(tmp_path: Path, run: Path) -> No
     assert 1 <= len(told["ambiguous"]) <= clova.requests
     assert all(name in said for name in told["ambiguous"])
     assert told["images"]["pending"] == 20 - len(told["ambiguous"])
+
+
+async def test_a_lost_answer_is_written_also_when_the_run_is_cut_off(
+    scans: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An answer that can be stored nowhere is on stdout and named, although a second Ctrl-C came before it was told."""
+
+    class Full(NoSeal):
+        def seal(self, plain: bytes, context: bytes) -> bytes:
+            """Fail for an answer, as a full disk does, just as somebody is out of patience."""
+            if not context.startswith(b"answer|"):
+                return super().seal(plain, context)
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            raise DiskFullError("made up: the disk is full")
+
+    calls, image = CallCounter(), scans / "0.png"
+    os.utime(image, (1e9, 1e9))
+    client = ClovaOCRClient(domain(), hooks=[calls.note], transport=FakeTransport())
+    reading = LedgeredRun(client, calls, RunSettings(str(run), Receipt, Full()))
+    assert await reading.run([str(image)]) is ExitCode.INTERRUPTED
+    out, told = capsys.readouterr()
+    record = json.loads(out)
+    assert (record["source"], record["billed"]) == (str(image), True)
+    assert b"canarySHOP" in base64.b64decode(record["raw"])
+    assert 'its paid answer is on standard output, in "raw", and nowhere else' in told

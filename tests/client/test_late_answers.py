@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
 from collections import Counter
@@ -264,7 +265,7 @@ def test_a_late_answer_needs_no_time_of_its_own(landed: bool) -> None:
 @pytest.mark.parametrize("landed", [False, True], ids=["in flight", "kept"])
 @pytest.mark.parametrize(
     "other",
-    [JPEG + b"1", JPEG[:-2] + b"\xff\xd8", CreditCard, "batch", "journal"],
+    [JPEG + b"1", JPEG.replace(b"picture", b"PICTURE"), CreditCard, "batch", "journal"],
     ids=["longer", "other", "document", "batch", "journal"],
 )
 def test_only_the_same_call_takes_it(other: Any, landed: bool) -> None:
@@ -380,7 +381,7 @@ async def lost_answers(case: Case, count: int, body: bytes = b"") -> list[bytes]
         call.cancel()
         await asyncio.wait([call])
         case.transport.then.go_on.set()
-        await steps()
+        await reached(lambda: case.in_flight == 0)
         case.transport.then.go_on.clear()
         case.transport.then.reached.clear()
     case.transport.then = None
@@ -401,16 +402,12 @@ def test_no_more_than_64_answers_are_kept() -> None:
     run_virtually(main())
 
 
-def test_no_more_than_64_mib_are_kept() -> None:
+async def test_no_more_than_64_mib_are_kept() -> None:
     """The oldest answers go first when all together are larger than 64 MiB."""
-
-    async def main() -> None:
-        case = Case()
-        answer = b'{"images":[{"inferResult":"SUCCESS","receipt":{}}]' + b" " * (25 * 1024 * 1024) + b"}"
-        first, second, third = await lost_answers(case, 3, answer)
-        assert [(await case.call(picture)).attempts for picture in (second, third, first)] == [0, 0, 1]
-
-    run_virtually(main())
+    case = Case()
+    answer = b'{"images":[{"inferResult":"SUCCESS","receipt":{}}]' + b" " * (25 * 1024 * 1024) + b"}"
+    first, second, third = await lost_answers(case, 3, answer)
+    assert [(await case.call(picture)).attempts for picture in (second, third, first)] == [0, 0, 1]
 
 
 NOTHING_READ = HTTPResponse(200, b'{"images":[{"inferResult":"FAILURE","message":"no receipt"}]}')
@@ -886,3 +883,129 @@ async def test_a_connection_is_not_left_open() -> None:
             assert (await client.recognize(JPEG, Receipt)).attempts == 0
             assert (await client.recognize(JPEG, Receipt)).attempts == 1
         assert server.connections == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What has come of an answer when the client is closed, and what goes wrong as a request ends
+
+
+@pytest.mark.parametrize("lane", ["interactive", "batch"])
+@pytest.mark.parametrize("missing", [5, 0])
+def test_closing_keeps_what_has_come_of_an_answer(missing: int, lane: Any) -> None:
+    """close(wait=0) after an answer began returns it if it is whole, else an error that was billed and holds it."""
+
+    async def main() -> None:
+        case, reached, diary = Case(), asyncio.Event(), Diary()
+        body = b""
+
+        async def half(sent: Sent) -> HTTPResponse:
+            nonlocal body
+            whole = success(sent.request).body
+            body = whole[: len(whole) - missing]
+            sent.exchange.begin_response(200, {})
+            sent.exchange.receive(body)
+            if not missing:
+                sent.exchange.end_response()
+            reached.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        case.transport.steps.clear()
+        case.transport.then = half
+        call = case.call(lane=lane, **({"journal": diary} if lane == "batch" else {}))
+        await reached.wait()
+        await case.client.close(wait=0)
+        if missing:
+            with pytest.raises(
+                MalformedResponseError, match="not whole: the client was closed while it came"
+            ) as caught:
+                await call
+            assert (caught.value.billing, caught.value.raw) == (BILLED, body)
+        else:
+            assert (await call).raw == body
+        assert diary.log == (["sending", "answered"] if lane == "batch" else [])
+
+    run_virtually(main())
+
+
+def test_the_answer_to_a_request_is_not_that_to_the_next() -> None:
+    """A request that does not leave, as the client was closed, has no answer, whatever the one before it had."""
+
+    async def main() -> None:
+        diary = Diary()
+
+        async def pausing(_: Sent) -> HTTPResponse:
+            diary.pause_at = "sending"
+            return FAILED
+
+        case = Case({"retry": RetryPolicy(server_base=0.001)})
+        case.transport.steps.clear()
+        case.transport.steps.append(pausing)
+        call = case.call(lane="batch", journal=diary)
+        await diary.reached.wait()
+        await case.client.close()
+        diary.go_on.set()
+        with pytest.raises(ConfigurationError):
+            await call
+        assert diary.log == ["sending", "answered", "sending", "unanswered"]
+        assert len(case.transport.sent) == 1
+
+    run_virtually(main())
+
+
+def test_a_paid_failure_has_the_name_of_the_call_that_takes_it() -> None:
+    """Nobody sees the file name of the other caller, also where the service read nothing."""
+
+    async def main() -> None:
+        case = Case(step=NOTHING_READ)
+        await case.lose(Image(JPEG, "canary.jpg"))
+        case.held.go_on.set()
+        await steps()
+        with pytest.raises(RecognitionError) as caught:
+            await case.call(Image(JPEG, "mine.jpg"))
+        assert caught.value.recognition is not None
+        assert caught.value.recognition.name == "mine.jpg"
+        assert "canary" not in repr(caught.value)
+
+    run_virtually(main())
+
+
+def test_a_slot_that_fails_as_a_request_ends_is_given_back() -> None:
+    """Slots of the caller's own that raise keep no slot, and no call that waits for the answer."""
+
+    class Slot:
+        def __init__(self, domain: Domain) -> None:
+            self.domain = domain
+
+        def admitted(self) -> None:
+            raise ZeroDivisionError("in the caller's own code")
+
+    class Failing(LocalSlots):
+        count = 0
+
+        @asynccontextmanager
+        async def slot(self, *args: Any, **named: Any) -> AsyncGenerator[Any]:  # type: ignore[override]
+            async with super().slot(*args, **named) as slot:
+                self.count += 1
+                yield Slot(slot.domain) if self.count == 1 else slot
+
+    async def main() -> None:
+        reports: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report))
+        held, slots = Held(), Failing(1)
+        client = ClovaOCRClient(domain(), transport=FakeTransport(held), slots=slots)
+        call = asyncio.create_task(client.recognize(JPEG, Receipt))
+        await held.reached.wait()
+        call.cancel()
+        await asyncio.wait([call])
+        again = asyncio.create_task(client.recognize(JPEG, Receipt))
+        await steps()
+        held.go_on.set()
+        assert (await again).attempts == 1
+        assert slots.state(client.domains[0]).in_flight == 0
+        assert not client._late.any  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # nothing else shows it
+        await client.close()
+        gc.collect()
+        assert [type(report["exception"]) for report in reports] == [ZeroDivisionError]
+
+    run_virtually(main())

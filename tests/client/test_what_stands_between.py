@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from fakes import JPEG, SECRET, Connection, FakeTime, http, raw_server, saying
+from fakes import JPEG, SECRET, Connection, Diary, FakeTime, http, raw_server, saying
 
 from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
 from clova_ocr_async.documents import Receipt
@@ -234,6 +234,30 @@ async def test_an_answer_that_came_in_time_stands(lane: Any) -> None:
         ClovaOCRClient(Domain(server.url, SECRET), session=session, deadline=0.5) as client,
     ):
         assert (await client.recognize(JPEG, Receipt, lane=lane)).raw == RECEIPT
+
+
+async def test_a_paid_answer_that_a_middleware_holds_reaches_the_journal() -> None:
+    """A call that is cancelled while a middleware keeps its answer back has the answer written down."""
+    held, diary = asyncio.Event(), Diary()
+
+    async def hanging(request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
+        await handler(request)
+        held.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with (
+        raw_server(saying(http(RECEIPT))) as server,
+        aiohttp.ClientSession(middlewares=[hanging]) as session,
+        ClovaOCRClient(Domain(server.url, SECRET), session=session) as client,
+    ):
+        call = asyncio.create_task(client.recognize(JPEG, Receipt, lane="batch", journal=diary))
+        await held.wait()
+        call.cancel()
+        await asyncio.wait([call])
+    assert call.cancelled()
+    assert diary.log == ["sending", "answered"]
+    assert diary.told[-1][1].body == RECEIPT
 
 
 # ---------------------------------------------------------------------------------------------------------------------

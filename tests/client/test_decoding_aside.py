@@ -1,0 +1,173 @@
+"""Large answers are decoded in a thread, and neither that nor whoever goes meanwhile costs a paid answer."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from anyio.to_thread import current_default_thread_limiter
+from fakes import JPEG, FakeTransport, Held, Sent, domain, parsed
+
+from clova_ocr_async.client import AnswerDropped, AnswerKept, AnswerTaken, CallFinished, ClovaOCRClient, Event
+from clova_ocr_async.documents import Receipt
+from clova_ocr_async.errors import Billing, MalformedResponseError, ResponseTimeoutError
+from clova_ocr_async.protocol.response import HTTPResponse, encode_response
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+LATE = (AnswerKept, AnswerTaken, AnswerDropped)
+
+
+async def large(sent: Sent) -> HTTPResponse:
+    """Answer with more than is decoded in the loop."""
+    image: dict[str, Any] = {"receipt": {"result": {}}, "inferResult": "SUCCESS", "more": "y" * 2 * 1024 * 1024}
+    return HTTPResponse(200, encode_response(parsed(sent.request).request_id, 0, image))
+
+
+async def foreign(_: Sent) -> HTTPResponse:
+    """Answer another call, at length."""
+    return HTTPResponse(200, encode_response("other", 0, {"receipt": {"result": {}}, "more": "y" * 2 * 1024 * 1024}))
+
+
+@asynccontextmanager
+async def no_thread_free() -> AsyncGenerator[Callable[[], int]]:
+    """Let nobody into a thread of the loop; yields how many wait for one."""
+    limiter, holder = current_default_thread_limiter(), object()
+    limiter.total_tokens = 1
+    await limiter.acquire_on_behalf_of(holder)
+    try:
+        yield lambda: limiter.statistics().tasks_waiting
+    finally:
+        limiter.release_on_behalf_of(holder)
+
+
+async def reached(what: Callable[[], object]) -> None:
+    """Let the loop go on until something is so."""
+    while not what():  # noqa: ASYNC110 - what is waited for is in another object, which has no event for it
+        await asyncio.sleep(0)
+
+
+class Case:
+    """A client, its events, and its transport."""
+
+    def __init__(self, step: Any = large) -> None:
+        self.events: list[Event] = []
+        self.transport = FakeTransport(then=step)
+        self.client = ClovaOCRClient(domain(), transport=self.transport, concurrency=1, hooks=[self.events.append])
+
+    def call(self, **settings: Any) -> asyncio.Task[Any]:
+        """Begin a call."""
+        return asyncio.create_task(self.client.recognize(JPEG, Receipt, **settings))
+
+    def late(self) -> list[type[Event]]:
+        """Return what became of late answers."""
+        return [type(event) for event in self.events if isinstance(event, LATE)]
+
+    def finished(self) -> list[tuple[int, Billing]]:
+        """Return how many requests each call has sent, and what it may have cost."""
+        return [(event.attempts, event.billing) for event in self.events if isinstance(event, CallFinished)]
+
+
+async def test_a_caller_that_goes_while_its_answer_is_decoded_is_billed_once() -> None:
+    """An answer that is being decoded when its caller is cancelled is kept for the next call with the image."""
+    case = Case()
+    async with no_thread_free() as waiting:
+        call = case.call()
+        await reached(waiting)
+        call.cancel()
+        await asyncio.wait([call])
+        assert call.cancelled()
+    recognition = await case.call()
+    assert recognition.attempts == 0
+    assert len(case.transport.sent) == 1
+    assert case.finished() == [(1, Billing.BILLED), (0, Billing.NOT_BILLED)]
+    assert case.late()[-1] is AnswerTaken
+    await case.client.close()
+
+
+async def test_an_answer_whose_decoding_outlasts_the_deadline_is_returned_and_not_kept() -> None:
+    """What came before the deadline is the call's own, and no other call gets it as well."""
+    case = Case()
+    async with no_thread_free() as waiting:
+        call = case.call(deadline=0.05)
+        await reached(waiting)
+        await reached(lambda: case.transport.in_flight == 0)
+        await asyncio.wait([call], timeout=0.1)
+        assert not call.done()
+    assert (await call).attempts == 1
+    assert case.late() == []
+    await case.client.close()
+
+
+async def test_an_answer_that_is_an_error_is_not_kept() -> None:
+    """A large answer that cannot be the call's is raised, and leaves nothing for the next call."""
+    case = Case(foreign)
+    with pytest.raises(MalformedResponseError, match="another call's requestId"):
+        await case.call()
+    await case.client.close()  # which waits for what runs on
+    assert case.late() == []
+
+
+async def lost(case: Case, held: Held) -> None:
+    """Begin a call whose caller goes while its request is in flight."""
+    call = case.call()
+    await held.reached.wait()
+    call.cancel()
+    await asyncio.wait([call])
+
+
+class HeldLarge(Held):
+    """Holds its request, and then answers at length."""
+
+    async def __call__(self, sent: Sent) -> HTTPResponse:
+        """Hold."""
+        await super().__call__(sent)
+        return await large(sent)
+
+
+async def test_a_large_late_answer_is_decoded_in_a_thread() -> None:
+    """The loop goes on while an answer is decoded whose caller has gone, and while the next call takes it."""
+    held = HeldLarge()
+    case = Case(held)
+    await lost(case, held)
+    async with no_thread_free() as waiting:
+        held.go_on.set()
+        await reached(waiting)
+        assert case.late() == []
+    await reached(case.late)
+    async with no_thread_free() as waiting:
+        call = case.call()
+        await reached(waiting)
+        assert not call.done()
+    assert (await call).attempts == 0
+    assert case.late() == [AnswerKept, AnswerTaken]
+    await case.client.close()
+
+
+@pytest.mark.parametrize("how", ["cancelled", "deadline"])
+async def test_a_late_answer_stays_for_the_next_call_if_the_one_that_took_it_goes(how: str) -> None:
+    """A call that goes while a late answer is decoded for it leaves that answer to the next one."""
+    held = HeldLarge()
+    case = Case(held)
+    await lost(case, held)
+    held.go_on.set()
+    await reached(case.late)
+    async with no_thread_free() as waiting:
+        call = case.call(deadline=0.02 if how == "deadline" else None)
+        await reached(waiting)
+        if how == "cancelled":
+            call.cancel()
+        await asyncio.wait([call])
+    if how == "deadline":
+        error = call.exception()
+        assert isinstance(error, ResponseTimeoutError)
+        assert "an earlier request for the same image" in str(error)
+        assert error.billing is Billing.NOT_BILLED
+    assert call.cancelled() == (how == "cancelled")
+    assert (await case.call()).attempts == 0
+    assert case.late() == [AnswerKept, AnswerTaken] * 2
+    assert len(case.transport.sent) == 1
+    await case.client.close()
