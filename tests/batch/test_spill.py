@@ -27,7 +27,7 @@ from clova_ocr_async.batch.sqlite.spill import (
     spill_of,
     spills_in,
 )
-from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer, SpilledRefusal
+from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer, SpilledRefusal, pack
 from clova_ocr_async.errors import DiskFullError
 
 if TYPE_CHECKING:
@@ -55,6 +55,12 @@ def db() -> Iterator[sqlite3.Connection]:
     connection.execute("INSERT INTO run (name, value) VALUES ('calls', 0)")
     yield connection
     connection.close()
+
+
+def record_of(spilled: SpilledAnswer) -> bytes:
+    """Return an answer as it stands in the file."""
+    packed = pack(spilled)
+    return struct.pack("<II", len(packed), zlib.crc32(packed)) + packed
 
 
 def kept(db: sqlite3.Connection) -> list[bytes]:
@@ -149,15 +155,40 @@ def test_room_that_cannot_be_had_is_refused_whole(tmp_path: Path) -> None:
 def test_what_is_in_the_ledger_is_forgotten_unless_more_came(spill: Spill) -> None:
     """Answers that were brought in make place for others, unless another one came while they were."""
     spill.keep(ONE)
+    seen = spill.used
     spill.keep(TWO)
-    spill.empty(1)
-    assert spill.used
-    spill.empty(2)
+    spill.empty(seen)
+    assert read_spill(spill.path) == [ONE, TWO]
+    spill.empty(spill.used)
     assert (spill.used, read_spill(spill.path)) == (0, [])
     spill.keep(TWO)
     assert read_spill(spill.path) == [TWO]
-    spill.empty()
-    assert read_spill(spill.path) == []
+
+
+def test_what_was_forgotten_does_not_stand_behind_what_is_kept_next(spill: Spill, db: sqlite3.Connection) -> None:
+    """An answer that is kept after others were brought in is read without them, and the next one is not lost."""
+    spill.keep(ONE)
+    spill.keep(ONE)
+    spill.empty(bring_in(db, [spill.path])[spill.path])
+    spill.keep(ONE)
+    assert read_spill(spill.path) == [ONE]
+    (read,) = bring_in(db, [spill.path]).values()
+    spill.keep(TWO)  # while that is committed
+    spill.empty(read)
+    assert read_spill(spill.path) == [ONE, TWO]
+
+
+def test_the_last_record_ends_the_file_also_where_it_fills_the_room(tmp_path: Path) -> None:
+    """Room is set aside for what ends the records, so that one never fits without it."""
+    size = len(record_of(ONE))
+    spill = Spill(spill_of(tmp_path, 7), size, disk_of(size + 7))
+    with pytest.raises(DiskFullError, match="so is the room"):
+        spill.keep(ONE)
+    spill.close()
+    spill = Spill(spill_of(tmp_path, 8), size, disk_of(size + 8))
+    spill.keep(ONE)
+    assert spill.path.stat().st_size == size + 8
+    spill.close()
 
 
 def test_the_room_of_the_dead_goes_back_to_the_disk(tmp_path: Path) -> None:
@@ -205,7 +236,7 @@ def test_only_an_empty_file_is_removed_at_the_end(tmp_path: Path) -> None:
     empty, full, written = (Spill(spill_of(tmp_path, number), 4096) for number in (1, 2, 3))
     full.keep(ONE)
     written.keep(ONE)
-    written.empty()
+    written.empty(written.used)
     for spill in (empty, full, written):
         spill.close()
     assert spills_in(tmp_path) == [full.path]
@@ -216,8 +247,8 @@ def test_answers_are_brought_in_once(spill: Spill, db: sqlite3.Connection, tmp_p
     spill.keep(ONE)
     spill.keep(TWO)
     missing = spill_of(tmp_path, 9)
-    assert bring_in(db, [spill.path, missing]) == {spill.path: 2}
-    assert bring_in(db, [spill.path]) == {spill.path: 2}
+    assert bring_in(db, [spill.path, missing]) == {spill.path: spill.used}
+    assert bring_in(db, [spill.path]) == {spill.path: spill.used}
     assert kept(db) == [ONE.body, TWO.body]
 
 
@@ -229,7 +260,7 @@ def test_refusals_are_brought_in_once(spill: Spill, db: sqlite3.Connection) -> N
     assert calls(db) == 1
     spill.keep(SpilledRefusal(1, "r"))
     for _ in range(2):
-        assert bring_in(db, [spill.path]) == {spill.path: 2}
+        assert bring_in(db, [spill.path]) == {spill.path: spill.used}
         assert calls(db) == 0
     assert db.execute("SELECT state FROM item").fetchall() == [("claimed",)]
 
@@ -263,7 +294,7 @@ def test_a_file_somebody_may_write_into_is_not_removed(spill: Spill, db: sqlite3
     brought_in = bring_in(db, spills_in(spill.path.parent))
     discard(brought_in)
     spill.keep(TWO)
-    assert bring_in(db, spills_in(spill.path.parent)) == {spill.path: 2}
+    assert bring_in(db, spills_in(spill.path.parent)) == {spill.path: spill.used}
     assert kept(db) == [ONE.body, TWO.body]
 
 
@@ -278,7 +309,7 @@ def test_a_file_that_got_another_answer_is_not_removed(tmp_path: Path, db: sqlit
     assert read_spill(spill.path) == [ONE, TWO]
     discard(bring_in(db, [spill.path]))
     assert spills_in(tmp_path) == []
-    discard({spill.path: 2})  # another process was quicker
+    discard({spill.path: 100})  # another process was quicker
 
 
 def test_no_room_to_begin_with() -> None:

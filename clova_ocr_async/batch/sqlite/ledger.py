@@ -146,8 +146,7 @@ class SqliteLedger:
     async def __aexit__(self, *exc_info: object) -> None:
         self._waiters.stop_looking()
         try:
-            await self._writer.submit(self._tenant.leave, "close", durable=True)
-            self._tenant.left()
+            self._tenant.left(await self._writer.submit(self._tenant.leave, "close", durable=True))
             self._halt.error = None  # what could not be written down is by now
         except ClovaOCRError as error:
             logger.warning("the ledger was not left in order, and will be mended by who opens it next: %s", error)

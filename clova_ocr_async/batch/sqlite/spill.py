@@ -63,6 +63,7 @@ logger = logging.getLogger("clova_ocr_async")
 
 _ROOM = 2 * 1024 * 1024  # bytes to begin with: for how calls end, and the first answers
 _HEAD = struct.Struct("<II")
+_NO_MORE = bytes(_HEAD.size)  # behind the last record: what stands there may be of records that were brought in before
 _ALLOCATE: Callable[[int, int, int], object] | None = getattr(os, "posix_fallocate", None)  # macOS has none
 
 
@@ -94,7 +95,6 @@ class Spill:
         self.path = path
         self._allocate = allocate
         self._size = self._end = 0
-        self._count = 0
         self._gate = threading.Lock()
         self._descriptor = _created(path)
         try:
@@ -167,30 +167,29 @@ class Spill:
         record = _HEAD.pack(len(packed), zlib.crc32(packed)) + packed
         with self._gate:
             try:
-                self._reserve(len(record))
+                self._reserve(len(record) + len(_NO_MORE))
             except DiskFullError:
                 raise DiskFullError(
                     f"{spilled.name} could not be kept: the disk is full, and so is the room set aside for that"
                 ) from None
             try:
-                _write_all(self._descriptor, record, self._end)
+                _write_all(self._descriptor, record + _NO_MORE, self._end)
                 os.fsync(self._descriptor)
             except OSError as error:
                 raise DiskFullError(f"{spilled.name} could not be kept: {error.strerror}") from None
             self._end += len(record)
-            self._count += 1
 
-    def empty(self, count: int | None = None) -> None:
+    def empty(self, read: int) -> None:
         """Note that what was kept is in the ledger now.
 
         Args:
-            count: How much of it is; if more was kept meanwhile, all of it stays.
+            read: How many bytes of it are, from the beginning; if more was kept meanwhile, all of it stays.
         """
         with self._gate:
-            if self._end and count in {None, self._count}:
+            if 0 < self._end <= read:
                 with suppress(OSError):  # then it is brought in once more, which changes nothing
-                    _write_all(self._descriptor, bytes(_HEAD.size), 0)
-                self._end = self._count = 0
+                    _write_all(self._descriptor, _NO_MORE, 0)
+                self._end = 0
 
     def close(self) -> None:
         """Let go of the file, and remove it unless it holds anything."""
@@ -260,8 +259,17 @@ def read_spill(path: Path) -> list[Spilled]:
     Raises:
         DecodeError: msgspec's; another version wrote it.
     """
+    return [unpack(packed) for packed in _packed_in(path)]
+
+
+def _packed_in(path: Path) -> list[bytes]:
     with path.open("rb") as file:
-        return [unpack(packed) for packed in _records(file)]
+        return list(_records(file))
+
+
+def _size_of(records: Iterable[bytes]) -> int:
+    """Return how many bytes some records take in a file."""
+    return sum(_HEAD.size + len(packed) for packed in records)
 
 
 def _records(file: BinaryIO) -> Iterator[bytes]:
@@ -285,7 +293,7 @@ def _reclaim(path: Path) -> None:
     with path.open("r+b") as file:
         if not _lock(file.fileno()):  # its process runs
             return
-        if used := sum(_HEAD.size + len(packed) for packed in _records(file)):
+        if used := _size_of(_records(file)):
             file.truncate(used)
         else:
             path.unlink()
@@ -295,22 +303,23 @@ def bring_in(db: sqlite3.Connection, paths: Iterable[Path]) -> dict[Path, int]:
     """Put what is in some files into the ledger, in a transaction that is not its own.
 
     Returns:
-        For each file how many it held, for ``discard`` once that is committed.
+        For each file how many bytes were read, for ``discard`` once that is committed.
     """
-    counts: dict[Path, int] = {}
+    read: dict[Path, int] = {}
     for path in paths:
         with suppress(FileNotFoundError):  # another process was quicker
-            if (found := _read_of_this_version(path)) is not None:
+            records = _packed_in(path)
+            if (found := _of_this_version(path, records)) is not None:
                 for spilled in found:
                     spilled.write(db)
-                counts[path] = len(found)
-    return counts
+                read[path] = _size_of(records)
+    return read
 
 
-def _read_of_this_version(path: Path) -> list[Spilled] | None:
+def _of_this_version(path: Path, records: Iterable[bytes]) -> list[Spilled] | None:
     """Return what is in a file; None, and an error in the log, if another version wrote it."""
     try:
-        return read_spill(path)
+        return [unpack(packed) for packed in records]
     except msgspec.DecodeError:
         _tell_of_another_version(path)
         return None
@@ -333,18 +342,18 @@ def holds_anything(path: Path) -> bool:
         return True
 
 
-def discard(counts: dict[Path, int]) -> None:
+def discard(brought_in: dict[Path, int]) -> None:
     """Remove the files that are in the ledger now, but for those that somebody may write more into."""
-    for path, count in counts.items():
+    for path, read in brought_in.items():
         with suppress(OSError):  # it stays, and is brought in again
-            _discard(path, count)
+            _discard(path, read)
 
 
-def _discard(path: Path, count: int) -> None:
+def _discard(path: Path, read: int) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         # Its process may have written one more, and have ended, since it was read.
-        if _lock(descriptor) and len(read_spill(path)) == count:
+        if _lock(descriptor) and _size_of(_packed_in(path)) == read:
             path.unlink()
     finally:
         os.close(descriptor)

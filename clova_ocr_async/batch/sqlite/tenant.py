@@ -150,17 +150,18 @@ class Tenant:
         if _inode_of(self._file) != self._inode:
             raise LedgerError(f"{LEDGER} was removed or replaced while a batch was at work; nothing more is sent")
 
-    def leave(self, db: sqlite3.Connection) -> None:
-        """Give everything back, and be no owner any more."""
+    def leave(self, db: sqlite3.Connection) -> int:
+        """Give everything back, and be no owner any more; return what ``left`` is given once that is committed."""
         assert self._spill is not None  # noqa: S101 - it has room
         _note_largest_answer(db, self._reservation.largest)
-        bring_in(db, [self._spill.path])
+        brought_in = bring_in(db, [self._spill.path])
         owners.take_over(db, [self.owner], self._seal, self._now)
+        return brought_in.get(self._spill.path, 0)
 
-    def left(self) -> None:
-        """Note that what the own room held is in the ledger now."""
+    def left(self, read: int) -> None:
+        """Note that what the own room held is in the ledger now, as far as it was read."""
         assert self._spill is not None  # noqa: S101 - it has room
-        self._spill.empty()
+        self._spill.empty(read)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Room for what the ledger cannot take
