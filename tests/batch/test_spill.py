@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sqlite3
 import struct
@@ -28,7 +29,7 @@ from clova_ocr_async.batch.sqlite.spill import (
     spills_in,
 )
 from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer, SpilledRefusal, pack
-from clova_ocr_async.errors import DiskFullError
+from clova_ocr_async.errors import DiskFullError, LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -222,13 +223,73 @@ def test_a_file_that_is_taken_away_as_it_is_made_is_made_again(tmp_path: Path) -
     moves: list[Callable[[], object]] = [path.unlink, lambda: path.replace(tmp_path / "moved"), lambda: None]
     rivals = iter(moves)
 
-    def lock(_: int) -> None:
+    def lock(_: int) -> bool:
         next(rivals)()
+        return True
 
     descriptor = _created(path, lock)
     assert os.path.samestat(path.stat(), os.fstat(descriptor))
     assert next(rivals, None) is None
     os.close(descriptor)
+
+
+def test_a_file_that_another_process_locked_first_is_not_used(tmp_path: Path) -> None:
+    """A new file that another process has locked, and is about to remove, keeps no answers: another one is made."""
+    path = spill_of(tmp_path, 7)
+    pauses: list[float] = []
+
+    def remove(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            path.unlink()
+            rival.close()
+
+    path.touch()
+    with path.open("r+b") as rival:
+        fcntl.flock(rival, fcntl.LOCK_EX)
+        descriptor = _created(path, pause=remove)
+    assert os.path.samestat(path.stat(), os.fstat(descriptor))
+    assert len(pauses) == 2
+    reclaim(tmp_path)
+    assert path.exists()  # since it is locked
+    os.close(descriptor)
+
+
+def test_a_file_that_stays_locked_is_given_up(tmp_path: Path) -> None:
+    """A process whose new file another one keeps locked ends with an error that names the file."""
+    path = spill_of(tmp_path, 7)
+    with pytest.raises(LedgerError, match=r"answers-7\.spill.* locked by another program"):
+        _created(path, lambda _: False, lambda _: None)
+
+
+def test_a_file_system_without_locks_is_refused(tmp_path: Path) -> None:
+    """Where files cannot be locked no run begins, as its answers could be removed by other processes."""
+    seen: list[int] = []
+
+    def lock(descriptor: int) -> bool:
+        seen.append(descriptor)
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with pytest.raises(LedgerError, match=f"does not bear a ledger .*{os.strerror(errno.ENOLCK)}.*local disk"):
+        _created(spill_of(tmp_path, 7), lock)
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        os.fstat(seen[0])  # it is closed
+
+
+def test_a_file_that_took_anothers_name_is_not_removed(tmp_path: Path) -> None:
+    """Who found an old file, and locks it when a new one has its name, leaves the new one alone."""
+    path = spill_of(tmp_path, 7)
+    path.touch()
+
+    def lock(_: int) -> bool:
+        path.rename(tmp_path / "old")
+        path.touch()
+        return True
+
+    reclaim(tmp_path, lock)
+    assert path.exists()
+    discard({path: 0}, lock)
+    assert path.exists()
 
 
 def test_only_an_empty_file_is_removed_at_the_end(tmp_path: Path) -> None:
@@ -318,7 +379,7 @@ def test_no_room_to_begin_with() -> None:
 import pathlib, resource, sys, signal, tempfile
 sys.path[:] = {sys.path!r}
 from clova_ocr_async.batch.sqlite.spill import Spill
-from clova_ocr_async.errors import DiskFullError
+from clova_ocr_async.errors import DiskFullError, LedgerError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = pathlib.Path(tempfile.mkdtemp())
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))

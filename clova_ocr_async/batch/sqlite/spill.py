@@ -21,6 +21,7 @@ import logging
 import os
 import struct
 import threading
+import time
 import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
@@ -64,6 +65,7 @@ logger = logging.getLogger("clova_ocr_async")
 _ROOM = 2 * 1024 * 1024  # bytes to begin with: for how calls end, and the first answers
 _HEAD = struct.Struct("<II")
 _NO_MORE = bytes(_HEAD.size)  # behind the last record: what stands there may be of records that were brought in before
+_TRIES, _PAUSE = 100, 0.01  # until a new file is locked; another process looks into it for a moment
 _ALLOCATE: Callable[[int, int, int], object] | None = getattr(os, "posix_fallocate", None)  # macOS has none
 
 
@@ -207,26 +209,48 @@ _NO_SUCH_CALL = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock a file for as long as it is open; return whether nobody else has."""
+    """Lock a file for as long as it is open; return whether nobody else has.
+
+    Raises:
+        OSError: Its file system has no locks.
+    """
     if _locks is None:
         return False
     try:
         _locks.flock(descriptor, _locks.LOCK_EX | _locks.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True
 
 
-def _created(path: Path, lock: Callable[[int], object] = _lock) -> int:
-    """Make a file that only its owner can read, and lock it; return its descriptor."""
-    while True:
+def _created(path: Path, lock: Callable[[int], bool] = _lock, pause: Callable[[float], object] = time.sleep) -> int:
+    """Make a file that only its owner can read, and lock it; return its descriptor.
+
+    Whoever opens the run takes away what nobody has locked, and may come between the making and the locking. So a file
+    that is not locked by this process, or has gone, is made again.
+
+    Raises:
+        LedgerError: The file cannot be made, or not be locked.
+    """
+    for _ in range(_TRIES):
         create_private(path)
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        lock(descriptor)
-        # Who opens the run takes away what nobody has locked, and may have come between the making and the locking.
-        if _is_at(path, descriptor):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # it may have gone already
+        if _is_locked_at(path, descriptor, lock):
             return descriptor
         os.close(descriptor)
+        pause(_PAUSE)
+    raise LedgerError(f"{shown_path(str(path))} is kept locked by another program; end it, then run again")
+
+
+def _is_locked_at(path: Path, descriptor: int, lock: Callable[[int], bool]) -> bool:
+    try:
+        return lock(descriptor) and _is_at(path, descriptor)
+    except OSError as error:
+        os.close(descriptor)
+        where = shown_path(str(path.parent))
+        raise LedgerError(
+            f"{where}: its file system does not bear a ledger (no locks: {error.strerror}); choose one on a local disk"
+        ) from None
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
@@ -282,16 +306,16 @@ def _records(file: BinaryIO) -> Iterator[bytes]:
         yield packed
 
 
-def reclaim(folder: Path) -> None:
+def reclaim(folder: Path, lock: Callable[[int], bool] = _lock) -> None:
     """Give back to the disk what processes that have ended had set aside and did not use."""
     for path in spills_in(folder):
         with suppress(OSError):  # another process was quicker, or it is not ours to change
-            _reclaim(path)
+            _reclaim(path, lock)
 
 
-def _reclaim(path: Path) -> None:
+def _reclaim(path: Path, lock: Callable[[int], bool]) -> None:
     with path.open("r+b") as file:
-        if not _lock(file.fileno()):  # its process runs
+        if not lock(file.fileno()) or not _is_at(path, file.fileno()):  # its process runs, or has made it anew
             return
         if used := _size_of(_records(file)):
             file.truncate(used)
@@ -342,18 +366,18 @@ def holds_anything(path: Path) -> bool:
         return True
 
 
-def discard(brought_in: dict[Path, int]) -> None:
+def discard(brought_in: dict[Path, int], lock: Callable[[int], bool] = _lock) -> None:
     """Remove the files that are in the ledger now, but for those that somebody may write more into."""
     for path, read in brought_in.items():
         with suppress(OSError):  # it stays, and is brought in again
-            _discard(path, read)
+            _discard(path, read, lock)
 
 
-def _discard(path: Path, read: int) -> None:
+def _discard(path: Path, read: int, lock: Callable[[int], bool]) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         # Its process may have written one more, and have ended, since it was read.
-        if _lock(descriptor) and _size_of(_packed_in(path)) == read:
+        if lock(descriptor) and _is_at(path, descriptor) and _size_of(_packed_in(path)) == read:
             path.unlink()
     finally:
         os.close(descriptor)
