@@ -141,6 +141,11 @@ class Tenant:
         owners.take_over(db, dead, self._seal, self._now)
         return brought_in
 
+    def bring_own(self, db: sqlite3.Connection) -> None:
+        """Bring in what this process has kept beside the ledger; it stays there until the lease is renewed."""
+        if self._spill is not None and self._spill.used:
+            bring_in(db, [self._spill.path])
+
     def check_place(self) -> None:
         """Refuse to go on in a ledger that nobody will find again.
 
