@@ -60,6 +60,7 @@ class Tenant:
         self._inode: int | None = None
         self._spill: Spill | None = None
         self._reservation = Reservation()
+        self._judged: set[tuple[int, str, int]] = set()
 
     def enter(self, db: sqlite3.Connection, folder: Path, *, keeps_answers: bool = True) -> dict[Path, int]:
         """Take over what is left of the dead, and become an owner.
@@ -138,7 +139,7 @@ class Tenant:
             (theirs.discard if own and self._spill.used else theirs.add)(self._spill.path)
         brought_in = bring_in(db, [path for path in spills_in(self._folder) if path not in theirs])
         dead = owners.dead_owners(db, self._process, self._clock(), apart_from=self.owner)
-        owners.take_over(db, dead, self._seal, self._now)
+        owners.take_over(db, dead, self._seal, self._now, self._judged)
         return brought_in
 
     def bring_own(self, db: sqlite3.Connection) -> None:
@@ -160,7 +161,7 @@ class Tenant:
         assert self._spill is not None  # noqa: S101 - it has room
         _note_largest_answer(db, self._reservation.largest)
         brought_in = bring_in(db, [self._spill.path])
-        owners.take_over(db, [self.owner], self._seal, self._now)
+        owners.take_over(db, [self.owner], self._seal, self._now, self._judged)
         return brought_in.get(self._spill.path, 0)
 
     def left(self, read: int) -> None:
