@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import JPEG, FakeTime, FakeTransport, Sent, domain, steps, success
-from ledgers import answers, calls, claimed, crash, gone, item, look, opened, perhaps, states
+from ledgers import Clock, answers, calls, claimed, crash, elsewhere, gone, item, look, opened, perhaps, source, states
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, RunReader, Success
 from clova_ocr_async.batch.ledger import Entry, Mark, State
@@ -213,3 +213,42 @@ class Stalled:
         if where == f"before commit of {self.name}":
             self.reached.set()
             self.go_on.wait()
+
+
+class Counting(NoSeal):
+    """A seal that counts what is opened.
+
+    Attributes:
+        opened: How many values.
+    """
+
+    opened = 0
+
+    def open(self, sealed: bytes, context: bytes) -> bytes:
+        """Open a value."""
+        self.opened += 1
+        return super().open(sealed, context)
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["in the ledger", "beside it"])
+async def test_anothers_answer_of_a_process_that_slept(run: Path, beside: bool) -> None:
+    """A call that was given up and then gets another call's answer is still in doubt, and is judged once a process."""
+    later, seal = Clock(), Counting()
+    later.now += 31
+    watch = Broken("answered") if beside else None
+    async with opened(run, clock=Clock(), process=elsewhere(), watch=watch) as sleeper:
+        claim = claimed(await sleeper.admit(item("a"), None))
+        await sleeper.sending(claim, "mine")
+        async with opened(run, clock=later, process=elsewhere(), seal=seal) as other:
+            assert (states(run), perhaps(run)) == (["ambiguous"], 1)
+            await sleeper.answered(claim, "mine", ANSWER)  # of call "r"
+            await sleeper.settle(claim, verdict_on(ANSWER, Receipt, "mine"))
+            later.now += 11  # the next order renews the lease, and looks for what came late
+            await other.recall(source("x"), "receipt")
+            assert (calls(run), perhaps(run), answers(run)) == (1, 1, [ANSWER.body])
+            before = seal.opened
+            for _ in range(3):
+                await other.others_at_work("receipt")
+            assert seal.opened == before
+    assert (states(run), perhaps(run)) == (["ambiguous"], 1)
+    assert look(run, "SELECT billing FROM item") == [(int(Billing.MAYBE_BILLED),)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sqlite3
 import struct
@@ -27,8 +28,8 @@ from clova_ocr_async.batch.sqlite.spill import (
     spill_of,
     spills_in,
 )
-from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer, SpilledRefusal
-from clova_ocr_async.errors import DiskFullError
+from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer, SpilledRefusal, pack
+from clova_ocr_async.errors import DiskFullError, LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,6 +56,12 @@ def db() -> Iterator[sqlite3.Connection]:
     connection.execute("INSERT INTO run (name, value) VALUES ('calls', 0)")
     yield connection
     connection.close()
+
+
+def record_of(spilled: SpilledAnswer) -> bytes:
+    """Return an answer as it stands in the file."""
+    packed = pack(spilled)
+    return struct.pack("<II", len(packed), zlib.crc32(packed)) + packed
 
 
 def kept(db: sqlite3.Connection) -> list[bytes]:
@@ -149,15 +156,40 @@ def test_room_that_cannot_be_had_is_refused_whole(tmp_path: Path) -> None:
 def test_what_is_in_the_ledger_is_forgotten_unless_more_came(spill: Spill) -> None:
     """Answers that were brought in make place for others, unless another one came while they were."""
     spill.keep(ONE)
+    seen = spill.used
     spill.keep(TWO)
-    spill.empty(1)
-    assert spill.used
-    spill.empty(2)
+    spill.empty(seen)
+    assert read_spill(spill.path) == [ONE, TWO]
+    spill.empty(spill.used)
     assert (spill.used, read_spill(spill.path)) == (0, [])
     spill.keep(TWO)
     assert read_spill(spill.path) == [TWO]
-    spill.empty()
-    assert read_spill(spill.path) == []
+
+
+def test_what_was_forgotten_does_not_stand_behind_what_is_kept_next(spill: Spill, db: sqlite3.Connection) -> None:
+    """An answer that is kept after others were brought in is read without them, and the next one is not lost."""
+    spill.keep(ONE)
+    spill.keep(ONE)
+    spill.empty(bring_in(db, [spill.path])[spill.path])
+    spill.keep(ONE)
+    assert read_spill(spill.path) == [ONE]
+    (read,) = bring_in(db, [spill.path]).values()
+    spill.keep(TWO)  # while that is committed
+    spill.empty(read)
+    assert read_spill(spill.path) == [ONE, TWO]
+
+
+def test_the_last_record_ends_the_file_also_where_it_fills_the_room(tmp_path: Path) -> None:
+    """Room is set aside for what ends the records, so that one never fits without it."""
+    size = len(record_of(ONE))
+    spill = Spill(spill_of(tmp_path, 7), size, disk_of(size + 7))
+    with pytest.raises(DiskFullError, match="so is the room"):
+        spill.keep(ONE)
+    spill.close()
+    spill = Spill(spill_of(tmp_path, 8), size, disk_of(size + 8))
+    spill.keep(ONE)
+    assert spill.path.stat().st_size == size + 8
+    spill.close()
 
 
 def test_the_room_of_the_dead_goes_back_to_the_disk(tmp_path: Path) -> None:
@@ -191,8 +223,9 @@ def test_a_file_that_is_taken_away_as_it_is_made_is_made_again(tmp_path: Path) -
     moves: list[Callable[[], object]] = [path.unlink, lambda: path.replace(tmp_path / "moved"), lambda: None]
     rivals = iter(moves)
 
-    def lock(_: int) -> None:
+    def lock(_: int) -> bool:
         next(rivals)()
+        return True
 
     descriptor = _created(path, lock)
     assert os.path.samestat(path.stat(), os.fstat(descriptor))
@@ -200,12 +233,71 @@ def test_a_file_that_is_taken_away_as_it_is_made_is_made_again(tmp_path: Path) -
     os.close(descriptor)
 
 
+def test_a_file_that_another_process_locked_first_is_not_used(tmp_path: Path) -> None:
+    """A new file that another process has locked, and is about to remove, keeps no answers: another one is made."""
+    path = spill_of(tmp_path, 7)
+    pauses: list[float] = []
+
+    def remove(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            path.unlink()
+            rival.close()
+
+    path.touch()
+    with path.open("r+b") as rival:
+        fcntl.flock(rival, fcntl.LOCK_EX)
+        descriptor = _created(path, pause=remove)
+    assert os.path.samestat(path.stat(), os.fstat(descriptor))
+    assert len(pauses) == 2
+    reclaim(tmp_path)
+    assert path.exists()  # since it is locked
+    os.close(descriptor)
+
+
+def test_a_file_that_stays_locked_is_given_up(tmp_path: Path) -> None:
+    """A process whose new file another one keeps locked ends with an error that names the file."""
+    path = spill_of(tmp_path, 7)
+    with pytest.raises(LedgerError, match=r"answers-7\.spill.* locked by another program"):
+        _created(path, lambda _: False, lambda _: None)
+
+
+def test_a_file_system_without_locks_is_refused(tmp_path: Path) -> None:
+    """Where files cannot be locked no run begins, as its answers could be removed by other processes."""
+    seen: list[int] = []
+
+    def lock(descriptor: int) -> bool:
+        seen.append(descriptor)
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with pytest.raises(LedgerError, match=f"does not bear a ledger .*{os.strerror(errno.ENOLCK)}.*local disk"):
+        _created(spill_of(tmp_path, 7), lock)
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        os.fstat(seen[0])  # it is closed
+
+
+def test_a_file_that_took_anothers_name_is_not_removed(tmp_path: Path) -> None:
+    """Who found an old file, and locks it when a new one has its name, leaves the new one alone."""
+    path = spill_of(tmp_path, 7)
+    path.touch()
+
+    def lock(_: int) -> bool:
+        path.rename(tmp_path / "old")
+        path.touch()
+        return True
+
+    reclaim(tmp_path, lock)
+    assert path.exists()
+    discard({path: 0}, lock)
+    assert path.exists()
+
+
 def test_only_an_empty_file_is_removed_at_the_end(tmp_path: Path) -> None:
     """A file that holds answers stays when its process ends, and one whose answers are in the ledger does not."""
     empty, full, written = (Spill(spill_of(tmp_path, number), 4096) for number in (1, 2, 3))
     full.keep(ONE)
     written.keep(ONE)
-    written.empty()
+    written.empty(written.used)
     for spill in (empty, full, written):
         spill.close()
     assert spills_in(tmp_path) == [full.path]
@@ -216,8 +308,8 @@ def test_answers_are_brought_in_once(spill: Spill, db: sqlite3.Connection, tmp_p
     spill.keep(ONE)
     spill.keep(TWO)
     missing = spill_of(tmp_path, 9)
-    assert bring_in(db, [spill.path, missing]) == {spill.path: 2}
-    assert bring_in(db, [spill.path]) == {spill.path: 2}
+    assert bring_in(db, [spill.path, missing]) == {spill.path: spill.used}
+    assert bring_in(db, [spill.path]) == {spill.path: spill.used}
     assert kept(db) == [ONE.body, TWO.body]
 
 
@@ -229,7 +321,7 @@ def test_refusals_are_brought_in_once(spill: Spill, db: sqlite3.Connection) -> N
     assert calls(db) == 1
     spill.keep(SpilledRefusal(1, "r"))
     for _ in range(2):
-        assert bring_in(db, [spill.path]) == {spill.path: 2}
+        assert bring_in(db, [spill.path]) == {spill.path: spill.used}
         assert calls(db) == 0
     assert db.execute("SELECT state FROM item").fetchall() == [("claimed",)]
 
@@ -263,7 +355,7 @@ def test_a_file_somebody_may_write_into_is_not_removed(spill: Spill, db: sqlite3
     brought_in = bring_in(db, spills_in(spill.path.parent))
     discard(brought_in)
     spill.keep(TWO)
-    assert bring_in(db, spills_in(spill.path.parent)) == {spill.path: 2}
+    assert bring_in(db, spills_in(spill.path.parent)) == {spill.path: spill.used}
     assert kept(db) == [ONE.body, TWO.body]
 
 
@@ -278,7 +370,7 @@ def test_a_file_that_got_another_answer_is_not_removed(tmp_path: Path, db: sqlit
     assert read_spill(spill.path) == [ONE, TWO]
     discard(bring_in(db, [spill.path]))
     assert spills_in(tmp_path) == []
-    discard({spill.path: 2})  # another process was quicker
+    discard({spill.path: 100})  # another process was quicker
 
 
 def test_no_room_to_begin_with() -> None:
@@ -287,7 +379,7 @@ def test_no_room_to_begin_with() -> None:
 import pathlib, resource, sys, signal, tempfile
 sys.path[:] = {sys.path!r}
 from clova_ocr_async.batch.sqlite.spill import Spill
-from clova_ocr_async.errors import DiskFullError
+from clova_ocr_async.errors import DiskFullError, LedgerError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = pathlib.Path(tempfile.mkdtemp())
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))

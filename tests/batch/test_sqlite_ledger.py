@@ -719,7 +719,7 @@ async def test_a_lease_that_cannot_be_renewed_makes_nobody_else(run: Path, caplo
 async def test_on_a_full_disk_answers_are_kept_beside_and_nothing_more_is_paid(
     run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An answer that the ledger cannot take is kept beside it, nothing more is sent, and closing brings it in."""
+    """An answer that the ledger cannot take is kept beside it, nothing more is sent, and its end brings it in."""
     full = Full("answered")
     async with opened(run, watch=full) as ledger:
         one, two = claimed(await ledger.admit(item("a"), None)), claimed(await ledger.admit(item("b"), None))
@@ -731,10 +731,10 @@ async def test_on_a_full_disk_answers_are_kept_beside_and_nothing_more_is_paid(
                 await ledger.sending(two, "r2")
             errors.append(caught.value)
         assert errors[0] is not errors[1]
+        assert answers(run) == []
         await ledger.settle(one, read("r1"))
         await ledger.settle(two, RELEASE)
         await ledger.recall(source("x"), "receipt")
-        assert answers(run) == []
     assert answers(run) == [ANSWER.body]
     assert states(run) == ["succeeded", "queued"]
     assert spills_in(run) == []

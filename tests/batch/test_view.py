@@ -575,3 +575,25 @@ def test_a_copy_is_made_while_nobody_here_opens_it(tmp_path: Path) -> None:
 
     assert copy_closed(tmp_path / LEDGER, Slow())
     opening.join()
+
+
+def names(run: Path) -> list[str]:
+    """Return what is in a run directory."""
+    return sorted(path.name for path in run.iterdir())
+
+
+async def test_what_a_reader_leaves_that_came_too_late_is_harmless(run: Path) -> None:
+    """An empty log, left since the batch ended just before a reader joined it, changes no reading and goes with it."""
+    before = (run / LEDGER).read_bytes()
+    db = connect(run, reading=True)
+    db.execute("SELECT * FROM run").fetchall()
+    db.close()
+    assert (run / LOG).stat().st_size == 0
+    left = names(run)
+    with closing(open_view(run)) as view:
+        assert view.db.execute("SELECT count(*) FROM answer").fetchall() == [(1,)]
+        assert names(run) == left
+    assert (run / LEDGER).read_bytes() == before
+    async with opened(run):
+        pass
+    assert names(run) == [LEDGER]

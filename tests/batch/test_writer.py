@@ -524,7 +524,7 @@ async def test_what_waits_behind_a_lock_is_done_before_the_end(tmp_path: Path) -
 
 
 async def test_what_is_urgent_does_not_wait_for_another_program(tmp_path: Path) -> None:
-    """While the file is locked urgent orders fail at once, those in hand and those that come, and others are done."""
+    """While the file is locked urgent orders fail soon, those in hand and those that come, and others are done."""
     async with writing(tmp_path / "db") as writer:
         with locked(tmp_path / "db"):
             waiting = writer.submit(keep("patient"), "patient")

@@ -45,12 +45,12 @@ def batch(stage: Scene, limits: Callable[[], object], stdout: int | None = None)
         preexec_fn=limits,  # noqa: PLW1509 - it sets a limit, and takes no lock that a thread might hold
     ) as process:
         out, told = process.communicate(timeout=60)
-    return process.returncode, out or b"", told.decode()
+    return process.returncode, out or b"", told.decode("utf-8", "backslashreplace")
 
 
 def test_an_answer_that_fits_nowhere_is_handed_out() -> None:
     """A paid answer that neither the ledger nor its overflow file can take is on stdout, and named; the run resumes."""
-    with scene(20, size=3_000_000) as stage:
+    with scene(20, size=3_500_000) as stage:
         stage.service.go_on.set()
         code, out, told = batch(stage, limited)
         records = [json.loads(line) for line in out.splitlines()]
@@ -73,7 +73,7 @@ def test_an_answer_that_fits_nowhere_is_handed_out() -> None:
 
 def test_an_answer_that_even_stdout_does_not_take_is_named() -> None:
     """Where standard output is full as well the image is named, and what it cost is on record."""
-    with scene(1, size=3_000_000) as stage, open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+    with scene(1, size=3_500_000) as stage, open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
         stage.service.go_on.set()
         code, _, told = batch(stage, limited, full.fileno())
         assert code == ExitCode.SOME_FAILED, told
@@ -84,7 +84,7 @@ def test_an_answer_that_even_stdout_does_not_take_is_named() -> None:
 
 def test_a_picture_that_is_gone_is_named_all_the_same() -> None:
     """The record of a lost answer whose picture has been removed meanwhile has no hash, and all else."""
-    with scene(1, size=3_000_000) as stage:
+    with scene(1, size=3_500_000) as stage:
         process = stage.batch(limited)
         stage.until(lambda: stage.service.total, "under way")
         next((stage.place / "scans").iterdir()).unlink()

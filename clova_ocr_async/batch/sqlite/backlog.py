@@ -31,14 +31,20 @@ class Backlog:
         writer: Writes it.
         now: Returns Unix seconds.
         settled: Told the numbers of the items that are settled, and the error if they could not be.
+        bring_own: Brings in what is kept beside the ledger, which the answers of these calls may be.
     """
 
     def __init__(
-        self, writer: Writer, now: Callable[[], float], settled: Callable[[list[int], BaseException | None], object]
+        self,
+        writer: Writer,
+        now: Callable[[], float],
+        settled: Callable[[list[int], BaseException | None], object],
+        bring_own: Callable[[sqlite3.Connection], object],
     ) -> None:
         self._writer = writer
         self._now = now
         self._settled = settled
+        self._bring_own = bring_own
         self._page: _Page | None = None
         self._gate = threading.Lock()
 
@@ -55,6 +61,7 @@ class Backlog:
 
     def _write(self, page: _Page, db: sqlite3.Connection) -> None:
         self._turn_over(page)
+        self._bring_own(db)
         many.succeed(db, page, self._now())
 
     def _written(self, page: _Page, done: asyncio.Future[None]) -> None:

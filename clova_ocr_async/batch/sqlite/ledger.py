@@ -22,24 +22,23 @@ from clova_ocr_async.batch.sqlite.connection import connect
 from clova_ocr_async.batch.sqlite.folder import LEDGER, create_private, prepare_folder
 from clova_ocr_async.batch.sqlite.halt import Halt
 from clova_ocr_async.batch.sqlite.lock_wait import PATIENCE, LockWait
+from clova_ocr_async.batch.sqlite.safekeeping import Safekeeping
 from clova_ocr_async.batch.sqlite.schema import migrate
 from clova_ocr_async.batch.sqlite.settings import check_settings
 from clova_ocr_async.batch.sqlite.spill import check_locks, discard, reclaim
 from clova_ocr_async.batch.sqlite.spilled import SpilledAnswer, SpilledRefusal, SpilledVerdict
 from clova_ocr_async.batch.sqlite.tenant import Tenant
-from clova_ocr_async.batch.sqlite.trouble import StalledError
 from clova_ocr_async.batch.sqlite.waiters import Waiters
 from clova_ocr_async.batch.sqlite.writer import Writer
 from clova_ocr_async.batch.verdict import GONE
 from clova_ocr_async.client.processes import Process
-from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, DiskFullError, LedgerError, SpendingCeilingError
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, LedgerError, SpendingCeilingError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from clova_ocr_async.batch.seal import Seal
     from clova_ocr_async.batch.sqlite.agreement import Ceiling, Store
-    from clova_ocr_async.batch.sqlite.spilled import Spilled
     from clova_ocr_async.errors import Billing
     from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -116,9 +115,10 @@ class SqliteLedger:
             forked=self._tenant.let_go,
             lock_wait=LockWait(patience),
         )
-        self._backlog = Backlog(self._writer, now, self._settled_soon)
+        self._backlog = Backlog(self._writer, now, self._settled_soon, self._tenant.bring_own)
         self._waiters = Waiters(self._look, sleep)
         self._halt = Halt(self._waiters.wake_all)
+        self._safekeeping = Safekeeping(self._writer, self._tenant, self._halt)
         self._opened = False
 
     @property
@@ -146,8 +146,7 @@ class SqliteLedger:
     async def __aexit__(self, *exc_info: object) -> None:
         self._waiters.stop_looking()
         try:
-            await self._writer.submit(self._tenant.leave, "close", durable=True)
-            self._tenant.left()
+            self._tenant.left(await self._writer.submit(self._tenant.leave, "close", durable=True))
             self._halt.error = None  # what could not be written down is by now
         except ClovaOCRError as error:
             logger.warning("the ledger was not left in order, and will be mended by who opens it next: %s", error)
@@ -273,7 +272,7 @@ class SqliteLedger:
         try:
             await self._did(work, "refused")
         except LedgerError as error:
-            self._keep_beside(SpilledRefusal(claim.number, request_id, still_in_doubt), error)
+            self._safekeeping.beside(SpilledRefusal(claim.number, request_id, still_in_doubt), error)
         finally:
             self._tenant.landed(claim.number)
 
@@ -295,30 +294,9 @@ class SqliteLedger:
         spilled = SpilledAnswer(claim.number, request_id, status, cut, body, self._now(), unpacked)
         self._tenant.see(max(len(body), len(response.body)))  # the next one may not be packed as well
         try:
-            await self._kept(spilled)
-        except LedgerError as error:
-            self._keep_beside(spilled, error)
+            await self._safekeeping.answer(spilled)
         finally:
             self._tenant.landed(claim.number)
-
-    async def _kept(self, answer: SpilledAnswer) -> None:
-        """Keep an answer in the ledger; beside it for as long as another program has it locked."""
-        row = (
-            answer.item,
-            answer.request_id,
-            answer.status,
-            answer.cut,
-            answer.body,
-            answer.came,
-            answer.unpacked,
-        )
-        try:
-            await self._writer.submit_alike(many.keep_answers, row, "answered", durable=True, urgent=True)
-        except StalledError:
-            try:
-                self._tenant.spill(answer)
-            except DiskFullError:
-                await self._writer.submit_alike(many.keep_answers, row, "answered", durable=True)
 
     def settle(self, claim: Claim, verdict: Verdict) -> Awaitable[None]:
         """Write down how the call ended, and give the claim back."""
@@ -332,23 +310,8 @@ class SqliteLedger:
 
     async def _settle(self, claim: Claim, verdict: Verdict) -> None:
         failure = rows.kept_failure(self._seal, claim.item, verdict.failure)
-        ended = self._now()
-        work = partial(rows.settle, claim=claim, verdict=verdict, failure=failure, now=ended)
-        try:
-            await self._did(work, "settled", durable=True)
-        except LedgerError as error:
-            if verdict.request_id is None:  # what was never marked as sent goes back by itself
-                self._halt.note(error)
-                raise
-            self._keep_beside(SpilledVerdict(claim, replace(verdict, failure=b""), failure, ended), error)
+        await self._safekeeping.end(SpilledVerdict(claim, replace(verdict, failure=b""), failure, self._now()))
         self._waiters.wake(claim.number)
-
-    def _keep_beside(self, spilled: Spilled, error: LedgerError) -> None:
-        """Keep what the ledger cannot take; no other request may leave then, which could be taken for this one."""
-        self._halt.note(error)
-        if self._halt.is_news(spilled.name):
-            logger.warning("%s is kept beside the ledger: %s", spilled.name, error)
-        self._tenant.spill(spilled)
 
     def _settled_soon(self, numbers: list[int], error: BaseException | None) -> None:
         if error is not None:

@@ -82,6 +82,11 @@ class LockWait:
             self._since = now
         return not self._given_up.is_set() and now - self._since < self._patience
 
+    @property
+    def waited(self) -> float:
+        """Seconds since the lock was first missed; 0 if nobody waits for it."""
+        return 0.0 if self._since is None else self._clock() - self._since
+
     def give_up(self) -> None:
         """Wait for no lock any more; from another thread."""
         self._given_up.set()

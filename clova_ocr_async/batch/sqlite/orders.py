@@ -22,7 +22,7 @@ class Order:
         what: What it is about.
         durable: Whether it must be on the disk before anybody is told.
         lazy: Whether it may wait for the next order that is not; nobody waits for it.
-        urgent: Whether it fails rather than wait for another program.
+        urgent: Whether it fails rather than wait long for another program.
         given_up: Whether it has failed by that, and is not to be done.
         deliver: Told the result, or the error.
         name: What it is called where the thread is watched.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.ledger import Claim, Entry, Mark, State, Verdict
-from clova_ocr_async.batch.sqlite.rows import entry_of, find_number, kept_failure, reopen_sources, settle
+from clova_ocr_async.batch.sqlite.rows import doubt_late, entry_of, find_number, kept_failure, reopen_sources, settle
 from clova_ocr_async.batch.verdict import failure_of, verdict_on
 from clova_ocr_async.client.processes import Process
 from clova_ocr_async.documents import DOCUMENTS
@@ -26,6 +26,8 @@ __all__ = ["LEASE", "dead_owners", "living_owners", "register", "release_all", "
 
 LEASE = 30.0
 """Seconds a process may sleep before its work is given to others; the longest lease there is."""
+
+_Late = tuple[int, str, int]  # the item, the requestId of its last call, and the answer
 
 _ENDED = ConnectionLostError("the process that sent it ended before the answer came; it may have been billed")
 
@@ -89,25 +91,50 @@ def release_all(db: sqlite3.Connection, owner: int) -> None:
     db.execute("DELETE FROM owner WHERE id = ?", (owner,))
 
 
-def take_over(db: sqlite3.Connection, owners: Sequence[int], seal: Seal, now: Callable[[], float]) -> None:
+def take_over(
+    db: sqlite3.Connection,
+    owners: Sequence[int],
+    seal: Seal,
+    now: Callable[[], float],
+    judged: set[_Late] | None = None,
+) -> None:
     """Settle what the dead left: what was not sent is free, what has its answer is finished, the rest is in doubt.
 
     What was in doubt, and has its answer by now, is finished as well.
+
+    Args:
+        db: The connection.
+        owners: The dead.
+        seal: Opens and seals.
+        now: Returns Unix seconds.
+        judged: Late answers that settled nothing, as they are another call's or damaged; added to, and not read again.
     """
     for owner in owners:
         sent = db.execute("SELECT id FROM item WHERE owner = ? AND state = ?", (owner, State.SENT)).fetchall()
         for (number,) in sent:
             _settle_for_the_dead(db, owner, entry_of(find_number(db, number), seal), seal, now())
         release_all(db, owner)
-    late = db.execute("SELECT id FROM item WHERE state = 'ambiguous' AND answer IS NOT NULL").fetchall()
-    for (number,) in late:
-        _settle_for_the_dead(db, 0, entry_of(find_number(db, number), seal), seal, now())
+    _settle_late(db, seal, now, set() if judged is None else judged)
 
 
-def _settle_for_the_dead(db: sqlite3.Connection, owner: int, entry: Entry, seal: Seal, now: float) -> None:
+def _settle_late(db: sqlite3.Connection, seal: Seal, now: Callable[[], float], judged: set[_Late]) -> None:
+    late = db.execute(
+        "SELECT id, request_id, answer, maybe_billed FROM item WHERE state = 'ambiguous' AND answer IS NOT NULL"
+    )
+    for number, request_id, answer, maybe_billed in late.fetchall():
+        key = (number, request_id, answer)
+        if maybe_billed and key in judged:
+            continue
+        if _settle_for_the_dead(db, 0, entry_of(find_number(db, number), seal), seal, now()) is Mark.DOUBT:
+            doubt_late(db, number)  # it was counted as paid when an answer came
+            judged.add(key)
+
+
+def _settle_for_the_dead(db: sqlite3.Connection, owner: int, entry: Entry, seal: Seal, now: float) -> Mark:
     claim, request_id = Claim(entry.number, owner, entry.item), entry.request_id or ""
     if entry.answer is None:
         verdict = Verdict(Mark.DOUBT, Billing.MAYBE_BILLED, entry.elapsed, failure_of(_ENDED), request_id)
     else:
         verdict = verdict_on(entry.answer, DOCUMENTS[entry.item.document], request_id)
     settle(db, claim, verdict, kept_failure(seal, entry.item, verdict.failure), now)
+    return verdict.mark

@@ -39,6 +39,7 @@ __all__ = [
     "claim_item",
     "columns",
     "doubt",
+    "doubt_late",
     "entry_of",
     "find_item",
     "find_number",
@@ -248,6 +249,13 @@ def _doubt_answered(db: sqlite3.Connection, number: int, request_id: str) -> Non
         """UPDATE item SET maybe_billed = maybe_billed + 1
            WHERE id = ? AND request_id = ? AND state = ? AND answer IS NOT NULL""",
         (number, request_id, State.SENT),
+    )
+
+
+def doubt_late(db: sqlite3.Connection, number: int) -> None:
+    """Count a call that was given up as perhaps paid: the answer that came for it since is another call's."""
+    db.execute(
+        "UPDATE item SET maybe_billed = 1 WHERE id = ? AND state = ? AND maybe_billed = 0", (number, State.AMBIGUOUS)
     )
 
 

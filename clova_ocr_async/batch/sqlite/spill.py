@@ -21,6 +21,7 @@ import logging
 import os
 import struct
 import threading
+import time
 import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
@@ -63,6 +64,8 @@ logger = logging.getLogger("clova_ocr_async")
 
 _ROOM = 2 * 1024 * 1024  # bytes to begin with: for how calls end, and the first answers
 _HEAD = struct.Struct("<II")
+_NO_MORE = bytes(_HEAD.size)  # behind the last record: what stands there may be of records that were brought in before
+_TRIES, _PAUSE = 100, 0.01  # until a new file is locked; another process looks into it for a moment
 _ALLOCATE: Callable[[int, int, int], object] | None = getattr(os, "posix_fallocate", None)  # macOS has none
 
 
@@ -94,7 +97,6 @@ class Spill:
         self.path = path
         self._allocate = allocate
         self._size = self._end = 0
-        self._count = 0
         self._gate = threading.Lock()
         self._descriptor = _created(path)
         try:
@@ -167,30 +169,29 @@ class Spill:
         record = _HEAD.pack(len(packed), zlib.crc32(packed)) + packed
         with self._gate:
             try:
-                self._reserve(len(record))
+                self._reserve(len(record) + len(_NO_MORE))
             except DiskFullError:
                 raise DiskFullError(
                     f"{spilled.name} could not be kept: the disk is full, and so is the room set aside for that"
                 ) from None
             try:
-                _write_all(self._descriptor, record, self._end)
+                _write_all(self._descriptor, record + _NO_MORE, self._end)
                 os.fsync(self._descriptor)
             except OSError as error:
                 raise DiskFullError(f"{spilled.name} could not be kept: {error.strerror}") from None
             self._end += len(record)
-            self._count += 1
 
-    def empty(self, count: int | None = None) -> None:
+    def empty(self, read: int) -> None:
         """Note that what was kept is in the ledger now.
 
         Args:
-            count: How much of it is; if more was kept meanwhile, all of it stays.
+            read: How many bytes of it are, from the beginning; if more was kept meanwhile, all of it stays.
         """
         with self._gate:
-            if self._end and count in {None, self._count}:
+            if 0 < self._end <= read:
                 with suppress(OSError):  # then it is brought in once more, which changes nothing
-                    _write_all(self._descriptor, bytes(_HEAD.size), 0)
-                self._end = self._count = 0
+                    _write_all(self._descriptor, _NO_MORE, 0)
+                self._end = 0
 
     def close(self) -> None:
         """Let go of the file, and remove it unless it holds anything."""
@@ -208,26 +209,48 @@ _NO_SUCH_CALL = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock a file for as long as it is open; return whether nobody else has."""
+    """Lock a file for as long as it is open; return whether nobody else has.
+
+    Raises:
+        OSError: Its file system has no locks.
+    """
     if _locks is None:
         return False
     try:
         _locks.flock(descriptor, _locks.LOCK_EX | _locks.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True
 
 
-def _created(path: Path, lock: Callable[[int], object] = _lock) -> int:
-    """Make a file that only its owner can read, and lock it; return its descriptor."""
-    while True:
+def _created(path: Path, lock: Callable[[int], bool] = _lock, pause: Callable[[float], object] = time.sleep) -> int:
+    """Make a file that only its owner can read, and lock it; return its descriptor.
+
+    Whoever opens the run takes away what nobody has locked, and may come between the making and the locking. So a file
+    that is not locked by this process, or has gone, is made again.
+
+    Raises:
+        LedgerError: The file cannot be made, or not be locked.
+    """
+    for _ in range(_TRIES):
         create_private(path)
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        lock(descriptor)
-        # Who opens the run takes away what nobody has locked, and may have come between the making and the locking.
-        if _is_at(path, descriptor):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # it may have gone already
+        if _is_locked_at(path, descriptor, lock):
             return descriptor
         os.close(descriptor)
+        pause(_PAUSE)
+    raise LedgerError(f"{shown_path(str(path))} is kept locked by another program; end it, then run again")
+
+
+def _is_locked_at(path: Path, descriptor: int, lock: Callable[[int], bool]) -> bool:
+    try:
+        return lock(descriptor) and _is_at(path, descriptor)
+    except OSError as error:
+        os.close(descriptor)
+        where = shown_path(str(path.parent))
+        raise LedgerError(
+            f"{where}: its file system does not bear a ledger (no locks: {error.strerror}); choose one on a local disk"
+        ) from None
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
@@ -260,8 +283,17 @@ def read_spill(path: Path) -> list[Spilled]:
     Raises:
         DecodeError: msgspec's; another version wrote it.
     """
+    return [unpack(packed) for packed in _packed_in(path)]
+
+
+def _packed_in(path: Path) -> list[bytes]:
     with path.open("rb") as file:
-        return [unpack(packed) for packed in _records(file)]
+        return list(_records(file))
+
+
+def _size_of(records: Iterable[bytes]) -> int:
+    """Return how many bytes some records take in a file."""
+    return sum(_HEAD.size + len(packed) for packed in records)
 
 
 def _records(file: BinaryIO) -> Iterator[bytes]:
@@ -274,18 +306,18 @@ def _records(file: BinaryIO) -> Iterator[bytes]:
         yield packed
 
 
-def reclaim(folder: Path) -> None:
+def reclaim(folder: Path, lock: Callable[[int], bool] = _lock) -> None:
     """Give back to the disk what processes that have ended had set aside and did not use."""
     for path in spills_in(folder):
         with suppress(OSError):  # another process was quicker, or it is not ours to change
-            _reclaim(path)
+            _reclaim(path, lock)
 
 
-def _reclaim(path: Path) -> None:
+def _reclaim(path: Path, lock: Callable[[int], bool]) -> None:
     with path.open("r+b") as file:
-        if not _lock(file.fileno()):  # its process runs
+        if not lock(file.fileno()) or not _is_at(path, file.fileno()):  # its process runs, or has made it anew
             return
-        if used := sum(_HEAD.size + len(packed) for packed in _records(file)):
+        if used := _size_of(_records(file)):
             file.truncate(used)
         else:
             path.unlink()
@@ -295,22 +327,23 @@ def bring_in(db: sqlite3.Connection, paths: Iterable[Path]) -> dict[Path, int]:
     """Put what is in some files into the ledger, in a transaction that is not its own.
 
     Returns:
-        For each file how many it held, for ``discard`` once that is committed.
+        For each file how many bytes were read, for ``discard`` once that is committed.
     """
-    counts: dict[Path, int] = {}
+    read: dict[Path, int] = {}
     for path in paths:
         with suppress(FileNotFoundError):  # another process was quicker
-            if (found := _read_of_this_version(path)) is not None:
+            records = _packed_in(path)
+            if (found := _of_this_version(path, records)) is not None:
                 for spilled in found:
                     spilled.write(db)
-                counts[path] = len(found)
-    return counts
+                read[path] = _size_of(records)
+    return read
 
 
-def _read_of_this_version(path: Path) -> list[Spilled] | None:
+def _of_this_version(path: Path, records: Iterable[bytes]) -> list[Spilled] | None:
     """Return what is in a file; None, and an error in the log, if another version wrote it."""
     try:
-        return read_spill(path)
+        return [unpack(packed) for packed in records]
     except msgspec.DecodeError:
         _tell_of_another_version(path)
         return None
@@ -333,18 +366,18 @@ def holds_anything(path: Path) -> bool:
         return True
 
 
-def discard(counts: dict[Path, int]) -> None:
+def discard(brought_in: dict[Path, int], lock: Callable[[int], bool] = _lock) -> None:
     """Remove the files that are in the ledger now, but for those that somebody may write more into."""
-    for path, count in counts.items():
+    for path, read in brought_in.items():
         with suppress(OSError):  # it stays, and is brought in again
-            _discard(path, count)
+            _discard(path, read, lock)
 
 
-def _discard(path: Path, count: int) -> None:
+def _discard(path: Path, read: int, lock: Callable[[int], bool]) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         # Its process may have written one more, and have ended, since it was read.
-        if _lock(descriptor) and len(read_spill(path)) == count:
+        if lock(descriptor) and _is_at(path, descriptor) and _size_of(_packed_in(path)) == read:
             path.unlink()
     finally:
         os.close(descriptor)

@@ -60,6 +60,7 @@ class Tenant:
         self._inode: int | None = None
         self._spill: Spill | None = None
         self._reservation = Reservation()
+        self._judged: set[tuple[int, str, int]] = set()
 
     def enter(self, db: sqlite3.Connection, folder: Path, *, keeps_answers: bool = True) -> dict[Path, int]:
         """Take over what is left of the dead, and become an owner.
@@ -138,8 +139,13 @@ class Tenant:
             (theirs.discard if own and self._spill.used else theirs.add)(self._spill.path)
         brought_in = bring_in(db, [path for path in spills_in(self._folder) if path not in theirs])
         dead = owners.dead_owners(db, self._process, self._clock(), apart_from=self.owner)
-        owners.take_over(db, dead, self._seal, self._now)
+        owners.take_over(db, dead, self._seal, self._now, self._judged)
         return brought_in
+
+    def bring_own(self, db: sqlite3.Connection) -> None:
+        """Bring in what this process has kept beside the ledger; it stays there until the lease is renewed."""
+        if self._spill is not None and self._spill.used:
+            bring_in(db, [self._spill.path])
 
     def check_place(self) -> None:
         """Refuse to go on in a ledger that nobody will find again.
@@ -150,17 +156,18 @@ class Tenant:
         if _inode_of(self._file) != self._inode:
             raise LedgerError(f"{LEDGER} was removed or replaced while a batch was at work; nothing more is sent")
 
-    def leave(self, db: sqlite3.Connection) -> None:
-        """Give everything back, and be no owner any more."""
+    def leave(self, db: sqlite3.Connection) -> int:
+        """Give everything back, and be no owner any more; return what ``left`` is given once that is committed."""
         assert self._spill is not None  # noqa: S101 - it has room
         _note_largest_answer(db, self._reservation.largest)
-        bring_in(db, [self._spill.path])
-        owners.take_over(db, [self.owner], self._seal, self._now)
+        brought_in = bring_in(db, [self._spill.path])
+        owners.take_over(db, [self.owner], self._seal, self._now, self._judged)
+        return brought_in.get(self._spill.path, 0)
 
-    def left(self) -> None:
-        """Note that what the own room held is in the ledger now."""
+    def left(self, read: int) -> None:
+        """Note that what the own room held is in the ledger now, as far as it was read."""
         assert self._spill is not None  # noqa: S101 - it has room
-        self._spill.empty()
+        self._spill.empty(read)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Room for what the ledger cannot take

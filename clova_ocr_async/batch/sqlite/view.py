@@ -4,6 +4,9 @@ SQLite writes even for a reader: it makes an index of the log beside the ledger,
 process left, to whatever file has the ledger's name. So a ledger is opened by which processes have it open:
 
 * If any has, the connection joins them, for reading only. It never writes to the ledger or its log.
+  If the last of them ends just before it joins, SQLite makes an empty log and an index anew, and a connection for
+  reading leaves them there. That is harmless: an empty log holds nothing, so later readers read in place, and the next
+  batch removes both. Nobody can look again after joining: closing the file once more would drop SQLite's locks.
 * If none has, and its log is empty, it is read in place, as a file that does not change. A read during which it has
   changed all the same fails.
 * If none has, and there is a log, or answers are kept beside the ledger, or an older version wrote it, a private copy

@@ -9,7 +9,8 @@ wait for it. So what is asked for in one turn of the loop is handed over at its 
 transaction are done together, by as few statements as that takes.
 
 While another program keeps the file locked, orders wait together, with one patience for all of them (``lock_wait``).
-Those that carry what was paid for do not: they fail at once by a StalledError, and are kept beside the ledger.
+Those that carry what was paid for wait only as long as an ordinary commit of another process may take: then they fail
+by a StalledError, and are kept beside the ledger.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ T = TypeVar("T")
 W = TypeVar("W")
 
 _MOST_AT_ONCE = 256
+_GRACE = 0.5  # seconds that another program may keep the file locked before what is urgent goes elsewhere
 _LAZINESS = 0.05  # seconds that what nobody waits for may wait for company
 
 
@@ -148,7 +150,9 @@ class Writer:
         return self._lock_wait.run(guarded, self._while_locked)
 
     def _while_locked(self, error: sqlite3.Error) -> None:
-        """Let go of the orders that do not wait for another program, those included that come meanwhile."""
+        """Let go of the orders that do not wait long for another program, those included that come meanwhile."""
+        if self._lock_wait.waited < _GRACE:
+            return
         with contextlib.suppress(queue.Empty):
             while True:
                 order = self._orders.get_nowait()
@@ -158,7 +162,10 @@ class Writer:
             if order.urgent and not order.given_up:
                 order.given_up = True
                 order.deliver(None, StalledError(str(error)))
-                self._due = self._clock()  # what is kept beside the ledger comes in when it can be used again
+
+    def tick_soon(self) -> None:
+        """Have the tick come before whatever is asked for next."""
+        self._due = self._clock()
 
     def _after_fork(self) -> None:
         self._open, self._thread, self._gate = False, None, threading.Lock()
@@ -199,7 +206,7 @@ class Writer:
             name: What it is called where the thread is watched.
             durable: Whether it must be on the disk when the future has its result.
             lazy: Whether it may wait a moment for others to share a commit with.
-            urgent: Whether it fails by a StalledError rather than wait for another program.
+            urgent: Whether it fails by a StalledError rather than wait long for another program.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
