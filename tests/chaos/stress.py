@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.batch.sqlite import SqliteLedger
+from clova_ocr_async.batch.sqlite.packing import unpack
 from clova_ocr_async.protocol.response import encode_response
 
 if TYPE_CHECKING:
@@ -197,8 +198,8 @@ class Scene:
             (integrity,) = db.execute("PRAGMA integrity_check").fetchone()
             states = Counter(dict(db.execute("SELECT state, count(*) FROM item GROUP BY state")))
             stored = {
-                int(json.loads(body)["images"][0]["uid"])
-                for (body,) in db.execute("SELECT body FROM item JOIN answer ON answer.id = item.answer")
+                int(json.loads(unpack(body, size))["images"][0]["uid"])
+                for body, size in db.execute("SELECT body, unpacked FROM item JOIN answer ON answer.id = item.answer")
             }
         handed_out = set(self.handed_out())
         lost = set(self.service.charged) - stored - handed_out
