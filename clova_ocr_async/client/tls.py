@@ -36,7 +36,7 @@ def _explained(cause: object) -> tuple[str, str]:
         if cause.verify_code in _NOT_THERE:
             return reason, _CHECK_HOST
         return reason, "check the clock of this machine" if cause.verify_code in _NOT_NOW else _TRUST
-    reason = getattr(cause, "reason", None)
-    if reason is None:
+    word: object = getattr(cause, "reason", None)
+    if word is None:
         return "another certificate than expected" if cause is None else type(cause).__name__, _CHECK_HOST
-    return "it does not speak TLS" if reason in _NO_TLS else str(reason).replace("_", " ").lower(), _CHECK_HOST
+    return "it does not speak TLS" if word in _NO_TLS else str(word).replace("_", " ").lower(), _CHECK_HOST
