@@ -233,7 +233,12 @@ class APIError(ClovaOCRError):
         timestamp: The vendor's time of the answer, Unix milliseconds.
         billing: Overrides the class's billing.
         retryable: Overrides the class's retryable.
+
+    Attributes:
+        hint: What to do about it, such as what to compare with which page of the console; None if nothing is known.
     """
+
+    hint: str | None = None
 
     def __init__(
         self,
@@ -261,21 +266,17 @@ class APIError(ClovaOCRError):
             parts.append(f"code {self.code}")
         if self.trace_id is not None:
             parts.append(f"traceId {self.trace_id}")
-        return f"{', '.join(parts)}: {self.message or 'no message'}"
+        told = f"{', '.join(parts)}: {self.message or 'no message'}"
+        return told if self.hint is None else f"{told} ({self.hint})"
 
 
 class AuthenticationError(APIError):
     """The secret is not accepted for this invoke URL.
 
-    Attributes:
-        hint: Where to look: where the secret was read, and the page of the console that shows the right one.
+    Its hint names where the secret was read, and the page of the console that shows the right one.
     """
 
     stops_run = True
-    hint: str | None = None
-
-    def __str__(self) -> str:
-        return super().__str__() if self.hint is None else f"{super().__str__()} ({self.hint})"
 
 
 class DomainError(APIError):

@@ -17,10 +17,12 @@ from fastapi.responses import JSONResponse
 
 from clova_ocr_async import (
     DOCUMENTS,
+    AuthenticationError,
     Billing,
     ClovaOCRClient,
     ClovaOCRError,
     ConfigurationError,
+    DomainError,
     Image,
     ImageError,
     InvalidRequestError,
@@ -47,6 +49,15 @@ STATUSES: list[tuple[type[ClovaOCRError], int]] = [
     (ResponseTimeoutError, 504),
     (ConfigurationError, 500),
     (ClovaOCRError, 502),
+]
+
+# These tell of hosts, files, variables and plans of this server: for its operator to mend, and no caller's business.
+OPERATORS = (AuthenticationError, ConfigurationError, DomainError, QuotaExceededError)
+
+# These speak to a Python program.
+MESSAGES: list[tuple[type[ClovaOCRError], str]] = [
+    (ImageError, "the upload cannot be read; it must be one whole page as JPEG, PNG, PDF or TIFF"),
+    (RecognitionError, "the image holds no such document that can be read"),
 ]
 
 
@@ -84,9 +95,8 @@ async def read_document(
 async def tell(_request: Request, error: ClovaOCRError) -> JSONResponse:
     """Answer with the status an error deserves; its message holds no secret and nothing personal."""
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
-    message = str(error)
-    if isinstance(error, ConfigurationError):
-        # It tells of hosts, files and certificates of this server, which are no caller's business.
+    message = next((message for kind, message in MESSAGES if isinstance(error, kind)), str(error))
+    if isinstance(error, OPERATORS):
         logger.error("CLOVA OCR cannot be called: %s", error)
         message = "the server is not set up for this"
     retry_after = getattr(error, "retry_after", None)

@@ -1,6 +1,9 @@
 """Read a folder of receipts into a CSV file; what could not be read goes to standard error.
 
-Run: CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… python examples/folder.py scans/ receipts.csv
+Answers are kept in a run directory beside the table, so that the same command, given again with another table, pays for
+nothing twice.
+
+Run: CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… python examples/folder.py scans/ receipts.csv --run run/
 """
 
 from __future__ import annotations
@@ -8,13 +11,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
+import os
 import sys
 
-from clova_ocr_async import BatchDispatcher, ClovaOCRClient, ConfigurationError, Failure, Receipt, Success, images_in
+from clova_ocr_async import (
+    BatchDispatcher,
+    ClovaOCRClient,
+    ConfigurationError,
+    Failure,
+    LedgerError,
+    Receipt,
+    Success,
+    images_in,
+)
 
 
-async def main(folder: str, table: str) -> int:
-    """Read the folder; return how many images could not be read."""
+async def main(folder: str, table: str, run: str) -> int:
+    """Read the folder; return how many images could not be read, one more if the batch was stopped."""
     unread = 0
     # The client comes first: settings that cannot work leave no empty table behind.
     async with ClovaOCRClient.from_env() as clova:
@@ -22,27 +35,36 @@ async def main(folder: str, table: str) -> int:
         with open(table, "x", newline="", encoding="utf-8") as file:  # noqa: ASYNC230, PTH123 - a small local file
             rows = csv.writer(file)
             rows.writerow(["file", "store", "date", "total"])
-            async with BatchDispatcher(clova).dispatch(images, Receipt) as outcomes:
+            async with BatchDispatcher(clova, ledger=run).dispatch(images, Receipt) as outcomes:
                 async for outcome in outcomes:
                     match outcome:
                         case Success(source, recognition):
                             result = recognition.document.result
                             date, total = result.payment_info.date.date, result.total_price.price.decimal
-                            rows.writerow([source, result.store_info.name.value, date, total])
+                            rows.writerow([printable(source), result.store_info.name.value, date, total])
                         case Failure(source, error):
                             unread += 1
-                            print(f"{source}: {error}", file=sys.stderr)
+                            print(f"{printable(source)}: {error}", file=sys.stderr)
             if outcomes.stopped is not None:
+                unread += 1
                 print(f"stopped before the end: {outcomes.stopped}", file=sys.stderr)
     return unread
+
+
+def printable(source: object) -> str:
+    r"""Return a file's name as text that can be written; a byte of it that is not UTF-8 becomes ``\xNN``."""
+    return os.fsencode(str(source)).decode("utf-8", "backslashreplace")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Read a folder of receipts into a CSV file.")
     parser.add_argument("folder", help="where the images are")
     parser.add_argument("table", help="a new CSV file")
+    parser.add_argument("--run", default="run", help="a directory that keeps the answers; run/ if not given")
     given = parser.parse_args()
     try:
-        sys.exit(1 if asyncio.run(main(given.folder, given.table)) else 0)
-    except (ConfigurationError, FileExistsError) as error:
+        sys.exit(1 if asyncio.run(main(given.folder, given.table, given.run)) else 0)
+    except (ConfigurationError, FileExistsError, LedgerError) as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)  # what was paid is in the run directory

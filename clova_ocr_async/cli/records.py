@@ -51,6 +51,7 @@ def line_of(outcome: Outcome[Any], document: type[Document], copy_of: str | None
 def exported(record: SourceRecord) -> dict[str, Any]:
     """Return the record of an image of a run; ``result`` as the JSON that came, where that is on one line."""
     names: dict[str, Any] = {"source": None} if record.path is None else dict(record_source(record.path))
+    names |= {"replaced": True} if record.replaced else {}
     entry = record.entry
     if entry is not None and record.status == "pending" and entry.state in FINISHED:
         entry = None  # the file has changed since, and is to be read again

@@ -100,7 +100,7 @@ def _domain_from_env(environ: Mapping[str, str], infix: str, document: type[Docu
     source, secret = _secret_from_env(environ, infix)
     allow_http = is_set(environ, _ALLOW_HTTP)
     try:
-        return Domain(url, secret, document=document, allow_http=allow_http, source=source)
+        return Domain(url, secret, document=document, allow_http=allow_http, source=source, url_source=name)
     except ConfigurationError as error:
         what = str(error)
     # Arguments are told by the words of the environment.

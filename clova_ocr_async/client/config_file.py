@@ -237,6 +237,7 @@ def _made(table: dict[str, Any], folder: Path, environ: Mapping[str, str], place
             max_concurrency=table.get("max_concurrency"),
             max_per_second=table.get("max_per_second"),
             source=source,
+            url_source=f"{place}, invoke_url",
         )
     except ConfigurationError as error:
         what = str(error).replace("pass allow_http=True", "set allow_http = true")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["TOO_LATE", "Deadline", "overdue"]
 
 TOO_LATE = "the deadline passed while it came"
+_IN_DOUBT = "after the request was sent; it may have been billed"
 
 
 class Deadline:
@@ -113,7 +114,8 @@ def overdue(call: Call[Any], keep: float) -> ClovaOCRError:
     again = (
         f"; called again within {keep:g} s of the answer, the call gets it unbilled" if call.runs_on and keep else ""
     )
-    sent = f"{seconds} after the request was sent; it may have been billed{again}"
-    late = ResponseTimeoutError(sent, billing=max(Billing.MAYBE_BILLED, call.cut_off()))
+    billing = max(Billing.MAYBE_BILLED, call.cut_off())
+    far = "while its answer came; it was billed" if billing is Billing.BILLED else _IN_DOUBT
+    late = ResponseTimeoutError(f"{seconds} {far}{again}", billing=billing)
     late.raw = b"" if partial is None else partial.body
     return late

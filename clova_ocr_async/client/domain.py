@@ -8,7 +8,7 @@ import warnings
 from typing import NoReturn
 
 from clova_ocr_async.documents import DOCUMENTS, Document
-from clova_ocr_async.errors import AuthenticationError, ConfigurationError
+from clova_ocr_async.errors import AuthenticationError, ConfigurationError, DomainError
 from clova_ocr_async.protocol.invoke_url import parse_invoke_url
 
 __all__ = ["Domain", "Secret", "no_document"]
@@ -71,6 +71,7 @@ class Domain:
         max_concurrency: Calls at once the domain is known to allow; None: learned from the service.
         max_per_second: Calls a second at most; None for no bound.
         source: Where the secret is written down, for messages, such as "CLOVA_OCR_SECRET"; None if it is not known.
+        url_source: Where the URL is written down, for messages, such as "CLOVA_OCR_INVOKE_URL"; None if not known.
 
     Attributes:
         key: What tells domains apart: the URL without its tail. It holds the invoke key, so it is not for printing.
@@ -79,7 +80,7 @@ class Domain:
         ConfigurationError: The URL, the secret or a limit cannot work, or tail and ``document`` contradict each other.
     """
 
-    __slots__ = ("document", "key", "max_concurrency", "max_per_second", "secret", "source", "url")
+    __slots__ = ("document", "key", "max_concurrency", "max_per_second", "secret", "source", "url", "url_source")
 
     def __init__(
         self,
@@ -91,12 +92,14 @@ class Domain:
         max_concurrency: int | None = None,
         max_per_second: float | None = None,
         source: str | None = None,
+        url_source: str | None = None,
     ) -> None:
         self.url = parse_invoke_url(invoke_url, allow_http=allow_http)
         self.key = self.url.base
         self.secret = secret if isinstance(secret, Secret) else Secret(secret)
         self.document = _bound_document(self.url.path_word, document)
         self.source = source
+        self.url_source = url_source
         self.max_concurrency = None if max_concurrency is None else _checked_count(max_concurrency)
         self.max_per_second = None if max_per_second is None else _checked_rate(max_per_second)
         if self.url.plaintext:
@@ -107,11 +110,13 @@ class Domain:
         return self.document is None or self.document is document
 
     def explain(self, error: BaseException) -> None:
-        """Have the error of a rejected secret say where the secret was read, and where the right one is shown."""
+        """Have the error of a rejected secret or URL say where that was read, and where the right one is shown."""
         if isinstance(error, AuthenticationError):
             read = "the secret" if self.source is None else f"the secret in {self.source}"
             page = "the domain's API Gateway integration page in the CLOVA OCR console"
             error.hint = f"compare {read} with the one on {page}"
+        elif isinstance(error, DomainError) and error.hint is not None and self.url_source is not None:
+            error.hint = error.hint.replace("the invoke URL", f"the invoke URL in {self.url_source}", 1)
 
     def redact(self, text: str) -> str:
         """Return a text with the secret and the invoke key masked."""

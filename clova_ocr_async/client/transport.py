@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp.payload import Payload
 
 from clova_ocr_async.client.tasks import without_frames
+from clova_ocr_async.client.tls import tls_failure
 from clova_ocr_async.errors import (
     ClovaOCRError,
     ConfigurationError,
@@ -342,9 +343,7 @@ def _misconfigured(error: Exception) -> str | None:
         return "the invoke URL's host cannot be one"
     if isinstance(error, aiohttp.ClientHttpProxyError) and not _may_pass(error.status):
         return f"the proxy refused the connection with HTTP {error.status}"
-    if isinstance(error, _TLS_ERRORS) and not _handshake_broke(error):
-        return "TLS with the server failed; check the invoke URL's host and the certificates this machine trusts"
-    return None
+    return tls_failure(error) if isinstance(error, _TLS_ERRORS) and not _handshake_broke(error) else None
 
 
 def _may_pass(status: int) -> bool:

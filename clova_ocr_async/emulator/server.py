@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Emulator"]
 
+_LAST_PORT = 65_535
 _LARGEST_REQUEST = 72 * 1024 * 1024  # bytes; 50 MiB as base64, and some
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to call, where it listens to all of them
 _CUT_OFF = 0.1  # seconds that calls which run are given when the server stops
@@ -81,7 +82,7 @@ class Emulator:
             raise ConfigurationError(
                 f"host {shown(host)} is not this machine's own; pass expose=True to listen to others"
             )
-        self._host, self._port, self._exposed = host, port, expose
+        self._host, self._port, self._exposed = host, _port(port), expose
         self._service = Service(
             secret=secret or secrets.token_urlsafe(32),
             documents=_deployed(documents),
@@ -198,6 +199,12 @@ def _whole(name: str, value: int | None, *, least: int) -> int | None:
     if value is not None and (type(value) is not int or value < least):
         raise ConfigurationError(f"{name} is {shown(value)}; it must be a whole number from {least}, or None")
     return value
+
+
+def _port(port: int) -> int:
+    if type(port) is not int or not 0 <= port <= _LAST_PORT:
+        raise ConfigurationError(f"port is {shown(port)}; it must be a whole number from 0 to {_LAST_PORT}")
+    return port
 
 
 def _length(name: str, value: float) -> float:

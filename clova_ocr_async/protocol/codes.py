@@ -45,29 +45,42 @@ class Rule:
         meaning: What happened, for a message when the answer has none.
         retryable: Whether asking again helps.
         billing: May the call have been paid?
+        hint: What to do about it; None if nothing helps, or the place where the secret was read must be named.
     """
 
     error: type[APIError]
     meaning: str
     retryable: bool = False
     billing: Billing = Billing.NOT_BILLED
+    hint: str | None = None
 
 
+_PAGE = "on the domain's API Gateway integration page in the CLOVA OCR console"
+_URL = f"compare the invoke URL with the one {_PAGE}"
+_DOCUMENT = "ask for the document that the domain was made for, or give the invoke URL of a domain made for this one"
+_QUOTA = "raise it in the console, or wait until it is renewed"
+_DEPLOY = "deploy the domain's model in the CLOVA OCR console"
+_BLOCKED = "look at the domain's state in the CLOVA OCR console, or ask NAVER Cloud's support"
+_IMAGE = "check that the image opens, has one page, and is a JPEG, PNG, PDF or TIFF"
 _FAILED = Billing.MAYBE_BILLED
 
 SERVICE_RULES: dict[str, Rule] = {
-    "0001": Rule(DomainError, "the URL is invalid"),
+    "0001": Rule(DomainError, "the URL is invalid", hint=_URL),
     "0002": Rule(AuthenticationError, "the secret is not accepted"),
-    "0011": Rule(InvalidRequestError, "the request body is invalid"),
-    "0021": Rule(DomainError, "the protocol version is not supported"),
-    "0022": Rule(DomainError, "the path does not belong to this domain's model"),
-    "0023": Rule(QuotaExceededError, "the number of calls has reached its upper limit", retryable=True),
+    "0011": Rule(InvalidRequestError, "the request body is invalid", hint=_IMAGE),
+    "0021": Rule(
+        DomainError, "the protocol version is not supported", hint="check that the invoke URL is of a Document domain"
+    ),
+    "0022": Rule(DomainError, "the path does not belong to this domain's model", hint=_DOCUMENT),
+    "0023": Rule(QuotaExceededError, "the number of calls has reached its upper limit", retryable=True, hint=_QUOTA),
     "0025": Rule(RateLimitError, "more calls at once than the domain allows", retryable=True),
     "0500": Rule(ServerError, "unknown error of the service", retryable=True, billing=_FAILED),
     "0501": Rule(ServerError, "error of the OCR engine", retryable=True, billing=_FAILED),
-    "1002": Rule(DomainError, "the domain refuses the call"),
-    "1021": Rule(DomainError, "nothing is deployed at this domain; deploy its model in the console"),
-    "1022": Rule(DomainError, "the service is blocked"),
+    "1002": Rule(
+        DomainError, "the domain refuses the call", hint=f"compare the invoke URL and the secret with those {_PAGE}"
+    ),
+    "1021": Rule(DomainError, "nothing is deployed at this domain", hint=_DEPLOY),
+    "1022": Rule(DomainError, "the service is blocked", hint=_BLOCKED),
 }
 """By the service's code."""
 
@@ -75,11 +88,11 @@ GATEWAY_RULES: dict[str, Rule] = {
     "100": Rule(InvalidRequestError, "bad request"),
     "200": Rule(AuthenticationError, "authentication failed"),
     "210": Rule(AuthenticationError, "permission denied"),
-    "300": Rule(DomainError, "not found"),
-    "400": Rule(QuotaExceededError, "quota exceeded", retryable=True),
+    "300": Rule(DomainError, "not found", hint=_URL),
+    "400": Rule(QuotaExceededError, "quota exceeded", retryable=True, hint=_QUOTA),
     "410": Rule(RateLimitError, "throttled", retryable=True),
     "420": Rule(RateLimitError, "rate limited", retryable=True),
-    "430": Rule(InvalidRequestError, "the request is too large"),
+    "430": Rule(InvalidRequestError, "the request is too large", hint="send a smaller image"),
     "500": Rule(ServerError, "the endpoint failed", retryable=True, billing=_FAILED),
     "510": Rule(ServerError, "the endpoint did not answer in time", billing=_FAILED),
     "900": Rule(ServerError, "unexpected error of the gateway", billing=_FAILED),
@@ -89,15 +102,15 @@ GATEWAY_RULES: dict[str, Rule] = {
 STATUS_RULES: dict[int, Rule] = {
     HTTPStatus.UNAUTHORIZED: Rule(AuthenticationError, "the secret is not accepted"),
     HTTPStatus.FORBIDDEN: Rule(AuthenticationError, "permission denied"),
-    HTTPStatus.NOT_FOUND: Rule(DomainError, "not found"),
-    HTTPStatus.METHOD_NOT_ALLOWED: Rule(DomainError, "this URL takes no OCR calls"),
+    HTTPStatus.NOT_FOUND: Rule(DomainError, "not found", hint=_URL),
+    HTTPStatus.METHOD_NOT_ALLOWED: Rule(DomainError, "this URL takes no OCR calls", hint=_URL),
     HTTPStatus.TOO_MANY_REQUESTS: Rule(RateLimitError, "too many requests", retryable=True),
     HTTPStatus.BAD_GATEWAY: Rule(ServerError, "bad gateway", retryable=True, billing=_FAILED),
     HTTPStatus.SERVICE_UNAVAILABLE: Rule(ServerError, "service unavailable", retryable=True, billing=_FAILED),
 }
 """By the HTTP status, where the body names no code."""
 
-_REDIRECT = Rule(DomainError, "a redirect, which is never followed; the invoke URL is not a CLOVA OCR one")
+_REDIRECT = Rule(DomainError, "a redirect, which is never followed", hint=_URL)
 _OTHER_4XX = Rule(InvalidRequestError, "the request is not accepted")
 _OTHER_5XX = Rule(ServerError, "the service failed", billing=_FAILED)
 _UNKNOWN = Rule(APIError, "an error with an unknown code", billing=_FAILED)

@@ -272,6 +272,7 @@ def _api_error(response: HTTPResponse, answer: Answer | None, redact: Callable[[
         billing=rule.billing,
         retryable=rule.retryable,
     )
+    error.hint = rule.hint
     if isinstance(error, RateLimitError | QuotaExceededError | ServerError):
         error.retry_after = retry_after(response.headers)
     if isinstance(error, RateLimitError) and service_code == _TOO_MANY_AT_ONCE:

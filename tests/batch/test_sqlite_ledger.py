@@ -922,3 +922,45 @@ async def test_nothing_personal_is_logged_or_stored_openly(run: Path, caplog: py
     assert not any(b"canary" in file for file in files)
     assert "canary" not in caplog.text
     assert NotSentError().billing is Billing.NOT_BILLED
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Services of a run that holds nothing yet
+
+
+async def test_a_mistyped_host_can_be_corrected(run: Path) -> None:
+    """A run whose calls all failed before they were billed takes the services that are given now, and keeps those."""
+    async with opened(run) as ledger:
+        await ledger.open_for(["typo.invalid"])
+        claim = claimed(await ledger.admit(item(), source("a")))
+        assert await ledger.sending(claim, "r")
+        await ledger.refused(claim, "r", still_in_doubt=False)
+        await ledger.settle(claim, Verdict(Mark.FAIL, Billing.NOT_BILLED, 0.1, b"{}"))
+    async with opened(run) as ledger:
+        await ledger.open_for(["ocr.example"])
+    assert look(run, "SELECT value FROM run WHERE name = 'services'") == [(b'["ocr.example"]',)]
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_a_run_in_which_a_call_may_have_been_paid_keeps_its_services(run: Path, answered: bool) -> None:
+    """A run with an answer, or with a call in doubt, is not worked on with other services."""
+    async with opened(run) as ledger:
+        await ledger.open_for(["local"])
+        claim = claimed(await ledger.admit(item(), source("a")))
+        assert await ledger.sending(claim, "r")
+        if answered:
+            await ledger.answered(claim, "r", ANSWER)
+        await ledger.settle(claim, read("r") if answered else in_doubt("r"))
+    with_local = "with a server on this machine or network, and the domains are of apigw.ntruss.com"
+    async with opened(run) as ledger:
+        with pytest.raises(LedgerError, match=with_local):
+            await ledger.open_for(["apigw.ntruss.com"])
+
+
+async def test_services_are_not_replaced_under_a_process_at_work(run: Path) -> None:
+    """Another process that has the run open may be about to send, so its services hold although nothing is paid."""
+    async with opened(run) as ledger:
+        await ledger.open_for(["local"])
+        async with opened(run, process=elsewhere()) as other:
+            with pytest.raises(LedgerError, match="choose another run directory"):
+                await other.open_for(["apigw.ntruss.com"])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +24,11 @@ from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import Billing, ImageError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator
 
 NEW = b"\xff\xd8\xff\xe0 new \xff\xd9"
 OLD = b"\xff\xd8\xff\xe0 old \xff\xd9"
+CUT_OFF = b"\xff\xd8\xff\xe0 cut"
 
 
 @pytest.fixture
@@ -166,3 +168,82 @@ def test_gone_is_what_no_path_leads_to(tmp_path: Path) -> None:
     gone = [tmp_path / "none", tmp_path / "file" / "below", str(tmp_path / "link")]
     assert [is_gone(path) for path in (*there, *gone)] == [False] * 4 + [True] * 3
     assert str(told(GONE)) == "the file is no longer there"
+
+
+async def replaced(run: Path, inbox: Path, *pictures: bytes, transport: FakeTransport | None = None) -> list[Any]:
+    """Run a batch after each of some pictures was put in the same place; return the records of the run."""
+    transport = transport or FakeTransport()
+    for age, picture in enumerate(pictures):
+        (inbox / "new.jpg").write_bytes(picture)
+        os.utime(inbox / "new.jpg", (age, age))  # old enough to be told from a change
+        await batch(run, entries_in(inbox), transport)
+    with RunReader(run) as reader:
+        return [exported(record) for record in reader.records()]
+
+
+async def test_a_repaired_picture_leaves_nothing_of_the_broken_one(run: Path, inbox: Path) -> None:
+    """A picture that was cut off and is whole now is one image, read, with one line, however often it is tried."""
+    [record] = await replaced(run, inbox, CUT_OFF, OLD)
+    assert (record["status"], record["source"]) == ("succeeded", str(inbox / "new.jpg"))
+    assert statuses(run) == ({"succeeded": 1}, 0)
+    async with opened(run) as ledger:
+        assert await ledger.requeue(Billing.NOT_BILLED, "receipt") == 0
+    assert statuses(run) == ({"succeeded": 1}, 0)
+
+
+@pytest.mark.parametrize(("then", "status"), [(OLD, "succeeded"), (CUT_OFF, "skipped"), (b"", "skipped")])
+async def test_a_picture_that_was_replaced_after_it_was_paid_keeps_its_line(
+    run: Path, inbox: Path, then: bytes, status: str
+) -> None:
+    """A paid answer keeps its line under the name it had, marked as replaced; counted is the file that is there."""
+    now, before = await replaced(run, inbox, NEW, then)
+    assert statuses(run) == ({status: 1}, 0)
+    assert (now["status"], now["source"], "replaced" in now) == (status, str(inbox / "new.jpg"), False)
+    assert (before["status"], before["source"], before["replaced"]) == ("succeeded", str(inbox / "new.jpg"), True)
+    assert (before["billed"], before["sha256"]) == (True, hashlib.sha256(NEW).hexdigest())
+
+
+async def test_a_picture_that_comes_back_is_an_image_of_the_folder_again(run: Path, inbox: Path) -> None:
+    """A picture that was replaced, and is put back, is answered from the run and counted like any other."""
+    transport = FakeTransport()
+    now, before = await replaced(run, inbox, NEW, OLD, NEW, transport=transport)
+    assert now["sha256"] == hashlib.sha256(NEW).hexdigest()
+    assert before["sha256"] == hashlib.sha256(OLD).hexdigest()
+    assert statuses(run) == ({"succeeded": 1}, 0)
+    assert len(transport.sent) == 2
+
+
+async def test_pictures_that_change_places_are_both_there(run: Path, inbox: Path) -> None:
+    """Two files that swap their names are two images, and neither is told as replaced."""
+    (inbox / "new.jpg").write_bytes(NEW)
+    (inbox / "old.jpg").write_bytes(CUT_OFF)
+    await batch(run, entries_in(inbox), FakeTransport())
+    (inbox / "new.jpg").rename(inbox / "third")
+    (inbox / "old.jpg").rename(inbox / "new.jpg")
+    (inbox / "third").rename(inbox / "old.jpg")
+    await batch(run, entries_in(inbox), FakeTransport())
+    assert statuses(run) == ({"succeeded": 1, "skipped": 1}, 0)
+    with RunReader(run) as reader:
+        records = {record.path: record.status for record in reader.records()}
+    assert records == {str(inbox / "new.jpg"): "skipped", str(inbox / "old.jpg"): "succeeded"}
+
+
+async def test_a_replaced_picture_in_doubt_is_named_and_not_counted(run: Path, inbox: Path) -> None:
+    """A call in doubt is told by the name its picture had, though the folder holds another picture now."""
+    await replaced(run, inbox, NEW)
+    db = sqlite3.connect(run / LEDGER)
+    with db:
+        db.execute("UPDATE item SET state = 'ambiguous', billing = 1, answer = NULL")
+    db.close()
+    now, before = await replaced(run, inbox, OLD)
+    assert (now["status"], before["status"], before["replaced"]) == ("succeeded", "ambiguous", True)
+    assert statuses(run) == ({"succeeded": 1}, 0)
+    with RunReader(run) as reader:
+        assert list(reader.doubtful()) == [str(inbox / "new.jpg")]
+    async with opened(run) as ledger:
+        assert await ledger.requeue(Billing.MAYBE_BILLED, "receipt") == 0
+    db = sqlite3.connect(run / LEDGER)
+    with db:  # its answer has come after all, and is not marked yet
+        db.execute("UPDATE item SET answer = (SELECT id FROM answer WHERE item = item.id) WHERE state = 'ambiguous'")
+    db.close()
+    assert statuses(run) == ({"succeeded": 1}, 0)

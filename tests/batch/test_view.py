@@ -414,12 +414,14 @@ async def test_a_batch_brings_an_older_version_up_to_date_and_pays_nothing(run: 
     assert admission.claim is None
     assert admission.entry.answer is not None
     assert admission.entry.answer.body == ANSWER.body
-    assert look(run, "PRAGMA user_version") == [(2,)]
+    assert look(run, "PRAGMA user_version") == [(3,)]
 
 
 def older(run: Path) -> None:
     """Make a ledger one of the first version."""
     with closing(sqlite3.connect(run / LEDGER)) as db:
+        db.execute("DROP TRIGGER source_replaced")
+        db.execute("ALTER TABLE item DROP COLUMN was")
         db.execute("ALTER TABLE answer DROP COLUMN unpacked")
         db.execute("PRAGMA user_version = 1")
 

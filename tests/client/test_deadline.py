@@ -100,6 +100,7 @@ def test_while_waiting_for_the_answer(lane: Any) -> None:
     assert type(failure) is ResponseTimeoutError
     assert (failure.billing, failure.attempts, failure.request_id) == (MAYBE, 1, failure.request_id)
     assert failure.request_id is not None
+    assert "it may have been billed" in str(failure)
 
 
 def test_in_the_answers_body() -> None:
@@ -116,6 +117,8 @@ def test_in_the_body_of_an_answer_that_goes_on_coming() -> None:
     assert type(failure) is ResponseTimeoutError
     assert (failure.billing, failure.raw) == (BILLED, b'{"images":[{')
     assert "deadline of 300 s" in str(failure)
+    assert "while its answer came; it was billed" in str(failure)
+    assert "may have been" not in str(failure)
 
 
 def test_a_cut_answer_reaches_the_journal() -> None:

@@ -10,10 +10,13 @@ import pytest
 from fakes import JPEG, SECRET, Connection, FakeTime, FakeTransport, domain, http, raw_server, saying, url_of
 
 from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
+from clova_ocr_async.client.config import domains_from_env
+from clova_ocr_async.client.config_file import domains_from_file
 from clova_ocr_async.client.slots import tell_gate
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.emulator import Emulator
 from clova_ocr_async.errors import (
+    APIError,
     AuthenticationError,
     Billing,
     ClovaOCRError,
@@ -32,6 +35,7 @@ from clova_ocr_async.protocol.response import HTTPResponse, decode_response, enc
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from clova_ocr_async.client import Refusal
 
@@ -276,3 +280,63 @@ async def test_a_rejected_secret_of_the_program_itself() -> None:
     client = ClovaOCRClient(Domain(url_of(1), SECRET), transport=FakeTransport(rejected))
     with pytest.raises(AuthenticationError, match="compare the secret with the one on the domain's API Gateway"):
         await client.recognize(JPEG, Receipt)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What to do about an error of the domain
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "way_out"),
+    [
+        (
+            400,
+            service("0001"),
+            "compare the invoke URL in CLOVA_OCR_INVOKE_URL with the one on the domain's API Gateway",
+        ),
+        (400, service("0011"), "check that the image opens"),
+        (400, service("0021"), "the invoke URL in CLOVA_OCR_INVOKE_URL is of a Document domain"),
+        (400, service("0022"), "the invoke URL in CLOVA_OCR_INVOKE_URL of a domain made for this one"),
+        (400, service("1002"), "the invoke URL in CLOVA_OCR_INVOKE_URL and the secret"),
+        (500, service("1021"), "deploy the domain's model"),
+        (500, service("1022"), "NAVER Cloud's support"),
+        (404, gateway("300"), "the invoke URL in CLOVA_OCR_INVOKE_URL"),
+        (413, gateway("430"), "send a smaller image"),
+        (404, b"<html>", "the invoke URL in CLOVA_OCR_INVOKE_URL"),
+        (405, b"", "the invoke URL in CLOVA_OCR_INVOKE_URL"),
+        (302, b"", "the invoke URL in CLOVA_OCR_INVOKE_URL"),
+    ],
+)
+async def test_an_error_of_the_domain_says_what_to_do(status: int, body: bytes, way_out: str) -> None:
+    """An error that needs a change of the settings names the change and where the URL was read, after its words."""
+    transport = FakeTransport(HTTPResponse(status, body))
+    client = ClovaOCRClient(Domain(url_of(1), SECRET, url_source="CLOVA_OCR_INVOKE_URL"), transport=transport)
+    with pytest.raises(APIError) as caught:
+        await client.recognize(JPEG, Receipt)
+    assert way_out in str(caught.value)
+    assert str(caught.value).endswith(")")
+
+
+@pytest.mark.parametrize(("status", "body"), [(400, service("0023")), (429, gateway("400"))])
+def test_a_spent_quota_says_what_to_do(status: int, body: bytes) -> None:
+    """A spent quota says that it can be raised, or waited for."""
+    with pytest.raises(QuotaExceededError, match="raise it in the console, or wait"):
+        decode_response(HTTPResponse(status, body), Receipt)
+
+
+async def test_a_url_of_the_program_itself_is_not_said_to_be_anywhere() -> None:
+    """A wrong URL that the program handed in is told without a place."""
+    client = ClovaOCRClient(Domain(url_of(1), SECRET), transport=FakeTransport(HTTPResponse(404, gateway("300"))))
+    with pytest.raises(DomainError, match="compare the invoke URL with the one on"):
+        await client.recognize(JPEG, Receipt)
+
+
+def test_the_environment_and_a_file_name_where_the_url_is(tmp_path: Path) -> None:
+    """A URL of the environment is named by its variable, one of a file by the place in it."""
+    environ = {"CLOVA_OCR_RECEIPT_INVOKE_URL": url_of(1), "CLOVA_OCR_SECRET": SECRET}
+    (domain_,) = domains_from_env(environ)
+    assert domain_.url_source == "CLOVA_OCR_RECEIPT_INVOKE_URL"
+    config = tmp_path / "domains.toml"
+    config.write_text(f'[[domain]]\ninvoke_url = "{url_of(1)}"\nsecret_env = "S"\n', encoding="utf-8")
+    (domain_,) = domains_from_file(config, {"S": SECRET})
+    assert str(domain_.url_source).endswith("domain 1, invoke_url")

@@ -7,6 +7,7 @@ import json
 import ssl
 import subprocess
 import tracemalloc
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -366,7 +367,7 @@ async def test_tls_to_a_plain_port() -> None:
     async with raw_server(script) as server:
         error, _ = await sent(server.port, scheme="https")
     assert type(error) is ConfigurationError
-    assert "TLS" in str(error)
+    assert f"TLS with 127.0.0.1:{server.port} failed (it does not speak TLS); check the host and port" in str(error)
 
 
 @pytest.fixture(scope="session")
@@ -384,13 +385,16 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 async def test_a_certificate_nobody_signed(certificate: Path, host: str) -> None:
-    """A certificate that is not trusted is a configuration error, and nothing was sent."""
+    """A certificate that is not trusted is a configuration error that says why and what to do; nothing was sent."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the server's own side fails as well
     async with raw_server(saying(OK), context) as server:
         error, exchange = await sent(server.port, scheme="https", host=host)
     assert type(error) is ConfigurationError
+    assert f"TLS with {host}:{server.port} failed (self-signed certificate); " in str(error)
+    assert "--ca-file" in str(error)
+    assert "session=" in str(error)
     assert not exchange.body_began
 
 
@@ -749,3 +753,46 @@ def test_a_request_shows_nothing() -> None:
     request: HTTPRequest = a_request()
     assert SECRET not in repr(request)
     assert KEY not in repr(request)
+
+
+PLACE: Any = SimpleNamespace(host="ocr.example", port=443, ssl=True)
+
+
+def handshake(code: int, words: str) -> aiohttp.ClientConnectorCertificateError:
+    """Return the error of a certificate that was not accepted."""
+    cause = ssl.SSLCertVerificationError(1, "x")
+    cause.verify_code, cause.verify_message = code, words
+    return aiohttp.ClientConnectorCertificateError(PLACE, cause)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (handshake(10, "certificate has expired"), "certificate has expired); check the clock of this machine"),
+        (handshake(62, "Hostname mismatch."), "Hostname mismatch); check the host and port of the invoke URL"),
+        (
+            handshake(20, "unable to get local issuer certificate"),
+            "issuer certificate); if it is the right host, trust",
+        ),
+        (
+            aiohttp.ClientConnectorSSLError(PLACE, ssl.SSLError(1, "no reason")),
+            "SSLError); check the host",
+        ),
+        (
+            aiohttp.ServerFingerprintMismatch(b"a", b"b", "ocr.example", 443),
+            "another certificate than expected); check the host",
+        ),
+    ],
+)
+def test_a_failure_of_tls_says_with_whom_and_why(error: Exception, why: str) -> None:
+    """TLS that failed names the host, the reason and the way out that fits it."""
+    assert str(_translated(error, Exchange())).startswith("TLS with ocr.example:443 failed (")
+    assert why in str(_translated(error, Exchange()))
+
+
+def test_a_failure_of_tls_in_words_of_openssl() -> None:
+    """Any other reason is told in OpenSSL's own words."""
+    cause = ssl.SSLError(1, "x")
+    cause.reason = "TLSV1_ALERT_PROTOCOL_VERSION"
+    error = aiohttp.ClientConnectorSSLError(PLACE, cause)
+    assert "(tlsv1 alert protocol version)" in str(_translated(error, Exchange()))

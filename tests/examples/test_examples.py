@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +34,11 @@ def clova(monkeypatch: pytest.MonkeyPatch) -> Generator[Emulator]:
         yield emulator
 
 
-def run(example: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run(example: str, *arguments: str | Path, where: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run an example to its end."""
     command = [sys.executable, str(EXAMPLES / example), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    # What an example keeps in its working directory is the test's.
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=50, cwd=where)
 
 
 @pytest.mark.usefixtures("clova")
@@ -57,7 +61,7 @@ def test_the_folder_example_writes_a_row_for_each_receipt(tmp_path: Path) -> Non
     for path in write_samples(tmp_path / "samples", 12):
         if path.parent.name != "receipt":
             path.unlink()
-    done = run("folder.py", tmp_path / "samples", tmp_path / "table.csv")
+    done = run("folder.py", tmp_path / "samples", tmp_path / "table.csv", where=tmp_path)
     with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert done.returncode == 0, done.stderr
@@ -70,7 +74,7 @@ def test_the_folder_example_tells_what_was_not_read(tmp_path: Path) -> None:
     """The folder example exits with 1 and names the image that could not be read."""
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans" / "broken.jpg").write_bytes(b"no image")
-    done = run("folder.py", tmp_path / "scans", tmp_path / "table.csv")
+    done = run("folder.py", tmp_path / "scans", tmp_path / "table.csv", where=tmp_path)
     assert done.returncode == 1
     assert "broken.jpg" in done.stderr
 
@@ -80,7 +84,7 @@ def test_the_folder_example_leaves_no_table_behind_when_it_cannot_begin(
 ) -> None:
     """Without configuration there is a message, and no empty table in the way of the next try."""
     monkeypatch.delenv("CLOVA_OCR_INVOKE_URL", raising=False)
-    done = run("folder.py", tmp_path, tmp_path / "table.csv")
+    done = run("folder.py", tmp_path, tmp_path / "table.csv", where=tmp_path)
     assert done.returncode == 2
     assert "CLOVA_OCR_INVOKE_URL" in done.stderr
     assert "Traceback" not in done.stderr
@@ -91,7 +95,7 @@ def test_the_folder_example_does_not_overwrite_a_table(clova: Emulator, tmp_path
     """A table that is there already is kept, and nothing is paid."""
     (tmp_path / "receipt.png").write_bytes(draw_sample("receipt").data)
     (tmp_path / "table.csv").write_text("paid for")
-    done = run("folder.py", tmp_path, tmp_path / "table.csv")
+    done = run("folder.py", tmp_path, tmp_path / "table.csv", where=tmp_path)
     assert (done.returncode, (tmp_path / "table.csv").read_text()) == (2, "paid for")
     assert "Traceback" not in done.stderr
     assert clova.requests == 0
@@ -255,3 +259,65 @@ def test_the_readme_programs_run(clova: Emulator, tmp_path: Path, number: int) -
     assert done.returncode == 0, done.stdout + done.stderr
     price = sample.truth.answer["result"]["totalPrice"]["price"]["formatted"]["value"]
     assert any(told in done.stdout for told in (price, "1 passed", " 4 0 0 0 0\n"))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What examples do with what real folders, keyboards and servers bring
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8")
+def test_the_folder_example_reads_a_file_whose_name_is_not_utf_8(clova: Emulator, tmp_path: Path) -> None:
+    """A name that is not UTF-8 is written with its odd bytes escaped, and a second table pays for nothing."""
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / os.fsdecode(b"caf\xe9.png")).write_bytes(draw_sample("receipt").data)
+    (tmp_path / "scans" / os.fsdecode(b"caf\xe9-broken.png")).write_bytes(b"no image")
+    for table in ("one.csv", "two.csv"):
+        done = run("folder.py", tmp_path / "scans", tmp_path / table, where=tmp_path)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert "caf\\xe9-broken.png: " in done.stderr or table == "two.csv"
+    assert "caf\\xe9.png," in (tmp_path / "one.csv").read_text(encoding="utf-8")
+    assert sum(clova.billed.values()) == 1
+
+
+def test_the_folder_example_ends_quietly_when_it_is_interrupted(clova: Emulator, tmp_path: Path) -> None:
+    """Ctrl-C ends the example without a traceback, by the exit status of an interrupted command."""
+    clova.script("silence")
+    (tmp_path / "receipt.png").write_bytes(draw_sample("receipt").data)
+    command = [sys.executable, str(EXAMPLES / "folder.py"), str(tmp_path), str(tmp_path / "table.csv")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        deadline = time.monotonic() + 30
+        while not clova.requests:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):  # the first lets what is under way land
+            process.communicate(timeout=1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("fault", ["bad-secret", "wrong-domain", "quota"])
+def test_the_fastapi_example_keeps_what_its_operator_must_mend_to_the_log(
+    clova: Emulator, browser: Any, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    """A secret, a domain or a quota that the operator must see to is logged, and the caller learns no details."""
+    browser.app.state.clova = ClovaOCRClient.from_env(retry=RetryPolicy(quota_probes=0))
+    clova.script(fault)
+    answer = upload(browser, "receipt", draw_sample("receipt").data)
+    assert answer.status_code in {502, 503}
+    assert answer.json()["message"] == "the server is not set up for this"
+    (record,) = [record for record in caplog.records if record.name == "fastapi_app"]
+    assert record.levelname == "ERROR"
+    assert "HTTP " in record.getMessage()
+    browser.portal.call(browser.app.state.clova.close)
+
+
+def test_the_fastapi_example_speaks_no_python_to_its_callers(browser: Any) -> None:
+    """An upload that cannot be read is refused in the words of the web."""
+    for data in (b"", b"no image", b"\xff\xd8\xff\xe0 cut off"):
+        message = upload(browser, "receipt", data).json()["message"]
+        assert "JPEG, PNG, PDF or TIFF" in message
+        assert not re.search(r"ImageLimits|images_in|\w+=|\bbytes;|\bpass\b|\.\w+_", message), message

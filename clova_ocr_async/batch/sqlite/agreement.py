@@ -134,16 +134,36 @@ def _agree_on_store(db: sqlite3.Connection, store: Store | None) -> Store:
 def agree_on_services(db: sqlite3.Connection, services: Sequence[str]) -> None:
     """Begin a run with its services, or refuse others: made-up answers must not pass for real ones.
 
+    A run that holds nothing that was paid, or may have been, is begun again: its host may have been mistyped.
+
     Raises:
         LedgerError: The run was begun with other services.
     """
     asked = sorted(set(services))
     begun = msgspec.json.decode(_begun_with(db, "services", msgspec.json.encode(asked)), type=list[str])
     if not set(asked) <= set(begun):
-        raise LedgerError(
-            f"this run holds answers of {', '.join(begun)}, and the domains are of {', '.join(asked)}; "
-            "choose another run directory"
-        )
+        if not _is_unused(db):
+            raise LedgerError(
+                f"this run was begun with {_named(begun)}, and the domains are of {_named(asked)}; "
+                "choose another run directory"
+            )
+        db.execute("UPDATE run SET value = ? WHERE name = 'services'", (msgspec.json.encode(asked),))
+    # The process that agreed last may be about to send: its services hold while it is at work.
+    db.execute("INSERT OR REPLACE INTO run (name, value) SELECT 'services_by', max(id) FROM owner")
+
+
+def _is_unused(db: sqlite3.Connection) -> bool:
+    """Whether no call of a run was paid, or may have been, and nobody works on it with the services it has."""
+    (used,) = db.execute(
+        """SELECT (SELECT value FROM run WHERE name = 'calls') > 0 OR EXISTS (SELECT 1 FROM answer)
+               OR (SELECT count(*) FROM owner) > 1
+               OR EXISTS (SELECT 1 FROM owner JOIN run ON run.name = 'services_by' AND run.value = owner.id)"""
+    ).fetchone()
+    return not used
+
+
+def _named(services: Sequence[str]) -> str:
+    return ", ".join("a server on this machine or network" if one == "local" else one for one in services)
 
 
 def _agree_on_ceiling(db: sqlite3.Connection, ceiling: Ceiling | None) -> None:

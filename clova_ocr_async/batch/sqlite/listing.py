@@ -89,7 +89,7 @@ def others_at_work(db: sqlite3.Connection, document: str, owner: int) -> bool:
 
 
 def requeue(db: sqlite3.Connection, billing: Billing, document: str | None = None) -> int:
-    """Have items tried again that are finished and were not read.
+    """Have items tried again that are finished and were not read; a picture that was replaced is not there to be read.
 
     Args:
         db: The connection.
@@ -102,7 +102,8 @@ def requeue(db: sqlite3.Connection, billing: Billing, document: str | None = Non
     states = from_states(Mark.REQUEUE)
     items = db.execute(
         f"""SELECT id, state FROM item WHERE billing = ? AND document = coalesce(?, document)
-              AND state IN ({", ".join("?" * len(states))})""",
+              AND state IN ({", ".join("?" * len(states))})
+              AND (was IS NULL OR EXISTS (SELECT 1 FROM source WHERE item = item.id))""",
         (billing, document, *states),
     ).fetchall()
     db.executemany(

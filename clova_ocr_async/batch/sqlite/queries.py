@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "COUNT_NAMED",
     "COUNT_NAMELESS",
+    "COUNT_NAMES",
     "DOUBTFUL",
     "IS_TO_READ",
     "NAMED",
@@ -26,21 +27,26 @@ SOURCES = "source LEFT JOIN item ON item.id = source.item"
 WITHOUT_NAME = "item LEFT JOIN source ON source.item = item.id WHERE source.id IS NULL"
 
 COUNT_NAMED = f"SELECT {WORD}, count(*) FROM {SOURCES} GROUP BY 1"
-COUNT_NAMELESS = f"SELECT {WORD}, count(*) FROM {WITHOUT_NAME} GROUP BY 1"
+COUNT_NAMELESS = f"SELECT {WORD}, count(*) FROM {WITHOUT_NAME} AND item.was IS NULL GROUP BY 1"
+COUNT_NAMES = """SELECT CASE WHEN count(source.id) = 0 AND item.was IS NULL THEN 1 ELSE count(source.id) END
+                  FROM item LEFT JOIN source ON source.item = item.id WHERE item.id = ?"""
 
 # A name whose file has changed since says nothing of what was paid for.
 FIRST = """SELECT min(id) FROM source AS one WHERE one.item = source.item
             AND (one.open = 0 OR one.size IS NULL OR item.state IN ('ambiguous', 'sent'))"""
 COPY_OF = f"(SELECT path FROM source AS first WHERE first.id = ({FIRST}) AND first.id < source.id)"
-SELECT = f"""SELECT source.id, path, source.document, {WORD} AS word, source.failure, source.item, {COPY_OF}
+SELECT = f"""SELECT source.id, path, source.document, {WORD} AS word, source.failure, source.item, {COPY_OF}, 0
               FROM {SOURCES}"""
 NAMED = f"{SELECT} WHERE source.id > ? ORDER BY source.id LIMIT ?"
 NAMED_UNREAD = f"""{SELECT} WHERE source.id > ? AND word IN ('failed', 'ambiguous', 'skipped', 'sent')
                     ORDER BY source.id LIMIT ?"""
-NAMELESS = f"""SELECT item.id, NULL, item.document, {WORD}, NULL, item.id, NULL FROM {WITHOUT_NAME} AND item.id > ?
+# Of a picture that was replaced under its last name, what may have been paid is all that is worth a line.
+NAMELESS = f"""SELECT item.id, item.was, item.document, {WORD}, NULL, item.id, NULL, item.was IS NOT NULL
+                FROM {WITHOUT_NAME} AND item.id > ? AND (item.was IS NULL OR item.state IN ('sent', 'ambiguous')
+                  OR item.billing <> 0 OR item.maybe_billed > 0)
                 ORDER BY item.id LIMIT ?"""
 UNSETTLED = "SELECT id, state FROM item WHERE state = 'sent' OR state = 'ambiguous' AND answer IS NOT NULL"
-DOUBTFUL = """SELECT item.id, path, sha256 FROM item LEFT JOIN source ON source.item = item.id
+DOUBTFUL = """SELECT item.id, coalesce(path, was), sha256 FROM item LEFT JOIN source ON source.item = item.id
                WHERE item.state IN ('ambiguous', 'sent') ORDER BY source.id"""
 
 # By their indexes alone.

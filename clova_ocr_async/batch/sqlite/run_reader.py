@@ -52,7 +52,7 @@ class RunStatus:
 
     Attributes:
         images: How many there are by status: "succeeded", "failed", "ambiguous", "skipped", "pending". Every name an
-            image goes by counts.
+            image goes by counts; a picture that was replaced under its last name does not.
         items: How many different ones of them were read from the disk, by state; one is paid once.
         calls: Calls that were paid, or may have been, over the life of the run, those under way included.
         perhaps: Those of them of which nobody knows whether they were paid.
@@ -104,6 +104,8 @@ class SourceRecord:
         failure: Why it could not be read from the disk, as ``failure_of`` wrote it; empty if nothing is known of that.
         copy_of: The name under which the same image was found first, which is the one that was paid for; None if this
             is it.
+        replaced: Whether something else is under the name since, and the image has no other one: it is kept because it
+            was paid, or may have been, and is not counted among the images.
     """
 
     path: str | None
@@ -112,6 +114,7 @@ class SourceRecord:
     entry: Entry | None = None
     failure: bytes = b""
     copy_of: str | None = None
+    replaced: bool = False
 
 
 class RunReader:
@@ -192,7 +195,7 @@ class RunReader:
         """Count what is sent, or was given up and then answered, as what it is; few, since they were under way once."""
         for number, before in self._db.execute(queries.UNSETTLED).fetchall():
             state = self._entry(number, living).state
-            names = self._number("SELECT count(*) FROM source WHERE item = ?", number) or 1
+            names = self._number(queries.COUNT_NAMES, number)
             images[before] -= names
             images[_status_of(state)] += names
             items[before] -= 1
@@ -226,13 +229,13 @@ class RunReader:
                     yield from page
 
     def _record(self, row: tuple[Any, ...], living: Collection[int]) -> SourceRecord:
-        _, path, document, word, failure, item, first = row
+        _, path, document, word, failure, item, first, replaced = row
         name, copy_of = (None if one is None else os.fsdecode(one) for one in (path, first))
         # An item beside a failure was to be tried again, and its file has gone.
         entry = None if item is None or failure is not None else self._entry(item, living)
         if entry is not None and word in _OPEN_STATES:
             word = _status_of(entry.state)
-        return SourceRecord(name, document, word, entry, failure or b"", copy_of)
+        return SourceRecord(name, document, word, entry, failure or b"", copy_of, replaced=bool(replaced))
 
     def doubtful(self) -> Iterator[str]:
         """Yield the names of the images in doubt, as they are told; it needs no seal."""

@@ -112,7 +112,18 @@ def _note_compression(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE answer ADD COLUMN unpacked INTEGER")
 
 
-MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_create, _note_compression)
+def _note_replaced(db: sqlite3.Connection) -> None:
+    # The last name of a picture under which something else was found. It counts while the picture has no other name:
+    # then it is no image of the run any more, and stays only if it was paid.
+    db.execute("ALTER TABLE item ADD COLUMN was BLOB")
+    db.execute(
+        """CREATE TRIGGER source_replaced AFTER UPDATE OF item ON source
+           WHEN OLD.item IS NOT NULL AND NEW.item IS NOT OLD.item BEGIN
+               UPDATE item SET was = OLD.path WHERE id = OLD.item; END"""
+    )
+
+
+MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_create, _note_compression, _note_replaced)
 """Each takes a file from the version of its place in the list to the next."""
 
 
