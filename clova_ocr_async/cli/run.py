@@ -11,6 +11,7 @@ from clova_ocr_async.batch.dispatcher import BatchDispatcher
 from clova_ocr_async.batch.outcome import Failure
 from clova_ocr_async.cli.exits import ExitCode, exit_code_of
 from clova_ocr_async.cli.interrupts import Interrupts, handled_signals
+from clova_ocr_async.cli.last_resort import spare_output
 from clova_ocr_async.cli.output import OutputError
 from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import billed_of, line_of, maybe_billed_of, status_of
@@ -55,7 +56,8 @@ async def run(
         ordered: Whether the lines come in the order of the files.
         remarks: Returns what is to be said of files that were passed over.
     """
-    batch = Run(client, document, lines.write, remarks)
+    spare = spare_output(lines)
+    batch = Run(client, document, lines.write, remarks, spare=None if spare is None else spare.write)
     batch.count(files)
     interrupts = Interrupts(lambda: client.under_way)
     async with client:
@@ -82,6 +84,7 @@ class Run:
         write: Takes a line of the output, or raises an OutputError: then no other request is sent, what is under way
             lands, and paid answers whose lines cannot be written are named.
         remarks: Returns what is to be said of files that were passed over.
+        spare: Takes the lines of calls that were or may have been paid, once ``write`` fails; None if nothing does.
     """
 
     def __init__(
@@ -90,6 +93,8 @@ class Run:
         document: type[Document],
         write: Callable[[bytes], object],
         remarks: Callable[[], Iterable[str]] = tuple,
+        *,
+        spare: Callable[[bytes], object] | None = None,
     ) -> None:
         self.tally = Tally(gates=lambda: gates_told(client, document))
         self.stopped: ClovaOCRError | None = None
@@ -98,6 +103,8 @@ class Run:
         self._write = write
         self._remarks = remarks
         self._failed_output: OutputError | None = None
+        self._spare = spare
+        self._spared: list[InputFile] = []
         self._unwritten: list[InputFile] = []
         self._named = 0
 
@@ -171,6 +178,9 @@ class Run:
         say_all(self._remarks())
         if unsent := self._unsent():
             say(f"{unsent:,} {'images' if self.tally.total is not None else 'or more images'} were not sent")
+        if self._spared:
+            told = f"{len(self._spared):,} lines of paid answers are on standard output instead: {_names(self._spared)}"
+            say(told, even_when_quiet=True)
         if self._unwritten:
             told = f"{len(self._unwritten):,} paid answers were not written: {_names(self._unwritten)}"
             say(told, even_when_quiet=True)
@@ -185,17 +195,32 @@ class Run:
         # An image that no domain reads never got as far as the client.
         self._client.landed.pop(outcome.source, None)
         status = status_of(outcome)
-        billed, maybe_billed = billed_of(outcome), maybe_billed_of(outcome)
-        self.tally.add(status, billed=billed is True, maybe_billed=maybe_billed)
+        self.tally.add(status, billed=billed_of(outcome) is True, maybe_billed=maybe_billed_of(outcome))
         if isinstance(outcome, Failure) and status != "pending" and self._named < MOST_NAMED:
             self._named += 1
             say(f"{outcome.source.shown}: {outcome.error}")
+        self._write_line(outcome)
+
+    def _write_line(self, outcome: Outcome[Any]) -> None:
+        line, billed = line_of(outcome, self._document), billed_of(outcome)
         try:
-            self._write(line_of(outcome, self._document))
+            self._write(line)
         except OutputError as error:
             self._stop_writing(error)
-            if billed:
+            if billed is not False and self._written_elsewhere(line):
+                self._spared.append(outcome.source)
+            elif billed:
                 self._unwritten.append(outcome.source)
+
+    def _written_elsewhere(self, line: bytes) -> bool:
+        """Return whether the spare output has taken a line."""
+        if self._spare is None:
+            return False
+        try:
+            self._spare(line)
+        except OutputError:
+            return False
+        return True
 
     def _stop_writing(self, error: OutputError) -> None:
         if self._failed_output is None:
