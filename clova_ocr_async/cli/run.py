@@ -18,7 +18,7 @@ from clova_ocr_async.cli.records import billed_of, line_of, maybe_billed_of, sta
 from clova_ocr_async.cli.tally import Tally
 from clova_ocr_async.cli.telling import COUNTING, is_quiet, say, say_all
 from clova_ocr_async.cli.wording import MOST_NAMED, gates_told, some_names, what_to_check
-from clova_ocr_async.errors import ClovaOCRError
+from clova_ocr_async.errors import Billing, ClovaOCRError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -103,6 +103,7 @@ class Run:
         self._write = write
         self._remarks = remarks
         self._failed_output: OutputError | None = None
+        self._stalled = False
         self._spare = spare
         self._spared: list[InputFile] = []
         self._unwritten: list[InputFile] = []
@@ -118,9 +119,9 @@ class Run:
         ordered: bool,
     ) -> None:
         """Read all files, writing a line for each as it comes out."""
-        dispatcher = BatchDispatcher(self._client, jobs)
+        outcomes = BatchDispatcher(self._client, jobs).dispatch(files, self._document, ordered=ordered)
         try:
-            async with dispatcher.dispatch(files, self._document, ordered=ordered) as outcomes:
+            async with outcomes:
                 if interrupts is not None:
                     interrupts.batch = outcomes
                 async for outcome in outcomes:
@@ -129,7 +130,7 @@ class Run:
                         outcomes.stop(self._failed_output)
                     progress.update(self.tally)
         finally:
-            self._settle()
+            self._settle(outcomes.left_over)
         if outcomes.stopped is not self._failed_output:
             self.stopped = outcomes.stopped
 
@@ -203,8 +204,14 @@ class Run:
 
     def _write_line(self, outcome: Outcome[Any]) -> None:
         line, billed = line_of(outcome, self._document), billed_of(outcome)
+        if self._stalled:
+            self._unwritten += [outcome.source] if billed else []
+            return
         try:
             self._write(line)
+        except KeyboardInterrupt:  # the third signal: the output takes nothing, and is not waited for again
+            self._stalled = True
+            raise
         except OutputError as error:
             self._stop_writing(error)
             if billed is not False and self._written_elsewhere(line):
@@ -229,12 +236,16 @@ class Run:
             if not error.reader_gone:
                 say(f"{error}; no other image is sent", even_when_quiet=True)
 
-    def _settle(self) -> None:
-        """Write what landed and was not handed out because the batch was left, and count what that cut off."""
-        for outcome in list(self._client.landed.values()):
+    def _settle(self, left_over: Iterable[Outcome[Any]]) -> None:
+        """Write what became of the images that were not handed out because the batch was left."""
+        landed, cut_off = list(self._client.landed.values()), self._client.cut_off
+        known = {outcome.source for outcome in landed} | set(cut_off)
+        for outcome in (*landed, *(outcome for outcome in left_over if outcome.source not in known)):
             self._take(outcome)
-        for cut_off in self._client.cut_off.values():
-            self.tally.add_cut_off(billed=cut_off.billed, maybe_billed=cut_off.maybe_billed)
+        for failure in cut_off.values():
+            error = failure.error
+            self.tally.add_cut_off(billed=error.billing is Billing.BILLED, maybe_billed=error.maybe_billed)
+            self._write_line(failure)
 
 
 def _names(files: Sequence[InputFile]) -> str:

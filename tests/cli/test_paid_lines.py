@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting import wait_for
 
 from clova_ocr_async.emulator import Emulator, draw_sample, emulator_in_thread
 
@@ -78,3 +80,32 @@ def test_a_paid_answer_that_has_no_other_place_is_named(clova: Emulator, scans: 
     assert 0 < clova.billed.total() < 12
     assert f"{clova.billed.total()} paid answers were not written: {scans}/".encode() in done.stderr
     assert b"on standard output instead" not in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["batch", "recognize"])
+def test_what_a_second_signal_cuts_off_has_its_line(scans: Path, verb: str) -> None:
+    """A call that was cut off is a line in doubt, and an image that was taken and not sent is a line to be sent."""
+    images = [scans, "--concurrency", "4"] if verb == "batch" else sorted(scans.iterdir())
+    with emulator_in_thread(faults=["silence"] * 12, concurrency=4) as clova:
+        command = [*CLOVA_OCR, verb, "receipt", *map(str, images)]
+        with subprocess.Popen(
+            command, env=environment_of(clova), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            wait_for(lambda: clova.requests >= 4)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            while b"once more cuts them off" not in (line := process.stderr.readline()):
+                assert line, "it ended"
+            process.send_signal(signal.SIGINT)
+            lines, said = process.communicate(timeout=30)
+        requests = clova.requests
+    records = records_in(lines)
+    assert process.returncode == 130
+    assert {record["status"] for record in records} <= {"ambiguous", "pending"}
+    doubtful = [record for record in records if record["status"] == "ambiguous"]
+    assert len(doubtful) == requests
+    assert all(record["billed"] is None and record["maybe_billed"] == 1 and record["sha256"] for record in doubtful)
+    assert len({record["source"] for record in records}) == len(records)
+    assert f"{requests} calls were under way and may have been paid: ".encode() in said
+    assert f"{requests} perhaps".encode() in said
+    assert f"{12 - requests} images were not sent".encode() in said
