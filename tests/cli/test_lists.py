@@ -119,3 +119,22 @@ def test_a_retry_without_a_list_needs_a_run() -> None:
         assert f"{option} is for a run directory or a list; give one with --run DIR or --from FILE" in result.stderr
     result = clova_ocr("batch", "receipt", "a.png", "--retry-failed")
     assert "--retry-failed is for a run directory; give one with --run DIR" in result.stderr
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_dry_run_counts_a_file_once_however_many_paths_lead_to_it(
+    clova: Emulator, tmp_path: Path, *, known: bool
+) -> None:
+    """A rehearsal with overlapping paths counts the images that the run then has."""
+    (tmp_path / "scans").mkdir()
+    for number in range(3):
+        (tmp_path / "scans" / f"{number}.png").write_bytes(draw_sample("receipt").data + b"%d" % number)
+    if known:
+        assert clova_ocr("batch", "receipt", "a.png", "--run", "run").exit_code == 0
+    paths = ("scans", "./scans//", tmp_path / "scans", "scans/1.png", "a.png")
+    rehearsed = clova_ocr("batch", "receipt", *paths, "--run", "run", "--dry-run")
+    assert "images found                 4" in rehearsed.stdout, rehearsed.output
+    assert "duplicates" not in rehearsed.stdout
+    result = clova_ocr("batch", "receipt", *paths, "--run", "run")
+    assert "4 images: 4 succeeded" in result.stderr, result.output
+    assert clova.billed.total() == 4
