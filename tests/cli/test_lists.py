@@ -138,3 +138,27 @@ def test_a_dry_run_counts_a_file_once_however_many_paths_lead_to_it(
     result = clova_ocr("batch", "receipt", *paths, "--run", "run")
     assert "4 images: 4 succeeded" in result.stderr, result.output
     assert clova.billed.total() == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("recognize", "receipt", ""), "an empty name: no such file"),
+        (("batch", "receipt", ""), "an empty name: no such file or folder"),
+        (("recognize", "receipt", "https://host.example/a.jpg"), "IMAGE is a URL of 26 characters"),
+        (("recognize", "passport", "a.png"), "CLOVA_OCR_PASSPORT_INVOKE_URL"),
+    ],
+    ids=["empty", "empty-batch", "image", "domain"],
+)
+def test_an_error_is_in_the_words_of_the_command(
+    clova: Emulator, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+) -> None:
+    """An argument goes by its name in the help, and a missing domain by its variables."""
+    monkeypatch.delenv("CLOVA_OCR_INVOKE_URL")
+    monkeypatch.delenv("CLOVA_OCR_SECRET")
+    monkeypatch.setenv("CLOVA_OCR_RECEIPT_INVOKE_URL", clova.url())
+    monkeypatch.setenv("CLOVA_OCR_RECEIPT_SECRET", clova.secret)
+    result = clova_ocr(*words)
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr
+    assert "Domain(" not in result.stderr
