@@ -74,7 +74,7 @@ def test_a_run_whose_name_is_not_utf8_goes_on_by_its_printed_command(tmp_path: P
         (tmp_path / "scans" / f"{number}.png").write_bytes(draw_sample("receipt").data + b"%d" % number)
     with emulator_in_thread(latency=0, sigma=0) as clova:
         environment = os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
-        words = [*CLOVA_OCR, "batch", "receipt", "scans", "--run", b"run_\xb0\xa1", "--max-calls", "1"]
+        words = [*CLOVA_OCR, "batch", "receipt", "scans", "--run", os.fsdecode(b"run_\xb0\xa1"), "--max-calls", "1"]
         first = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, check=False)
         found = re.search(rb"raise the ceiling and repeat: \S+(?: -m \S+)? (batch .*)\n", first.stderr)
         assert found is not None, first.stderr
