@@ -86,7 +86,7 @@ def read_bytes(source: str | os.PathLike[str] | BinaryFile, limits: ImageLimits)
 _WITHOUT_CLASS = "; for pairs of image and document class leave out the class for all of them, or give the image alone"
 
 
-def _is_pair(source: object) -> bool:
+def _is_pair(source: Any) -> bool:
     """Return whether a source is an image and a document class, as a batch takes them that has no class for all."""
     match source:
         case (_, type()):
