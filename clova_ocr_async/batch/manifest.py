@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echo import oddity_of, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["images_from", "paid_in", "record_source", "shown_path", "source_of"]
+__all__ = ["check_list", "images_from", "paid_in", "record_source", "shown_path", "source_of"]
 
 _LONGEST_LINE = 1024 * 1024  # bytes, its end included
 _BOM = b"\xef\xbb\xbf"
@@ -49,6 +49,16 @@ def images_from(manifest: str | os.PathLike[str]) -> Iterator[Path]:
     name = os.fsdecode(manifest)
     _opened(name).close()
     return _images(name)
+
+
+def check_list(manifest: str | os.PathLike[str]) -> None:
+    """Read a list to its end, and refuse a line that is hardly a path and names no file, such as an image in base64.
+
+    Raises:
+        ConfigurationError: As ``images_from``; also for such a line, of which the message repeats nothing.
+    """
+    for _ in _images(os.fsdecode(manifest), _named):
+        pass
 
 
 def paid_in(manifest: str | os.PathLike[str]) -> tuple[int, int]:
@@ -84,13 +94,13 @@ def _opened(name: str) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _images(name: str) -> Iterator[Path]:
+def _images(name: str, judged: Callable[[str], str] = str) -> Iterator[Path]:
     path_of: Callable[[bytes], str] | None = None
     for number, line in _lines(name):
         if path_of is None:
             path_of = _path_in_record if line.lstrip().startswith(b"{") else _path_in_line
         try:
-            yield Path(path_of(line))
+            yield Path(judged(path_of(line)))
         except ConfigurationError as error:
             raise ConfigurationError(f"{_place(name, number)}: {error}") from None
 
@@ -187,6 +197,13 @@ def _decoded(source_bytes: object) -> str:
     except (binascii.Error, ValueError):  # the second for characters outside ASCII
         pass
     raise ConfigurationError("source_bytes is no base64; it must hold the bytes of the path, or not be there")
+
+
+def _named(path: str) -> str:
+    odd = oddity_of(path)
+    if odd is not None and not os.path.exists(path):  # noqa: PTH110 - a Path raises where a name is too long
+        raise ConfigurationError(f"it is {odd.what}, not a path; a list holds the path of an image a line")
+    return path
 
 
 def _checked(path: str) -> str:

@@ -53,8 +53,12 @@ __all__ = ["command"]
 @click.option("--max-cost", type=KRW, metavar="KRW", help="Their cost, as a ceiling; needs --price.")
 @click.option("--price", type=KRW, metavar="KRW", help="What a call costs on your plan; then costs are told.")
 @click.option("--retry-failed", is_flag=True, help="Send again what failed, certainly not billed, in the whole run.")
-@click.option("--retry-ambiguous", is_flag=True, help="Send again what may have been billed, in the whole run.")
-@click.option("--retry-billed", is_flag=True, help="Send again what was billed and not read, in the whole run.")
+@click.option(
+    "--retry-ambiguous", is_flag=True, help="Send again what may have been billed, in the whole run, or in FILE."
+)
+@click.option(
+    "--retry-billed", is_flag=True, help="Send again what was billed and not read, in the whole run, or in FILE."
+)
 @KEY_FILE
 @click.option("--store", type=click.Choice(["full", "none"]), help="Which answers the run keeps.  [default: full]")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Most images in work.  [default: a few more than slots]")
@@ -209,37 +213,39 @@ def _check(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) 
 
 
 def _check_lists(folder: str | None, options: dict[str, Any]) -> None:
-    """Refuse lists that are not there or may not be read by this run.
+    """Refuse lists that are not there, that hold something else than paths, or whose images would be paid again.
 
     Raises:
-        ConfigurationError: A list cannot be read, or names images that another run has paid for.
+        ConfigurationError: A list cannot be read, or names images that were paid for elsewhere.
     """
-    from clova_ocr_async.batch.manifest import images_from
+    from clova_ocr_async.batch.manifest import check_list
 
     for manifest in options["manifests"]:
-        images_from(manifest)  # opened, and closed again
-        if folder is not None and Path(manifest).resolve().parent != Path(folder).resolve():
-            _check_unpaid(manifest, options)
+        check_list(manifest)
+        if folder is None or Path(manifest).resolve().parent != Path(folder).resolve():
+            _check_unpaid(manifest, folder, options)
 
 
-def _check_unpaid(manifest: str, options: dict[str, Any]) -> None:
-    """Refuse a list of another run's payments, of which this run knows nothing, unless they are to be paid again."""
+def _check_unpaid(manifest: str, folder: str | None, options: dict[str, Any]) -> None:
+    """Refuse a list of payments of which this command knows nothing, unless they are to be made again."""
     from clova_ocr_async.batch.manifest import paid_in, shown_path
     from clova_ocr_async.errors import ConfigurationError
 
+    use = "go on with the run they are of, with --run DIR" if folder is None else "use the run they are of"
+    who = "this command" if folder is None else "this run"
     for count, how, option in zip(paid_in(manifest), ("paid", "perhaps paid"), _AGAIN, strict=True):
         if count and not options[option]:
             raise ConfigurationError(
-                f"{shown_path(manifest)} lists {count:,} images that are {how} for, and this run would pay them again; "
-                f"use the run they are of, or give --{option.replace('_', '-')}"
+                f"{shown_path(manifest)} lists {count:,} images that are {how} for, and {who} would pay them again; "
+                f"{use}, or give --{option.replace('_', '-')}"
             )
 
 
 def _wrong(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> str | None:
     if not paths and not options["manifests"] and not _goes_on(folder, options):
         return "nothing to read: give a PATH, or a list of files with --from"
-    if folder is None and (given := [name for name in _FOR_RUNS if options[name] not in {None, False}]):
-        return f"--{given[0].replace('_', '-')} is for a run directory; give one with --run DIR"
+    if folder is None and (wrong := _wrong_without_run(options)):
+        return wrong
     if options["max_cost"] is not None and options["price"] is None:
         return "--max-cost needs --price, what a call costs on your plan"
     if options["max_cost"] is not None and options["max_calls"] == "none":
@@ -247,6 +253,18 @@ def _wrong(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) 
     if folder is not None or options["dry_run"]:
         return _wrong_for_runs(paths, folder, options)
     return "--price is for --run or --dry-run" if options["price"] is not None else None
+
+
+def _wrong_without_run(options: dict[str, Any]) -> str | None:
+    for name in _FOR_RUNS:
+        if options[name] in {None, False}:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if name not in _AGAIN:
+            return f"{option} is for a run directory; give one with --run DIR"
+        if not options["manifests"]:
+            return f"{option} is for a run directory or a list; give one with --run DIR or --from FILE"
+    return None
 
 
 def _wrong_for_runs(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> str | None:

@@ -88,17 +88,18 @@ def check_paths(paths: Sequence[str], *, folders: bool) -> None:
         if path == STDIN:
             continue
         if not os.path.exists(path):  # noqa: PTH110 - a Path raises where a name is too long
-            raise ConfigurationError(_not_there(path))
+            raise ConfigurationError(_not_there(path, folders=folders))
         if not folders and Path(path).is_dir():
             raise ConfigurationError(f"{shown_path(path)} is a folder; for all images in it use clova-ocr batch")
     check_once(paths)
 
 
-def _not_there(path: str) -> str:
+def _not_there(path: str, *, folders: bool) -> str:
     odd = oddity_of(path)
     if odd is None:
-        return f"{shown_path(path)}: no such file or folder"
-    return f"PATH is {odd.what}; give the path of a file, or - and the image on standard input"
+        return f"{shown_path(path) or 'an empty name'}: no such file or folder"
+    name = "PATH" if folders else "IMAGE"  # as the help of the verb has it
+    return f"{name} is {odd.what}; give the path of a file, or - and the image on standard input"
 
 
 class Search:

@@ -1,21 +1,38 @@
-"""Where a paid answer goes that could be stored nowhere: standard output, and its image's name to standard error."""
+"""Where a paid answer goes that cannot be stored: standard output, and its image's name to standard error."""
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.outcome import Failure
 from clova_ocr_async.cli.inputs import InputFile
-from clova_ocr_async.cli.output import OutputError, opened_output
+from clova_ocr_async.cli.output import Output, OutputError, opened_output, standard_output
 from clova_ocr_async.cli.records import line_of
 from clova_ocr_async.cli.telling import say
-from clova_ocr_async.errors import ClovaOCRError
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
 
 if TYPE_CHECKING:
     from clova_ocr_async.documents import Document
 
-__all__ = ["write_lost"]
+__all__ = ["spare_output", "write_lost"]
+
+
+def spare_output(lines: Output) -> Output | None:
+    """Return standard output, for the lines that another output cannot take.
+
+    Args:
+        lines: The other output.
+
+    Returns:
+        None if standard output is closed, discards everything, or is the same place.
+    """
+    try:
+        spare = standard_output()
+    except ConfigurationError:
+        return None
+    return None if spare.shares_place(lines) or spare.leads_to(os.devnull) else spare
 
 
 def write_lost(outcome: Failure, document: type[Document]) -> None:

@@ -279,7 +279,7 @@ class LedgeredRun:
             more = "raise the ceiling and repeat" if isinstance(self._stopped, SpendingCeilingError) else "to go on"
             say(f"{more}: {self._settings.resume}", even_when_quiet=True)
         elif status.total:
-            say(f"for the results: clova-ocr export {pasted(shown_path(self._settings.folder))}")
+            say(f"for the results: clova-ocr export {pasted(self._settings.folder)}")
 
 
 class _Total:

@@ -8,6 +8,7 @@ import select
 import sys
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from clova_ocr_async.cli.targets import STANDARD, Target, find_target
@@ -62,6 +63,16 @@ class Output:
     def on_terminal(self) -> bool:
         """Whether the lines are seen as they come."""
         return self._descriptor is not None and os.isatty(self._descriptor)
+
+    def leads_to(self, path: str) -> bool:
+        """Return whether the lines go to the file or device at a path."""
+        return self._descriptor is not None and os.path.samestat(os.fstat(self._descriptor), Path(path).stat())
+
+    def shares_place(self, other: Output) -> bool:
+        """Return whether the lines of both outputs go to the same place."""
+        if self._descriptor is None or other._descriptor is None:
+            return self._descriptor is other._descriptor
+        return os.path.samestat(os.fstat(self._descriptor), os.fstat(other._descriptor))
 
     def write(self, line: bytes) -> None:
         """Write a line.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from clova_ocr_async.cli.targets import STANDARD, open_descriptor
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.protocol.echo import shown_path
 from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:
@@ -86,14 +87,22 @@ def spooled(manifests: Sequence[str]) -> Generator[tuple[str, ...]]:
         yield tuple(manifests)
         return
     with tempfile.TemporaryDirectory(prefix="clova-ocr-") as folder:
-        yield tuple(_copy(path, Path(folder)) if is_piped(path) else path for path in manifests)
+        copies = {path: _copy(path, Path(folder)) for path in manifests if is_piped(path)}
+        try:
+            yield tuple(copies.get(path, path) for path in manifests)
+        except ConfigurationError as error:  # of a list, perhaps; the user knows nothing of the copy
+            told = str(error)
+            for path, copy in copies.items():
+                told = told.replace(shown_path(copy), "standard input" if path == STANDARD else shown_path(path))
+            error.args = (told,)
+            raise
 
 
 def _copy(path: str, folder: Path) -> str:
-    name = "standard input" if path == STANDARD else path.strip(os.sep).replace(os.sep, "-")
-    with _opened(path) as stream, (folder / name).open("wb") as file:
+    copy = folder / path.strip(os.sep).replace(os.sep, "-")
+    with _opened(path) as stream, copy.open("wb") as file:
         shutil.copyfileobj(stream, file)
-    return str(folder / name)
+    return str(copy)
 
 
 @contextmanager

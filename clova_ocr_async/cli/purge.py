@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +65,7 @@ def _on_terminal() -> bool:
 def _confirmed(folder: str, seal: Seal) -> bool:
     """Ask whether the answers of a run are to be removed; without any there is nothing to ask."""
     from clova_ocr_async.batch.sqlite.run_reader import RunReader
+    from clova_ocr_async.cli.wording import pasted
 
     with RunReader(folder, seal) as reader:
         count = reader.answers()
@@ -73,7 +73,7 @@ def _confirmed(folder: str, seal: Seal) -> bool:
         return True
     say(
         f"{count:,} answers, which cost {count:,} calls, would be removed for good; to have them again would cost as "
-        f"much. To keep them, write them down first: clova-ocr export {shlex.quote(folder)} -o FILE",
+        f"much. To keep them, write them down first: clova-ocr export {pasted(folder)} -o FILE",
         even_when_quiet=True,
     )
     try:

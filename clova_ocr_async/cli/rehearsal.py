@@ -110,18 +110,30 @@ class Rehearsal:
         self._limits = limits
         self._seen: set[int] = set()
 
-    def files(self, found: Iterable[os.DirEntry[str] | str]) -> Iterator[str]:
-        """Yield the files a batch would look at: what is left in the run, then what is found and is not among that."""
-        if self._reader is None:
+    def files(self, found: Iterable[os.DirEntry[str] | str]) -> Iterator[str | None]:
+        """Yield the files a batch would look at: what is left in the run, then what is found and is not among that.
+
+        In a run a file is one image, however many of the paths lead to it; None stands for one that comes again.
+        """
+        if not self._once:
             yield from (os.fspath(file) for file in found)
             return
-        yield from self._reader.to_read(self._document, self._again)
+        if self._reader is not None:
+            yield from self._reader.to_read(self._document, self._again)
         here = os.fsencode(Path.cwd())
+        listed: set[int] = set()
         for file in found:
             path = one_spelling(os.fsencode(file))
-            spellings = {path, other_spelling(path, here) or path}
-            if not any(self._reader.is_to_read(os.fsdecode(one), self._document, self._again) for one in spellings):
-                yield os.fsdecode(path)
+            spellings = frozenset({path, other_spelling(path, here) or path})
+            again = hash(spellings) in listed or self._is_left(spellings)
+            listed.add(hash(spellings))
+            yield None if again else os.fsdecode(path)
+
+    def _is_left(self, spellings: Iterable[bytes]) -> bool:
+        """Return whether a file is among what is left in the run."""
+        if self._reader is None:
+            return False
+        return any(self._reader.is_to_read(os.fsdecode(one), self._document, self._again) for one in spellings)
 
     async def look_at(self, path: str) -> None:
         """Find out what would be done with a file."""
@@ -247,9 +259,10 @@ async def rehearse(
     """
     with _opened(folder) as reader:
         rehearsal = Rehearsal(document, reader, once=folder is not None, again=again)
-        for path in rehearsal.files(found):
-            await rehearsal.look_at(path)
-            if not rehearsal.found % _LOOKS:
+        for number, path in enumerate(rehearsal.files(found)):
+            if path is not None:
+                await rehearsal.look_at(path)
+            if not number % _LOOKS:
                 await asyncio.sleep(0)  # an interrupt gets through
         status = None if reader is None else reader.status()
     kept, used = (None, 0) if status is None else (status.max_calls, status.calls)

@@ -11,13 +11,14 @@ from clova_ocr_async.batch.dispatcher import BatchDispatcher
 from clova_ocr_async.batch.outcome import Failure
 from clova_ocr_async.cli.exits import ExitCode, exit_code_of
 from clova_ocr_async.cli.interrupts import Interrupts, handled_signals
+from clova_ocr_async.cli.last_resort import spare_output
 from clova_ocr_async.cli.output import OutputError
 from clova_ocr_async.cli.progress import shown_progress
 from clova_ocr_async.cli.records import billed_of, line_of, maybe_billed_of, status_of
 from clova_ocr_async.cli.tally import Tally
 from clova_ocr_async.cli.telling import COUNTING, is_quiet, say, say_all
 from clova_ocr_async.cli.wording import MOST_NAMED, gates_told, some_names, what_to_check
-from clova_ocr_async.errors import ClovaOCRError
+from clova_ocr_async.errors import Billing, ClovaOCRError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -55,7 +56,8 @@ async def run(
         ordered: Whether the lines come in the order of the files.
         remarks: Returns what is to be said of files that were passed over.
     """
-    batch = Run(client, document, lines.write, remarks)
+    spare = spare_output(lines)
+    batch = Run(client, document, lines.write, remarks, spare=None if spare is None else spare.write)
     batch.count(files)
     interrupts = Interrupts(lambda: client.under_way)
     async with client:
@@ -82,6 +84,7 @@ class Run:
         write: Takes a line of the output, or raises an OutputError: then no other request is sent, what is under way
             lands, and paid answers whose lines cannot be written are named.
         remarks: Returns what is to be said of files that were passed over.
+        spare: Takes the lines of calls that were or may have been paid, once ``write`` fails; None if nothing does.
     """
 
     def __init__(
@@ -90,6 +93,8 @@ class Run:
         document: type[Document],
         write: Callable[[bytes], object],
         remarks: Callable[[], Iterable[str]] = tuple,
+        *,
+        spare: Callable[[bytes], object] | None = None,
     ) -> None:
         self.tally = Tally(gates=lambda: gates_told(client, document))
         self.stopped: ClovaOCRError | None = None
@@ -98,6 +103,9 @@ class Run:
         self._write = write
         self._remarks = remarks
         self._failed_output: OutputError | None = None
+        self._stalled = False
+        self._spare = spare
+        self._spared: list[InputFile] = []
         self._unwritten: list[InputFile] = []
         self._named = 0
 
@@ -111,9 +119,9 @@ class Run:
         ordered: bool,
     ) -> None:
         """Read all files, writing a line for each as it comes out."""
-        dispatcher = BatchDispatcher(self._client, jobs)
+        outcomes = BatchDispatcher(self._client, jobs).dispatch(files, self._document, ordered=ordered)
         try:
-            async with dispatcher.dispatch(files, self._document, ordered=ordered) as outcomes:
+            async with outcomes:
                 if interrupts is not None:
                     interrupts.batch = outcomes
                 async for outcome in outcomes:
@@ -122,7 +130,7 @@ class Run:
                         outcomes.stop(self._failed_output)
                     progress.update(self.tally)
         finally:
-            self._settle()
+            self._settle(outcomes.left_over)
         if outcomes.stopped is not self._failed_output:
             self.stopped = outcomes.stopped
 
@@ -171,6 +179,9 @@ class Run:
         say_all(self._remarks())
         if unsent := self._unsent():
             say(f"{unsent:,} {'images' if self.tally.total is not None else 'or more images'} were not sent")
+        if self._spared:
+            told = f"{len(self._spared):,} lines of paid answers are on standard output instead: {_names(self._spared)}"
+            say(told, even_when_quiet=True)
         if self._unwritten:
             told = f"{len(self._unwritten):,} paid answers were not written: {_names(self._unwritten)}"
             say(told, even_when_quiet=True)
@@ -185,17 +196,38 @@ class Run:
         # An image that no domain reads never got as far as the client.
         self._client.landed.pop(outcome.source, None)
         status = status_of(outcome)
-        billed, maybe_billed = billed_of(outcome), maybe_billed_of(outcome)
-        self.tally.add(status, billed=billed is True, maybe_billed=maybe_billed)
+        self.tally.add(status, billed=billed_of(outcome) is True, maybe_billed=maybe_billed_of(outcome))
         if isinstance(outcome, Failure) and status != "pending" and self._named < MOST_NAMED:
             self._named += 1
             say(f"{outcome.source.shown}: {outcome.error}")
+        self._write_line(outcome)
+
+    def _write_line(self, outcome: Outcome[Any]) -> None:
+        line, billed = line_of(outcome, self._document), billed_of(outcome)
+        if self._stalled:
+            self._unwritten += [outcome.source] if billed else []
+            return
         try:
-            self._write(line_of(outcome, self._document))
+            self._write(line)
+        except KeyboardInterrupt:  # the third signal: the output takes nothing, and is not waited for again
+            self._stalled = True
+            raise
         except OutputError as error:
             self._stop_writing(error)
-            if billed:
+            if billed is not False and self._written_elsewhere(line):
+                self._spared.append(outcome.source)
+            elif billed:
                 self._unwritten.append(outcome.source)
+
+    def _written_elsewhere(self, line: bytes) -> bool:
+        """Return whether the spare output has taken a line."""
+        if self._spare is None:
+            return False
+        try:
+            self._spare(line)
+        except OutputError:
+            return False
+        return True
 
     def _stop_writing(self, error: OutputError) -> None:
         if self._failed_output is None:
@@ -204,12 +236,16 @@ class Run:
             if not error.reader_gone:
                 say(f"{error}; no other image is sent", even_when_quiet=True)
 
-    def _settle(self) -> None:
-        """Write what landed and was not handed out because the batch was left, and count what that cut off."""
-        for outcome in list(self._client.landed.values()):
+    def _settle(self, left_over: Iterable[Outcome[Any]]) -> None:
+        """Write what became of the images that were not handed out because the batch was left."""
+        landed, cut_off = list(self._client.landed.values()), self._client.cut_off
+        known = {outcome.source for outcome in landed} | set(cut_off)
+        for outcome in (*landed, *(outcome for outcome in left_over if outcome.source not in known)):
             self._take(outcome)
-        for cut_off in self._client.cut_off.values():
-            self.tally.add_cut_off(billed=cut_off.billed, maybe_billed=cut_off.maybe_billed)
+        for failure in cut_off.values():
+            error = failure.error
+            self.tally.add_cut_off(billed=error.billing is Billing.BILLED, maybe_billed=error.maybe_billed)
+            self._write_line(failure)
 
 
 def _names(files: Sequence[InputFile]) -> str:

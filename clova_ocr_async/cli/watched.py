@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
+from clova_ocr_async.batch.reader import cut_off
 from clova_ocr_async.cli.calls import log_attempt
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Event
@@ -23,23 +23,10 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.slots import Lane
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
 
-__all__ = ["CutOff", "WatchedClient"]
+__all__ = ["WatchedClient"]
 
 # Hooks are told in the task of the call they are told of.
 _image: ContextVar[InputFile] = ContextVar("image")
-
-
-@dataclass(frozen=True, slots=True)
-class CutOff:
-    """What a call may have cost that was cancelled.
-
-    Attributes:
-        billed: Whether an answer had begun to come.
-        maybe_billed: Requests that may have been billed, and nobody knows.
-    """
-
-    billed: bool
-    maybe_billed: int
 
 
 class WatchedClient(ClovaOCRClient):
@@ -52,14 +39,14 @@ class WatchedClient(ClovaOCRClient):
 
     Attributes:
         landed: What calls ended in, by image, until whoever writes it takes it out.
-        cut_off: Images whose call was cancelled when it may have been paid.
+        cut_off: What is known of calls that were cancelled when they may have been paid, by image.
         under_way: Requests whose answer is awaited.
     """
 
     def __init__(self, domain: Domain, *more_domains: Domain, **settings: Unpack[ClientSettings]) -> None:
         self._doubts: Counter[InputFile] = Counter()
         self.landed: dict[InputFile, Outcome[Any]] = {}
-        self.cut_off: dict[InputFile, CutOff] = {}
+        self.cut_off: dict[InputFile, Failure] = {}
         self.under_way = 0
         settings["hooks"] = (*settings.get("hooks", ()), self._note)
         super().__init__(domain, *more_domains, **settings)
@@ -96,5 +83,7 @@ class WatchedClient(ClovaOCRClient):
             doubts = self._doubts.pop(_image.get(), 0)
             own = event.error is None or isinstance(event.error, ClovaOCRError)
             if not own and event.billing is not Billing.NOT_BILLED:
-                billed = event.billing is Billing.BILLED
-                self.cut_off[_image.get()] = CutOff(billed, doubts - billed)
+                outcome = cut_off(_image.get(), event.billing)
+                outcome.error.request_id, outcome.error.attempts = event.request_id, event.attempts
+                outcome.error.maybe_billed = doubts - (event.billing is Billing.BILLED)
+                self.cut_off[outcome.source] = outcome

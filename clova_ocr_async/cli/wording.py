@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import shlex
+import string
+import sys
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import ConnectionFailedError
@@ -36,6 +39,7 @@ MOST_NAMED = 20
 """So many images are named at most; all of them are in the results."""
 
 _USER_INFO = re.compile(r"(?<=://).*@")
+_PLAIN = frozenset((string.ascii_letters + string.digits + "_./").encode())  # bytes that printf prints as they are
 _DONE_ONCE = frozenset({"--run-moved", "--retry-failed", "--retry-ambiguous", "--retry-billed"})
 
 
@@ -71,7 +75,7 @@ def elsewhere(run: str, start: str) -> str:
     """Return what is wrong with a command on a run whose relative paths start in another folder."""
     return (
         f"the run in {shown_path(run)} names its images by paths that start in {shown_path(start)}; "
-        f"repeat the command there: cd {shlex.quote(shown_path(start))}"
+        f"repeat the command there: cd {pasted(start)}"
     )
 
 
@@ -98,7 +102,27 @@ def some_names(names: Iterable[str], count: int) -> str:
 
 def pasted(path: str) -> str:
     """Return a path as a word of a command that can be pasted into a shell; one that looks like an option does not."""
-    return shlex.quote(f"./{path}" if path.startswith("-") else path)
+    return _word(f"./{path}" if path.startswith("-") else path)
+
+
+def _word(text: str) -> str:
+    """Return a text as a word that a shell reads as just these bytes, in characters that standard error can show."""
+    if _shows(text):
+        return shlex.quote(text)
+    # printf, and not $'…', which not every shell has. $(…) drops the line ends at its end.
+    kept = text.rstrip("\n")
+    printed = "".join(chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in os.fsencode(kept))
+    ends = text[len(kept) :]
+    return f"\"$(printf '{printed}')\"" + (shlex.quote(ends) if ends else "")
+
+
+def _shows(text: str) -> bool:
+    """Return whether standard error shows a text as it is."""
+    try:
+        text.encode(getattr(sys.stderr, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return all(character.isprintable() or character == "\n" for character in text)
 
 
 def what_to_check(error: ClovaOCRError | None) -> str:
@@ -117,7 +141,7 @@ def repeated(program: str, arguments: Sequence[str]) -> str:
         program: How the command was called.
         arguments: What it was called with.
     """
-    return f"{program} {shlex.join(_masked(argument) for argument in arguments if argument not in _DONE_ONCE)}"
+    return " ".join((program, *(_word(_masked(argument)) for argument in arguments if argument not in _DONE_ONCE)))
 
 
 def _masked(argument: str) -> str:

@@ -79,7 +79,20 @@ def read_bytes(source: str | os.PathLike[str] | BinaryFile, limits: ImageLimits)
         return _read_file(source, limits)
     raise ImageError(
         f"the image is a {type(source).__name__}; it must be a path, bytes, a file opened in binary mode, or an Image"
+        f"{_WITHOUT_CLASS if _is_pair(source) else ''}"
     )
+
+
+_WITHOUT_CLASS = "; for pairs of image and document class leave out the class for all of them, or give the image alone"
+
+
+def _is_pair(source: Any) -> bool:
+    """Return whether a source is an image and a document class, as a batch takes them that has no class for all."""
+    match source:
+        case (_, type()):
+            return True
+        case _:
+            return False
 
 
 def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:

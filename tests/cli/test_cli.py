@@ -402,7 +402,7 @@ def small_files() -> Generator[None]:
 
 
 def test_a_disk_that_fills_up_leaves_whole_lines(clova: Emulator, scans: Path, tmp_path: Path) -> None:
-    """When the file can grow no more its lines are whole, and the paid answers that are not in it are named."""
+    """When the file can grow no more its lines are whole, and the paid answers that are not in it are on stdout."""
     with small_files():
         result = clova_ocr("batch", "receipt", scans, "-o", tmp_path / "out.jsonl")
     lines = (tmp_path / "out.jsonl").read_bytes()
@@ -412,7 +412,8 @@ def test_a_disk_that_fills_up_leaves_whole_lines(clova: Emulator, scans: Path, t
     assert lines.endswith(b"\n")
     assert f"cannot write to {tmp_path / 'out.jsonl'}: File too large" in result.stderr
     assert 0 < missing < 40
-    assert f"{missing} paid answers were not written: " in result.stderr
+    assert f"{missing} lines of paid answers are on standard output instead: " in result.stderr
+    assert len(lines_of(result)) == missing
 
 
 def test_recognize_does_not_pay_for_a_folder(clova: Emulator, scans: Path) -> None:

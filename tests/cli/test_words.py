@@ -170,3 +170,27 @@ def test_a_user_without_a_home_calls_all_the_same(capsys: pytest.CaptureFixture[
     said = capsys.readouterr().err
     assert "no home folder to keep the slots in; set XDG_STATE_HOME to a folder; until then" in said
     assert isinstance(shared_slots(find=lambda: Path(os.devnull)), SharedSlots)
+
+
+def test_no_hint_is_in_words_of_python_alone() -> None:
+    """What only Python has is left out at a shell, and a missing domain goes by its variables."""
+    said = {
+        "go on with --run-moved (in Python: SqliteLedger(…, moved=True))": "go on with --run-moved",
+        "give its key (--key-file, CLOVA_OCR_KEY_FILE, or seal=)": "give its key (--key-file or CLOVA_OCR_KEY_FILE)",
+        "it looks like base64; decode it (base64.b64decode) and pass the bytes": (
+            "it looks like base64; decode it (base64 -d) and give the file"
+        ),
+        "'a.png' ends early; get the whole file, or send it as it is with ImageLimits.allow_truncated": (
+            "'a.png' ends early; get the whole file"
+        ),
+        "no domain of this client reads IdCard: [Domain('http://x/custom/v1/1/***')]": (
+            "no domain reads IdCard; set CLOVA_OCR_ID_CARD_INVOKE_URL and CLOVA_OCR_ID_CARD_SECRET, "
+            "or those of all documents"
+        ),
+        f"again in 2 s: {ConnectionFailedError('no connection')!r}": "again in 2 s: no connection",
+        "a folder, not a file; for its pictures see images_in(…)": (
+            "a folder, not a file; for its pictures give the folder to clova-ocr batch"
+        ),
+    }
+    for text, words in said.items():
+        assert in_words(text) == words

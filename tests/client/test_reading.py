@@ -13,6 +13,7 @@ import pytest
 from fakes import JPEG
 
 from clova_ocr_async.client.reading import pdf_page_counter, read_image
+from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.protocol.image import Image, ImageLimits
 
@@ -283,3 +284,9 @@ async def test_a_file_at_its_end_is_told_to_be_rewound(name: str | None, told: s
 async def test_a_file_that_does_not_tell_where_it_stands_is_empty() -> None:
     """An empty pipe, or a file of the caller's own, is called what it is."""
     assert "is empty" in await refused(SimpleNamespace(read=lambda _: b""))
+
+
+async def test_a_pair_beside_a_document_class_names_the_way_out() -> None:
+    """A pair of image and class, where one class was given for all, is refused with what to leave out."""
+    assert "leave out the class for all of them" in await refused((b"image", Receipt))
+    assert "leave out" not in await refused((b"image", "receipt"))

@@ -1,0 +1,164 @@
+"""What a list of images holds is judged before anything is sent, and repeated by nobody."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+
+from clova_ocr_async.cli.app import app
+from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from clova_ocr_async.emulator import Emulator
+
+
+@pytest.fixture
+def clova(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[Emulator]:
+    """A local CLOVA, named by the environment, and the folder to work in, with a picture."""
+    (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
+    with emulator_in_thread(latency=0, sigma=0) as emulator:
+        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", emulator.url())
+        monkeypatch.setenv("CLOVA_OCR_SECRET", emulator.secret)
+        monkeypatch.chdir(tmp_path)
+        yield emulator
+
+
+def clova_ocr(*arguments: str | Path, stdin: bytes = b"") -> Result:
+    """Run a command in this process, in a thread of its own."""
+    logger = logging.getLogger("clova_ocr_async")
+    before = logger.level
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            words = [str(part) for part in arguments]
+            return thread.submit(CliRunner().invoke, app, words, input=stdin).result()
+    finally:
+        logger.setLevel(before)
+
+
+BASE64 = base64.b64encode(b"\xff\xd8\xff" + b"canary " * 9_000)
+
+
+@pytest.mark.parametrize("run", [[], ["--run", "run"], ["--dry-run"]])
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (BASE64, "a text that looks like base64 of 84,004 characters"),
+        (BASE64[:76], "a text that looks like base64 of 76 characters"),
+        (b"https://host.example/a.jpg?sig=canary", "a URL of 37 characters"),
+        (json.dumps({"source": BASE64.decode()}).encode(), "a text that looks like base64 of 84,004 characters"),
+    ],
+    ids=["base64", "wrapped", "url", "record"],
+)
+def test_a_line_that_is_the_image_is_refused_by_its_number(
+    clova: Emulator, line: bytes, what: str, run: list[str]
+) -> None:
+    """A list with a line that is not a path is refused before anything is sent, and nothing of the line is repeated."""
+    first = b'{"source": "a.png"}' if line.startswith(b"{") else b"a.png"
+    result = clova_ocr("batch", "receipt", "--from", "-", *run, stdin=first + b"\n\n" + line + b"\n")
+    assert result.exit_code == 2, result.output
+    assert f"standard input, line 3: it is {what}, not a path" in result.stderr
+    assert BASE64[:20].decode() not in result.output
+    assert "canary" not in result.output
+    assert len(result.output) < 400
+    assert clova.requests == 0
+
+
+def test_an_odd_name_that_is_a_files_is_read(clova: Emulator, tmp_path: Path) -> None:
+    """A file whose name looks like a query of a URL is read, as it is there."""
+    (tmp_path / "scan?page=1.png").write_bytes(draw_sample("receipt").data)
+    result = clova_ocr("batch", "receipt", "--from", "-", stdin=b"scan?page=1.png\n")
+    assert result.exit_code == 0, result.output
+    assert clova.billed.total() == 1
+
+
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [
+        (b"a.png\n\xff\xfea\0\n", "standard input, line 2: it holds a NUL"),
+        (b'{"source": 1}\n', "standard input, line 1: source is a int"),
+    ],
+    ids=["nul", "record"],
+)
+@pytest.mark.usefixtures("clova")
+def test_an_error_of_a_list_from_standard_input_names_standard_input(listed: bytes, said: str) -> None:
+    """No path of a private copy is shown for what was handed in on standard input."""
+    result = clova_ocr("batch", "receipt", "--from", "-", stdin=listed)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "/clova-ocr-" not in result.stderr
+
+
+def test_what_a_list_says_is_paid_is_not_paid_again_without_being_asked(clova: Emulator, tmp_path: Path) -> None:
+    """Without a run directory, too, images that a list has as paid are sent again only on request."""
+    for billed, how, option in ((True, "paid", "--retry-billed"), (None, "perhaps paid", "--retry-ambiguous")):
+        (tmp_path / "list.jsonl").write_text(json.dumps({"source": "a.png", "billed": billed}) + "\n")
+        for dry in ([], ["--dry-run"]):
+            result = clova_ocr("batch", "receipt", "--from", "list.jsonl", *dry)
+            assert result.exit_code == 2, result.output
+            assert f"list.jsonl lists 1 images that are {how} for" in result.stderr
+            assert f"--run DIR, or give {option}" in result.stderr
+            assert clova_ocr("batch", "receipt", "--from", "list.jsonl", option, *dry).exit_code == 0
+    assert clova.billed.total() == 2
+
+
+@pytest.mark.usefixtures("clova")
+def test_a_retry_without_a_list_needs_a_run() -> None:
+    """Where no list says what was paid, an option that sends again what was paid has nothing to say."""
+    for option in ("--retry-billed", "--retry-ambiguous"):
+        result = clova_ocr("batch", "receipt", "a.png", option)
+        assert result.exit_code == 2
+        assert f"{option} is for a run directory or a list; give one with --run DIR or --from FILE" in result.stderr
+    result = clova_ocr("batch", "receipt", "a.png", "--retry-failed")
+    assert "--retry-failed is for a run directory; give one with --run DIR" in result.stderr
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_dry_run_counts_a_file_once_however_many_paths_lead_to_it(
+    clova: Emulator, tmp_path: Path, *, known: bool
+) -> None:
+    """A rehearsal with overlapping paths counts the images that the run then has."""
+    (tmp_path / "scans").mkdir()
+    for number in range(3):
+        (tmp_path / "scans" / f"{number}.png").write_bytes(draw_sample("receipt").data + b"%d" % number)
+    if known:
+        assert clova_ocr("batch", "receipt", "a.png", "--run", "run").exit_code == 0
+    paths = ("scans", "./scans//", tmp_path / "scans", "scans/1.png", "a.png")
+    rehearsed = clova_ocr("batch", "receipt", *paths, "--run", "run", "--dry-run")
+    assert "images found                 4" in rehearsed.stdout, rehearsed.output
+    assert "duplicates" not in rehearsed.stdout
+    result = clova_ocr("batch", "receipt", *paths, "--run", "run")
+    assert "4 images: 4 succeeded" in result.stderr, result.output
+    assert clova.billed.total() == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("recognize", "receipt", ""), "an empty name: no such file"),
+        (("batch", "receipt", ""), "an empty name: no such file or folder"),
+        (("recognize", "receipt", "https://host.example/a.jpg"), "IMAGE is a URL of 26 characters"),
+        (("recognize", "passport", "a.png"), "CLOVA_OCR_PASSPORT_INVOKE_URL"),
+    ],
+    ids=["empty", "empty-batch", "image", "domain"],
+)
+def test_an_error_is_in_the_words_of_the_command(
+    clova: Emulator, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+) -> None:
+    """An argument goes by its name in the help, and a missing domain by its variables."""
+    monkeypatch.delenv("CLOVA_OCR_INVOKE_URL")
+    monkeypatch.delenv("CLOVA_OCR_SECRET")
+    monkeypatch.setenv("CLOVA_OCR_RECEIPT_INVOKE_URL", clova.url())
+    monkeypatch.setenv("CLOVA_OCR_RECEIPT_SECRET", clova.secret)
+    result = clova_ocr(*words)
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr
+    assert "Domain(" not in result.stderr
