@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.batch.sqlite import SqliteLedger
+from clova_ocr_async.batch.sqlite.packing import unpack
 from clova_ocr_async.protocol.response import encode_response
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Service(ThreadingHTTPServer):
     Attributes:
         charged: How often, by the number of the picture.
         go_on: Set while answers leave.
-        size: Bytes of an answer, more or less.
+        size: Bytes of an answer as it is stored, more or less; what it says cannot be packed any smaller.
     """
 
     daemon_threads = True
@@ -81,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
         assert name is not None
         self.server.charge(int(picture[1]))
         self.server.go_on.wait(LONGEST)
-        shop = {"text": "x" * self.server.size}
+        shop = {"text": base64.b64encode(os.urandom(self.server.size)).decode()}
         image = {
             "uid": picture[1].decode(),
             "name": "n",
@@ -194,8 +195,8 @@ class Scene:
             (integrity,) = db.execute("PRAGMA integrity_check").fetchone()
             states = Counter(dict(db.execute("SELECT state, count(*) FROM item GROUP BY state")))
             stored = {
-                int(json.loads(body)["images"][0]["uid"])
-                for (body,) in db.execute("SELECT body FROM item JOIN answer ON answer.id = item.answer")
+                int(json.loads(unpack(body, size))["images"][0]["uid"])
+                for body, size in db.execute("SELECT body, unpacked FROM item JOIN answer ON answer.id = item.answer")
             }
         handed_out = set(self.handed_out())
         lost = set(self.service.charged) - stored - handed_out
