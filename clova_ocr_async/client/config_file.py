@@ -19,7 +19,7 @@ from clova_ocr_async.client.toml_text import BACKSLASH, Flaw, Place, lines_of, r
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.documents.untyped import is_array, is_object
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.echo import quoted
+from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ class _ConfigFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._name = Path(path).name
-        self._subject = f"config file {quoted(os.fsdecode(path))}"
+        self._subject = f"config file '{shown_path(os.fsdecode(path))}'"
         self._folder = Path(path).parent
         self._text = self._decoded(path)
 

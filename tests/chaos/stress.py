@@ -11,7 +11,6 @@ import asyncio
 import base64
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -38,8 +37,6 @@ LONGEST = 60.0  # seconds from a trouble to the end
 RESUMABLE = 4  # exit code
 MANY = 20  # calls at once
 _STOPPER, _FORKER = (Path(__file__).with_name(name) for name in ("stopper.py", "forker.py"))
-# Of random letters: what repeats itself would be stored in next to no room.
-_FILLER = base64.b64encode(random.Random(1).randbytes(3_000_000)).decode()  # noqa: S311 - no secret
 _NUMBER = re.compile(rb"\xff\xd8\xff\xe0 (\d+) \xff\xd9")
 _REQUEST_ID = re.compile(rb'"requestId"\s*:\s*"([^"]+)"')
 
@@ -50,7 +47,7 @@ class Service(ThreadingHTTPServer):
     Attributes:
         charged: How often, by the number of the picture.
         go_on: Set while answers leave.
-        size: Bytes of an answer, more or less.
+        size: Bytes of an answer as it is stored, more or less; what it says cannot be packed any smaller.
     """
 
     daemon_threads = True
@@ -85,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
         assert name is not None
         self.server.charge(int(picture[1]))
         self.server.go_on.wait(LONGEST)
-        shop = {"text": _FILLER[: self.server.size]}
+        shop = {"text": base64.b64encode(os.urandom(self.server.size)).decode()}
         image = {
             "uid": picture[1].decode(),
             "name": "n",

@@ -205,7 +205,7 @@ def test_doctor_names_the_file_it_cannot_read(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("CLOVA_OCR_CONFIG", "not-\x1b[31mthere.toml")
     result = clova_ocr("doctor")
     assert result.exit_code == 2
-    assert "domains of the file not-?[31mthere.toml" in result.stdout
+    assert r"domains of the file not-\x1b[31mthere.toml" in result.stdout
     assert "CLOVA_OCR_CONFIG: config file 'not-\\x1b[31mthere.toml': the file cannot be read: No such" in result.stderr
     assert "\x1b" not in result.output
 

@@ -249,15 +249,16 @@ def test_nothing_to_read_is_told(clova: Emulator, run: Path, tmp_path: Path) -> 
     assert clova.requests == 0
 
 
-def test_a_list_that_turns_out_bad_is_told_with_what_was_paid_before(
+def test_a_list_with_a_bad_line_is_refused_before_anything_is_paid(
     clova: Emulator, scans: Path, run: Path, tmp_path: Path
 ) -> None:
-    """What was listed before the bad line is read and kept, and the line is named."""
+    """A list is judged to its end first: the bad line is named, and nothing before it is read."""
     (tmp_path / "list").write_bytes(b"\n".join([os.fsencode(scans / "0.png"), b"a\0b"]))
     result = clova_ocr("batch", "receipt", "--from", tmp_path / "list", "--run", run)
     assert result.exit_code == 2
     assert "list, line 2: it holds a NUL" in result.stderr
-    assert clova.billed.total() == sum(status(run)["images"].values()) <= 1
+    assert clova.billed.total() == 0
+    assert not run.exists()
 
 
 @pytest.mark.usefixtures("clova")
