@@ -18,7 +18,7 @@ def one_spelling(path: bytes) -> bytes:
     plain = (b"/" if path[:1] == b"/" else b"") + b"/".join(parts)
     if b".." in parts and _same_file(shorter := os.path.normpath(plain), plain):
         return shorter
-    return plain or path
+    return plain or (path[:1] and b".")
 
 
 def other_spelling(path: bytes, folder: bytes) -> bytes | None:

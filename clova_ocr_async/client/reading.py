@@ -153,7 +153,7 @@ def _read_file(file: BinaryFile, limits: ImageLimits) -> tuple[bytes, str | None
     stem = _sendable(name) if isinstance(name, str) else None
     if not data and _stands_behind(file):
         subject = "file" if stem is None else f"file {quoted(stem)}"
-        raise ImageError(f"the {subject} is at its end; rewind it (seek(0)) before it is handed in")
+        raise ImageError(f"the {subject} is at its end; rewind it: file.seek(0)")
     check_size(len(data), stem or "image", limits)
     return data, stem
 

@@ -51,6 +51,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("/tmp/", "/tmp"),  # noqa: S108 - as above
         (".a.jpg", ".a.jpg"),
         (".", "."),
+        (".//.", "."),
         ("/", "/"),
         ("a\0b/../c", "a\0b/../c"),
     ],

@@ -215,7 +215,7 @@ def test_a_name_that_is_no_text_is_shown(tmp_path: Path) -> None:
     name = os.fsdecode(bytes(tmp_path) + b"/\xff.toml")
     result = clova_ocr("doctor", "--config", name)
     assert result.exit_code == 2
-    assert "\\udcff.toml': the file cannot be read: No such file" in result.stderr
+    assert "\\xff.toml': the file cannot be read: No such file" in result.stderr
 
 
 def test_help_tells_of_the_file() -> None:
