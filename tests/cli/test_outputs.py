@@ -378,3 +378,14 @@ def test_the_whole_output_of_nothing_is_standard_output(capfdbinary: pytest.Capt
         with whole_output(name, force=False) as write:
             write(b"line\n")
     assert capfdbinary.readouterr().out == b"line\nline\n"
+
+
+def test_a_result_that_cannot_get_its_name_leaves_nothing(tmp_path: Path) -> None:
+    """If the rename fails the error says so, and no part of the file stays."""
+
+    def fail(_: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(OutputError, match="Input/output error"), replaced(tmp_path / "out", fail) as write:
+        write(b"x")
+    assert list(tmp_path.iterdir()) == []

@@ -82,6 +82,13 @@ def test_a_paid_answer_that_has_no_other_place_is_named(clova: Emulator, scans: 
     assert b"on standard output instead" not in done.stderr
 
 
+def test_a_paid_answer_that_neither_place_takes_is_named(clova: Emulator, scans: Path) -> None:
+    """Where the output is full and nobody reads standard output, each paid answer is named."""
+    done = shell('"$@" > >(exec true)', clova, "batch", "receipt", scans, "-o", "/dev/full")
+    assert done.returncode == 1
+    assert f"{clova.billed.total()} paid answers were not written: {scans}/".encode() in done.stderr
+
+
 @pytest.mark.parametrize("verb", ["batch", "recognize"])
 def test_what_a_second_signal_cuts_off_has_its_line(scans: Path, verb: str) -> None:
     """A call that was cut off is a line in doubt, and an image that was taken and not sent is a line to be sent."""
