@@ -162,6 +162,8 @@ async def test_a_fault_that_waits_works_after_a_restart() -> None:
         assert await status_of(clova.url("receipt")) == 401
         assert not call.done()
         call.cancel()
+        await asyncio.wait([call])
+        await client.close(wait=0)  # the request in flight is waited for otherwise
 
 
 async def test_calls_that_run_are_cut_off_by_a_stop() -> None:
