@@ -50,8 +50,8 @@ class Admission:
 
     def reserve(self, call: Call[Any], domains: Sequence[Domain]) -> None:
         """Let a single call that begins wait only as long as it has time to be sent."""
-        if call.deadline.seconds is not None and (times := self._fastest(call, domains)) is not None:
-            call.deadline.reserve(times.usual)
+        if call.deadline.seconds is not None:
+            call.deadline.reserve(_usual(_fastest(self._known(call, domains), domains)))
 
     def check_queue(self, call: Call[Any], domains: Sequence[Domain]) -> Sequence[Domain]:
         """Refuse a single call that would wait in vain; else return the domains that it has time for.
@@ -68,15 +68,16 @@ class Admission:
         if call.deadline.seconds is None:
             return domains
         left = call.deadline.left
-        in_time = [domain for domain in domains if self._usual(call, domain) <= left]
+        known = self._known(call, domains)
+        in_time = [domain for domain in domains if _usual(known.get(domain)) <= left]
         if not in_time:
-            raise self._out_of_time(call, domains, min(self._usual(call, domain) for domain in domains))
-        times = self._fastest(call, in_time)
+            raise self._out_of_time(call, domains, _usual(_fastest(known, domains)))
+        times = _fastest(known, in_time)
         if queued and times is not None:
             wait = (queued + 1) / self._rate(call, in_time)
             if left < wait + times.safe:
                 raise self._overloaded(call, in_time, f"{queued} calls wait for a slot, for about {wait:.3g} s")
-        call.deadline.reserve(0.0 if times is None else times.usual)
+        call.deadline.reserve(_usual(times))
         return in_time
 
     def join(self, domains: Sequence[Domain]) -> None:
@@ -133,18 +134,11 @@ class Admission:
     def _has_free_slot(self, domains: Sequence[Domain]) -> bool:
         return any(self._slots.state(domain).free > 0 for domain in domains)
 
-    def _known(self, call: Call[Any], domain: Domain) -> UsualTime | None:
-        times = self._times.get((domain.key, call.document))
-        return None if times is None or times.is_forgotten(self._clock()) else times
-
-    def _usual(self, call: Call[Any], domain: Domain) -> float:
-        times = self._known(call, domain)
-        return 0.0 if times is None else times.usual
-
-    def _fastest(self, call: Call[Any], domains: Sequence[Domain]) -> UsualTime | None:
-        """Return the shortest of the times of some domains; None if of one of them nothing is known."""
-        known = [times for domain in domains if (times := self._known(call, domain)) is not None]
-        return min(known, key=attrgetter("usual")) if len(known) == len(domains) else None
+    def _known(self, call: Call[Any], domains: Sequence[Domain]) -> dict[Domain, UsualTime]:
+        """Return the times of those domains of which something is known."""
+        now = self._clock()
+        found = {domain: self._times.get((domain.key, call.document)) for domain in domains}
+        return {domain: times for domain, times in found.items() if times is not None and not times.is_forgotten(now)}
 
     def _rate(self, call: Call[Any], domains: Sequence[Domain]) -> float:
         """Return the calls a second that some domains answer together; infinite if of one of them nothing is known."""
@@ -176,3 +170,13 @@ class Admission:
         """Return seconds until a call that came now would get a slot."""
         wait = (self._length(domains) + 1) / self._rate(call, domains)
         return max(_LEAST_WAIT, wait or _UNKNOWN_WAIT)
+
+
+def _usual(times: UsualTime | None) -> float:
+    return 0.0 if times is None else times.usual
+
+
+def _fastest(known: dict[Domain, UsualTime], domains: Sequence[Domain]) -> UsualTime | None:
+    """Return the shortest of the times of some domains; None if of one of them nothing is known."""
+    times = [known[domain] for domain in domains if domain in known]
+    return min(times, key=attrgetter("usual")) if len(times) == len(domains) else None

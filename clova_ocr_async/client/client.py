@@ -291,11 +291,15 @@ class ClovaOCRClient:
 
     async def _bounded(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
         if call.lane == "batch":
-            return await self._with_retries(call)
+            return await self._retries.run(call, self._in_a_slot)
         self._admission.reserve(call, self.serving(call.document))
         try:
             async with call.deadline:
-                return await self._with_retries(call)
+                if self._late.any and call.journal is NO_JOURNAL:
+                    recognition = await self._late.take(call)
+                    if recognition is not None:
+                        return recognition
+                return await self._retries.run(call, self._in_a_slot)
         except TimeoutError:
             if not call.deadline.expired:
                 raise
@@ -314,13 +318,6 @@ class ClovaOCRClient:
         if call.sent:
             call.tries.note(error)
         return error
-
-    async def _with_retries(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
-        if self._late.any and call.journal is NO_JOURNAL and call.lane == "interactive":
-            recognition = await self._late.take(call)
-            if recognition is not None:
-                return recognition
-        return await self._retries.run(call, self._in_a_slot)
 
     async def _in_a_slot(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
         call.granted = None

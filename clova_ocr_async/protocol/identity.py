@@ -19,6 +19,7 @@ from clova_ocr_async.documents.untyped import UNREADABLE
 __all__ = ["answers_to", "may_be_error"]
 
 _REQUEST_ID = re.compile(rb'"requestId"\s*:\s*"([^"]*)"')
+_NAME, _ESCAPE = b'"requestId"', rb"\u"
 _NOTHING = (b"", b"null")
 
 
@@ -39,7 +40,10 @@ def answers_to(body: bytes, request_id: str) -> bool:
 
     Blanks around a requestId do not count, letters do. Of a body that is not JSON, say half of one, the text decides.
     """
-    if b'"requestId":' + msgspec.json.encode(request_id) in body:
+    at = body.find(_NAME)
+    if at < 0 and _ESCAPE not in body:
+        return True  # it has none, however its names are spelled
+    if at >= 0 and body.startswith(b":" + msgspec.json.encode(request_id), at + len(_NAME)):
         return True
     outline = _outline_of(body)
     if outline is not None:
