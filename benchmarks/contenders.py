@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from frame import PICTURE
 
 from clova_ocr_async import ClovaOCRClient, Domain, Image, Receipt
-from clova_ocr_async.client import Runtime
-from clova_ocr_async.client.slots import LocalSlots
+from clova_ocr_async.host.runtime import Runtime
+from clova_ocr_async.slots.local import LocalSlots
 
 if TYPE_CHECKING:
     import random

@@ -49,10 +49,10 @@ from clova_ocr_async import (
     Success,
     images_in,
 )
-from clova_ocr_async.batch.hashed import read_hashed
-from clova_ocr_async.batch.listing import Listing
-from clova_ocr_async.batch.recorder import READERS
-from clova_ocr_async.batch.sources import entries_in
+from clova_ocr_async.batch.hashing import read_hashed
+from clova_ocr_async.batch.ledgered import READERS
+from clova_ocr_async.batch.sources.folders import entries_in
+from clova_ocr_async.batch.sources.worklist import Listing
 from clova_ocr_async.client.hooks import AttemptStarted, Event
 
 if TYPE_CHECKING:

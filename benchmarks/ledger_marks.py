@@ -21,8 +21,8 @@ from frame import in_turn_async, missing
 from sink import ANSWER
 
 from clova_ocr_async import SqliteLedger
-from clova_ocr_async.batch.ledger import Claim, Item, Mark, Verdict
 from clova_ocr_async.errors import Billing
+from clova_ocr_async.ledger.states import Claim, Item, Mark, Verdict
 from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from frame import PICTURE, Row, alone, figure
 from virtual import ANSWERED, CallsAtOnce, run_virtually
 
 from clova_ocr_async import ClovaOCRClient, ClovaOCRError, Domain, Image, Receipt
-from clova_ocr_async.client import Runtime
+from clova_ocr_async.host.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

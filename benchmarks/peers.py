@@ -24,9 +24,9 @@ import tenacity
 from frame import cpu_of, cpu_of_calls
 
 from clova_ocr_async import ClovaOCRClient, Domain, Image, Receipt
-from clova_ocr_async.client.runtime import Runtime
 from clova_ocr_async.client.transport import AiohttpTransport, Exchange
 from clova_ocr_async.documents.envelope import Answer
+from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.protocol.request import HTTPRequest, build_request
 from clova_ocr_async.protocol.response import decode_response
 

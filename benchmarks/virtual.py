@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
-from clova_ocr_async.emulator.meter import DomainMeter
+from clova_ocr_async.emulator.domain_state import DomainMeter
 from clova_ocr_async.protocol.response import HTTPResponse, encode_error, encode_gateway_error
 
 if TYPE_CHECKING:

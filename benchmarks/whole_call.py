@@ -38,12 +38,12 @@ from peers import Target
 from sink import sink
 
 from clova_ocr_async import Image, ImageLimits, Receipt, Recognition, RetryPolicy
-from clova_ocr_async.client.call import Call
 from clova_ocr_async.client.deadline import Deadline
 from clova_ocr_async.client.journal import NO_JOURNAL
-from clova_ocr_async.client.reading import read_image
-from clova_ocr_async.client.retrying import Retries
-from clova_ocr_async.client.runtime import Runtime
+from clova_ocr_async.client.loading import read_image
+from clova_ocr_async.client.retry.call import Call
+from clova_ocr_async.client.retry.loop import Retries
+from clova_ocr_async.host.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

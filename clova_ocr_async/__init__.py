@@ -17,15 +17,10 @@ if TYPE_CHECKING:
         Batch,
         BatchDispatcher,
         Failure,
-        Ledger,
         Outcome,
-        Seal,
-        SealError,
-        SqliteLedger,
         Success,
         images_from,
         images_in,
-        load_seal,
     )
     from clova_ocr_async.client import (
         AnswerDropped,
@@ -36,24 +31,14 @@ if TYPE_CHECKING:
         AttemptStarted,
         CallFinished,
         ClovaOCRClient,
-        Domain,
         Event,
         Exchange,
-        GateState,
         HoldChanged,
         Hook,
         ImageSource,
         Journal,
-        Lane,
-        LocalSlots,
-        Refusal,
         RetryPolicy,
         RetryScheduled,
-        Runtime,
-        Secret,
-        SharedSlots,
-        Slot,
-        Slots,
         Transport,
     )
     from clova_ocr_async.documents import (
@@ -69,6 +54,7 @@ if TYPE_CHECKING:
         Recognition,
         date_from_text,
     )
+    from clova_ocr_async.domains import Domain, Secret
     from clova_ocr_async.emulator import Emulator, Fault
     from clova_ocr_async.errors import (
         AnswerNotKeptError,
@@ -95,24 +81,29 @@ if TYPE_CHECKING:
         SpendingCeilingError,
         TransportError,
     )
+    from clova_ocr_async.host.runtime import Runtime
+    from clova_ocr_async.ledger import Ledger, Seal, SealError, SqliteLedger, load_seal
     from clova_ocr_async.protocol import HTTPRequest, HTTPResponse, Image, ImageFormat, ImageLimits
+    from clova_ocr_async.slots import GateState, Lane, LocalSlots, Refusal, SharedSlots, Slot, Slots
 
 
 _HOMES = {
-    "batch": "Batch BatchDispatcher Failure Ledger Outcome Seal SealError SqliteLedger Success images_from images_in "
-    "load_seal",
+    "batch": "Batch BatchDispatcher Failure Outcome Success images_from images_in",
     "client": "AnswerDropped AnswerKept AnswerTaken Attempt AttemptFinished AttemptStarted CallFinished ClovaOCRClient "
-    "Domain Event Exchange GateState HoldChanged Hook ImageSource Journal Lane LocalSlots Refusal RetryPolicy "
-    "RetryScheduled Runtime Secret SharedSlots Slot Slots Transport",
+    "Event Exchange HoldChanged Hook ImageSource Journal RetryPolicy RetryScheduled Transport",
     "documents": "BizLicense CreditCard DOCUMENTS Document IdCard NameCard Passport Problem Receipt Recognition "
     "date_from_text",
+    "domains": "Domain Secret",
     "emulator": "Emulator Fault",
     "errors": "APIError AnswerNotKeptError AuthenticationError Billing ClovaOCRError ConfigurationError "
     "ConnectionFailedError ConnectionLostError DiskFullError DomainError ImageError InvalidRequestError LedgerError "
     "MalformedResponseError NotSentError OverloadedError "
     "QuotaExceededError RateLimitError RecognitionError ResponseTimeoutError ServerError SpendingCeilingError "
     "TransportError",
+    "host.runtime": "Runtime",
+    "ledger": "Ledger Seal SealError SqliteLedger load_seal",
     "protocol": "HTTPRequest HTTPResponse Image ImageFormat ImageLimits",
+    "slots": "GateState Lane LocalSlots Refusal SharedSlots Slot Slots",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.client import Domain, Exchange, RetryPolicy, Runtime
+from clova_ocr_async.client import Exchange, RetryPolicy
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import ClovaOCRError, ConnectionFailedError, ConnectionLostError, ResponseTimeoutError
+from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.protocol.request import HTTPRequest, ParsedRequest, build_request, parse_request
 from clova_ocr_async.protocol.response import HTTPResponse, encode_error, encode_gateway_error, encode_response
 

@@ -9,18 +9,18 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.batch.ledger import Item, Mark, SourceFile, State, Verdict
-from clova_ocr_async.batch.sqlite import SqliteLedger
-from clova_ocr_async.batch.sqlite.folder import LEDGER
-from clova_ocr_async.client.processes import Process
 from clova_ocr_async.errors import Billing
+from clova_ocr_async.host.processes import Process
+from clova_ocr_async.ledger.sqlite import SqliteLedger
+from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
+from clova_ocr_async.ledger.states import Item, Mark, SourceFile, State, Verdict
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from clova_ocr_async.batch.ledger import Admission, Claim
+    from clova_ocr_async.ledger.states import Admission, Claim
 
 # Of no call in particular, so that it is the answer of any.
 ANSWER = HTTPResponse(

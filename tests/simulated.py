@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from clova_ocr_async.client.ceiling import Ceiling, Entry, Refusal
+from clova_ocr_async.slots.limit import Ceiling, Entry, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,10 +24,10 @@ from clova_ocr_async import (
     SqliteLedger,
     images_in,
 )
-from clova_ocr_async.batch import load_seal
-from clova_ocr_async.batch.manifest import images_from
-from clova_ocr_async.client.reading import read_image
+from clova_ocr_async.batch.sources.manifest import images_from
+from clova_ocr_async.client.loading import read_image
 from clova_ocr_async.emulator import draw_sample
+from clova_ocr_async.ledger import load_seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

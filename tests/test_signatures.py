@@ -72,9 +72,9 @@ def test_the_walk_finds_what_it_looks_for() -> None:
     """Functions, methods, class methods and defaults are among what is looked at."""
     found = {place for name in MODULES for place, _ in callables(name)}
     assert {
-        "clova_ocr_async.batch.seal.load_seal",
+        "clova_ocr_async.ledger.seal.load_seal",
         "clova_ocr_async.client.client.ClovaOCRClient.from_env",
-        "clova_ocr_async.client.domain.Domain",
-        "clova_ocr_async.client.domain.Domain.__init__",
+        "clova_ocr_async.domains.domain.Domain",
+        "clova_ocr_async.domains.domain.Domain.__init__",
     } <= found
-    assert "clova_ocr_async.batch.seal.load_seal(load=)" in dict(defaults("clova_ocr_async.batch.seal"))
+    assert "clova_ocr_async.ledger.seal.load_seal(load=)" in dict(defaults("clova_ocr_async.ledger.seal"))

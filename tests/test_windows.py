@@ -37,8 +37,8 @@ for module in pkgutil.walk_packages(clova_ocr_async.__path__, "clova_ocr_async."
 
 OPENS = """
 import asyncio, tempfile
-from clova_ocr_async.batch.sqlite import SqliteLedger
-from clova_ocr_async.batch.sqlite.spill import check_locks
+from clova_ocr_async.ledger.sqlite import SqliteLedger
+from clova_ocr_async.ledger.sqlite.overflow import check_locks
 from clova_ocr_async.errors import LedgerError
 folder = tempfile.mkdtemp()
 try:
@@ -49,8 +49,8 @@ except LedgerError as error:
 
 OTHERS = """
 import pathlib, tempfile
-from clova_ocr_async.batch.sqlite.spill import reclaim, spill_of
-from clova_ocr_async.client.sharing.file import SlotsFile
+from clova_ocr_async.ledger.sqlite.overflow import reclaim, spill_of
+from clova_ocr_async.slots.sharing.sqlite_store import SlotsFile
 folder = pathlib.Path(tempfile.mkdtemp())
 spill_of(folder, 1).write_bytes(bytes(100))
 reclaim(folder)
@@ -80,7 +80,7 @@ def run(program: str) -> str:
 def test_every_module_is_imported_without_posix() -> None:
     """Without fcntl, resource, fork and what else Windows does not have every module of the package is imported."""
     modules = run(IMPORTS).split()
-    assert {"clova_ocr_async.batch.sqlite.spill", "clova_ocr_async.cli.ledgered"} < set(modules)
+    assert {"clova_ocr_async.ledger.sqlite.overflow", "clova_ocr_async.cli.runs.resumable"} < set(modules)
 
 
 def test_a_ledger_without_file_locks_names_the_way() -> None:

@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVarTuple, Unpack
 
 import anyio
 
-from clova_ocr_async.batch.flights import CalledBackError, Flights
+from clova_ocr_async.batch.direct import Flight, Later
+from clova_ocr_async.batch.in_work import CalledBackError, Flights
 from clova_ocr_async.batch.outbox import Outbox
 from clova_ocr_async.batch.outcome import Failure, Outcome
-from clova_ocr_async.batch.reader import Flight, Later
-from clova_ocr_async.batch.sources import EXHAUSTED
-from clova_ocr_async.client.tasks import ended
+from clova_ocr_async.batch.sources.iterables import EXHAUSTED
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.documents.recognition import DocumentT
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, NotSentError
+from clova_ocr_async.host.tasks import ended
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from clova_ocr_async.batch.direct import Reader
     from clova_ocr_async.batch.intake import Intake, Pulled
-    from clova_ocr_async.batch.ledger import Ledger
-    from clova_ocr_async.batch.reader import Reader
-    from clova_ocr_async.batch.recorder import Recorder
+    from clova_ocr_async.batch.ledgered import Recorder
+    from clova_ocr_async.ledger.storage import Ledger
 
 __all__ = ["Batch"]
 

@@ -6,27 +6,27 @@ import os
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from clova_ocr_async.batch.batch import Batch
+from clova_ocr_async.batch.direct import DirectReader
 from clova_ocr_async.batch.intake import Intake
-from clova_ocr_async.batch.listing import Listing
-from clova_ocr_async.batch.reader import DirectReader
-from clova_ocr_async.batch.recorder import Recorder, services_of
-from clova_ocr_async.batch.seal import load_seal
-from clova_ocr_async.batch.sources import opened
-from clova_ocr_async.batch.sqlite import SqliteLedger
+from clova_ocr_async.batch.ledgered import Recorder, services_of
+from clova_ocr_async.batch.sources.iterables import opened
+from clova_ocr_async.batch.sources.worklist import Listing
 from clova_ocr_async.batch.unfinished import Unfinished
 from clova_ocr_async.batch.window import Window
-from clova_ocr_async.client.runtime import Runtime
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.host.runtime import Runtime
+from clova_ocr_async.ledger.seal import load_seal
+from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.protocol.echo import shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
 
-    from clova_ocr_async.batch.ledger import Ledger
     from clova_ocr_async.client.client import ClovaOCRClient
-    from clova_ocr_async.client.reading import ImageSource
+    from clova_ocr_async.client.loading import ImageSource
     from clova_ocr_async.documents.base import Document
     from clova_ocr_async.documents.recognition import DocumentT
+    from clova_ocr_async.ledger.storage import Ledger
 
 __all__ = ["BatchDispatcher"]
 

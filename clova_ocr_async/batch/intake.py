@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from clova_ocr_async.batch.sources import EXHAUSTED
+from clova_ocr_async.batch.sources.iterables import EXHAUSTED
 from clova_ocr_async.batch.window import READING
 from clova_ocr_async.protocol.image import Image
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch.window import Window
     from clova_ocr_async.client.client import ClovaOCRClient
-    from clova_ocr_async.client.domain import Domain
     from clova_ocr_async.documents.base import Document
+    from clova_ocr_async.domains.domain import Domain
 
 __all__ = ["Intake", "Pulled"]
 

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio.to_thread
 
-from clova_ocr_async.batch.hashed import file_at
-from clova_ocr_async.batch.reader import Later
-from clova_ocr_async.client.reading import read_image
+from clova_ocr_async.batch.direct import Later
+from clova_ocr_async.batch.hashing import file_at
+from clova_ocr_async.client.loading import read_image
 from clova_ocr_async.protocol.image import Image, ImageLimits
 
 if TYPE_CHECKING:
-    from clova_ocr_async.batch.ledger import Identity
+    from clova_ocr_async.batch.direct import Flight
     from clova_ocr_async.batch.outcome import Outcome
-    from clova_ocr_async.batch.reader import Flight
-    from clova_ocr_async.client.runtime import Runtime
     from clova_ocr_async.errors import ImageError
+    from clova_ocr_async.host.runtime import Runtime
+    from clova_ocr_async.ledger.states import Identity
 
 __all__ = ["Judge", "Unfinished"]
 

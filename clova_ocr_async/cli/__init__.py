@@ -9,10 +9,10 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line, or say what to install for it."""
-    from clova_ocr_async.cli.signals import end_at_once
+    from clova_ocr_async.cli.terminal.signals import end_at_once
 
     end_at_once()  # first: until a verb runs there is nothing that a signal could spoil
-    from clova_ocr_async.cli.streams import prepare, settled
+    from clova_ocr_async.cli.terminal.streams import prepare, settled
 
     prepare()
     try:

@@ -14,8 +14,8 @@ import click
 
 from clova_ocr_async import __version__
 from clova_ocr_async.cli.options import CONFIG, common, common_options
-from clova_ocr_async.cli.signals import INTERRUPTED, handling, interrupting
-from clova_ocr_async.cli.telling import say
+from clova_ocr_async.cli.terminal.signals import INTERRUPTED, handling, interrupting
+from clova_ocr_async.cli.terminal.stderr import say
 from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in _VERBS:
             return None
-        command: click.Command = importlib.import_module(f"clova_ocr_async.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"clova_ocr_async.cli.commands.{cmd_name}").command
         names = {parameter.name for parameter in command.params}
         command.params.extend(option for option in _for_verbs() if option.name not in names)
         return command
@@ -161,8 +161,8 @@ def verb(function: Callable[P, int]) -> Callable[P, NoReturn]:
 def _ended(function: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
     """Return a verb's exit code, its errors told."""
     try:
-        from clova_ocr_async.cli.exits import ExitCode, exit_code_of
-        from clova_ocr_async.cli.logs import tell_logs  # logging is slow to import, and --help logs nothing
+        from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
+        from clova_ocr_async.cli.terminal.logs import tell_logs  # logging is slow to import, and --help logs nothing
         from clova_ocr_async.errors import ClovaOCRError
 
         tell_logs(quiet=common().quiet, verbose=common().verbose)

@@ -18,10 +18,10 @@ from clova_ocr_async.errors import Billing, ClovaOCRError, OverloadedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from clova_ocr_async.client.call import Call
-    from clova_ocr_async.client.domain import Domain
-    from clova_ocr_async.client.slots import Slots
+    from clova_ocr_async.client.retry.call import Call
     from clova_ocr_async.documents import Document
+    from clova_ocr_async.domains.domain import Domain
+    from clova_ocr_async.slots.interface import Slots
 
 __all__ = ["Admission"]
 

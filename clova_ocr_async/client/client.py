@@ -15,23 +15,21 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import msgspec
 
 from clova_ocr_async.client.admission import Admission
-from clova_ocr_async.client.call import Call
-from clova_ocr_async.client.config import domains_from_env
-from clova_ocr_async.client.config_file import domains_from_file
 from clova_ocr_async.client.deadline import Deadline, overdue
 from clova_ocr_async.client.decoding import decoded_aside
-from clova_ocr_async.client.holds import Holds
+from clova_ocr_async.client.frames import frameless
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Hook, tell
 from clova_ocr_async.client.in_flight import InFlight
 from clova_ocr_async.client.journal import NO_JOURNAL, Attempt, Journal, NoJournal, announced, written
 from clova_ocr_async.client.late_answers import LateAnswers
 from clova_ocr_async.client.lease import Lease
+from clova_ocr_async.client.loading import ImageSource, read_image
 from clova_ocr_async.client.loop import BoundLoop
-from clova_ocr_async.client.pool import DomainPool
-from clova_ocr_async.client.reading import ImageSource, read_image
-from clova_ocr_async.client.retry import RetryPolicy
-from clova_ocr_async.client.retrying import Retries
-from clova_ocr_async.client.runtime import Runtime
+from clova_ocr_async.client.retry.breaker import Holds
+from clova_ocr_async.client.retry.call import Call
+from clova_ocr_async.client.retry.loop import Retries
+from clova_ocr_async.client.retry.policy import RetryPolicy
+from clova_ocr_async.client.retry.routing import Turns
 from clova_ocr_async.client.settings import (
     NOT_GIVEN,
     NotGiven,
@@ -45,11 +43,13 @@ from clova_ocr_async.client.settings import (
     chosen_slots,
     chosen_transport,
 )
-from clova_ocr_async.client.slots import tell_gate
-from clova_ocr_async.client.tasks import frameless
-from clova_ocr_async.client.turns import Turns
+from clova_ocr_async.domains.environment import domains_from_env
+from clova_ocr_async.domains.file import domains_from_file
+from clova_ocr_async.domains.pool import DomainPool
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
+from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.protocol.image import ImageLimits
+from clova_ocr_async.slots.interface import tell_gate
 
 if TYPE_CHECKING:
     import asyncio
@@ -57,15 +57,15 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from clova_ocr_async.client.domain import Domain
     from clova_ocr_async.client.hooks import Cause
     from clova_ocr_async.client.settings import ClientSettings
-    from clova_ocr_async.client.slots import GateState, Lane, Slots
     from clova_ocr_async.client.transport import Transport
     from clova_ocr_async.documents import Document
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
+    from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.protocol.request import Content, HTTPRequest
     from clova_ocr_async.protocol.response import HTTPResponse
+    from clova_ocr_async.slots.interface import GateState, Lane, Slots
 
 __all__ = ["ClovaOCRClient"]
 

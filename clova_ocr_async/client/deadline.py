@@ -12,7 +12,7 @@ from clova_ocr_async.errors import Billing, ClovaOCRError, ConnectionFailedError
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from clova_ocr_async.client.call import Call
+    from clova_ocr_async.client.retry.call import Call
 
 __all__ = ["TOO_LATE", "Deadline", "overdue"]
 

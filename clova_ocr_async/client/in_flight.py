@@ -11,11 +11,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client.deadline import TOO_LATE, overdue
-from clova_ocr_async.client.tasks import ended
 from clova_ocr_async.errors import ConfigurationError, ConnectionLostError
+from clova_ocr_async.host.tasks import ended
 
 if TYPE_CHECKING:
-    from clova_ocr_async.client.call import Call
+    from clova_ocr_async.client.retry.call import Call
     from clova_ocr_async.client.transport import Exchange, Transport
     from clova_ocr_async.protocol.request import HTTPRequest
     from clova_ocr_async.protocol.response import HTTPResponse

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from clova_ocr_async.client.tasks import ended
+from clova_ocr_async.host.tasks import ended
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -22,24 +22,24 @@ import msgspec
 
 from clova_ocr_async.client.decoding import decoded_aside
 from clova_ocr_async.client.hooks import AnswerDropped, AnswerKept, AnswerTaken, tell
-from clova_ocr_async.client.slots import tell_gate
-from clova_ocr_async.client.tasks import ended
 from clova_ocr_async.errors import Billing, ClovaOCRError, RecognitionError
+from clova_ocr_async.host.tasks import ended
 from clova_ocr_async.protocol.response import decode_response
+from clova_ocr_async.slots.interface import tell_gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from clova_ocr_async.client.admission import Admission
-    from clova_ocr_async.client.call import Call
     from clova_ocr_async.client.hooks import Hook, Reason
     from clova_ocr_async.client.journal import Attempt
     from clova_ocr_async.client.lease import Lease
-    from clova_ocr_async.client.slots import Slot
-    from clova_ocr_async.client.turns import Turns
+    from clova_ocr_async.client.retry.call import Call
+    from clova_ocr_async.client.retry.routing import Turns
     from clova_ocr_async.documents import Document
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
     from clova_ocr_async.protocol.response import HTTPResponse
+    from clova_ocr_async.slots.interface import Slot
 
 __all__ = ["LateAnswers", "LateRequest"]
 

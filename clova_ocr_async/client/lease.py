@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from clova_ocr_async.client.admission import Admission
-    from clova_ocr_async.client.domain import Domain
-    from clova_ocr_async.client.slots import Slot
+    from clova_ocr_async.domains.domain import Domain
+    from clova_ocr_async.slots.interface import Slot
 
 __all__ = ["Lease"]
 

@@ -8,12 +8,12 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast, get_args
 
-from clova_ocr_async.client.domain import Domain
-from clova_ocr_async.client.slots import LocalSlots, Slots
 from clova_ocr_async.client.transport import AiohttpTransport, Transport
+from clova_ocr_async.domains.domain import Domain
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echo import shown
 from clova_ocr_async.protocol.request import Content
+from clova_ocr_async.slots.local import LocalSlots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     import aiohttp
 
     from clova_ocr_async.client.hooks import Hook
-    from clova_ocr_async.client.retry import RetryPolicy
-    from clova_ocr_async.client.runtime import Runtime
+    from clova_ocr_async.client.retry.policy import RetryPolicy
+    from clova_ocr_async.host.runtime import Runtime
     from clova_ocr_async.protocol.image import ImageLimits
+    from clova_ocr_async.slots.interface import Slots
 
 __all__ = [
     "NOT_GIVEN",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 from aiohttp.payload import Payload
 
-from clova_ocr_async.client.tasks import without_frames
+from clova_ocr_async.client.frames import without_frames
 from clova_ocr_async.client.tls import tls_failure
 from clova_ocr_async.errors import (
     ClovaOCRError,

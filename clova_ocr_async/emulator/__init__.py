@@ -9,23 +9,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clova_ocr_async.emulator.domain_state import DomainMeter
     from clova_ocr_async.emulator.faults import Fault
-    from clova_ocr_async.emulator.meter import DomainMeter
-    from clova_ocr_async.emulator.samples import Sample, draw_sample, write_samples
+    from clova_ocr_async.emulator.samples.ground_truth import Truth, find_truth
+    from clova_ocr_async.emulator.samples.sample import Sample, draw_sample, write_samples
     from clova_ocr_async.emulator.server import Emulator
     from clova_ocr_async.emulator.thread import emulator_in_thread
-    from clova_ocr_async.emulator.truth import Truth, find_truth
 
 _HOME_OF = {
-    "DomainMeter": "meter",
+    "DomainMeter": "domain_state",
     "Emulator": "server",
     "Fault": "faults",
-    "Sample": "samples",
-    "Truth": "truth",
+    "Sample": "samples.sample",
+    "Truth": "samples.ground_truth",
     "emulator_in_thread": "thread",
-    "draw_sample": "samples",
-    "find_truth": "truth",
-    "write_samples": "samples",
+    "draw_sample": "samples.sample",
+    "find_truth": "samples.ground_truth",
+    "write_samples": "samples.sample",
 }
 
 __all__ = [

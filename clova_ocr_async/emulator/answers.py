@@ -6,8 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.documents import DOCUMENTS
-from clova_ocr_async.emulator.plausible import plausible_answer
-from clova_ocr_async.emulator.truth import find_truth
+from clova_ocr_async.emulator.samples.ground_truth import find_truth
+from clova_ocr_async.emulator.synthetic_answers import plausible_answer
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.protocol.image import ImageFormat, inspect_image
 

@@ -22,7 +22,7 @@ from clova_ocr_async.protocol.echo import shown
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from clova_ocr_async.emulator.meter import DomainMeter
+    from clova_ocr_async.emulator.domain_state import DomainMeter
 
 __all__ = ["Emulator"]
 

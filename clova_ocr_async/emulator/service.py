@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from clova_ocr_async.documents import DOCUMENTS
-from clova_ocr_async.emulator.accidents import (
+from clova_ocr_async.emulator.answers import image_answer
+from clova_ocr_async.emulator.domain_state import DomainMeter
+from clova_ocr_async.emulator.fault_behaviour import (
     ACCIDENTS,
     EARLY_ACCIDENTS,
     PAGES,
     WRONG_ANSWERS,
     send_duplicate,
 )
-from clova_ocr_async.emulator.answers import image_answer
 from clova_ocr_async.emulator.faults import ERROR_FAULTS, ErrorAnswer, Fault
-from clova_ocr_async.emulator.meter import DomainMeter
 from clova_ocr_async.errors import APIError
 from clova_ocr_async.protocol.request import ParsedRequest, parse_request
 from clova_ocr_async.protocol.response import encode_error, encode_gateway_error, encode_response

@@ -29,8 +29,9 @@ from fakes import (
 )
 
 from clova_ocr_async.batch import Batch, BatchDispatcher, Failure, Success
-from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
+from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import Document, Passport, Receipt
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import (
     AuthenticationError,
     ConfigurationError,

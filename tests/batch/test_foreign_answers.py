@@ -10,20 +10,22 @@ import pytest
 from fakes import JPEG, FakeTime, FakeTransport, Sent, domain, steps, success
 from ledgers import Clock, answers, calls, claimed, crash, elsewhere, gone, item, look, opened, perhaps, source, states
 
-from clova_ocr_async.batch import BatchDispatcher, Failure, RunReader, Success
-from clova_ocr_async.batch.ledger import Entry, Mark, State
-from clova_ocr_async.batch.seal import NoSeal
-from clova_ocr_async.batch.verdict import recalled, verdict_on
-from clova_ocr_async.client import ClovaOCRClient, Domain
+from clova_ocr_async.batch import BatchDispatcher, Failure, Success
+from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator, Fault
 from clova_ocr_async.errors import Billing, ClovaOCRError, DiskFullError, MalformedResponseError
+from clova_ocr_async.ledger import RunReader
+from clova_ocr_async.ledger.seal import NoSeal
+from clova_ocr_async.ledger.settlement import recalled, verdict_on
+from clova_ocr_async.ledger.states import Entry, Mark, State
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from clova_ocr_async.batch.sqlite import SqliteLedger
+    from clova_ocr_async.ledger.sqlite import SqliteLedger
 
 
 ANSWER = HTTPResponse(200, encode_response("r", 0, {"inferResult": "SUCCESS", "receipt": {"result": {}}}))

@@ -14,17 +14,18 @@ from ledgers import eventually
 
 from clova_ocr_async.batch import BatchDispatcher, Success
 from clova_ocr_async.batch.batch import Batch
+from clova_ocr_async.batch.direct import DirectReader
 from clova_ocr_async.batch.intake import Intake
-from clova_ocr_async.batch.reader import DirectReader
-from clova_ocr_async.batch.recorder import Recorder
-from clova_ocr_async.batch.sources import SyncSource
-from clova_ocr_async.batch.sqlite import SqliteLedger
+from clova_ocr_async.batch.ledgered import Recorder
+from clova_ocr_async.batch.sources.iterables import SyncSource
 from clova_ocr_async.batch.unfinished import Unfinished
 from clova_ocr_async.batch.window import READING, Window
-from clova_ocr_async.client import ClovaOCRClient, Runtime
-from clova_ocr_async.client.slots import GateState
+from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import IdCard, Receipt
+from clova_ocr_async.host.runtime import Runtime
+from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.protocol.image import Image
+from clova_ocr_async.slots.interface import GateState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,9 +12,8 @@ import pytest
 from fakes import BUSY, FAILED, JPEG, FakeTime, FakeTransport, Held, domain, steps
 from ledgers import answers, calls, eventually, gone, opened, perhaps, states
 
-from clova_ocr_async.batch import Batch, BatchDispatcher, Failure, RunReader, Success
-from clova_ocr_async.batch.sources import EXHAUSTED, AsyncSource
-from clova_ocr_async.batch.sqlite import SqliteLedger
+from clova_ocr_async.batch import Batch, BatchDispatcher, Failure, Success
+from clova_ocr_async.batch.sources.iterables import EXHAUSTED, AsyncSource
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.emulator import Emulator
@@ -25,6 +24,8 @@ from clova_ocr_async.errors import (
     MalformedResponseError,
     NotSentError,
 )
+from clova_ocr_async.ledger import RunReader
+from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.protocol.image import Image
 from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
     from pathlib import Path
 
-    from clova_ocr_async.batch.ledger import Claim
+    from clova_ocr_async.ledger.states import Claim
 
 
 def picture(number: int) -> bytes:

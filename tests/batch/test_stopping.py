@@ -9,8 +9,9 @@ from anyio.to_thread import current_default_thread_limiter
 from fakes import BUSY, JPEG, SPENT, FakeTime, FakeTransport, Held, domain, error, parsed
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
-from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
+from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import IdCard, Receipt
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import (
     Billing,
     ClovaOCRError,

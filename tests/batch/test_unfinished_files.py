@@ -12,18 +12,18 @@ from ledgers import states
 
 from clova_ocr_async.batch import Failure, Success
 from clova_ocr_async.batch.batch import Batch
+from clova_ocr_async.batch.direct import DirectReader
 from clova_ocr_async.batch.intake import Intake
-from clova_ocr_async.batch.reader import DirectReader
-from clova_ocr_async.batch.recorder import Recorder
-from clova_ocr_async.batch.sources import SyncSource
-from clova_ocr_async.batch.sqlite import SqliteLedger
+from clova_ocr_async.batch.ledgered import Recorder
+from clova_ocr_async.batch.sources.iterables import SyncSource
 from clova_ocr_async.batch.unfinished import Unfinished
 from clova_ocr_async.batch.window import Window
-from clova_ocr_async.cli.inputs import InputFile
+from clova_ocr_async.cli.runs.inputs import InputFile
 from clova_ocr_async.client import ClovaOCRClient
-from clova_ocr_async.client.reading import read_bytes, read_image
+from clova_ocr_async.client.loading import read_bytes, read_image
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import ConfigurationError, ImageError, NotSentError
+from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.protocol.image import Image
 
 if TYPE_CHECKING:

@@ -12,16 +12,16 @@ from fakes import FakeTime, FakeTransport, domain
 from ledgers import calls, opened
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
-from clova_ocr_async.batch.listing import Listing
-from clova_ocr_async.batch.recorder import is_gone
-from clova_ocr_async.batch.sources import entries_in
-from clova_ocr_async.batch.sqlite.folder import LEDGER
-from clova_ocr_async.batch.sqlite.run_reader import RunReader
-from clova_ocr_async.batch.verdict import GONE, told
-from clova_ocr_async.cli.records import exported
+from clova_ocr_async.batch.ledgered import is_gone
+from clova_ocr_async.batch.sources.folders import entries_in
+from clova_ocr_async.batch.sources.worklist import Listing
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import Billing, ImageError
+from clova_ocr_async.ledger.settlement import GONE, told
+from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
+from clova_ocr_async.ledger.sqlite.run_view import RunReader
+from clova_ocr_async.results.records import exported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

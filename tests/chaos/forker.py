@@ -18,9 +18,9 @@ import threading
 import time
 from contextlib import closing, suppress
 
-from clova_ocr_async.batch.ledger import Item, Mark, Verdict
-from clova_ocr_async.batch.sqlite import SqliteLedger
 from clova_ocr_async.errors import Billing, LedgerError
+from clova_ocr_async.ledger.sqlite import SqliteLedger
+from clova_ocr_async.ledger.states import Item, Mark, Verdict
 from clova_ocr_async.protocol.response import HTTPResponse
 
 LONGEST = 20.0  # seconds that a child may take

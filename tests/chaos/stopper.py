@@ -8,9 +8,9 @@ import signal
 import sys
 
 from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Receipt
-from clova_ocr_async.batch.listing import Listing
-from clova_ocr_async.batch.sources import entries_in
-from clova_ocr_async.batch.sqlite import SqliteLedger
+from clova_ocr_async.batch.sources.folders import entries_in
+from clova_ocr_async.batch.sources.worklist import Listing
+from clova_ocr_async.ledger.sqlite import SqliteLedger
 
 
 async def main(folder: str, run: str, point: str) -> None:

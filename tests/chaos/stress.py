@@ -26,8 +26,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.batch.sqlite import SqliteLedger
-from clova_ocr_async.batch.sqlite.packing import unpack
+from clova_ocr_async.ledger.sqlite import SqliteLedger
+from clova_ocr_async.ledger.sqlite.compression import unpack
 from clova_ocr_async.protocol.response import encode_response
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Receipt
-from clova_ocr_async.batch.listing import Listing
-from clova_ocr_async.batch.sources import entries_in
-from clova_ocr_async.batch.sqlite import SqliteLedger
-from clova_ocr_async.batch.sqlite.run_reader import RunReader
-from clova_ocr_async.cli.failures import write_failures
+from clova_ocr_async.batch.sources.folders import entries_in
+from clova_ocr_async.batch.sources.worklist import Listing
+from clova_ocr_async.cli.runs.failures import write_failures
+from clova_ocr_async.ledger.sqlite import SqliteLedger
+from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -592,7 +592,7 @@ def test_doctor_names_what_is_not_installed() -> None:
     """A package that is missing is named with what it is for."""
     done = python(
         "import importlib.metadata as metadata, sys\n"
-        "from clova_ocr_async.cli import doctor\n"
+        "from clova_ocr_async.cli.commands import doctor\n"
         "doctor._PACKAGES['no-such-package'] = 'extra nothing'\n"
         "doctor._show_packages()"
     )

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.options import Common
-from clova_ocr_async.cli.wording import repeated
+from clova_ocr_async.cli.terminal.phrases import repeated
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 
 if TYPE_CHECKING:

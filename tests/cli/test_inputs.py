@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from clova_ocr_async.cli.app import app
-from clova_ocr_async.cli.inputs import Search
+from clova_ocr_async.cli.runs.inputs import Search
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 
 if TYPE_CHECKING:

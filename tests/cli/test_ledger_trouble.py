@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 from stress import Scene, scene
 
-from clova_ocr_async.batch.sqlite.folder import LEDGER
-from clova_ocr_async.cli.exits import ExitCode, exit_code_of
+from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
 from clova_ocr_async.errors import DiskFullError, LedgerError
+from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable

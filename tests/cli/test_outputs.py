@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from waiting import wait_for
 
-from clova_ocr_async.cli.files import replaced, whole_output
-from clova_ocr_async.cli.output import OutputError, opened_directly, opened_output
-from clova_ocr_async.cli.targets import check_ending, find_target, open_descriptor
+from clova_ocr_async.cli.terminal.files import replaced, whole_output
+from clova_ocr_async.cli.terminal.output import OutputError, opened_directly, opened_output
+from clova_ocr_async.cli.terminal.targets import check_ending, find_target, open_descriptor
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 from clova_ocr_async.errors import ConfigurationError
 
@@ -254,7 +254,7 @@ def test_an_export_that_a_signal_ends_leaves_nothing_behind(
     """No part of the answers stays on the disk, and the exit code is 130."""
     program = (
         "import sys, os, signal\n"
-        "from clova_ocr_async.batch.sqlite.run_reader import RunReader\n"
+        "from clova_ocr_async.ledger.sqlite.run_view import RunReader\n"
         "whole = RunReader.records\n"
         "def endless(reader, **options):\n"
         "    for record in whole(reader, **options):\n"

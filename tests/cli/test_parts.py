@@ -20,21 +20,21 @@ from rich.console import Console
 from clova_ocr_async import errors
 from clova_ocr_async.batch import Failure, Success
 from clova_ocr_async.cli.app import app
-from clova_ocr_async.cli.bar import shown_bar
-from clova_ocr_async.cli.calls import CallCounter
-from clova_ocr_async.cli.demo_table import Reading, highlights, show_table
-from clova_ocr_async.cli.exits import ExitCode, exit_code_of
-from clova_ocr_async.cli.inputs import InputFile, Search
-from clova_ocr_async.cli.output import Output, OutputError, opened_output
-from clova_ocr_async.cli.probe import probe
-from clova_ocr_async.cli.progress import shown_progress
-from clova_ocr_async.cli.records import line_of
-from clova_ocr_async.cli.run import Run, run
-from clova_ocr_async.cli.tally import Tally
-from clova_ocr_async.cli.watched import WatchedClient
-from clova_ocr_async.cli.wording import gates_told
-from clova_ocr_async.client import CallFinished, ClovaOCRClient, Domain, LocalSlots, RetryPolicy
+from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
+from clova_ocr_async.cli.runs.calls import CallCounter
+from clova_ocr_async.cli.runs.inputs import InputFile, Search
+from clova_ocr_async.cli.runs.one_shot import Run, run
+from clova_ocr_async.cli.runs.tracking import WatchedClient
+from clova_ocr_async.cli.terminal.bar import shown_bar
+from clova_ocr_async.cli.terminal.counts import Tally
+from clova_ocr_async.cli.terminal.demo_table import Reading, highlights, show_table
+from clova_ocr_async.cli.terminal.output import Output, OutputError, opened_output
+from clova_ocr_async.cli.terminal.phrases import gates_told
+from clova_ocr_async.cli.terminal.progress import shown_progress
+from clova_ocr_async.client import CallFinished, ClovaOCRClient, RetryPolicy
+from clova_ocr_async.client.probe import probe
 from clova_ocr_async.documents import DOCUMENTS, IdCard, Receipt, Recognition
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator, draw_sample
 from clova_ocr_async.errors import (
     Billing,
@@ -45,6 +45,8 @@ from clova_ocr_async.errors import (
     NotSentError,
     RecognitionError,
 )
+from clova_ocr_async.results.records import line_of
+from clova_ocr_async.slots import LocalSlots
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -538,7 +540,7 @@ async def test_the_probe_is_not_taken_in_by_whoever_answers() -> None:
 
 def test_saying_outside_of_a_command_works(capsys: pytest.CaptureFixture[str]) -> None:
     """What is said without a command around it is said, without what steers a terminal."""
-    from clova_ocr_async.cli.telling import is_quiet, say  # noqa: PLC0415 - this test's own
+    from clova_ocr_async.cli.terminal.stderr import is_quiet, say  # noqa: PLC0415 - this test's own
 
     say("a\x1bb")
     assert capsys.readouterr().err == "a?b\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clova_ocr_async.cli.wording import elsewhere, pasted, repeated
+from clova_ocr_async.cli.terminal.phrases import elsewhere, pasted, repeated
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 
 if TYPE_CHECKING:

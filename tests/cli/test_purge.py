@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from clova_ocr_async.batch.sqlite.run_reader import RunReader
 from clova_ocr_async.cli.app import app
-from clova_ocr_async.cli.files import replaced
-from clova_ocr_async.cli.held_files import open_held, remove_abandoned
+from clova_ocr_async.cli.terminal.files import replaced
+from clova_ocr_async.cli.terminal.held_files import open_held, remove_abandoned
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -113,7 +113,7 @@ def test_purging_leaves_what_another_process_writes(run: Path) -> None:
     """A list of failures that another process is writing stays, and is named; once it has died it is removed."""
     written = run / "failures.jsonl.1.0123456789abcdef.part"
     script = (
-        "import sys\nfrom pathlib import Path\nfrom clova_ocr_async.cli.held_files import open_held\n"
+        "import sys\nfrom pathlib import Path\nfrom clova_ocr_async.cli.terminal.held_files import open_held\n"
         f"open_held(Path({str(written)!r}))\nprint('held', flush=True)\nsys.stdin.read()"
     )
     purge = [*CLOVA_OCR, "purge", str(run)]

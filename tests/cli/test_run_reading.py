@@ -14,24 +14,24 @@ from click.testing import CliRunner, Result
 from fakes import a_request, success
 from ledgers import claimed, in_doubt, item, opened, read, source
 
-from clova_ocr_async.batch.ledger import Mark, Verdict
-from clova_ocr_async.batch.manifest import paid_in
 from clova_ocr_async.batch.outcome import Failure, Success
-from clova_ocr_async.batch.verdict import failure_of
+from clova_ocr_async.batch.sources.manifest import paid_in
 from clova_ocr_async.cli.app import app
-from clova_ocr_async.cli.failures import FAILURES
-from clova_ocr_async.cli.inputs import InputFile
-from clova_ocr_async.cli.records import line_of
+from clova_ocr_async.cli.runs.failures import FAILURES
+from clova_ocr_async.cli.runs.inputs import InputFile
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.emulator import Emulator, draw_sample, emulator_in_thread
 from clova_ocr_async.errors import Billing, InvalidRequestError
+from clova_ocr_async.ledger.settlement import failure_of
+from clova_ocr_async.ledger.states import Mark, Verdict
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response
+from clova_ocr_async.results.records import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from clova_ocr_async.batch.sqlite import SqliteLedger
+    from clova_ocr_async.ledger.sqlite import SqliteLedger
 
 ANSWER = HTTPResponse(200, success(a_request()).body.replace(b"id-1", b""))  # of whichever call
 

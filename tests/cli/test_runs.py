@@ -21,22 +21,19 @@ from click.testing import CliRunner, Result
 from fakes import FakeTransport, Held, domain, steps
 from waiting import wait_for
 
-from clova_ocr_async.batch.hashed import identity_of
-from clova_ocr_async.batch.ledger import Identity, Item, Mark, SourceFile, Verdict
-from clova_ocr_async.batch.manifest import images_from
-from clova_ocr_async.batch.seal import NoSeal
-from clova_ocr_async.batch.sqlite import SqliteLedger
-from clova_ocr_async.batch.sqlite.run_reader import RunReader
+from clova_ocr_async.batch.hashing import identity_of
+from clova_ocr_async.batch.sources.manifest import images_from
 from clova_ocr_async.cli.app import app
-from clova_ocr_async.cli.calls import CallCounter
-from clova_ocr_async.cli.exits import ExitCode, exit_code_of
-from clova_ocr_async.cli.failures import FAILURES, write_failures
-from clova_ocr_async.cli.files import replace_file, replaced
-from clova_ocr_async.cli.interrupts import Interrupts, handled_signals
-from clova_ocr_async.cli.ledgered import LedgeredRun, RunSettings
-from clova_ocr_async.cli.output import OutputError
-from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
+from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
+from clova_ocr_async.cli.runs.calls import CallCounter
+from clova_ocr_async.cli.runs.failures import FAILURES, write_failures
+from clova_ocr_async.cli.runs.interrupts import Interrupts, handled_signals
+from clova_ocr_async.cli.runs.resumable import LedgeredRun, RunSettings
+from clova_ocr_async.cli.terminal.files import replace_file, replaced
+from clova_ocr_async.cli.terminal.output import OutputError
+from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import IdCard, Receipt
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator, draw_sample, emulator_in_thread
 from clova_ocr_async.errors import (
     ConfigurationError,
@@ -46,6 +43,10 @@ from clova_ocr_async.errors import (
     ServerError,
     SpendingCeilingError,
 )
+from clova_ocr_async.ledger.seal import NoSeal
+from clova_ocr_async.ledger.sqlite import SqliteLedger
+from clova_ocr_async.ledger.sqlite.run_view import RunReader
+from clova_ocr_async.ledger.states import Identity, Item, Mark, SourceFile, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

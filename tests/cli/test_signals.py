@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from waiting import wait_for
 
-from clova_ocr_async.cli.interrupts import handled_signals
-from clova_ocr_async.cli.signals import SIGNALS, end_at_once, handling, interrupting
+from clova_ocr_async.cli.runs.interrupts import handled_signals
+from clova_ocr_async.cli.terminal.signals import SIGNALS, end_at_once, handling, interrupting
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 
 if TYPE_CHECKING:

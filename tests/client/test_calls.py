@@ -29,13 +29,12 @@ from clova_ocr_async.client import (
     AttemptStarted,
     CallFinished,
     ClovaOCRClient,
-    Domain,
     Event,
-    LocalSlots,
     RetryPolicy,
     RetryScheduled,
 )
 from clova_ocr_async.documents import Document, Passport, Receipt
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import (
     AuthenticationError,
     Billing,
@@ -55,6 +54,7 @@ from clova_ocr_async.errors import (
 )
 from clova_ocr_async.protocol.image import Image, ImageLimits
 from clova_ocr_async.protocol.response import HTTPResponse
+from clova_ocr_async.slots import LocalSlots
 
 NOT, MAYBE, BILLED = Billing
 

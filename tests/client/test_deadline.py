@@ -22,7 +22,7 @@ from fakes import (
     steps,
 )
 
-from clova_ocr_async.client import CallFinished, ClovaOCRClient, Event, Exchange, Lane, LocalSlots, RetryPolicy
+from clova_ocr_async.client import CallFinished, ClovaOCRClient, Event, Exchange, RetryPolicy
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import (
     Billing,
@@ -37,6 +37,7 @@ from clova_ocr_async.errors import (
     ServerError,
 )
 from clova_ocr_async.protocol.response import HTTPResponse
+from clova_ocr_async.slots import Lane, LocalSlots
 
 if TYPE_CHECKING:
     from clova_ocr_async.protocol.request import HTTPRequest

@@ -9,11 +9,11 @@ import aiohttp
 import pytest
 from fakes import JPEG, SECRET, Connection, FakeTime, FakeTransport, domain, http, raw_server, saying, url_of
 
-from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
-from clova_ocr_async.client.config import domains_from_env
-from clova_ocr_async.client.config_file import domains_from_file
-from clova_ocr_async.client.slots import tell_gate
+from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import Receipt
+from clova_ocr_async.domains import Domain
+from clova_ocr_async.domains.environment import domains_from_env
+from clova_ocr_async.domains.file import domains_from_file
 from clova_ocr_async.emulator import Emulator
 from clova_ocr_async.errors import (
     APIError,
@@ -32,12 +32,13 @@ from clova_ocr_async.errors import (
     ServerError,
 )
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_response
+from clova_ocr_async.slots.interface import tell_gate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from clova_ocr_async.client import Refusal
+    from clova_ocr_async.slots import Refusal
 
 NOT, MAYBE, BILLED = Billing
 

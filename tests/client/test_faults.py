@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from fakes import JPEG, Diary, FakeTime
 
-from clova_ocr_async.client import ClovaOCRClient, Domain, Event, RetryPolicy
+from clova_ocr_async.client import ClovaOCRClient, Event, RetryPolicy
 from clova_ocr_async.documents import Receipt
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator, Fault
 from clova_ocr_async.errors import (
     AuthenticationError,

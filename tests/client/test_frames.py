@@ -13,9 +13,10 @@ import pytest
 from fakes import SECRET, Connection, domain, raw_server
 
 import clova_ocr_async
-from clova_ocr_async.cli.probe import probe
-from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
+from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
+from clova_ocr_async.client.probe import probe
 from clova_ocr_async.documents import Receipt
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator, Fault
 from clova_ocr_async.errors import ClovaOCRError, ConnectionFailedError, ImageError
 from clova_ocr_async.protocol.request import build_request

@@ -23,9 +23,10 @@ from fakes import (
     steps,
 )
 
-from clova_ocr_async.client import ClovaOCRClient, Domain, Exchange, RetryPolicy
+from clova_ocr_async.client import ClovaOCRClient, Exchange, RetryPolicy
 from clova_ocr_async.client.transport import _BodyPayload
 from clova_ocr_async.documents import Receipt
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator, Fault
 from clova_ocr_async.errors import Billing, ConnectionFailedError, MalformedResponseError
 from clova_ocr_async.protocol.request import parse_request

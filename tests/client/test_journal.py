@@ -21,7 +21,7 @@ from fakes import (
     steps,
 )
 
-from clova_ocr_async.client import Attempt, CallFinished, ClovaOCRClient, Event, LocalSlots
+from clova_ocr_async.client import Attempt, CallFinished, ClovaOCRClient, Event
 from clova_ocr_async.client.journal import NO_JOURNAL
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import (
@@ -32,6 +32,7 @@ from clova_ocr_async.errors import (
     MalformedResponseError,
 )
 from clova_ocr_async.protocol.response import HTTPResponse
+from clova_ocr_async.slots import LocalSlots
 
 
 def client_of(

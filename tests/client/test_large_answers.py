@@ -8,9 +8,10 @@ import tracemalloc
 import pytest
 from fakes import JPEG, SECRET, FakeTransport, Sent, domain, http, parsed, raw_server, saying
 
-from clova_ocr_async.client import ClovaOCRClient, Domain
+from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.decoding import decoded_aside
 from clova_ocr_async.documents import Receipt, Recognition
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import Billing, MalformedResponseError
 from clova_ocr_async.protocol.response import MOST_BYTES, HTTPResponse, decode_response, encode_response
 

@@ -35,14 +35,12 @@ from clova_ocr_async.client import (
     AttemptFinished,
     CallFinished,
     ClovaOCRClient,
-    Domain,
     Event,
-    LocalSlots,
     RetryPolicy,
-    Runtime,
 )
 from clova_ocr_async.client import late_answers as module
 from clova_ocr_async.documents import CreditCard, Receipt
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator, draw_sample
 from clova_ocr_async.errors import (
     Billing,
@@ -54,8 +52,10 @@ from clova_ocr_async.errors import (
     RecognitionError,
     ResponseTimeoutError,
 )
+from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.protocol.image import Image
 from clova_ocr_async.protocol.response import HTTPResponse
+from clova_ocr_async.slots import LocalSlots
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable

@@ -16,17 +16,9 @@ from fakes import BUSY, FAILED, JPEG, SECRET, Diary, FakeTransport, Held, Sent, 
 from virtual import run_virtually
 
 from clova_ocr_async.batch import BatchDispatcher, Failure
-from clova_ocr_async.client import (
-    CallFinished,
-    ClovaOCRClient,
-    Domain,
-    Event,
-    GateState,
-    LocalSlots,
-    RetryPolicy,
-    Runtime,
-)
+from clova_ocr_async.client import CallFinished, ClovaOCRClient, Event, RetryPolicy
 from clova_ocr_async.documents import CreditCard, Receipt
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import (
     Billing,
     ClovaOCRError,
@@ -37,7 +29,9 @@ from clova_ocr_async.errors import (
     ResponseTimeoutError,
     ServerError,
 )
+from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.protocol.response import HTTPResponse
+from clova_ocr_async.slots import GateState, LocalSlots
 
 NOT, MAYBE, BILLED = Billing
 

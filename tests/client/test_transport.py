@@ -33,9 +33,10 @@ from fakes import (
 )
 from multidict import CIMultiDict
 
-from clova_ocr_async.client import AiohttpTransport, ClovaOCRClient, Domain, Exchange
+from clova_ocr_async.client import AiohttpTransport, ClovaOCRClient, Exchange
 from clova_ocr_async.client.transport import _BodyPayload, _translated
 from clova_ocr_async.documents import Receipt
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import (
     ClovaOCRError,
     ConfigurationError,

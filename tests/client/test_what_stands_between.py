@@ -12,8 +12,9 @@ import aiohttp
 import pytest
 from fakes import JPEG, SECRET, Connection, Diary, FakeTime, http, raw_server, saying
 
-from clova_ocr_async.client import ClovaOCRClient, Domain, RetryPolicy
+from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import Receipt
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import Billing, ConnectionLostError, MalformedResponseError, ServerError
 
 if TYPE_CHECKING:

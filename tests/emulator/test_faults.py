@@ -16,7 +16,7 @@ from fakes import steps
 from clova_ocr_async import ConfigurationError, DomainError, RecognitionError
 from clova_ocr_async.documents import DOCUMENTS, Receipt
 from clova_ocr_async.emulator import Emulator, Fault, draw_sample
-from clova_ocr_async.emulator.accidents import ACCIDENTS, PAGES, WRONG_ANSWERS
+from clova_ocr_async.emulator.fault_behaviour import ACCIDENTS, PAGES, WRONG_ANSWERS
 from clova_ocr_async.emulator.faults import ERROR_FAULTS
 from clova_ocr_async.protocol.request import build_request
 

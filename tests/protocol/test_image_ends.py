@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from clova_ocr_async.client.reading import read_image
+from clova_ocr_async.client.loading import read_image
 from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.protocol.image import Image, ImageLimits, check_image, check_size
 

@@ -1,0 +1,7 @@
+"""Sources of images: iterables, folders, manifests, and the files of a run."""
+
+from clova_ocr_async.batch.sources.folders import images_in
+from clova_ocr_async.batch.sources.manifest import images_from
+from clova_ocr_async.batch.sources.worklist import Listing
+
+__all__ = ["Listing", "images_from", "images_in"]

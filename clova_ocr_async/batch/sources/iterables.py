@@ -1,0 +1,164 @@
+"""Sources that can be iterated: what a batch pulls its images from."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+
+from clova_ocr_async.host.tasks import ended
+from clova_ocr_async.protocol.image import Image
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterable
+
+__all__ = ["EXHAUSTED", "AsyncSource", "Source", "SyncSource", "opened"]
+
+_SINGLE = (str, os.PathLike, bytes, bytearray, memoryview, Image)
+
+EXHAUSTED: Any = object()
+"""What ``pull`` returns when there is nothing left."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What a batch pulls from."""
+
+    async def pull(self) -> Any:
+        """Return the next item, or EXHAUSTED; raise what the iterable raises."""
+        ...
+
+    def stop(self) -> None:
+        """Pull no more: whoever waits in ``pull`` gets EXHAUSTED."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the iterable; a generator is closed, and what it raises then is raised."""
+        ...
+
+
+def opened(images: object) -> Source:
+    """Return the source of an iterable or async iterable.
+
+    Raises:
+        TypeError: It is neither, or is a single path, image or file.
+    """
+    if isinstance(images, Source):
+        return images
+    kind = type(images).__name__
+    # A file can be iterated too, but its lines are no images.
+    if isinstance(images, _SINGLE) or hasattr(images, "read"):
+        raise TypeError(
+            f"images is a {kind}; it must be an iterable of images. "
+            "For the pictures of a folder use images_in(folder, recursive=True), for one image client.recognize"
+        )
+    if hasattr(images, "__aiter__"):
+        return AsyncSource(cast("AsyncIterable[Any]", images))
+    if hasattr(images, "__iter__"):
+        return SyncSource(cast("Iterable[Any]", images))
+    raise TypeError(f"images is a {kind}; it must be an iterable or an async iterable of images")
+
+
+class SyncSource:
+    """Pulls from an iterable, in whichever task asks."""
+
+    def __init__(self, images: Iterable[Any]) -> None:
+        self._iterator = iter(images)
+
+    async def pull(self) -> Any:
+        """Return the next item."""
+        return next(self._iterator, EXHAUSTED)
+
+    def stop(self) -> None:
+        """Nobody ever waits."""
+
+    async def close(self) -> None:
+        """Close a generator."""
+        if (close := getattr(self._iterator, "close", None)) is not None:
+            close()
+
+
+class AsyncSource:
+    """Pulls from an async iterable, always in one and the same task.
+
+    Async generators may hold timeouts and task groups open over a yield, and those bear only one task.
+
+    Attributes:
+        dropped: What the iterable yielded when nobody waited for it any more.
+    """
+
+    def __init__(self, images: AsyncIterable[Any]) -> None:
+        self._iterator = aiter(images)
+        self._one_at_a_time = asyncio.Lock()
+        self._asked: asyncio.Queue[asyncio.Future[Any]] = asyncio.Queue(1)
+        self._waiting: asyncio.Future[Any] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._over = False
+        self._closing = False
+        self.dropped: list[Any] = []
+
+    async def pull(self) -> Any:
+        """Return the next item."""
+        async with self._one_at_a_time:
+            if self._over:
+                return EXHAUSTED
+            if self._task is None:
+                self._task = asyncio.create_task(self._serve())
+            self._waiting = asyncio.get_running_loop().create_future()
+            self._asked.put_nowait(self._waiting)
+            try:
+                return await self._waiting
+            except asyncio.CancelledError:
+                self._drop(self._waiting)
+                raise
+
+    def _drop(self, answer: asyncio.Future[Any]) -> None:
+        """Keep what came just as its waiter was cancelled."""
+        if answer.done() and not answer.cancelled() and answer.exception() is None and answer.result() is not EXHAUSTED:
+            self.dropped.append(answer.result())
+
+    def stop(self) -> None:
+        """Pull no more, even if the iterable never yields again."""
+        self._over = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(EXHAUSTED)
+
+    async def close(self) -> None:
+        """End the task; a generator is closed in it."""
+        self._over = True
+        if self._task is None:
+            return
+        if not self._closing:
+            self._task.cancel()
+        await ended(self._task)
+        if not self._task.cancelled() and (error := self._task.exception()) is not None:
+            raise error
+
+    async def _serve(self) -> None:
+        try:
+            while not self._over:
+                await self._answer(await self._asked.get())
+        finally:
+            self._over = self._closing = True
+            if (close := getattr(self._iterator, "aclose", None)) is not None:
+                await close()
+
+    async def _answer(self, answer: asyncio.Future[Any]) -> None:
+        item: Any = EXHAUSTED
+        try:
+            item = await anext(self._iterator)
+        except StopAsyncIteration:
+            self._over = True
+        except (Exception, asyncio.CancelledError) as error:
+            self._over = True
+            if answer.done():  # nobody waits for it any more: the batch is being left
+                raise
+            # A cancellation of the iterable's own making must not pass for one of whoever pulls.
+            own = isinstance(error, asyncio.CancelledError)
+            failure = RuntimeError("the iterable of images was cancelled from within") if own else error
+            answer.set_exception(failure)
+            return
+        if not answer.done():
+            answer.set_result(item)
+        elif item is not EXHAUSTED:
+            self.dropped.append(item)

@@ -1,5 +1,0 @@
-"""The ledger in a SQLite file."""
-
-from clova_ocr_async.batch.sqlite.ledger import SqliteLedger
-
-__all__ = ["SqliteLedger"]

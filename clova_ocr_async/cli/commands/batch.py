@@ -1,0 +1,291 @@
+"""``clova-ocr batch DOCUMENT PATH…``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clova_ocr_async.cli.app import DOCUMENT, verb
+from clova_ocr_async.cli.options import CEILING, CONFIG, KEY_FILE, KRW, PATH, RATE
+from clova_ocr_async.protocol.echo import shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from clova_ocr_async.cli.runs.inputs import Search
+    from clova_ocr_async.documents import Document
+    from clova_ocr_async.errors import Billing
+    from clova_ocr_async.ledger.sqlite.run_settings import Ceiling
+    from clova_ocr_async.slots import Slots
+
+__all__ = ["command"]
+
+
+@click.command("batch")
+@click.argument("document", type=DOCUMENT)
+@click.argument("paths", nargs=-1, metavar="[PATH…]")
+@click.option(
+    "--from",
+    "manifests",
+    multiple=True,
+    type=PATH,
+    metavar="FILE",
+    help="A list of further files; - for standard input.",
+)
+@click.option("--run", "folder", type=PATH, metavar="DIR", help="Remember everything here, and resume from here.")
+@click.option("--dry-run", is_flag=True, help="Send nothing; tell how many calls would be billed.")
+@click.option(
+    "--run-moved",
+    is_flag=True,
+    help="DIR was copied, moved or restored, and its other copies are not worked on any more.",
+)
+@click.option(
+    "--max-calls",
+    type=CEILING,
+    metavar="N",
+    help="Calls over the whole life of the run; holds until another is given, or none.",
+)
+@click.option("--max-cost", type=KRW, metavar="KRW", help="Their cost, as a ceiling; needs --price.")
+@click.option("--price", type=KRW, metavar="KRW", help="What a call costs on your plan; then costs are told.")
+@click.option("--retry-failed", is_flag=True, help="Send again what failed, certainly not billed, in the whole run.")
+@click.option(
+    "--retry-ambiguous", is_flag=True, help="Send again what may have been billed, in the whole run, or in FILE."
+)
+@click.option(
+    "--retry-billed", is_flag=True, help="Send again what was billed and not read, in the whole run, or in FILE."
+)
+@KEY_FILE
+@click.option("--store", type=click.Choice(["full", "none"]), help="Which answers the run keeps.  [default: full]")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Most images in work.  [default: a few more than slots]")
+@CONFIG
+@click.option("--concurrency", type=click.IntRange(min=1), help="Calls at once per domain.  [default: learned]")
+@click.option("--max-per-second", type=RATE, metavar="N", help="Calls a second per domain, at most.")
+@click.option("-o", "--output", type=PATH, help="A new file, or a device or FIFO, for the lines.")
+@click.option("--recursive/--no-recursive", default=True, help="Whether to read sub-folders.  [default: yes]")
+@verb
+def command(*, document: type[Document], paths: tuple[str, ...], folder: str | None, **options: Any) -> int:
+    """Read files and folders of images, many at once.
+
+    DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport. PATH is a file, a folder, or - for
+    standard input. FILE lists a path a line, or records as this command writes them.
+
+    Without --run a line of JSON is written for each image as it comes out; what could not be read has a line as well,
+    with its error. Nothing is remembered: the same command again reads all images again, and pays for all of them
+    again. Ctrl-C lets what is under way land; a second one cuts it off.
+
+    With --run everything goes to the directory DIR, which only you can read: the same image is paid once, whatever its
+    names, and the same command again resumes; what an earlier command left unread is read as well, whatever PATH is.
+    Several processes may share a run. Ctrl-C lets what is under way land. clova-ocr export writes the results.
+    """
+    from clova_ocr_async.cli.runs.inputs import check_paths
+    from clova_ocr_async.cli.runs.piped import check_once, spooled
+
+    _check(paths, folder, options)
+    check_paths(paths, folders=True)
+    check_once((*paths, *options["manifests"]))
+    with spooled(options["manifests"]) as manifests:
+        options["manifests"] = manifests
+        _check_lists(folder, options)
+        if options["dry_run"]:
+            return _rehearse(document, paths, folder, options)
+        if folder is not None:
+            return _run_in(folder, document, paths, options)
+        return _run_once(document, paths, options)
+
+
+def _run_once(document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
+    from clova_ocr_async.cli.runs.calls import FOR_BATCHES, transport
+    from clova_ocr_async.cli.runs.one_shot import run
+    from clova_ocr_async.cli.runs.piped import read_piped
+    from clova_ocr_async.cli.runs.tracking import WatchedClient
+    from clova_ocr_async.cli.terminal.output import opened_output
+    from clova_ocr_async.domains.environment import configured_domains
+
+    domains = configured_domains(os.environ, options["config"])
+    client = WatchedClient(*domains, slots=_slots(options), retry=FOR_BATCHES, transport=transport())
+    search = _search(paths, options, piped=read_piped(paths))
+    with opened_output(options["output"]) as lines:
+        return asyncio.run(run(client, document, search.files, lines, jobs=options["jobs"], remarks=search.remarks))
+
+
+def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
+    from clova_ocr_async.cli.runs.calls import FOR_BATCHES, CallCounter, transport
+    from clova_ocr_async.cli.runs.resumable import LedgeredRun, RunSettings
+    from clova_ocr_async.cli.terminal.phrases import repeated
+    from clova_ocr_async.client import ClovaOCRClient
+    from clova_ocr_async.domains.environment import configured_domains
+    from clova_ocr_async.ledger.seal import load_seal
+
+    settings = RunSettings(
+        folder=folder,
+        document=document,
+        seal=load_seal(options["key_file"], os.environ),
+        store=options["store"],
+        max_calls=_most_calls(options),
+        moved=options["run_moved"],
+        price=options["price"],
+        again=_again(options),
+        jobs=options["jobs"],
+        resume=repeated(click.get_current_context().find_root().info_name or "clova-ocr", sys.argv[1:]),
+    )
+    calls = CallCounter()
+    domains = configured_domains(os.environ, options["config"])
+    client = ClovaOCRClient(
+        *domains, slots=_slots(options), retry=FOR_BATCHES, transport=transport(), hooks=[calls.note]
+    )
+    search = _search(paths, options)
+    return asyncio.run(LedgeredRun(client, calls, settings, search.remarks).run(search.found()))
+
+
+def _search(paths: tuple[str, ...], options: dict[str, Any], piped: Mapping[str, bytes] | None = None) -> Search:
+    from clova_ocr_async.cli.runs.inputs import Search
+
+    return Search(paths, recursive=options["recursive"], piped=piped or {}, manifests=options["manifests"])
+
+
+def _slots(options: dict[str, Any]) -> Slots:
+    from clova_ocr_async.cli.runs.calls import shared_slots
+
+    return shared_slots(options["concurrency"], options["max_per_second"])
+
+
+def _rehearse(document: type[Document], paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> int:
+    from clova_ocr_async.cli.runs.dry_run import rehearse
+    from clova_ocr_async.ledger.seal import load_seal
+
+    load_seal(options["key_file"], os.environ)  # what would end the run ends its rehearsal
+    search = _search(paths, options)
+    return asyncio.run(
+        rehearse(
+            document.path_word,
+            search.found(once=folder is None),
+            remarks=search.remarks,
+            folder=folder,
+            again=_again(options),
+            max_calls=_most_calls(options),
+            price=options["price"],
+        )
+    )
+
+
+def _most_calls(options: dict[str, Any]) -> Ceiling | None:
+    """Return the lower one of the two ceilings."""
+    if options["max_calls"] == "none":
+        return "none"
+    by_cost = None if options["max_cost"] is None else int(options["max_cost"] / options["price"])
+    return min((limit for limit in (options["max_calls"], by_cost) if limit is not None), default=None)
+
+
+def _again(options: dict[str, Any]) -> tuple[Billing, ...]:
+    from clova_ocr_async.errors import Billing
+
+    asked = {
+        Billing.NOT_BILLED: options["retry_failed"],
+        Billing.MAYBE_BILLED: options["retry_ambiguous"],
+        Billing.BILLED: options["retry_billed"],
+    }
+    return tuple(billing for billing, given in asked.items() if given)
+
+
+_RETRIED = ("failed", "ambiguous", "billed")
+_AGAIN = ("retry_billed", "retry_ambiguous")
+_FOR_RUNS = ("run_moved", "max_calls", "max_cost", *(f"retry_{what}" for what in _RETRIED), "key_file", "store")
+
+
+def _check(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> None:
+    """Refuse what does not go together, before anything is read.
+
+    Raises:
+        ConfigurationError: An option needs another one, or excludes it; nothing is given to read.
+    """
+    from clova_ocr_async.cli.terminal.targets import check_ending
+    from clova_ocr_async.errors import ConfigurationError
+
+    if wrong := _wrong(paths, folder, options):
+        raise ConfigurationError(wrong)
+    if options["output"] is not None:
+        check_ending(options["output"], "jsonl")
+
+
+def _check_lists(folder: str | None, options: dict[str, Any]) -> None:
+    """Refuse lists that are not there, that hold something else than paths, or whose images would be paid again.
+
+    Raises:
+        ConfigurationError: A list cannot be read, or names images that were paid for elsewhere.
+    """
+    from clova_ocr_async.batch.sources.manifest import check_list
+
+    for manifest in options["manifests"]:
+        check_list(manifest)
+        if folder is None or Path(manifest).resolve().parent != Path(folder).resolve():
+            _check_unpaid(manifest, folder, options)
+
+
+def _check_unpaid(manifest: str, folder: str | None, options: dict[str, Any]) -> None:
+    """Refuse a list of payments of which this command knows nothing, unless they are to be made again."""
+    from clova_ocr_async.batch.sources.manifest import paid_in
+    from clova_ocr_async.errors import ConfigurationError
+    from clova_ocr_async.protocol.echo import shown_path
+
+    use = "go on with the run they are of, with --run DIR" if folder is None else "use the run they are of"
+    who = "this command" if folder is None else "this run"
+    for count, how, option in zip(paid_in(manifest), ("paid", "perhaps paid"), _AGAIN, strict=True):
+        if count and not options[option]:
+            raise ConfigurationError(
+                f"{shown_path(manifest)} lists {count:,} images that are {how} for, and {who} would pay them again; "
+                f"{use}, or give --{option.replace('_', '-')}"
+            )
+
+
+def _wrong(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> str | None:
+    if not paths and not options["manifests"] and not _goes_on(folder, options):
+        return "nothing to read: give a PATH, or a list of files with --from"
+    if folder is None and (wrong := _wrong_without_run(options)):
+        return wrong
+    if options["max_cost"] is not None and options["price"] is None:
+        return "--max-cost needs --price, what a call costs on your plan"
+    if options["max_cost"] is not None and options["max_calls"] == "none":
+        return "--max-calls none lifts the ceiling, and --max-cost gives one; give one of them"
+    if folder is not None or options["dry_run"]:
+        return _wrong_for_runs(paths, folder, options)
+    return "--price is for --run or --dry-run" if options["price"] is not None else None
+
+
+def _wrong_without_run(options: dict[str, Any]) -> str | None:
+    for name in _FOR_RUNS:
+        if options[name] in {None, False}:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if name not in _AGAIN:
+            return f"{option} is for a run directory; give one with --run DIR"
+        if not options["manifests"]:
+            return f"{option} is for a run directory or a list; give one with --run DIR or --from FILE"
+    return None
+
+
+def _wrong_for_runs(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> str | None:
+    from clova_ocr_async.cli.terminal.phrases import pasted
+
+    if options["output"] is not None:
+        if options["dry_run"]:
+            return "-o is for lines, and a dry run writes none"
+        export = f"clova-ocr export {pasted(folder or '')} -o FILE"
+        return f"with --run the results are in {shown_path(folder or '')}; write them with: {export}"
+    from clova_ocr_async.cli.runs.piped import is_piped
+
+    if (piped := next(filter(is_piped, paths), None)) is not None:
+        kind = "standard input" if piped == "-" else "a pipe"
+        return f"{shown_path(piped)}: {kind} cannot be read again when a run is resumed; give a file"
+    return None
+
+
+def _goes_on(folder: str | None, options: dict[str, Any]) -> bool:
+    """Whether a run that is there says itself what is to be read again."""
+    from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
+
+    return folder is not None and bool(_again(options)) and Path(folder, LEDGER).exists()

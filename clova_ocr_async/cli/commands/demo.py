@@ -1,0 +1,114 @@
+"""``clova-ocr demo``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clova_ocr_async.cli.app import verb
+from clova_ocr_async.cli.options import PathParam
+from clova_ocr_async.cli.terminal.stderr import is_quiet, say
+from clova_ocr_async.protocol.echo import shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Generator
+
+    from clova_ocr_async.documents import Document
+
+__all__ = ["command"]
+
+_NEXT = """
+Nothing above was real. With an account of your own:
+
+  export CLOVA_OCR_INVOKE_URL=https://….apigw.ntruss.com/custom/v1/…/document/receipt
+  export CLOVA_OCR_SECRET=…
+  clova-ocr doctor --probe                       asks the service, costs nothing
+  clova-ocr recognize receipt receipt.jpg        one call
+  clova-ocr batch receipt scans/ --run run/      a folder; repeat it to resume
+
+Without one, in your own tests: pytest's fixture clova_emulator, or clova-ocr emulator.
+"""
+
+
+@click.command("demo")
+@click.option("--count", type=click.IntRange(min=1), default=60, show_default=True, help="Sample documents to draw.")
+@click.option("--folder", type=PathParam(file_okay=False), help="Keep the sample documents in this folder.")
+@verb
+def command(*, count: int, folder: str | None) -> int:
+    """Draw sample documents of all six types, read them from a local CLOVA, and show what was read.
+
+    It needs no account and no network.
+    """
+    with _folder(folder) as place:
+        return asyncio.run(_demo(place, count))
+
+
+@contextlib.contextmanager
+def _folder(kept: str | None) -> Generator[Path]:
+    if kept is not None:
+        yield Path(kept)
+        return
+    with tempfile.TemporaryDirectory(prefix="clova-ocr-demo-") as made:
+        yield Path(made)
+
+
+async def _demo(folder: Path, count: int) -> int:
+    from clova_ocr_async.cli.terminal.counts import Tally
+    from clova_ocr_async.cli.terminal.demo_table import Reading, show_table
+    from clova_ocr_async.cli.terminal.progress import shown_progress
+
+    say(f"drawing {count} sample documents in {shown_path(str(folder))}")
+    paths = await asyncio.to_thread(_drawn, folder, count)
+    tally = Tally(total=count)
+    readings: list[Reading] = []
+    with shown_progress(quiet=is_quiet()) as progress:
+        async for path, outcome in _read(paths):
+            reading = Reading.of(path, outcome)
+            readings.append(reading)
+            tally.add(
+                "succeeded" if reading.right else "misread",
+                billed=reading.billed is True,
+                maybe_billed=reading.maybe_billed,
+            )
+            progress.update(tally)
+    show_table(sorted(readings, key=lambda reading: reading.path))
+    right = sum(reading.right for reading in readings)
+    click.echo(f"{right} of {count} read, every text as it was drawn; {tally.billed} calls, {tally.rate:.1f}/s")
+    click.echo(_NEXT)
+    return 0 if right == count else 1
+
+
+def _drawn(folder: Path, count: int) -> list[Path]:
+    from clova_ocr_async.errors import ConfigurationError
+
+    try:
+        from clova_ocr_async.emulator.samples.sample import write_samples
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"drawing needs {error.name}: pip install 'clova-ocr-async[emulator]'") from None
+    try:
+        return write_samples(folder, count)
+    except OSError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+async def _read(paths: list[Path]) -> AsyncIterator[tuple[Path, Any]]:
+    from clova_ocr_async.batch import BatchDispatcher
+    from clova_ocr_async.client import ClovaOCRClient
+    from clova_ocr_async.documents import DOCUMENTS
+    from clova_ocr_async.domains import Domain
+    from clova_ocr_async.emulator import Emulator
+
+    # The folder names the type.
+    images: list[tuple[Any, type[Document]]] = [(path, DOCUMENTS[path.parent.name]) for path in paths]
+    async with (
+        Emulator(latency=0.2, sigma=0.5) as clova,
+        ClovaOCRClient(Domain(clova.url(), clova.secret)) as client,
+        BatchDispatcher(client).dispatch(images) as outcomes,
+    ):
+        async for outcome in outcomes:
+            yield outcome.source, outcome

@@ -1,0 +1,101 @@
+"""``clova-ocr doctor``."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import os
+import platform
+from typing import TYPE_CHECKING
+
+import click
+
+from clova_ocr_async import __version__
+from clova_ocr_async.cli.app import verb
+from clova_ocr_async.cli.options import CONFIG
+from clova_ocr_async.cli.terminal.stderr import printable
+from clova_ocr_async.cli.terminal.vocabulary import in_words
+from clova_ocr_async.protocol.echo import shown_path
+
+if TYPE_CHECKING:
+    from clova_ocr_async.cli.exit_codes import ExitCode
+    from clova_ocr_async.domains import Domain
+
+__all__ = ["command"]
+
+_PACKAGES = {
+    "aiohttp": "needed",
+    "msgspec": "needed",
+    "anyio": "needed",
+    "tenacity": "needed",
+    "click": "extra cli",
+    "rich": "extra cli",
+    "cryptography": "extra crypto: sealed answers",
+    "pillow": "extra emulator: sample documents",
+    "pylopdf-fonts-ko": "extra emulator: sample documents in Hangul",
+    "pypdfium2": "extra pictures: exact page counts of PDFs",
+    "fastapi": "extra fastapi",
+}
+
+
+@click.command("doctor")
+@click.option("--probe", is_flag=True, help="Post a request without an image to each domain; it cannot be billed.")
+@CONFIG
+@verb
+def command(*, probe: bool, config: str | None) -> int:
+    """Look at what is installed and configured, without network; with --probe, at the service.
+
+    Secrets and invoke keys are never shown.
+    """
+    _show_packages()
+    return asyncio.run(_show_domains(config, probe=probe))
+
+
+def _show_packages() -> None:
+    click.echo(f"Python {platform.python_version()} on {platform.system()}")
+    click.echo(f"  clova-ocr-async {__version__} (this package)")
+    for name, purpose in _PACKAGES.items():
+        try:
+            click.echo(f"  {name} {importlib.metadata.version(name)} ({purpose})")
+        except importlib.metadata.PackageNotFoundError:
+            click.echo(f"  {name} is not installed ({purpose})")
+
+
+async def _show_domains(config: str | None, *, probe: bool) -> int:
+    from clova_ocr_async.cli.exit_codes import ExitCode
+    from clova_ocr_async.domains.environment import config_path, configured_domains
+
+    file = config_path(os.environ, config)
+    click.echo(
+        printable(f"domains of {'the environment' if file is None else f'the file {shown_path(os.fsdecode(file))}'}")
+    )
+    worst = ExitCode.OK
+    for domain in configured_domains(os.environ, config):
+        click.echo(_line(domain))
+        if probe:
+            worst = max(worst, await _probe(domain))
+    if not probe:
+        click.echo("nothing was sent; --probe asks the service")
+    return worst
+
+
+def _line(domain: Domain) -> str:
+    facts = [f"reads {domain.document.__name__ if domain.document else 'any document'}", "secret set"]
+    if domain.max_concurrency is not None:
+        facts.append(f"{domain.max_concurrency:,} calls at once")
+    if domain.max_per_second is not None:
+        facts.append(f"{domain.max_per_second:g} calls a second at most")
+    return f"{domain.url}: {', '.join(facts)}"
+
+
+async def _probe(domain: Domain) -> ExitCode:
+    from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
+    from clova_ocr_async.cli.runs.calls import transport
+    from clova_ocr_async.client.probe import probe
+
+    error = await probe(domain, transport)
+    if error is None:
+        click.echo("  it answers, takes the secret, and refused a request without an image as it should")
+        return ExitCode.OK
+    click.echo(printable(f"  {type(error).__name__}: {in_words(str(error))}"))
+    return exit_code_of(error)

@@ -1,0 +1,87 @@
+"""``clova-ocr emulator``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import clova_ocr_async as clova
+from clova_ocr_async.cli.app import verb
+from clova_ocr_async.cli.runs.interrupts import handled_signals
+from clova_ocr_async.cli.terminal.stderr import say
+from clova_ocr_async.config_values import value_in
+from clova_ocr_async.protocol.echo import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = ["command"]
+
+
+@click.command("emulator")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8089, show_default=True, help="Port; 0 for a free one.")
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), default=5, show_default=True, help="Calls at once per domain."
+)
+@click.option("--quota", type=click.IntRange(min=0), help="Calls per domain.  [default: any number]")
+@click.option("--latency", type=click.FloatRange(min=0), default=0.2, show_default=True, help="Mean seconds of a call.")
+@click.option(
+    "--sigma", type=click.FloatRange(min=0), default=0.5, show_default=True, help="Spread of the latency; 0: none."
+)
+@click.option("--document", "documents", multiple=True, help="A deployed document; repeat it.  [default: all six]")
+@click.option("--fault", "faults", multiple=True, help="What goes wrong in the next call, or ok; repeat it.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the latencies.")
+@click.option("--expose", is_flag=True, help="Listen to other machines too, without encryption.")
+@verb
+def command(**settings: Any) -> int:
+    """Run a local CLOVA until it is interrupted; it charges nothing and knows any image.
+
+    It prints the two variables that point clova-ocr at it, for any shell. Its secret is CLOVA_OCR_SECRET, which other
+    shells get by a private file, else one it makes up.
+    """
+    return asyncio.run(_serve(settings))
+
+
+async def _serve(settings: dict[str, Any]) -> int:
+    faults = [None if fault == "ok" else fault for fault in settings.pop("faults")]
+    documents = settings.pop("documents") or tuple(clova.DOCUMENTS)
+    if unknown := sorted(set(documents) - set(clova.DOCUMENTS)):
+        raise clova.ConfigurationError(f"--document {shown(unknown[0])}: it is none of {', '.join(clova.DOCUMENTS)}")
+    secret = value_in(os.environ, "CLOVA_OCR_SECRET") or None
+    server = clova.Emulator(secret=secret, documents=documents, faults=faults, **settings)
+    try:
+        await server.start()
+    except OSError as error:
+        where = f"{settings['host']}:{settings['port']}"
+        raise clova.ConfigurationError(f"cannot listen at {where}: {error.strerror}") from None
+    interrupted = asyncio.Event()
+    try:
+        # The handler first: a script may end it as soon as it listens.
+        with handled_signals(interrupted.set), _secret_export(secret, server.secret) as export:
+            click.echo(f"export CLOVA_OCR_INVOKE_URL={shlex.quote(server.url())}")
+            click.echo(export)
+            say("a local CLOVA listens; nothing here is real. Ctrl-C ends it")
+            await interrupted.wait()
+    finally:
+        await server.stop()
+    say(f"{server.requests:,} requests, {server.billed.total():,} calls that would have been billed")
+    return 0
+
+
+@contextlib.contextmanager
+def _secret_export(own: str | None, secret: str) -> Generator[str]:
+    """Yield the line that gives another shell the secret; a secret of the user's own goes by a private file, unseen."""
+    if not own:
+        yield f"export CLOVA_OCR_SECRET={shlex.quote(secret)}"
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="clova-ocr-", suffix=".secret") as file:  # only its owner can read it
+        file.write(own)
+        file.flush()
+        yield f"export CLOVA_OCR_SECRET_FILE={shlex.quote(file.name)}"

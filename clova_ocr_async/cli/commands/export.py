@@ -1,0 +1,82 @@
+"""``clova-ocr export DIR``."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from clova_ocr_async.cli.app import verb
+from clova_ocr_async.cli.options import KEY_FILE, PATH, RUN
+from clova_ocr_async.cli.terminal.stderr import say
+from clova_ocr_async.protocol.echo import shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clova_ocr_async.ledger.seal import Seal
+
+__all__ = ["command"]
+
+
+@click.command("export")
+@RUN
+@click.option("--format", "_format", type=click.Choice(["jsonl"]), default="jsonl", help="One record a line: jsonl.")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE",
+    help="A file, device or FIFO; - for standard output, which is the default.",
+)
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@KEY_FILE
+@verb
+def command(*, folder: str, _format: str, output: str | None, force: bool, key_file: str | None) -> int:
+    """Write a record for every image of the run in DIR, duplicates and those still to be read included.
+
+    It may be asked while a batch is at work. A file gets its name when it is whole; only you can read it.
+    """
+    from clova_ocr_async.cli.exit_codes import ExitCode
+    from clova_ocr_async.cli.terminal.targets import STANDARD, check_ending
+    from clova_ocr_async.ledger.seal import load_seal
+
+    seal = load_seal(key_file, os.environ)
+    if output is not None:
+        check_ending(output, _format)
+    count = _exported(folder, seal, output, force=force)
+    if count == 0:
+        say("the run holds no images", even_when_quiet=True)
+        return ExitCode.NO_INPUT
+    if output not in {None, STANDARD}:
+        say(f"{count:,} records in {shown_path(str(output))}")
+    return ExitCode.OK
+
+
+def _exported(folder: str, seal: Seal, output: str | None, *, force: bool) -> int:
+    from clova_ocr_async.cli.terminal.files import whole_output
+    from clova_ocr_async.cli.terminal.output import OutputError
+
+    with whole_output(output, force=force) as write:
+        try:
+            return _write(folder, seal, write)
+        except OutputError as error:
+            if error.reader_gone:  # a reader such as head that has enough is no news
+                raise BrokenPipeError(errno.EPIPE, str(error)) from None
+            raise
+
+
+def _write(folder: str, seal: Seal, write: Callable[[bytes], object]) -> int:
+    import msgspec
+
+    from clova_ocr_async.ledger.sqlite.run_view import RunReader
+    from clova_ocr_async.results.records import exported
+
+    count = 0
+    with RunReader(folder, seal) as reader:
+        for record in reader.records():
+            write(msgspec.json.encode(exported(record)) + b"\n")
+            count += 1
+    return count

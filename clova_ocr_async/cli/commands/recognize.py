@@ -1,0 +1,44 @@
+"""``clova-ocr recognize DOCUMENT IMAGE…``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from clova_ocr_async.cli.app import DOCUMENT, verb
+from clova_ocr_async.cli.options import CONFIG
+
+if TYPE_CHECKING:
+    from clova_ocr_async.documents import Document
+
+__all__ = ["command"]
+
+
+@click.command("recognize")
+@click.argument("document", type=DOCUMENT)
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE…")
+@CONFIG
+@verb
+def command(document: type[Document], images: tuple[str, ...], config: str | None) -> int:
+    """Read images, one page each, and print a line of JSON for each, in their order.
+
+    DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport. IMAGE is a file, or - for standard
+    input; clova-ocr batch reads folders.
+    """
+    from clova_ocr_async.cli.runs.calls import FOR_PEOPLE, shared_slots, transport
+    from clova_ocr_async.cli.runs.inputs import Search, check_paths
+    from clova_ocr_async.cli.runs.one_shot import run
+    from clova_ocr_async.cli.runs.piped import read_piped
+    from clova_ocr_async.cli.runs.tracking import WatchedClient
+    from clova_ocr_async.cli.terminal.output import opened_output
+    from clova_ocr_async.domains.environment import configured_domains
+
+    check_paths(images, folders=False)
+    domains = configured_domains(os.environ, config)
+    client = WatchedClient(*domains, slots=shared_slots(), retry=FOR_PEOPLE, transport=transport())
+    search = Search(images, piped=read_piped(images))
+    with opened_output(None) as lines:
+        return asyncio.run(run(client, document, search.files, lines, ordered=True, remarks=search.remarks))

@@ -1,0 +1,79 @@
+"""``clova-ocr status DIR``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from clova_ocr_async.cli.app import verb
+from clova_ocr_async.cli.options import KRW, RUN
+from clova_ocr_async.cli.terminal.stderr import printable
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from clova_ocr_async.ledger.sqlite.run_view import RunStatus
+
+__all__ = ["command"]
+
+
+@click.command("status")
+@RUN
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+@click.option("--price", type=KRW, metavar="KRW", help="What a call costs on your plan; then costs are told.")
+@verb
+def command(*, folder: str, as_json: bool, price: Decimal | None) -> int:
+    """Tell how far the run in DIR is, without network; no key is needed.
+
+    It may be asked while a batch is at work, and changes nothing in DIR. What ended without an answer and may have
+    been paid is listed by name.
+    """
+    import msgspec
+
+    from clova_ocr_async.ledger.sqlite.run_view import RunReader
+
+    with RunReader(folder) as reader:
+        status, doubtful = reader.status(), list(reader.doubtful())
+    if as_json:
+        told = asdict(status) | {"total": status.total, "billed": status.billed, "ambiguous": doubtful}
+        click.echo(msgspec.json.Encoder(decimal_format="number").encode(told | {"cost": _cost(status, price)}))
+        return 0
+    for title, words in _lines(status, price).items():
+        click.echo(f"{title:<10} {printable(words)}")
+    for number, name in enumerate(doubtful):
+        click.echo(f"{'' if number else 'in doubt':<10} {printable(name)}")
+    return 0
+
+
+def _cost(status: RunStatus, price: Decimal | None) -> dict[str, Decimal] | None:
+    """Return what the calls cost, in KRW; None if the price is not known."""
+    if price is None:
+        return None
+    maybe_billed = status.perhaps + status.under_way
+    return {"price": price, "billed": status.billed * price, "maybe_billed": maybe_billed * price}
+
+
+def _lines(status: RunStatus, price: Decimal | None) -> dict[str, str]:
+    from clova_ocr_async.cli.terminal.phrases import cost, counted
+
+    different = sum(status.items.values())
+    calls = {"billed": status.billed, "perhaps": status.perhaps, "under way": status.under_way}
+    return {
+        "images": f"{status.total:,}: {counted(status.images)}",
+        "different": f"{different:,} by their bytes, of those read from the disk so far",
+        "calls": f"{status.calls:,}: {counted(calls)}{cost(price, status.billed, status.perhaps + status.under_way)}",
+        "ceiling": "none" if status.max_calls is None else f"{status.max_calls:,} calls over the life of the run",
+        "processes": f"{status.processes:,} at work",
+        "answers": _answers(status),
+        "service": ", ".join(status.services) or "none asked yet",
+    }
+
+
+def _answers(status: RunStatus) -> str:
+    if status.store == "none":
+        return "not kept"
+    sealed = "not sealed" if status.sealed is None else f"sealed ({status.sealed})"
+    removed = f", {status.removed:,} not any more" if status.removed else ""
+    return f"{status.answers:,} kept{removed}, {sealed}"

@@ -1,0 +1,121 @@
+"""Inputs that can be read only once: standard input, pipes, and what <(…) of a shell puts in their place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from clova_ocr_async.cli.terminal.targets import STANDARD, open_descriptor
+from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.image import ImageLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Sequence
+
+__all__ = ["check_once", "is_piped", "read_piped", "spooled"]
+
+
+def is_piped(path: str) -> bool:
+    """Whether what a path leads to can be read only once."""
+    if path == STANDARD:
+        return True
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):  # what is wrong with it is told where it is read
+        return False
+    if stat.S_ISFIFO(mode):
+        return True
+    # A device or a socket of the file system is refused as an image; an open one, as standard input may be, is not.
+    return open_descriptor(path) is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def check_once(paths: Iterable[str]) -> None:
+    """Refuse what can be read once and is given twice, be it under two names.
+
+    Raises:
+        ConfigurationError: A pipe or standard input is given twice.
+    """
+    seen: set[object] = set()
+    for path in filter(is_piped, paths):
+        known = 0 if path == STANDARD else open_descriptor(path)
+        if (which := path if known is None else known) in seen:
+            name = "standard input" if which == 0 else "a pipe"
+            raise ConfigurationError(f"{path}: {name} is given twice, and can be read once")
+        seen.add(which)
+
+
+def read_piped(paths: Iterable[str], most: int = (ImageLimits().max_bytes or 0) + 1) -> dict[str, bytes]:
+    """Return what those of some paths hold that can be read only once.
+
+    It blocks, so that an interrupt gets through: call it before the event loop runs, whose threads an interrupt leaves
+    waiting.
+
+    Args:
+        paths: Of images.
+        most: Bytes of each that are read; one more than any image may have.
+
+    Raises:
+        ConfigurationError: One cannot be read.
+    """
+    read: dict[str, bytes] = {}
+    for path in filter(is_piped, paths):
+        with _opened(path) as stream:
+            read[path] = stream.read(most)
+    return read
+
+
+@contextmanager
+def spooled(manifests: Sequence[str]) -> Generator[tuple[str, ...]]:
+    """Copy those of some lists that can be read only once to files for as long as the context is open.
+
+    A list is read several times: it is checked, counted, and read beside the counting.
+
+    Args:
+        manifests: Paths of the lists.
+
+    Raises:
+        ConfigurationError: One cannot be read.
+    """
+    if not any(map(is_piped, manifests)):  # not every machine has a place for temporary files
+        yield tuple(manifests)
+        return
+    with tempfile.TemporaryDirectory(prefix="clova-ocr-") as folder:
+        copies = {path: _copy(path, Path(folder)) for path in manifests if is_piped(path)}
+        try:
+            yield tuple(copies.get(path, path) for path in manifests)
+        except ConfigurationError as error:  # of a list, perhaps; the user knows nothing of the copy
+            told = str(error)
+            for path, copy in copies.items():
+                told = told.replace(shown_path(copy), "standard input" if path == STANDARD else shown_path(path))
+            error.args = (told,)
+            raise
+
+
+def _copy(path: str, folder: Path) -> str:
+    copy = folder / path.strip(os.sep).replace(os.sep, "-")
+    with _opened(path) as stream, copy.open("wb") as file:
+        shutil.copyfileobj(stream, file)
+    return str(copy)
+
+
+@contextmanager
+def _opened(path: str) -> Generator[BinaryIO]:
+    if path == STANDARD:
+        # Python leaves None where the shell's <&- has closed it, which type checkers do not know.
+        if (stdin := vars(sys)["stdin"]) is None:
+            raise ConfigurationError("-: standard input is closed")
+        yield cast("BinaryIO", stdin.buffer)
+        return
+    descriptor = open_descriptor(path)
+    try:
+        with open(path if descriptor is None else os.dup(descriptor), "rb") as stream:  # noqa: PTH123 - of a descriptor
+            yield stream
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,1 @@
+"""Standard streams, files and signals, and the words that people read."""

@@ -1,0 +1,59 @@
+"""Asks a domain whether it would answer, without a picture it could charge for."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from clova_ocr_async.client.transport import AiohttpTransport, Exchange
+from clova_ocr_async.documents import Receipt
+from clova_ocr_async.errors import ClovaOCRError, InvalidRequestError, MalformedResponseError
+from clova_ocr_async.protocol.request import Body, HTTPRequest
+from clova_ocr_async.protocol.response import decode_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clova_ocr_async.domains import Domain
+
+__all__ = ["probe"]
+
+
+async def probe(
+    domain: Domain, make_transport: Callable[[], AiohttpTransport] = AiohttpTransport
+) -> ClovaOCRError | None:
+    """Post a request without an image.
+
+    Args:
+        domain: The domain to ask.
+        make_transport: Returns what sends it.
+
+    Returns:
+        None if the answer was the one hoped for: code 0011, an invalid body, which comes after URL and secret were
+        found right. Else what went wrong.
+    """
+    now = int(time.time() * 1000)
+    request_id = str(uuid.uuid4())
+    message = {"version": "V2", "requestId": request_id, "timestamp": now, "images": ()}
+    document = domain.document or Receipt
+    request = HTTPRequest(
+        domain.url.for_document(document.path_word),
+        {"Content-Type": "application/json", "X-OCR-SECRET": domain.secret.reveal()},
+        Body(msgspec.json.encode(message), b"", b""),
+        request_id,
+    )
+    transport = make_transport()
+    try:
+        response = await transport.send(request, Exchange())
+        decode_response(response, document, request_id=request_id, redact=domain.redact)
+    except InvalidRequestError:
+        return None
+    except ClovaOCRError as error:
+        domain.explain(error)
+        return error
+    finally:
+        await transport.close()
+    return MalformedResponseError("a request without an image was answered as if it had one; this is no CLOVA OCR")

@@ -1,0 +1,1 @@
+"""Documents that the emulator draws, and their true content; needs Pillow (extra ``emulator``)."""

@@ -1,0 +1,42 @@
+"""The ledger: a durable record of every call of a run, so that no image is paid for twice."""
+
+from clova_ocr_async.ledger.seal import Seal, SealError, load_seal
+from clova_ocr_async.ledger.sqlite import SqliteLedger
+from clova_ocr_async.ledger.sqlite.purge import Purged, purge
+from clova_ocr_async.ledger.sqlite.run_view import RunReader, RunStatus, SourceRecord
+from clova_ocr_async.ledger.states import (
+    Admission,
+    Claim,
+    ClaimLostError,
+    Entry,
+    Identity,
+    Item,
+    Mark,
+    SourceFile,
+    State,
+    Verdict,
+)
+from clova_ocr_async.ledger.storage import Ledger
+
+__all__ = [
+    "Admission",
+    "Claim",
+    "ClaimLostError",
+    "Entry",
+    "Identity",
+    "Item",
+    "Ledger",
+    "Mark",
+    "Purged",
+    "RunReader",
+    "RunStatus",
+    "Seal",
+    "SealError",
+    "SourceFile",
+    "SourceRecord",
+    "SqliteLedger",
+    "State",
+    "Verdict",
+    "load_seal",
+    "purge",
+]

@@ -1,0 +1,29 @@
+"""The settings of a ledger, checked before anything is made."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.ledger.sqlite.owners import LEASE
+from clova_ocr_async.protocol.echo import shown
+
+if TYPE_CHECKING:
+    from clova_ocr_async.ledger.seal import Seal
+
+__all__ = ["check_settings"]
+
+
+def check_settings(folder: Any, seal: Seal | None, lease: Any) -> None:
+    """Refuse what cannot work; the arguments are those of SqliteLedger, whose callers are not all typed.
+
+    Raises:
+        ConfigurationError: One of them cannot work; the message names it.
+    """
+    if type(lease) not in {int, float} or not 0 < lease <= LEASE:
+        raise ConfigurationError(f"lease is {shown(lease)}; it must be seconds, more than 0 and at most {LEASE:g}")
+    if not isinstance(folder, str | os.PathLike):
+        raise ConfigurationError(f"folder is a {type(folder).__name__}; it must be the path of a run directory")
+    if seal is not None and not hasattr(seal, "seal"):
+        raise ConfigurationError(f"seal is a {type(seal).__name__}; it must be a Seal, as load_seal returns it")

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import io
+import os
+import socket
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from fakes import JPEG
+
+from clova_ocr_async.client.loading import pdf_page_counter, read_image
+from clova_ocr_async.documents import Receipt
+from clova_ocr_async.errors import ImageError
+from clova_ocr_async.protocol.image import Image, ImageLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PDFS = Path(__file__).parents[1] / "samples" / "pdf"
+PNG_WIDE = (
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+    + (9000).to_bytes(4, "big")
+    + (10).to_bytes(4, "big")
+    + b"\x08\0\0\0\0"
+    + b"\0\0\0\0IEND"
+)
+
+
+async def refused(source: Any, limits: ImageLimits | None = None) -> str:
+    """Return why an image is refused."""
+    with pytest.raises(ImageError) as caught:
+        await read_image(source, limits or ImageLimits())
+    return str(caught.value)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A picture on disk."""
+    path = tmp_path / "lunch.jpg"
+    path.write_bytes(JPEG)
+    return path
+
+
+def positioned(file: Any) -> Any:
+    """Put something before the picture and stand behind it."""
+    file.write(b"before" + JPEG)
+    file.seek(6)
+    return file
+
+
+KINDS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "str": (str, "lunch.jpg"),
+    "Path": (lambda path: path, "lunch.jpg"),
+    "bytes": (lambda _: JPEG, "image"),
+    "bytearray": (lambda _: bytearray(JPEG), "image"),
+    "memoryview": (lambda _: memoryview(JPEG), "image"),
+    "a strided memoryview": (lambda _: memoryview(bytes(x for byte in JPEG for x in (byte, 0)))[::2], "image"),
+    "BytesIO mid-way": (lambda _: positioned(io.BytesIO()), "image"),
+    "spooled": (lambda _: positioned(tempfile.SpooledTemporaryFile()), "image"),  # noqa: SIM115 - closed below
+    "rolled over": (lambda _: positioned(tempfile.SpooledTemporaryFile(3)), "image"),  # noqa: SIM115 - closed below
+    "open file": (lambda path: path.open("rb"), "lunch.jpg"),
+    "unbuffered": (lambda path: path.open("rb", buffering=0), "lunch.jpg"),
+    "by descriptor": (lambda path: os.fdopen(os.open(path, os.O_RDONLY), "rb"), "image"),
+    "Image": (lambda _: Image(JPEG, "own.png"), "own.png"),
+}
+
+
+@pytest.mark.parametrize("max_bytes", [None, 1000])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_kind_of_source(file: Path, kind: str, max_bytes: int | None) -> None:
+    """Every kind of source gives the picture's bytes and its name, and a file stays open."""
+    make, name = KINDS[kind]
+    source = make(file)
+    image = await read_image(source, ImageLimits(max_bytes=max_bytes))
+    assert (image.data, image.name) == (JPEG, name)
+    if hasattr(source, "close"):
+        assert not source.closed
+        source.close()
+
+
+async def test_a_pipe_is_read_to_its_end() -> None:
+    """A file that gives less than it is asked for is read until it ends."""
+    reading, writing = os.pipe()
+    data = JPEG + b"x" * 300_000
+    with os.fdopen(reading, "rb", buffering=0) as pipe, os.fdopen(writing, "wb") as other:
+        async with anyio.create_task_group() as group:
+
+            def feed() -> None:
+                other.write(data)
+                other.close()
+
+            group.start_soon(anyio.to_thread.run_sync, feed)
+            assert (await read_image(pipe, ImageLimits())).data == data
+
+
+class Endless:
+    """A file without end."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Give some of what is asked for."""
+        assert size > 0
+        self.given += min(size, 700)
+        return (JPEG + b"x" * 700)[: min(size, 700)]
+
+
+async def test_an_endless_file_is_read_to_its_limit_only() -> None:
+    """Of an endless file one byte over the limit is read, and it is refused."""
+    endless = Endless()
+    assert "has 10,001 bytes" in await refused(endless, ImageLimits(max_bytes=10_000))
+    assert endless.given == 10_001
+
+
+async def test_files_that_cannot_be_read(file: Path) -> None:
+    """Files that are for text, closed, for writing, asynchronous or broken are refused by what is wrong."""
+    with file.open(encoding="latin-1") as text:
+        assert "str; open it in binary mode" in await refused(text)
+    with file.open("rb") as closed:
+        pass
+    assert "closed file" in await refused(closed)
+    with file.open("ab") as writing:
+        assert "cannot be read" in await refused(writing)
+
+    class Upload:
+        async def read(self, size: int = -1, /) -> bytes:
+            return JPEG[:size]
+
+    assert "a coroutine; await it" in await refused(Upload())
+
+    def broken(_: int) -> bytes:
+        raise EOFError("the archive is cut")
+
+    assert await refused(SimpleNamespace(read=broken)) == "the file cannot be read: the archive is cut"
+    assert "is empty" in await refused(io.BytesIO())
+
+
+@pytest.mark.parametrize("source", [None, 7, object(), ["a.jpg"]])
+async def test_what_is_no_source(source: Any) -> None:
+    """What is none of the kinds is refused by its type."""
+    assert f"the image is a {type(source).__name__}" in await refused(source)
+
+
+async def test_what_is_no_file(tmp_path: Path) -> None:
+    """A folder, a pipe, a socket and a device are refused at once, and never block."""
+    assert "see images_in" in await refused(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe, a socket or a device" in await refused(tmp_path / "pipe")
+    assert "pipe, a socket or a device" in await refused("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        assert await refused(tmp_path / "socket") == f"{tmp_path / 'socket'}: not a file"
+
+
+async def test_refused_paths_leave_nothing_open(tmp_path: Path) -> None:
+    """A path that is refused leaves no descriptor open."""
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
+    for _ in range(20):
+        await refused(tmp_path)
+        await refused("/dev/zero")
+    assert len(os.listdir("/proc/self/fd")) <= before + 2  # noqa: PTH208 - a count
+
+
+async def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
+    """A missing file, an empty path and an impossible one are refused, in a text that can be printed."""
+    assert await refused(tmp_path / "missing.jpg") == f"{tmp_path / 'missing.jpg'}: No such file or directory"
+    assert "No such file" in await refused("")
+    assert "NUL" in await refused("a\0b")
+    assert "no path can hold" in await refused("a\ud800b")
+    (await refused(os.fsdecode(bytes(tmp_path) + b"/\xff.jpg"))).encode()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+async def test_no_permission(file: Path) -> None:
+    """A file one may not read is refused."""
+    await anyio.Path(file).chmod(0)
+    assert "Permission denied" in await refused(file)
+
+
+async def test_an_undecodable_name(tmp_path: Path) -> None:
+    """A name that is no UTF-8 is sent with what cannot be written replaced."""
+    path = os.fsdecode(bytes(tmp_path) + b"/\xb0\xa1.jpg")
+    await anyio.Path(path).write_bytes(JPEG)
+    assert (await read_image(path, ImageLimits())).name == "??.jpg"
+    with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - a file as callers open it
+        assert (await read_image(file, ImageLimits())).name == "??.jpg"
+
+
+async def test_a_huge_file_is_refused_by_its_size(tmp_path: Path) -> None:
+    """A file of 10 GB is refused without being read."""
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(10 * 1024**3)
+    assert "10,737,418,240 bytes" in await refused(tmp_path / "huge.jpg")
+
+
+async def test_limits_hold_for_every_kind() -> None:
+    """The limits hold for bytes and files alike, to the byte."""
+    exact, short = ImageLimits(max_bytes=len(JPEG)), ImageLimits(max_bytes=len(JPEG) - 1)
+    assert (await read_image(JPEG, exact)).data == JPEG
+    assert (await read_image(io.BytesIO(JPEG), exact)).data == JPEG
+    assert "more than" in await refused(JPEG, short)
+    assert "more than" in await refused(io.BytesIO(JPEG), short)
+
+
+async def test_warnings_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """What may go wrong at the service is logged as a warning, and the image is sent."""
+    await read_image(PNG_WIDE, ImageLimits())
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "9,000 pixels" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["qpdf-object-streams-2-pages.pdf", "reportlab-2-pages.pdf"])
+@pytest.mark.parametrize("kind", [Path, lambda path: path.read_bytes()], ids=["path", "bytes"])
+async def test_pdfs_of_several_pages(name: str, kind: Callable[[Path], Any]) -> None:
+    """A PDF of two pages is refused, however its pages are written down."""
+    assert "2 pages" in await refused(kind(PDFS / name))
+
+
+async def test_a_pdf_of_one_page() -> None:
+    """A PDF of one page is accepted."""
+    assert (await read_image(PDFS / "img2pdf-1-page.pdf", ImageLimits())).format == "pdf"
+
+
+async def test_a_pdf_nobody_can_count(caplog: pytest.LogCaptureFixture) -> None:
+    """A PDF whose pages nobody can count is sent with a warning."""
+    await read_image(b"%PDF-1.7 that is broken %%EOF", ImageLimits())
+    assert "could not be counted" in caplog.text
+
+
+def test_the_exact_counter_is_an_extra() -> None:
+    """With the extra installed pages are counted exactly, without it not at all."""
+    counter = pdf_page_counter(lambda name: SimpleNamespace(count_pdf_pages=lambda data: len(data + name.encode())))  # type: ignore[arg-type, return-value]
+    assert counter is not None
+    assert counter(b"") == len("clova_ocr_async.pictures.pages")
+
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError(name)
+
+    assert pdf_page_counter(missing) is None
+
+
+async def test_a_file_that_gives_more_than_it_was_asked_for() -> None:
+    """A read that ignores its size is one image all the same, refused by its length if it is too long."""
+
+    class Generous:
+        """Gives all of it, every time but the last."""
+
+        def __init__(self, *parts: bytes) -> None:
+            self.parts = [*parts, b""]
+
+        def read(self, size: int = -1, /) -> bytes:  # noqa: ARG002 - that it is ignored is the point
+            """Give the next part, whatever its size."""
+            return self.parts.pop(0)
+
+    image = await read_image(Generous(JPEG), ImageLimits(max_bytes=len(JPEG)))
+    assert image.data == JPEG
+    with pytest.raises(ImageError, match="more than"):
+        await read_image(Generous(JPEG, JPEG), ImageLimits(max_bytes=len(JPEG) + 1))
+
+
+class Upload(io.BytesIO):
+    """A file that a framework has filled."""
+
+    name: str | None = None
+
+
+@pytest.mark.parametrize(("name", "told"), [("receipt.jpg", "the file 'receipt.jpg'"), (None, "the file")])
+async def test_a_file_at_its_end_is_told_to_be_rewound(name: str | None, told: str) -> None:
+    """A file that was written and not rewound is not called empty."""
+    file = Upload()
+    file.name = name
+    file.write(JPEG)
+    assert await refused(file) == f"{told} is at its end; rewind it: file.seek(0)"
+    file.truncate(0)
+    file.seek(0)
+    assert "is empty" in await refused(file)
+
+
+async def test_a_file_that_does_not_tell_where_it_stands_is_empty() -> None:
+    """An empty pipe, or a file of the caller's own, is called what it is."""
+    assert "is empty" in await refused(SimpleNamespace(read=lambda _: b""))
+
+
+async def test_a_pair_beside_a_document_class_names_the_way_out() -> None:
+    """A pair of image and class, where one class was given for all, is refused with what to leave out."""
+    assert "leave out the class for all of them" in await refused((b"image", Receipt))
+    assert "leave out" not in await refused((b"image", "receipt"))

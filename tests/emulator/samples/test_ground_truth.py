@@ -1,0 +1,172 @@
+import ast
+import base64
+import json
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clova_ocr_async import documents
+from clova_ocr_async.emulator.samples import ground_truth as truth_module
+from clova_ocr_async.emulator.samples.ground_truth import (
+    DOCUMENTS,
+    END,
+    MAX_STARTS,
+    START,
+    Truth,
+    find_truth,
+    pack_truth,
+)
+
+TRUTH = Truth("receipt", 620, 900, {"meta": {"estimatedLanguage": "ko"}, "result": {"text": "견본"}})
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+truths = st.builds(
+    Truth,
+    document=st.sampled_from(DOCUMENTS),
+    width=st.integers(1, 20_000),
+    height=st.integers(1, 20_000),
+    answer=st.dictionaries(st.text(), json_values, max_size=4),
+)
+
+
+def marked(text: bytes) -> bytes:
+    """Pack any bytes as a truth is packed."""
+    return START + base64.b64encode(zlib.compress(text)) + END
+
+
+def fields(**changed: Any) -> bytes:
+    """Write a truth's JSON with some of its fields changed."""
+    return json.dumps({"document": "receipt", "width": 1, "height": 1, "answer": {}, **changed}).encode()
+
+
+@given(truths, st.binary(max_size=99), st.binary(max_size=99))
+def test_a_packed_truth_is_found_again_in_any_surroundings(truth: Truth, before: bytes, after: bytes) -> None:
+    """Whatever truth is packed, it comes back equal out of a file with anything before and after it."""
+    assert find_truth(before + pack_truth(truth) + after) == truth
+
+
+@given(truths)
+def test_a_packed_truth_is_plain_ascii(truth: Truth) -> None:
+    """A packed truth has no character that any container would have to escape."""
+    packed = pack_truth(truth).decode("ascii")
+    assert packed.isprintable()
+    assert not set(packed) & set(" \"'\\()<>")
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_searched_without_an_error(data: bytes) -> None:
+    """Bytes that carry no truth give None, with and without markers around them."""
+    assert find_truth(data) is None
+    assert find_truth(START + data + END) is None
+    assert find_truth(marked(data)) is None
+
+
+@given(st.data())
+def test_a_damaged_truth_is_none_or_the_same(data: st.DataObject) -> None:
+    """One changed byte in a packed truth never gives another truth and never raises."""
+    packed = bytearray(pack_truth(TRUTH))
+    place = data.draw(st.integers(0, len(packed) - 1))
+    packed[place] = data.draw(st.integers(0, 255))
+    assert find_truth(bytes(packed)) in (None, TRUTH)
+
+
+@pytest.mark.parametrize("length", [1, len(START), -1, -len(END), -len(END) - 1])
+def test_a_truth_that_was_cut_off_is_none(length: int) -> None:
+    """A file that ends within its truth has none."""
+    assert find_truth(pack_truth(TRUTH)[:length]) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"\xff",
+        b"{}",
+        b"[" * 100_000,
+        fields(document="invoice"),
+        fields(document=None),
+        fields(document=["receipt"]),
+        fields(width=0),
+        fields(width=True),
+        fields(height=-1),
+        fields(height=1.0),
+        fields(answer=[]),
+        fields(answer=None),
+        b'{"width":' + b"9" * 5000 + b"}",
+    ],
+)
+def test_another_shape_is_none(text: bytes) -> None:
+    """JSON that is no truth, and what is no JSON, gives None although markers stand around it."""
+    assert find_truth(marked(text)) is None
+
+
+def test_the_right_shape_is_found() -> None:
+    """The JSON that the wrong shapes are made from is a truth itself."""
+    assert find_truth(marked(fields())) == Truth("receipt", 1, 1, {})
+
+
+def test_a_bomb_is_none() -> None:
+    """A small blob that would unpack to a huge one is not unpacked."""
+    assert find_truth(marked(b'{"answer":"' + b" " * 50_000_000)) is None
+
+
+def test_a_blob_with_more_behind_its_end_of_stream_is_cut_there() -> None:
+    """A compressed stream that never ends is not taken for a truth."""
+    stream = zlib.compress(fields())[:-1]
+    assert find_truth(START + base64.b64encode(stream) + END) is None
+
+
+def test_a_truth_behind_false_starts_is_found() -> None:
+    """Markers that begin nothing do not hide the truth after them, as long as there are few."""
+    assert find_truth(START * (MAX_STARTS - 1) + b"] " + pack_truth(TRUTH)) == TRUTH
+    assert find_truth(START * MAX_STARTS + b"] " + pack_truth(TRUTH)) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Truth("invoice", 1, 1, {}),
+        Truth("receipt", 0, 1, {}),
+        Truth("receipt", 1, True, {}),
+        Truth("receipt", 1, 1, {"score": float("nan")}),
+    ],
+)
+def test_what_cannot_be_found_again_is_not_packed(wrong: Truth) -> None:
+    """Packing refuses what `find_truth` would not give back."""
+    with pytest.raises(ValueError, match=r"not a truth|not JSON compliant"):
+        pack_truth(wrong)
+
+
+def test_a_truth_that_is_too_long_is_not_packed() -> None:
+    """Packing refuses an answer beyond the length that is unpacked."""
+    with pytest.raises(ValueError, match="too long"):
+        pack_truth(Truth("receipt", 1, 1, {"text": "0" * (5 << 20)}))
+
+
+def test_the_repr_shows_no_values() -> None:
+    """A truth in a log tells its kind and size and nothing that was read."""
+    assert repr(TRUTH) == "Truth(document='receipt', width=620, height=900)"
+
+
+def test_only_the_standard_library_is_needed() -> None:
+    """Whoever looks up truths needs no Pillow: the module imports the standard library alone."""
+    tree = ast.parse(Path(truth_module.__file__).read_text(encoding="utf-8"))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+def test_truths_are_of_the_six_documents() -> None:
+    """A truth can be of each document the client reads, and of no other."""
+    assert tuple(documents.DOCUMENTS) == DOCUMENTS

@@ -1,0 +1,196 @@
+"""A paid answer under a ledger that is busy: it waits a moment for its place, and no end of a call goes before it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ledgers import (
+    ANSWER,
+    FAILURE,
+    Clock,
+    answers,
+    claimed,
+    eventually,
+    item,
+    look,
+    opened,
+    perhaps,
+    read,
+    source,
+    states,
+)
+
+from clova_ocr_async.documents import Receipt
+from clova_ocr_async.errors import Billing, DiskFullError
+from clova_ocr_async.ledger.settlement import verdict_on
+from clova_ocr_async.ledger.sqlite.lock_wait import LockWait
+from clova_ocr_async.ledger.sqlite.overflow import read_spill, spills_in
+from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
+from clova_ocr_async.ledger.sqlite.writer import StalledError, Writer
+from clova_ocr_async.ledger.states import Mark, Verdict
+from clova_ocr_async.protocol.response import HTTPResponse, encode_response
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from clova_ocr_async.ledger.sqlite import SqliteLedger
+    from clova_ocr_async.ledger.states import Claim
+
+FOREIGN = HTTPResponse(200, encode_response("another", 0, {"inferResult": "SUCCESS", "receipt": {"result": {}}}))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run directory that is not there yet."""
+    return tmp_path / "run"
+
+
+async def sent(ledger: SqliteLedger, name: str = "a", request_id: str = "r") -> Claim:
+    """Mark a request for an image as sent."""
+    claim = claimed(await ledger.admit(item(name), None))
+    assert await ledger.sending(claim, request_id)
+    return claim
+
+
+class Locked:
+    """Another program that has a file locked, and seconds that pass while somebody waits for it.
+
+    Args:
+        path: The file.
+        seconds: How long it is locked.
+
+    Attributes:
+        go_on: Set when more than the first second may pass.
+    """
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.now = 0.0
+        self.go_on = threading.Event()
+        self._seconds = seconds
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def clock(self) -> float:
+        """Return the seconds that have passed."""
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        """Let some pass, and the lock go when it is time."""
+        self.now += seconds
+        assert self.now < 1.0 or self.go_on.wait(30)
+        if self.now >= self._seconds and self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+            self._db.close()
+
+
+def note(db: sqlite3.Connection, values: list[int]) -> list[int]:
+    """Put some values down."""
+    db.executemany("INSERT INTO kept VALUES (?)", [(value,) for value in values])
+    return values
+
+
+@pytest.mark.parametrize(("seconds", "stalls"), [(0.2, False), (5.0, True)], ids=["a moment", "longer"])
+async def test_what_is_urgent_waits_a_moment_for_another_program(tmp_path: Path, seconds: float, stalls: bool) -> None:
+    """An ordinary commit of another process does not stall an answer; a program that keeps the file locked does."""
+    path = tmp_path / "db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE kept (value)")
+    other = Locked(path, seconds)
+    writer = Writer(
+        lambda: sqlite3.connect(path, isolation_level=None, timeout=0),
+        tick=lambda _: None,
+        ticked=lambda _result, _error: None,
+        every=1000.0,
+        watch=None,
+        clock=lambda: 0.0,
+        lock_wait=LockWait(30.0, other.clock, other.pause),
+    )
+    await writer.start(lambda _: None)
+    urgent = writer.submit_alike(note, 1, "answered", urgent=True)
+    try:
+        if stalls:
+            with pytest.raises(StalledError):
+                await asyncio.wait_for(urgent, 10)
+            assert other.now >= 0.25
+        else:
+            assert await urgent == 1
+    finally:
+        other.go_on.set()
+        await writer.stop()
+
+
+class Full:
+    """A watch that fails the commits of answers, as a disk with room for small rows only does.
+
+    Args:
+        run: The run directory.
+
+    Attributes:
+        bare: Items that were finished without the answer they have, after any commit.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.bare: list[Any] = []
+        self._run = run
+
+    def __call__(self, where: str) -> None:
+        """Fail, or look."""
+        if where == "before commit of answered":
+            raise DiskFullError("made up: the disk is full")
+        if where.startswith("after"):
+            self.bare += look(self._run, "SELECT id, state FROM item WHERE finished_at IS NOT NULL AND answer IS NULL")
+
+
+@pytest.mark.parametrize("count", [1, 5])
+async def test_no_image_is_finished_before_its_answer_is_in_the_ledger(run: Path, count: int) -> None:
+    """While an answer is kept beside the ledger nobody finds its image read: the end of a call comes behind it."""
+    watch = Full(run)
+    async with opened(run, watch=watch) as ledger:
+        for number in range(count):
+            claim = await sent(ledger, str(number), "r")
+            await ledger.answered(claim, "r", ANSWER)
+            await ledger.settle(claim, read("r"))
+            ledger._halt.error = None  # noqa: SLF001 - no seam goes on after a full disk
+        await eventually(lambda: states(run) == ["succeeded"] * count)
+        assert answers(run) == [ANSWER.body] * count
+    assert watch.bare == []
+
+
+async def test_no_image_fails_before_its_answer_is_in_the_ledger(run: Path) -> None:
+    """An answer that was paid for nothing is there as well when its image has failed."""
+    watch = Full(run)
+    async with opened(run, watch=watch) as ledger:
+        claim = await sent(ledger)
+        await ledger.answered(claim, "r", FAILURE)
+        await ledger.settle(claim, Verdict(Mark.FAIL, Billing.BILLED, 0.1, b"{}", "r"))
+        assert (states(run), answers(run)) == (["failed"], [FAILURE.body])
+    assert watch.bare == []
+
+
+async def test_anothers_answer_beside_the_ledger_is_in_doubt(run: Path) -> None:
+    """An answer of another call is counted as perhaps paid also where it came by the overflow file."""
+    async with opened(run, watch=Full(run)) as ledger:
+        claim = await sent(ledger)
+        await ledger.answered(claim, "r", FOREIGN)
+        await ledger.settle(claim, verdict_on(FOREIGN, Receipt, "r"))
+    assert (states(run), perhaps(run)) == (["ambiguous"], 1)
+
+
+async def test_an_answer_that_stalled_is_brought_in_with_the_next_order(run: Path) -> None:
+    """What was kept beside a locked ledger is in it as soon as the lock is free, and not only with the next lease."""
+    async with opened(run, patience=30.0, clock=Clock()) as ledger:
+        claim = await sent(ledger)
+        with closing(sqlite3.connect(run / LEDGER, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await ledger.answered(claim, "r", ANSWER)
+            other.execute("ROLLBACK")
+        (beside,) = spills_in(run)
+        assert len(read_spill(beside)) == 1
+        await ledger.recall(source("x"), "receipt")
+        assert (answers(run), read_spill(beside)) == ([ANSWER.body], [])

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes import FakeTransport, a_request, domain, success
+
+from clova_ocr_async.batch import BatchDispatcher, Failure
+from clova_ocr_async.client import ClovaOCRClient
+from clova_ocr_async.documents import Receipt
+from clova_ocr_async.emulator import draw_sample
+from clova_ocr_async.errors import (
+    AnswerNotKeptError,
+    Billing,
+    ClovaOCRError,
+    InvalidRequestError,
+    LedgerError,
+    MalformedResponseError,
+)
+from clova_ocr_async.ledger.aesgcm import AESGCMSeal
+from clova_ocr_async.ledger.settlement import failure_of, told
+from clova_ocr_async.ledger.sqlite import SqliteLedger
+from clova_ocr_async.ledger.sqlite.overflow import Spill
+from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer
+from clova_ocr_async.ledger.sqlite.purge import Purged, purge
+from clova_ocr_async.ledger.sqlite.run_view import RunReader
+from clova_ocr_async.ledger.states import Item, Mark, SourceFile, Verdict
+from clova_ocr_async.protocol.response import HTTPResponse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = AESGCMSeal(b"k" * 32)
+CANARY = b"canarySHOP"
+ANSWER = HTTPResponse(200, success(a_request()).body.replace(b"id-1", b""))  # of whichever call
+DAY = 86400.0
+
+
+def item(number: int) -> Item:
+    """Return one of many items."""
+    return Item(bytes([number]) * 32, "receipt")
+
+
+async def finished(folder: Path, *, seal: Any = None, now: float = 0.0, numbers: tuple[int, ...] = (1, 2, 3)) -> None:
+    """Leave a run with an image that was read, one that the service refused, and one whose answer nobody could read."""
+    endings = (
+        Verdict(Mark.SUCCEED, Billing.BILLED, 1.0),
+        _failed(InvalidRequestError(400, "0011", "canarySHOP said"), Billing.NOT_BILLED),
+        _failed(MalformedResponseError("canarySHOP"), Billing.BILLED),
+    )
+    async with SqliteLedger(folder, seal=seal, now=lambda: now) as ledger:
+        for number, ending in zip(numbers, endings, strict=True):
+            claim = (await ledger.admit(item(number), SourceFile(f"{number}".encode()))).claim
+            assert claim is not None
+            await ledger.sending(claim, "id")
+            if ending.billing is Billing.BILLED:
+                await ledger.answered(claim, "id", ANSWER)
+            else:
+                await ledger.refused(claim, "id", still_in_doubt=False)
+            await ledger.settle(claim, Verdict(ending.mark, ending.billing, 1.0, ending.failure, "id"))
+
+
+def _failed(error: ClovaOCRError, billing: Billing) -> Verdict:
+    return Verdict(Mark.FAIL, billing, 1.0, failure_of(error))
+
+
+def holds_canary(folder: Path) -> list[str]:
+    """Return the files in which the canary is found."""
+    return [path.name for path in folder.iterdir() if CANARY in path.read_bytes()]
+
+
+def seal_of(seal: Any) -> Any:
+    """Return a seal, the one that leaves bytes readable if there is none."""
+    from clova_ocr_async.ledger.seal import NoSeal  # noqa: PLC0415 - this helper's own
+
+    return seal or NoSeal()
+
+
+@pytest.mark.parametrize("seal", [None, KEY], ids=["open", "sealed"])
+async def test_nothing_of_an_answer_is_left(tmp_path: Path, seal: Any) -> None:
+    """No file of the run holds a purged answer's bytes; what became of each image stays, and the kind of its error."""
+    await finished(tmp_path / "run", seal=seal)
+    assert bool(holds_canary(tmp_path / "run")) == (seal is None)
+    assert purge(tmp_path / "run", seal_of(seal)) == Purged(answers=2, failures=2)
+    assert holds_canary(tmp_path / "run") == []
+    with RunReader(tmp_path / "run", seal_of(seal)) as reader:
+        records = {record.path: record for record in reader.records()}
+        status = reader.status()
+    assert (status.calls, status.billed) == (2, 2)
+    assert {path: record.status for path, record in records.items()} == {"1": "succeeded", "2": "failed", "3": "failed"}
+    refused, unreadable = (
+        told(record.entry.failure) for path, record in records.items() if path != "1" and record.entry
+    )
+    assert isinstance(refused, InvalidRequestError)
+    assert (refused.code, refused.message) == ("0011", "what it said has been purged")
+    assert isinstance(unreadable, MalformedResponseError)
+
+
+async def test_purging_again_finds_nothing(tmp_path: Path) -> None:
+    """What is purged is purged once."""
+    await finished(tmp_path / "run")
+    purge(tmp_path / "run", seal_of(None))
+    assert purge(tmp_path / "run", seal_of(None)) == Purged(0, 0)
+
+
+async def test_what_is_younger_stays(tmp_path: Path) -> None:
+    """With an age only what is older is removed."""
+    await finished(tmp_path / "run", now=0.0)
+    await finished(tmp_path / "run", now=20 * DAY, numbers=(4, 5, 6))
+    assert purge(tmp_path / "run", seal_of(None), 15 * DAY, now=lambda: 30 * DAY) == Purged(2, 2)
+    with RunReader(tmp_path / "run") as reader:
+        entries = [record.entry for record in reader.records()]
+    assert [entry is not None and entry.answer is not None for entry in entries] == [
+        False,
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+async def test_a_purged_image_is_never_paid_again(tmp_path: Path) -> None:
+    """The image is answered with the error that says its answer was not kept, and nothing is sent."""
+    picture = tmp_path / "a.png"
+    picture.write_bytes(draw_sample("receipt").data)
+    transport = FakeTransport()
+    outcomes: list[Any] = []
+    async with ClovaOCRClient(domain(), transport=transport) as client:
+        for _ in range(2):
+            async with BatchDispatcher(client, ledger=tmp_path / "run").dispatch([picture], Receipt) as batch:
+                outcomes += [outcome async for outcome in batch]
+            purge(tmp_path / "run", seal_of(None))
+    assert len(transport.sent) == 1
+    assert isinstance(outcomes[1], Failure)
+    assert isinstance(outcomes[1].error, AnswerNotKeptError)
+
+
+async def test_nothing_is_purged_under_a_batch_at_work(tmp_path: Path) -> None:
+    """While a process has the run open purging is refused, and everything stays."""
+    await finished(tmp_path / "run")
+    async with SqliteLedger(tmp_path / "run"):
+        with pytest.raises(LedgerError, match="1 processes are at work"):
+            purge(tmp_path / "run", seal_of(None))
+    assert holds_canary(tmp_path / "run")
+
+
+async def test_answers_of_the_dead_beside_the_ledger_are_purged_as_well(tmp_path: Path) -> None:
+    """What a dead process could only keep beside the full ledger is brought in, counted and removed."""
+    await finished(tmp_path / "run")
+    db = sqlite3.connect(tmp_path / "run" / "ledger.sqlite3")
+    with db:
+        db.execute("UPDATE item SET state = 'sent', owner = 77, request_id = 'late' WHERE id = 1")
+        db.execute("INSERT INTO owner VALUES (77, '', 1, '', 0)")
+    db.close()
+    spill = Spill(tmp_path / "run" / "answers-77.spill", 65536)
+    spill.keep(SpilledAnswer(1, "late", 200, None, ANSWER.body, 0.0))
+    spill.close()
+    assert purge(tmp_path / "run", seal_of(None)) == Purged(3, 2)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["ledger.sqlite3"]
+    with RunReader(tmp_path / "run") as reader:
+        assert next(reader.records()).status == "succeeded"
+
+
+async def test_answers_that_a_stopped_process_keeps_are_told(tmp_path: Path) -> None:
+    """Where a file beside the ledger cannot be removed, purging says which, and does so until it can."""
+    await finished(tmp_path / "run")
+    spill = Spill(tmp_path / "run" / "answers-77.spill", 65536)
+    spill.keep(SpilledAnswer(1, "late", 200, None, ANSWER.body, 0.0))
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=r"answers-77\.spill still holds"):
+            purge(tmp_path / "run", seal_of(None))
+    spill.close()
+    purge(tmp_path / "run", seal_of(None))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["ledger.sqlite3"]
+
+
+async def test_an_answer_that_came_late_is_counted_before_it_is_removed(tmp_path: Path) -> None:
+    """An image that was given up and then answered is read, and stays read without its answer."""
+    async with SqliteLedger(tmp_path / "run") as ledger:
+        claim = (await ledger.admit(item(1), SourceFile(b"1"))).claim
+        assert claim is not None
+        await ledger.sending(claim, "id")
+        await ledger.doubted(claim, "id")
+        await ledger.settle(claim, Verdict(Mark.DOUBT, Billing.MAYBE_BILLED, 1.0, b"", "id"))
+        await ledger.answered(claim, "id", ANSWER)
+    assert purge(tmp_path / "run", seal_of(None)) == Purged(1, 0)
+    with RunReader(tmp_path / "run") as reader:
+        assert next(reader.records()).status == "succeeded"
+
+
+async def test_a_reader_keeps_the_log_from_being_emptied(tmp_path: Path) -> None:
+    """Where somebody still reads what was purged, that is told rather than left in silence."""
+    await finished(tmp_path / "run")
+    reading = sqlite3.connect(tmp_path / "run" / "ledger.sqlite3")
+    reading.execute("BEGIN")
+    reading.execute("SELECT * FROM item").fetchone()
+    with pytest.raises(LedgerError, match=r"another process reads this run|keeps the ledger locked"):
+        purge(tmp_path / "run", seal_of(None), patience=0.0)
+    reading.close()
+    assert purge(tmp_path / "run", seal_of(None)) == Purged(0, 0)
+    assert holds_canary(tmp_path / "run") == []
+
+
+async def test_another_key_purges_nothing(tmp_path: Path) -> None:
+    """The key must be the run's, since errors are sealed with it."""
+    await finished(tmp_path / "run", seal=KEY)
+    with pytest.raises(LedgerError, match="not the one this run was begun with"):
+        purge(tmp_path / "run", AESGCMSeal(b"x" * 32))
+
+
+def test_a_folder_without_a_run_is_left_alone(tmp_path: Path) -> None:
+    """Purging makes no run where there is none."""
+    with pytest.raises(LedgerError, match="is not there"):
+        purge(tmp_path / "run", seal_of(None))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,601 @@
+from __future__ import annotations
+
+import io
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ledgers import ANSWER, claimed, item, look, opened, read, source
+
+from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.ledger.seal import NoSeal
+from clova_ocr_async.ledger.sqlite.connection import (
+    Holder,
+    connect,
+    connect_in_place,
+    copy_closed,
+    holder_of,
+    lock_query,
+    lock_type,
+)
+from clova_ocr_async.ledger.sqlite.overflow import Spill, spill_of
+from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer
+from clova_ocr_async.ledger.sqlite.private_copy import private_copy, usual_places
+from clova_ocr_async.ledger.sqlite.purge import purge
+from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
+from clova_ocr_async.ledger.sqlite.run_view import RunReader
+from clova_ocr_async.ledger.sqlite.snapshot import View, Way, log_counts, open_view, way_to_read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOG = f"{LEDGER}-wal"
+LEFT = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA wal_autocheckpoint = 0")
+db.execute("SELECT * FROM run").fetchall()
+for statement in sys.argv[2:]:
+    db.execute(statement)
+print("ready", flush=True)
+sys.stdin.read()
+os._exit(9)
+"""
+"""A process that does something to a ledger and is killed, so that its log is left; it lives until it reads the end."""
+
+
+@pytest.fixture
+async def run(tmp_path: Path) -> Path:
+    """A finished run with one image."""
+    folder = tmp_path / "run"
+    async with opened(folder) as ledger:
+        await ledger.open_for(["local"])
+        claim = claimed(await ledger.admit(item(), source("a")))
+        await ledger.sending(claim, "r")
+        await ledger.answered(claim, "r", ANSWER)
+        await ledger.settle(claim, read())
+    return folder
+
+
+def begun(run: Path, *statements: str) -> subprocess.Popen[bytes]:
+    """Do something to a ledger in another process, which goes on."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", LEFT, run / LEDGER, *statements], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def ended(process: subprocess.Popen[bytes]) -> None:
+    """Have it end as a killed one does."""
+    process.communicate()
+
+
+def left(run: Path, *statements: str) -> None:
+    """Leave a log."""
+    ended(begun(run, *statements))
+    assert (run / LOG).stat().st_size
+
+
+def files(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Return all that is in the files of a folder."""
+    return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.iterdir()}
+
+
+def calls_in(view: View) -> int:
+    """Return how many calls a view shows."""
+    (calls,) = view.db.execute("SELECT value FROM run WHERE name = 'calls'").fetchone()
+    return int(calls)
+
+
+ASKED = """
+import pathlib, sys
+from clova_ocr_async.ledger.sqlite.connection import *
+print(holder_of(pathlib.Path(sys.argv[1])))
+"""
+FIVE = "UPDATE run SET value = 5 WHERE name = 'calls'"
+SIX = "UPDATE run SET value = 6 WHERE name = 'calls'"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# How a ledger is opened
+
+
+@given(st.sampled_from(Holder), st.integers(1, 3), st.booleans(), st.booleans())
+def test_only_a_ledger_with_one_name_is_joined(holder: Holder, links: int, log: bool, beside: bool) -> None:
+    """Who has it open is joined under its only name; in place it is read only if nothing else belongs to it."""
+    way = way_to_read(holder, links=links, log=log, beside=beside)
+    assert (way is Way.JOIN) == (holder is not Holder.NOBODY and links == 1)
+    assert (way is Way.IN_PLACE) == (holder is Holder.NOBODY and not log and not beside)
+
+
+def a_file(*, links: int = 1, size: int = 1, written: int = 1) -> os.stat_result:
+    """Return what is known of a file."""
+    return os.stat_result((0, 1, 2, links, 0, 0, size, 0, 0, 0), {"st_mtime_ns": written})
+
+
+@pytest.mark.parametrize(
+    ("ledger", "log", "counts"),
+    [
+        (a_file(), None, False),
+        (a_file(), a_file(size=0), False),
+        (a_file(written=9), a_file(written=1), True),
+        (a_file(links=2, written=9), a_file(links=2, written=1), True),
+        (a_file(links=2, written=1), a_file(written=9), True),
+        (a_file(links=2, written=9), a_file(written=9), False),
+    ],
+    ids=["none", "empty", "its own", "linked with it", "of a ledger linked alone", "of before it was finished"],
+)
+def test_a_log_counts_if_it_belongs_to_the_ledger(
+    ledger: os.stat_result, log: os.stat_result | None, *, counts: bool
+) -> None:
+    """A log beside a ledger with more names does not count if the ledger was written to after it."""
+    assert log_counts(ledger, log) is counts
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_the_order_of_the_fields_of_a_lock_is_the_platforms(platform: str) -> None:
+    """What is asked for comes back from where it was put."""
+    assert [lock_type(platform, lock_query(platform, kind)) for kind in (0, 1, 2)] == [0, 1, 2]
+
+
+async def test_a_finished_run_is_read_in_place(run: Path) -> None:
+    """Nothing is made and nothing is written where nobody has the ledger open and its log is empty."""
+    before = files(run)
+    assert holder_of(run / LEDGER) is Holder.NOBODY
+    with closing(open_view(run, places=[])) as view:
+        assert calls_in(view) == 1
+        assert files(run) == before
+    assert files(run) == before
+
+
+async def test_what_a_killed_process_left_is_read_from_a_copy(run: Path, tmp_path: Path) -> None:
+    """The log counts, the files stay as they are, and nothing of the copy has a name while it is read."""
+    left(run, FIVE)
+    before = files(run)
+    place = tmp_path / "place"
+    place.mkdir()
+    with closing(open_view(run, places=[str(tmp_path / "nowhere"), str(place)])) as view:
+        assert calls_in(view) == 5
+        assert list(place.iterdir()) == []
+    assert files(run) == before
+
+
+async def test_a_run_at_work_is_joined(run: Path) -> None:
+    """What another process writes while the view is open shows in it, without a copy."""
+    process = begun(run, FIVE)
+    assert holder_of(run / LEDGER) is Holder.OTHERS
+    with closing(open_view(run, places=[])) as view:
+        assert calls_in(view) == 5
+        assert not view.is_outdated()
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            view.db.execute(SIX)
+    ended(process)
+
+
+async def test_a_run_at_work_under_another_name_is_read_from_a_copy(run: Path, tmp_path: Path) -> None:
+    """A ledger with a second name is not joined by it: the log beside that name may be another one."""
+    process = begun(run, FIVE)
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    for name in (LEDGER, LOG):
+        (backup / name).hardlink_to(run / name)
+    with closing(open_view(backup)) as view:
+        assert calls_in(view) == 5
+    assert sorted(file.name for file in backup.iterdir()) == [LEDGER, LOG]
+    ended(process)
+
+
+async def test_this_process_is_told_from_others(run: Path, tmp_path: Path) -> None:
+    """A ledger that this process works on is joined, is not opened by other means, and keeps its locks."""
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    async with opened(run):
+        assert holder_of(run / LEDGER) is Holder.THIS_PROCESS
+        with (tmp_path / "copy").open("wb") as target:
+            assert not copy_closed(run / LEDGER, target)
+        with closing(open_view(run, places=[])) as view:
+            assert calls_in(view) == 1
+        assert "OTHERS" in _printed(ASKED, run / LEDGER)
+        (backup / LEDGER).hardlink_to(run / LEDGER)
+        with pytest.raises(LedgerError, match=r"works on .*backup under another name"):
+            open_view(backup)
+        (backup / LEDGER).unlink()
+    assert holder_of(run / LEDGER) is Holder.NOBODY
+
+
+FORKED = """
+import os, pathlib, sys
+from clova_ocr_async.ledger.sqlite.connection import *
+folder = pathlib.Path(sys.argv[1])
+db = connect(folder)
+db.execute("SELECT * FROM run").fetchall()
+child = os.fork()
+if child == 0:
+    os._exit(holder_of(folder / "ledger.sqlite3") is not Holder.OTHERS)
+print(os.waitpid(child, 0)[1])
+db.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+async def test_a_child_of_a_fork_holds_nothing(run: Path) -> None:
+    """A child has none of its parent's locks, so the parent is one of the others to it."""
+    assert _printed(FORKED, run) == "0\n"
+
+
+def _printed(code: str, *arguments: Path) -> str:
+    return subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True).stdout
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What changes meanwhile
+
+
+async def test_a_view_follows_a_batch_that_begins(run: Path) -> None:
+    """A reader that is open when a batch begins, and when it ends, sees each look's own moment."""
+    with RunReader(run) as reader:
+        assert reader.status().calls == 1
+        process = begun(run, FIVE)
+        assert reader.status().calls == 5
+        ended(process)
+        assert reader.status().calls == 5
+        with closing(sqlite3.connect(run / LEDGER, isolation_level=None)) as db:
+            db.execute(SIX)
+        assert reader.status().calls == 6
+
+
+async def test_a_batch_that_begins_does_not_disturb_a_look(run: Path) -> None:
+    """As long as only the log is written, what is read in place is whole."""
+    with RunReader(run) as reader:
+        with reader._look():  # noqa: SLF001 - no seam is inside a look
+            process = begun(run, FIVE)
+        assert reader.status().calls == 5
+    ended(process)
+
+
+async def test_what_changes_while_it_is_read_in_place_is_not_believed(run: Path) -> None:
+    """A look that a batch's beginning may have torn fails, with what to do, whatever SQLite made of it."""
+    with RunReader(run) as reader:
+        with pytest.raises(LedgerError, match=r"a batch began to work .* repeat"), reader._look():  # noqa: SLF001 - no seam is inside a look
+            _touch(run)
+        with pytest.raises(LedgerError, match=r"a batch began to work .* repeat"), reader._look():  # noqa: SLF001 - as above
+            _tear(run)
+        assert reader.status().calls == 1
+        with pytest.raises(LedgerError, match="cannot be used"), reader._look():  # noqa: SLF001 - as above
+            raise sqlite3.DatabaseError
+
+
+def _tear(run: Path) -> None:
+    """Have the ledger be written to, and SQLite stumble over it."""
+    _touch(run)
+    raise sqlite3.DatabaseError
+
+
+def _touch(run: Path) -> None:
+    """Have the ledger be written to."""
+    with (run / LEDGER).open("r+b") as file:
+        file.write(b"SQLite")
+    os.utime(run / LEDGER, (1, os.stat(run / LEDGER).st_mtime + 1))  # noqa: PTH116 - beside utime
+
+
+async def test_a_ledger_that_is_copied_while_it_changes_is_copied_again(run: Path) -> None:
+    """A copy of two moments is not read; what never stands still is told after some tries."""
+    left(run, FIVE)
+    moments = iter(range(100))
+
+    class Changing(list[str]):
+        """Places that change the ledger whenever they are looked at, up to a number of times."""
+
+        def __init__(self, places: list[str], times: int) -> None:
+            super().__init__(places)
+            self.left = times
+
+        def __iter__(self) -> Iterator[str]:
+            if self.left:
+                self.left -= 1
+                os.utime(run / LOG, (1, next(moments)))
+            return super().__iter__()
+
+    place = str(run.parent)
+    with closing(open_view(run, places=Changing([place], 2))) as view:
+        assert calls_in(view) == 5
+    with pytest.raises(LedgerError, match="changes all the time"):
+        open_view(run, places=Changing([place], 99))
+
+
+async def test_a_file_that_goes_meanwhile_is_not_missed(run: Path) -> None:
+    """A log that its last process takes with it while it is looked for is no error."""
+    left(run, FIVE)
+
+    class Cleaned(list[str]):
+        """Places that have the log applied when they are looked at."""
+
+        def __iter__(self) -> Iterator[str]:
+            with closing(sqlite3.connect(run / LEDGER)) as db:
+                db.execute("SELECT * FROM run").fetchall()
+            return super().__iter__()
+
+    with closing(open_view(run, places=Cleaned([str(run.parent)]))) as view:
+        assert calls_in(view) == 5
+    assert not (run / LOG).exists()
+
+
+async def test_records_that_are_not_all_taken_leave_nothing_behind(run: Path) -> None:
+    """A reader may be closed while its records are taken, and looks in between are part of the same moment."""
+    async with opened(run) as ledger:
+        ledger.enlist([source("b")], "receipt")
+        with RunReader(run) as reader:
+            records = reader.records()
+            assert next(records).path == "a"
+            ledger.enlist([source("c")], "receipt")
+            assert reader.status().total == 2
+        del records
+        with RunReader(run) as reader:
+            assert reader.status().total == 3
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is kept beside the ledger, and older versions
+
+
+def kept_beside(run: Path, owner: int = 77) -> Spill:
+    """Leave an image that was sent, and its answer beside the ledger."""
+    with closing(sqlite3.connect(run / LEDGER)) as db, db:
+        db.execute(
+            "INSERT INTO item (id, sha256, document, state, owner, attempts, request_id, sent_at) "
+            "VALUES (9, ?, 'receipt', 'sent', ?, 1, 'beside', 1)",
+            (item("beside").sha256, owner),
+        )
+        db.execute("INSERT INTO source (document, path, open, item) VALUES ('receipt', ?, 0, 9)", (b"beside",))
+    spill = Spill(spill_of(run, owner))
+    spill.keep(SpilledAnswer(9, "beside", 200, None, ANSWER.body, 5.0))
+    return spill
+
+
+@pytest.mark.parametrize("at_work", [False, True])
+async def test_answers_kept_beside_the_ledger_are_seen(run: Path, at_work: bool) -> None:
+    """What a full disk left beside the ledger counts in status and records, and stays where it is."""
+    spill = kept_beside(run)
+    process = begun(run) if at_work else None
+    before = files(run)
+    with RunReader(run) as reader:
+        status, records = reader.status(), {one.path: one for one in reader.records()}
+    assert (status.images, status.answers, status.removed) == ({"succeeded": 2}, 2, 0)
+    entry = records["beside"].entry
+    assert entry is not None
+    assert entry.answer is not None
+    assert entry.answer.body == ANSWER.body
+    assert {name: file for name, file in files(run).items() if "spill" in name or name == LEDGER} == {
+        name: file for name, file in before.items() if "spill" in name or name == LEDGER
+    }
+    if process is not None:
+        ended(process)
+    spill.close()
+
+
+@pytest.mark.parametrize("at_work", [False, True])
+async def test_a_run_of_an_older_version_is_read_as_it_is(run: Path, at_work: bool) -> None:
+    """Its tables are brought up to date in a copy; the run's own stay as they are."""
+    older(run)
+    process = begun(run) if at_work else None
+    with RunReader(run) as reader:
+        (record,) = reader.records()
+        assert reader.status().answers == 1
+    assert record.entry is not None
+    assert record.entry.answer is not None
+    assert record.entry.answer.body == ANSWER.body
+    assert look(run, "PRAGMA user_version") == [(1,)]
+    if process is not None:
+        ended(process)
+
+
+async def test_a_run_of_an_older_version_is_purged(run: Path) -> None:
+    """Answers of an older version are removed like any others."""
+    older(run)
+    assert purge(run, NoSeal()).answers == 1
+    assert look(run, "SELECT count(*), max(unpacked) FROM answer") == [(0, None)]
+
+
+async def test_a_batch_brings_an_older_version_up_to_date_and_pays_nothing(run: Path) -> None:
+    """What an older version has stored is read by a batch, and counts as paid."""
+    older(run)
+    async with opened(run) as ledger:
+        admission = await ledger.admit(item(), None)
+    assert admission.claim is None
+    assert admission.entry.answer is not None
+    assert admission.entry.answer.body == ANSWER.body
+    assert look(run, "PRAGMA user_version") == [(3,)]
+
+
+def older(run: Path) -> None:
+    """Make a ledger one of the first version."""
+    with closing(sqlite3.connect(run / LEDGER)) as db:
+        db.execute("DROP TRIGGER source_replaced")
+        db.execute("ALTER TABLE item DROP COLUMN was")
+        db.execute("ALTER TABLE answer DROP COLUMN unpacked")
+        db.execute("PRAGMA user_version = 1")
+
+
+@pytest.mark.parametrize("at_work", [False, True])
+async def test_a_view_that_cannot_be_opened_leaves_nothing_open(run: Path, at_work: bool) -> None:
+    """A ledger of a newer version is refused, at work or not, and nobody has it open afterwards."""
+    with closing(sqlite3.connect(run / LEDGER)) as db:
+        db.execute("PRAGMA user_version = 99")
+    process = begun(run, FIVE) if at_work else None
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="update it"):
+            open_view(run)
+        if process is not None:
+            ended(process)  # and then from a copy
+            process = None
+    with pytest.raises(LedgerError, match="update it"):
+        purge(run, NoSeal())
+    assert holder_of(run / LEDGER) is Holder.NOBODY
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Private copies
+
+
+async def test_without_room_for_a_copy_the_way_out_is_told(run: Path, tmp_path: Path) -> None:
+    """Where there is no place for a copy the error names those that were tried, and how to name another."""
+    left(run, FIVE)
+    nowhere = str(tmp_path / "nowhere")
+    with pytest.raises(LedgerError, match=rf"MiB .* in {nowhere}; .* TMPDIR"):
+        open_view(run, places=[nowhere])
+    with pytest.raises(LedgerError, match="MiB"):
+        private_copy(print, 2**62, [str(tmp_path)])
+
+
+def test_a_copy_that_fails_leaves_no_file(tmp_path: Path) -> None:
+    """What cannot be copied to its end is removed."""
+
+    def fails(*_: Any) -> None:
+        raise OSError
+
+    with pytest.raises(OSError, match=r"^$"):
+        private_copy(fails, 1, [str(tmp_path)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """What the system says of a run's files is an error of the ledger."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / LEDGER).write_bytes(b"x")
+    (run / LOG).mkdir()
+    (run / LOG / "not empty").touch()
+    with pytest.raises(LedgerError, match="run cannot be read: "):
+        RunReader(run).__enter__()
+
+
+def test_where_no_file_can_be_made_memory_is_left() -> None:
+    """A copy may lie in the folder for temporary files, if there is one, and in memory."""
+
+    def nowhere() -> str:
+        raise FileNotFoundError
+
+    (memory,) = usual_places(nowhere)
+    assert usual_places(lambda: "/here") == ["/here", memory]
+
+
+def test_a_copy_is_the_owners_alone(tmp_path: Path) -> None:
+    """While a file of the copy has a name, nobody else can read it or its folder."""
+    modes: list[int] = []
+
+    def fill(db: sqlite3.Connection, _: Any, log: Path) -> None:
+        modes.extend(path.stat().st_mode & 0o777 for path in (log.parent, *log.parent.iterdir()))
+        assert all(path.stat().st_size == 0 for path in log.parent.iterdir())
+        db.execute("CREATE TABLE x (y)")
+
+    with closing(private_copy(fill, 1, [str(tmp_path)])) as db:
+        assert db.execute("SELECT * FROM x").fetchall() == []
+    assert modes == [0o700, 0o600]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Second names
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+async def test_a_file_with_a_second_name_is_not_written_to(run: Path, tmp_path: Path, suffix: str) -> None:
+    """A ledger, a log or an index that has a second name is refused to whoever writes, before SQLite opens anything."""
+    left(run, FIVE)
+    (tmp_path / "other").hardlink_to(run / f"{LEDGER}{suffix}")
+    before = files(run)
+    with pytest.raises(LedgerError, match=rf"{LEDGER}{suffix} in {run} has 2 names .*cp -r {run} COPY"):
+        await opened(run).__aenter__()
+    with pytest.raises(LedgerError, match="has 2 names"):
+        purge(run, NoSeal())
+    assert files(run) == before
+    with RunReader(run) as reader:
+        assert reader.status().calls == 5
+    (tmp_path / "other").unlink()
+    async with opened(run):
+        pass
+
+
+async def test_a_log_that_is_not_a_file_is_refused(run: Path, tmp_path: Path) -> None:
+    """A link in the place of a log is not followed."""
+    (run / LOG).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LedgerError, match="is a symbolic link"):
+        await opened(run).__aenter__()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Connections
+
+
+def test_a_connection_is_counted_while_it_is_open(tmp_path: Path) -> None:
+    """A ledger is this process's until each connection to it is closed; one that is closed twice counts once."""
+    (tmp_path / LEDGER).touch()
+    one, two = connect(tmp_path), connect(tmp_path)
+    one.close()
+    one.close()
+    assert holder_of(tmp_path / LEDGER) is Holder.THIS_PROCESS
+    two.close()
+    assert holder_of(tmp_path / LEDGER) is Holder.NOBODY
+    in_place = connect_in_place(tmp_path / LEDGER)
+    assert holder_of(tmp_path / LEDGER) is Holder.NOBODY
+    in_place.close()
+
+
+def test_a_path_is_a_path_whatever_its_characters(tmp_path: Path) -> None:
+    """What means something in an address means nothing in a folder's name."""
+    folder = tmp_path / os.fsdecode(b"a?mode=memory#%41 \xff")
+    folder.mkdir()
+    (folder / LEDGER).touch()
+    connect(folder).close()
+    assert (folder / LEDGER).stat().st_size
+
+
+def test_a_copy_is_made_while_nobody_here_opens_it(tmp_path: Path) -> None:
+    """A thread that opens the ledger while it is copied waits, so that the copy's end costs no lock."""
+    (tmp_path / LEDGER).touch()
+    connect(tmp_path).close()
+    opening = threading.Thread(target=lambda: connect(tmp_path).close())
+
+    class Slow(io.BytesIO):
+        """Where the copy goes, while a thread opens the ledger."""
+
+        def write(self, data: Any) -> int:
+            opening.start()
+            opening.join(0.05)
+            assert opening.is_alive()
+            return super().write(data)
+
+    assert copy_closed(tmp_path / LEDGER, Slow())
+    opening.join()
+
+
+def names(run: Path) -> list[str]:
+    """Return what is in a run directory."""
+    return sorted(path.name for path in run.iterdir())
+
+
+async def test_what_a_reader_leaves_that_came_too_late_is_harmless(run: Path) -> None:
+    """An empty log, left since the batch ended just before a reader joined it, changes no reading and goes with it."""
+    before = (run / LEDGER).read_bytes()
+    db = connect(run, reading=True)
+    db.execute("SELECT * FROM run").fetchall()
+    db.close()
+    assert (run / LOG).stat().st_size == 0
+    left = names(run)
+    with closing(open_view(run)) as view:
+        assert view.db.execute("SELECT count(*) FROM answer").fetchall() == [(1,)]
+        assert names(run) == left
+    assert (run / LEDGER).read_bytes() == before
+    async with opened(run):
+        pass
+    assert names(run) == [LEDGER]

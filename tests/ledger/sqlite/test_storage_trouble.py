@@ -1,0 +1,531 @@
+"""The file system fails the ledger: its lock is held, its disk is full, its opening is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes import BUSY, FakeTransport, Held, domain, steps
+from ledgers import (
+    ANSWER,
+    FAILURE,
+    Clock,
+    answers,
+    calls,
+    claimed,
+    crash,
+    eventually,
+    gone,
+    item,
+    look,
+    opened,
+    read,
+    source,
+    states,
+)
+
+from clova_ocr_async.batch import BatchDispatcher, Failure, Success
+from clova_ocr_async.client import ClovaOCRClient
+from clova_ocr_async.documents import Receipt
+from clova_ocr_async.errors import AnswerNotKeptError, Billing, ConnectionLostError, DiskFullError, LedgerError
+from clova_ocr_async.ledger.sqlite import SqliteLedger
+from clova_ocr_async.ledger.sqlite.overflow import read_spill, spills_in
+from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, _unusable
+from clova_ocr_async.ledger.sqlite.schema import migrate
+from clova_ocr_async.protocol.response import HTTPResponse
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Generator
+
+    from clova_ocr_async.ledger.states import Claim, Verdict
+
+MIB = 1024 * 1024
+JPEG = b"\xff\xd8\xff\xe0 %b \xff\xd9"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run directory that is not there yet."""
+    return tmp_path / "run"
+
+
+@contextmanager
+def locked(run: Path, begin: str = "BEGIN IMMEDIATE") -> Generator[None]:
+    """Hold the ledger's lock as another program does."""
+    with closing(sqlite3.connect(run / LEDGER, isolation_level=None, timeout=10)) as db:
+        db.execute(begin)
+        yield
+        db.execute("ROLLBACK")
+
+
+async def sent(ledger: SqliteLedger, *names: str) -> list[Claim]:
+    """Mark requests for some images as sent."""
+    found = [claimed(await ledger.admit(item(name), None)) for name in names]
+    for claim in found:
+        assert await ledger.sending(claim, f"r{claim.number}")
+    return found
+
+
+def large(size: int) -> HTTPResponse:
+    """Return an answer of some bytes."""
+    return HTTPResponse(200, ANSWER.body + b" " * (size - len(ANSWER.body)))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The lock
+
+
+async def test_a_short_lock_costs_nothing_and_answers_do_not_wait_for_it(run: Path) -> None:
+    """While another program has the lock an answer is on the disk at once, beside the ledger, and in it afterwards."""
+    async with opened(run, patience=30.0) as ledger:
+        one, two = await sent(ledger, "a", "b")
+        with locked(run):
+            waiting = asyncio.create_task(ledger.recall(source("x"), "receipt"))
+            async with asyncio.timeout(5):
+                await ledger.answered(one, "r1", ANSWER)
+                await ledger.answered(two, "r2", FAILURE)
+            (beside,) = spills_in(run)
+            assert [kept.body for kept in read_spill(beside) if hasattr(kept, "body")] == [ANSWER.body, FAILURE.body]
+            await ledger.settle(one, read("r1"))
+            assert not waiting.done()
+        await waiting
+        await eventually(lambda: answers(run) == [ANSWER.body, FAILURE.body])
+        await eventually(lambda: states(run) == ["succeeded", "sent"])
+        assert ledger.trouble is None
+        await sent(ledger, "c")
+    assert spills_in(run) == []
+    assert calls(run) == 3
+
+
+async def test_an_answer_that_fits_nowhere_waits_for_a_short_lock(run: Path) -> None:
+    """An answer for which there is no room beside a locked ledger waits like everything else, and is kept."""
+
+    class Roomless(SqliteLedger):
+        def fill(self) -> None:
+            spill = self._tenant._spill  # noqa: SLF001 - no seam fills the room of an open ledger
+            assert spill is not None
+
+            def allocate(*_: int) -> None:
+                raise OSError(28, "No space left on device")
+
+            spill._allocate, spill._end = allocate, spill._size  # noqa: SLF001 - as above
+
+    async with Roomless(run, patience=30.0) as ledger:
+        (claim,) = await sent(ledger, "a")
+        ledger.fill()
+        with locked(run):
+            keeping = asyncio.create_task(ledger.answered(claim, "r1", ANSWER))
+            done, _ = await asyncio.wait([keeping], timeout=1.0)
+            assert not done
+        await keeping
+        assert answers(run) == [ANSWER.body]
+
+
+async def test_a_lasting_lock_is_waited_for_once(run: Path) -> None:
+    """When the patience is used up every order fails at once, answers are kept beside, and nothing more is sent."""
+    async with opened(run, patience=0.3, process=gone()) as ledger:
+        (one,) = await sent(ledger, "a")
+        two = claimed(await ledger.admit(item("b"), None))
+        began = asyncio.get_running_loop().time()
+        with locked(run):
+            for _ in range(20):
+                with pytest.raises(LedgerError, match="keeps the ledger locked") as caught:
+                    await ledger.recall(source("x"), "receipt")
+                assert caught.value.resumable
+            await ledger.answered(one, "r1", ANSWER)
+            await ledger.settle(one, read("r1"))
+            for _ in range(2):
+                with pytest.raises(LedgerError, match="keeps the ledger locked"):
+                    await ledger.sending(two, "r2")
+            with pytest.raises(LedgerError, match="keeps the ledger locked"):
+                await ledger.admit(item("c"), None)
+            assert ledger.trouble is not None
+            await ledger.__aexit__(None, None, None)
+            assert asyncio.get_running_loop().time() - began < 5
+        assert answers(run) == []
+    async with opened(run) as ledger:
+        assert states(run) == ["succeeded", "queued"]
+        assert (await ledger.admit(item("a"), None)).entry.answer == ANSWER
+
+
+async def test_a_ledger_that_was_locked_out_notices_that_it_is_free(run: Path) -> None:
+    """Each order is a probe, so that what does not pay goes on as soon as the lock is free again."""
+    async with opened(run, patience=0.1) as ledger:
+        with locked(run), pytest.raises(LedgerError):
+            await ledger.recall(source("x"), "receipt")
+        await ledger.recall(source("x"), "receipt")
+
+
+@pytest.mark.parametrize("begin", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+async def test_a_locked_ledger_is_not_opened(run: Path, begin: str) -> None:
+    """Opening a ledger that another program keeps locked fails after one patience, resumably, and leaves nothing."""
+    async with opened(run):
+        pass
+    began = asyncio.get_running_loop().time()
+    with locked(run, begin), pytest.raises(LedgerError, match="keeps the ledger locked; end it") as caught:
+        await opened(run, patience=0.3).__aenter__()
+    assert caught.value.resumable
+    assert asyncio.get_running_loop().time() - began < 5
+    assert look(run, "SELECT count(*) FROM owner") == [(0,)]
+    assert spills_in(run) == []
+
+
+async def test_an_opening_that_waits_for_a_lock_can_be_cancelled(run: Path) -> None:
+    """Who gives up while another program keeps the ledger locked does not wait for that program."""
+    async with opened(run):
+        pass
+    with locked(run):
+        opening = asyncio.create_task(opened(run, patience=50.0).__aenter__())
+        done, _ = await asyncio.wait([opening], timeout=0.2)
+        assert not done
+        opening.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.wait([opening])
+    assert opening.cancelled()
+
+
+async def test_closing_a_locked_ledger_is_no_matter_of_minutes(run: Path) -> None:
+    """A ledger whose lock is taken just as it is left is left within the patience, and mended by the next opening."""
+    ledger = opened(run, patience=0.3, process=gone())
+    await ledger.__aenter__()
+    (claim,) = await sent(ledger, "a")
+    await ledger.answered(claim, "r1", ANSWER)
+    with locked(run):
+        async with asyncio.timeout(5):
+            await ledger.__aexit__(None, None, None)
+    assert ledger.trouble is not None
+    async with opened(run):
+        assert states(run) == ["succeeded"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Openings that are given up
+
+
+def open_files() -> int:
+    """Return how many files this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+class Gate:
+    """A clock that holds the ledger's thread where it becomes an owner."""
+
+    def __init__(self) -> None:
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self) -> float:
+        """Return seconds, when the thread may go on."""
+        if threading.current_thread().name == "clova-ocr-ledger":
+            self.reached.set()
+            assert self.go_on.wait(10)
+        return 5000.0
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files as Linux shows them")
+@pytest.mark.parametrize("cancellations", [1, 2, 3])
+async def test_an_opening_that_is_given_up_leaves_nothing(run: Path, cancellations: int) -> None:
+    """However often an opening is cancelled while it becomes an owner: no owner, no open file, no room stays."""
+    async with opened(run):
+        pass
+    before = open_files()
+    gate = Gate()
+    opening = asyncio.create_task(opened(run, clock=gate).__aenter__())
+    await asyncio.to_thread(gate.reached.wait, 10)
+    for _ in range(cancellations):
+        opening.cancel()
+        await steps()
+    gate.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert look(run, "SELECT count(*) FROM owner") == [(0,)]
+    assert spills_in(run) == []
+    assert open_files() == before
+    assert all(one.name != "clova-ocr-ledger" for one in threading.enumerate())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The disk
+
+
+async def test_room_is_set_aside_before_the_money_is_spent(run: Path) -> None:
+    """Before a request is marked as sent there is room for its answer beside the ledger, as large as any before."""
+    async with opened(run) as ledger:
+        (beside,) = spills_in(run)
+        found = await sent(ledger, *"abcd")
+        assert beside.stat().st_size >= 4 * MIB // 2
+        await ledger.answered(found[0], "r1", large(10 * MIB))
+        assert beside.stat().st_size >= 4 * 15 * MIB  # for those that are under way already
+        size = beside.stat().st_size
+        await sent(ledger, *"efgh")
+        assert beside.stat().st_size >= 7 * 15 * MIB > size
+    async with opened(run) as ledger:  # the size is known to the next process
+        (beside,) = spills_in(run)
+        await sent(ledger, "i")
+        assert beside.stat().st_size >= 15 * MIB
+
+
+async def test_the_largest_answer_is_noted_while_the_run_goes_on(run: Path) -> None:
+    """The size of the largest answer is on record with the next lease, so that a process begun then knows it."""
+    clock = Clock()
+    async with opened(run, clock=clock) as ledger:
+        (claim,) = await sent(ledger, "a")
+        await ledger.answered(claim, "r1", large(MIB))
+        clock.now += 11
+        await ledger.recall(source("x"), "receipt")
+        assert look(run, "SELECT value FROM run WHERE name = 'largest answer'") == [(MIB,)]
+
+
+LIMITED = """
+import asyncio, os, resource, signal, sys
+sys.path[:] = {path!r}
+from ledgers import ANSWER, claimed, item
+from clova_ocr_async.ledger.sqlite import SqliteLedger
+from clova_ocr_async.errors import DiskFullError
+from clova_ocr_async.protocol.response import HTTPResponse
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+async def main():
+    async with SqliteLedger({run!r}) as ledger:
+        found = [claimed(await ledger.admit(item(str(number)), None)) for number in range(6)]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_300_000, resource.RLIM_INFINITY))
+        print([await ledger.sending(claim, f"r{{claim.number}}") for claim in found])
+        await ledger.answered(found[0], "r1", ANSWER)
+        print(await ledger.sending(found[4], "r5"), await ledger.sending(found[5], "r6"))
+        for number in (2, 3, 4):
+            await ledger.refused(found[number], f"r{{number + 1}}", still_in_doubt=False)
+        try:
+            await ledger.answered(found[1], "r2", HTTPResponse(200, os.urandom(3_000_000)))
+        except DiskFullError as error:
+            print(error)
+        try:
+            await ledger.sending(found[5], "r6")
+        except DiskFullError as error:
+            print(error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        print(ledger.trouble is not None)
+    async with SqliteLedger({run!r}) as ledger:
+        ledger._tenant.see(3_000_000)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_300_000, resource.RLIM_INFINITY))
+        claim = claimed(await ledger.admit(item("5"), None))
+        try:
+            await ledger.sending(claim, "r9")
+        except DiskFullError as error:
+            print(error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+asyncio.run(main())
+"""
+
+
+async def test_what_an_answer_has_no_room_for_is_not_sent(run: Path) -> None:
+    """On a small disk as many calls leave as their answers fit beside the ledger, others wait, then nothing is sent."""
+    program = LIMITED.format(path=sys.path, run=str(run))
+    done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], capture_output=True, text=True)
+    told = done.stdout.splitlines()
+    assert told[:2] == ["[True, True, True, True, False, False]", "True False"], done.stderr
+    assert "an answer could not be kept: the disk is full, and so is the room" in told[2]
+    assert told[3:5] == [told[3], "True"]
+    assert "make room" in told[3]
+    assert told[5].startswith("no room for the answers of the calls under way (File too large); make room")
+    assert len(told) == 6
+    assert (states(run)[5], answers(run)) == ("queued", [ANSWER.body])
+
+
+async def test_what_the_dead_had_set_aside_is_given_back_first(run: Path) -> None:
+    """What a dead process set aside goes back to the disk before anything is asked of it, even if nothing follows."""
+    dead = opened(run, process=gone())
+    await dead.__aenter__()
+    (claim,) = await sent(dead, "a")
+    with locked(run):
+        await dead.answered(claim, "r1", ANSWER)  # beside the ledger
+        await crash_at_once(dead)
+        (beside,) = spills_in(run)
+        assert beside.stat().st_size >= 2 * MIB
+        with pytest.raises(LedgerError):
+            await opened(run, patience=0.1).__aenter__()
+        assert beside.stat().st_size < MIB
+    async with opened(run):
+        assert (states(run), answers(run)) == (["succeeded"], [ANSWER.body])
+
+
+async def crash_at_once(ledger: SqliteLedger) -> None:
+    """End a ledger as kill -9 does, while another program has its lock."""
+    ledger._writer._lock_wait.give_up()  # noqa: SLF001 - a killed process waits for nothing
+    await crash(ledger)
+
+
+def test_a_schema_that_finds_no_room_says_so(tmp_path: Path) -> None:
+    """If SQLite ends the transaction itself, as on a full disk, its error is the one that is raised."""
+
+    def fill(db: sqlite3.Connection) -> None:
+        db.execute("ROLLBACK")
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with (
+        closing(sqlite3.connect(tmp_path / LEDGER, isolation_level=None)) as db,
+        pytest.raises(sqlite3.OperationalError, match="disk is full"),
+    ):
+        migrate(db, [fill])
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ENOSPC, DiskFullError), (errno.EDQUOT, DiskFullError), (errno.EACCES, LedgerError)]
+)
+def test_a_folder_that_finds_no_room_is_resumable(number: int, kind: type[LedgerError]) -> None:
+    """A run directory that cannot be made since the disk or the quota is full says to make room, and goes on later."""
+    error = _unusable("run", OSError(number, os.strerror(number)))
+    assert type(error) is kind
+    assert ("make room" in str(error)) is error.resumable is (kind is DiskFullError)
+    assert os.strerror(number) in str(error)
+
+
+async def test_a_full_disk_as_a_batch_is_left_is_told_in_a_line(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot be given back as a batch is cut off is logged by its message, without a traceback."""
+    held = Held()
+
+    async def images() -> AsyncGenerator[bytes]:
+        try:
+            yield JPEG % b"a"
+            await asyncio.Event().wait()
+        finally:
+            raise DiskFullError("made up: full")
+
+    async def leave_at_once() -> None:
+        async with (
+            ClovaOCRClient(domain(), transport=FakeTransport(then=held)) as client,
+            BatchDispatcher(client, 2, ledger=run).dispatch(images(), Receipt),
+        ):
+            await held.reached.wait()
+            held.go_on.set()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await leave_at_once()
+    (record,) = [record for record in caplog.records if "failed while it was closed" in record.getMessage()]
+    assert record.getMessage().endswith("made up: full")
+    assert not record.exc_info
+
+
+class Unsettled(SqliteLedger):
+    """A ledger that cannot take how a call ended, nor anything beside it."""
+
+    def settle(self, claim: Claim, verdict: Verdict) -> Awaitable[None]:  # noqa: ARG002 - the signature of the ledger
+        """Fail as on a disk that is full to the last byte."""
+        raise DiskFullError("made up: full")
+
+
+async def test_an_end_that_is_kept_nowhere_costs_no_answer(
+    tmp_path: Path, run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """How a call ended may be lost; its answer is not, and its caller gets it."""
+    async with Unsettled(run, process=gone()) as ledger:
+        (outcome,) = await outcomes_of(ledger, [picture(tmp_path, "a")], FakeTransport())
+    assert isinstance(outcome, Success)
+    assert "how a call ended could not be written down: made up: full" in caplog.text
+    async with opened(run):
+        assert (states(run), len(answers(run))) == (["succeeded"], 1)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Answers that can be kept nowhere
+
+
+class Nowhere(SqliteLedger):
+    """A ledger that can keep no answer, nor anything beside it."""
+
+    async def answered(self, claim: Claim, request_id: str, response: HTTPResponse) -> None:  # noqa: ARG002 - the ledger's signature
+        """Fail as on a disk that is full to the last byte."""
+        raise DiskFullError("made up: the disk is full, and so is the room")
+
+    async def refused(self, claim: Claim, request_id: str, *, still_in_doubt: bool) -> None:  # noqa: ARG002 - the ledger's signature
+        """Fail too."""
+        raise DiskFullError("made up: the disk is full, and so is the room")
+
+
+async def outcomes_of(ledger: Any, images: list[Any], transport: FakeTransport) -> list[Any]:
+    """Run a batch, and return what came out."""
+    async with (
+        ClovaOCRClient(domain(), transport=transport) as client,
+        BatchDispatcher(client, 2, ledger=ledger).dispatch(images, Receipt) as outcomes,
+    ):
+        return [outcome async for outcome in outcomes]
+
+
+def picture(folder: Path, name: str) -> Path:
+    """Make a picture."""
+    path = folder / f"{name}.jpg"
+    path.write_bytes(JPEG % name.encode())
+    return path
+
+
+@pytest.mark.parametrize("answer", [ANSWER, FAILURE, HTTPResponse(200, b"<html>")])
+async def test_an_answer_that_is_kept_nowhere_is_no_success(
+    tmp_path: Path, run: Path, answer: HTTPResponse, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A paid answer that could be stored nowhere comes out as a failure with its bytes, and stays on record as paid."""
+    image = picture(tmp_path, "a")
+    async with Nowhere(run) as ledger:
+        (outcome,) = await outcomes_of(ledger, [image], FakeTransport(then=answer))
+    assert isinstance(outcome, Failure)
+    assert isinstance(outcome.error, AnswerNotKeptError)
+    assert (outcome.error.lost, outcome.error.billing, outcome.error.attempts) == (True, Billing.BILLED, 1)
+    assert outcome.error.raw == answer.body
+    assert outcome.error.request_id is not None
+    assert "canary" not in f"{outcome.error!r} {outcome.error} {caplog.text}"
+    assert "an answer could not be kept" in caplog.text
+    assert (states(run), calls(run), answers(run)) == (["failed"], 1, [])
+    transport = FakeTransport()
+    (again,) = await outcomes_of(run, [image], transport)
+    assert isinstance(again.error, AnswerNotKeptError)
+    assert (again.error.lost, again.error.raw, again.error.billing) == (True, b"", Billing.BILLED)
+    assert transport.sent == []
+    async with opened(run) as ledger:
+        assert await ledger.requeue(Billing.BILLED) == 1
+    (found,) = await outcomes_of(run, [image], transport)
+    assert isinstance(found, Success)
+
+
+async def test_a_request_without_an_answer_is_not_called_one(
+    tmp_path: Path, run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is said of a refused request that cannot be written down does not speak of an answer."""
+    async with Nowhere(run) as ledger:
+        await outcomes_of(ledger, [picture(tmp_path, "a")], FakeTransport(BUSY, ConnectionLostError))
+    assert "how a request ended could not be written down" in caplog.text
+    assert "an answer" not in caplog.text
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_call_that_is_cut_off_as_its_answer_is_lost_is_named(
+    tmp_path: Path, run: Path, named: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer that can be stored nowhere, and that nobody waits for any more, is named in the log, and on record."""
+    reached = Held()
+
+    class Slow(Nowhere):
+        async def answered(self, claim: Claim, request_id: str, response: HTTPResponse) -> None:
+            reached.reached.set()
+            await reached.go_on.wait()
+            await super().answered(claim, request_id, response)
+
+    image: Any = picture(tmp_path, "a") if named else JPEG % b"a"
+    async with Slow(run) as ledger:
+        batch = asyncio.create_task(outcomes_of(ledger, [image], FakeTransport()))
+        await reached.reached.wait()
+        for _ in range(2):  # the first one lets the call land
+            batch.cancel()
+            await steps()
+        reached.go_on.set()
+        await asyncio.wait([batch])
+    assert (states(run), calls(run)) == (["failed"], 1)
+    told = [record.getMessage() for record in caplog.records if "its answer is not stored" in record.getMessage()]
+    assert [line.split(": ")[0] for line in told] == [str(image) if named else "an image without a name"]

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ledgers import item
+
+from clova_ocr_async.errors import Billing
+from clova_ocr_async.ledger.sqlite import statements
+from clova_ocr_async.ledger.sqlite.schema import migrate
+from clova_ocr_async.ledger.sqlite.worklist import requeue
+from clova_ocr_async.ledger.states import (
+    FINISHED,
+    TRANSITIONS,
+    UNDER_WAY,
+    Claim,
+    ClaimLostError,
+    Entry,
+    Mark,
+    State,
+    Verdict,
+    from_states,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ME, REQUEST = 7, "r"
+BILLINGS = {
+    Mark.SUCCEED: Billing.BILLED,
+    Mark.DOUBT: Billing.MAYBE_BILLED,
+}
+
+
+@pytest.fixture
+def db() -> Iterator[sqlite3.Connection]:
+    """An empty ledger in memory."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    connection.execute("INSERT INTO run (name, value) VALUES ('calls', 1)")
+    yield connection
+    connection.close()
+
+
+def put(db: sqlite3.Connection, state: State) -> Claim:
+    """Put an item into a state, as it is when a call of ours is under way or has just ended."""
+    under_way = state in UNDER_WAY
+    db.execute(
+        """INSERT INTO item (sha256, document, state, owner, request_id, sent_at, maybe_billed)
+           VALUES (?, ?, ?, ?, ?, ?, ?)""",
+        (
+            item().sha256,
+            "receipt",
+            state,
+            ME if under_way else None,
+            REQUEST,
+            1.0 if state is State.SENT else None,
+            int(state is State.AMBIGUOUS),
+        ),
+    )
+    return Claim(1, ME, item())
+
+
+def mark(db: sqlite3.Connection, claim: Claim, what: Mark) -> None:
+    """Make a mark in the storage."""
+    match what:
+        case Mark.CLAIM:
+            statements.claim_item(db, claim.item, ME)
+        case Mark.SEND:
+            statements.send(db, claim, REQUEST, 1.0, None)
+        case Mark.REFUSE:
+            statements.refuse(db, claim.number, REQUEST, still_in_doubt=False)
+        case Mark.ANSWER:
+            statements.keep_answer(db, claim.number, REQUEST, (200, None, b"{}"), 1.0)
+        case Mark.REQUEUE:
+            for billing in Billing:
+                requeue(db, billing)
+        case _:
+            verdict = Verdict(what, BILLINGS.get(what, Billing.NOT_BILLED), request_id=REQUEST)
+            statements.settle(db, claim, verdict, None, 1.0)
+
+
+def state_of(db: sqlite3.Connection) -> State:
+    """Return the item's state."""
+    (found,) = db.execute("SELECT state FROM item").fetchone()
+    return State(found)
+
+
+def row_of(db: sqlite3.Connection) -> tuple[Any, ...]:
+    """Return all of the item."""
+    row: tuple[Any, ...] = db.execute("SELECT * FROM item").fetchone()
+    return row
+
+
+@pytest.mark.parametrize(("state", "what"), TRANSITIONS)
+def test_the_storage_does_what_the_table_says(db: sqlite3.Connection, state: State, what: Mark) -> None:
+    """Each change of the table takes an item to the state it names, and gives it back if that is the end."""
+    claim = put(db, state)
+    if (state, what) == (State.SENT, Mark.FAIL):  # what was refused is claimed again before it fails
+        statements.settle(db, claim, Verdict(what, Billing.BILLED, request_id=REQUEST), None, 1.0)
+    else:
+        mark(db, claim, what)
+    assert state_of(db) is TRANSITIONS[state, what]
+    (owner,) = db.execute("SELECT owner FROM item").fetchone()
+    assert (owner is None) == (state_of(db) not in UNDER_WAY)
+
+
+# What a call knows better than its row, since the mark between the two could not be written on a full disk.
+MENDED = {(State.SENT, Mark.RELEASE): State.QUEUED, (State.SENT, Mark.SKIP): State.SKIPPED}
+
+
+@pytest.mark.parametrize(
+    ("state", "what"), [pair for pair in itertools.product(State, Mark) if pair not in {*TRANSITIONS, *MENDED}]
+)
+def test_the_storage_refuses_what_is_not_in_the_table(db: sqlite3.Connection, state: State, what: Mark) -> None:
+    """A mark that the table does not know for a state changes nothing of the item."""
+    claim = put(db, state)
+    before = row_of(db)
+    if what is Mark.SEND:
+        with pytest.raises(ClaimLostError):
+            mark(db, claim, what)
+    else:
+        mark(db, claim, what)
+    # An answer is kept in any state; what it never does is to take an item out of one that the table does not name.
+    assert state_of(db) is state if what is Mark.ANSWER else row_of(db) == before
+
+
+@pytest.mark.parametrize(("state", "what"), MENDED)
+def test_a_refusal_that_was_not_written_down_is_made_up_for(db: sqlite3.Connection, state: State, what: Mark) -> None:
+    """A request that was refused while the disk was full is neither in doubt nor counted when its call ends."""
+    mark(db, put(db, state), what)
+    assert state_of(db) is MENDED[state, what]
+    assert statements.calls(db) == 0
+
+
+def test_what_was_refused_already_is_not_uncounted_twice(db: sqlite3.Connection) -> None:
+    """A call that ends when its last request was refused and marked as that counts as it did before."""
+    claim = put(db, State.SENT)
+    statements.refuse(db, claim.number, REQUEST, still_in_doubt=True)
+    assert statements.calls(db) == 0
+    mark(db, claim, Mark.RELEASE)
+    assert (state_of(db), statements.calls(db)) == (State.QUEUED, 0)
+
+
+def test_a_doubt_that_was_not_written_down_is_made_up_for(db: sqlite3.Connection) -> None:
+    """A request in doubt is counted as that once, also if it could not be written down before its call ended."""
+    claim = put(db, State.SENT)
+    mark(db, claim, Mark.DOUBT)
+    assert db.execute("SELECT maybe_billed FROM item").fetchone() == (1,)
+    assert statements.calls(db) == 1
+
+
+@pytest.mark.parametrize("what", [Mark.SEND, Mark.REFUSE, Mark.RELEASE, Mark.SKIP, Mark.FAIL, Mark.DOUBT, Mark.SUCCEED])
+@pytest.mark.parametrize("state", [State.CLAIMED, State.SENT])
+def test_who_lost_an_item_changes_nothing_of_it(db: sqlite3.Connection, state: State, what: Mark) -> None:
+    """Who slept past its lease marks nothing of what another has claimed since, and is told before it sends."""
+    put(db, state)
+    db.execute("UPDATE item SET request_id = 'another'")
+    before, late = row_of(db), Claim(1, ME + 1, item())
+    if what is Mark.SEND:
+        with pytest.raises(ClaimLostError):
+            mark(db, late, what)
+    else:
+        mark(db, late, what)
+    assert row_of(db) == before
+
+
+def test_a_new_item_is_claimed_by_whoever_brings_it(db: sqlite3.Connection) -> None:
+    """An item that is not there yet is there and claimed, and nobody else is given it."""
+    assert statements.claim_item(db, item(), ME) == Claim(1, ME, item())
+    assert statements.claim_item(db, item(), ME + 1) is None
+    assert statements.claim_item(db, item("b"), ME + 1) == Claim(2, ME + 1, item("b"))
+
+
+def test_the_table_has_no_dead_ends() -> None:
+    """Every state is reached from a new item, and from each the item can still be finished as read."""
+    reached, frontier = {State.QUEUED}, {State.QUEUED}
+    while frontier := {after for (state, _), after in TRANSITIONS.items() if state in frontier} - reached:
+        reached |= frontier
+    assert reached == set(State)
+    finishing = {State.SUCCEEDED}
+    while more := {state for (state, _), after in TRANSITIONS.items() if after in finishing} - finishing:
+        finishing |= more
+    assert finishing == set(State)
+
+
+def test_what_is_paid_is_never_sent_again_by_itself() -> None:
+    """Out of a finished state leads nothing but the wish of a user, or an answer that came late."""
+    leaving = {what for (state, what) in TRANSITIONS if state in FINISHED}
+    assert leaving == {Mark.REQUEUE, Mark.SUCCEED, Mark.FAIL}
+    assert {after for (state, _), after in TRANSITIONS.items() if state is State.SUCCEEDED} == set()
+    assert UNDER_WAY.isdisjoint(FINISHED)
+    assert UNDER_WAY | FINISHED | {State.QUEUED} == set(State)
+
+
+def test_only_a_claim_may_be_sent() -> None:
+    """A request leaves only for an item that somebody holds."""
+    assert set(from_states(Mark.SEND)) == {State.CLAIMED, State.SENT}
+    assert from_states(Mark.CLAIM) == (State.QUEUED,)
+
+
+def test_an_entry_shows_nothing_of_what_was_read() -> None:
+    """The repr of an entry names the item and its state, and neither answer nor error."""
+    entry = Entry(5, item(), State.FAILED, failure=b"canary")
+    assert repr(entry) == f"Entry(5, {item().sha256.hex()[:12]}…, receipt, failed)"
+    assert "canary" not in repr(Verdict(Mark.FAIL, failure=b"canary"))
