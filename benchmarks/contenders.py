@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scenarios import Scenario
     from virtual import Answering, SimulatedService
 
-    from clova_ocr_async.client import Exchange
+    from clova_ocr_async.client import RequestProgress
     from clova_ocr_async.protocol.request import HTTPRequest
     from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -43,7 +43,7 @@ class SimulatedWire:
     def __init__(self, service: Answering) -> None:
         self._service = service
 
-    async def send(self, request: HTTPRequest, exchange: Exchange) -> HTTPResponse:  # noqa: ARG002 - all are alike
+    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:  # noqa: ARG002 - all are alike
         """Call the service."""
         exchange.body_began = True
         response = await self._service.call()

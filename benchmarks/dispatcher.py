@@ -43,7 +43,6 @@ from sink import sink
 from strategies import STRATEGIES
 
 from clova_ocr_async import (
-    Attempt,
     BatchDispatcher,
     ClovaOCRClient,
     Domain,
@@ -54,7 +53,8 @@ from clova_ocr_async import (
     Success,
     images_in,
 )
-from clova_ocr_async.client.journal import NO_JOURNAL, NoJournal
+from clova_ocr_async.client import Attempt
+from clova_ocr_async.client.journal import NULL_JOURNAL, NullJournal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,7 +91,7 @@ class InstantClient:
 
     async def recognize(self, image: Any, document: Any, **given: Any) -> Recognition[Receipt]:  # noqa: ARG002 - the client's signature
         """Note in the journal what a call notes, and give way once."""
-        journal: NoJournal = given.get("journal", NO_JOURNAL)
+        journal: NullJournal = given.get("journal", NULL_JOURNAL)
         await journal.sending(_ATTEMPT)
         await asyncio.sleep(0)
         journal.landed()

@@ -43,7 +43,8 @@ from clova_ocr_async import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from clova_ocr_async import Exchange, HTTPRequest
+    from clova_ocr_async import HTTPRequest
+    from clova_ocr_async.client import RequestProgress
 
 ANSWER = b'{"images":[{"inferResult":"SUCCESS","message":"SUCCESS","receipt":{"result":{}}}]}'
 LATENCY = 0.05  # seconds of a call, where slots are to be kept busy
@@ -98,7 +99,7 @@ class Wire:
         self.latency = self.spread = 0.0
         self._random = random.Random(seed)  # noqa: S311 - no secret
 
-    async def send(self, request: HTTPRequest, exchange: Exchange) -> HTTPResponse:  # noqa: ARG002 - all are alike
+    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:  # noqa: ARG002 - all are alike
         """Answer."""
         exchange.body_began = True
         await asyncio.sleep(self.latency * self._random.uniform(1.0 - self.spread, 1.0 + self.spread))

@@ -52,7 +52,7 @@ from clova_ocr_async import (
 from clova_ocr_async.batch.hashing import read_hashed
 from clova_ocr_async.batch.ledgered import READERS
 from clova_ocr_async.batch.sources.folders import entries_in
-from clova_ocr_async.batch.sources.worklist import Listing
+from clova_ocr_async.batch.sources.worklist import WorkList
 from clova_ocr_async.client.hooks import AttemptStarted, Event
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ async def batch(client: ClovaOCRClient, folder: Path, run: Path | None, workers:
             yield outcomes
         return
     async with SqliteLedger(run) as ledger:
-        listing = Listing(ledger, "receipt", entries_in(folder))
+        listing = WorkList(ledger, "receipt", entries_in(folder))
         async with BatchDispatcher(client, workers, ledger=ledger).dispatch(listing, Receipt) as outcomes:
             yield outcomes
 
@@ -233,7 +233,7 @@ async def _listed(folder: Path, run: Path) -> Listed:
         ClovaOCRClient(Domain(clova.url(), clova.secret), hooks=[note]) as client,
         SqliteLedger(run) as ledger,
     ):
-        listing = Listing(ledger, "receipt", entries_in(folder))
+        listing = WorkList(ledger, "receipt", entries_in(folder))
         async with BatchDispatcher(client, ledger=ledger).dispatch(listing, Receipt) as outcomes:
             async for _ in outcomes:
                 if listing.whole:

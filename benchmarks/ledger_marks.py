@@ -22,7 +22,7 @@ from sink import ANSWER
 
 from clova_ocr_async import SqliteLedger
 from clova_ocr_async.errors import Billing
-from clova_ocr_async.ledger.states import Claim, Item, Mark, Verdict
+from clova_ocr_async.ledger.states import Claim, Item, ItemEvent, Settlement
 from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 WORKERS = 64
 _RESPONSE = HTTPResponse(200, ANSWER)
-_SETTLED = Verdict(Mark.SUCCEED, Billing.BILLED, 0.1, request_id="r")
+_SETTLED = Settlement(ItemEvent.SUCCEED, Billing.BILLED, 0.1, request_id="r")
 _SCHEMA = """
     CREATE TABLE item (id INTEGER PRIMARY KEY, sha256 BLOB UNIQUE, state TEXT, request_id TEXT);
     CREATE TABLE answer (id INTEGER PRIMARY KEY, item INTEGER, request_id TEXT, status INTEGER, body BLOB);

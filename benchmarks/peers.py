@@ -24,7 +24,7 @@ import tenacity
 from frame import cpu_of, cpu_of_calls
 
 from clova_ocr_async import ClovaOCRClient, Domain, Image, Receipt
-from clova_ocr_async.client.transport import AiohttpTransport, Exchange
+from clova_ocr_async.client.transport import AiohttpTransport, RequestProgress
 from clova_ocr_async.documents.envelope import Answer
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.protocol.request import HTTPRequest, build_request
@@ -130,7 +130,7 @@ async def bare_decoded(target: Target) -> AsyncGenerator[Calls]:
 async def sent(target: Target) -> AsyncGenerator[Calls]:
     """Our transport alone, the request built before."""
     request, transport = built(target), AiohttpTransport()
-    yield target.calls(lambda: transport.send(request, Exchange()))
+    yield target.calls(lambda: transport.send(request, RequestProgress()))
     await transport.close()
 
 
@@ -140,7 +140,7 @@ async def answered(target: Target) -> AsyncGenerator[Calls]:
     transport = AiohttpTransport()
 
     async def call() -> object:
-        return decode_response(await transport.send(built(target), Exchange()), Receipt)
+        return decode_response(await transport.send(built(target), RequestProgress()), Receipt)
 
     yield target.calls(call)
     await transport.close()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
-from clova_ocr_async.emulator.domain_state import DomainMeter
+from clova_ocr_async.emulator.domain_state import DomainState
 from clova_ocr_async.protocol.response import HTTPResponse, encode_error, encode_gateway_error
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class CallsAtOnce:
 
     def __init__(self, ceiling: int, says: str) -> None:
         self.changed = asyncio.Event()
-        self._meter = DomainMeter(asyncio.get_running_loop().time, ceiling)
+        self._meter = DomainState(asyncio.get_running_loop().time, ceiling)
         self._says = says
 
     def enter(self) -> bool:

@@ -39,10 +39,10 @@ from sink import sink
 
 from clova_ocr_async import Image, ImageLimits, Receipt, Recognition, RetryPolicy
 from clova_ocr_async.client.deadline import Deadline
-from clova_ocr_async.client.journal import NO_JOURNAL
-from clova_ocr_async.client.loading import read_image
+from clova_ocr_async.client.journal import NULL_JOURNAL
+from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.client.retry.call import Call
-from clova_ocr_async.client.retry.loop import Retries
+from clova_ocr_async.client.retry.loop import RetryLoop
 from clova_ocr_async.host.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -191,9 +191,9 @@ def bottleneck(server: Server, rounds: int) -> Row:
 
 async def wrapped(rounds: int, times: int) -> list[float]:
     """Return microseconds that the retries add to a call that does not fail, in each round."""
-    image = await read_image(Image(PICTURE), ImageLimits())
-    call = Call(image, Receipt, "interactive", NO_JOURNAL, "", Deadline(None, asyncio.get_running_loop()))
-    retries, answer = Retries(RetryPolicy(), Runtime(), ()), Recognition(document=Receipt())
+    image = await load_image(Image(PICTURE), ImageLimits())
+    call = Call(image, Receipt, "interactive", NULL_JOURNAL, "", Deadline(None, asyncio.get_running_loop()))
+    retries, answer = RetryLoop(RetryPolicy(), Runtime(), ()), Recognition(document=Receipt())
 
     async def send(_: Call[Receipt]) -> Recognition[Receipt]:
         return answer

@@ -92,7 +92,7 @@ async def read_document(
 
 
 @app.exception_handler(ClovaOCRError)
-async def tell(_request: Request, error: ClovaOCRError) -> JSONResponse:
+async def notify(_request: Request, error: ClovaOCRError) -> JSONResponse:
     """Answer with the status an error deserves; its message holds no secret and nothing personal."""
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
     message = next((message for kind, message in MESSAGES if isinstance(error, kind)), str(error))

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.client import Exchange, RetryPolicy
+from clova_ocr_async.client import RequestProgress, RetryPolicy
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import ClovaOCRError, ConnectionFailedError, ConnectionLostError, ResponseTimeoutError
 from clova_ocr_async.host.runtime import Runtime
@@ -80,7 +80,7 @@ class Sent:
 
     request: HTTPRequest
     parsed: ParsedRequest
-    exchange: Exchange
+    exchange: RequestProgress
 
 
 Step = HTTPResponse | ClovaOCRError | type[ClovaOCRError] | None
@@ -99,7 +99,7 @@ class FakeTransport:
         self.closed = 0
         self.arrived = asyncio.Event()
 
-    async def send(self, request: HTTPRequest, exchange: Exchange) -> HTTPResponse:
+    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
         """Do the next step."""
         sent = Sent(request, parsed(request), exchange)
         self.sent.append(sent)

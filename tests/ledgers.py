@@ -13,7 +13,7 @@ from clova_ocr_async.errors import Billing
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
-from clova_ocr_async.ledger.states import Item, Mark, SourceFile, State, Verdict
+from clova_ocr_async.ledger.states import Item, ItemEvent, Settlement, SourceFile, State
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 
 if TYPE_CHECKING:
@@ -83,14 +83,14 @@ def claimed(admission: Admission) -> Claim:
     return admission.claim
 
 
-def read(request_id: str = "r") -> Verdict:
+def read(request_id: str = "r") -> Settlement:
     """Return the verdict on a call that read its image."""
-    return Verdict(Mark.SUCCEED, Billing.BILLED, 1.0, b"", request_id)
+    return Settlement(ItemEvent.SUCCEED, Billing.BILLED, 1.0, b"", request_id)
 
 
-def in_doubt(request_id: str = "r") -> Verdict:
+def in_doubt(request_id: str = "r") -> Settlement:
     """Return the verdict on a call without an answer."""
-    return Verdict(Mark.DOUBT, Billing.MAYBE_BILLED, 1.0, b'{"type":"ConnectionLostError"}', request_id)
+    return Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, b'{"type":"ConnectionLostError"}', request_id)
 
 
 def look(folder: Path, query: str, *values: object) -> list[tuple[Any, ...]]:

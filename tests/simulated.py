@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from clova_ocr_async.slots.limit import Ceiling, Entry, Refusal
+from clova_ocr_async.slots.limit import ConcurrencyLimit, LimitSignal, Permit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ class Service(Protocol):
         """Return whether one more call may run."""
         ...
 
-    def refusal(self, now: float) -> Refusal:
+    def refusal(self, now: float) -> LimitSignal:
         """Return what it says to one that may not."""
         ...
 
@@ -46,9 +46,9 @@ class AtOnce:
         """Count."""
         return running + self.foreign(now) < self.ceiling(now)
 
-    def refusal(self, now: float) -> Refusal:
+    def refusal(self, now: float) -> LimitSignal:
         """Name the number."""
-        return Refusal(self.named(now))
+        return LimitSignal(self.named(now))
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Bucket:
 
     rate: float
     size: float
-    says: Refusal
+    says: LimitSignal
     tokens: float = field(init=False)
     filled: float = 0.0
 
@@ -80,7 +80,7 @@ class Bucket:
         self.tokens -= 1
         return True
 
-    def refusal(self, now: float) -> Refusal:
+    def refusal(self, now: float) -> LimitSignal:
         """Say always the same."""
         del now
         return self.says
@@ -105,7 +105,7 @@ class Simulation:
     """
 
     service: Service
-    ceiling: Ceiling
+    ceiling: ConcurrencyLimit
     latency: Callable[[], float]
     most: int | None = None
     uniform: Callable[[float, float], float] = lambda low, high: (low + high) / 2
@@ -116,7 +116,7 @@ class Simulation:
     limits: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
     most_running: int = 0
     _line: deque[list[int]] = field(default_factory=deque[list[int]])
-    _events: list[tuple[float, int, Entry, Refusal | None, list[int]]] = field(default_factory=list[Any])
+    _events: list[tuple[float, int, Permit, LimitSignal | None, list[int]]] = field(default_factory=list[Any])
     _running: int = 0
     _numbers: Any = field(default_factory=itertools.count)
 
@@ -148,7 +148,7 @@ class Simulation:
             else:
                 self._expect(ROUND_TRIP, entry, self.service.refusal(self.now), item)
 
-    def _expect(self, seconds: float, entry: Entry, refusal: Refusal | None, item: list[int]) -> None:
+    def _expect(self, seconds: float, entry: Permit, refusal: LimitSignal | None, item: list[int]) -> None:
         heapq.heappush(self._events, (self.now + seconds, next(self._numbers), entry, refusal, item))
 
     def _go_on(self, time: float) -> None:

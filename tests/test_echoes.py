@@ -25,7 +25,7 @@ from clova_ocr_async import (
     images_in,
 )
 from clova_ocr_async.batch.sources.manifest import images_from
-from clova_ocr_async.client.loading import read_image
+from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.ledger import load_seal
 
@@ -63,7 +63,7 @@ def check(message: str, given: str) -> None:
 async def test_an_image_that_is_no_path_is_named_and_not_repeated(given: str, make: Callable[[str], Any]) -> None:
     """A text that is the image, or a URL of it, is refused by its kind with a way out, and comes back nowhere."""
     with pytest.raises(ClovaOCRError, match=r"the image is .*, not a path; ") as caught:
-        await read_image(make(given), ImageLimits())
+        await load_image(make(given), ImageLimits())
     check(told(caught.value), given)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
@@ -152,10 +152,10 @@ async def test_a_file_at_its_end_is_to_be_rewound() -> None:
     spent = io.BytesIO(JPEG)
     spent.read()
     with pytest.raises(ClovaOCRError, match=r"rewind it: file\.seek\(0\)") as caught:
-        await read_image(spent, ImageLimits())
+        await load_image(spent, ImageLimits())
     assert "empty" not in str(caught.value)
     with pytest.raises(ClovaOCRError, match="is empty"):
-        await read_image(io.BytesIO(), ImageLimits())
+        await load_image(io.BytesIO(), ImageLimits())
 
 
 class Mute(io.BytesIO):
@@ -169,7 +169,7 @@ class Mute(io.BytesIO):
 async def test_a_file_without_a_position_is_empty() -> None:
     """Of a file that cannot say where it stands only that it is empty is known."""
     with pytest.raises(ClovaOCRError, match="is empty"):
-        await read_image(Mute(), ImageLimits())
+        await load_image(Mute(), ImageLimits())
 
 
 async def test_paths_in_bytes_are_read(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ async def test_paths_in_bytes_are_read(tmp_path: Path) -> None:
     (tmp_path / "lunch.jpg").write_bytes(JPEG)
     with os.scandir(os.fsencode(tmp_path)) as entries:
         (entry,) = entries
-    image = await read_image(entry, ImageLimits())  # type: ignore[arg-type]
+    image = await load_image(entry, ImageLimits())  # type: ignore[arg-type]
     assert (image.data, image.name) == (JPEG, "lunch.jpg")
     with pytest.raises(ClovaOCRError, match=r"is the path of a file as bytes, .*; pass it as a str or a Path"):
         Image(b"scans/lunch.jpg")
@@ -206,12 +206,18 @@ async def test_names_steer_no_terminal(tmp_path: Path, caplog: pytest.LogCapture
     caplog.set_level("DEBUG")
     assert list(images_in(tmp_path)) == []
     with pytest.raises(ClovaOCRError) as caught:
-        await read_image(tmp_path / name, ImageLimits())
+        await load_image(tmp_path / name, ImageLimits())
     failure = Failure(tmp_path / name, caught.value)
     with pytest.raises(ClovaOCRError) as missing:
         images_in(tmp_path / (name + "x"))
     with pytest.raises(ClovaOCRError) as unlisted:
         images_from(tmp_path / (name + "x"))
-    for message in (told(caught.value), repr(failure), caplog.messages[0], told(missing.value), told(unlisted.value)):
+    for message in (
+        told(caught.value),
+        repr(failure),
+        caplog.messages[0],
+        told(missing.value),
+        told(unlisted.value),
+    ):
         assert not set(message) & set("\n\x1b\x9b\u202e")
         assert "[31m" in message

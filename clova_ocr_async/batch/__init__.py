@@ -3,18 +3,18 @@
 from clova_ocr_async.batch.batch import Batch
 from clova_ocr_async.batch.dispatcher import BatchDispatcher
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.batch.sources import Listing, images_from, images_in
+from clova_ocr_async.batch.sources import WorkList, images_from, images_in
 from clova_ocr_async.ledger import Purged, RunReader, purge
 
 __all__ = [
     "Batch",
     "BatchDispatcher",
     "Failure",
-    "Listing",
     "Outcome",
     "Purged",
     "RunReader",
     "Success",
+    "WorkList",
     "images_from",
     "images_in",
     "purge",

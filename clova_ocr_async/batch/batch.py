@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVarTuple, Unpack
 
 import anyio
 
-from clova_ocr_async.batch.direct import Flight, Later
-from clova_ocr_async.batch.in_work import CalledBackError, Flights
+from clova_ocr_async.batch.direct import Deferred, ImageInWork
+from clova_ocr_async.batch.in_work import ImagesInWork, WithdrawnError
 from clova_ocr_async.batch.outbox import Outbox
 from clova_ocr_async.batch.outcome import Failure, Outcome
 from clova_ocr_async.batch.sources.iterables import EXHAUSTED
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.documents.recognition import DocumentT
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, NotSentError
-from clova_ocr_async.host.tasks import ended
+from clova_ocr_async.host.tasks import wait_shielded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from clova_ocr_async.batch.direct import Reader
     from clova_ocr_async.batch.intake import Intake, Pulled
-    from clova_ocr_async.batch.ledgered import Recorder
+    from clova_ocr_async.batch.ledgered import LedgeredReader
     from clova_ocr_async.ledger.storage import Ledger
 
 __all__ = ["Batch"]
@@ -65,7 +65,7 @@ class Batch(Generic[DocumentT]):
         self._document = document
         self._intake = intake
         self._outbox: Outbox[DocumentT] = Outbox(ordered=ordered)
-        self._flights = Flights()
+        self._flights = ImagesInWork()
         self._failure: Exception | None = None
         self._runner: asyncio.Task[None] | None = None
         self._record: _Record | None = None
@@ -73,7 +73,7 @@ class Batch(Generic[DocumentT]):
         self._asked_to_end = False
         self._cut_off = False
 
-    def record(self, recorder: Recorder, services: list[str], *, own_ledger: bool) -> None:
+    def record(self, recorder: LedgeredReader, services: list[str], *, own_ledger: bool) -> None:
         """Have the images read through a ledger.
 
         Args:
@@ -130,7 +130,7 @@ class Batch(Generic[DocumentT]):
         self._cut_off = True
         self._runner.cancel()
         try:
-            await ended(self._runner)
+            await wait_shielded(self._runner)
         finally:
             self._take_back()
             self._outbox.end()  # a batch left at once has never run
@@ -205,7 +205,7 @@ class Batch(Generic[DocumentT]):
             return False
         self._outbox.expect(image)
         outcome = await self._outcome(image)
-        if isinstance(outcome, Later):  # which must not keep this worker waiting
+        if isinstance(outcome, Deferred):  # which must not keep this worker waiting
             group.create_task(self._finish_later(image, outcome))
         else:
             self._finish(image, outcome)
@@ -227,8 +227,8 @@ class Batch(Generic[DocumentT]):
         self._intake.close()
         self._source.stop()
 
-    async def _outcome(self, image: Pulled) -> Outcome[Any] | Later | None:
-        flight = Flight(self._flights.landed, self._intake)
+    async def _outcome(self, image: Pulled) -> Outcome[Any] | Deferred | None:
+        flight = ImageInWork(self._flights.landed, self._intake)
         try:
             if self._document is None and (unserved := self._unserved(image.document)) is not None:
                 return Failure(image.source, unserved)
@@ -236,14 +236,14 @@ class Batch(Generic[DocumentT]):
         finally:
             self._intake.end(flight.held)
 
-    async def _finish_later(self, image: Pulled, later: Later) -> None:
-        outcome: Outcome[Any] | Later | None = later
-        while isinstance(outcome, Later):
-            flight = Flight(self._flights.landed, self._intake)
+    async def _finish_later(self, image: Pulled, later: Deferred) -> None:
+        outcome: Outcome[Any] | Deferred | None = later
+        while isinstance(outcome, Deferred):
+            flight = ImageInWork(self._flights.landed, self._intake)
             outcome = await self._guarded(image, flight, self._again, outcome, flight)
         self._finish(image, outcome)
 
-    async def _again(self, later: Later, flight: Flight) -> Outcome[Any] | Later:
+    async def _again(self, later: Deferred, flight: ImageInWork) -> Outcome[Any] | Deferred:
         await later.wait()
         await self._intake.come_back()
         try:
@@ -261,13 +261,13 @@ class Batch(Generic[DocumentT]):
     async def _guarded(
         self,
         image: Pulled,
-        flight: Flight,
-        read: Callable[[Unpack[Ts]], Awaitable[Outcome[Any] | Later]],
+        flight: ImageInWork,
+        read: Callable[[Unpack[Ts]], Awaitable[Outcome[Any] | Deferred]],
         *what: *Ts,
-    ) -> Outcome[Any] | Later | None:
+    ) -> Outcome[Any] | Deferred | None:
         try:
             return await self._flights.run(flight, read, *what)
-        except CalledBackError:
+        except WithdrawnError:
             return flight.left or Failure(image.source, self._unsent())
         except asyncio.CancelledError:
             if flight.left is not None:

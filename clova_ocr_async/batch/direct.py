@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from clova_ocr_async.batch.hashing import size_to_read
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.client.journal import NoJournal
+from clova_ocr_async.client.journal import NullJournal
 from clova_ocr_async.errors import Billing, ClovaOCRError, ConnectionLostError, ImageError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.journal import Attempt
     from clova_ocr_async.documents.base import Document
 
-__all__ = ["DirectReader", "Flight", "FlightWatch", "Later", "Reader", "Warden", "cut_off"]
+__all__ = ["Deferred", "DirectReader", "FlightWatch", "ImageInWork", "Reader", "Warden", "cut_off"]
 
 
 class Warden(Protocol):
@@ -47,7 +47,7 @@ class FlightWatch(Protocol):
         ...
 
 
-class Flight:
+class ImageInWork:
     """The work on one image: whether a request is under way, what it holds, and what is known of its end.
 
     Args:
@@ -63,7 +63,7 @@ class Flight:
 
     __slots__ = ("_landed", "_watch", "held", "landings", "left", "under_way")
 
-    def __init__(self, landed: Callable[[Flight], object], watch: FlightWatch) -> None:
+    def __init__(self, landed: Callable[[ImageInWork], object], watch: FlightWatch) -> None:
         self.under_way = False
         self.landings = 0
         self.held: int | None = None
@@ -97,7 +97,7 @@ def cut_off(source: Any, billing: Billing) -> Failure:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Later:
+class Deferred:
     """An image that cannot be finished now: somebody else works on it, or its file is still being written.
 
     Attributes:
@@ -106,13 +106,13 @@ class Later:
     """
 
     wait: Callable[[], Awaitable[object]]
-    again: Callable[[Flight], Awaitable[Outcome[Any] | Later]]
+    again: Callable[[ImageInWork], Awaitable[Outcome[Any] | Deferred]]
 
 
 class Reader(Protocol):
     """Reads images, one at a time each."""
 
-    async def take(self, source: Any, document: type[Document], flight: Flight) -> Outcome[Any] | Later:
+    async def take(self, source: Any, document: type[Document], flight: ImageInWork) -> Outcome[Any] | Deferred:
         """Return what became of an image, calling for it if need be.
 
         Args:
@@ -138,8 +138,8 @@ class DirectReader:
         self._unfinished = unfinished
 
     async def take(
-        self, source: Any, document: type[Document], flight: Flight, until: float | None = None
-    ) -> Outcome[Any] | Later:
+        self, source: Any, document: type[Document], flight: ImageInWork, until: float | None = None
+    ) -> Outcome[Any] | Deferred:
         """Call for an image."""
         flight.hold(size_to_read(source))
         journal = _UntilStopped(self._warden, flight)
@@ -156,14 +156,14 @@ class DirectReader:
             raise
 
 
-class _UntilStopped(NoJournal):
+class _UntilStopped(NullJournal):
     """Lets requests leave until the batch is stopped: what others would meet as well is not paid for again.
 
     Attributes:
         billing: Whether the call may have been billed, if it is cut off now.
     """
 
-    def __init__(self, warden: Warden, flight: Flight) -> None:
+    def __init__(self, warden: Warden, flight: ImageInWork) -> None:
         self.billing = Billing.NOT_BILLED
         self._warden = warden
         self._flight = flight

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast, overload
 from clova_ocr_async.batch.batch import Batch
 from clova_ocr_async.batch.direct import DirectReader
 from clova_ocr_async.batch.intake import Intake
-from clova_ocr_async.batch.ledgered import Recorder, services_of
+from clova_ocr_async.batch.ledgered import LedgeredReader, services_of
 from clova_ocr_async.batch.sources.iterables import opened
-from clova_ocr_async.batch.sources.worklist import Listing
+from clova_ocr_async.batch.sources.worklist import WorkList
 from clova_ocr_async.batch.unfinished import Unfinished
 from clova_ocr_async.batch.window import Window
 from clova_ocr_async.errors import ConfigurationError
@@ -71,7 +71,7 @@ class BatchDispatcher:
     @overload
     def dispatch(
         self,
-        images: Iterable[ImageSource] | AsyncIterable[ImageSource] | Listing,
+        images: Iterable[ImageSource] | AsyncIterable[ImageSource] | WorkList,
         document: type[DocumentT],
         *,
         ordered: bool = False,
@@ -107,7 +107,7 @@ class BatchDispatcher:
             batch.reader = DirectReader(self._client, batch, unfinished)
         else:
             ledger, own = self._opened_ledger(self._ledger)
-            recorder = Recorder(self._client, ledger, batch, unfinished, listed=isinstance(images, Listing))
+            recorder = LedgeredReader(self._client, ledger, batch, unfinished, listed=isinstance(images, WorkList))
             batch.record(recorder, services_of(self._client.domains), own_ledger=own)
         return batch
 

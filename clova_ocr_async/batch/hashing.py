@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from clova_ocr_async.client.loading import read_bytes
 from clova_ocr_async.host.spelling import one_spelling
-from clova_ocr_async.ledger.states import Identity, SourceFile
+from clova_ocr_async.ledger.states import FileStamp, SourceFile
 from clova_ocr_async.protocol.image import Image
 
 if TYPE_CHECKING:
@@ -23,13 +23,22 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.loading import BinaryFile
     from clova_ocr_async.protocol.image import ImageLimits
 
-__all__ = ["Hashed", "file_at", "found_file", "hash_now", "identity_of", "read_hashed", "size_to_read", "source_file"]
+__all__ = [
+    "HashedImage",
+    "file_at",
+    "hash_now",
+    "read_hashed",
+    "size_to_read",
+    "source_file",
+    "stamp_of",
+    "stat_source",
+]
 
 _SETTLED = 2.0  # seconds after which a change of a file shows in its times; the coarsest file systems count in twos
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Hashed:
+class HashedImage:
     """An image's bytes.
 
     Attributes:
@@ -44,7 +53,7 @@ class Hashed:
     name: str | None
     sha256: bytes
     file: SourceFile | None
-    before: Identity | None = None
+    before: FileStamp | None = None
 
     @property
     def copied(self) -> int:
@@ -62,7 +71,7 @@ class Hashed:
 
 async def read_hashed(
     source: Any, limits: ImageLimits, *, readers: CapacityLimiter | None = None, now: Callable[[], float] = time.time
-) -> Hashed:
+) -> HashedImage:
     """Read and hash an image in a thread.
 
     Args:
@@ -77,7 +86,7 @@ async def read_hashed(
     return await anyio.to_thread.run_sync(hash_now, source, limits, now, limiter=readers)
 
 
-async def found_file(source: Any, readers: CapacityLimiter | None = None) -> SourceFile | None:
+async def stat_source(source: Any, readers: CapacityLimiter | None = None) -> SourceFile | None:
     """Return a file as it is now, without reading it; None for what is no path, or is not there."""
     if not isinstance(source, str | os.PathLike):
         return None
@@ -90,25 +99,25 @@ def file_at(path: str | os.PathLike[str]) -> SourceFile | None:
     return None if identity is None else SourceFile(one_spelling(os.fsencode(path)), identity)
 
 
-def hash_now(source: Any, limits: ImageLimits, now: Callable[[], float] = time.time) -> Hashed:
+def hash_now(source: Any, limits: ImageLimits, now: Callable[[], float] = time.time) -> HashedImage:
     """Read and hash an image in the thread that asks, as ``read_hashed`` does."""
     if isinstance(source, Image):
         sha256 = hashlib.sha256(source.data).digest()
         # A name that was given to bytes is no file's: others may have the same.
-        return Hashed(source, source.name, sha256, SourceFile(f"{source.name} #{sha256.hex()[:12]}".encode()))
+        return HashedImage(source, source.name, sha256, SourceFile(f"{source.name} #{sha256.hex()[:12]}".encode()))
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(cast("bytes", source))
-        return Hashed(data, None, hashlib.sha256(data).digest(), None)
+        return HashedImage(data, None, hashlib.sha256(data).digest(), None)
     path = cast("str | os.PathLike[str]", source) if isinstance(source, str | os.PathLike) else None
     before = None if path is None else _identity_of(path)
     data, name = read_bytes(cast("BinaryFile", source) if path is None else path, limits)
     file = source_file(source)
     if path is not None and file is not None and _is_settled(before, now()) and _identity_of(path) == before:
         file = SourceFile(file.path, before)
-    return Hashed(data, name, hashlib.sha256(data).digest(), file, before)
+    return HashedImage(data, name, hashlib.sha256(data).digest(), file, before)
 
 
-def _is_settled(identity: Identity | None, now: float) -> bool:
+def _is_settled(identity: FileStamp | None, now: float) -> bool:
     """Whether a change from now on would show in the file's times."""
     return identity is not None and max(identity.modified_ns, identity.changed_ns) / 1e9 < now - _SETTLED
 
@@ -137,14 +146,14 @@ def size_to_read(source: Any) -> int:
     return 0 if found is None else found.size
 
 
-def _identity_of(path: str | os.PathLike[str]) -> Identity | None:
+def _identity_of(path: str | os.PathLike[str]) -> FileStamp | None:
     try:
         found = os.stat(path)  # noqa: PTH116 - twice for every image, and a Path takes longer than the file system
     except (OSError, ValueError):
         return None
-    return identity_of(found)
+    return stamp_of(found)
 
 
-def identity_of(found: os.stat_result) -> Identity:
+def stamp_of(found: os.stat_result) -> FileStamp:
     """Return what a file is told by."""
-    return Identity(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    return FileStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)

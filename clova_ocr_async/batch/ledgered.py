@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import anyio.to_thread
 from anyio import CapacityLimiter
 
-from clova_ocr_async.batch.direct import Later, cut_off
-from clova_ocr_async.batch.hashing import found_file, read_hashed, source_file
+from clova_ocr_async.batch.direct import Deferred, cut_off
+from clova_ocr_async.batch.hashing import read_hashed, source_file, stat_source
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.client.decoding import decoded_aside
-from clova_ocr_async.client.journal import written
+from clova_ocr_async.client.journal import run_to_completion
 from clova_ocr_async.errors import (
     AnswerNotKeptError,
     Billing,
@@ -26,17 +26,24 @@ from clova_ocr_async.errors import (
     ImageError,
     LedgerError,
 )
-from clova_ocr_async.ledger.settlement import GONE, failed_verdict, failure_of, recalled, succeeded_verdict, verdict_on
-from clova_ocr_async.ledger.states import FINISHED, ClaimLostError, Item, Mark, Verdict
+from clova_ocr_async.ledger.settlement import (
+    GONE,
+    encode_failure,
+    failed_settlement,
+    replay,
+    settle_from_answer,
+    succeeded_settlement,
+)
+from clova_ocr_async.ledger.states import FINISHED, ClaimLostError, Item, ItemEvent, Settlement
 from clova_ocr_async.protocol.echo import shown_path
 from clova_ocr_async.protocol.identity import answers_to
-from clova_ocr_async.protocol.response import decode_response, refusal_of
+from clova_ocr_async.protocol.response import decode_response, unpaid_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from clova_ocr_async.batch.direct import Flight, Warden
-    from clova_ocr_async.batch.hashing import Hashed
+    from clova_ocr_async.batch.direct import ImageInWork, Warden
+    from clova_ocr_async.batch.hashing import HashedImage
     from clova_ocr_async.batch.unfinished import Unfinished
     from clova_ocr_async.client.client import ClovaOCRClient
     from clova_ocr_async.client.journal import Attempt
@@ -47,7 +54,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.storage import Ledger
     from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["READERS", "Recorder", "is_gone", "services_of"]
+__all__ = ["READERS", "LedgeredReader", "is_gone", "services_of"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -61,7 +68,7 @@ _VENDOR = ".apigw.ntruss.com"
 _POLL = 0.2  # seconds between looks at a ceiling that others may leave
 
 
-class Recorder:
+class LedgeredReader:
     """Takes the images of a batch through its ledger.
 
     Args:
@@ -83,8 +90,8 @@ class Recorder:
         self._readers = CapacityLimiter(READERS)
 
     async def take(
-        self, source: Any, document: type[Document], flight: Flight, until: float | None = None
-    ) -> Outcome[Any] | Later:
+        self, source: Any, document: type[Document], flight: ImageInWork, until: float | None = None
+    ) -> Outcome[Any] | Deferred:
         """Return what became of an image, calling for it if need be.
 
         Raises:
@@ -112,7 +119,7 @@ class Recorder:
 
     async def _put_off(
         self, source: Any, document: type[Document], error: ImageError, until: float | None
-    ) -> Later | None:
+    ) -> Deferred | None:
         return await self._unfinished.later(source, error, until, partial(self.take, source, document))
 
     async def _rejected(self, source: Any, document: type[Document], error: ImageError) -> Entry | None:
@@ -120,29 +127,29 @@ class Recorder:
         if (file := source_file(source)) is None:
             return None
         gone = await anyio.to_thread.run_sync(is_gone, source, limiter=self._readers)
-        known = await self.ledger.reject(file, document.path_word, GONE if gone else failure_of(error))
+        known = await self.ledger.reject(file, document.path_word, GONE if gone else encode_failure(error))
         return known if known is not None and known.state in FINISHED else None
 
-    def _later(self, source: Any, document: type[Document], entry: Entry, hashed: Hashed) -> Later:
+    def _later(self, source: Any, document: type[Document], entry: Entry, hashed: HashedImage) -> Deferred:
         # A file that was read to its end has nothing left; others are read again, and not held until then.
         kept = None if isinstance(source, str | os.PathLike) else hashed
 
-        async def again(flight: Flight) -> Outcome[Any] | Later:
+        async def again(flight: ImageInWork) -> Outcome[Any] | Deferred:
             if kept is None:
                 return await self.take(source, document, flight)
             flight.hold(kept.copied)
             return await self._admitted(source, document, kept, flight)
 
-        return Later(lambda: self.ledger.changed(entry), again)
+        return Deferred(lambda: self.ledger.changed(entry), again)
 
     async def _known(self, source: Any, document: type[Document]) -> Entry | None:
-        if self._listed or (file := await found_file(source, self._readers)) is None:
+        if self._listed or (file := await stat_source(source, self._readers)) is None:
             return None
         return await self.ledger.recall(file, document.path_word)
 
     async def _admitted(
-        self, source: Any, document: type[Document], hashed: Hashed, flight: Flight
-    ) -> Outcome[Any] | Later:
+        self, source: Any, document: type[Document], hashed: HashedImage, flight: ImageInWork
+    ) -> Outcome[Any] | Deferred:
         admission = await self.ledger.admit(Item(hashed.sha256, document.path_word), hashed.file)
         if admission.claim is None and admission.entry.state in FINISHED:
             return await _outcome_of(admission.entry, source, document)
@@ -153,7 +160,9 @@ class Recorder:
                 pass
         return self._later(source, document, admission.entry, hashed)
 
-    async def _called(self, source: Any, document: type[Document], hashed: Hashed, journal: _Journal) -> Outcome[Any]:
+    async def _called(
+        self, source: Any, document: type[Document], hashed: HashedImage, journal: _Journal
+    ) -> Outcome[Any]:
         ended: Recognition[Any] | ClovaOCRError
         try:
             ended = await self._client.recognize(hashed.image(), document, lane="batch", journal=journal)
@@ -166,16 +175,16 @@ class Recorder:
         ended = journal.loss(ended.attempts, ended.maybe_billed) or ended  # what is kept nowhere is not read
         if isinstance(ended, ClovaOCRError):
             journal.end(Failure(source, ended))
-            await self._settled(journal.claim, failed_verdict(ended, journal.request_id))
+            await self._settled(journal.claim, failed_settlement(ended, journal.request_id))
             return Failure(source, self.warden.judged(ended))
         outcome = Success(source, ended)
         journal.end(outcome)
-        await self._settled(journal.claim, succeeded_verdict(ended, journal.request_id))
+        await self._settled(journal.claim, succeeded_settlement(ended, journal.request_id))
         return outcome
 
-    async def _settled(self, claim: Claim, verdict: Verdict) -> None:
+    async def _settled(self, claim: Claim, verdict: Settlement) -> None:
         try:
-            await written(self.ledger.settle(claim, verdict))
+            await run_to_completion(self.ledger.settle(claim, verdict))
         except LedgerError as error:
             # What it ended in is not lost with that: the caller has it, and the ledger its answer, or its doubt.
             logger.warning("how a call ended could not be written down: %s", error)
@@ -194,18 +203,18 @@ def is_gone(source: object) -> bool:
 
 async def _outcome_of(entry: Entry, source: Any, document: type[Document]) -> Outcome[Any]:
     size = 0 if entry.answer is None else len(entry.answer.body)
-    outcome = await decoded_aside(size, partial(recalled, entry, document))
+    outcome = await decoded_aside(size, partial(replay, entry, document))
     return Failure(source, outcome) if isinstance(outcome, ClovaOCRError) else Success(source, outcome, billed=False)
 
 
-def _name_of(hashed: Hashed) -> str:
+def _name_of(hashed: HashedImage) -> str:
     return "an image without a name" if hashed.file is None else shown_path(os.fsdecode(hashed.file.path))
 
 
 class _Journal:
     """The client's journal of one call, kept in the ledger."""
 
-    def __init__(self, recorder: Recorder, claim: Claim, document: type[Document], flight: Flight) -> None:
+    def __init__(self, recorder: LedgeredReader, claim: Claim, document: type[Document], flight: ImageInWork) -> None:
         self.claim = claim
         self.request_id: str | None = None
         self._warden = recorder.warden
@@ -233,7 +242,7 @@ class _Journal:
             self._flight.end()
 
     async def _noted(self, request_id: str, response: HTTPResponse) -> None:
-        refusal = refusal_of(response, self._document, request_id=request_id)
+        refusal = unpaid_error(response, self._document, request_id=request_id)
         if refusal is None:
             self._answer = response
             await self._keep(request_id, response)
@@ -308,15 +317,15 @@ class _Journal:
         elif self._doubts:
             self._flight.left = cut_off(source, Billing.MAYBE_BILLED)
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Settlement:
         """Return what is known of a call that was ended from outside."""
         if (lost := self.loss()) is not None:
-            return failed_verdict(lost, self.request_id)
+            return failed_settlement(lost, self.request_id)
         if self._answer is not None and self.request_id is not None:
-            return verdict_on(self._answer, self._document, self.request_id)
+            return settle_from_answer(self._answer, self._document, self.request_id)
         if self._doubts:
-            return Verdict(Mark.DOUBT, Billing.MAYBE_BILLED, 0.0, failure_of(_CUT_OFF), self.request_id)
-        return Verdict(Mark.RELEASE, request_id=self.request_id)
+            return Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 0.0, encode_failure(_CUT_OFF), self.request_id)
+        return Settlement(ItemEvent.RELEASE, request_id=self.request_id)
 
 
 def services_of(domains: Iterable[Domain]) -> list[str]:

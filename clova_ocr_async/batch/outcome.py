@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Generic
 
-from clova_ocr_async.documents.base import shape_of
+from clova_ocr_async.documents.base import safe_repr
 from clova_ocr_async.documents.recognition import DocumentT, Recognition
 from clova_ocr_async.errors import ClovaOCRError
-from clova_ocr_async.protocol.concealed import Concealed
 from clova_ocr_async.protocol.echo import quoted
+from clova_ocr_async.protocol.redacted import Redacted
 
 __all__ = ["Failure", "Outcome", "Success"]
 
 
-class Success(Concealed, Generic[DocumentT], frozen=True):
+class Success(Redacted, Generic[DocumentT], frozen=True):
     """An image that was read.
 
     Attributes:
@@ -32,7 +32,7 @@ class Success(Concealed, Generic[DocumentT], frozen=True):
         return f"source={_named(self.source)}, recognition={self.recognition!r}, billed={self.billed}"
 
 
-class Failure(Concealed, frozen=True):
+class Failure(Redacted, frozen=True):
     """An image that was not read.
 
     Attributes:
@@ -53,4 +53,4 @@ Outcome = Success[DocumentT] | Failure
 
 def _named(source: object) -> str:
     """Name a path, which is the user's own word for the image, and nothing else."""
-    return quoted(str(source)) if isinstance(source, str | Path) else shape_of(source)
+    return quoted(str(source)) if isinstance(source, str | Path) else safe_repr(source)

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio.to_thread
 
-from clova_ocr_async.batch.direct import Later
+from clova_ocr_async.batch.direct import Deferred
 from clova_ocr_async.batch.hashing import file_at
-from clova_ocr_async.client.loading import read_image
+from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.protocol.image import Image, ImageLimits
 
 if TYPE_CHECKING:
-    from clova_ocr_async.batch.direct import Flight
+    from clova_ocr_async.batch.direct import ImageInWork
     from clova_ocr_async.batch.outcome import Outcome
     from clova_ocr_async.errors import ImageError
     from clova_ocr_async.host.runtime import Runtime
-    from clova_ocr_async.ledger.states import Identity
+    from clova_ocr_async.ledger.states import FileStamp
 
 __all__ = ["Judge", "Unfinished"]
 
@@ -42,11 +42,11 @@ class Unfinished:
         judge: Raises an ImageError for what is no whole picture.
     """
 
-    def __init__(self, runtime: Runtime, judge: Judge = read_image) -> None:
+    def __init__(self, runtime: Runtime, judge: Judge = load_image) -> None:
         self.judge = judge
         self._runtime = runtime
 
-    def is_fresh(self, found: Identity | None) -> bool:
+    def is_fresh(self, found: FileStamp | None) -> bool:
         """Return whether a file was written within the last seconds."""
         # A time that lies ahead is another machine's clock, and says nothing.
         return found is not None and abs(self._runtime.now() - found.modified_ns / 1e9) < _WRITTEN
@@ -56,8 +56,8 @@ class Unfinished:
         source: Any,
         error: ImageError,
         until: float | None,
-        take: Callable[[Flight, float], Awaitable[Outcome[Any] | Later]],
-    ) -> Later | None:
+        take: Callable[[ImageInWork, float], Awaitable[Outcome[Any] | Deferred]],
+    ) -> Deferred | None:
         """Return how an image is taken later; None if it was judged for good.
 
         Args:
@@ -74,14 +74,14 @@ class Unfinished:
             return None
         end = self._runtime.clock() + _PATIENCE if until is None else until
 
-        async def again(flight: Flight) -> Outcome[Any] | Later:
+        async def again(flight: ImageInWork) -> Outcome[Any] | Deferred:
             if not isinstance(source, str | os.PathLike):
                 source.rewind()
             return await take(flight, end)
 
-        return Later(lambda: self._settled(path, found, end), again)
+        return Deferred(lambda: self._settled(path, found, end), again)
 
-    async def _settled(self, path: str | os.PathLike[str], first: Identity, until: float) -> None:
+    async def _settled(self, path: str | os.PathLike[str], first: FileStamp, until: float) -> None:
         """Wait until a file has changed and stays the same, or has not changed for some seconds."""
         last = first
         while self._runtime.clock() < until:
@@ -89,7 +89,7 @@ class Unfinished:
             found = await _identity_of(path)
             if not self.is_fresh(found) or found == last != first:
                 return
-            last = cast("Identity", found)
+            last = cast("FileStamp", found)
 
 
 def _path_of(source: Any) -> str | os.PathLike[str] | None:
@@ -100,6 +100,6 @@ def _path_of(source: Any) -> str | os.PathLike[str] | None:
     return cast("str", source.path) if hasattr(source, "rewind") else None
 
 
-async def _identity_of(path: str | os.PathLike[str]) -> Identity | None:
+async def _identity_of(path: str | os.PathLike[str]) -> FileStamp | None:
     file = await anyio.to_thread.run_sync(file_at, path)
     return None if file is None else file.identity

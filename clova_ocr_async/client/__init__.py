@@ -16,7 +16,7 @@ from clova_ocr_async.client.hooks import (
 from clova_ocr_async.client.journal import Attempt, Journal
 from clova_ocr_async.client.loading import ImageSource
 from clova_ocr_async.client.retry.policy import RetryPolicy
-from clova_ocr_async.client.transport import AiohttpTransport, Exchange, Transport
+from clova_ocr_async.client.transport import AiohttpTransport, RequestProgress, Transport
 
 __all__ = [
     "AiohttpTransport",
@@ -29,11 +29,11 @@ __all__ = [
     "CallFinished",
     "ClovaOCRClient",
     "Event",
-    "Exchange",
     "HoldChanged",
     "Hook",
     "ImageSource",
     "Journal",
+    "RequestProgress",
     "RetryPolicy",
     "RetryScheduled",
     "Transport",

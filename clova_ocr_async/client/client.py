@@ -18,18 +18,25 @@ from clova_ocr_async.client.admission import Admission
 from clova_ocr_async.client.deadline import Deadline, overdue
 from clova_ocr_async.client.decoding import decoded_aside
 from clova_ocr_async.client.frames import frameless
-from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Hook, tell
+from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Hook, notify
 from clova_ocr_async.client.in_flight import InFlight
-from clova_ocr_async.client.journal import NO_JOURNAL, Attempt, Journal, NoJournal, announced, written
+from clova_ocr_async.client.journal import (
+    NULL_JOURNAL,
+    Attempt,
+    Journal,
+    NullJournal,
+    announce_sending,
+    run_to_completion,
+)
 from clova_ocr_async.client.late_answers import LateAnswers
 from clova_ocr_async.client.lease import Lease
-from clova_ocr_async.client.loading import ImageSource, read_image
+from clova_ocr_async.client.loading import ImageSource, load_image
 from clova_ocr_async.client.loop import BoundLoop
-from clova_ocr_async.client.retry.breaker import Holds
+from clova_ocr_async.client.retry.breaker import Breakers
 from clova_ocr_async.client.retry.call import Call
-from clova_ocr_async.client.retry.loop import Retries
+from clova_ocr_async.client.retry.loop import RetryLoop
 from clova_ocr_async.client.retry.policy import RetryPolicy
-from clova_ocr_async.client.retry.routing import Turns
+from clova_ocr_async.client.retry.routing import DomainRouter
 from clova_ocr_async.client.settings import (
     NOT_GIVEN,
     NotGiven,
@@ -38,10 +45,10 @@ from clova_ocr_async.client.settings import (
     checked_deadline,
     checked_domains,
     checked_hooks,
-    checked_kind,
     checked_seconds,
-    chosen_slots,
     chosen_transport,
+    require_instance,
+    resolve_slots,
 )
 from clova_ocr_async.domains.environment import domains_from_env
 from clova_ocr_async.domains.file import domains_from_file
@@ -49,7 +56,7 @@ from clova_ocr_async.domains.pool import DomainPool
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.protocol.image import ImageLimits
-from clova_ocr_async.slots.interface import tell_gate
+from clova_ocr_async.slots.interface import report_to_slot
 
 if TYPE_CHECKING:
     import asyncio
@@ -129,15 +136,15 @@ class ClovaOCRClient:
         runtime: Runtime = Runtime(),  # noqa: B008 - immutable
     ) -> None:
         self._deadline = checked_deadline(deadline)
-        policy = checked_kind("retry", retry, RetryPolicy)
-        self._slots = chosen_slots(slots, concurrency, runtime)
+        policy = require_instance("retry", retry, RetryPolicy)
+        self._slots = resolve_slots(slots, concurrency, runtime)
         self._hooks = checked_hooks(hooks)
-        self._holds = holds = Holds(self._hooks)
+        self._holds = holds = Breakers(self._hooks)
         self._pool = DomainPool(checked_domains((domain, *more_domains)))
-        self._retries = Retries(policy, runtime, self._hooks)
-        self._turns = Turns(self._pool, holds, policy, self._retries, runtime)
+        self._retries = RetryLoop(policy, runtime, self._hooks)
+        self._turns = DomainRouter(self._pool, holds, policy, self._retries, runtime)
         self._content: Content = checked_content(content)
-        self.limits = checked_kind("limits", limits, ImageLimits)
+        self.limits = require_instance("limits", limits, ImageLimits)
         self._read_timeout = checked_seconds("read_timeout", read_timeout)
         self._in_flight = InFlight(
             chosen_transport(transport, session, connect_timeout=connect_timeout, read_timeout=read_timeout)
@@ -237,7 +244,7 @@ class ClovaOCRClient:
         *,
         deadline: float | NotGiven | None = NOT_GIVEN,
         lane: Lane = "interactive",
-        journal: Journal = NO_JOURNAL,
+        journal: Journal = NULL_JOURNAL,
     ) -> Recognition[DocumentT]:
         """Read one image.
 
@@ -266,7 +273,7 @@ class ClovaOCRClient:
         self.serving(document)
         seconds = self._deadline if isinstance(deadline, NotGiven) else checked_deadline(deadline)
         started = self._runtime.clock()
-        loading = frameless(read_image(image, self.limits))
+        loading = frameless(load_image(image, self.limits))
         del image  # so that no frame from here on holds the picture
         loaded = await loading
         call = Call(loaded, document, lane, journal, self._runtime.new_id(), Deadline(seconds, loop))
@@ -286,7 +293,7 @@ class ClovaOCRClient:
         if not call.runs_on:
             self._admission.end_probe(call)
         billing = call.judged(error)
-        tell(self._hooks, CallFinished(call.request_id, call.document.path_word, call.sent, elapsed, billing, error))
+        notify(self._hooks, CallFinished(call.request_id, call.document.path_word, call.sent, elapsed, billing, error))
         return elapsed
 
     async def _bounded(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
@@ -295,7 +302,7 @@ class ClovaOCRClient:
         self._admission.reserve(call, self.serving(call.document))
         try:
             async with call.deadline:
-                if self._late.any and call.journal is NO_JOURNAL:
+                if self._late.any and call.journal is NULL_JOURNAL:
                     recognition = await self._late.take(call)
                     if recognition is not None:
                         return recognition
@@ -339,7 +346,7 @@ class ClovaOCRClient:
                 try:
                     recognition = await self._send_once(call, lease, self._runtime.clock() - queued)
                 except ClovaOCRError as error:
-                    tell_gate(lease.slot, error)
+                    report_to_slot(lease.slot, error)
                     if not self._turns.failed(call, lease.slot.domain, error):
                         raise
                 else:
@@ -351,9 +358,9 @@ class ClovaOCRClient:
         domain = lease.slot.domain
         request = call.request_to(domain, self._content, self._runtime.now())
         attempt = Attempt(call.request_id, call.sent + 1, call.document.path_word, str(domain.url))
-        await announced(call.journal, attempt)
+        await announce_sending(call.journal, attempt)
         call.begin_request(domain.redact)
-        tell(self._hooks, AttemptStarted(attempt, waited))
+        notify(self._hooks, AttemptStarted(attempt, waited))
         began = self._runtime.clock()
         try:
             response = await self._answer(call, request, attempt)
@@ -364,31 +371,31 @@ class ClovaOCRClient:
             if isinstance(error, ClovaOCRError):
                 call.tries.note(error)
                 call.refusal = error
-            tell(self._hooks, AttemptFinished(attempt, elapsed, error))
+            notify(self._hooks, AttemptFinished(attempt, elapsed, error))
             if isinstance(error, Exception) or not self._late.adopt(call, attempt, began, lease):  # an error is an end
                 self._admission.learn(call, domain, elapsed, error)
             raise
         finally:
-            if isinstance(call.journal, NoJournal):
+            if isinstance(call.journal, NullJournal):
                 call.journal.landed()
         elapsed = self._runtime.clock() - began
-        tell(self._hooks, AttemptFinished(attempt, elapsed, None))
+        notify(self._hooks, AttemptFinished(attempt, elapsed, None))
         self._admission.learn(call, domain, elapsed, None)
         return recognition
 
     async def _answer(self, call: Call[Any], request: HTTPRequest, attempt: Attempt) -> HTTPResponse:
         """Return the answer, journal first."""
-        if isinstance(call.journal, NoJournal):
+        if isinstance(call.journal, NullJournal):
             return await self._in_flight.send(call, request)
         try:
             call.answer = await self._in_flight.send(call, request)
         except BaseException as error:
             if (answer := call.arrived()) is not None:  # just as the call was cancelled, and it is paid
-                await written(call.journal.answered(attempt, answer))
+                await run_to_completion(call.journal.answered(attempt, answer))
             else:
-                await written(call.journal.unanswered(attempt, error, body_began=call.exchange.body_began))
+                await run_to_completion(call.journal.unanswered(attempt, error, body_began=call.exchange.body_began))
             raise
-        await written(call.journal.answered(attempt, call.answer))
+        await run_to_completion(call.journal.answered(attempt, call.answer))
         return call.answer
 
     def _usable_loop(self) -> asyncio.AbstractEventLoop:

@@ -28,7 +28,7 @@ __all__ = [
     "HoldChanged",
     "Hook",
     "RetryScheduled",
-    "tell",
+    "notify",
 ]
 
 logger = logging.getLogger("clova_ocr_async")
@@ -173,7 +173,7 @@ Hook = Callable[[Event], object]
 """Called with each event, in the event loop: it must not block. What it raises is logged and goes no further."""
 
 
-def tell(hooks: Sequence[Hook], event: Event) -> None:
+def notify(hooks: Sequence[Hook], event: Event) -> None:
     """Tell every hook of an event."""
     for hook in hooks:
         try:

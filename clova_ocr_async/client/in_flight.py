@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client.deadline import TOO_LATE, overdue
 from clova_ocr_async.errors import ConfigurationError, ConnectionLostError
-from clova_ocr_async.host.tasks import ended
+from clova_ocr_async.host.tasks import wait_shielded
 
 if TYPE_CHECKING:
     from clova_ocr_async.client.retry.call import Call
-    from clova_ocr_async.client.transport import Exchange, Transport
+    from clova_ocr_async.client.transport import RequestProgress, Transport
     from clova_ocr_async.protocol.request import HTTPRequest
     from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -36,7 +36,7 @@ class InFlight:
     def __init__(self, transport: Transport) -> None:
         self.closed = False
         self._transport = transport
-        self._tasks: dict[Exchange, asyncio.Task[HTTPResponse]] = {}
+        self._tasks: dict[RequestProgress, asyncio.Task[HTTPResponse]] = {}
         self._ending: asyncio.Task[None] | None = None
 
     def check_open(self) -> None:
@@ -86,7 +86,9 @@ class InFlight:
             raise
         return self._closed_under_way(call) if task.cancelled() else task.result()
 
-    async def _landing(self, request: HTTPRequest, exchange: Exchange, landed: asyncio.Future[None]) -> HTTPResponse:
+    async def _landing(
+        self, request: HTTPRequest, exchange: RequestProgress, landed: asyncio.Future[None]
+    ) -> HTTPResponse:
         try:
             return await self._transport.send(request, exchange)
         finally:
@@ -94,11 +96,11 @@ class InFlight:
             if not landed.done():
                 landed.set_result(None)
 
-    async def _cut(self, task: asyncio.Task[HTTPResponse], exchange: Exchange) -> None:
+    async def _cut(self, task: asyncio.Task[HTTPResponse], exchange: RequestProgress) -> None:
         exchange.called_off = not exchange.body_began
         task.cancel()
         try:
-            await ended(task)
+            await wait_shielded(task)
         finally:
             self._tasks.pop(exchange, None)  # a task that was cancelled before its first step does not do so itself
             if not task.cancelled():
@@ -126,7 +128,7 @@ class InFlight:
             if self._ending is None:
                 # In a task of its own, so that a close that is cancelled closes all the same.
                 self._ending = asyncio.ensure_future(self._end())
-            await ended(self._ending)
+            await wait_shielded(self._ending)
         self._ending.result()
 
     async def _end(self) -> None:

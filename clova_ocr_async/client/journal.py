@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from clova_ocr_async.host.tasks import ended
+from clova_ocr_async.host.tasks import wait_shielded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.errors import Billing
     from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["NO_JOURNAL", "Attempt", "Journal", "NoJournal", "announced", "written"]
+__all__ = ["NULL_JOURNAL", "Attempt", "Journal", "NullJournal", "announce_sending", "run_to_completion"]
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class Journal(Protocol):
         ...
 
 
-class NoJournal:
+class NullJournal:
     """Keeps nothing; the base of a journal with a say before a request leaves, which is only told when it landed."""
 
     async def sending(self, attempt: Attempt) -> None:
@@ -84,22 +84,22 @@ class NoJournal:
         """Keep nothing."""
 
 
-NO_JOURNAL: Journal = NoJournal()
+NULL_JOURNAL: Journal = NullJournal()
 
 
-async def announced(journal: Journal, attempt: Attempt) -> None:
+async def announce_sending(journal: Journal, attempt: Attempt) -> None:
     """Tell a journal that a request is about to leave; if the call is cancelled meanwhile, that it did not."""
-    if isinstance(journal, NoJournal):
+    if isinstance(journal, NullJournal):
         await journal.sending(attempt)
         return
     try:
-        await written(journal.sending(attempt))
+        await run_to_completion(journal.sending(attempt))
     except asyncio.CancelledError as error:
-        await written(journal.unanswered(attempt, error, body_began=False))
+        await run_to_completion(journal.unanswered(attempt, error, body_began=False))
         raise
 
 
-async def written(note: Awaitable[None]) -> None:
+async def run_to_completion(note: Awaitable[None]) -> None:
     """Await what a journal writes to its end, whoever cancels meanwhile; a future of its needs no task."""
     writing = asyncio.ensure_future(note)
     if writing.done():  # and needs no turn of the loop
@@ -115,4 +115,4 @@ async def written(note: Awaitable[None]) -> None:
 
 async def _ended_all_the_same(writing: asyncio.Future[None]) -> None:
     with contextlib.suppress(asyncio.CancelledError):  # once more; the first one is raised
-        await ended(writing)
+        await wait_shielded(writing)

@@ -21,11 +21,11 @@ import anyio.to_thread
 import msgspec
 
 from clova_ocr_async.client.decoding import decoded_aside
-from clova_ocr_async.client.hooks import AnswerDropped, AnswerKept, AnswerTaken, tell
+from clova_ocr_async.client.hooks import AnswerDropped, AnswerKept, AnswerTaken, notify
 from clova_ocr_async.errors import Billing, ClovaOCRError, RecognitionError
-from clova_ocr_async.host.tasks import ended
+from clova_ocr_async.host.tasks import wait_shielded
 from clova_ocr_async.protocol.response import decode_response
-from clova_ocr_async.slots.interface import tell_gate
+from clova_ocr_async.slots.interface import report_to_slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.journal import Attempt
     from clova_ocr_async.client.lease import Lease
     from clova_ocr_async.client.retry.call import Call
-    from clova_ocr_async.client.retry.routing import Turns
+    from clova_ocr_async.client.retry.routing import DomainRouter
     from clova_ocr_async.documents import Document
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
     from clova_ocr_async.protocol.response import HTTPResponse
@@ -123,7 +123,7 @@ class LateAnswers:
         self,
         hooks: Sequence[Hook],
         admission: Admission,
-        turns: Turns,
+        turns: DomainRouter,
         *,
         keep: float,
         longest: float,
@@ -191,7 +191,7 @@ class LateAnswers:
         logger.info(
             "call %s takes the answer of call %s, whose caller had gone", call.request_id, late.attempt.request_id
         )
-        tell(self._hooks, AnswerTaken(late.attempt, call.request_id))
+        notify(self._hooks, AnswerTaken(late.attempt, call.request_id))
         try:
             recognition = await self._taken(late, late.response, call)
         except asyncio.CancelledError:
@@ -235,7 +235,7 @@ class LateAnswers:
             await asyncio.wait([wire], timeout=self._longest)
             if not wire.done():
                 wire.cancel()
-                await ended(wire)
+                await wait_shielded(wire)
         finally:
             late.elapsed = self._clock() - late.began
             try:
@@ -254,7 +254,7 @@ class LateAnswers:
         if error is None:
             slot.admitted()
         elif isinstance(error, ClovaOCRError):
-            tell_gate(slot, error)
+            report_to_slot(slot, error)
         if billing is Billing.BILLED:
             self._turns.answered(call, slot.domain, error if isinstance(error, ClovaOCRError) else None)
         self._admission.learn(call, slot.domain, late.elapsed, error)
@@ -286,7 +286,7 @@ class LateAnswers:
             late.attempt.request_id,
             self.keep,
         )
-        tell(self._hooks, AnswerKept(late.attempt, late.elapsed))
+        notify(self._hooks, AnswerKept(late.attempt, late.elapsed))
         while len(self._kept) > MOST_ANSWERS or sum(self._kept.values()) > MOST_BYTES:
             self._drop_logged(next(iter(self._kept)), "no room", Billing.BILLED, "too many answers are kept")
 
@@ -306,7 +306,7 @@ class LateAnswers:
 
     def _drop(self, late: LateRequest, reason: Reason, billing: Billing) -> None:
         self._forget(late)
-        tell(self._hooks, AnswerDropped(late.attempt, reason, billing))
+        notify(self._hooks, AnswerDropped(late.attempt, reason, billing))
 
     def _forget(self, late: LateRequest) -> None:
         self._kept.pop(late, None)

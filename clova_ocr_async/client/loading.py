@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-__all__ = ["BinaryFile", "ImageSource", "pdf_page_counter", "read_bytes", "read_image", "read_path"]
+__all__ = ["BinaryFile", "ImageSource", "load_image", "pdf_page_counter", "read_bytes", "read_path"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -42,7 +42,7 @@ ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFi
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
-async def read_image(source: ImageSource, limits: ImageLimits) -> Image:
+async def load_image(source: ImageSource, limits: ImageLimits) -> Image:
     """Read and judge an image.
 
     Args:

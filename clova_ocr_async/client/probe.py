@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from clova_ocr_async.client.transport import AiohttpTransport, Exchange
+from clova_ocr_async.client.transport import AiohttpTransport, RequestProgress
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import ClovaOCRError, InvalidRequestError, MalformedResponseError
 from clova_ocr_async.protocol.request import Body, HTTPRequest
@@ -47,7 +47,7 @@ async def probe(
     )
     transport = make_transport()
     try:
-        response = await transport.send(request, Exchange())
+        response = await transport.send(request, RequestProgress())
         decode_response(response, document, request_id=request_id, redact=domain.redact)
     except InvalidRequestError:
         return None

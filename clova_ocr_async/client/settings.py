@@ -35,10 +35,10 @@ __all__ = [
     "checked_deadline",
     "checked_domains",
     "checked_hooks",
-    "checked_kind",
     "checked_seconds",
-    "chosen_slots",
     "chosen_transport",
+    "require_instance",
+    "resolve_slots",
 ]
 
 KindT = TypeVar("KindT")
@@ -86,7 +86,7 @@ def checked_domains(domains: tuple[object, ...]) -> tuple[Domain, ...]:
     return checked
 
 
-def checked_kind(name: str, value: object, kind: type[KindT]) -> KindT:
+def require_instance(name: str, value: object, kind: type[KindT]) -> KindT:
     """Return an argument, if it is of its class."""
     if not isinstance(value, kind):
         raise ConfigurationError(f"{name} is a {type(value).__name__}; it must be a {kind.__name__}")
@@ -155,7 +155,7 @@ def checked_content(content: object) -> Content:
     return cast("Content", content)
 
 
-def chosen_slots(slots: Slots | None, concurrency: int | None, runtime: Runtime) -> Slots:
+def resolve_slots(slots: Slots | None, concurrency: int | None, runtime: Runtime) -> Slots:
     """Return the slots given, or local ones."""
     if slots is not None and concurrency is not None:
         raise ConfigurationError("slots and concurrency are both given; the slots have a limit of their own")

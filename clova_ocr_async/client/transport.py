@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.protocol.request import Body, HTTPRequest
 
-__all__ = ["AiohttpTransport", "Exchange", "Transport"]
+__all__ = ["AiohttpTransport", "RequestProgress", "Transport"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -45,7 +45,7 @@ _TLS_ERRORS = (
 )
 
 
-class Exchange:
+class RequestProgress:
     """How far one request has come; read when it failed or was cut off by a deadline.
 
     Attributes:
@@ -96,7 +96,7 @@ class Exchange:
 class Transport(Protocol):
     """Sends requests."""
 
-    async def send(self, request: HTTPRequest, exchange: Exchange) -> HTTPResponse:
+    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
         """Send a request and return its answer, whatever its status; marks in ``exchange`` how far it came.
 
         Raises:
@@ -125,7 +125,7 @@ class _BodyPayload(Payload):
 
     _autoclose = True
 
-    def __init__(self, body: Body, exchange: Exchange) -> None:
+    def __init__(self, body: Body, exchange: RequestProgress) -> None:
         super().__init__(body)
         self._size = body.size
         self._body = body
@@ -200,7 +200,7 @@ class AiohttpTransport:
             sock_read=read_timeout,
         )
 
-    async def send(self, request: HTTPRequest, exchange: Exchange) -> HTTPResponse:
+    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
         """Send a request and return its answer."""
         session = self._opened()
         payload = _BodyPayload(request.body, exchange)
@@ -222,7 +222,7 @@ class AiohttpTransport:
         return answer
 
     async def _posted(
-        self, session: aiohttp.ClientSession, request: HTTPRequest, payload: _BodyPayload, exchange: Exchange
+        self, session: aiohttp.ClientSession, request: HTTPRequest, payload: _BodyPayload, exchange: RequestProgress
     ) -> HTTPResponse:
         """Send a request and return its answer, taken off the wire before anybody else can read it."""
         # What only wraps a session shows none, and None leaves the session its own.
@@ -260,7 +260,7 @@ class AiohttpTransport:
         return self._session
 
 
-def _keeping(exchange: Exchange) -> aiohttp.ClientMiddlewareType:
+def _keeping(exchange: RequestProgress) -> aiohttp.ClientMiddlewareType:
     """Return a middleware that takes an answer off the wire, before those of the caller's session see it."""
 
     async def keep(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -281,7 +281,9 @@ def _keeping(exchange: Exchange) -> aiohttp.ClientMiddlewareType:
     return keep
 
 
-async def _receive(response: aiohttp.ClientResponse, exchange: Exchange, *, perhaps_read: bool = False) -> HTTPResponse:
+async def _receive(
+    response: aiohttp.ClientResponse, exchange: RequestProgress, *, perhaps_read: bool = False
+) -> HTTPResponse:
     """Read an answer to its end, as far as it comes; one that was read already is taken as it was read."""
     exchange.begin_response(response.status, {name.lower(): value for name, value in response.headers.items()})
     cut, size = None, 0
@@ -300,14 +302,14 @@ async def _receive(response: aiohttp.ClientResponse, exchange: Exchange, *, perh
     return exchange.answer
 
 
-def _stands(exchange: Exchange, error: Exception) -> HTTPResponse | None:
+def _stands(exchange: RequestProgress, error: Exception) -> HTTPResponse | None:
     """Return the answer that had come when something raised an error over it; None if none had."""
     if exchange.answer is not None:
         logger.warning("the session's middleware or trace raised %s; the answer stands", type(error).__name__)
     return exchange.answer
 
 
-def _translated(error: Exception, exchange: Exchange) -> ClovaOCRError:
+def _translated(error: Exception, exchange: RequestProgress) -> ClovaOCRError:
     """Turn what aiohttp raises into what it means: first whether anything was sent, then what is wrong."""
     name = type(error).__name__
     if not exchange.body_began:

@@ -16,7 +16,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ABSENT", "Document", "Shape", "VendorObject", "absent", "shape_of"]
+__all__ = ["ABSENT", "Document", "Shape", "VendorObject", "absent", "safe_repr"]
 
 
 class _AbsentList(tuple[Any, ...]):
@@ -45,7 +45,7 @@ def absent(cls: type[ObjectT]) -> ObjectT:
     return instance
 
 
-def shape_of(value: object) -> str:
+def safe_repr(value: object) -> str:
     """Describe a value by names and lengths, never by what it says."""
     match value:
         case msgspec.Struct():
@@ -77,12 +77,12 @@ class VendorObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_def
         return self != absent(type(self))
 
     def __repr__(self) -> str:
-        shown = (f"{name}={shape_of(value)}" for name, value in self._present())
+        shown = (f"{name}={safe_repr(value)}" for name, value in self._present())
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def __rich_repr__(self) -> Iterator[tuple[str, Shape]]:  # type: ignore[override]  # rich allows pairs; a struct's own prints values
         for name, value in self._present():
-            yield name, Shape(shape_of(value))
+            yield name, Shape(safe_repr(value))
 
     def __copy__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from clova_ocr_async.documents.base import Document, Shape, absent, shape_of
+from clova_ocr_async.documents.base import Document, Shape, absent, safe_repr
 from clova_ocr_async.documents.envelope import Answer, ConvertedImageInfo, ValidationResult
 from clova_ocr_async.documents.lenient import Problem, unknown_paths
 from clova_ocr_async.documents.untyped import is_array, is_object, untyped
@@ -73,4 +73,4 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
             value = getattr(self, name)
             # These hold nothing personal, and are what a log wants.
             plain = name in {"attempts", "maybe_billed"} or (isinstance(value, str) and value in _DOCUMENTED)
-            yield name, Shape(repr(value) if plain else shape_of(value))
+            yield name, Shape(repr(value) if plain else safe_repr(value))

@@ -9,34 +9,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clova_ocr_async.emulator.domain_state import DomainMeter
+    from clova_ocr_async.emulator.domain_state import DomainState
     from clova_ocr_async.emulator.faults import Fault
-    from clova_ocr_async.emulator.samples.ground_truth import Truth, find_truth
+    from clova_ocr_async.emulator.samples.ground_truth import GroundTruth, find_ground_truth
     from clova_ocr_async.emulator.samples.sample import Sample, draw_sample, write_samples
     from clova_ocr_async.emulator.server import Emulator
     from clova_ocr_async.emulator.thread import emulator_in_thread
 
 _HOME_OF = {
-    "DomainMeter": "domain_state",
+    "DomainState": "domain_state",
     "Emulator": "server",
     "Fault": "faults",
     "Sample": "samples.sample",
-    "Truth": "samples.ground_truth",
+    "GroundTruth": "samples.ground_truth",
     "emulator_in_thread": "thread",
     "draw_sample": "samples.sample",
-    "find_truth": "samples.ground_truth",
+    "find_ground_truth": "samples.ground_truth",
     "write_samples": "samples.sample",
 }
 
 __all__ = [
-    "DomainMeter",
+    "DomainState",
     "Emulator",
     "Fault",
+    "GroundTruth",
     "Sample",
-    "Truth",
     "draw_sample",
     "emulator_in_thread",
-    "find_truth",
+    "find_ground_truth",
     "write_samples",
 ]
 

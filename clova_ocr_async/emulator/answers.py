@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.documents import DOCUMENTS
-from clova_ocr_async.emulator.samples.ground_truth import find_truth
+from clova_ocr_async.emulator.samples.ground_truth import find_ground_truth
 from clova_ocr_async.emulator.synthetic_answers import plausible_answer
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.protocol.image import ImageFormat, inspect_image
@@ -42,7 +42,7 @@ def image_answer(document: str, request: ParsedRequest) -> dict[str, Any]:
         return _nothing(envelope, "ERROR", "Image size is too large.")
     if (facts.pages or 1) > 1:
         return _nothing(envelope, "ERROR", "Only single page is supported.")
-    truth = find_truth(request.data)
+    truth = find_ground_truth(request.data)
     if truth is None:
         width, height = _size(facts)
         return _read(envelope, document, plausible_answer(document, request.data, width, height), facts, width, height)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DomainMeter"]
+__all__ = ["DomainState"]
 
 
 @dataclass(slots=True)
-class DomainMeter:
+class DomainState:
     """The counts of one domain; may be read and changed from any thread.
 
     Attributes:

@@ -22,7 +22,7 @@ from clova_ocr_async.protocol.echo import shown
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from clova_ocr_async.emulator.domain_state import DomainMeter
+    from clova_ocr_async.emulator.domain_state import DomainState
 
 __all__ = ["Emulator"]
 
@@ -170,7 +170,7 @@ class Emulator:
         checked = [None if fault is None else Fault(fault) for fault in faults]
         self._service.faults.extend(checked)
 
-    def meter(self, domain: str = "1/emulator") -> DomainMeter:
+    def meter(self, domain: str = "1/emulator") -> DomainState:
         """Return the counts of a domain, and the means to change its ceiling and quota."""
         return self._service.meter(domain)
 

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.emulator.answers import image_answer
-from clova_ocr_async.emulator.domain_state import DomainMeter
+from clova_ocr_async.emulator.domain_state import DomainState
 from clova_ocr_async.emulator.fault_behaviour import (
     ACCIDENTS,
     EARLY_ACCIDENTS,
@@ -81,14 +81,14 @@ class Service:
     quota: int | None
     latency: Latency
     faults: deque[Fault | None]
-    meters: dict[str, DomainMeter]
+    meters: dict[str, DomainState]
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[Any]]
 
-    def meter(self, domain: str) -> DomainMeter:
+    def meter(self, domain: str) -> DomainState:
         """Return the counts of a domain."""
         if domain not in self.meters:
-            self.meters.setdefault(domain, DomainMeter(self.clock, self.ceiling, self.quota))
+            self.meters.setdefault(domain, DomainState(self.clock, self.ceiling, self.quota))
         return self.meters[domain]
 
     @property
@@ -126,7 +126,7 @@ class Service:
         return None if document in self.documents else Fault.WRONG_DOMAIN
 
     async def _admit(
-        self, request: web.Request, meter: DomainMeter, document: str, parsed: ParsedRequest
+        self, request: web.Request, meter: DomainState, document: str, parsed: ParsedRequest
     ) -> web.StreamResponse:
         send_duplicate(request)
         if not meter.enter():
@@ -143,7 +143,7 @@ class Service:
         finally:
             meter.leave()
 
-    async def _answer(self, request: web.Request, meter: DomainMeter, call: _Call) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, meter: DomainState, call: _Call) -> web.StreamResponse:
         parsed, fault = call.parsed, call.fault
         image = image_answer(call.document, parsed)
         body = encode_response(parsed.request_id, parsed.timestamp, image)
@@ -177,7 +177,7 @@ async def _read(request: web.Request) -> ParsedRequest | ErrorAnswer:
         return ErrorAnswer(error.status, str(error.code), str(error.message))
 
 
-def _not_run(request: web.Request, fault: Fault, meter: DomainMeter) -> web.Response | None:
+def _not_run(request: web.Request, fault: Fault, meter: DomainState) -> web.Response | None:
     """Return the answer of a fault that keeps the call from running."""
     if fault in PAGES and not PAGES[fault].billed:
         return PAGES[fault].response()
@@ -186,14 +186,14 @@ def _not_run(request: web.Request, fault: Fault, meter: DomainMeter) -> web.Resp
     return None
 
 
-def _ceiling(meter: DomainMeter | None) -> int | None:
+def _ceiling(meter: DomainState | None) -> int | None:
     """Return the number a refusal for the ceiling names; on demand there is one without a ceiling."""
     if meter is None:
         return None
     return meter.in_flight if meter.ceiling is None else meter.ceiling
 
 
-def _error(request: web.Request, answer: ErrorAnswer, meter: DomainMeter | None) -> web.Response:
+def _error(request: web.Request, answer: ErrorAnswer, meter: DomainState | None) -> web.Response:
     message = answer.message.replace("{ceiling}", str(_ceiling(meter)))
     if answer.gateway:
         body = encode_gateway_error(answer.code, message, "")

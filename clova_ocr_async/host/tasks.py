@@ -7,10 +7,10 @@ from typing import Any
 
 import anyio
 
-__all__ = ["ended"]
+__all__ = ["wait_shielded"]
 
 
-async def ended(task: asyncio.Future[Any]) -> None:
+async def wait_shielded(task: asyncio.Future[Any]) -> None:
     """Wait until a task or future has ended, even when the waiting is cancelled; that cancellation is raised then."""
     cancelled: asyncio.CancelledError | None = None
     # The shield is for anyio's cancellation, which comes again at every await.

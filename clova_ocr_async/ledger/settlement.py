@@ -16,7 +16,7 @@ from clova_ocr_async.errors import (
     MalformedResponseError,
     NotSentError,
 )
-from clova_ocr_async.ledger.states import FINISHED, Entry, Mark, State, Verdict
+from clova_ocr_async.ledger.states import FINISHED, Entry, ItemEvent, Settlement, State
 from clova_ocr_async.protocol.response import decode_response
 
 if TYPE_CHECKING:
@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents.recognition import Recognition
     from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["GONE", "failed_verdict", "failure_of", "recalled", "succeeded_verdict", "told", "verdict_on"]
+__all__ = [
+    "GONE",
+    "decode_failure",
+    "encode_failure",
+    "failed_settlement",
+    "replay",
+    "settle_from_answer",
+    "succeeded_settlement",
+]
 
 
 class _Failure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -42,7 +50,7 @@ class _Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 _decoder = msgspec.json.Decoder(_Failure)
 
 
-def failure_of(error: ClovaOCRError) -> bytes:
+def encode_failure(error: ClovaOCRError) -> bytes:
     """Write an error down; errors are free of secrets and personal values by their making."""
     if isinstance(error, APIError):
         failure = _Failure(
@@ -53,12 +61,12 @@ def failure_of(error: ClovaOCRError) -> bytes:
     return msgspec.json.encode(failure)
 
 
-GONE = failure_of(ImageError("the file is no longer there"))
+GONE = encode_failure(ImageError("the file is no longer there"))
 """How a file is written down that has gone before it was read."""
 
 
-def told(failure: bytes) -> ClovaOCRError:
-    """Return the error that ``failure_of`` wrote down."""
+def decode_failure(failure: bytes) -> ClovaOCRError:
+    """Return the error that ``encode_failure`` wrote down."""
     kept = _decoder.decode(failure)
     kind: type[Any] = getattr(errors, kept.type, ClovaOCRError)
     if issubclass(kind, APIError):
@@ -70,38 +78,38 @@ def told(failure: bytes) -> ClovaOCRError:
     return error
 
 
-def succeeded_verdict(recognition: Recognition[Any], request_id: str | None) -> Verdict:
+def succeeded_settlement(recognition: Recognition[Any], request_id: str | None) -> Settlement:
     """Return the verdict of a call that read its image."""
-    return Verdict(Mark.SUCCEED, Billing.BILLED, recognition.elapsed, b"", request_id)
+    return Settlement(ItemEvent.SUCCEED, Billing.BILLED, recognition.elapsed, b"", request_id)
 
 
-def failed_verdict(error: ClovaOCRError, request_id: str | None) -> Verdict:
+def failed_settlement(error: ClovaOCRError, request_id: str | None) -> Settlement:
     """Return the verdict of a call that an error ended."""
-    return Verdict(_mark_of(error), error.billing, 0.0, failure_of(error), request_id)
+    return Settlement(_mark_of(error), error.billing, 0.0, encode_failure(error), request_id)
 
 
-def _mark_of(error: ClovaOCRError) -> Mark:
+def _mark_of(error: ClovaOCRError) -> ItemEvent:
     if error.billing is Billing.MAYBE_BILLED:
-        return Mark.DOUBT
+        return ItemEvent.DOUBT
     if error.billing is Billing.BILLED:
-        return Mark.FAIL
+        return ItemEvent.FAIL
     if isinstance(error, ImageError):
-        return Mark.SKIP
+        return ItemEvent.SKIP
     # What every other image would meet as well says nothing about this one.
-    return Mark.RELEASE if error.stops_run or isinstance(error, NotSentError) else Mark.FAIL
+    return ItemEvent.RELEASE if error.stops_run or isinstance(error, NotSentError) else ItemEvent.FAIL
 
 
-def verdict_on(response: HTTPResponse, document: type[Document], request_id: str) -> Verdict:
+def settle_from_answer(response: HTTPResponse, document: type[Document], request_id: str) -> Settlement:
     """Return the verdict of a call whose answer was kept and not yet read."""
     try:
-        return succeeded_verdict(decode_response(response, document, request_id=request_id), request_id)
+        return succeeded_settlement(decode_response(response, document, request_id=request_id), request_id)
     except ClovaOCRError as error:
         if error.billing is Billing.MAYBE_BILLED:  # another call's answer, which settles nothing
-            return failed_verdict(error, request_id)
-        return Verdict(Mark.FAIL, Billing.BILLED, 0.0, failure_of(error), request_id)
+            return failed_settlement(error, request_id)
+        return Settlement(ItemEvent.FAIL, Billing.BILLED, 0.0, encode_failure(error), request_id)
 
 
-def recalled(entry: Entry, document: type[Document]) -> Recognition[Any] | ClovaOCRError:
+def replay(entry: Entry, document: type[Document]) -> Recognition[Any] | ClovaOCRError:
     """Return what a call for an item ended in, as if it had ended now.
 
     Args:
@@ -131,7 +139,7 @@ def _outcome(entry: Entry, document: type[Document]) -> Recognition[Any] | Clova
     if entry.state is State.SUCCEEDED:
         return AnswerNotKeptError("read and paid for earlier; its answer was not stored, or has been purged")
     if entry.state in FINISHED and entry.failure:
-        kept = told(entry.failure)
+        kept = decode_failure(entry.failure)
         kept.raw = b"" if entry.answer is None else entry.answer.body  # another call's answer settles nothing
         return kept
     return NotSentError()

@@ -43,12 +43,12 @@ __all__ = [
     "Claim",
     "ClaimLostError",
     "Entry",
-    "Identity",
+    "FileStamp",
     "Item",
-    "Mark",
+    "ItemEvent",
+    "Settlement",
     "SourceFile",
     "State",
-    "Verdict",
     "from_states",
 ]
 
@@ -65,7 +65,7 @@ class State(enum.StrEnum):
     SKIPPED = "skipped"
 
 
-class Mark(enum.StrEnum):
+class ItemEvent(enum.StrEnum):
     """What happens to an item."""
 
     CLAIM = "claim"
@@ -90,24 +90,24 @@ class Mark(enum.StrEnum):
     """The answer of a call that was given up comes before the item is sent again."""
 
 
-TRANSITIONS: dict[tuple[State, Mark], State] = {
-    (State.QUEUED, Mark.CLAIM): State.CLAIMED,
-    (State.CLAIMED, Mark.SEND): State.SENT,
-    (State.CLAIMED, Mark.RELEASE): State.QUEUED,
-    (State.CLAIMED, Mark.SKIP): State.SKIPPED,
-    (State.CLAIMED, Mark.FAIL): State.FAILED,
-    (State.SENT, Mark.SEND): State.SENT,  # again, although the last one may have been paid: the policy's choice
-    (State.SENT, Mark.REFUSE): State.CLAIMED,
-    (State.SENT, Mark.SUCCEED): State.SUCCEEDED,
-    (State.SENT, Mark.FAIL): State.FAILED,
-    (State.SENT, Mark.DOUBT): State.AMBIGUOUS,
-    (State.AMBIGUOUS, Mark.SUCCEED): State.SUCCEEDED,  # the answer came after its process was given up
-    (State.AMBIGUOUS, Mark.FAIL): State.FAILED,
-    (State.AMBIGUOUS, Mark.REQUEUE): State.QUEUED,
-    (State.FAILED, Mark.REQUEUE): State.QUEUED,
-    (State.SKIPPED, Mark.REQUEUE): State.QUEUED,
-    (State.QUEUED, Mark.ANSWER): State.AMBIGUOUS,  # and finished from that answer by whoever finds it
-    (State.CLAIMED, Mark.ANSWER): State.AMBIGUOUS,
+TRANSITIONS: dict[tuple[State, ItemEvent], State] = {
+    (State.QUEUED, ItemEvent.CLAIM): State.CLAIMED,
+    (State.CLAIMED, ItemEvent.SEND): State.SENT,
+    (State.CLAIMED, ItemEvent.RELEASE): State.QUEUED,
+    (State.CLAIMED, ItemEvent.SKIP): State.SKIPPED,
+    (State.CLAIMED, ItemEvent.FAIL): State.FAILED,
+    (State.SENT, ItemEvent.SEND): State.SENT,  # again, although the last one may have been paid: the policy's choice
+    (State.SENT, ItemEvent.REFUSE): State.CLAIMED,
+    (State.SENT, ItemEvent.SUCCEED): State.SUCCEEDED,
+    (State.SENT, ItemEvent.FAIL): State.FAILED,
+    (State.SENT, ItemEvent.DOUBT): State.AMBIGUOUS,
+    (State.AMBIGUOUS, ItemEvent.SUCCEED): State.SUCCEEDED,  # the answer came after its process was given up
+    (State.AMBIGUOUS, ItemEvent.FAIL): State.FAILED,
+    (State.AMBIGUOUS, ItemEvent.REQUEUE): State.QUEUED,
+    (State.FAILED, ItemEvent.REQUEUE): State.QUEUED,
+    (State.SKIPPED, ItemEvent.REQUEUE): State.QUEUED,
+    (State.QUEUED, ItemEvent.ANSWER): State.AMBIGUOUS,  # and finished from that answer by whoever finds it
+    (State.CLAIMED, ItemEvent.ANSWER): State.AMBIGUOUS,
 }
 """Every change of state there is."""
 
@@ -118,10 +118,10 @@ FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.AMBIGUOUS, State.SKIP
 """States in which nothing more is done for an item unless somebody asks."""
 
 
-_FROM = {mark: tuple(state for state, change in TRANSITIONS if change is mark) for mark in Mark}
+_FROM = {mark: tuple(state for state, change in TRANSITIONS if change is mark) for mark in ItemEvent}
 
 
-def from_states(mark: Mark) -> tuple[State, ...]:
+def from_states(mark: ItemEvent) -> tuple[State, ...]:
     """Return the states that a mark changes."""
     return _FROM[mark]
 
@@ -140,7 +140,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class FileStamp:
     """What tells, without reading it, that a file is the one that was read.
 
     Attributes:
@@ -168,7 +168,7 @@ class SourceFile:
     """
 
     path: bytes
-    identity: Identity | None = None
+    identity: FileStamp | None = None
     also: bytes | None = None
 
 
@@ -235,7 +235,7 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Settlement:
     """How a call for an item ended.
 
     Attributes:
@@ -246,7 +246,7 @@ class Verdict:
         request_id: Of the call; None if no request was about to leave.
     """
 
-    mark: Mark
+    mark: ItemEvent
     billing: Billing = Billing.NOT_BILLED
     elapsed: float = 0.0
     failure: bytes = field(default=b"", repr=False)

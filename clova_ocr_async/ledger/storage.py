@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Protocol, Self
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
-    from clova_ocr_async.ledger.states import Admission, Claim, Entry, Item, SourceFile, Verdict
+    from clova_ocr_async.ledger.states import Admission, Claim, Entry, Item, Settlement, SourceFile
     from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["Ledger", "ListingLedger"]
+__all__ = ["Ledger", "WorkListLedger"]
 
 
 class Ledger(Protocol):
@@ -84,7 +84,7 @@ class Ledger(Protocol):
         """Keep an answer; on the disk when this returns, whoever owns the item by now."""
         ...
 
-    def settle(self, claim: Claim, verdict: Verdict) -> Awaitable[None]:
+    def settle(self, claim: Claim, verdict: Settlement) -> Awaitable[None]:
         """Write down how the call ended, and give the claim back.
 
         Returns:
@@ -97,10 +97,10 @@ class Ledger(Protocol):
         ...
 
 
-class ListingLedger(Protocol):
+class WorkListLedger(Protocol):
     """A ledger that hands out files."""
 
-    def enlist(self, files: Sequence[SourceFile], document: str) -> None:
+    def add_files(self, files: Sequence[SourceFile], document: str) -> None:
         """Write down files that are to be read; called in a thread."""
         ...
 

@@ -33,7 +33,7 @@ from clova_ocr_async.errors import (
     ServerError,
 )
 
-__all__ = ["GATEWAY_RULES", "SERVICE_RULES", "STATUS_RULES", "Rule", "normal_code", "rule_for"]
+__all__ = ["GATEWAY_RULES", "SERVICE_RULES", "STATUS_RULES", "Rule", "normalize_code", "rule_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ _OTHER_5XX = Rule(ServerError, "the service failed", billing=_FAILED)
 _UNKNOWN = Rule(APIError, "an error with an unknown code", billing=_FAILED)
 
 
-def normal_code(code: str | int | None) -> str | None:
+def normalize_code(code: str | int | None) -> str | None:
     """Return a service's code as the four characters the vendor documents, however it came (25, "25", "0025")."""
     text = "" if code is None else str(code).strip()
     return (text.zfill(4) if text.isdigit() else text) or None
@@ -127,7 +127,7 @@ def rule_for(status: int, service_code: str | None = None, gateway_code: str | N
 
     Args:
         status: The HTTP status.
-        service_code: The service's code as ``normal_code`` gives it.
+        service_code: The service's code as ``normalize_code`` gives it.
         gateway_code: The gateway's errorCode.
     """
     if service_code in SERVICE_RULES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from clova_ocr_async.protocol.concealed import Concealed
+from clova_ocr_async.protocol.redacted import Redacted
 
 __all__ = ["ImageObject", "image_object"]
 
@@ -18,7 +18,7 @@ class _Image(msgspec.Struct):
     uid: str | None = None
 
 
-class ImageObject(Concealed, frozen=True):
+class ImageObject(Redacted, frozen=True):
     """What a record repeats of an answer.
 
     Attributes:

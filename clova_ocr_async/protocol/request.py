@@ -15,7 +15,7 @@ import msgspec
 
 from clova_ocr_async.documents.untyped import is_array, is_object
 from clova_ocr_async.errors import DomainError, InvalidRequestError
-from clova_ocr_async.protocol.concealed import Concealed
+from clova_ocr_async.protocol.redacted import Redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ class _Message(msgspec.Struct, frozen=True, rename="camel"):
     images: tuple[_ImageMessage]
 
 
-class Body(Concealed, frozen=True):
+class Body(Redacted, frozen=True):
     """A request body in three parts, the image uncopied in the middle.
 
     Attributes:
@@ -103,7 +103,7 @@ class Body(Concealed, frozen=True):
         return f"<{self.size} bytes>"
 
 
-class HTTPRequest(Concealed, frozen=True):
+class HTTPRequest(Redacted, frozen=True):
     """A POST to send; ``msgspec.structs.replace`` makes one that differs, say in its headers.
 
     Attributes:
@@ -181,7 +181,7 @@ def _multipart_body(message: bytes, data: bytes, format_: str, boundary: str) ->
     return Body(head, data, f"\r\n--{boundary}--\r\n".encode())
 
 
-class ParsedRequest(Concealed, frozen=True):
+class ParsedRequest(Redacted, frozen=True):
     """A request as the service understands it.
 
     Attributes:

@@ -29,10 +29,10 @@ from clova_ocr_async.errors import (
     RecognitionError,
     ServerError,
 )
-from clova_ocr_async.protocol.codes import normal_code, rule_for
-from clova_ocr_async.protocol.concealed import Concealed
+from clova_ocr_async.protocol.codes import normalize_code, rule_for
 from clova_ocr_async.protocol.identity import answers_to, may_be_error
 from clova_ocr_async.protocol.invoke_url import mask_invoke_keys
+from clova_ocr_async.protocol.redacted import Redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,8 +44,8 @@ __all__ = [
     "encode_error",
     "encode_gateway_error",
     "encode_response",
-    "refusal_of",
     "retry_after",
+    "unpaid_error",
 ]
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -64,7 +64,7 @@ _decoder = msgspec.json.Decoder(Answer)
 _attributes = dict(zip(ImageAnswer.__struct_encode_fields__, ImageAnswer.__struct_fields__, strict=True))
 
 
-class HTTPResponse(Concealed, frozen=True):
+class HTTPResponse(Redacted, frozen=True):
     """An answer as it came off the wire; ``msgspec.structs.replace`` makes one that differs.
 
     Attributes:
@@ -122,7 +122,7 @@ def decode_response(
     return _recognition(*read, response, document)
 
 
-def refusal_of(response: HTTPResponse, document: type[Document], *, request_id: str | None = None) -> APIError | None:
+def unpaid_error(response: HTTPResponse, document: type[Document], *, request_id: str | None = None) -> APIError | None:
     """Return the error an answer is; None if it holds, or may hold, what was paid for, be it another call's.
 
     Looks no further into an answer than it must: whoever asks wants to keep the bytes before they are read.
@@ -259,7 +259,7 @@ def _absent_of(key: str) -> object:
 
 def _api_error(response: HTTPResponse, answer: Answer | None, redact: Callable[[str], str]) -> APIError:
     answer = answer or absent(Answer)
-    service_code = normal_code(answer.code)
+    service_code = normalize_code(answer.code)
     gateway_code = str("" if answer.error.error_code is None else answer.error.error_code).strip() or None
     rule = rule_for(response.status, service_code, gateway_code)
     error = rule.error(

@@ -19,7 +19,7 @@ from clova_ocr_async.errors import (
     NotSentError,
     RecognitionError,
 )
-from clova_ocr_async.ledger.settlement import recalled, told
+from clova_ocr_async.ledger.settlement import decode_failure, replay
 from clova_ocr_async.ledger.states import FINISHED, State
 from clova_ocr_async.protocol.echo import shown_path
 from clova_ocr_async.protocol.image_object import image_object
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.states import Entry
     from clova_ocr_async.protocol.image_object import ImageObject
 
-__all__ = ["billed_of", "exported", "line_of", "maybe_billed_of", "status_of", "without_answer"]
+__all__ = ["billed_of", "line_of", "maybe_billed_of", "record_of", "status_of", "without_answer"]
 
 _BILLED = {Billing.NOT_BILLED: False, Billing.MAYBE_BILLED: None, Billing.BILLED: True}
 
@@ -49,7 +49,7 @@ def line_of(outcome: Outcome[Any], document: type[Document], copy_of: str | None
     return msgspec.json.encode(names | {"status": status_of(outcome)} | _ended(outcome, copy_of)) + b"\n"
 
 
-def exported(record: SourceRecord) -> dict[str, Any]:
+def record_of(record: SourceRecord) -> dict[str, Any]:
     """Return the record of an image of a run; ``result`` as the JSON that came, where that is on one line."""
     names: dict[str, Any] = {"source": None} if record.path is None else dict(record_source(record.path))
     names |= {"replaced": True} if record.replaced else {}
@@ -58,12 +58,14 @@ def exported(record: SourceRecord) -> dict[str, Any]:
         entry = None  # the file has changed since, and is to be read again
     names |= {"sha256": None if entry is None else entry.item.sha256.hex(), "document": record.document}
     if entry is None:
-        outcome: Outcome[Any] = Failure(record.path, told(record.failure) if record.failure else NotSentError())
+        outcome: Outcome[Any] = Failure(
+            record.path, decode_failure(record.failure) if record.failure else NotSentError()
+        )
         return names | {"status": record.status} | _ended(outcome)
     if entry.state is State.SUCCEEDED and entry.answer is not None and (image := image_object(entry.answer.body)):
         bill = _bill(billed=True, maybe_billed=entry.maybe_billed, copy_of=record.copy_of)
         return names | {"status": record.status} | bill | _as_it_came(entry, image)
-    ended = recalled(entry, DOCUMENTS[record.document])
+    ended = replay(entry, DOCUMENTS[record.document])
     if isinstance(ended, ClovaOCRError):
         if entry.state is State.SENT:
             ended.billing = Billing.MAYBE_BILLED

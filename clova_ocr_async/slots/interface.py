@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from clova_ocr_async.errors import ConfigurationError, MalformedResponseError, RateLimitError, RecognitionError
 from clova_ocr_async.protocol.echo import shown
-from clova_ocr_async.slots.limit import Ceiling, Outcome, Refusal
+from clova_ocr_async.slots.limit import ConcurrencyLimit, LimitSignal, SlotResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,9 +54,9 @@ __all__ = [
     "Slot",
     "Slots",
     "checked_limits",
-    "log_change",
-    "lower_of",
-    "tell_gate",
+    "log_limit_change",
+    "min_or_none",
+    "report_to_slot",
 ]
 
 logger = logging.getLogger("clova_ocr_async")
@@ -105,7 +105,7 @@ class Slot(Protocol):
         """Note that the service let the call in: it answered, and was not busy."""
         ...
 
-    def refused(self, refusal: Refusal) -> None:
+    def refused(self, refusal: LimitSignal) -> None:
         """Note that the service refused the call for the number of calls or for their rate."""
         ...
 
@@ -137,27 +137,27 @@ class HeldSlot:
     domain: Domain
 
     def __init__(self) -> None:
-        self.outcome: Outcome | None = None
+        self.outcome: SlotResult | None = None
 
     def admitted(self) -> None:
         """Note that the service let the call in."""
         self.outcome = "admitted"
 
-    def refused(self, refusal: Refusal) -> None:
+    def refused(self, refusal: LimitSignal) -> None:
         """Note that the service refused the call."""
         self.outcome = refusal
 
 
-def tell_gate(slot: Slot, error: ClovaOCRError) -> None:
+def report_to_slot(slot: Slot, error: ClovaOCRError) -> None:
     """Tell the gate what an error says of it."""
     if isinstance(error, RateLimitError):
         by_rate = error.kind == "per_second"
-        slot.refused(Refusal(error.ceiling, by_rate=by_rate, retry_after=error.retry_after))
+        slot.refused(LimitSignal(error.ceiling, by_rate=by_rate, retry_after=error.retry_after))
     elif isinstance(error, RecognitionError | MalformedResponseError):
         slot.admitted()
 
 
-def lower_of(one: NumberT | None, other: NumberT | None) -> NumberT | None:
+def min_or_none(one: NumberT | None, other: NumberT | None) -> NumberT | None:
     """Return the lower one of two bounds, either of which may not be there."""
     return min((bound for bound in (one, other) if bound is not None), default=None)
 
@@ -181,10 +181,10 @@ def checked_limits(concurrency: object, max_per_second: object) -> tuple[int | N
     return concurrency, None if max_per_second is None else float(max_per_second)
 
 
-def log_change(domain: Domain, before: int, ceiling: Ceiling, outcome: Outcome) -> None:
+def log_limit_change(domain: Domain, before: int, ceiling: ConcurrencyLimit, outcome: SlotResult) -> None:
     """Tell in the log what an answer has changed."""
     if ceiling.limit != before:
         why = "more calls are let in" if ceiling.limit > before else "a call was refused"
         logger.info("domain %s: %d calls at once, not %d: %s", domain.url, ceiling.limit, before, why)
-    if isinstance(outcome, Refusal) and ceiling.pace.rate is not None:
+    if isinstance(outcome, LimitSignal) and ceiling.pace.rate is not None:
         logger.info("domain %s: %.2f calls a second at most, until more are let in", domain.url, ceiling.pace.rate)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 
-from clova_ocr_async.slots.rate import Pace
+from clova_ocr_async.slots.rate import Pacer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clova_ocr_async.host.runtime import Runtime
 
-__all__ = ["START", "Ceiling", "Entry", "Outcome", "Refusal"]
+__all__ = ["START", "ConcurrencyLimit", "LimitSignal", "Permit", "SlotResult"]
 
 START = 4
 """Calls at once, before anything is known. Assumed: below the one ceiling a user has published (5, 2025-10)."""
@@ -25,7 +25,7 @@ _ROUNDS = 25  # most full rounds of answers between two looks whether the ceilin
 _FEWEST = 50  # answers between them, where the ceiling is low
 
 
-class Entry(NamedTuple):
+class Permit(NamedTuple):
     """What was so when a call left.
 
     Attributes:
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
     epoch: int
 
 
-class Refusal(NamedTuple):
+class LimitSignal(NamedTuple):
     """What a refusal said.
 
     Attributes:
@@ -51,11 +51,11 @@ class Refusal(NamedTuple):
     retry_after: float | None = None
 
 
-Outcome = Refusal | Literal["admitted"]
+SlotResult = LimitSignal | Literal["admitted"]
 """What became of a call at the gate, if that is known."""
 
 
-class Ceiling(msgspec.Struct, omit_defaults=True):
+class ConcurrencyLimit(msgspec.Struct, omit_defaults=True):
     """What is known of the ceiling of one domain.
 
     Attributes:
@@ -84,14 +84,16 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
     doubt: int = 0
     rejections: int = 0
     under_way: int = 0
-    pace: Pace = msgspec.field(default_factory=Pace)
+    pace: Pacer = msgspec.field(default_factory=Pacer)
 
     @classmethod
-    def known(cls, limit: int) -> Ceiling:
+    def known(cls, limit: int) -> ConcurrencyLimit:
         """Return a ceiling that somebody knows: it is not looked for beyond."""
         return cls(limit=limit, named=limit, refused=1, growing=False)
 
-    def enter(self, in_flight: int, now: float, most_per_second: float | None = None, most: int | None = None) -> Entry:
+    def enter(
+        self, in_flight: int, now: float, most_per_second: float | None = None, most: int | None = None
+    ) -> Permit:
         """Note a call that leaves.
 
         Args:
@@ -105,7 +107,7 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
         self.pace.leave(now, most_per_second)
         self.under_way = in_flight + 1
         self.limit = max(self.limit, self.under_way)  # whoever knows of a higher one lets more leave
-        return Entry(in_flight + 1, self.epoch)
+        return Permit(in_flight + 1, self.epoch)
 
     def _start_afresh(self, limit: int) -> None:
         """Believe no longer in a low limit that was not the service's own: others have used the domain, long ago."""
@@ -113,14 +115,14 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
             self.refused, self.growing, self.doubt = 0, True, 0
             self._change(min(limit, self.named or limit), stepped=False)
 
-    def settle(self, entry: Entry, outcome: Outcome, runtime: Runtime, most: int | None = None) -> None:
+    def settle(self, entry: Permit, outcome: SlotResult, runtime: Runtime, most: int | None = None) -> None:
         """Note what became of a call; see ``admit`` and ``refuse``."""
-        if isinstance(outcome, Refusal):
+        if isinstance(outcome, LimitSignal):
             self.refuse(entry, outcome, runtime.clock(), runtime.uniform)
         else:
             self.admit(entry, most)
 
-    def admit(self, entry: Entry, most: int | None = None) -> None:
+    def admit(self, entry: Permit, most: int | None = None) -> None:
         """Note an answer to a call that was let in.
 
         Args:
@@ -159,7 +161,7 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
             self.named, self.disproved = None, self.named
         self._change(self.limit + 1, stepped=True)
 
-    def refuse(self, entry: Entry, refusal: Refusal, now: float, uniform: Callable[[float, float], float]) -> None:
+    def refuse(self, entry: Permit, refusal: LimitSignal, now: float, uniform: Callable[[float, float], float]) -> None:
         """Note a refusal. Several of calls that left under the same limit are one signal.
 
         Args:
@@ -189,7 +191,7 @@ class Ceiling(msgspec.Struct, omit_defaults=True):
         if news or limit < self.limit:
             self._change(limit, stepped=False)
 
-    def _speaks_of_rate(self, refusal: Refusal) -> bool:
+    def _speaks_of_rate(self, refusal: LimitSignal) -> bool:
         """Whether a refusal that does not say so is put down to the rate: so many calls were let in before."""
         if refusal.named is not None or self.doubt:
             return False

@@ -7,9 +7,9 @@ import math
 from typing import TYPE_CHECKING, Self
 
 from clova_ocr_async.host.runtime import Runtime
-from clova_ocr_async.slots.interface import GateState, HeldSlot, Lane, checked_limits, log_change, lower_of
-from clova_ocr_async.slots.limit import Ceiling, Entry, Outcome
-from clova_ocr_async.slots.queue import Line, Waiter
+from clova_ocr_async.slots.interface import GateState, HeldSlot, Lane, checked_limits, log_limit_change, min_or_none
+from clova_ocr_async.slots.limit import ConcurrencyLimit, Permit, SlotResult
+from clova_ocr_async.slots.queue import Waiter, WaitQueue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ class LocalSlots:
         self._concurrency, self._max_per_second = checked_limits(concurrency, max_per_second)
         self._runtime = runtime
         self._gates: dict[str, _Gate] = {}
-        self._line: Line[_Grant] = Line()
+        self._line: WaitQueue[_Grant] = WaitQueue()
 
     def slot(self, domains: Sequence[Domain], lane: Lane, since: float) -> _LocalSlot:
         """Wait for a slot and hold it."""
@@ -60,8 +60,8 @@ class LocalSlots:
                 domain,
                 self._line,
                 self._runtime,
-                most=lower_of(domain.max_concurrency, self._concurrency),
-                most_per_second=lower_of(domain.max_per_second, self._max_per_second),
+                most=min_or_none(domain.max_concurrency, self._concurrency),
+                most_per_second=min_or_none(domain.max_per_second, self._max_per_second),
             )
         return gate
 
@@ -72,7 +72,7 @@ class _Gate:
     def __init__(
         self,
         domain: Domain,
-        line: Line[_Grant],
+        line: WaitQueue[_Grant],
         runtime: Runtime,
         *,
         most: int | None,
@@ -84,7 +84,7 @@ class _Gate:
         self._runtime = runtime
         self._most = most
         self._most_per_second = most_per_second
-        self._ceiling = Ceiling() if most is None else Ceiling.known(most)
+        self._ceiling = ConcurrencyLimit() if most is None else ConcurrencyLimit.known(most)
         self._in_flight = 0
         self._alarm: asyncio.Task[None] | None = None
 
@@ -110,19 +110,19 @@ class _Gate:
         full = self._in_flight >= self._limit() or self._line.length(self.key)
         return not full and not self._ceiling.pace.wait(self._runtime.clock())
 
-    def enter(self) -> Entry:
+    def enter(self) -> Permit:
         """Let a call through."""
         entry = self._ceiling.enter(self._in_flight, self._runtime.clock(), self._most_per_second, self._most)
         self._in_flight += 1
         return entry
 
-    def leave(self, entry: Entry, outcome: Outcome | None) -> None:
+    def leave(self, entry: Permit, outcome: SlotResult | None) -> None:
         """Take a slot back; the outcome is None if nobody knows whether the call was let in."""
         self._in_flight -= 1
         if outcome is not None:
             before = self._ceiling.limit
             self._ceiling.settle(entry, outcome, self._runtime, self._most)
-            log_change(self.domain, before, self._ceiling, outcome)
+            log_limit_change(self.domain, before, self._ceiling, outcome)
         self.let_through()
 
     def let_through(self, now: float = -math.inf) -> None:
@@ -151,7 +151,7 @@ class _Gate:
         self.let_through(due)  # whoever sleeps by another clock has slept enough as well
 
 
-_Grant = tuple[_Gate, Entry]
+_Grant = tuple[_Gate, Permit]
 
 
 class _LocalSlot(HeldSlot):
@@ -160,7 +160,7 @@ class _LocalSlot(HeldSlot):
     __slots__ = ("_domains", "_entry", "_gate", "_gates", "_interactive", "_line", "_since")
 
     def __init__(
-        self, domains: Sequence[Domain], gates: list[_Gate], line: Line[_Grant], *, interactive: bool, since: float
+        self, domains: Sequence[Domain], gates: list[_Gate], line: WaitQueue[_Grant], *, interactive: bool, since: float
     ) -> None:
         super().__init__()
         self._domains = domains

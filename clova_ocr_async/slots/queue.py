@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Line", "Waiter"]
+__all__ = ["WaitQueue", "Waiter"]
 
 GrantT = TypeVar("GrantT")
 _numbers = itertools.count()
@@ -43,7 +43,7 @@ class Waiter(Generic[GrantT]):
         return self.order < other.order
 
 
-class Line(Generic[GrantT]):
+class WaitQueue(Generic[GrantT]):
     """Those who wait for a slot: the interactive ones first, then first come, first served."""
 
     def __init__(self) -> None:

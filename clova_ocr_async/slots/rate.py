@@ -15,7 +15,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Pace"]
+__all__ = ["Pacer"]
 
 _FIRST_PAUSE = 0.3  # seconds; doubled with each refusal that nothing was let in before
 _LONGEST_PAUSE = 3.0  # seconds; whoever pauses for longer gets nothing beside somebody who does not
@@ -33,7 +33,7 @@ _FORGOTTEN = 60.0  # seconds without a call: what was learned of the pace says n
 _OTHER_BOOT = 1.0  # seconds that a clock which only grows cannot have gone back
 
 
-class Pace(msgspec.Struct, omit_defaults=True):
+class Pacer(msgspec.Struct, omit_defaults=True):
     """The pace of one domain.
 
     Attributes:

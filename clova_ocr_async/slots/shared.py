@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Self
 
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.runtime import Runtime
-from clova_ocr_async.slots.interface import HeldSlot, checked_limits, lower_of
-from clova_ocr_async.slots.sharing.broker import Desk
+from clova_ocr_async.slots.interface import HeldSlot, checked_limits, min_or_none
+from clova_ocr_async.slots.sharing.broker import SlotBroker
 from clova_ocr_async.slots.sharing.sqlite_store import SlotsFile, checked_path, default_path
 from clova_ocr_async.slots.sharing.state import Limits
-from clova_ocr_async.slots.sharing.sync import Visitor
+from clova_ocr_async.slots.sharing.sync import GateSync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SharedSlots"]
 
-_of_parents: list[Desk] = []
+_of_parents: list[SlotBroker] = []
 """Desks from before a fork. SQLite forbids to use what is open there, and to close it, which forgetting it would do."""
 
 
@@ -80,7 +80,7 @@ class SharedSlots:
         self._notice_fork()
         return self._desk.state(domain.key, self._meet(domain))
 
-    def desk(self) -> Desk:
+    def desk(self) -> SlotBroker:
         """Return where the calls of the running event loop wait.
 
         Raises:
@@ -102,15 +102,15 @@ class SharedSlots:
             _of_parents.append(self._desk)
             self._desk, self._pid = self._new_desk(), os.getpid()
 
-    def _new_desk(self) -> Desk:
-        visitor = Visitor(SlotsFile(self._path, self._runtime.clock), self._limits, self._runtime)
-        return Desk(self._domains, visitor, self._runtime)
+    def _new_desk(self) -> SlotBroker:
+        visitor = GateSync(SlotsFile(self._path, self._runtime.clock), self._limits, self._runtime)
+        return SlotBroker(self._domains, visitor, self._runtime)
 
     def _meet(self, domain: Domain) -> Limits:
         if domain.key not in self._domains:
             self._limits[domain.key] = Limits(
-                lower_of(domain.max_concurrency, self._defaults.most),
-                lower_of(domain.max_per_second, self._defaults.most_per_second),
+                min_or_none(domain.max_concurrency, self._defaults.most),
+                min_or_none(domain.max_per_second, self._defaults.most_per_second),
             )
             self._domains[domain.key] = domain
         return self._limits[domain.key]

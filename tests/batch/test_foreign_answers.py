@@ -18,8 +18,8 @@ from clova_ocr_async.emulator import Emulator, Fault
 from clova_ocr_async.errors import Billing, ClovaOCRError, DiskFullError, MalformedResponseError
 from clova_ocr_async.ledger import RunReader
 from clova_ocr_async.ledger.seal import NoSeal
-from clova_ocr_async.ledger.settlement import recalled, verdict_on
-from clova_ocr_async.ledger.states import Entry, Mark, State
+from clova_ocr_async.ledger.settlement import replay, settle_from_answer
+from clova_ocr_async.ledger.states import Entry, ItemEvent, State
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 
 if TYPE_CHECKING:
@@ -126,19 +126,19 @@ async def test_anothers_answer_of_a_process_that_died(run: Path, beside: bool) -
 
 def test_the_verdict_on_anothers_answer() -> None:
     """Another call's answer settles nothing: the item is in doubt."""
-    verdict = verdict_on(ANSWER, Receipt, "mine")
-    assert (verdict.mark, verdict.billing) == (Mark.DOUBT, Billing.MAYBE_BILLED)
-    assert verdict_on(ANSWER, Receipt, "r").mark is Mark.SUCCEED
+    verdict = settle_from_answer(ANSWER, Receipt, "mine")
+    assert (verdict.mark, verdict.billing) == (ItemEvent.DOUBT, Billing.MAYBE_BILLED)
+    assert settle_from_answer(ANSWER, Receipt, "r").mark is ItemEvent.SUCCEED
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
 def test_a_stored_answer_of_another_call_is_not_recalled(state: State) -> None:
     """Also what an earlier version stored as a success is not handed out under another requestId."""
     entry = Entry(1, item("a"), state, billing=Billing.BILLED, request_id="mine", answer=ANSWER)
-    error = recalled(entry, Receipt)
+    error = replay(entry, Receipt)
     assert isinstance(error, MalformedResponseError)
     assert (error.raw, error.billing) == (ANSWER.body, Billing.MAYBE_BILLED)
-    assert not isinstance(recalled(Entry(1, item("a"), state, request_id="r", answer=ANSWER), Receipt), ClovaOCRError)
+    assert not isinstance(replay(Entry(1, item("a"), state, request_id="r", answer=ANSWER), Receipt), ClovaOCRError)
 
 
 async def test_a_refusal_beside_no_images_is_not_kept_as_paid(run: Path) -> None:
@@ -244,7 +244,7 @@ async def test_anothers_answer_of_a_process_that_slept(run: Path, beside: bool) 
         async with opened(run, clock=later, process=elsewhere(), seal=seal) as other:
             assert (states(run), perhaps(run)) == (["ambiguous"], 1)
             await sleeper.answered(claim, "mine", ANSWER)  # of call "r"
-            await sleeper.settle(claim, verdict_on(ANSWER, Receipt, "mine"))
+            await sleeper.settle(claim, settle_from_answer(ANSWER, Receipt, "mine"))
             later.now += 11  # the next order renews the lease, and looks for what came late
             await other.recall(source("x"), "receipt")
             assert (calls(run), perhaps(run), answers(run)) == (1, 1, [ANSWER.body])

@@ -16,7 +16,7 @@ from clova_ocr_async.batch import BatchDispatcher, Success
 from clova_ocr_async.batch.batch import Batch
 from clova_ocr_async.batch.direct import DirectReader
 from clova_ocr_async.batch.intake import Intake
-from clova_ocr_async.batch.ledgered import Recorder
+from clova_ocr_async.batch.ledgered import LedgeredReader
 from clova_ocr_async.batch.sources.iterables import SyncSource
 from clova_ocr_async.batch.unfinished import Unfinished
 from clova_ocr_async.batch.window import READING, Window
@@ -234,7 +234,7 @@ def batch_of(
     if ledger is None:
         batch.reader = DirectReader(client, batch, unfinished)
     else:
-        batch.record(Recorder(client, ledger, batch, unfinished), ["local"], own_ledger=False)
+        batch.record(LedgeredReader(client, ledger, batch, unfinished), ["local"], own_ledger=False)
     return batch
 
 

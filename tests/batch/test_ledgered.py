@@ -14,9 +14,9 @@ from fakes import BUSY, FAILED, JPEG, SPENT, FakeTime, FakeTransport, Held, doma
 from ledgers import answers, calls, contents, eventually, gone, look, opened, perhaps, states, until
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
-from clova_ocr_async.batch.direct import Flight
-from clova_ocr_async.batch.hashing import found_file, read_hashed, source_file
-from clova_ocr_async.batch.in_work import CalledBackError, Flights
+from clova_ocr_async.batch.direct import ImageInWork
+from clova_ocr_async.batch.hashing import read_hashed, source_file, stat_source
+from clova_ocr_async.batch.in_work import ImagesInWork, WithdrawnError
 from clova_ocr_async.batch.ledgered import services_of
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import Receipt
@@ -41,10 +41,10 @@ from clova_ocr_async.errors import (
 )
 from clova_ocr_async.ledger import RunReader
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
-from clova_ocr_async.ledger.settlement import failure_of, recalled, told
+from clova_ocr_async.ledger.settlement import decode_failure, encode_failure, replay
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.overflow import spills_in
-from clova_ocr_async.ledger.states import ClaimLostError, Entry, Item, Mark, SourceFile, State, Verdict
+from clova_ocr_async.ledger.states import ClaimLostError, Entry, Item, ItemEvent, Settlement, SourceFile, State
 from clova_ocr_async.protocol.image import Image, ImageLimits
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 
@@ -248,7 +248,7 @@ async def test_names_that_no_file_can_have(run: Path) -> None:
     assert all(isinstance(outcome.error, ImageError) for outcome in found[:3])
     assert stopped is None
     assert source_file("\ud800.jpg") is None
-    assert await found_file("\ud800.jpg") is None
+    assert await stat_source("\ud800.jpg") is None
 
 
 async def test_what_is_no_picture_is_skipped(tmp_path: Path, run: Path) -> None:
@@ -594,7 +594,7 @@ async def test_an_outcome_that_is_known_is_not_called_back(run: Path) -> None:
     release = asyncio.Event()
 
     class Slow(SqliteLedger):
-        async def settle(self, claim: Claim, verdict: Verdict) -> None:
+        async def settle(self, claim: Claim, verdict: Settlement) -> None:
             await release.wait()
             await super().settle(claim, verdict)
 
@@ -664,7 +664,7 @@ async def test_a_lost_claim_is_tried_again(run: Path) -> None:
         async def sending(self, claim: Claim, request_id: str) -> bool:
             self.lost += 1
             if self.lost == 1:
-                await self.settle(claim, Verdict(Mark.RELEASE))
+                await self.settle(claim, Settlement(ItemEvent.RELEASE))
                 raise ClaimLostError
             return await super().sending(claim, request_id)
 
@@ -686,15 +686,15 @@ async def test_what_is_halted_begins_nothing() -> None:
 
         def notice(self) -> None: ...
 
-    flights = Flights()
+    flights = ImagesInWork()
     flights.call_back()
-    with pytest.raises(CalledBackError):
-        await flights.run(Flight(flights.landed, Nobody()), work)
+    with pytest.raises(WithdrawnError):
+        await flights.run(ImageInWork(flights.landed, Nobody()), work)
 
 
 def test_what_nobody_came_to_yet_is_told_as_that() -> None:
     """An image that is on record and was not come to yet is told as not sent, and not billed."""
-    outcome = recalled(Entry(1, Item(b"", "receipt"), State.QUEUED, billing=Billing.BILLED), Receipt)
+    outcome = replay(Entry(1, Item(b"", "receipt"), State.QUEUED, billing=Billing.BILLED), Receipt)
     assert isinstance(outcome, NotSentError)
     assert (str(outcome), outcome.billing) == ("not sent yet", Billing.NOT_BILLED)
 
@@ -783,7 +783,7 @@ async def test_a_sealed_run_shows_nothing(tmp_path: Path, run: Path) -> None:
 )
 def test_an_error_is_told_as_it_was(failure: ClovaOCRError) -> None:
     """An error comes back from its record as the same class, with the same words."""
-    found = told(failure_of(failure))
+    found = decode_failure(encode_failure(failure))
     assert str(found) == str(failure) or isinstance(failure, NotSentError)
     assert type(found) is (ClovaOCRError if isinstance(failure, NotSentError) else type(failure))
     assert str(found) == str(failure)

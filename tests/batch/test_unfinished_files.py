@@ -14,13 +14,13 @@ from clova_ocr_async.batch import Failure, Success
 from clova_ocr_async.batch.batch import Batch
 from clova_ocr_async.batch.direct import DirectReader
 from clova_ocr_async.batch.intake import Intake
-from clova_ocr_async.batch.ledgered import Recorder
+from clova_ocr_async.batch.ledgered import LedgeredReader
 from clova_ocr_async.batch.sources.iterables import SyncSource
 from clova_ocr_async.batch.unfinished import Unfinished
 from clova_ocr_async.batch.window import Window
 from clova_ocr_async.cli.runs.inputs import InputFile
 from clova_ocr_async.client import ClovaOCRClient
-from clova_ocr_async.client.loading import read_bytes, read_image
+from clova_ocr_async.client.loading import load_image, read_bytes
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import ConfigurationError, ImageError, NotSentError
 from clova_ocr_async.ledger.sqlite import SqliteLedger
@@ -47,7 +47,7 @@ async def judge(image: Image, limits: ImageLimits) -> object:
     """Refuse a picture without its end."""
     if not image.data.endswith(JPEG[-2:]):
         raise CutOffError("its end is missing")
-    return await read_image(image, limits)
+    return await load_image(image, limits)
 
 
 class Judging(ClovaOCRClient):
@@ -89,7 +89,7 @@ class Scene:
         batch = self.batch = Batch(SyncSource(images), Receipt, intake, ordered=False)
         unfinished = Unfinished(self.time.runtime(), judge)
         if self._kept:
-            recorder = Recorder(client, SqliteLedger(self.run), batch, unfinished)
+            recorder = LedgeredReader(client, SqliteLedger(self.run), batch, unfinished)
             batch.record(recorder, ["local"], own_ledger=True)
         else:
             batch.reader = DirectReader(client, batch, unfinished)

@@ -14,14 +14,14 @@ from ledgers import calls, opened
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.batch.ledgered import is_gone
 from clova_ocr_async.batch.sources.folders import entries_in
-from clova_ocr_async.batch.sources.worklist import Listing
+from clova_ocr_async.batch.sources.worklist import WorkList
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import Billing, ImageError
-from clova_ocr_async.ledger.settlement import GONE, told
+from clova_ocr_async.ledger.settlement import GONE, decode_failure
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
-from clova_ocr_async.results.records import exported
+from clova_ocr_async.results.records import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -50,7 +50,7 @@ async def batch(run: Path, found: Iterable[Any], transport: FakeTransport) -> li
     """Run a batch of listed files to its end."""
     client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime())
     async with opened(run) as ledger:
-        images = Listing(ledger, "receipt", found, sleep=lambda _: asyncio.sleep(0.001))
+        images = WorkList(ledger, "receipt", found, sleep=lambda _: asyncio.sleep(0.001))
         async with BatchDispatcher(client, ledger=ledger).dispatch(images, Receipt) as outcomes:
             return [outcome async for outcome in outcomes]
 
@@ -81,7 +81,7 @@ async def test_a_picture_that_was_read_stays_read_when_its_file_goes(run: Path, 
     assert statuses(run) == ({"succeeded": 1}, 0)
     assert (len(transport.sent), calls(run)) == (1, 1)
     with RunReader(run) as reader:
-        [record] = [exported(record) for record in reader.records()]
+        [record] = [record_of(record) for record in reader.records()]
     assert (record["status"], record["source"]) == ("succeeded", str(inbox / "new.jpg"))
 
 
@@ -101,7 +101,7 @@ async def test_a_file_that_vanishes_unread_is_skipped_once(run: Path, inbox: Pat
     assert await batch(run, entries_in(inbox), FakeTransport()) == []
     assert statuses(run) == ({"skipped": 1}, 1)
     with RunReader(run) as reader:
-        [record] = [exported(record) for record in reader.records()]
+        [record] = [record_of(record) for record in reader.records()]
         assert reader.pending() == 0
     assert (record["status"], record["error"]["message"]) == ("skipped", "the file is no longer there")
 
@@ -133,7 +133,7 @@ async def test_a_picture_to_be_tried_again_whose_file_is_gone_is_skipped(run: Pa
     assert isinstance(outcome.error, ImageError)
     assert statuses(run) == ({"skipped": 1}, 1)
     with RunReader(run) as reader:
-        [record] = [exported(record) for record in reader.records()]
+        [record] = [record_of(record) for record in reader.records()]
     assert record["error"]["message"] == "the file is no longer there"
 
 
@@ -167,7 +167,7 @@ def test_gone_is_what_no_path_leads_to(tmp_path: Path) -> None:
     there = [tmp_path / "file", str(tmp_path), "a\0b", "\ud800"]
     gone = [tmp_path / "none", tmp_path / "file" / "below", str(tmp_path / "link")]
     assert [is_gone(path) for path in (*there, *gone)] == [False] * 4 + [True] * 3
-    assert str(told(GONE)) == "the file is no longer there"
+    assert str(decode_failure(GONE)) == "the file is no longer there"
 
 
 async def replaced(run: Path, inbox: Path, *pictures: bytes, transport: FakeTransport | None = None) -> list[Any]:
@@ -178,7 +178,7 @@ async def replaced(run: Path, inbox: Path, *pictures: bytes, transport: FakeTran
         os.utime(inbox / "new.jpg", (age, age))  # old enough to be told from a change
         await batch(run, entries_in(inbox), transport)
     with RunReader(run) as reader:
-        return [exported(record) for record in reader.records()]
+        return [record_of(record) for record in reader.records()]
 
 
 async def test_a_repaired_picture_leaves_nothing_of_the_broken_one(run: Path, inbox: Path) -> None:

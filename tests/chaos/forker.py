@@ -20,7 +20,7 @@ from contextlib import closing, suppress
 
 from clova_ocr_async.errors import Billing, LedgerError
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.states import Item, Mark, Verdict
+from clova_ocr_async.ledger.states import Item, ItemEvent, Settlement
 from clova_ocr_async.protocol.response import HTTPResponse
 
 LONGEST = 20.0  # seconds that a child may take
@@ -55,7 +55,7 @@ class Work:
             assert admission.claim is not None
             await self.ledger.sending(admission.claim, "r")
             await self.ledger.answered(admission.claim, "r", HTTPResponse(200, b"{}" * 1000))
-            await self.ledger.settle(admission.claim, Verdict(Mark.SUCCEED, Billing.BILLED, 1.0, b"", "r"))
+            await self.ledger.settle(admission.claim, Settlement(ItemEvent.SUCCEED, Billing.BILLED, 1.0, b"", "r"))
             self.begun.set()
 
 
@@ -65,7 +65,7 @@ def child(ledger: SqliteLedger) -> int:
         db.execute("CREATE TABLE t (x)")
     gc.collect()
     try:
-        ledger.enlist([], "receipt")
+        ledger.add_files([], "receipt")
     except LedgerError as error:
         return 0 if "before this process was forked" in str(error) else 3
     return 4

@@ -9,7 +9,7 @@ import sys
 
 from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Receipt
 from clova_ocr_async.batch.sources.folders import entries_in
-from clova_ocr_async.batch.sources.worklist import Listing
+from clova_ocr_async.batch.sources.worklist import WorkList
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 
 
@@ -23,7 +23,7 @@ async def main(folder: str, run: str, point: str) -> None:
             os.kill(os.getpid(), signal.SIGSTOP)
 
     async with ClovaOCRClient.from_env(concurrency=5) as client, SqliteLedger(run, watch=watch) as ledger:
-        listing = Listing(ledger, "receipt", entries_in(folder))
+        listing = WorkList(ledger, "receipt", entries_in(folder))
         async with BatchDispatcher(client, 16, ledger=ledger).dispatch(listing, Receipt) as outcomes:
             async for _ in outcomes:
                 pass

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Receipt
 from clova_ocr_async.batch.sources.folders import entries_in
-from clova_ocr_async.batch.sources.worklist import Listing
+from clova_ocr_async.batch.sources.worklist import WorkList
 from clova_ocr_async.cli.runs.failures import write_failures
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
@@ -64,7 +64,7 @@ async def main(folder: str, run: str, lease: str, point: str = "", count: str = 
     watch = killer(point, int(count))
     ledger = SqliteLedger(run, lease=float(lease), watch=watch)
     async with ClovaOCRClient.from_env(concurrency=SLOTS) as client, ledger:
-        listing = Listing(ledger, "receipt", entries_in(folder))
+        listing = WorkList(ledger, "receipt", entries_in(folder))
         async with BatchDispatcher(client, 16, ledger=ledger).dispatch(listing, Receipt) as outcomes:
             async for _ in outcomes:
                 pass

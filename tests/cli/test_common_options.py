@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.options import Common
-from clova_ocr_async.cli.terminal.phrases import repeated
+from clova_ocr_async.cli.terminal.phrases import resume_command
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def test_what_is_not_a_proxy_is_refused_without_being_repeated(picture: Path, ur
 def test_the_options_print_no_password() -> None:
     """Neither a log of the options nor the command to repeat holds what stands before the host of a proxy."""
     assert PASSWORD not in repr(Common(proxy=f"http://user:{PASSWORD}@host"))
-    assert repeated("clova-ocr", ["--proxy", f"http://u:{PASSWORD}@h:1", "a@b.png"]).endswith(
+    assert resume_command("clova-ocr", ["--proxy", f"http://u:{PASSWORD}@h:1", "a@b.png"]).endswith(
         "'http://***@h:1' a@b.png"
     )
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from clova_ocr_async import ClovaOCRClient
 from clova_ocr_async.cli.app import app
-from clova_ocr_async.cli.terminal.phrases import repeated
+from clova_ocr_async.cli.terminal.phrases import resume_command
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def test_the_command_that_resumes_a_run_names_the_file(
 def test_a_repeated_command_keeps_the_file() -> None:
     """--config stays in a repeated command, in front and behind, with its blanks quoted."""
     arguments = ["--config", "the domains.toml", "batch", "receipt", "a", "--retry-failed", "--config=b c.toml"]
-    assert repeated("clova-ocr", arguments) == (
+    assert resume_command("clova-ocr", arguments) == (
         "clova-ocr --config 'the domains.toml' batch receipt a '--config=b c.toml'"
     )
 

@@ -29,7 +29,7 @@ from clova_ocr_async.cli.terminal.bar import shown_bar
 from clova_ocr_async.cli.terminal.counts import Tally
 from clova_ocr_async.cli.terminal.demo_table import Reading, highlights, show_table
 from clova_ocr_async.cli.terminal.output import Output, OutputError, opened_output
-from clova_ocr_async.cli.terminal.phrases import gates_told
+from clova_ocr_async.cli.terminal.phrases import format_gates
 from clova_ocr_async.cli.terminal.progress import shown_progress
 from clova_ocr_async.client import CallFinished, ClovaOCRClient, RetryPolicy
 from clova_ocr_async.client.probe import probe
@@ -103,8 +103,8 @@ async def test_progress_tells_of_the_domains_that_serve() -> None:
     serving = [Domain(url_of(number), SECRET, document=Receipt) for number in (1, 2)]
     other = Domain(url_of(3), SECRET, document=IdCard)
     async with ClovaOCRClient(*serving, other, transport=FakeTransport(), slots=LocalSlots(3)) as client:
-        assert gates_told(client, Receipt) == "0 of 6 calls at once on 2 domains"
-        assert gates_told(client, IdCard) == "0 of 3 calls at once"
+        assert format_gates(client, Receipt) == "0 of 6 calls at once on 2 domains"
+        assert format_gates(client, IdCard) == "0 of 3 calls at once"
     tally = Tally(Clock(), gates=lambda: "3 of 5 calls at once")
     assert tally.progress() == "0 images, 0.0/s; 3 of 5 calls at once"
 
@@ -116,7 +116,7 @@ async def test_progress_tells_what_the_gate_does(waiting: int, told: str) -> Non
     client = ClovaOCRClient(domain(), transport=FakeTransport(then=held), concurrency=1)
     calls = [asyncio.create_task(client.recognize(JPEG, Receipt)) for _ in range(waiting + 1)]
     await held.reached.wait()
-    assert gates_told(client, Receipt) == f"1 of 1 calls at once{told}"
+    assert format_gates(client, Receipt) == f"1 of 1 calls at once{told}"
     held.go_on.set()
     await asyncio.wait(calls)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clova_ocr_async.cli.terminal.phrases import elsewhere, pasted, repeated
+from clova_ocr_async.cli.terminal.phrases import elsewhere, pasted, resume_command
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def test_a_printed_path_is_the_same_path_when_it_is_pasted(name: bytes, shell: s
 @pytest.mark.parametrize("argument", [b"--run=run_\xb0\xa1", b"-j4", b"--\xb0", b"", b"%\xb0"])
 def test_a_printed_command_has_the_same_arguments(argument: bytes) -> None:
     """Options whose value is not UTF-8 are repeated byte for byte."""
-    command = repeated("clova-ocr", ["batch", os.fsdecode(argument)])
+    command = resume_command("clova-ocr", ["batch", os.fsdecode(argument)])
     assert said_by("sh", command) == b"clova-ocr\0batch\0" + argument + b"\0"
 
 

@@ -22,8 +22,8 @@ from clova_ocr_async.cli.runs.inputs import InputFile
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.emulator import Emulator, draw_sample, emulator_in_thread
 from clova_ocr_async.errors import Billing, InvalidRequestError
-from clova_ocr_async.ledger.settlement import failure_of
-from clova_ocr_async.ledger.states import Mark, Verdict
+from clova_ocr_async.ledger.settlement import encode_failure
+from clova_ocr_async.ledger.states import ItemEvent, Settlement
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response
 from clova_ocr_async.results.records import line_of
 
@@ -101,14 +101,14 @@ def test_lines_that_say_billed_are_the_calls_that_were_paid(clova: Emulator, sca
     assert all(record["result"]["receipt"] for record in records)
 
 
-async def with_copies(ledger: SqliteLedger, name: str, verdict: Verdict) -> None:
+async def with_copies(ledger: SqliteLedger, name: str, verdict: Settlement) -> None:
     """Have an image that goes by three names end in some way."""
     claim = claimed(await ledger.admit(item(name), source(f"{name}1")))
     if verdict.request_id is not None:
         await ledger.sending(claim, verdict.request_id)
-    if verdict.mark is Mark.SUCCEED:
+    if verdict.mark is ItemEvent.SUCCEED:
         await ledger.answered(claim, "r", ANSWER)
-    if verdict.mark is Mark.DOUBT:
+    if verdict.mark is ItemEvent.DOUBT:
         await ledger.doubted(claim, "r")
     await ledger.settle(claim, verdict)
     for number in (2, 3):
@@ -117,11 +117,11 @@ async def with_copies(ledger: SqliteLedger, name: str, verdict: Verdict) -> None
 
 async def test_copies_of_what_was_not_read_cost_nothing_more(run: Path) -> None:
     """A doubt, a paid failure and what was paid besides stand in one line; where nothing was paid nothing is a copy."""
-    paid = failure_of(InvalidRequestError(400, "0011", "no"))
+    paid = encode_failure(InvalidRequestError(400, "0011", "no"))
     async with opened(run) as ledger:
         await with_copies(ledger, "doubt", in_doubt())
-        await with_copies(ledger, "billed", Verdict(Mark.FAIL, Billing.BILLED, 1.0, paid, "r"))
-        await with_copies(ledger, "free", Verdict(Mark.FAIL, Billing.NOT_BILLED, 1.0, paid, "r"))
+        await with_copies(ledger, "billed", Settlement(ItemEvent.FAIL, Billing.BILLED, 1.0, paid, "r"))
+        await with_copies(ledger, "free", Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 1.0, paid, "r"))
         await with_copies(ledger, "read", read())
     records = {record["source"]: record for record in exported(run)}
     assert [records[f"doubt{n}"]["billed"] for n in (1, 2, 3)] == [None, False, False]

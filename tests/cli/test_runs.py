@@ -21,14 +21,14 @@ from click.testing import CliRunner, Result
 from fakes import FakeTransport, Held, domain, steps
 from waiting import wait_for
 
-from clova_ocr_async.batch.hashing import identity_of
+from clova_ocr_async.batch.hashing import stamp_of
 from clova_ocr_async.batch.sources.manifest import images_from
 from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
 from clova_ocr_async.cli.runs.calls import CallCounter
 from clova_ocr_async.cli.runs.failures import FAILURES, write_failures
 from clova_ocr_async.cli.runs.interrupts import Interrupts, handled_signals
-from clova_ocr_async.cli.runs.resumable import LedgeredRun, RunSettings
+from clova_ocr_async.cli.runs.resumable import ResumableRun, RunSettings
 from clova_ocr_async.cli.terminal.files import replace_file, replaced
 from clova_ocr_async.cli.terminal.output import OutputError
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
@@ -46,7 +46,7 @@ from clova_ocr_async.errors import (
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
-from clova_ocr_async.ledger.states import Identity, Item, Mark, SourceFile, Verdict
+from clova_ocr_async.ledger.states import FileStamp, Item, ItemEvent, Settlement, SourceFile
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -460,12 +460,12 @@ async def test_records_of_what_is_not_finished(run: Path) -> None:
         claim = (await ledger.admit(Item(b"1" * 32, "receipt"), SourceFile(b"sent"))).claim
         assert claim is not None
         await ledger.sending(claim, "id")
-        ledger.enlist([SourceFile(b"unread")], "receipt")
+        ledger.add_files([SourceFile(b"unread")], "receipt")
         await ledger.admit(Item(b"2" * 32, "receipt"), None)
-        unfit = (await ledger.admit(Item(b"3" * 32, "receipt"), SourceFile(b"changed", Identity(1, 2, 3, 4)))).claim
+        unfit = (await ledger.admit(Item(b"3" * 32, "receipt"), SourceFile(b"changed", FileStamp(1, 2, 3, 4)))).claim
         assert unfit is not None
-        await ledger.settle(unfit, Verdict(Mark.SKIP))
-        ledger.enlist([SourceFile(b"changed", Identity(5, 6, 7, 8))], "receipt")
+        await ledger.settle(unfit, Settlement(ItemEvent.SKIP))
+        ledger.add_files([SourceFile(b"changed", FileStamp(5, 6, 7, 8))], "receipt")
         records = await asyncio.to_thread(exported, run)
     sent, unread, changed, nameless = records
     assert (changed["status"], changed["sha256"], changed["error"]["type"]) == ("pending", None, "NotSentError")
@@ -564,10 +564,10 @@ async def test_a_dry_run_does_not_read_what_has_not_changed(scans: Path, run: Pa
     """A file that is as it was when it was read is known without a look at its bytes."""
     path = scans / "0.png"
     async with SqliteLedger(run) as ledger:
-        file = SourceFile(os.fsencode(path), identity_of(path.stat()))
+        file = SourceFile(os.fsencode(path), stamp_of(path.stat()))
         claim = (await ledger.admit(Item(b"of other bytes".ljust(32), "receipt"), file)).claim
         assert claim is not None
-        await ledger.settle(claim, Verdict(Mark.SKIP))
+        await ledger.settle(claim, Settlement(ItemEvent.SKIP))
     for flags, kind in ((), "refused before"), (("--retry-failed",), "billable calls"):
         told = await asyncio.to_thread(clova_ocr, "batch", "receipt", path, "--run", run, "--dry-run", *flags)
         assert counts_of(told)[kind] == 1
@@ -588,11 +588,11 @@ async def test_a_dry_run_beside_a_batch_counts_what_is_under_way(scans: Path, ru
 # Ends
 
 
-def part(run: Path, *domains: Domain, asked: dict[str, Any] | None = None, **settings: Any) -> LedgeredRun:
+def part(run: Path, *domains: Domain, asked: dict[str, Any] | None = None, **settings: Any) -> ResumableRun:
     """Return one command's part in a run."""
     calls = CallCounter()
     client = ClovaOCRClient(*(domains or (domain(),)), hooks=[calls.note], **settings)
-    return LedgeredRun(client, calls, RunSettings(str(run), Receipt, NoSeal(), **(asked or {})))
+    return ResumableRun(client, calls, RunSettings(str(run), Receipt, NoSeal(), **(asked or {})))
 
 
 async def test_a_spent_quota_is_resumable(scans: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -938,7 +938,7 @@ async def test_a_lost_answer_is_written_also_when_the_run_is_cut_off(
     calls, image = CallCounter(), scans / "0.png"
     os.utime(image, (1e9, 1e9))
     client = ClovaOCRClient(domain(), hooks=[calls.note], transport=FakeTransport())
-    reading = LedgeredRun(client, calls, RunSettings(str(run), Receipt, Full()))
+    reading = ResumableRun(client, calls, RunSettings(str(run), Receipt, Full()))
     assert await reading.run([str(image)]) is ExitCode.INTERRUPTED
     out, told = capsys.readouterr()
     record = json.loads(out)

@@ -22,7 +22,7 @@ from fakes import (
     steps,
 )
 
-from clova_ocr_async.client import CallFinished, ClovaOCRClient, Event, Exchange, RetryPolicy
+from clova_ocr_async.client import CallFinished, ClovaOCRClient, Event, RequestProgress, RetryPolicy
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import (
     Billing,
@@ -53,7 +53,7 @@ class StuckTransport(FakeTransport):
         self.body_began = body_began
         self.response = response
 
-    async def send(self, request: HTTPRequest, exchange: Exchange) -> HTTPResponse:
+    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
         """Get stuck, if nothing else was told."""
         if self.steps:
             return await super().send(request, exchange)
@@ -290,7 +290,7 @@ async def test_what_a_cancelled_call_may_cost(
     reached = asyncio.Event()
 
     class Transport(FakeTransport):
-        async def send(self, request: HTTPRequest, exchange: Exchange) -> HTTPResponse:
+        async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
             if self.steps:
                 return await super().send(request, exchange)
             exchange.body_began = body_began

@@ -32,13 +32,13 @@ from clova_ocr_async.errors import (
     ServerError,
 )
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_response
-from clova_ocr_async.slots.interface import tell_gate
+from clova_ocr_async.slots.interface import report_to_slot
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from clova_ocr_async.slots import Refusal
+    from clova_ocr_async.slots import LimitSignal
 
 NOT, MAYBE, BILLED = Billing
 
@@ -249,7 +249,7 @@ def test_what_there_was_too_much_of(status: int, body: bytes, kind: str) -> None
     with pytest.raises(RateLimitError) as caught:
         decode_response(HTTPResponse(status, body), Receipt)
     assert caught.value.kind == kind
-    told: list[Refusal] = []
+    told: list[LimitSignal] = []
 
     class Slot:
         domain = domain()
@@ -257,10 +257,10 @@ def test_what_there_was_too_much_of(status: int, body: bytes, kind: str) -> None
         def admitted(self) -> None:
             pass
 
-        def refused(self, refusal: Refusal) -> None:
+        def refused(self, refusal: LimitSignal) -> None:
             told.append(refusal)
 
-    tell_gate(Slot(), caught.value)
+    report_to_slot(Slot(), caught.value)
     assert [refusal.by_rate for refusal in told] == [kind == "per_second"]
 
 

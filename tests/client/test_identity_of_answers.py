@@ -23,7 +23,7 @@ from fakes import (
     steps,
 )
 
-from clova_ocr_async.client import ClovaOCRClient, Exchange, RetryPolicy
+from clova_ocr_async.client import ClovaOCRClient, RequestProgress, RetryPolicy
 from clova_ocr_async.client.transport import _BodyPayload
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.domains import Domain
@@ -214,7 +214,7 @@ async def test_nothing_is_written_where_something_is_unread() -> None:
         class protocol:  # noqa: N801 - aiohttp's name
             should_close = True
 
-    exchange = Exchange()
+    exchange = RequestProgress()
     with pytest.raises(aiohttp.ClientConnectionError):
         await _BodyPayload(a_request().body, exchange).write(Writer())  # type: ignore[arg-type]
     assert not exchange.body_began
@@ -222,6 +222,6 @@ async def test_nothing_is_written_where_something_is_unread() -> None:
 
 def test_hanging_up_before_there_is_a_connection() -> None:
     """A body that was never written has no connection to close."""
-    payload = _BodyPayload(a_request().body, Exchange())
+    payload = _BodyPayload(a_request().body, RequestProgress())
     payload.hang_up()
     assert payload.connection is None

@@ -22,7 +22,7 @@ from fakes import (
 )
 
 from clova_ocr_async.client import Attempt, CallFinished, ClovaOCRClient, Event
-from clova_ocr_async.client.journal import NO_JOURNAL
+from clova_ocr_async.client.journal import NULL_JOURNAL
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import (
     Billing,
@@ -46,9 +46,9 @@ def client_of(
 async def test_no_journal() -> None:
     """The journal of a call without one keeps nothing and refuses nothing."""
     attempt = Attempt("id", 1, "receipt", "domain")
-    await NO_JOURNAL.sending(attempt)
-    await NO_JOURNAL.answered(attempt, BUSY)
-    await NO_JOURNAL.unanswered(attempt, ConnectionLostError("x"), body_began=True)
+    await NULL_JOURNAL.sending(attempt)
+    await NULL_JOURNAL.answered(attempt, BUSY)
+    await NULL_JOURNAL.unanswered(attempt, ConnectionLostError("x"), body_began=True)
 
 
 async def test_before_and_after_each_request() -> None:
@@ -191,7 +191,7 @@ class Scenario:
     async def call(self) -> None:
         """Call."""
         lane: Any = "interactive" if "single" in self.name else "batch"
-        journal = self.diary if "journal" in self.name else NO_JOURNAL
+        journal = self.diary if "journal" in self.name else NULL_JOURNAL
         await self.client.recognize(JPEG, Receipt, lane=lane, journal=journal)
 
 

@@ -36,7 +36,7 @@ from clova_ocr_async.slots import GateState, LocalSlots
 NOT, MAYBE, BILLED = Billing
 
 
-class Pace:
+class Pacer:
     """A step that answers after some seconds, which may change."""
 
     def __init__(self, seconds: float = 1.0, step: HTTPResponse | None = None) -> None:
@@ -129,7 +129,7 @@ def test_a_deadline_shorter_than_the_usual_time() -> None:
     """A call that cannot make it though nothing waits is told that its deadline is too short, at once."""
 
     async def main() -> None:
-        transport = FakeTransport(then=Pace(8.0))
+        transport = FakeTransport(then=Pacer(8.0))
         client = client_of(transport)
         assert (await call(client)).attempts == 1
         began = asyncio.get_running_loop().time()
@@ -147,7 +147,7 @@ def test_a_call_fails_when_its_time_to_be_sent_is_over() -> None:
     """A call that waits in vain fails as soon as too little time is left, not at its deadline; no slot is lost."""
 
     async def main() -> None:
-        pace = Pace(1.0)
+        pace = Pacer(1.0)
         client, loop = client_of(FakeTransport(then=pace)), asyncio.get_running_loop()
         await call(client)
         pace.seconds = 30.0
@@ -166,7 +166,7 @@ def test_a_call_with_its_slot_and_no_time_is_not_sent() -> None:
     """What was learned while a call waited counts when it gets its slot: the slot goes to the next one."""
 
     async def main() -> None:
-        transport = FakeTransport(then=Pace(8.0))
+        transport = FakeTransport(then=Pacer(8.0))
         client = client_of(transport)
         first, hurried, patient = call(client), call(client, deadline=10), call(client, deadline=60)
         await overloaded(hurried, "less time is left than the 8 s that calls of this domain usually take")
@@ -180,7 +180,7 @@ def test_the_slot_goes_to_a_call_that_has_time() -> None:
     """Where others wait, a call at the edge of its time leaves the slot to them; alone it would be sent."""
 
     async def main(*, others: bool) -> int:
-        pace = Pace(1.0)
+        pace = Pacer(1.0)
         transport = FakeTransport(then=pace)
         client = client_of(transport)
         for number in range(40):
@@ -206,7 +206,7 @@ def test_a_queue_too_long_for_the_deadline() -> None:
     """A call that would wait too long fails at once, and is told for how long others wait."""
 
     async def main() -> None:
-        client = client_of(FakeTransport(then=Pace(2.0)))
+        client = client_of(FakeTransport(then=Pacer(2.0)))
         await call(client)
         waiting = [call(client) for _ in range(4)]
         await steps()
@@ -230,7 +230,7 @@ def test_a_domain_limited_by_rate() -> None:
 
     async def main() -> None:
         slots = Paced(10)
-        client = client_of(FakeTransport(then=Pace(0.5)), concurrency=None, slots=slots)
+        client = client_of(FakeTransport(then=Pacer(0.5)), concurrency=None, slots=slots)
         await call(client)
         waiting = [call(client) for _ in range(20)]
         await steps(40)
@@ -289,7 +289,7 @@ def test_a_batch_takes_no_place_of_single_calls() -> None:
     """However many images of a batch wait, a single call may; and a batch is not bounded by max_queued."""
 
     async def main() -> None:
-        client = client_of(FakeTransport(then=Pace(1.0)), max_queued=1)
+        client = client_of(FakeTransport(then=Pacer(1.0)), max_queued=1)
         batch = [call(client, lane="batch") for _ in range(20)]
         await steps()
         assert (await call(client)).attempts == 1
@@ -302,7 +302,7 @@ def test_what_was_refused_by_the_service_keeps_its_place() -> None:
     """A call that comes back from a refusal is not a new one to max_queued."""
 
     async def main() -> None:
-        transport = FakeTransport(BUSY, then=Pace(1.0))
+        transport = FakeTransport(BUSY, then=Pacer(1.0))
         client = client_of(transport, max_queued=1)
         first = call(client)
         await asyncio.sleep(0)
@@ -327,7 +327,7 @@ def test_a_deadline_of_one_call() -> None:
     """deadline= of a call goes before the client's, in both directions; None takes the bound away."""
 
     async def main() -> None:
-        client, loop = client_of(FakeTransport(then=Pace(20.0)), deadline=5), asyncio.get_running_loop()
+        client, loop = client_of(FakeTransport(then=Pacer(20.0)), deadline=5), asyncio.get_running_loop()
         for given, seconds in ((2.0, 2.0), (30, 20.0)):
             began = loop.time()
             ended_in = await ended(call(client, deadline=given))
@@ -342,7 +342,7 @@ def test_a_deadline_of_one_call_of_a_batch() -> None:
     """In a batch it bounds each request of that call."""
 
     async def main() -> None:
-        client = client_of(FakeTransport(then=Pace(20.0)), deadline=5)
+        client = client_of(FakeTransport(then=Pacer(20.0)), deadline=5)
         with pytest.raises(ResponseTimeoutError, match="deadline of 2 s"):
             await call(client, lane="batch", deadline=2)
         assert (await call(client, lane="batch", deadline=30)).attempts == 1
@@ -373,7 +373,7 @@ def test_a_probe_after_a_minute() -> None:
     """When nobody has got an answer for a minute, one call is sent whatever its deadline; the others still are not."""
 
     async def main() -> None:
-        pace = Pace(8.0)
+        pace = Pacer(8.0)
         transport = FakeTransport(then=pace)
         client = client_of(transport, concurrency=5)
         await call(client)
@@ -394,7 +394,7 @@ def test_a_probe_that_learned_nothing_lets_another_one_probe(end: str) -> None:
     """However a probe ends, the next call may probe when it has; and one that was late has learned that."""
 
     async def main() -> None:
-        pace = Pace(8.0)
+        pace = Pacer(8.0)
         transport = FakeTransport(then=pace)
         client = client_of(transport, concurrency=5, retry=RetryPolicy(max_attempts=1))
         await call(client)
@@ -429,7 +429,7 @@ def test_a_probe_that_is_not_sent_lets_another_one_probe() -> None:
     """A probe whose journal lets nothing leave has not probed, and the next call may."""
 
     async def main() -> None:
-        client = client_of(FakeTransport(then=Pace(8.0)), concurrency=5)
+        client = client_of(FakeTransport(then=Pacer(8.0)), concurrency=5)
         await call(client)
         await asyncio.sleep(61.0)
         with pytest.raises(OSError, match="disk is full"):
@@ -443,7 +443,7 @@ def test_refusals_teach_nothing() -> None:
     """A refusal is fast and says nothing of how long an answer takes; neither does a broken connection."""
 
     async def main() -> None:
-        transport = FakeTransport(Pace(0.01, BUSY), Pace(8.0), Pace(0.01, FAILED), Pace(8.0))
+        transport = FakeTransport(Pacer(0.01, BUSY), Pacer(8.0), Pacer(0.01, FAILED), Pacer(8.0))
         client = client_of(transport)
         assert (await call(client)).attempts == 2
         assert (await call(client)).attempts == 2
@@ -457,7 +457,7 @@ def test_a_paid_failure_teaches() -> None:
 
     async def main() -> None:
         nothing = b'{"images":[{"inferResult":"FAILURE","message":"no receipt"}]}'
-        client = client_of(FakeTransport(Pace(8.0, HTTPResponse(200, nothing))))
+        client = client_of(FakeTransport(Pacer(8.0, HTTPResponse(200, nothing))))
         assert (await ended(call(client))).billing is BILLED
         await overloaded(call(client, deadline=3), "the 8 s that calls")
 
@@ -468,7 +468,7 @@ def test_each_document_has_its_own_time() -> None:
     """What is known of receipts says nothing of cards."""
 
     async def main() -> None:
-        pace = Pace(8.0)
+        pace = Pacer(8.0)
         client = client_of(FakeTransport(then=pace))
         await call(client)
         pace.seconds = 1.0
@@ -483,7 +483,7 @@ def test_of_several_domains_the_fastest_counts() -> None:
     """A call is refused at once if no domain can make it, and at the slot if that one cannot."""
 
     async def main() -> None:
-        paces = {1: Pace(8.0), 2: Pace(1.0)}
+        paces = {1: Pacer(8.0), 2: Pacer(1.0)}
 
         async def answer(sent: Sent) -> HTTPResponse:
             return await paces[1 if "host1" in sent.request.url else 2](sent)
@@ -507,9 +507,9 @@ def test_a_refusal_or_failure_before_is_what_is_raised() -> None:
     """A call that was sent before and has no time for another request fails with what the last one ended in."""
 
     async def main() -> None:
-        for step, kind in ((Pace(3.0, BUSY), RateLimitError), (Pace(3.0, FAILED), ServerError)):
-            pace = Pace(2.0)
-            client = client_of(FakeTransport(Pace(2.0), step, then=pace), retry=RetryPolicy(server_base=0.0))
+        for step, kind in ((Pacer(3.0, BUSY), RateLimitError), (Pacer(3.0, FAILED), ServerError)):
+            pace = Pacer(2.0)
+            client = client_of(FakeTransport(Pacer(2.0), step, then=pace), retry=RetryPolicy(server_base=0.0))
             await call(client)
             assert type(await ended(call(client, deadline=4.5))) is kind
 
@@ -521,7 +521,7 @@ def test_a_journal_is_told_of_nothing_that_was_not_sent() -> None:
 
     async def main() -> None:
         diary, events = Diary(), list[Event]()
-        client = client_of(FakeTransport(then=Pace(8.0)), hooks=[events.append])
+        client = client_of(FakeTransport(then=Pacer(8.0)), hooks=[events.append])
         await call(client)
         error = await overloaded(call(client, deadline=3, journal=diary))
         assert diary.log == []
@@ -540,7 +540,7 @@ def test_a_batch_whose_deadline_is_too_short_stops() -> None:
     """A batch whose requests could not be answered in time is told so once, stops, and pays nothing."""
 
     async def main() -> None:
-        transport = FakeTransport(then=Pace(8.0))
+        transport = FakeTransport(then=Pacer(8.0))
         client = client_of(transport, deadline=5)
         await call(client, deadline=60)
         outcomes = [one async for one in dispatched(client)]
@@ -562,7 +562,7 @@ def test_a_batch_waits_as_long_as_it_takes() -> None:
     """The deadline of a call of a batch does not count while it waits."""
 
     async def main() -> None:
-        client = client_of(FakeTransport(then=Pace(4.0)), deadline=5)
+        client = client_of(FakeTransport(then=Pacer(4.0)), deadline=5)
         batch = [call(client, lane="batch") for _ in range(10)]
         assert [(await task).attempts for task in batch] == [1] * 10
 

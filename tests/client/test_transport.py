@@ -33,7 +33,7 @@ from fakes import (
 )
 from multidict import CIMultiDict
 
-from clova_ocr_async.client import AiohttpTransport, ClovaOCRClient, Exchange
+from clova_ocr_async.client import AiohttpTransport, ClovaOCRClient, RequestProgress
 from clova_ocr_async.client.transport import _BodyPayload, _translated
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.domains import Domain
@@ -191,7 +191,7 @@ def made(cls: type[BaseException]) -> Any:
 @pytest.mark.parametrize("cls", sorted(subclasses(aiohttp.ClientError), key=str))
 async def test_every_error_of_aiohttp_is_one_of_ours(cls: type[Exception], began: bool) -> None:
     """Whatever aiohttp raises becomes one of our errors, in doubt exactly if the body had begun."""
-    exchange = Exchange()
+    exchange = RequestProgress()
     exchange.body_began = began
     ours = _translated(made(cls), exchange)
     assert type(ours) in ERRORS
@@ -207,7 +207,7 @@ async def test_an_error_of_aiohttp_is_not_kept(wire: aioresponses) -> None:
     wire.post(f"{URL}/document/receipt", exception=aiohttp.ClientResponseError(info, ()))
     transport = AiohttpTransport()
     with pytest.raises(ConnectionFailedError) as caught:
-        await transport.send(a_request(), Exchange())
+        await transport.send(a_request(), RequestProgress())
     await transport.close()
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
     assert SECRET not in f"{caught.value!r} {vars(caught.value)}"
@@ -215,7 +215,7 @@ async def test_an_error_of_aiohttp_is_not_kept(wire: aioresponses) -> None:
 
 def test_the_payload_is_no_text() -> None:
     """The body refuses to be made a text, and to be sent under another length."""
-    payload = _BodyPayload(a_request().body, Exchange())
+    payload = _BodyPayload(a_request().body, RequestProgress())
     with pytest.raises(TypeError):
         payload.decode()
     with pytest.raises(ValueError, match="were announced"):
@@ -229,7 +229,7 @@ def test_the_payload_is_no_text() -> None:
 async def sent(port: int, data: bytes = JPEG, *, scheme: str = "http", host: str = "127.0.0.1", **timeouts: Any) -> Any:
     """Send one request; return the answer or the error, and how far it came."""
     transport = AiohttpTransport(**timeouts)
-    exchange = Exchange()
+    exchange = RequestProgress()
     try:
         return await transport.send(
             a_request(f"{scheme}://{host}:{port}/x/{KEY}/document/receipt", data), exchange
@@ -419,9 +419,10 @@ def test_a_handshake_that_is_cut_in_other_words() -> None:
     key: Any = None
     for cut in (ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")):
         error = aiohttp.ClientConnectorSSLError(key, cut)
-        assert type(_translated(error, Exchange())) is ConnectionFailedError
+        assert type(_translated(error, RequestProgress())) is ConnectionFailedError
     assert (
-        type(_translated(aiohttp.ClientConnectorSSLError(key, ssl.SSLError(1, "x")), Exchange())) is ConfigurationError
+        type(_translated(aiohttp.ClientConnectorSSLError(key, ssl.SSLError(1, "x")), RequestProgress()))
+        is ConfigurationError
     )
 
 
@@ -591,7 +592,7 @@ async def test_an_own_session() -> None:
     """A session of the client's own opens with the first call and closes with the client."""
     transport = AiohttpTransport()
     async with raw_server(saying(OK)) as server:
-        await transport.send(a_request(f"{server.url}/document/receipt"), Exchange())
+        await transport.send(a_request(f"{server.url}/document/receipt"), RequestProgress())
         session = transport._session  # noqa: SLF001 - nobody else can see it
         assert session is not None
         assert not session.trust_env
@@ -604,7 +605,7 @@ async def test_closed_before_the_first_call() -> None:
     transport = AiohttpTransport()
     await transport.close()
     with pytest.raises(ConfigurationError, match="closed"):
-        await transport.send(a_request(), Exchange())
+        await transport.send(a_request(), RequestProgress())
 
 
 async def test_no_call_waits_for_a_connection() -> None:
@@ -663,7 +664,7 @@ class _Sink:
 async def test_a_big_image_is_not_copied(content: Any) -> None:
     """Writing an image of 20 MiB takes little memory, and lets the loop go on meanwhile."""
     request = a_request(data=BIG, content=content)
-    exchange, sink = Exchange(), _Sink()
+    exchange, sink = RequestProgress(), _Sink()
     payload = _BodyPayload(request.body, exchange)
     turns = 0
 
@@ -731,7 +732,7 @@ async def test_closing_the_client_under_a_call() -> None:
 
 def test_an_exchange_before_and_after_the_headers() -> None:
     """What has come of an answer can be read at any time."""
-    exchange = Exchange()
+    exchange = RequestProgress()
     assert exchange.response() is None
     exchange.begin_response(200, {"a": "b"})
     assert exchange.receive(b"abc") == 3
@@ -787,8 +788,8 @@ def handshake(code: int, words: str) -> aiohttp.ClientConnectorCertificateError:
 )
 def test_a_failure_of_tls_says_with_whom_and_why(error: Exception, why: str) -> None:
     """TLS that failed names the host, the reason and the way out that fits it."""
-    assert str(_translated(error, Exchange())).startswith("TLS with ocr.example:443 failed (")
-    assert why in str(_translated(error, Exchange()))
+    assert str(_translated(error, RequestProgress())).startswith("TLS with ocr.example:443 failed (")
+    assert why in str(_translated(error, RequestProgress()))
 
 
 def test_a_failure_of_tls_in_words_of_openssl() -> None:
@@ -796,4 +797,4 @@ def test_a_failure_of_tls_in_words_of_openssl() -> None:
     cause = ssl.SSLError(1, "x")
     cause.reason = "TLSV1_ALERT_PROTOCOL_VERSION"
     error = aiohttp.ClientConnectorSSLError(PLACE, cause)
-    assert "(tlsv1 alert protocol version)" in str(_translated(error, Exchange()))
+    assert "(tlsv1 alert protocol version)" in str(_translated(error, RequestProgress()))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clova_ocr_async.emulator import DomainMeter
+from clova_ocr_async.emulator import DomainState
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Clock:
 
 def test_no_more_calls_are_let_in_than_the_ceiling_says() -> None:
     """With the ceiling reached a call is refused and counted as rejected, until another call has left."""
-    meter = DomainMeter(Clock(), 2)
+    meter = DomainState(Clock(), 2)
     assert [meter.enter(), meter.enter(), meter.enter()] == [True, True, False]
     assert (meter.in_flight, meter.rejected) == (2, 1)
     meter.leave()
@@ -31,14 +31,14 @@ def test_no_more_calls_are_let_in_than_the_ceiling_says() -> None:
 
 def test_without_a_ceiling_every_call_is_let_in() -> None:
     """With None for a ceiling no call is refused."""
-    meter = DomainMeter(Clock(), None)
+    meter = DomainState(Clock(), None)
     assert all(meter.enter() for _ in range(100))
     assert (meter.in_flight, meter.rejected) == (100, 0)
 
 
 def test_a_ceiling_may_change_while_calls_run() -> None:
     """A lowered ceiling sends nobody away who is in, and a raised one lets in at once."""
-    meter = DomainMeter(Clock(), 3)
+    meter = DomainState(Clock(), 3)
     assert all(meter.enter() for _ in range(3))
     meter.set_ceiling(1)
     assert meter.in_flight == 3
@@ -54,7 +54,7 @@ def test_a_ceiling_may_change_while_calls_run() -> None:
 
 def test_a_quota_is_spent_call_by_call() -> None:
     """As many calls are let through as the quota says, and it can be filled up again."""
-    meter = DomainMeter(Clock(), 1, 2)
+    meter = DomainState(Clock(), 1, 2)
     assert [meter.spend() for _ in range(4)] == [True, True, False, False]
     assert meter.quota == 0
     meter.quota = 1
@@ -63,7 +63,7 @@ def test_a_quota_is_spent_call_by_call() -> None:
 
 def test_without_a_quota_every_call_is_let_through() -> None:
     """With None for a quota nothing is counted off."""
-    meter = DomainMeter(Clock(), 1)
+    meter = DomainState(Clock(), 1)
     assert all(meter.spend() for _ in range(100))
     assert meter.quota is None
 
@@ -71,7 +71,7 @@ def test_without_a_quota_every_call_is_let_through() -> None:
 def test_busy_and_capacity_are_integrals_over_time() -> None:
     """Busy grows by a second a second for each call that runs, capacity for each that may run."""
     clock = Clock()
-    meter = DomainMeter(clock, 4)
+    meter = DomainState(clock, 4)
     meter.enter()
     clock.now += 10
     assert (meter.busy, meter.capacity) == (10, 40)
@@ -86,7 +86,7 @@ def test_busy_and_capacity_are_integrals_over_time() -> None:
 def test_time_counts_from_the_first_call() -> None:
     """Neither looking at a meter nor changing its ceiling before the first call makes idle time count."""
     clock = Clock()
-    meter = DomainMeter(clock, 4)
+    meter = DomainState(clock, 4)
     assert (meter.busy, meter.capacity) == (0, 0)
     clock.now += 50
     meter.set_ceiling(2)
@@ -100,7 +100,7 @@ def test_time_counts_from_the_first_call() -> None:
 def test_a_changed_ceiling_counts_from_when_it_was_changed() -> None:
     """The time before a change counts with the old ceiling, the time after it with the new one."""
     clock = Clock()
-    meter = DomainMeter(clock, 4)
+    meter = DomainState(clock, 4)
     meter.enter()
     clock.now += 10
     meter.set_ceiling(2)
@@ -111,7 +111,7 @@ def test_a_changed_ceiling_counts_from_when_it_was_changed() -> None:
 def test_calls_above_a_lowered_ceiling_count_as_capacity() -> None:
     """While more calls run than the ceiling, lowered meanwhile, allows, capacity grows as fast as busy."""
     clock = Clock()
-    meter = DomainMeter(clock, 3)
+    meter = DomainState(clock, 3)
     assert all(meter.enter() for _ in range(3))
     meter.set_ceiling(1)
     clock.now += 10
@@ -126,7 +126,7 @@ def test_calls_above_a_lowered_ceiling_count_as_capacity() -> None:
 def test_without_a_ceiling_capacity_is_what_was_busy() -> None:
     """With None for a ceiling a domain counts as full while calls run, and as nothing while none do."""
     clock = Clock()
-    meter = DomainMeter(clock, None)
+    meter = DomainState(clock, None)
     meter.enter()
     meter.enter()
     clock.now += 10
@@ -148,7 +148,7 @@ events = st.lists(
 def test_busy_never_exceeds_capacity(happens: list[int | str | tuple[str, int | None]], ceiling: int | None) -> None:
     """Whatever happens, busy is the sum of the calls' lengths and capacity at least as much, and neither shrinks."""
     clock = Clock()
-    meter = DomainMeter(clock, ceiling)
+    meter = DomainState(clock, ceiling)
     busy, in_flight, seen = 0, 0, (0.0, 0.0)
     for event in happens:
         match event:
@@ -171,7 +171,7 @@ def test_busy_never_exceeds_capacity(happens: list[int | str | tuple[str, int | 
 
 def test_a_meter_may_be_used_from_several_threads() -> None:
     """Calls that come and go in many threads at once leave a meter with exact counts and nobody inside."""
-    meter = DomainMeter(Clock(), 3)
+    meter = DomainState(Clock(), 3)
     entered: Counter[bool] = Counter()
 
     def come_and_go() -> None:

@@ -36,5 +36,7 @@ def test_what_needs_an_extra_names_the_line_that_installs_it(missing: str, state
 
 def test_the_emulator_needs_no_extra() -> None:
     """What serves needs no more than the base install."""
-    code = "import sys; sys.modules['PIL'] = None; from clova_ocr_async.emulator import Emulator, Fault, find_truth"
+    code = (
+        "import sys; sys.modules['PIL'] = None; from clova_ocr_async.emulator import Emulator, Fault, find_ground_truth"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=50)

@@ -17,7 +17,7 @@ from ledgers import Clock, crash, elsewhere, item, opened, source
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.sqlite.owners import LEASE
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
-from clova_ocr_async.ledger.states import ClaimLostError, Mark, State, Verdict
+from clova_ocr_async.ledger.states import ClaimLostError, ItemEvent, Settlement, State
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 
 if TYPE_CHECKING:
@@ -283,28 +283,28 @@ class LedgerMachine(RuleBasedStateMachine):
         self.run(self.settled(call, verdict))
         self.flying.remove(call)
         late = row.state is State.AMBIGUOUS and row.request_id == call.request_id
-        if row.holder is call or (late and verdict.mark in {Mark.SUCCEED, Mark.FAIL}):
+        if row.holder is call or (late and verdict.mark in {ItemEvent.SUCCEED, ItemEvent.FAIL}):
             row.finish(state, verdict.billing)
             if late and verdict.billing is Billing.NOT_BILLED:  # it was refused, after it had been given up
                 row.perhaps -= 1
                 self.model.calls -= 1
 
     @staticmethod
-    async def settled(call: Call, verdict: Verdict) -> None:
+    async def settled(call: Call, verdict: Settlement) -> None:
         """Settle, in the loop."""
         await call.by.settle(call.claim, verdict)
 
     @staticmethod
-    def verdict_on(data: st.DataObject, call: Call) -> tuple[State, Verdict]:
+    def verdict_on(data: st.DataObject, call: Call) -> tuple[State, Settlement]:
         """Return how a call ends, by what it knows."""
         if call.answer is not None:
-            mark, state = (Mark.SUCCEED, State.SUCCEEDED) if call.answer else (Mark.FAIL, State.FAILED)
-            return state, Verdict(mark, Billing.BILLED, 1.0, b"" if call.answer else b"{}", call.request_id)
+            mark, state = (ItemEvent.SUCCEED, State.SUCCEEDED) if call.answer else (ItemEvent.FAIL, State.FAILED)
+            return state, Settlement(mark, Billing.BILLED, 1.0, b"" if call.answer else b"{}", call.request_id)
         if call.doubts:
-            return State.AMBIGUOUS, Verdict(Mark.DOUBT, Billing.MAYBE_BILLED, 1.0, b"{}", call.request_id)
-        ends = {Mark.RELEASE: State.QUEUED, Mark.FAIL: State.FAILED, Mark.SKIP: State.SKIPPED}
+            return State.AMBIGUOUS, Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, b"{}", call.request_id)
+        ends = {ItemEvent.RELEASE: State.QUEUED, ItemEvent.FAIL: State.FAILED, ItemEvent.SKIP: State.SKIPPED}
         mark = data.draw(st.sampled_from(list(ends)))
-        return ends[mark], Verdict(mark, request_id=call.request_id)
+        return ends[mark], Settlement(mark, request_id=call.request_id)
 
     @precondition(lambda self: any(row.state in UNREAD for row in self.model.rows.values()))
     @rule(data=DATA, billing=st.sampled_from(Billing))

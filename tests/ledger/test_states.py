@@ -18,9 +18,9 @@ from clova_ocr_async.ledger.states import (
     Claim,
     ClaimLostError,
     Entry,
-    Mark,
+    ItemEvent,
+    Settlement,
     State,
-    Verdict,
     from_states,
 )
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 ME, REQUEST = 7, "r"
 BILLINGS = {
-    Mark.SUCCEED: Billing.BILLED,
-    Mark.DOUBT: Billing.MAYBE_BILLED,
+    ItemEvent.SUCCEED: Billing.BILLED,
+    ItemEvent.DOUBT: Billing.MAYBE_BILLED,
 }
 
 
@@ -63,22 +63,22 @@ def put(db: sqlite3.Connection, state: State) -> Claim:
     return Claim(1, ME, item())
 
 
-def mark(db: sqlite3.Connection, claim: Claim, what: Mark) -> None:
+def mark(db: sqlite3.Connection, claim: Claim, what: ItemEvent) -> None:
     """Make a mark in the storage."""
     match what:
-        case Mark.CLAIM:
+        case ItemEvent.CLAIM:
             statements.claim_item(db, claim.item, ME)
-        case Mark.SEND:
+        case ItemEvent.SEND:
             statements.send(db, claim, REQUEST, 1.0, None)
-        case Mark.REFUSE:
+        case ItemEvent.REFUSE:
             statements.refuse(db, claim.number, REQUEST, still_in_doubt=False)
-        case Mark.ANSWER:
+        case ItemEvent.ANSWER:
             statements.keep_answer(db, claim.number, REQUEST, (200, None, b"{}"), 1.0)
-        case Mark.REQUEUE:
+        case ItemEvent.REQUEUE:
             for billing in Billing:
                 requeue(db, billing)
         case _:
-            verdict = Verdict(what, BILLINGS.get(what, Billing.NOT_BILLED), request_id=REQUEST)
+            verdict = Settlement(what, BILLINGS.get(what, Billing.NOT_BILLED), request_id=REQUEST)
             statements.settle(db, claim, verdict, None, 1.0)
 
 
@@ -95,11 +95,11 @@ def row_of(db: sqlite3.Connection) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize(("state", "what"), TRANSITIONS)
-def test_the_storage_does_what_the_table_says(db: sqlite3.Connection, state: State, what: Mark) -> None:
+def test_the_storage_does_what_the_table_says(db: sqlite3.Connection, state: State, what: ItemEvent) -> None:
     """Each change of the table takes an item to the state it names, and gives it back if that is the end."""
     claim = put(db, state)
-    if (state, what) == (State.SENT, Mark.FAIL):  # what was refused is claimed again before it fails
-        statements.settle(db, claim, Verdict(what, Billing.BILLED, request_id=REQUEST), None, 1.0)
+    if (state, what) == (State.SENT, ItemEvent.FAIL):  # what was refused is claimed again before it fails
+        statements.settle(db, claim, Settlement(what, Billing.BILLED, request_id=REQUEST), None, 1.0)
     else:
         mark(db, claim, what)
     assert state_of(db) is TRANSITIONS[state, what]
@@ -108,27 +108,29 @@ def test_the_storage_does_what_the_table_says(db: sqlite3.Connection, state: Sta
 
 
 # What a call knows better than its row, since the mark between the two could not be written on a full disk.
-MENDED = {(State.SENT, Mark.RELEASE): State.QUEUED, (State.SENT, Mark.SKIP): State.SKIPPED}
+MENDED = {(State.SENT, ItemEvent.RELEASE): State.QUEUED, (State.SENT, ItemEvent.SKIP): State.SKIPPED}
 
 
 @pytest.mark.parametrize(
-    ("state", "what"), [pair for pair in itertools.product(State, Mark) if pair not in {*TRANSITIONS, *MENDED}]
+    ("state", "what"), [pair for pair in itertools.product(State, ItemEvent) if pair not in {*TRANSITIONS, *MENDED}]
 )
-def test_the_storage_refuses_what_is_not_in_the_table(db: sqlite3.Connection, state: State, what: Mark) -> None:
+def test_the_storage_refuses_what_is_not_in_the_table(db: sqlite3.Connection, state: State, what: ItemEvent) -> None:
     """A mark that the table does not know for a state changes nothing of the item."""
     claim = put(db, state)
     before = row_of(db)
-    if what is Mark.SEND:
+    if what is ItemEvent.SEND:
         with pytest.raises(ClaimLostError):
             mark(db, claim, what)
     else:
         mark(db, claim, what)
     # An answer is kept in any state; what it never does is to take an item out of one that the table does not name.
-    assert state_of(db) is state if what is Mark.ANSWER else row_of(db) == before
+    assert state_of(db) is state if what is ItemEvent.ANSWER else row_of(db) == before
 
 
 @pytest.mark.parametrize(("state", "what"), MENDED)
-def test_a_refusal_that_was_not_written_down_is_made_up_for(db: sqlite3.Connection, state: State, what: Mark) -> None:
+def test_a_refusal_that_was_not_written_down_is_made_up_for(
+    db: sqlite3.Connection, state: State, what: ItemEvent
+) -> None:
     """A request that was refused while the disk was full is neither in doubt nor counted when its call ends."""
     mark(db, put(db, state), what)
     assert state_of(db) is MENDED[state, what]
@@ -140,26 +142,37 @@ def test_what_was_refused_already_is_not_uncounted_twice(db: sqlite3.Connection)
     claim = put(db, State.SENT)
     statements.refuse(db, claim.number, REQUEST, still_in_doubt=True)
     assert statements.calls(db) == 0
-    mark(db, claim, Mark.RELEASE)
+    mark(db, claim, ItemEvent.RELEASE)
     assert (state_of(db), statements.calls(db)) == (State.QUEUED, 0)
 
 
 def test_a_doubt_that_was_not_written_down_is_made_up_for(db: sqlite3.Connection) -> None:
     """A request in doubt is counted as that once, also if it could not be written down before its call ended."""
     claim = put(db, State.SENT)
-    mark(db, claim, Mark.DOUBT)
+    mark(db, claim, ItemEvent.DOUBT)
     assert db.execute("SELECT maybe_billed FROM item").fetchone() == (1,)
     assert statements.calls(db) == 1
 
 
-@pytest.mark.parametrize("what", [Mark.SEND, Mark.REFUSE, Mark.RELEASE, Mark.SKIP, Mark.FAIL, Mark.DOUBT, Mark.SUCCEED])
+@pytest.mark.parametrize(
+    "what",
+    [
+        ItemEvent.SEND,
+        ItemEvent.REFUSE,
+        ItemEvent.RELEASE,
+        ItemEvent.SKIP,
+        ItemEvent.FAIL,
+        ItemEvent.DOUBT,
+        ItemEvent.SUCCEED,
+    ],
+)
 @pytest.mark.parametrize("state", [State.CLAIMED, State.SENT])
-def test_who_lost_an_item_changes_nothing_of_it(db: sqlite3.Connection, state: State, what: Mark) -> None:
+def test_who_lost_an_item_changes_nothing_of_it(db: sqlite3.Connection, state: State, what: ItemEvent) -> None:
     """Who slept past its lease marks nothing of what another has claimed since, and is told before it sends."""
     put(db, state)
     db.execute("UPDATE item SET request_id = 'another'")
     before, late = row_of(db), Claim(1, ME + 1, item())
-    if what is Mark.SEND:
+    if what is ItemEvent.SEND:
         with pytest.raises(ClaimLostError):
             mark(db, late, what)
     else:
@@ -189,7 +202,7 @@ def test_the_table_has_no_dead_ends() -> None:
 def test_what_is_paid_is_never_sent_again_by_itself() -> None:
     """Out of a finished state leads nothing but the wish of a user, or an answer that came late."""
     leaving = {what for (state, what) in TRANSITIONS if state in FINISHED}
-    assert leaving == {Mark.REQUEUE, Mark.SUCCEED, Mark.FAIL}
+    assert leaving == {ItemEvent.REQUEUE, ItemEvent.SUCCEED, ItemEvent.FAIL}
     assert {after for (state, _), after in TRANSITIONS.items() if state is State.SUCCEEDED} == set()
     assert UNDER_WAY.isdisjoint(FINISHED)
     assert UNDER_WAY | FINISHED | {State.QUEUED} == set(State)
@@ -197,12 +210,12 @@ def test_what_is_paid_is_never_sent_again_by_itself() -> None:
 
 def test_only_a_claim_may_be_sent() -> None:
     """A request leaves only for an item that somebody holds."""
-    assert set(from_states(Mark.SEND)) == {State.CLAIMED, State.SENT}
-    assert from_states(Mark.CLAIM) == (State.QUEUED,)
+    assert set(from_states(ItemEvent.SEND)) == {State.CLAIMED, State.SENT}
+    assert from_states(ItemEvent.CLAIM) == (State.QUEUED,)
 
 
 def test_an_entry_shows_nothing_of_what_was_read() -> None:
     """The repr of an entry names the item and its state, and neither answer nor error."""
     entry = Entry(5, item(), State.FAILED, failure=b"canary")
     assert repr(entry) == f"Entry(5, {item().sha256.hex()[:12]}…, receipt, failed)"
-    assert "canary" not in repr(Verdict(Mark.FAIL, failure=b"canary"))
+    assert "canary" not in repr(Settlement(ItemEvent.FAIL, failure=b"canary"))

@@ -24,25 +24,25 @@ from clova_ocr_async.errors import (
     RecognitionError,
     ServerError,
 )
-from clova_ocr_async.protocol.codes import GATEWAY_RULES, SERVICE_RULES, STATUS_RULES, normal_code, rule_for
+from clova_ocr_async.protocol.codes import GATEWAY_RULES, SERVICE_RULES, STATUS_RULES, normalize_code, rule_for
 from clova_ocr_async.protocol.invoke_url import parse_invoke_url
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_error, encode_gateway_error
 
 NOT, MAYBE, BILLED = Billing.NOT_BILLED, Billing.MAYBE_BILLED, Billing.BILLED
 
-Verdict = tuple[type[ClovaOCRError], Billing, bool, bool]  # class, billing, retryable, stops_run
+Settlement = tuple[type[ClovaOCRError], Billing, bool, bool]  # class, billing, retryable, stops_run
 
-RATE: Verdict = (RateLimitError, NOT, True, False)
-QUOTA: Verdict = (QuotaExceededError, NOT, True, True)
-CALLER: Verdict = (InvalidRequestError, NOT, False, False)
-SECRET: Verdict = (AuthenticationError, NOT, False, True)
-DOMAIN: Verdict = (DomainError, NOT, False, True)
-FAILED_TRY_AGAIN: Verdict = (ServerError, MAYBE, True, False)
-FAILED_PARK: Verdict = (ServerError, MAYBE, False, False)
-STRANGE: Verdict = (APIError, MAYBE, False, False)
-BROKEN: Verdict = (MalformedResponseError, BILLED, False, False)
+RATE: Settlement = (RateLimitError, NOT, True, False)
+QUOTA: Settlement = (QuotaExceededError, NOT, True, True)
+CALLER: Settlement = (InvalidRequestError, NOT, False, False)
+SECRET: Settlement = (AuthenticationError, NOT, False, True)
+DOMAIN: Settlement = (DomainError, NOT, False, True)
+FAILED_TRY_AGAIN: Settlement = (ServerError, MAYBE, True, False)
+FAILED_PARK: Settlement = (ServerError, MAYBE, False, False)
+STRANGE: Settlement = (APIError, MAYBE, False, False)
+BROKEN: Settlement = (MalformedResponseError, BILLED, False, False)
 
-SERVICE: list[tuple[int, str, Verdict]] = [
+SERVICE: list[tuple[int, str, Settlement]] = [
     (400, "0001", DOMAIN),
     (401, "0002", SECRET),
     (400, "0011", CALLER),
@@ -56,7 +56,7 @@ SERVICE: list[tuple[int, str, Verdict]] = [
     (500, "1021", DOMAIN),
     (500, "1022", DOMAIN),
 ]
-GATEWAY: list[tuple[int, str, Verdict]] = [
+GATEWAY: list[tuple[int, str, Settlement]] = [
     (400, "100", CALLER),
     (401, "200", SECRET),
     (401, "210", SECRET),
@@ -69,7 +69,7 @@ GATEWAY: list[tuple[int, str, Verdict]] = [
     (504, "510", FAILED_PARK),
     (500, "900", FAILED_PARK),
 ]
-STATUSES: list[tuple[int, Verdict]] = [
+STATUSES: list[tuple[int, Settlement]] = [
     (100, STRANGE),
     (204, BROKEN),
     (299, BROKEN),
@@ -110,7 +110,7 @@ def error_of(status: int, body: Any, **headers: str) -> ClovaOCRError:
     return caught.value
 
 
-def verdict_on(error: ClovaOCRError) -> Verdict:
+def verdict_on(error: ClovaOCRError) -> Settlement:
     """Return what an error's class and attributes judge."""
     return type(error), error.billing, error.retryable, error.stops_run
 
@@ -122,7 +122,7 @@ def service_error(code: Any, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("form", ["text", "number", "unpadded", "blanks"])
 @pytest.mark.parametrize(("status", "code", "verdict"), SERVICE)
-def test_each_code_of_the_service(status: int, code: str, verdict: Verdict, form: str) -> None:
+def test_each_code_of_the_service(status: int, code: str, verdict: Settlement, form: str) -> None:
     """Each code of the service is judged by the contract's table, as text or number, padded or not."""
     forms: dict[str, Any] = {"text": code, "number": int(code), "unpadded": str(int(code)), "blanks": f" {code} "}
     error = error_of(status, service_error(forms[form]))
@@ -134,14 +134,16 @@ def test_each_code_of_the_service(status: int, code: str, verdict: Verdict, form
 
 @pytest.mark.parametrize("status", [200, 400, 403, 418, 429, 500, 503, 302])
 @pytest.mark.parametrize(("_", "code", "verdict"), SERVICE)
-def test_the_code_of_the_service_decides_whatever_the_status(_: int, code: str, verdict: Verdict, status: int) -> None:
+def test_the_code_of_the_service_decides_whatever_the_status(
+    _: int, code: str, verdict: Settlement, status: int
+) -> None:
     """The service's code goes before the HTTP status, 200 included."""
     assert verdict_on(error_of(status, {"code": code})) == verdict
 
 
 @pytest.mark.parametrize("form", [str, int, lambda code: f" {code} "], ids=["text", "number", "blanks"])
 @pytest.mark.parametrize(("status", "code", "verdict"), GATEWAY)
-def test_each_code_of_the_gateway(status: int, code: str, verdict: Verdict, form: Any) -> None:
+def test_each_code_of_the_gateway(status: int, code: str, verdict: Settlement, form: Any) -> None:
     """Each errorCode of the gateway is judged by the contract's table, under its own and any other status."""
     body = {"error": {"errorCode": form(code), "message": "said", "details": "more"}}
     error = error_of(status, body)
@@ -158,7 +160,7 @@ PAGES = [b"", b"<html>nothing to see</html>", b"null", b"[]", b"[1]", b"5", b'"t
 
 @pytest.mark.parametrize("body", PAGES)
 @pytest.mark.parametrize(("status", "verdict"), STATUSES)
-def test_each_status_without_a_code(status: int, verdict: Verdict, body: bytes) -> None:
+def test_each_status_without_a_code(status: int, verdict: Settlement, body: bytes) -> None:
     """Where the body names no code the status decides, whatever page a proxy sent."""
     error = error_of(status, body)
     assert verdict_on(error) == verdict
@@ -169,13 +171,13 @@ def test_each_status_without_a_code(status: int, verdict: Verdict, body: bytes) 
 
 @pytest.mark.parametrize("code", ["0999", "7", 12345, "E1", "기타", "-1"])
 @pytest.mark.parametrize(("status", "verdict"), [row for row in STATUSES if row[0] // 100 != 2])
-def test_an_unknown_code_is_judged_by_the_status(status: int, verdict: Verdict, code: Any) -> None:
+def test_an_unknown_code_is_judged_by_the_status(status: int, verdict: Settlement, code: Any) -> None:
     """A code the vendor has not documented is kept and leaves the judgement to the status."""
     for body in ({"code": code}, {"error": {"errorCode": code}}):
         error = error_of(status, body)
         assert verdict_on(error) == verdict
         assert isinstance(error, APIError)
-        assert error.code == (normal_code(code) if "code" in body else str(code))
+        assert error.code == (normalize_code(code) if "code" in body else str(code))
 
 
 @pytest.mark.parametrize("body", [{"code": "0999"}, {"error": {"errorCode": "999"}}, {"code": 0, "images": []}])
@@ -235,8 +237,8 @@ def test_each_rule_has_a_meaning_for_an_answer_without_a_message() -> None:
 )
 def test_the_normal_form_of_a_code(code: str | int, expected: str | None) -> None:
     """A code is told by the four characters the vendor documents."""
-    assert normal_code(code) == expected
-    assert normal_code(None) is None
+    assert normalize_code(code) == expected
+    assert normalize_code(None) is None
 
 
 @given(st.integers(100, 999), st.text(max_size=5), st.text(max_size=5))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import APIError, ClovaOCRError, MalformedResponseError
 from clova_ocr_async.protocol.identity import answers_to, may_be_error
-from clova_ocr_async.protocol.response import HTTPResponse, decode_response, refusal_of
+from clova_ocr_async.protocol.response import HTTPResponse, decode_response, unpaid_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +97,7 @@ def test_what_is_refused_is_what_is_raised(
     """An answer is kept exactly if decoding it does not raise the refusal that it is."""
     body = msgspec.json.encode({"requestId": owner, "code": code, "error": error, "images": images})
     response = HTTPResponse(status, body)
-    refusal = refusal_of(response, DOCUMENTS["receipt"], request_id="mine")
+    refusal = unpaid_error(response, DOCUMENTS["receipt"], request_id="mine")
     raised = ended(response)
     if owner == "other":
         assert isinstance(raised, MalformedResponseError)

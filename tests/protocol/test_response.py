@@ -22,7 +22,7 @@ from clova_ocr_async.errors import (
     RecognitionError,
     ServerError,
 )
-from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_error, encode_response, refusal_of
+from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_error, encode_response, unpaid_error
 
 ObjectT = TypeVar("ObjectT", bound=VendorObject)
 
@@ -261,7 +261,7 @@ def test_any_other_infer_result_with_a_document(infer_result: str | None) -> Non
 )
 def test_a_refusal_is_told_from_what_may_be_paid_for(status: int, body: bytes, refusal: type[APIError] | None) -> None:
     """Only an answer that is an error holds nothing to keep: any other may have been paid for, readable or not."""
-    found = refusal_of(HTTPResponse(status, body), Receipt)
+    found = unpaid_error(HTTPResponse(status, body), Receipt)
     assert (None if found is None else type(found)) is refusal
 
 

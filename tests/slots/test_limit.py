@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from simulated import AtOnce, Simulation
 
-from clova_ocr_async.slots.limit import START, Ceiling, Entry, Outcome, Refusal
+from clova_ocr_async.slots.limit import START, ConcurrencyLimit, LimitSignal, Permit, SlotResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +22,12 @@ def middle(low: float, high: float) -> float:
     return (low + high) / 2
 
 
-def filled(ceiling: Ceiling) -> list[Entry]:
+def filled(ceiling: ConcurrencyLimit) -> list[Permit]:
     """Let calls leave until all of the limit is in use."""
     return [ceiling.enter(in_flight, 0.0) for in_flight in range(ceiling.limit)]
 
 
-def answered(ceiling: Ceiling, rounds: int = 1, most: int | None = None) -> None:
+def answered(ceiling: ConcurrencyLimit, rounds: int = 1, most: int | None = None) -> None:
     """Answer full rounds of calls, each of which left as soon as there was room."""
     for _ in range(rounds):
         full = ceiling.limit
@@ -35,10 +35,10 @@ def answered(ceiling: Ceiling, rounds: int = 1, most: int | None = None) -> None
             ceiling.admit(ceiling.enter(full - 1, 0.0), most)
 
 
-def refused(ceiling: Ceiling, *entries: Entry, named: int | None = None, **said: Any) -> None:
+def refused(ceiling: ConcurrencyLimit, *entries: Permit, named: int | None = None, **said: Any) -> None:
     """Refuse calls."""
     for entry in entries:
-        ceiling.refuse(entry, Refusal(named, **said), 0.0, middle)
+        ceiling.refuse(entry, LimitSignal(named, **said), 0.0, middle)
 
 
 def lognormal(seed: int) -> Callable[[], float]:
@@ -53,7 +53,7 @@ def lognormal(seed: int) -> Callable[[], float]:
 
 def test_full_rounds_of_answers_raise_an_unknown_ceiling() -> None:
     """Until the first refusal, answers to calls that left when all of the limit was in use raise it."""
-    ceiling = Ceiling()
+    ceiling = ConcurrencyLimit()
     limits = [ceiling.limit]
     for _ in range(5):
         answered(ceiling)
@@ -63,7 +63,7 @@ def test_full_rounds_of_answers_raise_an_unknown_ceiling() -> None:
 
 def test_answers_say_nothing_while_there_is_room() -> None:
     """A limit that is never used up is never raised."""
-    ceiling = Ceiling()
+    ceiling = ConcurrencyLimit()
     for _ in range(10_000):
         ceiling.admit(ceiling.enter(START - 2, 0.0))
     assert ceiling.limit == START
@@ -71,7 +71,7 @@ def test_answers_say_nothing_while_there_is_room() -> None:
 
 def test_answers_to_calls_of_an_earlier_limit_count_for_nothing() -> None:
     """Once a refusal has changed the limit, answers to what left before do not raise it."""
-    ceiling = Ceiling(limit=8)
+    ceiling = ConcurrencyLimit(limit=8)
     late = filled(ceiling)
     refused(ceiling, late.pop())
     for entry in late * 1000:
@@ -81,14 +81,14 @@ def test_answers_to_calls_of_an_earlier_limit_count_for_nothing() -> None:
 
 def test_a_refusal_lowers_to_what_was_let_in() -> None:
     """Eight calls left and three of them were refused: the domain takes five."""
-    ceiling = Ceiling(limit=8)
+    ceiling = ConcurrencyLimit(limit=8)
     refused(ceiling, *filled(ceiling)[5:])
     assert ceiling.limit == 5
 
 
 def test_the_named_number_is_believed() -> None:
     """The number in the message is taken at once, if it is lower than what was let in."""
-    ceiling = Ceiling(limit=8)
+    ceiling = ConcurrencyLimit(limit=8)
     refused(ceiling, filled(ceiling)[-1], named=5)
     assert (ceiling.limit, ceiling.named) == (5, 5)
 
@@ -96,7 +96,7 @@ def test_the_named_number_is_believed() -> None:
 @pytest.mark.parametrize("named", [None, 5])
 def test_several_refusals_of_one_limit_are_one_signal(named: int | None) -> None:
     """Calls that left under the same limit and are refused lower it to what was let in, and no further."""
-    ceiling = Ceiling(limit=8)
+    ceiling = ConcurrencyLimit(limit=8)
     refused(ceiling, *filled(ceiling)[5:], named=named)
     assert (ceiling.limit, ceiling.rejections, ceiling.refused) == (5, 3, 1)
     assert not ceiling.pace.wait(0.0)
@@ -104,7 +104,7 @@ def test_several_refusals_of_one_limit_are_one_signal(named: int | None) -> None
 
 def test_a_number_too_low_is_disproved_by_what_is_let_in() -> None:
     """When more calls than the message names were let in, it is believed no more."""
-    ceiling = Ceiling(limit=8)
+    ceiling = ConcurrencyLimit(limit=8)
     refused(ceiling, filled(ceiling)[-1], named=2)
     assert ceiling.limit == 2
     while ceiling.disproved is None:
@@ -117,14 +117,14 @@ def test_a_number_too_low_is_disproved_by_what_is_let_in() -> None:
 
 def test_a_number_too_high_does_not_raise() -> None:
     """A refusal never raises the limit, whatever it names."""
-    ceiling = Ceiling(limit=8)
+    ceiling = ConcurrencyLimit(limit=8)
     refused(ceiling, *filled(ceiling)[5:], named=100)
     assert ceiling.limit == 5
 
 
 def test_a_known_ceiling_is_tried_rarely() -> None:
     """Once refused, a ceiling is tried beyond only after many rounds, by one; refused again, it is what it was."""
-    ceiling = Ceiling(limit=6)
+    ceiling = ConcurrencyLimit(limit=6)
     refused(ceiling, filled(ceiling)[-1], named=5)
     rounds = 0
     while ceiling.limit == 5:
@@ -139,7 +139,7 @@ def test_a_known_ceiling_is_tried_rarely() -> None:
 
 def test_a_ceiling_that_was_raised_is_found_step_by_step() -> None:
     """When a step up is let in, the next follows after a round."""
-    ceiling = Ceiling(limit=6)
+    ceiling = ConcurrencyLimit(limit=6)
     refused(ceiling, filled(ceiling)[-1])
     while ceiling.limit == 5:
         answered(ceiling)
@@ -150,7 +150,7 @@ def test_a_ceiling_that_was_raised_is_found_step_by_step() -> None:
 
 def test_a_limit_below_the_named_number_is_soon_tried_again() -> None:
     """What others keep from us of the number that the service names is tried again sooner than what is beyond it."""
-    shared, alone = Ceiling(limit=6), Ceiling(limit=6)
+    shared, alone = ConcurrencyLimit(limit=6), ConcurrencyLimit(limit=6)
     refused(shared, *filled(shared)[3:], named=6)
     refused(alone, *filled(alone)[3:], named=3)
     assert shared.limit == alone.limit == 3
@@ -162,14 +162,14 @@ def test_a_limit_below_the_named_number_is_soon_tried_again() -> None:
 @pytest.mark.parametrize("limit", [1, 3, 16])
 def test_a_ceiling_somebody_knows(limit: int) -> None:
     """A given number is the limit from the first call on, and with it as the bound never more."""
-    ceiling = Ceiling.known(limit)
+    ceiling = ConcurrencyLimit.known(limit)
     answered(ceiling, rounds=1000, most=limit)
     assert ceiling.limit == limit
 
 
 def test_a_known_ceiling_is_lowered_and_reached_again() -> None:
     """A given number is not kept to when the service refuses it, and reached again when it does not."""
-    ceiling = Ceiling.known(5)
+    ceiling = ConcurrencyLimit.known(5)
     refused(ceiling, filled(ceiling)[-1], named=4)
     assert ceiling.limit == 4
     answered(ceiling, rounds=100, most=5)
@@ -178,7 +178,7 @@ def test_a_known_ceiling_is_lowered_and_reached_again() -> None:
 
 def test_a_refusal_for_the_rate_leaves_the_ceiling() -> None:
     """A gateway's refusal for the rate says nothing about calls at once: calls pause instead."""
-    ceiling = Ceiling(limit=8)
+    ceiling = ConcurrencyLimit(limit=8)
     refused(ceiling, filled(ceiling)[-1], by_rate=True)
     assert ceiling.limit == 8
     assert ceiling.pace.wait(0.0) > 0
@@ -186,7 +186,7 @@ def test_a_refusal_for_the_rate_leaves_the_ceiling() -> None:
 
 def test_a_refusal_of_the_only_call_pauses_all() -> None:
     """A call that is refused with none beside it was not so for its neighbours: after a pause one leaves at a time."""
-    ceiling = Ceiling(limit=8)
+    ceiling = ConcurrencyLimit(limit=8)
     refused(ceiling, ceiling.enter(0, 0.0))
     assert ceiling.limit == 1
     assert ceiling.pace.wait(0.0) > 0
@@ -195,19 +195,19 @@ def test_a_refusal_of_the_only_call_pauses_all() -> None:
 def test_what_a_refusal_asks_to_wait_is_waited() -> None:
     """A Retry-After pauses the domain, be the refusal for calls at once or for their rate."""
     for said in ({}, {"by_rate": True}):
-        ceiling = Ceiling(limit=8)
+        ceiling = ConcurrencyLimit(limit=8)
         refused(ceiling, filled(ceiling)[-1], retry_after=33.0, **said)
         assert ceiling.pace.wait(0.0) == 33.0
 
 
-@pytest.mark.parametrize("outcome", ["admitted", Refusal(named=3)])
-def test_settling_is_admitting_or_refusing(outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", ["admitted", LimitSignal(named=3)])
+def test_settling_is_admitting_or_refusing(outcome: SlotResult) -> None:
     """What became of a call is noted in one way for both outcomes, by the runtime's time and randomness."""
-    told, settled = Ceiling(limit=8), Ceiling(limit=8)
+    told, settled = ConcurrencyLimit(limit=8), ConcurrencyLimit(limit=8)
     entries = [filled(ceiling)[-1] for ceiling in (told, settled)]
     time = FakeTime()
     settled.settle(entries[0], outcome, time.runtime(), most=9)
-    if isinstance(outcome, Refusal):
+    if isinstance(outcome, LimitSignal):
         told.refuse(entries[1], outcome, time.now, time.runtime().uniform)
     else:
         told.admit(entries[1], most=9)
@@ -222,7 +222,7 @@ outcomes = (
     st.none()
     | st.just("admitted")
     | st.builds(
-        Refusal,
+        LimitSignal,
         named=st.none() | st.integers(1, 100),
         by_rate=st.booleans(),
         retry_after=st.none() | st.floats(0, 200),
@@ -233,10 +233,10 @@ outcomes = (
 @pytest.mark.parametrize(("named", "afresh"), [(None, START), (5, START), (2, 2)])
 def test_a_low_limit_of_long_ago_is_not_believed(named: int | None, afresh: int) -> None:
     """A minute after the last call a limit that others have pressed down is lifted, but not above the named number."""
-    ceiling = Ceiling(limit=2 if named == 2 else 1, named=named, refused=7, growing=False)
+    ceiling = ConcurrencyLimit(limit=2 if named == 2 else 1, named=named, refused=7, growing=False)
     ceiling.enter(0, 1000.0)
     assert ceiling.limit == (2 if named == 2 else afresh)
-    ceiling = Ceiling(limit=1, named=named, refused=7, growing=False)
+    ceiling = ConcurrencyLimit(limit=1, named=named, refused=7, growing=False)
     ceiling.pace.last = 999.0
     ceiling.enter(0, 1000.0)
     assert ceiling.limit == 1
@@ -244,11 +244,11 @@ def test_a_low_limit_of_long_ago_is_not_believed(named: int | None, afresh: int)
 
 def test_who_was_shut_out_comes_back_at_once() -> None:
     """When calls of others, or of a killed process, have filled the domain, the named number is soon reached again."""
-    ceiling = Ceiling(limit=5, named=5, refused=6, growing=False)
+    ceiling = ConcurrencyLimit(limit=5, named=5, refused=6, growing=False)
     ceiling.pace.last = 1000.0
     for second in range(5):
         entry = ceiling.enter(0, 1000.0 + second)
-        ceiling.refuse(entry, Refusal(5), 1000.0 + second, lambda low, _: low)
+        ceiling.refuse(entry, LimitSignal(5), 1000.0 + second, lambda low, _: low)
     assert ceiling.limit == 1
     for answers in range(12):
         flying = [ceiling.enter(held, 1010.0 + answers) for held in range(ceiling.limit)]
@@ -262,17 +262,17 @@ class AnyService(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ceiling = Ceiling()
+        self.ceiling = ConcurrencyLimit()
         self.most: int | None = None
         self.now = 0.0
-        self.flying: list[Entry] = []
+        self.flying: list[Permit] = []
         self.refusals = 0
 
     @initialize(known=st.none() | st.integers(1, 20))
     def begin(self, known: int | None) -> None:
         """Know the ceiling, or not."""
         self.most = known
-        self.ceiling = Ceiling() if known is None else Ceiling.known(known)
+        self.ceiling = ConcurrencyLimit() if known is None else ConcurrencyLimit.known(known)
 
     @rule(calls=st.integers(1, 40), most_per_second=st.none() | st.floats(0.001, 100))
     def leave(self, calls: int, most_per_second: float | None) -> None:
@@ -291,16 +291,16 @@ class AnyService(RuleBasedStateMachine):
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), count=st.integers(1, 40), outcome=outcomes)
-    def land(self, data: st.DataObject, count: int, outcome: Outcome | None) -> None:
+    def land(self, data: st.DataObject, count: int, outcome: SlotResult | None) -> None:
         """Let calls end the same way."""
         for _ in range(min(count, len(self.flying))):
             entry = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
-            if isinstance(outcome, Refusal):
+            if isinstance(outcome, LimitSignal):
                 self._refuse(entry, outcome)
             elif outcome is not None:
                 self._admit(entry)
 
-    def _refuse(self, entry: Entry, refusal: Refusal) -> None:
+    def _refuse(self, entry: Permit, refusal: LimitSignal) -> None:
         before, epoch = self.ceiling.limit, self.ceiling.epoch
         self.refusals += 1
         self.ceiling.refuse(entry, refusal, self.now, middle)
@@ -309,7 +309,7 @@ class AnyService(RuleBasedStateMachine):
         # Lowered to the number that this refusal or an earlier one named, or to what is still under way.
         assert self.ceiling.limit >= max(1, min(before, len(self.flying), self.ceiling.named or before))
 
-    def _admit(self, entry: Entry) -> None:
+    def _admit(self, entry: Permit) -> None:
         before = self.ceiling.limit
         self.ceiling.admit(entry, self.most)
         assert self.ceiling.limit >= before
@@ -325,7 +325,7 @@ class AnyService(RuleBasedStateMachine):
     @invariant()
     def can_be_written_down(self) -> None:
         """What is known survives being written down and read."""
-        assert msgspec.json.decode(msgspec.json.encode(self.ceiling), type=Ceiling) == self.ceiling
+        assert msgspec.json.decode(msgspec.json.encode(self.ceiling), type=ConcurrencyLimit) == self.ceiling
 
 
 AnyService.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
@@ -350,7 +350,7 @@ def test_a_ceiling_is_found_and_kept_full(ceiling: int, named: str) -> None:
     """Whatever the ceiling and whatever the message says of it, it is found, kept, kept full, and rarely hit."""
     items = 100 * ceiling + 500
     service = AtOnce(lambda _: ceiling, lambda _: NAMED[named](ceiling))
-    simulation = Simulation(service, Ceiling(), lognormal(ceiling)).run(items)
+    simulation = Simulation(service, ConcurrencyLimit(), lognormal(ceiling)).run(items)
     assert simulation.most_running <= ceiling
     half = [limit for _, limit in simulation.limits[len(simulation.limits) // 2 :]]
     assert set(half) <= {ceiling, ceiling + 1}
@@ -385,7 +385,7 @@ def test_every_item_gets_through(
     # Others never take all of it for good.
     service = AtOnce(ceiling, lambda now: named(ceiling(now)), at([*foreign, 0], 20.0))
     simulation = Simulation(
-        service, Ceiling() if most is None else Ceiling.known(most), lognormal(seed), most=most
+        service, ConcurrencyLimit() if most is None else ConcurrencyLimit.known(most), lognormal(seed), most=most
     ).run(400)
     assert simulation.most_running <= min(max(ceilings), most or max(ceilings))
     assert simulation.refused <= 100
@@ -397,7 +397,7 @@ def test_every_item_gets_through(
 def test_a_domain_of_our_own_is_never_used_too_little(ceiling: int, *, right: bool, seed: int) -> None:
     """Where nobody else calls and no wrong number is named, the limit never falls below the ceiling."""
     service = AtOnce(lambda _: ceiling, lambda _: ceiling if right else None)
-    simulation = Simulation(service, Ceiling(), lognormal(seed)).run(600)
+    simulation = Simulation(service, ConcurrencyLimit(), lognormal(seed)).run(600)
     assert min(limit for _, limit in simulation.limits) >= min(START, ceiling)
 
 
@@ -408,7 +408,7 @@ def test_a_ceiling_that_changes_is_followed() -> None:
     def ceiling(now: float) -> int:
         return next(at_once for since, at_once in reversed(changes.items()) if now - 1000 >= since)
 
-    simulation = Simulation(AtOnce(ceiling, ceiling), Ceiling(), lognormal(1)).run(2500)
+    simulation = Simulation(AtOnce(ceiling, ceiling), ConcurrencyLimit(), lognormal(1)).run(2500)
     limits = {second: limit for now, limit in simulation.limits for second in (50, 75, 150) if now - 1000 <= second} | {
         999: simulation.ceiling.limit
     }

@@ -21,12 +21,12 @@ from clova_ocr_async.errors import (
     ServerError,
 )
 from clova_ocr_async.slots import GateState, LocalSlots
-from clova_ocr_async.slots.interface import tell_gate
-from clova_ocr_async.slots.limit import START, Refusal
+from clova_ocr_async.slots.interface import report_to_slot
+from clova_ocr_async.slots.limit import START, LimitSignal
 
 if TYPE_CHECKING:
     from clova_ocr_async.slots import Lane, Slot
-    from clova_ocr_async.slots.limit import Outcome
+    from clova_ocr_async.slots.limit import SlotResult
 
 
 class Holder:
@@ -47,10 +47,10 @@ class Holder:
         """Whether he has his slot."""
         return self.slot is not None
 
-    async def end(self, outcome: Outcome | None = None) -> None:
+    async def end(self, outcome: SlotResult | None = None) -> None:
         """Let him go, once he has told what became of his call, and see who is next."""
         assert self.slot is not None
-        if isinstance(outcome, Refusal):
+        if isinstance(outcome, LimitSignal):
             self.slot.refused(outcome)
         elif outcome is not None:
             self.slot.admitted()
@@ -119,7 +119,7 @@ async def test_a_refused_call_keeps_its_place() -> None:
     [other] = await held(slots, one, since=1.0)
     [first] = await held(slots, one, since=2.0)
     [next_one] = await held(slots, one, since=3.0)
-    await first.end(Refusal(named=1))
+    await first.end(LimitSignal(named=1))
     [again] = await held(slots, one, since=2.0)
     assert slots.state(one) == GateState(ceiling=1, in_flight=1, waiting=2, rejections=1)
     await other.end("admitted")
@@ -192,7 +192,7 @@ async def test_a_domain_that_pauses_is_passed_over() -> None:
     domains = domains_of(3)
     slots = LocalSlots(9, runtime=time.runtime())
     [refused] = await held(slots, domains[0])
-    await refused.end(Refusal(by_rate=True))
+    await refused.end(LimitSignal(by_rate=True))
     assert slots.state(domains[0]).free == 9
     before = await held(slots, domains[1], count=3)
     [holder] = await held(slots, *domains)
@@ -250,7 +250,7 @@ async def test_an_unknown_ceiling_is_learned() -> None:
     raised = slots.state(one).ceiling
     assert raised > START
     *others, last = await held(slots, one, count=raised)
-    await last.end(Refusal(named=3))
+    await last.end(LimitSignal(named=3))
     assert slots.state(one).ceiling == 3
     assert slots.state(one).rejections == 1
     await end(*others)
@@ -304,10 +304,10 @@ def test_bad_numbers_of_calls_a_second(bound: Any) -> None:
         LocalSlots(max_per_second=bound)
 
 
-TOLD: list[tuple[ClovaOCRError, Outcome | None]] = [
-    (RateLimitError(400, "0025"), Refusal()),
-    (RateLimitError(429, "410"), Refusal(by_rate=True)),
-    (RateLimitError(429), Refusal(by_rate=True)),
+TOLD: list[tuple[ClovaOCRError, SlotResult | None]] = [
+    (RateLimitError(400, "0025"), LimitSignal()),
+    (RateLimitError(429, "410"), LimitSignal(by_rate=True)),
+    (RateLimitError(429), LimitSignal(by_rate=True)),
     (RecognitionError("x"), "admitted"),
     (MalformedResponseError("x"), "admitted"),
     (QuotaExceededError(400, "0023"), None),
@@ -319,9 +319,9 @@ TOLD: list[tuple[ClovaOCRError, Outcome | None]] = [
 
 
 @pytest.mark.parametrize(("error", "outcome"), TOLD, ids=lambda value: repr(value)[:40])
-def test_what_an_error_says_of_the_gate(error: ClovaOCRError, outcome: Outcome | None) -> None:
+def test_what_an_error_says_of_the_gate(error: ClovaOCRError, outcome: SlotResult | None) -> None:
     """Only a refusal for calls at once or for their rate, or an answer that was worked for, says something."""
-    told: list[Outcome] = []
+    told: list[SlotResult] = []
 
     class Listener:
         domain = domain()
@@ -330,11 +330,11 @@ def test_what_an_error_says_of_the_gate(error: ClovaOCRError, outcome: Outcome |
             """Note."""
             told.append("admitted")
 
-        def refused(self, refusal: Refusal) -> None:
+        def refused(self, refusal: LimitSignal) -> None:
             """Note."""
             told.append(refusal)
 
-    tell_gate(Listener(), error)
+    report_to_slot(Listener(), error)
     assert told == ([] if outcome is None else [outcome])
 
 
@@ -343,8 +343,8 @@ def test_what_a_refusal_says_is_handed_on() -> None:
     error = RateLimitError(400, "0025")
     error.ceiling, error.retry_after = 5, 3.0
     slot = LocalSlots().slot([domain()], "batch", 0.0)
-    tell_gate(slot, error)
-    assert slot.outcome == Refusal(named=5, retry_after=3.0)
+    report_to_slot(slot, error)
+    assert slot.outcome == LimitSignal(named=5, retry_after=3.0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ async def test_a_pause_is_waited_for_by_the_clock() -> None:
     time = SteppedTime()
     slots, one = LocalSlots(runtime=time.runtime()), domain()
     [alone] = await held(slots, one)
-    await alone.end(Refusal())
+    await alone.end(LimitSignal())
     waiting = await held(slots, one, count=2)
     [single] = await held(slots, one, lane="interactive")
     assert not any(holder.holds for holder in [*waiting, single])
@@ -378,7 +378,7 @@ async def test_pauses_get_longer() -> None:
     for _ in range(12):
         [alone] = await held(slots, one)
         await time.go_on(60.0)
-        await alone.end(Refusal())
+        await alone.end(LimitSignal())
     assert time.slept == sorted(time.slept)
     assert time.slept[0] * 4 < time.slept[-1] <= 30
 
@@ -388,7 +388,7 @@ async def test_what_a_refusal_asks_to_wait() -> None:
     time = SteppedTime()
     slots, one = LocalSlots(runtime=time.runtime()), domain()
     first, *others = await held(slots, one, count=3)
-    await first.end(Refusal(by_rate=True, retry_after=33.0))
+    await first.end(LimitSignal(by_rate=True, retry_after=33.0))
     [waiting] = await held(slots, one)
     served = list[bool]()
     for seconds in (32.9, 0.2):
@@ -440,7 +440,7 @@ def test_slots_outlive_their_loop() -> None:
 
     async def first() -> None:
         [alone] = await held(slots, one)
-        await alone.end(Refusal())
+        await alone.end(LimitSignal())
         await held(slots, one)
 
     async def second() -> None:
@@ -460,7 +460,7 @@ async def test_nobody_waits_for_an_alarm_that_was_cancelled() -> None:
     time = SteppedTime()
     slots, one = LocalSlots(runtime=time.runtime()), domain()
     [alone] = await held(slots, one)
-    await alone.end(Refusal())
+    await alone.end(LimitSignal())
     [waiting] = await held(slots, one)
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()
@@ -484,7 +484,7 @@ async def test_what_is_learned_is_logged_without_secrets(caplog: pytest.LogCaptu
             await holder.end("admitted")
     assert "more calls are let in" in caplog.text
     *others, last = await held(slots, one, count=slots.state(one).ceiling)
-    await last.end(Refusal(named=3))
+    await last.end(LimitSignal(named=3))
     await end(*others)
     assert "3 calls at once, not " in caplog.messages[-1]
     assert "a call was refused" in caplog.messages[-1]
@@ -492,7 +492,7 @@ async def test_what_is_learned_is_logged_without_secrets(caplog: pytest.LogCaptu
         [holder] = await held(slots, one)
         await holder.end("admitted")
     [holder] = await held(slots, one)
-    await holder.end(Refusal(by_rate=True))
+    await holder.end(LimitSignal(by_rate=True))
     pace = slots.state(one).pace
     assert pace is not None
     assert f"{pace:.2f} calls a second at most" in caplog.messages[-1]

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clova_ocr_async.slots.queue import Line, Waiter
+from clova_ocr_async.slots.queue import Waiter, WaitQueue
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Person:
         return (not self.interactive, self.since, self.number)
 
 
-def person(line: Line[int], domains: list[str], *, interactive: bool, since: float, number: int = 0) -> Person:
+def person(line: WaitQueue[int], domains: list[str], *, interactive: bool, since: float, number: int = 0) -> Person:
     """Join the line."""
     waiter = Waiter[int](domains, interactive=interactive, since=since)
     line.join(waiter)
@@ -35,7 +35,7 @@ def person(line: Line[int], domains: list[str], *, interactive: bool, since: flo
 
 async def test_interactive_ones_first_then_first_come_first_served() -> None:
     """Whoever has somebody waiting for the one call goes first; within a lane whoever came first does."""
-    line = Line[int]()
+    line = WaitQueue[int]()
     came = [
         person(line, ["a"], interactive=False, since=1.0),
         person(line, ["a"], interactive=True, since=3.0),
@@ -54,7 +54,7 @@ async def test_interactive_ones_first_then_first_come_first_served() -> None:
 
 async def test_whoever_comes_again_has_kept_his_place() -> None:
     """A call that was refused comes with the time it first came, and so before those who came since."""
-    line = Line[int]()
+    line = WaitQueue[int]()
     person(line, ["a"], interactive=False, since=2.0)
     again = person(line, ["a"], interactive=False, since=1.0)
     assert line.first("a") is again.waiter
@@ -62,7 +62,7 @@ async def test_whoever_comes_again_has_kept_his_place() -> None:
 
 async def test_whoever_is_served_at_one_domain_leaves_all() -> None:
     """Somebody who waits for several domains stands in each line until he is served at one."""
-    line = Line[int]()
+    line = WaitQueue[int]()
     both = person(line, ["a", "b"], interactive=False, since=1.0)
     other = person(line, ["b"], interactive=False, since=2.0)
     assert (line.length("a"), line.length("b")) == (1, 2)
@@ -76,7 +76,7 @@ async def test_whoever_is_served_at_one_domain_leaves_all() -> None:
 
 async def test_nobody_waits_for_a_domain_nobody_has_asked_for() -> None:
     """An unknown domain has an empty line."""
-    line = Line[int]()
+    line = WaitQueue[int]()
     assert (line.first("a"), line.first_ones("a", 3), line.length("a")) == (None, [], 0)
 
 
@@ -114,13 +114,13 @@ def test_any_line_is_as_a_sorted_list_would_have_it(moves: list[Any]) -> None:
                 assert line.first_ones(domain, 3) == expected[:3]
                 assert line.first(domain) is (expected[0] if expected else None)
 
-    line = Line[int]()
+    line = WaitQueue[int]()
     asyncio.run(main())
 
 
 async def test_a_long_wait_keeps_nothing_of_those_who_were_served() -> None:
     """A line that empties again and again remembers nobody."""
-    line = Line[int]()
+    line = WaitQueue[int]()
     for number in range(1000):
         one = person(line, ["a", "b"], interactive=False, since=float(number))
         one.waiter.granted.set_result(0)

@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from simulated import Bucket, Simulation
 
-from clova_ocr_async.slots.limit import Ceiling, Refusal
-from clova_ocr_async.slots.rate import Pace
+from clova_ocr_async.slots.limit import ConcurrencyLimit, LimitSignal
+from clova_ocr_async.slots.rate import Pacer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ def middle(low: float, high: float) -> float:
     return (low + high) / 2
 
 
-def let_in(pace: Pace, now: float, calls: int, every: float, most: float | None = None) -> float:
+def let_in(pace: Pacer, now: float, calls: int, every: float, most: float | None = None) -> float:
     """Let calls leave one after the other, each let in, and return the time after them."""
     for _ in range(calls):
         now += pace.wait(now)
@@ -32,7 +32,7 @@ def let_in(pace: Pace, now: float, calls: int, every: float, most: float | None 
 
 def test_nothing_is_limited_before_anything_is_known() -> None:
     """Calls leave as they come while no refusal and no bound says otherwise."""
-    pace = Pace()
+    pace = Pacer()
     let_in(pace, 1000.0, 1000, 0.0)
     assert (pace.wait(1000.0), pace.rate) == (0.0, None)
 
@@ -42,7 +42,7 @@ def test_a_refusal_pauses() -> None:
     draws: list[Callable[[float, float], float]] = [min, middle, max]
     pauses = set[float]()
     for draw in draws:
-        pace = Pace()
+        pace = Pacer()
         pace.refuse(1000.0, None, draw)
         pauses.add(pace.wait(1000.0))
         assert pace.wait(1000.0 + pace.wait(1000.0)) == 0.0
@@ -52,7 +52,7 @@ def test_a_refusal_pauses() -> None:
 
 def test_pauses_grow_while_nothing_is_let_in() -> None:
     """Each refusal with nothing let in since the last doubles the pause, up to some seconds; an answer ends that."""
-    pace, now, pauses = Pace(), 1000.0, list[float]()
+    pace, now, pauses = Pacer(), 1000.0, list[float]()
     for _ in range(20):
         pace.refuse(now, None, middle)
         pauses.append(pace.wait(now))
@@ -69,14 +69,14 @@ def test_pauses_grow_while_nothing_is_let_in() -> None:
 @pytest.mark.parametrize(("asked", "least"), [(0.0, 0.1), (7.0, 7.0), (120.0, 120.0), (120.1, 0.1), (86_400.0, 0.1)])
 def test_what_a_refusal_asks_to_wait(asked: float, least: float) -> None:
     """A Retry-After is waited in full up to two minutes, and beyond that our own pause holds."""
-    pace = Pace()
+    pace = Pacer()
     pace.refuse(1000.0, asked, middle)
     assert least <= pace.wait(1000.0) <= max(least, 1.0)
 
 
 def test_the_rate_is_what_was_let_in() -> None:
     """After a refusal calls leave a little slower than those that were let in until then."""
-    pace = Pace()
+    pace = Pacer()
     now = let_in(pace, 1000.0, 60, 0.25)
     pace.refuse(now, None, middle)
     assert pace.rate is not None
@@ -85,7 +85,7 @@ def test_the_rate_is_what_was_let_in() -> None:
 
 def test_a_pace_that_is_too_fast_is_halved() -> None:
     """When a new pace is refused before anything can be told from it, it is halved, down to a call in two seconds."""
-    pace = Pace()
+    pace = Pacer()
     now = let_in(pace, 1000.0, 60, 0.25)
     pace.refuse(now, None, middle)
     rates = [pace.rate or 0.0]
@@ -99,7 +99,7 @@ def test_a_pace_that_is_too_fast_is_halved() -> None:
 
 def test_a_pace_is_raised_while_it_is_let_in() -> None:
     """Calls that leave as fast as they may, and are let in, make the pace faster, step by step."""
-    pace = Pace()
+    pace = Pacer()
     now = let_in(pace, 1000.0, 60, 0.25)
     pace.refuse(now, None, middle)
     slow = pace.rate or 0.0
@@ -109,7 +109,7 @@ def test_a_pace_is_raised_while_it_is_let_in() -> None:
 
 def test_a_pace_nobody_needs_is_dropped() -> None:
     """When calls leave slower than they might anyway, nothing is limited any more."""
-    pace = Pace()
+    pace = Pacer()
     now = let_in(pace, 1000.0, 60, 0.25)
     pace.refuse(now, None, middle)
     let_in(pace, now, 300, 5.0)
@@ -118,7 +118,7 @@ def test_a_pace_nobody_needs_is_dropped() -> None:
 
 def test_a_pace_that_hardly_anybody_may_use_is_doubled() -> None:
     """A slow pace is raised by time as well: a few calls a minute would never show that others have gone."""
-    pace = Pace(rate=0.5, last=1000.0, changed=1000.0)
+    pace = Pacer(rate=0.5, last=1000.0, changed=1000.0)
     let_in(pace, 1001.0, 100, 0.0)
     assert pace.rate is not None
     assert pace.rate > 1.5
@@ -126,7 +126,7 @@ def test_a_pace_that_hardly_anybody_may_use_is_doubled() -> None:
 
 def test_a_refusal_behind_another_says_nothing_new() -> None:
     """Refusals in a row, with nothing let in between, slow down no further: the pauses do that."""
-    pace = Pace()
+    pace = Pacer()
     now = let_in(pace, 1000.0, 60, 0.25)
     pace.refuse(now, None, middle)
     rate = pace.rate
@@ -141,7 +141,7 @@ def test_a_refusal_behind_another_says_nothing_new() -> None:
 @pytest.mark.parametrize("later", [61.0, -900.0])
 def test_a_pace_of_long_ago_is_forgotten(later: float) -> None:
     """After a minute without a call, or a start of the machine, the first call and those behind it leave freely."""
-    pace = Pace()
+    pace = Pacer()
     now = let_in(pace, 1000.0, 60, 0.25)
     pace.refuse(now, None, middle)
     now = pace.resumes + later
@@ -153,7 +153,7 @@ def test_a_pace_of_long_ago_is_forgotten(later: float) -> None:
 
 def test_a_long_rest_says_nothing_about_the_rate() -> None:
     """A time without calls is not counted as one in which only few were let in."""
-    pace = Pace()
+    pace = Pacer()
     let_in(pace, 1000.0, 30, 0.25)
     now = let_in(pace, 5000.0, 30, 0.25)
     pace.refuse(now, None, middle)
@@ -163,7 +163,7 @@ def test_a_long_rest_says_nothing_about_the_rate() -> None:
 
 def test_a_call_that_is_noted_late_starts_nothing_anew() -> None:
     """Calls of several processes may be noted in another order than they left in; they count all the same."""
-    pace = Pace()
+    pace = Pacer()
     now = let_in(pace, 1000.0, 30, 0.25)
     pace.leave(now - 0.5, None)
     assert pace.left == 31
@@ -172,7 +172,7 @@ def test_a_call_that_is_noted_late_starts_nothing_anew() -> None:
 @pytest.mark.parametrize("now", [0.0, 5.0, 1e6])
 def test_a_time_of_another_boot_holds_nobody_up(now: float) -> None:
     """What was noted by a clock that has begun anew since pauses nobody."""
-    pace = Pace()
+    pace = Pacer()
     let_in(pace, 1e7, 10, 0.1, most=5.0)
     pace.refuse(1e7 + 1, 100.0, middle)
     assert pace.wait(now) == 0.0
@@ -185,7 +185,7 @@ def test_a_time_of_another_boot_holds_nobody_up(now: float) -> None:
 @settings(deadline=None)
 def test_a_bound_is_never_exceeded(most: float, waits: list[float]) -> None:
     """However calls come, between any two of them no more leave than the bound allows, but for one or two."""
-    pace, now, left = Pace(), 1000.0, list[float]()
+    pace, now, left = Pacer(), 1000.0, list[float]()
     for wait in waits:
         now += wait
         now += pace.wait(now)
@@ -198,7 +198,7 @@ def test_a_bound_is_never_exceeded(most: float, waits: list[float]) -> None:
 
 def test_the_slower_of_two_bounds_holds() -> None:
     """A pace that was learned and a bound that was given hold both."""
-    pace = Pace()
+    pace = Pacer()
     now = let_in(pace, 1000.0, 60, 0.25)
     pace.refuse(now, None, middle)
     now += 4.0
@@ -217,7 +217,7 @@ moves = st.lists(
 @example(moves=[("pass", 136.39003597814287), ("refuse", 120.0)], part=0.0)
 def test_whatever_happens_calls_leave_sooner_or_later(moves: list[Move], part: float) -> None:
     """In any order of events the next call may leave within two minutes, and what is known can be written down."""
-    pace, now = Pace(), 0.0
+    pace, now = Pacer(), 0.0
     for what, number in moves:
         if what == "leave":
             now += pace.wait(now)
@@ -236,16 +236,16 @@ def test_whatever_happens_calls_leave_sooner_or_later(moves: list[Move], part: f
         assert 0 <= pace.wait(now) <= 120.001
         assert pace.wait(now + pace.wait(now) + 1e-6) == 0
         assert pace.rate is None or pace.rate > 0
-    assert msgspec.json.decode(msgspec.json.encode(pace), type=Pace) == pace
+    assert msgspec.json.decode(msgspec.json.encode(pace), type=Pacer) == pace
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Services that limit the calls a second
 
 SAID = {
-    "0025": Refusal(),
-    "the gateway's": Refusal(by_rate=True),
-    "the gateway's, with a wait": Refusal(by_rate=True, retry_after=1.0),
+    "0025": LimitSignal(),
+    "the gateway's": LimitSignal(by_rate=True),
+    "the gateway's, with a wait": LimitSignal(by_rate=True, retry_after=1.0),
 }
 
 
@@ -255,7 +255,7 @@ SAID = {
 def test_a_limited_rate_is_found_and_used(rate: float, seconds: float, said: str) -> None:
     """A service that limits calls a second is used for at least nine tenths of what it allows, with few refusals."""
     items = int(rate * 300)
-    simulation = Simulation(Bucket(rate, rate, SAID[said]), Ceiling(), lambda: seconds).run(items)
+    simulation = Simulation(Bucket(rate, rate, SAID[said]), ConcurrencyLimit(), lambda: seconds).run(items)
     assert items >= 0.9 * (rate * (simulation.now - 1000) + rate)
     assert simulation.refused <= 0.05 * items
     assert simulation.tries <= 5
@@ -268,9 +268,9 @@ def test_a_limited_rate_is_found_and_used(rate: float, seconds: float, said: str
     seconds=st.floats(0.1, 20),
 )
 @settings(max_examples=60, deadline=None)
-def test_any_limited_rate_lets_everybody_through(rate: float, size: float, said: Refusal, seconds: float) -> None:
+def test_any_limited_rate_lets_everybody_through(rate: float, size: float, said: LimitSignal, seconds: float) -> None:
     """Whatever the rate, its bursts and the length of calls, everybody is served, with fewer refusals than calls."""
-    simulation = Simulation(Bucket(rate, size, said), Ceiling(), lambda: seconds).run(300)
+    simulation = Simulation(Bucket(rate, size, said), ConcurrencyLimit(), lambda: seconds).run(300)
     assert simulation.refused <= 300
     assert not simulation.ceiling.pace.wait(simulation.now + 120)
 
@@ -284,7 +284,7 @@ def latencies(values: list[float]) -> Callable[[], float]:
 def test_a_rate_that_changes_is_followed() -> None:
     """A rate that is lowered and raised again is found again."""
     bucket = Bucket(20.0, 20.0, SAID["0025"])
-    simulation = Simulation(bucket, Ceiling(), latencies([0.2])).run(3000)
+    simulation = Simulation(bucket, ConcurrencyLimit(), latencies([0.2])).run(3000)
     for rate in (8.0, 20.0):
         bucket.rate = bucket.size = rate
         began, items = simulation.now, int(rate * 400)

@@ -34,7 +34,7 @@ from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, OverloadedError
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.slots import GateState, SharedSlots
-from clova_ocr_async.slots.limit import START, Refusal
+from clova_ocr_async.slots.limit import START, LimitSignal
 from clova_ocr_async.slots.sharing.state import LEASE, SharedGate
 
 if TYPE_CHECKING:
@@ -361,7 +361,7 @@ async def test_what_calls_end_in_is_learned_told_and_remembered(path: Path, capl
     await steps()
     assert all(holding(holders))
     assert holders[0].slot is not None
-    holders[0].slot.refused(Refusal(3))
+    holders[0].slot.refused(LimitSignal(3))
     await holders[0].end()
     state = slots.state(domain())
     assert (state.ceiling, state.rejections, state.in_flight) == (3, 1, 3)

@@ -2,6 +2,6 @@
 
 from clova_ocr_async.batch.sources.folders import images_in
 from clova_ocr_async.batch.sources.manifest import images_from
-from clova_ocr_async.batch.sources.worklist import Listing
+from clova_ocr_async.batch.sources.worklist import WorkList
 
-__all__ = ["Listing", "images_from", "images_in"]
+__all__ = ["WorkList", "images_from", "images_in"]

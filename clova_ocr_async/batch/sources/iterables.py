@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-from clova_ocr_async.host.tasks import ended
+from clova_ocr_async.host.tasks import wait_shielded
 from clova_ocr_async.protocol.image import Image
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class AsyncSource:
             return
         if not self._closing:
             self._task.cancel()
-        await ended(self._task)
+        await wait_shielded(self._task)
         if not self._task.cancelled() and (error := self._task.exception()) is not None:
             raise error
 

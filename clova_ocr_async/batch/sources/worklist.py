@@ -10,7 +10,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.batch.hashing import identity_of
+from clova_ocr_async.batch.hashing import stamp_of
 from clova_ocr_async.batch.sources.iterables import EXHAUSTED
 from clova_ocr_async.host.spelling import one_spelling, other_spelling
 from clova_ocr_async.ledger.states import SourceFile
@@ -18,9 +18,9 @@ from clova_ocr_async.ledger.states import SourceFile
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
-    from clova_ocr_async.ledger.storage import ListingLedger
+    from clova_ocr_async.ledger.storage import WorkListLedger
 
-__all__ = ["Listing"]
+__all__ = ["WorkList"]
 
 _LISTED_AT_ONCE = 256  # files a transaction: a mark of a call waits at most for one
 _HANDED_OUT_AT_ONCE = 16  # files: what one process holds others cannot have
@@ -28,7 +28,7 @@ _POLL = 0.5  # seconds between looks at what other processes have given back
 _FIRST_LOOK = 0.02  # seconds between looks at what has been listed, while all of it is in work
 
 
-class Listing:
+class WorkList:
     """The paths of a run that are still to be read, for ``BatchDispatcher.dispatch``.
 
     The files are listed in a thread while the first are read, so a large folder does not hold up the first call, and
@@ -47,7 +47,7 @@ class Listing:
 
     def __init__(
         self,
-        ledger: ListingLedger,
+        ledger: WorkListLedger,
         document: str,
         found: Iterable[os.DirEntry[str] | str],
         *,
@@ -114,7 +114,7 @@ class Listing:
         found = iter(self._found)
         here = os.fsencode(Path.cwd())
         while not self._over.is_set() and (chunk := list(itertools.islice(found, _LISTED_AT_ONCE))):
-            self._ledger.enlist(list(_with_identities(chunk, here)), self._document)
+            self._ledger.add_files(list(_with_identities(chunk, here)), self._document)
             self.listed += len(chunk)
 
 
@@ -123,7 +123,7 @@ def _with_identities(found: Iterable[os.DirEntry[str] | str], here: bytes) -> It
     for file in found:
         path = one_spelling(os.fsencode(file))
         try:
-            identity = identity_of(os.stat(path) if isinstance(file, str) else file.stat())  # noqa: PTH116 - a path may be no text
+            identity = stamp_of(os.stat(path) if isinstance(file, str) else file.stat())  # noqa: PTH116 - a path may be no text
         except OSError:
             identity = None
         yield SourceFile(path, identity, other_spelling(path, here))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.cli.runs.inputs import Search
     from clova_ocr_async.documents import Document
     from clova_ocr_async.errors import Billing
-    from clova_ocr_async.ledger.sqlite.run_settings import Ceiling
+    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit
     from clova_ocr_async.slots import Slots
 
 __all__ = ["command"]
@@ -115,8 +115,8 @@ def _run_once(document: type[Document], paths: tuple[str, ...], options: dict[st
 
 def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
     from clova_ocr_async.cli.runs.calls import FOR_BATCHES, CallCounter, transport
-    from clova_ocr_async.cli.runs.resumable import LedgeredRun, RunSettings
-    from clova_ocr_async.cli.terminal.phrases import repeated
+    from clova_ocr_async.cli.runs.resumable import ResumableRun, RunSettings
+    from clova_ocr_async.cli.terminal.phrases import resume_command
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.domains.environment import configured_domains
     from clova_ocr_async.ledger.seal import load_seal
@@ -131,7 +131,7 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
         price=options["price"],
         again=_again(options),
         jobs=options["jobs"],
-        resume=repeated(click.get_current_context().find_root().info_name or "clova-ocr", sys.argv[1:]),
+        resume=resume_command(click.get_current_context().find_root().info_name or "clova-ocr", sys.argv[1:]),
     )
     calls = CallCounter()
     domains = configured_domains(os.environ, options["config"])
@@ -139,7 +139,7 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
         *domains, slots=_slots(options), retry=FOR_BATCHES, transport=transport(), hooks=[calls.note]
     )
     search = _search(paths, options)
-    return asyncio.run(LedgeredRun(client, calls, settings, search.remarks).run(search.found()))
+    return asyncio.run(ResumableRun(client, calls, settings, search.remarks).run(search.found()))
 
 
 def _search(paths: tuple[str, ...], options: dict[str, Any], piped: Mapping[str, bytes] | None = None) -> Search:
@@ -173,7 +173,7 @@ def _rehearse(document: type[Document], paths: tuple[str, ...], folder: str | No
     )
 
 
-def _most_calls(options: dict[str, Any]) -> Ceiling | None:
+def _most_calls(options: dict[str, Any]) -> CallLimit | None:
     """Return the lower one of the two ceilings."""
     if options["max_calls"] == "none":
         return "none"

@@ -72,11 +72,11 @@ def _write(folder: str, seal: Seal, write: Callable[[bytes], object]) -> int:
     import msgspec
 
     from clova_ocr_async.ledger.sqlite.run_view import RunReader
-    from clova_ocr_async.results.records import exported
+    from clova_ocr_async.results.records import record_of
 
     count = 0
     with RunReader(folder, seal) as reader:
         for record in reader.records():
-            write(msgspec.json.encode(exported(record)) + b"\n")
+            write(msgspec.json.encode(record_of(record)) + b"\n")
             count += 1
     return count

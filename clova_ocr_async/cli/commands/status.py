@@ -56,14 +56,15 @@ def _cost(status: RunStatus, price: Decimal | None) -> dict[str, Decimal] | None
 
 
 def _lines(status: RunStatus, price: Decimal | None) -> dict[str, str]:
-    from clova_ocr_async.cli.terminal.phrases import cost, counted
+    from clova_ocr_async.cli.terminal.phrases import cost, format_counts
 
     different = sum(status.items.values())
     calls = {"billed": status.billed, "perhaps": status.perhaps, "under way": status.under_way}
     return {
-        "images": f"{status.total:,}: {counted(status.images)}",
+        "images": f"{status.total:,}: {format_counts(status.images)}",
         "different": f"{different:,} by their bytes, of those read from the disk so far",
-        "calls": f"{status.calls:,}: {counted(calls)}{cost(price, status.billed, status.perhaps + status.under_way)}",
+        "calls": f"{status.calls:,}: {format_counts(calls)}"
+        f"{cost(price, status.billed, status.perhaps + status.under_way)}",
         "ceiling": "none" if status.max_calls is None else f"{status.max_calls:,} calls over the life of the run",
         "processes": f"{status.processes:,} at work",
         "answers": _answers(status),

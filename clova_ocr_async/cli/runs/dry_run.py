@@ -17,7 +17,7 @@ from clova_ocr_async.cli.exit_codes import ExitCode
 from clova_ocr_async.cli.terminal.phrases import MOST_NAMED, cost, elsewhere
 from clova_ocr_async.cli.terminal.stderr import printable, say_all
 from clova_ocr_async.cli.terminal.vocabulary import in_words
-from clova_ocr_async.client.loading import read_image
+from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.host.spelling import one_spelling, other_spelling
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Iterator
     from decimal import Decimal
 
-    from clova_ocr_async.ledger.sqlite.run_settings import Ceiling
+    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit
 
-__all__ = ["Rehearsal", "rehearse"]
+__all__ = ["DryRun", "rehearse"]
 
 _NUMBER = re.compile(r"(\d[\d,]*|…)")
 _LOOKS = 64  # files that are known between two turns of the event loop
@@ -69,7 +69,7 @@ class Reason:
         self.told = "".join(known if known == found else "…" for known, found in parts)
 
 
-class Rehearsal:
+class DryRun:
     """Finds out what a batch would do with each file.
 
     Args:
@@ -173,7 +173,7 @@ class Rehearsal:
         item = Item(hashed.sha256, self._document)
         entry = None if self._reader is None else self._reader.find(item)
         if entry is None or self._why_not(entry) is None:
-            await read_image(hashed.image(), self._limits)
+            await load_image(hashed.image(), self._limits)
         return hashed.sha256, entry
 
     def _why_not(self, entry: Entry) -> str | None:
@@ -242,7 +242,7 @@ async def rehearse(
     *,
     folder: str | None,
     again: Collection[Billing],
-    max_calls: Ceiling | None,
+    max_calls: CallLimit | None,
     price: Decimal | None,
     remarks: Callable[[], Iterable[str]] = tuple,
 ) -> ExitCode:
@@ -258,7 +258,7 @@ async def rehearse(
         remarks: Returns what is to be said of files that were passed over.
     """
     with _opened(folder) as reader:
-        rehearsal = Rehearsal(document, reader, once=folder is not None, again=again)
+        rehearsal = DryRun(document, reader, once=folder is not None, again=again)
         for number, path in enumerate(rehearsal.files(found)):
             if path is not None:
                 await rehearsal.look_at(path)

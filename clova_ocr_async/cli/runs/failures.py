@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from clova_ocr_async.cli.terminal.files import replaced
-from clova_ocr_async.results.records import exported, without_answer
+from clova_ocr_async.results.records import record_of, without_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ def write_failures(folder: str, reader: RunReader, watch: Callable[[str], object
         path.unlink(missing_ok=True)
         return None
     with replaced(path, watch) as write:
-        write(msgspec.json.encode(without_answer(exported(first), sealed=sealed)) + b"\n")
+        write(msgspec.json.encode(without_answer(record_of(first), sealed=sealed)) + b"\n")
         for record in records:
-            write(msgspec.json.encode(without_answer(exported(record), sealed=sealed)) + b"\n")
+            write(msgspec.json.encode(without_answer(record_of(record), sealed=sealed)) + b"\n")
     return path

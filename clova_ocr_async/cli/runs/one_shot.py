@@ -14,7 +14,7 @@ from clova_ocr_async.cli.runs.interrupts import Interrupts, handled_signals
 from clova_ocr_async.cli.runs.last_resort import spare_output
 from clova_ocr_async.cli.terminal.counts import Tally
 from clova_ocr_async.cli.terminal.output import OutputError
-from clova_ocr_async.cli.terminal.phrases import MOST_NAMED, gates_told, some_names, what_to_check
+from clova_ocr_async.cli.terminal.phrases import MOST_NAMED, format_gates, some_names, what_to_check
 from clova_ocr_async.cli.terminal.progress import shown_progress
 from clova_ocr_async.cli.terminal.stderr import COUNTING, is_quiet, say, say_all
 from clova_ocr_async.errors import Billing, ClovaOCRError
@@ -96,7 +96,7 @@ class Run:
         *,
         spare: Callable[[bytes], object] | None = None,
     ) -> None:
-        self.tally = Tally(gates=lambda: gates_told(client, document))
+        self.tally = Tally(gates=lambda: format_gates(client, document))
         self.stopped: ClovaOCRError | None = None
         self._client = client
         self._document = document
@@ -148,7 +148,7 @@ class Run:
         if interrupted:
             self._tell_counts()
             whole = not (self._unwritten or self.tally.in_doubt)
-            say(f"interrupted{'; every paid answer is written' if whole else ''}", even_when_quiet=True)
+            say(f"interrupted{'; every paid answer is run_to_completion' if whole else ''}", even_when_quiet=True)
             return ExitCode.INTERRUPTED
         if self.tally.done == 0:
             say("no images found", even_when_quiet=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.batch.dispatcher import BatchDispatcher
 from clova_ocr_async.batch.ledgered import services_of
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.batch.sources.worklist import Listing
+from clova_ocr_async.batch.sources.worklist import WorkList
 from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
 from clova_ocr_async.cli.runs.failures import write_failures
 from clova_ocr_async.cli.runs.interrupts import InterruptError, Interrupts, handled_signals
@@ -22,10 +22,10 @@ from clova_ocr_async.cli.terminal.phrases import (
     MOST_NAMED,
     cost,
     elsewhere,
-    gates_told,
+    format_gates,
+    format_status,
     pasted,
     some_names,
-    standing,
     what_to_check,
 )
 from clova_ocr_async.cli.terminal.progress import shown_progress
@@ -53,10 +53,10 @@ if TYPE_CHECKING:
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.ledger.sqlite.run_settings import Ceiling, Store
+    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit, Store
     from clova_ocr_async.ledger.sqlite.run_view import RunStatus
 
-__all__ = ["LedgeredRun", "RunSettings"]
+__all__ = ["ResumableRun", "RunSettings"]
 
 _AGAIN = {
     Billing.NOT_BILLED: "that were certainly not paid for",
@@ -86,7 +86,7 @@ class RunSettings:
     document: type[Document]
     seal: Seal
     store: Store | None = None
-    max_calls: Ceiling | None = None
+    max_calls: CallLimit | None = None
     moved: bool = False
     price: Decimal | None = None
     again: tuple[Billing, ...] = ()
@@ -94,7 +94,7 @@ class RunSettings:
     resume: str = ""
 
 
-class LedgeredRun:
+class ResumableRun:
     """One command's part in a run.
 
     Args:
@@ -111,7 +111,7 @@ class LedgeredRun:
         settings: RunSettings,
         remarks: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        self.tally = Tally(gates=lambda: gates_told(client, settings.document))
+        self.tally = Tally(gates=lambda: format_gates(client, settings.document))
         self._client = client
         self._calls = calls
         self._settings = settings
@@ -169,7 +169,7 @@ class LedgeredRun:
                 self._again[billing] = await ledger.requeue(billing, asked.document.path_word)
                 self._tell_again(billing, self._again[billing])
             total = _Total(asked.folder, found)
-            listing = Listing(ledger, asked.document.path_word, total.counted())
+            listing = WorkList(ledger, asked.document.path_word, total.counted())
             dispatcher = BatchDispatcher(self._client, asked.jobs, ledger=ledger)
             batch = dispatcher.dispatch(listing, asked.document)
             try:
@@ -255,7 +255,7 @@ class LedgeredRun:
                 idle = not (self.tally.done or self.tally.billed or self.tally.in_doubt)
                 say("nothing was sent" if idle else self.tally.summary())
                 self._tell_paid_again(status)
-                say(f"the run in {shown_path(asked.folder)}: {standing(status, asked.price)}")
+                say(f"the run in {shown_path(asked.folder)}: {format_status(status, asked.price)}")
                 self._tell_unread(reader, status)
         say_all(self._remarks())
         return status

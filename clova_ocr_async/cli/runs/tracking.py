@@ -11,7 +11,7 @@ from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.cli.runs.calls import log_attempt
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Event
-from clova_ocr_async.client.journal import NO_JOURNAL, Journal
+from clova_ocr_async.client.journal import NULL_JOURNAL, Journal
 from clova_ocr_async.client.settings import NOT_GIVEN, NotGiven
 from clova_ocr_async.errors import Billing, ClovaOCRError
 
@@ -58,7 +58,7 @@ class WatchedClient(ClovaOCRClient):
         *,
         deadline: float | NotGiven | None = NOT_GIVEN,
         lane: Lane = "interactive",
-        journal: Journal = NO_JOURNAL,
+        journal: Journal = NULL_JOURNAL,
     ) -> Recognition[DocumentT]:
         """Read one input file, as the client does."""
         file = cast("InputFile", image)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.documents import BizLicense, CreditCard, Document, IdCard, NameCard, Passport, Receipt
-from clova_ocr_async.emulator.samples.ground_truth import find_truth
+from clova_ocr_async.emulator.samples.ground_truth import find_ground_truth
 from clova_ocr_async.results.records import billed_of, maybe_billed_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Reading:
 
 
 def _is_right(path: Path, outcome: Success[Any]) -> bool:
-    truth = find_truth(path.read_bytes())
+    truth = find_ground_truth(path.read_bytes())
     read = msgspec.json.decode(msgspec.json.encode(outcome.recognition.document))
     return truth is not None and read == truth.answer
 

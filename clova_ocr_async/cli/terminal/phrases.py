@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_NAMED",
     "cost",
-    "counted",
     "elsewhere",
-    "gates_told",
+    "format_counts",
+    "format_gates",
+    "format_status",
     "pasted",
-    "repeated",
+    "resume_command",
     "some_names",
-    "standing",
     "what_to_check",
 ]
 
@@ -57,18 +57,18 @@ def cost(price: Decimal | None, calls: int, perhaps: int = 0) -> str:
     return f" ({least} KRW)" if least == most else f" ({least} to {most} KRW)"
 
 
-def counted(counts: dict[str, int]) -> str:
+def format_counts(counts: dict[str, int]) -> str:
     """Return counts in a line."""
     return ", ".join(f"{count:,} {word}" for word, count in counts.items()) or "none"
 
 
-def standing(status: RunStatus, price: Decimal | None = None) -> str:
+def format_status(status: RunStatus, price: Decimal | None = None) -> str:
     """Return how far a run is, in a line."""
     calls = {"calls billed": status.billed, "perhaps": status.perhaps, "under way": status.under_way}
     told = ", ".join(f"{count:,} {word}" for word, count in calls.items() if count or word == "calls billed")
     open_ = status.perhaps + status.under_way
     gone = f" ({status.vanished:,} no longer there)" if status.vanished else ""
-    return f"{status.total:,} images: {counted(status.images)}{gone}; {told}{cost(price, status.billed, open_)}"
+    return f"{status.total:,} images: {format_counts(status.images)}{gone}; {told}{cost(price, status.billed, open_)}"
 
 
 def elsewhere(run: str, start: str) -> str:
@@ -79,7 +79,7 @@ def elsewhere(run: str, start: str) -> str:
     )
 
 
-def gates_told(client: ClovaOCRClient, document: type[Document]) -> str:
+def format_gates(client: ClovaOCRClient, document: type[Document]) -> str:
     """Return how the gates of the domains stand together that serve a document now."""
     serving = set(client.serving(document)) - set(client.on_hold)
     gates = [gate for domain, gate in client.gates.items() if domain in serving]
@@ -132,7 +132,7 @@ def what_to_check(error: ClovaOCRError | None) -> str:
     return ""
 
 
-def repeated(program: str, arguments: Sequence[str]) -> str:
+def resume_command(program: str, arguments: Sequence[str]) -> str:
     """Return the command that resumes a run.
 
     Images that are to be tried again are written down as that: asking once more would send what failed meanwhile.

@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.client.hooks import HoldChanged, tell
+from clova_ocr_async.client.hooks import HoldChanged, notify
 from clova_ocr_async.errors import APIError, Billing, QuotaExceededError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.errors import ClovaOCRError
 
-__all__ = ["Hold", "Holds"]
+__all__ = ["Breaker", "Breakers"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -30,7 +30,7 @@ _OLD_NEWS = 60.0  # seconds past its time that nobody asked: what was known of t
 
 
 @dataclass(slots=True, eq=False)
-class Hold:
+class Breaker:
     """One hold on a domain, from the failure that began it to the answer that ends it.
 
     Attributes:
@@ -93,7 +93,7 @@ class Hold:
         return refusal
 
 
-class Holds:
+class Breakers:
     """The holds on the domains of a client.
 
     Args:
@@ -102,7 +102,7 @@ class Holds:
 
     def __init__(self, hooks: Sequence[Hook] = ()) -> None:
         self._hooks = hooks
-        self._current: dict[str, Hold] = {}
+        self._current: dict[str, Breaker] = {}
         self._changed = asyncio.Event()
 
     @property
@@ -110,11 +110,11 @@ class Holds:
         """Whether any domain is on hold."""
         return bool(self._current)
 
-    def of(self, domain: Domain) -> Hold | None:
+    def of(self, domain: Domain) -> Breaker | None:
         """Return the hold on a domain, None if there is none."""
         return self._current.get(domain.key)
 
-    def foremost(self, domains: Sequence[Domain], call: object, now: float) -> Hold | None:
+    def foremost(self, domains: Sequence[Domain], call: object, now: float) -> Breaker | None:
         """Return the hold that a call has to do with; None if it may go to those domains that are not on hold.
 
         A domain on hold that should be asked by now, and that nobody asks, comes first: else it would never come back
@@ -126,35 +126,35 @@ class Holds:
             return vacant
         return min(filter(None, holds), key=lambda hold: (hold.useless, hold.prober is not call))
 
-    def begin(self, domain: Domain, cause: Cause, call: object, error: ClovaOCRError, now: float) -> Hold:
+    def begin(self, domain: Domain, cause: Cause, call: object, error: ClovaOCRError, now: float) -> Breaker:
         """Put a domain on hold, a call in the seat; a hold for another cause ends."""
         if (old := self.of(domain)) is not None:
             self.end(old, "for another cause", now)
-        hold = self._current[domain.key] = Hold(domain, cause, now, error, call)
+        hold = self._current[domain.key] = Breaker(domain, cause, now, error, call)
         what = (
             "has left the pool (%s), and others serve; now and then it is asked again: %r"
             if hold.useless
             else "is on hold (%s): one call at a time asks again, the others wait: %r"
         )
         logger.warning(f"domain %s {what}", domain.url, cause, error)  # noqa: G004 - one of two constants
-        tell(self._hooks, HoldChanged(str(domain.url), cause, held=True))
+        notify(self._hooks, HoldChanged(str(domain.url), cause, held=True))
         return hold
 
-    def end(self, hold: Hold, how: str, now: float) -> None:
+    def end(self, hold: Breaker, how: str, now: float) -> None:
         """End a hold."""
         del self._current[hold.domain.key]
         logger.info(
             "domain %s is on hold no more (%s): %s, after %.0f s", hold.domain.url, hold.cause, how, now - hold.since
         )
-        tell(self._hooks, HoldChanged(str(hold.domain.url), hold.cause, held=False))
+        notify(self._hooks, HoldChanged(str(hold.domain.url), hold.cause, held=False))
         self._tell_waiters()
 
-    def give_up(self, hold: Hold, now: float) -> None:
+    def give_up(self, hold: Breaker, now: float) -> None:
         """End a hold that has lasted too long: whoever waits for it fails."""
         hold.given_up = now - hold.since
         self.end(hold, "given up", now)
 
-    def leave(self, call: object, but: Hold | None = None) -> None:
+    def leave(self, call: object, but: Breaker | None = None) -> None:
         """Empty a call's seats, one excepted; the next who waits takes each."""
         for hold in self._current.values():
             if hold.prober is call and hold is not but:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Generic
 import msgspec
 
 from clova_ocr_async.client.deadline import Deadline
-from clova_ocr_async.client.journal import NO_JOURNAL, Journal, NoJournal
-from clova_ocr_async.client.retry.breaker import Hold
-from clova_ocr_async.client.retry.policy import Tries
-from clova_ocr_async.client.transport import Exchange
+from clova_ocr_async.client.journal import NULL_JOURNAL, Journal, NullJournal
+from clova_ocr_async.client.retry.breaker import Breaker
+from clova_ocr_async.client.retry.policy import CallHistory
+from clova_ocr_async.client.transport import RequestProgress
 from clova_ocr_async.client.usual_time import UsualTime
 from clova_ocr_async.documents.recognition import DocumentT, Recognition
 from clova_ocr_async.errors import Billing, ClovaOCRError
@@ -62,14 +62,14 @@ class Call(msgspec.Struct, Generic[DocumentT]):
     deadline: Deadline
     since: float | None = None
     sent: int = 0
-    tries: Tries = msgspec.field(default_factory=Tries)
-    exchange: Exchange = msgspec.field(default_factory=Exchange)
+    tries: CallHistory = msgspec.field(default_factory=CallHistory)
+    exchange: RequestProgress = msgspec.field(default_factory=RequestProgress)
     wire: asyncio.Task[HTTPResponse] | None = None
     runs_on: bool = False
     joined: bool = False
     answer: HTTPResponse | None = None
     refusal: ClovaOCRError | None = None
-    asks: Hold | None = None
+    asks: Breaker | None = None
     granted: ClovaOCRError | None = None
     probe: UsualTime | None = None
     redact: Callable[[str], str] = str
@@ -77,7 +77,7 @@ class Call(msgspec.Struct, Generic[DocumentT]):
     def begin_request(self, redact: Callable[[str], str]) -> None:
         """Count a request that is about to leave, and forget the last one."""
         self.sent += 1
-        self.exchange, self.wire, self.answer, self.refusal, self.redact = Exchange(), None, None, None, redact
+        self.exchange, self.wire, self.answer, self.refusal, self.redact = RequestProgress(), None, None, None, redact
 
     @property
     def outlives(self) -> bool:
@@ -85,7 +85,7 @@ class Call(msgspec.Struct, Generic[DocumentT]):
 
         One whose answer came before the deadline passed does not: its call returns that answer.
         """
-        if self.lane != "interactive" or self.journal is not NO_JOURNAL or not self.exchange.body_began:
+        if self.lane != "interactive" or self.journal is not NULL_JOURNAL or not self.exchange.body_began:
             return False
         return not self.deadline.expired or self.arrived() is None
 
@@ -137,7 +137,7 @@ class Call(msgspec.Struct, Generic[DocumentT]):
         if error is None:
             return Billing.BILLED if self.sent else Billing.NOT_BILLED
         billing = max(self.tries.billing, self.cut_off())
-        if isinstance(self.journal, NoJournal):  # another one was told when the request ended
+        if isinstance(self.journal, NullJournal):  # another one was told when the request ended
             self.journal.cut_off(billing)
         return billing
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from clova_ocr_async.client.hooks import RetryScheduled, tell
+from clova_ocr_async.client.hooks import RetryScheduled, notify
 from clova_ocr_async.client.retry.budget import RetryBudget, price_of
 from clova_ocr_async.errors import AuthenticationError, Billing, ClovaOCRError, DomainError, RateLimitError
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
     from clova_ocr_async.host.runtime import Runtime
 
-__all__ = ["Retries"]
+__all__ = ["RetryLoop"]
 
 logger = logging.getLogger("clova_ocr_async")
 
 
-class Retries:
+class RetryLoop:
     """The retries of one client.
 
     Args:
@@ -99,7 +99,7 @@ class Retries:
         elif isinstance(error, AuthenticationError | DomainError):
             when = "to another domain"
         logger.log(level, "call %s, request %d, is sent again %s: %r", call.request_id, call.sent + 1, when, error)
-        tell(self._hooks, RetryScheduled(call.request_id, call.sent, delay, error))
+        notify(self._hooks, RetryScheduled(call.request_id, call.sent, delay, error))
 
 
 def error_of(state: RetryCallState) -> ClovaOCRError:

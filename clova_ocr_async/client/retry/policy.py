@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.client.hooks import Cause
 
-__all__ = ["RetryPolicy", "Tries"]
+__all__ = ["CallHistory", "RetryPolicy"]
 
 _DOUBTFUL_RETRIES = 2  # each may be paid, however many attempts the user allows
 _DURATIONS = (
@@ -47,7 +47,7 @@ _USELESS_BASE, _USELESS_CAP = 60.0, 600.0  # seconds: somebody has to mend the d
 _LONGEST_OBEYED_WAIT = 120.0  # seconds of a Retry-After; a quota that asks for more means "later": our own pace
 
 
-class Tries(msgspec.Struct):
+class CallHistory(msgspec.Struct):
     """What a call has tried so far.
 
     Attributes:
@@ -144,7 +144,7 @@ class RetryPolicy:
             return (self.server_errors if error.retryable else self.ambiguous) == "retry"
         return error.retryable
 
-    def spent(self, error: ClovaOCRError, tries: Tries) -> bool:
+    def spent(self, error: ClovaOCRError, tries: CallHistory) -> bool:
         """Whether a call has used up the attempts that this kind of error allows; refusals use up none."""
         if isinstance(error, RateLimitError):
             return False
@@ -152,7 +152,7 @@ class RetryPolicy:
             return True
         return tries.counted >= self.max_attempts
 
-    def delay(self, error: BaseException, tries: Tries, uniform: Callable[[float, float], float]) -> float:
+    def delay(self, error: BaseException, tries: CallHistory, uniform: Callable[[float, float], float]) -> float:
         """Return seconds to wait before the next request.
 
         Args:

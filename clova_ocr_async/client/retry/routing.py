@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clova_ocr_async.client.hooks import Cause
-    from clova_ocr_async.client.retry.breaker import Hold, Holds
+    from clova_ocr_async.client.retry.breaker import Breaker, Breakers
     from clova_ocr_async.client.retry.call import Call
-    from clova_ocr_async.client.retry.loop import Retries
+    from clova_ocr_async.client.retry.loop import RetryLoop
     from clova_ocr_async.client.retry.policy import RetryPolicy
     from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.domains.pool import DomainPool
     from clova_ocr_async.host.runtime import Runtime
 
-__all__ = ["Turns"]
+__all__ = ["DomainRouter"]
 
 _ANSWERS = (APIError, MalformedResponseError, RecognitionError)
 
 
-class Turns:
+class DomainRouter:
     """The turns of one client's calls.
 
     Args:
@@ -54,7 +54,9 @@ class Turns:
         runtime: Time and randomness.
     """
 
-    def __init__(self, pool: DomainPool, holds: Holds, policy: RetryPolicy, retries: Retries, runtime: Runtime) -> None:
+    def __init__(
+        self, pool: DomainPool, holds: Breakers, policy: RetryPolicy, retries: RetryLoop, runtime: Runtime
+    ) -> None:
         self._pool = pool
         self._holds = holds
         self._policy = policy
@@ -84,7 +86,7 @@ class Turns:
             if hold.given_up is not None:
                 raise hold.refusal()
 
-    async def _passes(self, hold: Hold, call: Call[Any]) -> bool:
+    async def _passes(self, hold: Breaker, call: Call[Any]) -> bool:
         """Return whether a call may go to a domain on hold; False after a wait, to look again."""
         now = self._runtime.clock()
         if hold.forgotten(now):
@@ -100,7 +102,7 @@ class Turns:
             raise hold.refusal()
         return call.lane == "interactive"
 
-    async def _due(self, hold: Hold, now: float) -> bool:
+    async def _due(self, hold: Breaker, now: float) -> bool:
         if hold.due <= now:
             return True
         await self._runtime.sleep(hold.due - now)
@@ -204,12 +206,12 @@ class Turns:
         spent = error.billing is Billing.MAYBE_BILLED and self._policy.spent(error, call.tries)
         return spent or not self._policy.wants(error)
 
-    def _begin(self, domain: Domain, cause: Cause, call: Call[Any], error: ClovaOCRError) -> Hold:
+    def _begin(self, domain: Domain, cause: Cause, call: Call[Any], error: ClovaOCRError) -> Breaker:
         hold = self._holds.begin(domain, cause, call, error, self._runtime.clock())
         self._schedule(hold, error)
         return hold
 
-    def _schedule(self, hold: Hold, error: ClovaOCRError) -> None:
+    def _schedule(self, hold: Breaker, error: ClovaOCRError) -> None:
         hold.error = error
         delay = self._policy.probe_delay(hold.cause, hold.failures, error, self._runtime.uniform)
         hold.schedule(self._runtime.clock(), delay)
@@ -226,7 +228,7 @@ class Turns:
                 self._holds.give_up(hold, now)
         return True
 
-    def _gives_up(self, hold: Hold, now: float) -> bool:
+    def _gives_up(self, hold: Breaker, now: float) -> bool:
         reached = hold.domain.key in self._reached
         return self._policy.gives_up(hold.cause, hold.failures, now - hold.since, reached=reached)
 

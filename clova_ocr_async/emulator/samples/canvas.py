@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeAlias, assert_never
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from clova_ocr_async.emulator.samples.ground_truth import Truth, pack_truth
+from clova_ocr_async.emulator.samples.ground_truth import GroundTruth, pack_truth
 from clova_ocr_async.emulator.samples.placed_words import Box, Point, Polygon, Word
 
 Format: TypeAlias = Literal["jpg", "png", "tiff", "pdf"]
@@ -265,7 +265,7 @@ def _shifted(box: Box, shift: tuple[int, int]) -> Box:
     return box[0] + shift[0], box[1] + shift[1], box[2] + shift[0], box[3] + shift[1]
 
 
-def encode(picture: Image.Image, format: Format, truth: Truth) -> bytes:  # noqa: A002 - the vendor's word
+def encode(picture: Image.Image, format: Format, truth: GroundTruth) -> bytes:  # noqa: A002 - the vendor's word
     """Put a picture into a file, and the truth about it beside the pixels, uncompressed.
 
     Args:

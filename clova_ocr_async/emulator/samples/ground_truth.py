@@ -32,7 +32,7 @@ MAX_STARTS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class GroundTruth:
     """What a perfect reading of one drawn picture answers.
 
     Attributes:
@@ -49,7 +49,7 @@ class Truth:
     answer: dict[str, Any] = field(repr=False)
 
 
-def pack_truth(truth: Truth) -> bytes:
+def pack_truth(truth: GroundTruth) -> bytes:
     """Pack a truth into one line of ASCII with an unmistakable start and end.
 
     Args:
@@ -60,8 +60,8 @@ def pack_truth(truth: Truth) -> bytes:
         but the markers' own.
 
     Raises:
-        ValueError: `find_truth` would not give it back: not a known document, an impossible size, an answer that JSON
-            does not have, or too long.
+        ValueError: `find_ground_truth` would not give it back: not a known document, an impossible size, an answer that
+            JSON does not have, or too long.
     """
     if not _is_plausible(truth):
         raise ValueError(f"not a truth: a {truth.document!r} of {truth.width!r} x {truth.height!r} pixels")
@@ -73,7 +73,7 @@ def pack_truth(truth: Truth) -> bytes:
     return START + packed + END
 
 
-def find_truth(data: bytes) -> Truth | None:
+def find_ground_truth(data: bytes) -> GroundTruth | None:
     """Find the truth that a file carries.
 
     Args:
@@ -112,20 +112,20 @@ def _unpacked(packed: bytes) -> bytes | None:
     return text if inflate.eof else None
 
 
-def _read(text: bytes) -> Truth | None:
+def _read(text: bytes) -> GroundTruth | None:
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):
         return None
     match fields:
         case {"document": str(document), "width": int(width), "height": int(height), "answer": dict()}:
-            truth = Truth(document, width, height, cast("dict[str, Any]", fields["answer"]))
+            truth = GroundTruth(document, width, height, cast("dict[str, Any]", fields["answer"]))
             return truth if _is_plausible(truth) else None
         case _:
             return None
 
 
-def _is_plausible(truth: Truth) -> bool:
+def _is_plausible(truth: GroundTruth) -> bool:
     # type(), since True is an int too.
     sizes = all(type(side) is int and side > 0 for side in (truth.width, truth.height))
     return truth.document in DOCUMENTS and sizes

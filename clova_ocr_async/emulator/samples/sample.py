@@ -1,7 +1,7 @@
 """Sample documents: pictures of nobody's papers whose exact truth travels inside the file.
 
-Whoever reads such a file can look up what a perfect reading answers, with `truth.find_truth`. Nothing on a picture is
-anybody's: SPECIMEN stands across it, names and designs are made up, and every check digit is wrong.
+`find_ground_truth` returns what a perfect reading of such a file answers. Nothing on a picture belongs to a person:
+SPECIMEN stands across it, names and designs are made up, and every check digit is wrong.
 """
 
 import os
@@ -11,7 +11,7 @@ from random import Random
 from typing import Final
 
 from clova_ocr_async.emulator.samples.canvas import FORMATS, Format, Typeface, encode, find_typeface
-from clova_ocr_async.emulator.samples.ground_truth import DOCUMENTS, Truth
+from clova_ocr_async.emulator.samples.ground_truth import DOCUMENTS, GroundTruth
 from clova_ocr_async.emulator.samples.identity_layouts import id_card, passport
 from clova_ocr_async.emulator.samples.office_layouts import biz_license, name_card
 from clova_ocr_async.emulator.samples.sheet import Layout
@@ -38,14 +38,14 @@ class Sample:
         name: A name for the file, with its ending.
         format: What kind of file it is: jpg, png, tiff or pdf.
         data: The bytes of the file.
-        truth: What a perfect reading of it answers; `find_truth(data)` is the same.
+        truth: What a perfect reading of it answers; `find_ground_truth(data)` is the same.
     """
 
     document: str
     name: str
     format: Format
     data: bytes = field(repr=False)
-    truth: Truth
+    truth: GroundTruth
 
 
 def draw_sample(
@@ -77,7 +77,7 @@ def draw_sample(
         raise ValueError(f"no sample has the format {shown(format)}; there are {', '.join(FORMATS)}")
     random = Random(f"{document} {seed}")  # noqa: S311 - the same document for the same seed, nothing secret
     canvas, answer = layout(random, seed, typeface or find_typeface())
-    truth = Truth(document, canvas.width, canvas.height, answer)
+    truth = GroundTruth(document, canvas.width, canvas.height, answer)
     return Sample(document, f"{document}-{seed:04}.{format}", format, encode(canvas.finish(), format, truth), truth)
 
 

@@ -11,13 +11,13 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.ledger.sqlite import statements
-from clova_ocr_async.ledger.states import TRANSITIONS, Claim, ClaimLostError, Mark, State, from_states
+from clova_ocr_async.ledger.states import TRANSITIONS, Claim, ClaimLostError, ItemEvent, State, from_states
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from clova_ocr_async.ledger.states import Item, SourceFile, Verdict
+    from clova_ocr_async.ledger.states import Item, Settlement, SourceFile
 
 __all__ = ["claim_items", "keep_answers", "link_sources", "send", "succeed"]
 
@@ -34,7 +34,7 @@ def claim_items(db: sqlite3.Connection, items: Sequence[Item], owner: int) -> li
         f"""INSERT INTO item (sha256, document, state, owner) VALUES {{}}
             ON CONFLICT (sha256, document) DO UPDATE SET state = excluded.state, owner = excluded.owner
             WHERE state = '{State.QUEUED}' RETURNING id, sha256, document""",
-        [(item.sha256, item.document, TRANSITIONS[State.QUEUED, Mark.CLAIM], owner) for item in items],
+        [(item.sha256, item.document, TRANSITIONS[State.QUEUED, ItemEvent.CLAIM], owner) for item in items],
     )
     numbers = {(sha256, document): number for number, sha256, document in claimed}
     found = ((item, numbers.pop((item.sha256, item.document), None)) for item in items)
@@ -71,7 +71,7 @@ def send(db: sqlite3.Connection, requests: Sequence[tuple[Claim, str]], now: flo
         for claim, request_id in requests:
             statements.send(db, claim, request_id, now, None)
         return
-    states = ", ".join(f"'{state}'" for state in from_states(Mark.SEND))
+    states = ", ".join(f"'{state}'" for state in from_states(ItemEvent.SEND))
     changed = _written(
         db,
         f"""WITH request (number, holder, name, left) AS (VALUES {{}})
@@ -103,7 +103,7 @@ def keep_answers(db: sqlite3.Connection, answers: Sequence[tuple[Any, ...]]) -> 
     return [None] * len(answers)
 
 
-def succeed(db: sqlite3.Connection, ended: Sequence[tuple[Claim, Verdict]], now: float) -> None:
+def succeed(db: sqlite3.Connection, ended: Sequence[tuple[Claim, Settlement]], now: float) -> None:
     """Do as ``statements.settle`` for each, all of which have read their images."""
     settled: set[int] = set()
     if len(ended) >= _HANDFUL:
@@ -113,11 +113,11 @@ def succeed(db: sqlite3.Connection, ended: Sequence[tuple[Claim, Verdict]], now:
             statements.settle(db, claim, verdict, None, now)
 
 
-def _succeeded(db: sqlite3.Connection, ended: Sequence[tuple[Claim, Verdict]], now: float) -> set[int]:
+def _succeeded(db: sqlite3.Connection, ended: Sequence[tuple[Claim, Settlement]], now: float) -> set[int]:
     changed = _written(
         db,
         f"""WITH call (number, name, paid, took, done) AS (VALUES {{}})
-            UPDATE item SET state = '{TRANSITIONS[State.SENT, Mark.SUCCEED]}', owner = NULL, sent_at = NULL,
+            UPDATE item SET state = '{TRANSITIONS[State.SENT, ItemEvent.SUCCEED]}', owner = NULL, sent_at = NULL,
                 billing = paid, elapsed = took, failure = NULL, finished_at = done
             FROM call WHERE id = number AND request_id = name AND state = '{State.SENT}' RETURNING id""",
         [(claim.number, verdict.request_id, verdict.billing, verdict.elapsed, now) for claim, verdict in ended],

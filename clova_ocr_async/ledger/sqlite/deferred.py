@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clova_ocr_async.ledger.sqlite.writer import Writer
-    from clova_ocr_async.ledger.states import Claim, Verdict
+    from clova_ocr_async.ledger.states import Claim, Settlement
 
-__all__ = ["Backlog"]
+__all__ = ["WriteBehind"]
 
-_Page = list[tuple["Claim", "Verdict"]]
+_Page = list[tuple["Claim", "Settlement"]]
 
 
-class Backlog:
+class WriteBehind:
     """Gathers what may wait a moment.
 
     Args:
@@ -48,7 +48,7 @@ class Backlog:
         self._page: _Page | None = None
         self._gate = threading.Lock()
 
-    def settle(self, claim: Claim, verdict: Verdict) -> None:
+    def settle(self, claim: Claim, verdict: Settlement) -> None:
         """Write down that a call read its image; said in the event loop."""
         with self._gate:
             if self._page is not None:

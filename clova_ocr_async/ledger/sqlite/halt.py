@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.errors import ClovaOCRError
 
-__all__ = ["Halt"]
+__all__ = ["PaymentStop"]
 
 T = TypeVar("T")
 
 
-class Halt:
+class PaymentStop:
     """Keeps requests from leaving after the first error that cost the ledger something, until it is opened anew.
 
     Args:

@@ -20,26 +20,36 @@ from clova_ocr_async.ledger.settlement import GONE
 from clova_ocr_async.ledger.sqlite import bulk_statements, owners, statements, worklist
 from clova_ocr_async.ledger.sqlite.arguments import check_settings
 from clova_ocr_async.ledger.sqlite.connection import connect
-from clova_ocr_async.ledger.sqlite.deferred import Backlog
-from clova_ocr_async.ledger.sqlite.halt import Halt
+from clova_ocr_async.ledger.sqlite.deferred import WriteBehind
+from clova_ocr_async.ledger.sqlite.halt import PaymentStop
 from clova_ocr_async.ledger.sqlite.lock_wait import PATIENCE, LockWait
 from clova_ocr_async.ledger.sqlite.overflow import check_locks, discard, reclaim
 from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer, SpilledRefusal, SpilledVerdict
-from clova_ocr_async.ledger.sqlite.participant import Tenant
+from clova_ocr_async.ledger.sqlite.participant import Participant
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, create_private, prepare_folder
 from clova_ocr_async.ledger.sqlite.run_settings import Terms, agree, agree_on_services, ceiling_of
 from clova_ocr_async.ledger.sqlite.safekeeping import Safekeeping
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.sqlite.waiting import Waiters
 from clova_ocr_async.ledger.sqlite.writer import Writer
-from clova_ocr_async.ledger.states import FINISHED, Admission, Claim, Entry, Item, Mark, SourceFile, State, Verdict
+from clova_ocr_async.ledger.states import (
+    FINISHED,
+    Admission,
+    Claim,
+    Entry,
+    Item,
+    ItemEvent,
+    Settlement,
+    SourceFile,
+    State,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from clova_ocr_async.errors import Billing
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.ledger.sqlite.run_settings import Ceiling, Store
+    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit, Store
     from clova_ocr_async.protocol.response import HTTPResponse
 
 __all__ = ["SqliteLedger"]
@@ -86,7 +96,7 @@ class SqliteLedger:
         *,
         seal: Seal | None = None,
         store: Store | None = None,
-        max_calls: Ceiling | None = None,
+        max_calls: CallLimit | None = None,
         moved: bool = False,
         lease: float = owners.LEASE,
         process: Process | None = None,
@@ -103,7 +113,7 @@ class SqliteLedger:
         self._store: Store = store or "full"
         self.max_calls: int | None = None
         self._now = now
-        self._tenant = Tenant(process or Process.this(), lease, clock, now, self._seal)
+        self._tenant = Participant(process or Process.this(), lease, clock, now, self._seal)
         self._writer = Writer(
             self._connected,
             tick=self._tenant.renew,
@@ -115,9 +125,9 @@ class SqliteLedger:
             forked=self._tenant.let_go,
             lock_wait=LockWait(patience),
         )
-        self._backlog = Backlog(self._writer, now, self._settled_soon, self._tenant.bring_own)
+        self._backlog = WriteBehind(self._writer, now, self._settled_soon, self._tenant.bring_own)
         self._waiters = Waiters(self._look, sleep)
-        self._halt = Halt(self._waiters.wake_all)
+        self._halt = PaymentStop(self._waiters.wake_all)
         self._safekeeping = Safekeeping(self._writer, self._tenant, self._halt)
         self._opened = False
 
@@ -222,7 +232,9 @@ class SqliteLedger:
         """Release what was claimed for somebody who did not wait for it."""
         if admitted.cancelled() or admitted.exception() is not None or (claim := admitted.result().claim) is None:
             return
-        release = partial(statements.settle, claim=claim, verdict=Verdict(Mark.RELEASE), failure=None, now=self._now())
+        release = partial(
+            statements.settle, claim=claim, verdict=Settlement(ItemEvent.RELEASE), failure=None, now=self._now()
+        )
         self._writer.submit(release, "released").add_done_callback(partial(self._given_back, claim))
 
     def _given_back(self, claim: Claim, done: asyncio.Future[bool]) -> None:
@@ -300,17 +312,17 @@ class SqliteLedger:
         finally:
             self._tenant.landed(claim.number)
 
-    def settle(self, claim: Claim, verdict: Verdict) -> Awaitable[None]:
+    def settle(self, claim: Claim, verdict: Settlement) -> Awaitable[None]:
         """Write down how the call ended, and give the claim back."""
         self._tenant.landed(claim.number)
-        if verdict.mark is not Mark.SUCCEED or self._store != "full":
+        if verdict.mark is not ItemEvent.SUCCEED or self._store != "full":
             return self._settle(claim, verdict)
         self._backlog.settle(claim, verdict)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
 
-    async def _settle(self, claim: Claim, verdict: Verdict) -> None:
+    async def _settle(self, claim: Claim, verdict: Settlement) -> None:
         failure = statements.kept_failure(self._seal, claim.item, verdict.failure)
         await self._safekeeping.end(SpilledVerdict(claim, replace(verdict, failure=b""), failure, self._now()))
         self._waiters.wake(claim.number)
@@ -341,14 +353,14 @@ class SqliteLedger:
     # -----------------------------------------------------------------------------------------------------------------
     # Files
 
-    def enlist(self, files: Sequence[SourceFile], document: str) -> None:
+    def add_files(self, files: Sequence[SourceFile], document: str) -> None:
         """Write down files that are to be read; for another thread than the event loop's.
 
         Args:
             files: With their identities as found.
             document: The vendor's path word.
         """
-        self._writer.call(lambda db: worklist.enlist(db, files, document), "list")
+        self._writer.call(lambda db: worklist.add_files(db, files, document), "list")
 
     async def start_in(self, folder: str) -> str | None:
         """Write down in which folder relative paths start.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
     from clova_ocr_async.ledger.sqlite.snapshot import View
 
-__all__ = ["check_agreed", "opened_existing", "opened_to_read", "told_errors"]
+__all__ = ["check_agreed", "opened_existing", "opened_to_read", "translate_sqlite_errors"]
 
 
 def opened_existing(given: str | os.PathLike[str]) -> sqlite3.Connection:
@@ -89,7 +89,7 @@ def check_agreed(db: sqlite3.Connection, seal: Seal) -> None:
 
 
 @contextmanager
-def told_errors() -> Generator[None]:
+def translate_sqlite_errors() -> Generator[None]:
     """Raise what SQLite raises as an error of the ledger."""
     try:
         yield

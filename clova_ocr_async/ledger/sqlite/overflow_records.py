@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from clova_ocr_async.ledger.sqlite.statements import keep_answer, refuse, settle
-from clova_ocr_async.ledger.states import Claim, Verdict
-from clova_ocr_async.protocol.concealed import Concealed
+from clova_ocr_async.ledger.states import Claim, Settlement
+from clova_ocr_async.protocol.redacted import Redacted
 
 if TYPE_CHECKING:
     import sqlite3
 
+
 __all__ = ["Spilled", "SpilledAnswer", "SpilledRefusal", "SpilledVerdict", "pack", "unpack"]
 
 
-class SpilledAnswer(Concealed, frozen=True, array_like=True, tag="answer"):
+class SpilledAnswer(Redacted, frozen=True, array_like=True, tag="answer"):
     """An answer outside the ledger.
 
     Attributes:
@@ -46,7 +47,7 @@ class SpilledAnswer(Concealed, frozen=True, array_like=True, tag="answer"):
         )
 
 
-class SpilledRefusal(Concealed, frozen=True, array_like=True, tag="refusal"):
+class SpilledRefusal(Redacted, frozen=True, array_like=True, tag="refusal"):
     """That a request was certainly not paid, outside the ledger; whoever keeps one sends no other request.
 
     Attributes:
@@ -66,7 +67,7 @@ class SpilledRefusal(Concealed, frozen=True, array_like=True, tag="refusal"):
         refuse(db, self.item, self.request_id, still_in_doubt=self.still_in_doubt)
 
 
-class SpilledVerdict(Concealed, frozen=True, array_like=True, tag="verdict"):
+class SpilledVerdict(Redacted, frozen=True, array_like=True, tag="verdict"):
     """How a call ended, outside the ledger.
 
     Attributes:
@@ -77,7 +78,7 @@ class SpilledVerdict(Concealed, frozen=True, array_like=True, tag="verdict"):
     """
 
     claim: Claim
-    verdict: Verdict
+    verdict: Settlement
     failure: bytes | None
     ended: float
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import Billing, ConnectionLostError
 from clova_ocr_async.host.processes import Process
-from clova_ocr_async.ledger.settlement import failure_of, verdict_on
+from clova_ocr_async.ledger.settlement import encode_failure, settle_from_answer
 from clova_ocr_async.ledger.sqlite.statements import (
     doubt_late,
     entry_of,
@@ -21,7 +21,7 @@ from clova_ocr_async.ledger.sqlite.statements import (
     reopen_sources,
     settle,
 )
-from clova_ocr_async.ledger.states import Claim, Entry, Mark, State, Verdict
+from clova_ocr_async.ledger.states import Claim, Entry, ItemEvent, Settlement, State
 
 if TYPE_CHECKING:
     import sqlite3
@@ -132,16 +132,16 @@ def _settle_late(db: sqlite3.Connection, seal: Seal, now: Callable[[], float], j
         key = (number, request_id, answer)
         if maybe_billed and key in judged:
             continue
-        if _settle_for_the_dead(db, 0, entry_of(find_number(db, number), seal), seal, now()) is Mark.DOUBT:
+        if _settle_for_the_dead(db, 0, entry_of(find_number(db, number), seal), seal, now()) is ItemEvent.DOUBT:
             doubt_late(db, number)  # it was counted as paid when an answer came
             judged.add(key)
 
 
-def _settle_for_the_dead(db: sqlite3.Connection, owner: int, entry: Entry, seal: Seal, now: float) -> Mark:
+def _settle_for_the_dead(db: sqlite3.Connection, owner: int, entry: Entry, seal: Seal, now: float) -> ItemEvent:
     claim, request_id = Claim(entry.number, owner, entry.item), entry.request_id or ""
     if entry.answer is None:
-        verdict = Verdict(Mark.DOUBT, Billing.MAYBE_BILLED, entry.elapsed, failure_of(_ENDED), request_id)
+        verdict = Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, entry.elapsed, encode_failure(_ENDED), request_id)
     else:
-        verdict = verdict_on(entry.answer, DOCUMENTS[entry.item.document], request_id)
+        verdict = settle_from_answer(entry.answer, DOCUMENTS[entry.item.document], request_id)
     settle(db, claim, verdict, kept_failure(seal, entry.item, verdict.failure), now)
     return verdict.mark

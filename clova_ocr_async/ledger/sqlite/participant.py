@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
     from clova_ocr_async.ledger.sqlite.overflow_records import Spilled
 
-__all__ = ["Tenant"]
+__all__ = ["Participant"]
 
 logger = logging.getLogger("clova_ocr_async")
 
 
-class Tenant:
+class Participant:
     """One owner of a ledger. Its methods that take a connection run in the ledger's thread, in a transaction.
 
     Args:

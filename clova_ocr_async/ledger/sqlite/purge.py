@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import APIError, ClovaOCRError, LedgerError
 from clova_ocr_async.host.processes import Process
-from clova_ocr_async.ledger.settlement import failure_of, told
+from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
 from clova_ocr_async.ledger.sqlite import owners, statements
-from clova_ocr_async.ledger.sqlite.opening import check_agreed, opened_existing, told_errors
+from clova_ocr_async.ledger.sqlite.opening import check_agreed, opened_existing, translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.overflow import bring_in, discard, holds_anything, spills_in
 from clova_ocr_async.ledger.states import Item
 
@@ -69,7 +69,7 @@ def purge(
         LedgerError: A process is at work on the run, the seal is not the run's, the ledger cannot be used, or a file
             beside it keeps answers.
     """
-    with told_errors():
+    with translate_sqlite_errors():
         db = opened_existing(folder)
         try:
             db.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
@@ -123,7 +123,7 @@ class _Purge:
         for number, sha256, document, failure in found.fetchall():
             item = Item(sha256, document)
             kept = self.seal.open(failure, statements.seal_context(item, "failure"))
-            bare = failure_of(_without_words(told(kept)))
+            bare = encode_failure(_without_words(decode_failure(kept)))
             if bare != kept:
                 changed += 1
                 db.execute(

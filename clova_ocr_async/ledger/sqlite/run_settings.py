@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
 
 __all__ = [
-    "Ceiling",
+    "CallLimit",
     "Store",
     "Terms",
     "agree",
@@ -33,7 +33,7 @@ __all__ = [
 Store = Literal["full", "none"]
 """Which answers a ledger keeps: all of them, or none, only what became of each image."""
 
-Ceiling = int | Literal["none"]
+CallLimit = int | Literal["none"]
 """Calls that may be paid, or perhaps paid, over the whole life of a run; "none" for any number."""
 
 _CHECK = b"clova-ocr-async"
@@ -56,7 +56,7 @@ class Terms:
 
     seal: Seal
     store: Store | None
-    max_calls: Ceiling | None
+    max_calls: CallLimit | None
     moved: bool
 
     def __post_init__(self) -> None:
@@ -166,7 +166,7 @@ def _named(services: Sequence[str]) -> str:
     return ", ".join("a server on this machine or network" if one == "local" else one for one in services)
 
 
-def _agree_on_ceiling(db: sqlite3.Connection, ceiling: Ceiling | None) -> None:
+def _agree_on_ceiling(db: sqlite3.Connection, ceiling: CallLimit | None) -> None:
     """Give a run another ceiling; with None, leave it the one that it has."""
     if ceiling is not None:
         db.execute(

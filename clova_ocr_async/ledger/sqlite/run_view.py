@@ -22,9 +22,9 @@ from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import Billing, ConnectionLostError, LedgerError
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.seal import NoSeal
-from clova_ocr_async.ledger.settlement import GONE, failure_of, verdict_on
+from clova_ocr_async.ledger.settlement import GONE, encode_failure, settle_from_answer
 from clova_ocr_async.ledger.sqlite import queries, statements, worklist
-from clova_ocr_async.ledger.sqlite.opening import check_agreed, opened_to_read, told_errors
+from clova_ocr_async.ledger.sqlite.opening import check_agreed, opened_to_read, translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.owners import living_owners
 from clova_ocr_async.ledger.sqlite.run_settings import ceiling_of, value_of
 from clova_ocr_async.ledger.states import TRANSITIONS, State
@@ -101,7 +101,7 @@ class SourceRecord:
         document: The vendor's path word.
         status: "succeeded", "failed", "ambiguous", "skipped" or "pending".
         entry: What the ledger holds of it; None if it was not read from the disk.
-        failure: Why it could not be read from the disk, as ``failure_of`` wrote it; empty if nothing is known of that.
+        failure: Why it could not be read from the disk, as ``encode_failure`` wrote it; empty if that is not known.
         copy_of: The name under which the same image was found first, which is the one that was paid for; None if this
             is it.
         replaced: Whether something else is under the name since, and the image has no other one: it is kept because it
@@ -145,7 +145,7 @@ class RunReader:
         self._living: tuple[int, ...] | None = None  # while a look is under way
 
     def __enter__(self) -> Self:
-        with told_errors():
+        with translate_sqlite_errors():
             self._view = opened_to_read(self._given)
             try:
                 self._agree()
@@ -322,7 +322,7 @@ class RunReader:
         if self._living is not None:
             yield self._living
             return
-        with told_errors():
+        with translate_sqlite_errors():
             if self._view.is_outdated():
                 self._view.close()
                 self._view = opened_to_read(self._given)
@@ -363,7 +363,7 @@ class RunReader:
 
 def _answered(entry: Entry, answer: HTTPResponse) -> Entry:
     """Return an item that has its answer and is not marked yet, as it will be marked."""
-    verdict = verdict_on(answer, DOCUMENTS[entry.item.document], entry.request_id or "")
+    verdict = settle_from_answer(answer, DOCUMENTS[entry.item.document], entry.request_id or "")
     state = TRANSITIONS[State.SENT, verdict.mark]
     return dataclasses.replace(entry, state=state, billing=verdict.billing, failure=verdict.failure)
 
@@ -375,7 +375,7 @@ def _lost(entry: Entry, *, counted: bool) -> Entry:
         state=State.AMBIGUOUS,
         billing=Billing.MAYBE_BILLED,
         maybe_billed=entry.maybe_billed + (not counted),
-        failure=failure_of(_ENDED),
+        failure=encode_failure(_ENDED),
     )
 
 

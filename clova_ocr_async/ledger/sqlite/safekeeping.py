@@ -19,9 +19,9 @@ from clova_ocr_async.ledger.sqlite.errors import StalledError
 if TYPE_CHECKING:
     import sqlite3
 
-    from clova_ocr_async.ledger.sqlite.halt import Halt
+    from clova_ocr_async.ledger.sqlite.halt import PaymentStop
     from clova_ocr_async.ledger.sqlite.overflow_records import Spilled, SpilledAnswer, SpilledVerdict
-    from clova_ocr_async.ledger.sqlite.participant import Tenant
+    from clova_ocr_async.ledger.sqlite.participant import Participant
     from clova_ocr_async.ledger.sqlite.writer import Writer
 
 __all__ = ["Safekeeping"]
@@ -38,7 +38,7 @@ class Safekeeping:
         halt: Notes what the ledger could not take.
     """
 
-    def __init__(self, writer: Writer, tenant: Tenant, halt: Halt) -> None:
+    def __init__(self, writer: Writer, tenant: Participant, halt: PaymentStop) -> None:
         self._writer = writer
         self._tenant = tenant
         self._halt = halt

@@ -15,12 +15,12 @@ from clova_ocr_async.ledger.states import (
     Claim,
     ClaimLostError,
     Entry,
-    Identity,
+    FileStamp,
     Item,
-    Mark,
+    ItemEvent,
+    Settlement,
     SourceFile,
     State,
-    Verdict,
     from_states,
 )
 from clova_ocr_async.protocol.response import HTTPResponse
@@ -70,7 +70,7 @@ _ENTRY = """
 
 _SEND = f"""
     UPDATE item SET state = ?, request_id = ?, sent_at = ?, attempts = attempts + 1
-    WHERE id = ? AND owner = ? AND state IN ({", ".join("?" * len(from_states(Mark.SEND)))})
+    WHERE id = ? AND owner = ? AND state IN ({", ".join("?" * len(from_states(ItemEvent.SEND)))})
 """
 
 
@@ -165,7 +165,7 @@ def claim_item(db: sqlite3.Connection, item: Item, owner: int) -> Claim | None:
         "INSERT INTO item (sha256, document, state, owner) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (sha256, document) DO UPDATE SET state = excluded.state, owner = excluded.owner WHERE state = ? "
         "RETURNING id",
-        (item.sha256, item.document, TRANSITIONS[State.QUEUED, Mark.CLAIM], owner, State.QUEUED),
+        (item.sha256, item.document, TRANSITIONS[State.QUEUED, ItemEvent.CLAIM], owner, State.QUEUED),
     ).fetchone()
     return None if row is None else Claim(row[0], owner, item)
 
@@ -213,7 +213,7 @@ def send(db: sqlite3.Connection, claim: Claim, request_id: str, now: float, most
     """
     if most_calls is not None and calls(db) >= most_calls:
         return None if outstanding(db) else False
-    values = (State.SENT, request_id, now, claim.number, claim.owner, *from_states(Mark.SEND))
+    values = (State.SENT, request_id, now, claim.number, claim.owner, *from_states(ItemEvent.SEND))
     if not db.execute(_SEND, values).rowcount:
         raise ClaimLostError
     return True
@@ -233,7 +233,7 @@ def outstanding(db: sqlite3.Connection) -> int:
 
 def refuse(db: sqlite3.Connection, number: int, request_id: str, *, still_in_doubt: bool) -> None:
     """Mark that the request under way was certainly not paid."""
-    state = State.SENT if still_in_doubt else TRANSITIONS[State.SENT, Mark.REFUSE]
+    state = State.SENT if still_in_doubt else TRANSITIONS[State.SENT, ItemEvent.REFUSE]
     if _land(db, number, request_id, f"state = '{state}'"):
         _uncount(db)
 
@@ -295,7 +295,7 @@ def keep_answer(
     )
 
 
-def settle(db: sqlite3.Connection, claim: Claim, verdict: Verdict, failure: bytes | None, now: float) -> bool:
+def settle(db: sqlite3.Connection, claim: Claim, verdict: Settlement, failure: bytes | None, now: float) -> bool:
     """Write down how a call ended, and give the claim back.
 
     What was sent is fenced by its requestId, what was not by the owner.
@@ -304,19 +304,19 @@ def settle(db: sqlite3.Connection, claim: Claim, verdict: Verdict, failure: byte
         Whether the item was still this call's to settle.
     """
     # How the last request ended could not be written down when it did, if the disk was full.
-    if verdict.mark is Mark.DOUBT:
+    if verdict.mark is ItemEvent.DOUBT:
         doubt(db, claim.number, verdict.request_id or "")
         _doubt_answered(db, claim.number, verdict.request_id or "")
     elif verdict.billing is Billing.NOT_BILLED:
         _take_back(db, claim)
     changed = any(_settle_from(state, db, claim, verdict, failure, now) for state in from_states(verdict.mark))
-    if changed and verdict.mark is Mark.RELEASE:
+    if changed and verdict.mark is ItemEvent.RELEASE:
         reopen_sources(db, [claim.number])
     return changed
 
 
 def _settle_from(
-    state: State, db: sqlite3.Connection, claim: Claim, verdict: Verdict, failure: bytes | None, now: float
+    state: State, db: sqlite3.Connection, claim: Claim, verdict: Settlement, failure: bytes | None, now: float
 ) -> bool:
     mine = "owner = ?" if state is State.CLAIMED else "request_id = ?"
     key = claim.owner if state is State.CLAIMED else verdict.request_id
@@ -348,13 +348,13 @@ def _take_back(db: sqlite3.Connection, claim: Claim) -> None:
     if found is not None:
         db.execute(
             "UPDATE item SET state = ?, sent_at = NULL WHERE id = ?",
-            (TRANSITIONS[State.SENT, Mark.REFUSE], claim.number),
+            (TRANSITIONS[State.SENT, ItemEvent.REFUSE], claim.number),
         )
         if found[0] is not None:
             _uncount(db)
 
 
-def _take_out_of_doubt(db: sqlite3.Connection, claim: Claim, verdict: Verdict) -> None:
+def _take_out_of_doubt(db: sqlite3.Connection, claim: Claim, verdict: Settlement) -> None:
     """Count a call that was given up as what it turned out to be; its answer, if it was kept, has done so already."""
     changed = db.execute(
         """UPDATE item SET maybe_billed = maybe_billed - 1
@@ -379,7 +379,7 @@ def kept_failure(seal: Seal, item: Item, failure: bytes) -> bytes | None:
     return seal.seal(failure, seal_context(item, "failure")) if failure else None
 
 
-def columns(identity: Identity | None) -> tuple[int | None, ...]:
+def columns(identity: FileStamp | None) -> tuple[int | None, ...]:
     """Return an identity as its columns."""
     if identity is None:
         return (None, None, None, None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.sqlite.run_settings import value_of
 from clova_ocr_async.ledger.sqlite.statements import columns, reopen_sources
-from clova_ocr_async.ledger.states import TRANSITIONS, Mark, State, from_states
+from clova_ocr_async.ledger.states import TRANSITIONS, ItemEvent, State, from_states
 
 if TYPE_CHECKING:
     import sqlite3
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.ledger.states import SourceFile
 
-__all__ = ["claim_files", "enlist", "others_at_work", "release_files", "requeue", "start_in", "starts_elsewhere"]
+__all__ = ["add_files", "claim_files", "others_at_work", "release_files", "requeue", "start_in", "starts_elsewhere"]
 
 
-def enlist(db: sqlite3.Connection, files: Iterable[SourceFile], document: str) -> None:
+def add_files(db: sqlite3.Connection, files: Iterable[SourceFile], document: str) -> None:
     """Write down files that are to be read: new ones, changed ones, and those that could not be read before.
 
     A file that somebody is about to read stays as it is: what it is then is written down then. One that has no identity
@@ -99,7 +99,7 @@ def requeue(db: sqlite3.Connection, billing: Billing, document: str | None = Non
     Returns:
         How many.
     """
-    states = from_states(Mark.REQUEUE)
+    states = from_states(ItemEvent.REQUEUE)
     items = db.execute(
         f"""SELECT id, state FROM item WHERE billing = ? AND document = coalesce(?, document)
               AND state IN ({", ".join("?" * len(states))})
@@ -108,7 +108,7 @@ def requeue(db: sqlite3.Connection, billing: Billing, document: str | None = Non
     ).fetchall()
     db.executemany(
         "UPDATE item SET state = ?, billing = ?, failure = NULL, answer = NULL WHERE id = ?",
-        [(TRANSITIONS[State(state), Mark.REQUEUE], Billing.NOT_BILLED, number) for number, state in items],
+        [(TRANSITIONS[State(state), ItemEvent.REQUEUE], Billing.NOT_BILLED, number) for number, state in items],
     )
     reopen_sources(db, [number for number, _ in items])
     return len(items)

@@ -25,7 +25,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clova_ocr_async.errors import LedgerError
-from clova_ocr_async.host.tasks import ended
+from clova_ocr_async.host.tasks import wait_shielded
 from clova_ocr_async.ledger.sqlite.errors import StalledError, ledger_error
 from clova_ocr_async.ledger.sqlite.forks import ForkGuard
 from clova_ocr_async.ledger.sqlite.jobs import Delivery, Order, alike, alone, deliver_all, unheard
@@ -253,7 +253,7 @@ class Writer:
             self._orders.put(None)
         if self._thread is not None:
             # To its end, whoever cancels: what the thread uses is taken away behind this.
-            await ended(asyncio.get_running_loop().run_in_executor(None, self._thread.join))
+            await wait_shielded(asyncio.get_running_loop().run_in_executor(None, self._thread.join))
 
     def _refuse_the_rest(self) -> None:
         """Let nobody wait for a thread that has ended."""

@@ -8,22 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.slots.interface import GateState, log_change
-from clova_ocr_async.slots.limit import Refusal
-from clova_ocr_async.slots.queue import Line, Waiter
+from clova_ocr_async.slots.interface import GateState, log_limit_change
+from clova_ocr_async.slots.limit import LimitSignal
+from clova_ocr_async.slots.queue import Waiter, WaitQueue
 from clova_ocr_async.slots.sharing.state import LEASE
-from clova_ocr_async.slots.sharing.sync import Grant, Report, Visitor
-from clova_ocr_async.slots.sharing.wakeup import Bell
+from clova_ocr_async.slots.sharing.sync import GateSync, Grant, SyncResult
+from clova_ocr_async.slots.sharing.wakeup import WakeupSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.host.runtime import Runtime
-    from clova_ocr_async.slots.limit import Ceiling, Outcome
+    from clova_ocr_async.slots.limit import ConcurrencyLimit, SlotResult
     from clova_ocr_async.slots.sharing.state import Limits
 
-__all__ = ["Desk"]
+__all__ = ["SlotBroker"]
 
 _MOST_AT_ONCE = 64  # who waits further back than that gets no slot at one visit
 _LOOK_AGAIN = 1.0  # seconds, more or less
@@ -31,7 +31,7 @@ _LOOK_WHEN_DEAF = 0.05  # seconds, where nobody can be woken
 _RENEW = LEASE / 3  # seconds
 
 
-class Desk:
+class SlotBroker:
     """Hands out what the visits to the file bring home.
 
     Args:
@@ -40,22 +40,22 @@ class Desk:
         runtime: Randomness.
     """
 
-    def __init__(self, domains: Mapping[str, Domain], visitor: Visitor, runtime: Runtime) -> None:
+    def __init__(self, domains: Mapping[str, Domain], visitor: GateSync, runtime: Runtime) -> None:
         self._domains = domains
         self._visitor = visitor
         self._runtime = runtime
-        self._line: Line[Grant] = Line()
+        self._line: WaitQueue[Grant] = WaitQueue()
         self._out: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
-        self._seen: dict[str, tuple[Ceiling, int]] = {}
+        self._seen: dict[str, tuple[ConcurrencyLimit, int]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._bell = Bell()
+        self._bell = WakeupSocket()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="clova-ocr-slots")
         self._visit_ordered = False
         self._look_ordered = False
         self._unknown = False
-        self._reports: deque[Report | Exception] = deque()
+        self._reports: deque[SyncResult | Exception] = deque()
         self._closed = False
 
     def state(self, key: str, limits: Limits) -> GateState:
@@ -101,11 +101,11 @@ class Desk:
             self._withdraw(waiter)
             raise
 
-    def give_back(self, grant: Grant, outcome: Outcome | None) -> None:
+    def give_back(self, grant: Grant, outcome: SlotResult | None) -> None:
         """Give a slot back, and tell what its call ended in; None if nobody knows whether it was let in."""
         key, entry = grant
         self._out[key] -= 1
-        self._refused[key] += isinstance(outcome, Refusal)
+        self._refused[key] += isinstance(outcome, LimitSignal)
         self._visitor.landed.append((key, (entry, outcome)))
         self._leave()
 
@@ -184,23 +184,23 @@ class Desk:
         except RuntimeError:
             # The loop is closed, and everybody gone who waited in it.
             for report in self._pop_reports():
-                if isinstance(report, Report):
+                if isinstance(report, SyncResult):
                     self._visitor.return_unclaimed(report)
 
     def _take_home(self) -> None:
         """Hand out what was brought, in this loop or when the one before had no time for it."""
         for report in self._pop_reports():
-            if isinstance(report, Report):
+            if isinstance(report, SyncResult):
                 self._hand_out(report)
             else:
                 self._fail(report)
 
-    def _pop_reports(self) -> Iterator[Report | Exception]:
+    def _pop_reports(self) -> Iterator[SyncResult | Exception]:
         with suppress(IndexError):  # the loop and the thread may both be at it
             while True:
                 yield self._reports.popleft()
 
-    def _hand_out(self, report: Report) -> None:
+    def _hand_out(self, report: SyncResult) -> None:
         self._seen |= report.gates
         for waiter, grant in report.grants:
             self._out[grant[0]] += 1
@@ -210,7 +210,7 @@ class Desk:
                 waiter.granted.set_result(grant)
                 self._line.leave(waiter)
         for key, before, outcome in report.changes:
-            log_change(self._domains[key], before, report.gates[key][0], outcome)
+            log_limit_change(self._domains[key], before, report.gates[key][0], outcome)
         self._look_later(report.wait)
         if self._is_short_of_waiters():
             self._look()

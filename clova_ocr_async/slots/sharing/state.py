@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 import msgspec
 
 from clova_ocr_async.host.processes import Process
-from clova_ocr_async.slots.limit import Ceiling, Entry, Outcome
+from clova_ocr_async.slots.limit import ConcurrencyLimit, Permit, SlotResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clova_ocr_async.host.runtime import Runtime
 
-__all__ = ["LEASE", "Answers", "Landed", "Limits", "Member", "Order", "SharedGate", "Visit"]
+__all__ = ["LEASE", "FinishedCall", "Limits", "Member", "MemberGrants", "MemberUpdate", "Order", "SharedGate"]
 
 LEASE = 30.0
 """Seconds that a member may sleep before its slots are given to others; it has to come more often than that."""
@@ -33,7 +33,7 @@ Order = tuple[bool, float, int]
 """Whose turn it is: the lower one's. Batch or not, since when, and which of several that came at the same time."""
 
 
-Landed = tuple[Entry, Outcome | None]
+FinishedCall = tuple[Permit, SlotResult | None]
 """How a call left that has ended, and what became of it; None if nobody knows whether it was let in."""
 
 
@@ -60,11 +60,11 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     most: int | None = None
     most_per_second: float | None = None
 
-    def first_ceiling(self) -> Ceiling:
+    def first_ceiling(self) -> ConcurrencyLimit:
         """Return the ceiling of a domain that nothing was learned of."""
-        return Ceiling() if self.most is None else Ceiling.known(self.most)
+        return ConcurrencyLimit() if self.most is None else ConcurrencyLimit.known(self.most)
 
-    def applied_to(self, ceiling: Ceiling) -> int:
+    def applied_to(self, ceiling: ConcurrencyLimit) -> int:
         """Return the calls at once that are let through; what is known counts for itself until the service objects."""
         if self.most is None:
             return ceiling.limit
@@ -99,7 +99,7 @@ class Member(msgspec.Struct, omit_defaults=True):
 
 
 @dataclass(slots=True)
-class Visit(Generic[WaitingT]):
+class MemberUpdate(Generic[WaitingT]):
     """What a member says when it comes.
 
     Attributes:
@@ -109,12 +109,12 @@ class Visit(Generic[WaitingT]):
     """
 
     held: int = 0
-    landed: Sequence[Landed] = ()
+    landed: Sequence[FinishedCall] = ()
     waiting: Sequence[WaitingT] = ()
 
 
 @dataclass(slots=True)
-class Answers(Generic[WaitingT]):
+class MemberGrants(Generic[WaitingT]):
     """What a member is told when it comes.
 
     Attributes:
@@ -123,7 +123,7 @@ class Answers(Generic[WaitingT]):
         wait: Seconds until it should come again, if its own may go then though nobody wakes it.
     """
 
-    granted: list[tuple[WaitingT, Entry]] = field(default_factory=list[tuple[WaitingT, Entry]])
+    granted: list[tuple[WaitingT, Permit]] = field(default_factory=list[tuple[WaitingT, Permit]])
     woken: list[int] = field(default_factory=list[int])
     wait: float | None = None
 
@@ -136,7 +136,7 @@ class SharedGate(msgspec.Struct, omit_defaults=True):
         members: Who is at it, by name.
     """
 
-    ceiling: Ceiling = msgspec.field(default_factory=Ceiling)
+    ceiling: ConcurrencyLimit = msgspec.field(default_factory=ConcurrencyLimit)
     members: dict[str, Member] = msgspec.field(default_factory=dict[str, Member])
 
     @property
@@ -150,7 +150,7 @@ class SharedGate(msgspec.Struct, omit_defaults=True):
             if name != apart_from and member.is_gone(seen_from, now):
                 del self.members[name]
 
-    def visit(self, name: str, me: Member, visit: Visit[WaitingT], runtime: Runtime) -> Answers[WaitingT]:
+    def visit(self, name: str, me: Member, visit: MemberUpdate[WaitingT], runtime: Runtime) -> MemberGrants[WaitingT]:
         """Hear a member, and give it what it may have.
 
         Args:
@@ -171,8 +171,8 @@ class SharedGate(msgspec.Struct, omit_defaults=True):
             del self.members[name]
         return answers
 
-    def _share_out(self, me: Member, waiting: Sequence[WaitingT], now: float) -> Answers[WaitingT]:
-        answers: Answers[WaitingT] = Answers()
+    def _share_out(self, me: Member, waiting: Sequence[WaitingT], now: float) -> MemberGrants[WaitingT]:
+        answers: MemberGrants[WaitingT] = MemberGrants()
         wait: float | None = None
         in_flight, on_offer = self.in_flight, self._on_offer(now)
         most = max(member.limits.applied_to(self.ceiling) for member in self.members.values())

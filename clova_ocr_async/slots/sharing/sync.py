@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.host.processes import Process
-from clova_ocr_async.slots.limit import Ceiling, Entry, Outcome
+from clova_ocr_async.slots.limit import ConcurrencyLimit, Permit, SlotResult
 from clova_ocr_async.slots.queue import Waiter
-from clova_ocr_async.slots.sharing.state import LEASE, Landed, Member, Visit
+from clova_ocr_async.slots.sharing.state import LEASE, FinishedCall, Member, MemberUpdate
 from clova_ocr_async.slots.sharing.wakeup import ring
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.slots.sharing.sqlite_store import SlotsFile
     from clova_ocr_async.slots.sharing.state import Limits, SharedGate
 
-__all__ = ["Grant", "Report", "Visitor"]
+__all__ = ["GateSync", "Grant", "SyncResult"]
 
 _LOOK_FOR_THE_DEAD = 0.5  # seconds between two looks; less than between two visits of somebody who waits
 
@@ -32,12 +32,12 @@ getattr(os, "register_at_fork", dict)(
     before=_visiting.acquire, after_in_parent=_visiting.release, after_in_child=_visiting.release
 )
 
-Grant = tuple[str, Entry]
+Grant = tuple[str, Permit]
 """A slot: the key of its domain, and how its call leaves."""
 
 
 @dataclass(slots=True)
-class Report:
+class SyncResult:
     """What a visit brings home.
 
     Attributes:
@@ -49,13 +49,13 @@ class Report:
     """
 
     grants: list[tuple[Waiter[Grant], Grant]] = field(default_factory=list[tuple[Waiter[Grant], Grant]])
-    gates: dict[str, tuple[Ceiling, int]] = field(default_factory=dict[str, tuple[Ceiling, int]])
-    changes: list[tuple[str, int, Outcome]] = field(default_factory=list[tuple[str, int, Outcome]])
+    gates: dict[str, tuple[ConcurrencyLimit, int]] = field(default_factory=dict[str, tuple[ConcurrencyLimit, int]])
+    changes: list[tuple[str, int, SlotResult]] = field(default_factory=list[tuple[str, int, SlotResult]])
     wait: float | None = None
     woken: list[int] = field(default_factory=list[int])
 
 
-class Visitor:
+class GateSync:
     """Visits the gates for one process. What the event loop says to it, it says between two visits.
 
     Args:
@@ -70,7 +70,7 @@ class Visitor:
     """
 
     def __init__(self, file: SlotsFile, limits: Mapping[str, Limits], runtime: Runtime) -> None:
-        self.landed: deque[tuple[str, Landed]] = deque()
+        self.landed: deque[tuple[str, FinishedCall]] = deque()
         self.waiting: Mapping[str, Sequence[Waiter[Grant]]] = {}
         self.port = 0
         self._file = file
@@ -82,7 +82,7 @@ class Visitor:
         self._name = ""
         self._process = Process("", 0, "")
 
-    def visit(self) -> Report:
+    def visit(self) -> SyncResult:
         """Tell what has ended, and get slots for those who wait.
 
         Raises:
@@ -90,7 +90,7 @@ class Visitor:
         """
         return self._go_round(self.waiting)
 
-    def return_unclaimed(self, report: Report) -> None:
+    def return_unclaimed(self, report: SyncResult) -> None:
         """Give back what a visit got for those who are gone, with their event loop."""
         if report.grants:
             self.landed.extend((key, (entry, None)) for _, (key, entry) in report.grants)
@@ -102,12 +102,12 @@ class Visitor:
         self._held.clear()
         self._go_round({})
 
-    def _go_round(self, waiting: Mapping[str, Sequence[Waiter[Grant]]]) -> Report:
+    def _go_round(self, waiting: Mapping[str, Sequence[Waiter[Grant]]]) -> SyncResult:
         landed = [self.landed.popleft() for _ in range(len(self.landed))]
         for key, _ in landed:
             self._held[key] -= 1
         keys = list(dict.fromkeys([*waiting, *(key for key, _ in landed), *self._at]))
-        held, report = self._held.copy(), Report()
+        held, report = self._held.copy(), SyncResult()
         try:
             with _visiting:
                 if keys:
@@ -124,9 +124,9 @@ class Visitor:
     def _visit_all(
         self,
         keys: Sequence[str],
-        landed: Sequence[tuple[str, Landed]],
+        landed: Sequence[tuple[str, FinishedCall]],
         waiting: Mapping[str, Sequence[Waiter[Grant]]],
-        report: Report,
+        report: SyncResult,
     ) -> None:
         self._know_itself()
         with self._file.gates(keys) as gates:
@@ -149,14 +149,14 @@ class Visitor:
         self,
         key: str,
         gate: SharedGate,
-        landed: Sequence[Landed],
+        landed: Sequence[FinishedCall],
         waiting: Mapping[str, Sequence[Waiter[Grant]]],
-        report: Report,
+        report: SyncResult,
     ) -> None:
         before = gate.ceiling.limit
         me = Member(self._process, self.port, self._runtime.clock() + LEASE, self._limits[key])
         left = [waiter for waiter in waiting.get(key, ()) if not waiter.taken and not waiter.granted.done()]
-        answers = gate.visit(self._name, me, Visit(self._held[key], landed, left), self._runtime)
+        answers = gate.visit(self._name, me, MemberUpdate(self._held[key], landed, left), self._runtime)
         for waiter, entry in answers.granted:
             waiter.taken = True
             report.grants.append((waiter, (key, entry)))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clova_ocr_async.slots.limit import Ceiling
-    from clova_ocr_async.slots.rate import Pace
+    from clova_ocr_async.slots.limit import ConcurrencyLimit
+    from clova_ocr_async.slots.rate import Pacer
     from clova_ocr_async.slots.sharing.state import Member, SharedGate
 
 __all__ = ["is_believable"]
@@ -32,7 +32,7 @@ def is_believable(gate: SharedGate, now: float) -> bool:
     return _ceiling(gate.ceiling) and _pace(gate.ceiling.pace, now) and all(map(_member, gate.members.values()))
 
 
-def _ceiling(ceiling: Ceiling) -> bool:
+def _ceiling(ceiling: ConcurrencyLimit) -> bool:
     counts = (ceiling.epoch, ceiling.answers, ceiling.refused, ceiling.doubt, ceiling.rejections)
     named = (number for number in (ceiling.named, ceiling.disproved) if number is not None)
     return (
@@ -42,7 +42,7 @@ def _ceiling(ceiling: Ceiling) -> bool:
     )
 
 
-def _pace(pace: Pace, now: float) -> bool:
+def _pace(pace: Pacer, now: float) -> bool:
     counts = (pace.pauses, pace.left, pace.bound, pace.steps, pace.stride)
     return (
         (pace.rate is None or 0 < pace.rate <= _FASTEST)

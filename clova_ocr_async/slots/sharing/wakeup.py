@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
 
-__all__ = ["Bell", "ring"]
+__all__ = ["WakeupSocket", "ring"]
 
 _LOOPBACK = "127.0.0.1"
 
 
-class Bell:
+class WakeupSocket:
     """Listens for being woken.
 
     Attributes:

@@ -14,7 +14,7 @@ from ledgers import Clock, calls, crash, elsewhere, look, opened, states
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.batch.sources.folders import entries_in
 from clova_ocr_async.batch.sources.iterables import EXHAUSTED
-from clova_ocr_async.batch.sources.worklist import Listing
+from clova_ocr_async.batch.sources.worklist import WorkList
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import ConfigurationError, ImageError
@@ -46,9 +46,9 @@ def write(path: Path, text: str) -> None:
     os.utime(path, (1e9, 1e9))
 
 
-def listing(ledger: Any, found: Any, **settings: Any) -> Listing:
+def listing(ledger: Any, found: Any, **settings: Any) -> WorkList:
     """Return a listing that never waits long."""
-    return Listing(ledger, "receipt", found, **({"sleep": lambda _: asyncio.sleep(0.001)} | settings))
+    return WorkList(ledger, "receipt", found, **({"sleep": lambda _: asyncio.sleep(0.001)} | settings))
 
 
 async def batch(ledger: Any, found: Any, transport: FakeTransport, **settings: Any) -> list[Any]:
@@ -64,7 +64,7 @@ def paths(folder: Path) -> set[str]:
     return set(map(str, folder.iterdir()))
 
 
-async def all_of(source: Listing) -> list[str]:
+async def all_of(source: WorkList) -> list[str]:
     """Pull everything."""
     pulled: list[str] = []
     while (path := await source.pull()) is not EXHAUSTED:

@@ -10,7 +10,7 @@ import pytest
 from fakes import JPEG, FakeTransport, domain
 
 from clova_ocr_async.batch import BatchDispatcher
-from clova_ocr_async.cli.runs.dry_run import Rehearsal, rehearse
+from clova_ocr_async.cli.runs.dry_run import DryRun, rehearse
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.ledger import RunReader
@@ -38,7 +38,7 @@ def test_files_cost_no_thread_each(known: list[str], tmp_path: Path) -> None:
     new = tmp_path / "new.jpg"
     new.write_bytes(JPEG + JPEG)
     with RunReader(str(tmp_path / "run")) as reader:
-        rehearsal = Rehearsal("receipt", reader, once=True)
+        rehearsal = DryRun("receipt", reader, once=True)
 
         async def look() -> list[str]:
             for path in [*known, str(new)]:

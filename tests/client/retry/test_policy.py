@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clova_ocr_async.client.retry.policy import RetryPolicy, Tries
+from clova_ocr_async.client.retry.policy import CallHistory, RetryPolicy
 from clova_ocr_async.errors import (
     APIError,
     AuthenticationError,
@@ -85,7 +85,7 @@ NOTED: list[tuple[ClovaOCRError, tuple[int, int, int]]] = [
 @pytest.mark.parametrize(("error", "counts"), NOTED, ids=lambda value: repr(value)[:30])
 def test_what_counts_as_an_attempt(error: ClovaOCRError, counts: tuple[int, ...]) -> None:
     """Refusals for rate and quota use up no attempt, and the worst billing stays."""
-    tries = Tries()
+    tries = CallHistory()
     tries.note(error)
     assert (tries.counted, tries.doubtful, tries.maybe_billed) == counts
     assert tries.billing is error.billing
@@ -96,25 +96,25 @@ def test_what_counts_as_an_attempt(error: ClovaOCRError, counts: tuple[int, ...]
 
 def test_what_was_not_billed_is_forgiven() -> None:
     """A call that waits for an outage to end has used up only the attempts that may have been billed."""
-    tries = Tries()
+    tries = CallHistory()
     for error in (ConnectionFailedError("x"), RETRIED, ConnectionFailedError("x"), RateLimitError(400)):
         tries.note(error)
     tries.forgive()
     assert (tries.counted, tries.doubtful, tries.maybe_billed) == (1, 1, 1)
 
 
-SPENT: list[tuple[ClovaOCRError, Tries, bool]] = [
-    (ConnectionFailedError("x"), Tries(counted=2), False),
-    (ConnectionFailedError("x"), Tries(counted=3), True),
-    (ConnectionFailedError("x"), Tries(counted=4), True),
-    (RateLimitError(400), Tries(counted=99), False),
-    (RETRIED, Tries(counted=2, doubtful=2), False),
-    (RETRIED, Tries(counted=3, doubtful=3), True),
+SPENT: list[tuple[ClovaOCRError, CallHistory, bool]] = [
+    (ConnectionFailedError("x"), CallHistory(counted=2), False),
+    (ConnectionFailedError("x"), CallHistory(counted=3), True),
+    (ConnectionFailedError("x"), CallHistory(counted=4), True),
+    (RateLimitError(400), CallHistory(counted=99), False),
+    (RETRIED, CallHistory(counted=2, doubtful=2), False),
+    (RETRIED, CallHistory(counted=3, doubtful=3), True),
 ]
 
 
 @pytest.mark.parametrize(("error", "tries", "spent"), SPENT, ids=lambda value: repr(value)[:40])
-def test_when_a_call_has_tried_enough(error: ClovaOCRError, tries: Tries, spent: bool) -> None:
+def test_when_a_call_has_tried_enough(error: ClovaOCRError, tries: CallHistory, spent: bool) -> None:
     """Attempts are limited, refusals for the rate are not."""
     assert RetryPolicy().spent(error, tries) is spent
 
@@ -122,15 +122,15 @@ def test_when_a_call_has_tried_enough(error: ClovaOCRError, tries: Tries, spent:
 def test_doubtful_retries_are_two_at_the_most() -> None:
     """However many attempts are allowed, a failing server is asked again only twice."""
     policy = RetryPolicy(max_attempts=100)
-    assert not policy.spent(RETRIED, Tries(counted=2, doubtful=2))
-    assert policy.spent(RETRIED, Tries(counted=3, doubtful=3))
-    assert not policy.spent(ConnectionFailedError("x"), Tries(counted=3, doubtful=3))
-    assert not policy.spent(LATE, Tries(counted=3, doubtful=3))
+    assert not policy.spent(RETRIED, CallHistory(counted=2, doubtful=2))
+    assert policy.spent(RETRIED, CallHistory(counted=3, doubtful=3))
+    assert not policy.spent(ConnectionFailedError("x"), CallHistory(counted=3, doubtful=3))
+    assert not policy.spent(LATE, CallHistory(counted=3, doubtful=3))
 
 
 def test_one_attempt_means_no_retry() -> None:
     """max_attempts=1, quota_probes=0 and outage_patience=0 switch asking again off."""
-    assert RetryPolicy(max_attempts=1).spent(ConnectionFailedError("x"), Tries(counted=1))
+    assert RetryPolicy(max_attempts=1).spent(ConnectionFailedError("x"), CallHistory(counted=1))
     assert RetryPolicy(quota_probes=0).gives_up("quota", 1, 0.0)
     assert RetryPolicy(outage_patience=0).gives_up("outage", 1, 0.0)
 
@@ -174,18 +174,18 @@ def test_how_long_to_wait_before_a_probe(cause: Any, error: ClovaOCRError, failu
     assert asked == [(0.0, longest)]
 
 
-DELAYED: list[tuple[ClovaOCRError, Tries, float]] = [
+DELAYED: list[tuple[ClovaOCRError, CallHistory, float]] = [
     # error, what was tried, the longest wait by default
-    (ConnectionFailedError("x"), Tries(counted=1), 0.05),
-    (ConnectionFailedError("x"), Tries(counted=3), 0.2),
-    (RETRIED, Tries(counted=1), 1.0),
-    (RETRIED, Tries(counted=2), 2.0),
-    (LATE, Tries(counted=9), 20.0),
+    (ConnectionFailedError("x"), CallHistory(counted=1), 0.05),
+    (ConnectionFailedError("x"), CallHistory(counted=3), 0.2),
+    (RETRIED, CallHistory(counted=1), 1.0),
+    (RETRIED, CallHistory(counted=2), 2.0),
+    (LATE, CallHistory(counted=9), 20.0),
 ]
 
 
 @pytest.mark.parametrize(("error", "tries", "longest"), DELAYED, ids=lambda value: repr(value)[:40])
-def test_how_long_to_wait(error: ClovaOCRError, tries: Tries, longest: float) -> None:
+def test_how_long_to_wait(error: ClovaOCRError, tries: CallHistory, longest: float) -> None:
     """The wait is drawn between 0 and a bound that doubles with failures of its own kind, up to a cap."""
     asked: list[tuple[float, float]] = []
 
@@ -236,7 +236,7 @@ def test_no_wait_is_longer_than_its_cap(
     def uniform(low: float, high: float) -> float:
         return low + part * (high - low)
 
-    assert 0 <= policy.delay(error, Tries(counted=failures), uniform) <= cap
+    assert 0 <= policy.delay(error, CallHistory(counted=failures), uniform) <= cap
     assert 0 <= policy.probe_delay("outage", failures, error, uniform) <= cap
     assert 0 <= policy.probe_delay("quota", failures, QuotaExceededError(400), uniform) <= cap
 
@@ -254,7 +254,7 @@ def test_a_refusal_for_the_rate_is_not_waited_for_here(failures: int, asked: flo
     """After a refusal for the rate a call queues at the gate again at once, whatever was asked: the gate waits."""
     error = RateLimitError(429)
     error.retry_after = asked
-    assert RetryPolicy().delay(error, Tries(counted=failures), lambda _, high: high) == 0
+    assert RetryPolicy().delay(error, CallHistory(counted=failures), lambda _, high: high) == 0
 
 
 @pytest.mark.parametrize(
@@ -301,4 +301,4 @@ def test_the_edges_of_good_settings() -> None:
         quota_cap=0,
         cap=0,
     )
-    assert none.delay(RETRIED, Tries(counted=1), lambda _, high: high) == 0
+    assert none.delay(RETRIED, CallHistory(counted=1), lambda _, high: high) == 0

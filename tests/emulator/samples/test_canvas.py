@@ -17,11 +17,11 @@ from clova_ocr_async.emulator.samples.canvas import (
     encode,
     find_typeface,
 )
-from clova_ocr_async.emulator.samples.ground_truth import Truth, find_truth
+from clova_ocr_async.emulator.samples.ground_truth import GroundTruth, find_ground_truth
 from clova_ocr_async.emulator.samples.placed_words import Polygon
 
 HANGUL, LATIN = find_typeface(), Typeface(None)
-TRUTH = Truth("receipt", 400, 240, {"result": {"text": "견본"}})
+TRUTH = GroundTruth("receipt", 400, 240, {"result": {"text": "견본"}})
 
 both = pytest.mark.parametrize("typeface", [HANGUL, LATIN], ids=["hangul", "latin"])
 turned = pytest.mark.parametrize("tilt", [0.0, 2.5, -4.0])
@@ -169,7 +169,7 @@ def test_a_file_opens_everywhere_and_carries_the_truth(format_: Format) -> None:
     """Each format opens as what it is, with the picture in it, and gives the truth back."""
     picture = written(LATIN, 1.5).finish()
     data = encode(picture, format_, TRUTH)
-    assert find_truth(data) == TRUTH
+    assert find_ground_truth(data) == TRUTH
     assert data == encode(picture, format_, TRUTH)
     opened = pdf_page(data) if format_ == "pdf" else Image.open(io.BytesIO(data)).convert("RGB")
     assert opened.size == picture.size
@@ -194,7 +194,7 @@ def mean_difference(one: Image.Image, other: Image.Image) -> float:
 @pytest.mark.parametrize("format_", ["png", "tiff", "pdf"])
 def test_a_long_truth_fits_most_formats(format_: Format) -> None:
     """A truth beyond 64 KiB stays whole in a PNG, a TIFF and a PDF file."""
-    assert find_truth(encode(Image.new("RGB", (40, 30)), format_, long_truth())) == long_truth()
+    assert find_ground_truth(encode(Image.new("RGB", (40, 30)), format_, long_truth())) == long_truth()
 
 
 def test_a_long_truth_does_not_fit_a_jpeg_comment() -> None:
@@ -203,6 +203,6 @@ def test_a_long_truth_does_not_fit_a_jpeg_comment() -> None:
         encode(Image.new("RGB", (40, 30)), "jpg", long_truth())
 
 
-def long_truth() -> Truth:
+def long_truth() -> GroundTruth:
     """Make a truth that cannot be packed into 64 KiB."""
-    return Truth("receipt", 40, 30, {"text": random.Random(1).randbytes(60_000).hex()})  # noqa: S311 - not a secret
+    return GroundTruth("receipt", 40, 30, {"text": random.Random(1).randbytes(60_000).hex()})  # noqa: S311 - not a secret

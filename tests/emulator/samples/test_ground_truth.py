@@ -17,12 +17,12 @@ from clova_ocr_async.emulator.samples.ground_truth import (
     END,
     MAX_STARTS,
     START,
-    Truth,
-    find_truth,
+    GroundTruth,
+    find_ground_truth,
     pack_truth,
 )
 
-TRUTH = Truth("receipt", 620, 900, {"meta": {"estimatedLanguage": "ko"}, "result": {"text": "견본"}})
+TRUTH = GroundTruth("receipt", 620, 900, {"meta": {"estimatedLanguage": "ko"}, "result": {"text": "견본"}})
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -30,7 +30,7 @@ json_values = st.recursive(
     max_leaves=12,
 )
 truths = st.builds(
-    Truth,
+    GroundTruth,
     document=st.sampled_from(DOCUMENTS),
     width=st.integers(1, 20_000),
     height=st.integers(1, 20_000),
@@ -49,13 +49,13 @@ def fields(**changed: Any) -> bytes:
 
 
 @given(truths, st.binary(max_size=99), st.binary(max_size=99))
-def test_a_packed_truth_is_found_again_in_any_surroundings(truth: Truth, before: bytes, after: bytes) -> None:
+def test_a_packed_truth_is_found_again_in_any_surroundings(truth: GroundTruth, before: bytes, after: bytes) -> None:
     """Whatever truth is packed, it comes back equal out of a file with anything before and after it."""
-    assert find_truth(before + pack_truth(truth) + after) == truth
+    assert find_ground_truth(before + pack_truth(truth) + after) == truth
 
 
 @given(truths)
-def test_a_packed_truth_is_plain_ascii(truth: Truth) -> None:
+def test_a_packed_truth_is_plain_ascii(truth: GroundTruth) -> None:
     """A packed truth has no character that any container would have to escape."""
     packed = pack_truth(truth).decode("ascii")
     assert packed.isprintable()
@@ -65,9 +65,9 @@ def test_a_packed_truth_is_plain_ascii(truth: Truth) -> None:
 @given(st.binary(max_size=400))
 def test_any_bytes_are_searched_without_an_error(data: bytes) -> None:
     """Bytes that carry no truth give None, with and without markers around them."""
-    assert find_truth(data) is None
-    assert find_truth(START + data + END) is None
-    assert find_truth(marked(data)) is None
+    assert find_ground_truth(data) is None
+    assert find_ground_truth(START + data + END) is None
+    assert find_ground_truth(marked(data)) is None
 
 
 @given(st.data())
@@ -76,13 +76,13 @@ def test_a_damaged_truth_is_none_or_the_same(data: st.DataObject) -> None:
     packed = bytearray(pack_truth(TRUTH))
     place = data.draw(st.integers(0, len(packed) - 1))
     packed[place] = data.draw(st.integers(0, 255))
-    assert find_truth(bytes(packed)) in (None, TRUTH)
+    assert find_ground_truth(bytes(packed)) in (None, TRUTH)
 
 
 @pytest.mark.parametrize("length", [1, len(START), -1, -len(END), -len(END) - 1])
 def test_a_truth_that_was_cut_off_is_none(length: int) -> None:
     """A file that ends within its truth has none."""
-    assert find_truth(pack_truth(TRUTH)[:length]) is None
+    assert find_ground_truth(pack_truth(TRUTH)[:length]) is None
 
 
 @pytest.mark.parametrize(
@@ -108,42 +108,42 @@ def test_a_truth_that_was_cut_off_is_none(length: int) -> None:
 )
 def test_another_shape_is_none(text: bytes) -> None:
     """JSON that is no truth, and what is no JSON, gives None although markers stand around it."""
-    assert find_truth(marked(text)) is None
+    assert find_ground_truth(marked(text)) is None
 
 
 def test_the_right_shape_is_found() -> None:
     """The JSON that the wrong shapes are made from is a truth itself."""
-    assert find_truth(marked(fields())) == Truth("receipt", 1, 1, {})
+    assert find_ground_truth(marked(fields())) == GroundTruth("receipt", 1, 1, {})
 
 
 def test_a_bomb_is_none() -> None:
     """A small blob that would unpack to a huge one is not unpacked."""
-    assert find_truth(marked(b'{"answer":"' + b" " * 50_000_000)) is None
+    assert find_ground_truth(marked(b'{"answer":"' + b" " * 50_000_000)) is None
 
 
 def test_a_blob_with_more_behind_its_end_of_stream_is_cut_there() -> None:
     """A compressed stream that never ends is not taken for a truth."""
     stream = zlib.compress(fields())[:-1]
-    assert find_truth(START + base64.b64encode(stream) + END) is None
+    assert find_ground_truth(START + base64.b64encode(stream) + END) is None
 
 
 def test_a_truth_behind_false_starts_is_found() -> None:
     """Markers that begin nothing do not hide the truth after them, as long as there are few."""
-    assert find_truth(START * (MAX_STARTS - 1) + b"] " + pack_truth(TRUTH)) == TRUTH
-    assert find_truth(START * MAX_STARTS + b"] " + pack_truth(TRUTH)) is None
+    assert find_ground_truth(START * (MAX_STARTS - 1) + b"] " + pack_truth(TRUTH)) == TRUTH
+    assert find_ground_truth(START * MAX_STARTS + b"] " + pack_truth(TRUTH)) is None
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        Truth("invoice", 1, 1, {}),
-        Truth("receipt", 0, 1, {}),
-        Truth("receipt", 1, True, {}),
-        Truth("receipt", 1, 1, {"score": float("nan")}),
+        GroundTruth("invoice", 1, 1, {}),
+        GroundTruth("receipt", 0, 1, {}),
+        GroundTruth("receipt", 1, True, {}),
+        GroundTruth("receipt", 1, 1, {"score": float("nan")}),
     ],
 )
-def test_what_cannot_be_found_again_is_not_packed(wrong: Truth) -> None:
-    """Packing refuses what `find_truth` would not give back."""
+def test_what_cannot_be_found_again_is_not_packed(wrong: GroundTruth) -> None:
+    """Packing refuses what `find_ground_truth` would not give back."""
     with pytest.raises(ValueError, match=r"not a truth|not JSON compliant"):
         pack_truth(wrong)
 
@@ -151,7 +151,7 @@ def test_what_cannot_be_found_again_is_not_packed(wrong: Truth) -> None:
 def test_a_truth_that_is_too_long_is_not_packed() -> None:
     """Packing refuses an answer beyond the length that is unpacked."""
     with pytest.raises(ValueError, match="too long"):
-        pack_truth(Truth("receipt", 1, 1, {"text": "0" * (5 << 20)}))
+        pack_truth(GroundTruth("receipt", 1, 1, {"text": "0" * (5 << 20)}))
 
 
 def test_the_repr_shows_no_values() -> None:

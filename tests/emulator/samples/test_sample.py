@@ -17,7 +17,7 @@ from PIL import Image, ImageChops, ImageFilter, ImageOps, ImageStat
 
 from clova_ocr_async.emulator.samples.canvas import FORMATS, PDF_DOTS_PER_INCH, Canvas, Style, Typeface, find_typeface
 from clova_ocr_async.emulator.samples.fake_data import mrz_check
-from clova_ocr_async.emulator.samples.ground_truth import DOCUMENTS, find_truth
+from clova_ocr_async.emulator.samples.ground_truth import DOCUMENTS, find_ground_truth
 from clova_ocr_async.emulator.samples.identity_layouts import SEEN_ON, passport
 from clova_ocr_async.emulator.samples.sample import Sample, draw_sample, write_samples
 
@@ -179,7 +179,7 @@ def test_a_passport_shows_its_machine_readable_zone(letters: str, seed: int) -> 
 def test_every_type_in_every_format_opens_and_tells_the_same(document: str, format_: str) -> None:
     """A sample opens in its format in the size its truth says, and the truth is that of every other format."""
     sample = sample_of(document, 1, "hangul", format_)
-    truth = find_truth(sample.data)
+    truth = find_ground_truth(sample.data)
     assert truth == sample.truth == sample_of(document, 1).truth
     assert (sample.document, sample.format, sample.name) == (document, format_, f"{document}-0001.{format_}")
     assert size_of(sample) == (sample.truth.width, sample.truth.height)
@@ -497,7 +497,7 @@ def test_samples_are_spread_over_types_and_formats(tmp_path: Path) -> None:
     )
     assert paths[0] == tmp_path / "new" / "samples" / "receipt" / "receipt-0001.jpg"
     for path in paths:
-        truth = find_truth(path.read_bytes())
+        truth = find_ground_truth(path.read_bytes())
         assert truth is not None
         assert truth.document == path.parent.name
 
@@ -507,7 +507,7 @@ def test_kinds_of_id_cards_meet_all_formats(tmp_path: Path) -> None:
     paths = [path for path in write_samples(tmp_path, 48) if path.parent.name == "id-card"]
     kinds: set[tuple[str, str]] = set()
     for path in paths:
-        truth = find_truth(path.read_bytes())
+        truth = find_ground_truth(path.read_bytes())
         assert truth is not None
         kinds.add((path.suffix, truth.answer["result"]["idtype"]))
     assert len(kinds) == 8

@@ -27,12 +27,12 @@ from ledgers import (
 
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import Billing, DiskFullError
-from clova_ocr_async.ledger.settlement import verdict_on
+from clova_ocr_async.ledger.settlement import settle_from_answer
 from clova_ocr_async.ledger.sqlite.lock_wait import LockWait
 from clova_ocr_async.ledger.sqlite.overflow import read_spill, spills_in
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.writer import StalledError, Writer
-from clova_ocr_async.ledger.states import Mark, Verdict
+from clova_ocr_async.ledger.states import ItemEvent, Settlement
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ async def test_no_image_fails_before_its_answer_is_in_the_ledger(run: Path) -> N
     async with opened(run, watch=watch) as ledger:
         claim = await sent(ledger)
         await ledger.answered(claim, "r", FAILURE)
-        await ledger.settle(claim, Verdict(Mark.FAIL, Billing.BILLED, 0.1, b"{}", "r"))
+        await ledger.settle(claim, Settlement(ItemEvent.FAIL, Billing.BILLED, 0.1, b"{}", "r"))
         assert (states(run), answers(run)) == (["failed"], [FAILURE.body])
     assert watch.bare == []
 
@@ -178,7 +178,7 @@ async def test_anothers_answer_beside_the_ledger_is_in_doubt(run: Path) -> None:
     async with opened(run, watch=Full(run)) as ledger:
         claim = await sent(ledger)
         await ledger.answered(claim, "r", FOREIGN)
-        await ledger.settle(claim, verdict_on(FOREIGN, Receipt, "r"))
+        await ledger.settle(claim, settle_from_answer(FOREIGN, Receipt, "r"))
     assert (states(run), perhaps(run)) == (["ambiguous"], 1)
 
 

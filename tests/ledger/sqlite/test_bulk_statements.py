@@ -10,7 +10,7 @@ from ledgers import item, source
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.sqlite import bulk_statements, statements
 from clova_ocr_async.ledger.sqlite.schema import migrate
-from clova_ocr_async.ledger.states import Claim, ClaimLostError, Item, Mark, State, Verdict
+from clova_ocr_async.ledger.states import Claim, ClaimLostError, Item, ItemEvent, Settlement, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,7 +150,7 @@ def test_all_sources_are_linked(db: sqlite3.Connection, count: int) -> None:
 @pytest.mark.parametrize("mine", ["ours", "new"])
 def test_what_was_read_is_settled_together_as_one_by_one(mine: str) -> None:
     """Items of any state are settled together as they are one by one, also those that were given up."""
-    verdict = Verdict(Mark.SUCCEED, Billing.BILLED, 2.0, request_id=mine)
+    verdict = Settlement(ItemEvent.SUCCEED, Billing.BILLED, 2.0, request_id=mine)
     with closing(empty()) as one, closing(empty()) as together:
         for claim in fill(one):
             statements.settle(one, claim, verdict, None, NOW)
@@ -163,5 +163,5 @@ def test_a_few_are_settled_like_many(db: sqlite3.Connection) -> None:
     (claim,) = bulk_statements.claim_items(db, items(1), ME)
     assert claim is not None
     bulk_statements.send(db, [(claim, "r")], NOW)
-    bulk_statements.succeed(db, [(claim, Verdict(Mark.SUCCEED, Billing.BILLED, 2.0, request_id="r"))], NOW)
+    bulk_statements.succeed(db, [(claim, Settlement(ItemEvent.SUCCEED, Billing.BILLED, 2.0, request_id="r"))], NOW)
     assert db.execute("SELECT state, elapsed FROM item").fetchall() == [("succeeded", 2.0)]

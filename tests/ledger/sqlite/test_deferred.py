@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 from ledgers import item
 
 from clova_ocr_async.errors import Billing, LedgerError
-from clova_ocr_async.ledger.sqlite.deferred import Backlog
-from clova_ocr_async.ledger.states import Claim, Mark, Verdict
+from clova_ocr_async.ledger.sqlite.deferred import WriteBehind
+from clova_ocr_async.ledger.states import Claim, ItemEvent, Settlement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,16 +34,16 @@ class Orders:
         return told
 
 
-def backlog_of(orders: Orders) -> tuple[Backlog, list[tuple[list[int], BaseException | None]]]:
+def backlog_of(orders: Orders) -> tuple[WriteBehind, list[tuple[list[int], BaseException | None]]]:
     """Make a backlog, and a list of what it tells."""
     told = list[tuple[list[int], BaseException | None]]()
     writer = cast("Writer", cast("Any", orders))
-    return Backlog(writer, lambda: 5.0, lambda *what: told.append(what), lambda _: None), told
+    return WriteBehind(writer, lambda: 5.0, lambda *what: told.append(what), lambda _: None), told
 
 
-def read(backlog: Backlog, number: int) -> None:
+def read(backlog: WriteBehind, number: int) -> None:
     """Tell a backlog that a call has read its image."""
-    verdict = Verdict(Mark.SUCCEED, Billing.BILLED, 0.1, request_id="r")
+    verdict = Settlement(ItemEvent.SUCCEED, Billing.BILLED, 0.1, request_id="r")
     backlog.settle(Claim(number, 1, item(str(number))), verdict)
 
 

@@ -87,7 +87,7 @@ async def test_a_ledger_in_a_child_is_closed_and_leaves_the_parents_files(tmp_pa
         with pytest.raises(LedgerError, match="before this process was forked; open it anew in each process"):
             await ledger.admit(item(), None)
         with pytest.raises(LedgerError, match="forked"):
-            await asyncio.to_thread(ledger.enlist, [], "receipt")
+            await asyncio.to_thread(ledger.add_files, [], "receipt")
         await ledger.__aexit__(None, None, None)
         ledger._tenant.let_go()  # noqa: SLF001 - a child of the child
         assert beside.exists()

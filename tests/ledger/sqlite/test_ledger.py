@@ -50,14 +50,14 @@ from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer
 from clova_ocr_async.ledger.sqlite.owners import LEASE
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.schema import migrate
-from clova_ocr_async.ledger.states import ClaimLostError, Identity, Mark, SourceFile, State, Verdict
+from clova_ocr_async.ledger.states import ClaimLostError, FileStamp, ItemEvent, Settlement, SourceFile, State
 from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = bytes(range(32))
-RELEASE = Verdict(Mark.RELEASE)
+RELEASE = Settlement(ItemEvent.RELEASE)
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM
 
 async def test_an_image_is_paid_once_under_all_its_names(run: Path) -> None:
     """What was read under one name is known under the next one, and a file that has not changed need not be read."""
-    identity = Identity(1, 2, 3, 4)
+    identity = FileStamp(1, 2, 3, 4)
     async with opened(run) as ledger:
         claim = claimed(await ledger.admit(item(), SourceFile(b"a", identity)))
         assert await ledger.recall(SourceFile(b"a", identity), "receipt") is None
@@ -273,7 +273,7 @@ async def test_an_image_is_paid_once_under_all_its_names(run: Path) -> None:
         recalled = await ledger.recall(SourceFile(b"a", identity), "receipt")
         assert recalled is not None
         assert recalled.answer == ANSWER
-        for other in (SourceFile(b"b", identity), SourceFile(b"a", Identity(1, 2, 3, 5)), SourceFile(b"a")):
+        for other in (SourceFile(b"b", identity), SourceFile(b"a", FileStamp(1, 2, 3, 5)), SourceFile(b"a")):
             assert await ledger.recall(other, "receipt") is None
         assert await ledger.recall(SourceFile(b"a", identity), "passport") is None
     assert calls(run) == 1
@@ -327,7 +327,7 @@ async def test_what_is_kept_of_an_answer(run: Path, store: Any) -> None:
             claim = claimed(await ledger.admit(item(name), None))
             await ledger.sending(claim, name)
             await ledger.answered(claim, name, response)
-            failed = Verdict(Mark.FAIL, Billing.BILLED, 1.0, b'{"type":"MalformedResponseError"}', "b")
+            failed = Settlement(ItemEvent.FAIL, Billing.BILLED, 1.0, b'{"type":"MalformedResponseError"}', "b")
             await ledger.settle(claim, read("a") if name == "a" else failed)
         entries = [(await ledger.admit(item(name), None)).entry for name in "ab"]
     assert [entry.state for entry in entries] == [State.SUCCEEDED, State.FAILED]
@@ -643,8 +643,8 @@ async def test_who_slept_pays_for_nothing_and_loses_nothing(run: Path, caplog: p
     assert "slept past its lease" in caplog.text
 
 
-@pytest.mark.parametrize("verdict", [read("r"), Verdict(Mark.FAIL, Billing.NOT_BILLED, 1.0, b"{}", "r")])
-async def test_a_late_end_without_an_answer_is_counted(run: Path, verdict: Verdict) -> None:
+@pytest.mark.parametrize("verdict", [read("r"), Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 1.0, b"{}", "r")])
+async def test_a_late_end_without_an_answer_is_counted(run: Path, verdict: Settlement) -> None:
     """A call that was given up and ends after all is in doubt no more, also where answers are not kept."""
     clock, other = Clock(), Clock()
     async with (
@@ -794,15 +794,15 @@ async def test_a_refusal_that_the_ledger_cannot_take_is_no_doubt(
 @pytest.mark.parametrize(
     ("verdict", "expected"),
     [
-        (Verdict(Mark.RELEASE, request_id="r"), ("queued", 0, 0)),
-        (Verdict(Mark.FAIL, Billing.NOT_BILLED, 1.0, b'{"type": "RateLimitError"}', "r"), ("failed", 0, 0)),
-        (Verdict(Mark.FAIL, Billing.BILLED, 1.0, b'{"type": "RecognitionError"}', "r"), ("failed", 1, 0)),
-        (Verdict(Mark.SUCCEED, Billing.BILLED, 1.0, request_id="r"), ("succeeded", 1, 0)),
+        (Settlement(ItemEvent.RELEASE, request_id="r"), ("queued", 0, 0)),
+        (Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 1.0, b'{"type": "RateLimitError"}', "r"), ("failed", 0, 0)),
+        (Settlement(ItemEvent.FAIL, Billing.BILLED, 1.0, b'{"type": "RecognitionError"}', "r"), ("failed", 1, 0)),
+        (Settlement(ItemEvent.SUCCEED, Billing.BILLED, 1.0, request_id="r"), ("succeeded", 1, 0)),
         (in_doubt(), ("ambiguous", 1, 1)),
     ],
 )
 async def test_an_end_that_the_ledger_cannot_take_is_kept(
-    run: Path, verdict: Verdict, expected: tuple[str, int, int]
+    run: Path, verdict: Settlement, expected: tuple[str, int, int]
 ) -> None:
     """How a call ended is kept beside a full ledger, once, also where no answers are, and nothing more is sent."""
     full = Full()
@@ -914,7 +914,7 @@ async def test_nothing_personal_is_logged_or_stored_openly(run: Path, caplog: py
         one, two = claimed(await ledger.admit(item("a"), None)), claimed(await ledger.admit(item("b"), None))
         await ledger.sending(one, "r1")
         await ledger.answered(one, "r1", ANSWER)
-        await ledger.settle(two, Verdict(Mark.FAIL, Billing.NOT_BILLED, 1.0, b"canaryERROR", None))
+        await ledger.settle(two, Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 1.0, b"canaryERROR", None))
         files = contents(run)
         entry = (await ledger.admit(item("b"), None)).entry
         assert entry.failure == b"canaryERROR"
@@ -935,7 +935,7 @@ async def test_a_mistyped_host_can_be_corrected(run: Path) -> None:
         claim = claimed(await ledger.admit(item(), source("a")))
         assert await ledger.sending(claim, "r")
         await ledger.refused(claim, "r", still_in_doubt=False)
-        await ledger.settle(claim, Verdict(Mark.FAIL, Billing.NOT_BILLED, 0.1, b"{}"))
+        await ledger.settle(claim, Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 0.1, b"{}"))
     async with opened(run) as ledger:
         await ledger.open_for(["ocr.example"])
     assert look(run, "SELECT value FROM run WHERE name = 'services'") == [(b'["ocr.example"]',)]

@@ -19,13 +19,13 @@ from clova_ocr_async.errors import (
     MalformedResponseError,
 )
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
-from clova_ocr_async.ledger.settlement import failure_of, told
+from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.overflow import Spill
 from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer
 from clova_ocr_async.ledger.sqlite.purge import Purged, purge
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
-from clova_ocr_async.ledger.states import Item, Mark, SourceFile, Verdict
+from clova_ocr_async.ledger.states import Item, ItemEvent, Settlement, SourceFile
 from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def item(number: int) -> Item:
 async def finished(folder: Path, *, seal: Any = None, now: float = 0.0, numbers: tuple[int, ...] = (1, 2, 3)) -> None:
     """Leave a run with an image that was read, one that the service refused, and one whose answer nobody could read."""
     endings = (
-        Verdict(Mark.SUCCEED, Billing.BILLED, 1.0),
+        Settlement(ItemEvent.SUCCEED, Billing.BILLED, 1.0),
         _failed(InvalidRequestError(400, "0011", "canarySHOP said"), Billing.NOT_BILLED),
         _failed(MalformedResponseError("canarySHOP"), Billing.BILLED),
     )
@@ -58,11 +58,11 @@ async def finished(folder: Path, *, seal: Any = None, now: float = 0.0, numbers:
                 await ledger.answered(claim, "id", ANSWER)
             else:
                 await ledger.refused(claim, "id", still_in_doubt=False)
-            await ledger.settle(claim, Verdict(ending.mark, ending.billing, 1.0, ending.failure, "id"))
+            await ledger.settle(claim, Settlement(ending.mark, ending.billing, 1.0, ending.failure, "id"))
 
 
-def _failed(error: ClovaOCRError, billing: Billing) -> Verdict:
-    return Verdict(Mark.FAIL, billing, 1.0, failure_of(error))
+def _failed(error: ClovaOCRError, billing: Billing) -> Settlement:
+    return Settlement(ItemEvent.FAIL, billing, 1.0, encode_failure(error))
 
 
 def holds_canary(folder: Path) -> list[str]:
@@ -90,7 +90,7 @@ async def test_nothing_of_an_answer_is_left(tmp_path: Path, seal: Any) -> None:
     assert (status.calls, status.billed) == (2, 2)
     assert {path: record.status for path, record in records.items()} == {"1": "succeeded", "2": "failed", "3": "failed"}
     refused, unreadable = (
-        told(record.entry.failure) for path, record in records.items() if path != "1" and record.entry
+        decode_failure(record.entry.failure) for path, record in records.items() if path != "1" and record.entry
     )
     assert isinstance(refused, InvalidRequestError)
     assert (refused.code, refused.message) == ("0011", "what it said has been purged")
@@ -183,7 +183,7 @@ async def test_an_answer_that_came_late_is_counted_before_it_is_removed(tmp_path
         assert claim is not None
         await ledger.sending(claim, "id")
         await ledger.doubted(claim, "id")
-        await ledger.settle(claim, Verdict(Mark.DOUBT, Billing.MAYBE_BILLED, 1.0, b"", "id"))
+        await ledger.settle(claim, Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, b"", "id"))
         await ledger.answered(claim, "id", ANSWER)
     assert purge(tmp_path / "run", seal_of(None)) == Purged(1, 0)
     with RunReader(tmp_path / "run") as reader:

@@ -8,10 +8,10 @@ from fakes import a_request, success
 
 from clova_ocr_async.errors import Billing, ConnectionLostError, ImageError, InvalidRequestError, LedgerError
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
-from clova_ocr_async.ledger.settlement import failure_of, told
+from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
-from clova_ocr_async.ledger.states import Claim, Identity, Item, Mark, SourceFile, Verdict
+from clova_ocr_async.ledger.states import Claim, FileStamp, Item, ItemEvent, Settlement, SourceFile
 from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 KEY = AESGCMSeal(b"k" * 32)
 LEDGER = "ledger.sqlite3"
 ANSWER = HTTPResponse(200, success(a_request()).body.replace(b"id-1", b""))  # of whichever call
-CHANGED = Identity(9, 9, 9, 9)
-LOST = failure_of(ConnectionLostError("gone"))
-IDENTITY = Identity(1, 2, 3, 4)
+CHANGED = FileStamp(9, 9, 9, 9)
+LOST = encode_failure(ConnectionLostError("gone"))
+IDENTITY = FileStamp(1, 2, 3, 4)
 
 
 def item(number: int) -> Item:
@@ -31,7 +31,7 @@ def item(number: int) -> Item:
     return Item(bytes([number]) * 32, "receipt")
 
 
-def file(name: str, identity: Identity | None = None) -> SourceFile:
+def file(name: str, identity: FileStamp | None = None) -> SourceFile:
     """Return a file."""
     return SourceFile(name.encode(), identity)
 
@@ -49,22 +49,22 @@ async def sent(ledger: SqliteLedger, number: int, name: str | None, answer: HTTP
 async def succeeded(ledger: SqliteLedger, number: int, name: str | None) -> None:
     """Have an item read."""
     claim = await sent(ledger, number, name, ANSWER)
-    await ledger.settle(claim, Verdict(Mark.SUCCEED, Billing.BILLED, 1.0, b"", f"id-{number}"))
+    await ledger.settle(claim, Settlement(ItemEvent.SUCCEED, Billing.BILLED, 1.0, b"", f"id-{number}"))
 
 
 async def failed(ledger: SqliteLedger, number: int, name: str) -> None:
     """Have an item refused by the service."""
     claim = await sent(ledger, number, name)
     await ledger.refused(claim, f"id-{number}", still_in_doubt=False)
-    failure = failure_of(InvalidRequestError(400, "0011", "canaryWORDS"))
-    await ledger.settle(claim, Verdict(Mark.FAIL, Billing.NOT_BILLED, 1.0, failure, f"id-{number}"))
+    failure = encode_failure(InvalidRequestError(400, "0011", "canaryWORDS"))
+    await ledger.settle(claim, Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 1.0, failure, f"id-{number}"))
 
 
 async def doubted(ledger: SqliteLedger, number: int, name: str | None) -> None:
     """Have an item end in doubt."""
     claim = await sent(ledger, number, name)
     await ledger.doubted(claim, f"id-{number}")
-    await ledger.settle(claim, Verdict(Mark.DOUBT, Billing.MAYBE_BILLED, 1.0, LOST, f"id-{number}"))
+    await ledger.settle(claim, Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, LOST, f"id-{number}"))
 
 
 async def begun(folder: Path, seal: Any = None) -> None:
@@ -77,12 +77,12 @@ async def begun(folder: Path, seal: Any = None) -> None:
         await doubted(ledger, 3, "doubted")
         refused = (await ledger.admit(item(4), file("refused"))).claim
         assert refused is not None
-        await ledger.settle(refused, Verdict(Mark.SKIP, failure=failure_of(ImageError("it is a poem"))))
-        await ledger.reject(file("gone"), "receipt", failure_of(ImageError("no such file")))
+        await ledger.settle(refused, Settlement(ItemEvent.SKIP, failure=encode_failure(ImageError("it is a poem"))))
+        await ledger.reject(file("gone"), "receipt", encode_failure(ImageError("no such file")))
         await succeeded(ledger, 5, None)
         for number, name in ((6, "lost"), (7, "answered"), (8, "asked again"), (9, None)):
             await succeeded(ledger, number, name)
-        ledger.enlist([file("unread")], "receipt")
+        ledger.add_files([file("unread")], "receipt")
     query(folder, "UPDATE item SET state = 'sent', owner = 999, sent_at = 1, answer = NULL WHERE sha256 = ?", 6)
     query(folder, "UPDATE item SET state = 'sent', owner = 999, failure = NULL WHERE sha256 = ?", 7)
     query(folder, "UPDATE item SET state = 'sent', owner = 999, maybe_billed = 1, answer = NULL WHERE sha256 = ?", 8)
@@ -124,7 +124,7 @@ async def test_every_image_has_a_record_with_its_status(tmp_path: Path, seal: An
     assert entry is not None
     assert entry.answer is not None
     assert (entry.answer.body, entry.billing) == (ANSWER.body, Billing.BILLED)
-    assert str(told(by_path["gone"].failure)) == "no such file"
+    assert str(decode_failure(by_path["gone"].failure)) == "no such file"
 
 
 async def test_what_a_dead_process_left_is_in_doubt(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ async def test_what_a_dead_process_left_is_in_doubt(tmp_path: Path) -> None:
     assert lost is not None
     assert asked_again is not None
     assert (lost.maybe_billed, asked_again.maybe_billed) == (1, 1)
-    assert "the process that sent it is gone" in str(told(lost.failure))
+    assert "the process that sent it is gone" in str(decode_failure(lost.failure))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ async def test_an_answer_that_came_after_its_process_was_given_up_counts(tmp_pat
     async with SqliteLedger(tmp_path / "run") as ledger:
         claim = await sent(ledger, 1, "late")
         await ledger.doubted(claim, "id-1")
-        await ledger.settle(claim, Verdict(Mark.DOUBT, Billing.MAYBE_BILLED, 1.0, LOST, "id-1"))
+        await ledger.settle(claim, Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, LOST, "id-1"))
         await ledger.answered(claim, "id-1", ANSWER)
         with RunReader(tmp_path / "run") as reader:
             assert [record.status for record in reader.records()] == ["succeeded"]
@@ -202,7 +202,7 @@ async def test_a_file_that_changed_is_pending_unless_it_is_in_doubt(tmp_path: Pa
     async with SqliteLedger(tmp_path / "run") as ledger:
         await succeeded(ledger, 1, "read")
         await doubted(ledger, 2, "doubted")
-        ledger.enlist([file("read", CHANGED), file("doubted", CHANGED)], "receipt")
+        ledger.add_files([file("read", CHANGED), file("doubted", CHANGED)], "receipt")
     with RunReader(tmp_path / "run") as reader:
         assert [record.status for record in reader.records()] == ["pending", "ambiguous"]
         assert reader.pending() == 2
@@ -213,7 +213,7 @@ async def test_a_file_that_is_only_looked_at_again_is_what_it_was(tmp_path: Path
     async with SqliteLedger(tmp_path / "run") as ledger:
         await succeeded(ledger, 1, "read")
         await ledger.admit(item(1), file("young"))
-        ledger.enlist([file("young", CHANGED)], "receipt")
+        ledger.add_files([file("young", CHANGED)], "receipt")
     with RunReader(tmp_path / "run") as reader:
         assert [record.status for record in reader.records()] == ["succeeded", "succeeded"]
         assert list(reader.to_read("receipt")) == ["young"]
@@ -222,11 +222,11 @@ async def test_a_file_that_is_only_looked_at_again_is_what_it_was(tmp_path: Path
 async def test_many_images_come_out_page_by_page(tmp_path: Path) -> None:
     """Nothing is lost or doubled where a page ends; records are those of one moment, while a batch adds more."""
     async with SqliteLedger(tmp_path / "run") as ledger:
-        ledger.enlist([file(f"{number:03}") for number in range(150)], "receipt")
+        ledger.add_files([file(f"{number:03}") for number in range(150)], "receipt")
         with RunReader(tmp_path / "run") as reader:
             records = reader.records()
             first = next(records)
-            ledger.enlist([file("late")], "receipt")
+            ledger.add_files([file("late")], "receipt")
             paths = [first.path, *(record.path for record in records)]
             to_read = list(reader.to_read("receipt"))
     assert [*paths, "late"] == to_read == [*(f"{number:03}" for number in range(150)), "late"]
@@ -246,7 +246,7 @@ async def test_what_a_batch_would_read_and_what_it_knows(tmp_path: Path) -> None
         recalled = reader.recall(file("read", IDENTITY), "receipt")
         assert recalled is not None
         assert (recalled.item, recalled.answer) == (item(1), None)
-        assert reader.recall(file("read", Identity(1, 2, 3, 5)), "receipt") is None
+        assert reader.recall(file("read", FileStamp(1, 2, 3, 5)), "receipt") is None
         found = reader.find(item(3))
         assert found is not None
         assert found.state == "ambiguous"

@@ -333,11 +333,11 @@ async def test_a_file_that_goes_meanwhile_is_not_missed(run: Path) -> None:
 async def test_records_that_are_not_all_taken_leave_nothing_behind(run: Path) -> None:
     """A reader may be closed while its records are taken, and looks in between are part of the same moment."""
     async with opened(run) as ledger:
-        ledger.enlist([source("b")], "receipt")
+        ledger.add_files([source("b")], "receipt")
         with RunReader(run) as reader:
             records = reader.records()
             assert next(records).path == "a"
-            ledger.enlist([source("c")], "receipt")
+            ledger.add_files([source("c")], "receipt")
             assert reader.status().total == 2
         del records
         with RunReader(run) as reader:

@@ -26,13 +26,13 @@ COUNT = 60
 PROGRAM = """
 import asyncio, sys
 from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Receipt
-from clova_ocr_async.batch.sources.worklist import Listing
+from clova_ocr_async.batch.sources.worklist import WorkList
 from clova_ocr_async.batch.sources.folders import entries_in
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 
 async def main(folder, run, lease):
     async with ClovaOCRClient.from_env(concurrency=4) as client, SqliteLedger(run, lease=float(lease)) as ledger:
-        images = Listing(ledger, "receipt", entries_in(folder))
+        images = WorkList(ledger, "receipt", entries_in(folder))
         async with BatchDispatcher(client, 8, ledger=ledger).dispatch(images, Receipt) as outcomes:
             async for _ in outcomes:
                 pass

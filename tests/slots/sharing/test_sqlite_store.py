@@ -15,7 +15,7 @@ from fakes import KEY, SECRET, URL, domain
 from ledgers import Clock, contents, elsewhere
 
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.slots.limit import Ceiling
+from clova_ocr_async.slots.limit import ConcurrencyLimit
 from clova_ocr_async.slots.sharing.sqlite_store import SlotsFile, checked_path, default_path, name_of
 from clova_ocr_async.slots.sharing.state import Limits, Member, SharedGate
 
@@ -71,11 +71,14 @@ def test_what_is_learned_is_kept(file: SlotsFile, path: Path) -> None:
     """What one process leaves, the next one finds, for each domain by itself, with its members."""
     member = Member(elsewhere(), 5, 9.0, Limits(3), 2, (True, 1.0, 1), 4.0)
     with file.gates([K, "other"]) as gates:
-        gates[K].ceiling = Ceiling(limit=7, named=7, rejections=2)
+        gates[K].ceiling = ConcurrencyLimit(limit=7, named=7, rejections=2)
         gates[K].members["a"] = member
     file.close()
     with file.gates([K, "other"]) as gates:
-        assert gates == {K: SharedGate(Ceiling(limit=7, named=7, rejections=2), {"a": member}), "other": SharedGate()}
+        assert gates == {
+            K: SharedGate(ConcurrencyLimit(limit=7, named=7, rejections=2), {"a": member}),
+            "other": SharedGate(),
+        }
     assert fresh(path) == 7
 
 
@@ -131,8 +134,8 @@ def test_a_row_of_another_version_is_learned_again(file: SlotsFile, path: Path, 
     file.close()
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE gate SET state = ?", (row,))
-    assert known(file) == Ceiling().limit
-    assert fresh(path) == Ceiling().limit
+    assert known(file) == ConcurrencyLimit().limit
+    assert fresh(path) == ConcurrencyLimit().limit
 
 
 def damaged(path: Path) -> None:
@@ -267,7 +270,7 @@ def test_a_lock_on_a_new_file(path: Path, clock: Clock, caplog: pytest.LogCaptur
         db.execute("CREATE TABLE other (x)")
         db.execute("BEGIN EXCLUSIVE")
         file = SlotsFile(path, clock, patience=0.05)
-        assert known(file) == Ceiling().limit
+        assert known(file) == ConcurrencyLimit().limit
         assert "locked" in warnings_of(caplog)[0]
     clock.now += 10.0
     learn(file, 6)

@@ -8,13 +8,13 @@ from fakes import FakeTime
 from ledgers import elsewhere, gone
 
 from clova_ocr_async.host.processes import Process
-from clova_ocr_async.slots.limit import START, Ceiling, Entry, Refusal
-from clova_ocr_async.slots.sharing.state import LEASE, Answers, Limits, Member, SharedGate, Visit
+from clova_ocr_async.slots.limit import START, ConcurrencyLimit, LimitSignal, Permit
+from clova_ocr_async.slots.sharing.state import LEASE, Limits, Member, MemberGrants, MemberUpdate, SharedGate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from clova_ocr_async.slots.sharing.state import Landed, Order
+    from clova_ocr_async.slots.sharing.state import FinishedCall, Order
 
 HERE = Process.this()
 KNOWN = Limits(2)
@@ -38,7 +38,7 @@ class Scene:
 
     def __init__(self, limit: int = 2) -> None:
         self.time = FakeTime()
-        self.gate = SharedGate(Ceiling(limit=limit, named=limit, refused=1, growing=False))
+        self.gate = SharedGate(ConcurrencyLimit(limit=limit, named=limit, refused=1, growing=False))
         self.processes: dict[int, Process] = {}
 
     def visit(
@@ -46,16 +46,16 @@ class Scene:
         port: int,
         held: int = 0,
         waiting: Sequence[Waiter | float] = (),
-        landed: Sequence[Landed] = (),
+        landed: Sequence[FinishedCall] = (),
         limits: Limits = Limits(),  # noqa: B008 - immutable
-    ) -> Answers[Waiter]:
+    ) -> MemberGrants[Waiter]:
         """Let a member come; who waits may be given as the time he came."""
         process = self.processes.setdefault(port, elsewhere())
         me = Member(process, port, self.time.now + LEASE, limits)
         who = [Waiter(waiter) if isinstance(waiter, float) else waiter for waiter in waiting]
-        return self.gate.visit(str(port), me, Visit(held, landed, who), self.time.runtime())
+        return self.gate.visit(str(port), me, MemberUpdate(held, landed, who), self.time.runtime())
 
-    def fill(self, port: int = 9) -> Entry:
+    def fill(self, port: int = 9) -> Permit:
         """Let a member take all there is; return how its last call left."""
         answers = self.visit(port, waiting=[0.0] * self.gate.ceiling.limit)
         return answers.granted[-1][1]
@@ -108,7 +108,7 @@ def test_an_offer_holds_a_slot_for_a_while() -> None:
     scene.visit(1, waiting=[1.0])
     assert scene.visit(9, waiting=[2.0]).woken == [1]
     scene.time.now += 0.09
-    assert scene.visit(9, waiting=[2.0]) == Answers(wait=0.1)
+    assert scene.visit(9, waiting=[2.0]) == MemberGrants(wait=0.1)
     scene.time.now += 0.02
     assert len(scene.visit(9, waiting=[2.0]).granted) == 1
 
@@ -229,7 +229,7 @@ def test_answers_and_refusals_are_learned_from() -> None:
     entry = scene.fill()
     scene.visit(9, held=3, landed=[(entry, None)])
     assert scene.gate.ceiling.limit == 4
-    scene.visit(9, held=2, landed=[(entry, Refusal(3))])
+    scene.visit(9, held=2, landed=[(entry, LimitSignal(3))])
     assert (scene.gate.ceiling.limit, scene.gate.ceiling.rejections) == (3, 1)
     scene.visit(9, held=1, landed=[(entry, "admitted")])
     assert scene.gate.ceiling.limit == 3
@@ -272,7 +272,7 @@ def test_at_a_pace_nobody_is_overtaken(limits: Limits) -> None:
 
 def test_limits_say_how_a_gate_stands_before_its_first_visit() -> None:
     """Limits bound a learned ceiling, and are the first one where they are known."""
-    assert KNOWN.first_ceiling() == Ceiling.known(2)
-    assert Limits().first_ceiling() == Ceiling()
-    assert [KNOWN.applied_to(Ceiling(limit=limit, growing=False)) for limit in (1, 2, 3)] == [1, 2, 2]
-    assert Limits().applied_to(Ceiling(limit=3)) == 3
+    assert KNOWN.first_ceiling() == ConcurrencyLimit.known(2)
+    assert Limits().first_ceiling() == ConcurrencyLimit()
+    assert [KNOWN.applied_to(ConcurrencyLimit(limit=limit, growing=False)) for limit in (1, 2, 3)] == [1, 2, 2]
+    assert Limits().applied_to(ConcurrencyLimit(limit=3)) == 3

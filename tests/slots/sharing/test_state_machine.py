@@ -10,12 +10,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ledgers import elsewhere, gone
 
 from clova_ocr_async.host.processes import Process
-from clova_ocr_async.slots.limit import Ceiling
-from clova_ocr_async.slots.sharing.state import LEASE, Limits, Member, SharedGate, Visit
+from clova_ocr_async.slots.limit import ConcurrencyLimit
+from clova_ocr_async.slots.sharing.state import LEASE, Limits, Member, MemberUpdate, SharedGate
 
 if TYPE_CHECKING:
-    from clova_ocr_async.slots.limit import Entry
-    from clova_ocr_async.slots.sharing.state import Answers, Order
+    from clova_ocr_async.slots.limit import Permit
+    from clova_ocr_async.slots.sharing.state import MemberGrants, Order
 
 DATA, HERE = st.data(), Process.this()
 PORTS = range(1, 5)
@@ -37,8 +37,8 @@ class Model:
     process: Process = field(default_factory=elsewhere)
     generation: int = 0
     waiting: list[Waiter] = field(default_factory=list[Waiter])
-    calls: list[Entry] = field(default_factory=list["Entry"])
-    ended: list[Entry] = field(default_factory=list["Entry"])
+    calls: list[Permit] = field(default_factory=list["Permit"])
+    ended: list[Permit] = field(default_factory=list["Permit"])
     rung: float | None = None
     asleep: bool = False
     came: float = 0.0
@@ -63,10 +63,10 @@ class GateMachine(RuleBasedStateMachine):
     @initialize(limit=st.integers(1, 5), most=st.sampled_from([None, None, 2]))
     def begin(self, limit: int, most: int | None) -> None:
         """Begin with a ceiling; one member may want fewer calls at once."""
-        self.gate.ceiling = Ceiling(limit=limit, named=limit, refused=1, growing=False, rejections=1)
+        self.gate.ceiling = ConcurrencyLimit(limit=limit, named=limit, refused=1, growing=False, rejections=1)
         self.members = {port: Model(port, Limits(most if port == 1 else None)) for port in PORTS}
 
-    def come(self, model: Model) -> Answers[Waiter]:
+    def come(self, model: Model) -> MemberGrants[Waiter]:
         """Let a member come."""
         offered = self.has_an_offer(model)
         model.rung, model.came = None, self.time.now
@@ -74,7 +74,7 @@ class GateMachine(RuleBasedStateMachine):
         model.waiting.sort(key=lambda waiter: waiter.order)
         me = Member(model.process, model.port, self.time.now + LEASE, model.limits)
         landed = [(entry, None) for entry in model.ended]
-        visit = Visit(len(model.calls), landed, list(model.waiting))
+        visit = MemberUpdate(len(model.calls), landed, list(model.waiting))
         before = self.first_of_others(model)
         answers = self.gate.visit(model.name, me, visit, self.time.runtime())
         model.ended.clear()

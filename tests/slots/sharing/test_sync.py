@@ -9,13 +9,13 @@ from ledgers import gone
 from clova_ocr_async.slots.queue import Waiter
 from clova_ocr_async.slots.sharing.sqlite_store import SlotsFile
 from clova_ocr_async.slots.sharing.state import LEASE, Limits, Member, SharedGate
-from clova_ocr_async.slots.sharing.sync import Grant, Visitor
+from clova_ocr_async.slots.sharing.sync import GateSync, Grant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from clova_ocr_async.slots.sharing.sync import Report
+    from clova_ocr_async.slots.sharing.sync import SyncResult
 
 LIMITS = {"a": Limits(1), "b": Limits(2)}
 
@@ -41,9 +41,9 @@ class Scene:
     def __init__(self, path: Path) -> None:
         self.time = FakeTime()
         self.file = BreakingFile(path, self.time.runtime().clock)
-        self.visitor = Visitor(self.file, LIMITS, self.time.runtime())
+        self.visitor = GateSync(self.file, LIMITS, self.time.runtime())
 
-    def visit(self, *keys: str) -> Report:
+    def visit(self, *keys: str) -> SyncResult:
         """Visit with somebody who waits at each of some gates."""
         self.visitor.waiting = {key: [Waiter[Grant]([key], interactive=False, since=1.0)] for key in keys}
         return self.visitor.visit()

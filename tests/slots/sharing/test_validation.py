@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledgers import Clock, elsewhere
 
-from clova_ocr_async.slots.limit import Ceiling, Refusal
-from clova_ocr_async.slots.rate import Pace
+from clova_ocr_async.slots.limit import ConcurrencyLimit, LimitSignal
+from clova_ocr_async.slots.rate import Pacer
 from clova_ocr_async.slots.sharing.sqlite_store import SlotsFile, _check_file, name_of
 from clova_ocr_async.slots.sharing.state import Limits, Member, SharedGate
 from clova_ocr_async.slots.sharing.validation import is_believable
@@ -35,22 +35,22 @@ def member(**changes: object) -> SharedGate:
 @pytest.mark.parametrize(
     "gate",
     [
-        SharedGate(Ceiling(limit=10**9)),
-        SharedGate(Ceiling(limit=0)),
-        SharedGate(Ceiling(under_way=10**9)),
-        SharedGate(Ceiling(under_way=-(10**9))),
-        SharedGate(Ceiling(refused=-1)),
-        SharedGate(Ceiling(named=-1)),
-        SharedGate(Ceiling(disproved=2**60)),
-        SharedGate(Ceiling(pace=Pace(rate=0.0))),
-        SharedGate(Ceiling(pace=Pace(rate=-1.0))),
-        SharedGate(Ceiling(pace=Pace(rate=NAN))),
-        SharedGate(Ceiling(pace=Pace(rate=INFINITE))),
-        SharedGate(Ceiling(pace=Pace(resumes=32_503_680_000.0))),
-        SharedGate(Ceiling(pace=Pace(resumes=NAN))),
-        SharedGate(Ceiling(pace=Pace(due=32_503_680_000.0))),
-        SharedGate(Ceiling(pace=Pace(due=INFINITE))),
-        SharedGate(Ceiling(pace=Pace(stride=-1))),
+        SharedGate(ConcurrencyLimit(limit=10**9)),
+        SharedGate(ConcurrencyLimit(limit=0)),
+        SharedGate(ConcurrencyLimit(under_way=10**9)),
+        SharedGate(ConcurrencyLimit(under_way=-(10**9))),
+        SharedGate(ConcurrencyLimit(refused=-1)),
+        SharedGate(ConcurrencyLimit(named=-1)),
+        SharedGate(ConcurrencyLimit(disproved=2**60)),
+        SharedGate(ConcurrencyLimit(pace=Pacer(rate=0.0))),
+        SharedGate(ConcurrencyLimit(pace=Pacer(rate=-1.0))),
+        SharedGate(ConcurrencyLimit(pace=Pacer(rate=NAN))),
+        SharedGate(ConcurrencyLimit(pace=Pacer(rate=INFINITE))),
+        SharedGate(ConcurrencyLimit(pace=Pacer(resumes=32_503_680_000.0))),
+        SharedGate(ConcurrencyLimit(pace=Pacer(resumes=NAN))),
+        SharedGate(ConcurrencyLimit(pace=Pacer(due=32_503_680_000.0))),
+        SharedGate(ConcurrencyLimit(pace=Pacer(due=INFINITE))),
+        SharedGate(ConcurrencyLimit(pace=Pacer(stride=-1))),
         member(held=10**9),
         member(held=-1),
         member(port=70_000),
@@ -67,7 +67,7 @@ def test_what_cannot_have_been_learned_is_not_believed(gate: SharedGate) -> None
 events = st.lists(
     st.one_of(
         st.builds(
-            Refusal,
+            LimitSignal,
             st.none() | st.integers(0, 50),
             st.booleans(),
             st.none() | st.floats(0, 200),
@@ -79,7 +79,9 @@ events = st.lists(
 
 
 @given(events, st.integers(1, 60), st.none() | st.floats(0.01, 50))
-def test_all_that_is_learned_is_believed(outcomes: list[Refusal], at_once: int, most_per_second: float | None) -> None:
+def test_all_that_is_learned_is_believed(
+    outcomes: list[LimitSignal], at_once: int, most_per_second: float | None
+) -> None:
     """Whatever calls end in, what a process has learned from it is believed by the next one."""
     runtime = FakeTime().runtime()
     gate = member(held=at_once, port=60_000, expires=NOW + 30, limits=Limits(at_once, most_per_second))
@@ -109,9 +111,9 @@ def test_a_row_that_cannot_be_so_is_replaced(path: Path) -> None:
     """A row with a ceiling of a thousand million counts as nothing learned, and is overwritten."""
     learned(path)
     with closing(sqlite3.connect(path)) as db, db:
-        row = msgspec.json.encode(SharedGate(Ceiling(limit=10**9)))
+        row = msgspec.json.encode(SharedGate(ConcurrencyLimit(limit=10**9)))
         db.execute("UPDATE gate SET state = ? WHERE domain = ?", (row, name_of(K)))
-    assert learned(path) == Ceiling().limit
+    assert learned(path) == ConcurrencyLimit().limit
     assert learned(path) == 7
 
 
@@ -128,7 +130,7 @@ def test_a_file_of_another_name_is_not_used(path: Path, end: str, what: str, cap
         place.hardlink_to(other)
     else:
         place.symlink_to(other)
-    assert learned(path) == Ceiling().limit
+    assert learned(path) == ConcurrencyLimit().limit
     assert other.read_bytes() == b"somebody else's"
     assert f"{place.name} is a symbolic link" in caplog.text or f"{place.name} has another name" in caplog.text
 
@@ -136,7 +138,7 @@ def test_a_file_of_another_name_is_not_used(path: Path, end: str, what: str, cap
 def test_what_is_no_file_is_not_used(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A pipe in the place of the file is named, and nobody waits for its other end."""
     os.mkfifo(path)
-    assert learned(path) == Ceiling().limit
+    assert learned(path) == ConcurrencyLimit().limit
     assert "slots.sqlite is not a file" in caplog.text
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from fakes import steps
 
-from clova_ocr_async.slots.sharing.wakeup import Bell, ring
+from clova_ocr_async.slots.sharing.wakeup import WakeupSocket, ring
 
 
 async def test_who_is_rung_is_woken() -> None:
     """A ring calls whoever listens; several that came meanwhile call him once."""
     woken: list[None] = []
-    heard, bell = asyncio.Event(), Bell()
+    heard, bell = asyncio.Event(), WakeupSocket()
 
     def wake() -> None:
         woken.append(None)
@@ -29,7 +29,7 @@ async def test_who_is_rung_is_woken() -> None:
 
 async def test_a_bell_listens_once() -> None:
     """Listening again changes nothing, and a closed bell can listen again."""
-    bell, loop = Bell(), asyncio.get_running_loop()
+    bell, loop = WakeupSocket(), asyncio.get_running_loop()
     assert bell.port == 0
     bell.listen(loop, list)
     port = bell.port
@@ -54,7 +54,7 @@ def test_a_ring_that_nobody_hears() -> None:
 
 def test_a_bell_outlives_its_loop() -> None:
     """A bell can be closed after its loop was."""
-    bell = Bell()
+    bell = WakeupSocket()
 
     async def main() -> None:
         bell.listen(asyncio.get_running_loop(), list)
@@ -67,7 +67,7 @@ def test_a_bell_outlives_its_loop() -> None:
 
 async def test_after_a_fork_the_loop_is_told_nothing() -> None:
     """Letting go closes the socket alone: what the loop watches is left to whoever it belongs to."""
-    bell, loop = Bell(), asyncio.get_running_loop()
+    bell, loop = WakeupSocket(), asyncio.get_running_loop()
     bell.listen(loop, list)
     watched = bell._socket  # noqa: SLF001 - what it lets go of
     assert watched is not None
@@ -95,7 +95,7 @@ def test_where_nothing_can_be_heard_a_bell_stays_deaf(error: type[Exception]) ->
     """Without a loop that watches sockets there is no port, nothing is left open, and nothing fails."""
 
     async def main() -> None:
-        bell = Bell()
+        bell = WakeupSocket()
         bell.listen(asyncio.get_running_loop(), list)
         assert bell.port == 0
         bell.close()
@@ -110,7 +110,7 @@ def test_other_errors_leave_nothing_open() -> None:
 
     async def main() -> None:
         with pytest.raises(ZeroDivisionError):
-            Bell().listen(asyncio.get_running_loop(), list)
+            WakeupSocket().listen(asyncio.get_running_loop(), list)
 
     BlindLoop.error = ZeroDivisionError
     with asyncio.Runner(loop_factory=BlindLoop) as runner:

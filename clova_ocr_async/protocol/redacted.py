@@ -9,10 +9,10 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Concealed"]
+__all__ = ["Redacted"]
 
 
-class Concealed(msgspec.Struct, frozen=True):
+class Redacted(msgspec.Struct, frozen=True):
     """A struct that shows of itself only what ``_shown`` says, to ``repr`` and to rich alike."""
 
     def _shown(self) -> str:

@@ -4,11 +4,11 @@ import msgspec
 from rich.pretty import pretty_repr
 
 from clova_ocr_async import HTTPRequest, HTTPResponse
-from clova_ocr_async.protocol.concealed import Concealed
+from clova_ocr_async.protocol.redacted import Redacted
 from clova_ocr_async.protocol.request import Body
 
 
-class Envelope(Concealed, frozen=True):
+class Envelope(Redacted, frozen=True):
     """Something with a secret in it."""
 
     secret: str
