@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import JPEG
+from support.fakes import JPEG
 
 from clova_ocr_async import (
     BatchDispatcher,

@@ -7,7 +7,7 @@ import pickle
 from typing import Any
 
 import pytest
-from answers import answer_of, decode, full_document
+from support.answers import answer_of, decode, full_document
 
 from clova_ocr_async import errors
 from clova_ocr_async.documents import Receipt, Recognition

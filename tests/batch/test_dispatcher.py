@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import (
+from support.fakes import (
     FAILED,
     JPEG,
     KEY,

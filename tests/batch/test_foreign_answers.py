@@ -7,8 +7,22 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import JPEG, FakeTime, FakeTransport, Sent, domain, steps, success
-from ledgers import Clock, answers, calls, claimed, crash, elsewhere, gone, item, look, opened, perhaps, source, states
+from support.fakes import JPEG, FakeTime, FakeTransport, Sent, domain, steps, success
+from support.ledgers import (
+    Clock,
+    answers,
+    calls,
+    claimed,
+    crash,
+    elsewhere,
+    gone,
+    item,
+    look,
+    opened,
+    perhaps,
+    source,
+    states,
+)
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.client import ClovaOCRClient

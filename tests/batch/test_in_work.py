@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from fakes import JPEG, FakeTime, FakeTransport, Held, Sent, domain, error, steps, success, url_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledgers import eventually
+from support.fakes import JPEG, FakeTime, FakeTransport, Held, Sent, domain, error, steps, success, url_of
+from support.ledgers import eventually
 
 from clova_ocr_async.batch import BatchDispatcher, Success
 from clova_ocr_async.batch.batch import Batch

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import BUSY, FAILED, JPEG, SPENT, FakeTime, FakeTransport, Held, domain, error, steps, success
-from ledgers import answers, calls, contents, eventually, gone, look, opened, perhaps, states, until
+from support.fakes import BUSY, FAILED, JPEG, SPENT, FakeTime, FakeTransport, Held, domain, error, steps, success
+from support.ledgers import answers, calls, contents, eventually, gone, look, opened, perhaps, states, until
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.batch.direct import ImageInWork
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from fakes import Sent
+    from support.fakes import Sent
 
     from clova_ocr_async.ledger.states import Claim
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from fakes import BUSY, FAILED, JPEG, FakeTime, FakeTransport, Held, domain, steps
-from ledgers import answers, calls, eventually, gone, opened, perhaps, states
+from support.fakes import BUSY, FAILED, JPEG, FakeTime, FakeTransport, Held, domain, steps
+from support.ledgers import answers, calls, eventually, gone, opened, perhaps, states
 
 from clova_ocr_async.batch import Batch, BatchDispatcher, Failure, Success
 from clova_ocr_async.batch.sources.iterables import EXHAUSTED, AsyncSource

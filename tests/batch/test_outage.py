@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes import JPEG, FakeTime, FakeTransport, Sent, domain, success
+from support.fakes import JPEG, FakeTime, FakeTransport, Sent, domain, success
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Outcome, Success
 from clova_ocr_async.client import ClovaOCRClient

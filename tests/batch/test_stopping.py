@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from anyio.to_thread import current_default_thread_limiter
-from fakes import BUSY, JPEG, SPENT, FakeTime, FakeTransport, Held, domain, error, parsed
+from support.fakes import BUSY, JPEG, SPENT, FakeTime, FakeTransport, Held, domain, error, parsed
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
@@ -26,7 +26,7 @@ from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from fakes import Sent
+    from support.fakes import Sent
 
 GENERAL = HTTPResponse(200, encode_response("", 0, {"inferResult": "SUCCESS", "fields": []}))
 

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from fakes import JPEG, FakeTransport, SteppedTime, domain
-from ledgers import states
+from support.fakes import JPEG, FakeTransport, SteppedTime, domain
+from support.ledgers import states
 
 from clova_ocr_async.batch import Failure, Success
 from clova_ocr_async.batch.batch import Batch

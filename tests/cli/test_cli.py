@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
-from waiting import wait_for
+from support.waiting import wait_for
 
 from clova_ocr_async.cli.app import app, verb
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread, write_samples

@@ -13,7 +13,7 @@ import tty
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from waiting import wait_for
+from support.waiting import wait_for
 
 from clova_ocr_async.cli.terminal.files import replaced, whole_output
 from clova_ocr_async.cli.terminal.output import OutputError, opened_directly, opened_output

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from waiting import wait_for
+from support.waiting import wait_for
 
 from clova_ocr_async.emulator import Emulator, draw_sample, emulator_in_thread
 

@@ -14,8 +14,8 @@ import click
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from fakes import FAILED, JPEG, SECRET, FakeTime, FakeTransport, Held, Sent, domain, success, url_of
 from rich.console import Console
+from support.fakes import FAILED, JPEG, SECRET, FakeTime, FakeTransport, Held, Sent, domain, success, url_of
 
 from clova_ocr_async import errors
 from clova_ocr_async.batch import Failure, Success

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
-from fakes import a_request, success
-from ledgers import claimed, in_doubt, item, opened, read, source
+from support.fakes import a_request, success
+from support.ledgers import claimed, in_doubt, item, opened, read, source
 
 from clova_ocr_async.batch.outcome import Failure, Success
 from clova_ocr_async.batch.sources.manifest import paid_in

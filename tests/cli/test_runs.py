@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
-from fakes import FakeTransport, Held, domain, steps
-from waiting import wait_for
+from support.fakes import FakeTransport, Held, domain, steps
+from support.waiting import wait_for
 
 from clova_ocr_async.batch.hashing import stamp_of
 from clova_ocr_async.batch.sources.manifest import images_from

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from waiting import wait_for
+from support.waiting import wait_for
 
 from clova_ocr_async.cli.runs.interrupts import handled_signals
 from clova_ocr_async.cli.terminal.signals import SIGNALS, end_at_once, handling, interrupting

@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import (
+from support.fakes import (
     BUSY,
     FAILED,
     JPEG,

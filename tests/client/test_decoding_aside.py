@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from anyio.to_thread import current_default_thread_limiter
-from fakes import JPEG, FakeTransport, Held, Sent, domain, parsed
+from support.fakes import JPEG, FakeTransport, Held, Sent, domain, parsed
 
 from clova_ocr_async.client import AnswerDropped, AnswerKept, AnswerTaken, CallFinished, ClovaOCRClient, Event
 from clova_ocr_async.documents import Receipt

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from fakes import JPEG, SECRET, Connection, FakeTime, FakeTransport, domain, http, raw_server, saying, url_of
+from support.fakes import JPEG, SECRET, Connection, FakeTime, FakeTransport, domain, http, raw_server, saying, url_of
 
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import Receipt

@@ -6,7 +6,7 @@ import traceback
 from typing import Any
 
 import pytest
-from fakes import JPEG, Diary, FakeTime
+from support.fakes import JPEG, Diary, FakeTime
 
 from clova_ocr_async.client import ClovaOCRClient, Event, RetryPolicy
 from clova_ocr_async.documents import Receipt

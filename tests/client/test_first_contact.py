@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from fakes import JPEG, FakeTime, FakeTransport, Sent, domain, error, success, url_of
+from support.fakes import JPEG, FakeTime, FakeTransport, Sent, domain, error, success, url_of
 
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import Receipt

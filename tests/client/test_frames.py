@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 import pytest
-from fakes import SECRET, Connection, domain, raw_server
+from support.fakes import SECRET, Connection, domain, raw_server
 
 import clova_ocr_async
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy

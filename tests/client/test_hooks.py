@@ -5,7 +5,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import JPEG, FakeTransport, domain
+from support.fakes import JPEG, FakeTransport, domain
 
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt

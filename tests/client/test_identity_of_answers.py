@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from fakes import (
+from support.fakes import (
     JPEG,
     PATIENT,
     SECRET,

@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
-from fakes import (
+from support.fakes import (
     BUSY,
     FAILED,
     JPEG,

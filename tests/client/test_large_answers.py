@@ -6,7 +6,7 @@ import threading
 import tracemalloc
 
 import pytest
-from fakes import JPEG, SECRET, FakeTransport, Sent, domain, http, parsed, raw_server, saying
+from support.fakes import JPEG, SECRET, FakeTransport, Sent, domain, http, parsed, raw_server, saying
 
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.decoding import decoded_aside

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import (
+from support.fakes import (
     BUSY,
     FAILED,
     JPEG,

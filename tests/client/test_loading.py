@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from fakes import JPEG
+from support.fakes import JPEG
 
 from clova_ocr_async.client.loading import load_image, pdf_page_counter
 from clova_ocr_async.documents import Receipt

@@ -12,7 +12,7 @@ from typing import Any
 
 import overload
 import pytest
-from fakes import BUSY, FAILED, JPEG, SECRET, Diary, FakeTransport, Held, Sent, domain, steps, success, url_of
+from support.fakes import BUSY, FAILED, JPEG, SECRET, Diary, FakeTransport, Held, Sent, domain, steps, success, url_of
 from virtual import run_virtually
 
 from clova_ocr_async.batch import BatchDispatcher, Failure

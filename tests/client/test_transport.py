@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 import yarl
 from aioresponses import CallbackResult, aioresponses
-from fakes import (
+from multidict import CIMultiDict
+from support.fakes import (
     BUSY,
     JPEG,
     KEY,
@@ -31,7 +32,6 @@ from fakes import (
     raw_server,
     saying,
 )
-from multidict import CIMultiDict
 
 from clova_ocr_async.client import AiohttpTransport, ClovaOCRClient, RequestProgress
 from clova_ocr_async.client.transport import _BodyPayload, _translated

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from fakes import JPEG, SECRET, Connection, Diary, FakeTime, http, raw_server, saying
+from support.fakes import JPEG, SECRET, Connection, Diary, FakeTime, http, raw_server, saying
 
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import Receipt

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from answers import DOCUMENT_TABLES, answer_of, at, decode, full_document, nodes, read, small_documents
+from support.answers import DOCUMENT_TABLES, answer_of, at, decode, full_document, nodes, read, small_documents
 
 import clova_ocr_async.documents as package
 from clova_ocr_async.documents import (

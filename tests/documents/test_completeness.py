@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from answers import (
+from support.answers import (
     DOCUMENT_TABLES,
     OBJECT_TABLES,
     OBJECTS,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from answers import (
+from support.answers import (
     DOCUMENT_TABLES,
     Steps,
     answer_of,

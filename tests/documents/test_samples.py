@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import pytest
-from answers import SAMPLES, decode, document_of, samples
+from support.answers import SAMPLES, decode, document_of, samples
 
 from clova_ocr_async.documents import (
     DOCUMENTS,

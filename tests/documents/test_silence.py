@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from answers import (
+from rich.pretty import pretty_repr
+from support.answers import (
     DOCUMENT_TABLES,
     OBJECTS,
     Maker,
@@ -19,7 +20,6 @@ from answers import (
     full_document,
     leaves,
 )
-from rich.pretty import pretty_repr
 
 from clova_ocr_async.documents import (
     Checksum,

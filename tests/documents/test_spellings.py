@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from answers import answer_of, decode, read
+from support.answers import answer_of, decode, read
 
 from clova_ocr_async.documents import (
     BaseObject,

@@ -5,8 +5,8 @@ import pickle
 from typing import Any
 
 import pytest
-from fakes import KEY, SECRET, URL
-from refusals import refused
+from support.fakes import KEY, SECRET, URL
+from support.refusals import refused
 
 from clova_ocr_async.documents import Document, Passport, Receipt
 from clova_ocr_async.domains.domain import Domain, Secret

@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes import SECRET, URL
-from refusals import refused
+from support.fakes import SECRET, URL
+from support.refusals import refused
 
 from clova_ocr_async.documents import BizLicense, CreditCard, Document, IdCard, NameCard, Passport, Receipt
 from clova_ocr_async.domains.domain import Domain

@@ -5,10 +5,10 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import KEY, SECRET, URL
 from hypothesis import given
 from hypothesis import strategies as st
-from refusals import chain, refused
+from support.fakes import KEY, SECRET, URL
+from support.refusals import chain, refused
 
 from clova_ocr_async.documents import DOCUMENTS, IdCard, Receipt
 from clova_ocr_async.domains.file import domains_from_file

@@ -5,7 +5,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import (
+from support.fakes import (
     BUSY,
     FAILED,
     JPEG,
@@ -23,7 +23,7 @@ from fakes import (
     success,
     url_of,
 )
-from refusals import chain
+from support.refusals import chain
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.client import ClovaOCRClient, Event, RetryPolicy, RetryScheduled

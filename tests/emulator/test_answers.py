@@ -3,8 +3,8 @@ import re
 from typing import Any
 
 import pytest
-from answers import SAMPLES, answer_of, decode
 from PIL import Image
+from support.answers import SAMPLES, answer_of, decode
 
 from clova_ocr_async import RecognitionError
 from clova_ocr_async.documents import DOCUMENTS

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from answers import decode
-from fakes import steps
+from support.answers import decode
+from support.fakes import steps
 
 from clova_ocr_async import ConfigurationError, DomainError, RecognitionError
 from clova_ocr_async.documents import DOCUMENTS, Receipt

@@ -2,9 +2,9 @@ import json
 import re
 
 import pytest
-from answers import answer_of, decode, leaves, nodes
 from hypothesis import given
 from hypothesis import strategies as st
+from support.answers import answer_of, decode, leaves, nodes
 
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.emulator.synthetic_answers import plausible_answer

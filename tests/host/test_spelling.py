@@ -4,10 +4,10 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes import FakeTime, FakeTransport, domain
 from hypothesis import given
 from hypothesis import strategies as st
-from ledgers import look, opened
+from support.fakes import FakeTime, FakeTransport, domain
+from support.ledgers import look, opened
 
 from clova_ocr_async.batch import BatchDispatcher
 from clova_ocr_async.client import ClovaOCRClient

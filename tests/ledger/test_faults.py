@@ -7,8 +7,8 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import FakeTime, http, raw_server, saying
-from ledgers import answers, calls, opened, perhaps, states
+from support.fakes import FakeTime, http, raw_server, saying
+from support.ledgers import answers, calls, opened, perhaps, states
 
 from clova_ocr_async.batch import BatchDispatcher, Failure
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
@@ -30,7 +30,7 @@ from clova_ocr_async.protocol.image import Image, ImageLimits
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fakes import Connection
+    from support.fakes import Connection
 
 RECEIPT = http(b'{"images":[{"receipt":{"result":{}},"inferResult":"SUCCESS"}]}')
 BIG = b"\xff\xd8\xff\xe0" + bytes(8 * 1024 * 1024) + b"\xff\xd9"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from ledgers import Clock, crash, elsewhere, item, opened, source
+from support.ledgers import Clock, crash, elsewhere, item, opened, source
 
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.sqlite.owners import LEASE

@@ -5,7 +5,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ledgers import item
+from support.ledgers import item
 
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.sqlite import statements

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from answers import SAMPLES
+from support.answers import SAMPLES
 
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread

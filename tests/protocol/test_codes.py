@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from answers import answer_of
 from hypothesis import given
 from hypothesis import strategies as st
+from support.answers import answer_of
 
 from clova_ocr_async.documents import DOCUMENTS, CreditCard, Receipt
 from clova_ocr_async.errors import (

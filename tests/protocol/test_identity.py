@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from answers import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.answers import samples
 
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import APIError, ClovaOCRError, MalformedResponseError

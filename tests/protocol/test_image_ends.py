@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import JPEG as FAKE_JPEG
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
+from support.fakes import JPEG as FAKE_JPEG
 
 from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.errors import ConfigurationError, ImageError

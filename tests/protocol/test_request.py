@@ -7,10 +7,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from answers import SAMPLES
 from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
+from support.answers import SAMPLES
 
 from clova_ocr_async.errors import APIError, Billing, DomainError, InvalidRequestError
 from clova_ocr_async.protocol.request import (

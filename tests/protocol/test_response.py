@@ -8,9 +8,9 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
-from answers import SAMPLES, answer_of, decode, document_of, full_document, samples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.answers import SAMPLES, answer_of, decode, document_of, full_document, samples
 
 from clova_ocr_async.documents import DOCUMENTS, Document, Receipt, Recognition, VendorObject
 from clova_ocr_async.errors import (

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from fakes import FakeTime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from simulated import AtOnce, Simulation
+from support.fakes import FakeTime
+from support.simulated import AtOnce, Simulation
 
 from clova_ocr_async.slots.limit import START, ConcurrencyLimit, LimitSignal, Permit, SlotResult
 

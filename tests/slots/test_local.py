@@ -5,7 +5,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import KEY, SECRET, URL, FakeTime, SteppedTime, domain, steps, url_of
+from support.fakes import KEY, SECRET, URL, FakeTime, SteppedTime, domain, steps, url_of
 
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import (

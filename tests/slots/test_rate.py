@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from simulated import Bucket, Simulation
+from support.simulated import Bucket, Simulation
 
 from clova_ocr_async.slots.limit import ConcurrencyLimit, LimitSignal
 from clova_ocr_async.slots.rate import Pacer

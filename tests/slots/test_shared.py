@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from fakes import (
+from support.fakes import (
     BUSY,
     FAILED,
     JPEG,

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.fakes import (
     BUSY,
     FAILED,
     JPEG,
@@ -26,8 +28,6 @@ from fakes import (
     success,
     url_of,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from clova_ocr_async.batch import BatchDispatcher, Success
 from clova_ocr_async.client import AttemptFinished, AttemptStarted, ClovaOCRClient, Event, RetryPolicy

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import FakeTime, FakeTransport, domain
-from ledgers import Clock, calls, crash, elsewhere, look, opened, states
+from support.fakes import FakeTime, FakeTransport, domain
+from support.ledgers import Clock, calls, crash, elsewhere, look, opened, states
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.batch.sources.folders import entries_in

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from fakes import JPEG, FakeTransport, domain
+from support.fakes import JPEG, FakeTransport, domain
 
 from clova_ocr_async.batch import BatchDispatcher
 from clova_ocr_async.cli.runs.dry_run import DryRun, rehearse

@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import BUSY, FAILED, JPEG, PATIENT, SPENT, FakeTime, FakeTransport, domain
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fakes import BUSY, FAILED, JPEG, PATIENT, SPENT, FakeTime, FakeTransport, domain
 
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.client.retry.budget import RetryBudget, price_of

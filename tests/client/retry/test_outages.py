@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import pytest
-from fakes import (
+from support.fakes import (
     BUSY,
     JPEG,
     KEY,

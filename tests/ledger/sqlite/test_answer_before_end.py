@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ledgers import (
+from support.ledgers import (
     ANSWER,
     FAILURE,
     Clock,

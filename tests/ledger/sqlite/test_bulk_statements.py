@@ -5,7 +5,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ledgers import item, source
+from support.ledgers import item, source
 
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.sqlite import bulk_statements, statements

@@ -6,10 +6,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes import a_request, success
 from hypothesis import given
 from hypothesis import strategies as st
-from ledgers import answers, claimed, crash, gone, item, opened, read, source
+from support.fakes import a_request, success
+from support.ledgers import answers, claimed, crash, gone, item, opened, read, source
 
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.sqlite.compression import PackingError, pack, unpack

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from typing import TYPE_CHECKING, Any, cast
 
-from ledgers import item
+from support.ledgers import item
 
 from clova_ocr_async.errors import Billing, LedgerError
 from clova_ocr_async.ledger.sqlite.deferred import WriteBehind

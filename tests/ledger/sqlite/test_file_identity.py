@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ledgers import calls, claimed, item, look, opened
+from support.ledgers import calls, claimed, item, look, opened
 
 from clova_ocr_async.errors import ConfigurationError, LedgerError, SpendingCeilingError
 from clova_ocr_async.ledger.sqlite.file_identity import Whereabouts, is_the_same, this_machine, whereabouts_of

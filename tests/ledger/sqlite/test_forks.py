@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from ledgers import answers, item, opened
+from support.ledgers import answers, item, opened
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.sqlite.forks import ForkGuard

@@ -4,7 +4,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
-from ledgers import elsewhere, gone
+from support.ledgers import elsewhere, gone
 
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.sqlite.owners import (

@@ -4,7 +4,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import FakeTransport, a_request, domain, success
+from support.fakes import FakeTransport, a_request, domain, success
 
 from clova_ocr_async.batch import BatchDispatcher, Failure
 from clova_ocr_async.client import ClovaOCRClient

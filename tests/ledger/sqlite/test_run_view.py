@@ -4,7 +4,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import a_request, success
+from support.fakes import a_request, success
 
 from clova_ocr_async.errors import Billing, ConnectionLostError, ImageError, InvalidRequestError, LedgerError
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ledgers import ANSWER, claimed, item, look, opened, read, source
+from support.ledgers import ANSWER, claimed, item, look, opened, read, source
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.seal import NoSeal

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import BUSY, FakeTransport, Held, domain, steps
-from ledgers import (
+from support.fakes import BUSY, FakeTransport, Held, domain, steps
+from support.ledgers import (
     ANSWER,
     FAILURE,
     Clock,
@@ -287,7 +287,7 @@ async def test_the_largest_answer_is_noted_while_the_run_goes_on(run: Path) -> N
 LIMITED = """
 import asyncio, os, resource, signal, sys
 sys.path[:] = {path!r}
-from ledgers import ANSWER, claimed, item
+from support.ledgers import ANSWER, claimed, item
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.errors import DiskFullError
 from clova_ocr_async.protocol.response import HTTPResponse

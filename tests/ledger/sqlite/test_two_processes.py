@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from ledgers import answers, calls, look, perhaps, states
-from waiting import wait_for
+from support.ledgers import answers, calls, look, perhaps, states
+from support.waiting import wait_for
 
 from clova_ocr_async.emulator.thread import emulator_in_thread
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from ledgers import eventually
+from support.ledgers import eventually
 
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator.thread import emulator_in_thread

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import KEY, SECRET, URL, domain
-from ledgers import Clock, contents, elsewhere
+from support.fakes import KEY, SECRET, URL, domain
+from support.ledgers import Clock, contents, elsewhere
 
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.slots.limit import ConcurrencyLimit

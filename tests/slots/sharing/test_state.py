@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes import FakeTime
-from ledgers import elsewhere, gone
+from support.fakes import FakeTime
+from support.ledgers import elsewhere, gone
 
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.slots.limit import START, ConcurrencyLimit, LimitSignal, Permit

@@ -3,11 +3,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fakes import FakeTime
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from ledgers import elsewhere, gone
+from support.fakes import FakeTime
+from support.ledgers import elsewhere, gone
 
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.slots.limit import ConcurrencyLimit

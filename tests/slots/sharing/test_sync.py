@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes import FakeTime
-from ledgers import gone
+from support.fakes import FakeTime
+from support.ledgers import gone
 
 from clova_ocr_async.slots.queue import Waiter
 from clova_ocr_async.slots.sharing.sqlite_store import SlotsFile

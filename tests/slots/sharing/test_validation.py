@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from fakes import FakeTime, domain
 from hypothesis import given
 from hypothesis import strategies as st
-from ledgers import Clock, elsewhere
+from support.fakes import FakeTime, domain
+from support.ledgers import Clock, elsewhere
 
 from clova_ocr_async.slots.limit import ConcurrencyLimit, LimitSignal
 from clova_ocr_async.slots.rate import Pacer

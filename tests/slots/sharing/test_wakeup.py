@@ -5,7 +5,7 @@ import socket
 from typing import Any
 
 import pytest
-from fakes import steps
+from support.fakes import steps
 
 from clova_ocr_async.slots.sharing.wakeup import WakeupSocket, ring
 

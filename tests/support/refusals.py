@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fakes import KEY, SECRET
 
 from clova_ocr_async.errors import ConfigurationError
+from support.fakes import KEY, SECRET
 
 
 def chain(error: BaseException) -> str:

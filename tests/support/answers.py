@@ -41,7 +41,7 @@ from clova_ocr_async.protocol.response import HTTPResponse, decode_response
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SAMPLES = Path(__file__).parent / "samples"
+SAMPLES = Path(__file__).parents[1] / "samples"
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 

@@ -1,0 +1,1 @@
+"""Doubles, samples and helpers of the tests."""
