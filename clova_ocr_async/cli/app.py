@@ -27,13 +27,13 @@ P = ParamSpec("P")
 
 _VERBS = {
     "recognize": "Read images; JSON Lines on stdout.",
-    "batch": "Read folders of images, many at once; with --run paid once, and resumed.",
-    "status": "Tell how far a run is, without network.",
+    "batch": "Read folders of images, many at once; --run pays once and resumes.",
+    "status": "Show the counts and the cost of a run, without network.",
     "export": "Write the results of a run as JSON Lines.",
-    "purge": "Remove the stored answers of a run.",
+    "purge": "Delete the answers that a run keeps.",
     "emulator": "Run a local CLOVA to develop against, without an account.",
-    "doctor": "Look at the configuration, and with --probe at the service.",
-    "demo": "Emulator, sample documents, batch and results, in one go.",
+    "doctor": "Check the configuration, and with --probe the service.",
+    "demo": "Show sample documents, a local CLOVA, a batch and its results.",
 }
 
 _EPILOG = """
@@ -43,15 +43,15 @@ Configuration (environment):
   or per document: CLOVA_OCR_RECEIPT_INVOKE_URL, CLOVA_OCR_RECEIPT_SECRET, …
   (RECEIPT, CREDIT_CARD, NAME_CARD, BIZ_LICENSE, ID_CARD, PASSPORT; these win)
   CLOVA_OCR_CONFIG, or --config FILE: a TOML file with any number of domains;
-  then it alone counts
-  CLOVA_OCR_KEY or CLOVA_OCR_KEY_FILE: the key that seals the answers of a run
+  all other variables of domains are then ignored
+  CLOVA_OCR_KEY or CLOVA_OCR_KEY_FILE: the key that encrypts the answers of a run
 \b
 Exit codes:
-  0 all good   1 some images failed, were skipped or are in doubt, or lines could
-  not be written   2 usage or configuration   3 credentials rejected
-  4 stopped early: quota, spending ceiling, full disk or outage; with --run the
-  same command resumes   5 no input   130 interrupted
-  With --run the exit code tells of all images of the run.
+  0 all images were read   1 some images failed, were skipped or are in doubt,
+  or lines could not be written   2 wrong usage or configuration   3 credentials
+  rejected   4 stopped early: quota, spending ceiling, full disk or outage; with
+  --run the same command resumes   5 no images found   130 interrupted
+  With --run the exit code covers all images of the run.
 \b
 Examples:
   clova-ocr demo
@@ -60,7 +60,7 @@ Examples:
   clova-ocr batch receipt scans/ --run run/ --dry-run
   clova-ocr batch receipt scans/ --run run/ && clova-ocr export run/ -o out.jsonl
 
-Unofficial; CLOVA is NAVER's mark.
+This package is unofficial; CLOVA is NAVER's trademark.
 """
 
 

@@ -15,6 +15,7 @@ else:
     _ParamType = click.ParamType
 
 __all__ = [
+    "ALLOW_TRUNCATED",
     "CEILING",
     "CONFIG",
     "DURATION",
@@ -177,13 +178,13 @@ class _ProxyParam(_ParamType):
 def common_options() -> list[click.Option]:
     """Return the options that every verb takes, and the command itself before the verb."""
     return [
-        click.Option(["-q", "--quiet"], is_flag=True, callback=_note, expose_value=False, help="Say only errors."),
+        click.Option(["-q", "--quiet"], is_flag=True, callback=_note, expose_value=False, help="Print only errors."),
         click.Option(
             ["-v", "--verbose"],
             count=True,
             callback=_note,
             expose_value=False,
-            help="Say when requests are sent again; -vv how each ended.",
+            help="Print each retry; -vv also the result of each request.",
         ),
         click.Option(
             ["--proxy"],
@@ -191,7 +192,7 @@ def common_options() -> list[click.Option]:
             metavar="URL",
             callback=_note,
             expose_value=False,
-            help="An HTTP proxy to call through; its user and password may stand in the URL.",
+            help="An HTTP proxy to call through; the URL may hold a user name and a password.",
         ),
         click.Option(
             ["--ca-file"],
@@ -199,10 +200,17 @@ def common_options() -> list[click.Option]:
             metavar="FILE",
             callback=_note,
             expose_value=False,
-            help="Certificates (PEM) to trust besides those this machine trusts.",
+            help="Further certificates (PEM) to trust.",
         ),
     ]
 
+
+ALLOW_TRUNCATED = click.option(
+    "--allow-truncated",
+    is_flag=True,
+    help="Send pictures whose end is missing; the call is paid even if the service reads nothing.",
+)
+"""Whether pictures are sent that are cut off, for a verb that calls."""
 
 RUN = click.argument("folder", metavar="DIR", type=PATH)
 """The run directory of a verb that needs one."""
@@ -211,5 +219,5 @@ KEY_FILE = click.option(
     "--key-file",
     type=PATH,
     metavar="FILE",
-    help="Key that seals the answers.  [default: CLOVA_OCR_KEY or CLOVA_OCR_KEY_FILE, else they lie open]",
+    help="The key that encrypts the answers.  [default: CLOVA_OCR_KEY, else CLOVA_OCR_KEY_FILE, else no encryption]",
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client.usual_time import UsualTime
 from clova_ocr_async.errors import Billing, ClovaOCRError, OverloadedError
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +65,7 @@ class Admission:
         # A call that was sent before and queues again has kept its place, so nobody waits before it.
         queued = self._length(domains) if first else 0
         if first and self._max_queued is not None and queued >= self._max_queued and not self._has_free_slot(domains):
-            raise self._overloaded(call, domains, f"{queued} calls wait for a slot, and more may not (max_queued)")
+            raise self._overloaded(call, domains, f"{_waiting(queued)}, and more may not (max_queued)")
         if call.deadline.seconds is None:
             return domains
         left = call.deadline.left
@@ -76,7 +77,7 @@ class Admission:
         if queued and times is not None:
             wait = (queued + 1) / self._rate(call, in_time)
             if left < wait + times.safe:
-                raise self._overloaded(call, in_time, f"{queued} calls wait for a slot, for about {wait:.3g} s")
+                raise self._overloaded(call, in_time, f"{_waiting(queued)}, for about {wait:.3g} s")
         call.deadline.reserve(_usual(times))
         return in_time
 
@@ -170,6 +171,10 @@ class Admission:
         """Return seconds until a call that came now would get a slot."""
         wait = (self._length(domains) + 1) / self._rate(call, domains)
         return max(_LEAST_WAIT, wait or _UNKNOWN_WAIT)
+
+
+def _waiting(queued: int) -> str:
+    return f"{plural(queued, 'call waits', 'calls wait')} for a slot"
 
 
 def _usual(times: UsualTime | None) -> float:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.ledger.seal import SealError
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ class AESGCMSeal:
 
     def __init__(self, key: bytes, nonce: Callable[[], bytes] = _random_nonce) -> None:
         if len(key) != _KEY_BYTES:
-            raise ConfigurationError(f"the key has {len(key)} bytes; it must have {_KEY_BYTES}")
+            raise ConfigurationError(f"the key has {plural(len(key), 'byte')}; it must have {_KEY_BYTES}")
         self._cipher = AESGCM(key)
         self._nonce = nonce
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from clova_ocr_async.config_values import path_in, text_of, value_in, value_of
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echo import quoted
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,9 +116,8 @@ def _key(key_file: str | None, environ: Mapping[str, str]) -> bytes | None:
     if _KEY in environ:
         text = value_in(environ, _KEY)
         if (key := _key_of_text(text)) is None:
-            raise ConfigurationError(
-                f"{_KEY} holds no key but {len(text)} characters; a key is {_TEXT_FORMS}, made by: {_MAKE_ONE}"
-            )
+            size = plural(len(text), "character")
+            raise ConfigurationError(f"{_KEY} holds no key but {size}; a key is {_TEXT_FORMS}, made by: {_MAKE_ONE}")
         return key
     if _KEY_FILE in environ:
         path = path_in(environ, _KEY_FILE)
@@ -130,10 +130,9 @@ def _key_in_file(subject: str, path: str) -> bytes:
     _check_private(subject, mode)
     key = content if len(content) == _KEY_BYTES else _key_in_text_file(content)
     if key is None:
-        size = f"more than {_LONGEST_KEY}" if len(content) > _LONGEST_KEY else f"{len(content)}"
+        size = f"more than {_LONGEST_KEY} bytes" if len(content) > _LONGEST_KEY else plural(len(content), "byte")
         raise ConfigurationError(
-            f"{subject} holds no key but {size} bytes; a key is {_KEY_BYTES} raw bytes, {_TEXT_FORMS}, "
-            f"made by: {_MAKE_ONE}"
+            f"{subject} holds no key but {size}; a key is {_KEY_BYTES} raw bytes, {_TEXT_FORMS}, made by: {_MAKE_ONE}"
         )
     return key
 

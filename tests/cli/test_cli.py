@@ -21,6 +21,7 @@ from support.waiting import wait_for
 
 from clova_ocr_async.cli.app import app, verb
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread, write_samples
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -294,7 +295,7 @@ def test_an_interrupt_ends_a_batch_with_130(tmp_path: Path) -> None:
     assert first["status"] == "succeeded"
     assert process.returncode == 130
     assert b"1 succeeded" in said
-    assert b"; 1 calls billed, " in said
+    assert b"; 1 call billed, " in said
     assert b"calls were under way and may have been paid: " + str(tmp_path).encode() in said
     assert said.endswith(b"interrupted\n")
 
@@ -346,9 +347,9 @@ def test_a_full_device_costs_no_more_than_what_is_under_way(clova: Emulator, sca
     assert done.returncode == 1
     assert b"cannot write to standard output: No space left on device" in done.stderr
     assert 0 < clova.billed.total() < 40
-    told = f"{clova.billed.total()} paid answers were not written: {scans}/"
+    told = f"{plural(clova.billed.total(), 'paid answer was not written', 'paid answers were not written')}: {scans}/"
     assert told.encode() in done.stderr
-    assert f"{40 - clova.billed.total()} images were not sent".encode() in done.stderr
+    assert f"{plural(40 - clova.billed.total(), 'image was not sent', 'images were not sent')}".encode() in done.stderr
     assert b"Traceback" not in done.stderr
 
 
@@ -412,7 +413,8 @@ def test_a_disk_that_fills_up_leaves_whole_lines(clova: Emulator, scans: Path, t
     assert lines.endswith(b"\n")
     assert f"cannot write to {tmp_path / 'out.jsonl'}: File too large" in result.stderr
     assert 0 < missing < 40
-    assert f"{missing} lines of paid answers are on standard output instead: " in result.stderr
+    told = plural(missing, "line of a paid answer is", "lines of paid answers are")
+    assert f"{told} on standard output instead: " in result.stderr
     assert len(lines_of(result)) == missing
 
 
@@ -477,14 +479,14 @@ def test_a_request_that_may_be_paid_twice_is_told_and_counted(clova: Emulator, s
     record = json.loads(done.stdout)
     assert (record["billed"], record["maybe_billed"], record["attempts"]) == (True, 1, 2)
     assert b"WARNING: call " in done.stderr
-    assert b"1 calls billed, 1 perhaps" in done.stderr
+    assert b"1 call billed, 1 perhaps" in done.stderr
 
 
 def test_a_picture_that_is_left_out_is_told_once(clova: Emulator, scans: Path) -> None:
     """The counting of images repeats nothing that the reading says."""
     (scans / "link.png").symlink_to(scans / "00.png")
     done = shell('"$@"', clova, "batch", "receipt", scans)
-    assert done.stderr.count(b"1 files left out: 1 symbolic links; to read them all the same") == 1
+    assert done.stderr.count(b"1 file left out: 1 symbolic link; to read it, give the symbolic link itself") == 1
 
 
 def emulator(*arguments: str, **variables: str) -> subprocess.Popen[str]:
@@ -506,7 +508,7 @@ def test_the_emulator_prints_what_points_at_it_and_counts(tmp_path: Path) -> Non
         _, said = process.communicate(timeout=30)
     assert done.returncode == 0, done.stderr
     assert process.returncode == 0
-    assert "1 requests, 1 calls that would have been billed" in said
+    assert "1 request, 1 call that would have been billed" in said
 
 
 def test_the_emulator_does_not_print_a_secret_of_the_users_own() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.emulator import Emulator
 
-WAY_OUT = "to read them all the same, give their folder itself, or the file, as a PATH"
 PICTURES = [draw_sample("receipt", seed=seed).data for seed in range(4)]
 
 
@@ -84,7 +84,7 @@ def test_a_file_that_two_paths_lead_to_is_paid_once(clova: Emulator, scans: Path
     result = clova_ocr("batch", "receipt", "scans", *again)
     assert result.exit_code == 0, result.stderr
     assert (clova.billed.total(), len(sources(result))) == (4, 4)
-    assert " files were found a second time, and are read once\n" in result.stderr
+    assert re.search(r" (file was|files were) found a second time, and (is|are) read once\n", result.stderr)
 
 
 def test_two_names_of_one_picture_are_two_images(clova: Emulator, scans: Path) -> None:
@@ -101,7 +101,7 @@ def test_recognize_reads_a_file_once_as_well(clova: Emulator, scans: Path) -> No
     result = clova_ocr("recognize", "receipt", "scans/0.png", scans / "0.png", "scans/1.png")
     assert sources(result) == ["scans/0.png", "scans/1.png"]
     assert clova.billed.total() == 2
-    assert "1 files were found a second time, and are read once" in result.stderr
+    assert "1 file was found a second time, and is read once" in result.stderr
 
 
 @pytest.mark.usefixtures("scans")
@@ -110,7 +110,7 @@ def test_a_dry_run_counts_each_file_once() -> None:
     result = clova_ocr("batch", "receipt", "scans", "scans/0.png", "--dry-run")
     assert "images found                 4\n" in result.stdout
     assert "billable calls               4\n" in result.stdout
-    assert "1 files were found a second time, and are read once" in result.stderr
+    assert "1 file was found a second time, and is read once" in result.stderr
 
 
 @pytest.mark.usefixtures("scans")
@@ -129,8 +129,8 @@ def test_a_search_can_be_repeated_at_the_same_time(scans: Path) -> None:
     found = [(one.path, other.path) for one, other in zip(first, second, strict=True)]
     assert len(found) == 4
     assert list(search.remarks()) == [
-        "1 files were found a second time, and are read once",
-        f"1 files left out: 1 with another ending (.txt); {WAY_OUT}",
+        "1 file was found a second time, and is read once",
+        "1 file left out: 1 with another ending (.txt); to read it, give the file with another ending itself as a PATH",
     ]
 
 
@@ -144,7 +144,10 @@ def left_out(scans: Path) -> str:
     for name in ("@eaDir/0.png/SYNOPHOTO_THUMB_XL.jpg", "#recycle/old.png", ".1.png", "2.png.tmp"):
         (scans / name).parent.mkdir(parents=True, exist_ok=True)
         (scans / name).write_bytes(draw_sample("receipt", seed=9).data)
-    return f"4 files left out: 1 hidden, 1 in #recycle, 1 in @eaDir, 1 with another ending (.tmp); {WAY_OUT}\n"
+    return (
+        "4 files left out: 1 hidden, 1 in #recycle, 1 in @eaDir, 1 with another ending (.tmp); to read them, give each "
+        "hidden file, each such folder and each file with another ending as a PATH of its own\n"
+    )
 
 
 @pytest.mark.parametrize("run", [[], ["--run", "run"], ["--dry-run"], ["--dry-run", "--run", "run"]])
@@ -174,8 +177,76 @@ def test_a_folder_of_nothing_but_what_is_left_out_is_told_why(scans: Path, run: 
     (scans / "only" / "@eaDir" / "a.jpg").touch()
     result = clova_ocr("batch", "receipt", "scans/only", *run)
     assert result.exit_code == 5
-    assert "no images found" in result.stderr
-    assert result.stderr.count("1 files left out: 1 in @eaDir; to read them") == 1
+    assert "no images found in scans/only; a folder is searched for files that end in .jpeg, .jpg, " in result.stderr
+    assert result.stderr.count("1 file left out: 1 in @eaDir; to read it, give the folder itself as a PATH\n") == 1
+
+
+@pytest.mark.usefixtures("clova")
+def test_where_nothing_is_found_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without images the message names the places, shortened, and the endings; no run and no output is made."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("/".join(["a folder " * 11] * 4))
+    (folder / "below").mkdir(parents=True)
+    Path("list").touch()
+    Path("run").mkdir()
+    before = set(tmp_path.rglob("*"))
+    for options in (
+        ["--run", "new"],
+        ["--run", "run"],
+        ["-o", "out.jsonl"],
+        ["--dry-run"],
+        ["--dry-run", "--run", "new"],
+    ):
+        result = clova_ocr("batch", "receipt", folder, *options)
+        assert result.exit_code == 5, result.output
+        assert result.stderr.startswith("no images found in a folder")
+        assert (
+            "a folder ; a folder is searched for files that end in .jpeg, .jpg, .pdf, .png, .tif or .tiff\n"
+            in result.stderr
+        )
+        assert len(result.stderr) < 320
+        assert set(tmp_path.rglob("*")) == before
+    flat = clova_ocr("batch", "receipt", folder, "--no-recursive")
+    assert flat.stderr.endswith(", and sub-folders are not searched (--no-recursive)\n")
+    lists = clova_ocr("batch", "receipt", "--from", "list", "--run", "new")
+    assert (lists.exit_code, lists.stderr) == (5, "no images found in list: it lists no file\n")
+    lists = clova_ocr("batch", "receipt", "--from", "list", "--from", "-")
+    assert lists.stderr == "no images found in list, standard input: they list no file\n"
+
+
+@pytest.mark.usefixtures("clova")
+def test_a_folder_of_a_run_that_cannot_be_looked_into_is_told(scans: Path) -> None:
+    """What is wrong with the run directory is an error of its own, also where no image is found."""
+    (scans / "empty").mkdir()
+    (scans / "file").touch()
+    result = clova_ocr("batch", "receipt", scans / "empty", "--run", scans / "file")
+    assert result.exit_code == 2
+    assert "no images found" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "way_out"),
+    [
+        (".hidden.png", "1 hidden; to read it, give the hidden file itself as a PATH"),
+        ("link.png", "1 symbolic link; to read it, give the symbolic link itself as a PATH"),
+        ("@eaDir/a.png", "1 in @eaDir; to read it, give the folder itself as a PATH"),
+        ("a.tmp", "1 with another ending (.tmp); to read it, give the file with another ending itself as a PATH"),
+    ],
+    ids=["hidden", "link", "folder", "ending"],
+)
+def test_the_way_out_fits_what_was_left_out(clova: Emulator, scans: Path, name: str, way_out: str) -> None:
+    """For each kind of file the summary names the path that reads it, and that path does."""
+    place = scans / name
+    place.parent.mkdir(exist_ok=True)
+    if name == "link.png":
+        (scans.parent / "elsewhere.png").write_bytes(draw_sample("receipt", seed=9).data)
+        place.symlink_to(scans.parent / "elsewhere.png")
+    else:
+        place.write_bytes(draw_sample("receipt", seed=9).data)
+    assert f"1 file left out: {way_out}\n" in clova_ocr("batch", "receipt", "scans", "--dry-run").stderr
+    given = place.parent if place.parent != scans else place
+    assert len(sources(clova_ocr("batch", "receipt", given))) == 1
+    assert clova.billed.total() == 1
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -298,7 +369,7 @@ def test_payments_on_request_are_told_apart(clova: Emulator, scans: Path) -> Non
     assert f"paid again                   1  of them for {paid}\n" in only.stdout
     assert "perhaps paid again" not in only.stdout
     stopped = clova_ocr("batch", "receipt", scans, "--run", "run", "--max-calls", "5", *again)
-    told = "1 images that were paid for already, 2 that perhaps were (60 to 180 KRW)\n"
+    told = "1 image that was paid for already, 2 that perhaps were (60 to 180 KRW)\n"
     assert f"sent again on request: at most {told}" in stopped.stderr
     done = clova_ocr("batch", "receipt", scans, "--run", "run", "--max-calls", "50", "--retry-billed")
     assert (done.exit_code, "sent again on request" in done.stderr) == (0, False)
@@ -309,5 +380,5 @@ def test_payments_on_request_are_counted_when_all_is_sent(clova: Emulator, scans
     clova.script("close-after-body")
     clova_ocr("batch", "receipt", scans, "--run", "run", "-j", "1")
     done = clova_ocr("batch", "receipt", scans, "--run", "run", "--retry-ambiguous")
-    assert "sent again on request: 0 images that were paid for already, 1 that perhaps were\n" in done.stderr
+    assert "sent again on request: 0 images that were paid for already, 1 that perhaps was\n" in done.stderr
     assert clova.billed.total() == 5

@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +19,6 @@ from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     from clova_ocr_async.emulator import Emulator
 
@@ -72,6 +74,38 @@ def test_a_line_that_is_the_image_is_refused_by_its_number(
     assert clova.requests == 0
 
 
+@pytest.mark.parametrize("listed", ["스캔/영수증.png\n", '{"source": "스캔/영수증.png"}\n'], ids=["line", "record"])
+def test_a_list_in_cp949_is_refused_with_the_way_out(clova: Emulator, listed: str) -> None:
+    """A list in the encoding of Korean Windows is refused before anything is sent, with the way out."""
+    result = clova_ocr("batch", "receipt", "--from", "-", "--run", "run", stdin=listed.encode("cp949"))
+    assert (result.exit_code, clova.requests) == (2, 0)
+    assert "standard input, line 1: " in result.stderr
+    assert "it is not UTF-8 but perhaps CP949, as Excel on Korean Windows writes it" in result.stderr
+    assert "iconv -f CP949 -t UTF-8 LIST > NEW_LIST" in result.stderr
+    assert not Path("run").exists()
+
+
+@pytest.mark.usefixtures("clova")
+def test_a_list_in_no_encoding_that_is_known_is_refused() -> None:
+    """A line that is neither UTF-8 nor CP949, and names no file, is refused as what it is."""
+    result = clova_ocr("batch", "receipt", "--from", "-", stdin=b"a\xff\xff.png\n")
+    assert result.exit_code == 2
+    assert "standard input, line 1: no file has this name, and it is not UTF-8; save the list as UTF-8" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8")
+def test_a_name_in_cp949_that_is_a_files_is_read(clova: Emulator) -> None:
+    """A file whose name is in CP949, as an old archive leaves it, is read by a list of such names, and may be gone."""
+    name = "영수증.png".encode("cp949")
+    Path(os.fsdecode(name)).write_bytes(draw_sample("receipt").data)
+    result = clova_ocr("batch", "receipt", "--from", "-", stdin=name + b"\n")
+    assert (result.exit_code, clova.billed.total()) == (0, 1)
+    Path("list.jsonl").write_bytes(result.stdout_bytes.replace(b'"billed":true', b'"billed":false'))
+    Path(os.fsdecode(name)).unlink()
+    gone = clova_ocr("batch", "receipt", "--from", "list.jsonl")
+    assert (gone.exit_code, json.loads(gone.stdout)["status"]) == (1, "skipped")
+
+
 def test_an_odd_name_that_is_a_files_is_read(clova: Emulator, tmp_path: Path) -> None:
     """A file whose name looks like a query of a URL is read, as it is there."""
     (tmp_path / "scan?page=1.png").write_bytes(draw_sample("receipt").data)
@@ -104,7 +138,7 @@ def test_what_a_list_says_is_paid_is_not_paid_again_without_being_asked(clova: E
         for dry in ([], ["--dry-run"]):
             result = clova_ocr("batch", "receipt", "--from", "list.jsonl", *dry)
             assert result.exit_code == 2, result.output
-            assert f"list.jsonl lists 1 images that are {how} for" in result.stderr
+            assert f"list.jsonl lists 1 image that is {how} for" in result.stderr
             assert f"--run DIR, or give {option}" in result.stderr
             assert clova_ocr("batch", "receipt", "--from", "list.jsonl", option, *dry).exit_code == 0
     assert clova.billed.total() == 2

@@ -13,6 +13,7 @@ import pytest
 from support.waiting import wait_for
 
 from clova_ocr_async.emulator import Emulator, draw_sample, emulator_in_thread
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -68,7 +69,8 @@ def test_a_paid_answer_that_the_output_cannot_take_goes_to_standard_output(
     paid = [record for record in there if record["billed"]] + spared
     assert 0 < clova.billed.total() < 12
     assert len({record["source"] for record in paid}) == len(paid) == clova.billed.total()
-    assert f"{len(spared)} lines of paid answers are on standard output instead: {scans}/".encode() in done.stderr
+    told = plural(len(spared), "line of a paid answer is", "lines of paid answers are")
+    assert f"{told} on standard output instead: {scans}/".encode() in done.stderr
     assert b"not written" not in done.stderr
 
 
@@ -78,7 +80,8 @@ def test_a_paid_answer_that_has_no_other_place_is_named(clova: Emulator, scans: 
     done = shell(f'"$@" >{stdout}', clova, "batch", "receipt", scans, "-o", "/dev/full")
     assert done.returncode == 1
     assert 0 < clova.billed.total() < 12
-    assert f"{clova.billed.total()} paid answers were not written: {scans}/".encode() in done.stderr
+    told = plural(clova.billed.total(), "paid answer was not written", "paid answers were not written")
+    assert f"{told}: {scans}/".encode() in done.stderr
     assert b"on standard output instead" not in done.stderr
 
 
@@ -86,7 +89,8 @@ def test_a_paid_answer_that_neither_place_takes_is_named(clova: Emulator, scans:
     """Where the output is full and nobody reads standard output, each paid answer is named."""
     done = shell('"$@" > >(exec true)', clova, "batch", "receipt", scans, "-o", "/dev/full")
     assert done.returncode == 1
-    assert f"{clova.billed.total()} paid answers were not written: {scans}/".encode() in done.stderr
+    told = plural(clova.billed.total(), "paid answer was not written", "paid answers were not written")
+    assert f"{told}: {scans}/".encode() in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["batch", "recognize"])
@@ -113,6 +117,6 @@ def test_what_a_second_signal_cuts_off_has_its_line(scans: Path, verb: str) -> N
     assert len(doubtful) == requests
     assert all(record["billed"] is None and record["maybe_billed"] == 1 and record["sha256"] for record in doubtful)
     assert len({record["source"] for record in records}) == len(records)
-    assert f"{requests} calls were under way and may have been paid: ".encode() in said
+    assert f"{plural(requests, 'call was under way', 'calls were under way')} and may have been paid: ".encode() in said
     assert f"{requests} perhaps".encode() in said
-    assert f"{12 - requests} images were not sent".encode() in said
+    assert f"{plural(12 - requests, 'image was not sent', 'images were not sent')}".encode() in said

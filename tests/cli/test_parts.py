@@ -45,11 +45,12 @@ from clova_ocr_async.errors import (
     NotSentError,
     RecognitionError,
 )
+from clova_ocr_async.protocol.plural import plural
 from clova_ocr_async.results.records import line_of
 from clova_ocr_async.slots import LocalSlots
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
     from clova_ocr_async.client import Event
@@ -93,7 +94,7 @@ def test_a_tally_tells_how_far_it_is_and_how_long_it_takes() -> None:
     assert tally.progress() == "2 images, 1 not read, 0.2/s"
     tally.total = 1000
     assert tally.progress() == "2 of 1,000 images, 1 not read, 0.2/s, 1 h 23 min left"
-    assert tally.summary() == "2 images: 1 succeeded, 1 ambiguous; 1 calls billed, 3 perhaps; 10.0 s, 0.2/s"
+    assert tally.summary() == "2 images: 1 succeeded, 1 ambiguous; 1 call billed, 3 perhaps; 10.0 s, 0.2/s"
     clock.now = 100.0
     assert "1 min 40 s" in tally.summary()
 
@@ -116,7 +117,7 @@ async def test_progress_tells_what_the_gate_does(waiting: int, told: str) -> Non
     client = ClovaOCRClient(domain(), transport=FakeTransport(then=held), concurrency=1)
     calls = [asyncio.create_task(client.recognize(JPEG, Receipt)) for _ in range(waiting + 1)]
     await held.reached.wait()
-    assert format_gates(client, Receipt) == f"1 of 1 calls at once{told}"
+    assert format_gates(client, Receipt) == f"1 of 1 call at once{told}"
     held.go_on.set()
     await asyncio.wait(calls)
 
@@ -188,7 +189,7 @@ def test_a_bar_of_unknown_length_moves_too() -> None:
         tally.add("succeeded", billed=True)
         bar.update(tally)
     assert isinstance(console.file, io.StringIO)
-    assert "1 images" in console.file.getvalue()
+    assert "1 image" in console.file.getvalue()
 
 
 def test_input_files_are_paths_and_what_is_in_folders(tmp_path: Path) -> None:
@@ -279,7 +280,7 @@ async def test_a_spent_quota_ends_a_run_as_resumable(tmp_path: Path) -> None:
     async with Emulator(quota=0) as clova:
         domain = Domain(clova.url(), clova.secret)
         async with WatchedClient(domain, retry=RetryPolicy(quota_probes=0)) as client:
-            run = Run(client, Receipt, lines.append)
+            run = Run(client, Receipt, lines.append, Search(()))
             await read(run, Search([str(tmp_path)]).files())
     assert run.finish() is ExitCode.STOPPED
     assert b'"code":"0023"' in lines[0]
@@ -291,13 +292,25 @@ async def read(run: Run, files: Iterable[InputFile], *, jobs: int = 1, ordered: 
         await run.read(files, progress, jobs=jobs, ordered=ordered)
 
 
+class Given(Search):
+    """A search that finds what it is given."""
+
+    def __init__(self, found: Callable[[], Iterator[InputFile]]) -> None:
+        super().__init__(())
+        self._found = found
+
+    def files(self) -> Iterator[InputFile]:
+        """Yield what was given."""
+        return self._found()
+
+
 async def test_many_failures_are_named_up_to_twenty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Standard error is not flooded: the output has every failure, standard error the first twenty."""
     for number in range(25):
         (tmp_path / f"{number}.jpg").touch()
     lines: list[bytes] = []
     async with WatchedClient(Domain("http://127.0.0.1:9/custom/v1/1/key", "secret")) as client:
-        await read(Run(client, Receipt, lines.append), Search([str(tmp_path)]).files())
+        await read(Run(client, Receipt, lines.append, Search(())), Search([str(tmp_path)]).files())
     assert len(lines) == 25
     assert capsys.readouterr().err.count("is empty") == 20
 
@@ -336,7 +349,7 @@ async def test_an_output_that_fails_lets_land_what_is_under_way_and_sends_no_mor
     first = Held()
     transport = FakeTransport(first, *late)
     async with WatchedClient(domain(), concurrency=22, transport=transport) as client:
-        run = Run(client, Receipt, output)
+        run = Run(client, Receipt, output, Search(()))
         reading = asyncio.create_task(read(run, receipts, jobs=26))
         for held in late:
             await held.reached.wait()
@@ -350,7 +363,8 @@ async def test_an_output_that_fails_lets_land_what_is_under_way_and_sends_no_mor
     assert run.finish() is ExitCode.SOME_FAILED
     said = capsys.readouterr().err
     assert said.count("cannot write to out.jsonl: No space left on device; no other image is sent") == told
-    assert f"{paid} paid answers were not written: {receipts[0].path.removesuffix('00.png')}" in said
+    named = plural(paid, "paid answer was not written", "paid answers were not written")
+    assert f"{named}: {receipts[0].path.removesuffix('00.png')}" in said
     assert f" and {paid - 20} more\n" in said
     assert f"{run.tally.statuses['pending']} or more images were not sent" in said
     assert next(iter(client.landed), None) is None
@@ -381,7 +395,7 @@ async def test_an_interrupt_writes_what_was_answered_and_names_what_is_in_doubt(
     time, transport = FakeTime(), FakeTransport(then=answer)
     client = WatchedClient(domain(), transport=transport, hooks=[note], runtime=time.runtime())
     with opened_output(str(output)) as lines:
-        reading = asyncio.create_task(run(client, Receipt, lambda: receipts, lines, ordered=True))
+        reading = asyncio.create_task(run(client, Receipt, Given(lambda: iter(receipts)), lines, ordered=True))
         await settled.wait()
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -399,16 +413,16 @@ async def test_a_folder_that_turns_out_unreadable_is_told_once_with_what_was_pai
 ) -> None:
     """What was read before is written and counted, and the counting of images stumbles in silence."""
 
-    def files() -> Iterator[InputFile]:
+    def found() -> Iterator[InputFile]:
         yield receipts[0]
         raise ConfigurationError("scans: Permission denied")
 
     client = WatchedClient(domain(), transport=FakeTransport())
     with opened_output(str(tmp_path / "out.jsonl")) as lines, pytest.raises(ConfigurationError):
-        await run(client, Receipt, files, lines)
+        await run(client, Receipt, Given(found), lines)
     assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == 1
     said = capsys.readouterr().err
-    assert said.startswith("1 images: 1 succeeded; 1 calls billed")
+    assert said.startswith("1 image: 1 succeeded; 1 call billed")
     assert said.count("\n") == 1
 
 
@@ -416,7 +430,7 @@ async def test_a_batch_that_cannot_begin_counts_nothing(tmp_path: Path, capsys: 
     """Where no image was tried there are no counts to tell."""
     client = WatchedClient(domain(document=IdCard), transport=FakeTransport())
     with opened_output(str(tmp_path / "out.jsonl")) as lines, pytest.raises(ConfigurationError):
-        await run(client, Receipt, list[InputFile], lines)
+        await run(client, Receipt, Search(()), lines)
     assert capsys.readouterr().err == ""
 
 
@@ -426,14 +440,14 @@ async def test_a_call_that_was_cut_off_before_it_was_sent_is_in_no_doubt(
     """Images that wait for a slot when a batch is interrupted are not named."""
     held = Held()
     async with WatchedClient(domain(), concurrency=1, transport=FakeTransport(held)) as client:
-        batch = Run(client, Receipt, list[bytes]().append)
+        batch = Run(client, Receipt, list[bytes]().append, Search(()))
         reading = asyncio.create_task(read(batch, receipts, jobs=9))
         await held.reached.wait()
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
         batch.tell_cut_short()
-    assert "1 calls were under way and may have been paid: " in capsys.readouterr().err
+    assert "1 call was under way and may have been paid: " in capsys.readouterr().err
 
 
 def test_short_writes_and_a_full_pipe_make_whole_lines() -> None:

@@ -68,7 +68,7 @@ def test_purging_all_asks_on_a_terminal_first(run: Path, typed: bytes) -> None:
     """The number of answers and what they cost are named, and anything but a yes leaves them all."""
     code, said = on_a_terminal(typed, "purge", run)
     assert (code, answers(run)) == (130, 2)
-    assert "2 answers, which cost 2 calls, would be removed for good" in said
+    assert "2 answers of this run would be deleted for good. They cost 2 paid calls" in said
     assert f"clova-ocr export {run} -o FILE" in said
 
 
@@ -76,9 +76,9 @@ def test_a_yes_removes_them(run: Path) -> None:
     """Who confirms it has all answers removed; without answers there is no question left."""
     code, said = on_a_terminal(b"y\n", "purge", run)
     assert (code, answers(run)) == (0, 0)
-    assert "removed: 2 answers" in said
+    assert "deleted: 2 answers" in said
     code, said = on_a_terminal(b"", "purge", run)
-    assert (code, "Remove" in said) == (0, False)
+    assert (code, "Delete" in said) == (0, False)
 
 
 @pytest.mark.parametrize("options", [["--yes"], [*DAYS], ["-q", "purge", "--yes"]])
@@ -86,7 +86,7 @@ def test_nothing_is_asked_where_the_answer_is_given(run: Path, options: list[str
     """--yes skips the question, and an age is a choice of its own."""
     arguments = options if "purge" in options else ["purge", *options]
     code, said = on_a_terminal(b"", *arguments, run)
-    assert (code, "Remove" in said) == (0, False)
+    assert (code, "Delete" in said) == (0, False)
     assert answers(run) == (2 if options == [*DAYS] else 0)
 
 
@@ -102,7 +102,7 @@ def test_the_question_may_be_quiet_about_the_rest(run: Path) -> None:
     """With -q the question is asked all the same: the answers are gone for good."""
     code, said = on_a_terminal(b"n\n", "-q", "purge", run)
     assert (code, answers(run)) == (130, 2)
-    assert "would be removed for good" in said
+    assert "would be deleted for good" in said
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def test_purging_leaves_what_another_process_writes(run: Path) -> None:
         assert process.stdout.readline() == b"held\n"
         done = subprocess.run(purge, check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=50)
         assert (done.returncode, written.exists()) == (0, True)
-        assert f"{written} is left: a process writes it" in done.stderr.decode()
+        assert f"{written} was not deleted, because another process is writing it" in done.stderr.decode()
         process.kill()
     subprocess.run(purge, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=50)
     assert not written.exists()

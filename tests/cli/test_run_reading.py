@@ -242,8 +242,8 @@ def test_the_next_command_keeps_to_the_ceiling_and_says_so(clova: Emulator, scan
     clova_ocr(*command, "--max-cost", "85", "--price", "80")
     again = clova_ocr(*command)
     assert (again.exit_code, clova.billed.total()) == (4, 1)
-    assert "the run's ceiling of 1 calls holds; --max-calls gives another, or none" in again.stderr
-    assert "ceiling    1 calls over the life of the run\n" in clova_ocr("status", run).stdout
+    assert "the run's ceiling of 1 call holds; --max-calls gives another, or none" in again.stderr
+    assert "ceiling    1 call over the life of the run\n" in clova_ocr("status", run).stdout
     rehearsed = clova_ocr(*command, "--dry-run").stdout
     assert "within the ceiling           0  of 1, 1 are used" in rehearsed
     assert "within the ceiling" not in clova_ocr(*command, "--dry-run", "--max-calls", "none").stdout

@@ -27,6 +27,7 @@ from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
 from clova_ocr_async.cli.runs.calls import CallCounter
 from clova_ocr_async.cli.runs.failures import FAILURES, write_failures
+from clova_ocr_async.cli.runs.inputs import Search
 from clova_ocr_async.cli.runs.interrupts import Interrupts, handled_signals
 from clova_ocr_async.cli.runs.resumable import ResumableRun, RunSettings
 from clova_ocr_async.cli.terminal.files import replace_file, replaced
@@ -200,14 +201,14 @@ def test_a_ceiling_holds_over_the_whole_life_of_a_run(clova: Emulator, scans: Pa
 @pytest.mark.parametrize(
     ("fault", "flag", "word", "said"),
     [
-        ("invalid-body", "--retry-failed", "failed", "sending 1 images again that were certainly not paid for\n"),
+        ("invalid-body", "--retry-failed", "failed", "sending again 1 image that was certainly not paid for\n"),
         (
             "close-after-body",
             "--retry-ambiguous",
             "ambiguous",
-            "sending 1 images again that may have been paid for already (60 KRW)\n",
+            "sending again 1 image that may have been paid for already (60 KRW)\n",
         ),
-        ("failure", "--retry-billed", "failed", "sending 1 images again that were paid for and not read (60 KRW)\n"),
+        ("failure", "--retry-billed", "failed", "sending again 1 image that was paid for and not read (60 KRW)\n"),
     ],
 )
 def test_what_was_not_read_is_sent_again_only_when_its_flag_is_given(
@@ -231,7 +232,7 @@ def test_an_image_in_doubt_is_told_by_name(clova: Emulator, scans: Path, run: Pa
     """What may have been paid without an answer is named by batch and status, and has no bill in its record."""
     clova.script("close-after-body")
     result = clova_ocr("batch", "receipt", scans / "1.png", "--run", run)
-    assert "1 images are in doubt: perhaps paid, no answer; --retry-ambiguous sends them again: " in result.stderr
+    assert "1 image is in doubt: perhaps paid, no answer; --retry-ambiguous sends it again: " in result.stderr
     told = clova_ocr("status", run).stdout
     assert re.search(rf"in doubt +{scans / '1.png'}", told)
     (record,) = exported(run)
@@ -239,11 +240,27 @@ def test_an_image_in_doubt_is_told_by_name(clova: Emulator, scans: Path, run: Pa
     assert record["error"]["type"] == "ConnectionLostError"
 
 
+def begin_empty(run: Path) -> None:
+    """Begin a run of no images, as a command does that is killed at once."""
+
+    async def begin() -> None:
+        async with SqliteLedger(run):
+            pass
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, begin()).result()
+
+
 def test_nothing_to_read_is_told(clova: Emulator, run: Path, tmp_path: Path) -> None:
     """An empty folder and an empty run exit with 5, and so does their export."""
     (tmp_path / "empty").mkdir()
     result = clova_ocr("batch", "receipt", tmp_path / "empty", "--run", run)
-    assert (result.exit_code, result.stderr) == (5, "no images found\n")
+    assert result.exit_code == 5
+    assert result.stderr.startswith(f"no images found in {tmp_path / 'empty'}; a folder is searched for files that end")
+    assert not run.exists()
+    begin_empty(run)
+    again = clova_ocr("batch", "receipt", tmp_path / "empty", "--run", run)
+    assert (again.exit_code, again.stderr) == (5, result.stderr)
     export = clova_ocr("export", run)
     assert (export.exit_code, export.stderr) == (5, "the run holds no images\n")
     assert clova_ocr("batch", "receipt", tmp_path / "empty", "--run", run, "--dry-run").exit_code == 5
@@ -386,14 +403,14 @@ def test_purging_leaves_nothing_of_the_answers(clova: Emulator, scans: Path, run
     clova.script("invalid-body")
     clova_ocr("batch", "receipt", scans, "--run", run)
     young = clova_ocr("purge", run, "--older-than", "1.5h")
-    assert "removed: 0 answers, and the words of 0 errors" in young.stderr
+    assert "nothing was deleted: the run keeps no such answers" in young.stderr
     with closing(sqlite3.connect(run / "ledger.sqlite3")) as db:
         (canary,) = db.execute("SELECT substr(body, 100, 32) FROM answer").fetchone()
     assert found_in(run, canary)
     assert b"Request body invalid" in (run / FAILURES).read_bytes()
     purged = clova_ocr("purge", run)
     assert (purged.exit_code, purged.stdout) == (0, "")
-    assert "removed: 5 answers, and the words of 1 errors" in purged.stderr
+    assert "deleted: 5 answers and 1 error message; the run still knows" in purged.stderr
     assert found_in(run, canary) == found_in(run, b"Request body invalid") == []
     assert clova_ocr("batch", "receipt", scans, "--run", run).exit_code == 1
     assert clova.billed.total() == 5
@@ -592,7 +609,7 @@ def part(run: Path, *domains: Domain, asked: dict[str, Any] | None = None, **set
     """Return one command's part in a run."""
     calls = CallCounter()
     client = ClovaOCRClient(*(domains or (domain(),)), hooks=[calls.note], **settings)
-    return ResumableRun(client, calls, RunSettings(str(run), Receipt, NoSeal(), **(asked or {})))
+    return ResumableRun(client, calls, RunSettings(str(run), Receipt, NoSeal(), **(asked or {})), Search(()))
 
 
 async def test_a_spent_quota_is_resumable(scans: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -773,8 +790,8 @@ async def test_one_signal_lets_land_what_is_under_way(
     held.go_on.set()
     assert await reading is ExitCode.INTERRUPTED
     said = capsys.readouterr().err
-    assert "finishing 1 calls under way; once more cuts them off" in said
-    assert "1 images: 1 succeeded; 1 calls billed" in said
+    assert "finishing 1 call under way; once more cuts it off" in said
+    assert "1 image: 1 succeeded; 1 call billed" in said
     assert "to go on: " in said
     with RunReader(run) as reader:
         assert reader.status().images == {"succeeded": 1, "pending": 3}
@@ -794,8 +811,8 @@ async def test_two_signals_cut_off_what_is_under_way(
         await steps()
     assert await reading is ExitCode.INTERRUPTED
     said = capsys.readouterr().err
-    assert "finishing 1 calls under way; once more cuts them off" in said
-    assert re.search(r"1 images are in doubt: .*\d\.png", said)
+    assert "finishing 1 call under way; once more cuts it off" in said
+    assert re.search(r"1 image is in doubt: .*\d\.png", said)
     assert "0 images: none; 0 calls billed, 1 perhaps" in said
     with RunReader(run) as reader:
         assert reader.status().images == {"ambiguous": 1, "pending": 3}
@@ -938,7 +955,7 @@ async def test_a_lost_answer_is_written_also_when_the_run_is_cut_off(
     calls, image = CallCounter(), scans / "0.png"
     os.utime(image, (1e9, 1e9))
     client = ClovaOCRClient(domain(), hooks=[calls.note], transport=FakeTransport())
-    reading = ResumableRun(client, calls, RunSettings(str(run), Receipt, Full()))
+    reading = ResumableRun(client, calls, RunSettings(str(run), Receipt, Full()), Search(()))
     assert await reading.run([str(image)]) is ExitCode.INTERRUPTED
     out, told = capsys.readouterr()
     record = json.loads(out)

@@ -15,6 +15,7 @@ from support.waiting import wait_for
 from clova_ocr_async.cli.runs.interrupts import handled_signals
 from clova_ocr_async.cli.terminal.signals import SIGNALS, end_at_once, handling, interrupting
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -66,8 +67,8 @@ def test_what_is_under_way_lands_and_is_written(scans: Path, verb: str, number: 
         assert process.returncode == 130, said
         assert len(succeeded) == clova.billed.total() < 12
     assert {record["status"] for record in records} <= {"succeeded", "pending"}
-    assert f"{len(succeeded)} calls billed".encode() in said
-    assert f"{12 - len(succeeded)} images were not sent".encode() in said
+    assert f"{plural(len(succeeded), 'call billed', 'calls billed')}".encode() in said
+    assert f"{plural(12 - len(succeeded), 'image was not sent', 'images were not sent')}".encode() in said
     assert said.endswith(b"interrupted; every paid answer is written\n")
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -38,6 +39,12 @@ def run(example: str, *arguments: str | Path, where: Path | None = None) -> subp
     """Run an example to its end."""
     command = [sys.executable, str(EXAMPLES / example), *map(str, arguments)]
     # What an example keeps in its working directory is the test's.
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=50, cwd=where)
+
+
+def clova_ocr(*arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end."""
+    command = [sys.executable, "-m", "clova_ocr_async", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=50, cwd=where)
 
 
@@ -238,6 +245,18 @@ def test_the_readme_begins_with_the_two_commands() -> None:
     first, second = readme_blocks("sh")[:2]
     assert first == "pip install -e '.[all]' && clova-ocr demo\n"
     assert second == "pip install nox && nox -s tests\n"
+
+
+def test_the_readme_explains_every_key_of_the_command_line(clova: Emulator, tmp_path: Path) -> None:
+    """Each key of ``status --json``, of its cost, and of a record has its place in the README."""
+    (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
+    written = clova_ocr("batch", "receipt", "a.png", "--run", "run", where=tmp_path)
+    assert (written.returncode, clova.billed.total()) == (0, 1), written.stderr
+    status = json.loads(clova_ocr("status", "run", "--json", "--price", "80", where=tmp_path).stdout)
+    record = json.loads(clova_ocr("export", "run", where=tmp_path).stdout)
+    readme = README.read_text(encoding="utf-8")
+    for key in (*status, *status["cost"], *record):
+        assert f"`{key}`" in readme, key
 
 
 @pytest.mark.parametrize("number", range(4))

@@ -28,7 +28,8 @@ def images_in(
     Pictures are told by their ending (case aside); formats the service does not take are yielded as well, so that each
     is refused by name. Left out are hidden entries, symbolic links, and the folders in which systems keep thumbnails,
     deleted files and snapshots (``@eaDir``, ``#recycle``, ``$RECYCLE.BIN``, ``__MACOSX`` …). At its end the walk logs
-    how many files that were. To read them all the same, give their folder itself, or the path of the file.
+    how many files that were. A folder that is left out is read where it is given itself as ``folder``. The path of a
+    hidden file or of a symbolic link is read as an image of its own.
 
     Args:
         folder: The folder.

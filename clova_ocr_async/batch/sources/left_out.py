@@ -11,13 +11,18 @@ import re
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
+from clova_ocr_async.protocol.plural import plural
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["PICTURE_SUFFIXES", "LeftOut", "is_hidden", "is_system_folder", "suffix_of"]
+__all__ = ["PICTURE_SUFFIXES", "READ_SUFFIXES", "LeftOut", "is_hidden", "is_system_folder", "listed", "suffix_of"]
 
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".pdf", ".tif", ".tiff"}
+READ_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".pdf", ".tif", ".tiff"})
+"""Endings of the files that the service reads, in lower case."""
+
+PICTURE_SUFFIXES = (
+    READ_SUFFIXES
     # The service does not take these, but a picture that is left out must not be left out silently.
     | {".jpe", ".jfif", ".heic", ".heif", ".avif", ".webp", ".gif", ".bmp", ".jp2", ".jxl"}
 )
@@ -36,6 +41,7 @@ _SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "des
 
 _LOOKED_AT = 1_000  # entries of all folders of one name: snapshots can hold a share many times over
 _MOST_NAMED = 5
+_HIDDEN, _LINKED = "hidden", "symbolic link"
 
 
 def is_hidden(name: str) -> bool:
@@ -52,6 +58,12 @@ def is_system_folder(name: str) -> bool:
 def suffix_of(name: str) -> str:
     """Return the ending of a name in lower case, its dot included; without a dot, something that no ending is."""
     return name[name.rfind(".") :].lower()
+
+
+def listed(words: Sequence[str], last: str) -> str:
+    """Return words as a sentence lists them, as in "a, b or c" with "or" before the last one."""
+    *first, end = words
+    return f"{', '.join(first)} {last} {end}" if first else end
 
 
 class LeftOut:
@@ -76,15 +88,16 @@ class LeftOut:
             if self._looked_at[reason] > _LOOKED_AT:
                 self._uncounted.add(reason)
                 return
-            self.pictures[reason] += suffix_of(name) in PICTURE_SUFFIXES
+            # A hidden file is not read where its folder is given; macOS keeps one beside each file.
+            self.pictures[reason] += suffix_of(name) in PICTURE_SUFFIXES and not is_hidden(name)
 
     def add_hidden(self, name: str) -> None:
         """Count a hidden file, if it is a picture by its name."""
-        self.pictures["hidden"] += suffix_of(name) in PICTURE_SUFFIXES
+        self.pictures[_HIDDEN] += suffix_of(name) in PICTURE_SUFFIXES
 
     def add_link(self) -> None:
         """Count a symbolic link."""
-        self.pictures["symbolic links"] += 1
+        self.pictures[_LINKED] += 1
 
     def add_other(self, name: str) -> None:
         """Count a file that does not end as pictures do."""
@@ -97,16 +110,32 @@ class LeftOut:
         if not total:
             return ""
         named = _most(self.pictures)
-        parts = [f"{self._count(reason)} {reason}" for reason in named]
+        parts = [self._count(reason) for reason in named]
         if rest := self.pictures.total() - sum(self.pictures[reason] for reason in named):
             parts.append(f"{rest:,} in other such folders")
         if self.others:
             endings = [ending or "none" for ending in _most(self.others)] + ["…"] * (len(self.others) > _MOST_NAMED)
             parts.append(f"{self.others.total():,} with another ending ({', '.join(endings)})")
-        return f"{'at least ' if self._uncounted else ''}{total:,} files left out: {', '.join(parts)}"
+        return f"{'at least ' if self._uncounted else ''}{plural(total, 'file')} left out: {', '.join(parts)}"
 
     def _count(self, reason: str) -> str:
-        return f"{'at least ' if reason in self._uncounted else ''}{self.pictures[reason]:,}"
+        many = f"{reason}s" if reason == _LINKED else reason
+        return f"{'at least ' if reason in self._uncounted else ''}{plural(self.pictures[reason], reason, many)}"
+
+    def way_out(self) -> str:
+        """Return how a command reads what was left out: which path of it to give, by its kind."""
+        folders = self.pictures.total() - self.pictures[_HIDDEN] - self.pictures[_LINKED]
+        kinds = {
+            "hidden file": self.pictures[_HIDDEN],
+            "symbolic link": self.pictures[_LINKED],
+            "such folder": folders,
+            "file with another ending": self.others.total(),
+        }
+        if sum(kinds.values()) == 1:
+            (kind,) = (kind for kind, count in kinds.items() if count)
+            return f"to read it, give the {kind.removeprefix('such ')} itself as a PATH"
+        paths = [f"each {kind}" for kind, count in kinds.items() if count]
+        return f"to read them, give {listed(paths, 'and')} as a PATH of its own"
 
 
 def _most(counts: Counter[str]) -> list[str]:

@@ -94,13 +94,13 @@ def _opened(name: str) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _images(name: str, judged: Callable[[str], str] = str) -> Iterator[Path]:
+def _images(name: str, judged: Callable[[str, bool], str] = lambda path, _: path) -> Iterator[Path]:
     path_of: Callable[[bytes], str] | None = None
     for number, line in _lines(name):
         if path_of is None:
             path_of = _path_in_record if line.lstrip().startswith(b"{") else _path_in_line
         try:
-            yield Path(judged(path_of(line)))
+            yield Path(judged(path_of(line), path_of is _path_in_line))
         except ConfigurationError as error:
             raise ConfigurationError(f"{_place(name, number)}: {error}") from None
 
@@ -135,6 +135,8 @@ def _path_in_record(line: bytes) -> str:
         record = msgspec.json.decode(line, type=_Record)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         wrong = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
+        if not _is_utf8(line):
+            wrong = _other_encoding(line)
     else:
         return _path(record.source, record.source_bytes)
     # Raised out here, so that what holds the line, and with it what was read, is not even its context.
@@ -199,11 +201,35 @@ def _decoded(source_bytes: object) -> str:
     raise ConfigurationError("source_bytes is no base64; it must hold the bytes of the path, or not be there")
 
 
-def _named(path: str) -> str:
-    odd = oddity_of(path)
-    if odd is not None and not os.path.exists(path):  # noqa: PTH110 - a Path raises where a name is too long
+def _named(path: str, in_line: bool) -> str:  # noqa: FBT001 - for one caller
+    if os.path.exists(path):  # noqa: PTH110 - a Path raises where a name is too long
+        return path
+    if (odd := oddity_of(path)) is not None:
         raise ConfigurationError(f"it is {odd.what}, not a path; a list holds the path of an image a line")
+    # A record names the bytes of a name that is not UTF-8, so there it is no slip.
+    if in_line and not _is_utf8(name := os.fsencode(path)):
+        raise ConfigurationError(f"no file has this name, and {_other_encoding(name)}")
     return path
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _other_encoding(line: bytes) -> str:
+    """Return what is wrong with a line that is not UTF-8, and the way out."""
+    try:
+        line.decode("cp949")
+    except UnicodeDecodeError:
+        return "it is not UTF-8; save the list as UTF-8"
+    return (
+        "it is not UTF-8 but perhaps CP949, as Excel on Korean Windows writes it; save the list as UTF-8, "
+        "or convert it: iconv -f CP949 -t UTF-8 LIST > NEW_LIST"
+    )
 
 
 def _checked(path: str) -> str:

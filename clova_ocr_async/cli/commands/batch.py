@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clova_ocr_async.cli.app import DOCUMENT, verb
-from clova_ocr_async.cli.options import CEILING, CONFIG, KEY_FILE, KRW, PATH, RATE
+from clova_ocr_async.cli.options import ALLOW_TRUNCATED, CEILING, CONFIG, KEY_FILE, KRW, PATH, RATE
 from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents import Document
     from clova_ocr_async.errors import Billing
     from clova_ocr_async.ledger.sqlite.run_settings import CallLimit
+    from clova_ocr_async.protocol.image import ImageLimits
     from clova_ocr_async.slots import Slots
 
 __all__ = ["command"]
@@ -35,52 +38,70 @@ __all__ = ["command"]
     multiple=True,
     type=PATH,
     metavar="FILE",
-    help="A list of further files; - for standard input.",
+    help="A list of further files, in UTF-8; - for standard input.",
 )
-@click.option("--run", "folder", type=PATH, metavar="DIR", help="Remember everything here, and resume from here.")
-@click.option("--dry-run", is_flag=True, help="Send nothing; tell how many calls would be billed.")
+@click.option(
+    "--run",
+    "folder",
+    type=PATH,
+    metavar="DIR",
+    help="A run directory: it records all calls and answers, and the same command resumes it.",
+)
+@click.option("--dry-run", is_flag=True, help="Send nothing; print how many calls would be billed.")
 @click.option(
     "--run-moved",
     is_flag=True,
-    help="DIR was copied, moved or restored, and its other copies are not worked on any more.",
+    help="Continue with a DIR that was copied, moved or restored; its other copies must not be used any more.",
 )
 @click.option(
     "--max-calls",
     type=CEILING,
     metavar="N",
-    help="Calls over the whole life of the run; holds until another is given, or none.",
+    help="Most calls over the whole life of the run; later commands keep it until N or none is given.",
 )
-@click.option("--max-cost", type=KRW, metavar="KRW", help="Their cost, as a ceiling; needs --price.")
-@click.option("--price", type=KRW, metavar="KRW", help="What a call costs on your plan; then costs are told.")
-@click.option("--retry-failed", is_flag=True, help="Send again what failed, certainly not billed, in the whole run.")
+@click.option("--max-cost", type=KRW, metavar="KRW", help="Highest cost over the whole life of the run; needs --price.")
+@click.option("--price", type=KRW, metavar="KRW", help="The price of a call on your plan; costs are then printed.")
 @click.option(
-    "--retry-ambiguous", is_flag=True, help="Send again what may have been billed, in the whole run, or in FILE."
+    "--retry-failed", is_flag=True, help="Send images again that failed and were not billed, in the whole run."
 )
 @click.option(
-    "--retry-billed", is_flag=True, help="Send again what was billed and not read, in the whole run, or in FILE."
+    "--retry-ambiguous", is_flag=True, help="Send images again that may have been billed, in the whole run or in FILE."
 )
+@click.option(
+    "--retry-billed", is_flag=True, help="Send images again that were billed and not read, in the whole run or in FILE."
+)
+@ALLOW_TRUNCATED
 @KEY_FILE
 @click.option("--store", type=click.Choice(["full", "none"]), help="Which answers the run keeps.  [default: full]")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Most images in work.  [default: a few more than slots]")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Most images that are processed at once.  [default: a few more than the calls at once]",
+)
 @CONFIG
-@click.option("--concurrency", type=click.IntRange(min=1), help="Calls at once per domain.  [default: learned]")
-@click.option("--max-per-second", type=RATE, metavar="N", help="Calls a second per domain, at most.")
-@click.option("-o", "--output", type=PATH, help="A new file, or a device or FIFO, for the lines.")
+@click.option("--concurrency", type=click.IntRange(min=1), help="Most calls at once per domain.  [default: learned]")
+@click.option("--max-per-second", type=RATE, metavar="N", help="Most calls per second per domain.")
+@click.option(
+    "-o", "--output", type=PATH, help="A new file, a device or a FIFO for the lines.  [default: standard output]"
+)
 @click.option("--recursive/--no-recursive", default=True, help="Whether to read sub-folders.  [default: yes]")
 @verb
 def command(*, document: type[Document], paths: tuple[str, ...], folder: str | None, **options: Any) -> int:
     """Read files and folders of images, many at once.
 
     DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport. PATH is a file, a folder, or - for
-    standard input. FILE lists a path a line, or records as this command writes them.
+    standard input. FILE holds one path per line, or records as this command writes them.
 
-    Without --run a line of JSON is written for each image as it comes out; what could not be read has a line as well,
-    with its error. Nothing is remembered: the same command again reads all images again, and pays for all of them
-    again. Ctrl-C lets what is under way land; a second one cuts it off.
+    Without --run the command writes a line of JSON for each image as soon as it is finished. An image that could not be
+    read has a line with its error. Nothing is recorded: the same command again reads all images again, and pays for all
+    of them again.
 
-    With --run everything goes to the directory DIR, which only you can read: the same image is paid once, whatever its
-    names, and the same command again resumes; what an earlier command left unread is read as well, whatever PATH is.
-    Several processes may share a run. Ctrl-C lets what is under way land. clova-ocr export writes the results.
+    With --run all calls and answers are recorded in the directory DIR, which only you can read. The same image is paid
+    once, whatever its names. The same command again resumes the run, and also reads the images that an earlier command
+    has left, whatever PATH is. Several processes may share a run. clova-ocr export writes the results.
+
+    On Ctrl-C the command sends nothing further and completes the calls under way. A second Ctrl-C cancels them.
     """
     from clova_ocr_async.cli.runs.inputs import check_paths
     from clova_ocr_async.cli.runs.piped import check_once, spooled
@@ -89,7 +110,7 @@ def command(*, document: type[Document], paths: tuple[str, ...], folder: str | N
     check_paths(paths, folders=True)
     check_once((*paths, *options["manifests"]))
     with spooled(options["manifests"]) as manifests:
-        options["manifests"] = manifests
+        options |= {"manifests": manifests, "manifest_names": options["manifests"]}
         _check_lists(folder, options)
         if options["dry_run"]:
             return _rehearse(document, paths, folder, options)
@@ -107,16 +128,21 @@ def _run_once(document: type[Document], paths: tuple[str, ...], options: dict[st
     from clova_ocr_async.domains.environment import configured_domains
 
     domains = configured_domains(os.environ, options["config"])
-    client = WatchedClient(*domains, slots=_slots(options), retry=FOR_BATCHES, transport=transport())
+    client = WatchedClient(
+        *domains, slots=_slots(options), retry=FOR_BATCHES, limits=_limits(options), transport=transport()
+    )
     search = _search(paths, options, piped=read_piped(paths))
     with opened_output(options["output"]) as lines:
-        return asyncio.run(run(client, document, search.files, lines, jobs=options["jobs"], remarks=search.remarks))
+        return asyncio.run(run(client, document, search, lines, jobs=options["jobs"]))
 
 
 def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
+    from clova_ocr_async.cli.exit_codes import ExitCode
     from clova_ocr_async.cli.runs.calls import FOR_BATCHES, CallCounter, transport
+    from clova_ocr_async.cli.runs.dry_run import is_new
     from clova_ocr_async.cli.runs.resumable import ResumableRun, RunSettings
     from clova_ocr_async.cli.terminal.phrases import resume_command
+    from clova_ocr_async.cli.terminal.stderr import say, say_all
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.domains.environment import configured_domains
     from clova_ocr_async.ledger.seal import load_seal
@@ -136,16 +162,41 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
     calls = CallCounter()
     domains = configured_domains(os.environ, options["config"])
     client = ClovaOCRClient(
-        *domains, slots=_slots(options), retry=FOR_BATCHES, transport=transport(), hooks=[calls.note]
+        *domains,
+        slots=_slots(options),
+        retry=FOR_BATCHES,
+        limits=_limits(options),
+        transport=transport(),
+        hooks=[calls.note],
     )
     search = _search(paths, options)
-    return asyncio.run(ResumableRun(client, calls, settings, search.remarks).run(search.found()))
+    found = search.found()
+    if is_new(folder):
+        # A run directory is made only for images: one without any would have to be removed by hand.
+        if (first := next(found, None)) is None:
+            say(search.absence(), even_when_quiet=True)
+            say_all(search.remarks())
+            return ExitCode.NO_INPUT
+        found = itertools.chain((first,), found)
+    return asyncio.run(ResumableRun(client, calls, settings, search).run(found))
 
 
 def _search(paths: tuple[str, ...], options: dict[str, Any], piped: Mapping[str, bytes] | None = None) -> Search:
     from clova_ocr_async.cli.runs.inputs import Search
 
-    return Search(paths, recursive=options["recursive"], piped=piped or {}, manifests=options["manifests"])
+    return Search(
+        paths,
+        recursive=options["recursive"],
+        piped=piped or {},
+        manifests=options["manifests"],
+        manifest_names=options["manifest_names"],
+    )
+
+
+def _limits(options: dict[str, Any]) -> ImageLimits:
+    from clova_ocr_async.protocol.image import ImageLimits
+
+    return ImageLimits(allow_truncated=options["allow_truncated"])
 
 
 def _slots(options: dict[str, Any]) -> Slots:
@@ -164,11 +215,12 @@ def _rehearse(document: type[Document], paths: tuple[str, ...], folder: str | No
         rehearse(
             document.path_word,
             search.found(once=folder is None),
-            remarks=search.remarks,
+            search=search,
             folder=folder,
             again=_again(options),
             max_calls=_most_calls(options),
             price=options["price"],
+            limits=_limits(options),
         )
     )
 
@@ -236,8 +288,9 @@ def _check_unpaid(manifest: str, folder: str | None, options: dict[str, Any]) ->
     who = "this command" if folder is None else "this run"
     for count, how, option in zip(paid_in(manifest), ("paid", "perhaps paid"), _AGAIN, strict=True):
         if count and not options[option]:
+            images, them = plural(count, "image that is", "images that are"), "it" if count == 1 else "them"
             raise ConfigurationError(
-                f"{shown_path(manifest)} lists {count:,} images that are {how} for, and {who} would pay them again; "
+                f"{shown_path(manifest)} lists {images} {how} for, and {who} would pay for {them} again; "
                 f"{use}, or give --{option.replace('_', '-')}"
             )
 

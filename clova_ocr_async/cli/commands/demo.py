@@ -14,6 +14,7 @@ from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import PathParam
 from clova_ocr_async.cli.terminal.stderr import is_quiet, say
 from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
@@ -36,7 +37,9 @@ Without one, in your own tests: pytest's fixture clova_emulator, or clova-ocr em
 
 
 @click.command("demo")
-@click.option("--count", type=click.IntRange(min=1), default=60, show_default=True, help="Sample documents to draw.")
+@click.option(
+    "--count", type=click.IntRange(min=1), default=60, show_default=True, help="How many sample documents to draw."
+)
 @click.option("--folder", type=PathParam(file_okay=False), help="Keep the sample documents in this folder.")
 @verb
 def command(*, count: int, folder: str | None) -> int:
@@ -62,7 +65,7 @@ async def _demo(folder: Path, count: int) -> int:
     from clova_ocr_async.cli.terminal.demo_table import Reading, show_table
     from clova_ocr_async.cli.terminal.progress import shown_progress
 
-    say(f"drawing {count} sample documents in {shown_path(str(folder))}")
+    say(f"drawing {plural(count, 'sample document')} in {shown_path(str(folder))}")
     paths = await asyncio.to_thread(_drawn, folder, count)
     tally = Tally(total=count)
     readings: list[Reading] = []
@@ -78,7 +81,9 @@ async def _demo(folder: Path, count: int) -> int:
             progress.update(tally)
     show_table(sorted(readings, key=lambda reading: reading.path))
     right = sum(reading.right for reading in readings)
-    click.echo(f"{right} of {count} read, every text as it was drawn; {tally.billed} calls, {tally.rate:.1f}/s")
+    click.echo(
+        f"{right} of {count} read, every text as it was drawn; {plural(tally.billed, 'call')}, {tally.rate:.1f}/s"
+    )
     click.echo(_NEXT)
     return 0 if right == count else 1
 

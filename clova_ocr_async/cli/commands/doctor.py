@@ -16,6 +16,7 @@ from clova_ocr_async.cli.options import CONFIG
 from clova_ocr_async.cli.terminal.stderr import printable
 from clova_ocr_async.cli.terminal.vocabulary import in_words
 from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from clova_ocr_async.cli.exit_codes import ExitCode
@@ -39,11 +40,11 @@ _PACKAGES = {
 
 
 @click.command("doctor")
-@click.option("--probe", is_flag=True, help="Post a request without an image to each domain; it cannot be billed.")
+@click.option("--probe", is_flag=True, help="Send a request without an image to each domain; it cannot be billed.")
 @CONFIG
 @verb
 def command(*, probe: bool, config: str | None) -> int:
-    """Look at what is installed and configured, without network; with --probe, at the service.
+    """Show the installed packages and the configured domains, without network; with --probe, test the service too.
 
     Secrets and invoke keys are never shown.
     """
@@ -82,9 +83,9 @@ async def _show_domains(config: str | None, *, probe: bool) -> int:
 def _line(domain: Domain) -> str:
     facts = [f"reads {domain.document.__name__ if domain.document else 'any document'}", "secret set"]
     if domain.max_concurrency is not None:
-        facts.append(f"{domain.max_concurrency:,} calls at once")
+        facts.append(f"{plural(domain.max_concurrency, 'call')} at once")
     if domain.max_per_second is not None:
-        facts.append(f"{domain.max_per_second:g} calls a second at most")
+        facts.append(f"{domain.max_per_second:g} {'call' if domain.max_per_second == 1 else 'calls'} a second at most")
     return f"{domain.url}: {', '.join(facts)}"
 
 

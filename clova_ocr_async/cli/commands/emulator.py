@@ -17,6 +17,7 @@ from clova_ocr_async.cli.runs.interrupts import handled_signals
 from clova_ocr_async.cli.terminal.stderr import say
 from clova_ocr_async.config_values import value_in
 from clova_ocr_async.protocol.echo import shown
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -25,26 +26,36 @@ __all__ = ["command"]
 
 
 @click.command("emulator")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8089, show_default=True, help="Port; 0 for a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
-    "--concurrency", type=click.IntRange(min=1), default=5, show_default=True, help="Calls at once per domain."
+    "--port", type=click.IntRange(0, 65535), default=8089, show_default=True, help="The port; 0 for a free one."
 )
-@click.option("--quota", type=click.IntRange(min=0), help="Calls per domain.  [default: any number]")
-@click.option("--latency", type=click.FloatRange(min=0), default=0.2, show_default=True, help="Mean seconds of a call.")
 @click.option(
-    "--sigma", type=click.FloatRange(min=0), default=0.5, show_default=True, help="Spread of the latency; 0: none."
+    "--concurrency", type=click.IntRange(min=1), default=5, show_default=True, help="Most calls at once per domain."
 )
-@click.option("--document", "documents", multiple=True, help="A deployed document; repeat it.  [default: all six]")
-@click.option("--fault", "faults", multiple=True, help="What goes wrong in the next call, or ok; repeat it.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the latencies.")
-@click.option("--expose", is_flag=True, help="Listen to other machines too, without encryption.")
+@click.option("--quota", type=click.IntRange(min=0), help="Most calls per domain in all.  [default: any number]")
+@click.option(
+    "--latency",
+    type=click.FloatRange(min=0),
+    default=0.2,
+    show_default=True,
+    help="Mean duration of a call, in seconds.",
+)
+@click.option(
+    "--sigma", type=click.FloatRange(min=0), default=0.5, show_default=True, help="Spread of the durations; 0 for none."
+)
+@click.option(
+    "--document", "documents", multiple=True, help="A document that is deployed; may be repeated.  [default: all six]"
+)
+@click.option("--fault", "faults", multiple=True, help="The fault of the next call, or ok; may be repeated.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The seed of the durations.")
+@click.option("--expose", is_flag=True, help="Accept connections from other machines, without encryption.")
 @verb
 def command(**settings: Any) -> int:
-    """Run a local CLOVA until it is interrupted; it charges nothing and knows any image.
+    """Run a local CLOVA until it is interrupted. It charges nothing and answers for any image.
 
-    It prints the two variables that point clova-ocr at it, for any shell. Its secret is CLOVA_OCR_SECRET, which other
-    shells get by a private file, else one it makes up.
+    The command prints two lines that set the variables of clova-ocr in another shell. The secret is CLOVA_OCR_SECRET if
+    it is set; the other shell then reads it from a private file. Otherwise the command makes up a secret.
     """
     return asyncio.run(_serve(settings))
 
@@ -71,7 +82,8 @@ async def _serve(settings: dict[str, Any]) -> int:
             await interrupted.wait()
     finally:
         await server.stop()
-    say(f"{server.requests:,} requests, {server.billed.total():,} calls that would have been billed")
+    calls = plural(server.billed.total(), "call")
+    say(f"{plural(server.requests, 'request')}, {calls} that would have been billed")
     return 0
 
 

@@ -12,6 +12,7 @@ from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import KEY_FILE, PATH, RUN
 from clova_ocr_async.cli.terminal.stderr import say
 from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,21 +24,21 @@ __all__ = ["command"]
 
 @click.command("export")
 @RUN
-@click.option("--format", "_format", type=click.Choice(["jsonl"]), default="jsonl", help="One record a line: jsonl.")
+@click.option("--format", "_format", type=click.Choice(["jsonl"]), default="jsonl", help="jsonl: one record per line.")
 @click.option(
     "-o",
     "--output",
     type=PATH,
     metavar="FILE",
-    help="A file, device or FIFO; - for standard output, which is the default.",
+    help="A file, a device or a FIFO.  [default: -, standard output]",
 )
-@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @KEY_FILE
 @verb
 def command(*, folder: str, _format: str, output: str | None, force: bool, key_file: str | None) -> int:
-    """Write a record for every image of the run in DIR, duplicates and those still to be read included.
+    """Write a record for every image of the run in DIR, also for duplicates and for images that are not read yet.
 
-    It may be asked while a batch is at work. A file gets its name when it is whole; only you can read it.
+    The command works while a batch is running. The output file gets its name when it is complete; only you can read it.
     """
     from clova_ocr_async.cli.exit_codes import ExitCode
     from clova_ocr_async.cli.terminal.targets import STANDARD, check_ending
@@ -51,7 +52,7 @@ def command(*, folder: str, _format: str, output: str | None, force: bool, key_f
         say("the run holds no images", even_when_quiet=True)
         return ExitCode.NO_INPUT
     if output not in {None, STANDARD}:
-        say(f"{count:,} records in {shown_path(str(output))}")
+        say(f"{plural(count, 'record')} in {shown_path(str(output))}")
     return ExitCode.OK
 
 

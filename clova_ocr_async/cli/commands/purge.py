@@ -12,9 +12,12 @@ import click
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import DURATION, KEY_FILE, RUN
 from clova_ocr_async.cli.terminal.stderr import say
+from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
+    from clova_ocr_async.ledger.sqlite.purge import Purged
 
 __all__ = ["command"]
 
@@ -22,16 +25,18 @@ __all__ = ["command"]
 @click.command("purge")
 @RUN
 @click.option(
-    "--older-than", type=DURATION, metavar="AGE", help="Only those older than this: 12h, 30d.  [default: all]"
+    "--older-than", type=DURATION, metavar="AGE", help="Delete only answers older than this: 12h, 30d.  [default: all]"
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask first.")
 @KEY_FILE
 @verb
 def command(*, folder: str, older_than: float | None, yes: bool, key_file: str | None) -> int:
-    """Remove the stored answers of the run in DIR, so that nothing of them is left in its files.
+    """Delete the answers that the run in DIR keeps, that is, what was read from its images.
 
-    What became of each image, its hash and its ids stay, so no image is paid for again. What export has written is
-    not touched. On a terminal, without --older-than, it names the number of answers and asks.
+    The run's files hold nothing of these answers afterwards. The messages of errors are deleted as well. For each
+    image the run keeps its name, hash, status and request ids, so an image that was read is not paid for again. The
+    images themselves and the files that clova-ocr export wrote are not touched. On a terminal, without --older-than
+    and --yes, the command names the number of answers and what they cost, and asks first.
     """
     from clova_ocr_async.cli.exit_codes import ExitCode
     from clova_ocr_async.cli.runs.failures import FAILURES, write_failures
@@ -42,28 +47,36 @@ def command(*, folder: str, older_than: float | None, yes: bool, key_file: str |
 
     seal = load_seal(key_file, os.environ)
     if older_than is None and not yes and _on_terminal() and not _confirmed(folder, seal):
-        say("nothing was removed", even_when_quiet=True)
+        say("nothing was deleted", even_when_quiet=True)
         return ExitCode.INTERRUPTED
     purged = purge(folder, seal, older_than)
     with RunReader(folder, seal) as reader:
         write_failures(folder, reader)  # it repeats what errors said
     for left in remove_abandoned(Path(folder).glob(f"{FAILURES}.*.part")):
-        say(f"{left} is left: a process writes it; purge again when it has ended", even_when_quiet=True)
-    say(
-        f"removed: {purged.answers:,} answers, and the words of {purged.failures:,} errors; "
-        "what became of each image, its hash and its ids stay"
-    )
+        told = f"{shown_path(str(left))} was not deleted, because another process is writing it"
+        say(f"{told}; when that process has ended, purge again", even_when_quiet=True)
+    say(_told(purged))
     return ExitCode.OK
 
 
+def _told(purged: Purged) -> str:
+    if not (purged.answers or purged.failures):
+        return "nothing was deleted: the run keeps no such answers"
+    answers, errors = plural(purged.answers, "answer"), plural(purged.failures, "error message")
+    return (
+        f"deleted: {answers} and {errors}; the run still knows the name, hash, status and request ids of each image, "
+        "so an image that was read is not paid for again"
+    )
+
+
 def _on_terminal() -> bool:
-    """Whether a question can be seen and answered."""
+    """Return whether a question can be seen and answered."""
     # Python leaves None where the shell has closed a stream, which type checkers do not know.
     return all(stream is not None and stream.isatty() for stream in (vars(sys)["stdin"], vars(sys)["stderr"]))
 
 
 def _confirmed(folder: str, seal: Seal) -> bool:
-    """Ask whether the answers of a run are to be removed; without any there is nothing to ask."""
+    """Ask whether the answers of a run are to be deleted; without any there is nothing to ask."""
     from clova_ocr_async.cli.terminal.phrases import pasted
     from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
@@ -71,12 +84,13 @@ def _confirmed(folder: str, seal: Seal) -> bool:
         count = reader.answers()
     if not count:
         return True
+    answers, calls = plural(count, "answer"), plural(count, "paid call")
     say(
-        f"{count:,} answers, which cost {count:,} calls, would be removed for good; to have them again would cost as "
-        f"much. To keep them, write them down first: clova-ocr export {pasted(folder)} -o FILE",
+        f"{answers} of this run would be deleted for good. They cost {calls}; reading the images again would cost as "
+        f"many. To keep a copy, first write one: clova-ocr export {pasted(folder)} -o FILE",
         even_when_quiet=True,
     )
     try:
-        return click.confirm(f"Remove {count:,} answers?", err=True)
+        return click.confirm(f"Delete {answers}?", err=True)
     except click.Abort:
         return False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clova_ocr_async.cli.app import DOCUMENT, verb
-from clova_ocr_async.cli.options import CONFIG
+from clova_ocr_async.cli.options import ALLOW_TRUNCATED, CONFIG
 
 if TYPE_CHECKING:
     from clova_ocr_async.documents import Document
@@ -20,10 +20,11 @@ __all__ = ["command"]
 @click.command("recognize")
 @click.argument("document", type=DOCUMENT)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE…")
+@ALLOW_TRUNCATED
 @CONFIG
 @verb
-def command(document: type[Document], images: tuple[str, ...], config: str | None) -> int:
-    """Read images, one page each, and print a line of JSON for each, in their order.
+def command(*, document: type[Document], images: tuple[str, ...], allow_truncated: bool, config: str | None) -> int:
+    """Read images of one page each, and print a line of JSON for each image, in the order of the images.
 
     DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport. IMAGE is a file, or - for standard
     input; clova-ocr batch reads folders.
@@ -35,10 +36,12 @@ def command(document: type[Document], images: tuple[str, ...], config: str | Non
     from clova_ocr_async.cli.runs.tracking import WatchedClient
     from clova_ocr_async.cli.terminal.output import opened_output
     from clova_ocr_async.domains.environment import configured_domains
+    from clova_ocr_async.protocol.image import ImageLimits
 
     check_paths(images, folders=False)
     domains = configured_domains(os.environ, config)
-    client = WatchedClient(*domains, slots=shared_slots(), retry=FOR_PEOPLE, transport=transport())
+    limits = ImageLimits(allow_truncated=allow_truncated)
+    client = WatchedClient(*domains, slots=shared_slots(), retry=FOR_PEOPLE, limits=limits, transport=transport())
     search = Search(images, piped=read_piped(images))
     with opened_output(None) as lines:
-        return asyncio.run(run(client, document, search.files, lines, ordered=True, remarks=search.remarks))
+        return asyncio.run(run(client, document, search, lines, ordered=True))

@@ -10,6 +10,7 @@ import click
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import KRW, RUN
 from clova_ocr_async.cli.terminal.stderr import printable
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -21,14 +22,14 @@ __all__ = ["command"]
 
 @click.command("status")
 @RUN
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
-@click.option("--price", type=KRW, metavar="KRW", help="What a call costs on your plan; then costs are told.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--price", type=KRW, metavar="KRW", help="The price of a call on your plan; costs are then printed.")
 @verb
 def command(*, folder: str, as_json: bool, price: Decimal | None) -> int:
-    """Tell how far the run in DIR is, without network; no key is needed.
+    """Show the counts and the cost of the run in DIR, without network; no key is needed.
 
-    It may be asked while a batch is at work, and changes nothing in DIR. What ended without an answer and may have
-    been paid is listed by name.
+    The command works while a batch is running, and changes nothing in DIR. Images whose call may have been paid and has
+    no answer are listed by name.
     """
     import msgspec
 
@@ -65,7 +66,9 @@ def _lines(status: RunStatus, price: Decimal | None) -> dict[str, str]:
         "different": f"{different:,} by their bytes, of those read from the disk so far",
         "calls": f"{status.calls:,}: {format_counts(calls)}"
         f"{cost(price, status.billed, status.perhaps + status.under_way)}",
-        "ceiling": "none" if status.max_calls is None else f"{status.max_calls:,} calls over the life of the run",
+        "ceiling": "none"
+        if status.max_calls is None
+        else f"{plural(status.max_calls, 'call')} over the life of the run",
         "processes": f"{status.processes:,} at work",
         "answers": _answers(status),
         "service": ", ".join(status.services) or "none asked yet",

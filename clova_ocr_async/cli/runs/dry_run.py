@@ -15,7 +15,7 @@ import click
 from clova_ocr_async.batch.hashing import file_at, hash_now
 from clova_ocr_async.cli.exit_codes import ExitCode
 from clova_ocr_async.cli.terminal.phrases import MOST_NAMED, cost, elsewhere
-from clova_ocr_async.cli.terminal.stderr import printable, say_all
+from clova_ocr_async.cli.terminal.stderr import printable, say, say_all
 from clova_ocr_async.cli.terminal.vocabulary import in_words
 from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
@@ -23,15 +23,16 @@ from clova_ocr_async.host.spelling import one_spelling, other_spelling
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.ledger.states import FINISHED, Entry, Item, State
 from clova_ocr_async.protocol.echo import quoted, shown_path
-from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+    from collections.abc import Collection, Generator, Iterable, Iterator
     from decimal import Decimal
 
+    from clova_ocr_async.cli.runs.inputs import Search
     from clova_ocr_async.ledger.sqlite.run_settings import CallLimit
+    from clova_ocr_async.protocol.image import ImageLimits
 
-__all__ = ["DryRun", "rehearse"]
+__all__ = ["DryRun", "is_new", "rehearse"]
 
 _NUMBER = re.compile(r"(\d[\d,]*|…)")
 _LOOKS = 64  # files that are known between two turns of the event loop
@@ -95,7 +96,7 @@ class DryRun:
         *,
         once: bool,
         again: Collection[Billing] = (),
-        limits: ImageLimits = ImageLimits(),  # noqa: B008 - immutable
+        limits: ImageLimits,
     ) -> None:
         self.found = 0
         self.billable = 0
@@ -194,7 +195,9 @@ class DryRun:
         name = Path(path).name
         for subject in (f"image {quoted(name)} ", f"image {quoted(name)}: ", f"{shown_path(path)}: "):
             reason = reason.removeprefix(subject)
-        reason = in_words(reason).partition(";")[0]
+        reason, _, way_out = in_words(reason).partition(";")
+        if "--allow-truncated" in way_out:
+            reason += "; --allow-truncated sends it as it is"
         self.reasons.setdefault(_NUMBER.sub("", reason), Reason(reason)).add(reason)
         if len(self.skipped) < MOST_NAMED:
             self.skipped.append(shown_path(path))
@@ -244,7 +247,8 @@ async def rehearse(
     again: Collection[Billing],
     max_calls: CallLimit | None,
     price: Decimal | None,
-    remarks: Callable[[], Iterable[str]] = tuple,
+    limits: ImageLimits,
+    search: Search,
 ) -> ExitCode:
     """Tell on standard output what a batch would do.
 
@@ -255,10 +259,11 @@ async def rehearse(
         again: Images that were not read are tried again if their billing is one of these.
         max_calls: Calls over the whole life of the run; "none" for any number, None for the ceiling that the run has.
         price: KRW a call; None if it is not known.
-        remarks: Returns what is to be said of files that were passed over.
+        limits: Which images are refused before they are sent.
+        search: What found the files, and says what it has passed over.
     """
     with _opened(folder) as reader:
-        rehearsal = DryRun(document, reader, once=folder is not None, again=again)
+        rehearsal = DryRun(document, reader, once=folder is not None, again=again, limits=limits)
         for number, path in enumerate(rehearsal.files(found)):
             if path is not None:
                 await rehearsal.look_at(path)
@@ -269,13 +274,15 @@ async def rehearse(
     most = kept if max_calls is None else None if max_calls == "none" else max_calls
     for line in rehearsal.lines(used=used, max_calls=most, price=price):
         click.echo(printable(line))
-    say_all(remarks())
+    if not rehearsal.found:
+        say(search.absence(), even_when_quiet=True)
+    say_all(search.remarks())
     return ExitCode.OK if rehearsal.found else ExitCode.NO_INPUT
 
 
 @contextlib.contextmanager
 def _opened(folder: str | None) -> Generator[RunReader | None]:
-    if folder is None or _is_new(folder):
+    if folder is None or is_new(folder):
         yield None
         return
     with RunReader(folder) as reader:
@@ -284,8 +291,9 @@ def _opened(folder: str | None) -> Generator[RunReader | None]:
         yield reader
 
 
-def _is_new(folder: str) -> bool:
-    """Whether a batch would begin a run there."""
+def is_new(folder: str) -> bool:
+    """Return whether a batch would begin a run there."""
     if not os.path.lexists(folder):
         return True
-    return Path(folder).is_dir() and next(Path(folder).iterdir(), None) is None
+    # What is wrong with a folder that cannot be read is named when the run in it is opened.
+    return Path(folder).is_dir() and os.access(folder, os.R_OK) and next(Path(folder).iterdir(), None) is None

@@ -11,13 +11,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.sources.folders import entries_in
-from clova_ocr_async.batch.sources.left_out import LeftOut
+from clova_ocr_async.batch.sources.left_out import READ_SUFFIXES, LeftOut, listed
 from clova_ocr_async.batch.sources.manifest import images_from
 from clova_ocr_async.cli.runs.piped import check_once
+from clova_ocr_async.cli.terminal.phrases import some_names
 from clova_ocr_async.client.loading import read_path
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echo import oddity_of, shown_path
 from clova_ocr_async.protocol.image import ImageLimits
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -110,6 +112,7 @@ class Search:
         recursive: Also the sub-folders of folders.
         piped: What those hold that can be read only once.
         manifests: Files that list further ones.
+        manifest_names: What messages call those; None for their paths.
     """
 
     def __init__(
@@ -119,9 +122,11 @@ class Search:
         recursive: bool = True,
         piped: Mapping[str, bytes] = MappingProxyType({}),
         manifests: Iterable[str] = (),
+        manifest_names: Iterable[str] | None = None,
     ) -> None:
         self._paths = tuple(paths)
         self._manifests = tuple(manifests)
+        self._manifest_names = self._manifests if manifest_names is None else tuple(manifest_names)
         self._recursive = recursive
         self._piped = piped
         self._left_out = LeftOut()
@@ -160,9 +165,21 @@ class Search:
     def remarks(self) -> Iterator[str]:
         """Yield what is to be said of files that were passed over, by the last search that came to its end."""
         if self._repeated:
-            yield f"{self._repeated:,} files were found a second time, and are read once"
+            one, many = "file was found a second time, and is read", "files were found a second time, and are read"
+            yield f"{plural(self._repeated, one, many)} once"
         if told := self._left_out.told():
-            yield f"{told}; to read them all the same, give their folder itself, or the file, as a PATH"
+            yield f"{told}; {self._left_out.way_out()}"
+
+    def absence(self) -> str:
+        """Return what is to be said where no file was found: where it was looked, and for which names."""
+        lists = ("standard input" if name == STDIN else shown_path(name) for name in self._manifest_names)
+        places = [*map(shown_path, self._paths), *lists]
+        endings = listed(sorted(READ_SUFFIXES), "or")
+        told = f"no images found in {some_names(places, len(places))}"
+        if not self._paths:
+            return f"{told}: it lists no file" if len(places) == 1 else f"{told}: they list no file"
+        below = "" if self._recursive else ", and sub-folders are not searched (--no-recursive)"
+        return f"{told}; a folder is searched for files that end in {endings}{below}"
 
 
 class _Seen:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.cli.terminal.signals import SIGNALS, handling
 from clova_ocr_async.cli.terminal.stderr import say
 from clova_ocr_async.errors import ClovaOCRError
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -48,8 +49,12 @@ class Interrupts:
         """Ask for the end."""
         self.asked += 1
         if self.asked == 1 and self.batch is not None:
-            told = "finishing {:,} calls under way; once more cuts them off" if self._under_way() else "ending"
-            say(told.format(self._under_way()), even_when_quiet=True)
+            told = "ending"
+            if count := self._under_way():
+                told = (
+                    f"finishing {plural(count, 'call')} under way; once more cuts {'it' if count == 1 else 'them'} off"
+                )
+            say(told, even_when_quiet=True)
             self.batch.stop(InterruptError("interrupted"))
         elif not self.cut_off and self._task is not None:
             self.cut_off = True

@@ -18,13 +18,14 @@ from clova_ocr_async.cli.terminal.phrases import MOST_NAMED, format_gates, some_
 from clova_ocr_async.cli.terminal.progress import shown_progress
 from clova_ocr_async.cli.terminal.stderr import COUNTING, is_quiet, say, say_all
 from clova_ocr_async.errors import Billing, ClovaOCRError
+from clova_ocr_async.protocol.plural import plural
 from clova_ocr_async.results.records import billed_of, line_of, maybe_billed_of, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from clova_ocr_async.batch.outcome import Outcome
-    from clova_ocr_async.cli.runs.inputs import InputFile
+    from clova_ocr_async.cli.runs.inputs import InputFile, Search
     from clova_ocr_async.cli.runs.tracking import WatchedClient
     from clova_ocr_async.cli.terminal.output import Output
     from clova_ocr_async.cli.terminal.progress import Progress
@@ -36,12 +37,11 @@ __all__ = ["Run", "run"]
 async def run(
     client: WatchedClient,
     document: type[Document],
-    files: Callable[[], Iterable[InputFile]],
+    search: Search,
     lines: Output,
     *,
     jobs: int | None = None,
     ordered: bool = False,
-    remarks: Callable[[], Iterable[str]] = tuple,
 ) -> ExitCode:
     """Read files, and write a line for each.
 
@@ -50,21 +50,20 @@ async def run(
     Args:
         client: Calls; it is closed at the end.
         document: The class of all images.
-        files: Returns the files, each time it is called.
+        search: Finds the files.
         lines: Takes the lines.
         jobs: Images in work at once.
         ordered: Whether the lines come in the order of the files.
-        remarks: Returns what is to be said of files that were passed over.
     """
     spare = spare_output(lines)
-    batch = Run(client, document, lines.write, remarks, spare=None if spare is None else spare.write)
-    batch.count(files)
+    batch = Run(client, document, lines.write, search, spare=None if spare is None else spare.write)
+    batch.count(search.files)
     interrupts = Interrupts(lambda: client.under_way)
     async with client:
         with handled_signals(interrupts.ask):
             try:
                 with shown_progress(quiet=is_quiet(), bar_fits=not lines.on_terminal) as progress:
-                    await batch.read(files(), progress, interrupts, jobs=jobs, ordered=ordered)
+                    await batch.read(search.files(), progress, interrupts, jobs=jobs, ordered=ordered)
                 await asyncio.sleep(0)  # a cancellation of the last moment arrives here
             except (asyncio.CancelledError, ClovaOCRError, KeyboardInterrupt):
                 batch.tell_cut_short()
@@ -83,7 +82,7 @@ class Run:
         document: The class of all images.
         write: Takes a line of the output, or raises an OutputError: then no other request is sent, what is under way
             lands, and paid answers whose lines cannot be written are named.
-        remarks: Returns what is to be said of files that were passed over.
+        search: What finds the files, and says what it has passed over.
         spare: Takes the lines of calls that were or may have been paid, once ``write`` fails; None if nothing does.
     """
 
@@ -92,7 +91,7 @@ class Run:
         client: WatchedClient,
         document: type[Document],
         write: Callable[[bytes], object],
-        remarks: Callable[[], Iterable[str]] = tuple,
+        search: Search,
         *,
         spare: Callable[[bytes], object] | None = None,
     ) -> None:
@@ -101,7 +100,7 @@ class Run:
         self._client = client
         self._document = document
         self._write = write
-        self._remarks = remarks
+        self._search = search
         self._failed_output: OutputError | None = None
         self._stalled = False
         self._spare = spare
@@ -148,11 +147,11 @@ class Run:
         if interrupted:
             self._tell_counts()
             whole = not (self._unwritten or self.tally.in_doubt)
-            say(f"interrupted{'; every paid answer is run_to_completion' if whole else ''}", even_when_quiet=True)
+            say(f"interrupted{'; every paid answer is written' if whole else ''}", even_when_quiet=True)
             return ExitCode.INTERRUPTED
         if self.tally.done == 0:
-            say("no images found", even_when_quiet=True)
-            say_all(self._remarks())
+            say(self._search.absence(), even_when_quiet=True)
+            say_all(self._search.remarks())
             return ExitCode.NO_INPUT
         self._tell_counts()
         if self.stopped is not None:
@@ -169,22 +168,26 @@ class Run:
         if self.tally.done or cut_off:
             self._tell_counts()
         if cut_off:
+            told = plural(len(cut_off), "call was", "calls were")
             say(
-                f"{len(cut_off):,} calls were under way and may have been paid: {_names(list(cut_off))}",
+                f"{told} under way and may have been paid: {_names(list(cut_off))}",
                 even_when_quiet=True,
             )
 
     def _tell_counts(self) -> None:
         say(self.tally.summary())
-        say_all(self._remarks())
+        say_all(self._search.remarks())
         if unsent := self._unsent():
-            say(f"{unsent:,} {'images' if self.tally.total is not None else 'or more images'} were not sent")
+            if self.tally.total is None:
+                say(f"{unsent:,} or more images were not sent")
+            else:
+                say(plural(unsent, "image was not sent", "images were not sent"))
         if self._spared:
-            told = f"{len(self._spared):,} lines of paid answers are on standard output instead: {_names(self._spared)}"
-            say(told, even_when_quiet=True)
+            told = plural(len(self._spared), "line of a paid answer is", "lines of paid answers are")
+            say(f"{told} on standard output instead: {_names(self._spared)}", even_when_quiet=True)
         if self._unwritten:
-            told = f"{len(self._unwritten):,} paid answers were not written: {_names(self._unwritten)}"
-            say(told, even_when_quiet=True)
+            told = plural(len(self._unwritten), "paid answer was", "paid answers were")
+            say(f"{told} not written: {_names(self._unwritten)}", even_when_quiet=True)
 
     def _unsent(self) -> int:
         pending = self.tally.statuses["pending"]

@@ -41,6 +41,7 @@ from clova_ocr_async.errors import (
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.plural import plural
 from clova_ocr_async.results.records import status_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch import Batch
     from clova_ocr_async.cli.runs.calls import CallCounter
+    from clova_ocr_async.cli.runs.inputs import Search
     from clova_ocr_async.cli.terminal.progress import Progress
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
@@ -59,9 +61,9 @@ if TYPE_CHECKING:
 __all__ = ["ResumableRun", "RunSettings"]
 
 _AGAIN = {
-    Billing.NOT_BILLED: "that were certainly not paid for",
-    Billing.MAYBE_BILLED: "that may have been paid for already",
-    Billing.BILLED: "that were paid for and not read",
+    Billing.NOT_BILLED: ("image that was certainly not paid for", "images that were certainly not paid for"),
+    Billing.MAYBE_BILLED: ("image that may have been paid for already", "images that may have been paid for already"),
+    Billing.BILLED: ("image that was paid for and not read", "images that were paid for and not read"),
 }
 
 
@@ -101,7 +103,7 @@ class ResumableRun:
         client: Calls; it is closed at the end.
         calls: Counts them.
         settings: What is asked.
-        remarks: Returns what is to be said of files that were passed over.
+        search: What finds the files, and says what it has passed over.
     """
 
     def __init__(
@@ -109,13 +111,13 @@ class ResumableRun:
         client: ClovaOCRClient,
         calls: CallCounter,
         settings: RunSettings,
-        remarks: Callable[[], Iterable[str]] = tuple,
+        search: Search,
     ) -> None:
         self.tally = Tally(gates=lambda: format_gates(client, settings.document))
         self._client = client
         self._calls = calls
         self._settings = settings
-        self._remarks = remarks
+        self._search = search
         self._begun = False
         self._again: dict[Billing, int] = {}
         self._asked = 0
@@ -160,7 +162,9 @@ class ResumableRun:
         )
         async with ledger:
             if asked.max_calls is None and ledger.max_calls is not None:
-                say(f"the run's ceiling of {ledger.max_calls:,} calls holds; --max-calls gives another, or none")
+                say(
+                    f"the run's ceiling of {plural(ledger.max_calls, 'call')} holds; --max-calls gives another, or none"
+                )
             await ledger.open_for(services_of(self._client.domains))
             if (start := await ledger.start_in(os.getcwd())) is not None:  # noqa: PTH109 - as a text
                 raise ConfigurationError(elsewhere(asked.folder, start))
@@ -186,14 +190,15 @@ class ResumableRun:
     def _tell_again(self, billing: Billing, count: int) -> None:
         price = None if billing is Billing.NOT_BILLED else self._settings.price
         paid = billing is not Billing.NOT_BILLED
-        say(f"sending {count:,} images again {_AGAIN[billing]}{cost(price, count)}", even_when_quiet=paid)
+        say(f"sending again {plural(count, *_AGAIN[billing])}{cost(price, count)}", even_when_quiet=paid)
 
     def _tell_paid_again(self, status: RunStatus) -> None:
         """Say how many images were sent again that had been paid for, and apart from them, that perhaps had."""
         paid, perhaps = (self._again.get(billing, 0) for billing in (Billing.BILLED, Billing.MAYBE_BILLED))
         if paid or perhaps:
             left = "at most " if status.images.get("pending") else ""
-            told = f"{left}{paid:,} images that were paid for already, {perhaps:,} that perhaps were"
+            told = plural(paid, "image that was paid for already", "images that were paid for already")
+            told = f"{left}{told}, {plural(perhaps, 'that perhaps was', 'that perhaps were')}"
             say(f"sent again on request: {told}{cost(self._settings.price, paid, perhaps)}")
 
     async def _take_all(self, batch: Batch[Any], progress: Progress, total: Callable[[], int | None]) -> None:
@@ -240,7 +245,7 @@ class ResumableRun:
         if self._stopped is not None:
             return exit_code_of(self._stopped)
         if not status.total:
-            say("no images found", even_when_quiet=True)
+            say(self._search.absence(), even_when_quiet=True)
             return ExitCode.NO_INPUT
         # A file that has gone is this command's news, and not that of all later ones.
         return ExitCode.SOME_FAILED if _bad(status) or self.tally.statuses["skipped"] else ExitCode.OK
@@ -257,12 +262,14 @@ class ResumableRun:
                 self._tell_paid_again(status)
                 say(f"the run in {shown_path(asked.folder)}: {format_status(status, asked.price)}")
                 self._tell_unread(reader, status)
-        say_all(self._remarks())
+        say_all(self._search.remarks())
         return status
 
     def _tell_unread(self, reader: RunReader, status: RunStatus) -> None:
         if doubtful := status.images.get("ambiguous"):
-            told = f"{doubtful:,} images are in doubt: perhaps paid, no answer; --retry-ambiguous sends them again"
+            told = plural(doubtful, "image is in doubt", "images are in doubt")
+            them = "it" if doubtful == 1 else "them"
+            told = f"{told}: perhaps paid, no answer; --retry-ambiguous sends {them} again"
             say(f"{told}: {some_names(reader.doubtful(), doubtful)}", even_when_quiet=bool(self._asked))
         try:
             failures = write_failures(self._settings.folder, reader)

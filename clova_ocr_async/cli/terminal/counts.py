@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from clova_ocr_async.protocol.plural import plural
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -67,13 +69,15 @@ class Tally:
 
     def progress(self) -> str:
         """Say how far it is."""
-        of = f" of {self.total:,}" if self.total is not None else ""
+        images = plural(self.done, "image")
+        if self.total is not None:
+            images = f"{self.done:,} of {plural(self.total, 'image')}"
         left = ""
         if self.total is not None and self.rate > 0:
             left = f", {_duration((self.total - self.done) / self.rate)} left"
         bad = f", {self.bad:,} not read" if self.bad else ""
         gates = self.gates()
-        return f"{self.done:,}{of} images{bad}, {self.rate:.1f}/s{left}{gates and '; '}{gates}"
+        return f"{images}{bad}, {self.rate:.1f}/s{left}{gates and '; '}{gates}"
 
     def summary(self) -> str:
         """Say how it ended."""
@@ -81,8 +85,8 @@ class Tally:
         doubt = f", {self.in_doubt:,} perhaps" if self.in_doubt else ""
         elapsed = _duration(self.clock() - self.started)
         recalled = f"; {self.recalled:,} answered from the ledger" if self.recalled else ""
-        bill = f"{self.billed:,} calls billed{doubt}"
-        return f"{self.done:,} images: {counts or 'none'}{recalled}; {bill}; {elapsed}, {self.rate:.1f}/s"
+        bill = f"{plural(self.billed, 'call')} billed{doubt}"
+        return f"{plural(self.done, 'image')}: {counts or 'none'}{recalled}; {bill}; {elapsed}, {self.rate:.1f}/s"
 
 
 def _duration(seconds: float) -> str:

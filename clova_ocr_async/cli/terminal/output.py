@@ -6,7 +6,7 @@ import errno
 import os
 import select
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -169,7 +169,18 @@ def _new_file(target: Target) -> Generator[Output]:
     except OSError as error:
         raise ConfigurationError(f"{target.name}: {error.strerror}") from None
     with _closing(target.name, descriptor) as output:
-        yield output
+        try:
+            yield output
+        finally:
+            _remove_if_empty(target.place, descriptor)
+
+
+def _remove_if_empty(place: Path, descriptor: int) -> None:
+    """Remove a new file without a line: the next command with this name would be refused because of it."""
+    with suppress(OSError):
+        made = os.fstat(descriptor)
+        if made.st_size == 0 and os.path.samestat(made, place.stat()):
+            place.unlink()
 
 
 @contextmanager

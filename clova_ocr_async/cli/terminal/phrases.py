@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import ConnectionFailedError
 from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,11 +65,13 @@ def format_counts(counts: dict[str, int]) -> str:
 
 def format_status(status: RunStatus, price: Decimal | None = None) -> str:
     """Return how far a run is, in a line."""
-    calls = {"calls billed": status.billed, "perhaps": status.perhaps, "under way": status.under_way}
-    told = ", ".join(f"{count:,} {word}" for word, count in calls.items() if count or word == "calls billed")
+    rest = {"perhaps": status.perhaps, "under way": status.under_way}
+    told = f"{plural(status.billed, 'call')} billed"
+    told += "".join(f", {count:,} {word}" for word, count in rest.items() if count)
     open_ = status.perhaps + status.under_way
     gone = f" ({status.vanished:,} no longer there)" if status.vanished else ""
-    return f"{status.total:,} images: {format_counts(status.images)}{gone}; {told}{cost(price, status.billed, open_)}"
+    images = f"{plural(status.total, 'image')}: {format_counts(status.images)}{gone}"
+    return f"{images}; {told}{cost(price, status.billed, open_)}"
 
 
 def elsewhere(run: str, start: str) -> str:
@@ -91,7 +94,7 @@ def format_gates(client: ClovaOCRClient, document: type[Document]) -> str:
     }
     rest = "".join(f", {count:,} {word}" for word, count in counts.items() if count)
     where = f" on {len(gates)} domains" if len(gates) > 1 else ""
-    return f"{at_once:,} of {ceiling:,} calls at once{where}{rest}"
+    return f"{at_once:,} of {plural(ceiling, 'call')} at once{where}{rest}"
 
 
 def some_names(names: Iterable[str], count: int) -> str:

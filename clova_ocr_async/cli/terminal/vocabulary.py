@@ -31,7 +31,10 @@ _WORDS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
     (re.compile(r"\bpass allow_http=True\b"), "allow it in a file of domains (allow_http = true)"),
     (re.compile(r"\bpass expose=True\b"), "give --expose"),
     (re.compile(r"; set XDG_STATE_HOME to a folder, or give a path\b"), "; set XDG_STATE_HOME to a folder"),
-    (re.compile(r", or send it as it is with ImageLimits\.allow_truncated\b"), ""),
+    (
+        re.compile(r"\bImageLimits\.allow_truncated\b"),
+        "--allow-truncated (a run that refused it also needs --retry-failed)",
+    ),
     (re.compile(r" \(base64\.b64decode\) and pass the bytes\b"), " (base64 -d) and give the file"),
     (re.compile(r" \(in Python: SqliteLedger\(…, moved=True\)\)"), ""),
     (re.compile(r", CLOVA_OCR_KEY_FILE, or seal=\)"), " or CLOVA_OCR_KEY_FILE)"),

@@ -43,6 +43,7 @@ from clova_ocr_async.ledger.states import (
     SourceFile,
     State,
 )
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -262,9 +263,8 @@ class SqliteLedger:
             if granted is not True:
                 self._tenant.landed(claim.number)
         if granted is False:
-            raise SpendingCeilingError(
-                f"the ceiling of {self.max_calls:,} calls is reached: as many are paid in this run, or perhaps"
-            )
+            ceiling = plural(self.max_calls or 0, "call")
+            raise SpendingCeilingError(f"the ceiling of {ceiling} is reached: as many are paid in this run, or perhaps")
         return granted is True
 
     def _send(self, db: sqlite3.Connection, requests: Sequence[tuple[Claim, str]]) -> Sequence[bool | None]:

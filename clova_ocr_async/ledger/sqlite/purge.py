@@ -17,6 +17,7 @@ from clova_ocr_async.ledger.sqlite import owners, statements
 from clova_ocr_async.ledger.sqlite.opening import check_agreed, opened_existing, translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.overflow import bring_in, discard, holds_anything, spills_in
 from clova_ocr_async.ledger.states import Item
+from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     import os
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Purged", "purge"]
 
-_PURGED = "what it said has been purged"
+_PURGED = "its message was deleted by a purge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,9 @@ class _Purge:
     def settle_the_dead(self, db: sqlite3.Connection) -> dict[Path, int]:
         """Finish what processes left that have ended; return what ``discard`` is to be told once it is committed."""
         if living := owners.living_owners(db, self.process, self.clock):
-            raise LedgerError(
-                f"{len(living)} processes are at work on this run; end them, or purge when they have ended"
-            )
+            told = plural(len(living), "process is at work", "processes are at work")
+            them = "it" if len(living) == 1 else "them"
+            raise LedgerError(f"{told} on this run; wait for {them} to end, or end {them}, then purge again")
         brought_in = bring_in(db, spills_in(self.folder))
         owners.take_over(db, owners.dead_owners(db, self.process, self.clock), self.seal, self.now)
         return brought_in
@@ -156,8 +157,8 @@ def _in_one_transaction(db: sqlite3.Connection, purge: _Purge) -> Purged:
 def _check_files(folder: Path) -> None:
     if left := [path.name for path in spills_in(folder) if holds_anything(path)]:
         raise LedgerError(
-            f"{left[0]} still holds what was to be purged: a stopped process keeps it, or another version wrote it; "
-            "end that process, or open the run with that version, then purge again"
+            f"{left[0]} still holds answers that were to be deleted: a stopped process keeps the file, or another "
+            "version of this package wrote it; end that process, or open the run with that version, then purge again"
         )
 
 
@@ -167,5 +168,6 @@ def _sweep(db: sqlite3.Connection) -> None:
         row = db.execute(statement).fetchone()
         if row is not None and row[0]:
             raise LedgerError(
-                "another process reads this run, so its log still holds what was purged; end it, then purge again"
+                "the answers are deleted from the ledger, but another process reads this run, so the log beside the "
+                "ledger still holds them; wait for that process to end, or end it, then purge again"
             )

@@ -70,7 +70,7 @@ def test_a_folder_of_pictures_alone_logs_nothing(tmp_path: Path, caplog: pytest.
     (tmp_path / "notes.txt").touch()
     (tmp_path / "Thumbs.db").touch()
     assert len(list(images_in(tmp_path))) == 1
-    assert caplog.records[-1].getMessage() == f"{tmp_path}: 1 files left out: 1 with another ending (.txt)"
+    assert caplog.records[-1].getMessage() == f"{tmp_path}: 1 file left out: 1 with another ending (.txt)"
     assert {record.levelname for record in caplog.records} == {"INFO"}
 
 

@@ -111,7 +111,7 @@ def test_what_is_left_out_is_counted_by_where_it_is(tmp_path: Path) -> None:
     left_out = LeftOut()
     assert len(list(entries_in(tmp_path, left_out=left_out))) == 1
     assert left_out.told() == (
-        "8 files left out: 2 in @eaDir, 1 hidden, 1 symbolic links, 4 with another ending (.xlsx, none, .txt)"
+        "8 files left out: 2 in @eaDir, 1 hidden, 1 symbolic link, 4 with another ending (.xlsx, none, .txt)"
     )
 
 

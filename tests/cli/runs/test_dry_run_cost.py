@@ -11,9 +11,11 @@ from support.fakes import JPEG, FakeTransport, domain
 
 from clova_ocr_async.batch import BatchDispatcher
 from clova_ocr_async.cli.runs.dry_run import DryRun, rehearse
+from clova_ocr_async.cli.runs.inputs import Search
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.ledger import RunReader
+from clova_ocr_async.protocol.image import ImageLimits
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def test_files_cost_no_thread_each(known: list[str], tmp_path: Path) -> None:
     new = tmp_path / "new.jpg"
     new.write_bytes(JPEG + JPEG)
     with RunReader(str(tmp_path / "run")) as reader:
-        rehearsal = DryRun("receipt", reader, once=True)
+        rehearsal = DryRun("receipt", reader, once=True, limits=ImageLimits())
 
         async def look() -> list[str]:
             for path in [*known, str(new)]:
@@ -56,7 +58,16 @@ def test_a_dry_run_can_be_interrupted(kind: str, known: list[str], tmp_path: Pat
 
     async def interrupted() -> None:
         task = asyncio.create_task(
-            rehearse("receipt", itertools.cycle(known), folder=folder, again=(), max_calls=None, price=None)
+            rehearse(
+                "receipt",
+                itertools.cycle(known),
+                folder=folder,
+                again=(),
+                max_calls=None,
+                price=None,
+                limits=ImageLimits(),
+                search=Search(()),
+            )
         )
         asyncio.get_running_loop().call_later(0.05, task.cancel)
         await task

@@ -98,6 +98,40 @@ def test_a_dry_run_tells_the_numbers_that_its_files_share(tmp_path: Path) -> Non
     assert PYTHON.search(told) is None
 
 
+def cut(path: Path) -> None:
+    """Write a picture without its end."""
+    data = draw_sample("receipt").data
+    path.write_bytes(data[: len(data) * 2 // 3])
+
+
+def test_a_picture_that_is_cut_off_is_sent_on_request(clova: Emulator, tmp_path: Path) -> None:
+    """A picture without its end is refused with the option's name, and the option sends it, whatever the verb."""
+    cut(tmp_path / "a.png")
+    for words in (("recognize", "receipt", "a.png"), ("batch", "receipt", "a.png")):
+        refused = clova_ocr(*words)
+        assert (refused.exit_code, clova.requests) == (1, 0)
+        assert "get the whole file, or send it as it is with --allow-truncated" in refused.stderr
+        assert "--allow-truncated sends it as it is" in clova_ocr("batch", "receipt", "a.png", "--dry-run").stdout
+    for sent, words in enumerate((("recognize", "receipt", "a.png"), ("batch", "receipt", "a.png")), 1):
+        assert clova_ocr(*words, "--allow-truncated").exit_code == 0
+        assert clova.requests == sent
+    rehearsed = clova_ocr("batch", "receipt", "a.png", "--dry-run", "--allow-truncated")
+    assert "billable calls               1" in rehearsed.stdout, rehearsed.output
+
+
+def test_a_run_sends_a_picture_that_it_refused_before(clova: Emulator, tmp_path: Path) -> None:
+    """In a run, too, a picture without its end is sent on request; after a refusal by the way that the error names."""
+    cut(tmp_path / "a.png")
+    batch = ("batch", "receipt", "a.png", "--run", "run")
+    refused = clova_ocr(*batch)
+    assert (refused.exit_code, clova.requests) == (1, 0)
+    assert "--allow-truncated (a run that refused it also needs --retry-failed)" in refused.stderr
+    options = ("--allow-truncated", "--retry-failed")
+    assert "billable calls               1" in clova_ocr(*batch, *options, "--dry-run").stdout
+    assert (clova_ocr(*batch, *options).exit_code, clova.requests) == (0, 1)
+    assert clova_ocr("batch", "receipt", "a.png", "--run", "other", "--allow-truncated").exit_code == 0
+
+
 def test_a_reason_keeps_what_all_share() -> None:
     """Numbers that differ once stay left out."""
     reason = Reason("has 2 pages, more than 1")
@@ -152,7 +186,7 @@ def test_a_run_says_itself_what_to_retry(clova: Emulator, tmp_path: Path) -> Non
     assert "billable calls               1" in rehearsed.stdout, rehearsed.output
     result = clova_ocr("batch", "receipt", "--run", "run", "--retry-failed")
     assert result.exit_code == 0, result.stderr
-    assert "1 images: 1 succeeded" in result.stderr
+    assert "1 image: 1 succeeded" in result.stderr
     for words in (("--run", "run"), ("--run", "none", "--retry-failed"), ("--retry-failed",)):
         result = clova_ocr("batch", "receipt", *words)
         assert (result.exit_code, "nothing to read" in result.stderr) == (2, True)
@@ -181,7 +215,8 @@ def test_no_hint_is_in_words_of_python_alone() -> None:
             "it looks like base64; decode it (base64 -d) and give the file"
         ),
         "'a.png' ends early; get the whole file, or send it as it is with ImageLimits.allow_truncated": (
-            "'a.png' ends early; get the whole file"
+            "'a.png' ends early; get the whole file, or send it as it is with --allow-truncated "
+            "(a run that refused it also needs --retry-failed)"
         ),
         "no domain of this client reads IdCard: [Domain('http://x/custom/v1/1/***')]": (
             "no domain reads IdCard; set CLOVA_OCR_ID_CARD_INVOKE_URL and CLOVA_OCR_ID_CARD_SECRET, "

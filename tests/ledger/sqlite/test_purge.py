@@ -93,7 +93,7 @@ async def test_nothing_of_an_answer_is_left(tmp_path: Path, seal: Any) -> None:
         decode_failure(record.entry.failure) for path, record in records.items() if path != "1" and record.entry
     )
     assert isinstance(refused, InvalidRequestError)
-    assert (refused.code, refused.message) == ("0011", "what it said has been purged")
+    assert (refused.code, refused.message) == ("0011", "its message was deleted by a purge")
     assert isinstance(unreadable, MalformedResponseError)
 
 
@@ -141,7 +141,7 @@ async def test_nothing_is_purged_under_a_batch_at_work(tmp_path: Path) -> None:
     """While a process has the run open purging is refused, and everything stays."""
     await finished(tmp_path / "run")
     async with SqliteLedger(tmp_path / "run"):
-        with pytest.raises(LedgerError, match="1 processes are at work"):
+        with pytest.raises(LedgerError, match="1 process is at work"):
             purge(tmp_path / "run", seal_of(None))
     assert holds_canary(tmp_path / "run")
 
