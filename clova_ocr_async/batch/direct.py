@@ -89,10 +89,16 @@ class ImageInWork:
             self._landed(self)
 
 
-def cut_off(source: Any, billing: Billing) -> Failure:
-    """Return what is told of an image whose call was cancelled when it may have been billed."""
+def cut_off(source: Any, billing: Billing, raw: bytes = b"") -> Failure:
+    """Return the failure of an image whose call was cancelled when it may have been billed.
+
+    Args:
+        source: The image.
+        billing: Whether it may have been billed.
+        raw: Its answer, if that had come and was not decoded.
+    """
     error = ConnectionLostError("the call was cancelled after it had been sent; it may have been billed")
-    error.billing = billing
+    error.billing, error.raw = billing, raw
     return Failure(source, error)
 
 
@@ -152,7 +158,7 @@ class DirectReader:
             return Failure(source, self._warden.judged(error))
         except asyncio.CancelledError:
             if journal.billing is not Billing.NOT_BILLED:
-                flight.left = cut_off(source, journal.billing)
+                flight.left = cut_off(source, journal.billing, journal.raw)
             raise
 
 
@@ -161,10 +167,12 @@ class _UntilStopped(NullJournal):
 
     Attributes:
         billing: Whether the call may have been billed, if it is cut off now.
+        raw: Its answer, if it was cut off before that was decoded.
     """
 
     def __init__(self, warden: Warden, flight: ImageInWork) -> None:
         self.billing = Billing.NOT_BILLED
+        self.raw = b""
         self._warden = warden
         self._flight = flight
 
@@ -178,6 +186,6 @@ class _UntilStopped(NullJournal):
         """Let the batch call the image back, if it waits for another request."""
         self._flight.end()
 
-    def cut_off(self, billing: Billing) -> None:
-        """Note what the requests may cost of a call that was cancelled."""
-        self.billing = billing
+    def cut_off(self, billing: Billing, raw: bytes) -> None:
+        """Note what a call may cost that was cancelled, and its answer."""
+        self.billing, self.raw = billing, raw

@@ -26,18 +26,20 @@ from clova_ocr_async.errors import (
     ImageError,
     LedgerError,
 )
+from clova_ocr_async.host.tasks import wait_shielded
 from clova_ocr_async.ledger.settlement import (
     GONE,
+    decoded_or_error,
     encode_failure,
     failed_settlement,
     replay,
-    settle_from_answer,
     succeeded_settlement,
+    verdict_of,
 )
 from clova_ocr_async.ledger.states import FINISHED, ClaimLostError, Item, ItemEvent, Settlement
 from clova_ocr_async.protocol.echo import shown_path
 from clova_ocr_async.protocol.identity import answers_to
-from clova_ocr_async.protocol.response import decode_response, unpaid_error
+from clova_ocr_async.protocol.response import unpaid_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -169,8 +171,11 @@ class LedgeredReader:
         except ClovaOCRError as error:
             ended = error
         except BaseException:
-            journal.cut_off(source, _name_of(hashed))
-            await self._settled(journal.claim, journal.verdict())
+            try:
+                await journal.decode()
+            finally:
+                journal.cut_off(source, _name_of(hashed))
+                await self._settled(journal.claim, journal.verdict())
             raise
         ended = journal.loss(ended.attempts, ended.maybe_billed) or ended  # what is kept nowhere is not read
         if isinstance(ended, ClovaOCRError):
@@ -222,6 +227,7 @@ class _Journal:
         self._document = document
         self._flight = flight
         self._answer: HTTPResponse | None = None
+        self._decoded: Recognition[Any] | ClovaOCRError | None = None
         self._unkept: LedgerError | None = None
         self._doubts = 0
 
@@ -297,6 +303,17 @@ class _Journal:
         lost.attempts, lost.maybe_billed = attempts, maybe_billed
         return lost
 
+    async def decode(self) -> None:
+        """Decode the answer of a call that is ended from outside, to the end, however often that is cancelled."""
+        if self._answer is None or self.request_id is None or self._unkept is not None:
+            return
+        decode = partial(decoded_or_error, self._answer, self._document, self.request_id)
+        decoding = asyncio.ensure_future(decoded_aside(len(self._answer.body), decode))
+        try:
+            await wait_shielded(decoding)
+        finally:
+            self._decoded = decoding.result()
+
     def cut_off(self, source: Any, name: str) -> None:
         """Note what is known of a call that is ended from outside; log it if its answer is lost by that.
 
@@ -307,13 +324,10 @@ class _Journal:
         if (lost := self.loss()) is not None:
             logger.error("%s: %s", name, lost)
             self._flight.left = Failure(source, lost)
-        elif self._answer is not None:
-            try:
-                self._flight.left = Success(
-                    source, decode_response(self._answer, self._document, request_id=self.request_id)
-                )
-            except ClovaOCRError as error:
-                self._flight.left = Failure(source, error)
+        elif isinstance(self._decoded, ClovaOCRError):
+            self._flight.left = Failure(source, self._decoded)
+        elif self._decoded is not None:
+            self._flight.left = Success(source, self._decoded)
         elif self._doubts:
             self._flight.left = cut_off(source, Billing.MAYBE_BILLED)
 
@@ -321,8 +335,8 @@ class _Journal:
         """Return what is known of a call that was ended from outside."""
         if (lost := self.loss()) is not None:
             return failed_settlement(lost, self.request_id)
-        if self._answer is not None and self.request_id is not None:
-            return settle_from_answer(self._answer, self._document, self.request_id)
+        if self._decoded is not None and self.request_id is not None:
+            return verdict_of(self._decoded, self.request_id)
         if self._doubts:
             return Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 0.0, encode_failure(_CUT_OFF), self.request_id)
         return Settlement(ItemEvent.RELEASE, request_id=self.request_id)

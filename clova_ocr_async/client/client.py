@@ -53,7 +53,7 @@ from clova_ocr_async.client.settings import (
 from clova_ocr_async.domains.environment import domains_from_env
 from clova_ocr_async.domains.file import domains_from_file
 from clova_ocr_async.domains.pool import DomainPool
-from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
+from clova_ocr_async.errors import Billing, ClovaOCRError, ConfigurationError
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.protocol.image import ImageLimits
 from clova_ocr_async.slots.interface import report_to_slot
@@ -280,6 +280,7 @@ class ClovaOCRClient:
         try:
             recognition = await self._bounded(call)
         except BaseException as error:
+            self._late.keep_arrived(call, error)
             self._finish(call, started, error)
             raise
         elapsed = self._finish(call, started, None)
@@ -359,9 +360,9 @@ class ClovaOCRClient:
         request = call.request_to(domain, self._content, self._runtime.now())
         attempt = Attempt(call.request_id, call.sent + 1, call.document.path_word, str(domain.url))
         await announce_sending(call.journal, attempt)
-        call.begin_request(domain.redact)
-        notify(self._hooks, AttemptStarted(attempt, waited))
         began = self._runtime.clock()
+        call.begin_request(attempt, began, domain.redact)
+        notify(self._hooks, AttemptStarted(attempt, waited))
         try:
             response = await self._answer(call, request, attempt)
             recognition = await decoded_aside(len(response.body), partial(call.decoded, response))
@@ -371,15 +372,16 @@ class ClovaOCRClient:
             if isinstance(error, ClovaOCRError):
                 call.tries.note(error)
                 call.refusal = error
-            notify(self._hooks, AttemptFinished(attempt, elapsed, error))
-            if isinstance(error, Exception) or not self._late.adopt(call, attempt, began, lease):  # an error is an end
+            billing = error.billing if isinstance(error, ClovaOCRError) else call.cut_off()
+            notify(self._hooks, AttemptFinished(attempt, elapsed, error, billing))
+            if isinstance(error, Exception) or not self._late.adopt(call, lease):  # an error is an end
                 self._admission.learn(call, domain, elapsed, error)
             raise
         finally:
             if isinstance(call.journal, NullJournal):
                 call.journal.landed()
         elapsed = self._runtime.clock() - began
-        notify(self._hooks, AttemptFinished(attempt, elapsed, None))
+        notify(self._hooks, AttemptFinished(attempt, elapsed, None, Billing.BILLED))
         self._admission.learn(call, domain, elapsed, None)
         return recognition
 

@@ -62,11 +62,13 @@ class AttemptFinished(msgspec.Struct, frozen=True):
         elapsed: Seconds it held its slot.
         error: What it ended in; None for a recognition. A cancellation if its caller has gone: the request may go on
             without it, and then one of the events of late answers follows.
+        billing: Whether this request was paid, as far as that is known by then.
     """
 
     attempt: Attempt
     elapsed: float
     error: BaseException | None
+    billing: Billing
 
 
 class RetryScheduled(msgspec.Struct, frozen=True):

@@ -74,8 +74,13 @@ class NullJournal:
     def landed(self) -> None:
         """Know that the request has ended, and its answer is decoded; called instead of the two below."""
 
-    def cut_off(self, billing: Billing) -> None:
-        """Know what the requests of a call may have cost that was ended from outside."""
+    def cut_off(self, billing: Billing, raw: bytes) -> None:
+        """Note what is known of a call that was ended from outside.
+
+        Args:
+            billing: Whether its requests may have been paid.
+            raw: The answer to the last one, if it has come and nobody has decoded it; else empty.
+        """
 
     async def answered(self, attempt: Attempt, response: HTTPResponse) -> None:
         """Keep nothing."""

@@ -28,7 +28,7 @@ from clova_ocr_async.protocol.response import decode_response
 from clova_ocr_async.slots.interface import report_to_slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from clova_ocr_async.client.admission import Admission
     from clova_ocr_async.client.hooks import Hook, Reason
@@ -55,12 +55,10 @@ class LateRequest:
 
     Args:
         call: The call it was sent for.
-        attempt: The request.
-        began: When it got its slot, by the client's clock.
 
     Attributes:
         attempt: The request.
-        began: As given.
+        began: When it got its slot, by the client's clock.
         key: What it asked for, and the size of its image in bytes.
         elapsed: Seconds it held its slot; 0 until it has ended.
         landed: Set when it has ended.
@@ -84,9 +82,10 @@ class LateRequest:
         "timer",
     )
 
-    def __init__(self, call: Call[Any], attempt: Attempt, began: float) -> None:
-        self.attempt = attempt
-        self.began = began
+    def __init__(self, call: Call[Any]) -> None:
+        assert call.attempt is not None  # noqa: S101 - for the type checkers: it was sent
+        self.attempt: Attempt = call.attempt
+        self.began = call.began
         self.key: tuple[type[Document], int] = (call.document, len(call.image.data))
         self.redact: Callable[[str], str] = call.redact
         self.elapsed = 0.0
@@ -139,27 +138,44 @@ class LateAnswers:
         self._kept: dict[LateRequest, int] = {}
         self._landing: set[asyncio.Task[None]] = set()
 
-    def adopt(self, call: Call[Any], attempt: Attempt, began: float, lease: Lease) -> bool:
+    def adopt(self, call: Call[Any], lease: Lease) -> bool:
         """Let the request of a cancelled call run on, if there is one that may; return whether it does.
 
         Args:
             call: The call.
-            attempt: Its request.
-            began: When that got its slot.
             lease: Its slot, which it keeps until it ends.
         """
         wire = call.wire
         if wire is None or not call.outlives or wire.cancelled() or wire.cancelling():
             return False
-        late = LateRequest(call, attempt, began)
-        if self.keep:
-            self._open_to_others(late)
         lease.keep()
         call.runs_on = True
-        task = asyncio.get_running_loop().create_task(self._land(late, call, wire, lease))
+        late = LateRequest(call)
+        self._run_on(late, self._land(late, call, wire, lease))
+        return True
+
+    def keep_arrived(self, call: Call[Any], error: BaseException) -> None:
+        """Keep the answer of a cancelled call if it had come, and its caller could not be given it any more.
+
+        The caller went while a large answer was decoded for it after its deadline, or while its slot was given back.
+        The request has ended and holds no slot, so that only its answer is left.
+
+        Args:
+            call: The call.
+            error: What ended it.
+        """
+        answer = call.arrived() if isinstance(error, asyncio.CancelledError) and call.unheard else None
+        if answer is None or call.refusal is not None or call.runs_on:
+            return
+        late = LateRequest(call)
+        self._run_on(late, self._land_arrived(late, call, answer))
+
+    def _run_on(self, late: LateRequest, landing: Coroutine[Any, Any, None]) -> None:
+        if self.keep:
+            self._open_to_others(late)
+        task = asyncio.get_running_loop().create_task(landing)
         self._landing.add(task)
         task.add_done_callback(self._landing.discard)
-        return True
 
     @property
     def any(self) -> bool:
@@ -247,17 +263,31 @@ class LateAnswers:
                 late.landed.set()
                 await lease.give_back()
 
+    async def _land_arrived(self, late: LateRequest, call: Call[Any], answer: HTTPResponse) -> None:
+        try:
+            await late.hash()
+            late.elapsed = self._clock() - late.began
+            error = await _error_in(answer, call)
+            self._keep_or_drop(late, answer, error)
+        finally:
+            if late.response is None:
+                self._forget(late)
+            late.landed.set()
+
     def _settle(
         self, late: LateRequest, call: Call[Any], slot: Slot, response: HTTPResponse | None, error: BaseException | None
     ) -> None:
-        billing = Billing.BILLED if error is None else getattr(error, "billing", Billing.MAYBE_BILLED)
         if error is None:
             slot.admitted()
         elif isinstance(error, ClovaOCRError):
             report_to_slot(slot, error)
-        if billing is Billing.BILLED:
+        if _billing_of(error) is Billing.BILLED:
             self._turns.answered(call, slot.domain, error if isinstance(error, ClovaOCRError) else None)
         self._admission.learn(call, slot.domain, late.elapsed, error)
+        self._keep_or_drop(late, response, error)
+
+    def _keep_or_drop(self, late: LateRequest, response: HTTPResponse | None, error: BaseException | None) -> None:
+        billing = _billing_of(error)
         if response is None or billing is not Billing.BILLED:
             # The text of an error that is none of ours may hold a secret.
             why = repr(error) if isinstance(error, ClovaOCRError) else type(error).__name__
@@ -331,11 +361,19 @@ async def _outcome(
         return None, failure
     else:
         response = wire.result()
+    return response, await _error_in(response, call)
+
+
+async def _error_in(answer: HTTPResponse, call: Call[Any]) -> ClovaOCRError | None:
     try:
-        await decoded_aside(len(response.body), partial(call.decoded, response))
+        await decoded_aside(len(answer.body), partial(call.decoded, answer))
     except ClovaOCRError as error:
-        return response, error
-    return response, None
+        return error
+    return None
+
+
+def _billing_of(error: BaseException | None) -> Billing:
+    return Billing.BILLED if error is None else getattr(error, "billing", Billing.MAYBE_BILLED)
 
 
 async def _hashed(data: bytes) -> bytes:

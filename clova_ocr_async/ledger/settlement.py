@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GONE",
     "decode_failure",
+    "decoded_or_error",
     "encode_failure",
     "failed_settlement",
     "replay",
@@ -101,12 +102,26 @@ def _mark_of(error: ClovaOCRError) -> ItemEvent:
 
 def settle_from_answer(response: HTTPResponse, document: type[Document], request_id: str) -> Settlement:
     """Return the verdict of a call whose answer was kept and not yet read."""
+    return verdict_of(decoded_or_error(response, document, request_id), request_id)
+
+
+def decoded_or_error(
+    response: HTTPResponse, document: type[Document], request_id: str
+) -> Recognition[Any] | ClovaOCRError:
+    """Return what an answer holds, or why it holds nothing."""
     try:
-        return succeeded_settlement(decode_response(response, document, request_id=request_id), request_id)
+        return decode_response(response, document, request_id=request_id)
     except ClovaOCRError as error:
-        if error.billing is Billing.MAYBE_BILLED:  # another call's answer, which settles nothing
-            return failed_settlement(error, request_id)
-        return Settlement(ItemEvent.FAIL, Billing.BILLED, 0.0, encode_failure(error), request_id)
+        return error
+
+
+def verdict_of(decoded: Recognition[Any] | ClovaOCRError, request_id: str) -> Settlement:
+    """Return the verdict of a call by what its answer turned out to hold."""
+    if not isinstance(decoded, ClovaOCRError):
+        return succeeded_settlement(decoded, request_id)
+    if decoded.billing is Billing.MAYBE_BILLED:  # another call's answer, which settles nothing
+        return failed_settlement(decoded, request_id)
+    return Settlement(ItemEvent.FAIL, Billing.BILLED, 0.0, encode_failure(decoded), request_id)
 
 
 def replay(entry: Entry, document: type[Document]) -> Recognition[Any] | ClovaOCRError:

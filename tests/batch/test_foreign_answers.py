@@ -138,6 +138,45 @@ async def test_anothers_answer_of_a_process_that_died(run: Path, beside: bool) -
     assert look(run, "SELECT billing FROM item") == [(int(Billing.MAYBE_BILLED),)]
 
 
+@pytest.mark.parametrize("beside", [False, True], ids=["in the ledger", "beside it"])
+async def test_anothers_late_answer_takes_back_no_doubt(run: Path, beside: bool) -> None:
+    """Two requests of one call that may have been paid stay two, also when another call's answer comes late."""
+    later = Clock()
+    later.now += 31
+    watch = Broken("answered") if beside else None
+    async with opened(run, clock=Clock(), process=elsewhere(), watch=watch) as sleeper:
+        claim = claimed(await sleeper.admit(item("a"), None))
+        await sleeper.sending(claim, "mine")
+        await sleeper.doubted(claim, "mine")
+        await sleeper.sending(claim, "mine")
+        async with opened(run, clock=later, process=elsewhere()) as other:
+            assert (states(run), perhaps(run)) == (["ambiguous"], 2)
+            await sleeper.answered(claim, "mine", ANSWER)  # of call "r"
+            await sleeper.settle(claim, settle_from_answer(ANSWER, Receipt, "mine"))
+            later.now += 11  # the next order renews the lease, and looks for what came late
+            await other.recall(source("x"), "receipt")
+    async with opened(run):
+        pass
+    assert (states(run), calls(run), perhaps(run), answers(run)) == (["ambiguous"], 2, 2, [ANSWER.body])
+
+
+async def test_anothers_late_answer_leaves_a_new_call_alone(run: Path) -> None:
+    """An image that was sent again on request keeps the doubt of its first call, for which another's answer came."""
+    later = Clock()
+    later.now += 31
+    async with opened(run, clock=Clock(), process=elsewhere()) as sleeper:
+        claim = claimed(await sleeper.admit(item("a"), None))
+        await sleeper.sending(claim, "mine")
+        async with opened(run, clock=later, process=elsewhere()) as other:
+            await other.requeue(Billing.MAYBE_BILLED, "receipt")
+            again = claimed(await other.admit(item("a"), None))
+            await other.sending(again, "again")
+            await sleeper.answered(claim, "mine", ANSWER)  # of call "r"
+            await other.answered(again, "again", own := HTTPResponse(200, ANSWER.body.replace(b'"r"', b'"again"')))
+            await other.settle(again, settle_from_answer(own, Receipt, "again"))
+    assert (states(run), calls(run), perhaps(run)) == (["succeeded"], 2, 1)
+
+
 def test_the_verdict_on_anothers_answer() -> None:
     """Another call's answer settles nothing: the item is in doubt."""
     verdict = settle_from_answer(ANSWER, Receipt, "mine")

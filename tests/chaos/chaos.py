@@ -9,7 +9,8 @@ left to finish. In the end
 * in doubt are at most the calls that were in flight at the kills,
 * the database is whole.
 
-Before that the scenes of ``stress.py`` are played.
+Before that the scenes of ``stress.py`` and ``copies.py`` are played. In the end a table shows of each scene that
+nothing was billed twice, lost, or charged in silence, and that each trouble came to an end within a minute.
 """
 
 from __future__ import annotations
@@ -32,19 +33,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import account
+import copies
 import stress
+from account import Account
 from worker import POINTS, RENAMES, SLOTS
 
 from clova_ocr_async.emulator import emulator_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
     from clova_ocr_async import Emulator
 
 LONGEST = 120.0  # seconds that one process may take to its end
 RESUMABLE = 4  # exit code
 _MORE = 30  # pictures for each named point
+_TRIES = 5  # to come to it: the more is done at once, the fewer commits there are
+_OFTEN = 0.9  # kills that wait until a call is charged; the others meet the start of a process
 WORKER = Path(__file__).with_name("worker.py")
 
 
@@ -59,6 +65,7 @@ class Scene:
         environment: Of the processes.
         draw: Chooses.
         kills: Processes killed so far that may have had calls in flight.
+        longest: Seconds of the longest end so far.
     """
 
     folder: Path
@@ -67,6 +74,7 @@ class Scene:
     environment: dict[str, str]
     draw: random.Random
     kills: int = 0
+    longest: float = 0.0
 
     def add(self, items: int) -> None:
         """Add pictures; a fifth of them are copies of others."""
@@ -100,6 +108,21 @@ class Scene:
         """Whether a process has said something."""
         return words in (self.run.parent / "told.txt").read_text(encoding="utf-8")
 
+    def until_under_way(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until a process has a call charged, or has ended; starting takes it longer the more others do."""
+        before, end = self.clova.billed.total(), time.monotonic() + LONGEST
+        while self.clova.billed.total() == before and process.poll() is None:
+            if time.monotonic() > end:
+                raise TimeoutError("never under way")
+            time.sleep(0.005)
+
+    def ended(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait for a process that is to end, and return its exit code."""
+        began = time.monotonic()
+        code = process.wait(LONGEST)
+        self.longest = max(self.longest, time.monotonic() - began)
+        return code
+
     def finish(self) -> int:
         """Let one process finish, and return its exit code."""
         return self.batch().wait(LONGEST)
@@ -114,8 +137,13 @@ class Scene:
         with closing(sqlite3.connect(self.run / "ledger.sqlite3")) as db:
             return Counter(dict(db.execute("SELECT state, count(*) FROM item GROUP BY state")))
 
-    def verdict(self) -> list[str]:
-        """Return everything that is wrong."""
+    def account(self, what: str, wrong: Iterable[str] = ()) -> Account:
+        """Return what the scene has cost.
+
+        Args:
+            what: What was played.
+            wrong: What is known to be wrong.
+        """
         with closing(sqlite3.connect(self.run / "ledger.sqlite3")) as db:
             (integrity,) = db.execute("PRAGMA integrity_check").fetchone()
             states = {sha.hex(): state for sha, state in db.execute("SELECT sha256, state FROM item")}
@@ -126,16 +154,19 @@ class Scene:
         billed = self.clova.billed
         read = {sha for sha, state in states.items() if state == "succeeded"}
         doubtful = {sha for sha, state in states.items() if state == "ambiguous"}
-        wrong = {
+        found = {
             "charged for twice": [sha for sha, count in billed.items() if count > 1],
-            "charged for, and neither read nor in doubt": list(set(billed) - read - doubtful),
             "read without an answer": list(read - kept),
+            "charged for, and neither read nor in doubt": list(set(billed) - read - doubtful),
             "neither read nor in doubt": list(self.pictures - read - doubtful),
             "more in doubt than were in flight": list(doubtful) if len(doubtful) > SLOTS * self.kills else [],
             "files left over": [str(left)] if left else [],
             f"integrity: {integrity}": [] if integrity == "ok" else [integrity],
         }
-        return [f"{len(what)} {name}: {what[:3]}" for name, what in wrong.items() if what]
+        twice, unkept, silent, *_ = map(len, found.values())
+        said = [f"{len(shas)} {name}: {shas[:3]}" for name, shas in found.items() if shas]
+        late = [f"an end after {self.longest:.0f} s"] if self.longest > account.LONGEST else []
+        return Account(what, twice, unkept + silent, silent, self.longest, [*wrong, *said, *late])
 
 
 @contextmanager
@@ -168,8 +199,7 @@ def random_kills(kills: int, items: int, processes: int, draw: random.Random) ->
             while done < kills and (group := _killed_once(stage, processes, draw)):
                 done += group
             stage.finish()
-            wrong += stage.verdict()
-            _tell(f"{processes} at once, {done} of {kills} killed at random", stage, wrong)
+            wrong += _reported(stage, f"{processes} at once, {done} of {kills} killed at random")
     return wrong
 
 
@@ -177,8 +207,10 @@ def _killed_once(stage: Scene, processes: int, draw: random.Random) -> int:
     """Start some processes, and kill one of them; the others work on. Return 0 if they were done before."""
     group = [stage.batch() for _ in range(processes)]
     victim = group[0]
+    if draw.random() < _OFTEN:
+        stage.until_under_way(victim)
     try:
-        victim.wait(draw.uniform(0.6, 1.6))
+        victim.wait(draw.uniform(0.0, 1.0))
     except subprocess.TimeoutExpired:
         victim.kill()
         victim.wait()
@@ -202,11 +234,13 @@ def _end(process: subprocess.Popen[bytes], draw: random.Random) -> None:
 def kills_at_points(items: int, points: list[tuple[str, int]], draw: random.Random) -> list[str]:
     """Kill a process at every named point of the ledger, with new pictures for each, and let another finish."""
     with scene(max(items - _MORE * len(points), 300), 0.01, draw.getrandbits(32)) as stage:
-        missed = [f"never {point} ({count})" for point, count in points if not _killed_at(stage, point, count)]
+        missed = [
+            f"never {point} ({count})"
+            for point, count in points
+            if not any(_killed_at(stage, point, count) for _ in range(_TRIES))
+        ]
         stage.finish()
-        wrong = stage.verdict() + missed
-        _tell(f"killed at {len(points) - len(missed)} of {len(points)} named points", stage, wrong)
-    return wrong
+        return _reported(stage, f"killed at {len(points) - len(missed)} of {len(points)} named points", missed)
 
 
 def _killed_at(stage: Scene, point: str, count: int) -> bool:
@@ -230,35 +264,32 @@ def full_disk(items: int, draw: random.Random) -> list[str]:
     """Let the disk be full in the middle of a run, and have room again: nothing may be in doubt."""
     with scene(items, 0.01, draw.getrandbits(32)) as stage:
         limit = draw.randrange(2_200_000, 3_000_000)  # bytes a file may have: the ledger's log comes to this first
-        code = stage.batch(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))).wait(LONGEST)
+        code = stage.ended(stage.batch(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))))
         stopped = stage.states()
         stage.finish()
-        wrong = stage.verdict()
-        wrong += [f"exit code {code} on a full disk"] if code != RESUMABLE else []
+        wrong = [f"exit code {code} on a full disk"] if code != RESUMABLE else []
         wrong += [f"{doubt} in doubt after a full disk"] if (doubt := stage.states()["ambiguous"]) else []
-        _tell(f"disk full after {stopped.total()} pictures", stage, wrong)
-    return wrong
+        return _reported(stage, f"disk full after {stopped.total()} pictures", wrong)
 
 
 def sleep(items: int, draw: random.Random) -> list[str]:
     """Stop a process past its lease while another works on, and let it go on: nothing may be in doubt."""
     with scene(items, 0.1, draw.getrandbits(32)) as stage:
         sleeper = stage.worker(1.5)
-        time.sleep(draw.uniform(1.0, 2.0))
+        stage.until_under_way(sleeper)
+        time.sleep(draw.uniform(0.0, 1.0))
         sleeper.send_signal(signal.SIGSTOP)
-        other = stage.worker(1.5).wait(LONGEST)
+        other = stage.ended(stage.worker(1.5))
         given_up = stage.states()["ambiguous"]
         sleeper.send_signal(signal.SIGCONT)
         if other and stage.was_told("keeps the ledger locked"):
             # It was stopped inside a transaction: nobody else can write then, and says so.
-            other = stage.worker(1.5).wait(LONGEST)
-        codes = (other, sleeper.wait(LONGEST))
+            other = stage.ended(stage.worker(1.5))
+        codes = (other, stage.ended(sleeper))
         stage.kills = 1
-        wrong = stage.verdict()
-        wrong += [f"exit codes {codes}"] if codes != (0, 0) else []
+        wrong = [f"exit codes {codes}"] if codes != (0, 0) else []
         wrong += [f"{doubt} in doubt after sleep"] if (doubt := stage.states()["ambiguous"]) else []
-        _tell(f"slept with {given_up} calls in flight", stage, wrong)
-    return wrong
+        return _reported(stage, f"slept with {given_up} calls in flight", wrong)
 
 
 def drains(count: int, items: int, draw: random.Random) -> list[str]:
@@ -269,23 +300,24 @@ def drains(count: int, items: int, draw: random.Random) -> list[str]:
         with scene(items, 0.04, draw.getrandbits(32)) as stage:
             while done < count:
                 process = stage.batch()
+                stage.until_under_way(process)
                 try:
-                    process.wait(draw.uniform(0.8, 1.8))
+                    process.wait(draw.uniform(0.0, 1.0))
                     break
                 except subprocess.TimeoutExpired:
                     process.terminate()
-                    process.wait(LONGEST)
+                    stage.ended(process)
                     done += 1
             stage.finish()
-            wrong += stage.verdict()
-            wrong += [f"{doubt} in doubt after drains"] if (doubt := stage.states()["ambiguous"]) else []
-            _tell(f"{done} of {count} drained", stage, wrong)
+            doubt = stage.states()["ambiguous"]
+            wrong += _reported(stage, f"{done} of {count} drained", [f"{doubt} in doubt after drains"] if doubt else [])
     return wrong
 
 
-def _tell(what: str, stage: Scene, wrong: list[str]) -> None:
-    billed, states = sum(stage.clova.billed.values()), dict(stage.states())
-    print(f"{what}: {len(stage.pictures)} pictures, {billed} charged, {states}; {wrong or 'all well'}", flush=True)
+def _reported(stage: Scene, what: str, wrong: Iterable[str] = ()) -> list[str]:
+    billed, doubts = sum(stage.clova.billed.values()), stage.states()["ambiguous"]
+    counts = f"{len(stage.pictures)} pictures, {billed} charged, {doubts} in doubt"
+    return stress.reported(stage.account(f"{what}: {counts}", wrong))
 
 
 def main() -> int:
@@ -297,15 +329,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=time.time_ns())
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
+    # A shell that starts this in the background has it ignored, and so would every process that is to be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     draw = random.Random(options.seed)  # noqa: S311 - moments of kills
-    wrong = stress.all_scenes()
+    wrong = stress.all_scenes() + copies.all_scenes(draw)
     wrong += kills_at_points(options.items, [*draw.sample(POINTS, len(POINTS)), *RENAMES], draw)
     for _ in range(3):
         wrong += full_disk(options.items, draw) + sleep(options.items // 4, draw)
     wrong += random_kills(options.kills // 2, options.items, 1, draw)
     wrong += random_kills(options.kills - options.kills // 2, options.items, 2, draw)
     wrong += drains(options.drains, options.items, draw)
-    print("\n".join(wrong) or "nothing paid twice, nothing lost")
+    print(f"\n{account.table()}", *wrong, sep="\n")
     return 1 if wrong else 0
 
 

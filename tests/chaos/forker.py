@@ -1,4 +1,6 @@
-"""A process that forks while its ledger is at work: ``forker.py RUN FORKS``; prints what went wrong, and nothing else.
+"""A process that forks while its ledger is at work: ``forker.py RUN FORKS``.
+
+Prints the seconds that the slowest child took; on standard error what went wrong, and nothing else.
 
 The event loop and the ledger's thread work in threads of their own; the main thread forks, and each child uses SQLite,
 asks the parent's ledger for something, and ends like any program.
@@ -92,9 +94,14 @@ def forked(ledger: SqliteLedger) -> str:
 def main(run: str, forks: str) -> int:
     """Fork, again and again."""
     work = Work(run)
-    wrong = [told for _ in range(int(forks)) if (told := forked(work.ledger))]
+    wrong, longest = list[str](), 0.0
+    for _ in range(int(forks)):
+        began = time.monotonic()
+        wrong += filter(None, [forked(work.ledger)])
+        longest = max(longest, time.monotonic() - began)
     work.end()
-    print("\n".join(wrong), end="")  # noqa: T201 - its result
+    print(longest)  # noqa: T201 - its result
+    print("\n".join(wrong), end="", file=sys.stderr)  # noqa: T201 - as above
     return 1 if wrong else 0
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
+import threading
 
 from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Receipt
 from clova_ocr_async.batch.sources.folders import entries_in
@@ -20,7 +20,8 @@ async def main(folder: str, run: str, point: str) -> None:
     def watch(where: str) -> None:
         if where in points:
             points.clear()
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this thread, which so goes no further; another thread might take its time to stop this one too.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     async with ClovaOCRClient.from_env(concurrency=5) as client, SqliteLedger(run, watch=watch) as ledger:
         listing = WorkList(ledger, "receipt", entries_in(folder))

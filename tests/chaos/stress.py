@@ -2,13 +2,15 @@
 
 Every scene runs the command line, or a small program, against a service that charges for what it answers, and returns
 everything that is wrong in the end: a picture charged for twice, an answer charged for that is neither stored nor
-handed out, a loss without a word, an end that took longer than a minute. ``chaos.py`` runs them with larger numbers.
+handed out, a loss without a word, an end that took longer than a minute. ``chaos.py`` plays them with larger numbers,
+and those of ``copies.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import os
 import re
@@ -21,10 +23,12 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, redirect_stdout, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from account import LONGEST, Account, as_lines, from_lines, report
 
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.compression import unpack
@@ -33,9 +37,9 @@ from clova_ocr_async.protocol.response import encode_response
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-LONGEST = 60.0  # seconds from a trouble to the end
 RESUMABLE = 4  # exit code
 MANY = 20  # calls at once
+CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
 _STOPPER, _FORKER = (Path(__file__).with_name(name) for name in ("stopper.py", "forker.py"))
 _NUMBER = re.compile(rb"\xff\xd8\xff\xe0 (\d+) \xff\xd9")
 _REQUEST_ID = re.compile(rb'"requestId"\s*:\s*"([^"]+)"')
@@ -48,6 +52,7 @@ class Service(ThreadingHTTPServer):
         charged: How often, by the number of the picture.
         go_on: Set while answers leave.
         size: Bytes of an answer as it is stored, more or less; what it says cannot be packed any smaller.
+        late: How many requests still get the answer to the request before them on their connection.
     """
 
     daemon_threads = True
@@ -58,12 +63,24 @@ class Service(ThreadingHTTPServer):
         self.charged: Counter[int] = Counter()
         self.go_on = threading.Event()
         self.size = size
+        self.late = 0
         self._one_at_a_time = threading.Lock()
 
     def charge(self, number: int) -> None:
         """Charge for a picture."""
         with self._one_at_a_time:
             self.charged[number] += 1
+
+    def is_late(self) -> bool:
+        """Whether the next answer is late; counted."""
+        with self._one_at_a_time:
+            self.late -= 1
+            return self.late >= 0
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a connection that its client has closed, and all of anything else."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def total(self) -> int:
@@ -74,6 +91,7 @@ class Service(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Service
+    before: bytes | None = None  # the answer to the request before this one on the connection
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -89,7 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
             "inferResult": "SUCCESS",
             "receipt": {"result": {"storeInfo": {"name": shop}}},
         }
-        answer = encode_response(name[1].decode(), 0, image)
+        own = encode_response(name[1].decode(), 0, image)
+        answer = self.before if self.before is not None and self.server.is_late() else own
+        self.before = own
         with suppress(OSError):  # the caller is gone
             self.send_response(200)
             self.send_header("Content-Length", str(len(answer)))
@@ -107,6 +127,11 @@ class Scene:
         place: Where everything is.
         service: Charges.
         pictures: How many there are.
+
+    Attributes:
+        folder: The pictures.
+        longest: Seconds of the longest end so far.
+        wrong: Everything that is wrong so far.
     """
 
     def __init__(self, place: Path, service: Service, pictures: int) -> None:
@@ -115,10 +140,14 @@ class Scene:
         self.run.parent.mkdir()
         self.service = service
         self.wrong: list[str] = []
-        self._folder = place / "scans"
-        self._folder.mkdir()
+        self.longest = 0.0
+        self.folder = place / "scans"
+        self.folder.mkdir()
+        self._numbers: dict[bytes, int] = {}
         for number in range(pictures):
-            (self._folder / f"{number}.jpg").write_bytes(b"\xff\xd8\xff\xe0 %d \xff\xd9" % number)
+            picture = b"\xff\xd8\xff\xe0 %d \xff\xd9" % number
+            (self.folder / f"{number}.jpg").write_bytes(picture)
+            self._numbers[hashlib.sha256(picture).digest()] = number
 
     @property
     def environment(self) -> dict[str, str]:
@@ -132,14 +161,21 @@ class Scene:
             "XDG_STATE_HOME": str(self.place / "state"),
         }
 
-    def batch(self, limits: Callable[[], object] | None = None) -> subprocess.Popen[bytes]:
+    def batch(
+        self, *options: str, run: Path | None = None, limits: Callable[[], object] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start the command line."""
-        verb = ["batch", "receipt", str(self._folder), "--run", str(self.run), "--concurrency", str(MANY)]
-        return self._started([sys.executable, "-m", "clova_ocr_async", *verb], limits)
+        verb = ["batch", "receipt", str(self.folder), "--run", str(run or self.run), "--concurrency", str(MANY)]
+        return self._started([*CLOVA_OCR, *verb, *options], limits)
+
+    def told_by(self, *verb: str | Path, before: Sequence[str] = ()) -> subprocess.CompletedProcess[bytes]:
+        """Run another command to its end, in this scene's time."""
+        command = [*before, *CLOVA_OCR, *map(str, verb)]
+        return subprocess.run(command, env=self.environment, capture_output=True, check=False, timeout=LONGEST)
 
     def stopper(self, point: str) -> subprocess.Popen[bytes]:
         """Start a batch that is stopped inside a commit."""
-        return self._started([sys.executable, str(_STOPPER), str(self._folder), str(self.run), point])
+        return self._started([sys.executable, str(_STOPPER), str(self.folder), str(self.run), point])
 
     def _started(self, command: list[str], limits: Callable[[], object] | None = None) -> subprocess.Popen[bytes]:
         with (self.place / "out").open("ab") as out, (self.place / "told").open("ab") as told:
@@ -154,7 +190,7 @@ class Scene:
 
     @property
     def told(self) -> str:
-        """What was said on standard error."""
+        """What its batches wrote on standard error."""
         return (self.place / "told").read_text(encoding="utf-8")
 
     def until(self, happened: Callable[[], object], what: str) -> None:
@@ -178,36 +214,55 @@ class Scene:
             self.wrong.append(f"exit code {code} instead of {expected}")
         if "Traceback" in self.told:
             self.wrong.append(f"a traceback: {self.told}")
-        return time.monotonic() - began
+        took = time.monotonic() - began
+        self.longest = max(self.longest, took)
+        return took
 
     def finish(self) -> None:
         """Let a process read what is left, on a service that answers at once."""
         self.service.go_on.set()
         self.ended(self.batch(), (0, 1))
 
-    def verdict(self, *, doubtful: int = 0) -> list[str]:
-        """Return everything that is wrong.
+    def account(self, what: str, *, doubtful: int = 0) -> Account:
+        """Return what the scene has cost.
 
         Args:
+            what: What was played.
             doubtful: How many pictures may be in doubt.
         """
         with closing(sqlite3.connect(self.run / "ledger.sqlite3")) as db:
             (integrity,) = db.execute("PRAGMA integrity_check").fetchone()
-            states = Counter(dict(db.execute("SELECT state, count(*) FROM item GROUP BY state")))
+            states = {self._numbers[sha256]: state for sha256, state in db.execute("SELECT sha256, state FROM item")}
             stored = {
-                int(json.loads(unpack(body, size))["images"][0]["uid"])
-                for body, size in db.execute("SELECT body, unpacked FROM item JOIN answer ON answer.id = item.answer")
+                self._numbers[sha256]: int(json.loads(unpack(body, size))["images"][0]["uid"])
+                for sha256, body, size in db.execute(
+                    "SELECT sha256, body, unpacked FROM item JOIN answer ON answer.id = item.answer"
+                )
             }
-        handed_out = set(self.handed_out())
-        lost = set(self.service.charged) - stored - handed_out
-        twice = [number for number, count in self.service.charged.items() if count > 1]
+        own = {number for number, answer in stored.items() if number == answer}
+        doubts, handed_out = {number for number in states if states[number] == "ambiguous"}, set(self.handed_out())
         named = {number for number in handed_out if re.search(rf"/{number}\.jpg: its paid answer", self.told)}
-        self.wrong += [f"charged for twice: {twice}"] if twice else []
-        self.wrong += [f"lost: {sorted(lost)}, {dict(states)}"] if len(lost) > doubtful else []
-        self.wrong += [f"in doubt: {states}"] if states["ambiguous"] > doubtful else []
-        self.wrong += [f"handed out without a name: {handed_out - named}"] if handed_out - named else []
+        found = {
+            "charged for twice": {number for number, count in self.service.charged.items() if count > 1},
+            "lost": set(self.service.charged) - own - handed_out - doubts,
+            "handed out without a name": handed_out - named,
+            "in doubt without a name": doubts - self.named_in_doubt() if doubts else set[int](),
+            "read with another picture's answer": {
+                number for number in stored.keys() - own if states[number] != "ambiguous"
+            },
+        }
+        self.wrong += [
+            f"{name}: {sorted(numbers)}, {Counter(states.values())}" for name, numbers in found.items() if numbers
+        ]
+        self.wrong += [f"in doubt: {len(doubts)}, and not {doubtful} at the most"] if len(doubts) > doubtful else []
         self.wrong += [f"integrity: {integrity}"] if integrity != "ok" else []
-        return self.wrong
+        twice, lost, *silent = map(len, found.values())
+        return Account(what, twice, lost, lost + sum(silent), self.longest, self.wrong)
+
+    def named_in_doubt(self) -> set[int]:
+        """Return the pictures that the run lists by name as in doubt."""
+        status = json.loads(self.told_by("status", self.run, "--json").stdout)
+        return {int(Path(name).stem) for name in status["ambiguous"]}
 
     def handed_out(self) -> list[int]:
         """Return the pictures whose answers were written to standard output, which only the last resort does."""
@@ -255,27 +310,25 @@ def lock_held(*, interrupts: int = 0) -> list[str]:
             _expect_told(stage, "--run", *([] if interrupts else [f"(process {os.getpid()}) keeps the ledger locked"]))
             db.execute("ROLLBACK")
         stage.finish()
-        wrong = stage.verdict()
-        _tell(f"lock held, {interrupts} interrupts: ended in {took:.1f} s", stage)
-    return wrong
+        return reported(stage.account(f"lock held by another program for {took:.1f} s, {interrupts} interrupts"))
 
 
 def stopped_in_a_commit(point: str = "before commit of answered") -> list[str]:
     """Stop another process of the run inside a commit, for as long as this one can wait."""
     with scene(3 * MANY) as stage:
-        stage.service.go_on.set()
+        if not point.endswith("lease"):  # which is renewed every ten seconds, while calls are under way
+            stage.service.go_on.set()
         frozen = stage.stopper(point)
         try:
             os.waitid(os.P_PID, frozen.pid, os.WSTOPPED | os.WNOWAIT)
-            took = stage.ended(stage.batch(), (RESUMABLE,))
+            stage.service.go_on.set()
+            stage.ended(stage.batch(), (RESUMABLE,))
             _expect_told(stage, f"(process {frozen.pid}) keeps the ledger locked", "to go on: ")
         finally:
             frozen.send_signal(signal.SIGCONT)
         stage.ended(frozen, (0,))
         stage.finish()
-        wrong = stage.verdict()
-        _tell(f"stopped {point}: another one ended in {took:.1f} s", stage)
-    return wrong
+        return reported(stage.account(f"SIGSTOP {point}"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -302,8 +355,8 @@ def _in_a_namespace(*arguments: str) -> list[str]:
     command = ["unshare", "-m", sys.executable, __file__, *arguments]
     path = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path})
-    print(done.stdout, end="", flush=True)
-    return [] if done.returncode == 0 else [done.stdout + done.stderr]
+    wrong = [line for account in from_lines(done.stdout) for line in reported(account)]
+    return wrong or ([] if done.returncode == 0 else [done.stderr])
 
 
 def _full_disk(size: int, disk: int) -> list[str]:
@@ -315,17 +368,15 @@ def _full_disk(size: int, disk: int) -> list[str]:
             under_way = stage.service.total
             _fill(stage.run.parent / "filler")
             stage.service.go_on.set()
-            took = stage.ended(process, (RESUMABLE,))
+            stage.ended(process, (RESUMABLE,))
             _expect_told(stage, "make room", "to go on: ")
             (stage.run.parent / "filler").unlink()
             subprocess.run(["mount", "-o", "remount,size=1g", stage.run.parent], check=True)
             stage.finish()
-            wrong = stage.verdict()
-            handed_out = len(stage.handed_out())
-            _tell(f"full disk, {under_way} answers of {size:,} bytes, {handed_out} handed out, {took:.1f} s", stage)
+            what = f"disk of {disk // 1024**2} MiB full, {under_way} answers of {size:,} bytes under way"
+            return reported(stage.account(f"{what}, {len(stage.handed_out())} handed out"))
         finally:
             subprocess.run(["umount", "-l", stage.run.parent], check=True)
-    return wrong
 
 
 def full_at_opening(rooms: Sequence[int]) -> list[str]:
@@ -347,12 +398,11 @@ def _full_at_opening(*rooms: int) -> list[str]:
                 _fill(stage.run.parent / "filler")
                 (stage.run.parent / "some room").unlink()
                 stage.service.go_on.set()
-                took = stage.ended(stage.batch(), (RESUMABLE,))
+                stage.ended(stage.batch(), (RESUMABLE,))
                 _expect_told(stage, "make room", "to go on: ")
                 (stage.run.parent / "filler").unlink()
                 stage.finish()
-                wrong += stage.verdict()
-                _tell(f"begun with {left} KiB, {took:.1f} s", stage)
+                wrong += reported(stage.account(f"begun on a full disk with {left} KiB"))
             finally:
                 subprocess.run(["umount", "-l", stage.run.parent], check=True)
     return wrong
@@ -365,6 +415,31 @@ def _fill(path: Path) -> None:
             with suppress(OSError):
                 while file.write(bytes(block)):
                     pass
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The wire
+
+
+def late_answers(pictures: int, late: int) -> list[str]:
+    """Let a server answer with the answer to the request before, on connections that are kept open.
+
+    Args:
+        pictures: How many are read.
+        late: Requests that get another one's answer; each must be in doubt, by name, and nobody may have that answer.
+    """
+    with scene(pictures) as stage:
+        stage.service.late = late
+        stage.service.go_on.set()
+        stage.ended(stage.batch(), (1,))
+        stage.ended(stage.batch(), (1,))  # which asks for nothing again
+        stage.wrong += [f"{stage.service.late} not late"] if stage.service.late > 0 else []
+        account = stage.account(f"{late} of {pictures} answered with another one's answer", doubtful=late)
+        before = stage.service.total
+        stage.ended(stage.batch("--retry-ambiguous"), (0,))
+        again = stage.service.total - before
+        account.wrong += [f"{again} sent again on request, and not {late}"] if again != late else []
+        return reported(account)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -383,7 +458,8 @@ def cancelled_openings(count: int) -> list[str]:
     def open_files() -> int:
         return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
-    async def open_and_cancel(number: int) -> None:
+    async def open_and_cancel(number: int) -> float:
+        began = time.monotonic()
         opening = asyncio.create_task(SqliteLedger(run).__aenter__())
         await asyncio.sleep(number * 0.02 / count)
         opening.cancel()
@@ -393,16 +469,16 @@ def cancelled_openings(count: int) -> list[str]:
         await asyncio.wait([opening])
         if not opening.cancelled():
             await opening.result().__aexit__(None, None, None)
+        return time.monotonic() - began
 
-    async def main() -> int:
+    async def main() -> tuple[int, float]:
         await open_and_cancel(count)
         before = open_files()
-        for number in range(count):
-            await open_and_cancel(number)
-        return open_files() - before
+        longest = max([await open_and_cancel(number) for number in range(count)])
+        return open_files() - before, longest
 
     try:
-        leaked = asyncio.run(main())
+        leaked, longest = asyncio.run(main())
         with closing(sqlite3.connect(run / "ledger.sqlite3")) as db:
             (owners,) = db.execute("SELECT count(*) FROM owner").fetchone()
         left = [path.name for path in run.glob("*.spill")]
@@ -411,8 +487,7 @@ def cancelled_openings(count: int) -> list[str]:
     wrong = [f"{leaked} open files"] if leaked > 0 else []
     wrong += [f"{owners} owners"] if owners else []
     wrong += [f"left: {left}"] if left else []
-    print(f"{count} openings cancelled; {wrong or 'all well'}", flush=True)
-    return wrong
+    return reported(Account(f"{count} openings cancelled", longest=longest, wrong=wrong))
 
 
 def forks(count: int) -> list[str]:
@@ -432,11 +507,11 @@ def forks(count: int) -> list[str]:
             states = dict(db.execute("SELECT state, count(*) FROM item GROUP BY state"))
     finally:
         shutil.rmtree(place)
-    wrong = [done.stdout + done.stderr] if done.returncode else []
+    wrong = [done.stderr] if done.returncode else []
     wrong += [f"integrity: {integrity}"] if integrity != "ok" else []
     wrong += [f"left: {states}"] if set(states) != {"succeeded"} else []
-    print(f"{count} forks beside {states}; {wrong or 'all well'}", flush=True)
-    return wrong
+    lost, longest = len(set(states) - {"succeeded"}), float(done.stdout or "nan")
+    return reported(Account(f"{count} forks beside {states}", lost=lost, longest=longest, wrong=wrong))
 
 
 def all_scenes() -> list[str]:
@@ -445,6 +520,8 @@ def all_scenes() -> list[str]:
     for point in ("claim", "sent", "answered", "settled", "lease"):
         wrong += stopped_in_a_commit(f"before commit of {point}")
     wrong += cancelled_openings(1000) + forks(500)
+    for late in (2, 20, 200):
+        wrong += late_answers(600, late)
     if can_mount():
         for size, disk in ((300_000, 16), (300_000, 64), (3_000_000, 16), (3_000_000, 128), (3_000_000, 512)):
             wrong += full_disk(size, disk * 1024**2)
@@ -458,14 +535,17 @@ def _expect_told(stage: Scene, *words: str) -> None:
     stage.wrong += [f"not said: {expected!r} in {stage.told}" for expected in words if expected not in stage.told]
 
 
-def _tell(what: str, stage: Scene) -> None:
-    print(f"{what}; {stage.service.total} charged; {stage.wrong or 'all well'}", flush=True)
+def reported(account: Account) -> list[str]:
+    """Print what a scene cost, and return what is wrong."""
+    report(account)
+    return account.wrong
 
 
 def main(what: str, *sizes: str) -> int:
-    """Play a scene on a disk that is mounted in this namespace."""
-    wrong = (_full_at_opening if what == "opening" else _full_disk)(*map(int, sizes))
-    print("\n".join(wrong))
+    """Play a scene on a disk that is mounted in this namespace; print the accounts."""
+    with redirect_stdout(sys.stderr):
+        wrong = (_full_at_opening if what == "opening" else _full_disk)(*map(int, sizes))
+    print(as_lines())
     return 1 if wrong else 0
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import sys
 
+import copies
 import pytest
 import stress
 
@@ -49,6 +51,22 @@ def test_a_full_disk_loses_no_paid_answer(size: int, disk: int) -> None:
 def test_a_run_on_a_full_disk_is_begun_later() -> None:
     """On a disk with too little room a run ends resumably before anything is paid, and begins once there is room."""
     assert stress.full_at_opening((0, 16, 200, 2000)) == []
+
+
+@pytest.mark.usefixtures("own_mounts")
+def test_a_killed_run_is_read_on_a_read_only_medium() -> None:
+    """A killed run on a read-only medium shows what it shows elsewhere; a batch on it ends, and pays for nothing."""
+    assert copies.read_only(random.Random(2411)) == []  # noqa: S311 - the moment of a kill
+
+
+def test_links_and_copies_of_a_killed_run_pay_for_nothing() -> None:
+    """A killed run that was linked, copied and renamed pays for each picture once, and says why it is refused."""
+    assert copies.copies(random.Random(2411)) == []  # noqa: S311 - the moment of a kill
+
+
+def test_late_answers_on_kept_connections_are_nobodys() -> None:
+    """Requests that get the answer to the one before are in doubt, by name, and no picture has another one's answer."""
+    assert stress.late_answers(60, 6) == []
 
 
 def test_openings_that_are_cancelled_leave_nothing() -> None:

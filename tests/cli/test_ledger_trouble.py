@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from stress import Scene, scene
+from stress import Scene, lock_held, scene
 
 from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
 from clova_ocr_async.errors import DiskFullError, LedgerError
@@ -85,7 +85,7 @@ def test_an_answer_that_even_stdout_does_not_take_is_named() -> None:
 def test_a_picture_that_is_gone_is_named_all_the_same() -> None:
     """The record of a lost answer whose picture has been removed meanwhile has no hash, and all else."""
     with scene(1, size=3_500_000) as stage:
-        process = stage.batch(limited)
+        process = stage.batch(limits=limited)
         stage.until(lambda: stage.service.total, "under way")
         next((stage.place / "scans").iterdir()).unlink()
         stage.service.go_on.set()
@@ -104,7 +104,12 @@ def test_a_run_that_another_program_locks_is_not_begun() -> None:
         assert code == ExitCode.STOPPED
         assert "keeps the ledger locked; end it" in told
         assert "to go on: " in told
-        assert stage.verdict() == []
+        assert stage.account("locked").wrong == []
+
+
+def test_an_interrupt_while_the_ledger_is_locked_is_one() -> None:
+    """Ctrl-C on a run whose ledger is locked exits with 130 once the patience is over, and names the lock as well."""
+    assert lock_held(interrupts=1) == []
 
 
 def test_what_time_can_mend_is_resumable() -> None:

@@ -7,16 +7,20 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from anyio.to_thread import current_default_thread_limiter
-from support.fakes import JPEG, FakeTransport, Held, Sent, domain, parsed
+from support.fakes import JPEG, FakeTransport, Held, Sent, domain, jump, parsed, run_jumping, steps
+from support.threads import no_thread_free, reached
 
 from clova_ocr_async.client import AnswerDropped, AnswerKept, AnswerTaken, CallFinished, ClovaOCRClient, Event
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import Billing, MalformedResponseError, ResponseTimeoutError
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
+from clova_ocr_async.slots import LocalSlots
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Sequence
+
+    from clova_ocr_async.domains import Domain
+    from clova_ocr_async.slots import GateState, Lane, Slot
 
 LATE = (AnswerKept, AnswerTaken, AnswerDropped)
 
@@ -32,31 +36,14 @@ async def foreign(_: Sent) -> HTTPResponse:
     return HTTPResponse(200, encode_response("other", 0, {"receipt": {"result": {}}, "more": "y" * 2 * 1024 * 1024}))
 
 
-@asynccontextmanager
-async def no_thread_free() -> AsyncGenerator[Callable[[], int]]:
-    """Let nobody into a thread of the loop; yields how many wait for one."""
-    limiter, holder = current_default_thread_limiter(), object()
-    limiter.total_tokens = 1
-    await limiter.acquire_on_behalf_of(holder)
-    try:
-        yield lambda: limiter.statistics().tasks_waiting
-    finally:
-        limiter.release_on_behalf_of(holder)
-
-
-async def reached(what: Callable[[], object]) -> None:
-    """Let the loop go on until something is so."""
-    while not what():  # noqa: ASYNC110 - what is waited for is in another object, which has no event for it
-        await asyncio.sleep(0)
-
-
 class Case:
     """A client, its events, and its transport."""
 
-    def __init__(self, step: Any = large) -> None:
+    def __init__(self, step: Any = large, **settings: Any) -> None:
         self.events: list[Event] = []
         self.transport = FakeTransport(then=step)
-        self.client = ClovaOCRClient(domain(), transport=self.transport, concurrency=1, hooks=[self.events.append])
+        settings = {"slots": LocalSlots(1)} | settings
+        self.client = ClovaOCRClient(domain(), transport=self.transport, hooks=[self.events.append], **settings)
 
     def call(self, **settings: Any) -> asyncio.Task[Any]:
         """Begin a call."""
@@ -99,6 +86,110 @@ async def test_an_answer_whose_decoding_outlasts_the_deadline_is_returned_and_no
         assert not call.done()
     assert (await call).attempts == 1
     assert case.late() == []
+    await case.client.close()
+
+
+async def test_a_caller_that_goes_after_its_deadline_is_billed_once() -> None:
+    """An answer that is still decoded when the deadline has passed and the caller is cancelled is kept."""
+    case = Case()
+    async with no_thread_free() as waiting:
+        call = case.call(deadline=0.05)
+        await reached(waiting)
+        await asyncio.wait([call], timeout=0.1)
+        call.cancel()
+        await asyncio.wait([call])
+        assert call.cancelled()
+    await reached(case.late)
+    assert (await case.call()).attempts == 0
+    assert len(case.transport.sent) == 1
+    assert case.finished() == [(1, Billing.BILLED), (0, Billing.NOT_BILLED)]
+    assert case.late() == [AnswerKept, AnswerTaken]
+    await case.client.close()
+
+
+def test_a_caller_that_goes_just_as_its_deadline_passes_is_billed_once() -> None:
+    """A cancellation in the same turn of the loop as the deadline costs no answer that has come."""
+
+    async def main() -> None:
+        case = Case()
+        async with no_thread_free() as waiting:
+            call = case.call(deadline=30.0)
+            await reached(waiting)
+            jump(60.0)
+            await steps(2)  # now the deadline has cancelled the call, which has not heard of it yet
+            call.cancel()
+            await asyncio.wait([call])
+            assert call.cancelled()
+        await reached(case.late)
+        assert (await case.call()).attempts == 0
+        assert len(case.transport.sent) == 1
+        await case.client.close()
+
+    run_jumping(main())
+
+
+class SlowToTakeBack:
+    """Slots of which one is given back only when the test says so."""
+
+    def __init__(self) -> None:
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+        self._slots = LocalSlots(1)
+
+    @asynccontextmanager
+    async def slot(self, domains: Sequence[Domain], lane: Lane, since: float) -> AsyncGenerator[Slot]:
+        """Hold a slot."""
+        async with self._slots.slot(domains, lane, since) as slot:
+            yield slot
+            self.reached.set()
+            await self.go_on.wait()
+
+    def state(self, domain: Domain) -> GateState:
+        """Return how a domain's gate stands."""
+        return self._slots.state(domain)
+
+
+async def test_a_caller_that_goes_while_its_slot_is_given_back_is_billed_once() -> None:
+    """An answer is not lost with a caller that is cancelled behind its decoding, before it has the answer."""
+    slots = SlowToTakeBack()
+    case = Case(slots=slots)
+    call = case.call()
+    await slots.reached.wait()
+    call.cancel()
+    await asyncio.wait([call])
+    assert call.cancelled()
+    slots.go_on.set()
+    await reached(case.late)
+    assert (await case.call()).attempts == 0
+    assert len(case.transport.sent) == 1
+    await case.client.close()
+
+
+async def test_an_answer_that_nobody_can_keep_is_dropped_with_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that keeps no late answers says that the answer of such a caller was for nothing."""
+    case = Case(keep_late_answers=0)
+    async with no_thread_free() as waiting:
+        call = case.call(deadline=0.05)
+        await reached(waiting)
+        await asyncio.wait([call], timeout=0.1)
+        call.cancel()
+        await asyncio.wait([call])
+    await reached(case.late)
+    assert case.late() == [AnswerDropped]
+    assert "was for nothing (BILLED)" in caplog.text
+    await case.client.close()
+
+
+async def test_a_foreign_answer_is_kept_for_nobody() -> None:
+    """Another call's answer is not given to the next call, however its own caller went."""
+    case = Case(foreign)
+    async with no_thread_free() as waiting:
+        call = case.call(deadline=0.05)
+        await reached(waiting)
+        await asyncio.wait([call], timeout=0.1)
+        call.cancel()
+        await asyncio.wait([call])
+    await reached(case.late)
+    assert case.late() == [AnswerDropped]
     await case.client.close()
 
 

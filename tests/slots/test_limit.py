@@ -302,12 +302,15 @@ class AnyService(RuleBasedStateMachine):
 
     def _refuse(self, entry: Permit, refusal: LimitSignal) -> None:
         before, epoch = self.ceiling.limit, self.ceiling.epoch
+        # The number that this refusal names, unless more were let in before; else the one that was named last.
+        news = refusal.named is not None and refusal.named != self.ceiling.disproved
+        named = refusal.named if news else self.ceiling.named
         self.refusals += 1
         self.ceiling.refuse(entry, refusal, self.now, middle)
         assert self.ceiling.limit <= before
         assert self.ceiling.epoch > epoch or self.ceiling.limit == before
-        # Lowered to the number that this refusal or an earlier one named, or to what is still under way.
-        assert self.ceiling.limit >= max(1, min(before, len(self.flying), self.ceiling.named or before))
+        # Lowered to that number, or to what is still under way.
+        assert self.ceiling.limit >= max(1, min(before, len(self.flying), named or before))
 
     def _admit(self, entry: Permit) -> None:
         before = self.ceiling.limit

@@ -10,7 +10,7 @@ from clova_ocr_async.cli.options import common
 from clova_ocr_async.cli.terminal.stderr import say
 from clova_ocr_async.client import AiohttpTransport, RetryPolicy
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished
-from clova_ocr_async.errors import Billing, ClovaOCRError, ConfigurationError
+from clova_ocr_async.errors import Billing, ConfigurationError
 from clova_ocr_async.slots import LocalSlots, SharedSlots
 from clova_ocr_async.slots.sharing.sqlite_store import default_path
 
@@ -87,7 +87,6 @@ class CallCounter:
         self.billed = 0
         self.perhaps = 0
         self.under_way = 0
-        self._cut_off: set[str] = set()
 
     def note(self, event: Event) -> None:
         """Count what an event tells."""
@@ -95,16 +94,10 @@ class CallCounter:
             self.under_way += 1
         elif isinstance(event, AttemptFinished):
             self.under_way -= 1
-            if isinstance(event.error, ClovaOCRError):
-                self.perhaps += event.error.billing is Billing.MAYBE_BILLED
-            elif event.error is not None:
-                self._cut_off.add(event.attempt.request_id)  # what it may cost, its call knows
+            self.perhaps += event.billing is Billing.MAYBE_BILLED
             log_attempt(event)
         elif isinstance(event, CallFinished):
             self.billed += event.billing is Billing.BILLED
-            if event.request_id in self._cut_off:
-                self._cut_off.remove(event.request_id)
-                self.perhaps += event.billing is Billing.MAYBE_BILLED
 
 
 def log_attempt(event: AttemptFinished) -> None:

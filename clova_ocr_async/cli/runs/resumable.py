@@ -140,6 +140,9 @@ class ResumableRun:
                     self._told_standing()
             if isinstance(error, LedgerError) and error.resumable:
                 say(f"to go on: {self._settings.resume}", even_when_quiet=True)
+                if self._asked:  # the interrupt is why it ended; the trouble came to light on the way
+                    say(f"error: {error}", even_when_quiet=True)
+                    return ExitCode.INTERRUPTED
             raise
         return self._finished()
 

@@ -76,8 +76,7 @@ class WatchedClient(ClovaOCRClient):
             self.under_way += 1
         elif isinstance(event, AttemptFinished):
             self.under_way -= 1
-            billing = getattr(event.error, "billing", Billing.MAYBE_BILLED)
-            self._doubts[_image.get()] += event.error is not None and billing is Billing.MAYBE_BILLED
+            self._doubts[_image.get()] += event.billing is Billing.MAYBE_BILLED
             log_attempt(event)
         elif isinstance(event, CallFinished):
             doubts = self._doubts.pop(_image.get(), 0)
@@ -85,5 +84,5 @@ class WatchedClient(ClovaOCRClient):
             if not own and event.billing is not Billing.NOT_BILLED:
                 outcome = cut_off(_image.get(), event.billing)
                 outcome.error.request_id, outcome.error.attempts = event.request_id, event.attempts
-                outcome.error.maybe_billed = doubts - (event.billing is Billing.BILLED)
+                outcome.error.maybe_billed = doubts
                 self.cut_off[outcome.source] = outcome

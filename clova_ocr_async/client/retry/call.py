@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic
 import msgspec
 
 from clova_ocr_async.client.deadline import Deadline
-from clova_ocr_async.client.journal import NULL_JOURNAL, Journal, NullJournal
+from clova_ocr_async.client.journal import NULL_JOURNAL, Attempt, Journal, NullJournal
 from clova_ocr_async.client.retry.breaker import Breaker
 from clova_ocr_async.client.retry.policy import CallHistory
 from clova_ocr_async.client.transport import RequestProgress
@@ -42,6 +42,8 @@ class Call(msgspec.Struct, Generic[DocumentT]):
         since: When it first queued for a slot; None if it has not.
         sent: Requests so far.
         tries: How they ended.
+        attempt: The last request; None before the first one.
+        began: When that got its slot, by the client's clock.
         exchange: How far the last request has come.
         wire: That request itself, in flight or landed; None before it is sent.
         runs_on: Whether it goes on without its caller.
@@ -63,6 +65,8 @@ class Call(msgspec.Struct, Generic[DocumentT]):
     since: float | None = None
     sent: int = 0
     tries: CallHistory = msgspec.field(default_factory=CallHistory)
+    attempt: Attempt | None = None
+    began: float = 0.0
     exchange: RequestProgress = msgspec.field(default_factory=RequestProgress)
     wire: asyncio.Task[HTTPResponse] | None = None
     runs_on: bool = False
@@ -74,9 +78,10 @@ class Call(msgspec.Struct, Generic[DocumentT]):
     probe: UsualTime | None = None
     redact: Callable[[str], str] = str
 
-    def begin_request(self, redact: Callable[[str], str]) -> None:
+    def begin_request(self, attempt: Attempt, began: float, redact: Callable[[str], str]) -> None:
         """Count a request that is about to leave, and forget the last one."""
         self.sent += 1
+        self.attempt, self.began = attempt, began
         self.exchange, self.wire, self.answer, self.refusal, self.redact = RequestProgress(), None, None, None, redact
 
     @property
@@ -85,9 +90,14 @@ class Call(msgspec.Struct, Generic[DocumentT]):
 
         One whose answer came before the deadline passed does not: its call returns that answer.
         """
-        if self.lane != "interactive" or self.journal is not NULL_JOURNAL or not self.exchange.body_began:
+        if not self.unheard or not self.exchange.body_began:
             return False
         return not self.deadline.expired or self.arrived() is None
+
+    @property
+    def unheard(self) -> bool:
+        """Whether nobody but the caller hears of its answer: it is a single call without a journal."""
+        return self.lane == "interactive" and self.journal is NULL_JOURNAL
 
     def arrived(self) -> HTTPResponse | None:
         """Return the answer to the last request, if it has come, also if a middleware still holds it."""
@@ -138,7 +148,8 @@ class Call(msgspec.Struct, Generic[DocumentT]):
             return Billing.BILLED if self.sent else Billing.NOT_BILLED
         billing = max(self.tries.billing, self.cut_off())
         if isinstance(self.journal, NullJournal):  # another one was told when the request ended
-            self.journal.cut_off(billing)
+            answer = self.arrived() if self.refusal is None else None
+            self.journal.cut_off(billing, b"" if answer is None else answer.body)
         return billing
 
     def cut_off(self) -> Billing:

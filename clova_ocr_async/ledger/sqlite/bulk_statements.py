@@ -89,7 +89,7 @@ def keep_answers(db: sqlite3.Connection, answers: Sequence[tuple[Any, ...]]) -> 
     Args:
         db: The connection.
         answers: The item's number, the requestId, the status, why the body is not whole, the body as packed and sealed,
-            when it came (Unix seconds), and its size before it was packed, of each.
+            when it came (Unix seconds), its size before it was packed, and whether it is another call's, of each.
 
     Returns:
         A result for each order of the ledger's thread.
@@ -98,8 +98,11 @@ def keep_answers(db: sqlite3.Connection, answers: Sequence[tuple[Any, ...]]) -> 
         db,
         """INSERT INTO answer (item, request_id, status, cut, body, came, unpacked) VALUES {}
            ON CONFLICT (item, request_id, came) DO NOTHING""",
-        answers,
+        [answer for *answer, foreign in answers if not foreign],
     )
+    for number, request_id, status, cut, body, came, unpacked, foreign in answers:
+        if foreign:
+            statements.keep_answer(db, number, request_id, (status, cut, body), came, unpacked=unpacked, foreign=True)
     return [None] * len(answers)
 
 
@@ -125,7 +128,7 @@ def _succeeded(db: sqlite3.Connection, ended: Sequence[tuple[Claim, Settlement]]
     return {number for (number,) in changed}
 
 
-def _written(db: sqlite3.Connection, statement: str, values: Sequence[tuple[Any, ...]]) -> list[Any]:
+def _written(db: sqlite3.Connection, statement: str, values: Sequence[Sequence[Any]]) -> list[Any]:
     """Execute a statement with the rows put where its braces are, and return what it returns."""
     found: list[Any] = []
     for at in range(0, len(values), _AT_ONCE):

@@ -43,6 +43,7 @@ from clova_ocr_async.ledger.states import (
     SourceFile,
     State,
 )
+from clova_ocr_async.protocol.identity import answers_to
 from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
@@ -305,7 +306,8 @@ class SqliteLedger:
         if self._store == "none":
             return
         status, cut, body, unpacked = statements.stored_answer(self._seal, claim.item, response)
-        spilled = SpilledAnswer(claim.number, request_id, status, cut, body, self._now(), unpacked)
+        foreign = not answers_to(response.body, request_id)
+        spilled = SpilledAnswer(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign)
         self._tenant.see(max(len(body), len(response.body)))  # the next one may not be packed as well
         try:
             await self._safekeeping.answer(spilled)

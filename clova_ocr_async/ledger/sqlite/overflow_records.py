@@ -28,6 +28,7 @@ class SpilledAnswer(Redacted, frozen=True, array_like=True, tag="answer"):
         body: The body as packed and sealed.
         came: Unix seconds.
         unpacked: Bytes of the body before it was packed; None if it is stored as it came.
+        foreign: Whether it is another call's.
     """
 
     item: int
@@ -37,13 +38,20 @@ class SpilledAnswer(Redacted, frozen=True, array_like=True, tag="answer"):
     body: bytes
     came: float
     unpacked: int | None = None
+    foreign: bool = False
 
     name: ClassVar[str] = "an answer"
 
     def write(self, db: sqlite3.Connection) -> None:
         """Put it into the ledger."""
         keep_answer(
-            db, self.item, self.request_id, (self.status, self.cut, self.body), self.came, unpacked=self.unpacked
+            db,
+            self.item,
+            self.request_id,
+            (self.status, self.cut, self.body),
+            self.came,
+            unpacked=self.unpacked,
+            foreign=self.foreign,
         )
 
 

@@ -253,7 +253,10 @@ def _doubt_answered(db: sqlite3.Connection, number: int, request_id: str) -> Non
 
 
 def doubt_late(db: sqlite3.Connection, number: int) -> None:
-    """Count a call that was given up as perhaps paid: the answer that came for it since is another call's."""
+    """Count a call that was given up as perhaps paid, as the answer that came for it since does not open any more.
+
+    Of several requests that were in doubt one is counted then: that one of them was answered is known.
+    """
     db.execute(
         "UPDATE item SET maybe_billed = 1 WHERE id = ? AND state = ? AND maybe_billed = 0", (number, State.AMBIGUOUS)
     )
@@ -277,6 +280,7 @@ def keep_answer(
     came: float,
     *,
     unpacked: int | None = None,
+    foreign: bool = False,
 ) -> None:
     """Keep an answer, whoever owns the item; what counts as its answer is the one of its last call.
 
@@ -287,12 +291,16 @@ def keep_answer(
         answer: Status, why the body is not whole, the body as packed and sealed.
         came: Unix seconds.
         unpacked: Bytes of the body before it was packed; None if it is stored as it came.
+        foreign: Whether it is another call's, which leaves in doubt what was in doubt.
     """
+    before = db.execute("SELECT maybe_billed, id FROM item WHERE id = ?", (number,)).fetchall() if foreign else ()
     db.execute(
         "INSERT INTO answer (item, request_id, status, cut, body, came, unpacked) VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (item, request_id, came) DO NOTHING",
         (number, request_id, *answer, came, unpacked),
     )
+    # The trigger of the insertion takes any answer for the call's own, which settles a doubt.
+    db.executemany("UPDATE item SET maybe_billed = ? WHERE id = ?", before)
 
 
 def settle(db: sqlite3.Connection, claim: Claim, verdict: Settlement, failure: bytes | None, now: float) -> bool:

@@ -83,14 +83,21 @@ class GateMachine(RuleBasedStateMachine):
         for waiter, _ in answers.granted:
             assert all(order >= waiter.order for port, order in before.items() if port not in answers.woken)
         # Who comes in time for an offer has a slot, or leaves it to one who was before him; but for a member that wants
-        # fewer calls at once than others, who have reached its bound since.
+        # fewer calls at once than others, who have reached its bound since. Its slot goes to another one who may go.
         full = model.limits.most is not None and self.gate.in_flight >= model.limits.most
-        assert answers.granted or answers.woken or full or not offered
+        free = self.gate.in_flight + self.on_offer() < self.gate.ceiling.limit
+        assert answers.granted or answers.woken or not offered or (full and not (free and before))
         del model.waiting[: len(answers.granted)]
         model.calls += [entry for _, entry in answers.granted]
         for port in answers.woken:
             self.members[port].rung = self.time.now
         return answers
+
+    def on_offer(self) -> int:
+        """Return how many slots are on offer."""
+        return sum(
+            member.offered is not None and self.time.now - member.offered < 0.1 for member in self.gate.members.values()
+        )
 
     def has_an_offer(self, model: Model) -> bool:
         """Whether a member was rung in time, and still has somebody to take the slot."""
@@ -211,11 +218,7 @@ class GateMachine(RuleBasedStateMachine):
             else:
                 assert model.came + LEASE < self.time.now or not model.calls + model.ended
         if not self.came_too_late:
-            on_offer = sum(
-                member.offered is not None and self.time.now - member.offered < 0.1
-                for member in self.gate.members.values()
-            )
-            assert self.gate.in_flight + on_offer <= self.gate.ceiling.limit
+            assert self.gate.in_flight + self.on_offer() <= self.gate.ceiling.limit
 
 
 TestGateMachine = GateMachine.TestCase
