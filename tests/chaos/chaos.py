@@ -233,7 +233,7 @@ def _end(process: subprocess.Popen[bytes], draw: random.Random) -> None:
 
 def kills_at_points(items: int, points: list[tuple[str, int]], draw: random.Random) -> list[str]:
     """Kill a process at every named point of the ledger, with new pictures for each, and let another finish."""
-    with scene(max(items - _MORE * len(points), 300), 0.01, draw.getrandbits(32)) as stage:
+    with scene(max(items - _MORE * len(points), _MORE), 0.01, draw.getrandbits(32)) as stage:
         missed = [
             f"never {point} ({count})"
             for point, count in points
