@@ -177,6 +177,7 @@ class _LocalSlot(HeldSlot):
         self._since = since
 
     async def __aenter__(self) -> Self:
+        # A free slot is taken without a future, which would cost each call a turn of the loop.
         free = self._candidate_with_a_free_slot()
         self._taken_from, self._permit = await self._wait_in_queue() if free is None else (free, free.take())
         # The caller's own object: another client may call the same domain with another secret.
@@ -184,7 +185,7 @@ class _LocalSlot(HeldSlot):
         return self
 
     def _candidate_with_a_free_slot(self) -> _DomainSlots | None:
-        if len(self._candidates) == 1:
+        if len(self._candidates) == 1:  # nearly every call, which need not build a generator
             return self._candidates[0] if self._candidates[0].can_take_now() else None
         return max(filter(_DomainSlots.can_take_now, self._candidates), key=_DomainSlots.free, default=None)
 
@@ -192,6 +193,7 @@ class _LocalSlot(HeldSlot):
         keys = [candidate.key for candidate in self._candidates]
         waiter = Waiter[_Grant](keys, interactive=self._interactive, since=self._since)
         self._queue.add(waiter)
+        # If only a pause holds the call back, no release will grant the slot: this sets the timer.
         for candidate in self._candidates:
             candidate.grant_free()
         try:

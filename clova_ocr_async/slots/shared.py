@@ -93,12 +93,14 @@ class StoreSlots:
         if not self._broker.bind_loop(loop):
             if not self._broker.loop_is_closed():
                 raise ConfigurationError("the slots are in use in another event loop; make a SharedSlots in each")
+            # Its calls can never end, as their loop is closed. A late release goes to the old broker, which ignores it.
             self._broker.close()
             self._broker = self._new_broker()
             self._broker.bind_loop(loop)
         return self._broker
 
     def _notice_fork(self) -> None:
+        # Compared with each use: a hook that runs at forks would keep these slots alive for ever.
         if self._pid != self._getpid():
             self._broker.abandon_after_fork()
             _abandoned.append(self._broker)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 from typing import Any
 
@@ -249,11 +250,12 @@ async def test_a_store_with_a_clock_of_its_own(ahead: float) -> None:
     far = shared.slots(1, runtime=Runtime(clock=lambda: 5_000.0 + ahead))
     first = Holder(near, since=4_990.0)
     await steps()
-    third, second = Holder(near, since=4_999.0), Holder(far, since=4_995.0 + ahead)
-    async with held(first, second, third):
-        await first.end()
-        await second.until_granted()
-        assert holding([first, second, third]) == [False, True, False]
-        await second.end()
-        await third.until_granted()
+    third, second = Holder(far, since=4_997.0 + ahead), Holder(near, since=4_995.0)
+    fourth = Holder(near, since=4_999.0)
+    async with held(first, second, third, fourth):
+        order = [first, second, third, fourth]
+        for current, following in itertools.pairwise(order):
+            await current.end()
+            await following.until_granted()
+            assert holding(order) == [holder is following for holder in order]
     check_idle(shared, near, far)

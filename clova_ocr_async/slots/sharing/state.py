@@ -170,6 +170,7 @@ class SharedGate(msgspec.Struct, omit_defaults=True, rename={"limit": "ceiling"}
             uniform: Draws a float between two bounds.
         """
         self.members[name] = me
+        # This update answers an offer, if there was one: the slot is taken below, or is free for others.
         me.held, me.head, me.offered_at = update.held, None, None
         for permit, result in update.finished:
             if result is not None:
@@ -185,6 +186,7 @@ class SharedGate(msgspec.Struct, omit_defaults=True, rename={"limit": "ceiling"}
         grants: MemberGrants[WaitingT] = MemberGrants()
         wait: float | None = None
         in_flight, offers = self.in_flight, self._open_offers(now)
+        # The highest limit decides whether a slot is free at all; in the loop each member has its own.
         limit = max(member.limits.applied_to(self.limit) for member in self.members.values())
         for member, waiter in self._candidates(me, waiting) if in_flight + offers < limit else ():
             if in_flight + offers >= member.limits.applied_to(self.limit):
