@@ -56,7 +56,7 @@ class Process:
 
 
 def lease_is_over(expires: float, now: float, longest: float) -> bool:
-    """Whether a lease has ended, on the monotonic clock that all processes of a boot share.
+    """Return whether a lease has ended, on the monotonic clock that all processes of a boot share.
 
     Args:
         expires: The end of the lease.

@@ -1,7 +1,7 @@
 """Slots: how many calls to a domain may be in flight at once.
 
 Glossary
-    limit    Calls at once that a domain is believed to take; learned, never configured on the service's side.
+    limit    Calls at once that a domain takes, as far as known: learned, or given by the user.
     slot     The right to have one call in flight. A call holds it from its first byte until its answer is recorded.
     permit   The state of the limit when a call was sent; it decides what the call's result may teach.
     probe    One slot above the limit, tried now and then, to see whether the domain takes more.
@@ -13,7 +13,7 @@ Glossary
     gate     In class names only: the slots of one domain with all that was learned of it.
 
 The theory
-    The service limits the calls that are *in flight at the same time*, per domain, and answers 0025 beyond (source:
+    The service limits the calls that are *in flight at the same time*, per domain, and answers 0025 beyond (Source:
     guide.ncloud-docs.com, CLOVA OCR error messages, 2026-09). Throughput is calls at once over seconds a call. So an
     empty slot is lost time, and one call too many is refused. The limit of a domain is not documented, it differs
     between domains, and every program that calls the domain shares it. So the limit is learned, from three signals:

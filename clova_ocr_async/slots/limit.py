@@ -78,7 +78,8 @@ class ConcurrencyLimit(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
         consecutive_refusals: Refusals in a row at the assumed limit or just above it.
         slow_start: Whether each answer raises the limit: no call was refused yet, or a probe was let in.
         probing: Whether the last change raised the limit by one, and no call was refused since.
-        rate_cleared_for: Answers for which a refusal lowers the limit; only after these it may be put down to the rate.
+        rate_cleared_for: Answers until a refusal may be put down to the rate again, after one was; until then a refusal
+            lowers the limit.
         rejections: Calls refused, ever.
         last_in_flight: Calls in flight when the last one was sent, less those refused since.
         pacer: The learned rate.
@@ -213,7 +214,7 @@ class ConcurrencyLimit(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
             self._change(value, probing=False)
 
     def _may_be_rate(self, signal: LimitSignal) -> bool:
-        """Whether a refusal without a reason is put down to the rate, as this many calls were let in before."""
+        """Return whether a refusal without a reason is put down to the rate, as this many calls were let in before."""
         if signal.advertised is not None or self.rate_cleared_for:
             return False
         searching = self.probing or self.slow_start or self.pacer.rate is not None

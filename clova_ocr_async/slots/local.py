@@ -108,7 +108,7 @@ class _DomainSlots:
         return self._limit() - self._in_flight - self._queue.length(self.key)
 
     def can_take_now(self) -> bool:
-        """Whether a call may take a slot at once, without overtaking a waiter."""
+        """Return whether a call may take a slot at once, without overtaking a waiter."""
         full = self._in_flight >= self._limit() or self._queue.length(self.key)
         return not full and not self._learned.pacer.wait(self._runtime.clock())
 

@@ -80,7 +80,7 @@ class Pacer(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
         return 0.0 if due <= now or self.is_stale(now) else due - now
 
     def is_stale(self, now: float) -> bool:
-        """Whether the knowledge is from long ago, or from another boot's clock."""
+        """Return whether the knowledge is from long ago, or from another boot's clock."""
         return now < self.last_sent - _CLOCK_STEP or self._idle(now) > _STALE_AFTER
 
     def _idle(self, now: float) -> float:

@@ -1,4 +1,4 @@
-"""Who of the waiting calls of several processes gets a slot, and how often their store is opened for it."""
+"""The order in which the waiting calls of several processes get slots, and the syncs that this takes."""
 
 from __future__ import annotations
 

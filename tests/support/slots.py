@@ -112,7 +112,7 @@ class MemoryHost:
         return [msgspec.json.decode(row, type=SharedGate) for row in self.rows.values()]
 
     def is_closed(self) -> bool:
-        """Whether no process has the store open."""
+        """Return whether no process has the store open."""
         return not any(store.is_open for store in self.stores)
 
 
@@ -137,7 +137,7 @@ class SqliteHost:
         return [msgspec.json.decode(state, type=SharedGate) for (state,) in rows]
 
     def is_closed(self) -> bool:
-        """Whether no process has the file open: SQLite removes its log when the last one closes it."""
+        """Return whether no process has the file open: SQLite removes its log when the last one closes it."""
         return not self.path.with_name(self.path.name + "-wal").exists()
 
 
@@ -228,7 +228,7 @@ class Holder:
 
     @property
     def holds(self) -> bool:
-        """Whether it has its slot."""
+        """Return whether it has its slot."""
         return self.slot is not None
 
     async def end(self, result: SlotResult | None = None) -> None:

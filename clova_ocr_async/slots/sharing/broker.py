@@ -143,7 +143,7 @@ class SlotBroker:
         return True
 
     def loop_is_closed(self) -> bool:
-        """Whether its loop was closed over its calls."""
+        """Return whether its loop was closed over its calls."""
         return self._thread.loop is not None and self._thread.loop.is_closed()
 
     async def acquire(self, keys: Sequence[str], *, interactive: bool, since: float) -> Grant:
@@ -209,11 +209,11 @@ class SlotBroker:
         return any(self._queue.length(key) for key in self._domains)
 
     def _needs_sync(self, waiter: Waiter[Grant]) -> bool:
-        """Whether a new waiter goes before one that the store was given, or all of those are served."""
+        """Return whether a new waiter goes before one that the store was given, or all of those are served."""
         return any(self._all_served(key) or waiter < self._sync.waiting[key][-1] for key in waiter.domains)
 
     def _all_served(self, key: str) -> bool:
-        """Whether all waiters are served that the last sync was given."""
+        """Return whether all waiters are served that the last sync was given."""
         return all(waiter.granted.done() for waiter in self._sync.waiting.get(key, ()))
 
     def _start_sync(self) -> None:

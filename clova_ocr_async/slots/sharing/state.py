@@ -96,7 +96,7 @@ class Member(
     offered_at: float | None = None
 
     def is_dead(self, seen_from: Process, now: float) -> bool:
-        """Whether its process has ended, or its lease is over."""
+        """Return whether its process has ended, or its lease is over."""
         return lease_is_over(self.expires, now, LEASE) or self.process.is_dead(seen_from)
 
 

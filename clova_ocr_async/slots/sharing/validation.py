@@ -42,7 +42,7 @@ def decode_gate(stored: bytes | str | None, now: float) -> SharedGate:
 
 
 def is_plausible(gate: SharedGate, now: float) -> bool:
-    """Whether every value is one that this package could have learned.
+    """Return whether every value is one that this package could have learned.
 
     Args:
         gate: The slots of a domain, as they were read.

@@ -98,7 +98,7 @@ class GateMachine(RuleBasedStateMachine):
         return grants
 
     def has_an_offer(self, model: Model) -> bool:
-        """Whether a member was woken in time, and still has a waiter that takes the slot."""
+        """Return whether a member was woken in time, and still has a waiter that takes the slot."""
         return (
             bool(model.waiting)
             and not self.came_too_late
