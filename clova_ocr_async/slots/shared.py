@@ -92,7 +92,9 @@ class StoreSlots:
         loop = asyncio.get_running_loop()
         if not self._broker.bind_loop(loop):
             if not self._broker.loop_is_closed():
-                raise ConfigurationError("the slots are in use in another event loop; make a SharedSlots in each")
+                raise ConfigurationError(
+                    f"the slots are in use in another event loop; make a {type(self).__name__} in each"
+                )
             # Its calls can never end, as their loop is closed. A late release goes to the old broker, which ignores it.
             self._broker.close()
             self._broker = self._new_broker()

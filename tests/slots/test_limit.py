@@ -414,7 +414,7 @@ def test_every_item_gets_through(
 @given(ceiling=st.integers(2, 24), right=st.booleans(), seed=st.integers(0, 1000))
 @settings(max_examples=40, deadline=None)
 def test_a_domain_of_our_own_is_never_used_too_little(ceiling: int, *, right: bool, seed: int) -> None:
-    """Where no other program calls and no wrong number is named, the learned limit never falls below the real one."""
+    """If no other program calls and no wrong number is named, the learned limit never falls below the real one."""
     service = AtOnce(lambda _: ceiling, lambda _: ceiling if right else None)
     simulation = Simulation(service, ConcurrencyLimit(), lognormal(seed)).run(600)
     assert min(limit for _, limit in simulation.limits) >= min(INITIAL_LIMIT, ceiling)

@@ -90,7 +90,7 @@ async def test_a_real_thread(host: Host) -> None:
 
 
 async def test_a_file_that_cannot_be_used_stops_no_call(tmp_path: Path) -> None:
-    """Where the file cannot be used, the slots go on for this process alone."""
+    """If the file cannot be used, the slots go on for this process alone."""
     (tmp_path / "folder").mkdir()
     slots = SqliteHost(tmp_path / "folder").slots(1)
     holders = [Holder(slots, since=float(number)) for number in range(2)]

@@ -136,7 +136,7 @@ class DatagramlessLoop(asyncio.SelectorEventLoop):
 
 
 def test_a_process_that_cannot_be_woken_polls(host: Host) -> None:
-    """Where a process cannot be woken, its waiting calls find a free slot within 60 ms."""
+    """If a process cannot be woken, its waiting calls find a free slot within 60 ms."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()

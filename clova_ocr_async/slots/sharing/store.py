@@ -17,7 +17,7 @@ __all__ = ["GateStore", "name_of", "transaction"]
 class GateStore(Protocol):
     """A store of the slots of domains, which processes share. One thread at a time uses it.
 
-    Losing the contents is no harm: they are learned again. A store may go on in memory where it cannot be reached, or
+    Losing the contents does no harm: they are learned again. A store may go on in memory where it cannot be reached, or
     raise; an error reaches all calls that wait.
     """
 

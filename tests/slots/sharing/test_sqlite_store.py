@@ -208,7 +208,7 @@ def check_goes_on_alone(store: SqliteGateStore, clock: Clock, caplog: pytest.Log
 def test_without_a_place_for_a_file(
     tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture, hindrance: str
 ) -> None:
-    """Where the file cannot be opened, the slots go on in memory, for this process, with one warning."""
+    """If the file cannot be opened, the slots go on in memory, for this process, with one warning."""
     path = tmp_path / "slots.sqlite"
     if hindrance == "a folder":
         path.mkdir()

@@ -262,7 +262,7 @@ def test_a_slot_that_is_released_in_a_pause() -> None:
 
 @pytest.mark.parametrize("limits", [Limits(None, 0.5), Limits()])
 def test_at_a_limited_rate_no_waiter_is_overtaken(limits: Limits) -> None:
-    """Where calls are sent one after the other, no call is granted a slot while an earlier one has an offer."""
+    """If calls are sent one after the other, no call is granted a slot while an earlier one has an offer."""
     scene = Scene(3)
     if limits.max_per_second is None:
         scene.gate.limit.pacer.rate, scene.gate.limit.pacer.last_sent = 0.5, scene.time.now

@@ -130,7 +130,7 @@ def test_an_unexpected_error_leaves_nothing_open() -> None:
 
 
 def test_without_a_free_file_descriptor_no_process_is_woken() -> None:
-    """Where no socket can be made, a wake-up does nothing."""
+    """If no socket can be made, a wake-up does nothing."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
