@@ -1,9 +1,9 @@
-"""How busy the gate keeps a domain whose ceiling nobody has told it, over real sockets.
+"""The share of time in which the slots of a domain with an unknown limit are busy, over real sockets.
 
 Everything runs against the emulator: log-normal latencies, mean 0.2 s, sigma 0.5. *Busy* is the seconds of all calls
 that ran, over the seconds of all the slots there were, from the first call to the last answer; both are the emulator's.
-*Waited* is the longest wait of a single call for its slot, over the mean latency, while batches fill the domain. What
-counts is the median of three runs. Run it with ``nox -s bench``, or some scenarios by their names:
+*Waited* is the longest wait of a single call for its slot, over the mean latency, while batches fill the domain. The
+result is the median of three runs. Run it with ``nox -s bench``, or some scenarios by their names:
 ``python benchmarks/gate.py unknown steps``.
 """
 
@@ -47,14 +47,14 @@ DOMAINS = ("1/one", "2/two")
 
 @dataclass(frozen=True)
 class Work:
-    """What one process does.
+    """The work of one process.
 
     Attributes:
         urls: Its domains.
         images: Numbers of the images it reads.
         slots: The file of the slots it shares; None for slots of its own.
         folder: Its run directory, if it has one.
-        single: Numbers of the images it reads one by one besides, as somebody at a browser would send them.
+        single: Numbers of the images that it also reads one by one, as a user at a browser would send them.
     """
 
     urls: tuple[str, ...]
@@ -66,7 +66,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Measured:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
         busy: Share of the slots' time in which calls ran.
@@ -87,14 +87,14 @@ class Measured:
 # A process at work
 
 
-def work(told: Connection, what: Work) -> None:
-    """Do it, once told to; tell the most tries of one image and the longest wait."""
-    asyncio.run(_work(told, what))
+def work(parent: Connection, plan: Work) -> None:
+    """Work once the parent gives the word; send it the most tries of one image and the longest wait."""
+    asyncio.run(_work(parent, plan))
 
 
-async def _work(told: Connection, what: Work) -> None:
-    slots = SharedSlots(what.slots) if what.slots else None
-    domains = [Domain(url, "s", document=Receipt) for url in what.urls]
+async def _work(parent: Connection, plan: Work) -> None:
+    slots = SharedSlots(plan.slots) if plan.slots else None
+    domains = [Domain(url, "s", document=Receipt) for url in plan.urls]
     waits: dict[str, float] = {}
 
     def note(event: Event) -> None:
@@ -102,22 +102,22 @@ async def _work(told: Connection, what: Work) -> None:
             waits[event.attempt.request_id] = waits.get(event.attempt.request_id, 0.0) + event.waited
 
     async with ClovaOCRClient(*domains, slots=slots, hooks=[note]) as client:
-        told.send("ready")
-        await asyncio.to_thread(told.recv)
+        parent.send("ready")
+        await asyncio.to_thread(parent.recv)
         async with asyncio.TaskGroup() as group:
-            batch = group.create_task(_read_batch(client, what))
-            single = group.create_task(_read_singly(client, what.single, waits))
+            batch = group.create_task(_read_batch(client, plan))
+            single = group.create_task(_read_singly(client, plan.single, waits))
     tries, waited = single.result()
-    told.send((max(batch.result(), tries), waited))
+    parent.send((max(batch.result(), tries), waited))
 
 
 def _pictures(numbers: range) -> Iterator[Image]:
     return (Image(PICTURE + number.to_bytes(8, "big"), name=str(number)) for number in numbers)
 
 
-async def _read_batch(client: ClovaOCRClient, what: Work) -> int:
+async def _read_batch(client: ClovaOCRClient, plan: Work) -> int:
     tries = 0
-    async with BatchDispatcher(client, ledger=what.folder).dispatch(_pictures(what.images), Receipt) as outcomes:
+    async with BatchDispatcher(client, ledger=plan.folder).dispatch(_pictures(plan.images), Receipt) as outcomes:
         async for outcome in outcomes:
             if isinstance(outcome, Failure):
                 raise outcome.error
@@ -136,14 +136,14 @@ async def _read_singly(client: ClovaOCRClient, numbers: range, waits: dict[str, 
 
 
 @contextmanager
-def at_work(plan: list[Work]) -> Generator[list[Connection]]:
-    """Run a process for each; they begin together."""
+def at_work(plans: list[Work]) -> Generator[list[Connection]]:
+    """Run a process for each plan; they begin together."""
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         connections: list[Connection] = []
-        for what in plan:
+        for plan in plans:
             here, there = context.Pipe()
-            process = context.Process(target=work, args=(there, what), daemon=True)
+            process = context.Process(target=work, args=(there, plan), daemon=True)
             process.start()
             stack.callback(process.join, 60)
             connections.append(here)
@@ -170,7 +170,7 @@ def measure(
 
     Args:
         plan: Returns the work of each process.
-        images: How many images are read in all.
+        images: Images that are read in all.
         ceiling: Calls at once per domain.
         steps: The ceilings that follow, when equal parts of the images are read.
         domains: The domains that are called.
@@ -188,11 +188,15 @@ def measure(
             time.sleep(0.002)
         seconds = time.perf_counter() - began
         busy = sum(meter.busy for meter in meters) / sum(meter.capacity for meter in meters)
-        told = [connection.recv() for connection in connections]
+        answers = [connection.recv() for connection in connections]
         if read != images:
             raise SystemExit(f"{read} calls for {images} images: something was paid twice")
         return Measured(
-            busy, sum(m.rejected for m in meters) / images, max(t for t, _ in told), seconds, max(w for _, w in told)
+            busy,
+            sum(m.rejected for m in meters) / images,
+            max(t for t, _ in answers),
+            seconds,
+            max(w for _, w in answers),
         )
 
 

@@ -1,6 +1,6 @@
-"""How well the gate finds a limit nobody has told it, beside what people write instead; simulated in virtual time.
+"""The use of an unknown limit by this client, compared with the code that people write instead; in virtual time.
 
-The client and its gate are the real ones, on a virtual clock; only the service is simulated: log-normal latencies, a
+The client and its slots are the real ones, on a virtual clock; only the service is simulated: log-normal latencies, a
 round trip of 5 ms, refusals at once. *Used* is the seconds of all calls that ran over the seconds of all the slots
 there were, from the first call to the last answer; where the rate is limited, the calls let in over those allowed.
 *Ideal* is the time over that of an oracle, which knows at every moment what will be let in. All read the same images
@@ -36,7 +36,7 @@ SEEDS = (1, 2, 3)
 
 @dataclass(frozen=True)
 class Row:
-    """What came of a contender in a scenario; medians over the seeds.
+    """The result of a contender in a scenario; medians over the seeds.
 
     Attributes:
         scenario: Its name.
@@ -128,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("words", nargs="*", help="only scenarios with all of these in their names")
     parser.add_argument("--quick", action="store_true", help="a few scenarios")
-    parser.add_argument("--ours", action="store_true", help="only this gate")
+    parser.add_argument("--ours", action="store_true", help="only this client")
     options = parser.parse_args()
     chosen = [scenario for scenario in SCENARIOS if all(word in scenario.name for word in options.words)]
     if options.quick:

@@ -1,8 +1,8 @@
-"""How busy the gate keeps a domain whose ceiling nobody has told it: gate.py and gate_simulation.py in few lines.
+"""The use of a domain with an unknown limit: gate.py and gate_simulation.py in few lines.
 
 *Busy* is the share of the slots' time in which calls ran, *refused* the refusals per image; over real sockets, against
-the emulator. The simulation, on a virtual clock, compares with what people write instead, by the time that all images
-take over the time of an oracle, which knows at every moment what will be let in; a ratio of geometric means.
+the emulator. The simulation, on a virtual clock, compares with the code that people write instead, by the time that all
+images take over the time of an oracle, which knows at every moment what will be let in; a ratio of geometric means.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TWO_DOMAINS = "two domains"
 
 @dataclass(frozen=True)
 class Goal:
-    """What is wanted of a scenario of gate.py, and how it is called here."""
+    """The goal of a scenario of gate.py, and its name here."""
 
     called: str
     busy: float

@@ -1,7 +1,7 @@
-"""How people read many images with a limit of so many at once, and this dispatcher: the contenders of its benchmark.
+"""Ways to read many images with a limit of so many at once, and this dispatcher: the contenders of its benchmark.
 
-Each is a function that reads images through a client and shows each result to whoever takes it. All but the bare pool
-hand results to one taker, as a program that writes a file needs them.
+Each is a function that reads images through a client and hands each result to a function. All but the bare pool do so
+one after the other, as a program that writes a file needs them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Strategy(Protocol):
     """A way to read images."""
 
     async def __call__(self, client: ClovaOCRClient, images: Iterable[Any], at_once: int, take: Take, /) -> None:
-        """Read the images, so many at once, and show each result."""
+        """Read the images, so many at once, and take each result."""
         ...
 
 
 async def pool(client: ClovaOCRClient, images: Iterable[Any], at_once: int, take: Take) -> None:
-    """Let workers share an iterator; each shows its own results."""
+    """Let workers share an iterator; each takes its own results."""
     left = iter(images)
 
     async def work() -> None:
@@ -79,7 +79,7 @@ async def gather(client: ClovaOCRClient, images: Iterable[Any], at_once: int, ta
         async with limit:
             return await client.recognize(image, Receipt)
 
-    for result in await asyncio.gather(*map(read, images)):  # noqa: TID251 - what it costs is the question
+    for result in await asyncio.gather(*map(read, images)):  # noqa: TID251 - its cost is the question
         take(result)
 
 

@@ -50,16 +50,17 @@ except LedgerError as error:
 OTHERS = """
 import pathlib, tempfile
 from clova_ocr_async.ledger.sqlite.overflow import reclaim, spill_of
-from clova_ocr_async.slots.sharing.sqlite_store import SlotsFile
+from clova_ocr_async.slots.sharing.sqlite_store import SqliteGateStore
+from clova_ocr_async.slots.sharing.store import transaction
 folder = pathlib.Path(tempfile.mkdtemp())
 spill_of(folder, 1).write_bytes(bytes(100))
 reclaim(folder)
-file = SlotsFile(folder / "slots", lambda: 0.0)
-for ceiling in (7, 8):
-    with file.gates(["domain"]) as gates:
-        print(gates["domain"].ceiling.limit)
-        gates["domain"].ceiling.limit = ceiling
-    file.close()
+store = SqliteGateStore(folder / "slots", lambda: 0.0)
+for value in (7, 8):
+    with transaction(store, ["domain"]) as gates:
+        print(gates["domain"].limit.value)
+        gates["domain"].limit.value = value
+    store.close()
 print(len(list(folder.iterdir())))
 """
 

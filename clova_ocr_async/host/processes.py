@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Process"]
+__all__ = ["Process", "lease_is_over"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,19 @@ class Process:
         if self.place != seen_from.place:
             return self.place.split()[0] != seen_from.place.split()[0]  # another boot: nothing of it runs
         return _start_of(self.pid, proc) != self.started
+
+
+def lease_is_over(expires: float, now: float, longest: float) -> bool:
+    """Return whether a lease has ended, on the monotonic clock that all processes of a boot share.
+
+    Args:
+        expires: The end of the lease.
+        now: The time.
+        longest: Seconds of the longest lease.
+    """
+    # A lease that ends further off was made by another boot's clock. Twice the longest one, since the process that
+    # made it may have read the clock after ``now`` was read. A value that is not a number is over as well.
+    return not now <= expires <= now + 2 * longest
 
 
 def _start_of(pid: int, proc: Path) -> str:

@@ -1,32 +1,47 @@
-"""The gate: how many calls of a domain may be under way at once.
+"""Slots: how many calls to a domain may be in flight at once.
 
-The service limits the calls that are *under way at the same time*, per domain, and answers 0025 beyond (source:
-guide.ncloud-docs.com, CLOVA OCR error messages, 2026-09). Throughput is calls at once over seconds a call, so a slot
-that stands empty is lost time, and a call too many is refused. How many the domain takes is not documented, it differs,
-and it is shared with whoever else uses the domain. So the gate learns it, from three things it can see:
+Glossary
+    limit    Calls at once that a domain takes, as far as known: learned, or given by the user.
+    slot     The right to have one call in flight. A call holds it from its first byte until its answer is recorded.
+    permit   The state of the limit when a call was sent; it decides what the call's result may teach.
+    probe    One slot above the limit, tried now and then, to see whether the domain takes more.
+    pause    A time in which no call is sent, after refusals that fewer calls at once do not explain.
+    rate     Calls a second that are sent at most; unlimited until refusals show that the service limits it.
+    lane     ``interactive`` (a caller waits for this one call) or ``batch``. Interactive calls go first.
+    queue    The calls that wait for a slot, by lane and then by time of arrival.
+    member   A process that holds or awaits slots of a domain that several processes share.
+    gate     In class names only: the slots of one domain with all that was learned of it.
 
-1. **A refusal.** One of six calls under way was refused: the domain takes five, or fewer. Of calls that leave together
-   any may be refused, so what counts is how many are left. The message may name the number; it is believed until more
-   calls than it names were let in. Several refusals of calls that left under the same limit are one signal. The refused
-   call keeps its place, and goes with the next free slot.
-2. **Answers** to calls that left when all of the limit was in use; as many as the limit are a *round*. Until the first
-   refusal each such answer raises the limit by one, so it doubles each round. Then it is raised by one after 2, 4, 8, …
-   rounds, at most 25 (at least 50 answers), and at the number the service names only then. That costs one refusal each
-   time while the ceiling was not raised; if a round is let in, it grows with each answer again. Rounds, not seconds,
-   since a call takes 0.2 s at an emulator and 20 s at the service.
-3. **A refusal of the only call under way.** That was not for its neighbours: others fill the domain, calls of a process
-   that was killed go on at the service, or the limit is one of calls a second after all, as the gateway's 429 says of
-   itself. So is a refusal without a number where as many calls, or more, were let in before; if that does not help, the
-   next one lowers the limit. Then all calls pause, for longer each time, and where calls were let in before, they leave
-   at the *pace* that was let in, a little faster every 50 calls, then sooner.
+The theory
+    The service limits the calls that are *in flight at the same time*, per domain, and answers 0025 beyond (Source:
+    guide.ncloud-docs.com, CLOVA OCR error messages, 2026-09). Throughput is calls at once over seconds a call. So an
+    empty slot is lost time, and one call too many is refused. The limit of a domain is not documented, it differs
+    between domains, and every program that calls the domain shares it. So the limit is learned, from three signals:
 
-What is a minute old without a call is of little worth: the pace is forgotten then, and so is a limit below the first
-one, unless it is the number that the service named.
+    1. **A refusal.** One of six calls in flight was refused: the domain takes five, or fewer. When calls are sent
+       together, any of them may be the refused one, so the number that remains is what counts. The message may name
+       the limit; that number is believed until more calls than it names were let in. Several refusals of calls that
+       were sent under the same limit are one signal. A refused call keeps its place in the queue and gets the next
+       free slot.
+    2. **Answers** to calls that were sent when all of the limit was in use; as many of them as the limit are a
+       *round*. Until the first refusal, each such answer raises the limit by one, so the limit doubles each round (slow
+       start). After that, the limit is probed: raised by one after 2, 4, 8, … rounds, at most 25 (at least 50 answers),
+       and above the number that the service names only after the longest of these waits. A probe costs one refusal if
+       the domain's limit is still the same. If a round is let in, slow start begins again. The unit is rounds and not
+       seconds, since a call takes 0.2 s at an emulator and 20 s at the service.
+    3. **A refusal of the only call in flight.** Other calls of ours cannot be the cause. Other programs fill the
+       domain; or calls of a killed process still run at the service; or the limit is a rate after all, as the gateway's
+       429 says. A refusal without a number, although as many calls or more were let in before, reads the same way; if
+       the pause does not help, the next such refusal lowers the limit. In all these cases every call pauses, longer
+       each time. Where calls were let in before, they are then sent at the *rate* that was let in, which rises a
+       little after 50 answers, and then sooner.
 
-A call holds a slot from its first byte until its answer is written down, and not a moment longer: backing off, reading
-files and waiting for a domain on hold take none. Interactive calls go before those of batches, and within a lane the
-first come is the first served. ``ceiling`` and ``pace`` decide all this and do nothing; here it is done for the calls
-of one process, in ``shared_slots`` for those of all processes of a host.
+    Knowledge that is a minute old without a call is worth little. The rate is forgotten then. So is a limit below the
+    initial one, unless it is the number that the service named.
+
+    A call that backs off, reads a file or waits for a domain on hold has no slot. ``limit`` and ``rate`` are pure and
+    decide all of this. ``local`` applies it to the calls of one process, ``shared`` to those of all processes of a
+    host.
 """
 
 from __future__ import annotations
@@ -62,22 +77,22 @@ __all__ = [
 logger = logging.getLogger("clova_ocr_async")
 
 Lane = Literal["interactive", "batch"]
-"""Who asks: somebody waits for this one call, or it is one of many."""
+"""The kind of call that asks for a slot: a caller waits for this one call, or the call is one of many."""
 
 NumberT = TypeVar("NumberT", int, float)
 
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """How a domain's gate stands.
+    """A snapshot of the slots of one domain.
 
     Attributes:
-        ceiling: Calls at once that are let through now.
-        in_flight: Calls under way, of this process.
-        elsewhere: Calls under way, of other processes that share the gate, as last seen.
-        waiting: Calls that wait for a slot, of this process.
-        rejections: Calls of this process that the service has refused for their number or rate.
-        pace: Calls a second that are let through; None while that is not limited.
+        ceiling: Calls at once that are allowed now.
+        in_flight: Calls of this process that hold a slot.
+        elsewhere: Calls of other processes that hold a slot of the same shared limit, as last seen.
+        waiting: Calls of this process that wait for a slot.
+        rejections: Calls of this process that the service refused because of their number or rate.
+        pace: Calls a second that are allowed; None while the rate is not limited.
     """
 
     ceiling: int
@@ -89,67 +104,72 @@ class GateState:
 
     @property
     def free(self) -> int:
-        """Slots that nobody holds or waits for; negative when calls queue."""
+        """Slots that no call holds or waits for; negative when calls queue."""
         return self.ceiling - self.in_flight - self.elsewhere - self.waiting
 
 
 class Slot(Protocol):
-    """The right to have one call under way. What became of the call is told while it is held."""
+    """The right to have one call in flight. The call's result is reported while the slot is held."""
 
     @property
     def domain(self) -> Domain:
-        """The domain the call goes to."""
+        """The domain that the call goes to."""
         ...
 
     def admitted(self) -> None:
-        """Note that the service let the call in: it answered, and was not busy."""
+        """Record that the service let the call in: it answered, and not with a refusal."""
         ...
 
     def refused(self, refusal: LimitSignal) -> None:
-        """Note that the service refused the call for the number of calls or for their rate."""
+        """Record that the service refused the call because of the number of calls or their rate."""
         ...
 
 
 class Slots(Protocol):
-    """Hands out slots. One that knows more hosts than this one, say by Redis or PostgreSQL, has these methods."""
+    """A source of slots. An implementation that shares them between hosts has these methods as well."""
 
     def slot(self, domains: Sequence[Domain], lane: Lane, since: float) -> AbstractAsyncContextManager[Slot]:
         """Wait for a slot of one of several domains, and hold it for as long as the context is open.
 
         Args:
-            domains: Where the call may go; at least one.
-            lane: Who asks.
-            since: When the call first asked, by the client's clock: whoever has waited longest goes first. A call that
-                was refused comes with the same time again, and gets the next slot.
+            domains: The domains that the call may go to; at least one.
+            lane: The kind of call; interactive calls go first.
+            since: When the call first asked for a slot, by the client's clock. The call that has waited longest goes
+                first. A refused call asks again with the same time, and so gets the next free slot.
         """
         ...
 
     def state(self, domain: Domain) -> GateState:
-        """Return how a domain's gate stands."""
+        """Return a snapshot of a domain's slots."""
         ...
 
 
 class HeldSlot:
-    """One slot, and what its call ended in, until it is given back."""
+    """Base of a slot that keeps its call's result until it is released.
 
-    __slots__ = ("domain", "outcome")
+    Attributes:
+        domain: The domain that the call goes to; set once the slot is held.
+        result: The result as far as it concerns the limit; None while it is unknown.
+    """
+
+    __slots__ = ("domain", "result")
 
     domain: Domain
 
     def __init__(self) -> None:
-        self.outcome: SlotResult | None = None
+        self.result: SlotResult | None = None
 
     def admitted(self) -> None:
-        """Note that the service let the call in."""
-        self.outcome = "admitted"
+        """Record that the service let the call in."""
+        self.result = "admitted"
 
     def refused(self, refusal: LimitSignal) -> None:
-        """Note that the service refused the call."""
-        self.outcome = refusal
+        """Record that the service refused the call."""
+        self.result = refusal
 
 
 def report_to_slot(slot: Slot, error: ClovaOCRError) -> None:
-    """Tell the gate what an error says of it."""
+    """Report an error to the slot of its call, if the error says anything about the limit."""
     if isinstance(error, RateLimitError):
         by_rate = error.kind == "per_second"
         slot.refused(LimitSignal(error.ceiling, by_rate=by_rate, retry_after=error.retry_after))
@@ -158,15 +178,15 @@ def report_to_slot(slot: Slot, error: ClovaOCRError) -> None:
 
 
 def min_or_none(one: NumberT | None, other: NumberT | None) -> NumberT | None:
-    """Return the lower one of two bounds, either of which may not be there."""
+    """Return the lower of two bounds; None stands for no bound."""
     return min((bound for bound in (one, other) if bound is not None), default=None)
 
 
 def checked_limits(concurrency: object, max_per_second: object) -> tuple[int | None, float | None]:
-    """Return what a user knows of the limits, if it can be so.
+    """Return the limits that a user gave, checked.
 
     Raises:
-        ConfigurationError: ``concurrency`` is no whole number from 1, or ``max_per_second`` no positive number.
+        ConfigurationError: ``concurrency`` is not a whole number from 1, or ``max_per_second`` not a positive number.
     """
     if concurrency is not None and (
         isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1
@@ -177,14 +197,14 @@ def checked_limits(concurrency: object, max_per_second: object) -> tuple[int | N
         or not isinstance(max_per_second, int | float)
         or not 0 < max_per_second <= sys.float_info.max
     ):
-        raise ConfigurationError(f"max_per_second is {shown(max_per_second)}; it must be a number more than 0")
+        raise ConfigurationError(f"max_per_second is {shown(max_per_second)}; it must be a number greater than 0")
     return concurrency, None if max_per_second is None else float(max_per_second)
 
 
-def log_limit_change(domain: Domain, before: int, ceiling: ConcurrencyLimit, outcome: SlotResult) -> None:
-    """Tell in the log what an answer has changed."""
-    if ceiling.limit != before:
-        why = "more calls are let in" if ceiling.limit > before else "a call was refused"
-        logger.info("domain %s: %d calls at once, not %d: %s", domain.url, ceiling.limit, before, why)
-    if isinstance(outcome, LimitSignal) and ceiling.pace.rate is not None:
-        logger.info("domain %s: %.2f calls a second at most, until more are let in", domain.url, ceiling.pace.rate)
+def log_limit_change(domain: Domain, before: int, limit: ConcurrencyLimit, result: SlotResult) -> None:
+    """Log how a call's result changed the limit, if it did."""
+    if limit.value != before:
+        why = "more calls are let in" if limit.value > before else "a call was refused"
+        logger.info("domain %s: %d calls at once, not %d: %s", domain.url, limit.value, before, why)
+    if isinstance(result, LimitSignal) and limit.pacer.rate is not None:
+        logger.info("domain %s: %.2f calls a second at most, until more are let in", domain.url, limit.pacer.rate)

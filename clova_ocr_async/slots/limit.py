@@ -1,6 +1,6 @@
-"""The ceiling of one domain: how many calls at once it takes, as far as answers and refusals have shown.
+"""The concurrency limit of one domain, as learned from answers and refusals.
 
-Pure: told what happens, asked what may be done. ``slots`` opens with the theory.
+Pure: it is notified of what happens, and asked what may be done. The theory stands at the top of ``interface``.
 """
 
 from __future__ import annotations
@@ -14,199 +14,217 @@ from clova_ocr_async.slots.rate import Pacer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clova_ocr_async.host.runtime import Runtime
+__all__ = ["INITIAL_LIMIT", "ConcurrencyLimit", "LimitSignal", "Permit", "SlotResult"]
 
-__all__ = ["START", "ConcurrencyLimit", "LimitSignal", "Permit", "SlotResult"]
+INITIAL_LIMIT = 4
+"""Calls at once before anything is learned. Assumed: below the one limit that a user has published (5, 2025-10)."""
 
-START = 4
-"""Calls at once, before anything is known. Assumed: below the one ceiling a user has published (5, 2025-10)."""
-
-_ROUNDS = 25  # most full rounds of answers between two looks whether the ceiling was raised: 1 refusal in 25 rounds
-_FEWEST = 50  # answers between them, where the ceiling is low
+_MAX_ROUNDS = 25  # most full rounds of answers between two probes: at most 1 refusal in 25 rounds
+_MIN_ANSWERS = 50  # answers between two probes where the limit is low, so that a limit of 1 is not probed all the time
 
 
 class Permit(NamedTuple):
-    """What was so when a call left.
+    """The state of the limit when a call was sent.
 
     Attributes:
-        at_once: Calls under way, this one included.
-        epoch: Changes of the ceiling before.
+        in_flight: Calls in flight, this one included.
+        epoch: Changes of the limit before.
     """
 
-    at_once: int
+    in_flight: int
     epoch: int
 
 
 class LimitSignal(NamedTuple):
-    """What a refusal said.
+    """The content of a refusal.
 
     Attributes:
-        named: The number of calls at once that it names; None if it names none.
+        advertised: The number of calls at once that it names; None if it names none.
         by_rate: Whether it says that the rate is limited, and not the calls at once.
-        retry_after: Seconds it asks to wait; None if it does not.
+        retry_after: Seconds that it asks to wait; None if it does not ask.
     """
 
-    named: int | None = None
+    advertised: int | None = None
     by_rate: bool = False
     retry_after: float | None = None
 
 
 SlotResult = LimitSignal | Literal["admitted"]
-"""What became of a call at the gate, if that is known."""
+"""The result of a call as far as it concerns the limit."""
+
+# Files of earlier versions use these keys. Processes of both versions may share one file.
+_STORED_AS = {
+    "value": "limit",
+    "advertised": "named",
+    "full_answers": "answers",
+    "consecutive_refusals": "refused",
+    "slow_start": "growing",
+    "probing": "stepped",
+    "rate_cleared_for": "doubt",
+    "last_in_flight": "under_way",
+    "pacer": "pace",
+}
 
 
-class ConcurrencyLimit(msgspec.Struct, omit_defaults=True):
-    """What is known of the ceiling of one domain.
+class ConcurrencyLimit(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
+    """The learned limit of one domain.
 
     Attributes:
-        limit: Calls at once that are allowed, as far as known.
-        named: The number the service has named last, unless more were let in since.
-        disproved: A number the service has named, when more were let in.
-        epoch: Changes of the limit; while it grows, all of them are one.
-        answers: Answers to calls that left when all the limit was in use, since it was changed.
-        refused: Times in a row that a step up, or what was thought to be the limit, was refused.
-        growing: Whether each answer raises the limit: nobody was refused yet, or the ceiling turned out to be raised.
-        stepped: Whether the limit was raised last, and nobody was refused since.
-        doubt: Answers to come until a refusal is blamed on the rate again, after one was.
+        value: Calls at once that are allowed, as far as known.
+        advertised: The number that the service named last, unless more calls were let in since.
+        disproved: A number that the service named although more calls were let in.
+        epoch: Changes of the limit. All changes of one slow start count as one, so that its answers stay valid.
+        full_answers: Answers to calls that were sent when all of the limit was in use, since the limit changed.
+        consecutive_refusals: Refusals in a row at the assumed limit or just above it.
+        slow_start: Whether each answer raises the limit: no call was refused yet, or a probe was let in.
+        probing: Whether the last change raised the limit by one, and no call was refused since.
+        rate_cleared_for: Answers until a refusal may be put down to the rate again, after one was; until then a refusal
+            lowers the limit.
         rejections: Calls refused, ever.
-        under_way: Calls under way when the last one left, less those refused since.
-        pace: How fast calls may leave.
+        last_in_flight: Calls in flight when the last one was sent, less those refused since.
+        pacer: The learned rate.
     """
 
-    limit: Annotated[int, msgspec.Meta(ge=1)] = START
-    named: int | None = None
+    value: Annotated[int, msgspec.Meta(ge=1)] = INITIAL_LIMIT
+    advertised: int | None = None
     disproved: int | None = None
     epoch: int = 0
-    answers: int = 0
-    refused: int = 0
-    growing: bool = True
-    stepped: bool = False
-    doubt: int = 0
+    full_answers: int = 0
+    consecutive_refusals: int = 0
+    slow_start: bool = True
+    probing: bool = False
+    rate_cleared_for: int = 0
     rejections: int = 0
-    under_way: int = 0
-    pace: Pacer = msgspec.field(default_factory=Pacer)
+    last_in_flight: int = 0
+    pacer: Pacer = msgspec.field(default_factory=Pacer)
 
     @classmethod
-    def known(cls, limit: int) -> ConcurrencyLimit:
-        """Return a ceiling that somebody knows: it is not looked for beyond."""
-        return cls(limit=limit, named=limit, refused=1, growing=False)
+    def known(cls, value: int) -> ConcurrencyLimit:
+        """Return a limit that the user knows; it is not searched for any further."""
+        return cls(value=value, advertised=value, consecutive_refusals=1, slow_start=False)
 
-    def enter(
-        self, in_flight: int, now: float, most_per_second: float | None = None, most: int | None = None
+    def on_sent(
+        self, in_flight: int, now: float, max_per_second: float | None = None, max_concurrency: int | None = None
     ) -> Permit:
-        """Note a call that leaves.
+        """Record that a call is sent.
 
         Args:
-            in_flight: Calls under way without it.
+            in_flight: Calls in flight without it.
             now: The time.
-            most_per_second: Calls a second that are allowed in any case; None for no bound.
-            most: Calls at once that are allowed in any case; None for no bound.
+            max_per_second: The user's bound on calls a second; None for no bound.
+            max_concurrency: The user's bound on calls at once; None for no bound.
         """
-        if not in_flight and self.pace.is_forgotten(now):
-            self._start_afresh(START if most is None else min(START, most))
-        self.pace.leave(now, most_per_second)
-        self.under_way = in_flight + 1
-        self.limit = max(self.limit, self.under_way)  # whoever knows of a higher one lets more leave
+        if not in_flight and self.pacer.is_stale(now):
+            self._forget_low(INITIAL_LIMIT if max_concurrency is None else min(INITIAL_LIMIT, max_concurrency))
+        self.pacer.on_sent(now, max_per_second)
+        self.last_in_flight = in_flight + 1
+        # A process whose user knows a higher limit may send more than was learned.
+        self.value = max(self.value, self.last_in_flight)
         return Permit(in_flight + 1, self.epoch)
 
-    def _start_afresh(self, limit: int) -> None:
-        """Believe no longer in a low limit that was not the service's own: others have used the domain, long ago."""
-        if self.limit < limit and self.limit != self.named:
-            self.refused, self.growing, self.doubt = 0, True, 0
-            self._change(min(limit, self.named or limit), stepped=False)
+    def _forget_low(self, initial: int) -> None:
+        """Drop a low limit that the service did not name: other programs used the domain, long ago."""
+        if self.value < initial and self.value != self.advertised:
+            self.consecutive_refusals, self.slow_start, self.rate_cleared_for = 0, True, 0
+            self._change(min(initial, self.advertised or initial), probing=False)
 
-    def settle(self, entry: Permit, outcome: SlotResult, runtime: Runtime, most: int | None = None) -> None:
-        """Note what became of a call; see ``admit`` and ``refuse``."""
-        if isinstance(outcome, LimitSignal):
-            self.refuse(entry, outcome, runtime.clock(), runtime.uniform)
+    def on_result(
+        self,
+        permit: Permit,
+        result: SlotResult,
+        now: float,
+        uniform: Callable[[float, float], float],
+        max_concurrency: int | None = None,
+    ) -> None:
+        """Record the result of a call; see ``on_admitted`` and ``on_refused``."""
+        if isinstance(result, LimitSignal):
+            self.on_refused(permit, result, now, uniform)
         else:
-            self.admit(entry, most)
+            self.on_admitted(permit, max_concurrency)
 
-    def admit(self, entry: Permit, most: int | None = None) -> None:
-        """Note an answer to a call that was let in.
+    def on_admitted(self, permit: Permit, max_concurrency: int | None = None) -> None:
+        """Record an answer to a call that the service let in.
 
         Args:
-            entry: How it left.
-            most: Calls at once that are allowed in any case; None for no bound.
+            permit: The permit that the call was sent with.
+            max_concurrency: The user's bound on calls at once; None for no bound.
         """
-        self.pace.admit()
-        if entry.epoch == self.epoch:
-            self.doubt = max(0, self.doubt - 1)
-        if most is not None and self.limit >= most:
+        self.pacer.on_admitted()
+        if permit.epoch == self.epoch:
+            self.rate_cleared_for = max(0, self.rate_cleared_for - 1)
+        if max_concurrency is not None and self.value >= max_concurrency:
             return
-        if self.growing:
-            self._grow()
-        elif entry.epoch == self.epoch and entry.at_once >= self.limit:
-            self.answers += 1
-            if self.answers >= self._answers_before_step():
-                self._step_up()
+        if self.slow_start:
+            # The advertised number ends a slow start: beyond it there are only rare probes.
+            if self.value == self.advertised:
+                self.slow_start = False
+            elif self.last_in_flight >= self.value:
+                self.value += 1
+        elif permit.epoch == self.epoch and permit.in_flight >= self.value:
+            self.full_answers += 1
+            if self.full_answers >= self._answers_before_probe():
+                self._probe()
 
-    def _grow(self) -> None:
-        if self.limit == self.named:
-            self.growing = False
-        elif self.under_way >= self.limit:
-            self.limit += 1
+    def _answers_before_probe(self) -> int:
+        longest = max(_MIN_ANSWERS, _MAX_ROUNDS * self.value)
+        if self.value == self.advertised:
+            return longest
+        # The exponent is capped, as the number of refusals in a row is not.
+        return self.value if self.probing else min(longest, self.value << min(self.consecutive_refusals, _MAX_ROUNDS))
 
-    def _answers_before_step(self) -> int:
-        rarely = max(_FEWEST, _ROUNDS * self.limit)
-        if self.limit == self.named:
-            return rarely
-        return self.limit if self.stepped else min(rarely, self.limit << min(self.refused, _ROUNDS))
+    def _probe(self) -> None:
+        if self.probing:  # a whole round was let in above the old limit
+            self.consecutive_refusals = 0
+            self.slow_start = self.value != self.advertised
+        if self.advertised is not None and self.value > self.advertised:
+            self.advertised, self.disproved = None, self.advertised
+        self._change(self.value + 1, probing=True)
 
-    def _step_up(self) -> None:
-        if self.stepped:
-            self.refused = 0
-            self.growing = self.limit != self.named
-        if self.named is not None and self.limit > self.named:
-            self.named, self.disproved = None, self.named
-        self._change(self.limit + 1, stepped=True)
-
-    def refuse(self, entry: Permit, refusal: LimitSignal, now: float, uniform: Callable[[float, float], float]) -> None:
-        """Note a refusal. Several of calls that left under the same limit are one signal.
+    def on_refused(
+        self, permit: Permit, signal: LimitSignal, now: float, uniform: Callable[[float, float], float]
+    ) -> None:
+        """Record a refusal. Several refusals of calls that were sent under the same limit are one signal.
 
         Args:
-            entry: How the refused call left.
-            refusal: What was said.
+            permit: The permit that the refused call was sent with.
+            signal: The content of the refusal.
             now: The time.
             uniform: Draws a float between two bounds.
         """
         self.rejections += 1
-        news = entry.epoch == self.epoch
-        by_rate = refusal.by_rate or self.under_way <= 1 or (news and self._speaks_of_rate(refusal))
-        self.under_way -= 1
-        self.pace.withdraw()
-        self._believe(refusal.named)
-        filled = self.under_way < 1 and not refusal.by_rate and self.pace.rate is None
-        limit = (1 if filled else self.limit) if by_rate else self._lowered()
-        if filled and self.named is not None:
-            # By others, or by calls of a process that was killed: there is no reason to come back slowly.
-            self.refused, self.growing = 0, True
-        if news and by_rate:
-            self.pace.refuse(now, refusal.retry_after, uniform)
-            self.doubt = self.limit
-        elif news:
-            self.refused, self.growing, self.doubt = self.refused + 1, False, 0
-        if refusal.retry_after is not None and not by_rate:
-            self.pace.rest(now, refusal.retry_after)
-        if news or limit < self.limit:
-            self._change(limit, stepped=False)
+        is_new = permit.epoch == self.epoch
+        by_rate = signal.by_rate or self.last_in_flight <= 1 or (is_new and self._may_be_rate(signal))
+        self.last_in_flight -= 1
+        self.pacer.on_refused()
+        if signal.advertised is not None and signal.advertised != self.disproved:
+            self.advertised = signal.advertised
+        filled_by_others = self.last_in_flight < 1 and not signal.by_rate and self.pacer.rate is None
+        value = (1 if filled_by_others else self.value) if by_rate else self._lowered()
+        if filled_by_others and self.advertised is not None:
+            # The domain's own limit is known, so there is no reason to come back to it slowly.
+            self.consecutive_refusals, self.slow_start = 0, True
+        if is_new and by_rate:
+            self.pacer.back_off(now, signal.retry_after, uniform)
+            self.rate_cleared_for = self.value
+        elif is_new:
+            self.consecutive_refusals, self.slow_start, self.rate_cleared_for = self.consecutive_refusals + 1, False, 0
+        if signal.retry_after is not None and not by_rate:
+            self.pacer.pause(now, signal.retry_after)
+        if is_new or value < self.value:
+            self._change(value, probing=False)
 
-    def _speaks_of_rate(self, refusal: LimitSignal) -> bool:
-        """Whether a refusal that does not say so is put down to the rate: so many calls were let in before."""
-        if refusal.named is not None or self.doubt:
+    def _may_be_rate(self, signal: LimitSignal) -> bool:
+        """Return whether a refusal without a reason is put down to the rate, as this many calls were let in before."""
+        if signal.advertised is not None or self.rate_cleared_for:
             return False
-        tried = self.stepped or self.growing or self.pace.rate is not None
-        return self.under_way < self.limit or not tried
-
-    def _believe(self, named: int | None) -> None:
-        if named is not None and named != self.disproved:
-            self.named = named
+        searching = self.probing or self.slow_start or self.pacer.rate is not None
+        return self.last_in_flight < self.value or not searching
 
     def _lowered(self) -> int:
-        # Of calls that leave together any may be refused, so what counts is how many are left, not which one it was.
-        return max(1, min(self.limit, self.under_way, self.named or self.limit))
+        # Of calls that are sent together any may be refused, so the number of those left counts, not which one it was.
+        return max(1, min(self.value, self.last_in_flight, self.advertised or self.value))
 
-    def _change(self, limit: int, *, stepped: bool) -> None:
-        self.limit, self.stepped = limit, stepped
-        self.answers = 0
+    def _change(self, value: int, *, probing: bool) -> None:
+        self.value, self.probing = value, probing
+        self.full_answers = 0
         self.epoch += 1

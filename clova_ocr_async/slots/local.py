@@ -23,13 +23,14 @@ class LocalSlots:
     """Slots for the calls of one process, as many as the service turns out to allow.
 
     Args:
-        concurrency: Calls at once per domain, if that is known: then not more are tried. Beside a domain's own
-            ``max_concurrency`` the lower one counts.
-        max_per_second: Calls a second per domain at most; None for no bound. Beside a domain's the lower one counts.
+        concurrency: Calls at once per domain, if you know the limit; more are never tried. Where a domain has its own
+            ``max_concurrency``, the lower one counts.
+        max_per_second: Calls a second per domain at most; None for no bound. Where a domain has its own, the lower one
+            counts.
         runtime: Time and randomness.
 
     Raises:
-        ConfigurationError: ``concurrency`` is no whole number from 1, or ``max_per_second`` no positive number.
+        ConfigurationError: ``concurrency`` is not a whole number from 1, or ``max_per_second`` not a positive number.
     """
 
     def __init__(
@@ -41,160 +42,169 @@ class LocalSlots:
     ) -> None:
         self._concurrency, self._max_per_second = checked_limits(concurrency, max_per_second)
         self._runtime = runtime
-        self._gates: dict[str, _Gate] = {}
-        self._line: WaitQueue[_Grant] = WaitQueue()
+        self._domains: dict[str, _DomainSlots] = {}
+        self._queue: WaitQueue[_Grant] = WaitQueue()
 
     def slot(self, domains: Sequence[Domain], lane: Lane, since: float) -> _LocalSlot:
-        """Wait for a slot and hold it."""
-        gates = [self._gate(domain) for domain in domains]
-        return _LocalSlot(domains, gates, self._line, interactive=lane == "interactive", since=since)
+        """Wait for a slot and hold it; see ``Slots.slot``."""
+        candidates = [self._of(domain) for domain in domains]
+        return _LocalSlot(domains, candidates, self._queue, interactive=lane == "interactive", since=since)
 
     def state(self, domain: Domain) -> GateState:
-        """Return how a domain's gate stands."""
-        return self._gate(domain).state()
+        """Return a snapshot of a domain's slots."""
+        return self._of(domain).state()
 
-    def _gate(self, domain: Domain) -> _Gate:
-        gate = self._gates.get(domain.key)
-        if gate is None:
-            gate = self._gates[domain.key] = _Gate(
+    def _of(self, domain: Domain) -> _DomainSlots:
+        found = self._domains.get(domain.key)
+        if found is None:
+            found = self._domains[domain.key] = _DomainSlots(
                 domain,
-                self._line,
+                self._queue,
                 self._runtime,
-                most=min_or_none(domain.max_concurrency, self._concurrency),
-                most_per_second=min_or_none(domain.max_per_second, self._max_per_second),
+                max_concurrency=min_or_none(domain.max_concurrency, self._concurrency),
+                max_per_second=min_or_none(domain.max_per_second, self._max_per_second),
             )
-        return gate
+        return found
 
 
-class _Gate:
-    """The gate of one domain."""
+class _DomainSlots:
+    """The slots of one domain."""
 
     def __init__(
         self,
         domain: Domain,
-        line: WaitQueue[_Grant],
+        queue: WaitQueue[_Grant],
         runtime: Runtime,
         *,
-        most: int | None,
-        most_per_second: float | None,
+        max_concurrency: int | None,
+        max_per_second: float | None,
     ) -> None:
         self.domain = domain
         self.key = domain.key
-        self._line = line
+        self._queue = queue
         self._runtime = runtime
-        self._most = most
-        self._most_per_second = most_per_second
-        self._ceiling = ConcurrencyLimit() if most is None else ConcurrencyLimit.known(most)
+        self._max_concurrency = max_concurrency
+        self._max_per_second = max_per_second
+        self._learned = ConcurrencyLimit() if max_concurrency is None else ConcurrencyLimit.known(max_concurrency)
         self._in_flight = 0
-        self._alarm: asyncio.Task[None] | None = None
+        self._timer: asyncio.Task[None] | None = None
 
     def state(self) -> GateState:
-        """Return how it stands."""
+        """Return a snapshot."""
         return GateState(
             ceiling=self._limit(),
             in_flight=self._in_flight,
-            waiting=self._line.length(self.key),
-            rejections=self._ceiling.rejections,
-            pace=self._ceiling.pace.rate,
+            waiting=self._queue.length(self.key),
+            rejections=self._learned.rejections,
+            pace=self._learned.pacer.rate,
         )
 
     def _limit(self) -> int:
-        return self._ceiling.limit if self._most is None else min(self._ceiling.limit, self._most)
+        value = self._learned.value
+        return value if self._max_concurrency is None else min(value, self._max_concurrency)
 
     def free(self) -> int:
-        """Return how many slots nobody holds or waits for."""
-        return self._limit() - self._in_flight - self._line.length(self.key)
+        """Return the number of slots that no call holds or waits for."""
+        return self._limit() - self._in_flight - self._queue.length(self.key)
 
-    def is_open(self) -> bool:
-        """Whether a call may go through now: nobody waits whom it would overtake."""
-        full = self._in_flight >= self._limit() or self._line.length(self.key)
-        return not full and not self._ceiling.pace.wait(self._runtime.clock())
+    def can_take_now(self) -> bool:
+        """Return whether a call may take a slot at once, without overtaking a waiter."""
+        full = self._in_flight >= self._limit() or self._queue.length(self.key)
+        return not full and not self._learned.pacer.wait(self._runtime.clock())
 
-    def enter(self) -> Permit:
-        """Let a call through."""
-        entry = self._ceiling.enter(self._in_flight, self._runtime.clock(), self._most_per_second, self._most)
+    def take(self) -> Permit:
+        """Take a slot."""
+        permit = self._learned.on_sent(
+            self._in_flight, self._runtime.clock(), self._max_per_second, self._max_concurrency
+        )
         self._in_flight += 1
-        return entry
+        return permit
 
-    def leave(self, entry: Permit, outcome: SlotResult | None) -> None:
-        """Take a slot back; the outcome is None if nobody knows whether the call was let in."""
+    def release(self, permit: Permit, result: SlotResult | None) -> None:
+        """Release a slot; the result is None if it is unknown whether the service let the call in."""
         self._in_flight -= 1
-        if outcome is not None:
-            before = self._ceiling.limit
-            self._ceiling.settle(entry, outcome, self._runtime, self._most)
-            log_limit_change(self.domain, before, self._ceiling, outcome)
-        self.let_through()
+        if result is not None:
+            before = self._learned.value
+            self._learned.on_result(permit, result, self._runtime.clock(), self._runtime.uniform, self._max_concurrency)
+            log_limit_change(self.domain, before, self._learned, result)
+        self.grant_free()
 
-    def let_through(self, now: float = -math.inf) -> None:
-        """Give what is free to those who wait.
+    def grant_free(self, now: float = -math.inf) -> None:
+        """Grant free slots to waiters.
 
         Args:
-            now: What time it is at least.
+            now: The earliest time that it can be.
         """
-        while (waiter := self._line.first(self.key)) is not None and self._in_flight < self._limit():
+        while (waiter := self._queue.peek(self.key)) is not None and self._in_flight < self._limit():
             now = max(now, self._runtime.clock())
-            if wait := self._ceiling.pace.wait(now):
-                self._ring_after(wait, now)
+            if wait := self._learned.pacer.wait(now):
+                if self._timer is None:
+                    self._timer = asyncio.create_task(self._grant_after(wait, now + wait))
                 return
-            waiter.granted.set_result((self, self.enter()))
-            self._line.leave(waiter)
+            waiter.granted.set_result((self, self.take()))
+            self._queue.discard(waiter)
 
-    def _ring_after(self, wait: float, now: float) -> None:
-        if self._alarm is None:
-            self._alarm = asyncio.create_task(self._ring(wait, now + wait))
-
-    async def _ring(self, wait: float, due: float) -> None:
+    async def _grant_after(self, wait: float, due: float) -> None:
         try:
             await self._runtime.sleep(wait)
         finally:
-            self._alarm = None  # also when it is cancelled at the end of its loop: these slots may serve in the next
-        self.let_through(due)  # whoever sleeps by another clock has slept enough as well
+            self._timer = None  # also when it is cancelled at the end of its loop: these slots may serve in the next
+        self.grant_free(due)  # ``sleep`` may use another clock than ``clock``; the wait is over all the same
 
 
-_Grant = tuple[_Gate, Permit]
+_Grant = tuple[_DomainSlots, Permit]
 
 
 class _LocalSlot(HeldSlot):
-    """One slot: waited for, held, given back."""
+    """One slot: waited for, held, released."""
 
-    __slots__ = ("_domains", "_entry", "_gate", "_gates", "_interactive", "_line", "_since")
+    __slots__ = ("_candidates", "_domains", "_interactive", "_permit", "_queue", "_since", "_taken_from")
 
     def __init__(
-        self, domains: Sequence[Domain], gates: list[_Gate], line: WaitQueue[_Grant], *, interactive: bool, since: float
+        self,
+        domains: Sequence[Domain],
+        candidates: list[_DomainSlots],
+        queue: WaitQueue[_Grant],
+        *,
+        interactive: bool,
+        since: float,
     ) -> None:
         super().__init__()
         self._domains = domains
-        self._gates = gates
-        self._line = line
+        self._candidates = candidates
+        self._queue = queue
         self._interactive = interactive
         self._since = since
 
     async def __aenter__(self) -> Self:
-        gate = self._open_gate()
-        self._gate, self._entry = await self._queue() if gate is None else (gate, gate.enter())
-        # The caller's own: another client may call the same domain with another secret.
-        self.domain = self._domains[self._gates.index(self._gate)]
+        # A free slot is taken without a future, which would cost each call a turn of the loop.
+        free = self._candidate_with_a_free_slot()
+        self._taken_from, self._permit = await self._wait_in_queue() if free is None else (free, free.take())
+        # The caller's own object: another client may call the same domain with another secret.
+        self.domain = self._domains[self._candidates.index(self._taken_from)]
         return self
 
-    def _open_gate(self) -> _Gate | None:
-        if len(self._gates) == 1:
-            return self._gates[0] if self._gates[0].is_open() else None
-        return max(filter(_Gate.is_open, self._gates), key=_Gate.free, default=None)
+    def _candidate_with_a_free_slot(self) -> _DomainSlots | None:
+        if len(self._candidates) == 1:  # nearly every call, which need not build a generator
+            return self._candidates[0] if self._candidates[0].can_take_now() else None
+        return max(filter(_DomainSlots.can_take_now, self._candidates), key=_DomainSlots.free, default=None)
 
-    async def _queue(self) -> _Grant:
-        waiter = Waiter[_Grant]([gate.key for gate in self._gates], interactive=self._interactive, since=self._since)
-        self._line.join(waiter)
-        for gate in self._gates:
-            gate.let_through()
+    async def _wait_in_queue(self) -> _Grant:
+        keys = [candidate.key for candidate in self._candidates]
+        waiter = Waiter[_Grant](keys, interactive=self._interactive, since=self._since)
+        self._queue.add(waiter)
+        # If only a pause holds the call back, no release will grant the slot: this sets the timer.
+        for candidate in self._candidates:
+            candidate.grant_free()
         try:
             return await waiter.granted
         except asyncio.CancelledError:
             if waiter.granted.cancel() or waiter.granted.cancelled():
-                self._line.leave(waiter)
-            else:
-                gate, entry = waiter.granted.result()
-                gate.leave(entry, None)
+                self._queue.discard(waiter)
+            else:  # the slot was granted just before the cancellation
+                taken_from, permit = waiter.granted.result()
+                taken_from.release(permit, None)
             raise
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._gate.leave(self._entry, self.outcome)
+        self._taken_from.release(self._permit, self.result)

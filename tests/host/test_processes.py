@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clova_ocr_async.host.processes import Process
+from clova_ocr_async.host.processes import Process, lease_is_over
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,3 +86,12 @@ def test_where_nothing_can_be_looked_up_nobody_is_called_dead(tmp_path: Path) ->
     boot = here.place.split()[0]
     assert not Process(f"{boot} pid:[another]", 2_000_000_000, "1").is_dead(here)
     assert Process(f"another-boot {here.place.split()[1]}", here.pid, here.started).is_dead(here)
+
+
+@pytest.mark.parametrize(
+    ("expires", "over"),
+    [(999.9, True), (1000.0, False), (1030.0, False), (1060.0, False), (1060.1, True), (float("nan"), True)],
+)
+def test_a_lease_is_over_at_its_end_or_if_another_boot_made_it(expires: float, *, over: bool) -> None:
+    """A lease is over when its end has passed, or is further off than two of the longest leases."""
+    assert lease_is_over(expires, 1000.0, 30.0) is over

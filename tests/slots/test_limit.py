@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support.fakes import FakeTime
 from support.simulated import AtOnce, Simulation
 
-from clova_ocr_async.slots.limit import START, ConcurrencyLimit, LimitSignal, Permit, SlotResult
+from clova_ocr_async.slots.limit import INITIAL_LIMIT, ConcurrencyLimit, LimitSignal, Permit, SlotResult
+from clova_ocr_async.slots.rate import Pacer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,27 +22,27 @@ def middle(low: float, high: float) -> float:
     return (low + high) / 2
 
 
-def filled(ceiling: ConcurrencyLimit) -> list[Permit]:
-    """Let calls leave until all of the limit is in use."""
-    return [ceiling.enter(in_flight, 0.0) for in_flight in range(ceiling.limit)]
+def filled(limit: ConcurrencyLimit) -> list[Permit]:
+    """Send calls until all of the limit is in use."""
+    return [limit.on_sent(in_flight, 0.0) for in_flight in range(limit.value)]
 
 
-def answered(ceiling: ConcurrencyLimit, rounds: int = 1, most: int | None = None) -> None:
-    """Answer full rounds of calls, each of which left as soon as there was room."""
+def answered(limit: ConcurrencyLimit, rounds: int = 1, max_concurrency: int | None = None) -> None:
+    """Answer full rounds of calls, each of which was sent as soon as there was room."""
     for _ in range(rounds):
-        full = ceiling.limit
+        full = limit.value
         for _ in range(full):
-            ceiling.admit(ceiling.enter(full - 1, 0.0), most)
+            limit.on_admitted(limit.on_sent(full - 1, 0.0), max_concurrency)
 
 
-def refused(ceiling: ConcurrencyLimit, *entries: Permit, named: int | None = None, **said: Any) -> None:
+def refused(limit: ConcurrencyLimit, *permits: Permit, advertised: int | None = None, **content: Any) -> None:
     """Refuse calls."""
-    for entry in entries:
-        ceiling.refuse(entry, LimitSignal(named, **said), 0.0, middle)
+    for permit in permits:
+        limit.on_refused(permit, LimitSignal(advertised, **content), 0.0, middle)
 
 
 def lognormal(seed: int) -> Callable[[], float]:
-    """Return what draws latencies with a mean of a second."""
+    """Return a function that draws latencies with a mean of a second."""
     draw = random.Random(seed).lognormvariate  # noqa: S311 - for a simulation
     return lambda: draw(-0.125, 0.5)
 
@@ -51,167 +51,181 @@ def lognormal(seed: int) -> Callable[[], float]:
 # One step at a time
 
 
-def test_full_rounds_of_answers_raise_an_unknown_ceiling() -> None:
-    """Until the first refusal, answers to calls that left when all of the limit was in use raise it."""
-    ceiling = ConcurrencyLimit()
-    limits = [ceiling.limit]
+def test_full_rounds_of_answers_raise_an_unknown_limit() -> None:
+    """Until the first refusal, answers to calls that were sent when all of the limit was in use raise it."""
+    limit = ConcurrencyLimit()
+    limits = [limit.value]
     for _ in range(5):
-        answered(ceiling)
-        limits.append(ceiling.limit)
+        answered(limit)
+        limits.append(limit.value)
     assert limits == sorted(set(limits))
 
 
 def test_answers_say_nothing_while_there_is_room() -> None:
     """A limit that is never used up is never raised."""
-    ceiling = ConcurrencyLimit()
+    limit = ConcurrencyLimit()
     for _ in range(10_000):
-        ceiling.admit(ceiling.enter(START - 2, 0.0))
-    assert ceiling.limit == START
+        limit.on_admitted(limit.on_sent(INITIAL_LIMIT - 2, 0.0))
+    assert limit.value == INITIAL_LIMIT
 
 
-def test_answers_to_calls_of_an_earlier_limit_count_for_nothing() -> None:
-    """Once a refusal has changed the limit, answers to what left before do not raise it."""
-    ceiling = ConcurrencyLimit(limit=8)
-    late = filled(ceiling)
-    refused(ceiling, late.pop())
-    for entry in late * 1000:
-        ceiling.admit(entry)
-    assert ceiling.limit == 7
+def test_answers_to_calls_of_an_earlier_limit_do_not_count() -> None:
+    """Once a refusal has changed the limit, answers to calls that were sent before do not raise it."""
+    limit = ConcurrencyLimit(value=8)
+    late = filled(limit)
+    refused(limit, late.pop())
+    for permit in late * 1000:
+        limit.on_admitted(permit)
+    assert limit.value == 7
 
 
-def test_a_refusal_lowers_to_what_was_let_in() -> None:
-    """Eight calls left and three of them were refused: the domain takes five."""
-    ceiling = ConcurrencyLimit(limit=8)
-    refused(ceiling, *filled(ceiling)[5:])
-    assert ceiling.limit == 5
+def test_a_refusal_lowers_the_limit_to_the_calls_that_were_let_in() -> None:
+    """When eight calls are sent and three of them refused, the domain takes five."""
+    limit = ConcurrencyLimit(value=8)
+    refused(limit, *filled(limit)[5:])
+    assert limit.value == 5
 
 
-def test_the_named_number_is_believed() -> None:
-    """The number in the message is taken at once, if it is lower than what was let in."""
-    ceiling = ConcurrencyLimit(limit=8)
-    refused(ceiling, filled(ceiling)[-1], named=5)
-    assert (ceiling.limit, ceiling.named) == (5, 5)
+def test_the_advertised_number_is_believed() -> None:
+    """The number in the message is taken at once, if it is lower than the number of calls that were let in."""
+    limit = ConcurrencyLimit(value=8)
+    refused(limit, filled(limit)[-1], advertised=5)
+    assert (limit.value, limit.advertised) == (5, 5)
 
 
-@pytest.mark.parametrize("named", [None, 5])
-def test_several_refusals_of_one_limit_are_one_signal(named: int | None) -> None:
-    """Calls that left under the same limit and are refused lower it to what was let in, and no further."""
-    ceiling = ConcurrencyLimit(limit=8)
-    refused(ceiling, *filled(ceiling)[5:], named=named)
-    assert (ceiling.limit, ceiling.rejections, ceiling.refused) == (5, 3, 1)
-    assert not ceiling.pace.wait(0.0)
+@pytest.mark.parametrize("advertised", [None, 5])
+def test_several_refusals_of_one_limit_are_one_signal(advertised: int | None) -> None:
+    """Refused calls that were sent under the same limit lower it to the calls that were let in, and no further."""
+    limit = ConcurrencyLimit(value=8)
+    refused(limit, *filled(limit)[5:], advertised=advertised)
+    assert (limit.value, limit.rejections, limit.consecutive_refusals) == (5, 3, 1)
+    assert not limit.pacer.wait(0.0)
 
 
-def test_a_number_too_low_is_disproved_by_what_is_let_in() -> None:
-    """When more calls than the message names were let in, it is believed no more."""
-    ceiling = ConcurrencyLimit(limit=8)
-    refused(ceiling, filled(ceiling)[-1], named=2)
-    assert ceiling.limit == 2
-    while ceiling.disproved is None:
-        answered(ceiling)
-    limit = ceiling.limit
-    assert (limit > 2, ceiling.disproved, ceiling.named) == (True, 2, None)
-    refused(ceiling, filled(ceiling)[-1], named=2)
-    assert ceiling.limit == limit - 1
+def test_a_number_too_low_is_disproved() -> None:
+    """When more calls were let in than the message names, its number is believed no more."""
+    limit = ConcurrencyLimit(value=8)
+    refused(limit, filled(limit)[-1], advertised=2)
+    assert limit.value == 2
+    while limit.disproved is None:
+        answered(limit)
+    before = limit.value
+    assert (before > 2, limit.disproved, limit.advertised) == (True, 2, None)
+    refused(limit, filled(limit)[-1], advertised=2)
+    assert limit.value == before - 1
 
 
-def test_a_number_too_high_does_not_raise() -> None:
+def test_a_number_too_high_does_not_raise_the_limit() -> None:
     """A refusal never raises the limit, whatever it names."""
-    ceiling = ConcurrencyLimit(limit=8)
-    refused(ceiling, *filled(ceiling)[5:], named=100)
-    assert ceiling.limit == 5
+    limit = ConcurrencyLimit(value=8)
+    refused(limit, *filled(limit)[5:], advertised=100)
+    assert limit.value == 5
 
 
-def test_a_known_ceiling_is_tried_rarely() -> None:
-    """Once refused, a ceiling is tried beyond only after many rounds, by one; refused again, it is what it was."""
-    ceiling = ConcurrencyLimit(limit=6)
-    refused(ceiling, filled(ceiling)[-1], named=5)
+def test_a_known_limit_is_probed_rarely() -> None:
+    """After a refusal the limit is probed by one, after many rounds only; a refused probe restores it."""
+    limit = ConcurrencyLimit(value=6)
+    refused(limit, filled(limit)[-1], advertised=5)
     rounds = 0
-    while ceiling.limit == 5:
-        answered(ceiling)
+    while limit.value == 5:
+        answered(limit)
         rounds += 1
     assert rounds >= 10
-    assert ceiling.limit == 6
-    refused(ceiling, filled(ceiling)[-1], named=5)
-    answered(ceiling, rounds=rounds - 1)
-    assert ceiling.limit == 5
+    assert limit.value == 6
+    refused(limit, filled(limit)[-1], advertised=5)
+    answered(limit, rounds=rounds - 1)
+    assert limit.value == 5
 
 
-def test_a_ceiling_that_was_raised_is_found_step_by_step() -> None:
-    """When a step up is let in, the next follows after a round."""
-    ceiling = ConcurrencyLimit(limit=6)
-    refused(ceiling, filled(ceiling)[-1])
-    while ceiling.limit == 5:
-        answered(ceiling)
-    for limit in (6, 7, 8):
-        assert ceiling.limit == limit
-        answered(ceiling)
+def test_a_raised_limit_is_found_step_by_step() -> None:
+    """When a probe is let in, the next one follows after a round."""
+    limit = ConcurrencyLimit(value=6)
+    refused(limit, filled(limit)[-1])
+    while limit.value == 5:
+        answered(limit)
+    for value in (6, 7, 8):
+        assert limit.value == value
+        answered(limit)
 
 
-def test_a_limit_below_the_named_number_is_soon_tried_again() -> None:
-    """What others keep from us of the number that the service names is tried again sooner than what is beyond it."""
-    shared, alone = ConcurrencyLimit(limit=6), ConcurrencyLimit(limit=6)
-    refused(shared, *filled(shared)[3:], named=6)
-    refused(alone, *filled(alone)[3:], named=3)
-    assert shared.limit == alone.limit == 3
+def test_a_limit_below_the_advertised_number_is_soon_probed() -> None:
+    """Below the number that the service names, the limit is probed sooner than above it."""
+    shared, alone = ConcurrencyLimit(value=6), ConcurrencyLimit(value=6)
+    refused(shared, *filled(shared)[3:], advertised=6)
+    refused(alone, *filled(alone)[3:], advertised=3)
+    assert shared.value == alone.value == 3
     answered(shared, rounds=4)
     answered(alone, rounds=4)
-    assert shared.limit > alone.limit == 3
+    assert shared.value > alone.value == 3
 
 
-@pytest.mark.parametrize("limit", [1, 3, 16])
-def test_a_ceiling_somebody_knows(limit: int) -> None:
-    """A given number is the limit from the first call on, and with it as the bound never more."""
-    ceiling = ConcurrencyLimit.known(limit)
-    answered(ceiling, rounds=1000, most=limit)
-    assert ceiling.limit == limit
+@pytest.mark.parametrize("given_limit", [1, 3, 16])
+def test_a_limit_that_the_user_knows(given_limit: int) -> None:
+    """A given number is the limit from the first call on, and with it as the bound it is never exceeded."""
+    limit = ConcurrencyLimit.known(given_limit)
+    answered(limit, rounds=1000, max_concurrency=given_limit)
+    assert limit.value == given_limit
 
 
-def test_a_known_ceiling_is_lowered_and_reached_again() -> None:
-    """A given number is not kept to when the service refuses it, and reached again when it does not."""
-    ceiling = ConcurrencyLimit.known(5)
-    refused(ceiling, filled(ceiling)[-1], named=4)
-    assert ceiling.limit == 4
-    answered(ceiling, rounds=100, most=5)
-    assert ceiling.limit == 5
+def test_a_given_limit_is_lowered_and_reached_again() -> None:
+    """A given limit is lowered when the service refuses a call, and reached again when it lets the calls in."""
+    limit = ConcurrencyLimit.known(5)
+    refused(limit, filled(limit)[-1], advertised=4)
+    assert limit.value == 4
+    answered(limit, rounds=100, max_concurrency=5)
+    assert limit.value == 5
 
 
-def test_a_refusal_for_the_rate_leaves_the_ceiling() -> None:
-    """A gateway's refusal for the rate says nothing about calls at once: calls pause instead."""
-    ceiling = ConcurrencyLimit(limit=8)
-    refused(ceiling, filled(ceiling)[-1], by_rate=True)
-    assert ceiling.limit == 8
-    assert ceiling.pace.wait(0.0) > 0
+def test_a_refusal_for_the_rate_leaves_the_limit() -> None:
+    """A gateway's refusal for the rate does not change the calls at once: all calls pause instead."""
+    limit = ConcurrencyLimit(value=8)
+    refused(limit, filled(limit)[-1], by_rate=True)
+    assert limit.value == 8
+    assert limit.pacer.wait(0.0) > 0
 
 
 def test_a_refusal_of_the_only_call_pauses_all() -> None:
-    """A call that is refused with none beside it was not so for its neighbours: after a pause one leaves at a time."""
-    ceiling = ConcurrencyLimit(limit=8)
-    refused(ceiling, ceiling.enter(0, 0.0))
-    assert ceiling.limit == 1
-    assert ceiling.pace.wait(0.0) > 0
+    """A refusal of the only call in flight pauses all calls, and then one is sent at a time."""
+    limit = ConcurrencyLimit(value=8)
+    refused(limit, limit.on_sent(0, 0.0))
+    assert limit.value == 1
+    assert limit.pacer.wait(0.0) > 0
 
 
-def test_what_a_refusal_asks_to_wait_is_waited() -> None:
-    """A Retry-After pauses the domain, be the refusal for calls at once or for their rate."""
-    for said in ({}, {"by_rate": True}):
-        ceiling = ConcurrencyLimit(limit=8)
-        refused(ceiling, filled(ceiling)[-1], retry_after=33.0, **said)
-        assert ceiling.pace.wait(0.0) == 33.0
+def test_a_retry_after_pauses_all() -> None:
+    """A Retry-After pauses the domain, whether the refusal is for the calls at once or for their rate."""
+    for content in ({}, {"by_rate": True}):
+        limit = ConcurrencyLimit(value=8)
+        refused(limit, filled(limit)[-1], retry_after=33.0, **content)
+        assert limit.pacer.wait(0.0) == 33.0
 
 
-@pytest.mark.parametrize("outcome", ["admitted", LimitSignal(named=3)])
-def test_settling_is_admitting_or_refusing(outcome: SlotResult) -> None:
-    """What became of a call is noted in one way for both outcomes, by the runtime's time and randomness."""
-    told, settled = ConcurrencyLimit(limit=8), ConcurrencyLimit(limit=8)
-    entries = [filled(ceiling)[-1] for ceiling in (told, settled)]
-    time = FakeTime()
-    settled.settle(entries[0], outcome, time.runtime(), most=9)
-    if isinstance(outcome, LimitSignal):
-        told.refuse(entries[1], outcome, time.now, time.runtime().uniform)
+@pytest.mark.parametrize("result", ["admitted", LimitSignal(advertised=3)])
+def test_a_result_is_an_admission_or_a_refusal(result: SlotResult) -> None:
+    """Both results of a call are recorded by one method, which does the same as the method for each of them."""
+    one, other = ConcurrencyLimit(value=8), ConcurrencyLimit(value=8)
+    permit, _ = filled(one)[-1], filled(other)
+    one.on_result(permit, result, 1000.0, middle, max_concurrency=9)
+    if isinstance(result, LimitSignal):
+        other.on_refused(permit, result, 1000.0, middle)
     else:
-        told.admit(entries[1], most=9)
-    assert msgspec.json.encode(told) == msgspec.json.encode(settled)
+        other.on_admitted(permit, max_concurrency=9)
+    assert msgspec.json.encode(one) == msgspec.json.encode(other)
+
+
+STORED = (
+    b'{"limit":8,"named":7,"disproved":5,"epoch":9,"answers":6,"refused":2,"growing":false,"stepped":true,"doubt":3,'
+    b'"rejections":4,"under_way":7,"pace":{"rate":2.5,"due":10.5,"resumes":11.5,"pauses":1,"since":12.5,"last":13.5,'
+    b'"left":14,"bound":15,"steps":16,"stride":17,"changed":18.5}}'
+)
+
+
+def test_the_stored_form_stays() -> None:
+    """The JSON of a limit has the keys of earlier versions, whose processes may share a file with this one."""
+    limit = msgspec.json.decode(STORED, type=ConcurrencyLimit)
+    pacer = Pacer(2.5, 10.5, 11.5, 1, 12.5, 13.5, 14, 15, 16, 17, 18.5)
+    assert limit == ConcurrencyLimit(8, 7, 5, 9, 6, 2, False, True, 3, 4, 7, pacer)
+    assert msgspec.json.encode(limit) == STORED
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -223,112 +237,114 @@ outcomes = (
     | st.just("admitted")
     | st.builds(
         LimitSignal,
-        named=st.none() | st.integers(1, 100),
+        advertised=st.none() | st.integers(1, 100),
         by_rate=st.booleans(),
         retry_after=st.none() | st.floats(0, 200),
     )
 )
 
 
-@pytest.mark.parametrize(("named", "afresh"), [(None, START), (5, START), (2, 2)])
-def test_a_low_limit_of_long_ago_is_not_believed(named: int | None, afresh: int) -> None:
-    """A minute after the last call a limit that others have pressed down is lifted, but not above the named number."""
-    ceiling = ConcurrencyLimit(limit=2 if named == 2 else 1, named=named, refused=7, growing=False)
-    ceiling.enter(0, 1000.0)
-    assert ceiling.limit == (2 if named == 2 else afresh)
-    ceiling = ConcurrencyLimit(limit=1, named=named, refused=7, growing=False)
-    ceiling.pace.last = 999.0
-    ceiling.enter(0, 1000.0)
-    assert ceiling.limit == 1
+@pytest.mark.parametrize(("advertised", "anew"), [(None, INITIAL_LIMIT), (5, INITIAL_LIMIT), (2, 2)])
+def test_a_low_limit_of_long_ago_is_forgotten(advertised: int | None, anew: int) -> None:
+    """A minute after the last call a limit below the initial one is raised to it, or to the advertised number."""
+    limit = ConcurrencyLimit(
+        value=2 if advertised == 2 else 1, advertised=advertised, consecutive_refusals=7, slow_start=False
+    )
+    limit.on_sent(0, 1000.0)
+    assert limit.value == anew
+    limit = ConcurrencyLimit(value=1, advertised=advertised, consecutive_refusals=7, slow_start=False)
+    limit.pacer.last_sent = 999.0
+    limit.on_sent(0, 1000.0)
+    assert limit.value == 1
 
 
-def test_who_was_shut_out_comes_back_at_once() -> None:
-    """When calls of others, or of a killed process, have filled the domain, the named number is soon reached again."""
-    ceiling = ConcurrencyLimit(limit=5, named=5, refused=6, growing=False)
-    ceiling.pace.last = 1000.0
+def test_a_domain_that_others_filled_is_soon_used_again() -> None:
+    """When other programs or a killed process have filled the domain, the advertised number is soon reached again."""
+    limit = ConcurrencyLimit(value=5, advertised=5, consecutive_refusals=6, slow_start=False)
+    limit.pacer.last_sent = 1000.0
     for second in range(5):
-        entry = ceiling.enter(0, 1000.0 + second)
-        ceiling.refuse(entry, LimitSignal(5), 1000.0 + second, lambda low, _: low)
-    assert ceiling.limit == 1
+        permit = limit.on_sent(0, 1000.0 + second)
+        limit.on_refused(permit, LimitSignal(5), 1000.0 + second, lambda low, _: low)
+    assert limit.value == 1
     for answers in range(12):
-        flying = [ceiling.enter(held, 1010.0 + answers) for held in range(ceiling.limit)]
-        for entry in flying:
-            ceiling.admit(entry)
-    assert ceiling.limit == 5
+        in_flight = [limit.on_sent(held, 1010.0 + answers) for held in range(limit.value)]
+        for permit in in_flight:
+            limit.on_admitted(permit)
+    assert limit.value == 5
 
 
 class AnyService(RuleBasedStateMachine):
-    """A ceiling that is told anything at all, in any order."""
+    """A limit with any results at all, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.ceiling = ConcurrencyLimit()
-        self.most: int | None = None
+        self.limit = ConcurrencyLimit()
+        self.max_concurrency: int | None = None
         self.now = 0.0
-        self.flying: list[Permit] = []
+        self.in_flight: list[Permit] = []
         self.refusals = 0
 
     @initialize(known=st.none() | st.integers(1, 20))
     def begin(self, known: int | None) -> None:
-        """Know the ceiling, or not."""
-        self.most = known
-        self.ceiling = ConcurrencyLimit() if known is None else ConcurrencyLimit.known(known)
+        """Begin with a given limit, or with none."""
+        self.max_concurrency = known
+        self.limit = ConcurrencyLimit() if known is None else ConcurrencyLimit.known(known)
 
-    @rule(calls=st.integers(1, 40), most_per_second=st.none() | st.floats(0.001, 100))
-    def leave(self, calls: int, most_per_second: float | None) -> None:
-        """Let calls leave, as many as may."""
-        for _ in range(min(calls, self.ceiling.limit - len(self.flying))):
-            if self.ceiling.pace.wait(self.now):
+    @rule(calls=st.integers(1, 40), max_per_second=st.none() | st.floats(0.001, 100))
+    def send(self, calls: int, max_per_second: float | None) -> None:
+        """Send calls, as many as are allowed."""
+        for _ in range(min(calls, self.limit.value - len(self.in_flight))):
+            if self.limit.pacer.wait(self.now):
                 break
-            entry = self.ceiling.enter(len(self.flying), self.now, most_per_second, self.most)
-            assert entry == (len(self.flying) + 1, self.ceiling.epoch)
-            self.flying.append(entry)
+            permit = self.limit.on_sent(len(self.in_flight), self.now, max_per_second, self.max_concurrency)
+            assert permit == (len(self.in_flight) + 1, self.limit.epoch)
+            self.in_flight.append(permit)
 
     @rule(seconds=st.floats(0, 300))
     def pass_time(self, seconds: float) -> None:
         """Wait."""
         self.now += seconds
 
-    @precondition(lambda self: self.flying)
+    @precondition(lambda self: self.in_flight)
     @rule(data=st.data(), count=st.integers(1, 40), outcome=outcomes)
-    def land(self, data: st.DataObject, count: int, outcome: SlotResult | None) -> None:
-        """Let calls end the same way."""
-        for _ in range(min(count, len(self.flying))):
-            entry = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
+    def finish(self, data: st.DataObject, count: int, outcome: SlotResult | None) -> None:
+        """Finish calls with the same result."""
+        for _ in range(min(count, len(self.in_flight))):
+            permit = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
             if isinstance(outcome, LimitSignal):
-                self._refuse(entry, outcome)
+                self._refuse(permit, outcome)
             elif outcome is not None:
-                self._admit(entry)
+                self._admit(permit)
 
-    def _refuse(self, entry: Permit, refusal: LimitSignal) -> None:
-        before, epoch = self.ceiling.limit, self.ceiling.epoch
-        # The number that this refusal names, unless more were let in before; else the one that was named last.
-        news = refusal.named is not None and refusal.named != self.ceiling.disproved
-        named = refusal.named if news else self.ceiling.named
+    def _refuse(self, permit: Permit, refusal: LimitSignal) -> None:
+        before, epoch = self.limit.value, self.limit.epoch
+        # The number that this refusal advertises, unless more calls were let in before; else the last one advertised.
+        new = refusal.advertised is not None and refusal.advertised != self.limit.disproved
+        advertised = refusal.advertised if new else self.limit.advertised
         self.refusals += 1
-        self.ceiling.refuse(entry, refusal, self.now, middle)
-        assert self.ceiling.limit <= before
-        assert self.ceiling.epoch > epoch or self.ceiling.limit == before
-        # Lowered to that number, or to what is still under way.
-        assert self.ceiling.limit >= max(1, min(before, len(self.flying), named or before))
+        self.limit.on_refused(permit, refusal, self.now, middle)
+        assert self.limit.value <= before
+        assert self.limit.epoch > epoch or self.limit.value == before
+        # Lowered to that number, or to the calls that are still in flight.
+        assert self.limit.value >= max(1, min(before, len(self.in_flight), advertised or before))
 
-    def _admit(self, entry: Permit) -> None:
-        before = self.ceiling.limit
-        self.ceiling.admit(entry, self.most)
-        assert self.ceiling.limit >= before
+    def _admit(self, permit: Permit) -> None:
+        before = self.limit.value
+        self.limit.on_admitted(permit, self.max_concurrency)
+        assert self.limit.value >= before
 
     @invariant()
     def can_go_on(self) -> None:
         """There is room for a call sooner or later, and never more than allowed; nothing is miscounted."""
-        assert 1 <= self.ceiling.limit <= (self.most or self.ceiling.limit)
-        assert 0 <= self.ceiling.pace.wait(self.now) < 10_000
-        assert self.ceiling.pace.rate is None or self.ceiling.pace.rate > 0
-        assert self.ceiling.rejections == self.refusals
+        assert 1 <= self.limit.value <= (self.max_concurrency or self.limit.value)
+        assert 0 <= self.limit.pacer.wait(self.now) < 10_000
+        assert self.limit.pacer.rate is None or self.limit.pacer.rate > 0
+        assert self.limit.rejections == self.refusals
 
     @invariant()
-    def can_be_written_down(self) -> None:
-        """What is known survives being written down and read."""
-        assert msgspec.json.decode(msgspec.json.encode(self.ceiling), type=ConcurrencyLimit) == self.ceiling
+    def can_be_stored(self) -> None:
+        """The limit survives being stored and loaded."""
+        assert msgspec.json.decode(msgspec.json.encode(self.limit), type=ConcurrencyLimit) == self.limit
 
 
 AnyService.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
@@ -349,8 +365,8 @@ NAMED: dict[str, Callable[[int], int | None]] = {
 
 @pytest.mark.parametrize("named", NAMED)
 @pytest.mark.parametrize("ceiling", [1, 2, 3, 5, 8, 16, 40])
-def test_a_ceiling_is_found_and_kept_full(ceiling: int, named: str) -> None:
-    """Whatever the ceiling and whatever the message says of it, it is found, kept, kept full, and rarely hit."""
+def test_a_limit_is_found_and_kept_full(ceiling: int, named: str) -> None:
+    """Every limit is found, kept, kept full and rarely exceeded, with a right, a wrong or no number in the message."""
     items = 100 * ceiling + 500
     service = AtOnce(lambda _: ceiling, lambda _: NAMED[named](ceiling))
     simulation = Simulation(service, ConcurrencyLimit(), lognormal(ceiling)).run(items)
@@ -367,45 +383,48 @@ def test_a_ceiling_is_found_and_kept_full(ceiling: int, named: str) -> None:
 @given(
     ceilings=st.lists(st.integers(1, 24), min_size=1, max_size=4),
     foreign=st.lists(st.integers(0, 8), min_size=1, max_size=4),
-    named=st.sampled_from([*NAMED.values()]),
-    most=st.none() | st.integers(1, 24),
+    advertised=st.sampled_from([*NAMED.values()]),
+    max_concurrency=st.none() | st.integers(1, 24),
     seed=st.integers(0, 1000),
 )
 @settings(max_examples=60, deadline=None)
 def test_every_item_gets_through(
     ceilings: list[int],
     foreign: list[int],
-    named: Callable[[int], int | None],
-    most: int | None,
+    advertised: Callable[[int], int | None],
+    max_concurrency: int | None,
     seed: int,
 ) -> None:
-    """Over a ceiling that changes and is shared with others everybody is served, at most as many at once as allowed."""
+    """Every call is served, and no more at once than allowed, while the limit changes and other programs share it."""
 
     def at(values: list[int], seconds: float) -> Callable[[float], int]:
         return lambda now: values[min(len(values) - 1, int((now - 1000) / seconds))]
 
     ceiling = at(ceilings, 30.0)
-    # Others never take all of it for good.
-    service = AtOnce(ceiling, lambda now: named(ceiling(now)), at([*foreign, 0], 20.0))
+    # Other programs never take all of it for good.
+    service = AtOnce(ceiling, lambda now: advertised(ceiling(now)), at([*foreign, 0], 20.0))
     simulation = Simulation(
-        service, ConcurrencyLimit() if most is None else ConcurrencyLimit.known(most), lognormal(seed), most=most
+        service,
+        ConcurrencyLimit() if max_concurrency is None else ConcurrencyLimit.known(max_concurrency),
+        lognormal(seed),
+        max_concurrency=max_concurrency,
     ).run(400)
-    assert simulation.most_running <= min(max(ceilings), most or max(ceilings))
+    assert simulation.most_running <= min(max(ceilings), max_concurrency or max(ceilings))
     assert simulation.refused <= 100
-    assert all(1 <= limit <= (most or limit) for _, limit in simulation.limits)
+    assert all(1 <= limit <= (max_concurrency or limit) for _, limit in simulation.limits)
 
 
 @given(ceiling=st.integers(2, 24), right=st.booleans(), seed=st.integers(0, 1000))
 @settings(max_examples=40, deadline=None)
 def test_a_domain_of_our_own_is_never_used_too_little(ceiling: int, *, right: bool, seed: int) -> None:
-    """Where nobody else calls and no wrong number is named, the limit never falls below the ceiling."""
+    """If no other program calls and no wrong number is named, the learned limit never falls below the real one."""
     service = AtOnce(lambda _: ceiling, lambda _: ceiling if right else None)
     simulation = Simulation(service, ConcurrencyLimit(), lognormal(seed)).run(600)
-    assert min(limit for _, limit in simulation.limits) >= min(START, ceiling)
+    assert min(limit for _, limit in simulation.limits) >= min(INITIAL_LIMIT, ceiling)
 
 
-def test_a_ceiling_that_changes_is_followed() -> None:
-    """A ceiling that is lowered while calls run is found with few refusals, and one that is raised as well."""
+def test_a_limit_that_changes_is_followed() -> None:
+    """A limit that is lowered or raised while calls run is found with few refusals."""
     changes = {0: 5, 60: 2, 160: 8}
 
     def ceiling(now: float) -> int:
@@ -413,7 +432,7 @@ def test_a_ceiling_that_changes_is_followed() -> None:
 
     simulation = Simulation(AtOnce(ceiling, ceiling), ConcurrencyLimit(), lognormal(1)).run(2500)
     limits = {second: limit for now, limit in simulation.limits for second in (50, 75, 150) if now - 1000 <= second} | {
-        999: simulation.ceiling.limit
+        999: simulation.limit.value
     }
     assert [limits[second] - wanted in {0, 1} for second, wanted in ((50, 5), (75, 2), (150, 2), (999, 8))] == [
         True

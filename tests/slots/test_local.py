@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import KEY, SECRET, URL, FakeTime, SteppedTime, domain, steps, url_of
+from support.slots import Holder, holding
 
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import (
@@ -22,41 +23,11 @@ from clova_ocr_async.errors import (
 )
 from clova_ocr_async.slots import GateState, LocalSlots
 from clova_ocr_async.slots.interface import report_to_slot
-from clova_ocr_async.slots.limit import START, LimitSignal
+from clova_ocr_async.slots.limit import INITIAL_LIMIT, LimitSignal
 
 if TYPE_CHECKING:
-    from clova_ocr_async.slots import Lane, Slot
+    from clova_ocr_async.slots import Lane
     from clova_ocr_async.slots.limit import SlotResult
-
-
-class Holder:
-    """Someone who takes a slot in a task of his own and keeps it until let go."""
-
-    def __init__(self, slots: LocalSlots, *domains: Domain, lane: Lane = "batch", since: float = 0.0) -> None:
-        self.slot: Slot | None = None
-        self.let_go = asyncio.Event()
-        self.task = asyncio.create_task(self._hold(slots, domains, lane, since))
-
-    async def _hold(self, slots: LocalSlots, domains: tuple[Domain, ...], lane: Lane, since: float) -> None:
-        async with slots.slot(domains, lane, since) as self.slot:
-            await self.let_go.wait()
-        self.slot = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether he has his slot."""
-        return self.slot is not None
-
-    async def end(self, outcome: SlotResult | None = None) -> None:
-        """Let him go, once he has told what became of his call, and see who is next."""
-        assert self.slot is not None
-        if isinstance(outcome, LimitSignal):
-            self.slot.refused(outcome)
-        elif outcome is not None:
-            self.slot.admitted()
-        self.let_go.set()
-        await self.task
-        await steps()
 
 
 def domains_of(count: int, **settings: Any) -> list[Domain]:
@@ -64,63 +35,63 @@ def domains_of(count: int, **settings: Any) -> list[Domain]:
     return [Domain(url_of(number), SECRET, **settings) for number in range(1, count + 1)]
 
 
-async def held(slots: LocalSlots, *domains: Domain, count: int = 1, **how: Any) -> list[Holder]:
-    """Ask for slots and see who gets them."""
+async def ask(slots: LocalSlots, *domains: Domain, count: int = 1, **how: Any) -> list[Holder]:
+    """Ask for slots, and wait until those that are free are granted."""
     holders = [Holder(slots, *domains, **how) for _ in range(count)]
     await steps()
     return holders
 
 
 async def end(*holders: Holder) -> None:
-    """Let everybody go."""
+    """End calls without a result."""
     for holder in holders:
-        holder.let_go.set()
+        holder.may_end.set()
     for holder in holders:
         await holder.task
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Who gets a slot
+# Which call gets a slot
 
 
-async def test_slots_are_a_ceiling_per_domain() -> None:
-    """No more than the given number hold a domain's slots at once, first come first served, each domain by itself."""
+async def test_slots_limit_the_calls_of_each_domain() -> None:
+    """No more calls than the given number hold slots of a domain, first come, first served, each domain by itself."""
     slots, (one, other) = LocalSlots(2), domains_of(2)
-    holders = await held(slots, one, count=4)
-    [apart] = await held(slots, other)
-    assert [holder.holds for holder in holders] == [True, True, False, False]
+    holders = await ask(slots, one, count=4)
+    [apart] = await ask(slots, other)
+    assert holding(holders) == [True, True, False, False]
     assert apart.holds
     assert slots.state(one) == GateState(ceiling=2, in_flight=2, waiting=2)
     assert slots.state(other) == GateState(ceiling=2, in_flight=1)
     assert (slots.state(one).free, slots.state(other).free) == (-2, 1)
     await holders[1].end()
-    assert [holder.holds for holder in holders] == [True, False, True, False]
+    assert holding(holders) == [True, False, True, False]
     await end(*holders, apart)
     assert slots.state(one) == slots.state(other) == GateState(ceiling=2)
 
 
-async def test_who_goes_first() -> None:
-    """Interactive calls go before those of batches, and whoever has waited longest goes first, however late he asks."""
+async def test_the_order_of_the_queue() -> None:
+    """Interactive calls go before those of batches, and in a lane the one with the earliest time goes first."""
     slots, one = LocalSlots(1), domain()
-    [holding] = await held(slots, one)
+    [current] = await ask(slots, one)
     asked: list[tuple[Lane, float]] = [("batch", 5.0), ("batch", 3.0), ("interactive", 9.0), ("interactive", 7.0)]
-    waiting = [(await held(slots, one, lane=lane, since=since))[0] for lane, since in asked]
+    waiting = [(await ask(slots, one, lane=lane, since=since))[0] for lane, since in asked]
     for expected in (3, 2, 1, 0):
-        await holding.end()
+        await current.end()
         assert [waiting.index(holder) for holder in waiting if holder.holds] == [expected]
-        holding = waiting[expected]
-    await holding.end()
+        current = waiting[expected]
+    await current.end()
 
 
 async def test_a_refused_call_keeps_its_place() -> None:
-    """A call that was refused comes again with the time it first came, and gets the next slot."""
+    """A refused call asks again with the time it first came, and gets the next slot."""
     time = FakeTime()
     slots, one = LocalSlots(2, runtime=time.runtime()), domain()
-    [other] = await held(slots, one, since=1.0)
-    [first] = await held(slots, one, since=2.0)
-    [next_one] = await held(slots, one, since=3.0)
-    await first.end(LimitSignal(named=1))
-    [again] = await held(slots, one, since=2.0)
+    [other] = await ask(slots, one, since=1.0)
+    [first] = await ask(slots, one, since=2.0)
+    [next_one] = await ask(slots, one, since=3.0)
+    await first.end(LimitSignal(advertised=1))
+    [again] = await ask(slots, one, since=2.0)
     assert slots.state(one) == GateState(ceiling=1, in_flight=1, waiting=2, rejections=1)
     await other.end("admitted")
     assert (again.holds, next_one.holds) == (True, False)
@@ -129,9 +100,9 @@ async def test_a_refused_call_keeps_its_place() -> None:
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 async def test_a_cancelled_holder_or_waiter_leaves_no_trace(which: int) -> None:
-    """Whoever is cancelled, holding or waiting, gives back what he had and wanted."""
+    """A call that is cancelled while it holds or awaits a slot releases it."""
     slots, one = LocalSlots(1), domain()
-    holders = await held(slots, one, count=3)
+    holders = await ask(slots, one, count=3)
     holders[which].task.cancel()
     await steps()
     left = [holder for holder in holders if holder is not holders[which]]
@@ -142,11 +113,11 @@ async def test_a_cancelled_holder_or_waiter_leaves_no_trace(which: int) -> None:
 
 
 @pytest.mark.parametrize("others", [0, 1])
-async def test_a_waiter_that_is_cancelled_as_he_gets_his_slot_gives_it_back(others: int) -> None:
-    """A slot that was granted to somebody who was cancelled in the same moment goes to the next, or back."""
+async def test_a_slot_granted_to_a_cancelled_call_goes_to_the_next(others: int) -> None:
+    """A slot granted to a call that is cancelled at the same moment goes to the next one, or is free."""
     slots, one = LocalSlots(1), domain()
-    holding, unlucky, *rest = await held(slots, one, count=2 + others)
-    holding.let_go.set()
+    first, unlucky, *rest = await ask(slots, one, count=2 + others)
+    first.may_end.set()
     for _ in range(10):
         await asyncio.sleep(0)
         if slots.state(one).waiting == others:
@@ -163,7 +134,7 @@ async def test_a_waiter_that_is_cancelled_as_he_gets_his_slot_gives_it_back(othe
 
 
 async def test_a_slot_comes_back_after_an_error() -> None:
-    """An error inside gives the slot back and comes out."""
+    """An error inside releases the slot and is raised."""
     slots, one = LocalSlots(1), domain()
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 - what a body raises
         async with slots.slot([one], "interactive", 0.0):
@@ -179,41 +150,41 @@ async def test_a_slot_comes_back_after_an_error() -> None:
 async def test_the_domain_with_most_free_slots() -> None:
     """A call goes where the most slots are free."""
     slots, domains = LocalSlots(2), domains_of(3)
-    before = [*await held(slots, domains[0], count=2), *await held(slots, domains[1])]
-    holders = await held(slots, *domains, count=3)
+    before = [*await ask(slots, domains[0], count=2), *await ask(slots, domains[1])]
+    holders = await ask(slots, *domains, count=3)
     went = [holder.slot.domain for holder in holders if holder.slot is not None]
     assert went == [domains[2], domains[1], domains[2]]
     await end(*before, *holders)
 
 
 async def test_a_domain_that_pauses_is_passed_over() -> None:
-    """However many slots are free at a domain that has to pause, a call goes to the freest of the others."""
+    """A call does not go to a domain that pauses, however many of its slots are free."""
     time = SteppedTime()
     domains = domains_of(3)
     slots = LocalSlots(9, runtime=time.runtime())
-    [refused] = await held(slots, domains[0])
+    [refused] = await ask(slots, domains[0])
     await refused.end(LimitSignal(by_rate=True))
     assert slots.state(domains[0]).free == 9
-    before = await held(slots, domains[1], count=3)
-    [holder] = await held(slots, *domains)
+    before = await ask(slots, domains[1], count=3)
+    [holder] = await ask(slots, *domains)
     assert holder.slot is not None
     assert holder.slot.domain is domains[2]
     await end(*before, holder)
     assert time.slept == []
 
 
-async def test_whichever_domain_is_free_first_serves() -> None:
-    """Somebody who waits for several domains gets the first slot of any, and is out of the other lines then."""
+async def test_the_domain_with_the_first_free_slot() -> None:
+    """A call that waits for several domains gets the first free slot, and leaves the queues of the others."""
     slots, (one, other) = LocalSlots(1), domains_of(2)
-    holding = [*await held(slots, one), *await held(slots, other)]
-    both = await held(slots, one, other, count=2)
-    [only_one] = await held(slots, one)
+    current = [*await ask(slots, one), *await ask(slots, other)]
+    both = await ask(slots, one, other, count=2)
+    [only_one] = await ask(slots, one)
     assert (slots.state(one).waiting, slots.state(other).waiting) == (3, 2)
-    await holding[1].end()
+    await current[1].end()
     assert both[0].slot is not None
     assert both[0].slot.domain is other
     assert (slots.state(one).waiting, slots.state(other).waiting) == (2, 1)
-    await holding[0].end()
+    await current[0].end()
     assert both[1].slot is not None
     assert both[1].slot.domain is one
     served = [only_one.holds]
@@ -224,14 +195,14 @@ async def test_whichever_domain_is_free_first_serves() -> None:
 
 
 async def test_interactive_before_batch_across_domains() -> None:
-    """An interactive call goes first at whichever of its domains is free, before all that are of batches."""
+    """An interactive call goes before all calls of batches at each of its domains."""
     slots, (one, other) = LocalSlots(1), domains_of(2)
-    holding = [*await held(slots, one), *await held(slots, other)]
-    batch = await held(slots, one, other, count=3)
-    single = await held(slots, other, one, count=2, lane="interactive", since=99.0)
-    await holding[0].end()
-    await holding[1].end()
-    assert [holder.holds for holder in single] == [True, True]
+    current = [*await ask(slots, one), *await ask(slots, other)]
+    batch = await ask(slots, one, other, count=3)
+    single = await ask(slots, other, one, count=2, lane="interactive", since=99.0)
+    await current[0].end()
+    await current[1].end()
+    assert holding(single) == [True, True]
     assert not any(holder.holds for holder in batch)
     await end(*single, *batch)
 
@@ -240,53 +211,53 @@ async def test_interactive_before_batch_across_domains() -> None:
 # What is learned
 
 
-async def test_an_unknown_ceiling_is_learned() -> None:
-    """Without a number calls start with a few at once; answers raise that, and a refusal lowers it."""
+async def test_an_unknown_limit_is_learned() -> None:
+    """Without a given limit calls start with a few at once; answers raise the limit, and a refusal lowers it."""
     slots, one = LocalSlots(runtime=FakeTime().runtime()), domain()
-    assert slots.state(one) == GateState(ceiling=START)
+    assert slots.state(one) == GateState(ceiling=INITIAL_LIMIT)
     for _ in range(10):
-        for holder in await held(slots, one, count=slots.state(one).ceiling):
+        for holder in await ask(slots, one, count=slots.state(one).ceiling):
             await holder.end("admitted")
     raised = slots.state(one).ceiling
-    assert raised > START
-    *others, last = await held(slots, one, count=raised)
-    await last.end(LimitSignal(named=3))
+    assert raised > INITIAL_LIMIT
+    *others, last = await ask(slots, one, count=raised)
+    await last.end(LimitSignal(advertised=3))
     assert slots.state(one).ceiling == 3
     assert slots.state(one).rejections == 1
     await end(*others)
 
 
-async def test_what_nobody_knows_teaches_nothing() -> None:
-    """A call whose outcome at the gate is not known changes nothing."""
+async def test_an_unknown_result_teaches_nothing() -> None:
+    """A call without a result changes nothing."""
     slots, one = LocalSlots(), domain()
     for _ in range(200):
-        await end(*await held(slots, one, count=START))
-    assert slots.state(one) == GateState(ceiling=START)
+        await end(*await ask(slots, one, count=INITIAL_LIMIT))
+    assert slots.state(one) == GateState(ceiling=INITIAL_LIMIT)
 
 
 async def test_a_given_number_is_never_exceeded() -> None:
-    """With a given number not more are tried, however many answers come."""
+    """With a given limit no more calls are tried, however many answers come."""
     slots, one = LocalSlots(2), domain()
     for _ in range(200):
-        for holder in await held(slots, one, count=2):
+        for holder in await ask(slots, one, count=2):
             await holder.end("admitted")
     assert slots.state(one) == GateState(ceiling=2)
 
 
 async def test_of_two_limits_the_lower_one_counts() -> None:
-    """Neither what a domain says of itself nor what is said of all is exceeded."""
+    """Neither the limits of a domain nor those of all domains are exceeded."""
     time = FakeTime()
     [own] = domains_of(1, max_concurrency=2, max_per_second=4.0)
     slots = LocalSlots(7, max_per_second=100.0, runtime=time.runtime())
     assert (slots.state(own).ceiling, slots.state(domain()).ceiling) == (2, 7)
     assert LocalSlots(1).state(own).ceiling == 1
     for _ in range(9):
-        await end(*await held(slots, own))
+        await end(*await ask(slots, own))
     assert 1.5 <= time.now - 1000 <= 2.5
 
 
-def test_a_domain_with_two_tails_has_one_ceiling() -> None:
-    """The ceiling is the domain's: two URLs of it that differ in the tail share the slots."""
+def test_a_domain_with_two_paths_has_one_limit() -> None:
+    """Two URLs of a domain that differ only in the document share its slots."""
     assert domain(f"{URL}/document/receipt").key == domain(f"{URL}/document/passport").key
 
 
@@ -300,11 +271,11 @@ def test_bad_numbers_of_slots(concurrency: Any) -> None:
 @pytest.mark.parametrize("bound", [0, -1.0, True, "3", float("nan"), float("inf")])
 def test_bad_numbers_of_calls_a_second(bound: Any) -> None:
     """A number of calls a second that cannot work is refused by name."""
-    with pytest.raises(ConfigurationError, match=r"max_per_second is .*; it must be a number more than 0"):
+    with pytest.raises(ConfigurationError, match=r"max_per_second is .*; it must be a number greater than 0"):
         LocalSlots(max_per_second=bound)
 
 
-TOLD: list[tuple[ClovaOCRError, SlotResult | None]] = [
+REPORTS: list[tuple[ClovaOCRError, SlotResult | None]] = [
     (RateLimitError(400, "0025"), LimitSignal()),
     (RateLimitError(429, "410"), LimitSignal(by_rate=True)),
     (RateLimitError(429), LimitSignal(by_rate=True)),
@@ -318,78 +289,78 @@ TOLD: list[tuple[ClovaOCRError, SlotResult | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "outcome"), TOLD, ids=lambda value: repr(value)[:40])
-def test_what_an_error_says_of_the_gate(error: ClovaOCRError, outcome: SlotResult | None) -> None:
-    """Only a refusal for calls at once or for their rate, or an answer that was worked for, says something."""
-    told: list[SlotResult] = []
+@pytest.mark.parametrize(("error", "result"), REPORTS, ids=lambda value: repr(value)[:40])
+def test_an_error_is_reported_to_its_slot(error: ClovaOCRError, result: SlotResult | None) -> None:
+    """A refusal for calls at once or their rate, and an answer to a call that was let in, are results for the limit."""
+    reported: list[SlotResult] = []
 
-    class Listener:
+    class RecordingSlot:
         domain = domain()
 
         def admitted(self) -> None:
-            """Note."""
-            told.append("admitted")
+            """Record."""
+            reported.append("admitted")
 
         def refused(self, refusal: LimitSignal) -> None:
-            """Note."""
-            told.append(refusal)
+            """Record."""
+            reported.append(refusal)
 
-    report_to_slot(Listener(), error)
-    assert told == ([] if outcome is None else [outcome])
+    report_to_slot(RecordingSlot(), error)
+    assert reported == ([] if result is None else [result])
 
 
-def test_what_a_refusal_says_is_handed_on() -> None:
-    """The number a refusal names and the wait it asks for reach the gate."""
+def test_the_content_of_a_refusal_is_reported() -> None:
+    """The number that a refusal names and the time it asks to wait reach the slot."""
     error = RateLimitError(400, "0025")
     error.ceiling, error.retry_after = 5, 3.0
     slot = LocalSlots().slot([domain()], "batch", 0.0)
     report_to_slot(slot, error)
-    assert slot.outcome == LimitSignal(named=5, retry_after=3.0)
+    assert slot.result == LimitSignal(advertised=5, retry_after=3.0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Pauses and pace
+# Pauses and the rate
 
 
-async def test_a_pause_is_waited_for_by_the_clock() -> None:
-    """After a refusal of the only call nobody leaves until the pause is over, and then they do in their order."""
+async def test_a_pause_holds_all_calls_back() -> None:
+    """After a refusal of the only call no call is sent until the pause is over, and then they are in their order."""
     time = SteppedTime()
     slots, one = LocalSlots(runtime=time.runtime()), domain()
-    [alone] = await held(slots, one)
+    [alone] = await ask(slots, one)
     await alone.end(LimitSignal())
-    waiting = await held(slots, one, count=2)
-    [single] = await held(slots, one, lane="interactive")
+    waiting = await ask(slots, one, count=2)
+    [single] = await ask(slots, one, lane="interactive")
     assert not any(holder.holds for holder in [*waiting, single])
     assert slots.state(one) == GateState(ceiling=1, waiting=3, rejections=1)
     [pause] = time.slept
     await time.go_on(pause * 0.9)
     assert not any(holder.holds for holder in [*waiting, single])
     await time.go_on(pause * 0.2)
-    assert [holder.holds for holder in [*waiting, single]] == [False, False, True]
+    assert holding([*waiting, single]) == [False, False, True]
     for holder in (single, *waiting):
         await holder.end("admitted")
     assert slots.state(one).in_flight == slots.state(one).waiting == 0
 
 
 async def test_pauses_get_longer() -> None:
-    """The longer nothing is let in, the longer the pauses, up to some seconds."""
+    """The pauses grow while no call is let in, up to some seconds."""
     time = SteppedTime()
     slots, one = LocalSlots(runtime=time.runtime()), domain()
     for _ in range(12):
-        [alone] = await held(slots, one)
+        [alone] = await ask(slots, one)
         await time.go_on(60.0)
         await alone.end(LimitSignal())
     assert time.slept == sorted(time.slept)
     assert time.slept[0] * 4 < time.slept[-1] <= 30
 
 
-async def test_what_a_refusal_asks_to_wait() -> None:
-    """A Retry-After is waited in full before the next call leaves."""
+async def test_a_retry_after_is_waited_in_full() -> None:
+    """A Retry-After is waited in full before the next call is sent."""
     time = SteppedTime()
     slots, one = LocalSlots(runtime=time.runtime()), domain()
-    first, *others = await held(slots, one, count=3)
+    first, *others = await ask(slots, one, count=3)
     await first.end(LimitSignal(by_rate=True, retry_after=33.0))
-    [waiting] = await held(slots, one)
+    [waiting] = await ask(slots, one)
     served = list[bool]()
     for seconds in (32.9, 0.2):
         await time.go_on(seconds)
@@ -401,33 +372,33 @@ async def test_what_a_refusal_asks_to_wait() -> None:
 @pytest.mark.parametrize("per_second", [50.0, 2.0, 0.2, 0.002])
 @pytest.mark.parametrize("queued", [False, True], ids=["one by one", "all at once"])
 async def test_calls_a_second(per_second: float, *, queued: bool) -> None:
-    """max_per_second bounds the calls that leave, whether they queue or come one by one, however few it allows."""
+    """max_per_second bounds the calls that are sent, whether they queue or come one by one, however few it allows."""
     time = FakeTime()
     slots, one, left = LocalSlots(100, max_per_second=per_second, runtime=time.runtime()), domain(), list[float]()
 
-    async def leave() -> None:
+    async def send() -> None:
         async with slots.slot([one], "batch", 0.0):
             left.append(time.now)
 
     if queued:
         async with asyncio.TaskGroup() as group:
             for _ in range(20):
-                group.create_task(leave())
+                group.create_task(send())
     else:
         for _ in range(20):
-            await leave()
+            await send()
     assert left == sorted(left)
     seconds = left[-1] - left[0]
     assert 18 / per_second <= seconds <= 20 / per_second
 
 
-async def test_a_newcomer_overtakes_nobody_who_waits_for_the_pace() -> None:
-    """Whoever comes in the very moment a call may leave again still comes after those who wait."""
+async def test_a_new_call_overtakes_no_call_that_waits_for_the_rate() -> None:
+    """A call that comes at the moment when a call may be sent again comes after those that wait."""
     time = SteppedTime()
     slots, one = LocalSlots(9, max_per_second=1.0, runtime=time.runtime()), domain()
-    [first, waiting] = await held(slots, one, count=2)
-    time.now += 1.0  # and the alarm has not rung yet
-    [newcomer] = await held(slots, one)
+    [first, waiting] = await ask(slots, one, count=2)
+    time.now += 1.0  # and the timer has not fired yet
+    [newcomer] = await ask(slots, one)
     assert (waiting.holds, newcomer.holds) == (True, False)
     await time.go_on(1.0)
     await end(first, waiting, newcomer)
@@ -439,12 +410,12 @@ def test_slots_outlive_their_loop() -> None:
     slots, one = LocalSlots(runtime=time.runtime()), domain()
 
     async def first() -> None:
-        [alone] = await held(slots, one)
+        [alone] = await ask(slots, one)
         await alone.end(LimitSignal())
-        await held(slots, one)
+        await ask(slots, one)
 
     async def second() -> None:
-        [holder] = await held(slots, one)
+        [holder] = await ask(slots, one)
         served = [holder.holds]
         await time.go_on(60.0)
         assert [*served, holder.holds] == [False, True]
@@ -455,43 +426,43 @@ def test_slots_outlive_their_loop() -> None:
     asyncio.run(second())
 
 
-async def test_nobody_waits_for_an_alarm_that_was_cancelled() -> None:
-    """When every task of the loop is cancelled, who comes next is rung for anew."""
+async def test_a_cancelled_timer_is_set_again() -> None:
+    """When every task of the loop is cancelled, the next call gets a timer of its own."""
     time = SteppedTime()
     slots, one = LocalSlots(runtime=time.runtime()), domain()
-    [alone] = await held(slots, one)
+    [alone] = await ask(slots, one)
     await alone.end(LimitSignal())
-    [waiting] = await held(slots, one)
+    [waiting] = await ask(slots, one)
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()
     await asyncio.wait([waiting.task])
-    [later] = await held(slots, one)
+    [later] = await ask(slots, one)
     await time.go_on(60.0)
     assert later.holds
     await end(later)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What is told
+# What is logged
 
 
 async def test_what_is_learned_is_logged_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
-    """The log tells a changed ceiling and a new pace, at INFO, with the domain's key masked."""
+    """A changed limit and a new rate are logged at INFO, with the domain's key masked."""
     caplog.set_level(logging.INFO, logger="clova_ocr_async")
     slots, one = LocalSlots(runtime=FakeTime().runtime()), domain()
     for _ in range(10):
-        for holder in await held(slots, one, count=slots.state(one).ceiling):
+        for holder in await ask(slots, one, count=slots.state(one).ceiling):
             await holder.end("admitted")
     assert "more calls are let in" in caplog.text
-    *others, last = await held(slots, one, count=slots.state(one).ceiling)
-    await last.end(LimitSignal(named=3))
+    *others, last = await ask(slots, one, count=slots.state(one).ceiling)
+    await last.end(LimitSignal(advertised=3))
     await end(*others)
     assert "3 calls at once, not " in caplog.messages[-1]
     assert "a call was refused" in caplog.messages[-1]
     for _ in range(20):
-        [holder] = await held(slots, one)
+        [holder] = await ask(slots, one)
         await holder.end("admitted")
-    [holder] = await held(slots, one)
+    [holder] = await ask(slots, one)
     await holder.end(LimitSignal(by_rate=True))
     pace = slots.state(one).pace
     assert pace is not None
@@ -506,6 +477,6 @@ async def test_answers_that_change_nothing_are_not_logged(caplog: pytest.LogCapt
     """Nothing is logged while nothing is learned."""
     caplog.set_level(logging.DEBUG, logger="clova_ocr_async")
     slots, one = LocalSlots(3), domain()
-    for holder in await held(slots, one, count=3):
+    for holder in await ask(slots, one, count=3):
         await holder.end("admitted")
     assert caplog.records == []

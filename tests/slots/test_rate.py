@@ -20,242 +20,242 @@ def middle(low: float, high: float) -> float:
     return (low + high) / 2
 
 
-def let_in(pace: Pacer, now: float, calls: int, every: float, most: float | None = None) -> float:
-    """Let calls leave one after the other, each let in, and return the time after them."""
+def let_in(pacer: Pacer, now: float, calls: int, every: float, max_per_second: float | None = None) -> float:
+    """Send calls one after the other, each of which is let in, and return the time after them."""
     for _ in range(calls):
-        now += pace.wait(now)
-        pace.leave(now, most)
-        pace.admit()
+        now += pacer.wait(now)
+        pacer.on_sent(now, max_per_second)
+        pacer.on_admitted()
         now += every
     return now
 
 
 def test_nothing_is_limited_before_anything_is_known() -> None:
-    """Calls leave as they come while no refusal and no bound says otherwise."""
-    pace = Pacer()
-    let_in(pace, 1000.0, 1000, 0.0)
-    assert (pace.wait(1000.0), pace.rate) == (0.0, None)
+    """Calls are sent as they come while there was no refusal and no bound was given."""
+    pacer = Pacer()
+    let_in(pacer, 1000.0, 1000, 0.0)
+    assert (pacer.wait(1000.0), pacer.rate) == (0.0, None)
 
 
 def test_a_refusal_pauses() -> None:
-    """After a refusal no call leaves for a while, that is drawn anew each time."""
+    """After a refusal no call is sent for a random time, drawn anew each time."""
     draws: list[Callable[[float, float], float]] = [min, middle, max]
     pauses = set[float]()
     for draw in draws:
-        pace = Pacer()
-        pace.refuse(1000.0, None, draw)
-        pauses.add(pace.wait(1000.0))
-        assert pace.wait(1000.0 + pace.wait(1000.0)) == 0.0
+        pacer = Pacer()
+        pacer.back_off(1000.0, None, draw)
+        pauses.add(pacer.wait(1000.0))
+        assert pacer.wait(1000.0 + pacer.wait(1000.0)) == 0.0
     assert len(pauses) == 3
     assert all(0 < pause < 2 for pause in pauses)
 
 
-def test_pauses_grow_while_nothing_is_let_in() -> None:
-    """Each refusal with nothing let in since the last doubles the pause, up to some seconds; an answer ends that."""
-    pace, now, pauses = Pacer(), 1000.0, list[float]()
+def test_pauses_grow_while_no_call_is_let_in() -> None:
+    """Each refusal without an answer since the last one doubles the pause, up to some seconds; an answer ends that."""
+    pacer, now, pauses = Pacer(), 1000.0, list[float]()
     for _ in range(20):
-        pace.refuse(now, None, middle)
-        pauses.append(pace.wait(now))
+        pacer.back_off(now, None, middle)
+        pauses.append(pacer.wait(now))
         now += pauses[-1]
-        pace.leave(now, None)
+        pacer.on_sent(now, None)
     assert pauses == sorted(pauses)
     assert pauses[1] == pytest.approx(2 * pauses[0])
     assert pauses[-1] == pauses[-2] <= 10.0
-    pace.admit()
-    pace.refuse(now, None, middle)
-    assert pace.resumes - now == pytest.approx(pauses[0])
+    pacer.on_admitted()
+    pacer.back_off(now, None, middle)
+    assert pacer.paused_until - now == pytest.approx(pauses[0])
 
 
 @pytest.mark.parametrize(("asked", "least"), [(0.0, 0.1), (7.0, 7.0), (120.0, 120.0), (120.1, 0.1), (86_400.0, 0.1)])
-def test_what_a_refusal_asks_to_wait(asked: float, least: float) -> None:
-    """A Retry-After is waited in full up to two minutes, and beyond that our own pause holds."""
-    pace = Pacer()
-    pace.refuse(1000.0, asked, middle)
-    assert least <= pace.wait(1000.0) <= max(least, 1.0)
+def test_a_retry_after_is_obeyed_up_to_two_minutes(asked: float, least: float) -> None:
+    """A Retry-After of up to two minutes is obeyed in full; a longer one is ignored for a pause of our own."""
+    pacer = Pacer()
+    pacer.back_off(1000.0, asked, middle)
+    assert least <= pacer.wait(1000.0) <= max(least, 1.0)
 
 
-def test_the_rate_is_what_was_let_in() -> None:
-    """After a refusal calls leave a little slower than those that were let in until then."""
-    pace = Pacer()
-    now = let_in(pace, 1000.0, 60, 0.25)
-    pace.refuse(now, None, middle)
-    assert pace.rate is not None
-    assert 3.0 <= pace.rate <= 4.0
+def test_the_rate_is_a_little_lower_than_what_was_let_in() -> None:
+    """After a refusal calls are sent a little slower than those that were let in until then."""
+    pacer = Pacer()
+    now = let_in(pacer, 1000.0, 60, 0.25)
+    pacer.back_off(now, None, middle)
+    assert pacer.rate is not None
+    assert 3.0 <= pacer.rate <= 4.0
 
 
-def test_a_pace_that_is_too_fast_is_halved() -> None:
-    """When a new pace is refused before anything can be told from it, it is halved, down to a call in two seconds."""
-    pace = Pacer()
-    now = let_in(pace, 1000.0, 60, 0.25)
-    pace.refuse(now, None, middle)
-    rates = [pace.rate or 0.0]
+def test_a_rate_that_is_too_high_is_halved() -> None:
+    """A new rate that is refused before another one can be estimated is halved, down to a call in two seconds."""
+    pacer = Pacer()
+    now = let_in(pacer, 1000.0, 60, 0.25)
+    pacer.back_off(now, None, middle)
+    rates = [pacer.rate or 0.0]
     for _ in range(20):
-        now = let_in(pace, now, 1, 0.0)
-        pace.refuse(now, None, middle)
-        rates.append(pace.rate or 0.0)
+        now = let_in(pacer, now, 1, 0.0)
+        pacer.back_off(now, None, middle)
+        rates.append(pacer.rate or 0.0)
     assert rates[1] == pytest.approx(rates[0] / 2)
     assert rates[-1] == pytest.approx(0.5)
 
 
-def test_a_pace_is_raised_while_it_is_let_in() -> None:
-    """Calls that leave as fast as they may, and are let in, make the pace faster, step by step."""
-    pace = Pacer()
-    now = let_in(pace, 1000.0, 60, 0.25)
-    pace.refuse(now, None, middle)
-    slow = pace.rate or 0.0
-    let_in(pace, now, 300, 0.0)
-    assert pace.rate is None or pace.rate > slow * 1.2
+def test_a_rate_rises_while_its_calls_are_let_in() -> None:
+    """The rate rises step by step while calls are sent as fast as it allows and are let in."""
+    pacer = Pacer()
+    now = let_in(pacer, 1000.0, 60, 0.25)
+    pacer.back_off(now, None, middle)
+    slow = pacer.rate or 0.0
+    let_in(pacer, now, 300, 0.0)
+    assert pacer.rate is None or pacer.rate > slow * 1.2
 
 
-def test_a_pace_nobody_needs_is_dropped() -> None:
-    """When calls leave slower than they might anyway, nothing is limited any more."""
-    pace = Pacer()
-    now = let_in(pace, 1000.0, 60, 0.25)
-    pace.refuse(now, None, middle)
-    let_in(pace, now, 300, 5.0)
-    assert pace.rate is None
+def test_a_rate_without_use_is_dropped() -> None:
+    """When calls are sent slower than the rate allows anyway, the rate is limited no more."""
+    pacer = Pacer()
+    now = let_in(pacer, 1000.0, 60, 0.25)
+    pacer.back_off(now, None, middle)
+    let_in(pacer, now, 300, 5.0)
+    assert pacer.rate is None
 
 
-def test_a_pace_that_hardly_anybody_may_use_is_doubled() -> None:
-    """A slow pace is raised by time as well: a few calls a minute would never show that others have gone."""
-    pace = Pacer(rate=0.5, last=1000.0, changed=1000.0)
-    let_in(pace, 1001.0, 100, 0.0)
-    assert pace.rate is not None
-    assert pace.rate > 1.5
+def test_a_low_rate_is_doubled_by_time() -> None:
+    """A low rate rises by time as well, as a few calls a minute would never show that other programs have ended."""
+    pacer = Pacer(rate=0.5, last_sent=1000.0, changed=1000.0)
+    let_in(pacer, 1001.0, 100, 0.0)
+    assert pacer.rate is not None
+    assert pacer.rate > 1.5
 
 
-def test_a_refusal_behind_another_says_nothing_new() -> None:
-    """Refusals in a row, with nothing let in between, slow down no further: the pauses do that."""
-    pace = Pacer()
-    now = let_in(pace, 1000.0, 60, 0.25)
-    pace.refuse(now, None, middle)
-    rate = pace.rate
+def test_a_refusal_after_another_one_lowers_no_further() -> None:
+    """Refusals in a row without an answer between them lower the rate once: the pauses do the rest."""
+    pacer = Pacer()
+    now = let_in(pacer, 1000.0, 60, 0.25)
+    pacer.back_off(now, None, middle)
+    rate = pacer.rate
     for _ in range(10):
-        now += pace.wait(now)
-        pace.leave(now, None)
-        pace.withdraw()
-        pace.refuse(now, None, middle)
-    assert pace.rate == rate
+        now += pacer.wait(now)
+        pacer.on_sent(now, None)
+        pacer.on_refused()
+        pacer.back_off(now, None, middle)
+    assert pacer.rate == rate
 
 
 @pytest.mark.parametrize("later", [61.0, -900.0])
-def test_a_pace_of_long_ago_is_forgotten(later: float) -> None:
-    """After a minute without a call, or a start of the machine, the first call and those behind it leave freely."""
-    pace = Pacer()
-    now = let_in(pace, 1000.0, 60, 0.25)
-    pace.refuse(now, None, middle)
-    now = pace.resumes + later
+def test_a_rate_of_long_ago_is_forgotten(later: float) -> None:
+    """A minute without a call, or a start of the machine, ends the limit of the rate for all calls."""
+    pacer = Pacer()
+    now = let_in(pacer, 1000.0, 60, 0.25)
+    pacer.back_off(now, None, middle)
+    now = pacer.paused_until + later
     for _ in range(3):
-        assert pace.wait(now) == 0.0
-        pace.leave(now, None)
-    assert pace.rate is None
+        assert pacer.wait(now) == 0.0
+        pacer.on_sent(now, None)
+    assert pacer.rate is None
 
 
-def test_a_long_rest_says_nothing_about_the_rate() -> None:
-    """A time without calls is not counted as one in which only few were let in."""
-    pace = Pacer()
-    let_in(pace, 1000.0, 30, 0.25)
-    now = let_in(pace, 5000.0, 30, 0.25)
-    pace.refuse(now, None, middle)
-    assert pace.rate is not None
-    assert pace.rate >= 3.0
+def test_an_idle_time_does_not_lower_the_rate() -> None:
+    """A time without calls does not count as one in which few calls were let in."""
+    pacer = Pacer()
+    let_in(pacer, 1000.0, 30, 0.25)
+    now = let_in(pacer, 5000.0, 30, 0.25)
+    pacer.back_off(now, None, middle)
+    assert pacer.rate is not None
+    assert pacer.rate >= 3.0
 
 
-def test_a_call_that_is_noted_late_starts_nothing_anew() -> None:
-    """Calls of several processes may be noted in another order than they left in; they count all the same."""
-    pace = Pacer()
-    now = let_in(pace, 1000.0, 30, 0.25)
-    pace.leave(now - 0.5, None)
-    assert pace.left == 31
+def test_calls_recorded_out_of_order_all_count() -> None:
+    """Calls of several processes that are recorded in another order than they were sent in all count."""
+    pacer = Pacer()
+    now = let_in(pacer, 1000.0, 30, 0.25)
+    pacer.on_sent(now - 0.5, None)
+    assert pacer.sent == 31
 
 
 @pytest.mark.parametrize("now", [0.0, 5.0, 1e6])
-def test_a_time_of_another_boot_holds_nobody_up(now: float) -> None:
-    """What was noted by a clock that has begun anew since pauses nobody."""
-    pace = Pacer()
-    let_in(pace, 1e7, 10, 0.1, most=5.0)
-    pace.refuse(1e7 + 1, 100.0, middle)
-    assert pace.wait(now) == 0.0
+def test_a_time_of_another_boot_pauses_no_call(now: float) -> None:
+    """Times of a clock that has begun anew since pause no call."""
+    pacer = Pacer()
+    let_in(pacer, 1e7, 10, 0.1, max_per_second=5.0)
+    pacer.back_off(1e7 + 1, 100.0, middle)
+    assert pacer.wait(now) == 0.0
 
 
 @given(
-    most=st.floats(0.001, 1000),
+    max_per_second=st.floats(0.001, 1000),
     waits=st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.001, 0.3, 2.0, 500.0]), min_size=2, max_size=60),
 )
 @settings(deadline=None)
-def test_a_bound_is_never_exceeded(most: float, waits: list[float]) -> None:
-    """However calls come, between any two of them no more leave than the bound allows, but for one or two."""
-    pace, now, left = Pacer(), 1000.0, list[float]()
+def test_a_bound_is_never_exceeded(max_per_second: float, waits: list[float]) -> None:
+    """Between any two calls no more are sent than the bound allows, but for one or two, however they come."""
+    pacer, now, left = Pacer(), 1000.0, list[float]()
     for wait in waits:
         now += wait
-        now += pace.wait(now)
-        pace.leave(now, most)
+        now += pacer.wait(now)
+        pacer.on_sent(now, max_per_second)
         left.append(now)
     for first in range(len(left)):
         for last in range(first + 1, len(left)):
-            assert last - first <= (left[last] - left[first]) * most + 2.01
+            assert last - first <= (left[last] - left[first]) * max_per_second + 2.01
 
 
 def test_the_slower_of_two_bounds_holds() -> None:
-    """A pace that was learned and a bound that was given hold both."""
-    pace = Pacer()
-    now = let_in(pace, 1000.0, 60, 0.25)
-    pace.refuse(now, None, middle)
+    """The lower one of a learned rate and a given bound holds."""
+    pacer = Pacer()
+    now = let_in(pacer, 1000.0, 60, 0.25)
+    pacer.back_off(now, None, middle)
     now += 4.0
-    assert let_in(pace, now, 11, 0.0, most=1000.0) - now >= 2.0
+    assert let_in(pacer, now, 11, 0.0, max_per_second=1000.0) - now >= 2.0
     now += 4.0
-    assert let_in(pace, now, 11, 0.0, most=0.5) - now >= 18.0
+    assert let_in(pacer, now, 11, 0.0, max_per_second=0.5) - now >= 18.0
 
 
 Move = tuple[str, float]
 moves = st.lists(
-    st.tuples(st.sampled_from(["leave", "admit", "refuse", "rest", "pass", "withdraw"]), st.floats(0, 300)), max_size=80
+    st.tuples(st.sampled_from(["send", "admit", "back off", "pause", "pass", "refuse"]), st.floats(0, 300)), max_size=80
 )
 
 
 @given(moves=moves, part=st.floats(0, 1))
-@example(moves=[("pass", 136.39003597814287), ("refuse", 120.0)], part=0.0)
-def test_whatever_happens_calls_leave_sooner_or_later(moves: list[Move], part: float) -> None:
-    """In any order of events the next call may leave within two minutes, and what is known can be written down."""
-    pace, now = Pacer(), 0.0
+@example(moves=[("pass", 136.39003597814287), ("back off", 120.0)], part=0.0)
+def test_every_call_is_sent_sooner_or_later(moves: list[Move], part: float) -> None:
+    """After any events the next call may be sent within two minutes, and the rate can be stored."""
+    pacer, now = Pacer(), 0.0
     for what, number in moves:
-        if what == "leave":
-            now += pace.wait(now)
-            pace.leave(now, None)
+        if what == "send":
+            now += pacer.wait(now)
+            pacer.on_sent(now, None)
         elif what == "admit":
-            pace.admit()
+            pacer.on_admitted()
+        elif what == "back off":
+            pacer.back_off(now, number or None, lambda low, high: low + part * (high - low))
+            assert pacer.wait(now) >= (number if number <= 120 else 0) - 0.001
+        elif what == "pause":
+            pacer.pause(now, number)
         elif what == "refuse":
-            pace.refuse(now, number or None, lambda low, high: low + part * (high - low))
-            assert pace.wait(now) >= (number if number <= 120 else 0) - 0.001
-        elif what == "rest":
-            pace.rest(now, number)
-        elif what == "withdraw":
-            pace.withdraw()
+            pacer.on_refused()
         else:
             now += number
-        assert 0 <= pace.wait(now) <= 120.001
-        assert pace.wait(now + pace.wait(now) + 1e-6) == 0
-        assert pace.rate is None or pace.rate > 0
-    assert msgspec.json.decode(msgspec.json.encode(pace), type=Pacer) == pace
+        assert 0 <= pacer.wait(now) <= 120.001
+        assert pacer.wait(now + pacer.wait(now) + 1e-6) == 0
+        assert pacer.rate is None or pacer.rate > 0
+    assert msgspec.json.decode(msgspec.json.encode(pacer), type=Pacer) == pacer
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Services that limit the calls a second
 
-SAID = {
+SIGNALS = {
     "0025": LimitSignal(),
     "the gateway's": LimitSignal(by_rate=True),
     "the gateway's, with a wait": LimitSignal(by_rate=True, retry_after=1.0),
 }
 
 
-@pytest.mark.parametrize("said", SAID)
+@pytest.mark.parametrize("signal", SIGNALS)
 @pytest.mark.parametrize("seconds", [0.2, 1.0])
 @pytest.mark.parametrize("rate", [8.0, 20.0])
-def test_a_limited_rate_is_found_and_used(rate: float, seconds: float, said: str) -> None:
+def test_a_limited_rate_is_found_and_used(rate: float, seconds: float, signal: str) -> None:
     """A service that limits calls a second is used for at least nine tenths of what it allows, with few refusals."""
     items = int(rate * 300)
-    simulation = Simulation(Bucket(rate, rate, SAID[said]), ConcurrencyLimit(), lambda: seconds).run(items)
+    simulation = Simulation(Bucket(rate, rate, SIGNALS[signal]), ConcurrencyLimit(), lambda: seconds).run(items)
     assert items >= 0.9 * (rate * (simulation.now - 1000) + rate)
     assert simulation.refused <= 0.05 * items
     assert simulation.tries <= 5
@@ -264,26 +264,28 @@ def test_a_limited_rate_is_found_and_used(rate: float, seconds: float, said: str
 @given(
     rate=st.floats(0.5, 50),
     size=st.floats(1, 50),
-    said=st.sampled_from([*SAID.values()]),
+    signal=st.sampled_from([*SIGNALS.values()]),
     seconds=st.floats(0.1, 20),
 )
 @settings(max_examples=60, deadline=None)
-def test_any_limited_rate_lets_everybody_through(rate: float, size: float, said: LimitSignal, seconds: float) -> None:
-    """Whatever the rate, its bursts and the length of calls, everybody is served, with fewer refusals than calls."""
-    simulation = Simulation(Bucket(rate, size, said), ConcurrencyLimit(), lambda: seconds).run(300)
+def test_every_call_gets_through_any_limited_rate(
+    rate: float, size: float, signal: LimitSignal, seconds: float
+) -> None:
+    """Every call is served, with fewer refusals than calls, at any rate, with any bursts and any length of calls."""
+    simulation = Simulation(Bucket(rate, size, signal), ConcurrencyLimit(), lambda: seconds).run(300)
     assert simulation.refused <= 300
-    assert not simulation.ceiling.pace.wait(simulation.now + 120)
+    assert not simulation.limit.pacer.wait(simulation.now + 120)
 
 
 def latencies(values: list[float]) -> Callable[[], float]:
-    """Return what gives latencies one after the other, and the last one from then on."""
+    """Return a function that gives latencies one after the other, and the last one from then on."""
     left = list(reversed(values))
     return lambda: left.pop() if len(left) > 1 else left[0]
 
 
 def test_a_rate_that_changes_is_followed() -> None:
     """A rate that is lowered and raised again is found again."""
-    bucket = Bucket(20.0, 20.0, SAID["0025"])
+    bucket = Bucket(20.0, 20.0, SIGNALS["0025"])
     simulation = Simulation(bucket, ConcurrencyLimit(), latencies([0.2])).run(3000)
     for rate in (8.0, 20.0):
         bucket.rate = bucket.size = rate

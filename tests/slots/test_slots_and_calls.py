@@ -1,4 +1,4 @@
-"""The gate under whole calls: what a service that limits them sees, and what is left of a call that is cut off."""
+"""Slots under whole calls: the requests that a limited service sees, and the remains of a call that is cut off."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ LONGEST_HOLD = 600.0  # seconds until a domain on hold is asked again, at the mo
 
 def busy(named: int) -> HTTPResponse:
     """Return a refusal that names a number."""
-    said = f"Calls to this API are limited to {named} API calls per domain at the same time."
-    return HTTPResponse(400, encode_error("0025", said, path="/p", trace_id="t", timestamp=1))
+    message = f"Calls to this API are limited to {named} API calls per domain at the same time."
+    return HTTPResponse(400, encode_error("0025", message, path="/p", trace_id="t", timestamp=1))
 
 
 @dataclass
 class Limited:
-    """A service that takes so many calls at once, and what it saw.
+    """A service that takes so many calls at once, and logs its requests.
 
     Attributes:
         ceiling: Calls at once.
-        refusal: What it answers beyond.
+        refusal: Its answer beyond that.
         lasts: Steps of the event loop that a call takes.
-        running: Calls that run.
+        running: Running calls.
         most: Most of them at once.
-        saw: Each request in order of events: "came", "refused" or "read", and its requestId.
+        log: Each event of a request in order: "came", "refused" or "read", with its requestId.
     """
 
     ceiling: int
@@ -71,34 +71,34 @@ class Limited:
     lasts: Callable[[], int]
     running: int = 0
     most: int = 0
-    saw: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    log: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
     async def __call__(self, sent: Sent) -> HTTPResponse:
         """Answer."""
-        self.saw.append(("came", sent.parsed.request_id))
+        self.log.append(("came", sent.parsed.request_id))
         if self.running >= self.ceiling:
             await steps(3)
-            self.saw.append(("refused", sent.parsed.request_id))
+            self.log.append(("refused", sent.parsed.request_id))
             return self.refusal
         self.running += 1
         self.most = max(self.most, self.running)
         await steps(self.lasts())
         self.running -= 1
-        self.saw.append(("read", sent.parsed.request_id))
+        self.log.append(("read", sent.parsed.request_id))
         return success(sent.request)
 
 
 def lengths(seed: int) -> Callable[[], int]:
-    """Return what draws how long calls last."""
+    """Return a function that draws the lengths of calls."""
     draw = random.Random(seed)  # noqa: S311 - for a simulation
     return lambda: draw.randint(60, 120)
 
 
 class TickingTime(FakeTime):
-    """A clock that no two look at in the same moment."""
+    """A clock that shows each reader another time."""
 
     def runtime(self) -> Runtime:
-        """Return what a client takes."""
+        """Return a runtime for a client."""
         return replace(super().runtime(), clock=self.tick)
 
     def tick(self) -> float:
@@ -119,14 +119,14 @@ def client_of(transport: FakeTransport, *, domains: int = 1, time: FakeTime | No
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What the service sees
+# The requests that the service sees
 
 
-@pytest.mark.parametrize("named", [True, False], ids=["with a number", "without"])
+@pytest.mark.parametrize("names_it", [True, False], ids=["with a number", "without"])
 @pytest.mark.parametrize("ceiling", [1, 2, 5, 12])
-async def test_a_service_of_unknown_ceiling_is_filled_and_rarely_refuses(ceiling: int, *, named: bool) -> None:
-    """A batch finds the ceiling, uses all of it, is seldom refused, and every item is read."""
-    service = Limited(ceiling, busy(ceiling) if named else BUSY, lengths(ceiling))
+async def test_a_service_with_an_unknown_limit_is_filled_and_rarely_refuses(ceiling: int, *, names_it: bool) -> None:
+    """A batch finds the limit, uses all of it and is seldom refused, and every item is read."""
+    service = Limited(ceiling, busy(ceiling) if names_it else BUSY, lengths(ceiling))
     transport = FakeTransport(then=service)
     client = client_of(transport, retry=RetryPolicy(max_attempts=1))
     calls = [asyncio.create_task(client.recognize(JPEG, Receipt, lane="batch")) for _ in range(300)]
@@ -141,7 +141,7 @@ async def test_a_service_of_unknown_ceiling_is_filled_and_rarely_refuses(ceiling
 
 
 async def test_a_refused_item_is_sent_again_first() -> None:
-    """What was refused goes again before all that still wait, and waits for no backoff of its own."""
+    """A refused call is sent again before all that still wait, without a backoff of its own."""
     service = Limited(5, busy(5), lengths(1))
     time, refused, again, first = TickingTime(), set[str](), list[str](), list[bool]()
 
@@ -164,25 +164,25 @@ async def test_a_refused_item_is_sent_again_first() -> None:
 
 
 async def test_an_interactive_call_waits_for_one_slot_at_most() -> None:
-    """However long the line of a batch, a single call gets the next free slot."""
+    """A single call gets the next free slot, however many calls of a batch wait."""
     service = Limited(3, busy(3), lengths(2))
     client = client_of(FakeTransport(then=service), concurrency=3)
     batch = [asyncio.create_task(client.recognize(JPEG, Receipt, lane="batch")) for _ in range(60)]
     await steps(300)
-    came = len(service.saw)
+    before = len(service.log)
     assert (await client.recognize(JPEG, Receipt)).attempts == 1
     [begun] = (
-        {who for what, who in service.saw[came:] if what == "read"}
-        - {who for what, who in service.saw[:came] if what == "came"}
+        {request_id for event, request_id in service.log[before:] if event == "read"}
+        - {request_id for event, request_id in service.log[:before] if event == "came"}
         - {f"id-{number}" for number in range(1, 61)}
     )
-    later = [who for what, who in service.saw[came:] if what == "came"]
+    later = [request_id for event, request_id in service.log[before:] if event == "came"]
     assert later[0] == begun
     await asyncio.wait(batch)
 
 
-async def test_refusals_use_up_no_attempt_of_anybody() -> None:
-    """With one attempt each, every item is read although hundreds are refused."""
+async def test_refusals_use_up_no_attempt() -> None:
+    """With one attempt each, every item is read although most requests are refused."""
     refusals = iter([True, True, True, False] * 1000)
 
     async def moody(sent: Sent) -> HTTPResponse:
@@ -194,7 +194,7 @@ async def test_refusals_use_up_no_attempt_of_anybody() -> None:
 
 
 async def test_a_batch_at_the_emulator_is_paid_once_an_image() -> None:
-    """Over real sockets, at a ceiling nobody has told, every image of a batch is read and paid exactly once."""
+    """Over real sockets, at an unknown limit, every image of a batch is read and paid exactly once."""
     picture = draw_sample("receipt").data
     images = [picture + bytes([number]) for number in range(60)]
     async with Emulator(concurrency=5) as clova, ClovaOCRClient(Domain(clova.url(), clova.secret)) as client:
@@ -206,7 +206,7 @@ async def test_a_batch_at_the_emulator_is_paid_once_an_image() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Nobody waits for ever
+# No call waits for ever
 
 Answer = HTTPResponse | type[ClovaOCRError] | None
 answers = st.sampled_from(
@@ -239,10 +239,10 @@ answers = st.sampled_from(
     seed=st.integers(0, 1000),
 )
 @settings(max_examples=150, deadline=None)
-def test_nobody_waits_for_ever(
+def test_no_call_waits_for_ever(
     script: list[Answer], callers: list[tuple[bool, int | None]], domains: int, known: int | None, seed: int
 ) -> None:
-    """Whatever the service answers and whoever is cancelled, every call ends, and no slot is lost."""
+    """Every call ends and no slot is lost, for any answers of the service and any cancelled calls."""
     draw = random.Random(seed)  # noqa: S311 - for a simulation
 
     def slowly(answer: Answer) -> Callable[[Sent], Awaitable[HTTPResponse]]:
@@ -284,8 +284,8 @@ def test_nobody_waits_for_ever(
 async def check_nothing_is_left(
     client: ClovaOCRClient, transport: FakeTransport, slots: LocalSlots, time: FakeTime
 ) -> None:
-    """Check that nobody holds or waits for anything, that all slots can be taken, and that calls go through."""
-    await steps(40)  # what runs on without its caller needs as many
+    """Check that no slot is held or awaited, that all slots can be taken, and that calls go through."""
+    await steps(40)  # a request that runs on without its caller needs as many
     assert transport.in_flight == 0
     for domain, gate in client.gates.items():
         assert (gate.in_flight, gate.waiting) == (0, 0)
@@ -295,7 +295,7 @@ async def check_nothing_is_left(
             assert slots.state(domain).free == 0
     transport.steps.clear()
     transport.then = None
-    time.now += LONGEST_HOLD  # while a domain is on hold single calls fail at once, and then one asks it again
+    time.now += LONGEST_HOLD  # while a domain is on hold single calls fail at once; then one call probes it
     assert (await client.recognize(JPEG + b"another", Receipt)).attempts >= 1
     await steps()
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -320,10 +320,10 @@ class Script:
     """A scenario.
 
     Attributes:
-        script: What the requests meet, those of the neighbours first.
-        neighbours: Calls that were there before.
-        known: Calls at once; None to learn them.
-        domains: How many.
+        script: The answers to the requests, those of the neighbours first.
+        neighbours: Calls that began before.
+        known: The given limit; None to learn it.
+        domains: The number of domains.
     """
 
     script: list[Any]
@@ -338,7 +338,7 @@ SCRIPTS = {
     "queued behind several": Script([slow] * 4, neighbours=4),
     "refused alone": Script([BUSY, BUSY]),
     "refused beside others": Script([slow, slow, busy(2)], neighbours=2, known=3),
-    "refused, unknown ceiling": Script([slow, slow, BUSY], neighbours=2, known=None),
+    "refused, unknown limit": Script([slow, slow, BUSY], neighbours=2, known=None),
     "refused for the rate": Script([slow, gateway_error("410", 429)], neighbours=1, known=2),
     "while others pause": Script([BUSY, BUSY, slow], neighbours=2, known=2),
     "two domains": Script([slow] * 3, neighbours=2, domains=2),
@@ -353,7 +353,7 @@ lanes = pytest.mark.parametrize("lane", ["interactive", "batch"])
 
 
 class Scenario:
-    """One way a call can go, made anew for each step it is cut off at."""
+    """One course of a call, set up anew for each step at which it is cut off."""
 
     def __init__(self, script: Script, lane: Any, **settings: Any) -> None:
         self.script = script
@@ -374,14 +374,14 @@ class Scenario:
         return asyncio.create_task(self.client.recognize(JPEG, Receipt, lane=lane))
 
     async def check(self, neighbours: list[asyncio.Task[Any]]) -> None:
-        """Check that nobody else was harmed, and nothing is left."""
+        """Check that no other call was harmed, and nothing is left."""
         for neighbour in neighbours:
             assert (await neighbour).document
         await check_nothing_is_left(self.client, self.transport, self.slots, self.time)
 
 
 async def cancelled_after(scenario: Scenario, count: int) -> bool:
-    """Cancel a call after so many steps; return whether it was still under way."""
+    """Cancel a call after so many steps; return whether it was still in flight."""
     neighbours, call = await scenario.begin()
     await steps(count)
     late = call.done()
@@ -395,7 +395,7 @@ async def cancelled_after(scenario: Scenario, count: int) -> bool:
 @scripts
 @lanes
 async def test_cancelling_at_every_step(name: str, lane: Any) -> None:
-    """A call can be cancelled at whichever step: it leaves no slot taken, nobody in line and no task."""
+    """A call that is cancelled at any step leaves no slot taken, no waiter and no task."""
     count = 0
     while await cancelled_after(Scenario(SCRIPTS[name], lane), count):
         count += 1
@@ -404,7 +404,7 @@ async def test_cancelling_at_every_step(name: str, lane: Any) -> None:
 
 @scripts
 def test_a_deadline_at_every_step(name: str) -> None:
-    """A single call's deadline can pass at whichever step: it ends, and leaves nothing behind."""
+    """A single call whose deadline passes at any step ends, and leaves nothing behind."""
 
     async def late_after(count: int) -> bool:
         scenario = Scenario(SCRIPTS[name], "interactive", deadline=30.0)

@@ -1,4 +1,4 @@
-"""A service that limits its calls, simulated event by event: what a ceiling learns of it, in no time at all."""
+"""A simulated service that limits its calls, event by event: what the limit learns of it, without waiting."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from clova_ocr_async.slots.limit import ConcurrencyLimit, LimitSignal, Permit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROUND_TRIP = 0.005  # seconds until a refusal is there
+ROUND_TRIP = 0.005  # seconds until a refusal arrives
 
 
 class Service(Protocol):
-    """What limits calls."""
+    """A service that limits calls."""
 
     def admits(self, now: float, running: int) -> bool:
         """Return whether one more call may run."""
         ...
 
     def refusal(self, now: float) -> LimitSignal:
-        """Return what it says to one that may not."""
+        """Return the refusal of a call that may not."""
         ...
 
 
@@ -34,12 +34,12 @@ class AtOnce:
 
     Attributes:
         ceiling: Calls at once, by the time.
-        named: What its refusals name, by the time.
-        foreign: Calls of others that run, by the time.
+        advertised: The number in its refusals, by the time.
+        foreign: Running calls of other programs, by the time.
     """
 
     ceiling: Callable[[float], int]
-    named: Callable[[float], int | None] = lambda _: None
+    advertised: Callable[[float], int | None] = lambda _: None
     foreign: Callable[[float], int] = lambda _: 0
 
     def admits(self, now: float, running: int) -> bool:
@@ -48,22 +48,22 @@ class AtOnce:
 
     def refusal(self, now: float) -> LimitSignal:
         """Name the number."""
-        return LimitSignal(self.named(now))
+        return LimitSignal(self.advertised(now))
 
 
 @dataclass
 class Bucket:
-    """A service that takes so many calls a second, by a bucket of tokens.
+    """A service that takes so many calls a second, by a token bucket.
 
     Attributes:
         rate: Calls a second.
         size: Calls that may come at once after a rest.
-        says: What its refusals say.
+        signal: The content of its refusals.
     """
 
     rate: float
     size: float
-    says: LimitSignal
+    signal: LimitSignal
     tokens: float = field(init=False)
     filled: float = 0.0
 
@@ -81,20 +81,20 @@ class Bucket:
         return True
 
     def refusal(self, now: float) -> LimitSignal:
-        """Say always the same."""
+        """Return the same refusal always."""
         del now
-        return self.says
+        return self.signal
 
 
 @dataclass
 class Simulation:
-    """Calls to a service through a ceiling, as fast as it lets them.
+    """Calls to a service, sent as fast as a limit allows.
 
     Attributes:
-        service: Limits them.
-        ceiling: Learns.
-        latency: Seconds of the next call.
-        most: Calls at once that are allowed in any case.
+        service: The service.
+        limit: The limit that learns.
+        latency: Returns the seconds of the next call.
+        max_concurrency: The user's bound on calls at once.
         uniform: Draws a float between two bounds.
         now: The time.
         refused: Refusals.
@@ -105,9 +105,9 @@ class Simulation:
     """
 
     service: Service
-    ceiling: ConcurrencyLimit
+    limit: ConcurrencyLimit
     latency: Callable[[], float]
-    most: int | None = None
+    max_concurrency: int | None = None
     uniform: Callable[[float, float], float] = lambda low, high: (low + high) / 2
     now: float = 1000.0
     refused: int = 0
@@ -115,51 +115,51 @@ class Simulation:
     busy: float = 0.0
     limits: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
     most_running: int = 0
-    _line: deque[list[int]] = field(default_factory=deque[list[int]])
+    _queue: deque[list[int]] = field(default_factory=deque[list[int]])
     _events: list[tuple[float, int, Permit, LimitSignal | None, list[int]]] = field(default_factory=list[Any])
     _running: int = 0
     _numbers: Any = field(default_factory=itertools.count)
 
     def run(self, items: int) -> Simulation:
-        """Read so many items; each is sent again, before all others, until it is let in."""
-        self._line.extend([0] for _ in range(items))
+        """Process so many items; each is sent again, before all others, until it is let in."""
+        self._queue.extend([0] for _ in range(items))
         while True:
-            self._leave()
+            self._send()
             due = [self._events[0][0]] if self._events else []
-            if self._line and len(self._events) < self.ceiling.limit:
-                due.append(self.now + self.ceiling.pace.wait(self.now))
+            if self._queue and len(self._events) < self.limit.value:
+                due.append(self.now + self.limit.pacer.wait(self.now))
             if not due:
                 return self
-            self._go_on(min(due))
+            self._advance(min(due))
 
-    def _leave(self) -> None:
-        pace = self.ceiling.pace
-        while self._line and len(self._events) < self.ceiling.limit and not pace.wait(self.now):
-            item = self._line.popleft()
+    def _send(self) -> None:
+        pacer = self.limit.pacer
+        while self._queue and len(self._events) < self.limit.value and not pacer.wait(self.now):
+            item = self._queue.popleft()
             item[0] += 1
             self.tries = max(self.tries, item[0])
-            entry = self.ceiling.enter(len(self._events), self.now)
+            permit = self.limit.on_sent(len(self._events), self.now)
             if self.service.admits(self.now, self._running):
                 self._running += 1
                 self.most_running = max(self.most_running, self._running)
                 seconds = self.latency()
                 self.busy += seconds
-                self._expect(seconds, entry, None, item)
+                self._expect(seconds, permit, None, item)
             else:
-                self._expect(ROUND_TRIP, entry, self.service.refusal(self.now), item)
+                self._expect(ROUND_TRIP, permit, self.service.refusal(self.now), item)
 
-    def _expect(self, seconds: float, entry: Permit, refusal: LimitSignal | None, item: list[int]) -> None:
-        heapq.heappush(self._events, (self.now + seconds, next(self._numbers), entry, refusal, item))
+    def _expect(self, seconds: float, permit: Permit, signal: LimitSignal | None, item: list[int]) -> None:
+        heapq.heappush(self._events, (self.now + seconds, next(self._numbers), permit, signal, item))
 
-    def _go_on(self, time: float) -> None:
+    def _advance(self, time: float) -> None:
         self.now = max(self.now, time)
         while self._events and self._events[0][0] <= self.now:
-            _, _, entry, refusal, item = heapq.heappop(self._events)
-            if refusal is None:
+            _, _, permit, signal, item = heapq.heappop(self._events)
+            if signal is None:
                 self._running -= 1
-                self.ceiling.admit(entry, self.most)
+                self.limit.on_admitted(permit, self.max_concurrency)
             else:
                 self.refused += 1
-                self._line.appendleft(item)
-                self.ceiling.refuse(entry, refusal, self.now, self.uniform)
-            self.limits.append((self.now, self.ceiling.limit))
+                self._queue.appendleft(item)
+                self.limit.on_refused(permit, signal, self.now, self.uniform)
+            self.limits.append((self.now, self.limit.value))

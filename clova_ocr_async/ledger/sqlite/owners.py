@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import Billing, ConnectionLostError
-from clova_ocr_async.host.processes import Process
+from clova_ocr_async.host.processes import Process, lease_is_over
 from clova_ocr_async.ledger.settlement import encode_failure, settle_from_answer
 from clova_ocr_async.ledger.sqlite.statements import (
     doubt_late,
@@ -56,7 +56,9 @@ def renew(db: sqlite3.Connection, owner: int, expires: float) -> bool:
 
 def dead_owners(db: sqlite3.Connection, process: Process, now: float, *, apart_from: int = 0) -> list[int]:
     """Return the owners whose work is free for others."""
-    dead = [owner for owner, found, expires in _owners(db) if found.is_dead(process) or _has_run_out(expires, now)]
+    dead = [
+        owner for owner, found, expires in _owners(db) if found.is_dead(process) or lease_is_over(expires, now, LEASE)
+    ]
     return [owner for owner in (*dead, *_strays(db)) if owner != apart_from]
 
 
@@ -78,11 +80,6 @@ def living_owners(db: sqlite3.Connection, process: Process, now: float) -> list[
 def _owners(db: sqlite3.Connection) -> list[tuple[int, Process, float]]:
     rows = db.execute("SELECT id, place, pid, started, expires FROM owner").fetchall()
     return [(owner, Process(place, pid, started), expires) for owner, place, pid, started, expires in rows]
-
-
-def _has_run_out(expires: float, now: float) -> bool:
-    # A lease further off than any lease is one of another boot's clock; twice, as it may be younger than this look.
-    return expires < now or expires > now + 2 * LEASE
 
 
 def release_all(db: sqlite3.Connection, owner: int) -> None:

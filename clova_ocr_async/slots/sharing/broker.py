@@ -1,10 +1,9 @@
-"""Where the calls of one event loop wait for the slots that its process shares with others."""
+"""The broker between the calls of one event loop and the slots that its process shares with others."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -16,227 +15,257 @@ from clova_ocr_async.slots.sharing.sync import GateSync, Grant, SyncResult
 from clova_ocr_async.slots.sharing.wakeup import WakeupSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
 
     from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.host.runtime import Runtime
     from clova_ocr_async.slots.limit import ConcurrencyLimit, SlotResult
     from clova_ocr_async.slots.sharing.state import Limits
 
-__all__ = ["SlotBroker"]
+__all__ = ["SlotBroker", "SyncThread"]
 
-_MOST_AT_ONCE = 64  # who waits further back than that gets no slot at one visit
-_LOOK_AGAIN = 1.0  # seconds, more or less
-_LOOK_WHEN_DEAF = 0.05  # seconds, where nobody can be woken
-_RENEW = LEASE / 3  # seconds
+_MAX_WAITERS = 64  # waiters of a domain that one sync considers, so that a sync costs the same however many wait
+_SYNC_EVERY = 1.0  # seconds, more or less: a wake-up may be lost, and processes die
+_POLL_EVERY = 0.05  # seconds, where the process cannot be woken
+_RENEW_EVERY = LEASE / 3  # seconds
+
+
+class SyncThread:
+    """The thread that syncs with the store, so that the event loop never waits for it.
+
+    Args:
+        sync: Syncs with the store.
+        executor: Runs one thing after the other.
+        deliver: Called in the event loop with the result of each sync, or with its error.
+
+    Attributes:
+        loop: The event loop that gets the results; it may change between two syncs.
+    """
+
+    def __init__(self, sync: GateSync, executor: Executor, deliver: Callable[[SyncResult | Exception], object]) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._sync = sync
+        self._executor = executor
+        self._deliver = deliver
+        self._ordered = False
+        self._results: deque[SyncResult | Exception] = deque()
+        self._closed = False
+
+    def order(self) -> None:
+        """Run a sync, unless one is ordered that has not begun."""
+        if not self._ordered and not self._closed:
+            self._ordered = True
+            self._executor.submit(self._run)
+
+    def close(self) -> None:
+        """Release everything, for good: the event loop was closed over its calls."""
+        self._closed = True
+        self._executor.submit(self._sync.release_all)
+        self._executor.shutdown(wait=False)
+
+    def abandon_after_fork(self) -> None:
+        """Run nothing any more: after a fork it is all the parent's."""
+        self._closed = True
+
+    def _run(self) -> None:
+        self._ordered = False  # before the waiters are read: one that comes later orders another sync
+        try:
+            self._results.append(self._sync.run())
+        except Exception as error:  # noqa: BLE001 - the waiters get it, as no code waits for this thread
+            self._results.append(error)
+        assert self.loop is not None  # noqa: S101 - for the type checkers
+        try:
+            self.loop.call_soon_threadsafe(self._deliver_all)
+        except RuntimeError:
+            # The loop is closed, and with it all calls that waited are gone.
+            for result in self._pop_results():
+                if isinstance(result, SyncResult):
+                    self._sync.release_unclaimed(result)
+
+    def _deliver_all(self) -> None:
+        """Deliver the results, also those that the loop before had no time for."""
+        for result in self._pop_results():
+            self._deliver(result)
+
+    def _pop_results(self) -> Iterator[SyncResult | Exception]:
+        with suppress(IndexError):  # the loop and the thread may both take from it
+            while True:
+                yield self._results.popleft()
 
 
 class SlotBroker:
-    """Hands out what the visits to the file bring home.
+    """Grants the slots that syncs with the store bring, to the calls of one event loop.
 
     Args:
         domains: The domains, by their keys; may grow.
-        visitor: Visits the file.
+        sync: Syncs with the store.
+        executor: Runs the syncs, one after the other.
         runtime: Randomness.
     """
 
-    def __init__(self, domains: Mapping[str, Domain], visitor: GateSync, runtime: Runtime) -> None:
+    def __init__(self, domains: Mapping[str, Domain], sync: GateSync, executor: Executor, runtime: Runtime) -> None:
         self._domains = domains
-        self._visitor = visitor
+        self._sync = sync
         self._runtime = runtime
-        self._line: WaitQueue[Grant] = WaitQueue()
-        self._out: Counter[str] = Counter()
+        self._thread = SyncThread(sync, executor, self._on_synced)
+        self._wakeup = WakeupSocket()
+        self._queue: WaitQueue[Grant] = WaitQueue()
+        self._held: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._seen: dict[str, tuple[ConcurrencyLimit, int]] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._bell = WakeupSocket()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="clova-ocr-slots")
-        self._visit_ordered = False
-        self._look_ordered = False
-        self._unknown = False
-        self._reports: deque[SyncResult | Exception] = deque()
-        self._closed = False
+        self._sync_is_scheduled = False
+        self._has_unsynced = False  # whether waiters may exist that the last sync was not given
 
     def state(self, key: str, limits: Limits) -> GateState:
-        """Return how a domain's gate stands, as last seen.
+        """Return a snapshot of a domain's slots, as last seen.
 
         Args:
-            key: The domain's.
-            limits: What is known of it.
+            key: The domain's key.
+            limits: The limits that the user gave for it.
         """
-        ceiling, elsewhere = self._seen.get(key, (limits.first_ceiling(), 0))
+        limit, elsewhere = self._seen.get(key, (limits.initial_limit(), 0))
         return GateState(
-            ceiling=limits.applied_to(ceiling),
-            in_flight=self._out[key],
+            ceiling=limits.applied_to(limit),
+            in_flight=self._held[key],
             elsewhere=elsewhere,
-            waiting=self._line.length(key),
+            waiting=self._queue.length(key),
             rejections=self._refused[key],
-            pace=ceiling.pace.rate,
+            pace=limit.pacer.rate,
         )
 
-    def serve(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Serve a running loop from now on; return False if there are calls of another one."""
-        if self._loop is not loop and self._is_busy():
+    def bind_loop(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Serve a running loop from now on; return False if calls of another one hold or await slots."""
+        if self._thread.loop is not loop and self._is_busy():
             return False
-        self._loop = loop
+        self._thread.loop = loop
         return True
 
-    def outlived(self) -> bool:
-        """Whether its loop was closed over its calls."""
-        return self._loop is not None and self._loop.is_closed()
+    def loop_is_closed(self) -> bool:
+        """Return whether its loop was closed over its calls."""
+        return self._thread.loop is not None and self._thread.loop.is_closed()
 
-    async def take(self, keys: Sequence[str], *, interactive: bool, since: float) -> Grant:
+    async def acquire(self, keys: Sequence[str], *, interactive: bool, since: float) -> Grant:
         """Wait for a slot of one of several domains, and take it."""
         loop = asyncio.get_running_loop()
         waiter = Waiter[Grant](keys, interactive=interactive, since=since)
-        self._line.join(waiter)
-        self._unknown = True
-        self._bell.listen(loop, self._look)
-        if self._may_be_next(waiter):
-            self._look()
+        self._queue.add(waiter)
+        self._has_unsynced = True
+        self._wakeup.listen(loop, self._start_sync)
+        if self._needs_sync(waiter):
+            self._start_sync()
         try:
             return await waiter.granted
         except BaseException:
             self._withdraw(waiter)
             raise
 
-    def give_back(self, grant: Grant, outcome: SlotResult | None) -> None:
-        """Give a slot back, and tell what its call ended in; None if nobody knows whether it was let in."""
-        key, entry = grant
-        self._out[key] -= 1
-        self._refused[key] += isinstance(outcome, LimitSignal)
-        self._visitor.landed.append((key, (entry, outcome)))
-        self._leave()
+    def release(self, grant: Grant, result: SlotResult | None) -> None:
+        """Release a slot; the result is None if it is unknown whether the service let the call in."""
+        key, permit = grant
+        self._held[key] -= 1
+        self._refused[key] += isinstance(result, LimitSignal)
+        self._sync.finished.append((key, (permit, result)))
+        self._sync_after_release()
 
     def close(self) -> None:
-        """Give everything back, for good: its loop is closed, and who still comes from there is not heard."""
-        self._closed = True
-        self._bell.close()
-        self._thread.submit(self._visitor.leave)
-        self._thread.shutdown(wait=False)
+        """Release everything, for good: the loop is closed, and late releases of its calls are ignored."""
+        self._wakeup.close()
+        self._thread.close()
 
-    def let_go(self) -> None:
+    def abandon_after_fork(self) -> None:
         """Touch nothing any more: after a fork it is all the parent's."""
-        self._closed = True
-        self._bell.let_go()
+        self._thread.abandon_after_fork()
+        self._wakeup.abandon_after_fork()
 
     def _withdraw(self, waiter: Waiter[Grant]) -> None:
-        with suppress(RuntimeError):  # a closed loop, of which the task is swept up
+        with suppress(RuntimeError):  # a closed loop, whose tasks are collected as garbage
             waiter.granted.cancel()
         if waiter.granted.cancelled():
-            self._line.leave(waiter)
-            self._leave()
-        elif waiter.granted.exception() is None:
-            self.give_back(waiter.granted.result(), None)
+            self._queue.discard(waiter)
+            self._sync_after_release()
+        elif waiter.granted.exception() is None:  # the slot was granted just before the cancellation
+            self.release(waiter.granted.result(), None)
 
-    def _leave(self) -> None:
-        loop = self._loop
-        if loop is not None and self._is_busy() and not loop.is_closed():
-            self._look_soon(loop)
-            return
-        self._look()
+    def _sync_after_release(self) -> None:
+        loop = self._thread.loop
+        if loop is None or loop.is_closed() or not self._is_busy():
+            self._start_sync()
+            self._stop_listening_if_idle()
+        elif not self._sync_is_scheduled:  # one sync for all calls that end in one turn of the loop
+            self._sync_is_scheduled = True
+            loop.call_soon(self._start_sync)
+
+    def _stop_listening_if_idle(self) -> None:
+        # At once, and not after the last sync: the loop may be closed by then.
         if not self._is_busy():
-            # At once, and not when the visit is over: the loop may be closed by then.
-            self._bell.close()
+            self._wakeup.close()
 
     def _is_busy(self) -> bool:
-        return any(self._out.values()) or self._is_awaited()
+        return any(self._held.values()) or self._is_awaited()
 
     def _is_awaited(self) -> bool:
-        return any(self._line.length(key) for key in self._domains)
+        return any(self._queue.length(key) for key in self._domains)
 
-    def _may_be_next(self, waiter: Waiter[Grant]) -> bool:
-        """Whether somebody who has come goes before one of whom the visitor knows, or those are all served."""
-        return any(self._is_used_up(key) or waiter < self._visitor.waiting[key][-1] for key in waiter.domains)
+    def _needs_sync(self, waiter: Waiter[Grant]) -> bool:
+        """Return whether a new waiter goes before one that the store was given, or all of those are served."""
+        return any(self._all_served(key) or waiter < self._sync.waiting[key][-1] for key in waiter.domains)
 
-    def _is_used_up(self, key: str) -> bool:
-        """Whether all are served of whom the visitor knows."""
-        return all(waiter.granted.done() for waiter in self._visitor.waiting.get(key, ()))
+    def _all_served(self, key: str) -> bool:
+        """Return whether all waiters are served that the last sync was given."""
+        return all(waiter.granted.done() for waiter in self._sync.waiting.get(key, ()))
 
-    def _look_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have the file visited once for all who come and go in one turn of the loop."""
-        if not self._look_ordered:
-            self._look_ordered = True
-            loop.call_soon(self._look)
+    def _start_sync(self) -> None:
+        self._sync_is_scheduled = False
+        if self._has_unsynced or not self._is_awaited():
+            waiting = {
+                key: self._queue.peek_many(key, _MAX_WAITERS) for key in self._domains if self._queue.length(key)
+            }
+            self._sync.waiting = waiting
+            self._has_unsynced = any(len(waiters) == _MAX_WAITERS for waiters in waiting.values())
+        self._sync.wakeup_port = self._wakeup.port
+        self._thread.order()
 
-    def _look(self) -> None:
-        """Have the file visited, unless a visit is ordered that has not begun."""
-        self._look_ordered = False
-        if self._unknown or not self._is_awaited():
-            lines = {key: self._line.first_ones(key, _MOST_AT_ONCE) for key in self._domains if self._line.length(key)}
-            self._visitor.waiting = lines
-            self._unknown = any(len(ones) == _MOST_AT_ONCE for ones in lines.values())
-        self._visitor.port = self._bell.port
-        if not self._visit_ordered and not self._closed:
-            self._visit_ordered = True
-            self._thread.submit(self._visit)
+    def _on_synced(self, result: SyncResult | Exception) -> None:
+        if isinstance(result, SyncResult):
+            self._grant(result)
+        else:
+            self._fail_all(result)
 
-    def _visit(self) -> None:
-        self._visit_ordered = False  # before it is looked who waits: whoever comes later orders another one
-        try:
-            self._reports.append(self._visitor.visit())
-        except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to but those who wait
-            self._reports.append(error)
-        assert self._loop is not None  # noqa: S101 - for the type checkers
-        try:
-            self._loop.call_soon_threadsafe(self._take_home)
-        except RuntimeError:
-            # The loop is closed, and everybody gone who waited in it.
-            for report in self._pop_reports():
-                if isinstance(report, SyncResult):
-                    self._visitor.return_unclaimed(report)
-
-    def _take_home(self) -> None:
-        """Hand out what was brought, in this loop or when the one before had no time for it."""
-        for report in self._pop_reports():
-            if isinstance(report, SyncResult):
-                self._hand_out(report)
-            else:
-                self._fail(report)
-
-    def _pop_reports(self) -> Iterator[SyncResult | Exception]:
-        with suppress(IndexError):  # the loop and the thread may both be at it
-            while True:
-                yield self._reports.popleft()
-
-    def _hand_out(self, report: SyncResult) -> None:
-        self._seen |= report.gates
-        for waiter, grant in report.grants:
-            self._out[grant[0]] += 1
+    def _grant(self, result: SyncResult) -> None:
+        self._seen |= result.seen
+        for waiter, grant in result.grants:
+            self._held[grant[0]] += 1
             if waiter.granted.done():
-                self.give_back(grant, None)
+                self.release(grant, None)
             else:
                 waiter.granted.set_result(grant)
-                self._line.leave(waiter)
-        for key, before, outcome in report.changes:
-            log_limit_change(self._domains[key], before, report.gates[key][0], outcome)
-        self._look_later(report.wait)
-        if self._is_short_of_waiters():
-            self._look()
+                self._queue.discard(waiter)
+        for key, before, ended_as in result.changes:
+            log_limit_change(self._domains[key], before, result.seen[key][0], ended_as)
+        self._schedule_sync(result.next_in)
+        # There may be slots for more waiters than this sync was given.
+        if self._has_unsynced and any(self._all_served(key) for key, known in self._sync.waiting.items() if known):
+            self._start_sync()
 
-    def _is_short_of_waiters(self) -> bool:
-        """Whether all are served that the visitor knew of, and there may be slots for others."""
-        return self._unknown and any(self._is_used_up(key) for key, known in self._visitor.waiting.items() if known)
-
-    def _fail(self, error: Exception) -> None:
+    def _fail_all(self, error: Exception) -> None:
         for key in self._domains:
-            while (waiter := self._line.first(key)) is not None:
+            while (waiter := self._queue.peek(key)) is not None:
                 waiter.granted.set_exception(error)
-                self._line.leave(waiter)
-        if not self._is_busy():
-            self._bell.close()
-        self._look_later(None)
+                self._queue.discard(waiter)
+        self._stop_listening_if_idle()
+        self._schedule_sync(None)
 
-    def _look_later(self, wait: float | None) -> None:
+    def _schedule_sync(self, wait: float | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._loop is not None and self._is_busy():
-            self._timer = self._loop.call_later(self._delay(wait), self._look)
-
-    def _delay(self, wait: float | None) -> float:
-        if not self._is_awaited():
-            return _RENEW
-        delay = _LOOK_AGAIN if self._bell.port else _LOOK_WHEN_DEAF
-        return min(wait or delay, self._runtime.uniform(0.75 * delay, 1.25 * delay))
+        if self._thread.loop is None or not self._is_busy():
+            return
+        delay = _RENEW_EVERY
+        if self._is_awaited():
+            # Spread, so that the processes of a host do not all open the store at the same moment.
+            every = _SYNC_EVERY if self._wakeup.port else _POLL_EVERY
+            delay = min(wait or every, self._runtime.uniform(0.75 * every, 1.25 * every))
+        self._timer = self._thread.loop.call_later(delay, self._start_sync)

@@ -1,15 +1,14 @@
-"""The file in which the processes of a user share their gates."""
+"""The SQLite file in which the processes of a user share their slots."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import sqlite3
 import stat
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,32 +18,30 @@ from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.sqlite import write_ahead
 from clova_ocr_async.protocol.echo import shown_path
 from clova_ocr_async.slots.sharing.state import Member, SharedGate
-from clova_ocr_async.slots.sharing.validation import is_believable
+from clova_ocr_async.slots.sharing.validation import decode_gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
-__all__ = ["SlotsFile", "checked_path", "default_path", "name_of"]
+__all__ = ["SqliteGateStore", "check_private_file", "checked_path", "default_path"]
 
 logger = logging.getLogger("clova_ocr_async")
 
-_PATIENCE = 5.0  # seconds that another process may write
-_OFF = 10.0  # seconds without a look at a file that could not be used
+_PATIENCE = 5.0  # seconds that another process may hold the lock; a transaction takes less than a millisecond
+_RETRY_AFTER = 10.0  # seconds until a file that could not be used is tried again
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 _FOLDERS = {
     "win32": ("LOCALAPPDATA", Path("AppData", "Local")),
     "darwin": ("XDG_STATE_HOME", Path("Library", "Application Support")),
 }
-"""By platform: the variable that names the folder, and where in the user's home it is else; others are like Linux."""
-
-_decoder = msgspec.json.Decoder(SharedGate)
+"""By platform: the variable that names the folder, and its place below the user's home; others are like Linux."""
 
 
 def default_path(
     environ: Mapping[str, str] | None = None, platform: str = sys.platform, find_home: Callable[[], Path] = Path.home
 ) -> Path:
-    """Return where the platform keeps a user's state.
+    """Return the place where the platform keeps a user's state.
 
     Args:
         environ: The environment; None for this process's. It is not a default value, which ``help`` would print.
@@ -52,12 +49,12 @@ def default_path(
         find_home: Returns the user's home folder, or raises RuntimeError.
 
     Raises:
-        ConfigurationError: Nobody knows where the user is at home.
+        ConfigurationError: The user has no home folder.
     """
     environ = os.environ if environ is None else environ
     variable, below_home = _FOLDERS.get(platform, ("XDG_STATE_HOME", Path(".local", "state")))
     given = Path(environ.get(variable, ""))
-    # Source: XDG Base Directory Specification 0.8: a relative path there is to be passed over.
+    # Source: XDG Base Directory Specification 0.8: a relative path there must be ignored.
     folder = given if given.is_absolute() else _home(environ, find_home) / below_home
     return folder / "clova_ocr_async" / "slots.sqlite"
 
@@ -74,34 +71,33 @@ def _home(environ: Mapping[str, str], find_home: Callable[[], Path]) -> Path:
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:
-    """Return where the slots are to be kept, wherever the process may go.
+    """Return the absolute path of a file for the slots, so that it stays valid when the process changes its folder.
 
     Raises:
-        ConfigurationError: It is no path.
+        ConfigurationError: It does not name a file.
     """
     try:
         given = Path(path)
     except TypeError:
         given = None
     if given is None or not given.name or "\0" in str(given):
-        raise ConfigurationError(f"path is no path of a file, but a {type(path).__name__}; give one, or leave it out")
+        raise ConfigurationError(
+            f"path is a {type(path).__name__} that does not name a file; "
+            "give a str or PathLike that names one, or leave it out"
+        )
     return given.absolute()
 
 
-def name_of(key: str) -> str:
-    """Return the name of a domain in the file: its key holds a secret."""
-    return hashlib.sha256(key.encode()).hexdigest()[:32]
+class SqliteGateStore:
+    """A SQLite file with one row a domain; a ``GateStore``.
 
-
-class SlotsFile:
-    """A SQLite file of gates, one row each. Nothing is lost with it: what is in it is learned again.
-
-    Where it cannot be used, the gates go on in memory, for this process alone, and it is tried again seconds later.
+    While the file cannot be used, the slots go on in memory, for this process alone, and the file is tried again some
+    seconds later.
 
     Args:
-        path: The file; made with its folders if it is not there.
+        path: The file; created with its folders if it does not exist.
         clock: Returns seconds that only grow.
-        patience: Seconds that another process may write.
+        patience: Seconds that another process may hold the lock.
         sleep: Waits some seconds, in this thread.
     """
 
@@ -117,65 +113,26 @@ class SlotsFile:
         self._patience = patience
         self._sleep = sleep
         self._db: sqlite3.Connection | None = None
-        self._which: tuple[int, int] | None = None
+        self._file_id: tuple[int, int] | None = None
         self._memory: dict[str, SharedGate] = {}
-        self._off_until: float | None = None
+        self._retry_at: float | None = None
 
-    @contextmanager
-    def gates(self, keys: Iterable[str]) -> Generator[dict[str, SharedGate]]:
-        """Open some gates, by the keys of their domains, to nobody else; what they are like at the end is kept."""
-        names = {key: name_of(key) for key in keys}
-        try:
-            loaded = self._load(names.values())
-            yield {key: loaded[name] for key, name in names.items()}
-            self._save(loaded)
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Close the file, until it is used again."""
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-
-    def _load(self, names: Iterable[str]) -> dict[str, SharedGate]:
-        if self._off_until is None or self._clock() >= self._off_until:
+    def load(self, names: Collection[str]) -> dict[str, SharedGate]:
+        """Begin a transaction, and return the slots of some domains; see ``GateStore.load``."""
+        if self._retry_at is None or self._clock() >= self._retry_at:
             try:
-                return self._read(names)
+                return self._read_or_replace(names)
             except (sqlite3.Error, OSError) as error:
-                self._give_up(error)
-        # The others are out of sight, and so are their calls.
+                self._go_on_in_memory(error)
+        # The other members cannot be seen, and neither can their calls.
         return {
             name: msgspec.structs.replace(self._memory.get(name, SharedGate()), members=dict[str, Member]())
             for name in names
         }
 
-    def _read(self, names: Iterable[str]) -> dict[str, SharedGate]:
-        try:
-            return self._begin(names)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            # No database, or a broken one: what is learned again is worth less than going on.
-            self.close()
-            if _which(self._path) == self._which:  # else another process has done so
-                _put_aside(self._path)
-            return self._begin(names)
-
-    def _begin(self, names: Iterable[str]) -> dict[str, SharedGate]:
-        if self._db is not None and _which(self._path) != self._which:
-            self.close()  # it was removed or put aside: the others share another one
-        if self._db is None:
-            _create(self._path)
-            _check_place(self._path)
-            self._which = _which(self._path)
-            self._db = _opened(self._path, self._patience, self._sleep)
-        self._db.execute("BEGIN IMMEDIATE")
-        return {name: _read_gate(self._db, name, self._clock()) for name in names}
-
-    def _save(self, gates: dict[str, SharedGate]) -> None:
-        self._memory |= gates
+    def save(self, gates: Mapping[str, SharedGate]) -> None:
+        """Commit the transaction; see ``GateStore.save``."""
+        self._memory.update(gates)
         if self._db is None or not self._db.in_transaction:
             return
         try:
@@ -183,45 +140,93 @@ class SlotsFile:
                 self._db.execute("REPLACE INTO gate (domain, state) VALUES (?, ?)", (name, msgspec.json.encode(gate)))
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            self._give_up(error)
+            self._go_on_in_memory(error)
         else:
-            self._off_until = None
+            self._retry_at = None
 
-    def _give_up(self, error: Exception) -> None:
-        if self._off_until is None:
+    def now(self) -> float:
+        """Return the time of the monotonic clock, which the processes of a host share."""
+        return self._clock()
+
+    def close(self) -> None:
+        """Roll back what was not saved, and close the file until the next ``load``."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _read_or_replace(self, names: Collection[str]) -> dict[str, SharedGate]:
+        try:
+            return self._read(names)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            # Not a database, or a damaged one. What it holds is learned again, which is better than to stop.
+            self.close()
+            if _file_id(self._path) == self._file_id:  # else another process has replaced it already
+                _put_aside(self._path)
+            return self._read(names)
+
+    def _read(self, names: Collection[str]) -> dict[str, SharedGate]:
+        if self._db is not None and _file_id(self._path) != self._file_id:
+            self.close()  # it was removed or put aside: the other processes share another one
+        if self._db is None:
+            _create(self._path)
+            _check_place(self._path)
+            self._file_id = _file_id(self._path)
+            self._db = _opened(self._path, self._patience, self._sleep)
+        self._db.execute("BEGIN IMMEDIATE")
+        return {name: _stored_gate(self._db, name, self._clock()) for name in names}
+
+    def _go_on_in_memory(self, error: Exception) -> None:
+        if self._retry_at is None:
             path = shown_path(str(self._path))
             logger.warning("slots are not shared with other processes: %s cannot be used: %s", path, error)
-        self._off_until = self._clock() + _OFF
+        self._retry_at = self._clock() + _RETRY_AFTER
         self.close()
 
 
+def _stored_gate(db: sqlite3.Connection, name: str, now: float) -> SharedGate:
+    row = db.execute("SELECT state FROM gate WHERE domain = ?", (name,)).fetchone()
+    return decode_gate(row and row[0], now)
+
+
 def _create(path: Path) -> None:
-    """Make the file if it is not there, before SQLite makes it with the rights of anybody."""
+    """Create the file if it does not exist: SQLite would create it with the rights of the umask."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # One that is there is not even opened: closing it would take the locks that the process has on it by SQLite.
+    # An existing file is not even opened: closing it would release the locks that SQLite holds on it in this process.
     with suppress(FileExistsError):
         os.close(os.open(path, _NEW_FILE, 0o600))
 
 
 def _check_place(path: Path) -> None:
-    """Refuse a file that is not this user's alone, and close one to others that is open to them.
+    """Refuse a file that does not belong to this user alone, and close one that is open to other users.
 
     Raises:
-        OSError: It is a symbolic link or no file, has another name as well, or belongs to another user. What is said
-            of slots there could be anybody's.
+        OSError: It is a symbolic link or not a file, has another name as well, or belongs to another user. Anything
+            could stand in it.
     """
     for end in ("", "-wal", "-shm"):
         file = path.with_name(path.name + end)
         with suppress(FileNotFoundError):
-            _check_file(file, file.lstat())
+            check_private_file(file, file.lstat())
 
 
-def _check_file(file: Path, found: os.stat_result, user: int | None = None) -> None:
+def check_private_file(file: Path, found: os.stat_result, user: int | None = None) -> None:
+    """Refuse a file that does not belong to a user alone, and close one that is open to other users.
+
+    Args:
+        file: The file.
+        found: Its status.
+        user: The number of the user; None for the one that runs this process.
+
+    Raises:
+        OSError: It is a symbolic link or not a file, has another name as well, or belongs to another user.
+    """
     if not stat.S_ISREG(found.st_mode):
         raise OSError(f"{file.name} is {'a symbolic link' if stat.S_ISLNK(found.st_mode) else 'not a file'}")
     if found.st_nlink > 1:
         raise OSError(f"{file.name} has another name as well (a hard link)")
-    if hasattr(os, "geteuid"):  # elsewhere neither number nor mode says who may write
+    if hasattr(os, "geteuid"):  # on other systems neither number nor mode shows which users may write
         if found.st_uid != (os.geteuid() if user is None else user):
             raise OSError(f"{file.name} belongs to another user (id {found.st_uid})")
         if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -229,8 +234,8 @@ def _check_file(file: Path, found: os.stat_result, user: int | None = None) -> N
             logger.info("%s was open to other users; it is now closed to them", file)
 
 
-def _which(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another one of the same name; None if there is none."""
+def _file_id(path: Path) -> tuple[int, int] | None:
+    """Return the identity of the file at a path, which a replaced file does not share; None if there is none."""
     try:
         found = path.lstat()
     except OSError:
@@ -242,7 +247,7 @@ def _opened(path: Path, patience: float, sleep: Callable[[float], object]) -> sq
     db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         write_ahead(db, patience, sleep)
-        # A power cut may cost the file, which costs little; waiting for the disk would cost each call some of its slot.
+        # A power cut may cost the file, which costs little. To wait for the disk would cost each call part of its slot.
         db.execute("PRAGMA synchronous = OFF")
         db.execute("CREATE TABLE IF NOT EXISTS gate (domain TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID")
     except BaseException:
@@ -255,15 +260,6 @@ def _put_aside(path: Path) -> None:
     """Keep a file under another name: the path may have been given by mistake."""
     kept = path.with_name(path.name + ".broken")
     path.replace(kept)
-    logger.warning("%s was no file of slots; it is kept as %s", shown_path(str(path)), shown_path(str(kept)))
+    logger.warning("%s was not a file of slots; it is kept as %s", shown_path(str(path)), shown_path(str(kept)))
     for end in ("-wal", "-shm"):
         path.with_name(path.name + end).unlink(missing_ok=True)
-
-
-def _read_gate(db: sqlite3.Connection, name: str, now: float) -> SharedGate:
-    row = db.execute("SELECT state FROM gate WHERE domain = ?", (name,)).fetchone()
-    try:
-        gate = SharedGate() if row is None else _decoder.decode(row[0])
-    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):  # of another version, or broken
-        return SharedGate()
-    return gate if is_believable(gate, now) else SharedGate()

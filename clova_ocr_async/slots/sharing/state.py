@@ -1,9 +1,9 @@
-"""The gate of one domain as several processes share it. Pure: what each says and gets is decided here.
+"""The slots of one domain as several processes share them. Pure: each update of a member is decided here.
 
-Each process that has calls under way or waiting is a *member*. It comes to say what became of its calls, and who of its
-own waits, the first one first; it gets the slots that are free, if nobody of the others has come before its own. Else
-the slot is *offered* to that other one, whom the caller is to wake; an offer that is not taken soon was made to one who
-sleeps, and is passed over until that one comes by itself.
+Each process that holds or awaits slots of the domain is a *member*. An update of a member reports its finished calls
+and its waiters, the first one first. It gets the slots that are free, unless a waiter of another member comes before
+its own. Such a slot is *offered* to that other member, which is to be woken. An offer that is not taken soon was made
+to a process that is stopped; it is passed over until its next update.
 """
 
 from __future__ import annotations
@@ -14,208 +14,219 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import msgspec
 
-from clova_ocr_async.host.processes import Process
+from clova_ocr_async.host.processes import Process, lease_is_over
 from clova_ocr_async.slots.limit import ConcurrencyLimit, Permit, SlotResult
+from clova_ocr_async.slots.queue import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from clova_ocr_async.host.runtime import Runtime
-
-__all__ = ["LEASE", "FinishedCall", "Limits", "Member", "MemberGrants", "MemberUpdate", "Order", "SharedGate"]
+__all__ = ["LEASE", "FinishedCall", "Limits", "Member", "MemberGrants", "MemberUpdate", "SharedGate"]
 
 LEASE = 30.0
-"""Seconds that a member may sleep before its slots are given to others; it has to come more often than that."""
+"""Seconds without an update after which a member loses its slots; a member has to come more often than that."""
 
-_OFFER = 0.1  # seconds an offer stands
-
-Order = tuple[bool, float, int]
-"""Whose turn it is: the lower one's. Batch or not, since when, and which of several that came at the same time."""
-
+_OFFER = 0.1  # seconds that an offer stands: some times what a process needs to be woken and to come
 
 FinishedCall = tuple[Permit, SlotResult | None]
-"""How a call left that has ended, and what became of it; None if nobody knows whether it was let in."""
+"""The permit of a call that has ended, and its result; None if it is unknown whether the service let it in."""
 
 
 class Waiting(Protocol):
-    """Somebody of a member's own who waits."""
+    """A waiter of a member."""
 
     @property
-    def order(self) -> Order:
-        """When it is his turn."""
+    def priority(self) -> Priority:
+        """Its place in the queue, by the clock that the members share."""
         ...
 
 
 WaitingT = TypeVar("WaitingT", bound=Waiting)
 
 
-class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a member knows of the limits.
+class Limits(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={"max_concurrency": "most", "max_per_second": "most_per_second"},
+):
+    """The limits that a member's user gave.
 
     Attributes:
-        most: Calls at once; None if it does not know.
-        most_per_second: Calls a second; None for no bound.
+        max_concurrency: Calls at once; None if not given.
+        max_per_second: Calls a second; None for no bound.
     """
 
-    most: int | None = None
-    most_per_second: float | None = None
+    max_concurrency: int | None = None
+    max_per_second: float | None = None
 
-    def first_ceiling(self) -> ConcurrencyLimit:
-        """Return the ceiling of a domain that nothing was learned of."""
-        return ConcurrencyLimit() if self.most is None else ConcurrencyLimit.known(self.most)
+    def initial_limit(self) -> ConcurrencyLimit:
+        """Return the limit of a domain that nothing was learned of."""
+        return ConcurrencyLimit() if self.max_concurrency is None else ConcurrencyLimit.known(self.max_concurrency)
 
-    def applied_to(self, ceiling: ConcurrencyLimit) -> int:
-        """Return the calls at once that are let through; what is known counts for itself until the service objects."""
-        if self.most is None:
-            return ceiling.limit
-        return self.most if ceiling.growing and not ceiling.rejections else min(ceiling.limit, self.most)
+    def applied_to(self, limit: ConcurrencyLimit) -> int:
+        """Return the calls at once that are allowed; a given limit applies as it is until a call is refused."""
+        if self.max_concurrency is None:
+            return limit.value
+        unrefused = limit.slow_start and not limit.rejections
+        return self.max_concurrency if unrefused else min(limit.value, self.max_concurrency)
 
 
-class Member(msgspec.Struct, omit_defaults=True):
-    """A process at a gate.
+class Member(
+    msgspec.Struct, omit_defaults=True, rename={"wakeup_port": "port", "head": "first", "offered_at": "offered"}
+):
+    """A process that holds or awaits slots.
 
     Attributes:
-        process: Which.
-        port: Where it listens for being woken; 0 if it does not.
-        expires: When it counts as gone, unless it comes before.
-        limits: What it knows of the limits.
-        held: Its calls under way.
-        first: Whose turn it is next of its own; None if nobody of its own waits.
-        offered: When it was offered a slot that it has not come for.
+        process: The process.
+        wakeup_port: The port where it can be woken; 0 if it cannot.
+        expires: The end of its lease.
+        limits: The limits that its user gave.
+        held: Its calls in flight.
+        head: The priority of its first waiter; None if none of its calls waits.
+        offered_at: The time when it was offered a slot that it has not taken.
     """
 
     process: Process
-    port: int = 0
+    wakeup_port: int = 0
     expires: float = 0.0
     limits: Limits = msgspec.field(default_factory=Limits)
     held: int = 0
-    first: Order | None = None
-    offered: float | None = None
+    head: Priority | None = None
+    offered_at: float | None = None
 
-    def is_gone(self, seen_from: Process, now: float) -> bool:
-        """Whether it runs no more, or has slept for too long."""
-        # An end further off than any lease is one of another boot's clock.
-        return not now <= self.expires <= now + 2 * LEASE or self.process.is_dead(seen_from)
+    def is_dead(self, seen_from: Process, now: float) -> bool:
+        """Return whether its process has ended, or its lease is over."""
+        return lease_is_over(self.expires, now, LEASE) or self.process.is_dead(seen_from)
 
 
 @dataclass(slots=True)
 class MemberUpdate(Generic[WaitingT]):
-    """What a member says when it comes.
+    """The report of a member.
 
     Attributes:
-        held: Its calls under way, those that have just ended left out.
-        landed: Its calls that have just ended.
-        waiting: Who of its own waits, the first one first.
+        held: Its calls in flight, without those that have just finished.
+        finished: Its calls that have just finished.
+        waiting: Its waiters, the first one first.
     """
 
     held: int = 0
-    landed: Sequence[FinishedCall] = ()
+    finished: Sequence[FinishedCall] = ()
     waiting: Sequence[WaitingT] = ()
 
 
 @dataclass(slots=True)
 class MemberGrants(Generic[WaitingT]):
-    """What a member is told when it comes.
+    """The reply to a member's update.
 
     Attributes:
-        granted: Who of its own may go, and how they leave.
-        woken: Ports of the members who are offered a slot.
-        wait: Seconds until it should come again, if its own may go then though nobody wakes it.
+        granted: Its waiters that get a slot, each with its permit.
+        wakeup_ports: Ports of the members to wake.
+        next_in: Seconds until its next update, if a waiter may get a slot then without the member being woken.
     """
 
     granted: list[tuple[WaitingT, Permit]] = field(default_factory=list[tuple[WaitingT, Permit]])
-    woken: list[int] = field(default_factory=list[int])
-    wait: float | None = None
+    wakeup_ports: list[int] = field(default_factory=list[int])
+    next_in: float | None = None
 
 
-class SharedGate(msgspec.Struct, omit_defaults=True):
-    """The gate of one domain.
+class SharedGate(msgspec.Struct, omit_defaults=True, rename={"limit": "ceiling"}):
+    """The slots of one domain.
 
     Attributes:
-        ceiling: What is known of the domain.
-        members: Who is at it, by name.
+        limit: The learned limit.
+        members: The members, by name.
     """
 
-    ceiling: ConcurrencyLimit = msgspec.field(default_factory=ConcurrencyLimit)
+    limit: ConcurrencyLimit = msgspec.field(default_factory=ConcurrencyLimit)
     members: dict[str, Member] = msgspec.field(default_factory=dict[str, Member])
 
     @property
     def in_flight(self) -> int:
-        """Calls under way."""
+        """Calls in flight, of all members."""
         return sum(member.held for member in self.members.values())
 
-    def dismiss_gone(self, seen_from: Process, now: float, apart_from: str) -> None:
-        """Take the slots of the dead, and of those who have slept too long."""
+    def evict_dead(self, seen_from: Process, now: float, apart_from: str) -> None:
+        """Take the slots of members whose process has ended or whose lease is over."""
         for name, member in list(self.members.items()):
-            if name != apart_from and member.is_gone(seen_from, now):
+            if name != apart_from and member.is_dead(seen_from, now):
                 del self.members[name]
 
-    def visit(self, name: str, me: Member, visit: MemberUpdate[WaitingT], runtime: Runtime) -> MemberGrants[WaitingT]:
-        """Hear a member, and give it what it may have.
+    def update(
+        self,
+        name: str,
+        me: Member,
+        update: MemberUpdate[WaitingT],
+        now: float,
+        uniform: Callable[[float, float], float],
+    ) -> MemberGrants[WaitingT]:
+        """Record a member's update, and grant it slots.
 
         Args:
             name: Its name.
-            me: Who it is; kept as long as it has calls here.
-            visit: What it says.
-            runtime: Time and randomness.
+            me: The member; kept as long as it holds or awaits slots.
+            update: Its report.
+            now: The time.
+            uniform: Draws a float between two bounds.
         """
         self.members[name] = me
-        me.held, me.first, me.offered = visit.held, None, None
-        for entry, outcome in visit.landed:
-            if outcome is not None:
-                self.ceiling.settle(entry, outcome, runtime, me.limits.most)
-        answers = self._share_out(me, visit.waiting, runtime.clock())
-        left = visit.waiting[len(answers.granted) :]
-        me.first = left[0].order if left else None
-        if not me.held and me.first is None:
+        # This update answers an offer, if there was one: the slot is taken below, or is free for others.
+        me.held, me.head, me.offered_at = update.held, None, None
+        for permit, result in update.finished:
+            if result is not None:
+                self.limit.on_result(permit, result, now, uniform, me.limits.max_concurrency)
+        grants = self._allocate(me, update.waiting, now)
+        still_waiting = update.waiting[len(grants.granted) :]
+        me.head = still_waiting[0].priority if still_waiting else None
+        if not me.held and me.head is None:
             del self.members[name]
-        return answers
+        return grants
 
-    def _share_out(self, me: Member, waiting: Sequence[WaitingT], now: float) -> MemberGrants[WaitingT]:
-        answers: MemberGrants[WaitingT] = MemberGrants()
+    def _allocate(self, me: Member, waiting: Sequence[WaitingT], now: float) -> MemberGrants[WaitingT]:
+        grants: MemberGrants[WaitingT] = MemberGrants()
         wait: float | None = None
-        in_flight, on_offer = self.in_flight, self._on_offer(now)
-        most = max(member.limits.applied_to(self.ceiling) for member in self.members.values())
-        for member, waiter in self._turns(me, waiting) if in_flight + on_offer < most else ():
-            if in_flight + on_offer >= member.limits.applied_to(self.ceiling):
-                continue  # it wants no more calls at once than there are: nobody waits for it
-            if wait := self._wait(me, now, on_offer):
+        in_flight, offers = self.in_flight, self._open_offers(now)
+        # The highest limit decides whether a slot is free at all; in the loop each member has its own.
+        limit = max(member.limits.applied_to(self.limit) for member in self.members.values())
+        for member, waiter in self._candidates(me, waiting) if in_flight + offers < limit else ():
+            if in_flight + offers >= member.limits.applied_to(self.limit):
+                continue  # its user allows fewer calls at once: that must not keep slots from the others
+            if wait := self._wait(me, now, offers):
                 if member is not me:
-                    answers.woken.append(member.port)  # to learn how long it has to wait
+                    grants.wakeup_ports.append(member.wakeup_port)  # so that it learns how long it has to wait
                 break
             if waiter is None:
-                member.offered = now
-                on_offer += 1
-                answers.woken.append(member.port)
+                member.offered_at = now
+                offers += 1
+                grants.wakeup_ports.append(member.wakeup_port)
             else:
-                entry = self.ceiling.enter(in_flight, now, me.limits.most_per_second)
-                answers.granted.append((waiter, entry))
+                grants.granted.append((waiter, self.limit.on_sent(in_flight, now, me.limits.max_per_second)))
                 in_flight += 1
-        me.held += len(answers.granted)
-        if len(answers.granted) < len(waiting):
-            answers.wait = wait or (_OFFER if on_offer else None)
-        return answers
+        me.held += len(grants.granted)
+        if len(grants.granted) < len(waiting):
+            grants.next_in = wait or (_OFFER if offers else None)
+        return grants
 
-    def _turns(self, me: Member, waiting: Sequence[WaitingT]) -> list[tuple[Member, WaitingT | None]]:
-        """Return whose turn it is, in their order: each of the caller's own, and the first one of each other member."""
-        turns: list[tuple[Order, Member, WaitingT | None]] = [(waiter.order, me, waiter) for waiter in waiting]
-        turns += [
-            (member.first, member, None)
+    def _candidates(self, me: Member, waiting: Sequence[WaitingT]) -> list[tuple[Member, WaitingT | None]]:
+        """Return all of the caller's waiters, and the first one (None) of each other member, in their order."""
+        candidates: list[tuple[Priority, Member, WaitingT | None]] = [(one.priority, me, one) for one in waiting]
+        candidates += [
+            (member.head, member, None)
             for member in self.members.values()
-            if member.first is not None and member.offered is None
+            if member.head is not None and member.offered_at is None
         ]
-        return [(member, waiter) for _, member, waiter in sorted(turns, key=itemgetter(0))]
+        return [(member, waiter) for _, member, waiter in sorted(candidates, key=itemgetter(0))]
 
-    def _wait(self, me: Member, now: float, on_offer: int) -> float:
-        """Return seconds until the next call may leave."""
-        if wait := self.ceiling.pace.wait(now):
+    def _wait(self, me: Member, now: float, offers: int) -> float:
+        """Return the seconds until the next call may be sent."""
+        if wait := self.limit.pacer.wait(now):
             return wait
-        # Where calls leave one after the other, whoever is offered a slot is the next one.
-        one_by_one = self.ceiling.pace.rate is not None or me.limits.most_per_second is not None
-        return _OFFER if one_by_one and on_offer else 0.0
+        # At a limited rate calls are sent one after the other. The next one belongs to the member with the offer.
+        one_by_one = self.limit.pacer.rate is not None or me.limits.max_per_second is not None
+        return _OFFER if one_by_one and offers else 0.0
 
-    def _on_offer(self, now: float) -> int:
-        """Return how many slots are on offer."""
+    def _open_offers(self, now: float) -> int:
         return sum(
-            member.offered is not None and 0.0 <= now - member.offered < _OFFER for member in self.members.values()
+            member.offered_at is not None and 0.0 <= now - member.offered_at < _OFFER
+            for member in self.members.values()
         )

@@ -1,4 +1,4 @@
-"""Visits to the file of the gates, in a thread of their own."""
+"""Synchronisation of one process with the store of the shared slots."""
 
 from __future__ import annotations
 
@@ -7,168 +7,172 @@ import threading
 import uuid
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.slots.limit import ConcurrencyLimit, Permit, SlotResult
-from clova_ocr_async.slots.queue import Waiter
+from clova_ocr_async.slots.queue import Priority, Waiter
 from clova_ocr_async.slots.sharing.state import LEASE, FinishedCall, Member, MemberUpdate
-from clova_ocr_async.slots.sharing.wakeup import ring
+from clova_ocr_async.slots.sharing.store import transaction
+from clova_ocr_async.slots.sharing.wakeup import wake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from clova_ocr_async.host.runtime import Runtime
-    from clova_ocr_async.slots.sharing.sqlite_store import SlotsFile
     from clova_ocr_async.slots.sharing.state import Limits, SharedGate
+    from clova_ocr_async.slots.sharing.store import GateStore
 
 __all__ = ["GateSync", "Grant", "SyncResult"]
 
-_LOOK_FOR_THE_DEAD = 0.5  # seconds between two looks; less than between two visits of somebody who waits
+_EVICT_EVERY = 0.5  # seconds between two looks for dead members; less than between two syncs of a process that waits
 
-_visiting = threading.Lock()
-# A fork in the middle of a visit would leave SQLite's own locks held in the child, for ever. Windows forks nothing.
+_in_transaction = threading.Lock()
+# A fork in the middle of a transaction would leave SQLite's own locks held in the child, for ever. Windows has no fork.
 getattr(os, "register_at_fork", dict)(
-    before=_visiting.acquire, after_in_parent=_visiting.release, after_in_child=_visiting.release
+    before=_in_transaction.acquire, after_in_parent=_in_transaction.release, after_in_child=_in_transaction.release
 )
 
 Grant = tuple[str, Permit]
-"""A slot: the key of its domain, and how its call leaves."""
+"""A slot: the key of its domain, and the permit to send one call."""
 
 
 @dataclass(slots=True)
 class SyncResult:
-    """What a visit brings home.
+    """The result of a sync.
 
     Attributes:
-        grants: Who may go, and with which slot.
-        gates: What each gate is like: what is known of its ceiling, and the calls under way of other members.
-        changes: The limit before what calls ended in was told, and what one of them ended in.
-        wait: Seconds until it should be looked again, if somebody may go then though nobody is woken for him.
-        woken: Ports of those who are offered a slot.
+        grants: The waiters that get a slot.
+        seen: The limit of each domain, and the calls in flight of other members.
+        changes: For each domain with finished calls, the limit before, and the result of one of the calls.
+        next_in: Seconds until the next sync, if a waiter may get a slot then without the process being woken.
+        wakeup_ports: Ports of the members to wake.
     """
 
     grants: list[tuple[Waiter[Grant], Grant]] = field(default_factory=list[tuple[Waiter[Grant], Grant]])
-    gates: dict[str, tuple[ConcurrencyLimit, int]] = field(default_factory=dict[str, tuple[ConcurrencyLimit, int]])
+    seen: dict[str, tuple[ConcurrencyLimit, int]] = field(default_factory=dict[str, tuple[ConcurrencyLimit, int]])
     changes: list[tuple[str, int, SlotResult]] = field(default_factory=list[tuple[str, int, SlotResult]])
-    wait: float | None = None
-    woken: list[int] = field(default_factory=list[int])
+    next_in: float | None = None
+    wakeup_ports: list[int] = field(default_factory=list[int])
+
+
+class _Queued(NamedTuple):
+    """A waiter with its priority by the store's clock."""
+
+    waiter: Waiter[Grant]
+    priority: Priority
 
 
 class GateSync:
-    """Visits the gates for one process. What the event loop says to it, it says between two visits.
+    """The member that this process is of each domain in the store. Its methods run in a thread.
 
     Args:
-        file: Where the gates are.
-        limits: What is known of each domain, by its key; may grow.
+        store: The store.
+        limits: The limits that the user gave for each domain, by its key; may grow.
         runtime: Time and randomness.
 
     Attributes:
-        landed: Slots that were given back, by the key of their domain, and what their calls ended in.
-        waiting: Who waits for each domain, the first one first; replaced as a whole.
-        port: Where the process can be woken.
+        finished: Released slots, by the key of their domain, with the results of their calls; the event loop appends.
+        waiting: The waiters of each domain, the first one first; the event loop replaces it as a whole.
+        wakeup_port: The port where the process can be woken.
     """
 
-    def __init__(self, file: SlotsFile, limits: Mapping[str, Limits], runtime: Runtime) -> None:
-        self.landed: deque[tuple[str, FinishedCall]] = deque()
+    def __init__(self, store: GateStore, limits: Mapping[str, Limits], runtime: Runtime) -> None:
+        self.finished: deque[tuple[str, FinishedCall]] = deque()
         self.waiting: Mapping[str, Sequence[Waiter[Grant]]] = {}
-        self.port = 0
-        self._file = file
+        self.wakeup_port = 0
+        self._store = store
         self._limits = limits
         self._runtime = runtime
         self._held: Counter[str] = Counter()
-        self._at: set[str] = set()
-        self._looked = float("-inf")
+        self._member_of: set[str] = set()
+        self._evicted_at = float("-inf")
         self._name = ""
         self._process = Process("", 0, "")
 
-    def visit(self) -> SyncResult:
-        """Tell what has ended, and get slots for those who wait.
+    def run(self) -> SyncResult:
+        """Report the finished calls, and get slots for the waiters.
 
         Raises:
-            OSError: And others, if something is wrong that the file does not make up for.
+            OSError: And others, for an error that the store does not make up for.
         """
-        return self._go_round(self.waiting)
+        return self._sync(self.waiting)
 
-    def return_unclaimed(self, report: SyncResult) -> None:
-        """Give back what a visit got for those who are gone, with their event loop."""
-        if report.grants:
-            self.landed.extend((key, (entry, None)) for _, (key, entry) in report.grants)
-            self._go_round({})
+    def release_unclaimed(self, result: SyncResult) -> None:
+        """Release the slots of a sync whose waiters are gone, with their event loop."""
+        if result.grants:
+            self.finished.extend((key, (permit, None)) for _, (key, permit) in result.grants)
+            self._sync({})
 
-    def leave(self) -> None:
-        """Give back everything, for all who are gone with their event loop."""
-        self.landed.clear()
+    def release_all(self) -> None:
+        """Release everything, as all calls are gone with their event loop."""
+        self.finished.clear()
         self._held.clear()
-        self._go_round({})
+        self._sync({})
 
-    def _go_round(self, waiting: Mapping[str, Sequence[Waiter[Grant]]]) -> SyncResult:
-        landed = [self.landed.popleft() for _ in range(len(self.landed))]
-        for key, _ in landed:
+    def _sync(self, waiting: Mapping[str, Sequence[Waiter[Grant]]]) -> SyncResult:
+        finished = [self.finished.popleft() for _ in range(len(self.finished))]
+        for key, _ in finished:
             self._held[key] -= 1
-        keys = list(dict.fromkeys([*waiting, *(key for key, _ in landed), *self._at]))
-        held, report = self._held.copy(), SyncResult()
+        keys = list(dict.fromkeys([*waiting, *(key for key, _ in finished), *self._member_of]))
+        held, result = self._held.copy(), SyncResult()
         try:
-            with _visiting:
+            with _in_transaction:
                 if keys:
-                    self._visit_all(keys, landed, waiting, report)
-                if not self._at:
-                    self._file.close()
+                    self._sync_all(keys, finished, waiting, result)
+                if not self._member_of:
+                    self._store.close()
         except BaseException:
-            # Nobody gets what was taken, and where this one is a member is not known.
-            self._held, self._at = held, self._at.union(keys)
+            # The slots of this sync reach no waiter, and it is unknown of which domains the process is a member now.
+            self._held, self._member_of = held, self._member_of.union(keys)
             raise
-        ring(report.woken)
-        return report
+        wake(result.wakeup_ports)
+        return result
 
-    def _visit_all(
+    def _sync_all(
         self,
         keys: Sequence[str],
-        landed: Sequence[tuple[str, FinishedCall]],
+        finished: Sequence[tuple[str, FinishedCall]],
         waiting: Mapping[str, Sequence[Waiter[Grant]]],
-        report: SyncResult,
+        result: SyncResult,
     ) -> None:
-        self._know_itself()
-        with self._file.gates(keys) as gates:
-            if waiting:
-                self._dismiss_gone(gates.values())
+        if not self._name:  # with the first sync, and not in the constructor: a fork may lie between the two
+            self._process, self._name = Process.this(), uuid.uuid4().hex
+        with transaction(self._store, keys) as gates:
+            now = self._store.now()
+            # Waiters have their time from this process's clock. Rounded, since reading two clocks takes a moment.
+            ahead = round(now - self._runtime.clock(), 3)
+            if waiting and now - self._evicted_at >= _EVICT_EVERY:
+                self._evicted_at = now
+                for gate in gates.values():
+                    gate.evict_dead(self._process, now, self._name)
+            # A waiter of several domains goes where most slots are free, so that domain is served first.
             for key in sorted(gates, key=lambda key: self._free(key, gates[key]), reverse=True):
-                self._visit(key, gates[key], [what for where, what in landed if where == key], waiting, report)
+                queued = [
+                    _Queued(one, (one.priority[0], one.priority[1] + ahead, one.priority[2]))
+                    for one in waiting.get(key, ())
+                    if not one.reserved and not one.granted.done()
+                ]
+                ended = [call for where, call in finished if where == key]
+                self._sync_one(key, gates[key], MemberUpdate(self._held[key], ended, queued), now, result)
 
     def _free(self, key: str, gate: SharedGate) -> int:
-        return self._limits[key].applied_to(gate.ceiling) - gate.in_flight
+        return self._limits[key].applied_to(gate.limit) - gate.in_flight
 
-    def _dismiss_gone(self, gates: Iterable[SharedGate]) -> None:
-        now = self._runtime.clock()
-        if now - self._looked >= _LOOK_FOR_THE_DEAD:
-            self._looked = now
-            for gate in gates:
-                gate.dismiss_gone(self._process, now, self._name)
-
-    def _visit(
-        self,
-        key: str,
-        gate: SharedGate,
-        landed: Sequence[FinishedCall],
-        waiting: Mapping[str, Sequence[Waiter[Grant]]],
-        report: SyncResult,
+    def _sync_one(
+        self, key: str, gate: SharedGate, update: MemberUpdate[_Queued], now: float, result: SyncResult
     ) -> None:
-        before = gate.ceiling.limit
-        me = Member(self._process, self.port, self._runtime.clock() + LEASE, self._limits[key])
-        left = [waiter for waiter in waiting.get(key, ()) if not waiter.taken and not waiter.granted.done()]
-        answers = gate.visit(self._name, me, MemberUpdate(self._held[key], landed, left), self._runtime)
-        for waiter, entry in answers.granted:
-            waiter.taken = True
-            report.grants.append((waiter, (key, entry)))
-        self._held[key] += len(answers.granted)
-        (self._at.add if self._name in gate.members else self._at.discard)(key)
-        report.gates[key] = (gate.ceiling, gate.in_flight - self._held[key])
-        if landed and (outcome := landed[-1][1]) is not None:
-            report.changes.append((key, before, outcome))
-        if answers.wait is not None:
-            report.wait = min(answers.wait, report.wait or answers.wait)
-        report.woken += answers.woken
-
-    def _know_itself(self) -> None:
-        if not self._name:  # before the first visit, and not when it is made: a fork may lie between
-            self._process, self._name = Process.this(), uuid.uuid4().hex
+        before = gate.limit.value
+        me = Member(self._process, self.wakeup_port, now + LEASE, self._limits[key])
+        grants = gate.update(self._name, me, update, now, self._runtime.uniform)
+        for queued, permit in grants.granted:
+            queued.waiter.reserved = True
+            result.grants.append((queued.waiter, (key, permit)))
+        self._held[key] += len(grants.granted)
+        (self._member_of.add if self._name in gate.members else self._member_of.discard)(key)
+        result.seen[key] = (gate.limit, gate.in_flight - self._held[key])
+        if update.finished and (ended_as := update.finished[-1][1]) is not None:
+            result.changes.append((key, before, ended_as))
+        if grants.next_in is not None:
+            result.next_in = min(grants.next_in, result.next_in or grants.next_in)
+        result.wakeup_ports += grants.wakeup_ports

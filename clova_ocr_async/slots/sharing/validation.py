@@ -1,62 +1,81 @@
-"""What is believed of a gate that was read from a file: only what this package could have learned. Pure.
+"""The check of slots that were read from a store, which holds nothing but what this package could have learned. Pure.
 
-Whatever else stands there (a damaged row, another program's, a value set by hand) would hold up calls for ever, or let
-through more than any service takes, and is learned again at no cost.
+Anything else there (a damaged row, a row of another program, a value set by hand) would hold up calls for ever, or let
+more through than any service takes. It is dropped, and learned again at no cost.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from clova_ocr_async.slots.sharing.state import Member, SharedGate
+
 if TYPE_CHECKING:
     from clova_ocr_async.slots.limit import ConcurrencyLimit
     from clova_ocr_async.slots.rate import Pacer
-    from clova_ocr_async.slots.sharing.state import Member, SharedGate
 
-__all__ = ["is_believable"]
+__all__ = ["decode_gate", "is_plausible"]
 
-_MOST = 10_000  # calls at once. Assumed: no domain takes a hundredth of it
-_FASTEST = 10_000.0  # calls a second
+_MOST_CALLS = 10_000  # calls at once. Assumed: no domain takes a hundredth of it
+_HIGHEST_RATE = 10_000.0  # calls a second
 _LONGEST_PAUSE = 150.0  # seconds; a Retry-After of more than 120 is not obeyed
-_LONGEST_STEP = 3600.0  # seconds from a call to the next one, where a user allows so few
-_COUNTED = 2**53  # more than anybody counts
+_LONGEST_INTERVAL = 3600.0  # seconds from a call to the next one, where a user allows so few
+_HIGHEST_COUNT = 2**53  # more than any process counts
+
+_decoder = msgspec.json.Decoder(SharedGate)
 
 
-def is_believable(gate: SharedGate, now: float) -> bool:
-    """Whether all that is said of a gate can be so.
+def decode_gate(stored: bytes | str | None, now: float) -> SharedGate:
+    """Return the slots of a domain as they were stored; new ones if there are none, or if they are not plausible.
 
     Args:
-        gate: As it was read.
-        now: The time, on the clock of those who wrote it.
+        stored: The stored JSON; None if there is none.
+        now: The time, on the clock of those that wrote it.
     """
-    return _ceiling(gate.ceiling) and _pace(gate.ceiling.pace, now) and all(map(_member, gate.members.values()))
+    try:
+        gate = SharedGate() if stored is None else _decoder.decode(stored)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):  # damaged, or of another version
+        return SharedGate()
+    return gate if is_plausible(gate, now) else SharedGate()
 
 
-def _ceiling(ceiling: ConcurrencyLimit) -> bool:
-    counts = (ceiling.epoch, ceiling.answers, ceiling.refused, ceiling.doubt, ceiling.rejections)
-    named = (number for number in (ceiling.named, ceiling.disproved) if number is not None)
+def is_plausible(gate: SharedGate, now: float) -> bool:
+    """Return whether every value is one that this package could have learned.
+
+    Args:
+        gate: The slots of a domain, as they were read.
+        now: The time, on the clock of those that wrote them.
+    """
+    return _limit(gate.limit) and _pacer(gate.limit.pacer, now) and all(map(_member, gate.members.values()))
+
+
+def _limit(limit: ConcurrencyLimit) -> bool:
+    counts = (limit.epoch, limit.full_answers, limit.consecutive_refusals, limit.rate_cleared_for, limit.rejections)
+    advertised = (number for number in (limit.advertised, limit.disproved) if number is not None)
     return (
-        1 <= ceiling.limit <= _MOST
-        and -_MOST <= ceiling.under_way <= _MOST
-        and all(0 <= count <= _COUNTED for count in (*counts, *named))
+        1 <= limit.value <= _MOST_CALLS
+        and -_MOST_CALLS <= limit.last_in_flight <= _MOST_CALLS
+        and all(0 <= count <= _HIGHEST_COUNT for count in (*counts, *advertised))
     )
 
 
-def _pace(pace: Pacer, now: float) -> bool:
-    counts = (pace.pauses, pace.left, pace.bound, pace.steps, pace.stride)
+def _pacer(pacer: Pacer, now: float) -> bool:
+    counts = (pacer.consecutive_pauses, pacer.sent, pacer.limited_sends, pacer.admitted, pacer.raise_after)
     return (
-        (pace.rate is None or 0 < pace.rate <= _FASTEST)
-        and pace.resumes <= now + _LONGEST_PAUSE
-        and pace.due <= now + _LONGEST_STEP
-        and all(0 <= count <= _COUNTED for count in counts)
+        (pacer.rate is None or 0 < pacer.rate <= _HIGHEST_RATE)
+        and pacer.paused_until <= now + _LONGEST_PAUSE
+        and pacer.next_send <= now + _LONGEST_INTERVAL
+        and all(0 <= count <= _HIGHEST_COUNT for count in counts)
     )
 
 
 def _member(member: Member) -> bool:
-    most, pace = member.limits.most, member.limits.most_per_second
+    concurrency, per_second = member.limits.max_concurrency, member.limits.max_per_second
     return (
-        0 <= member.held <= _MOST
-        and 0 <= member.port < 2**16
-        and (most is None or most >= 1)
-        and (pace is None or pace > 0)
+        0 <= member.held <= _MOST_CALLS
+        and 0 <= member.wakeup_port < 2**16
+        and (concurrency is None or concurrency >= 1)
+        and (per_second is None or per_second > 0)
     )

@@ -36,7 +36,10 @@ async def hold(slots, domain, since):
 async def main(path, url, concurrency, *sinces):
     slots, domain = SharedSlots(path, concurrency=int(concurrency)), Domain(url, "s")
     tasks = [asyncio.create_task(hold(slots, domain, float(since))) for since in sinces]
-    while slots.state(domain).waiting + slots.state(domain).in_flight < len(tasks) or not slots._desk._seen:
+    while True:
+        state = slots.state(domain)
+        if state.waiting + state.in_flight == len(tasks) and state.in_flight + state.elsewhere:
+            break
         await asyncio.sleep(0.001)
     print("waits", flush=True)
     await asyncio.wait(tasks)
@@ -64,7 +67,7 @@ URL = "https://host.apigw.ntruss.com/custom/v1/7/0123456789abcdef"
 
 @contextmanager
 def running(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Run a program; it is gone at the end."""
+    """Run a program until the end of the context."""
     command = [sys.executable, "-c", program, *map(str, arguments)]
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -74,113 +77,113 @@ def running(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]
             process.kill()
 
 
-def told(process: subprocess.Popen[str]) -> str:
-    """Wait for what a process says."""
+def line_of(process: subprocess.Popen[str]) -> str:
+    """Wait for a line of a process, and return it."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
-def tell(process: subprocess.Popen[str], text: str = "go\n") -> None:
-    """Tell a process something."""
+def write_to(process: subprocess.Popen[str], text: str = "go\n") -> None:
+    """Write a line to a process."""
     assert process.stdin is not None
     process.stdin.write(text)
     process.stdin.flush()
 
 
-async def took_a_slot(slots: SharedSlots, since: float = 0.0) -> float:
-    """Return how many seconds it took to get a slot."""
+async def seconds_to_a_slot(slots: SharedSlots, since: float = 0.0) -> float:
+    """Return the seconds that it took to get a slot."""
     began = time.monotonic()
     async with asyncio.timeout(5), slots.slot([Domain(URL, "s")], "batch", since):
         return time.monotonic() - began
 
 
-def test_the_slots_of_a_killed_process_are_taken_soon(tmp_path: Path) -> None:
-    """When a process is killed, whoever waits has its slots within some two seconds, and a new process at once."""
+def test_the_slots_of_a_killed_process_are_soon_free(tmp_path: Path) -> None:
+    """The slots of a killed process go to waiting calls within some two seconds, and to a new process at once."""
     path = tmp_path / "slots.sqlite"
     slots = SharedSlots(path, concurrency=1)
     with running(HOLD, path, URL, 1, 0.0) as holder:
-        assert {told(holder), told(holder)} == {"holds", "waits"}
+        assert {line_of(holder), line_of(holder)} == {"holds", "waits"}
 
         async def wait() -> float:
-            waiting = asyncio.create_task(took_a_slot(slots))
+            waiting = asyncio.create_task(seconds_to_a_slot(slots))
             await eventually(lambda: slots.state(Domain(URL, "s")).elsewhere)
             holder.kill()
             return await waiting
 
         assert asyncio.run(wait()) < 2.5
     with running(HOLD, path, URL, 1, 0.0) as holder:
-        assert {told(holder), told(holder)} == {"holds", "waits"}
+        assert {line_of(holder), line_of(holder)} == {"holds", "waits"}
         holder.kill()
         holder.wait()
-        assert asyncio.run(took_a_slot(SharedSlots(path, concurrency=1))) < 0.7
+        assert asyncio.run(seconds_to_a_slot(SharedSlots(path, concurrency=1))) < 0.7
 
 
-def test_a_stopped_process_does_not_hold_up_others(tmp_path: Path) -> None:
-    """A slot that is offered to a stopped process goes to whoever is behind it; when it goes on it has its turn."""
+def test_a_stopped_process_keeps_no_slot_from_others(tmp_path: Path) -> None:
+    """A slot that is offered to a stopped process goes to the next waiter; when the process goes on, it gets one."""
     path = tmp_path / "slots.sqlite"
     slots = SharedSlots(path, concurrency=1)
 
     async def main(sleeper: subprocess.Popen[str]) -> float:
         async with slots.slot([Domain(URL, "s")], "batch", 0.0):
-            tell(sleeper)
-            assert await asyncio.to_thread(told, sleeper) == "waits"
+            write_to(sleeper)
+            assert await asyncio.to_thread(line_of, sleeper) == "waits"
             sleeper.send_signal(signal.SIGSTOP)
-            behind = asyncio.create_task(took_a_slot(slots, time.monotonic() + 9))
+            behind = asyncio.create_task(seconds_to_a_slot(slots, time.monotonic() + 9))
             await asyncio.sleep(0)
         return await behind
 
     with running("import sys\nsys.stdin.readline()\n" + HOLD, path, URL, 1, 1.0) as sleeper:
         assert asyncio.run(main(sleeper)) < 2.0
         sleeper.send_signal(signal.SIGCONT)
-        assert told(sleeper) == "holds"
-        tell(sleeper)
+        assert line_of(sleeper) == "holds"
+        write_to(sleeper)
         assert sleeper.wait(5) == 0
 
 
 @pytest.mark.timeout(60)
-def test_two_processes_keep_one_ceiling(tmp_path: Path) -> None:
-    """Two processes that know nothing seldom run into the ceiling they share, and the next one knows it already."""
+def test_two_processes_keep_one_limit(tmp_path: Path) -> None:
+    """Two processes that know nothing are seldom refused at the limit they share, and the next one knows the limit."""
     path = tmp_path / "slots.sqlite"
     with emulator_in_thread(latency=0.02, concurrency=3, secret="s") as emulator:
         with running(BATCH, path, emulator.url(), 0, 60) as one, running(BATCH, path, emulator.url(), 60, 60) as two:
             for process in (one, two):
-                assert told(process) == "ready"
+                assert line_of(process) == "ready"
             for process in (one, two):
-                tell(process)
-            outcomes = [process.stdout.read() for process in (one, two) if process.stdout is not None]
-        assert [said.count("Success") for said in outcomes] == [60, 60]
+                write_to(process)
+            outputs = [process.stdout.read() for process in (one, two) if process.stdout is not None]
+        assert [output.count("Success") for output in outputs] == [60, 60]
         refused = rejected(emulator)
         assert refused <= 120 // 25
         with running(BATCH, path, emulator.url(), 120, 10) as three:
-            tell(three)
+            write_to(three)
             assert three.stdout is not None
             assert three.stdout.read().count("Success") == 10
         assert rejected(emulator) - refused <= 1
 
 
 def rejected(emulator: Emulator) -> int:
-    """Return how many calls were refused."""
+    """Return the number of refused calls."""
     return emulator.requests - sum(emulator.billed.values())
 
 
-def test_who_comes_later_gets_a_share(tmp_path: Path) -> None:
-    """A process that starts while another has many waiting gets its slots by who came first, not after all of them."""
+def test_a_process_that_starts_later_gets_its_share(tmp_path: Path) -> None:
+    """Calls of a process that starts while another one has many waiting get their slots in the order of their times."""
     path = tmp_path / "slots.sqlite"
     slots, order = SharedSlots(path, concurrency=1), list[str]()
 
     async def call(since: float) -> None:
         async with slots.slot([Domain(URL, "s")], "batch", since):
-            order.append("mine")
+            order.append("this process")
 
     async def main(other: subprocess.Popen[str]) -> None:
         async with slots.slot([Domain(URL, "s")], "batch", 0.0):
-            tell(other)
+            write_to(other)
             early = asyncio.create_task(call(1.0))
             late = asyncio.create_task(call(3.0))
-            assert await asyncio.to_thread(told, other) == "waits"
-        assert await asyncio.to_thread(told, other) == "holds"
-        order.append("the other's")
-        tell(other)
+            assert await asyncio.to_thread(line_of, other) == "waits"
+        assert await asyncio.to_thread(line_of, other) == "holds"
+        order.append("the other process")
+        write_to(other)
         async with asyncio.timeout(5):
             await early
             await late
@@ -188,4 +191,4 @@ def test_who_comes_later_gets_a_share(tmp_path: Path) -> None:
     with running("import sys\nsys.stdin.readline()\n" + HOLD, path, URL, 1, 2.0) as other:
         asyncio.run(main(other))
         assert other.wait(5) == 0
-    assert order == ["mine", "the other's", "mine"]
+    assert order == ["this process", "the other process", "this process"]

@@ -15,7 +15,8 @@ from clova_ocr_async.slots.sharing.state import LEASE, Limits, Member, MemberUpd
 
 if TYPE_CHECKING:
     from clova_ocr_async.slots.limit import Permit
-    from clova_ocr_async.slots.sharing.state import MemberGrants, Order
+    from clova_ocr_async.slots.queue import Priority
+    from clova_ocr_async.slots.sharing.state import MemberGrants
 
 DATA, HERE = st.data(), Process.this()
 PORTS = range(1, 5)
@@ -23,14 +24,14 @@ PORTS = range(1, 5)
 
 @dataclass(frozen=True)
 class Waiter:
-    """Somebody who waits."""
+    """A call that waits."""
 
-    order: Order
+    priority: Priority
 
 
 @dataclass
 class Model:
-    """A member as it knows itself."""
+    """A member as its process sees it."""
 
     port: int
     limits: Limits
@@ -38,19 +39,19 @@ class Model:
     generation: int = 0
     waiting: list[Waiter] = field(default_factory=list[Waiter])
     calls: list[Permit] = field(default_factory=list["Permit"])
-    ended: list[Permit] = field(default_factory=list["Permit"])
-    rung: float | None = None
-    asleep: bool = False
-    came: float = 0.0
+    finished: list[Permit] = field(default_factory=list["Permit"])
+    woken_at: float | None = None
+    stopped: bool = False
+    updated_at: float = 0.0
 
     @property
     def name(self) -> str:
-        """Its name at the gate."""
+        """Its name in the store."""
         return f"{self.port}-{self.generation}"
 
 
 class GateMachine(RuleBasedStateMachine):
-    """One gate and several members, who come, go, sleep and die, against a model of them."""
+    """The slots of one domain and several members that come, go, are stopped and die, against a model of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,167 +59,173 @@ class GateMachine(RuleBasedStateMachine):
         self.gate = SharedGate()
         self.members: dict[int, Model] = {}
         self.count = 0
-        self.came_too_late = False  # then calls are under way that nobody had counted any more
+        self.came_too_late = False  # then calls are in flight that were counted no more
 
-    @initialize(limit=st.integers(1, 5), most=st.sampled_from([None, None, 2]))
-    def begin(self, limit: int, most: int | None) -> None:
-        """Begin with a ceiling; one member may want fewer calls at once."""
-        self.gate.ceiling = ConcurrencyLimit(limit=limit, named=limit, refused=1, growing=False, rejections=1)
-        self.members = {port: Model(port, Limits(most if port == 1 else None)) for port in PORTS}
+    @initialize(limit=st.integers(1, 5), max_concurrency=st.sampled_from([None, None, 2]))
+    def begin(self, limit: int, max_concurrency: int | None) -> None:
+        """Begin with a limit; one member may have a lower one of its own."""
+        self.gate.limit = ConcurrencyLimit(
+            value=limit, advertised=limit, consecutive_refusals=1, slow_start=False, rejections=1
+        )
+        self.members = {port: Model(port, Limits(max_concurrency if port == 1 else None)) for port in PORTS}
 
-    def come(self, model: Model) -> MemberGrants[Waiter]:
-        """Let a member come."""
+    def update(self, model: Model) -> MemberGrants[Waiter]:
+        """Update a member."""
         offered = self.has_an_offer(model)
-        model.rung, model.came = None, self.time.now
+        model.woken_at, model.updated_at = None, self.time.now
         self.came_too_late |= bool(model.calls) and model.name not in self.gate.members
-        model.waiting.sort(key=lambda waiter: waiter.order)
+        model.waiting.sort(key=lambda waiter: waiter.priority)
         me = Member(model.process, model.port, self.time.now + LEASE, model.limits)
-        landed = [(entry, None) for entry in model.ended]
-        visit = MemberUpdate(len(model.calls), landed, list(model.waiting))
+        finished = [(permit, None) for permit in model.finished]
+        update = MemberUpdate(len(model.calls), finished, list(model.waiting))
         before = self.first_of_others(model)
-        answers = self.gate.visit(model.name, me, visit, self.time.runtime())
-        model.ended.clear()
-        assert [waiter for waiter, _ in answers.granted] == model.waiting[: len(answers.granted)]
-        # Nobody of whom the gate knew that he is awake and may go was overtaken; unless he got an offer just now.
-        for waiter, _ in answers.granted:
-            assert all(order >= waiter.order for port, order in before.items() if port not in answers.woken)
-        # Who comes in time for an offer has a slot, or leaves it to one who was before him; but for a member that wants
-        # fewer calls at once than others, who have reached its bound since. Its slot goes to another one who may go.
-        full = model.limits.most is not None and self.gate.in_flight >= model.limits.most
-        free = self.gate.in_flight + self.on_offer() < self.gate.ceiling.limit
-        assert answers.granted or answers.woken or not offered or (full and not (free and before))
-        del model.waiting[: len(answers.granted)]
-        model.calls += [entry for _, entry in answers.granted]
-        for port in answers.woken:
-            self.members[port].rung = self.time.now
-        return answers
+        grants = self.gate.update(model.name, me, update, self.time.now, self.time.runtime().uniform)
+        model.finished.clear()
+        assert [waiter for waiter, _ in grants.granted] == model.waiting[: len(grants.granted)]
+        # No waiter was overtaken whose member was known to be awake and might have a slot, unless it got an offer now.
+        for waiter, _ in grants.granted:
+            assert all(
+                priority >= waiter.priority for port, priority in before.items() if port not in grants.wakeup_ports
+            )
+        # A member that comes in time for an offer gets a slot, or leaves it to an earlier waiter. The exception is a
+        # member with a lower limit of its own, which the calls of other members have reached since:
+        # its slot goes to another member that may have it.
+        full = model.limits.max_concurrency is not None and self.gate.in_flight >= model.limits.max_concurrency
+        free = self.gate.in_flight + self.on_offer() < self.gate.limit.value
+        assert grants.granted or grants.wakeup_ports or not offered or (full and not (free and before))
+        del model.waiting[: len(grants.granted)]
+        model.calls += [permit for _, permit in grants.granted]
+        for port in grants.wakeup_ports:
+            self.members[port].woken_at = self.time.now
+        return grants
 
     def on_offer(self) -> int:
         """Return how many slots are on offer."""
         return sum(
-            member.offered is not None and self.time.now - member.offered < 0.1 for member in self.gate.members.values()
+            member.offered_at is not None and self.time.now - member.offered_at < 0.1
+            for member in self.gate.members.values()
         )
 
     def has_an_offer(self, model: Model) -> bool:
-        """Whether a member was rung in time, and still has somebody to take the slot."""
+        """Return whether a member was woken in time, and still has a waiter that takes the slot."""
         return (
             bool(model.waiting)
             and not self.came_too_late
             and model.name in self.gate.members
-            and model.rung is not None
-            and self.time.now - model.rung < 0.1
+            and model.woken_at is not None
+            and self.time.now - model.woken_at < 0.1
         )
 
-    def first_of_others(self, model: Model) -> dict[int, Order]:
-        """Return whose turn it is of each other member that is not known to sleep, and that may have a slot at all."""
+    def first_of_others(self, model: Model) -> dict[int, Priority]:
+        """Return the first waiters of the other members that are not known to be stopped and may have a slot."""
         return {
-            member.port: member.first
+            member.wakeup_port: member.head
             for name, member in self.gate.members.items()
             if name != model.name
-            and member.first is not None
-            and member.offered is None
-            and (member.limits.most is None or member.limits.most >= self.gate.ceiling.limit)
+            and member.head is not None
+            and member.offered_at is None
+            and (member.limits.max_concurrency is None or member.limits.max_concurrency >= self.gate.limit.value)
         }
 
     @rule(port=st.sampled_from(PORTS), many=st.integers(1, 4), interactive=st.booleans(), data=DATA)
     def arrive(self, port: int, many: int, data: st.DataObject, *, interactive: bool) -> None:
-        """Some come to wait, now or with an older time; their member comes at once."""
+        """Some calls begin to wait, now or with an older time; their member is updated at once."""
         model = self.members[port]
         for _ in range(many):
             self.count += 1
             since = data.draw(st.integers(0, 20))
             model.waiting.append(Waiter((not interactive, float(since), self.count)))
-        if not model.asleep:
-            self.come(model)
+        if not model.stopped:
+            self.update(model)
 
     @rule(port=st.sampled_from(PORTS))
     def look(self, port: int) -> None:
-        """A member comes without cause."""
-        if not self.members[port].asleep:
-            self.come(self.members[port])
+        """A member is updated without cause."""
+        if not self.members[port].stopped:
+            self.update(self.members[port])
 
     @rule(port=st.sampled_from(PORTS), data=DATA)
     def end(self, port: int, data: st.DataObject) -> None:
         """A call ends."""
         model = self.members[port]
         if model.calls:
-            model.ended.append(model.calls.pop(data.draw(st.integers(0, len(model.calls) - 1))))
-            if not model.asleep:
-                self.come(model)
+            model.finished.append(model.calls.pop(data.draw(st.integers(0, len(model.calls) - 1))))
+            if not model.stopped:
+                self.update(model)
 
     @rule(port=st.sampled_from(PORTS), data=DATA)
     def cancel(self, port: int, data: st.DataObject) -> None:
-        """Somebody waits no more."""
+        """A call waits no more."""
         model = self.members[port]
         if model.waiting:
             model.waiting.pop(data.draw(st.integers(0, len(model.waiting) - 1)))
-            if not model.asleep:
-                self.come(model)
+            if not model.stopped:
+                self.update(model)
 
-    @precondition(lambda self: not any(model.asleep for model in self.members.values()))
+    @precondition(lambda self: not any(model.stopped for model in self.members.values()))
     @rule(port=st.sampled_from(PORTS))
-    def sleep(self, port: int) -> None:
-        """A member stops; one at a time."""
-        self.members[port].asleep = True
+    def stop(self, port: int) -> None:
+        """A process is stopped; one at a time."""
+        self.members[port].stopped = True
 
     @rule(port=st.sampled_from(PORTS))
-    def wake(self, port: int) -> None:
-        """A member goes on, and comes."""
-        if self.members[port].asleep:
-            self.members[port].asleep = False
-            self.come(self.members[port])
+    def go_on(self, port: int) -> None:
+        """A stopped process goes on, and updates its member."""
+        if self.members[port].stopped:
+            self.members[port].stopped = False
+            self.update(self.members[port])
 
     @precondition(lambda self: self.count % 5 == 4)
     @rule(port=st.sampled_from(PORTS))
     def die(self, port: int) -> None:
-        """A member dies, and is started again later."""
+        """A process dies, and is started again."""
         old = self.members[port]
         if old.name in self.gate.members:
             self.gate.members[old.name].process = gone()
         self.members[port] = Model(port, old.limits, generation=old.generation + 1)
-        self.gate.dismiss_gone(HERE, self.time.now, "")
+        self.gate.evict_dead(HERE, self.time.now, "")
         assert old.name not in self.gate.members
 
     @rule(seconds=st.sampled_from([0.05, 0.1, 1.0, LEASE / 2]))
-    def go_on(self, seconds: float) -> None:
-        """Time passes; who is awake and has something to do comes often enough."""
+    def pass_time(self, seconds: float) -> None:
+        """Time passes; each running process with calls updates its member often enough."""
         self.time.now += seconds
         for model in self.members.values():
-            if not model.asleep and (model.calls or model.waiting):
-                self.come(model)
+            if not model.stopped and (model.calls or model.waiting):
+                self.update(model)
 
     @rule()
-    def answer_the_bell(self) -> None:
-        """Who was rung, and is awake, comes."""
+    def follow_wake_ups(self) -> None:
+        """Each running process that was woken updates its member."""
         for model in self.members.values():
-            if model.rung is not None and not model.asleep:
-                self.come(model)
+            if model.woken_at is not None and not model.stopped:
+                self.update(model)
 
     @rule()
-    def a_free_slot_finds_somebody(self) -> None:
-        """After one more offer's time, and a look of all who are awake and wait, no slot is free that one may have."""
+    def a_free_slot_finds_a_waiter(self) -> None:
+        """After one more offer, and an update of all running processes, no slot is free that a waiter may have."""
         self.time.now += 0.11  # floats: 1030.1 - 1030.0 is less than 0.1
-        self.gate.dismiss_gone(HERE, self.time.now, "")
+        self.gate.evict_dead(HERE, self.time.now, "")
         for _ in PORTS:
             for model in self.members.values():
-                if not model.asleep:
-                    self.come(model)
-        taken, limit = self.gate.in_flight, self.gate.ceiling.limit
+                if not model.stopped:
+                    self.update(model)
+        taken, limit = self.gate.in_flight, self.gate.limit.value
         for model in self.members.values():
-            if model.waiting and not model.asleep:
-                assert taken >= min(limit, model.limits.most or limit)
+            if model.waiting and not model.stopped:
+                assert taken >= min(limit, model.limits.max_concurrency or limit)
 
     @invariant()
-    def no_slot_is_lost_or_given_twice(self) -> None:
-        """The gate counts what its members hold, and lets no more be held and offered than the limit."""
+    def no_slot_is_lost_or_granted_twice(self) -> None:
+        """The held slots are counted as their members hold them, and no more are held and offered than the limit."""
         for model in self.members.values():
             at_gate = self.gate.members.get(model.name)
             if at_gate is not None:
-                assert at_gate.held == len(model.calls) + len(model.ended)
+                assert at_gate.held == len(model.calls) + len(model.finished)
             else:
-                assert model.came + LEASE < self.time.now or not model.calls + model.ended
+                assert model.updated_at + LEASE < self.time.now or not model.calls + model.finished
         if not self.came_too_late:
-            assert self.gate.in_flight + self.on_offer() <= self.gate.ceiling.limit
+            assert self.gate.in_flight + self.on_offer() <= self.gate.limit.value
 
 
 TestGateMachine = GateMachine.TestCase

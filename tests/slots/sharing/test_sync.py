@@ -1,145 +1,123 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from support.fakes import FakeTime
 from support.ledgers import gone
+from support.slots import MemoryGateStore, UnexpectedError
 
 from clova_ocr_async.slots.queue import Waiter
-from clova_ocr_async.slots.sharing.sqlite_store import SlotsFile
-from clova_ocr_async.slots.sharing.state import LEASE, Limits, Member, SharedGate
-from clova_ocr_async.slots.sharing.sync import GateSync, Grant
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from clova_ocr_async.slots.sharing.sync import SyncResult
+from clova_ocr_async.slots.sharing.state import LEASE, Limits, Member
+from clova_ocr_async.slots.sharing.store import transaction
+from clova_ocr_async.slots.sharing.sync import GateSync, Grant, SyncResult
 
 LIMITS = {"a": Limits(1), "b": Limits(2)}
 
 
-class Broken(Exception):  # noqa: N818 - what is broken
-    """What nobody expects."""
-
-
-class BreakingFile(SlotsFile):
-    """A file that breaks when it is to be written, if told."""
-
-    breaks = False
-
-    def _save(self, gates: dict[str, SharedGate]) -> None:
-        if self.breaks:
-            raise Broken
-        super()._save(gates)
-
-
 class Scene:
-    """A visitor, its file and its time."""
+    """A process that syncs, its store and its time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self) -> None:
         self.time = FakeTime()
-        self.file = BreakingFile(path, self.time.runtime().clock)
-        self.visitor = GateSync(self.file, LIMITS, self.time.runtime())
+        self.store = MemoryGateStore({}, self.time.runtime().clock)
+        self.sync = GateSync(self.store, LIMITS, self.time.runtime())
 
-    def visit(self, *keys: str) -> SyncResult:
-        """Visit with somebody who waits at each of some gates."""
-        self.visitor.waiting = {key: [Waiter[Grant]([key], interactive=False, since=1.0)] for key in keys}
-        return self.visitor.visit()
+    def run(self, *keys: str) -> SyncResult:
+        """Sync with one waiter for each of some domains."""
+        self.sync.waiting = {key: [Waiter[Grant]([key], interactive=False, since=1.0)] for key in keys}
+        return self.sync.run()
 
     def members(self, key: str) -> dict[str, Member]:
-        """Return who is at a gate."""
-        with self.file.gates([key]) as gates:
+        """Return the members of a domain."""
+        with transaction(self.store, [key]) as gates:
             return gates[key].members
 
     def add_dead(self, key: str) -> None:
-        """Have somebody hold a slot who died."""
-        with self.file.gates([key]) as gates:
+        """Add a member that holds a slot and whose process has ended."""
+        with transaction(self.store, [key]) as gates:
             gates[key].members["dead"] = Member(gone(), expires=self.time.now + LEASE, held=1)
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+def scene() -> Scene:
     """Set the scene."""
-    scene = Scene(tmp_path / "slots.sqlite")
-    yield scene
-    scene.file.close()
+    return Scene()
 
 
-async def test_the_first_visit_takes_the_slots_of_the_dead(scene: Scene) -> None:
-    """A process that has just been started finds what a dead one has left free at once."""
+async def test_the_first_sync_takes_the_slots_of_dead_processes(scene: Scene) -> None:
+    """A process that has just started finds the slots of a dead one free at once."""
     scene.add_dead("a")
-    assert len(scene.visit("a").grants) == 1
+    assert len(scene.run("a").grants) == 1
 
 
-async def test_the_dead_are_looked_for_now_and_then(scene: Scene) -> None:
-    """Who waits looks for the dead twice a second, and so each time it looks of itself."""
-    scene.visit("b")
+async def test_dead_processes_are_looked_for_twice_a_second(scene: Scene) -> None:
+    """A process with waiting calls looks for dead ones twice a second, and so with each of its regular syncs."""
+    scene.run("b")
     scene.add_dead("a")
     scene.time.now += 0.4
-    assert not scene.visit("a").grants
+    assert not scene.run("a").grants
     scene.time.now += 0.1
-    assert len(scene.visit("a").grants) == 1
+    assert len(scene.run("a").grants) == 1
 
 
-async def test_nobody_looks_for_the_dead_who_waits_for_nothing(scene: Scene) -> None:
-    """A visit without anybody who waits needs nobody's slot."""
-    scene.visit("b")
+async def test_without_waiting_calls_no_dead_process_is_looked_for(scene: Scene) -> None:
+    """A sync without waiting calls leaves dead members alone."""
+    scene.run("b")
     scene.add_dead("b")
     scene.time.now += 5.0
-    scene.visit()
+    scene.run()
     assert "dead" in scene.members("b")
 
 
-async def test_a_visit_that_breaks_takes_no_slot(scene: Scene) -> None:
-    """When a visit breaks after slots were given out, nobody has them: the next visit finds them free."""
-    scene.visit("b")
-    scene.file.breaks = True
-    with pytest.raises(Broken):
-        scene.visit("a", "b")
-    scene.file.breaks = False
-    assert len(scene.visit("a", "b").grants) == 2
+async def test_a_failed_sync_takes_no_slot(scene: Scene) -> None:
+    """When a sync fails after slots were granted, no call has them, and the next sync finds them free."""
+    scene.run("b")
+    scene.store.fails = True
+    with pytest.raises(UnexpectedError):
+        scene.run("a", "b")
+    scene.store.fails = False
+    assert len(scene.run("a", "b").grants) == 2
     assert [member.held for member in scene.members("a").values()] == [1]
     assert [member.held for member in scene.members("b").values()] == [2]
 
 
-async def test_a_visit_that_breaks_leaves_no_member_behind(scene: Scene) -> None:
-    """When the visit breaks that gives a last slot back, the next one says so again."""
-    [(_, grant)] = scene.visit("a").grants
-    scene.visitor.landed.append((grant[0], (grant[1], None)))
-    scene.file.breaks = True
-    with pytest.raises(Broken):
-        scene.visit()
-    scene.file.breaks = False
-    scene.visit()
+async def test_a_failed_sync_leaves_no_member_behind(scene: Scene) -> None:
+    """When the sync fails that releases a last slot, the next one releases it."""
+    [(_, (key, permit))] = scene.run("a").grants
+    scene.sync.finished.append((key, (permit, None)))
+    scene.store.fails = True
+    with pytest.raises(UnexpectedError):
+        scene.run()
+    scene.store.fails = False
+    scene.run()
     assert not scene.members("a")
 
 
 async def test_the_domain_with_most_free_slots(scene: Scene) -> None:
-    """Who waits for several domains gets a slot where most are free, by what is allowed of each."""
+    """A call to one of several domains gets a slot where most are free within the given limits."""
     waiter = Waiter[Grant](["a", "b"], interactive=False, since=1.0)
-    scene.visitor.waiting = {"a": [waiter], "b": [waiter]}
-    [(_, (key, _))] = scene.visitor.visit().grants
+    scene.sync.waiting = {"a": [waiter], "b": [waiter]}
+    [(_, (key, _))] = scene.sync.run().grants
     assert key == "b"
 
 
-async def test_leaving_gives_back_everything(scene: Scene) -> None:
-    """Who leaves holds nothing any more, whatever was still to be told."""
-    [(_, grant)] = scene.visit("a").grants
-    scene.visit("b")
-    scene.visitor.landed.append((grant[0], (grant[1], None)))
-    scene.visitor.leave()
+async def test_releasing_everything(scene: Scene) -> None:
+    """A process that releases everything holds nothing any more, whatever was still to be reported."""
+    [(_, (key, permit))] = scene.run("a").grants
+    scene.run("b")
+    scene.sync.finished.append((key, (permit, None)))
+    scene.sync.release_all()
     assert not scene.members("a")
     assert not scene.members("b")
-    assert len(scene.visit("a").grants) == 1
+    assert len(scene.run("a").grants) == 1
 
 
-async def test_slots_that_nobody_claims_are_returned(scene: Scene) -> None:
-    """What was got for somebody who is gone is free again; nothing got, nothing done."""
-    report = scene.visit("a")
-    scene.visitor.return_unclaimed(report)
+async def test_unclaimed_slots_are_released(scene: Scene) -> None:
+    """The slots of a sync whose calls are gone are free again; without slots nothing is done."""
+    result = scene.run("a")
+    scene.sync.release_unclaimed(result)
     assert not scene.members("a")
-    report.grants.clear()
-    scene.visitor.return_unclaimed(report)
-    assert len(scene.visit("a").grants) == 1
+    loads = len(scene.store.loaded)
+    result.grants.clear()
+    scene.sync.release_unclaimed(result)
+    assert len(scene.store.loaded) == loads
+    assert len(scene.run("a").grants) == 1

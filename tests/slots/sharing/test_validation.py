@@ -15,9 +15,10 @@ from support.ledgers import Clock, elsewhere
 
 from clova_ocr_async.slots.limit import ConcurrencyLimit, LimitSignal
 from clova_ocr_async.slots.rate import Pacer
-from clova_ocr_async.slots.sharing.sqlite_store import SlotsFile, _check_file, name_of
+from clova_ocr_async.slots.sharing.sqlite_store import SqliteGateStore, check_private_file
 from clova_ocr_async.slots.sharing.state import Limits, Member, SharedGate
-from clova_ocr_async.slots.sharing.validation import is_believable
+from clova_ocr_async.slots.sharing.store import name_of, transaction
+from clova_ocr_async.slots.sharing.validation import is_plausible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,40 +29,40 @@ NAN, INFINITE = float("nan"), float("inf")
 
 
 def member(**changes: object) -> SharedGate:
-    """Return a gate with one member."""
+    """Return the slots of a domain with one member."""
     return SharedGate(members={"a": msgspec.structs.replace(Member(elsewhere()), **changes)})
 
 
 @pytest.mark.parametrize(
     "gate",
     [
-        SharedGate(ConcurrencyLimit(limit=10**9)),
-        SharedGate(ConcurrencyLimit(limit=0)),
-        SharedGate(ConcurrencyLimit(under_way=10**9)),
-        SharedGate(ConcurrencyLimit(under_way=-(10**9))),
-        SharedGate(ConcurrencyLimit(refused=-1)),
-        SharedGate(ConcurrencyLimit(named=-1)),
+        SharedGate(ConcurrencyLimit(value=10**9)),
+        SharedGate(ConcurrencyLimit(value=0)),
+        SharedGate(ConcurrencyLimit(last_in_flight=10**9)),
+        SharedGate(ConcurrencyLimit(last_in_flight=-(10**9))),
+        SharedGate(ConcurrencyLimit(consecutive_refusals=-1)),
+        SharedGate(ConcurrencyLimit(advertised=-1)),
         SharedGate(ConcurrencyLimit(disproved=2**60)),
-        SharedGate(ConcurrencyLimit(pace=Pacer(rate=0.0))),
-        SharedGate(ConcurrencyLimit(pace=Pacer(rate=-1.0))),
-        SharedGate(ConcurrencyLimit(pace=Pacer(rate=NAN))),
-        SharedGate(ConcurrencyLimit(pace=Pacer(rate=INFINITE))),
-        SharedGate(ConcurrencyLimit(pace=Pacer(resumes=32_503_680_000.0))),
-        SharedGate(ConcurrencyLimit(pace=Pacer(resumes=NAN))),
-        SharedGate(ConcurrencyLimit(pace=Pacer(due=32_503_680_000.0))),
-        SharedGate(ConcurrencyLimit(pace=Pacer(due=INFINITE))),
-        SharedGate(ConcurrencyLimit(pace=Pacer(stride=-1))),
+        SharedGate(ConcurrencyLimit(pacer=Pacer(rate=0.0))),
+        SharedGate(ConcurrencyLimit(pacer=Pacer(rate=-1.0))),
+        SharedGate(ConcurrencyLimit(pacer=Pacer(rate=NAN))),
+        SharedGate(ConcurrencyLimit(pacer=Pacer(rate=INFINITE))),
+        SharedGate(ConcurrencyLimit(pacer=Pacer(paused_until=32_503_680_000.0))),
+        SharedGate(ConcurrencyLimit(pacer=Pacer(paused_until=NAN))),
+        SharedGate(ConcurrencyLimit(pacer=Pacer(next_send=32_503_680_000.0))),
+        SharedGate(ConcurrencyLimit(pacer=Pacer(next_send=INFINITE))),
+        SharedGate(ConcurrencyLimit(pacer=Pacer(raise_after=-1))),
         member(held=10**9),
         member(held=-1),
-        member(port=70_000),
-        member(port=-1),
-        member(limits=Limits(most=0)),
-        member(limits=Limits(most_per_second=0.0)),
+        member(wakeup_port=70_000),
+        member(wakeup_port=-1),
+        member(limits=Limits(max_concurrency=0)),
+        member(limits=Limits(max_per_second=0.0)),
     ],
 )
-def test_what_cannot_have_been_learned_is_not_believed(gate: SharedGate) -> None:
-    """A ceiling, a pause or a count that no domain has, and no process writes, is one that is learned again."""
-    assert not is_believable(gate, NOW)
+def test_implausible_values(gate: SharedGate) -> None:
+    """A limit, a pause or a count that no domain has, and no process writes, is not plausible."""
+    assert not is_plausible(gate, NOW)
 
 
 events = st.lists(
@@ -79,50 +80,50 @@ events = st.lists(
 
 
 @given(events, st.integers(1, 60), st.none() | st.floats(0.01, 50))
-def test_all_that_is_learned_is_believed(
-    outcomes: list[LimitSignal], at_once: int, most_per_second: float | None
+def test_all_that_is_learned_is_plausible(
+    results: list[LimitSignal], concurrency: int, max_per_second: float | None
 ) -> None:
-    """Whatever calls end in, what a process has learned from it is believed by the next one."""
+    """A limit that a process has learned from any results of calls is plausible to the next one."""
     runtime = FakeTime().runtime()
-    gate = member(held=at_once, port=60_000, expires=NOW + 30, limits=Limits(at_once, most_per_second))
-    for number, outcome in enumerate(outcomes):
-        entry = gate.ceiling.enter(number % at_once, runtime.clock(), most_per_second)
-        gate.ceiling.settle(entry, outcome, runtime)
-        assert is_believable(gate, runtime.clock())
+    gate = member(held=concurrency, wakeup_port=60_000, expires=NOW + 30, limits=Limits(concurrency, max_per_second))
+    for number, result in enumerate(results):
+        permit = gate.limit.on_sent(number % concurrency, runtime.clock(), max_per_second)
+        gate.limit.on_result(permit, result, runtime.clock(), runtime.uniform)
+        assert is_plausible(gate, runtime.clock())
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return where a file of slots will be."""
+    """Return the path of a file that does not exist."""
     return tmp_path / "slots.sqlite"
 
 
 def learned(path: Path) -> int:
-    """Return the ceiling that a process finds, and leave another one."""
-    file = SlotsFile(path, Clock(), patience=0.05)
-    with file.gates([K]) as gates:
-        found = gates[K].ceiling.limit
-        gates[K].ceiling.limit = 7
-    file.close()
+    """Return the limit that a process finds, and store another one."""
+    store = SqliteGateStore(path, Clock(), patience=0.05)
+    with transaction(store, [K]) as gates:
+        found = gates[K].limit.value
+        gates[K].limit.value = 7
+    store.close()
     return found
 
 
-def test_a_row_that_cannot_be_so_is_replaced(path: Path) -> None:
-    """A row with a ceiling of a thousand million counts as nothing learned, and is overwritten."""
+def test_an_implausible_row_is_replaced(path: Path) -> None:
+    """A row with a limit of a thousand million counts as nothing learned, and is overwritten."""
     learned(path)
     with closing(sqlite3.connect(path)) as db, db:
-        row = msgspec.json.encode(SharedGate(ConcurrencyLimit(limit=10**9)))
+        row = msgspec.json.encode(SharedGate(ConcurrencyLimit(value=10**9)))
         db.execute("UPDATE gate SET state = ? WHERE domain = ?", (row, name_of(K)))
-    assert learned(path) == ConcurrencyLimit().limit
+    assert learned(path) == ConcurrencyLimit().value
     assert learned(path) == 7
 
 
 @pytest.mark.parametrize("end", ["", "-wal", "-shm"])
 @pytest.mark.parametrize("what", ["a symbolic link", "a hard link"])
-def test_a_file_of_another_name_is_not_used(path: Path, end: str, what: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A link in the place of the file, or of what SQLite keeps beside it, is neither read nor written, and is named."""
+def test_a_link_is_not_used(path: Path, end: str, what: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A link in the place of the file, or of one that SQLite keeps beside it, is named and neither read nor written."""
     other = path.with_name("precious")
-    other.write_bytes(b"somebody else's")
+    other.write_bytes(b"another program's")
     learned(path)
     place = path.with_name(path.name + end)
     place.unlink(missing_ok=True)
@@ -130,42 +131,42 @@ def test_a_file_of_another_name_is_not_used(path: Path, end: str, what: str, cap
         place.hardlink_to(other)
     else:
         place.symlink_to(other)
-    assert learned(path) == ConcurrencyLimit().limit
-    assert other.read_bytes() == b"somebody else's"
+    assert learned(path) == ConcurrencyLimit().value
+    assert other.read_bytes() == b"another program's"
     assert f"{place.name} is a symbolic link" in caplog.text or f"{place.name} has another name" in caplog.text
 
 
-def test_what_is_no_file_is_not_used(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A pipe in the place of the file is named, and nobody waits for its other end."""
+def test_a_pipe_is_not_used(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A pipe in the place of the file is named, and no call waits for its other end."""
     os.mkfifo(path)
-    assert learned(path) == ConcurrencyLimit().limit
+    assert learned(path) == ConcurrencyLimit().value
     assert "slots.sqlite is not a file" in caplog.text
 
 
 def test_another_users_file_is_refused(path: Path) -> None:
-    """A file of another user's may say anything."""
+    """A file of another user is refused, as anything may stand in it."""
     path.touch()
     found = path.lstat()
     with pytest.raises(OSError, match="belongs to another user"):
-        _check_file(path, found, user=found.st_uid + 1)
+        check_private_file(path, found, user=found.st_uid + 1)
 
 
-def test_a_file_that_was_open_to_others_is_closed_to_them(path: Path) -> None:
-    """A file that others may read or write is its owner's alone once it is used."""
+def test_a_file_that_was_open_to_other_users_is_closed_to_them(path: Path) -> None:
+    """A file that other users may read or write is its owner's alone once it is used."""
     learned(path)
     path.chmod(0o666)
     assert learned(path) == 7
     assert stat.S_IMODE(path.lstat().st_mode) == 0o600
 
 
-def test_a_link_that_is_put_in_its_place_later_is_noticed(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_link_put_in_place_later_is_not_used(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A file that is replaced by a link to itself while it is open is used no more."""
-    file = SlotsFile(path, Clock(), patience=0.05)
-    with file.gates([K]) as gates:
-        gates[K].ceiling.limit = 7
+    store = SqliteGateStore(path, Clock(), patience=0.05)
+    with transaction(store, [K]) as gates:
+        gates[K].limit.value = 7
     path.rename(path.with_name("moved"))
     path.symlink_to(path.with_name("moved"))
-    with file.gates([K]) as gates:
-        gates[K].ceiling.limit = 8
-    file.close()
+    with transaction(store, [K]) as gates:
+        gates[K].limit.value = 8
+    store.close()
     assert "is a symbolic link" in caplog.text

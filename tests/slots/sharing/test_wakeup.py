@@ -7,122 +7,134 @@ from typing import Any
 import pytest
 from support.fakes import steps
 
-from clova_ocr_async.slots.sharing.wakeup import WakeupSocket, ring
+from clova_ocr_async.slots.sharing.wakeup import WakeupSocket, wake
 
 
-async def test_who_is_rung_is_woken() -> None:
-    """A ring calls whoever listens; several that came meanwhile call him once."""
-    woken: list[None] = []
-    heard, bell = asyncio.Event(), WakeupSocket()
+async def test_a_process_is_woken() -> None:
+    """A process that listens is woken, and once for several wake-ups that arrive together."""
+    count = 0
+    woken, wakeup = asyncio.Event(), WakeupSocket()
 
-    def wake() -> None:
-        woken.append(None)
-        heard.set()
+    def on_wake() -> None:
+        nonlocal count
+        count += 1
+        woken.set()
 
-    bell.listen(asyncio.get_running_loop(), wake)
-    ring([bell.port, bell.port, bell.port])
-    await heard.wait()
+    wakeup.listen(asyncio.get_running_loop(), on_wake)
+    wake([wakeup.port, wakeup.port, wakeup.port])
+    await woken.wait()
     await steps()
-    assert len(woken) == 1
-    bell.close()
+    assert count == 1
+    wakeup.close()
 
 
-async def test_a_bell_listens_once() -> None:
-    """Listening again changes nothing, and a closed bell can listen again."""
-    bell, loop = WakeupSocket(), asyncio.get_running_loop()
-    assert bell.port == 0
-    bell.listen(loop, list)
-    port = bell.port
-    bell.listen(loop, list)
-    assert bell.port == port > 0
-    bell.close()
-    bell.close()
-    assert bell.port == 0
-    bell.listen(loop, list)
-    assert bell.port > 0
-    bell.close()
+async def test_listening_twice_changes_nothing() -> None:
+    """A second call of listen changes nothing, and a closed socket can listen again."""
+    wakeup, loop = WakeupSocket(), asyncio.get_running_loop()
+    assert wakeup.port == 0
+    wakeup.listen(loop, list)
+    port = wakeup.port
+    wakeup.listen(loop, list)
+    assert wakeup.port == port > 0
+    wakeup.close()
+    wakeup.close()
+    assert wakeup.port == 0
+    wakeup.listen(loop, list)
+    assert wakeup.port > 0
+    wakeup.close()
 
 
-def test_a_ring_that_nobody_hears() -> None:
-    """Ringing where nobody listens, or at no port at all, does no harm."""
+def test_a_lost_wake_up_is_no_error() -> None:
+    """A wake-up of a port without a listener, or of no port at all, does no harm."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-    ring([0, port, port])
-    ring([])
+    wake([0, port, port])
+    wake([])
 
 
-def test_a_bell_outlives_its_loop() -> None:
-    """A bell can be closed after its loop was."""
-    bell = WakeupSocket()
+def test_a_socket_outlives_its_loop() -> None:
+    """A socket can be closed after its loop was."""
+    wakeup = WakeupSocket()
 
     async def main() -> None:
-        bell.listen(asyncio.get_running_loop(), list)
+        wakeup.listen(asyncio.get_running_loop(), list)
 
     asyncio.run(main())
-    assert bell.port
-    bell.close()
-    assert not bell.port
+    assert wakeup.port
+    wakeup.close()
+    assert not wakeup.port
 
 
-async def test_after_a_fork_the_loop_is_told_nothing() -> None:
-    """Letting go closes the socket alone: what the loop watches is left to whoever it belongs to."""
-    bell, loop = WakeupSocket(), asyncio.get_running_loop()
-    bell.listen(loop, list)
-    watched = bell._socket  # noqa: SLF001 - what it lets go of
-    assert watched is not None
-    number = watched.fileno()
-    bell.let_go()
-    assert not bell.port
-    assert loop.remove_reader(number)
-    bell.let_go()
+class RecordingLoop(asyncio.SelectorEventLoop):
+    """An event loop that records the sockets it is asked to watch and to forget, or refuses to watch them.
 
+    Attributes:
+        error: Raised when a datagram socket is to be watched.
+        watched: The datagram sockets.
+    """
 
-class BlindLoop(asyncio.SelectorEventLoop):
-    """An event loop that watches no sockets, or fails at it."""
+    error: type[Exception] | None = None
 
-    error: type[Exception] = NotImplementedError
+    def __init__(self) -> None:
+        self.watched: list[socket.socket] = []
+        super().__init__()
 
     def add_reader(self, fd: Any, callback: Any, *args: Any) -> Any:  # type: ignore[override] # as loosely as it is called
-        """Refuse, but for the loop's own needs."""
-        if isinstance(fd, socket.socket):
-            raise self.error
+        """Record datagram sockets, or refuse them."""
+        if isinstance(fd, socket.socket) and fd.type == socket.SOCK_DGRAM:
+            if self.error is not None:
+                raise self.error
+            self.watched.append(fd)
         return super().add_reader(fd, callback, *args)
+
+    def remove_reader(self, fd: Any) -> Any:
+        """Record that a socket is watched no more."""
+        if fd in self.watched:
+            self.watched.remove(fd)
+        return super().remove_reader(fd)
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_after_a_fork_the_loop_is_left_alone(*, forked: bool) -> None:
+    """After a fork the child closes its copy of the socket, and removes nothing from the loop of its parent."""
+    loop, wakeup = RecordingLoop(), WakeupSocket()
+    wakeup.listen(loop, list)
+    [watched] = loop.watched
+    (wakeup.abandon_after_fork if forked else wakeup.close)()
+    assert not wakeup.port
+    assert watched.fileno() == -1
+    assert loop.watched == ([watched] if forked else [])
+    wakeup.abandon_after_fork()
+    loop.close()
 
 
 @pytest.mark.parametrize("error", [NotImplementedError, OSError])
-def test_where_nothing_can_be_heard_a_bell_stays_deaf(error: type[Exception]) -> None:
+def test_a_loop_that_watches_no_sockets(error: type[Exception]) -> None:
     """Without a loop that watches sockets there is no port, nothing is left open, and nothing fails."""
-
-    async def main() -> None:
-        bell = WakeupSocket()
-        bell.listen(asyncio.get_running_loop(), list)
-        assert bell.port == 0
-        bell.close()
-
-    BlindLoop.error = error
-    with asyncio.Runner(loop_factory=BlindLoop) as runner:
-        runner.run(main())
+    loop, wakeup = RecordingLoop(), WakeupSocket()
+    loop.error = error
+    wakeup.listen(loop, list)
+    assert wakeup.port == 0
+    wakeup.close()
+    loop.close()
 
 
-def test_other_errors_leave_nothing_open() -> None:
-    """An error that nobody expects comes out, with the socket closed."""
-
-    async def main() -> None:
-        with pytest.raises(ZeroDivisionError):
-            WakeupSocket().listen(asyncio.get_running_loop(), list)
-
-    BlindLoop.error = ZeroDivisionError
-    with asyncio.Runner(loop_factory=BlindLoop) as runner:
-        runner.run(main())
+def test_an_unexpected_error_leaves_nothing_open() -> None:
+    """An unexpected error is raised, with the socket closed."""
+    loop = RecordingLoop()
+    loop.error = ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        WakeupSocket().listen(loop, list)
+    loop.close()
 
 
-def test_without_a_file_left_to_open_nobody_is_rung() -> None:
-    """Where no socket can be made, ringing does nothing: who waits looks by himself."""
+def test_without_a_free_file_descriptor_no_process_is_woken() -> None:
+    """If no socket can be made, a wake-up does nothing."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
-        ring([9])
+        wake([9])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

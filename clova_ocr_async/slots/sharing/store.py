@@ -1,0 +1,62 @@
+"""The store of shared slots: the contract, and transactions on it."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Iterable, Mapping
+
+    from clova_ocr_async.slots.sharing.state import SharedGate
+
+__all__ = ["GateStore", "name_of", "transaction"]
+
+
+class GateStore(Protocol):
+    """A store of the slots of domains, which processes share. One thread at a time uses it.
+
+    Losing the contents does no harm: they are learned again. A store may go on in memory where it cannot be reached, or
+    raise; an error reaches all calls that wait.
+    """
+
+    def load(self, names: Collection[str]) -> dict[str, SharedGate]:
+        """Lock some domains against all other processes, and return their slots.
+
+        A domain that is not stored has a new ``SharedGate``, and so has one whose contents are not plausible.
+        """
+        ...
+
+    def save(self, gates: Mapping[str, SharedGate]) -> None:
+        """Store what ``load`` returned, and unlock it."""
+        ...
+
+    def now(self) -> float:
+        """Return seconds that only grow, on a clock that all processes share. Called between load and save."""
+        ...
+
+    def close(self) -> None:
+        """Unlock what was loaded and not saved, without storing it, and let go of files and connections.
+
+        The next ``load`` opens them again.
+        """
+        ...
+
+
+def name_of(key: str) -> str:
+    """Return the name of a domain in a store, which is a hash: the key of a domain holds a secret."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+@contextmanager
+def transaction(store: GateStore, keys: Iterable[str]) -> Generator[dict[str, SharedGate]]:
+    """Open the slots of some domains, by their keys; changes are stored at the end, unless there is an error."""
+    names = {key: name_of(key) for key in keys}
+    try:
+        loaded = store.load(names.values())
+        yield {key: loaded[name] for key, name in names.items()}
+        store.save(loaded)
+    except BaseException:
+        store.close()
+        raise
