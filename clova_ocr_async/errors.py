@@ -61,8 +61,6 @@ __all__ = [
     "TransportError",
 ]
 
-_TOO_MANY_AT_ONCE = "0025"  # what else is refused for its rate comes from the gateway, which counts calls a second
-
 
 class Billing(enum.IntEnum):
     """May the call have been paid? Ordered by doubt, so that ``max`` over attempts judges a whole call."""
@@ -299,13 +297,9 @@ class RateLimitError(APIError):
     """
 
     retryable = True
+    kind: Literal["at_once", "per_second"] = "at_once"
     ceiling: int | None = None
     retry_after: float | None = None
-
-    @property
-    def kind(self) -> Literal["at_once", "per_second"]:
-        """What there was too much of: calls at the same time, or calls in a short time."""
-        return "at_once" if self.code == _TOO_MANY_AT_ONCE else "per_second"
 
 
 class QuotaExceededError(APIError):

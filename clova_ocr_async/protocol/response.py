@@ -54,7 +54,6 @@ MOST_BYTES = 8 * 1024 * 1024
 _LONGEST_MESSAGE = 300  # characters of a vendor's message that an error repeats
 _LONGEST_WAIT = 86_400.0  # seconds; a Retry-After beyond a day says no more than "not today"
 _SUCCESS = 2  # hundred
-_TOO_MANY_AT_ONCE = "0025"
 _MOST_VALUES = 500_000  # of a body; real ones have one in nine bytes, and "{}," again and again takes 50 times its size
 _FEW_BYTES = _MOST_VALUES  # fewer than that cannot hold too many
 _LIMITED_TO = re.compile(r"limited to ([0-9]{1,3})\b")
@@ -275,19 +274,21 @@ def _api_error(response: HTTPResponse, answer: Answer | None, redact: Callable[[
     error.hint = rule.hint
     if isinstance(error, RateLimitError | QuotaExceededError | ServerError):
         error.retry_after = retry_after(response.headers)
-    if isinstance(error, RateLimitError) and service_code == _TOO_MANY_AT_ONCE:
-        error.ceiling = _named_ceiling(error.message or "")
+    if rule.kind is not None and isinstance(error, RateLimitError):
+        error.kind = rule.kind
+        # A number that the gateway names is one of calls a second.
+        error.ceiling = _named_ceiling(error.message or "", service_code) if rule.kind == "at_once" else None
     return error
 
 
-def _named_ceiling(message: str) -> int | None:
+def _named_ceiling(message: str, code: str | None) -> int | None:
     """Return the number of calls at once that a refusal names, in whatever language.
 
     Source: guide.ncloud-docs.com, CLOVA OCR error messages, 2026-09: "… limited to <N> API calls per domain at the same
     time". Assumed: in other languages the only number in the message is that one.
     """
     limited = _LIMITED_TO.search(message)
-    numbers = {limited[1]} if limited else set(_NUMBER.findall(message)) - {_TOO_MANY_AT_ONCE}
+    numbers = {limited[1]} if limited else set(_NUMBER.findall(message)) - {code}
     found = int(numbers.pop()) if len(numbers) == 1 else 0
     return found or None
 

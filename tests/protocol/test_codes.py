@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from clova_ocr_async.errors import (
     RecognitionError,
     ServerError,
 )
+from clova_ocr_async.protocol import codes
 from clova_ocr_async.protocol.codes import GATEWAY_RULES, SERVICE_RULES, STATUS_RULES, normalize_code, rule_for
 from clova_ocr_async.protocol.invoke_url import parse_invoke_url
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_error, encode_gateway_error
@@ -229,6 +232,36 @@ def test_each_rule_has_a_meaning_for_an_answer_without_a_message() -> None:
         assert str(error_of(int(status), b"")).startswith(f"HTTP {int(status)}: {rule.meaning}")
     assert {code for _, code, _ in SERVICE} == set(SERVICE_RULES)
     assert {code for _, code, _ in GATEWAY} == set(GATEWAY_RULES)
+
+
+def test_the_rule_table_names_the_kind_of_each_refusal_for_the_rate() -> None:
+    """Each rule of a RateLimitError names its kind, which the error repeats; no other rule has one."""
+    for code, rule in SERVICE_RULES.items():
+        assert kind_of(error_of(400, {"code": code})) == rule.kind
+    for code, rule in GATEWAY_RULES.items():
+        assert kind_of(error_of(400, {"error": {"errorCode": code}})) == rule.kind
+    for status, rule in STATUS_RULES.items():
+        assert kind_of(error_of(int(status), b"")) == rule.kind
+    kinds = {code: rule.kind for rules in (SERVICE_RULES, GATEWAY_RULES) for code, rule in rules.items() if rule.kind}
+    assert kinds == {"0025": "at_once", "410": "per_second", "420": "per_second"}
+
+
+def kind_of(error: ClovaOCRError) -> str | None:
+    """Return the kind of a refusal for the rate; None for any other error."""
+    return error.kind if isinstance(error, RateLimitError) else None
+
+
+def test_the_code_for_too_many_calls_at_once_stands_in_the_rule_table_alone() -> None:
+    """No module of the package but the rule table and the emulator decides by the literal 0025."""
+    package = Path(codes.__file__).parents[1]
+    modules = {
+        module.relative_to(package).as_posix()
+        for module in package.rglob("*.py")
+        if any(
+            isinstance(node, ast.Constant) and node.value == "0025" for node in ast.walk(ast.parse(module.read_bytes()))
+        )
+    }
+    assert modules == {"protocol/codes.py", "emulator/faults.py"}
 
 
 @pytest.mark.parametrize(
