@@ -12,7 +12,7 @@ import datetime as dt
 import re
 
 from clova_ocr_async.documents.parsing import text_or_none
-from clova_ocr_async.documents.spelling import plain
+from clova_ocr_async.documents.text_normalization import normalize_text
 
 __all__ = ["date_from_parts", "date_from_text", "in_another_half", "time_from_parts", "time_from_text"]
 
@@ -81,7 +81,7 @@ def date_from_parts(year: str | None, month: str | None, day: str | None, text: 
         return None
     number = int(years)
     if len(years.strip()) == len("24"):
-        if number == 0 or _ERA.search(plain(text or "")):
+        if number == 0 or _ERA.search(normalize_text(text or "")):
             return None
         number += 2000 if number <= _LAST_YEAR_OF_2000S else 1900
     try:
@@ -115,7 +115,7 @@ def time_from_parts(hour: str | None, minute: str | None, second: str | None) ->
 
 def in_another_half(time: dt.time, text: str | None) -> bool:
     """Return whether a text names a half of the day ("AM", "오후") that a time is not in."""
-    halves = {found.lastgroup for found in _HALVES.finditer(plain(text or ""))}
+    halves = {found.lastgroup for found in _HALVES.finditer(normalize_text(text or ""))}
     return bool(halves - {"afternoon" if time.hour >= _NOON else "morning"})
 
 
@@ -131,7 +131,7 @@ def time_from_text(text: str | None) -> dt.time | None:
 
 def _read(text: str | None) -> re.Match[str] | None:
     """Match a whole text as date and time; None if it has other parts, or could be read in two ways."""
-    written = plain(text or "").strip()
+    written = normalize_text(text or "").strip()
     found = _WHOLE_TEXT.fullmatch(written) if len(written) <= _LONGEST else None
     # "2025. 12. 2 7:30" may be half past seven, or the 27th with an hour that was not read.
     split = found is not None and found["day"] and found["hour"] and len(found["day"]) == len(found["hour"]) == 1

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from clova_ocr_async.documents.spelling import plain
+from clova_ocr_async.documents.text_normalization import normalize_text
 
 __all__ = ["decimal_from_number", "decimal_from_text"]
 
@@ -87,7 +87,7 @@ def decimal_from_text(text: str) -> Decimal | None:
     """
     if len(text) > _LONGEST_NUMBER:
         return None
-    found = _WHOLE_TEXT.fullmatch(_SPREAD_THOUSANDS.sub(",", plain(text).strip()))
+    found = _WHOLE_TEXT.fullmatch(_SPREAD_THOUSANDS.sub(",", normalize_text(text).strip()))
     if found is None or (negative := _is_negative(found)) is None:
         return None
     digits = found["number"]

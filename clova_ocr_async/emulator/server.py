@@ -17,7 +17,7 @@ from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.emulator.faults import Fault
 from clova_ocr_async.emulator.service import Latency, Service
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.echo import shown
+from clova_ocr_async.protocol.echoed_input import shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable

@@ -25,7 +25,7 @@ from clova_ocr_async.documents import (
 from clova_ocr_async.documents.dates import time_from_text
 from clova_ocr_async.documents.numbers import decimal_from_text
 from clova_ocr_async.documents.parsing import number_or_none, whole_number_or_none
-from clova_ocr_async.documents.spelling import plain
+from clova_ocr_async.documents.text_normalization import normalize_text
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_response
 
 FULL_WIDTH = str.maketrans({chr(code): chr(code + 0xFEE0) for code in range(0x21, 0x7F)})
@@ -175,7 +175,7 @@ def test_no_text_gives_a_number_that_is_not_written_in_it(text: str) -> None:
     number = decimal_from_text(text)
     if number is None:
         return
-    written = plain(text)
+    written = normalize_text(text)
     digits = re.findall("[0-9]", written)
     assert "".join(digits).lstrip("0") == f"{abs(number):f}".replace(".", "").lstrip("0")
     assert (number < 0) == (bool(number) and bool(re.search(r"[-△▲(]", written)))

@@ -297,7 +297,7 @@ def test_a_failed_recognition(infer_result: str, document: dict[str, Any]) -> No
     assert isinstance(error, RecognitionError)
     assert error.infer_result == infer_result
     assert f"inferResult {infer_result}: " in str(error)
-    assert ("no picture of this document" in str(error)) == (infer_result == "FAILURE")
+    assert ("not a picture of this document" in str(error)) == (infer_result == "FAILURE")
     assert error.recognition is not None
     assert (error.recognition.message, error.recognition.uid, error.recognition.request_id) == ("why", "u", "r")
     assert json.loads(error.recognition.raw) == answer

@@ -271,10 +271,10 @@ FOREIGN = [
     ("영수증 ".encode() * 200, "plain text"),
     ("a" + "수" * 400, "plain text"),
     ("영수증".encode("utf-16"), "plain text"),
-    (b"\x00", "unknown kind"),
-    (b"\x00\x00\x00\x08else", "unknown kind"),
-    (b"\x80\x81", "unknown kind"),
-    (b"\x01\x02\x03", "unknown kind"),
+    (b"\x00", "unknown format"),
+    (b"\x00\x00\x00\x08else", "unknown format"),
+    (b"\x80\x81", "unknown format"),
+    (b"\x01\x02\x03", "unknown format"),
     (b"\x00\x00\x00\x08ftyp", "video"),
 ]
 

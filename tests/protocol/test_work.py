@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clova_ocr_async.errors import APIError, ImageError
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.image import Image, ImageLimits, check_image
 from clova_ocr_async.protocol.request import parse_request
 

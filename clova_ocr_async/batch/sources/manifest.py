@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.echo import oddity_of, shown_path
+from clova_ocr_async.protocol.echoed_input import non_path, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -200,7 +200,7 @@ def _decoded(source_bytes: object) -> str:
 
 
 def _named(path: str) -> str:
-    odd = oddity_of(path)
+    odd = non_path(path)
     if odd is not None and not os.path.exists(path):  # noqa: PTH110 - a Path raises where a name is too long
         raise ConfigurationError(f"it is {odd.what}, not a path; a list holds the path of an image a line")
     return path

@@ -16,7 +16,7 @@ from clova_ocr_async.emulator.samples.identity_layouts import id_card, passport
 from clova_ocr_async.emulator.samples.office_layouts import biz_license, name_card
 from clova_ocr_async.emulator.samples.sheet import Layout
 from clova_ocr_async.emulator.samples.shop_layouts import credit_card, receipt
-from clova_ocr_async.protocol.echo import shown, shown_path
+from clova_ocr_async.protocol.echoed_input import shown, shown_path
 
 _LAYOUTS: Final[dict[str, Layout]] = {
     "receipt": receipt,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["plain"]
+__all__ = ["normalize_text"]
 
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 """Full-width ASCII. Source: Unicode 16.0, block Halfwidth and Fullwidth Forms."""
@@ -19,6 +19,6 @@ _OTHERS = {0x2236: ":", 0xFE55: ":", 0xFFE6: "₩", 0xFFE5: "¥"}
 _TABLE: dict[int, int | str] = {**_FULL_WIDTH, **_SPACES, **_MINUS_SIGNS, **_OTHERS}
 
 
-def plain(text: str) -> str:
+def normalize_text(text: str) -> str:
     """Return a text with full-width characters, dashes and blanks as their ASCII forms; its length stays."""
     return text.translate(_TABLE)

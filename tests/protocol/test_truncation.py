@@ -202,7 +202,7 @@ def test_a_limit_that_is_no_truth_value_is_refused(value: Any) -> None:
 
 
 def test_what_may_still_come_is_told_from_what_is_wrong() -> None:
-    """An empty and a cut-off file may be on their way; a foreign one is not, and the mark survives pickling."""
+    """An empty and a cut-off file may be on their way; a unsupported one is not, and the mark survives pickling."""
     for size in (lambda: check_size(0, "scan", ImageLimits()), lambda: Image(b"", "scan")):
         with pytest.raises(ImageError) as caught:
             size()

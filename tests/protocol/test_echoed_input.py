@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clova_ocr_async.protocol.echo import oddity_of, quoted, shown, shown_path, shown_prose
+from clova_ocr_async.protocol.echoed_input import non_path, quoted, shown, shown_path, shown_prose
 
 CANARY = "canary"
 PICTURE = b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(range(256)) * 40
@@ -50,7 +50,7 @@ ODD = {
 def test_what_is_no_path_is_named_and_not_repeated(name: str) -> None:
     """A text that is hardly a path is shown by its kind and length, with a way out, and nothing of it is repeated."""
     text, kind = ODD[name]
-    odd = oddity_of(text)
+    odd = non_path(text)
     assert odd is not None
     assert kind in odd.what
     assert f"{len(text):,} characters" in odd.what
@@ -83,7 +83,7 @@ def test_what_is_no_path_is_named_and_not_repeated(name: str) -> None:
 )
 def test_a_path_is_shown_as_it_is(path: str) -> None:
     """What may well be a path is repeated, so that the user finds the file."""
-    assert oddity_of(path) is None
+    assert non_path(path) is None
     assert shown_path(path) == path
 
 

@@ -14,8 +14,8 @@ from support.answers import samples
 
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import APIError, ClovaOCRError, MalformedResponseError
-from clova_ocr_async.protocol.identity import answers_to, may_be_error
-from clova_ocr_async.protocol.response import HTTPResponse, decode_response, unpaid_error
+from clova_ocr_async.protocol.request_id import is_answer_to
+from clova_ocr_async.protocol.response import HTTPResponse, decode_response, may_be_error, unpaid_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,15 +31,15 @@ def test_an_answer_belongs_to_the_request_it_names(
     """However JSON spells it, an answer with a requestId answers that request and no other."""
     body = json.dumps({"version": "V2", "requestId": theirs, "images": []}, indent=indent, ensure_ascii=ascii_only)
     same = theirs.strip() in {"", ours.strip()}
-    assert answers_to(body.encode(), ours) is same
+    assert is_answer_to(body.encode(), ours) is same
 
 
 @settings(deadline=None)
 @given(st.binary(), st.uuids().map(str))
 def test_any_bytes_have_an_owner_or_none(body: bytes, ours: str) -> None:
     """Bytes without a requestId in them may be ours, and with another one behind them are not."""
-    assert answers_to(body, ours) or b'"requestId"' in body
-    assert not answers_to(b'{"requestId":"other","x":' + body.replace(b"requestId", b""), ours)
+    assert is_answer_to(body, ours) or b'"requestId"' in body
+    assert not is_answer_to(b'{"requestId":"other","x":' + body.replace(b"requestId", b""), ours)
 
 
 @pytest.mark.parametrize("path", samples("real"), ids=lambda path: path.stem)
@@ -49,8 +49,8 @@ def test_a_captured_answer_of_another_call(path: Path, cut: float) -> None:
     found = json.loads(path.read_bytes())
     body = json.dumps({"requestId": "captured"} | found | {"requestId": "captured"}).encode()
     part = body[: int(len(body) * cut)]
-    assert not answers_to(part, str(uuid.uuid4()))
-    assert answers_to(part, "captured")
+    assert not is_answer_to(part, str(uuid.uuid4()))
+    assert is_answer_to(part, "captured")
     assert may_be_error(body) is False
 
 
