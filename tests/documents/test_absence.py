@@ -52,7 +52,7 @@ def test_an_absent_object_is_shared_falsy_and_safe(cls: type[VendorObject]) -> N
 
 
 def test_a_chain_of_attributes_never_fails() -> None:
-    """However much of an answer is missing, a chain of attributes ends in None or ()."""
+    """A chain of attributes ends in None or (), with any parts of the answer missing."""
     receipt = read(Receipt, {})
     assert receipt.result.payment_info.card_info.number.formatted.value is None
     assert receipt.result.payment_info.date.date is None
@@ -67,7 +67,7 @@ def test_a_chain_of_attributes_never_fails() -> None:
 
 
 def test_an_absent_object_is_the_same_wherever_it_is_missing() -> None:
-    """What two answers lack is one and the same object."""
+    """The absent parts of two answers are the same object."""
     one, other = read(Receipt, {"result": {}}), read(Receipt, {"meta": {}})
     assert one.result.store_info.name is other.result.payment_info.card_info.number is absent(StringObject)
 

@@ -1,4 +1,4 @@
-"""What is printed of an answer: names and lengths, never a value."""
+"""The printed form of an answer: names and lengths, never a value."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def telling_answer(cls: type[Document]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("cls", DOCUMENT_TABLES, ids=lambda cls: cls.path_word)
 def test_a_recognition_prints_no_value(cls: type[Document]) -> None:
-    """However a recognition or any object in it is printed, no leaf of its answer shows; the names do."""
+    """Printing a recognition, or any object in it, shows the names and no value of its answer."""
     answer = telling_answer(cls)
     recognition = decode(answer, cls)
     image = {**answer["images"][0], "inferResult": True}

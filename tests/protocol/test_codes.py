@@ -114,7 +114,7 @@ def error_of(status: int, body: Any, **headers: str) -> ClovaOCRError:
 
 
 def verdict_on(error: ClovaOCRError) -> Settlement:
-    """Return what an error's class and attributes judge."""
+    """Return the class, the billing and the flags of an error."""
     return type(error), error.billing, error.retryable, error.stops_run
 
 
@@ -164,7 +164,7 @@ PAGES = [b"", b"<html>nothing to see</html>", b"null", b"[]", b"[1]", b"5", b'"t
 @pytest.mark.parametrize("body", PAGES)
 @pytest.mark.parametrize(("status", "verdict"), STATUSES)
 def test_each_status_without_a_code(status: int, verdict: Settlement, body: bytes) -> None:
-    """Where the body names no code the status decides, whatever page a proxy sent."""
+    """The status decides about a body without a code, such as the page of a proxy."""
     error = error_of(status, body)
     assert verdict_on(error) == verdict
     if isinstance(error, APIError):
@@ -214,7 +214,7 @@ def test_the_service_goes_before_the_gateway() -> None:
     ],
 )
 def test_an_error_body_with_fields_missing_or_strange(body: dict[str, Any]) -> None:
-    """Missing and misfitting fields of an error body are None; the error is still told, with a message."""
+    """Missing and misfitting fields of an error body are None; the error still has a message."""
     error = error_of(400, body)
     assert verdict_on(error) == CALLER
     assert isinstance(error, APIError)
@@ -223,7 +223,7 @@ def test_an_error_body_with_fields_missing_or_strange(body: dict[str, Any]) -> N
 
 
 def test_each_rule_has_a_meaning_for_an_answer_without_a_message() -> None:
-    """An error without a message of the vendor's says what its code means."""
+    """The message of an error without a message of the vendor's is the meaning of its code."""
     for code, rule in SERVICE_RULES.items():
         assert f"code {code}: {rule.meaning}" in str(error_of(400, {"code": code}))
     for code, rule in GATEWAY_RULES.items():
@@ -269,14 +269,14 @@ def test_the_code_for_too_many_calls_at_once_stands_in_the_rule_table_alone() ->
     [(25, "0025"), ("25", "0025"), ("0025", "0025"), (" 25 ", "0025"), (10025, "10025"), ("E5", "E5"), ("", None)],
 )
 def test_the_normal_form_of_a_code(code: str | int, expected: str | None) -> None:
-    """A code is told by the four characters the vendor documents."""
+    """A code is normalized to the four characters that the vendor documents."""
     assert normalize_code(code) == expected
     assert normalize_code(None) is None
 
 
 @given(st.integers(100, 999), st.text(max_size=5), st.text(max_size=5))
 def test_every_status_and_code_has_a_rule(status: int, service_code: str, gateway_code: str) -> None:
-    """There is a rule for everything, and it says "not billed" of no failure of the service."""
+    """Every status and code has a rule, and no failure of the service is NOT_BILLED."""
     rule = rule_for(status, service_code, gateway_code)
     assert rule.meaning
     assert issubclass(rule.error, APIError)
@@ -290,7 +290,7 @@ def test_every_status_and_code_has_a_rule(status: int, service_code: str, gatewa
 @pytest.mark.parametrize("infer_result", ["FAILURE", "ERROR"])
 @pytest.mark.parametrize("document", [{}, {"receipt": {"meta": {}}}, {"receipt": None}, {"fields": []}])
 def test_a_failed_recognition(infer_result: str, document: dict[str, Any]) -> None:
-    """FAILURE and ERROR are kept apart, count as paid, are not sent again, and carry the answer."""
+    """FAILURE and ERROR are distinguished, count as billed, are not sent again, and carry the answer."""
     answer = {"requestId": "r", "images": [{"inferResult": infer_result, "message": "why", "uid": "u", **document}]}
     error = error_of(200, answer)
     assert verdict_on(error) == (RecognitionError, BILLED, False, False)
@@ -307,7 +307,7 @@ def test_a_failed_recognition(infer_result: str, document: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("fields", [[], [{"inferText": "x"}], {}])
 def test_an_answer_of_a_general_domain(fields: Any) -> None:
-    """A General or Template answer is paid, says which product it is, and stops the run."""
+    """A General or Template answer is billed, names the product, and stops the run."""
     error = error_of(200, {"images": [{"inferResult": "SUCCESS", "fields": fields}]})
     assert verdict_on(error) == (DomainError, BILLED, False, True)
     assert "General or Template" in str(error)
@@ -315,7 +315,7 @@ def test_an_answer_of_a_general_domain(fields: Any) -> None:
 
 @pytest.mark.parametrize("word", [word for word in DOCUMENTS if word != "receipt"])
 def test_an_answer_of_another_document(word: str) -> None:
-    """An answer with another document is paid, names both, and stops the run."""
+    """An answer with another document is billed, names both documents, and stops the run."""
     cls = DOCUMENTS[word]
     for document in ({"meta": {"estimatedLanguage": "ko"}}, {}):
         error = error_of(200, answer_of(cls, document))
@@ -332,7 +332,7 @@ def test_the_document_asked_for_goes_before_what_stands_beside_it() -> None:
 
 @pytest.mark.parametrize("status", [400, 500, 503])
 def test_a_document_under_an_error_status_is_an_error(status: int) -> None:
-    """A status that says error is one, whatever the body holds."""
+    """An answer with an error status is an error, with any body."""
     error = error_of(status, answer_of(Receipt, {"meta": {}}))
     assert verdict_on(error) == dict(STATUSES)[status]
 
@@ -424,7 +424,7 @@ def test_the_number_a_refusal_names(message: str, expected: int | None, form: di
 
 @pytest.mark.parametrize("message", [None, ["limited to 5"], {"limited to": 5}, 5])
 def test_a_refusal_without_a_sentence_names_nothing(message: Any) -> None:
-    """A message that is missing or no text costs the number, and nothing else."""
+    """A missing message, or one that is not a text, costs the number and nothing else."""
     error = error_of(400, service_error("0025") | {"message": message})
     assert isinstance(error, RateLimitError)
     assert error.ceiling in {None, 5}
@@ -453,7 +453,7 @@ KEY = "c0ffee" * 10
 
 @pytest.mark.parametrize("field", ["code", "message", "path", "traceId"])
 def test_an_error_repeats_no_invoke_key(field: str) -> None:
-    """Wherever the vendor repeats the URL, the invoke key in it is masked."""
+    """The invoke key is masked in every field in which the vendor repeats the URL."""
     said = f"bad call of /custom/v1/123/{KEY}/document/receipt"
     error = error_of(400, service_error("0001") | {field: said})
     assert isinstance(error, APIError)
@@ -475,7 +475,7 @@ def test_a_domains_own_key_is_masked_without_its_path() -> None:
 
 @pytest.mark.parametrize("field", ["code", "message", "path", "traceId"])
 def test_an_error_is_one_bounded_line(field: str) -> None:
-    """What an error repeats of an answer has no line breaks and no end of its own choosing."""
+    """The texts of an answer that an error repeats have no line breaks and a bounded length."""
     error = error_of(400, service_error("0001") | {field: "line\r\n\x1b[31mline\u2028" + "x" * 10_000})
     assert str(error).isprintable()
     assert len(repr(error)) < 500
@@ -493,6 +493,6 @@ def test_the_mirror_writes_what_is_read() -> None:
 
 
 def test_each_error_of_the_domain_has_a_way_out() -> None:
-    """A rule that stops a run for its settings or its quota says what to do."""
+    """A rule that stops a run because of its settings or quota has a hint."""
     rules = [*SERVICE_RULES.values(), *GATEWAY_RULES.values(), *STATUS_RULES.values(), rule_for(302)]
     assert all(rule.hint for rule in rules if rule.error in {DomainError, QuotaExceededError})

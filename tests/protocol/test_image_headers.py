@@ -85,7 +85,7 @@ def _exif_with_thumbnail() -> bytes:
     ids=["baseline", "progressive", "grey", "cmyk", "restarts", "thumbnail", "many segments"],
 )
 def test_jpeg(options: dict[str, Any]) -> None:
-    """The side lengths of a JPEG are those of its own frame, whatever stands before it."""
+    """The side lengths of a JPEG are those of its own frame, with any segments before it."""
     assert jpeg_dimensions(_saved("JPEG", (61, 37), **options)) == (61, 37, 1)
 
 
@@ -98,13 +98,13 @@ SOI, EOI, SOS, COMMENT = b"\xff\xd8", b"\xff\xd9", b"\xff\xda\x00\x02", b"\xff\x
 
 @pytest.mark.parametrize("marker", sorted({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}))
 def test_every_jpeg_frame(marker: int) -> None:
-    """Each of the frame markers SOF0 to SOF15 is one."""
+    """Each of SOF0 to SOF15 is a frame marker."""
     assert jpeg_dimensions(SOI + _frame(marker)) == (61, 37, 1)
 
 
 @pytest.mark.parametrize("marker", [0xC4, 0xC8, 0xCC])
 def test_no_jpeg_frame(marker: int) -> None:
-    """DHT, JPG and DAC lie among the frame markers and are none."""
+    """DHT, JPG and DAC have numbers among the frame markers, and are not frame markers."""
     assert jpeg_dimensions(SOI + _frame(marker, 1, 1) + _frame(0xC0)) == (61, 37, 1)
 
 
@@ -202,7 +202,7 @@ def test_tiff_long8() -> None:
 
 
 def test_tiff_field_of_another_type() -> None:
-    """A side length that is no integer is unknown, and the page counts all the same."""
+    """A side length that is not an integer is unknown, and the page still counts."""
     assert tiff_dimensions(_tiff(PAGE, kind=5)) == (None, None, 1)
 
 
@@ -222,21 +222,21 @@ def test_tiff_field_of_several_values() -> None:
     ids=["reduced", "reduced by the old tag", "mask"],
 )
 def test_tiff_thumbnail(thumbnail: Tags) -> None:
-    """Reduced versions and masks are no pages, before or after the page, and never give its side lengths."""
+    """Reduced versions and masks are not pages, before or after the page, and never give its side lengths."""
     assert tiff_dimensions(_tiff(PAGE, thumbnail)) == (61, 37, 1)
     assert tiff_dimensions(_tiff(thumbnail, PAGE)) == (61, 37, 1)
     assert tiff_dimensions(_tiff(PAGE, thumbnail, PAGE, thumbnail)) == (61, 37, 2)
 
 
 def test_tiff_of_thumbnails_only() -> None:
-    """A file of one reduced version has a page; of several, nobody knows."""
+    """A file of one reduced version has one page; of several, the number is unknown."""
     thumbnail = {254: 1, 256: 6, 257: 3}
     assert tiff_dimensions(_tiff(thumbnail)) == (6, 3, 1)
     assert tiff_dimensions(_tiff(thumbnail, thumbnail)) == (6, 3, None)
 
 
 def test_tiff_page_of_several() -> None:
-    """The bit that says "one page of several" does not take the page away."""
+    """A directory with the bit "one page of several" is a page."""
     assert tiff_dimensions(_tiff({**PAGE, 254: 2}, {**PAGE, 254: 2})) == (61, 37, 2)
 
 
@@ -270,7 +270,7 @@ def test_tiff_broken(data: bytes) -> None:
 
 
 def test_tiff_without_directories() -> None:
-    """A TIFF whose chain is empty says nothing."""
+    """The facts of a TIFF with an empty chain are unknown."""
     assert tiff_dimensions(b"II*\x00" + bytes(4)) == UNKNOWN
 
 
@@ -322,7 +322,7 @@ def test_pdf_updated_by_pillow(more: int, tmp_path: Path) -> None:
     ],
 )
 def test_pdf_of_other_programs(name: str, pages: int | None) -> None:
-    """What other programs write is counted exactly where it is plain, and unknown where it is not."""
+    """The pages of other programs' files are exact if the file is plain, else unknown."""
     assert pdf_dimensions((SAMPLES / f"{name}.pdf").read_bytes()).pages == pages
 
 
@@ -345,7 +345,7 @@ def _pdf(*objects: bytes, trailer: bytes = TRAILER, tail: bytes = b"") -> bytes:
 
 
 def test_pdf_plain() -> None:
-    """The smallest plain file has the page it says."""
+    """The smallest plain file has its one page."""
     assert pdf_dimensions(_pdf(CATALOG, PAGES, LEAF)).pages == 1
 
 
@@ -364,7 +364,7 @@ def test_pdf_plain() -> None:
     ids=["comment", "strings", "nested values", "names", "count elsewhere"],
 )
 def test_pdf_that_could_be_misread(catalog: bytes, pages: bytes) -> None:
-    """What stands in comments, strings and nested values is not taken for the page tree."""
+    """Text in comments, strings and nested values is not taken for the page tree."""
     other = b"<</Type/Pages/Count 9/Kids[3 0 R]>>"
     assert pdf_dimensions(_pdf(catalog, pages, LEAF, other, b"1")).pages == 1
 
@@ -428,7 +428,7 @@ def test_pdf_of_a_deep_tree() -> None:
     ],
 )
 def test_pdf_not_plain(objects: tuple[bytes, ...]) -> None:
-    """A page tree that is missing, contradicts itself or is written in an unusual way is not believed."""
+    """The pages are unknown if the page tree is missing, contradicts itself or is unusual."""
     assert pdf_dimensions(_pdf(*objects)) == UNKNOWN
 
 
@@ -462,7 +462,7 @@ def test_pdf_not_plain(objects: tuple[bytes, ...]) -> None:
     ],
 )
 def test_pdf_trailer_not_plain(trailer: bytes) -> None:
-    """A trailer that is broken, or leads to what is not plain, leaves the pages unknown."""
+    """The pages are unknown if the trailer is broken, or leads to parts that are not plain."""
     assert pdf_dimensions(_pdf(CATALOG, PAGES, LEAF, trailer=trailer)) == UNKNOWN
 
 
@@ -502,7 +502,7 @@ def test_pdf_of_too_many_updates() -> None:
 
 @pytest.mark.parametrize("entry", [b"0000000000 00001 f \n", b"0000000054 00000 f \n", b"0000000009 00000 n \n"])
 def test_pdf_update_that_takes_the_tree_away(entry: bytes) -> None:
-    """An object that the newest revision frees or misplaces is gone, though the older revision knows it."""
+    """An object that the newest revision frees or misplaces does not exist, although an older revision has it."""
     data = _pdf(CATALOG, PAGES, LEAF)
     assert data[54:].startswith(b"2 0 obj")
     before, at = data.rsplit(b"startxref\n", 1)[1].split()[0], len(data)

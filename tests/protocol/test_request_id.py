@@ -1,4 +1,4 @@
-"""Whose answer a body is, and whether it is an error's: decided without decoding it."""
+"""The requestId of an answer, and refusals: found without decoding the body."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_an_answer_belongs_to_the_request_it_names(
 @settings(deadline=None)
 @given(st.binary(), st.uuids().map(str))
 def test_any_bytes_have_an_owner_or_none(body: bytes, ours: str) -> None:
-    """Bytes without a requestId in them may be ours, and with another one behind them are not."""
+    """Bytes without a requestId may be the answer, and bytes with another requestId are not."""
     assert is_answer_to(body, ours) or b'"requestId"' in body
     assert not is_answer_to(b'{"requestId":"other","x":' + body.replace(b"requestId", b""), ours)
 
@@ -45,7 +45,7 @@ def test_any_bytes_have_an_owner_or_none(body: bytes, ours: str) -> None:
 @pytest.mark.parametrize("path", samples("real"), ids=lambda path: path.stem)
 @pytest.mark.parametrize("cut", [1.0, 0.6])
 def test_a_captured_answer_of_another_call(path: Path, cut: float) -> None:
-    """A captured answer, whole or cut behind its requestId, answers no new call; and is no error."""
+    """A captured answer, complete or cut behind its requestId, is neither the answer to a new call nor an error."""
     found = json.loads(path.read_bytes())
     body = json.dumps({"requestId": "captured"} | found | {"requestId": "captured"}).encode()
     part = body[: int(len(body) * cut)]
@@ -68,12 +68,12 @@ def test_a_captured_answer_of_another_call(path: Path, cut: float) -> None:
     ],
 )
 def test_what_may_be_an_error(body: bytes, possible: bool) -> None:
-    """What has neither code nor error at its top is no error; whatever else may be one."""
+    """A body with neither code nor error at its top is not an error; any other may be one."""
     assert may_be_error(body) is possible
 
 
 def ended(response: HTTPResponse) -> ClovaOCRError | None:
-    """Return what decoding an answer raises; None for nothing."""
+    """Return the error that decoding an answer raises, or None."""
     try:
         decode_response(response, DOCUMENTS["receipt"], request_id="mine")
     except ClovaOCRError as error:
@@ -94,7 +94,7 @@ ALL: st.SearchStrategy[Any] = st.none() | st.just({}) | st.lists(IMAGE, max_size
 def test_what_is_refused_is_what_is_raised(
     code: object, error: object, images: object, status: int, owner: object
 ) -> None:
-    """An answer is kept exactly if decoding it does not raise the refusal that it is."""
+    """An answer is a refusal exactly if decoding it raises an error without a paid answer."""
     body = msgspec.json.encode({"requestId": owner, "code": code, "error": error, "images": images})
     response = HTTPResponse(status, body)
     refusal = unpaid_error(response, DOCUMENTS["receipt"], request_id="mine")

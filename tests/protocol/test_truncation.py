@@ -215,7 +215,7 @@ def test_what_may_still_come_is_told_from_what_is_wrong() -> None:
 
 @pytest.mark.parametrize("start", [b"\xff\xd8", b"\x89P", b"\x89PNG\r\n\x1a", b"%PDF", b"II*", b"MM\0"])
 def test_the_first_bytes_of_a_signature_are_a_cut_off_file(start: bytes) -> None:
-    """A file that ends within its signature is cut off, not of an unknown kind."""
+    """A file that ends within its signature is truncated, not of an unknown format."""
     with pytest.raises(ImageError, match="is cut off after") as caught:
         Image(start, "scan")
     assert caught.value.truncated
