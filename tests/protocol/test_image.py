@@ -120,7 +120,7 @@ def test_bytes_are_kept() -> None:
 
 
 class Sly(bytes):
-    """A bytes subclass with other content in its buffer."""
+    """A bytes subclass that reports a wrong length."""
 
     __slots__ = ()
 
