@@ -93,6 +93,7 @@ class ClovaOCRError(Exception):
 
     def __init__(self, *args: object, billing: Billing | None = None, retryable: bool | None = None) -> None:
         super().__init__(*args)
+        # Set only if given: an attribute of the instance overrides the class's.
         if billing is not None:
             self.billing = billing
         if retryable is not None:
@@ -250,6 +251,7 @@ class APIError(ClovaOCRError):
         billing: Billing | None = None,
         retryable: bool | None = None,
     ) -> None:
+        # All positional arguments, because unpickling calls the class with the exception's args.
         super().__init__(status, code, message, path, trace_id, timestamp, billing=billing, retryable=retryable)
         self.status = status
         self.code = code

@@ -25,7 +25,7 @@ class _AbsentList(tuple[Any, ...]):
     __slots__ = ()
 
     def __reduce__(self) -> str:
-        return "ABSENT"
+        return "ABSENT"  # pickled by reference: a copy would count as a list that the vendor sent
 
 
 ABSENT: tuple[Any, ...] = _AbsentList()
@@ -70,6 +70,7 @@ class Shape:
         return self._description
 
 
+# No garbage collection: an answer is a tree of immutable objects, which cannot contain a cycle.
 class VendorObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, rename="camel"):
     """The base of every object of an answer: immutable, falsy when empty, and printed without its values."""
 
@@ -89,7 +90,7 @@ class VendorObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_def
 
     def __reduce__(self) -> tuple[Any, ...]:
         cls = type(self)
-        if self is absent(cls):
+        if self is absent(cls):  # stays the shared instance, in any process
             return absent, (cls,)
         return _rebuild, (cls, {name: getattr(self, name) for name in self.__struct_fields__})
 
@@ -97,7 +98,7 @@ class VendorObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_def
         empty = absent(type(self))
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not getattr(empty, name):
+            if value is not getattr(empty, name):  # identity: an empty object that the vendor sent is present
                 yield name, value
 
 

@@ -109,6 +109,7 @@ class IdCardResult(VendorObject, frozen=True, kw_only=True):
     """
 
     is_confident: bool | None = None
+    # Both spellings are fields: msgspec drops the key of an unlisted one without an error.
     wire_idtype: str | None = field(default=None, name="idtype")
     wire_id_type: str | None = field(default=None, name="IDType")
     rois: tuple[BoundingPoly, ...] = ABSENT

@@ -84,6 +84,7 @@ class _Place(NamedTuple):
     takes_array: bool
 
 
+# Filled at the first misfit of a class: resolving type hints is slow, and most answers fit.
 _places: dict[type[VendorObject], dict[str, _Place]] = {}
 
 
@@ -167,6 +168,7 @@ def _converted(value: Any, type_: Any, *, strict: bool) -> Any:
         read = msgspec.convert(value, type_, strict=strict)
     except (msgspec.ValidationError, ValueError):  # ValueError: a number of thousands of digits in a text
         return None
+    # JSON has no infinity, so a document with one could not be encoded again.
     return None if isinstance(read, float) and not math.isfinite(read) else read
 
 

@@ -77,8 +77,9 @@ class BoundingPoly(VendorObject, frozen=True, kw_only=True):
 class Field(VendorObject, frozen=True, kw_only=True):
     """A cell of a credit card."""
 
+    # All scalars default to None: a default of "" would drop an empty text of the vendor's when it is encoded.
     text: str | None = None
-    wire_confidence: float | str | None = field(default=None, name="confidence")
+    wire_confidence: float | str | None = field(default=None, name="confidence")  # a number, or one in a text
     bounding_poly: BoundingPoly = absent(BoundingPoly)
     sub_bounding_polys: tuple[BoundingPoly, ...] = ABSENT
 
@@ -178,6 +179,7 @@ class FloatObject(BaseObject, frozen=True, kw_only=True):
         A character beside the number that is not known to be harmless ("5만원", "B67") makes it None, and so does a
         minus in the text that the formatted number lacks.
         """
+        # Zero equals its negative, so the comparison would always hold for it.
         number, read = decimal_from_number(self.formatted.value or ""), decimal_from_text(self.text or "")
         if number is None:
             return read

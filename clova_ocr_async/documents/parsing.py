@@ -9,7 +9,7 @@ __all__ = ["flag_or_none", "number_or_none", "text_or_none", "whole_number_or_no
 
 _NOTHING = frozenset({"", "-", "N/A"})
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
-_WHOLE = re.compile(r"[-+]?[0-9]{1,20}")
+_WHOLE = re.compile(r"[-+]?[0-9]{1,20}")  # bounded: int() of thousands of digits takes quadratic time
 
 
 def text_or_none(text: str | None) -> str | None:

@@ -44,7 +44,7 @@ class DomainState:
     def admit(self) -> bool:
         """Admit a call; return False if the ceiling is reached."""
         with self._lock:
-            if self._since is None:
+            if self._since is None:  # the time before the first call is not idle capacity
                 self._since = self.clock()
             self._accumulate()
             if self.ceiling is not None and self.in_flight >= self.ceiling:
@@ -61,6 +61,7 @@ class DomainState:
 
     def take_quota(self) -> bool:
         """Take one call from the quota; return False if none is left."""
+        # Without the lock: only the server's event loop takes from the quota.
         if self.quota is None:
             return True
         if self.quota <= 0:
@@ -97,4 +98,5 @@ class DomainState:
         now = self.clock()
         passed, self._since = now - self._since, now
         self._busy += passed * self.in_flight
+        # At least the calls in flight, so that a lowered ceiling does not make a domain more than fully busy.
         self._capacity += passed * max(self.ceiling or 0, self.in_flight)

@@ -86,7 +86,7 @@ def _nothing_read(request: ParsedRequest, image: ImageObject, infer_result: str)
 def _wrong_type(request: ParsedRequest, document: str, image: ImageObject) -> bytes:
     """Return a document whose first part is a text instead of an object."""
     key = DOCUMENTS[document].answer_key
-    read = image.get(key, {})
+    read = image.get(key, {})  # an image that is not the document has no such key
     first = next(iter(read), "result")
     return _answer_with(request, {**image, key: {**read, first: "a text"}})
 
@@ -181,6 +181,7 @@ async def _cut(request: web.Request, answer: bytes, *_: object) -> web.StreamRes
     return await _close(request)
 
 
+# One chunk a byte: the caller's timeout between two reads never expires, only the one of the whole answer.
 async def _trickle(request: web.Request, answer: bytes, sleep: Sleep) -> web.StreamResponse:
     """Send a byte at a time, as long as the caller is connected."""
     with contextlib.suppress(ConnectionError):
@@ -192,7 +193,7 @@ async def _trickle(request: web.Request, answer: bytes, sleep: Sleep) -> web.Str
     return await _close(request)
 
 
-@functools.cache
+@functools.cache  # compressing 64 MiB once is enough
 def _compressed_bomb() -> bytes:
     return gzip.compress(b" " * _BOMB)
 

@@ -134,10 +134,10 @@ class Emulator:
         try:
             await self._runner.setup()
             await web.TCPSite(self._runner, self._host, self._port).start()
-        except BaseException:
+        except BaseException:  # a failed start leaves nothing open, so that it can be repeated
             await self.stop()
             raise
-        self._port = int(self._runner.addresses[0][1])
+        self._port = int(self._runner.addresses[0][1])  # the chosen one for port 0, kept for the next start
 
     async def stop(self) -> None:
         """Stop listening, and cut off running calls."""

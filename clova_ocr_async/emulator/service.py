@@ -87,7 +87,7 @@ class Service:
 
     def domain_state(self, domain: str) -> DomainState:
         """Return the state of a domain."""
-        if domain not in self.states:
+        if domain not in self.states:  # setdefault, because a test may ask from another thread
             self.states.setdefault(domain, DomainState(self.clock, self.ceiling, self.quota))
         return self.states[domain]
 
@@ -129,6 +129,7 @@ class Service:
         self, request: web.Request, state: DomainState, document: str, parsed: ParsedRequest
     ) -> web.StreamResponse:
         send_duplicate(request)
+        # The ceiling comes before the quota: a call that is refused for the ceiling uses up no quota.
         if not state.admit():
             return _error(request, ERROR_FAULTS[Fault.RATE_LIMITED], state)
         call = _Call(document, parsed, self.faults.popleft() if self.faults else None)
@@ -138,13 +139,15 @@ class Service:
             if not state.take_quota():
                 return _error(request, ERROR_FAULTS[Fault.QUOTA], state)
             state.billed[hashlib.sha256(call.parsed.data).hexdigest()] += 1
+            # Billed before the answer: the service charges for a call that ran, also if its caller has disconnected.
             await self.sleep(self.latency.draw())
             return await self._answer(request, state, call)
-        finally:
+        finally:  # as at the service, the slot is held until the call ends, not until its caller disconnects
             state.release()
 
     async def _answer(self, request: web.Request, state: DomainState, call: _Call) -> web.StreamResponse:
         parsed, fault = call.parsed, call.fault
+        # Made for every fault: the unexpected bodies and network faults change or cut a right answer.
         image = image_answer(call.document, parsed)
         body = encode_response(parsed.request_id, parsed.timestamp, image)
         if fault is not None and fault in ERROR_FAULTS:

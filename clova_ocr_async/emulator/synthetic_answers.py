@@ -31,9 +31,10 @@ class _Page:
 
     def words(self, text: str) -> tuple[Word, ...]:
         """Place a text in the next row."""
+        # Starts over at the top after the last row, so that no polygon lies below the picture.
         top = self._pitch * (self._row % (_ROWS - 1) + 0.5)
         self._row += 1
-        size = self._width * 0.8 / max(len(text), 20)
+        size = self._width * 0.8 / max(len(text), 20)  # a short text is not stretched over the whole row
         placed: list[Word] = []
         left = self._width * 0.1
         for word in text.split():

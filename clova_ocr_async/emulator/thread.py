@@ -18,6 +18,7 @@ __all__ = ["emulator_in_thread"]
 async def _shut_down(emulator: Emulator) -> None:
     """Stop the server and its tasks."""
     await emulator.stop()
+    # Calls whose callers have disconnected still run, and a closed loop must not have pending tasks.
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()

@@ -23,9 +23,17 @@ from support.answers import (
     small_documents,
 )
 
-from clova_ocr_async.documents import BizLicense, Document, IdCard, Passport, Problem, Receipt, Recognition
+from clova_ocr_async.documents import (
+    BizLicense,
+    Document,
+    IdCard,
+    Passport,
+    Problem,
+    Receipt,
+    ReceiptResult,
+    Recognition,
+)
 from clova_ocr_async.documents.lenient import read_leniently
-from clova_ocr_async.documents.receipt import ReceiptResult
 from clova_ocr_async.errors import MalformedResponseError
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from clova_ocr_async.documents import (
     VendorObject,
 )
 from clova_ocr_async.errors import ClovaOCRError, MalformedResponseError, RecognitionError
-from clova_ocr_async.protocol.response import HTTPResponse
+from clova_ocr_async.protocol import HTTPResponse
 
 
 def secrets_in(wire: Any) -> list[str]:
@@ -165,7 +165,7 @@ def test_problems_print_no_value(cls: type[Document]) -> None:
 
 
 def test_rich_prints_what_repr_prints() -> None:
-    """What rich prints of an answer has no quotes around numbers and shapes."""
+    """The form of an answer in rich has no quotes around numbers and descriptions."""
     recognition = Recognition(document=Receipt(), attempts=2, infer_result="SUCCESS", uid="u" * 9)
     told = pretty_repr(recognition, max_width=1000)
     assert told == repr(recognition)

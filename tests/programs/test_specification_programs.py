@@ -47,7 +47,7 @@ def printed_bytes(output: str) -> str:
 
 @dataclass(frozen=True)
 class Program:
-    """A program of the specification, and what it is run with.
+    """A program of the specification, and the tool that runs it.
 
     Attributes:
         file: Its file among the samples.

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import ClovaOCRError
+from clova_ocr_async.protocol import HTTPResponse
 from clova_ocr_async.protocol.answer_image_object import image_object
-from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_response
+from clova_ocr_async.protocol.response import decode_response, encode_response
 
 SAMPLES = sorted((Path(__file__).parent.parent / "samples").glob("**/*.json"))
 VALUES: Any = st.recursive(

@@ -26,10 +26,10 @@ from clova_ocr_async.errors import (
     RecognitionError,
     ServerError,
 )
-from clova_ocr_async.protocol import codes
+from clova_ocr_async.protocol import HTTPResponse, codes
 from clova_ocr_async.protocol.codes import GATEWAY_RULES, SERVICE_RULES, STATUS_RULES, normalize_code, rule_for
 from clova_ocr_async.protocol.invoke_url import parse_invoke_url
-from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_error, encode_gateway_error
+from clova_ocr_async.protocol.response import decode_response, encode_error, encode_gateway_error
 
 NOT, MAYBE, BILLED = Billing.NOT_BILLED, Billing.MAYBE_BILLED, Billing.BILLED
 

@@ -19,15 +19,8 @@ from PIL import Image as Pillow
 from PIL import features
 
 from clova_ocr_async.errors import ConfigurationError, ImageError
-from clova_ocr_async.protocol.image import (
-    Image,
-    ImageFacts,
-    ImageFormat,
-    ImageLimits,
-    check_image,
-    check_size,
-    inspect_image,
-)
+from clova_ocr_async.protocol import Image, ImageFormat, ImageLimits
+from clova_ocr_async.protocol.image import ImageFacts, check_image, check_size, inspect_image
 
 NO_LIMITS = ImageLimits(max_bytes=None, max_pages=None, max_side=None)
 

@@ -171,7 +171,7 @@ def test_the_key_is_found_wherever_the_path_has_it(path: str) -> None:
 
 
 def test_a_path_of_one_part_has_no_key() -> None:
-    """Where the path has no place for a key, nothing is masked."""
+    """A path without a place for a key is not masked."""
     for url in ("http://localhost:8765/document/receipt", "http://localhost:8765/ocr/document/receipt"):
         parsed = parse_invoke_url(url)
         assert (str(parsed), parsed.invoke_key) == (url, "")

@@ -14,8 +14,9 @@ from support.answers import samples
 
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import APIError, ClovaOCRError, MalformedResponseError
+from clova_ocr_async.protocol import HTTPResponse
 from clova_ocr_async.protocol.request_id import is_answer_to
-from clova_ocr_async.protocol.response import HTTPResponse, decode_response, may_be_error, unpaid_error
+from clova_ocr_async.protocol.response import decode_response, may_be_error, unpaid_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ IDS = st.uuids().map(str) | st.text(max_size=12)
 def test_an_answer_belongs_to_the_request_it_names(
     ours: str, theirs: str, indent: int | None, ascii_only: bool
 ) -> None:
-    """However JSON spells it, an answer with a requestId answers that request and no other."""
+    """An answer with a requestId, in any spelling of JSON, is the answer to that request and no other."""
     body = json.dumps({"version": "V2", "requestId": theirs, "images": []}, indent=indent, ensure_ascii=ascii_only)
     same = theirs.strip() in {"", ours.strip()}
     assert is_answer_to(body.encode(), ours) is same

@@ -94,7 +94,7 @@ class Typeface:
         return _font(self.path, size)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # opening a font file takes longer than drawing with it
 def _font(path: Path | None, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     if path is None:
         return ImageFont.load_default(size)
@@ -244,7 +244,7 @@ class Canvas:
         shift = (at[0] - origin[0], at[1] - origin[1])
         self._sheet.paste(INK, shift, mask)
         box = _shifted(ink, shift)
-        if tail:
+        if tail:  # erases all but the last letters from the mask; the picture keeps the word
             left = origin[0] + round(self.text_width(word[:-tail], style))
             mask.paste(0, (0, 0, left, mask.height))
         return Word(word, box, self._placed(box), self._placed(_shifted(mask.getbbox() or ink, shift)))

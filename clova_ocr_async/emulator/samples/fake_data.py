@@ -166,12 +166,13 @@ def resident_number(random: Random, born: date, *, male: bool, alien: bool = Fal
     kind = (1 if male else 2) + (0 if born.year < _CENTURY else 2) + (4 if alien else 0)
     body = f"{born:%y%m%d}{kind}99{digits(random, 3)}"
     weighed = sum(int(digit) * (2 + index % 8) for index, digit in enumerate(body)) % 11
+    # A citizen's check digit and an alien's have different rules; this one breaks both.
     return f"{body[:6]}-{body[6:]}{_other_digit(random, (11 - weighed) % 10, (13 - weighed) % 10)}"
 
 
 def card_number(random: Random) -> str:
     """Return 16 random digits of a card, with a first digit that no network has and a wrong check digit."""
-    body = f"0{digits(random, 14)}"
+    body = f"0{digits(random, 14)}"  # the numbers of no card network begin with 0
     doubled = (int(digit) * (2 - index % 2) for index, digit in enumerate(body))
     return f"{body}{_other_digit(random, -sum(sum(divmod(value, 10)) for value in doubled) % 10)}"
 

@@ -117,7 +117,7 @@ def _packed_truths(data: bytes) -> Iterator[bytes]:
         end = data.find(END, begin, begin + MAX_PACKED + len(END))
         if end >= 0:
             yield data[begin:end]
-        start = data.find(START, begin)
+        start = data.find(START, begin)  # behind the marker only: it may have been part of another text
 
 
 def _unpacked(packed: bytes) -> bytes | None:
@@ -126,7 +126,7 @@ def _unpacked(packed: bytes) -> bytes | None:
         text = inflate.decompress(base64.b64decode(packed, validate=True), MAX_UNPACKED)
     except (ValueError, zlib.error):
         return None
-    return text if inflate.eof else None
+    return text if inflate.eof else None  # an incomplete stream is damaged, or longer than allowed
 
 
 def _read(text: bytes) -> GroundTruth | None:

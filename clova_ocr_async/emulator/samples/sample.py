@@ -125,7 +125,7 @@ def write_samples(folder: str | os.PathLike[str], count: int = 60, *, seed: int 
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    try:  # "x": never overwrites a user's file, not even one that appears meanwhile
         with path.open("xb") as file:
             file.write(data)
     except FileExistsError:

@@ -170,7 +170,7 @@ def credit_card(random: Random, seed: int, typeface: Typeface) -> DrawnDocument:
     groups = " ".join(number[start : start + 4] for start in range(0, 16, 4))
     canvas.write("VALID THRU", (380, 418), LABEL)
     result = {"number": _field(canvas, groups, (92, 360), Style(52), random)}
-    result["number"]["text"] = number
+    result["number"]["text"] = number  # the service joins the four groups
     until = f"{random.randrange(1, 13):02}/{random.randrange(24, 33)}"
     result["validThru"] = _field(canvas, until, (490, 420), Style(30), random)
     if seed % 4 != _NAMELESS:

@@ -6,6 +6,7 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no py.typ
 import pytest
 from PIL import Image, ImageDraw
 
+from clova_ocr_async.emulator import GroundTruth, find_ground_truth
 from clova_ocr_async.emulator.samples.canvas import (
     FORMATS,
     MAX_JPEG_COMMENT,
@@ -17,7 +18,6 @@ from clova_ocr_async.emulator.samples.canvas import (
     encode,
     find_typeface,
 )
-from clova_ocr_async.emulator.samples.ground_truth import GroundTruth, find_ground_truth
 from clova_ocr_async.emulator.samples.placed_words import Polygon
 
 HANGUL, LATIN = find_typeface(), Typeface(None)

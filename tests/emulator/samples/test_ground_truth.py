@@ -11,16 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clova_ocr_async import documents
+from clova_ocr_async.emulator import GroundTruth, find_ground_truth
 from clova_ocr_async.emulator.samples import ground_truth as truth_module
-from clova_ocr_async.emulator.samples.ground_truth import (
-    DOCUMENTS,
-    END,
-    MAX_STARTS,
-    START,
-    GroundTruth,
-    find_ground_truth,
-    pack_ground_truth,
-)
+from clova_ocr_async.emulator.samples.ground_truth import DOCUMENTS, END, MAX_STARTS, START, pack_ground_truth
 
 TRUTH = GroundTruth("receipt", 620, 900, {"meta": {"estimatedLanguage": "ko"}, "result": {"text": "견본"}})
 
