@@ -46,7 +46,7 @@ SECRETS = [
 LONGEST = 1000  # characters of a message that lists all faults
 
 
-def told(error: BaseException) -> str:
+def printed(error: BaseException) -> str:
     """Return the printed forms of an error."""
     return f"{error} {error!r}"
 
@@ -64,7 +64,7 @@ async def test_an_image_that_is_no_path_is_named_and_not_repeated(given: str, ma
     """A text that is the image, or a URL of it, is named by its kind with a way out, and never repeated."""
     with pytest.raises(ClovaOCRError, match=r"the image is .*, not a path; ") as caught:
         await load_image(make(given), ImageLimits())
-    check(told(caught.value), given)
+    check(printed(caught.value), given)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
     async with (
@@ -77,10 +77,10 @@ async def test_an_image_that_is_no_path_is_named_and_not_repeated(given: str, ma
 
 
 @pytest.mark.parametrize("given", SECRETS)
-def test_every_door_keeps_silent(given: str, tmp_path: Path) -> None:
+def test_every_call_keeps_silent(given: str, tmp_path: Path) -> None:
     """Such a text in the place of any argument is named by its kind at most."""
     picture = draw_sample("receipt").data
-    doors: list[Callable[[], object]] = [
+    calls: list[Callable[[], object]] = [
         lambda: Image(b"GIF89a", given),
         lambda: Image(picture, "scan", given),
         lambda: ImageLimits(max_bytes=given),  # type: ignore[arg-type]
@@ -107,26 +107,26 @@ def test_every_door_keeps_silent(given: str, tmp_path: Path) -> None:
         lambda: draw_sample(given),
         lambda: draw_sample("receipt", format=given),
     ]
-    for door in doors:
-        with pytest.raises(ValueError) if door in doors[-2:] else pytest.raises(ClovaOCRError) as caught:  # noqa: PT011 - samples' own
-            door()
-        check(told(caught.value), given)
+    for call in calls:
+        with pytest.raises(ValueError) if call in calls[-2:] else pytest.raises(ClovaOCRError) as caught:  # noqa: PT011 - samples' own
+            call()
+        check(printed(caught.value), given)
     check(repr(Image(picture, given)), given)
 
 
 @pytest.mark.parametrize("number", [10**400, -(10**400), 10**5000], ids=["large", "low", "huge"])
 def test_a_number_too_large_for_anything_is_refused_by_name(number: int) -> None:
     """A number that no float can hold is refused like any other wrong one, shortened."""
-    doors: list[Callable[[], object]] = [
+    calls: list[Callable[[], object]] = [
         lambda: ClovaOCRClient(Domain(URL, "s"), deadline=number),
         lambda: RetryPolicy(quota_cap=number),
         lambda: LocalSlots(max_per_second=number),
         lambda: Emulator(latency=number),
         lambda: ImageLimits(max_side=-abs(number)),
     ]
-    for door in doors:
+    for call in calls:
         with pytest.raises(ClovaOCRError, match="a number of") as caught:
-            door()
+            call()
         assert len(str(caught.value)) < LONGEST
 
 
@@ -136,7 +136,7 @@ def test_a_key_in_the_place_of_its_file_is_not_repeated() -> None:
     for text in (key.hex(), base64.b64encode(key).decode(), base64.urlsafe_b64encode(key).decode().rstrip("=")):
         with pytest.raises(ClovaOCRError, match="a key is given where the path of its file belongs") as caught:
             load_seal(None, {"CLOVA_OCR_KEY_FILE": text})
-        assert text not in told(caught.value)
+        assert text not in printed(caught.value)
 
 
 def test_an_invoke_key_behind_document_is_not_repeated() -> None:
@@ -196,7 +196,7 @@ def test_bytes_that_are_text_are_named(data: bytes, kind: str) -> None:
     """Bytes with a URL, JSON or base64 are named by that kind, and not repeated."""
     with pytest.raises(ClovaOCRError, match=kind) as caught:
         Image(data)
-    check(told(caught.value), data.decode())
+    check(printed(caught.value), data.decode())
 
 
 async def test_names_steer_no_terminal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -213,11 +213,11 @@ async def test_names_steer_no_terminal(tmp_path: Path, caplog: pytest.LogCapture
     with pytest.raises(ClovaOCRError) as unlisted:
         images_from(tmp_path / (name + "x"))
     for message in (
-        told(caught.value),
+        printed(caught.value),
         repr(failure),
         caplog.messages[0],
-        told(missing.value),
-        told(unlisted.value),
+        printed(missing.value),
+        printed(unlisted.value),
     ):
         assert not set(message) & set("\n\x1b\x9b\u202e")
         assert "[31m" in message

@@ -62,7 +62,7 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer's image object unchanged, with unknown keys, as plain values."""
-        # Decoded at each call: plain values that are kept would cost memory for every answer, and few callers need them.
+        # Decoded at each call: plain values that are kept would cost memory for every answer, and few need them.
         images = untyped(self.raw)["images"]
         return next(image for image in (images if is_array(images) else [images]) if is_object(image))
 

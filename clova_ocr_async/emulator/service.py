@@ -138,8 +138,8 @@ class Service:
                 return refused
             if not state.take_quota():
                 return _error(request, ERROR_FAULTS[Fault.QUOTA], state)
+            # Before the answer: a call that runs is billed, also if its caller disconnects meanwhile.
             state.billed[hashlib.sha256(call.parsed.data).hexdigest()] += 1
-            # Billed before the answer: the service charges for a call that ran, also if its caller has disconnected.
             await self.sleep(self.latency.draw())
             return await self._answer(request, state, call)
         finally:  # as at the service, the slot is held until the call ends, not until its caller disconnects

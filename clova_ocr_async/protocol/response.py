@@ -116,18 +116,20 @@ def decode_response(
         The recognition, its ``raw`` the exact body.
 
     Raises:
-        APIError: The answer is an error, under whatever status.
+        APIError: The answer is an error, under any status.
         DomainError: The answer is of another product or another document.
         RecognitionError: inferResult is FAILURE or ERROR.
         MalformedResponseError: The status is a success and the body is incomplete or unreadable; or, under any status,
             the answer belongs to another call.
     """
+    # First: nothing in another call's answer, not even its status, says anything about this call.
     if request_id is not None and not is_answer_to(response.body, request_id):
         raise _wrong_request_id(response)
     read = _read(response.body)
     answer = read[0] if read is not None else None
     if response.status // 100 != _SUCCESS or (answer is not None and _is_error(answer)):
         raise _api_error(response, answer, redact)
+    # A refusal is clear even if its body is cut; half of a result is not a result.
     if response.cut is not None:
         raise _malformed(f"the body of the answer is incomplete: {response.cut}", response)
     if read is None:
@@ -167,11 +169,12 @@ def may_be_error(body: bytes) -> bool:
 
 
 def _read(body: bytes) -> tuple[Answer, tuple[Problem, ...]] | None:
+    # Checked before decoding, because a hostile body of 8 MiB could take hundreds of MiB as objects.
     if _has_too_many_values(body):
         return None
     try:
         return _decoder.decode(body), ()
-    except UNREADABLE:
+    except UNREADABLE:  # rare, and several times slower
         return _read_leniently(body)
 
 
@@ -250,6 +253,7 @@ def _missing_document(image: ImageAnswer, response: HTTPResponse, document: type
         problem = f"the answer holds {other[0]}, not {document.answer_key}; the invoke URL is of another document"
     else:
         return _malformed(f"the answer holds no {document.answer_key}", response)
+    # Assumed: the service ran, so the answer is billed, although it is of no use here.
     error = DomainError(response.status, message=problem, billing=Billing.BILLED)
     error.raw = response.body
     return error

@@ -99,10 +99,10 @@ def test_the_tables_are_those_of_the_specification() -> None:
 
 
 def test_the_canaries_of_a_full_document_differ() -> None:
-    """The generated leaves can be told from each other, so that a swapped field is found."""
+    """The generated leaves differ from each other, so that a swapped field is found."""
     for cls in DOCUMENT_TABLES:
-        told = [leaf for _, leaf in leaves(full_document(cls)) if not isinstance(leaf, bool)]
-        assert len(told) == len(set(told)) > 0
+        found = [leaf for _, leaf in leaves(full_document(cls)) if not isinstance(leaf, bool)]
+        assert len(found) == len(set(found)) > 0
 
 
 def test_the_totals_of_the_table_of_2023_are_a_sub_total() -> None:

@@ -167,8 +167,8 @@ def test_problems_print_no_value(cls: type[Document]) -> None:
 def test_rich_prints_what_repr_prints() -> None:
     """The form of an answer in rich has no quotes around numbers and descriptions."""
     recognition = Recognition(document=Receipt(), attempts=2, infer_result="SUCCESS", uid="u" * 9)
-    told = pretty_repr(recognition, max_width=1000)
-    assert told == repr(recognition)
-    assert "attempts=2" in told
-    assert "infer_result='SUCCESS'" in told
-    assert "uid=<9 characters>" in told
+    printed = pretty_repr(recognition, max_width=1000)
+    assert printed == repr(recognition)
+    assert "attempts=2" in printed
+    assert "infer_result='SUCCESS'" in printed
+    assert "uid=<9 characters>" in printed

@@ -72,8 +72,8 @@ class TestMarked:
 """
     )
     pytester.runpytest_subprocess(*ARGUMENTS).assert_outcomes(passed=2)
-    told = pytester.runpytest_subprocess(*ARGUMENTS, "--markers")
-    told.stdout.fnmatch_lines(["@pytest.mark.clova_emulator(**settings)*"])
+    printed = pytester.runpytest_subprocess(*ARGUMENTS, "--markers")
+    printed.stdout.fnmatch_lines(["@pytest.mark.clova_emulator(**settings)*"])
 
 
 def test_a_marker_that_cannot_work_is_an_error(pytester: pytest.Pytester) -> None:

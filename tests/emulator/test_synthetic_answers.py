@@ -50,12 +50,12 @@ def test_the_polygons_of_a_made_up_answer_lie_on_the_picture(
 def test_a_made_up_answer_follows_from_the_bytes_alone(document: str, data: bytes, width: int, height: int) -> None:
     """Equal bytes get equal answers at every call, and equal texts in every size."""
 
-    def told(answer: object) -> list[object]:
+    def texts(answer: object) -> list[object]:
         return [value for steps, value in leaves(answer) if steps[-1] not in {"x", "y"}]
 
     answer = synthetic_answer(document, data, width, height)
     assert synthetic_answer(document, data, width, height) == answer
-    assert told(synthetic_answer(document, data, height, width)) == told(answer)
+    assert texts(synthetic_answer(document, data, height, width)) == texts(answer)
 
 
 @each_document

@@ -33,19 +33,19 @@ from clova_ocr_async.protocol.response import decode_response, encode_error, enc
 
 NOT, MAYBE, BILLED = Billing.NOT_BILLED, Billing.MAYBE_BILLED, Billing.BILLED
 
-Settlement = tuple[type[ClovaOCRError], Billing, bool, bool]  # class, billing, retryable, stops_run
+Judgement = tuple[type[ClovaOCRError], Billing, bool, bool]  # class, billing, retryable, stops_run
 
-RATE: Settlement = (RateLimitError, NOT, True, False)
-QUOTA: Settlement = (QuotaExceededError, NOT, True, True)
-CALLER: Settlement = (InvalidRequestError, NOT, False, False)
-SECRET: Settlement = (AuthenticationError, NOT, False, True)
-DOMAIN: Settlement = (DomainError, NOT, False, True)
-FAILED_TRY_AGAIN: Settlement = (ServerError, MAYBE, True, False)
-FAILED_PARK: Settlement = (ServerError, MAYBE, False, False)
-STRANGE: Settlement = (APIError, MAYBE, False, False)
-BROKEN: Settlement = (MalformedResponseError, BILLED, False, False)
+RATE: Judgement = (RateLimitError, NOT, True, False)
+QUOTA: Judgement = (QuotaExceededError, NOT, True, True)
+CALLER: Judgement = (InvalidRequestError, NOT, False, False)
+SECRET: Judgement = (AuthenticationError, NOT, False, True)
+DOMAIN: Judgement = (DomainError, NOT, False, True)
+FAILED_TRY_AGAIN: Judgement = (ServerError, MAYBE, True, False)
+FAILED_PARK: Judgement = (ServerError, MAYBE, False, False)
+STRANGE: Judgement = (APIError, MAYBE, False, False)
+BROKEN: Judgement = (MalformedResponseError, BILLED, False, False)
 
-SERVICE: list[tuple[int, str, Settlement]] = [
+SERVICE: list[tuple[int, str, Judgement]] = [
     (400, "0001", DOMAIN),
     (401, "0002", SECRET),
     (400, "0011", CALLER),
@@ -59,7 +59,7 @@ SERVICE: list[tuple[int, str, Settlement]] = [
     (500, "1021", DOMAIN),
     (500, "1022", DOMAIN),
 ]
-GATEWAY: list[tuple[int, str, Settlement]] = [
+GATEWAY: list[tuple[int, str, Judgement]] = [
     (400, "100", CALLER),
     (401, "200", SECRET),
     (401, "210", SECRET),
@@ -72,7 +72,7 @@ GATEWAY: list[tuple[int, str, Settlement]] = [
     (504, "510", FAILED_PARK),
     (500, "900", FAILED_PARK),
 ]
-STATUSES: list[tuple[int, Settlement]] = [
+STATUSES: list[tuple[int, Judgement]] = [
     (100, STRANGE),
     (204, BROKEN),
     (299, BROKEN),
@@ -113,7 +113,7 @@ def error_of(status: int, body: Any, **headers: str) -> ClovaOCRError:
     return caught.value
 
 
-def verdict_on(error: ClovaOCRError) -> Settlement:
+def judgement_of(error: ClovaOCRError) -> Judgement:
     """Return the class, the billing and the flags of an error."""
     return type(error), error.billing, error.retryable, error.stops_run
 
@@ -124,61 +124,61 @@ def service_error(code: Any, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("form", ["text", "number", "unpadded", "blanks"])
-@pytest.mark.parametrize(("status", "code", "verdict"), SERVICE)
-def test_each_code_of_the_service(status: int, code: str, verdict: Settlement, form: str) -> None:
+@pytest.mark.parametrize(("status", "code", "judgement"), SERVICE)
+def test_each_code_of_the_service(status: int, code: str, judgement: Judgement, form: str) -> None:
     """Each code of the service is judged by the contract's table, as text or number, padded or not."""
     forms: dict[str, Any] = {"text": code, "number": int(code), "unpadded": str(int(code)), "blanks": f" {code} "}
     error = error_of(status, service_error(forms[form]))
-    assert verdict_on(error) == verdict
+    assert judgement_of(error) == judgement
     assert isinstance(error, APIError)
     assert (error.status, error.code, error.message) == (status, code, "said")
     assert (error.path, error.trace_id, error.timestamp) == ("/p", "t", 1570776853475)
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 418, 429, 500, 503, 302])
-@pytest.mark.parametrize(("_", "code", "verdict"), SERVICE)
+@pytest.mark.parametrize(("_", "code", "judgement"), SERVICE)
 def test_the_code_of_the_service_decides_whatever_the_status(
-    _: int, code: str, verdict: Settlement, status: int
+    _: int, code: str, judgement: Judgement, status: int
 ) -> None:
     """The service's code goes before the HTTP status, 200 included."""
-    assert verdict_on(error_of(status, {"code": code})) == verdict
+    assert judgement_of(error_of(status, {"code": code})) == judgement
 
 
 @pytest.mark.parametrize("form", [str, int, lambda code: f" {code} "], ids=["text", "number", "blanks"])
-@pytest.mark.parametrize(("status", "code", "verdict"), GATEWAY)
-def test_each_code_of_the_gateway(status: int, code: str, verdict: Settlement, form: Any) -> None:
+@pytest.mark.parametrize(("status", "code", "judgement"), GATEWAY)
+def test_each_code_of_the_gateway(status: int, code: str, judgement: Judgement, form: Any) -> None:
     """Each errorCode of the gateway is judged by the contract's table, under its own and any other status."""
     body = {"error": {"errorCode": form(code), "message": "said", "details": "more"}}
     error = error_of(status, body)
-    assert verdict_on(error) == verdict
+    assert judgement_of(error) == judgement
     assert isinstance(error, APIError)
     assert (error.status, error.code, error.message) == (status, code, "said")
     assert (error.path, error.trace_id, error.timestamp) == (None, None, None)
     for other in (200, 400, 500):
-        assert verdict_on(error_of(other, body)) == verdict
+        assert judgement_of(error_of(other, body)) == judgement
 
 
 PAGES = [b"", b"<html>nothing to see</html>", b"null", b"[]", b"[1]", b"5", b'"text"', b"{}", b"\xff\xfe", b'{"x":1}']
 
 
 @pytest.mark.parametrize("body", PAGES)
-@pytest.mark.parametrize(("status", "verdict"), STATUSES)
-def test_each_status_without_a_code(status: int, verdict: Settlement, body: bytes) -> None:
+@pytest.mark.parametrize(("status", "judgement"), STATUSES)
+def test_each_status_without_a_code(status: int, judgement: Judgement, body: bytes) -> None:
     """The status decides about a body without a code, such as the page of a proxy."""
     error = error_of(status, body)
-    assert verdict_on(error) == verdict
+    assert judgement_of(error) == judgement
     if isinstance(error, APIError):
         assert (error.status, error.code) == (status, None)
         assert error.message
 
 
 @pytest.mark.parametrize("code", ["0999", "7", 12345, "E1", "기타", "-1"])
-@pytest.mark.parametrize(("status", "verdict"), [row for row in STATUSES if row[0] // 100 != 2])
-def test_an_unknown_code_is_judged_by_the_status(status: int, verdict: Settlement, code: Any) -> None:
+@pytest.mark.parametrize(("status", "judgement"), [row for row in STATUSES if row[0] // 100 != 2])
+def test_an_unknown_code_is_judged_by_the_status(status: int, judgement: Judgement, code: Any) -> None:
     """A code the vendor has not documented is kept and leaves the judgement to the status."""
     for body in ({"code": code}, {"error": {"errorCode": code}}):
         error = error_of(status, body)
-        assert verdict_on(error) == verdict
+        assert judgement_of(error) == judgement
         assert isinstance(error, APIError)
         assert error.code == (normalize_code(code) if "code" in body else str(code))
 
@@ -186,18 +186,18 @@ def test_an_unknown_code_is_judged_by_the_status(status: int, verdict: Settlemen
 @pytest.mark.parametrize("body", [{"code": "0999"}, {"error": {"errorCode": "999"}}, {"code": 0, "images": []}])
 def test_an_unknown_error_under_200(body: dict[str, Any]) -> None:
     """An error body with an unknown code under a successful status may have been paid, and is not sent again."""
-    assert verdict_on(error_of(200, body)) == STRANGE
+    assert judgement_of(error_of(200, body)) == STRANGE
 
 
 def test_the_service_goes_before_the_gateway() -> None:
     """In a body with both envelopes the service's code decides."""
     both = {"code": "0025", "message": "inner", "error": {"errorCode": "200", "message": "outer"}}
     error = error_of(401, both)
-    assert verdict_on(error) == RATE
+    assert judgement_of(error) == RATE
     assert isinstance(error, APIError)
     assert (error.code, error.message) == ("0025", "inner")
     unknown = error_of(400, {"code": "0999", "error": {"errorCode": "420"}})
-    assert verdict_on(unknown) == RATE
+    assert judgement_of(unknown) == RATE
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_the_service_goes_before_the_gateway() -> None:
 def test_an_error_body_with_fields_missing_or_strange(body: dict[str, Any]) -> None:
     """Missing and misfitting fields of an error body are None; the error still has a message."""
     error = error_of(400, body)
-    assert verdict_on(error) == CALLER
+    assert judgement_of(error) == CALLER
     assert isinstance(error, APIError)
     assert (error.code, error.message) == (None, "the request is not accepted")
     assert (error.path, error.trace_id, error.timestamp) == (None, None, None)
@@ -293,7 +293,7 @@ def test_a_failed_recognition(infer_result: str, document: dict[str, Any]) -> No
     """FAILURE and ERROR are distinguished, count as billed, are not sent again, and carry the answer."""
     answer = {"requestId": "r", "images": [{"inferResult": infer_result, "message": "why", "uid": "u", **document}]}
     error = error_of(200, answer)
-    assert verdict_on(error) == (RecognitionError, BILLED, False, False)
+    assert judgement_of(error) == (RecognitionError, BILLED, False, False)
     assert isinstance(error, RecognitionError)
     assert error.infer_result == infer_result
     assert f"inferResult {infer_result}: " in str(error)
@@ -309,7 +309,7 @@ def test_a_failed_recognition(infer_result: str, document: dict[str, Any]) -> No
 def test_an_answer_of_a_general_domain(fields: Any) -> None:
     """A General or Template answer is billed, names the product, and stops the run."""
     error = error_of(200, {"images": [{"inferResult": "SUCCESS", "fields": fields}]})
-    assert verdict_on(error) == (DomainError, BILLED, False, True)
+    assert judgement_of(error) == (DomainError, BILLED, False, True)
     assert "General or Template" in str(error)
 
 
@@ -319,7 +319,7 @@ def test_an_answer_of_another_document(word: str) -> None:
     cls = DOCUMENTS[word]
     for document in ({"meta": {"estimatedLanguage": "ko"}}, {}):
         error = error_of(200, answer_of(cls, document))
-        assert verdict_on(error) == (DomainError, BILLED, False, True)
+        assert judgement_of(error) == (DomainError, BILLED, False, True)
         assert f"holds {cls.answer_key}, not receipt" in str(error)
 
 
@@ -334,7 +334,7 @@ def test_the_document_asked_for_goes_before_what_stands_beside_it() -> None:
 def test_a_document_under_an_error_status_is_an_error(status: int) -> None:
     """An answer with an error status is an error, with any body."""
     error = error_of(status, answer_of(Receipt, {"meta": {}}))
-    assert verdict_on(error) == dict(STATUSES)[status]
+    assert judgement_of(error) == dict(STATUSES)[status]
 
 
 # --- Retry-After ---------------------------------------------------------------------------------------------------
