@@ -180,7 +180,7 @@ def measure(
         emulator_in_thread(concurrency=ceiling, latency=LATENCY, sigma=SIGMA, secret="s", seed=time.time_ns()) as clova,
         at_work(plan(clova, Path(folder))) as connections,
     ):
-        meters = [clova.meter(domain) for domain in domains]
+        meters = [clova.domain_state(domain) for domain in domains]
         began = time.perf_counter()
         while (read := sum(meter.billed.total() for meter in meters)) < images or any(m.in_flight for m in meters):
             for meter in meters:

@@ -115,11 +115,11 @@ class CallsAtOnce:
 
     def enter(self) -> bool:
         """Let a call in, if there is a slot."""
-        return self._meter.enter()
+        return self._meter.admit()
 
     def leave(self) -> None:
         """Free a slot."""
-        self._meter.leave()
+        self._meter.release()
         self.changed.set()
 
     def set(self, value: float) -> None:

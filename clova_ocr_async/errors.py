@@ -1,30 +1,30 @@
-"""What can go wrong, sorted by what it means for the caller and for the bill.
+"""The tree of errors: sorted by what the caller can do, and by whether the call may have been billed.
 
     ClovaOCRError                        .retryable  .billing  .stops_run  .request_id  .attempts
     ├── ConfigurationError               the settings cannot work; nothing was sent (also a ValueError)
-    ├── LedgerError                      the run directory cannot be used, or not any more
-    │   └── DiskFullError                nothing more can be written into it for now
-    ├── ImageError                       the image would be refused or wasted; nothing was sent
-    ├── NotSentError                     a batch was stopped before this image was sent
+    ├── LedgerError                      the run directory cannot be used, or no longer
+    │   └── DiskFullError                the run directory cannot be written at present
+    ├── ImageError                       the service would refuse or waste the image; nothing was sent
+    ├── NotSentError                     the batch was stopped before this image was sent
     ├── OverloadedError                  no time or no place left to wait for a slot; nothing was sent
-    ├── SpendingCeilingError             as many calls as allowed are paid, or perhaps; nothing was sent
-    ├── AnswerNotKeptError               paid for, and the answer is not stored
-    ├── TransportError                   no answer came
-    │   ├── ConnectionFailedError        nothing of the image had left yet
-    │   ├── ResponseTimeoutError         it had left, and no answer came in time
-    │   └── ConnectionLostError          it had left, and the connection broke
-    ├── APIError                         an answer came, and it is an error
+    ├── SpendingCeilingError             the allowed number of calls is used up; nothing was sent
+    ├── AnswerNotKeptError               the call was billed, and its answer is not stored
+    ├── TransportError                   no answer was received
+    │   ├── ConnectionFailedError        the body had not begun to leave
+    │   ├── ResponseTimeoutError         the body had begun to leave, and the time ran out
+    │   └── ConnectionLostError          the body had begun to leave, and the connection broke
+    ├── APIError                         the answer is an error
     │   ├── AuthenticationError          the secret is not accepted
-    │   ├── DomainError                  the invoke URL is not (or not yet) the right one
+    │   ├── DomainError                  the invoke URL is wrong, or not ready yet
     │   ├── InvalidRequestError          this request is not accepted; others may be
-    │   ├── RateLimitError               too many calls at once; not run
-    │   ├── QuotaExceededError           the allowance is spent; not run
+    │   ├── RateLimitError               too many calls; this one did not run
+    │   ├── QuotaExceededError           the quota is spent; this call did not run
     │   └── ServerError                  the service failed
-    ├── MalformedResponseError           an answer came that nobody can read; kept in .raw
+    ├── MalformedResponseError           the answer is unreadable, or another call's; its bytes are in .raw
     └── RecognitionError                 the service ran and read nothing (inferResult FAILURE or ERROR)
 
-Every error is picklable and free of secrets, invoke keys, image bytes and personal values. Those that hold a paid
-answer hold it in an attribute that no ``str`` or ``repr`` shows: ``raw``, or RecognitionError's ``recognition``.
+Every error is picklable and free of secrets, invoke keys, image bytes and personal values. A paid answer is in an
+attribute that no ``str`` or ``repr`` shows: ``raw``, or the ``recognition`` of a RecognitionError.
 """
 
 from __future__ import annotations
@@ -61,11 +61,9 @@ __all__ = [
     "TransportError",
 ]
 
-_TOO_MANY_AT_ONCE = "0025"  # what else is refused for its rate comes from the gateway, which counts calls a second
-
 
 class Billing(enum.IntEnum):
-    """May the call have been paid? Ordered by doubt, so that ``max`` over attempts judges a whole call."""
+    """Whether a call may have been billed. Ordered, so that ``max`` over its attempts is the billing of a call."""
 
     NOT_BILLED = 0
     MAYBE_BILLED = 1
@@ -73,16 +71,16 @@ class Billing(enum.IntEnum):
 
 
 class ClovaOCRError(Exception):
-    """Base of every error this package raises.
+    """The base of every error of this package.
 
     Attributes:
-        retryable: Whether sending the same request again can help.
-        billing: Whether the call may have been paid; the worst over all its attempts.
-        stops_run: Whether every other image of a batch would meet the same error.
-        request_id: The requestId the call was sent with; None if nothing was sent.
-        attempts: How many requests were sent for the call.
-        maybe_billed: How many of them may have been billed, and nobody knows.
-        raw: The body of a paid answer that could not be given otherwise; empty if there is none.
+        retryable: Whether the same request may succeed later.
+        billing: Whether the call may have been billed; the worst of all its attempts.
+        stops_run: Whether every other image of a batch would get the same error.
+        request_id: The requestId of the call; None if nothing was sent.
+        attempts: Number of requests sent for the call.
+        maybe_billed: Number of those requests that may have been billed, without certainty.
+        raw: The body of a paid answer that is not available in another form; empty if there is none.
     """
 
     retryable: bool = False
@@ -95,6 +93,7 @@ class ClovaOCRError(Exception):
 
     def __init__(self, *args: object, billing: Billing | None = None, retryable: bool | None = None) -> None:
         super().__init__(*args)
+        # Set only if given: an attribute of the instance overrides the class's.
         if billing is not None:
             self.billing = billing
         if retryable is not None:
@@ -111,11 +110,11 @@ class ConfigurationError(ClovaOCRError, ValueError):
 
 
 class LedgerError(ClovaOCRError):
-    """The run directory cannot be used, or not any more.
+    """The run directory cannot be used, or no longer.
 
     Attributes:
-        resumable: Whether the same run goes on once something outside of it has changed: a full disk, or another
-            program that keeps the ledger locked.
+        resumable: Whether the same run can continue once a cause outside of it has ended, such as a full disk or
+            another program that keeps the ledger locked.
     """
 
     stops_run = True
@@ -123,16 +122,16 @@ class LedgerError(ClovaOCRError):
 
 
 class DiskFullError(LedgerError):
-    """The ledger cannot be written for now, so nothing is sent; what was paid for is kept, and a later run goes on."""
+    """The ledger cannot be written at present, so nothing is sent; paid answers are kept, and a later run continues."""
 
     resumable = True
 
 
 class ImageError(ClovaOCRError):
-    """The image was refused before anything was sent, because the service would reject or waste it.
+    """The image was refused before anything was sent, because the service would refuse or waste it.
 
     Attributes:
-        truncated: Whether the end of the file is missing, so that the file may still be on its way.
+        truncated: Whether the end of the file is missing; the rest may still be on its way.
     """
 
     truncated: bool = False
@@ -146,10 +145,10 @@ class ImageError(ClovaOCRError):
 
 
 class NotSentError(ClovaOCRError):
-    """A batch was stopped before this image was sent.
+    """The batch was stopped before this image was sent.
 
     Attributes:
-        reason: The error that stopped the batch; None if no batch has come to the image yet.
+        reason: The error that stopped the batch; None if no batch has reached the image yet.
     """
 
     def __init__(self, reason: ClovaOCRError | None = None) -> None:
@@ -163,11 +162,11 @@ class NotSentError(ClovaOCRError):
 
 
 class OverloadedError(ClovaOCRError):
-    """There was no time or no place left to wait for a slot, so nothing was sent.
+    """No time or no place was left to wait for a slot, so nothing was sent.
 
     Attributes:
-        retry_after: Seconds until a slot is likely to be free, from the calls that wait, the time a call usually takes
-            and the calls at once that are let through.
+        retry_after: Seconds until a slot is likely to be free, from the number of waiting calls, the usual duration of
+            a call, and the number of calls at once.
     """
 
     retryable = True
@@ -178,31 +177,31 @@ class OverloadedError(ClovaOCRError):
 
 
 class SpendingCeilingError(ClovaOCRError):
-    """As many calls as allowed are paid, or may have been; this one was not sent."""
+    """The allowed number of calls is billed, or may have been; this call was not sent."""
 
     stops_run = True
 
 
 class AnswerNotKeptError(ClovaOCRError):
-    """The image was paid for, and its answer is not stored.
+    """The call was billed, and its answer is not stored.
 
     Attributes:
-        lost: Whether the answer could be stored nowhere when it came; it is in ``raw`` then, and only there. If not,
-            the image was read earlier, and its answer was not to be stored, or has been purged.
+        lost: Whether the answer could not be stored when it was received; then ``raw`` is its only copy. If False, the
+            image was read earlier, and its answer was not to be stored or has been purged.
     """
 
     lost: bool = False
 
 
 class TransportError(ClovaOCRError):
-    """No answer came."""
+    """No answer was received."""
 
 
 class ConnectionFailedError(TransportError):
-    """The request failed before the body began to leave: refused, no such host, no connection in time.
+    """The request failed before its body began to leave: refused, unknown host, no connection in time.
 
     Attributes:
-        retry_after: Seconds that a proxy asked to wait; None if it did not say.
+        retry_after: Seconds that a proxy asked to wait; None if it named none.
     """
 
     retryable = True
@@ -210,13 +209,13 @@ class ConnectionFailedError(TransportError):
 
 
 class ResponseTimeoutError(TransportError):
-    """The body had begun to leave and no answer came in time."""
+    """The body had begun to leave, and no answer was received in time."""
 
     billing = Billing.MAYBE_BILLED
 
 
 class ConnectionLostError(TransportError):
-    """The body had begun to leave and the connection broke before an answer."""
+    """The body had begun to leave, and the connection broke before an answer."""
 
     billing = Billing.MAYBE_BILLED
 
@@ -228,14 +227,14 @@ class APIError(ClovaOCRError):
         status: The HTTP status.
         code: The vendor's code ("0025"), or the gateway's ("420"); None if the body named none.
         message: The vendor's message, invoke keys masked.
-        path: The path the vendor repeats, invoke key masked.
+        path: The request's path in the answer, invoke key masked.
         trace_id: The vendor's traceId, for a support request.
-        timestamp: The vendor's time of the answer, Unix milliseconds.
-        billing: Overrides the class's billing.
-        retryable: Overrides the class's retryable.
+        timestamp: The time of the answer, in Unix milliseconds.
+        billing: Overrides the billing of the class.
+        retryable: Overrides ``retryable`` of the class.
 
     Attributes:
-        hint: What to do about it, such as what to compare with which page of the console; None if nothing is known.
+        hint: The way out, such as the page of the console to compare with; None if none is known.
     """
 
     hint: str | None = None
@@ -252,6 +251,7 @@ class APIError(ClovaOCRError):
         billing: Billing | None = None,
         retryable: bool | None = None,
     ) -> None:
+        # All positional arguments, because unpickling calls the class with the exception's args.
         super().__init__(status, code, message, path, trace_id, timestamp, billing=billing, retryable=retryable)
         self.status = status
         self.code = code
@@ -266,53 +266,49 @@ class APIError(ClovaOCRError):
             parts.append(f"code {self.code}")
         if self.trace_id is not None:
             parts.append(f"traceId {self.trace_id}")
-        told = f"{', '.join(parts)}: {self.message or 'no message'}"
-        return told if self.hint is None else f"{told} ({self.hint})"
+        text = f"{', '.join(parts)}: {self.message or 'no message'}"
+        return text if self.hint is None else f"{text} ({self.hint})"
 
 
 class AuthenticationError(APIError):
     """The secret is not accepted for this invoke URL.
 
-    Its hint names where the secret was read, and the page of the console that shows the right one.
+    Its hint names the setting that the secret was read from, and the page of the console that shows the right one.
     """
 
     stops_run = True
 
 
 class DomainError(APIError):
-    """The invoke URL is wrong, of another model, not deployed, or blocked."""
+    """The invoke URL is wrong or of another model, or the domain is not deployed or blocked."""
 
     stops_run = True
 
 
 class InvalidRequestError(APIError):
-    """This one request is not accepted."""
+    """This request is not accepted; others may be."""
 
 
 class RateLimitError(APIError):
-    """More calls at once than the domain allows, or more a second than its gateway does; this one was not run.
+    """The domain allows fewer calls at once, or its gateway fewer calls a second; this call did not run.
 
     Attributes:
         kind: "at_once" for too many calls at the same time (code 0025), "per_second" for too many in a short time.
         ceiling: The number of calls at once that the message names; None if it names none.
-        retry_after: Seconds the answer asked to wait; None if it did not say.
+        retry_after: Seconds that the answer asked to wait; None if it named none.
     """
 
     retryable = True
+    kind: Literal["at_once", "per_second"] = "at_once"
     ceiling: int | None = None
     retry_after: float | None = None
 
-    @property
-    def kind(self) -> Literal["at_once", "per_second"]:
-        """What there was too much of: calls at the same time, or calls in a short time."""
-        return "at_once" if self.code == _TOO_MANY_AT_ONCE else "per_second"
-
 
 class QuotaExceededError(APIError):
-    """The domain's allowance of calls is spent; this one was not run.
+    """The domain's quota of calls is spent; this call did not run.
 
     Attributes:
-        retry_after: Seconds until it is worth asking again, as far as known; None if nobody said.
+        retry_after: Seconds until the next attempt is worthwhile; None if not known.
     """
 
     retryable = True
@@ -321,10 +317,10 @@ class QuotaExceededError(APIError):
 
 
 class ServerError(APIError):
-    """The service failed; whether it charged for that is not known.
+    """The service failed; whether it charged for the call is not known.
 
     Attributes:
-        retry_after: Seconds the answer asked to wait; None if it did not say.
+        retry_after: Seconds that the answer asked to wait; None if it named none.
     """
 
     billing = Billing.MAYBE_BILLED
@@ -332,12 +328,12 @@ class ServerError(APIError):
 
 
 class MalformedResponseError(ClovaOCRError):
-    """An answer came, probably paid, that cannot be read, or that is another call's. Its bytes are kept.
+    """The answer cannot be read, or belongs to another call. Its bytes are kept, because they are probably paid.
 
-    Another call's answer says nothing of this call, which may have been billed.
+    An answer of another call leaves open whether this call was billed, so its billing is MAYBE_BILLED.
 
     Attributes:
-        raw: The body as far as it came.
+        raw: The body as far as it was received.
         status: The HTTP status.
     """
 
@@ -350,11 +346,11 @@ class MalformedResponseError(ClovaOCRError):
 
 
 class RecognitionError(ClovaOCRError):
-    """The service looked at the image and read nothing: inferResult FAILURE (no such document) or ERROR.
+    """The service processed the image and read nothing: inferResult FAILURE (no such document) or ERROR.
 
     Attributes:
         infer_result: "FAILURE" or "ERROR".
-        recognition: The answer, with the service's message, its raw bytes and an absent document.
+        recognition: The answer, with the service's message, the raw bytes and an absent document.
     """
 
     billing = Billing.BILLED
@@ -365,5 +361,5 @@ class RecognitionError(ClovaOCRError):
 
     @property
     def infer_result(self) -> str | None:
-        """The service's own word: "FAILURE" or "ERROR"."""
+        """The service's own result: "FAILURE" or "ERROR"."""
         return None if self.recognition is None else self.recognition.infer_result

@@ -46,8 +46,8 @@ SECRETS = [
 LONGEST = 1000  # characters of a message that lists all faults
 
 
-def told(error: BaseException) -> str:
-    """Return all that is printed of an error."""
+def printed(error: BaseException) -> str:
+    """Return the printed forms of an error."""
     return f"{error} {error!r}"
 
 
@@ -61,10 +61,10 @@ def check(message: str, given: str) -> None:
 @pytest.mark.parametrize("make", [str, Path])
 @pytest.mark.parametrize("given", SECRETS)
 async def test_an_image_that_is_no_path_is_named_and_not_repeated(given: str, make: Callable[[str], Any]) -> None:
-    """A text that is the image, or a URL of it, is refused by its kind with a way out, and comes back nowhere."""
+    """A text that is the image, or a URL of it, is named by its kind with a way out, and never repeated."""
     with pytest.raises(ClovaOCRError, match=r"the image is .*, not a path; ") as caught:
         await load_image(make(given), ImageLimits())
-    check(told(caught.value), given)
+    check(printed(caught.value), given)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
     async with (
@@ -77,10 +77,10 @@ async def test_an_image_that_is_no_path_is_named_and_not_repeated(given: str, ma
 
 
 @pytest.mark.parametrize("given", SECRETS)
-def test_every_door_keeps_silent(given: str, tmp_path: Path) -> None:
-    """Whatever argument such a text is given for by mistake, the error shows its kind at most."""
+def test_every_call_keeps_silent(given: str, tmp_path: Path) -> None:
+    """Such a text in the place of any argument is named by its kind at most."""
     picture = draw_sample("receipt").data
-    doors: list[Callable[[], object]] = [
+    calls: list[Callable[[], object]] = [
         lambda: Image(b"GIF89a", given),
         lambda: Image(picture, "scan", given),
         lambda: ImageLimits(max_bytes=given),  # type: ignore[arg-type]
@@ -107,36 +107,36 @@ def test_every_door_keeps_silent(given: str, tmp_path: Path) -> None:
         lambda: draw_sample(given),
         lambda: draw_sample("receipt", format=given),
     ]
-    for door in doors:
-        with pytest.raises(ValueError) if door in doors[-2:] else pytest.raises(ClovaOCRError) as caught:  # noqa: PT011 - samples' own
-            door()
-        check(told(caught.value), given)
+    for call in calls:
+        with pytest.raises(ValueError) if call in calls[-2:] else pytest.raises(ClovaOCRError) as caught:  # noqa: PT011 - samples' own
+            call()
+        check(printed(caught.value), given)
     check(repr(Image(picture, given)), given)
 
 
 @pytest.mark.parametrize("number", [10**400, -(10**400), 10**5000], ids=["large", "low", "huge"])
 def test_a_number_too_large_for_anything_is_refused_by_name(number: int) -> None:
     """A number that no float can hold is refused like any other wrong one, shortened."""
-    doors: list[Callable[[], object]] = [
+    calls: list[Callable[[], object]] = [
         lambda: ClovaOCRClient(Domain(URL, "s"), deadline=number),
         lambda: RetryPolicy(quota_cap=number),
         lambda: LocalSlots(max_per_second=number),
         lambda: Emulator(latency=number),
         lambda: ImageLimits(max_side=-abs(number)),
     ]
-    for door in doors:
+    for call in calls:
         with pytest.raises(ClovaOCRError, match="a number of") as caught:
-            door()
+            call()
         assert len(str(caught.value)) < LONGEST
 
 
 def test_a_key_in_the_place_of_its_file_is_not_repeated() -> None:
-    """A key that is given as the path of a key file is named as that, in every form a key has."""
+    """A key in the place of the path of a key file is named as a key, in every form of a key."""
     key = bytes(range(32))
     for text in (key.hex(), base64.b64encode(key).decode(), base64.urlsafe_b64encode(key).decode().rstrip("=")):
         with pytest.raises(ClovaOCRError, match="a key is given where the path of its file belongs") as caught:
             load_seal(None, {"CLOVA_OCR_KEY_FILE": text})
-        assert text not in told(caught.value)
+        assert text not in printed(caught.value)
 
 
 def test_an_invoke_key_behind_document_is_not_repeated() -> None:
@@ -148,7 +148,7 @@ def test_an_invoke_key_behind_document_is_not_repeated() -> None:
 
 
 async def test_a_file_at_its_end_is_to_be_rewound() -> None:
-    """A file that was read or written before it was handed in is not called empty: it is to be rewound."""
+    """A file whose position is at its end is refused with the advice to rewind it, not as empty."""
     spent = io.BytesIO(JPEG)
     spent.read()
     with pytest.raises(ClovaOCRError, match=r"rewind it: file\.seek\(0\)") as caught:
@@ -159,7 +159,7 @@ async def test_a_file_at_its_end_is_to_be_rewound() -> None:
 
 
 class Mute(io.BytesIO):
-    """A file whose position nobody knows."""
+    """A file whose position is unknown."""
 
     def tell(self) -> int:
         """Fail as a pipe does."""
@@ -167,13 +167,13 @@ class Mute(io.BytesIO):
 
 
 async def test_a_file_without_a_position_is_empty() -> None:
-    """Of a file that cannot say where it stands only that it is empty is known."""
+    """A file whose position is unknown is refused as empty."""
     with pytest.raises(ClovaOCRError, match="is empty"):
         await load_image(Mute(), ImageLimits())
 
 
 async def test_paths_in_bytes_are_read(tmp_path: Path) -> None:
-    """What os.scandir yields of a folder in bytes is a path, and bytes that hold a path are called that."""
+    """An entry of os.scandir of a folder in bytes is a path, and bytes with a path are named as one."""
     (tmp_path / "lunch.jpg").write_bytes(JPEG)
     with os.scandir(os.fsencode(tmp_path)) as entries:
         (entry,) = entries
@@ -193,10 +193,10 @@ async def test_paths_in_bytes_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_bytes_that_are_text_are_named(data: bytes, kind: str) -> None:
-    """Bytes that hold a URL, JSON or base64 are refused by that name, and not repeated."""
+    """Bytes with a URL, JSON or base64 are named by that kind, and not repeated."""
     with pytest.raises(ClovaOCRError, match=kind) as caught:
         Image(data)
-    check(told(caught.value), data.decode())
+    check(printed(caught.value), data.decode())
 
 
 async def test_names_steer_no_terminal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -213,11 +213,11 @@ async def test_names_steer_no_terminal(tmp_path: Path, caplog: pytest.LogCapture
     with pytest.raises(ClovaOCRError) as unlisted:
         images_from(tmp_path / (name + "x"))
     for message in (
-        told(caught.value),
+        printed(caught.value),
         repr(failure),
         caplog.messages[0],
-        told(missing.value),
-        told(unlisted.value),
+        printed(missing.value),
+        printed(unlisted.value),
     ):
         assert not set(message) & set("\n\x1b\x9b\u202e")
         assert "[31m" in message

@@ -1,4 +1,4 @@
-"""The taxonomy of errors: its shape, its judgements, and that an error can travel between processes."""
+"""The error tree: its shape, its billing and retry flags, and pickling."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_the_shape_of_the_tree(
     billing: Billing,
     stops_run: bool,
 ) -> None:
-    """Each class hangs below its parent and judges as the contract's table says."""
+    """Each class has the parent, the billing and the flags of the contract's table."""
     assert cls.__bases__[0] is parent
     assert (cls.retryable, cls.billing, cls.stops_run) == (retryable, billing, stops_run)
     assert (cls.request_id, cls.attempts) == (None, 0)
@@ -124,7 +124,7 @@ COPIES: list[Any] = [lambda error: pickle.loads(pickle.dumps(error)), copy.copy,
 @pytest.mark.parametrize("copied", COPIES, ids=["pickle", "copy", "deepcopy"])
 @pytest.mark.parametrize("cls", [cls for cls, *_ in TREE], ids=lambda cls: cls.__name__)
 def test_an_error_travels_whole(cls: type[ClovaOCRError], copied: Any) -> None:
-    """A pickled error comes back with its type, text, judgement and every attribute."""
+    """A pickled or copied error keeps its type, text, billing and every attribute."""
     error = instance(cls)
     back = copied(error)
     assert type(back) is cls
@@ -136,7 +136,7 @@ def test_an_error_travels_whole(cls: type[ClovaOCRError], copied: Any) -> None:
 
 @pytest.mark.parametrize("cls", [cls for cls, *_ in TREE if issubclass(cls, APIError)], ids=lambda cls: cls.__name__)
 def test_an_api_error_tells_what_the_service_said(cls: type[APIError]) -> None:
-    """Status, code, traceId and message stand in the text; what is missing leaves no gap."""
+    """The text of an APIError has status, code, traceId and message; a missing part leaves no gap."""
     assert str(cls(400, "0025", "slow down", trace_id="t1")) == "HTTP 400, code 0025, traceId t1: slow down"
     assert str(cls(502)) == "HTTP 502: no message"
     full = cls(400, "0025", "m", "/p", "t", 5)
@@ -151,7 +151,7 @@ def test_an_api_error_tells_what_the_service_said(cls: type[APIError]) -> None:
 
 
 def test_one_error_may_judge_otherwise_than_its_class() -> None:
-    """Billing and retryable of an instance go before its class's, and leave the class alone."""
+    """Billing and retryable of an instance override its class's, and do not change the class."""
     error = ServerError(500, billing=NOT, retryable=True)
     assert (error.billing, error.retryable) == (NOT, True)
     assert (ServerError(500).billing, ServerError(500).retryable) == (MAYBE, False)
@@ -159,7 +159,7 @@ def test_one_error_may_judge_otherwise_than_its_class() -> None:
 
 
 def test_doubt_is_ordered() -> None:
-    """The worst of several attempts is their maximum."""
+    """The maximum of several attempts' billing is the worst of them."""
     assert NOT < MAYBE < BILLED
     assert max([MAYBE, NOT]) is MAYBE
     assert max([NOT, BILLED, MAYBE]) is BILLED
@@ -174,7 +174,7 @@ def test_an_error_prints_its_class_text_and_billing() -> None:
 
 
 def test_the_two_that_hold_an_answer_hide_it() -> None:
-    """The bytes and the recognition are attributes that no text shows."""
+    """No text of an error shows the paid answer in its attributes."""
     malformed = instance(MalformedResponseError)
     assert isinstance(malformed, MalformedResponseError)
     assert (malformed.raw, malformed.status) == (b"secret bytes", 201)

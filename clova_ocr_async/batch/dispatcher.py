@@ -17,7 +17,7 @@ from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.ledger.seal import load_seal
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.protocol.echo import shown
+from clova_ocr_async.protocol.echoed_input import shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable

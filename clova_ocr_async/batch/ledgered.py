@@ -37,8 +37,8 @@ from clova_ocr_async.ledger.settlement import (
     verdict_of,
 )
 from clova_ocr_async.ledger.states import FINISHED, ClaimLostError, Item, ItemEvent, Settlement
-from clova_ocr_async.protocol.echo import shown_path
-from clova_ocr_async.protocol.identity import answers_to
+from clova_ocr_async.protocol.echoed_input import shown_path
+from clova_ocr_async.protocol.request_id import is_answer_to
 from clova_ocr_async.protocol.response import unpaid_error
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ class _Journal:
             await self._ledger.answered(self.claim, request_id, response)
         except LedgerError as error:
             logger.warning("an answer could not be kept: %s", error)
-            if answers_to(response.body, request_id):
+            if is_answer_to(response.body, request_id):
                 # The caller gets the bytes with the failure, and the next request is not sent.
                 self._unkept = error
             else:

@@ -8,7 +8,7 @@ from typing import Any, Generic
 from clova_ocr_async.documents.base import safe_repr
 from clova_ocr_async.documents.recognition import DocumentT, Recognition
 from clova_ocr_async.errors import ClovaOCRError
-from clova_ocr_async.protocol.echo import quoted
+from clova_ocr_async.protocol.echoed_input import quoted
 from clova_ocr_async.protocol.redacted import Redacted
 
 __all__ = ["Failure", "Outcome", "Success"]

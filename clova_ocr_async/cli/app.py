@@ -16,7 +16,7 @@ from clova_ocr_async import __version__
 from clova_ocr_async.cli.options import CONFIG, common, common_options
 from clova_ocr_async.cli.terminal.signals import INTERRUPTED, handling, interrupting
 from clova_ocr_async.cli.terminal.stderr import say
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

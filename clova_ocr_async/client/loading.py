@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 import anyio.to_thread
 
 from clova_ocr_async.errors import ImageError
-from clova_ocr_async.protocol.echo import oddity_of, quoted, shown_path, shown_prose
+from clova_ocr_async.protocol.echoed_input import non_path, quoted, shown_path, shown_prose
 from clova_ocr_async.protocol.image import Image, ImageFormat, ImageLimits, check_image, check_size
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
 
 def _unopened(name: str, why: str) -> str:
     """Return why there is no file of a name, which may be the image itself or a URL and is not repeated then."""
-    odd = oddity_of(name)
+    odd = non_path(name)
     return f"{shown_path(name)}: {why}" if odd is None else f"the image is {odd.what}, not a path; {odd.advice}"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast, get_args
 from clova_ocr_async.client.transport import AiohttpTransport, Transport
 from clova_ocr_async.domains.domain import Domain
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.echo import shown
+from clova_ocr_async.protocol.echoed_input import shown
 from clova_ocr_async.protocol.request import Content
 from clova_ocr_async.slots.local import LocalSlots
 

@@ -20,9 +20,9 @@ from clova_ocr_async.errors import (
     ConnectionLostError,
     ResponseTimeoutError,
 )
-from clova_ocr_async.protocol.content_encoding import decoded
-from clova_ocr_async.protocol.identity import answers_to
-from clova_ocr_async.protocol.response import MOST_BYTES, HTTPResponse, retry_after
+from clova_ocr_async.protocol.content_encoding import decode_body
+from clova_ocr_async.protocol.request_id import is_answer_to
+from clova_ocr_async.protocol.response import MAX_BODY_BYTES, HTTPResponse, retry_after
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
@@ -89,7 +89,7 @@ class RequestProgress:
         """
         if self.answer is not None or self._status is None:
             return self.answer
-        body, flaw = decoded(bytes(self._received), self._headers.get("content-encoding", ""), MOST_BYTES)
+        body, flaw = decode_body(bytes(self._received), self._headers.get("content-encoding", ""), MAX_BODY_BYTES)
         return HTTPResponse(self._status, body, self._headers, cut or flaw)
 
 
@@ -217,7 +217,7 @@ class AiohttpTransport:
             # secret. A cancellation is the same one, without the frames of aiohttp, whose locals hold it as well.
             assert failure is not None  # noqa: S101 - for the type checkers: without an answer there is one
             raise failure
-        if request.request_id is not None and not answers_to(answer.body, request.request_id):
+        if request.request_id is not None and not is_answer_to(answer.body, request.request_id):
             payload.hang_up()
         return answer
 
@@ -289,8 +289,8 @@ async def _receive(
     cut, size = None, 0
     try:
         while chunk := await response.content.readany():
-            if (size := exchange.receive(chunk)) > MOST_BYTES:
-                cut = f"it is larger than {MOST_BYTES // 1024**2} MiB"
+            if (size := exchange.receive(chunk)) > MAX_BODY_BYTES:
+                cut = f"it is larger than {MAX_BODY_BYTES // 1024**2} MiB"
                 response.close()
                 break
         if perhaps_read and not size:

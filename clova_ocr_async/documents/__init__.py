@@ -1,4 +1,4 @@
-"""What comes back: the six documents and the objects they are made of."""
+"""The six documents of an answer, and the objects that they consist of."""
 
 from clova_ocr_async.documents.base import Document, VendorObject
 from clova_ocr_async.documents.biz_license import BizLicense, BizLicenseResult

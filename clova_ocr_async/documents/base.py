@@ -1,10 +1,10 @@
-"""What every object of an answer has in common.
+"""The base of every object of an answer.
 
-Three rules make a chain of attributes safe: an absent object is a shared empty instance that is falsy, an absent list
-is an empty tuple, an absent scalar is None; ``null`` reads as absent.
+Three rules make a chain of attributes safe: an absent object is a shared, empty, falsy instance, an absent list is an
+empty tuple, an absent scalar is None. ``null`` counts as absent.
 
-Where the vendor spells one thing in several ways, each spelling is a field of its own, called ``wire_…``, and the
-public name is a property over them. So a document encodes to the very keys, nesting and leaves it was decoded from.
+Where the vendor spells a field in several ways, each spelling is a field named ``wire_…``, and the public name is a
+property over them. So a document encodes to exactly the keys, nesting and values that it was decoded from.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ __all__ = ["ABSENT", "Document", "Shape", "VendorObject", "absent", "safe_repr"]
 
 
 class _AbsentList(tuple[Any, ...]):
-    """An empty tuple that can be told from an empty list the vendor sent, so that both encode as they came."""
+    """An empty tuple that differs from an empty list of the vendor's, so that both encode as they were decoded."""
 
     __slots__ = ()
 
     def __reduce__(self) -> str:
-        return "ABSENT"
+        return "ABSENT"  # pickled by reference: a copy would count as a list that the vendor sent
 
 
 ABSENT: tuple[Any, ...] = _AbsentList()
-"""The value of a list that was not there: equal to ``()``."""
+"""The value of an absent list: equal to ``()``."""
 
 _absent_objects: dict[type[VendorObject], VendorObject] = {}
 
@@ -37,7 +37,7 @@ ObjectT = TypeVar("ObjectT", bound="VendorObject")
 
 
 def absent(cls: type[ObjectT]) -> ObjectT:
-    """Return the one shared instance that stands for an absent object of a class."""
+    """Return the shared instance that represents an absent object of a class."""
     found: Any = _absent_objects.get(cls)
     if found is None:
         found = _absent_objects[cls] = cls()
@@ -46,7 +46,7 @@ def absent(cls: type[ObjectT]) -> ObjectT:
 
 
 def safe_repr(value: object) -> str:
-    """Describe a value by names and lengths, never by what it says."""
+    """Return a description of a value by names and lengths, without the value itself."""
     match value:
         case msgspec.Struct():
             return repr(value)
@@ -59,7 +59,7 @@ def safe_repr(value: object) -> str:
 
 
 class Shape:
-    """A description that prints as it is, without the quotes of a text; for what prints the parts of an object."""
+    """A description whose ``repr`` has no quotes; for libraries that print the parts of an object."""
 
     __slots__ = ("_description",)
 
@@ -70,8 +70,9 @@ class Shape:
         return self._description
 
 
+# No garbage collection: an answer is a tree of immutable objects, which cannot contain a cycle.
 class VendorObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, rename="camel"):
-    """Base of everything an answer holds: immutable, falsy when empty, and silent about its values when printed."""
+    """The base of every object of an answer: immutable, falsy when empty, and printed without its values."""
 
     def __bool__(self) -> bool:
         return self != absent(type(self))
@@ -89,7 +90,7 @@ class VendorObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_def
 
     def __reduce__(self) -> tuple[Any, ...]:
         cls = type(self)
-        if self is absent(cls):
+        if self is absent(cls):  # stays the shared instance, in any process
             return absent, (cls,)
         return _rebuild, (cls, {name: getattr(self, name) for name in self.__struct_fields__})
 
@@ -97,7 +98,7 @@ class VendorObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_def
         empty = absent(type(self))
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not getattr(empty, name):
+            if value is not getattr(empty, name):  # identity: an empty object that the vendor sent is present
                 yield name, value
 
 
@@ -106,11 +107,11 @@ def _rebuild(cls: type[ObjectT], fields: dict[str, Any]) -> ObjectT:
 
 
 class Document(VendorObject, frozen=True, kw_only=True):
-    """Base of the six documents.
+    """The base of the six documents.
 
     Attributes:
         path_word: The last part of the invoke URL ("id-card"), and the document's name on the command line.
-        answer_key: The key the document stands under in an answer ("idCard").
+        answer_key: The document's key in an answer ("idCard").
     """
 
     path_word: ClassVar[str]

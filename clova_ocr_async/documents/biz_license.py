@@ -1,4 +1,4 @@
-"""Business registration certificate.
+"""The business registration certificate.
 
 Source: API specification v1.0.6 (2023-11-23), "bizLicense object".
 """
@@ -14,7 +14,7 @@ __all__ = ["BizLicense", "BizLicenseResult"]
 
 
 class BizLicenseResult(VendorObject, frozen=True, kw_only=True):
-    """What was read. Dates are free text: see ``date_from_text``.
+    """The result. Dates are free text: see ``date_from_text``.
 
     A sole proprietor is named in ``company_name``, a corporation in ``corp_name`` with ``corp_register_num``.
     ``social_number`` and ``co_rep_social_num`` are resident registration numbers.

@@ -1,4 +1,4 @@
-"""Credit card.
+"""The credit card.
 
 Source: API specification v1.0.6 (2023-11-23), "creditCard object".
 """
@@ -14,7 +14,7 @@ __all__ = ["CreditCard", "CreditCardResult"]
 
 
 class CreditCardResult(VendorObject, frozen=True, kw_only=True):
-    """What was read; ``valid_thru`` and ``name`` (of the holder) are often absent."""
+    """The result; ``valid_thru`` and ``name`` (of the holder) are often absent."""
 
     number: Field = absent(Field)
     valid_thru: Field = absent(Field)

@@ -1,9 +1,8 @@
 """Dates and times of day as documents print them. A value is right, or it is None.
 
-A text is read only as a whole: year first, then perhaps a weekday, a time, and words that are known to be harmless.
-Anything else beside the digits may be a digit that was misread or split off ("12월 2 7일"), so it makes the text
-unreadable. Orders that could mean two dates ("25. 3. 4") are not guessed, and years of an era ("令和7年") are not
-converted.
+A text is read only as a whole: year first, then an optional weekday, a time, and words that are known to be harmless.
+Any other character beside the digits may be a misread or detached digit ("12월 2 7일"), so the text is unreadable.
+Orders that could mean two dates ("25. 3. 4") are not guessed, and years of an era ("令和7年") are not converted.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import datetime as dt
 import re
 
 from clova_ocr_async.documents.parsing import text_or_none
-from clova_ocr_async.documents.spelling import plain
+from clova_ocr_async.documents.text_normalization import normalize_text
 
 __all__ = ["date_from_parts", "date_from_text", "in_another_half", "time_from_parts", "time_from_text"]
 
@@ -23,7 +22,7 @@ _YEAR = re.compile(r"\s*(?:[0-9]{4}|[0-9]{2})\s*")
 _PART = re.compile(r"\s*[0-9]{1,2}\s*")
 
 _ERA = re.compile(r"令和|平成|昭和|大正|明治|단기|檀紀|(?<![A-Z])[RHST]\.?\s*[0-9]{1,2}\s*[./年]", re.IGNORECASE)
-"""Years that are not counted from Christ's birth.
+"""Years of an era, which are not years of the common calendar.
 
 Source: Unicode CLDR 48 (2025-10), Japanese eras and their letters; Korea counted from 단기 1 (2333 BC) until 1961.
 """
@@ -62,11 +61,11 @@ _WHOLE_TEXT = re.compile(
     re.IGNORECASE,
 )
 _HALVES = re.compile(rf"(?<![a-z])(?:(?P<morning>{_MORNING})|(?P<afternoon>{_AFTERNOON}))(?![a-z])", re.IGNORECASE)
-_LONGEST = 60  # characters of a date with its weekday, time and words
+_MAX_LENGTH = 60  # characters of a date with its weekday, time and words
 
 
 def date_from_parts(year: str | None, month: str | None, day: str | None, text: str | None = None) -> dt.date | None:
-    """Return the date of three parts; None if one is missing, "00", cut or impossible.
+    """Return the date of three parts; None if one is missing, "00", incomplete or impossible.
 
     Assumed: a year of two digits is read as POSIX does, 69 to 99 in the 1900s and 01 to 68 in the 2000s.
 
@@ -74,14 +73,14 @@ def date_from_parts(year: str | None, month: str | None, day: str | None, text: 
         year: Four digits, or the last two of them.
         month: One or two digits.
         day: One or two digits.
-        text: The text the parts were taken from; where it names an era, two digits are no year of ours.
+        text: The text of the parts; if it names an era, two digits are not a year of the common calendar.
     """
     years, months, days = year or "", month or "", day or ""
     if not (_YEAR.fullmatch(years) and _PART.fullmatch(months) and _PART.fullmatch(days)):
         return None
     number = int(years)
     if len(years.strip()) == len("24"):
-        if number == 0 or _ERA.search(plain(text or "")):
+        if number == 0 or _ERA.search(normalize_text(text or "")):
             return None
         number += 2000 if number <= _LAST_YEAR_OF_2000S else 1900
     try:
@@ -115,7 +114,7 @@ def time_from_parts(hour: str | None, minute: str | None, second: str | None) ->
 
 def in_another_half(time: dt.time, text: str | None) -> bool:
     """Return whether a text names a half of the day ("AM", "오후") that a time is not in."""
-    halves = {found.lastgroup for found in _HALVES.finditer(plain(text or ""))}
+    halves = {found.lastgroup for found in _HALVES.finditer(normalize_text(text or ""))}
     return bool(halves - {"afternoon" if time.hour >= _NOON else "morning"})
 
 
@@ -131,8 +130,8 @@ def time_from_text(text: str | None) -> dt.time | None:
 
 def _read(text: str | None) -> re.Match[str] | None:
     """Match a whole text as date and time; None if it has other parts, or could be read in two ways."""
-    written = plain(text or "").strip()
-    found = _WHOLE_TEXT.fullmatch(written) if len(written) <= _LONGEST else None
+    written = normalize_text(text or "").strip()
+    found = _WHOLE_TEXT.fullmatch(written) if len(written) <= _MAX_LENGTH else None
     # "2025. 12. 2 7:30" may be half past seven, or the 27th with an hour that was not read.
     split = found is not None and found["day"] and found["hour"] and len(found["day"]) == len(found["hour"]) == 1
     return None if split else found

@@ -1,6 +1,6 @@
-"""What stands around a document in an answer, and what stands there instead when it failed.
+"""The envelope of an answer: the parts around a document, and those of an error.
 
-One struct reads every body the service or its gateway sends, so that one pass over the bytes tells them apart.
+One struct decodes every body of the service and its gateway, so that one pass over the bytes distinguishes them.
 
 Source: API specification v1.0.6 (2023-11-23), "Response bodies" and "Error Response Body"; the gateway's envelope from
 its error page at api-gov.ncloud-docs.com (2026-10-22).
@@ -24,14 +24,14 @@ __all__ = ["Answer", "ConvertedImageInfo", "GatewayError", "ImageAnswer", "Valid
 
 
 class ValidationResult(VendorObject, frozen=True, kw_only=True):
-    """Outcome of the validation the service may run: NO_REQUESTED, UNCHECKED, ERROR, VALID or INVALID."""
+    """The outcome of an optional validation: NO_REQUESTED, UNCHECKED, ERROR, VALID or INVALID."""
 
     result: str | None = None
     message: str | None = None
 
 
 class ConvertedImageInfo(VendorObject, frozen=True, kw_only=True):
-    """The picture a PDF or TIFF was turned into; polygons are in its pixels."""
+    """The picture that the service made of a PDF or TIFF; polygons are in its pixels."""
 
     width: int | None = None
     height: int | None = None
@@ -40,7 +40,7 @@ class ConvertedImageInfo(VendorObject, frozen=True, kw_only=True):
 
 
 class ImageAnswer(VendorObject, frozen=True, kw_only=True):
-    """The answer for one image. ``fields`` is there only if the domain is of another product."""
+    """The answer for one image. ``fields`` is present only if the domain is of another product."""
 
     receipt: Receipt = absent(Receipt)
     credit_card: CreditCard = absent(CreditCard)

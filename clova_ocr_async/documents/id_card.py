@@ -1,4 +1,4 @@
-"""ID card: resident card, driver's license, Korean passport, alien registration card.
+"""The ID card: resident card, driver's license, Korean passport, alien registration card.
 
 Source: API specification v1.0.6 (2023-11-23), "idCard object". Its table writes IDType, MRZ1 and MRZ2; its example and
 real answers write idtype, mrz1 and mrz2.
@@ -103,12 +103,13 @@ class AlienRegistrationCard(VendorObject, frozen=True, kw_only=True):
 
 
 class IdCardResult(VendorObject, frozen=True, kw_only=True):
-    """What was read: one of ``ic``, ``dl``, ``pp``, ``ac``; ``rois`` are the corners of the card in the picture.
+    """The result: one of ``ic``, ``dl``, ``pp``, ``ac``; ``rois`` are the corners of the card in the picture.
 
-    ``is_confident`` says whether all details the service requires of that kind were read.
+    ``is_confident`` is True if the service read all details that it requires of that kind.
     """
 
     is_confident: bool | None = None
+    # Both spellings are fields: msgspec drops the key of an unlisted one without an error.
     wire_idtype: str | None = field(default=None, name="idtype")
     wire_id_type: str | None = field(default=None, name="IDType")
     rois: tuple[BoundingPoly, ...] = ABSENT
@@ -119,15 +120,15 @@ class IdCardResult(VendorObject, frozen=True, kw_only=True):
 
     @property
     def id_type(self) -> str | None:
-        """The service's word for the kind ("ID Card", "Driver's License", …); an open set, so prefer ``kind``."""
+        """The service's name of the kind ("ID Card", "Driver's License", …); an open set, so prefer ``kind``."""
         return self.wire_idtype if self.wire_idtype is not None else self.wire_id_type
 
     @property
     def kind(self) -> IdCardKind | None:
-        """Which of ``ic``, ``dl``, ``pp``, ``ac`` is there; None if none is."""
+        """The present one of ``ic``, ``dl``, ``pp``, ``ac``; None if none is present."""
         cards: dict[IdCardKind, VendorObject] = {"ic": self.ic, "dl": self.dl, "pp": self.pp, "ac": self.ac}
         present: list[IdCardKind] = [kind for kind in _KINDS if cards[kind] is not absent(type(cards[kind]))]
-        # A card with something on it goes before one that came as an empty object.
+        # A card with content takes precedence over one that is an empty object.
         return min(present, key=lambda kind: not cards[kind], default=None)
 
 

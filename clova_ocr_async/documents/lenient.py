@@ -1,7 +1,7 @@
-"""Reading an answer that does not fit: each misfit costs its own field, nothing else, and is listed.
+"""Lenient decoding of an answer that does not fit: each misfit costs its own field, nothing else, and is listed.
 
-A typed decode refuses a whole body for one leaf. This walk goes once over the untyped value beside the structs' fields,
-so its cost is linear in the body however many misfits there are.
+A typed decoder refuses a whole body because of one value. This walk visits the untyped value once, beside the structs'
+fields, so its cost is linear in the body with any number of misfits.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["Problem", "read_leniently", "unknown_paths"]
 
 ObjectT = TypeVar("ObjectT", bound=VendorObject)
 
-_MOST_PROBLEMS = 1000  # listed; a leaf that changed its shape everywhere is told by a few
-_REPLACED = "\ufffd"  # stands for bytes that were no UTF-8; the rest of the text is kept
+_MAX_PROBLEMS = 1000  # listed; a few are enough to show that a field has changed its shape everywhere
+_REPLACED = "\ufffd"  # the replacement of bytes that are not UTF-8; the rest of the text is kept
 
 _KINDS: dict[type, str] = {
     bool: "boolean",
@@ -38,12 +38,12 @@ _KINDS: dict[type, str] = {
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A field that came in an unexpected shape.
+    """A field of an unexpected shape.
 
     Attributes:
-        path: Where it stands in the answer, in the vendor's names.
-        expected: What the specification lets expect there.
-        kind: What came: string, number, boolean, array or object.
+        path: Its place in the answer, in the vendor's names.
+        expected: The kind of value that the specification documents.
+        kind: The kind of value in the answer: string, number, boolean, array or object.
     """
 
     path: str
@@ -52,13 +52,13 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def read_leniently(cls: type[ObjectT], value: Any) -> tuple[ObjectT, tuple[Problem, ...]]:
-    """Read an untyped value as a struct, whatever it is; return it with what did not fit, up to 1,000 misfits."""
+    """Convert any untyped value to a struct; return it with its misfits, at most 1,000."""
     problems: list[Problem] = []
     return _object(cls, value, "", problems), tuple(problems)
 
 
 def unknown_paths(cls: type[VendorObject], value: Any, path: str = "") -> Iterator[str]:
-    """Yield the paths of keys that no struct names."""
+    """Yield the paths of keys that no struct has."""
     if not is_object(value):
         return
     known = _places_in(cls)
@@ -75,15 +75,16 @@ def unknown_paths(cls: type[VendorObject], value: Any, path: str = "") -> Iterat
 
 
 class _Place(NamedTuple):
-    """Where a wire name goes: an attribute of a type; for structs which one, and whether an object or an array fits."""
+    """The attribute of a wire name and its type; of structs also the class, and whether an object or an array fits."""
 
     attribute: str
     type_: Any
     struct: type[VendorObject] | None
-    one: bool
-    many: bool
+    takes_object: bool
+    takes_array: bool
 
 
+# Filled at the first misfit of a class: resolving type hints is slow, and most answers fit.
 _places: dict[type[VendorObject], dict[str, _Place]] = {}
 
 
@@ -96,10 +97,10 @@ def _places_in(cls: type[VendorObject]) -> dict[str, _Place]:
 
 
 def _place(attribute: str, type_: Any) -> _Place:
-    ones = _structs_among(_members(type_))
+    objects = _structs_among(_members(type_))
     elements = [get_args(member)[0] for member in _members(type_) if get_origin(member) is tuple]
-    manies = [struct for element in elements for struct in _structs_among(_members(element))]
-    return _Place(attribute, type_, next(iter(ones + manies), None), bool(ones), bool(manies))
+    arrays = [struct for element in elements for struct in _structs_among(_members(element))]
+    return _Place(attribute, type_, next(iter(objects + arrays), None), bool(objects), bool(arrays))
 
 
 def _structs_among(members: tuple[Any, ...]) -> list[type[VendorObject]]:
@@ -127,10 +128,10 @@ def _object(cls: type[ObjectT], value: Any, path: str, problems: list[Problem]) 
 
 
 def _read(place: _Place, value: Any, path: str, problems: list[Problem]) -> Any:
-    """Read a value that is not null; None where it does not fit."""
+    """Convert a value that is not null; None if it does not fit."""
     if place.struct is None:
         return _leaf(place.type_, value, path, problems)
-    if place.one and (is_object(value) or not place.many):
+    if place.takes_object and (is_object(value) or not place.takes_array):
         return _object(place.struct, value, path, problems)
     if is_object(value):
         _misfit(path, "array", value, problems)
@@ -150,8 +151,8 @@ def _elements(cls: type[ObjectT], values: list[Any], path: str, problems: list[P
 
 
 def _leaf(type_: Any, value: Any, path: str, problems: list[Problem]) -> Any:
-    if isinstance(value, str) and _takes_numbers_alone(type_):
-        # "64.0" for 64.0, and "" or "-" for nothing
+    if isinstance(value, str) and _takes_numbers_only(type_):
+        # The service sends "64.0" for 64.0, and "" or "-" for an absent number.
         if value.strip() in {"", "-"}:
             return None
         lax = _converted(value, type_, strict=False)
@@ -167,16 +168,17 @@ def _converted(value: Any, type_: Any, *, strict: bool) -> Any:
         read = msgspec.convert(value, type_, strict=strict)
     except (msgspec.ValidationError, ValueError):  # ValueError: a number of thousands of digits in a text
         return None
+    # JSON has no infinity, so a document with one could not be encoded again.
     return None if isinstance(read, float) and not math.isfinite(read) else read
 
 
 def _misfit(path: str, expected: str, value: Any, problems: list[Problem]) -> None:
-    if len(problems) < _MOST_PROBLEMS:
+    if len(problems) < _MAX_PROBLEMS:
         problems.append(Problem(path, expected, _KINDS[type(value)]))
 
 
 @functools.cache
-def _takes_numbers_alone(type_: Any) -> bool:
+def _takes_numbers_only(type_: Any) -> bool:
     takes = set(get_args(type_))
     return bool({int, float} & takes) and str not in takes
 

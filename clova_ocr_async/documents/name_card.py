@@ -1,4 +1,4 @@
-"""Name card (business card).
+"""The name card (business card).
 
 Source: API specification v1.0.6 (2023-11-23), "nameCard object".
 """
@@ -14,7 +14,7 @@ __all__ = ["NameCard", "NameCardResult"]
 
 
 class NameCardResult(VendorObject, frozen=True, kw_only=True):
-    """What was read; each field may hold several entries. ``name_furigana`` only for language "ja"."""
+    """The result; each field may hold several entries. ``name_furigana`` exists only for language "ja"."""
 
     name: tuple[StringObject, ...] = ABSENT
     name_furigana: tuple[StringObject, ...] = ABSENT

@@ -1,8 +1,8 @@
 """Numbers as receipts print them. A number is right, or it is None.
 
-A number in a text is read only where everything beside it is known to be harmless: a sign, a currency, a counter.
-Anything else makes the text unreadable, since it may be a misread digit ("B67"), a multiplier ("5만원"), the rest of a
-number that lost its head (",500"), or a second number. The tables below name the harmless neighbours and their sources.
+A number in a text is read only if every character beside it is known to be harmless: a sign, a currency, a counter.
+With any other character the text is unreadable: it may be a misread digit ("B67"), a multiplier ("5만원"), the rest of
+a number without its first digits (",500"), or a second number. The tables below list the harmless words and sources.
 
 A minus behind a number is not among them. Some programs print "50.00-" for a negative number, and hand-written
 Japanese receipts print "¥1,000-" so that no digit can be added (source: gentosha-go.com/articles/-/12505, 2018).
@@ -13,11 +13,11 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from clova_ocr_async.documents.spelling import plain
+from clova_ocr_async.documents.text_normalization import normalize_text
 
 __all__ = ["decimal_from_number", "decimal_from_text"]
 
-_LONGEST_NUMBER = 40  # characters; longer ones are no price and no count
+_MAX_LENGTH = 40  # characters; a longer number is neither a price nor a count
 
 _WHOLE_MONEY = ("₩", "¥", "\\", "원", "won", "KRW", "円", "yen", "JPY")
 """Money that is printed without decimals.
@@ -33,7 +33,7 @@ _COMMA_MONEY = ("R$", "€", "kr", "BRL", "EUR", "SEK", "NOK", "DKK")
 """Money whose decimals follow a comma in some countries. Source: Unicode CLDR 48 (2025-10), locales pt, de and sv."""
 
 _COUNTERS = ("개", "매", "장", "병", "잔", "명", "인분", "봉지", "봉", "박스", "팩", "세트", "個", "点", "EA", "pcs")
-"""Words behind a count; single Latin letters are not here, since "l" may be a misread 1 and "g" a misread 9.
+"""Words behind a count; single Latin letters are not here, because "l" may be a misread 1 and "g" a misread 9.
 
 Source: National Institute of Korean Language, Standard Korean Language Dictionary, bound nouns of counting.
 """
@@ -71,13 +71,13 @@ _THOUSANDS_AND_DECIMALS = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]+|[1-
 
 
 def decimal_from_number(text: str) -> Decimal | None:
-    """Return the number a normal form writes ("16960", "-0.5"); None for anything else."""
+    """Return the number of a normal form ("16960", "-0.5"); None for any other text."""
     number = text.strip()
-    return Decimal(number) if len(number) <= _LONGEST_NUMBER and _FORMATTED.fullmatch(number) else None
+    return Decimal(number) if len(number) <= _MAX_LENGTH and _FORMATTED.fullmatch(number) else None
 
 
 def decimal_from_text(text: str) -> Decimal | None:
-    """Return the number that a text consists of ("7,500원", "16.960", "₩ 1,234.50"); None for anything else.
+    """Return the number that a text consists of ("7,500원", "16.960", "₩ 1,234.50"); None for any other text.
 
     A sign before the number or its currency, and brackets around them, make it negative.
 
@@ -85,9 +85,9 @@ def decimal_from_text(text: str) -> Decimal | None:
     the currency or unit beside it may have three decimals. Of two different separators the last one is the decimal
     point.
     """
-    if len(text) > _LONGEST_NUMBER:
+    if len(text) > _MAX_LENGTH:
         return None
-    found = _WHOLE_TEXT.fullmatch(_SPREAD_THOUSANDS.sub(",", plain(text).strip()))
+    found = _WHOLE_TEXT.fullmatch(_SPREAD_THOUSANDS.sub(",", normalize_text(text).strip()))
     if found is None or (negative := _is_negative(found)) is None:
         return None
     digits = found["number"]
@@ -98,7 +98,7 @@ def decimal_from_text(text: str) -> Decimal | None:
 
 
 def _is_negative(found: re.Match[str]) -> bool | None:
-    """Return whether signs and brackets make a number negative; None if they do not fit each other."""
+    """Return whether signs and brackets make a number negative; None if they contradict each other."""
     signs = [sign for sign in (found["sign"], found["inner_sign"]) if sign]
     brackets = [bracket for bracket in (found["open"], found["close"]) if bracket]
     if not brackets:
@@ -116,13 +116,13 @@ _KINDS = {
 
 
 def _kinds_beside(found: re.Match[str]) -> set[str]:
-    """Return which kinds of money or measure stand beside a number; counters are of no kind."""
+    """Return the kinds of money or measure beside a number; counters have no kind."""
     beside = ((found["money"] or "").lower(), (found["unit"] or "").lower())
     return {_KINDS[word] for word in beside if word in _KINDS}
 
 
 def _number_of(digits: str, kinds: set[str]) -> Decimal | None:
-    """Return digits with separators as a number; None if they fit no pattern, or more than one."""
+    """Return the number of digits with separators; None if they fit no pattern, or more than one."""
     if _PLAIN.fullmatch(digits):
         return Decimal(digits)
     if _ONE_GROUP.fullmatch(digits) and ("comma" in kinds or ("point" in kinds and "." in digits)):

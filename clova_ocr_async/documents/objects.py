@@ -52,7 +52,7 @@ class Meta(VendorObject, frozen=True, kw_only=True):
     """Meta information of a document.
 
     Attributes:
-        estimated_language: Language the service took the document for: "ko", "ja" or "en".
+        estimated_language: The estimated language of the document: "ko", "ja" or "en".
     """
 
     estimated_language: str | None = None
@@ -77,8 +77,9 @@ class BoundingPoly(VendorObject, frozen=True, kw_only=True):
 class Field(VendorObject, frozen=True, kw_only=True):
     """A cell of a credit card."""
 
+    # All scalars default to None: a default of "" would drop an empty text of the vendor's when it is encoded.
     text: str | None = None
-    wire_confidence: float | str | None = field(default=None, name="confidence")
+    wire_confidence: float | str | None = field(default=None, name="confidence")  # a number, or one in a text
     bounding_poly: BoundingPoly = absent(BoundingPoly)
     sub_bounding_polys: tuple[BoundingPoly, ...] = ABSENT
 
@@ -94,7 +95,7 @@ class Field(VendorObject, frozen=True, kw_only=True):
 
 
 class BaseObject(VendorObject, frozen=True, kw_only=True):
-    """A cell: text as it was read, and where. A value over several words has a polygon for each word."""
+    """A text as it was read, and its place. A value of several words has a polygon for each word."""
 
     wire_text: str | None = field(default=None, name="text")
     wire_empty_key: str | None = field(default=None, name="")
@@ -112,7 +113,7 @@ class BaseObject(VendorObject, frozen=True, kw_only=True):
 
     @property
     def confidence_score(self) -> float | None:
-        """Reliability of the reading, 0 to 1; business registrations are known to have 0.0 everywhere."""
+        """Reliability of the reading, 0 to 1; business registrations have 0.0 everywhere."""
         return number_or_none(self.wire_confidence_score)
 
     @property
@@ -129,7 +130,7 @@ class FormattedValue(VendorObject, frozen=True, kw_only=True):
 
     @property
     def value(self) -> str | None:
-        """The normal form; always text, a number too.
+        """The normal form; always text, also for a number.
 
         Source: API specification v1.0.6 (2023-11-23), whose ID card example writes "Value".
         """
@@ -138,7 +139,7 @@ class FormattedValue(VendorObject, frozen=True, kw_only=True):
 
 
 class StringObject(BaseObject, frozen=True, kw_only=True):
-    """A cell with a refined text; ``masking_polys`` cover what a copy should not show."""
+    """A text with a normal form; ``masking_polys`` cover the part that a copy should not show."""
 
     formatted: FormattedValue = absent(FormattedValue)
     masking_polys: tuple[BoundingPoly, ...] = ABSENT
@@ -174,10 +175,11 @@ class FloatObject(BaseObject, frozen=True, kw_only=True):
     def decimal(self) -> Decimal | None:
         """The number: the formatted one, else the one the text consists of ("7,500원"); None if there is none ("·").
 
-        In a text alone a dot or comma before exactly three digits separates thousands, as the service itself takes it.
-        What stands beside the number and is not known to be harmless ("5만원", "B67") makes it None, and so does a
+        Without a formatted number, a dot or comma before exactly three digits separates thousands, as for the service.
+        A character beside the number that is not known to be harmless ("5만원", "B67") makes it None, and so does a
         minus in the text that the formatted number lacks.
         """
+        # Zero equals its negative, so the comparison would always hold for it.
         number, read = decimal_from_number(self.formatted.value or ""), decimal_from_text(self.text or "")
         if number is None:
             return read
@@ -185,7 +187,7 @@ class FloatObject(BaseObject, frozen=True, kw_only=True):
 
 
 class FormattedDate(VendorObject, frozen=True, kw_only=True):
-    """A date in parts: four-digit year, two-digit month and day; any of them may be empty, "00" or short."""
+    """A date in parts: four-digit year, two-digit month and day; any of them may be empty, "00" or incomplete."""
 
     year: str | None = None
     month: str | None = None
@@ -193,14 +195,14 @@ class FormattedDate(VendorObject, frozen=True, kw_only=True):
 
 
 class DateObject(BaseObject, frozen=True, kw_only=True):
-    """A date; ``masking_polys`` cover what a copy should not show."""
+    """A date; ``masking_polys`` cover the part that a copy should not show."""
 
     formatted: FormattedDate = absent(FormattedDate)
     masking_polys: tuple[BoundingPoly, ...] = ABSENT
 
     @property
     def date(self) -> dt.date | None:
-        """The date its formatted parts name, else the one its text consists of; None if neither can be read."""
+        """The date of the formatted parts, else the date that the text consists of; None if neither is readable."""
         parts = self.formatted
         return date_from_parts(parts.year, parts.month, parts.day, self.text) or date_from_text(self.text)
 
@@ -226,9 +228,9 @@ class TimeObject(BaseObject, frozen=True, kw_only=True):
 
     @property
     def time(self) -> dt.time | None:
-        """The time its formatted parts name, else the one its text consists of; a missing second counts as 0.
+        """The time of the formatted parts, else the time that the text consists of; a missing second counts as 0.
 
-        None if neither can be read, or if the text names a half of the day (AM, 오후) that the parts contradict.
+        None if neither is readable, or if the text names a half of the day (AM, 오후) that contradicts the parts.
         """
         parts = self.formatted
         time = time_from_parts(parts.hour, parts.minute, parts.second)
@@ -243,7 +245,7 @@ class TimeObject(BaseObject, frozen=True, kw_only=True):
 
 
 class PoiObject(VendorObject, frozen=True, kw_only=True):
-    """A store the service found in its register of places."""
+    """A store in the service's register of places."""
 
     gid: str | None = None
     title: str | None = None
@@ -260,7 +262,7 @@ class PoiObject(VendorObject, frozen=True, kw_only=True):
 
 
 class _MrzObject(VendorObject, frozen=True, kw_only=True):
-    """What the three cells of a passport's machine readable zone have in common.
+    """The base of the three objects of a passport's machine readable zone.
 
     Source: API specification v1.0.6 (2023-11-23): ``postprocessed`` is an int in the tables and an array in the
     example, and the models write ``refinedText`` with a blank behind it.
@@ -273,7 +275,7 @@ class _MrzObject(VendorObject, frozen=True, kw_only=True):
 
     @property
     def postprocessed(self) -> tuple[int, ...]:
-        """Which refinements were applied; their meaning is not documented."""
+        """The numbers of the applied refinements; their meaning is not documented."""
         if self.wire_postprocessed is None:
             return ()
         return self.wire_postprocessed if isinstance(self.wire_postprocessed, tuple) else (self.wire_postprocessed,)
@@ -287,7 +289,7 @@ class MrzString(_MrzObject, frozen=True, kw_only=True):
 
     @property
     def refined_text(self) -> str | None:
-        """The refined text as it came ("-" included); always text, a number too."""
+        """The refined text, unchanged ("-" included); always text, also for a number."""
         refined = self._refined()
         return None if refined is None else str(refined)
 
@@ -302,7 +304,7 @@ class MrzInt(_MrzObject, frozen=True, kw_only=True):
 
     @property
     def refined_text(self) -> int | None:
-        """The number, also when it came as text."""
+        """The number, also from a text."""
         return whole_number_or_none(self._refined())
 
     @property
@@ -316,7 +318,7 @@ class MrzBool(_MrzObject, frozen=True, kw_only=True):
 
     @property
     def refined_text(self) -> bool | None:
-        """The answer, also when it came as text."""
+        """The answer, also from a text."""
         return flag_or_none(self._refined())
 
     @property

@@ -1,4 +1,4 @@
-"""Vendor's texts to Python values, or None. Each function takes anything the vendor was seen to send."""
+"""Conversion of the vendor's texts to Python values, or None. Each function takes every form seen in answers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ __all__ = ["flag_or_none", "number_or_none", "text_or_none", "whole_number_or_no
 
 _NOTHING = frozenset({"", "-", "N/A"})
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
-_WHOLE = re.compile(r"[-+]?[0-9]{1,20}")
+_WHOLE = re.compile(r"[-+]?[0-9]{1,20}")  # bounded: int() of thousands of digits takes quadratic time
 
 
 def text_or_none(text: str | None) -> str | None:
-    """Return a text, or None for what the vendor writes for nothing: "", "-", "N/A"."""
+    """Return a text, or None for the vendor's spellings of an absent one: "", "-", "N/A"."""
     return None if text is None or text.strip() in _NOTHING else text
 
 
 def number_or_none(value: object) -> float | None:
-    """Return a number that came as a number or as text; None for anything else, and for what is not finite."""
+    """Return a number from a number or a text; None for any other value, and for infinity and NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
@@ -31,7 +31,7 @@ def number_or_none(value: object) -> float | None:
 
 
 def whole_number_or_none(value: object) -> int | None:
-    """Return a whole number that came as a number or as text, to the last digit; None for anything else."""
+    """Return a whole number from a number or a text, to the last digit; None for any other value."""
     if isinstance(value, str):
         written = value.strip()
         return int(written) if _WHOLE.fullmatch(written) else None
@@ -41,7 +41,7 @@ def whole_number_or_none(value: object) -> int | None:
 
 
 def flag_or_none(value: object) -> bool | None:
-    """Return a yes or no that came as one, as a number or as text; None for anything else."""
+    """Return a yes or no from a boolean, a number or a text; None for any other value."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str):

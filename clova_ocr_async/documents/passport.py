@@ -1,4 +1,4 @@
-"""Passport of any country, by its machine readable zone.
+"""The passport of any country, by its machine readable zone.
 
 Source: API specification v1.0.6 (2023-11-23), "passport object". It nests under passportResult and has no meta.
 """
@@ -16,10 +16,10 @@ __all__ = ["Passport", "PassportResult"]
 
 
 class PassportResult(VendorObject, frozen=True, kw_only=True):
-    """What was read. Dates are YYYY/MM/DD, states are English names with the three-letter code in ``raw_text``.
+    """The result. Dates are YYYY/MM/DD, states are English names, with the three-letter code in ``raw_text``.
 
-    Which of ``first_name`` and ``last_name1`` is the surname is not certain: the specification's example has the
-    surname in ``first_name``.
+    It is not certain whether ``first_name`` or ``last_name1`` is the surname: the specification's example has it in
+    ``first_name``.
     """
 
     document_class_code: MrzString = absent(MrzString)
@@ -55,5 +55,5 @@ class Passport(Document, frozen=True, kw_only=True):
 
     @property
     def passport_result(self) -> PassportResult:
-        """What was read."""
+        """The result."""
         return self.wire_passport_result or self.wire_blank_passport_result

@@ -1,4 +1,4 @@
-"""Receipt.
+"""The receipt.
 
 Source: API specification v1.0.6 (2023-11-23), "receipt object"; for ``subTotal`` and ``creditCardPrice`` the release
 notes at api.ncloud-docs.com (2026-09-17).
@@ -39,13 +39,13 @@ OneT = TypeVar("OneT", bound=VendorObject)
 
 
 def _several(*spellings: tuple[OneT, ...] | OneT) -> tuple[OneT, ...]:
-    """Join what came as an object or as an array, under any of its spellings."""
+    """Join the objects and arrays of all spellings of a field."""
     joined: list[OneT] = []
-    for came in spellings:
-        if isinstance(came, tuple):
-            joined.extend(came)
+    for value in spellings:
+        if isinstance(value, tuple):
+            joined.extend(value)
         else:
-            joined.append(came)
+            joined.append(value)
     return tuple(joined)
 
 
@@ -62,14 +62,14 @@ class StoreInfo(VendorObject, frozen=True, kw_only=True):
 
 
 class CardInfo(VendorObject, frozen=True, kw_only=True):
-    """The card that paid; its number is usually printed with stars."""
+    """The card of the payment; its number is usually printed with stars."""
 
     company: StringObject = absent(StringObject)
     number: StringObject = absent(StringObject)
 
 
 class PaymentInfo(VendorObject, frozen=True, kw_only=True):
-    """When and how it was paid; ``confirm_num`` is the approval number."""
+    """The payment; ``confirm_num`` is the approval number."""
 
     date: DateObject = absent(DateObject)
     time: TimeObject = absent(TimeObject)
@@ -78,7 +78,7 @@ class PaymentInfo(VendorObject, frozen=True, kw_only=True):
 
 
 class ItemPrice(VendorObject, frozen=True, kw_only=True):
-    """The price of a line, and of one piece."""
+    """The price of a line, and of one unit."""
 
     price: FloatObject = absent(FloatObject)
     unit_price: FloatObject = absent(FloatObject)
@@ -109,13 +109,13 @@ class TotalPrice(VendorObject, frozen=True, kw_only=True):
     def credit_card_price(self) -> tuple[FloatObject, ...]:
         """The amounts paid by card.
 
-        Assumed: one object or an array; the release note of 2026-07-23 does not say.
+        Assumed: one object or an array; the release note of 2026-07-23 leaves it open.
         """
         return _several(self.wire_credit_card_price)
 
 
 class SubTotal(FloatObject, frozen=True, kw_only=True):
-    """Amounts before the total; each may come as an object or an array, in the spelling of 2023 or the older one."""
+    """Amounts before the total; each is an object or an array, in the spelling of 2023 or the older one."""
 
     wire_tax_price: tuple[FloatObject, ...] | FloatObject = field(default=ABSENT, name="taxPrice")
     wire_discount_price: tuple[FloatObject, ...] | FloatObject = field(default=ABSENT, name="discountPrice")
@@ -140,7 +140,7 @@ class SubTotal(FloatObject, frozen=True, kw_only=True):
 
 
 class ReceiptResult(VendorObject, frozen=True, kw_only=True):
-    """What was read; a receipt with nothing but ``sub_results`` and ``total_price`` is normal."""
+    """The result; a receipt with nothing but ``sub_results`` and ``total_price`` is normal."""
 
     store_info: StoreInfo = absent(StoreInfo)
     payment_info: PaymentInfo = absent(PaymentInfo)
@@ -151,7 +151,7 @@ class ReceiptResult(VendorObject, frozen=True, kw_only=True):
 
     @property
     def sub_total(self) -> tuple[SubTotal, ...]:
-        """Amounts before the total, however they were spelled."""
+        """Amounts before the total, in any spelling."""
         return _several(self.wire_sub_total, self.wire_subtotal)
 
 

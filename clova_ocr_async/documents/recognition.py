@@ -1,4 +1,4 @@
-"""What a call returns: the document, and all that came with it."""
+"""The result of a call: the document, and the other parts of its answer."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ DocumentT = TypeVar("DocumentT", bound=Document)
 
 
 class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True):
-    """An answer, typed and whole.
+    """An answer, typed and complete.
 
     Attributes:
-        document: What was read.
+        document: The document.
         uid: The service's id of the answer.
         name: The image's name, as the service echoed it.
-        infer_result: "SUCCESS"; None if the answer did not say. (FAILURE and ERROR raise a RecognitionError.)
+        infer_result: "SUCCESS"; None if the answer has none. (FAILURE and ERROR raise a RecognitionError.)
         message: The service's message.
-        validation_result: Outcome of a validation, if one was run.
+        validation_result: The outcome of a validation, if there was one.
         converted_image_info: For PDF and TIFF, the picture that the polygons refer to.
-        request_id: The requestId the service echoed.
-        timestamp: The timestamp the service echoed, Unix milliseconds.
-        attempts: How many requests were sent for this answer, refused ones included.
-        maybe_billed: How many of them, besides the one that answered, may have been billed.
+        request_id: The requestId that the service echoed.
+        timestamp: The timestamp that the service echoed, in Unix milliseconds.
+        attempts: Number of requests sent for this answer, refused ones included.
+        maybe_billed: Number of those, besides the answered one, that may have been billed.
         elapsed: Seconds from the start of the call to the answer, waiting included.
         raw: The exact body.
-        problems: Fields that came in an unexpected shape.
+        problems: Fields of an unexpected shape.
     """
 
     document: DocumentT
@@ -57,11 +57,12 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
     problems: tuple[Problem, ...] = ()
 
     def unknown_fields(self) -> Iterator[str]:
-        """Yield the paths of keys in the answer that no struct names: what the vendor added since."""
+        """Yield the paths of keys in the answer that no struct has, such as fields that the vendor has added."""
         return unknown_paths(Answer, untyped(self.raw))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer's image object as it came, unknown keys included, as plain values."""
+        """Return the answer's image object unchanged, with unknown keys, as plain values."""
+        # Decoded at each call: plain values that are kept would cost memory for every answer, and few need them.
         images = untyped(self.raw)["images"]
         return next(image for image in (images if is_array(images) else [images]) if is_object(image))
 
@@ -71,6 +72,6 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
     def __rich_repr__(self) -> Iterator[tuple[str, Shape]]:  # type: ignore[override]  # rich allows pairs; a struct's own prints values
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            # These hold nothing personal, and are what a log wants.
+            # These are not personal, and useful in a log.
             plain = name in {"attempts", "maybe_billed"} or (isinstance(value, str) and value in _DOCUMENTED)
             yield name, Shape(repr(value) if plain else safe_repr(value))

@@ -19,7 +19,7 @@ from clova_ocr_async.documents.untyped import is_array, is_object
 from clova_ocr_async.domains.domain import Domain, Secret
 from clova_ocr_async.domains.toml_lines import BACKSLASH, Flaw, Place, lines_of, read_toml
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

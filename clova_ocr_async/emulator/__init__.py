@@ -1,6 +1,6 @@
-"""A local CLOVA: a server that answers as the specification says, with faults on demand and documents to read.
+"""A local CLOVA: a server that answers as the specification documents, with faults on demand and sample documents.
 
-Names are loaded when first used: the pytest plugin of this folder is imported by every run of pytest.
+A name is loaded at its first use: every run of pytest imports the plugin of this folder, and must not load aiohttp.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.emulator.server import Emulator
     from clova_ocr_async.emulator.thread import emulator_in_thread
 
-_HOME_OF = {
+_MODULES = {
     "DomainState": "domain_state",
     "Emulator": "server",
     "Fault": "faults",
@@ -41,15 +41,15 @@ __all__ = [
 ]
 
 
-# Hidden from type checkers, which would take any name for there.
+# Hidden from type checkers, which would accept any name.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        if name not in _HOME_OF:
+        if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         try:
-            module = importlib.import_module(f"{__name__}.{_HOME_OF[name]}")
+            module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
         except ModuleNotFoundError as error:
-            line = f"{name} needs {error.name}: pip install 'clova-ocr-async[emulator]'"
-            raise ModuleNotFoundError(line, name=error.name) from None
+            message = f"{name} needs {error.name}: pip install 'clova-ocr-async[emulator]'"
+            raise ModuleNotFoundError(message, name=error.name) from None
         return getattr(module, name)

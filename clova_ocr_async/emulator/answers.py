@@ -1,4 +1,4 @@
-"""What the service reads in a picture, and the answers it gives when it reads nothing."""
+"""The image object of an answer: the true content of a sample, synthetic content, or a FAILURE or ERROR."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.emulator.samples.ground_truth import find_ground_truth
-from clova_ocr_async.emulator.synthetic_answers import plausible_answer
+from clova_ocr_async.emulator.synthetic_answers import synthetic_answer
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.protocol.image import ImageFormat, inspect_image
 
@@ -17,21 +17,20 @@ if TYPE_CHECKING:
 
 __all__ = ["image_answer"]
 
-_LONGEST_SIDE = 8000  # pixels; beyond it the General API was seen to answer ERROR
-_UNKNOWN_SIDE = 1000  # pixels, where a header does not tell
+_LONGEST_SIDE = 8000  # pixels; users saw the General API answer ERROR to a longer one
+_UNKNOWN_SIDE = 1000  # pixels, if the header does not state it
 _PDF_PAGE = (1240, 1754)  # pixels of a page of A4 at 150 dots an inch
 
 
 def image_answer(document: str, request: ParsedRequest) -> dict[str, Any]:
     """Return the image object that answers a request.
 
-    A picture that carries its truth is read perfectly, if that document was asked for, and is no such document
-    otherwise. Any other picture gets an answer made up from its bytes. Each
-    requestId has a uid of its own.
+    A sample carries its ground truth. It gets a perfect answer if the request is for its document, and FAILURE
+    otherwise. Any other picture gets a synthetic answer that depends on its bytes alone. Each requestId has a uid.
 
     Args:
         document: The vendor's path word.
-        request: What was sent.
+        request: The request.
     """
     envelope = {"uid": _uid(request), "name": request.name}
     try:
@@ -45,7 +44,7 @@ def image_answer(document: str, request: ParsedRequest) -> dict[str, Any]:
     truth = find_ground_truth(request.data)
     if truth is None:
         width, height = _size(facts)
-        return _read(envelope, document, plausible_answer(document, request.data, width, height), facts, width, height)
+        return _read(envelope, document, synthetic_answer(document, request.data, width, height), facts, width, height)
     if truth.document != document:
         return _nothing(envelope, "FAILURE", f"{DOCUMENTS[document].answer_key} is not found in the image.")
     return _read(envelope, document, truth.answer, facts, truth.width, truth.height)

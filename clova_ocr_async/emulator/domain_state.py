@@ -1,4 +1,4 @@
-"""What the service counts: who is calling, what was paid, how busy a domain was."""
+"""The state of one emulated domain: its limits, its calls in flight, and the counts of what was billed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["DomainState"]
 
 @dataclass(slots=True)
 class DomainState:
-    """The counts of one domain; may be read and changed from any thread.
+    """The limits and counts of one domain; may be read and changed from any thread.
 
     Attributes:
-        clock: Returns seconds that only grow.
-        ceiling: Calls at once it lets in; None for any number.
-        quota: Calls it will still let in; None for any number.
-        billed: Calls paid, by the image's sha256 in hex.
-        requests: Requests received.
-        rejected: Requests refused for the ceiling.
-        in_flight: Calls running now.
-        busy: Seconds of running calls, summed over calls, up to now.
-        capacity: Seconds times the ceiling, since the first call, up to now; never less than ``busy``.
+        clock: A monotonic clock, in seconds.
+        ceiling: Allowed calls at once; None for any number.
+        quota: Calls left; None for any number.
+        billed: Billed calls, by the image's sha256 in hex.
+        requests: Received requests.
+        rejected: Requests refused because of the ceiling.
+        in_flight: Calls that are running.
+        busy: Seconds of running calls, summed over calls, until now.
+        capacity: Seconds times the ceiling, from the first call until now; never less than ``busy``.
     """
 
     clock: Callable[[], float]
@@ -41,26 +41,27 @@ class DomainState:
     _since: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def enter(self) -> bool:
-        """Let a call in; return False if the ceiling is reached."""
+    def admit(self) -> bool:
+        """Admit a call; return False if the ceiling is reached."""
         with self._lock:
-            if self._since is None:
+            if self._since is None:  # the time before the first call is not idle capacity
                 self._since = self.clock()
-            self._settle()
+            self._accumulate()
             if self.ceiling is not None and self.in_flight >= self.ceiling:
                 self.rejected += 1
                 return False
             self.in_flight += 1
             return True
 
-    def leave(self) -> None:
-        """Let a call go."""
+    def release(self) -> None:
+        """End an admitted call."""
         with self._lock:
-            self._settle()
+            self._accumulate()
             self.in_flight -= 1
 
-    def spend(self) -> bool:
-        """Take one call off the quota; return False if it is spent."""
+    def take_quota(self) -> bool:
+        """Take one call from the quota; return False if none is left."""
+        # Without the lock: only the server's event loop takes from the quota.
         if self.quota is None:
             return True
         if self.quota <= 0:
@@ -69,32 +70,33 @@ class DomainState:
         return True
 
     def set_ceiling(self, ceiling: int | None) -> None:
-        """Change the ceiling; calls that run go on."""
+        """Change the ceiling; running calls continue."""
         with self._lock:
-            self._settle()
+            self._accumulate()
             self.ceiling = ceiling
 
     @property
     def busy(self) -> float:
-        """Seconds of running calls up to now, summed over calls."""
+        """Seconds of running calls until now, summed over calls."""
         with self._lock:
-            self._settle()
+            self._accumulate()
             return self._busy
 
     @property
     def capacity(self) -> float:
-        """Seconds times the ceiling up to now, since the first call.
+        """Seconds times the ceiling, from the first call until now.
 
-        Where more calls run than the ceiling allows, since it was lowered or there is none, they count instead.
+        While more calls run than the ceiling allows (it was lowered, or there is none), their number counts instead.
         """
         with self._lock:
-            self._settle()
+            self._accumulate()
             return self._capacity
 
-    def _settle(self) -> None:
+    def _accumulate(self) -> None:
         if self._since is None:
             return
         now = self.clock()
         passed, self._since = now - self._since, now
         self._busy += passed * self.in_flight
+        # At least the calls in flight, so that a lowered ceiling does not make a domain more than fully busy.
         self._capacity += passed * max(self.ceiling or 0, self.in_flight)

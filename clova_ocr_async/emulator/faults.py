@@ -1,4 +1,4 @@
-"""Everything that can go wrong at the service, by name."""
+"""The faults that the emulator can produce, by name, and the error answers among them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ __all__ = ["ERROR_FAULTS", "ErrorAnswer", "Fault"]
 
 
 class Fault(enum.StrEnum):
-    """One way a call can go wrong; on the command line by its value.
+    """A fault of one call; the command line names it by its value.
 
     The names from ``INVALID_URL`` to ``GATEWAY_UNEXPECTED`` are error answers, those from ``BAD_GATEWAY_PAGE`` to
-    ``UNKNOWN_STATUS`` answers that neither service nor gateway wrote, those from ``FAILURE`` to ``GENERAL_ANSWER``
-    successful answers that are not what was hoped for, the rest are accidents of the network.
+    ``REDIRECT`` answers that neither service nor gateway writes, those from ``FAILURE`` to ``GENERAL_ANSWER``
+    unexpected answers with the status 200, and the rest are faults of the network.
 
-    Whether the service charges for a call that it failed in is written nowhere, so some errors come twice: under a name
-    that ends in ``BILLED`` when the call has run and is counted as paid, under the other instead of running it.
+    The vendor does not document whether a failed call is charged, so some errors have two names. With the name that
+    ends in ``BILLED`` the call runs and counts as billed; with the other name it does not run.
     """
 
     INVALID_URL = "invalid-url"
@@ -80,14 +80,14 @@ class Fault(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ErrorAnswer:
-    """An error answer as the service or its gateway writes it.
+    """An error answer of the service or its gateway.
 
     Attributes:
         status: The HTTP status.
         code: The vendor's code.
         message: The vendor's message.
-        gateway: Whether the gateway writes it, in its own envelope.
-        billed: Whether the call has run. Nobody knows what the service charges for; this is what the emulator counts.
+        gateway: Whether it is the gateway's, with the gateway's envelope.
+        billed: Whether the call runs and the emulator counts it as billed; the service's own rule is not documented.
     """
 
     status: int
@@ -118,7 +118,7 @@ ERROR_FAULTS: dict[Fault, ErrorAnswer] = {
     Fault.REFUSED: ErrorAnswer(400, "1002", "Auth failed."),
     Fault.NOT_DEPLOYED: ErrorAnswer(500, "1021", "Not found deployed model."),
     Fault.BLOCKED: ErrorAnswer(400, "1022", "Service is blocked."),
-    # The code says what happened, and not the status: the body was refused, so no call has run.
+    # The code decides, not the status: the body was refused, so no call ran.
     Fault.ERROR_UNDER_200: ErrorAnswer(200, "0011", "Request body invalid."),
     Fault.GATEWAY_BAD_REQUEST: _gateway(400, "100", "Bad Request Exception"),
     Fault.GATEWAY_AUTHENTICATION: _gateway(401, "200", "Authentication Failed"),

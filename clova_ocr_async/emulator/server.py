@@ -1,4 +1,4 @@
-"""The server: CLOVA OCR's Document API on this machine."""
+"""The emulator's HTTP server and its settings: CLOVA OCR's Document API on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.emulator.faults import Fault
 from clova_ocr_async.emulator.service import Latency, Service
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.echo import shown
+from clova_ocr_async.protocol.echoed_input import shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 __all__ = ["Emulator"]
 
 _LAST_PORT = 65_535
-_LARGEST_REQUEST = 72 * 1024 * 1024  # bytes; 50 MiB as base64, and some
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to call, where it listens to all of them
-_CUT_OFF = 0.1  # seconds that calls which run are given when the server stops
+_MAX_REQUEST = 72 * 1024 * 1024  # bytes; 50 MiB as base64 and some more
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the address to call if the server listens on all addresses
+_SHUTDOWN_TIMEOUT = 0.1  # seconds for running calls when the server stops
 
 
 class Emulator:
-    """A local CLOVA, answering at ``/custom/v1/{any}/{any}/document/{type}``.
+    """A local CLOVA that answers at ``/custom/v1/{any}/{any}/document/{type}``.
 
-    What stands between ``/custom/v1/`` and ``/document`` is a domain; each has its own ceiling, quota and counts.
+    The path between ``/custom/v1/`` and ``/document`` names a domain; each domain has a ceiling, a quota and counts.
 
     Example:
         >>> async with Emulator(concurrency=2, latency=0.1) as clova:
@@ -43,19 +43,19 @@ class Emulator:
         ...         await client.recognize("receipt.jpg", Receipt)
 
     Args:
-        host: Address to listen at; one that is not this machine's own needs ``expose``.
-        port: Port to listen at; 0 for any free one.
-        secret: What X-OCR-SECRET must hold; made up if not given.
+        host: Address to listen on; an address that other machines reach needs ``expose``.
+        port: Port to listen on; 0 for any free one.
+        secret: The required value of X-OCR-SECRET; random by default.
         concurrency: Calls at once per domain, answered 0025 beyond; None for any number.
         quota: Calls per domain, answered 0023 beyond; None for any number.
-        latency: Mean seconds a call takes.
-        sigma: Spread of the log-normal distribution of latencies; 0 for always the mean.
+        latency: Mean duration of a call, in seconds.
+        sigma: Spread of the log-normal distribution of durations; 0 for always the mean.
         documents: Path words of the documents that are deployed; others are answered 0022.
-        faults: What goes wrong in the first calls; see ``script``.
-        expose: Listen also to other machines, without encryption.
-        seed: Of the latencies.
-        clock: Returns seconds that only grow.
-        sleep: Waits some seconds.
+        faults: The faults of the first calls; see ``script``.
+        expose: Accept connections from other machines, without encryption.
+        seed: Seed of the random durations.
+        clock: A monotonic clock, in seconds.
+        sleep: Waits for a number of seconds.
 
     Raises:
         ConfigurationError: An argument cannot work.
@@ -88,9 +88,9 @@ class Emulator:
             documents=_deployed(documents),
             ceiling=_whole("concurrency", concurrency, least=1),
             quota=_whole("quota", quota, least=0),
-            latency=Latency(_length("latency", latency), _length("sigma", sigma), random.Random(seed)),  # noqa: S311 - only lengths
+            latency=Latency(_seconds("latency", latency), _seconds("sigma", sigma), random.Random(seed)),  # noqa: S311 - only lengths
             faults=deque(),
-            meters={},
+            states={},
             clock=clock,
             sleep=sleep,
         )
@@ -99,18 +99,18 @@ class Emulator:
 
     @property
     def secret(self) -> str:
-        """What X-OCR-SECRET must hold."""
+        """The required value of X-OCR-SECRET."""
         return self._service.secret
 
     @property
     def billed(self) -> Counter[str]:
-        """Calls paid over all domains, by the image's sha256 in hex."""
+        """Billed calls of all domains, by the image's sha256 in hex."""
         return self._service.billed
 
     @property
     def requests(self) -> int:
-        """Requests received over all domains."""
-        return sum(meter.requests for meter in list(self._service.meters.values()))
+        """Received requests of all domains."""
+        return sum(state.requests for state in list(self._service.states.values()))
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -120,37 +120,37 @@ class Emulator:
         await self.stop()
 
     async def start(self) -> None:
-        """Begin to listen; after a stop, at the same port and with the same counts.
+        """Start to listen; after a stop, on the same port and with the same counts.
 
         Raises:
-            OSError: The port is taken, or the address not there.
+            OSError: The port is in use, or this machine does not have the address.
         """
         if self._runner is not None:
             return
-        app = web.Application(client_max_size=_LARGEST_REQUEST)
+        app = web.Application(client_max_size=_MAX_REQUEST)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        # Nothing is said of compressed requests, so their bytes are no valid body.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CUT_OFF, auto_decompress=False)
+        # The specification does not mention compressed requests, so their bytes are not a valid body.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT, auto_decompress=False)
         try:
             await self._runner.setup()
             await web.TCPSite(self._runner, self._host, self._port).start()
-        except BaseException:
+        except BaseException:  # a failed start leaves nothing open, so that it can be repeated
             await self.stop()
             raise
-        self._port = int(self._runner.addresses[0][1])
+        self._port = int(self._runner.addresses[0][1])  # the chosen one for port 0, kept for the next start
 
     async def stop(self) -> None:
-        """Stop listening; calls that run are cut off."""
+        """Stop listening, and cut off running calls."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
 
     def url(self, document: str | None = None, *, domain: str = "1/emulator") -> str:
-        """Return an invoke URL; on all addresses of this machine, the one that this machine itself can use.
+        """Return an invoke URL that this machine can call.
 
         Args:
-            document: The vendor's path word, for a URL with its tail.
-            domain: What stands between ``/custom/v1/`` and ``/document``.
+            document: The vendor's path word, for a URL with its /document tail.
+            domain: The path between ``/custom/v1/`` and ``/document``.
         """
         host = _LOOPBACK.get(self._host, self._host)
         host = f"[{host}]" if ":" in host else host
@@ -158,26 +158,26 @@ class Emulator:
         return f"http://{host}:{self._port}/custom/v1/{domain}{tail}"
 
     def script(self, *faults: Fault | str | None) -> None:
-        """Say what goes wrong in the next calls, one a call, behind what was said before; None goes well.
+        """Append the faults of the next calls, one for each call; None for a call without a fault.
 
-        Requests that are refused for the secret, the path, the body or the ceiling take none.
+        A request that is refused because of its secret, path or body, or of the ceiling, uses up no fault.
 
         Raises:
-            ConfigurationError: There is no such fault; the message lists them.
+            ConfigurationError: A fault does not exist; the message lists those that do.
         """
         if unknown := [fault for fault in faults if fault is not None and fault not in list(Fault)]:
             raise ConfigurationError(f"{shown(unknown[0])} is not a valid Fault; faults are {', '.join(Fault)}")
         checked = [None if fault is None else Fault(fault) for fault in faults]
         self._service.faults.extend(checked)
 
-    def meter(self, domain: str = "1/emulator") -> DomainState:
-        """Return the counts of a domain, and the means to change its ceiling and quota."""
-        return self._service.meter(domain)
+    def domain_state(self, domain: str = "1/emulator") -> DomainState:
+        """Return the counts of a domain; its ceiling and quota can be changed there."""
+        return self._service.domain_state(domain)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        # A page of somewhere else, opened in a browser here, must not be able to call.
-        if not self._exposed and not _is_loopback(_host_named(request)):
-            raise web.HTTPForbidden(text="this emulator answers only under this machine's own names")
+        # Protects from DNS rebinding: a website that is open in a browser here must not reach the emulator.
+        if not self._exposed and not _is_loopback(_host_header(request)):
+            raise web.HTTPForbidden(text="this emulator answers only to loopback host names")
         return await self._service.handle(request)
 
 
@@ -188,7 +188,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _host_named(request: web.Request) -> str:
+def _host_header(request: web.Request) -> str:
     try:
         return request.url.host or ""
     except ValueError:
@@ -207,7 +207,7 @@ def _port(port: int) -> int:
     return port
 
 
-def _length(name: str, value: float) -> float:
+def _seconds(name: str, value: float) -> float:
     if type(value) not in {int, float} or not 0 <= value <= sys.float_info.max:
         raise ConfigurationError(f"{name} is {shown(value)}; it must be a number from 0")
     return value

@@ -1,4 +1,4 @@
-"""What the service does with a request: who may call, what it counts, what it answers."""
+"""The emulated service: authentication, limits, billing and the answer of each request."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.emulator.answers import image_answer
 from clova_ocr_async.emulator.domain_state import DomainState
 from clova_ocr_async.emulator.fault_behaviour import (
-    ACCIDENTS,
-    EARLY_ACCIDENTS,
-    PAGES,
-    WRONG_ANSWERS,
+    EARLY_NETWORK_FAULTS,
+    NETWORK_FAULTS,
+    PROXY_PAGES,
+    UNEXPECTED_BODIES,
     send_duplicate,
 )
 from clova_ocr_async.emulator.faults import ERROR_FAULTS, ErrorAnswer, Fault
@@ -40,12 +40,12 @@ _PATH = re.compile(r"/custom/v1/([^/]+/[^/]+)/document/([^/]+)")
 
 @dataclass(slots=True)
 class Latency:
-    """How long calls take.
+    """The random duration of calls.
 
     Attributes:
-        mean: Seconds.
+        mean: Mean duration, in seconds.
         sigma: Spread of the log-normal distribution; 0 for always the mean.
-        random: Where the lengths come from.
+        random: The source of randomness.
     """
 
     mean: float
@@ -53,7 +53,7 @@ class Latency:
     random: random.Random
 
     def draw(self) -> float:
-        """Return the seconds of one call."""
+        """Return the duration of one call, in seconds."""
         if not self.sigma or not self.mean:
             return self.mean
         return self.random.lognormvariate(math.log(self.mean) - self.sigma**2 / 2, self.sigma)
@@ -64,15 +64,15 @@ class Service:
     """The service behind the server.
 
     Attributes:
-        secret: What X-OCR-SECRET must hold.
-        documents: Path words of the documents that are deployed.
-        ceiling: Calls at once of a domain that is met for the first time.
-        quota: Calls of a domain that is met for the first time.
-        latency: How long calls take.
-        faults: What goes wrong in the next calls.
-        meters: The domains met so far.
-        clock: Returns seconds that only grow.
-        sleep: Waits some seconds.
+        secret: The required value of X-OCR-SECRET.
+        documents: Path words of the deployed documents.
+        ceiling: Calls at once that a new domain allows.
+        quota: Calls that a new domain allows.
+        latency: The duration of calls.
+        faults: The faults of the next calls.
+        states: The state of each domain that was called.
+        clock: A monotonic clock, in seconds.
+        sleep: Waits for a number of seconds.
     """
 
     secret: str
@@ -81,43 +81,43 @@ class Service:
     quota: int | None
     latency: Latency
     faults: deque[Fault | None]
-    meters: dict[str, DomainState]
+    states: dict[str, DomainState]
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[Any]]
 
-    def meter(self, domain: str) -> DomainState:
-        """Return the counts of a domain."""
-        if domain not in self.meters:
-            self.meters.setdefault(domain, DomainState(self.clock, self.ceiling, self.quota))
-        return self.meters[domain]
+    def domain_state(self, domain: str) -> DomainState:
+        """Return the state of a domain."""
+        if domain not in self.states:  # setdefault, because a test may ask from another thread
+            self.states.setdefault(domain, DomainState(self.clock, self.ceiling, self.quota))
+        return self.states[domain]
 
     @property
     def billed(self) -> Counter[str]:
-        """Calls paid over all domains, by the image's sha256 in hex."""
-        # Copies, since calls of another thread may be paid meanwhile.
-        return sum((meter.billed.copy() for meter in list(self.meters.values())), start=Counter[str]())
+        """Billed calls of all domains, by the image's sha256 in hex."""
+        # Copies, because another thread may add calls meanwhile.
+        return sum((state.billed.copy() for state in list(self.states.values())), start=Counter[str]())
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request."""
         found = _PATH.fullmatch(request.path)
         if found is None or request.method != "POST":
             return _error(request, ERROR_FAULTS[Fault.GATEWAY_NOT_FOUND], None)
-        meter, document = self.meter(found[1]), found[2]
-        meter.requests += 1
+        state, document = self.domain_state(found[1]), found[2]
+        state.requests += 1
         if (refusal := self._refusal(request, document)) is not None:
-            return _error(request, ERROR_FAULTS[refusal], meter)
-        accident = self.faults[0] if self.faults else None
-        if accident is not None and accident in EARLY_ACCIDENTS:
+            return _error(request, ERROR_FAULTS[refusal], state)
+        fault = self.faults[0] if self.faults else None
+        if fault is not None and fault in EARLY_NETWORK_FAULTS:
             self.faults.popleft()
-            return await ACCIDENTS[accident](request, b"", self.sleep)
+            return await NETWORK_FAULTS[fault](request, b"", self.sleep)
         parsed = await _read(request)
         if isinstance(parsed, ErrorAnswer):
-            return _error(request, parsed, meter)
-        return await self._admit(request, meter, document, parsed)
+            return _error(request, parsed, state)
+        return await self._admit(request, state, document, parsed)
 
     def _refusal(self, request: web.Request, document: str) -> Fault | None:
-        """Return what is wrong before the body is looked at."""
-        # A header's bytes that are no UTF-8 come as surrogates.
+        """Return the fault of a request that is refused before its body is read."""
+        # aiohttp decodes bytes of a header that are not UTF-8 to surrogates.
         secret = request.headers.get("X-OCR-SECRET", "").encode(errors="surrogateescape")
         if not secrets.compare_digest(secret, self.secret.encode()):
             return Fault.BAD_SECRET
@@ -126,35 +126,38 @@ class Service:
         return None if document in self.documents else Fault.WRONG_DOMAIN
 
     async def _admit(
-        self, request: web.Request, meter: DomainState, document: str, parsed: ParsedRequest
+        self, request: web.Request, state: DomainState, document: str, parsed: ParsedRequest
     ) -> web.StreamResponse:
         send_duplicate(request)
-        if not meter.enter():
-            return _error(request, ERROR_FAULTS[Fault.RATE_LIMITED], meter)
+        # The ceiling comes before the quota: a call that is refused for the ceiling uses up no quota.
+        if not state.admit():
+            return _error(request, ERROR_FAULTS[Fault.RATE_LIMITED], state)
         call = _Call(document, parsed, self.faults.popleft() if self.faults else None)
         try:
-            if call.fault is not None and (refused := _not_run(request, call.fault, meter)) is not None:
+            if call.fault is not None and (refused := _not_run(request, call.fault, state)) is not None:
                 return refused
-            if not meter.spend():
-                return _error(request, ERROR_FAULTS[Fault.QUOTA], meter)
-            meter.billed[hashlib.sha256(call.parsed.data).hexdigest()] += 1
+            if not state.take_quota():
+                return _error(request, ERROR_FAULTS[Fault.QUOTA], state)
+            # Before the answer: a call that runs is billed, also if its caller disconnects meanwhile.
+            state.billed[hashlib.sha256(call.parsed.data).hexdigest()] += 1
             await self.sleep(self.latency.draw())
-            return await self._answer(request, meter, call)
-        finally:
-            meter.leave()
+            return await self._answer(request, state, call)
+        finally:  # as at the service, the slot is held until the call ends, not until its caller disconnects
+            state.release()
 
-    async def _answer(self, request: web.Request, meter: DomainState, call: _Call) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, state: DomainState, call: _Call) -> web.StreamResponse:
         parsed, fault = call.parsed, call.fault
+        # Made for every fault: the unexpected bodies and network faults change or cut a right answer.
         image = image_answer(call.document, parsed)
         body = encode_response(parsed.request_id, parsed.timestamp, image)
         if fault is not None and fault in ERROR_FAULTS:
-            return _error(request, ERROR_FAULTS[fault], meter)
-        if fault is not None and fault in PAGES:
-            return PAGES[fault].response()
-        if fault is not None and fault in ACCIDENTS:
-            return await ACCIDENTS[fault](request, body, self.sleep)
+            return _error(request, ERROR_FAULTS[fault], state)
+        if fault is not None and fault in PROXY_PAGES:
+            return PROXY_PAGES[fault].response()
+        if fault is not None and fault in NETWORK_FAULTS:
+            return await NETWORK_FAULTS[fault](request, body, self.sleep)
         if fault is not None:
-            body = WRONG_ANSWERS[fault](parsed, call.document, image)
+            body = UNEXPECTED_BODIES[fault](parsed, call.document, image)
         content_type = "text/html" if fault is Fault.HTML_ANSWER else "application/json"
         return web.Response(body=body, content_type=content_type)
 
@@ -177,24 +180,24 @@ async def _read(request: web.Request) -> ParsedRequest | ErrorAnswer:
         return ErrorAnswer(error.status, str(error.code), str(error.message))
 
 
-def _not_run(request: web.Request, fault: Fault, meter: DomainState) -> web.Response | None:
-    """Return the answer of a fault that keeps the call from running."""
-    if fault in PAGES and not PAGES[fault].billed:
-        return PAGES[fault].response()
+def _not_run(request: web.Request, fault: Fault, state: DomainState) -> web.Response | None:
+    """Return the answer of a fault with which the call does not run; None if the call runs."""
+    if fault in PROXY_PAGES and not PROXY_PAGES[fault].billed:
+        return PROXY_PAGES[fault].response()
     if fault in ERROR_FAULTS and not ERROR_FAULTS[fault].billed:
-        return _error(request, ERROR_FAULTS[fault], meter)
+        return _error(request, ERROR_FAULTS[fault], state)
     return None
 
 
-def _ceiling(meter: DomainState | None) -> int | None:
-    """Return the number a refusal for the ceiling names; on demand there is one without a ceiling."""
-    if meter is None:
+def _named_ceiling(state: DomainState | None) -> int | None:
+    """Return the number of calls at once that a refusal names; a scripted refusal may happen without a ceiling."""
+    if state is None:
         return None
-    return meter.in_flight if meter.ceiling is None else meter.ceiling
+    return state.in_flight if state.ceiling is None else state.ceiling
 
 
-def _error(request: web.Request, answer: ErrorAnswer, meter: DomainState | None) -> web.Response:
-    message = answer.message.replace("{ceiling}", str(_ceiling(meter)))
+def _error(request: web.Request, answer: ErrorAnswer, state: DomainState | None) -> web.Response:
+    message = answer.message.replace("{ceiling}", str(_named_ceiling(state)))
     if answer.gateway:
         body = encode_gateway_error(answer.code, message, "")
     else:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["emulator_in_thread"]
 
 
-async def _ended(emulator: Emulator) -> None:
-    """Stop the server and whatever still runs for it."""
+async def _shut_down(emulator: Emulator) -> None:
+    """Stop the server and its tasks."""
     await emulator.stop()
+    # Calls whose callers have disconnected still run, and a closed loop must not have pending tasks.
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()
@@ -27,7 +28,7 @@ async def _ended(emulator: Emulator) -> None:
 
 @contextmanager
 def emulator_in_thread(**settings: Any) -> Generator[Emulator]:
-    """Run an emulator beside the caller for as long as the context is open.
+    """Run an emulator in another thread while the context is open.
 
     Args:
         settings: The arguments of ``Emulator``.
@@ -41,7 +42,7 @@ def emulator_in_thread(**settings: Any) -> Generator[Emulator]:
         try:
             yield emulator
         finally:
-            asyncio.run_coroutine_threadsafe(_ended(emulator), loop).result()
+            asyncio.run_coroutine_threadsafe(_shut_down(emulator), loop).result()
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

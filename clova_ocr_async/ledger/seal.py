@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from clova_ocr_async.config_values import path_in, text_of, value_in, value_of
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.echo import quoted
+from clova_ocr_async.protocol.echoed_input import quoted
 from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:

@@ -15,8 +15,10 @@ from clova_ocr_async.errors import (
     ImageError,
     MalformedResponseError,
     NotSentError,
+    RateLimitError,
 )
 from clova_ocr_async.ledger.states import FINISHED, Entry, ItemEvent, Settlement, State
+from clova_ocr_async.protocol.codes import rule_for
 from clova_ocr_async.protocol.response import decode_response
 
 if TYPE_CHECKING:
@@ -72,7 +74,10 @@ def decode_failure(failure: bytes) -> ClovaOCRError:
     kind: type[Any] = getattr(errors, kept.type, ClovaOCRError)
     if issubclass(kind, APIError):
         status = kept.status or 0
-        return kind(status, kept.code, kept.message, kept.path, kept.trace_id, kept.timestamp)
+        found: APIError = kind(status, kept.code, kept.message, kept.path, kept.trace_id, kept.timestamp)
+        if isinstance(found, RateLimitError):
+            found.kind = rule_for(status, kept.code, kept.code).kind or found.kind
+        return found
     error: ClovaOCRError = ClovaOCRError(kept.message) if kind is NotSentError else kind(kept.message)
     if isinstance(error, AnswerNotKeptError):
         error.lost = True  # only then is it written down as how a call ended

@@ -1,4 +1,4 @@
-"""What people really have, made into what the service takes (extra ``pictures``)."""
+"""Preparation of pictures for the service, and exact page counts (extra ``pictures``)."""
 
 try:
     from clova_ocr_async.pictures.pages import count_pdf_pages

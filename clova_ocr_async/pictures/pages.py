@@ -1,4 +1,4 @@
-"""Exact page counts, by pdfium."""
+"""Exact page counts of PDFs, by pdfium."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no py.typ
 
 __all__ = ["count_pdf_pages"]
 
-_PDFIUM = threading.Lock()  # pdfium may be entered by one thread at a time, whatever the document
+_PDFIUM = threading.Lock()  # pdfium is not thread-safe, not even for different documents
 
 
 def count_pdf_pages(data: bytes) -> int | None:
@@ -20,7 +20,7 @@ def count_pdf_pages(data: bytes) -> int | None:
         data: The whole file.
 
     Returns:
-        The number of pages, at least 1: pdfium does not open a file without one. None if it cannot open the file.
+        The number of pages, at least 1, as pdfium opens no file without pages. None if it cannot open the file.
     """
     with _PDFIUM:
         try:

@@ -1,4 +1,4 @@
-"""What goes over the wire: bytes in, objects out. No I/O, no clock, no randomness."""
+"""The wire protocol: bytes in, objects out, and back. No I/O, no clock, no randomness."""
 
 from clova_ocr_async.protocol.image import Image, ImageFormat, ImageLimits
 from clova_ocr_async.protocol.request import HTTPRequest

@@ -1,26 +1,36 @@
-"""What each code of the service and of its gateway means: which error, may it have been paid, does asking again help.
+"""The rule table of error answers: which error a code is, whether the call may have been billed, whether a retry helps.
 
-The HTTP status decides little here. The rate limit (0025) and the spent quota (0023) come as 400, a domain that was
-never deployed (1021) as 500, a failed reading as 200. So the code decides, in this order:
+    code           the service's own, in ``{"code": …}``: "0025"; it decides before the other two
+    gateway code   in ``{"error": {"errorCode": …}}``: "420"; of the gateway, which stands in front of the service
+    rule           everything that is known of a code, or of a status without one
+    billing        whether a call that got this answer may be charged
+    retryable      whether the same request may succeed later
+    stops_run      whether every other image would get the same answer; an attribute of the rule's error class
+    kind           of a refusal for the rate: too many calls "at_once", or too many "per_second"
 
-1. The service's own code, in ``{"code": …}``. A body with one was written by the service, whatever the status.
-2. The gateway's code, in ``{"error": {"errorCode": …}}``. The gateway stands before the service: what it refused was
-   never run. Its codes 400 and 500 are no HTTP statuses.
-3. The status, when neither is there: a proxy's page, an empty body.
+The HTTP status decides little here. The rate limit (0025) and the spent quota (0023) have the status 400, a domain that
+was never deployed (1021) has 500, and a failed recognition has 200. So the code decides, in this order:
 
-Billing. A call has no idempotency key, and its price is charged when the service ran. "Not billed" is said only where
-the answer itself says that nothing was run. Whether a failed run is charged is written nowhere: those are
-``MAYBE_BILLED``, and the ones that usually pass (0500, 0501, 502, 503) are retryable all the same, twice at the most.
+1. The service's code. The service wrote a body with such a code, whatever the status.
+2. The gateway's code. A request that the gateway refused never reached the service. The gateway's codes 400 and 500
+   are not HTTP statuses.
+3. The status, when the body has neither: a proxy's page, an empty body.
+
+Billing. A call has no idempotency key, and its price is charged when the service ran. A rule is ``NOT_BILLED`` only
+where the answer itself shows that nothing ran. The vendor does not document whether a failed run is charged, so those
+rules are ``MAYBE_BILLED``. The failures that usually pass (0500, 0501, 502, 503) are retryable all the same, twice at
+the most.
 
 Source: api.ncloud-docs.com, CLOVA OCR overview, "Error codes" (2026-09-17); API specification v1.0.6 (2023-11-23);
 the gateway's codes from "API call error handling" at api-gov.ncloud-docs.com (2026-10-22).
-Assumed: 1002 and 1022 (seen by users, not documented); the billing of every 5xx.
+Assumed: 1002 and 1022 (reported by users, not documented); the billing of every 5xx.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Literal
 
 from clova_ocr_async.errors import (
     APIError,
@@ -38,14 +48,15 @@ __all__ = ["GATEWAY_RULES", "SERVICE_RULES", "STATUS_RULES", "Rule", "normalize_
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a code means.
+    """Everything that is known of a code.
 
     Attributes:
-        error: The error it becomes.
-        meaning: What happened, for a message when the answer has none.
-        retryable: Whether asking again helps.
-        billing: May the call have been paid?
-        hint: What to do about it; None if nothing helps, or the place where the secret was read must be named.
+        error: The class of the error.
+        meaning: What happened; the error's message where the answer has none.
+        retryable: Whether the same request may succeed later.
+        billing: Whether the call may have been billed.
+        hint: The way out; None if there is none, or if it depends on where the secret was read.
+        kind: Of a ``RateLimitError`` alone: what the domain had too much of.
     """
 
     error: type[APIError]
@@ -53,6 +64,7 @@ class Rule:
     retryable: bool = False
     billing: Billing = Billing.NOT_BILLED
     hint: str | None = None
+    kind: Literal["at_once", "per_second"] | None = None
 
 
 _PAGE = "on the domain's API Gateway integration page in the CLOVA OCR console"
@@ -60,9 +72,9 @@ _URL = f"compare the invoke URL with the one {_PAGE}"
 _DOCUMENT = "ask for the document that the domain was made for, or give the invoke URL of a domain made for this one"
 _QUOTA = "raise it in the console, or wait until it is renewed"
 _DEPLOY = "deploy the domain's model in the CLOVA OCR console"
-_BLOCKED = "look at the domain's state in the CLOVA OCR console, or ask NAVER Cloud's support"
+_BLOCKED = "check the domain's state in the CLOVA OCR console, or ask NAVER Cloud's support"
 _IMAGE = "check that the image opens, has one page, and is a JPEG, PNG, PDF or TIFF"
-_FAILED = Billing.MAYBE_BILLED
+_FAILED = Billing.MAYBE_BILLED  # not documented, so the caller must expect either
 
 SERVICE_RULES: dict[str, Rule] = {
     "0001": Rule(DomainError, "the URL is invalid", hint=_URL),
@@ -73,7 +85,7 @@ SERVICE_RULES: dict[str, Rule] = {
     ),
     "0022": Rule(DomainError, "the path does not belong to this domain's model", hint=_DOCUMENT),
     "0023": Rule(QuotaExceededError, "the number of calls has reached its upper limit", retryable=True, hint=_QUOTA),
-    "0025": Rule(RateLimitError, "more calls at once than the domain allows", retryable=True),
+    "0025": Rule(RateLimitError, "more calls at once than the domain allows", retryable=True, kind="at_once"),
     "0500": Rule(ServerError, "unknown error of the service", retryable=True, billing=_FAILED),
     "0501": Rule(ServerError, "error of the OCR engine", retryable=True, billing=_FAILED),
     "1002": Rule(
@@ -82,7 +94,7 @@ SERVICE_RULES: dict[str, Rule] = {
     "1021": Rule(DomainError, "nothing is deployed at this domain", hint=_DEPLOY),
     "1022": Rule(DomainError, "the service is blocked", hint=_BLOCKED),
 }
-"""By the service's code."""
+"""The rules by the service's code."""
 
 GATEWAY_RULES: dict[str, Rule] = {
     "100": Rule(InvalidRequestError, "bad request"),
@@ -90,44 +102,46 @@ GATEWAY_RULES: dict[str, Rule] = {
     "210": Rule(AuthenticationError, "permission denied"),
     "300": Rule(DomainError, "not found", hint=_URL),
     "400": Rule(QuotaExceededError, "quota exceeded", retryable=True, hint=_QUOTA),
-    "410": Rule(RateLimitError, "throttled", retryable=True),
-    "420": Rule(RateLimitError, "rate limited", retryable=True),
+    "410": Rule(RateLimitError, "throttled", retryable=True, kind="per_second"),
+    "420": Rule(RateLimitError, "rate limited", retryable=True, kind="per_second"),
     "430": Rule(InvalidRequestError, "the request is too large", hint="send a smaller image"),
     "500": Rule(ServerError, "the endpoint failed", retryable=True, billing=_FAILED),
     "510": Rule(ServerError, "the endpoint did not answer in time", billing=_FAILED),
     "900": Rule(ServerError, "unexpected error of the gateway", billing=_FAILED),
 }
-"""By the gateway's errorCode."""
+"""The rules by the gateway's errorCode."""
 
 STATUS_RULES: dict[int, Rule] = {
     HTTPStatus.UNAUTHORIZED: Rule(AuthenticationError, "the secret is not accepted"),
     HTTPStatus.FORBIDDEN: Rule(AuthenticationError, "permission denied"),
     HTTPStatus.NOT_FOUND: Rule(DomainError, "not found", hint=_URL),
     HTTPStatus.METHOD_NOT_ALLOWED: Rule(DomainError, "this URL takes no OCR calls", hint=_URL),
-    HTTPStatus.TOO_MANY_REQUESTS: Rule(RateLimitError, "too many requests", retryable=True),
+    HTTPStatus.TOO_MANY_REQUESTS: Rule(RateLimitError, "too many requests", retryable=True, kind="per_second"),
     HTTPStatus.BAD_GATEWAY: Rule(ServerError, "bad gateway", retryable=True, billing=_FAILED),
     HTTPStatus.SERVICE_UNAVAILABLE: Rule(ServerError, "service unavailable", retryable=True, billing=_FAILED),
 }
-"""By the HTTP status, where the body names no code."""
+"""The rules by the HTTP status, for a body without a code."""
 
-_REDIRECT = Rule(DomainError, "a redirect, which is never followed", hint=_URL)
-_OTHER_4XX = Rule(InvalidRequestError, "the request is not accepted")
-_OTHER_5XX = Rule(ServerError, "the service failed", billing=_FAILED)
+_STATUS_CLASSES = {
+    3: Rule(DomainError, "a redirect, which is never followed", hint=_URL),
+    4: Rule(InvalidRequestError, "the request is not accepted"),
+    5: Rule(ServerError, "the service failed", billing=_FAILED),
+}
 _UNKNOWN = Rule(APIError, "an error with an unknown code", billing=_FAILED)
 
 
 def normalize_code(code: str | int | None) -> str | None:
-    """Return a service's code as the four characters the vendor documents, however it came (25, "25", "0025")."""
+    """Return a service's code in the four characters that the vendor documents, from 25, "25" or "0025"."""
     text = "" if code is None else str(code).strip()
     return (text.zfill(4) if text.isdigit() else text) or None
 
 
 def rule_for(status: int, service_code: str | None = None, gateway_code: str | None = None) -> Rule:
-    """Return what an error answer means.
+    """Return the rule of an error answer.
 
     Args:
         status: The HTTP status.
-        service_code: The service's code as ``normalize_code`` gives it.
+        service_code: The service's code as ``normalize_code`` returns it.
         gateway_code: The gateway's errorCode.
     """
     if service_code in SERVICE_RULES:
@@ -136,5 +150,4 @@ def rule_for(status: int, service_code: str | None = None, gateway_code: str | N
         return GATEWAY_RULES[gateway_code]
     if status in STATUS_RULES:
         return STATUS_RULES[status]
-    families = {3: _REDIRECT, 4: _OTHER_4XX, 5: _OTHER_5XX}
-    return families.get(status // 100, _UNKNOWN)
+    return _STATUS_CLASSES.get(status // 100, _UNKNOWN)

@@ -1,7 +1,7 @@
-"""What is sent: one picture of one page; and what is wrong with a bad one, told before it costs a call.
+"""The image of a call, one picture of one page, and the checks that refuse a bad one before it costs a call.
 
-Pure: bytes in, facts or an ImageError out. Only what is certainly wrong is refused; what a header does not tell is
-unknown, and the unknown is sent, with a warning. No message ever shows a byte of the picture.
+Pure: bytes in, facts or an ImageError out. Only a certain fault is refused. A fact that the header does not state is
+unknown, and such an image is sent, with a warning. No message shows a byte of the picture.
 """
 
 from __future__ import annotations
@@ -15,25 +15,31 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from clova_ocr_async.errors import ConfigurationError, ImageError
-from clova_ocr_async.protocol.echo import quoted, shown
-from clova_ocr_async.protocol.foreign import foreign_guess, foreign_signature
-from clova_ocr_async.protocol.image_ends import Ending, jpeg_ending, pdf_ending, png_ending, tiff_ending
-from clova_ocr_async.protocol.image_headers import jpeg_layout, pdf_layout, png_layout, tiff_layout
+from clova_ocr_async.protocol.echoed_input import quoted, shown
+from clova_ocr_async.protocol.image_headers import jpeg_dimensions, pdf_dimensions, png_dimensions, tiff_dimensions
+from clova_ocr_async.protocol.truncation import (
+    Completeness,
+    jpeg_completeness,
+    pdf_completeness,
+    png_completeness,
+    tiff_completeness,
+)
+from clova_ocr_async.protocol.unsupported_formats import guess_unsupported, unsupported_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from typing_extensions import Buffer
 
-    from clova_ocr_async.protocol.layout import Layout
+    from clova_ocr_async.protocol.dimensions import Dimensions
 
 __all__ = ["Image", "ImageFacts", "ImageFormat", "ImageLimits", "check_image", "check_size", "inspect_image"]
 
 
 class ImageFormat(enum.StrEnum):
-    """The formats the service takes, as they are written into the request's ``images.format``.
+    """The formats that the service takes, as the request's ``images.format`` spells them.
 
-    The service also takes the spellings jpeg and tif; they are read here and sent as jpg and tiff.
+    The service also takes the spellings jpeg and tif; the client accepts them and sends jpg and tiff.
 
     Source: Document OCR API specification v1.0.6 (2023-11-23), request fields.
     """
@@ -46,17 +52,17 @@ class ImageFormat(enum.StrEnum):
 
 _FORMATS = {format_.value: format_ for format_ in ImageFormat} | {"jpeg": ImageFormat.JPG, "tif": ImageFormat.TIFF}
 _EXTENSIONS: dict[str, ImageFormat | None] = _FORMATS | dict.fromkeys(("avif", "bmp", "gif", "heic", "heif", "webp"))
-_LAYOUTS: dict[ImageFormat, Callable[[bytes], Layout]] = {
-    ImageFormat.JPG: jpeg_layout,
-    ImageFormat.PNG: png_layout,
-    ImageFormat.PDF: pdf_layout,
-    ImageFormat.TIFF: tiff_layout,
+_DIMENSIONS: dict[ImageFormat, Callable[[bytes], Dimensions]] = {
+    ImageFormat.JPG: jpeg_dimensions,
+    ImageFormat.PNG: png_dimensions,
+    ImageFormat.PDF: pdf_dimensions,
+    ImageFormat.TIFF: tiff_dimensions,
 }
-_ENDINGS: dict[ImageFormat, Callable[[bytes], Ending]] = {
-    ImageFormat.JPG: jpeg_ending,
-    ImageFormat.PNG: png_ending,
-    ImageFormat.PDF: pdf_ending,
-    ImageFormat.TIFF: tiff_ending,
+_COMPLETENESS: dict[ImageFormat, Callable[[bytes], Completeness]] = {
+    ImageFormat.JPG: jpeg_completeness,
+    ImageFormat.PNG: png_completeness,
+    ImageFormat.PDF: pdf_completeness,
+    ImageFormat.TIFF: tiff_completeness,
 }
 _MAGIC = (
     (ImageFormat.JPG, (b"\xff\xd8\xff",)),
@@ -69,18 +75,18 @@ _LATE_PDF = re.compile(rb"%PDF-\d\.\d")  # readers accept the header anywhere in
 
 @dataclasses.dataclass(frozen=True, slots=True, init=False, repr=False)
 class Image:
-    """One picture to recognize. Equal where data, name and format are; ``repr`` shows the length, never the data.
+    """One picture to recognize. Images with equal data, name and format are equal; ``repr`` never shows the data.
 
     Args:
-        data: Anything bytes-like. A ``bytes`` is kept as it is; anything that could still change is copied now, so
-            that the bytes sent are the bytes hashed.
+        data: Any bytes-like object. A ``bytes`` is kept as it is; an object that may still change is copied at once, so
+            that the same bytes are hashed and sent.
         name: Sent as ``images.name`` and echoed in the answer; "image" if absent or empty.
-        format: jpg, jpeg, png, pdf, tif or tiff, in any case and with or without a leading dot. Follows from the first
-            bytes of the data if absent, never from the name.
+        format: jpg, jpeg, png, pdf, tif or tiff, in any case and with or without a leading dot. If absent, the first
+            bytes of the data decide, never the name.
 
     Raises:
-        ImageError: The data is not bytes-like, empty or of none of the formats, the format is another than the data's,
-            or the name cannot be sent.
+        ImageError: The data is not bytes-like, is empty or of an unsupported format, the format differs from the
+            data's, or the name cannot be sent.
     """
 
     data: bytes
@@ -109,22 +115,22 @@ class Image:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLimits:
-    """What is refused or warned of before it is sent. None means no limit.
+    """The limits beyond which an image is refused, or sent with a warning. None means no limit.
 
     Args:
-        max_bytes: Size of the file in bytes. Assumed: 50 MiB, the General API's limit; none is documented for Document.
+        max_bytes: Size of the file in bytes. Assumed: 50 MiB, the General API's limit; the Document API documents none.
         max_pages: Pages of a PDF or TIFF. Source: Document OCR API specification v1.0.6 (2023-11-23), request fields
             ("single-page .pdf and .tiff").
         max_side: Pixels of the longer side; above it the image is sent with a warning. Assumed: 8,000 px, above which
             the General API was seen to answer with inferResult ERROR.
-        formats: The formats sent, by name; always a frozenset of ImageFormat once set. Source: the same specification
+        formats: The allowed formats, by name; stored as a frozenset of ImageFormat. Source: the same specification
             (".jpg, .jpeg, .png, as well as single-page .pdf and .tiff").
-        allow_truncated: Whether a picture is sent, with a warning, although its end is missing; one of which only the
-            header has come is never sent. Assumed: the service reads such a picture in part, or not at all, and
-            charges for it.
+        allow_truncated: Whether a picture without its end is sent, with a warning. A picture of which only the header
+            is there is never sent. Assumed: the service reads a truncated picture in part, or not at all, and charges
+            for it.
 
     Raises:
-        ConfigurationError: A limit is not a whole number of at least 1, a format is none of the service's, or
+        ConfigurationError: A limit is not a whole number of at least 1, a format is not one of the service's, or
             ``allow_truncated`` is neither True nor False.
     """
 
@@ -145,16 +151,16 @@ class ImageLimits:
 
 
 class ImageFacts(msgspec.Struct, frozen=True):
-    """What the header of an image tells.
+    """The facts in the header of an image.
 
     Attributes:
-        format: By the first bytes.
+        format: The format, by the first bytes.
         size: Length of the file in bytes.
-        width: Pixels as stored, before any EXIF rotation; of a TIFF, those of its first page. None for a PDF and where
+        width: Pixels as stored, before any EXIF rotation; of a TIFF, those of its first page. None for a PDF, and if
             the header is broken.
         height: As width.
-        pages: 1 for JPEG and PNG; None where it is not known. Assumed: the service counts the pages of a TIFF as its
-            specification means them, without thumbnails (reduced versions) and masks.
+        pages: Number of pages, 1 for JPEG and PNG; None if not known. Assumed: the service counts the pages of a TIFF
+            as the TIFF specification does, without thumbnails (reduced versions) and masks.
     """
 
     format: ImageFormat
@@ -165,19 +171,19 @@ class ImageFacts(msgspec.Struct, frozen=True):
 
 
 def inspect_image(data: bytes) -> ImageFacts:
-    """Read what the header of an image tells, in time at most linear to its length, without decoding it.
+    """Read the facts in the header of an image, in time at most linear to its length, without decoding it.
 
     Args:
         data: The whole file.
 
     Returns:
-        The facts; what a broken header does not tell is None.
+        The facts; those that a broken header does not state are None.
 
     Raises:
-        ImageError: The data is empty or of none of the service's formats; the message names what it is.
+        ImageError: The data is empty or of an unsupported format, which the message names.
     """
     found = _format_of(data, "the image")
-    return ImageFacts(found, len(data), *_LAYOUTS[found](data))
+    return ImageFacts(found, len(data), *_DIMENSIONS[found](data))
 
 
 def check_size(size: int, name: str, limits: ImageLimits) -> None:
@@ -185,11 +191,11 @@ def check_size(size: int, name: str, limits: ImageLimits) -> None:
 
     Args:
         size: Length of the file in bytes.
-        name: Named in the message.
-        limits: The limits to hold it against.
+        name: The image's name, for the message.
+        limits: The limits to check.
 
     Raises:
-        ImageError: It is empty or larger than ``limits.max_bytes``.
+        ImageError: The image is empty or larger than ``limits.max_bytes``.
     """
     if size == 0:
         raise _empty(_subject(name))
@@ -207,47 +213,46 @@ def check_image(
 
     Args:
         image: The image.
-        limits: The limits to hold it against.
-        pages: The exact number of pages, from a caller who can open the file, or a function that counts those of a PDF
-            whose header does not tell; None to go by the header.
+        limits: The limits to check.
+        pages: The exact number of pages, if the caller can open the file; or a function that counts the pages of a PDF
+            whose header does not state them; None to rely on the header.
 
     Returns:
-        What the header tells, and a warning for each thing that may go wrong: an end that is missing, a side longer
-        than ``limits.max_side`` pixels, a number of pages that is not known, a name whose extension is of another
-        format.
+        The facts in the header, and a warning for each possible problem: a missing end, a side longer than
+        ``limits.max_side`` pixels, an unknown number of pages, a name with the extension of another format.
 
     Raises:
-        ImageError: The image is larger than allowed, of a format not allowed, cut off, or has no page or more than
-            allowed. It is ``truncated`` where the rest of the file may still come.
+        ImageError: The image is larger than allowed, of a format that is not allowed, truncated, or has no page or more
+            than allowed. The error is ``truncated`` if the rest of the file may still be on its way.
     """
     check_size(len(image.data), image.name, limits)
     if image.format not in limits.formats:
         allowed = _listed(limits.formats)
         raise ImageError(f"{_subject(image.name)} is {image.format}, and ImageLimits.formats allows {allowed} only")
-    cut = _check_ending(image, limits)
-    facts = ImageFacts(image.format, len(image.data), *_LAYOUTS[image.format](image.data))
+    truncated = _check_completeness(image, limits)
+    facts = ImageFacts(image.format, len(image.data), *_DIMENSIONS[image.format](image.data))
     if callable(pages):
         pages = pages(image.data) if image.format is ImageFormat.PDF and facts.pages is None else None
     if pages is not None:
         facts = msgspec.structs.replace(facts, pages=pages)
     _check_pages(facts.pages, image.name, limits.max_pages)
-    warnings = [*cut, *_warnings(image.name, facts, limits)]
+    warnings = [*truncated, *_warnings(image.name, facts, limits)]
     return facts, tuple([f"{_subject(image.name)} {warning}" for warning in warnings])
 
 
-def _check_ending(image: Image, limits: ImageLimits) -> list[str]:
-    """Refuse a picture whose end is missing, or return a warning."""
-    ending = _ENDINGS[image.format](image.data)
-    if ending is Ending.WHOLE:
+def _check_completeness(image: Image, limits: ImageLimits) -> list[str]:
+    """Refuse a truncated picture, or return a warning for it."""
+    completeness = _COMPLETENESS[image.format](image.data)
+    if completeness is Completeness.COMPLETE:
         return []
-    if ending is Ending.HEADER:
-        what = f"is cut off: it has the header of a {image.format} and nothing of its picture; get the whole file"
-        raise ImageError(f"{_subject(image.name)} {what}", truncated=True)
-    what = f"is cut off: the end of its {image.format} data is missing"
+    if completeness is Completeness.HEADER_ONLY:
+        problem = f"is cut off: it has the header of a {image.format} and nothing of its picture; get the whole file"
+        raise ImageError(f"{_subject(image.name)} {problem}", truncated=True)
+    problem = f"is cut off: the end of its {image.format} data is missing"
     if limits.allow_truncated:
-        return [f"{what}; the service may read it in part, or not at all"]
+        return [f"{problem}; the service may read it in part, or not at all"]
     raise ImageError(
-        f"{_subject(image.name)} {what}; get the whole file, or send it as it is with ImageLimits.allow_truncated",
+        f"{_subject(image.name)} {problem}; get the whole file, or send it as it is with ImageLimits.allow_truncated",
         truncated=True,
     )
 
@@ -302,9 +307,9 @@ def _checked_name(name: object) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        # Names of files that are not UTF-8 come like this from os.fsdecode, and JSON cannot hold them.
+        # os.fsdecode returns such names for files whose names are not UTF-8; JSON cannot hold them.
         raise ImageError(
-            f"the name {quoted(name)} holds lone surrogates and cannot be sent; "
+            f"the name {quoted(name)} contains lone surrogates and cannot be sent; "
             "replace them, as name.encode(errors='replace').decode() does"
         ) from None
     return name
@@ -324,7 +329,7 @@ def _snapshot(data: object, subject: str) -> bytes:
 def _check_given_format(given: object, found: ImageFormat, subject: str) -> None:
     wanted = _format_named(given)
     if wanted is None:
-        # Not shown where it could be the data, given in the wrong place.
+        # A long text may be the data in the wrong place, so it is not shown.
         named = quoted(given) if isinstance(given, str) and len(given) <= 20 else type(given).__name__  # noqa: PLR2004
         raise ImageError(f"{subject}: the format must be one of {_listed(_FORMATS)}, not {named}; or leave it out")
     if wanted is not found:
@@ -341,11 +346,11 @@ def _check_limit(field: str, value: object) -> None:
 
 
 def _checked_formats(value: object) -> frozenset[ImageFormat]:
-    given: object = value  # not narrowed below
+    given: object = value  # isinstance below would narrow it
     names: list[object] = list(cast("Iterable[object]", value)) if isinstance(value, Iterable) else []
     formats = [format_ for format_ in map(_format_named, names) if format_ is not None]
     if not formats or len(formats) < len(names):
-        raise ConfigurationError(f"ImageLimits.formats must be some of {_listed(_LAYOUTS)}, not {shown(given)}")
+        raise ConfigurationError(f"ImageLimits.formats must be some of {_listed(_DIMENSIONS)}, not {shown(given)}")
     return frozenset(formats)
 
 
@@ -359,10 +364,10 @@ def _format_of(data: bytes, subject: str) -> ImageFormat:
     for found, magics in _MAGIC:
         if data.startswith(magics):
             return found
-    foreign = foreign_signature(data)
-    if foreign is None and _LATE_PDF.search(data, 0, 1024):
+    unsupported = unsupported_signature(data)
+    if unsupported is None and _LATE_PDF.search(data, 0, 1024):
         return ImageFormat.PDF
     if any(magic.startswith(data) for _, magics in _MAGIC for magic in magics) and len(data) > 1:
         raise ImageError(f"{subject} is cut off after {len(data)} bytes; get the whole file", truncated=True)
-    kind, advice = foreign or foreign_guess(data)
-    raise ImageError(f"{subject} is {kind}, and the service reads {_listed(_LAYOUTS)} only; {advice}")
+    kind, advice = unsupported or guess_unsupported(data)
+    raise ImageError(f"{subject} is {kind}, and the service reads {_listed(_DIMENSIONS)} only; {advice}")

@@ -1,7 +1,7 @@
-"""What the headers of a picture say about its side lengths and its pages. Pure, and safe against any bytes.
+"""Side lengths and pages of a picture, from its headers. Pure, and safe against any bytes.
 
-Nothing here decodes pixels, follows a length unchecked, or raises: what cannot be read is None. The work is bounded by
-the length of the input and by the caps below, so that a hostile file costs no more than an honest one.
+No function decodes pixels, follows an unchecked length, or raises: what cannot be parsed is None. The work is bounded
+by the length of the input and by the limits below, so that a hostile file costs no more than an ordinary one.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import re
 import struct
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from clova_ocr_async.protocol.layout import BeyondEndError, Layout, UnreadableError
-from clova_ocr_async.protocol.pdf_header import pdf_layout
+from clova_ocr_async.protocol.dimensions import BeyondEndError, Dimensions, UnreadableError
+from clova_ocr_async.protocol.pdf_header import pdf_dimensions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 __all__ = [
-    "Layout",
+    "Dimensions",
     "TiffField",
-    "jpeg_layout",
+    "jpeg_dimensions",
     "jpeg_segments",
-    "pdf_layout",
-    "png_layout",
+    "pdf_dimensions",
+    "png_dimensions",
+    "tiff_dimensions",
     "tiff_directories",
-    "tiff_layout",
 ]
 
 _Order: TypeAlias = Literal["little", "big"]
@@ -33,35 +33,35 @@ _PNG_IHDR = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
 _PNG_SIDES = struct.Struct(">II")
 
 
-def png_layout(data: bytes) -> Layout:
-    """Read the IHDR chunk, which must come first."""
+def png_dimensions(data: bytes) -> Dimensions:
+    """Parse the IHDR chunk, which must come first."""
     if not data.startswith(_PNG_IHDR) or len(data) < len(_PNG_IHDR) + _PNG_SIDES.size:
-        return Layout(pages=1)
+        return Dimensions(pages=1)
     width, height = _PNG_SIDES.unpack_from(data, len(_PNG_IHDR))
-    return Layout(width or None, height or None, 1)
+    return Dimensions(width or None, height or None, 1)
 
 
-_JPEG_MARKER = re.compile(rb"\xff([\x01-\xfe])")  # passes over fill bytes (FF FF) and stuffed zeros (FF 00)
+_JPEG_MARKER = re.compile(rb"\xff([\x01-\xfe])")  # skips fill bytes (FF FF) and stuffed zeros (FF 00)
 _JPEG_MAX_SEGMENTS = 10_000  # full ones would fill 650 MB; a hostile file has one every two bytes
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0-15 without DHT, JPG, DAC
 _JPEG_BARE = frozenset((0x01, *range(0xD0, 0xD8)))  # TEM and RST0-7 have no length
 _JPEG_NO_FRAME_AFTER = frozenset((0xD8, 0xD9, 0xDA))  # a second SOI, EOI, SOS: the frame header should have come before
 
 
-def jpeg_layout(data: bytes) -> Layout:
-    """Walk the segments to the frame header; an EXIF thumbnail lies inside a segment and is stepped over."""
+def jpeg_dimensions(data: bytes) -> Dimensions:
+    """Walk the segments to the frame header; an EXIF thumbnail lies inside a segment and is skipped."""
     width = height = None
     try:
         at = _jpeg_frame(data)
-        height = _unsigned(data, at + 5, 2, "big")  # 0 if a DNL segment after the scan tells it
+        height = _unsigned(data, at + 5, 2, "big")  # 0 if a DNL segment after the scan states it
         width = _unsigned(data, at + 7, 2, "big")
     except UnreadableError:
         pass
-    return Layout(width or None, height or None, 1)
+    return Dimensions(width or None, height or None, 1)
 
 
 def _jpeg_frame(data: bytes) -> int:
-    """Return where the frame header's marker stands."""
+    """Return the place of the frame header's marker."""
     for marker, at in jpeg_segments(data):
         if marker in _JPEG_FRAMES:
             return at
@@ -71,7 +71,7 @@ def _jpeg_frame(data: bytes) -> int:
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the markers of a JPEG up to its first scan, and where each stands; a segment's content is stepped over.
+    """Yield each marker of a JPEG and its place, up to the first scan; the content of segments is skipped.
 
     Raises:
         UnreadableError: A segment has no length.
@@ -110,61 +110,63 @@ _TIFF_MAX_ENTRIES = 100_000  # of all directories; a page has about 15
 
 
 class TiffField(NamedTuple):
-    """One entry of a directory.
+    """One entry of a directory, in the specification's terms.
 
     Attributes:
         order: The file's byte order.
-        kind: The type of its values, by number.
-        times: How many values it has.
-        value: The values where they fit, else where they stand; as it is written.
+        value_type: The number of the type of its values.
+        value_count: The number of its values.
+        value: The values themselves if they fit, else their place in the file; as raw bytes.
     """
 
     order: _Order
-    kind: int
-    times: int
+    value_type: int
+    value_count: int
     value: bytes
 
 
 _Directory: TypeAlias = dict[int, int]
 
 
-def tiff_layout(data: bytes) -> Layout:
+def tiff_dimensions(data: bytes) -> Dimensions:
     """Follow the chain of directories of a TIFF or BigTIFF; the side lengths are the first page's.
 
-    Pages are the directories of the chain that are neither a reduced version nor a mask of another one. Sub-directories
-    stand outside the chain and are not counted. A chain that breaks or bites its own tail leaves the pages unknown.
+    Pages are the directories of the chain that are neither a reduced version nor a mask of another page.
+    Sub-directories are outside the chain and are not counted. The pages of a broken or circular chain are unknown.
     """
     directories: list[_Directory] = []
     intact = True
     try:
-        directories.extend(map(_tiff_numbers, tiff_directories(data, _TIFF_TAGS)))  # keeps what came before a break
+        directories.extend(
+            map(_tiff_numbers, tiff_directories(data, _TIFF_TAGS))
+        )  # keeps the directories before a break
     except UnreadableError:
         intact = False
-    pages = [directory for directory in directories if not _is_no_page(directory)]
+    pages = [directory for directory in directories if not _is_not_a_page(directory)]
     first = next(iter(pages or directories), _Directory())
-    # Nothing but reduced versions: alone it is the page all the same, several could be versions of one or pages.
+    # Nothing but reduced versions: a single one is the page; several may be pages, or versions of one page.
     count = len(pages) or (1 if len(directories) == 1 else None)
-    return Layout(first.get(_IMAGE_WIDTH) or None, first.get(_IMAGE_LENGTH) or None, count if intact else None)
+    return Dimensions(first.get(_IMAGE_WIDTH) or None, first.get(_IMAGE_LENGTH) or None, count if intact else None)
 
 
-def _is_no_page(directory: _Directory) -> bool:
-    kind, old_kind = directory.get(_NEW_SUBFILE_TYPE, 0), directory.get(_SUBFILE_TYPE)
-    return kind & _TIFF_NO_PAGE > 0 or old_kind == _TIFF_OLD_REDUCED
+def _is_not_a_page(directory: _Directory) -> bool:
+    subfile_type, old_type = directory.get(_NEW_SUBFILE_TYPE, 0), directory.get(_SUBFILE_TYPE)
+    return subfile_type & _TIFF_NO_PAGE > 0 or old_type == _TIFF_OLD_REDUCED
 
 
 def tiff_directories(data: bytes, tags: Collection[int]) -> Iterator[dict[int, TiffField]]:
-    """Yield the directories of the chain of a TIFF or BigTIFF, each with the fields looked for.
+    """Yield the directories of the chain of a TIFF or BigTIFF, each with the fields of the given tags.
 
     Raises:
         BeyondEndError: The chain leads behind the end of the file.
-        UnreadableError: The chain breaks, or leads back to where it was.
+        UnreadableError: The chain breaks, or is circular.
     """
     order: _Order = "little" if data[:2] == b"II" else "big"
     big = _unsigned(data, 2, 2, order) == _TIFF_BIG
-    word, count_size, layout = (8, 8, "HHQ8s") if big else (4, 2, "HHI4s")
-    entry = struct.Struct(("<" if order == "little" else ">") + layout)
+    word, count_size, fields = (8, 8, "HHQ8s") if big else (4, 2, "HHI4s")
+    entry = struct.Struct(("<" if order == "little" else ">") + fields)
     at = _unsigned(data, word, word, order)
-    # Ends a chain that loops, too. Directories that do not overlap cannot have more entries than fit into the file.
+    # The budget also ends a circular chain. Directories that do not overlap have no more entries than fit into a file.
     budget = min(_TIFF_MAX_ENTRIES, len(data) // entry.size)
     while at:
         count = _unsigned(data, at, count_size, order)
@@ -175,13 +177,13 @@ def tiff_directories(data: bytes, tags: Collection[int]) -> Iterator[dict[int, T
         if count == 0 or budget < 0:
             raise UnreadableError
         entries = entry.iter_unpack(data[start:end])
-        yield {tag: TiffField(order, kind, times, value) for tag, kind, times, value in entries if tag in tags}
+        yield {tag: TiffField(order, *rest) for tag, *rest in entries if tag in tags}
         at = _unsigned(data, end, word, order)
 
 
 def _tiff_numbers(directory: dict[int, TiffField]) -> _Directory:
     return {
-        tag: int.from_bytes(field.value[: _TIFF_SIZES[field.kind]], field.order)
+        tag: int.from_bytes(field.value[: _TIFF_SIZES[field.value_type]], field.order)
         for tag, field in directory.items()
-        if field.times == 1 and field.kind in _TIFF_SIZES
+        if field.value_count == 1 and field.value_type in _TIFF_SIZES
     }

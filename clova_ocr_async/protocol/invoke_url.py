@@ -1,4 +1,4 @@
-"""The invoke URL of a domain: with or without its /document/{type} tail, and what is wrong with a bad one.
+"""The invoke URL of a domain: parsed with or without its /document/{type} tail, and a clear error for a wrong one.
 
 Source: API specification v1.0.6 (2023-11-23), "Requests". Hosts and paths of other products as users report them.
 """
@@ -12,16 +12,15 @@ from urllib.parse import SplitResult, urlsplit
 
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
+from clova_ocr_async.protocol.masking import KEYED_PATH, MASK, mask_invoke_keys
 
-__all__ = ["InvokeURL", "mask_invoke_keys", "parse_invoke_url"]
+__all__ = ["InvokeURL", "parse_invoke_url"]
 
-_MASK = "***"
-_KEYED_PATH = re.compile(r"(/(?:custom|external)/v\d+/[^/\s\"']+/)([^/\s\"'?#]+)")
 _DOCUMENT_TAIL = re.compile(r"/document(?:/([^/]*))?$", re.IGNORECASE)
 _WORD = re.compile(r"[a-z_-]{1,20}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_SHORTEST_SECRET_KEY = 8  # shorter ones are a test's, and would mask half of any text
+_SHORTEST_SECRET_KEY = 8  # a shorter one is a test's, and masking it would hide half of any text
 _PRIVATE_SUFFIXES = (".local", ".localhost", ".internal", ".test", ".home.arpa")
 _MANUAL_LINK_HOSTS = re.compile(r"clovaocr-api(-\w+)?\.(gov-)?ncloud\.com$")
 _EXAMPLE = "https://….apigw.ntruss.com/custom/v1/{domain id}/{invoke key}/document/receipt"
@@ -32,10 +31,10 @@ class InvokeURL:
     """A checked invoke URL.
 
     Attributes:
-        base: The URL without its /document/{type} tail; scheme, host and port in one spelling, so that two URLs of one
-            domain have the same.
-        path_word: The tail's document ("id-card"); None if there was no tail.
-        invoke_key: The part of the path that is a secret; "" if the path has no such part.
+        base: The URL without its /document/{type} tail. Scheme, host and port are normalized, so that two spellings of
+            a domain's URL are equal.
+        path_word: The document of the tail ("id-card"); None without a tail.
+        invoke_key: The secret part of the path; "" if the path has none.
         plaintext: Whether it is http, to a host that is not this machine.
     """
 
@@ -46,18 +45,18 @@ class InvokeURL:
     _masked: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        parts = [_MASK if self.invoke_key and part == self.invoke_key else part for part in self.base.split("/")]
+        parts = [MASK if self.invoke_key and part == self.invoke_key else part for part in self.base.split("/")]
         masked = mask_invoke_keys("/".join(parts))
         object.__setattr__(self, "_masked", f"{masked}/document/{self.path_word}" if self.path_word else masked)
 
     def for_document(self, path_word: str) -> str:
-        """Return the URL that reads a document."""
+        """Return the URL for a document."""
         return f"{self.base}/document/{path_word}"
 
     def redact(self, text: str) -> str:
-        """Return a text with this URL's key, and any other in a path like it, masked."""
+        """Return a text with the key of this URL masked, and any other invoke key in a path."""
         if len(self.invoke_key) >= _SHORTEST_SECRET_KEY:
-            text = text.replace(self.invoke_key, _MASK)
+            text = text.replace(self.invoke_key, MASK)
         return mask_invoke_keys(text)
 
     def __str__(self) -> str:
@@ -67,16 +66,11 @@ class InvokeURL:
         return f"InvokeURL({str(self)!r})"
 
 
-def mask_invoke_keys(text: str) -> str:
-    """Return a text with whatever stands where a path has its invoke key masked."""
-    return _KEYED_PATH.sub(rf"\1{_MASK}", text)
-
-
 def parse_invoke_url(url: str, *, allow_http: bool = False) -> InvokeURL:
-    """Check an invoke URL and take it apart.
+    """Check an invoke URL and split it into its parts.
 
     Args:
-        url: As copied from the console; blanks around it and a slash behind it are forgiven.
+        url: The URL as copied from the console; blanks around it and a slash behind it are ignored.
         allow_http: Accept http also to a private address.
 
     Raises:
@@ -88,13 +82,13 @@ def parse_invoke_url(url: str, *, allow_http: bool = False) -> InvokeURL:
     host = _host_of(parts)
     plaintext = _check_scheme(parts.scheme, host, allow_http=allow_http)
     path, path_word = _split_tail(parts.path.rstrip("/"), host)
-    keyed = _KEYED_PATH.search(path)
+    keyed = KEYED_PATH.search(path)
     key = keyed[2] if keyed else path.rpartition("/")[2] if path.count("/") > 1 else ""
     return InvokeURL(f"{parts.scheme}://{_netloc(host, parts)}{path}", path_word, key, plaintext)
 
 
 def _netloc(host: str, parts: SplitResult) -> str:
-    """Return host and port, without the port that the scheme has anyway."""
+    """Return host and port, without the default port of the scheme."""
     shown = f"[{host}]" if ":" in host else host
     return shown if parts.port in {None, _DEFAULT_PORTS[parts.scheme]} else f"{shown}:{parts.port}"
 
@@ -110,16 +104,16 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         raise ConfigurationError("invoke_url is not a URL: its host or port cannot be read") from None
     if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("invoke_url has a user name or password in it; the secret is given by itself")
+        raise ConfigurationError("invoke_url has a user name or password in it; the secret is a setting of its own")
     if parts.query or parts.fragment or url.endswith(("?", "#")):
-        raise ConfigurationError("invoke_url has a query or fragment behind it; copy it without")
+        raise ConfigurationError("invoke_url has a query or a fragment; copy it without")
     if port == 0:
         raise ConfigurationError("invoke_url names port 0")
     return parts
 
 
 def _host_of(parts: SplitResult) -> str:
-    """Return the host in one spelling: lower case, no dot of the root behind it, an address in its shortest form."""
+    """Return the normalized host: lower case, without the dot of the root, an address in its shortest form."""
     host = (parts.hostname or "").rstrip(".")
     if (address := _address_of(host)) is not None:
         host = str(address)
@@ -134,7 +128,7 @@ def _host_of(parts: SplitResult) -> str:
 
 
 def _check_scheme(scheme: str, host: str, *, allow_http: bool) -> bool:
-    """Return whether the secret would travel readable for others."""
+    """Return whether the secret would be sent unencrypted over a network."""
     if scheme == "https" or _is_loopback(host):
         return False
     if not _is_private(host):
@@ -150,12 +144,12 @@ def _split_tail(path: str, host: str) -> tuple[str, str | None]:
     last = path.rpartition("/")[2]
     if last in {"general", "infer"}:
         raise ConfigurationError(
-            f"invoke_url ends in /{last}: that is a General or Template domain; this client speaks to Document domains"
+            f"invoke_url ends in /{last}: that is a General or Template domain; this client works with Document domains"
         )
     if last in DOCUMENTS and not path.lower().endswith(f"/document/{last}"):
         raise ConfigurationError(f"invoke_url ends in /{last}; it must end in /document/{last}, or before /document")
     if "/ekyc/" in path:
-        raise ConfigurationError("invoke_url belongs to eKYC, another product; this client speaks to Document domains")
+        raise ConfigurationError("invoke_url belongs to eKYC, another product; this client works with Document domains")
     found = _DOCUMENT_TAIL.search(path)
     base, word = (path[: found.start()], (found[1] or "").lower()) if found else (path, None)
     if word and word not in DOCUMENTS:
@@ -168,8 +162,8 @@ def _split_tail(path: str, host: str) -> tuple[str, str | None]:
 
 
 def _shown_word(word: str) -> str:
-    """Return a word in the place of a document, unless it may be the invoke key."""
-    return word if _WORD.fullmatch(word) else _MASK
+    """Return the word in the place of a document, masked if it may be the invoke key."""
+    return word if _WORD.fullmatch(word) else MASK
 
 
 def _address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

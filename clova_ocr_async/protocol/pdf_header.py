@@ -1,7 +1,7 @@
-"""How many pages a plain PDF has, read as far as that takes. Pure, and safe against any bytes.
+"""The number of pages of a plain PDF, from its tables and page tree. Pure, and safe against any bytes.
 
-The work is bounded by the length of the input and by the caps below, so that a hostile file costs no more than an
-honest one.
+The work is bounded by the length of the input and by the limits below, so that a hostile file costs no more than an
+ordinary one.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import itertools
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
-from clova_ocr_async.protocol.layout import Layout, UnreadableError
+from clova_ocr_async.protocol.dimensions import Dimensions, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["pdf_layout"]
+__all__ = ["pdf_dimensions"]
 
 _PDF_TAIL = 4096  # bytes at the end that are searched for startxref
 _PDF_WINDOW = 256 * 1024  # bytes a dictionary may take
 _PDF_MAX_SECTIONS = 100  # incremental updates
 _PDF_MAX_SUBSECTIONS = 10_000
 _PDF_MAX_TOKENS = 200_000
-_PDF_MAX_READINGS = 3  # of each byte, on the average
-_PDF_MAX_NODES = 100  # of the page tree that are compared with /Count
+_PDF_MAX_PASSES = 3  # over each byte, on average
+_PDF_MAX_NODES = 100  # nodes of the page tree that are compared with /Count
 
 # Quantifiers are possessive, so that a token costs its length whatever follows it.
 _PDF_BLANK = rb"(?:[\x00\t\n\x0c\r ]++|%[^\r\n]*+)*+"
@@ -45,17 +45,17 @@ _Reference: TypeAlias = tuple[int, int]  # object number, generation
 _Value: TypeAlias = list[bytes]  # the tokens of one value
 
 
-def pdf_layout(data: bytes) -> Layout:
+def pdf_dimensions(data: bytes) -> Dimensions:
     """Count the pages of a plain PDF; a page has no side lengths in pixels.
 
     Plain means: classic cross-reference tables, nothing encrypted, and a page tree that agrees with itself. The tables
-    are followed as a reader follows them, newest first, so that what merely looks like an object (inside a stream, a
-    comment, an older revision) is never taken for one. Any other file leaves the pages unknown.
+    are followed as a PDF reader follows them, newest first, so that bytes that merely look like an object (inside a
+    stream, a comment, an older revision) are never taken for one. The pages of any other file are unknown.
     """
     try:
-        return Layout(pages=_PlainPdf(data).count_pages())
+        return Dimensions(pages=_PlainPdf(data).count_pages())
     except UnreadableError:
-        return Layout()
+        return Dimensions()
 
 
 class _PlainPdf:
@@ -64,9 +64,9 @@ class _PlainPdf:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._tokens_left = _PDF_MAX_TOKENS
-        # What is read of an honest file is read once or twice; a hostile one has the same bytes read again and again.
-        self._work_left = _PDF_MAX_READINGS * len(data)
-        self._subsections: list[tuple[int, int, int]] = []  # first object, how many, where; newest first
+        # An ordinary file is read once or twice; a hostile one has the same bytes read again and again.
+        self._work_left = _PDF_MAX_PASSES * len(data)
+        self._subsections: list[tuple[int, int, int]] = []  # first object, number of objects, place; newest first
         self._trailer = self._read_sections()
 
     def count_pages(self) -> int:
@@ -76,12 +76,12 @@ class _PlainPdf:
         count = self._integer(tree.get(b"/Count"))
         if catalog.get(b"/Type") != [b"/Catalog"] or tree.get(b"/Type") != [b"/Pages"] or count < 1:
             raise UnreadableError
-        if not self._agrees(root, count):
+        if not self._page_tree_has(count, root):
             raise UnreadableError
         return count
 
-    def _agrees(self, root: _Reference, count: int) -> bool:
-        """Count the pages one by one; where the tree is too big for that, as far as the cap goes."""
+    def _page_tree_has(self, count: int, root: _Reference) -> bool:
+        """Count the pages one by one; in a tree over the limit, those of the first nodes."""
         leaves, seen, waiting = 0, set[_Reference](), [root]
         while waiting:
             node = waiting.pop()
@@ -105,7 +105,7 @@ class _PlainPdf:
         end = self._data.rfind(b"startxref", max(0, len(self._data) - _PDF_TAIL))
         newest: dict[bytes, _Value] = {}
         at = int(self._match(_PDF_STARTXREF, end)[1])
-        for _ in range(_PDF_MAX_SECTIONS):  # ends a chain that loops, too
+        for _ in range(_PDF_MAX_SECTIONS):  # also ends a circular chain
             trailer = self._read_section(at)
             newest = newest or trailer
             if b"/Prev" not in trailer:
@@ -134,7 +134,7 @@ class _PlainPdf:
         return match
 
     def _body_of(self, reference: _Reference) -> int:
-        """Return where the newest definition of an object begins."""
+        """Return the place of the newest definition of an object."""
         number, generation = reference
         for first, count, at in self._subsections:
             self._spend(_PDF_ENTRY_SIZE)
@@ -155,14 +155,14 @@ class _PlainPdf:
         return _integer_of(value)
 
     def _dictionary_at(self, at: int) -> dict[bytes, _Value]:
-        """Read one dictionary; a nested one stays the list of its tokens."""
+        """Parse one dictionary; a nested one stays a list of tokens."""
         tokens = self._tokens(at)
         if next(tokens) != b"<<":
             raise UnreadableError
         values = _values(tokens)
         names = [name for value in values[::2] for name in value]
         entries = dict(zip(names, values[1::2], strict=False))
-        # Fewer entries than names: a name twice, an odd one out, or something else in the place of a name.
+        # Fewer entries than names: a name twice, a name without a value, or another token in the place of a name.
         if len(entries) < len(names) or any(not name.startswith(b"/") or b"#" in name for name in names):
             raise UnreadableError
         return entries
@@ -180,14 +180,14 @@ class _PlainPdf:
         raise UnreadableError
 
     def _spend(self, work: int) -> None:
-        """Take work off what a file of this length may cost."""
+        """Subtract work from the budget of a file of this length."""
         self._work_left -= work
         if self._work_left < 0:
             raise UnreadableError
 
 
 def _values(tokens: Iterator[bytes]) -> list[_Value]:
-    """Cut the tokens of a dictionary, up to its end, into values."""
+    """Split the tokens of a dictionary, up to its end, into values."""
     values: list[_Value] = []
     depth = 0
     while (token := next(tokens)) not in _PDF_ENDS or depth:

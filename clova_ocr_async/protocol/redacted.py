@@ -1,4 +1,4 @@
-"""Base of what holds secrets, images or answers, and must not show them."""
+"""A base struct whose ``repr`` shows no values, for structs that hold secrets, images or answers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Redacted"]
 
 
 class Redacted(msgspec.Struct, frozen=True):
-    """A struct that shows of itself only what ``_shown`` says, to ``repr`` and to rich alike."""
+    """A struct whose ``repr``, and whose form in rich, consists of its type and of ``_shown`` alone."""
 
     def _shown(self) -> str:
-        """Return what a log may hold of it; nothing, unless a subclass knows better."""
+        """Return the description that a log may contain; empty unless a subclass overrides it."""
         return ""
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Requests as specified: multipart or JSON with base64, and the way back.
+"""Building of requests, as multipart or as JSON with base64; and parsing them, for the emulator.
 
 Source: API specification v1.0.6 (2023-11-23), "Request bodies".
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["MIME_TYPES", "Body", "Content", "HTTPRequest", "ParsedRequest", "build_request", "parse_request"]
 
 Content = Literal["multipart", "json"]
-"""How the image travels: as it is, or as base64 inside the JSON."""
+"""The form of the image in a request: as it is, or as base64 inside the JSON."""
 
 MIME_TYPES: dict[str, str] = {
     "jpg": "image/jpeg",
@@ -36,14 +36,14 @@ MIME_TYPES: dict[str, str] = {
 """Content types by the format names the service takes."""
 
 _VERSION = "V2"
-_NO_TOKEN = re.compile(r"[^0-9A-Za-z-]")
-_LONGEST_TOKEN = 60  # characters of a requestId that a boundary repeats; RFC 2046 allows a boundary 70
-_JOINED = 112 * 1024  # bytes; below it one copy is cheaper than two more writes, above memory is mapped for each copy
+_NOT_TOKEN = re.compile(r"[^0-9A-Za-z-]")
+_MAX_TOKEN = 60  # characters of a requestId that a boundary repeats; RFC 2046 allows a boundary 70
+_JOINED = 112 * 1024  # bytes; up to it one copy is cheaper than two writes, above it each copy maps new memory
 _CHUNK = 384 * 1024  # bytes; a multiple of 3, so that chunks of base64 join without padding
 
 
 class Revealing(Protocol):
-    """What holds a text that it does not print."""
+    """A secret text that does not print, such as ``Secret``."""
 
     def reveal(self) -> str:
         """Return the text."""
@@ -63,12 +63,12 @@ class _Message(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Body(Redacted, frozen=True):
-    """A request body in three parts, the image uncopied in the middle.
+    """A request body in three parts; the image in the middle is not copied.
 
     Attributes:
-        head: What stands before the image.
+        head: The bytes before the image.
         image: The image's bytes.
-        tail: What stands behind it.
+        tail: The bytes behind the image.
         base64: Whether the image is written as base64.
     """
 
@@ -84,7 +84,7 @@ class Body(Redacted, frozen=True):
         return len(self.head) + image + len(self.tail)
 
     def chunks(self) -> Iterator[bytes | memoryview]:
-        """Yield the bytes to write, anew at each call: a small body at once, a large image in pieces."""
+        """Yield the bytes to write, at each call from the start: a small body in one piece, a large one in several."""
         if self.size <= _JOINED:
             yield b"".join((self.head, *self._image_chunks(), self.tail))
             return
@@ -99,18 +99,18 @@ class Body(Redacted, frozen=True):
             yield binascii.b2a_base64(chunk, newline=False) if self.base64 else chunk
 
     def _shown(self) -> str:
-        """Return its size."""
+        """Return the size."""
         return f"<{self.size} bytes>"
 
 
 class HTTPRequest(Redacted, frozen=True):
-    """A POST to send; ``msgspec.structs.replace`` makes one that differs, say in its headers.
+    """A POST request, immutable; ``msgspec.structs.replace`` makes a changed copy, for example with another header.
 
     Attributes:
-        url: Where to.
+        url: The URL.
         headers: Content-Type and X-OCR-SECRET; not printed.
-        body: What to send.
-        request_id: The requestId in the body, by which an answer is known to belong to it; None if it has none.
+        body: The body.
+        request_id: The requestId in the body, which the answer must repeat; None if it has none.
     """
 
     url: str
@@ -119,7 +119,7 @@ class HTTPRequest(Redacted, frozen=True):
     request_id: str | None = None
 
     def _shown(self) -> str:
-        """Return its size."""
+        """Return the size."""
         return f"<{self.body.size} bytes>"
 
 
@@ -134,11 +134,11 @@ def build_request(
     timestamp: int,
     content: Content = "multipart",
 ) -> HTTPRequest:
-    """Build the request that reads one image.
+    """Build the request for one image.
 
     Args:
         url: The invoke URL with its /document/{type} tail.
-        secret: The domain's secret, for X-OCR-SECRET; a text, or what reveals it.
+        secret: The domain's secret, for X-OCR-SECRET; a text, or an object that reveals it.
         data: The image.
         format: jpg, jpeg, png, pdf, tif or tiff.
         name: The image's name, echoed in the answer; characters that UTF-8 cannot write are replaced by "?".
@@ -151,7 +151,7 @@ def build_request(
     if content == "json":
         body, content_type = _json_body(message, data), "application/json"
     else:
-        boundary = f"clova-ocr-{_NO_TOKEN.sub('', request_id)[:_LONGEST_TOKEN]}"
+        boundary = f"clova-ocr-{_NOT_TOKEN.sub('', request_id)[:_MAX_TOKEN]}"
         body, content_type = (
             _multipart_body(message, data, format, boundary),
             f"multipart/form-data; boundary={boundary}",
@@ -166,12 +166,12 @@ def build_request(
 
 
 def _json_body(message: bytes, data: bytes) -> Body:
-    # The message ends in its only image, so the data goes in before the last three brackets.
+    # The message ends with its only image, so the data goes before the last three brackets.
     return Body(message.removesuffix(b"}]}") + b',"data":"', data, b'"}]}', base64=True)
 
 
 def _multipart_body(message: bytes, data: bytes, format_: str, boundary: str) -> Body:
-    # The file's name in the header is constant: what a user calls a file has no place in a header.
+    # The file's name in the header is constant: a user's file name could break the header, or disclose something.
     head = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="message"\r\n\r\n'.encode()
         + message
@@ -185,8 +185,8 @@ class ParsedRequest(Redacted, frozen=True):
     """A request as the service understands it.
 
     Attributes:
-        request_id: The requestId, whatever the caller made up.
-        timestamp: The timestamp as it came: milliseconds, seconds, 0, a text.
+        request_id: The requestId, any text.
+        timestamp: The timestamp as the caller wrote it: milliseconds, seconds, 0, a text.
         format: The image's declared format, in lower case.
         name: The image's name.
         data: The image.
@@ -204,17 +204,17 @@ class ParsedRequest(Redacted, frozen=True):
 
 
 def parse_request(content_type: str, body: bytes) -> ParsedRequest:
-    """Read a request as the service would.
+    """Parse a request as the service does.
 
-    A body that is not multipart is read as JSON, whatever type it declares: the specification's own curl example
-    declares none.
+    A body that is not multipart is parsed as JSON, whatever its Content-Type: the specification's own curl example
+    has none.
 
     Args:
         content_type: The Content-Type header.
         body: The body.
 
     Raises:
-        InvalidRequestError: Code 0011, saying what is missing or wrong.
+        InvalidRequestError: Code 0011; the message names the missing or wrong part.
         DomainError: Code 0021, for a version other than V2.
     """
     if content_type.strip().lower().startswith("multipart/form-data"):
@@ -225,13 +225,13 @@ def parse_request(content_type: str, body: bytes) -> ParsedRequest:
     return _parsed(_json_object(body), None)
 
 
-def _invalid(what: str) -> InvalidRequestError:
-    return InvalidRequestError(400, "0011", f"Invalid request body: {what}.")
+def _invalid(problem: str) -> InvalidRequestError:
+    return InvalidRequestError(400, "0011", f"Invalid request body: {problem}.")
 
 
 def _json_object(raw: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(raw.removeprefix(codecs.BOM_UTF8), type=dict[str, Any])  # .NET writes the mark
+        return msgspec.json.decode(raw.removeprefix(codecs.BOM_UTF8), type=dict[str, Any])  # .NET writes it
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _invalid("the message is not a JSON object") from None
 
@@ -263,13 +263,13 @@ def _only_image(images: object) -> dict[str, Any]:
 def _text(holder: dict[str, Any], key: str, of: str = "") -> str:
     value = holder.get(key)
     if not isinstance(value, str):
-        raise _invalid(f"{of}{key} is missing or no string")
+        raise _invalid(f"{of}{key} is missing or not a string")
     return value
 
 
 def _timestamp(value: object) -> int | float | str:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise _invalid("timestamp is missing or no number")
+        raise _invalid("timestamp is missing or not a number")
     return value
 
 
@@ -277,7 +277,7 @@ def _format(image: dict[str, Any]) -> str:
     # The specification writes formats both with and without a dot.
     name = _text(image, "format", of="images[0].").lower().removeprefix(".")
     if name not in MIME_TYPES:
-        raise _invalid(f"images[0].format is none of {', '.join(MIME_TYPES)}")
+        raise _invalid(f"images[0].format is not one of {', '.join(MIME_TYPES)}")
     return name
 
 
@@ -288,13 +288,13 @@ def _image_data(image: dict[str, Any]) -> bytes:
     try:
         return binascii.a2b_base64(_text(image, "data", of="images[0].").encode())
     except binascii.Error:
-        raise _invalid("images[0].data is no base64") from None
+        raise _invalid("images[0].data is not base64") from None
 
 
 def _signed_bytes(values: list[Any]) -> bytes:
-    """Return the bytes of an array, as the specification's Java program sends its byte[]; there bytes have a sign."""
+    """Return the bytes of a JSON array, as the specification's Java program sends its byte[]; Java's are signed."""
     if any(type(value) is not int or not -128 <= value <= 255 for value in values):  # noqa: PLR2004 - the bounds of a byte
-        raise _invalid("images[0].data has a value that is no byte")
+        raise _invalid("images[0].data has a value that is not a byte")
     return bytes([value & 0xFF for value in values])
 
 
@@ -309,18 +309,18 @@ def _multipart_parts(content_type: str, body: bytes) -> dict[str, bytes]:
         raise _invalid("the content type names no boundary")
     delimiter = b"--" + (found[1] or found[2]).encode("utf-8", "replace")
     parts: dict[str, bytes] = {}
-    # A delimiter stands at the start of a line; the first one has no line before it.
+    # A delimiter is at the start of a line; the first one has no line before it.
     for part in (b"\r\n" + body).split(b"\r\n" + delimiter)[1:]:
         if part.startswith(b"--"):
             return parts
         head, blank, content = part.partition(b"\r\n\r\n")
         if blank and (name := _part_name(head)) is not None:
             parts[name] = content
-    raise _invalid("the multipart body is cut")
+    raise _invalid("the multipart body is incomplete")
 
 
 def _part_name(head: bytes) -> str | None:
-    """Return the name a part's head gives it, in time linear to the head: each line is looked at once."""
+    """Return the name in a part's head, in time linear to the head: each line is parsed once."""
     for line in head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ").splitlines():
         field, _, value = line.partition(b":")
         if field.strip().lower() != b"content-disposition" or not _FORM_DATA.match(value):

@@ -1,4 +1,4 @@
-"""Answers: any status and any bytes become a recognition or one of our errors; and the way back.
+"""Decoding of answers: any status and any bytes become a Recognition or a ClovaOCRError; and encoding for the emulator.
 
 Source: API specification v1.0.6 (2023-11-23), "Responses" and "Error code".
 """
@@ -30,48 +30,61 @@ from clova_ocr_async.errors import (
     ServerError,
 )
 from clova_ocr_async.protocol.codes import normalize_code, rule_for
-from clova_ocr_async.protocol.identity import answers_to, may_be_error
-from clova_ocr_async.protocol.invoke_url import mask_invoke_keys
+from clova_ocr_async.protocol.masking import mask_invoke_keys
 from clova_ocr_async.protocol.redacted import Redacted
+from clova_ocr_async.protocol.request_id import is_answer_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
-    "MOST_BYTES",
+    "MAX_BODY_BYTES",
     "HTTPResponse",
     "decode_response",
     "encode_error",
     "encode_gateway_error",
     "encode_response",
+    "may_be_error",
     "retry_after",
     "unpaid_error",
 ]
 
-MOST_BYTES = 8 * 1024 * 1024
-"""Bytes of an answer that are read, after decompression; real ones have some 100 KiB at the most."""
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Bytes of an answer that are read, after decompression; real answers have some 100 KiB at the most."""
 
-_LONGEST_MESSAGE = 300  # characters of a vendor's message that an error repeats
-_LONGEST_WAIT = 86_400.0  # seconds; a Retry-After beyond a day says no more than "not today"
+_MAX_MESSAGE = 300  # characters of a vendor's message that an error repeats
+_MAX_WAIT = 86_400.0  # seconds; a Retry-After beyond a day means no more than "not today"
 _SUCCESS = 2  # hundred
-_TOO_MANY_AT_ONCE = "0025"
-_MOST_VALUES = 500_000  # of a body; real ones have one in nine bytes, and "{}," again and again takes 50 times its size
-_FEW_BYTES = _MOST_VALUES  # fewer than that cannot hold too many
+_MAX_VALUES = 500_000  # real bodies have one in nine bytes; a body of nothing but "{}," takes 50 times its size
 _LIMITED_TO = re.compile(r"limited to ([0-9]{1,3})\b")
-_NUMBER = re.compile(r"(?<![0-9A-Za-z])[0-9]{1,4}(?![0-9A-Za-z])")  # not that of "v1"
+_NUMBER = re.compile(r"(?<![0-9A-Za-z])[0-9]{1,4}(?![0-9A-Za-z])")  # not the 1 of "v1"
+_NOTHING = (b"", b"null")
+_FAILURES = {
+    "FAILURE": "the image is not a picture of this document that the service can read",
+    "ERROR": "the OCR engine failed on the image",
+}
+
+
+class _ErrorOutline(msgspec.Struct):
+    """The parts of a body that make it an error's, kept as raw JSON."""
+
+    code: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+
 
 _decoder = msgspec.json.Decoder(Answer)
+_outline_decoder = msgspec.json.Decoder(_ErrorOutline)
 _attributes = dict(zip(ImageAnswer.__struct_encode_fields__, ImageAnswer.__struct_fields__, strict=True))
 
 
 class HTTPResponse(Redacted, frozen=True):
-    """An answer as it came off the wire; ``msgspec.structs.replace`` makes one that differs.
+    """A received HTTP answer, immutable; ``msgspec.structs.replace`` makes a changed copy.
 
     Attributes:
         status: The HTTP status.
-        body: The body after decompression, as far as it came; as it came where it cannot be decompressed.
+        body: The body as far as it was received, decompressed; compressed where it cannot be decompressed.
         headers: Names in lower case.
-        cut: Why the body is not whole, or not decompressed; None if it is.
+        cut: Why the body is incomplete or still compressed; None if it is neither.
     """
 
     status: int
@@ -91,46 +104,49 @@ def decode_response(
     request_id: str | None = None,
     redact: Callable[[str], str] = mask_invoke_keys,
 ) -> Recognition[DocumentT]:
-    """Read an answer.
+    """Decode an answer.
 
     Args:
-        response: What came.
-        document: The document class that was asked for.
-        request_id: The requestId of the call; None to read the answer of any call.
-        redact: Masks secrets in what an error repeats of the answer.
+        response: The answer.
+        document: The requested document class.
+        request_id: The requestId of the call; None to accept the answer of any call.
+        redact: Masks secrets in the texts of the answer that an error repeats.
 
     Returns:
         The recognition, its ``raw`` the exact body.
 
     Raises:
-        APIError: The answer is an error, under whatever status.
+        APIError: The answer is an error, under any status.
         DomainError: The answer is of another product or another document.
         RecognitionError: inferResult is FAILURE or ERROR.
-        MalformedResponseError: A successful status, and a body that is cut or nobody can read; or, under any status,
-            the answer of another call.
+        MalformedResponseError: The status is a success and the body is incomplete or unreadable; or, under any status,
+            the answer belongs to another call.
     """
-    if request_id is not None and not answers_to(response.body, request_id):
-        raise _another_calls(response)
+    # First: nothing in another call's answer, not even its status, says anything about this call.
+    if request_id is not None and not is_answer_to(response.body, request_id):
+        raise _wrong_request_id(response)
     read = _read(response.body)
     answer = read[0] if read is not None else None
     if response.status // 100 != _SUCCESS or (answer is not None and _is_error(answer)):
         raise _api_error(response, answer, redact)
+    # A refusal is clear even if its body is cut; half of a result is not a result.
     if response.cut is not None:
-        raise _malformed(f"the answer's body is not whole: {response.cut}", response)
+        raise _malformed(f"the body of the answer is incomplete: {response.cut}", response)
     if read is None:
         raise _malformed(_unreadable(response.body), response)
     return _recognition(*read, response, document)
 
 
 def unpaid_error(response: HTTPResponse, document: type[Document], *, request_id: str | None = None) -> APIError | None:
-    """Return the error an answer is; None if it holds, or may hold, what was paid for, be it another call's.
+    """Return the error of an answer that holds no paid result; None if it holds one, or may hold one.
 
-    Looks no further into an answer than it must: whoever asks wants to keep the bytes before they are read.
+    The result may be another call's. An answer is decoded only where that is necessary, because the caller stores the
+    bytes before they are decoded.
 
     Args:
-        response: What came.
-        document: The document class that was asked for.
-        request_id: The requestId of the call; None for the answer of any call.
+        response: The answer.
+        document: The requested document class.
+        request_id: The requestId of the call; None to accept the answer of any call.
     """
     if response.status // 100 == _SUCCESS and not may_be_error(response.body):
         return None
@@ -143,12 +159,22 @@ def unpaid_error(response: HTTPResponse, document: type[Document], *, request_id
     return None
 
 
+def may_be_error(body: bytes) -> bool:
+    """Whether a body may be an error of the service or its gateway; false positives are possible."""
+    try:
+        outline = _outline_decoder.decode(body)
+    except UNREADABLE:
+        return True
+    return any(bytes(raw) not in _NOTHING for raw in (outline.code, outline.error))
+
+
 def _read(body: bytes) -> tuple[Answer, tuple[Problem, ...]] | None:
+    # Checked before decoding, because a hostile body of 8 MiB could take hundreds of MiB as objects.
     if _has_too_many_values(body):
         return None
     try:
         return _decoder.decode(body), ()
-    except UNREADABLE:
+    except UNREADABLE:  # rare, and several times slower
         return _read_leniently(body)
 
 
@@ -161,20 +187,20 @@ def _read_leniently(body: bytes) -> tuple[Answer, tuple[Problem, ...]] | None:
 
 
 def _has_too_many_values(body: bytes) -> bool:
-    """Whether a body would take far more memory than it has bytes; counted without decoding it."""
-    return len(body) > _FEW_BYTES and sum(map(body.count, (b"{", b"[", b","))) > _MOST_VALUES
+    """Whether a decoded body would take many times the memory of its bytes; counted without decoding it."""
+    return len(body) > _MAX_VALUES and sum(map(body.count, (b"{", b"[", b","))) > _MAX_VALUES
 
 
 def _unreadable(body: bytes) -> str:
     return (
-        f"the answer holds more than {_MOST_VALUES:,} values"
+        f"the answer holds more than {_MAX_VALUES:,} values"
         if _has_too_many_values(body)
         else "the answer is not a JSON object"
     )
 
 
 def _is_error(answer: Answer) -> bool:
-    """Whether a body is an error's; images in which nothing stands do not make it an answer."""
+    """Whether a body is an error; a list of empty images does not make it an answer."""
     return (answer.code is not None or bool(answer.error)) and not any(answer.images)
 
 
@@ -182,9 +208,9 @@ def _malformed(message: str, response: HTTPResponse) -> MalformedResponseError:
     return MalformedResponseError(message, raw=response.body, status=response.status)
 
 
-def _another_calls(response: HTTPResponse) -> MalformedResponseError:
+def _wrong_request_id(response: HTTPResponse) -> MalformedResponseError:
     return MalformedResponseError(
-        "the answer that came has another call's requestId, so this call has none; it may have been billed",
+        "the answer has another call's requestId, so this call has no answer; it may have been billed",
         raw=response.body,
         status=response.status,
         billing=Billing.MAYBE_BILLED,
@@ -194,12 +220,12 @@ def _another_calls(response: HTTPResponse) -> MalformedResponseError:
 def _recognition(
     answer: Answer, problems: tuple[Problem, ...], response: HTTPResponse, document: type[DocumentT]
 ) -> Recognition[DocumentT]:
-    image = _first_image(answer)
+    image = next((image for image in answer.images if image is not None), None)
     if image is None:
         raise _malformed("the answer holds no image", response)
-    came: DocumentT = getattr(image, _attributes[document.answer_key])
+    read: DocumentT = getattr(image, _attributes[document.answer_key])
     recognition = Recognition(
-        document=came,
+        document=read,
         uid=image.uid,
         name=image.name,
         infer_result=image.infer_result,
@@ -211,38 +237,24 @@ def _recognition(
         raw=response.body,
         problems=problems,
     )
-    if image.infer_result in {"FAILURE", "ERROR"}:
-        raise RecognitionError(_failure(image.infer_result), recognition=recognition)
-    if came is absent(document):
-        raise _without_document(image, response, document)
+    if image.infer_result in _FAILURES:
+        meaning = _FAILURES[image.infer_result]
+        text = f"inferResult {image.infer_result}: {meaning}; the service's own message is in .recognition.message"
+        raise RecognitionError(text, recognition=recognition)
+    if read is absent(document):
+        raise _missing_document(image, response, document)
     return recognition
 
 
-def _first_image(answer: Answer) -> ImageAnswer | None:
-    for image in answer.images:
-        if image is not None:
-            return image
-    return None
-
-
-def _failure(infer_result: str | None) -> str:
-    what = "is no picture of this document it can read" if infer_result == "FAILURE" else "made the engine fail"
-    return f"inferResult {infer_result}: the image {what}; the service's own words are in .recognition.message"
-
-
-def _without_document(image: ImageAnswer, response: HTTPResponse, document: type[Document]) -> ClovaOCRError:
+def _missing_document(image: ImageAnswer, response: HTTPResponse, document: type[Document]) -> ClovaOCRError:
     if image.fields is not None:
-        what = "the answer is of a General or Template domain; the invoke URL must be of a Document domain"
-        return _paid_for_nothing(what, response)
-    other = [key for key in _document_keys() if getattr(image, _attributes[key]) is not _absent_of(key)]
-    if other:
-        what = f"the answer holds {other[0]}, not {document.answer_key}; the invoke URL is of another document"
-        return _paid_for_nothing(what, response)
-    return _malformed(f"the answer holds no {document.answer_key}", response)
-
-
-def _paid_for_nothing(what: str, response: HTTPResponse) -> DomainError:
-    error = DomainError(response.status, message=what, billing=Billing.BILLED)
+        problem = "the answer is of a General or Template domain; the invoke URL must be of a Document domain"
+    elif other := [key for key in _document_keys() if getattr(image, _attributes[key]) is not _absent_of(key)]:
+        problem = f"the answer holds {other[0]}, not {document.answer_key}; the invoke URL is of another document"
+    else:
+        return _malformed(f"the answer holds no {document.answer_key}", response)
+    # Assumed: the service ran, so the answer is billed, although it is of no use here.
+    error = DomainError(response.status, message=problem, billing=Billing.BILLED)
     error.raw = response.body
     return error
 
@@ -264,10 +276,10 @@ def _api_error(response: HTTPResponse, answer: Answer | None, redact: Callable[[
     rule = rule_for(response.status, service_code, gateway_code)
     error = rule.error(
         response.status,
-        _repeated(service_code or gateway_code, redact),
-        _repeated(answer.message or answer.error.message or rule.meaning, redact),
-        _repeated(answer.path, redact),
-        _repeated(answer.trace_id, redact),
+        _sanitized(service_code or gateway_code, redact),
+        _sanitized(answer.message or answer.error.message or rule.meaning, redact),
+        _sanitized(answer.path, redact),
+        _sanitized(answer.trace_id, redact),
         answer.timestamp,
         billing=rule.billing,
         retryable=rule.retryable,
@@ -275,52 +287,54 @@ def _api_error(response: HTTPResponse, answer: Answer | None, redact: Callable[[
     error.hint = rule.hint
     if isinstance(error, RateLimitError | QuotaExceededError | ServerError):
         error.retry_after = retry_after(response.headers)
-    if isinstance(error, RateLimitError) and service_code == _TOO_MANY_AT_ONCE:
-        error.ceiling = _named_ceiling(error.message or "")
+    if rule.kind is not None and isinstance(error, RateLimitError):
+        error.kind = rule.kind
+        # A number in the gateway's message counts calls a second, not calls at once.
+        error.ceiling = _named_ceiling(error.message or "", service_code) if rule.kind == "at_once" else None
     return error
 
 
-def _named_ceiling(message: str) -> int | None:
-    """Return the number of calls at once that a refusal names, in whatever language.
+def _named_ceiling(message: str, code: str | None) -> int | None:
+    """Return the number of calls at once that a refusal names, in any language; None if it names none.
 
     Source: guide.ncloud-docs.com, CLOVA OCR error messages, 2026-09: "… limited to <N> API calls per domain at the same
     time". Assumed: in other languages the only number in the message is that one.
     """
     limited = _LIMITED_TO.search(message)
-    numbers = {limited[1]} if limited else set(_NUMBER.findall(message)) - {_TOO_MANY_AT_ONCE}
+    numbers = {limited[1]} if limited else set(_NUMBER.findall(message)) - {code}
     found = int(numbers.pop()) if len(numbers) == 1 else 0
     return found or None
 
 
-def _repeated(said: str | None, redact: Callable[[str], str]) -> str | None:
-    """Return what an error repeats of an answer: on one line, of bounded length, without secrets."""
-    if said is None:
+def _sanitized(text: str | None, redact: Callable[[str], str]) -> str | None:
+    """Return a text of an answer as an error repeats it: on one line, of bounded length, without secrets."""
+    if text is None:
         return None
-    return "".join(character if character.isprintable() else " " for character in redact(said)[:_LONGEST_MESSAGE])
+    return "".join(character if character.isprintable() else " " for character in redact(text)[:_MAX_MESSAGE])
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that an answer asks to wait, at most a day; None if it asks for nothing that can be read.
+    """Return the seconds of an answer's Retry-After, at most a day; None if it has none that can be read.
 
-    A date counts from the answer's own Date, so that no clock is needed.
+    A date is compared with the Date of the same answer: a local clock may differ from the server's.
 
     Args:
-        headers: Of the answer, names in lower case.
+        headers: The answer's headers, names in lower case.
     """
-    said = headers.get("retry-after", "").strip()
+    value = headers.get("retry-after", "").strip()
     try:
-        seconds = float(said)
+        seconds = float(value)
     except ValueError:
         try:
-            until, now = parsedate_to_datetime(said), parsedate_to_datetime(headers.get("date", ""))
+            until, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("date", ""))
             seconds = (until - now).total_seconds()
         except (ValueError, TypeError, OverflowError):
             return None
-    return min(max(seconds, 0.0), _LONGEST_WAIT) if math.isfinite(seconds) else None
+    return min(max(seconds, 0.0), _MAX_WAIT) if math.isfinite(seconds) else None
 
 
 def encode_response(request_id: str, timestamp: object, image: Mapping[str, Any]) -> bytes:
-    """Write the body of an answer.
+    """Encode the body of an answer.
 
     Args:
         request_id: The request's requestId.
@@ -334,12 +348,12 @@ def encode_response(request_id: str, timestamp: object, image: Mapping[str, Any]
 
 
 def encode_error(code: str, message: str, *, path: str, trace_id: str, timestamp: int) -> bytes:
-    """Write the body of a service's error; ``timestamp`` in Unix milliseconds."""
+    """Encode the body of a service's error; ``timestamp`` in Unix milliseconds."""
     return msgspec.json.encode(
         {"code": code, "message": message, "path": path, "traceId": trace_id, "timestamp": timestamp}
     )
 
 
 def encode_gateway_error(code: str, message: str, details: str) -> bytes:
-    """Write the body of a gateway's error."""
+    """Encode the body of a gateway's error."""
     return msgspec.json.encode({"error": {"errorCode": code, "message": message, "details": details}})

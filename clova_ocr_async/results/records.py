@@ -21,15 +21,15 @@ from clova_ocr_async.errors import (
 )
 from clova_ocr_async.ledger.settlement import decode_failure, replay
 from clova_ocr_async.ledger.states import FINISHED, State
-from clova_ocr_async.protocol.echo import shown_path
-from clova_ocr_async.protocol.image_object import image_object
+from clova_ocr_async.protocol.answer_image_object import image_object
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from clova_ocr_async.cli.runs.inputs import InputFile
     from clova_ocr_async.documents import Document
     from clova_ocr_async.ledger.sqlite.run_view import SourceRecord
     from clova_ocr_async.ledger.states import Entry
-    from clova_ocr_async.protocol.image_object import ImageObject
+    from clova_ocr_async.protocol.answer_image_object import ImageObject
 
 __all__ = ["billed_of", "line_of", "maybe_billed_of", "record_of", "status_of", "without_answer"]
 

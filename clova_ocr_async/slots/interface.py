@@ -52,7 +52,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from clova_ocr_async.errors import ConfigurationError, MalformedResponseError, RateLimitError, RecognitionError
-from clova_ocr_async.protocol.echo import shown
+from clova_ocr_async.protocol.echoed_input import shown
 from clova_ocr_async.slots.limit import ConcurrencyLimit, LimitSignal, SlotResult
 
 if TYPE_CHECKING:

@@ -463,7 +463,7 @@ async def test_ctrl_c_in_a_program(times: int, run: Path, tmp_path: Path) -> Non
             stderr=asyncio.subprocess.PIPE,
         )
         assert program.stdout is not None
-        await eventually(lambda: clova.meter().in_flight >= 4)
+        await eventually(lambda: clova.domain_state().in_flight >= 4)
         program.send_signal(signal.SIGINT)
         assert await program.stdout.readline() == b"leaving\n"
         if times == 2:

@@ -13,7 +13,7 @@ from clova_ocr_async.client.decoding import decoded_aside
 from clova_ocr_async.documents import Receipt, Recognition
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import Billing, MalformedResponseError
-from clova_ocr_async.protocol.response import MOST_BYTES, HTTPResponse, decode_response, encode_response
+from clova_ocr_async.protocol.response import MAX_BODY_BYTES, HTTPResponse, decode_response, encode_response
 
 MIB = 1024 * 1024
 NAME = b'{"images":[{"receipt":{"result":{"storeInfo":{"name":{"boundingPolys":['
@@ -44,7 +44,7 @@ def read(body: bytes) -> Recognition[Receipt] | MalformedResponseError:
 @pytest.mark.parametrize("name", JUNK)
 def test_junk_of_any_shape_is_not_built(name: str) -> None:
     """A body of some megabytes of tiny values is kept and refused before anything is built of it."""
-    body = junk(name, MOST_BYTES)
+    body = junk(name, MAX_BODY_BYTES)
     tracemalloc.start()
     try:
         with pytest.raises(MalformedResponseError, match="more than 500,000 values") as caught:
@@ -81,7 +81,7 @@ def test_a_long_answer_is_read() -> None:
     body = encode_response(
         "r", 0, {"inferResult": "SUCCESS", "receipt": {"result": {"subResults": [{"items": items}]}}}
     )
-    assert 2.5 * MIB < len(body) < MOST_BYTES
+    assert 2.5 * MIB < len(body) < MAX_BODY_BYTES
     recognition = decode_response(HTTPResponse(200, body), Receipt, request_id="r")
     found = recognition.document.result.sub_results[0].items
     assert (len(found), found[-1].name.text) == (6000, "5999")
@@ -111,10 +111,10 @@ async def test_a_large_answer_is_read_as_a_small_one() -> None:
 
 async def test_an_answer_over_the_limit_is_kept_as_far() -> None:
     """What is longer than an answer can be is cut there, kept so far, and not sent again."""
-    body = junk("images", MOST_BYTES + MIB)
+    body = junk("images", MAX_BODY_BYTES + MIB)
     async with raw_server(saying(http(body))) as server, ClovaOCRClient(Domain(server.url, SECRET)) as client:
         with pytest.raises(MalformedResponseError, match="larger than 8 MiB") as caught:
             await client.recognize(JPEG, Receipt)
     assert body.startswith(caught.value.raw)
-    assert MOST_BYTES < len(caught.value.raw) < MOST_BYTES + MIB
+    assert MAX_BODY_BYTES < len(caught.value.raw) < MAX_BODY_BYTES + MIB
     assert caught.value.attempts == 1

@@ -1,4 +1,4 @@
-"""Absent objects, lists and scalars: safe to ask, equal everywhere, written back as nothing."""
+"""Absent objects, lists and scalars: safe to access, shared, and not encoded."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_absent_object_is_shared_falsy_and_safe(cls: type[VendorObject]) -> N
 
 
 def test_a_chain_of_attributes_never_fails() -> None:
-    """However much of an answer is missing, a chain of attributes ends in None or ()."""
+    """A chain of attributes ends in None or (), with any parts of the answer missing."""
     receipt = read(Receipt, {})
     assert receipt.result.payment_info.card_info.number.formatted.value is None
     assert receipt.result.payment_info.date.date is None
@@ -67,14 +67,14 @@ def test_a_chain_of_attributes_never_fails() -> None:
 
 
 def test_an_absent_object_is_the_same_wherever_it_is_missing() -> None:
-    """What two answers lack is one and the same object."""
+    """The absent parts of two answers are the same object."""
     one, other = read(Receipt, {"result": {}}), read(Receipt, {"meta": {}})
     assert one.result.store_info.name is other.result.payment_info.card_info.number is absent(StringObject)
 
 
 @pytest.mark.parametrize("cls", DOCUMENT_TABLES, ids=lambda cls: cls.path_word)
 def test_null_reads_as_absent(cls: type[Document]) -> None:
-    """A null in place of any object, list or scalar reads as if its key were missing, and is no problem."""
+    """A null in the place of any object, list or scalar is read like a missing key, and is not a problem."""
     for wire in small_documents(cls):
         for steps, item in list(nodes(wire))[1:]:
             holder = at(wire, steps[:-1])
@@ -88,7 +88,7 @@ def test_null_reads_as_absent(cls: type[Document]) -> None:
 
 
 def test_a_null_in_a_list_is_left_out() -> None:
-    """A null among a list's objects is left out, and is no problem."""
+    """A null among a list's objects is left out, and is not a problem."""
     wire = {"result": {"storeInfo": {"tel": [None, {"text": "02"}, None]}}}
     recognition = decode(answer_of(Receipt, wire), Receipt)
     assert recognition.problems == ()
@@ -105,7 +105,7 @@ def test_an_absent_list_differs_from_an_empty_one_on_the_wire_only() -> None:
 
 
 def test_an_object_of_empty_parts_is_falsy() -> None:
-    """An object that came with nothing in it is falsy; one with anything in it is true."""
+    """An empty object is falsy, and one with any content is true."""
     assert not read(IdCard, {"result": {"ic": {"name": []}}}).result
     assert read(IdCard, {"result": {"isConfident": False}}).result
     assert read(Receipt, {"result": {"storeInfo": {"name": {"text": ""}}}}).result
@@ -155,7 +155,7 @@ def test_documents_cannot_be_changed() -> None:
 
 
 def test_a_recognition_can_be_made_by_hand() -> None:
-    """A test of a user's own code makes a recognition from a document alone."""
+    """A user's test can make a recognition from a document alone."""
     made = Recognition(document=Receipt())
     assert made.document.result.store_info.name.value is None
     assert (made.attempts, made.elapsed, made.raw, made.problems) == (1, 0.0, b"", ())

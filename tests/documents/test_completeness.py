@@ -59,7 +59,7 @@ ROWS = [(cls, path, kind) for cls, table in DOCUMENT_TABLES.items() for path, ki
 
 @pytest.mark.parametrize(("cls", "path", "kind"), ROWS, ids=lambda part: getattr(part, "path_word", part))
 def test_each_row_of_a_document_is_reachable(cls: type[Document], path: str, kind: str) -> None:
-    """What a row of the specification names is reached by its name in snake case, with every row of its own kind."""
+    """Each row of the specification is reached by its name in snake case, with every row of its own type."""
     wire = full_document(cls)
     assert_row(read(cls, wire), wire, path, kind)
 
@@ -75,7 +75,7 @@ def test_a_full_document_is_written_back(cls: type[Document]) -> None:
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_each_row_of_a_shared_object_is_reachable(name: str) -> None:
-    """Each shared object of the specification, those no document refers to included, is read and written back."""
+    """Each shared object of the specification is read and written back, also if no document refers to it."""
     wire = Maker().make(name)
     decoded = msgspec.json.decode(json.dumps(wire), type=OBJECTS[name])
     for row, kind in OBJECT_TABLES[name].items():
@@ -99,10 +99,10 @@ def test_the_tables_are_those_of_the_specification() -> None:
 
 
 def test_the_canaries_of_a_full_document_differ() -> None:
-    """The generated leaves can be told from each other, so that a swapped field is found."""
+    """The generated leaves differ from each other, so that a swapped field is found."""
     for cls in DOCUMENT_TABLES:
-        told = [leaf for _, leaf in leaves(full_document(cls)) if not isinstance(leaf, bool)]
-        assert len(told) == len(set(told)) > 0
+        found = [leaf for _, leaf in leaves(full_document(cls)) if not isinstance(leaf, bool)]
+        assert len(found) == len(set(found)) > 0
 
 
 def test_the_totals_of_the_table_of_2023_are_a_sub_total() -> None:

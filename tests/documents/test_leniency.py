@@ -23,9 +23,17 @@ from support.answers import (
     small_documents,
 )
 
-from clova_ocr_async.documents import BizLicense, Document, IdCard, Passport, Problem, Receipt, Recognition
+from clova_ocr_async.documents import (
+    BizLicense,
+    Document,
+    IdCard,
+    Passport,
+    Problem,
+    Receipt,
+    ReceiptResult,
+    Recognition,
+)
 from clova_ocr_async.documents.lenient import read_leniently
-from clova_ocr_async.documents.receipt import ReceiptResult
 from clova_ocr_async.errors import MalformedResponseError
 
 if TYPE_CHECKING:
@@ -67,7 +75,7 @@ def without(value: Any, steps: Steps, *, dropped: bool) -> Any:
 
 @pytest.mark.parametrize("cls", DOCUMENT_TABLES, ids=lambda cls: cls.path_word)
 def test_a_misfit_costs_its_own_field(cls: type[Document]) -> None:
-    """Whatever JSON kind comes at whatever place of a document, all other places are read, and this one is listed."""
+    """A value of a wrong kind at any place of a document is listed, and all other places are read."""
     for wire in small_documents(cls):
         for steps, item in list(nodes(wire))[1:]:
             for stranger in STRANGERS:
@@ -76,7 +84,7 @@ def test_a_misfit_costs_its_own_field(cls: type[Document]) -> None:
 
 
 def check_stranger(cls: type[Document], wire: dict[str, Any], steps: Steps, stranger: Any) -> None:
-    """Put a value of another kind at a place, decode, and judge what came of it."""
+    """Put a value of another kind at a place, decode, and check the result."""
     holder, place = at(wire, steps[:-1]), f"images[0].{cls.answer_key}.{path_of(steps)}"
     item = holder[steps[-1]]
     holder[steps[-1]] = stranger
@@ -180,7 +188,7 @@ def test_bytes_that_are_no_utf8_cost_themselves() -> None:
 
 
 def test_half_a_surrogate_pair_is_unreadable_either_way() -> None:
-    """A text nobody could write again is refused by the typed decoder and by the lenient walk alike."""
+    """A text that JSON cannot represent is refused by the typed decoder and by the lenient walk alike."""
     half = b'{"images":[{"receipt":{"meta":{"estimatedLanguage":"\\ud83d"}}}]%s}'
     for rest in (b"", b',"version":1e400', b',"version":2'):
         with pytest.raises(MalformedResponseError) as caught:
@@ -189,7 +197,7 @@ def test_half_a_surrogate_pair_is_unreadable_either_way() -> None:
 
 
 def test_numbers_of_the_envelope_may_come_as_text() -> None:
-    """A timestamp or size in a text is read; one that is no number, or has thousands of digits, is a misfit."""
+    """A timestamp or size in a text is read; one that is not a number, or has thousands of digits, is a misfit."""
     answer = answer_of(Receipt, {"meta": {}})
     answer["timestamp"] = "1613984821070"
     answer["images"][0]["convertedImageInfo"] = {
@@ -230,7 +238,7 @@ def test_refinements_that_misfit(postprocessed: Any, kept: tuple[int, ...], prob
 
 @pytest.mark.parametrize("document", [5, "text", True, [], [1, 2], 1.5])
 def test_a_document_that_is_no_object_is_no_document(document: Any) -> None:
-    """Where the document itself is no object nothing was read: the answer is malformed and kept."""
+    """An answer whose document is not an object is malformed and kept."""
     answer = answer_of(Receipt, document)
     with pytest.raises(MalformedResponseError) as caught:
         decode(answer, Receipt)
@@ -238,7 +246,7 @@ def test_a_document_that_is_no_object_is_no_document(document: Any) -> None:
 
 
 def test_a_document_in_an_array_of_one_is_read() -> None:
-    """An object in an array of one is what was meant."""
+    """An array of one object is read as that object."""
     recognition = decode(answer_of(IdCard, [{"result": {"isConfident": True}}]), IdCard)
     assert recognition.document.result.is_confident is True
     assert recognition.problems == (Problem("images[0].idCard", "object", "array"),)
@@ -335,7 +343,7 @@ def test_unknown_keys_are_named_by_their_paths() -> None:
     "strange", [b"1e400", b"9" * 5000, b'"\xff"', b"[" * 500 + b"]" * 500, b"12345678901234567890123"]
 )
 def test_strange_unknown_values_can_be_listed_and_kept(strange: bytes) -> None:
-    """What the typed decoder skipped without a look neither breaks unknown_fields nor to_dict."""
+    """Values that the typed decoder skipped break neither unknown_fields nor to_dict."""
     recognition = decode(b'{"images":[{"receipt":{"meta":{}},"new":%s}]}' % strange, Receipt)
     assert recognition.problems == ()
     assert list(recognition.unknown_fields()) == ["images[0].new"]

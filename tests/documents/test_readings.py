@@ -25,8 +25,9 @@ from clova_ocr_async.documents import (
 from clova_ocr_async.documents.dates import time_from_text
 from clova_ocr_async.documents.numbers import decimal_from_text
 from clova_ocr_async.documents.parsing import number_or_none, whole_number_or_none
-from clova_ocr_async.documents.spelling import plain
-from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_response
+from clova_ocr_async.documents.text_normalization import normalize_text
+from clova_ocr_async.protocol import HTTPResponse
+from clova_ocr_async.protocol.response import decode_response, encode_response
 
 FULL_WIDTH = str.maketrans({chr(code): chr(code + 0xFEE0) for code in range(0x21, 0x7F)})
 
@@ -175,7 +176,7 @@ def test_no_text_gives_a_number_that_is_not_written_in_it(text: str) -> None:
     number = decimal_from_text(text)
     if number is None:
         return
-    written = plain(text)
+    written = normalize_text(text)
     digits = re.findall("[0-9]", written)
     assert "".join(digits).lstrip("0") == f"{abs(number):f}".replace(".", "").lstrip("0")
     assert (number < 0) == (bool(number) and bool(re.search(r"[-△▲(]", written)))
@@ -191,7 +192,7 @@ def test_no_text_gives_a_number_that_is_not_written_in_it(text: str) -> None:
     [("1000", "-1,000", None), ("-1000", "-1,000", "-1000"), ("1000", "1,000", "1000"), ("0", "-0", "0")],
 )
 def test_a_sign_that_the_normal_form_lost_is_not_dropped(formatted: str, text: str, number: str | None) -> None:
-    """Where the text has a minus and the formatted number has none, the number is unreadable."""
+    """A number is None if the text has a minus and the formatted number has none."""
     cell = FloatObject(wire_text=text, formatted=FormattedValue(wire_value=formatted))
     assert cell.decimal == (None if number is None else Decimal(number))
 
@@ -337,7 +338,7 @@ def test_a_time_falls_back_to_its_text(text: str | None, time: dt.time | None) -
     ],
 )
 def test_a_half_of_the_day_in_the_text_is_not_contradicted(text: str, hour: str, time: dt.time | None) -> None:
-    """Where the text says AM or PM and the parts name the other half of the day, the time is None."""
+    """A time is None if the text has AM or PM and the parts are in the other half of the day."""
     assert TimeObject(wire_text=text, formatted=FormattedTime(hour=hour, minute="20", second="")).time == time
 
 

@@ -1,4 +1,4 @@
-"""What is printed of an answer: names and lengths, never a value."""
+"""The printed form of an answer: names and lengths, never a value."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from clova_ocr_async.documents import (
     VendorObject,
 )
 from clova_ocr_async.errors import ClovaOCRError, MalformedResponseError, RecognitionError
-from clova_ocr_async.protocol.response import HTTPResponse
+from clova_ocr_async.protocol import HTTPResponse
 
 
 def secrets_in(wire: Any) -> list[str]:
@@ -77,7 +77,7 @@ def telling_answer(cls: type[Document]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("cls", DOCUMENT_TABLES, ids=lambda cls: cls.path_word)
 def test_a_recognition_prints_no_value(cls: type[Document]) -> None:
-    """However a recognition or any object in it is printed, no leaf of its answer shows; the names do."""
+    """Printing a recognition, or any object in it, shows the names and no value of its answer."""
     answer = telling_answer(cls)
     recognition = decode(answer, cls)
     image = {**answer["images"][0], "inferResult": True}
@@ -165,10 +165,10 @@ def test_problems_print_no_value(cls: type[Document]) -> None:
 
 
 def test_rich_prints_what_repr_prints() -> None:
-    """What rich prints of an answer has no quotes around numbers and shapes."""
+    """The form of an answer in rich has no quotes around numbers and descriptions."""
     recognition = Recognition(document=Receipt(), attempts=2, infer_result="SUCCESS", uid="u" * 9)
-    told = pretty_repr(recognition, max_width=1000)
-    assert told == repr(recognition)
-    assert "attempts=2" in told
-    assert "infer_result='SUCCESS'" in told
-    assert "uid=<9 characters>" in told
+    printed = pretty_repr(recognition, max_width=1000)
+    assert printed == repr(recognition)
+    assert "attempts=2" in printed
+    assert "infer_result='SUCCESS'" in printed
+    assert "uid=<9 characters>" in printed

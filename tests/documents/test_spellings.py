@@ -1,4 +1,4 @@
-"""Where the vendor spells one thing in several ways, each is read by one name and written back as it came."""
+"""Fields that the vendor spells in several ways: read by one name, and written back unchanged."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_each_shape_of_the_amount_paid_by_card(wire: object, texts: list[str]) -
 
 
 def test_a_sub_total_is_read_leniently_in_each_shape() -> None:
-    """The lenient walk tells object from array as the typed decoder does."""
+    """The lenient walk distinguishes object and array as the typed decoder does."""
     totals = {"subTotal": [CELL], "subtotal": {**CELL, "taxprice": [OTHER], "discountPrice": OTHER}}
     recognition = decode(answer_of(Receipt, {"result": {"totalPrice": 5, **totals}}), Receipt)
     assert [problem.path for problem in recognition.problems] == ["images[0].receipt.result.totalPrice"]

@@ -242,7 +242,7 @@ def test_the_number_in_a_text(text: str, expected: str | None) -> None:
     ],
 )
 def test_the_formatted_number_goes_first(formatted: str | None, text: str | None, expected: str | None) -> None:
-    """The service's normal form is the number; where it is none, the text is asked."""
+    """The number is the service's normal form, or that of the text if the normal form is not a number."""
     wire = {"text": text, "formatted": {"value": formatted}}
     present = {"formatted": wire["formatted"]} if text is None else wire
     cell = decoded(FloatObject, present) if formatted is not None else FloatObject(wire_text=text)
@@ -296,13 +296,13 @@ def test_the_kind_of_an_id_card(result: dict[str, Any], kind: str | None) -> Non
 
 @pytest.mark.parametrize("said", ["true", "True", " TRUE ", "y", "Y", "1"])
 def test_a_yes_in_words(said: str) -> None:
-    """A yes is read in the words it was seen in, in any case."""
+    """A yes is read in all spellings seen in answers, in any case."""
     assert flag_or_none(said) is True
 
 
 @pytest.mark.parametrize("said", ["false", "False", " FALSE ", "n", "N", "0"])
 def test_a_no_in_words(said: str) -> None:
-    """A no is read in the words it was seen in, in any case."""
+    """A no is read in all spellings seen in answers, in any case."""
     assert flag_or_none(said) is False
 
 
@@ -324,7 +324,7 @@ def test_no_text_breaks_a_helper(text: str) -> None:
 
 @given(st.none() | st.booleans() | st.integers() | st.floats() | st.binary() | st.lists(st.integers()))
 def test_no_value_breaks_a_helper(value: object) -> None:
-    """A number or flag is read from whatever the vendor may send, and only from what is one."""
+    """A number or flag is read from every form that the vendor may send, and from nothing else."""
     number = number_or_none(value)
     assert isinstance(whole_number_or_none(value), int | None)
     if number is not None:

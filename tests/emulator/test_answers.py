@@ -16,7 +16,7 @@ each_document = pytest.mark.parametrize("document", DOCUMENTS)
 
 
 def picture(width: int = 40, height: int = 30, format_: str = "png", pages: int = 1) -> bytes:
-    """Return an empty picture of nobody's."""
+    """Return an empty picture."""
     page = Image.new("1", (width, height))
     file = io.BytesIO()
     if pages > 1:
@@ -27,7 +27,7 @@ def picture(width: int = 40, height: int = 30, format_: str = "png", pages: int 
 
 
 def answered(document: str, data: bytes, name: str = "demo") -> dict[str, Any]:
-    """Return the image object that answers a picture; the declared format is no matter."""
+    """Return the image object of the answer to a picture; the declared format does not matter."""
     return image_answer(document, ParsedRequest("id", 0, "jpg", name, data))
 
 
@@ -43,7 +43,7 @@ def test_a_drawn_sample_is_read_perfectly(document: str, format_: str) -> None:
 
 @pytest.mark.parametrize("format_", ["tiff", "pdf"])
 def test_a_sample_that_was_converted_says_how_large_it_became(format_: str) -> None:
-    """Reading a PDF or TIFF tells width, height and page of the picture that the polygons count in."""
+    """The answer to a PDF or TIFF has the width, height and page of the picture that its polygons refer to."""
     sample = draw_sample("receipt", format=format_)
     width, height = sample.truth.width, sample.truth.height
     assert answered("receipt", sample.data)["convertedImageInfo"] == {
@@ -56,7 +56,7 @@ def test_a_sample_that_was_converted_says_how_large_it_became(format_: str) -> N
 
 @pytest.mark.parametrize("format_", ["jpg", "png"])
 def test_a_sample_that_was_not_converted_says_nothing_of_it(format_: str) -> None:
-    """ConvertedImageInfo comes for PDF and TIFF only."""
+    """Only the answers to PDF and TIFF files have a convertedImageInfo."""
     assert "convertedImageInfo" not in answered("receipt", draw_sample("receipt", format=format_).data)
 
 
@@ -69,7 +69,7 @@ def test_a_sample_that_was_not_converted_says_nothing_of_it(format_: str) -> Non
     ],
 )
 def test_a_foreign_picture_that_was_converted_says_how_large_it_became(data: bytes, width: int, height: int) -> None:
-    """A foreign TIFF keeps its size, and a PDF is a page of A4 at 150 dots an inch."""
+    """A TIFF that is not a sample keeps its size, and a PDF counts as a page of A4 at 150 dots an inch."""
     info = answered("receipt", data)["convertedImageInfo"]
     assert (info["width"], info["height"], info["pageIndex"]) == (width, height, 0)
 
@@ -77,7 +77,7 @@ def test_a_foreign_picture_that_was_converted_says_how_large_it_became(data: byt
 @each_document
 @pytest.mark.parametrize("format_", ["jpeg", "png", "tiff", "pdf"])
 def test_a_foreign_picture_is_answered_in_the_documented_shape(document: str, format_: str) -> None:
-    """A picture that nobody drew here is a success that decodes without problems and unknown fields."""
+    """The answer to a picture that is not a sample is a success without problems and unknown fields."""
     cls = DOCUMENTS[document]
     image = answered(document, picture(format_=format_))
     answer = answer_of(cls, {}) | {"images": [image]}
@@ -90,7 +90,7 @@ def test_a_foreign_picture_is_answered_in_the_documented_shape(document: str, fo
 
 @each_document
 def test_a_picture_of_another_document_is_a_failure(document: str) -> None:
-    """A drawn sample asked for as any other document is a FAILURE without a document object."""
+    """A sample that is requested as another document gets FAILURE without a document object."""
     sample = draw_sample(document)
     for other in DOCUMENTS.keys() - {document}:
         image = answered(other, sample.data)
@@ -104,7 +104,7 @@ def test_a_picture_of_another_document_is_a_failure(document: str) -> None:
     "data", [b"hello", b"\x00", b"GIF89a" + bytes(20), b"RIFF\x00\x00\x00\x00WEBPVP8 ", b"<html></html>"]
 )
 def test_what_is_no_picture_is_a_failure(data: bytes) -> None:
-    """Bytes of no format the service takes are a FAILURE that says so."""
+    """Bytes of an unsupported format get FAILURE, and the message names the reason."""
     image = answered("receipt", data)
     assert (image["inferResult"], image["message"]) == ("FAILURE", "Image format is not supported.")
     assert "receipt" not in image
@@ -120,7 +120,7 @@ def test_a_picture_over_8000_pixels_a_side_is_an_error(width: int, height: int, 
 
 
 def test_a_picture_of_8000_pixels_a_side_is_read() -> None:
-    """8,000 pixels in width and height are not too many."""
+    """A picture of 8,000 pixels in width and height is read."""
     assert answered("receipt", picture(8000, 8000))["inferResult"] == "SUCCESS"
 
 
@@ -133,7 +133,7 @@ def test_several_pages_are_an_error(format_: str) -> None:
 
 
 def test_the_envelope_tells_picture_from_picture() -> None:
-    """Every answer has the name it was given and a uid of 32 hex digits, one for each requestId and picture."""
+    """Every answer repeats the image's name and has a uid of 32 hex digits, one for each requestId and picture."""
     datas = [b"hello", picture(), picture(8001, 1), draw_sample("receipt").data, draw_sample("passport").data]
     images = [answered("receipt", data, name=f"이름 {number}") for number, data in enumerate(datas)]
     assert [image["name"] for image in images] == [f"이름 {number}" for number in range(len(datas))]
@@ -143,12 +143,12 @@ def test_the_envelope_tells_picture_from_picture() -> None:
 
 
 def test_nothing_was_asked_to_be_validated() -> None:
-    """Every answer says NO_REQUESTED for the validation, whether something was read or not."""
+    """Every answer has the validation result NO_REQUESTED, also a FAILURE."""
     for data in (b"hello", picture(), picture(8001, 1), draw_sample("receipt").data):
         assert answered("receipt", data)["validationResult"] == {"result": "NO_REQUESTED"}
 
 
 def test_another_call_for_the_same_picture_has_another_uid() -> None:
-    """The uid tells calls apart, not pictures, as the service's does."""
+    """The uid identifies a call, not a picture, as the service's does."""
     calls = [ParsedRequest(request_id, 0, "png", "image", b"the same") for request_id in ("one", "two")]
     assert len({image_answer("receipt", call)["uid"] for call in calls}) == 2

@@ -10,7 +10,7 @@ from clova_ocr_async.emulator import DomainState
 
 @dataclass
 class Clock:
-    """Shows the time it is set to."""
+    """A clock that is set by hand."""
 
     now: float = 1000.0
 
@@ -20,120 +20,120 @@ class Clock:
 
 
 def test_no_more_calls_are_let_in_than_the_ceiling_says() -> None:
-    """With the ceiling reached a call is refused and counted as rejected, until another call has left."""
-    meter = DomainState(Clock(), 2)
-    assert [meter.enter(), meter.enter(), meter.enter()] == [True, True, False]
-    assert (meter.in_flight, meter.rejected) == (2, 1)
-    meter.leave()
-    assert [meter.enter(), meter.enter()] == [True, False]
-    assert (meter.in_flight, meter.rejected) == (2, 2)
+    """At the ceiling a call is refused and counted as rejected, until another call has ended."""
+    state = DomainState(Clock(), 2)
+    assert [state.admit(), state.admit(), state.admit()] == [True, True, False]
+    assert (state.in_flight, state.rejected) == (2, 1)
+    state.release()
+    assert [state.admit(), state.admit()] == [True, False]
+    assert (state.in_flight, state.rejected) == (2, 2)
 
 
 def test_without_a_ceiling_every_call_is_let_in() -> None:
     """With None for a ceiling no call is refused."""
-    meter = DomainState(Clock(), None)
-    assert all(meter.enter() for _ in range(100))
-    assert (meter.in_flight, meter.rejected) == (100, 0)
+    state = DomainState(Clock(), None)
+    assert all(state.admit() for _ in range(100))
+    assert (state.in_flight, state.rejected) == (100, 0)
 
 
 def test_a_ceiling_may_change_while_calls_run() -> None:
-    """A lowered ceiling sends nobody away who is in, and a raised one lets in at once."""
-    meter = DomainState(Clock(), 3)
-    assert all(meter.enter() for _ in range(3))
-    meter.set_ceiling(1)
-    assert meter.in_flight == 3
-    meter.leave()
-    meter.leave()
-    assert not meter.enter()
-    meter.set_ceiling(2)
-    assert meter.enter()
-    assert not meter.enter()
-    meter.set_ceiling(None)
-    assert meter.enter()
+    """A lowered ceiling ends no running call, and a raised one admits calls at once."""
+    state = DomainState(Clock(), 3)
+    assert all(state.admit() for _ in range(3))
+    state.set_ceiling(1)
+    assert state.in_flight == 3
+    state.release()
+    state.release()
+    assert not state.admit()
+    state.set_ceiling(2)
+    assert state.admit()
+    assert not state.admit()
+    state.set_ceiling(None)
+    assert state.admit()
 
 
 def test_a_quota_is_spent_call_by_call() -> None:
-    """As many calls are let through as the quota says, and it can be filled up again."""
-    meter = DomainState(Clock(), 1, 2)
-    assert [meter.spend() for _ in range(4)] == [True, True, False, False]
-    assert meter.quota == 0
-    meter.quota = 1
-    assert [meter.spend(), meter.spend()] == [True, False]
+    """The quota admits its number of calls, and can be raised again."""
+    state = DomainState(Clock(), 1, 2)
+    assert [state.take_quota() for _ in range(4)] == [True, True, False, False]
+    assert state.quota == 0
+    state.quota = 1
+    assert [state.take_quota(), state.take_quota()] == [True, False]
 
 
 def test_without_a_quota_every_call_is_let_through() -> None:
-    """With None for a quota nothing is counted off."""
-    meter = DomainState(Clock(), 1)
-    assert all(meter.spend() for _ in range(100))
-    assert meter.quota is None
+    """A quota of None is never used up."""
+    state = DomainState(Clock(), 1)
+    assert all(state.take_quota() for _ in range(100))
+    assert state.quota is None
 
 
 def test_busy_and_capacity_are_integrals_over_time() -> None:
     """Busy grows by a second a second for each call that runs, capacity for each that may run."""
     clock = Clock()
-    meter = DomainState(clock, 4)
-    meter.enter()
+    state = DomainState(clock, 4)
+    state.admit()
     clock.now += 10
-    assert (meter.busy, meter.capacity) == (10, 40)
-    meter.enter()
+    assert (state.busy, state.capacity) == (10, 40)
+    state.admit()
     clock.now += 5
-    meter.leave()
-    meter.leave()
+    state.release()
+    state.release()
     clock.now += 100
-    assert (meter.busy, meter.capacity) == (20, 460)
+    assert (state.busy, state.capacity) == (20, 460)
 
 
 def test_time_counts_from_the_first_call() -> None:
-    """Neither looking at a meter nor changing its ceiling before the first call makes idle time count."""
+    """The time before the first call does not count, also if the state is read or its ceiling changed meanwhile."""
     clock = Clock()
-    meter = DomainState(clock, 4)
-    assert (meter.busy, meter.capacity) == (0, 0)
+    state = DomainState(clock, 4)
+    assert (state.busy, state.capacity) == (0, 0)
     clock.now += 50
-    meter.set_ceiling(2)
+    state.set_ceiling(2)
     clock.now += 50
-    assert (meter.busy, meter.capacity) == (0, 0)
-    meter.enter()
+    assert (state.busy, state.capacity) == (0, 0)
+    state.admit()
     clock.now += 1
-    assert (meter.busy, meter.capacity) == (1, 2)
+    assert (state.busy, state.capacity) == (1, 2)
 
 
 def test_a_changed_ceiling_counts_from_when_it_was_changed() -> None:
     """The time before a change counts with the old ceiling, the time after it with the new one."""
     clock = Clock()
-    meter = DomainState(clock, 4)
-    meter.enter()
+    state = DomainState(clock, 4)
+    state.admit()
     clock.now += 10
-    meter.set_ceiling(2)
+    state.set_ceiling(2)
     clock.now += 10
-    assert (meter.busy, meter.capacity) == (20, 60)
+    assert (state.busy, state.capacity) == (20, 60)
 
 
 def test_calls_above_a_lowered_ceiling_count_as_capacity() -> None:
     """While more calls run than the ceiling, lowered meanwhile, allows, capacity grows as fast as busy."""
     clock = Clock()
-    meter = DomainState(clock, 3)
-    assert all(meter.enter() for _ in range(3))
-    meter.set_ceiling(1)
+    state = DomainState(clock, 3)
+    assert all(state.admit() for _ in range(3))
+    state.set_ceiling(1)
     clock.now += 10
-    assert (meter.busy, meter.capacity) == (30, 30)
-    meter.leave()
-    meter.leave()
-    meter.leave()
+    assert (state.busy, state.capacity) == (30, 30)
+    state.release()
+    state.release()
+    state.release()
     clock.now += 10
-    assert (meter.busy, meter.capacity) == (30, 40)
+    assert (state.busy, state.capacity) == (30, 40)
 
 
 def test_without_a_ceiling_capacity_is_what_was_busy() -> None:
-    """With None for a ceiling a domain counts as full while calls run, and as nothing while none do."""
+    """A domain without a ceiling counts as full while calls run, and not at all while none run."""
     clock = Clock()
-    meter = DomainState(clock, None)
-    meter.enter()
-    meter.enter()
+    state = DomainState(clock, None)
+    state.admit()
+    state.admit()
     clock.now += 10
-    meter.leave()
-    meter.leave()
+    state.release()
+    state.release()
     clock.now += 10
-    assert (meter.busy, meter.capacity) == (20, 20)
+    assert (state.busy, state.capacity) == (20, 20)
 
 
 events = st.lists(
@@ -146,9 +146,9 @@ events = st.lists(
 
 @given(events, st.integers(1, 6) | st.none())
 def test_busy_never_exceeds_capacity(happens: list[int | str | tuple[str, int | None]], ceiling: int | None) -> None:
-    """Whatever happens, busy is the sum of the calls' lengths and capacity at least as much, and neither shrinks."""
+    """After any events, busy is the sum of the calls' durations, capacity is at least as much, and neither shrinks."""
     clock = Clock()
-    meter = DomainState(clock, ceiling)
+    state = DomainState(clock, ceiling)
     busy, in_flight, seen = 0, 0, (0.0, 0.0)
     for event in happens:
         match event:
@@ -156,31 +156,31 @@ def test_busy_never_exceeds_capacity(happens: list[int | str | tuple[str, int | 
                 clock.now += seconds
                 busy += seconds * in_flight
             case "enter":
-                in_flight += meter.enter()
+                in_flight += state.admit()
             case "leave" if in_flight:
-                meter.leave()
+                state.release()
                 in_flight -= 1
             case ("ceiling", changed):
-                meter.set_ceiling(changed)
+                state.set_ceiling(changed)
             case _:
-                assert meter.busy <= meter.capacity
-                assert seen <= (seen := (meter.busy, meter.capacity))
-    assert (meter.in_flight, meter.busy) == (in_flight, busy)
-    assert meter.busy <= meter.capacity
+                assert state.busy <= state.capacity
+                assert seen <= (seen := (state.busy, state.capacity))
+    assert (state.in_flight, state.busy) == (in_flight, busy)
+    assert state.busy <= state.capacity
 
 
-def test_a_meter_may_be_used_from_several_threads() -> None:
-    """Calls that come and go in many threads at once leave a meter with exact counts and nobody inside."""
-    meter = DomainState(Clock(), 3)
+def test_a_state_may_be_used_from_several_threads() -> None:
+    """Calls that start and end in many threads at once leave exact counts and no call in flight."""
+    state = DomainState(Clock(), 3)
     entered: Counter[bool] = Counter()
 
     def come_and_go() -> None:
         mine: Counter[bool] = Counter()
         for _ in range(2000):
-            let_in = meter.enter()
+            let_in = state.admit()
             mine[let_in] += 1
             if let_in:
-                meter.leave()
+                state.release()
         entered.update(mine)
 
     threads = [threading.Thread(target=come_and_go) for _ in range(4)]
@@ -188,5 +188,5 @@ def test_a_meter_may_be_used_from_several_threads() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert meter.in_flight == 0
-    assert (entered.total(), entered[False]) == (8000, meter.rejected)
+    assert state.in_flight == 0
+    assert (entered.total(), entered[False]) == (8000, state.rejected)

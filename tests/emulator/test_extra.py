@@ -27,7 +27,7 @@ import pytest
     ],
 )
 def test_what_needs_an_extra_names_the_line_that_installs_it(missing: str, statement: str, line: str) -> None:
-    """Without its extra a name cannot be imported, as any other, and the error is the line that installs it."""
+    """Without its extra a name raises ModuleNotFoundError, which names the command that installs it."""
     code = f"import sys; sys.modules[{missing!r}] = None; {statement}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True, timeout=50)
     assert done.returncode == 1
@@ -35,7 +35,7 @@ def test_what_needs_an_extra_names_the_line_that_installs_it(missing: str, state
 
 
 def test_the_emulator_needs_no_extra() -> None:
-    """What serves needs no more than the base install."""
+    """The server needs nothing but the base install."""
     code = (
         "import sys; sys.modules['PIL'] = None; from clova_ocr_async.emulator import Emulator, Fault, find_ground_truth"
     )

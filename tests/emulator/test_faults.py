@@ -16,7 +16,7 @@ from support.fakes import steps
 from clova_ocr_async import ConfigurationError, DomainError, RecognitionError
 from clova_ocr_async.documents import DOCUMENTS, Receipt
 from clova_ocr_async.emulator import Emulator, Fault, draw_sample
-from clova_ocr_async.emulator.fault_behaviour import ACCIDENTS, PAGES, WRONG_ANSWERS
+from clova_ocr_async.emulator.fault_behaviour import NETWORK_FAULTS, PROXY_PAGES, UNEXPECTED_BODIES
 from clova_ocr_async.emulator.faults import ERROR_FAULTS
 from clova_ocr_async.protocol.request import build_request
 
@@ -64,7 +64,7 @@ FOREIGN_PAGES = {
 
 
 def is_no_json(body: bytes) -> bool:
-    """Tell whether a body is no JSON for Python, which is strict about UTF-8 and follows any depth it can."""
+    """Return whether Python cannot read a body as JSON; it is strict about UTF-8."""
     with suppress(ValueError):
         return not json.loads(body)
     return True
@@ -142,7 +142,7 @@ async def close(writer: asyncio.StreamWriter) -> None:
 
 
 async def talk(clova: Emulator, document: str = "receipt", data: bytes = SAMPLE) -> bytes:
-    """Make a call; return all that comes until the connection ends."""
+    """Make a call; return all bytes until the connection ends."""
     reader, writer = await connect(clova)
     try:
         writer.write(request_for(clova, document, data))
@@ -161,13 +161,13 @@ def taken_apart(came: bytes) -> tuple[int, dict[str, str], bytes]:
 
 def test_every_fault_is_carried_out_in_one_way() -> None:
     """Every fault is in exactly one of the four tables, and in one of those of this test."""
-    assert sorted([*ERROR_FAULTS, *PAGES, *WRONG_ANSWERS, *ACCIDENTS]) == sorted(Fault)
+    assert sorted([*ERROR_FAULTS, *PROXY_PAGES, *UNEXPECTED_BODIES, *NETWORK_FAULTS]) == sorted(Fault)
     assert sorted([*SERVICE_ERRORS, *GATEWAY_ERRORS, *FOREIGN_PAGES, *SUCCESSES, *NETWORK]) == sorted(Fault)
 
 
 @pytest.mark.parametrize("fault", SERVICE_ERRORS)
 async def test_an_error_of_the_service(fault: Fault) -> None:
-    """The service's errors come with their code in the service's envelope, under their status."""
+    """An error of the service has its status, and its code in the service's envelope."""
     async with Emulator(faults=[fault]) as clova:
         status, headers, body = taken_apart(await talk(clova))
     answer = json.loads(body)
@@ -179,7 +179,7 @@ async def test_an_error_of_the_service(fault: Fault) -> None:
 
 @pytest.mark.parametrize("fault", GATEWAY_ERRORS)
 async def test_an_error_of_the_gateway(fault: Fault) -> None:
-    """The gateway's errors come with their errorCode in the gateway's envelope, under their status."""
+    """An error of the gateway has its status, and its errorCode in the gateway's envelope."""
     async with Emulator(faults=[fault]) as clova:
         status, headers, body = taken_apart(await talk(clova))
     answer = json.loads(body)
@@ -190,7 +190,7 @@ async def test_an_error_of_the_gateway(fault: Fault) -> None:
 
 @pytest.mark.parametrize("fault", FOREIGN_PAGES)
 async def test_a_page_that_neither_service_nor_gateway_wrote(fault: Fault) -> None:
-    """A proxy's pages are no JSON, and come under their status."""
+    """The page of a proxy has its status and is not JSON."""
     async with Emulator(faults=[fault]) as clova:
         status, headers, body = taken_apart(await talk(clova))
     expected, title = FOREIGN_PAGES[fault]
@@ -202,7 +202,7 @@ async def test_a_page_that_neither_service_nor_gateway_wrote(fault: Fault) -> No
 
 @pytest.mark.parametrize("fault", SUCCESSES)
 async def test_a_successful_answer_that_is_not_what_was_hoped_for(fault: Fault) -> None:
-    """Under 200 and with its whole length comes a body that has what the fault's name says."""
+    """An unexpected body has the status 200, its whole length, and the fault of its name."""
     async with Emulator(faults=[fault]) as clova:
         status, headers, body = taken_apart(await talk(clova))
     assert status == 200
@@ -212,7 +212,7 @@ async def test_a_successful_answer_that_is_not_what_was_hoped_for(fault: Fault) 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 async def test_wrong_answers_fit_any_document(document: str) -> None:
-    """For each document a wrong type is a problem, another document and a General answer are told apart."""
+    """For each document a wrong type is a problem, and another document differs from a General answer."""
     cls = DOCUMENTS[document]
     data = draw_sample(document).data
     async with Emulator(faults=["wrong-type", "other-document", "general-answer"]) as clova:
@@ -235,14 +235,14 @@ async def test_wrong_answers_fit_a_picture_that_nothing_is_read_in(fault: str) -
 
 
 async def test_a_page_under_200_says_that_it_is_one() -> None:
-    """A page in place of an answer has a page's content type, as a proxy would write it."""
+    """A page in the place of an answer has the content type of a page, as a proxy's has."""
     async with Emulator(faults=["html-answer"]) as clova:
         _, headers, _ = taken_apart(await talk(clova))
     assert headers["content-type"].startswith("text/html")
 
 
 async def test_the_limit_that_is_named_on_demand() -> None:
-    """A rate limit on demand names the domain's ceiling; without one, the calls that run."""
+    """A scripted rate limit names the domain's ceiling, or without one the number of running calls."""
     for concurrency, limit in ((7, "7"), (None, "1")):
         async with Emulator(concurrency=concurrency, faults=["rate-limited"]) as clova:
             answer = json.loads(taken_apart(await talk(clova))[2])
@@ -251,7 +251,7 @@ async def test_the_limit_that_is_named_on_demand() -> None:
 
 @pytest.mark.parametrize("fault", sorted(set(Fault) - {Fault.SILENCE, Fault.TRICKLE}))
 async def test_a_fault_pays_what_has_run(fault: Fault) -> None:
-    """What was refused or lost before it ran is not counted as paid, all else is; the next call goes well."""
+    """A call that did not run is not billed, any other is; the next call succeeds."""
     async with Emulator(concurrency=1, faults=[fault]) as clova:
         with suppress(ConnectionError):
             await talk(clova)
@@ -261,7 +261,7 @@ async def test_a_fault_pays_what_has_run(fault: Fault) -> None:
 
 @pytest.mark.parametrize(("fault", "unbilled"), BILLED_ERRORS.items())
 async def test_an_error_after_the_call_has_run(fault: Fault, unbilled: Fault) -> None:
-    """It takes a call's time and quota, is paid, and tells a caller no more than the same error without a bill."""
+    """A billed error takes time and quota like a call, and its answer equals that of the unbilled error."""
     pauses: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -269,28 +269,28 @@ async def test_an_error_after_the_call_has_run(fault: Fault, unbilled: Fault) ->
 
     async with Emulator(latency=7.0, quota=1, faults=[unbilled, fault], sleep=sleep) as clova:
         free = taken_apart(await talk(clova))
-        assert (pauses, clova.billed.total(), clova.meter().quota) == ([], 0, 1)
+        assert (pauses, clova.billed.total(), clova.domain_state().quota) == ([], 0, 1)
         billed = taken_apart(await talk(clova))
-        assert (pauses, clova.billed.total(), clova.meter().quota) == ([7.0], 1, 0)
+        assert (pauses, clova.billed.total(), clova.domain_state().quota) == ([7.0], 1, 0)
     assert (billed[0], without_origin(billed[2])) == (free[0], without_origin(free[2]))
     assert billed[1].keys() == free[1].keys()
 
 
 def without_origin(body: bytes) -> bytes:
-    """Return an error's body without what is new in each: when it was written, and for which trace."""
+    """Return the body of an error without its timestamp and traceId."""
     return re.sub(rb'("traceId":"|"timestamp":)\w+', rb"\1", body)
 
 
 @pytest.mark.parametrize("fault", sorted({*EARLY, Fault.RESET_AFTER_BODY}))
 async def test_a_reset(fault: Fault) -> None:
-    """The caller meets a reset connection, not an orderly end."""
+    """The caller gets a reset, not an orderly end of the connection."""
     async with Emulator(faults=[fault]) as clova:
         with pytest.raises(ConnectionResetError):
             await talk(clova)
 
 
 async def test_a_reset_before_the_body_waits_for_none() -> None:
-    """The connection is thrown away as soon as the headers are there."""
+    """The connection is reset as soon as the headers have arrived."""
     async with Emulator(faults=["reset-before-body"]) as clova:
         reader, writer = await connect(clova)
         head = request_for(clova).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
@@ -301,7 +301,7 @@ async def test_a_reset_before_the_body_waits_for_none() -> None:
 
 
 async def test_a_reset_during_the_body_waits_for_some() -> None:
-    """The connection stands while only the headers are there, and is thrown away in the middle of the body."""
+    """The connection is kept until the first bytes of the body arrive, and then reset."""
     async with Emulator(faults=["reset-during-body"]) as clova:
         reader, writer = await connect(clova)
         head, end, body = request_for(clova).partition(b"\r\n\r\n")
@@ -317,7 +317,7 @@ async def test_a_reset_during_the_body_waits_for_some() -> None:
 
 
 async def test_a_reset_while_the_caller_still_sends() -> None:
-    """A caller whose body is larger than the sockets hold cannot send it to its end."""
+    """A caller cannot finish sending a body that is larger than the buffers of the sockets."""
     async with Emulator(faults=["reset-during-body"]) as clova:
         _, writer = await connect(clova)
         writer.write(request_for(clova, data=bytes(32 * 1024 * 1024)))
@@ -329,13 +329,13 @@ async def test_a_reset_while_the_caller_still_sends() -> None:
 
 
 async def until(reached: Callable[[], bool]) -> None:
-    """Let everybody else go on until something is so."""
-    while not reached():  # noqa: ASYNC110 - the server tells nobody that a request has come
+    """Run the other tasks until a condition holds."""
+    while not reached():  # noqa: ASYNC110 - the server has no event for an arrived request
         await asyncio.sleep(0)
 
 
 async def test_a_caller_who_goes_before_the_reset(caplog: pytest.LogCaptureFixture) -> None:
-    """A caller who hangs up before any of the body is no error of the server, and the next call goes well."""
+    """A caller that disconnects before the body causes no error of the server, and the next call succeeds."""
     async with Emulator(faults=["reset-during-body"]) as clova:
         _, writer = await connect(clova)
         writer.write(request_for(clova).partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
@@ -348,13 +348,13 @@ async def test_a_caller_who_goes_before_the_reset(caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize(("fault", "expected"), [("close-after-body", b""), ("garbage", b"this is no HTTP\r\n\r\n")])
 async def test_an_end_without_an_answer(fault: str, expected: bytes) -> None:
-    """The connection ends in order, with nothing or with what is no HTTP."""
+    """The connection ends in order, after no bytes or after bytes that are not HTTP."""
     async with Emulator(faults=[fault]) as clova:
         assert await talk(clova) == expected
 
 
 async def test_a_cut_answer() -> None:
-    """Half of the announced length comes, and it is the first half of the right answer."""
+    """The first half of the right answer is sent, under its whole length."""
     async with Emulator(faults=["cut-answer"]) as clova:
         status, headers, body = taken_apart(await talk(clova))
         _, _, whole = taken_apart(await talk(clova))
@@ -364,7 +364,7 @@ async def test_a_cut_answer() -> None:
 
 
 async def test_silence_lasts_until_the_caller_hangs_up() -> None:
-    """Nothing comes, the slot is held, and it is free again once the caller has hung up."""
+    """No answer is sent, and the slot is held until the caller disconnects."""
     entered = asyncio.Event()
 
     async def sleep(_: float) -> None:
@@ -382,14 +382,14 @@ async def test_silence_lasts_until_the_caller_hangs_up() -> None:
 
 
 async def until_read(clova: Emulator) -> bytes:
-    """Call until no call is refused for the ceiling any longer."""
+    """Call until the ceiling refuses no call any more."""
     while b'"0025"' in (came := await talk(clova)):
         pass
     return came
 
 
 async def test_silence_ends_when_the_server_stops() -> None:
-    """A server that stops does not wait for a caller it tells nothing, nor tells him anything."""
+    """A server that stops ends a silent call at once and without an answer."""
     entered = asyncio.Event()
 
     async def sleep(_: float) -> None:
@@ -401,11 +401,11 @@ async def test_silence_ends_when_the_server_stops() -> None:
         await entered.wait()
     assert await reader.read() == b""
     await close(writer)
-    assert clova.meter().in_flight == 0
+    assert clova.domain_state().in_flight == 0
 
 
 async def test_a_trickle_is_a_whole_answer_byte_by_byte() -> None:
-    """Every byte of the right answer comes in a chunk of its own, after a pause each."""
+    """Every byte of the right answer is sent in its own chunk, after a pause."""
     pauses: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -420,7 +420,7 @@ async def test_a_trickle_is_a_whole_answer_byte_by_byte() -> None:
 
 
 async def test_a_trickle_ends_when_the_caller_hangs_up(caplog: pytest.LogCaptureFixture) -> None:
-    """A caller who hangs up within a trickle frees the slot, and that is no error of the server."""
+    """A caller that disconnects during a trickle frees the slot, without an error of the server."""
     async with Emulator(concurrency=1, faults=["trickle"]) as clova:
         reader, writer = await connect(clova)
         writer.write(request_for(clova))
@@ -432,7 +432,7 @@ async def test_a_trickle_ends_when_the_caller_hangs_up(caplog: pytest.LogCapture
 
 
 async def test_a_trickle_ends_when_the_server_stops() -> None:
-    """A server that stops breaks a trickle off, without the mark of a whole answer."""
+    """A server that stops breaks a trickle off, without the last chunk of a complete answer."""
     async with Emulator(faults=["trickle"]) as clova:
         reader, writer = await connect(clova)
         writer.write(request_for(clova))
@@ -442,7 +442,7 @@ async def test_a_trickle_ends_when_the_server_stops() -> None:
 
 
 async def test_a_gzip_bomb() -> None:
-    """A small body says it is gzip and unpacks to 64 MiB."""
+    """A small body with the encoding gzip unpacks to 64 MiB."""
     async with Emulator(faults=["gzip-bomb"]) as clova:
         status, headers, body = taken_apart(await talk(clova))
     assert (status, headers["content-encoding"]) == (200, "gzip")
@@ -457,7 +457,7 @@ async def test_a_gzip_bomb() -> None:
 
 @pytest.mark.parametrize("fault", sorted(NETWORK - EARLY))
 async def test_an_accident_after_the_caller_has_gone(fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
-    """An accident that finds nobody at the other end frees the slot and is no error of the server."""
+    """A network fault after the caller has disconnected frees the slot, without an error of the server."""
     entered, gone = asyncio.Event(), asyncio.Event()
 
     async def sleep(_: float) -> None:
@@ -479,7 +479,7 @@ async def test_an_accident_after_the_caller_has_gone(fault: Fault, caplog: pytes
 
 
 async def test_faults_come_in_the_order_they_were_said() -> None:
-    """Faults take turns with calls that go well, behind those said before, and then all goes well again."""
+    """Scripted faults are used in their order, None means success, and calls behind the script succeed."""
     async with Emulator(faults=[Fault.QUOTA, None]) as clova:
         clova.script("blocked", None, Fault.REFUSED)
         codes = [json.loads(taken_apart(await talk(clova))[2]).get("code") for _ in range(7)]
@@ -487,7 +487,7 @@ async def test_faults_come_in_the_order_they_were_said() -> None:
 
 
 async def test_a_refused_request_takes_no_fault() -> None:
-    """What is refused for its secret, path, body or the ceiling leaves the fault for the next call."""
+    """A request that is refused for its secret, path or body, or for the ceiling, uses up no fault."""
     entered, go_on = asyncio.Event(), asyncio.Event()
 
     async def sleep(_: float) -> None:
@@ -506,7 +506,7 @@ async def test_a_refused_request_takes_no_fault() -> None:
 
 
 def test_an_unknown_fault_is_refused() -> None:
-    """A name that is no fault is refused with a list of those there are, whole or not at all."""
+    """An unknown fault is refused with a list of all faults, and none of its script is taken."""
     with pytest.raises(ConfigurationError) as refused:
         Emulator(faults=["silense"])
     assert "'silense'" in str(refused.value)

@@ -33,7 +33,7 @@ def call(clova):
 
 
 def test_the_fixture_listens_while_a_test_runs(pytester: pytest.Pytester) -> None:
-    """A test that asks for the fixture gets an emulator that answers, a fresh one each, with and without asyncio."""
+    """Each test with the fixture gets a new running emulator, with and without asyncio."""
     pytester.makepyfile(
         CALL
         + """
@@ -72,12 +72,12 @@ class TestMarked:
 """
     )
     pytester.runpytest_subprocess(*ARGUMENTS).assert_outcomes(passed=2)
-    told = pytester.runpytest_subprocess(*ARGUMENTS, "--markers")
-    told.stdout.fnmatch_lines(["@pytest.mark.clova_emulator(**settings)*"])
+    printed = pytester.runpytest_subprocess(*ARGUMENTS, "--markers")
+    printed.stdout.fnmatch_lines(["@pytest.mark.clova_emulator(**settings)*"])
 
 
 def test_a_marker_that_cannot_work_is_an_error(pytester: pytest.Pytester) -> None:
-    """A wrong setting, or one without a name, is an error of the test that says why."""
+    """A wrong or positional setting is an error of the test that names the reason."""
     pytester.makepyfile(
         CALL
         + """
@@ -96,7 +96,7 @@ def test_no_name(clova_emulator):
 
 
 def test_a_run_without_the_fixture_loads_nothing_heavy(pytester: pytest.Pytester) -> None:
-    """Where no test asks for the fixture, neither a server nor a picture library is imported."""
+    """A run without the fixture imports neither a server nor a picture library."""
     pytester.makepyfile(
         """
 import sys
@@ -110,6 +110,6 @@ def test_nothing_is_loaded():
 
 
 def test_the_server_needs_no_picture_library() -> None:
-    """Whoever runs the emulator without drawing samples does not load Pillow."""
+    """An emulator that draws no samples does not load Pillow."""
     code = "import sys, clova_ocr_async.emulator as e; e.Emulator(); e.emulator_in_thread; print('PIL' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"

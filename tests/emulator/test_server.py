@@ -33,14 +33,14 @@ async def status_of(
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    """A port of 127.0.0.1 that somebody listens at."""
+    """A port of 127.0.0.1 that is in use."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
 @pytest.mark.parametrize("host", ADDRESSES)
 async def test_it_listens_at_any_address_of_this_machine(host: str) -> None:
-    """At each loopback address a client that is given its URL and secret gets a document."""
+    """A client with the emulator's URL and secret gets a document, at each loopback address."""
     sample = draw_sample("receipt")
     async with Emulator(host=host) as clova, ClovaOCRClient(Domain(clova.url(), clova.secret)) as client:
         recognition = await client.recognize(sample.data, Receipt)
@@ -76,7 +76,7 @@ HOST_HEADERS = {
 
 @pytest.mark.parametrize(("host", "own"), HOST_HEADERS.items())
 async def test_it_answers_under_this_machines_own_names(host: str, own: bool) -> None:
-    """A page of elsewhere whose name was pointed here is refused; loopback names with any port are not."""
+    """A request under a name that is not a loopback name is refused, as in DNS rebinding."""
     async with Emulator() as clova:
         url = urlsplit(clova.url("receipt"))
         reader, writer = await asyncio.open_connection(url.hostname, url.port)
@@ -89,7 +89,7 @@ async def test_it_answers_under_this_machines_own_names(host: str, own: bool) ->
 
 
 async def test_exposed_it_answers_under_any_name() -> None:
-    """With ``expose`` the Host header is no matter, since other machines know this one by other names."""
+    """With ``expose`` any Host header is accepted, because other machines use other names."""
     async with Emulator(expose=True) as clova:
         assert await status_of(clova.url("receipt"), host="box.example") == 401
 
@@ -105,12 +105,12 @@ async def test_the_url_has_a_tail_if_asked_for() -> None:
 
 
 def test_an_address_of_ipv6_stands_in_brackets() -> None:
-    """The URL of an emulator at ::1 can be read as one."""
+    """The URL of an emulator at ::1 is a valid URL."""
     assert Emulator(host="::1", port=8080).url() == "http://[::1]:8080/custom/v1/1/emulator"
 
 
 async def test_a_port_may_be_chosen() -> None:
-    """At the port that is asked for it listens, and its URL says so."""
+    """The emulator listens on the given port, and its URL names it."""
     async with Emulator() as other:
         port = urlsplit(other.url()).port
     assert port
@@ -129,7 +129,7 @@ async def test_a_port_that_is_taken_is_refused(taken_port: int) -> None:
 
 
 async def test_it_may_be_started_and_stopped_again_and_again() -> None:
-    """After a stop it listens at the same port again, with its counts, its script and its silences."""
+    """After a stop and a start it listens on the same port, with its counts and its script."""
     clova = Emulator(secret="secret")
     url = None
     for round_ in range(1, 4):
@@ -146,7 +146,7 @@ async def test_it_may_be_started_and_stopped_again_and_again() -> None:
 
 
 async def test_a_fault_that_waits_works_after_a_restart() -> None:
-    """Silence is as silent after a stop and a start as before."""
+    """The fault SILENCE works after a stop and a start as before."""
     entered = asyncio.Event()
 
     async def sleep(_: float) -> None:
@@ -167,7 +167,7 @@ async def test_a_fault_that_waits_works_after_a_restart() -> None:
 
 
 async def test_calls_that_run_are_cut_off_by_a_stop() -> None:
-    """A stop ends the connections of calls that run, without an answer; none is left in flight, and all are paid."""
+    """A stop ends running calls without an answer; none stays in flight, and all are billed."""
     entered = asyncio.Event()
 
     async def sleep(_: float) -> None:
@@ -180,14 +180,14 @@ async def test_calls_that_run_are_cut_off_by_a_stop() -> None:
         form.add_field("file", sample.data, filename="image.png")
         call = asyncio.create_task(status_of(clova.url("receipt"), data=form, secret=clova.secret))
         await entered.wait()
-        assert clova.meter().in_flight == 1
+        assert clova.domain_state().in_flight == 1
     with pytest.raises(aiohttp.ServerDisconnectedError):
         await call
-    assert (clova.meter().in_flight, clova.billed.total()) == (0, 1)
+    assert (clova.domain_state().in_flight, clova.billed.total()) == (0, 1)
 
 
 def test_a_secret_is_made_up_if_none_is_given() -> None:
-    """Without a secret, or with an empty one, each emulator has a long one of its own."""
+    """Without a secret, or with an empty one, each emulator makes its own long one."""
     secrets = {Emulator().secret, Emulator().secret, Emulator(secret="").secret}
     assert len(secrets) == 3
     assert min(map(len, secrets)) >= 32
@@ -225,20 +225,20 @@ def test_a_setting_that_cannot_work_is_refused(settings: dict[str, Any], message
 
 
 async def test_one_document_may_be_named_without_a_list() -> None:
-    """A single word for ``documents`` is that document, not its letters."""
+    """A single text for ``documents`` means one document, not its letters."""
     async with Emulator(documents="receipt", secret="s") as clova:
         statuses = {word: await status_of(clova.url(word), secret="s") for word in DOCUMENTS}
     assert statuses == dict.fromkeys(DOCUMENTS, 400)
 
 
 def test_the_least_settings_work() -> None:
-    """One call at once, no quota left and no time are settings like others."""
+    """One call at once, a quota of 0 and a latency of 0 are valid settings."""
     clova = Emulator(concurrency=1, quota=0, latency=0, sigma=0)
-    assert (clova.meter().ceiling, clova.meter().quota) == (1, 0)
+    assert (clova.domain_state().ceiling, clova.domain_state().quota) == (1, 0)
 
 
 def test_the_package_offers_what_it_names() -> None:
-    """Every public name of the package can be had, and another one is an AttributeError that names it."""
+    """Every public name can be imported, and any other raises an AttributeError that names it."""
     assert all(getattr(package, name).__name__ == name for name in package.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'Emulater'"):
         package.Emulater  # type: ignore[attr-defined]  # noqa: B018
@@ -246,6 +246,6 @@ def test_the_package_offers_what_it_names() -> None:
 
 @pytest.mark.parametrize(("host", "named"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("192.0.2.7", "192.0.2.7")])  # noqa: S104 - it is not started
 def test_the_url_of_all_addresses_can_be_called(host: str, named: str) -> None:
-    """An emulator that listens at every address names one that a client of this machine accepts."""
+    """The URL of an emulator that listens on all addresses is one that a client of this machine accepts."""
     clova = Emulator(host=host, port=8089, expose=True)
     assert clova.url() == f"http://{named}:8089/custom/v1/1/emulator"

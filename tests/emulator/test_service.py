@@ -64,7 +64,7 @@ async def post(
 
 
 async def raw(clova: Emulator, *pieces: bytes) -> bytes:
-    """Send bytes as they are; return all that comes until the connection ends."""
+    """Send raw bytes; return all bytes until the connection ends."""
     url = urlsplit(clova.url())
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     writer.writelines(pieces)
@@ -75,7 +75,7 @@ async def raw(clova: Emulator, *pieces: bytes) -> bytes:
 
 
 class Gate:
-    """In place of sleeping: calls wait until they are let go, and nothing waits for the time to pass."""
+    """A replacement of sleep: calls wait until they are released, not until time has passed."""
 
     def __init__(self) -> None:
         self.waiting = asyncio.Semaphore(0)
@@ -94,7 +94,7 @@ class Gate:
             await self.waiting.acquire()
 
     def open(self) -> None:
-        """Let every call go."""
+        """Release every call."""
         self._open.set()
 
 
@@ -115,7 +115,7 @@ async def test_every_document_is_read_in_both_content_types(document: str, write
 @each_content
 @pytest.mark.parametrize("timestamp", [0, 1584062336793, -1, 1.5, 638000000000000000, 10**25, "0", "now"])
 async def test_what_the_caller_made_up_is_echoed(write: Any, timestamp: object) -> None:
-    """The answer repeats requestId, timestamp and name as they came, whatever they are, with the version."""
+    """The answer repeats any requestId, timestamp and name unchanged, with the version."""
     message = MESSAGE | {"requestId": "없는 번호", "timestamp": timestamp, "images": [{"format": "PNG", "name": ""}]}
     async with Emulator() as clova:
         status, answer = await post(clova, write(message))
@@ -160,7 +160,7 @@ def with_image(**changed: Any) -> dict[str, Any]:
     ],
 )
 async def test_a_message_that_is_not_as_specified_is_refused(write: Any, message: Any, code: str, what: str) -> None:
-    """A field that is missing or wrong is answered 0011 and named, another version 0021; nothing is paid."""
+    """A missing or wrong field is answered 0011 and named, another version 0021, and neither is billed."""
     async with Emulator() as clova:
         status, answer = await post(clova, write(message))
         assert clova.billed.total() == 0
@@ -183,12 +183,12 @@ async def test_a_message_that_is_not_as_specified_is_refused(write: Any, message
         (multipart(message=json.dumps(MESSAGE).encode()), "images[0].data"),
         (multipart(message=b"{", file=IMAGE), "JSON object"),
         (({"Content-Type": "multipart/form-data"}, as_multipart()[1]), "boundary"),
-        ((as_multipart()[0], as_multipart()[1][:-20]), "cut"),
+        ((as_multipart()[0], as_multipart()[1][:-20]), "incomplete"),
         (({"Content-Type": "application/json", "Content-Encoding": "gzip"}, b"packed"), "JSON object"),
     ],
 )
 async def test_a_body_that_is_not_as_specified_is_refused(sent: Sent, what: str) -> None:
-    """A body without a message, an image or an end is answered 0011, saying what is wrong."""
+    """A body without a message, an image or an end is answered 0011, and the message names the reason."""
     async with Emulator() as clova:
         status, answer = await post(clova, sent)
     assert (status, answer["code"]) == (400, "0011")
@@ -197,7 +197,7 @@ async def test_a_body_that_is_not_as_specified_is_refused(sent: Sent, what: str)
 
 @pytest.mark.parametrize("secret", ["", "wrong", "비밀", "\udce9"])
 async def test_a_wrong_secret_is_refused(secret: str) -> None:
-    """Any secret but the domain's is answered 401 with 0002, whatever the path and the body."""
+    """Any secret but the domain's is answered 401 with 0002, under any path and body."""
     async with Emulator() as clova:
         for document in ("receipt", "poem"):
             came = await raw(
@@ -229,7 +229,7 @@ async def test_an_error_answer_has_all_its_fields() -> None:
 
 
 async def test_a_document_that_does_not_exist_is_an_invalid_url() -> None:
-    """A path word that is none of the six is answered 0001."""
+    """A path word that is not one of the six is answered 0001."""
     async with Emulator() as clova:
         status, answer = await post(clova, as_json(), "poem")
     assert (status, answer["code"]) == (400, "0001")
@@ -258,7 +258,7 @@ async def test_a_document_that_is_not_deployed_is_refused() -> None:
     ],
 )
 async def test_what_the_gateway_does_not_know_is_not_found(method: str, path: str) -> None:
-    """Another method or path is answered 404 in the gateway's envelope, and counts for no domain."""
+    """Another method or path is answered 404 in the gateway's envelope, and no domain counts it."""
     async with Emulator() as clova:
         came = await raw(clova, f"{method} {path} HTTP/1.0\r\nX-OCR-SECRET: {clova.secret}\r\n\r\n".encode())
         assert clova.requests == 0
@@ -276,24 +276,24 @@ async def test_no_more_calls_run_than_the_ceiling_says() -> None:
             status, answer = await post(clova, as_multipart())
             assert (status, answer["code"]) == (400, "0025")
             assert re.findall(r"\d+", answer["message"]) == ["3"]
-        assert (clova.meter().in_flight, clova.meter().rejected) == (3, 2)
+        assert (clova.domain_state().in_flight, clova.domain_state().rejected) == (3, 2)
         gate.open()
         assert [(await task)[0] for task in running] == [200] * 3
         assert (await post(clova, as_json()))[0] == 200
-        assert (clova.meter().in_flight, clova.billed.total(), clova.requests) == (0, 4, 6)
+        assert (clova.domain_state().in_flight, clova.billed.total(), clova.requests) == (0, 4, 6)
 
 
 async def test_a_ceiling_changes_while_calls_run() -> None:
-    """A raised ceiling lets in at once, a lowered one refuses with its own number, and calls that run go on."""
+    """A raised ceiling admits at once, a lowered one refuses with its number, and running calls continue."""
     gate = Gate()
     async with Emulator(concurrency=1, sleep=gate) as clova, asyncio.TaskGroup() as group:
         running = [group.create_task(post(clova, as_json()))]
         await gate.until(1)
         assert (await post(clova, as_json()))[1]["code"] == "0025"
-        clova.meter().set_ceiling(2)
+        clova.domain_state().set_ceiling(2)
         running.append(group.create_task(post(clova, as_json())))
         await gate.until(1)
-        clova.meter().set_ceiling(1)
+        clova.domain_state().set_ceiling(1)
         assert "limited to 1 API" in (await post(clova, as_json()))[1]["message"]
         gate.open()
         assert [(await task)[0] for task in running] == [200] * 2
@@ -318,24 +318,24 @@ async def test_domains_are_counted_apart() -> None:
         gate.open()
         assert [(await task)[0] for task in running] == [200] * 2
         assert (await post(clova, as_json(), domain="1/one"))[1]["code"] == "0023"
-        assert [clova.meter(domain).requests for domain in ("1/one", "2/two", "3/three")] == [2, 1, 0]
-        assert [clova.meter(domain).billed.total() for domain in ("1/one", "2/two")] == [1, 1]
+        assert [clova.domain_state(domain).requests for domain in ("1/one", "2/two", "3/three")] == [2, 1, 0]
+        assert [clova.domain_state(domain).billed.total() for domain in ("1/one", "2/two")] == [1, 1]
         assert (clova.requests, clova.billed.total()) == (3, 2)
 
 
 async def test_a_spent_quota_is_refused() -> None:
-    """As many calls as the quota are read, and every further one is answered 0023, until there is more."""
+    """The quota's number of calls is read, and further ones are answered 0023 until the quota is raised."""
     async with Emulator(quota=2) as clova:
         answers = [await post(clova, as_json()) for _ in range(4)]
         assert [status for status, _ in answers] == [200, 200, 400, 400]
         assert [answer.get("code") for _, answer in answers] == [None, None, "0023", "0023"]
-        clova.meter().quota = 1
+        clova.domain_state().quota = 1
         assert (await post(clova, as_json()))[0] == 200
-        assert (clova.billed.total(), clova.meter().in_flight) == (3, 0)
+        assert (clova.billed.total(), clova.domain_state().in_flight) == (3, 0)
 
 
 async def test_a_refused_request_spends_no_quota() -> None:
-    """What is refused for its secret, path, body or the ceiling leaves the quota as it was."""
+    """A request that is refused for its secret, path or body, or for the ceiling, uses no quota."""
     gate = Gate()
     async with Emulator(concurrency=1, quota=5, sleep=gate) as clova, asyncio.TaskGroup() as group:
         running = group.create_task(post(clova, as_json()))
@@ -344,7 +344,7 @@ async def test_a_refused_request_spends_no_quota() -> None:
         await post(clova, as_json(), secret="wrong")
         await post(clova, as_json(), "poem")
         await post(clova, as_json({}))
-        assert clova.meter().quota == 4
+        assert clova.domain_state().quota == 4
         gate.open()
         await running
 
@@ -364,7 +364,7 @@ async def test_paid_calls_are_counted_by_image() -> None:
 
 
 async def test_refused_calls_are_not_paid() -> None:
-    """What is refused for its secret, path, body, the ceiling or the quota is not counted as paid."""
+    """A request that is refused for its secret, path or body, the ceiling or the quota is not billed."""
     gate = Gate()
     async with Emulator(concurrency=1, quota=1, sleep=gate) as clova, asyncio.TaskGroup() as group:
         running = group.create_task(post(clova, as_json()))
@@ -383,7 +383,7 @@ async def test_refused_calls_are_not_paid() -> None:
 
 
 async def test_an_abandoned_call_goes_on() -> None:
-    """A call whose caller hangs up is paid, keeps its slot until it is finished, and gives it back then."""
+    """A call whose caller disconnects is billed and keeps its slot until it is finished."""
     gate = Gate()
     async with Emulator(concurrency=1, sleep=gate) as clova:
         abandoned = asyncio.create_task(post(clova, as_json()))
@@ -392,7 +392,7 @@ async def test_an_abandoned_call_goes_on() -> None:
         await asyncio.wait([abandoned])
         assert abandoned.cancelled()
         assert (await post(clova, as_json()))[1]["code"] == "0025"
-        assert (clova.meter().in_flight, clova.billed.total(), gate.finished) == (1, 1, 0)
+        assert (clova.domain_state().in_flight, clova.billed.total(), gate.finished) == (1, 1, 0)
         gate.open()
         assert (await post(clova, as_json()))[0] == 200
         assert gate.finished == 2
@@ -400,7 +400,7 @@ async def test_an_abandoned_call_goes_on() -> None:
 
 
 async def test_a_caller_who_hangs_up_within_the_body_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    """A request that ends before its body does is neither paid nor logged as a failure of the server."""
+    """A request with an incomplete body is neither billed nor logged as a failure of the server."""
     async with Emulator() as clova:
         url = urlsplit(clova.url())
         _, writer = await asyncio.open_connection(url.hostname, url.port)
@@ -427,7 +427,7 @@ HEAD = b"POST /custom/v1/1/emulator/document/receipt HTTP/1.%d\r\nX-OCR-SECRET: 
 
 
 async def test_http_1_0_without_a_host_is_read() -> None:
-    """A caller of HTTP/1.0, which has no Host header, gets his answer and the end of the connection."""
+    """A request with HTTP/1.0 and no Host header gets its answer and the end of the connection."""
     headers, body = as_json()
     async with Emulator() as clova:
         length = f"Content-Type: {headers['Content-Type']}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -503,7 +503,7 @@ async def test_a_connection_is_kept_for_the_next_call() -> None:
     "type_", ["application/x-www-form-urlencoded", "text/plain", "application/json; charset=utf-8"]
 )
 async def test_json_is_read_under_any_type_but_multipart(type_: str) -> None:
-    """A JSON body is read whatever type it declares, since the specification's curl example declares none."""
+    """A JSON body is read under any Content-Type, because the specification's curl example has none."""
     async with Emulator() as clova:
         assert (await post(clova, ({"Content-Type": type_}, as_json()[1])))[0] == 200
 
@@ -567,5 +567,5 @@ async def test_a_domain_measures_how_busy_it_was() -> None:
     async with Emulator(concurrency=4, latency=10, clock=lambda: now, sleep=sleep) as clova:
         await post(clova, as_json())
         await post(clova, as_json())
-        assert (clova.meter().busy, clova.meter().capacity) == (20, 80)
-        assert clova.meter("2/two").capacity == 0
+        assert (clova.domain_state().busy, clova.domain_state().capacity) == (20, 80)
+        assert clova.domain_state("2/two").capacity == 0

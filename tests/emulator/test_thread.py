@@ -59,7 +59,7 @@ def test_several_run_beside_each_other() -> None:
 
 
 def test_an_error_of_the_caller_passes_through() -> None:
-    """What the body of the context raises comes out, and the thread ends."""
+    """An exception in the context is raised unchanged, and the thread ends."""
     with pytest.raises(KeyError, match="mine"), emulator_in_thread():
         raise KeyError("mine")
     assert threads() == []
@@ -73,7 +73,7 @@ def test_settings_that_cannot_work_are_refused() -> None:
 
 
 def test_a_port_that_is_taken_is_refused() -> None:
-    """A start that fails comes out as it does without a thread, and leaves none."""
+    """A failed start raises the same error as without a thread, and leaves no thread."""
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(OSError, match="address already in use"):
         emulator_in_thread(port=server.getsockname()[1]).__enter__()
     assert threads() == []
@@ -97,7 +97,7 @@ def test_a_call_that_runs_is_cut_off_at_the_end() -> None:
 
 
 def test_a_call_under_way_does_not_outlive_the_thread() -> None:
-    """A call that its caller gave up still runs, as at the service, and ends with the thread without a complaint."""
+    """A call that its caller abandoned still runs, as at the service, and ends silently with the thread."""
     reached = threading.Event()
 
     async def sleep(_: float) -> None:

@@ -34,12 +34,12 @@ def test_pages_of_other_programs(file: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"%PDF-1.4", b"no PDF at all", _saved(1)[:40]])
 def test_not_a_pdf(data: bytes) -> None:
-    """What pdfium cannot open has no known number of pages."""
+    """The pages of a file that pdfium cannot open are unknown."""
     assert count_pdf_pages(data) is None
 
 
 def test_no_page() -> None:
-    """A PDF in which pdfium finds no page has no known number of pages."""
+    """The pages of a PDF are unknown if pdfium finds none."""
     document, file = pdfium.PdfDocument.new(), io.BytesIO()
     document.save(file)
     document.close()

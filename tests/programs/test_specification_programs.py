@@ -26,7 +26,7 @@ PHP = ("php", "-d", "display_errors=stderr")
 
 
 def has(*command: str, said: str = "") -> bool:
-    """Tell whether this machine has a tool that works, and says what is asked of it."""
+    """Return whether this machine has a tool that works and prints the expected text."""
     return (
         shutil.which(command[0]) is not None
         and (ran := subprocess.run(command, capture_output=True, text=True, check=False)).returncode == 0
@@ -47,7 +47,7 @@ def printed_bytes(output: str) -> str:
 
 @dataclass(frozen=True)
 class Program:
-    """A program of the specification, and what it is run with.
+    """A program of the specification, and the tool that runs it.
 
     Attributes:
         file: Its file among the samples.

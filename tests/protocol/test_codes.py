@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,25 +26,26 @@ from clova_ocr_async.errors import (
     RecognitionError,
     ServerError,
 )
+from clova_ocr_async.protocol import HTTPResponse, codes
 from clova_ocr_async.protocol.codes import GATEWAY_RULES, SERVICE_RULES, STATUS_RULES, normalize_code, rule_for
 from clova_ocr_async.protocol.invoke_url import parse_invoke_url
-from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_error, encode_gateway_error
+from clova_ocr_async.protocol.response import decode_response, encode_error, encode_gateway_error
 
 NOT, MAYBE, BILLED = Billing.NOT_BILLED, Billing.MAYBE_BILLED, Billing.BILLED
 
-Settlement = tuple[type[ClovaOCRError], Billing, bool, bool]  # class, billing, retryable, stops_run
+Judgement = tuple[type[ClovaOCRError], Billing, bool, bool]  # class, billing, retryable, stops_run
 
-RATE: Settlement = (RateLimitError, NOT, True, False)
-QUOTA: Settlement = (QuotaExceededError, NOT, True, True)
-CALLER: Settlement = (InvalidRequestError, NOT, False, False)
-SECRET: Settlement = (AuthenticationError, NOT, False, True)
-DOMAIN: Settlement = (DomainError, NOT, False, True)
-FAILED_TRY_AGAIN: Settlement = (ServerError, MAYBE, True, False)
-FAILED_PARK: Settlement = (ServerError, MAYBE, False, False)
-STRANGE: Settlement = (APIError, MAYBE, False, False)
-BROKEN: Settlement = (MalformedResponseError, BILLED, False, False)
+RATE: Judgement = (RateLimitError, NOT, True, False)
+QUOTA: Judgement = (QuotaExceededError, NOT, True, True)
+CALLER: Judgement = (InvalidRequestError, NOT, False, False)
+SECRET: Judgement = (AuthenticationError, NOT, False, True)
+DOMAIN: Judgement = (DomainError, NOT, False, True)
+FAILED_TRY_AGAIN: Judgement = (ServerError, MAYBE, True, False)
+FAILED_PARK: Judgement = (ServerError, MAYBE, False, False)
+STRANGE: Judgement = (APIError, MAYBE, False, False)
+BROKEN: Judgement = (MalformedResponseError, BILLED, False, False)
 
-SERVICE: list[tuple[int, str, Settlement]] = [
+SERVICE: list[tuple[int, str, Judgement]] = [
     (400, "0001", DOMAIN),
     (401, "0002", SECRET),
     (400, "0011", CALLER),
@@ -56,7 +59,7 @@ SERVICE: list[tuple[int, str, Settlement]] = [
     (500, "1021", DOMAIN),
     (500, "1022", DOMAIN),
 ]
-GATEWAY: list[tuple[int, str, Settlement]] = [
+GATEWAY: list[tuple[int, str, Judgement]] = [
     (400, "100", CALLER),
     (401, "200", SECRET),
     (401, "210", SECRET),
@@ -69,7 +72,7 @@ GATEWAY: list[tuple[int, str, Settlement]] = [
     (504, "510", FAILED_PARK),
     (500, "900", FAILED_PARK),
 ]
-STATUSES: list[tuple[int, Settlement]] = [
+STATUSES: list[tuple[int, Judgement]] = [
     (100, STRANGE),
     (204, BROKEN),
     (299, BROKEN),
@@ -110,8 +113,8 @@ def error_of(status: int, body: Any, **headers: str) -> ClovaOCRError:
     return caught.value
 
 
-def verdict_on(error: ClovaOCRError) -> Settlement:
-    """Return what an error's class and attributes judge."""
+def judgement_of(error: ClovaOCRError) -> Judgement:
+    """Return the class, the billing and the flags of an error."""
     return type(error), error.billing, error.retryable, error.stops_run
 
 
@@ -121,61 +124,61 @@ def service_error(code: Any, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("form", ["text", "number", "unpadded", "blanks"])
-@pytest.mark.parametrize(("status", "code", "verdict"), SERVICE)
-def test_each_code_of_the_service(status: int, code: str, verdict: Settlement, form: str) -> None:
+@pytest.mark.parametrize(("status", "code", "judgement"), SERVICE)
+def test_each_code_of_the_service(status: int, code: str, judgement: Judgement, form: str) -> None:
     """Each code of the service is judged by the contract's table, as text or number, padded or not."""
     forms: dict[str, Any] = {"text": code, "number": int(code), "unpadded": str(int(code)), "blanks": f" {code} "}
     error = error_of(status, service_error(forms[form]))
-    assert verdict_on(error) == verdict
+    assert judgement_of(error) == judgement
     assert isinstance(error, APIError)
     assert (error.status, error.code, error.message) == (status, code, "said")
     assert (error.path, error.trace_id, error.timestamp) == ("/p", "t", 1570776853475)
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 418, 429, 500, 503, 302])
-@pytest.mark.parametrize(("_", "code", "verdict"), SERVICE)
+@pytest.mark.parametrize(("_", "code", "judgement"), SERVICE)
 def test_the_code_of_the_service_decides_whatever_the_status(
-    _: int, code: str, verdict: Settlement, status: int
+    _: int, code: str, judgement: Judgement, status: int
 ) -> None:
     """The service's code goes before the HTTP status, 200 included."""
-    assert verdict_on(error_of(status, {"code": code})) == verdict
+    assert judgement_of(error_of(status, {"code": code})) == judgement
 
 
 @pytest.mark.parametrize("form", [str, int, lambda code: f" {code} "], ids=["text", "number", "blanks"])
-@pytest.mark.parametrize(("status", "code", "verdict"), GATEWAY)
-def test_each_code_of_the_gateway(status: int, code: str, verdict: Settlement, form: Any) -> None:
+@pytest.mark.parametrize(("status", "code", "judgement"), GATEWAY)
+def test_each_code_of_the_gateway(status: int, code: str, judgement: Judgement, form: Any) -> None:
     """Each errorCode of the gateway is judged by the contract's table, under its own and any other status."""
     body = {"error": {"errorCode": form(code), "message": "said", "details": "more"}}
     error = error_of(status, body)
-    assert verdict_on(error) == verdict
+    assert judgement_of(error) == judgement
     assert isinstance(error, APIError)
     assert (error.status, error.code, error.message) == (status, code, "said")
     assert (error.path, error.trace_id, error.timestamp) == (None, None, None)
     for other in (200, 400, 500):
-        assert verdict_on(error_of(other, body)) == verdict
+        assert judgement_of(error_of(other, body)) == judgement
 
 
 PAGES = [b"", b"<html>nothing to see</html>", b"null", b"[]", b"[1]", b"5", b'"text"', b"{}", b"\xff\xfe", b'{"x":1}']
 
 
 @pytest.mark.parametrize("body", PAGES)
-@pytest.mark.parametrize(("status", "verdict"), STATUSES)
-def test_each_status_without_a_code(status: int, verdict: Settlement, body: bytes) -> None:
-    """Where the body names no code the status decides, whatever page a proxy sent."""
+@pytest.mark.parametrize(("status", "judgement"), STATUSES)
+def test_each_status_without_a_code(status: int, judgement: Judgement, body: bytes) -> None:
+    """The status decides about a body without a code, such as the page of a proxy."""
     error = error_of(status, body)
-    assert verdict_on(error) == verdict
+    assert judgement_of(error) == judgement
     if isinstance(error, APIError):
         assert (error.status, error.code) == (status, None)
         assert error.message
 
 
 @pytest.mark.parametrize("code", ["0999", "7", 12345, "E1", "기타", "-1"])
-@pytest.mark.parametrize(("status", "verdict"), [row for row in STATUSES if row[0] // 100 != 2])
-def test_an_unknown_code_is_judged_by_the_status(status: int, verdict: Settlement, code: Any) -> None:
+@pytest.mark.parametrize(("status", "judgement"), [row for row in STATUSES if row[0] // 100 != 2])
+def test_an_unknown_code_is_judged_by_the_status(status: int, judgement: Judgement, code: Any) -> None:
     """A code the vendor has not documented is kept and leaves the judgement to the status."""
     for body in ({"code": code}, {"error": {"errorCode": code}}):
         error = error_of(status, body)
-        assert verdict_on(error) == verdict
+        assert judgement_of(error) == judgement
         assert isinstance(error, APIError)
         assert error.code == (normalize_code(code) if "code" in body else str(code))
 
@@ -183,18 +186,18 @@ def test_an_unknown_code_is_judged_by_the_status(status: int, verdict: Settlemen
 @pytest.mark.parametrize("body", [{"code": "0999"}, {"error": {"errorCode": "999"}}, {"code": 0, "images": []}])
 def test_an_unknown_error_under_200(body: dict[str, Any]) -> None:
     """An error body with an unknown code under a successful status may have been paid, and is not sent again."""
-    assert verdict_on(error_of(200, body)) == STRANGE
+    assert judgement_of(error_of(200, body)) == STRANGE
 
 
 def test_the_service_goes_before_the_gateway() -> None:
     """In a body with both envelopes the service's code decides."""
     both = {"code": "0025", "message": "inner", "error": {"errorCode": "200", "message": "outer"}}
     error = error_of(401, both)
-    assert verdict_on(error) == RATE
+    assert judgement_of(error) == RATE
     assert isinstance(error, APIError)
     assert (error.code, error.message) == ("0025", "inner")
     unknown = error_of(400, {"code": "0999", "error": {"errorCode": "420"}})
-    assert verdict_on(unknown) == RATE
+    assert judgement_of(unknown) == RATE
 
 
 @pytest.mark.parametrize(
@@ -211,16 +214,16 @@ def test_the_service_goes_before_the_gateway() -> None:
     ],
 )
 def test_an_error_body_with_fields_missing_or_strange(body: dict[str, Any]) -> None:
-    """Missing and misfitting fields of an error body are None; the error is still told, with a message."""
+    """Missing and misfitting fields of an error body are None; the error still has a message."""
     error = error_of(400, body)
-    assert verdict_on(error) == CALLER
+    assert judgement_of(error) == CALLER
     assert isinstance(error, APIError)
     assert (error.code, error.message) == (None, "the request is not accepted")
     assert (error.path, error.trace_id, error.timestamp) == (None, None, None)
 
 
 def test_each_rule_has_a_meaning_for_an_answer_without_a_message() -> None:
-    """An error without a message of the vendor's says what its code means."""
+    """The message of an error without a message of the vendor's is the meaning of its code."""
     for code, rule in SERVICE_RULES.items():
         assert f"code {code}: {rule.meaning}" in str(error_of(400, {"code": code}))
     for code, rule in GATEWAY_RULES.items():
@@ -231,19 +234,49 @@ def test_each_rule_has_a_meaning_for_an_answer_without_a_message() -> None:
     assert {code for _, code, _ in GATEWAY} == set(GATEWAY_RULES)
 
 
+def test_the_rule_table_names_the_kind_of_each_refusal_for_the_rate() -> None:
+    """Each rule of a RateLimitError names its kind, which the error repeats; no other rule has one."""
+    for code, rule in SERVICE_RULES.items():
+        assert kind_of(error_of(400, {"code": code})) == rule.kind
+    for code, rule in GATEWAY_RULES.items():
+        assert kind_of(error_of(400, {"error": {"errorCode": code}})) == rule.kind
+    for status, rule in STATUS_RULES.items():
+        assert kind_of(error_of(int(status), b"")) == rule.kind
+    kinds = {code: rule.kind for rules in (SERVICE_RULES, GATEWAY_RULES) for code, rule in rules.items() if rule.kind}
+    assert kinds == {"0025": "at_once", "410": "per_second", "420": "per_second"}
+
+
+def kind_of(error: ClovaOCRError) -> str | None:
+    """Return the kind of a refusal for the rate; None for any other error."""
+    return error.kind if isinstance(error, RateLimitError) else None
+
+
+def test_the_code_for_too_many_calls_at_once_stands_in_the_rule_table_alone() -> None:
+    """No module of the package but the rule table and the emulator decides by the literal 0025."""
+    package = Path(codes.__file__).parents[1]
+    modules = {
+        module.relative_to(package).as_posix()
+        for module in package.rglob("*.py")
+        if any(
+            isinstance(node, ast.Constant) and node.value == "0025" for node in ast.walk(ast.parse(module.read_bytes()))
+        )
+    }
+    assert modules == {"protocol/codes.py", "emulator/faults.py"}
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [(25, "0025"), ("25", "0025"), ("0025", "0025"), (" 25 ", "0025"), (10025, "10025"), ("E5", "E5"), ("", None)],
 )
 def test_the_normal_form_of_a_code(code: str | int, expected: str | None) -> None:
-    """A code is told by the four characters the vendor documents."""
+    """A code is normalized to the four characters that the vendor documents."""
     assert normalize_code(code) == expected
     assert normalize_code(None) is None
 
 
 @given(st.integers(100, 999), st.text(max_size=5), st.text(max_size=5))
 def test_every_status_and_code_has_a_rule(status: int, service_code: str, gateway_code: str) -> None:
-    """There is a rule for everything, and it says "not billed" of no failure of the service."""
+    """Every status and code has a rule, and no failure of the service is NOT_BILLED."""
     rule = rule_for(status, service_code, gateway_code)
     assert rule.meaning
     assert issubclass(rule.error, APIError)
@@ -257,14 +290,14 @@ def test_every_status_and_code_has_a_rule(status: int, service_code: str, gatewa
 @pytest.mark.parametrize("infer_result", ["FAILURE", "ERROR"])
 @pytest.mark.parametrize("document", [{}, {"receipt": {"meta": {}}}, {"receipt": None}, {"fields": []}])
 def test_a_failed_recognition(infer_result: str, document: dict[str, Any]) -> None:
-    """FAILURE and ERROR are kept apart, count as paid, are not sent again, and carry the answer."""
+    """FAILURE and ERROR are distinguished, count as billed, are not sent again, and carry the answer."""
     answer = {"requestId": "r", "images": [{"inferResult": infer_result, "message": "why", "uid": "u", **document}]}
     error = error_of(200, answer)
-    assert verdict_on(error) == (RecognitionError, BILLED, False, False)
+    assert judgement_of(error) == (RecognitionError, BILLED, False, False)
     assert isinstance(error, RecognitionError)
     assert error.infer_result == infer_result
     assert f"inferResult {infer_result}: " in str(error)
-    assert ("no picture of this document" in str(error)) == (infer_result == "FAILURE")
+    assert ("not a picture of this document" in str(error)) == (infer_result == "FAILURE")
     assert error.recognition is not None
     assert (error.recognition.message, error.recognition.uid, error.recognition.request_id) == ("why", "u", "r")
     assert json.loads(error.recognition.raw) == answer
@@ -274,19 +307,19 @@ def test_a_failed_recognition(infer_result: str, document: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("fields", [[], [{"inferText": "x"}], {}])
 def test_an_answer_of_a_general_domain(fields: Any) -> None:
-    """A General or Template answer is paid, says which product it is, and stops the run."""
+    """A General or Template answer is billed, names the product, and stops the run."""
     error = error_of(200, {"images": [{"inferResult": "SUCCESS", "fields": fields}]})
-    assert verdict_on(error) == (DomainError, BILLED, False, True)
+    assert judgement_of(error) == (DomainError, BILLED, False, True)
     assert "General or Template" in str(error)
 
 
 @pytest.mark.parametrize("word", [word for word in DOCUMENTS if word != "receipt"])
 def test_an_answer_of_another_document(word: str) -> None:
-    """An answer with another document is paid, names both, and stops the run."""
+    """An answer with another document is billed, names both documents, and stops the run."""
     cls = DOCUMENTS[word]
     for document in ({"meta": {"estimatedLanguage": "ko"}}, {}):
         error = error_of(200, answer_of(cls, document))
-        assert verdict_on(error) == (DomainError, BILLED, False, True)
+        assert judgement_of(error) == (DomainError, BILLED, False, True)
         assert f"holds {cls.answer_key}, not receipt" in str(error)
 
 
@@ -299,9 +332,9 @@ def test_the_document_asked_for_goes_before_what_stands_beside_it() -> None:
 
 @pytest.mark.parametrize("status", [400, 500, 503])
 def test_a_document_under_an_error_status_is_an_error(status: int) -> None:
-    """A status that says error is one, whatever the body holds."""
+    """An answer with an error status is an error, with any body."""
     error = error_of(status, answer_of(Receipt, {"meta": {}}))
-    assert verdict_on(error) == dict(STATUSES)[status]
+    assert judgement_of(error) == dict(STATUSES)[status]
 
 
 # --- Retry-After ---------------------------------------------------------------------------------------------------
@@ -391,7 +424,7 @@ def test_the_number_a_refusal_names(message: str, expected: int | None, form: di
 
 @pytest.mark.parametrize("message", [None, ["limited to 5"], {"limited to": 5}, 5])
 def test_a_refusal_without_a_sentence_names_nothing(message: Any) -> None:
-    """A message that is missing or no text costs the number, and nothing else."""
+    """A missing message, or one that is not a text, costs the number and nothing else."""
     error = error_of(400, service_error("0025") | {"message": message})
     assert isinstance(error, RateLimitError)
     assert error.ceiling in {None, 5}
@@ -420,7 +453,7 @@ KEY = "c0ffee" * 10
 
 @pytest.mark.parametrize("field", ["code", "message", "path", "traceId"])
 def test_an_error_repeats_no_invoke_key(field: str) -> None:
-    """Wherever the vendor repeats the URL, the invoke key in it is masked."""
+    """The invoke key is masked in every field in which the vendor repeats the URL."""
     said = f"bad call of /custom/v1/123/{KEY}/document/receipt"
     error = error_of(400, service_error("0001") | {field: said})
     assert isinstance(error, APIError)
@@ -442,7 +475,7 @@ def test_a_domains_own_key_is_masked_without_its_path() -> None:
 
 @pytest.mark.parametrize("field", ["code", "message", "path", "traceId"])
 def test_an_error_is_one_bounded_line(field: str) -> None:
-    """What an error repeats of an answer has no line breaks and no end of its own choosing."""
+    """The texts of an answer that an error repeats have no line breaks and a bounded length."""
     error = error_of(400, service_error("0001") | {field: "line\r\n\x1b[31mline\u2028" + "x" * 10_000})
     assert str(error).isprintable()
     assert len(repr(error)) < 500
@@ -460,6 +493,6 @@ def test_the_mirror_writes_what_is_read() -> None:
 
 
 def test_each_error_of_the_domain_has_a_way_out() -> None:
-    """A rule that stops a run for its settings or its quota says what to do."""
+    """A rule that stops a run because of its settings or quota has a hint."""
     rules = [*SERVICE_RULES.values(), *GATEWAY_RULES.values(), *STATUS_RULES.values(), rule_for(302)]
     assert all(rule.hint for rule in rules if rule.error in {DomainError, QuotaExceededError})

@@ -19,15 +19,8 @@ from PIL import Image as Pillow
 from PIL import features
 
 from clova_ocr_async.errors import ConfigurationError, ImageError
-from clova_ocr_async.protocol.image import (
-    Image,
-    ImageFacts,
-    ImageFormat,
-    ImageLimits,
-    check_image,
-    check_size,
-    inspect_image,
-)
+from clova_ocr_async.protocol import Image, ImageFormat, ImageLimits
+from clova_ocr_async.protocol.image import ImageFacts, check_image, check_size, inspect_image
 
 NO_LIMITS = ImageLimits(max_bytes=None, max_pages=None, max_side=None)
 
@@ -120,7 +113,7 @@ def test_bytes_are_kept() -> None:
 
 
 class Sly(bytes):
-    """Bytes that claim to be others."""
+    """A bytes subclass that reports a wrong length."""
 
     __slots__ = ()
 
@@ -162,13 +155,13 @@ def _released() -> memoryview:
 
 @pytest.mark.parametrize("data", ["path.png", Path("path.png"), io.BytesIO(PNG), 5, None, [137, 80], _released()])
 def test_not_bytes_like(data: Any) -> None:
-    """What is not bytes-like is refused by the name of its type."""
+    """Data that is not bytes-like is refused, and its type is named."""
     with pytest.raises(ImageError, match=rf"'scan': the data must be bytes-like, not {type(data).__name__}; read the"):
         Image(data, "scan")
 
 
 def test_empty() -> None:
-    """No bytes at all are refused as such."""
+    """Empty data is refused, and the error names the reason."""
     with pytest.raises(ImageError, match=r"image 'scan' is empty \(0 bytes\); check"):
         Image(b"", "scan")
 
@@ -271,17 +264,17 @@ FOREIGN = [
     ("영수증 ".encode() * 200, "plain text"),
     ("a" + "수" * 400, "plain text"),
     ("영수증".encode("utf-16"), "plain text"),
-    (b"\x00", "unknown kind"),
-    (b"\x00\x00\x00\x08else", "unknown kind"),
-    (b"\x80\x81", "unknown kind"),
-    (b"\x01\x02\x03", "unknown kind"),
+    (b"\x00", "unknown format"),
+    (b"\x00\x00\x00\x08else", "unknown format"),
+    (b"\x80\x81", "unknown format"),
+    (b"\x01\x02\x03", "unknown format"),
     (b"\x00\x00\x00\x08ftyp", "video"),
 ]
 
 
 @pytest.mark.parametrize(("data", "kind"), FOREIGN)
-def test_foreign(data: bytes | str, kind: str) -> None:
-    """What the service does not read is named, with the way out, and by nothing of its content."""
+def test_unsupported_formats(data: bytes | str, kind: str) -> None:
+    """An unsupported format is named with the way out, and its content is not shown."""
     data = data.encode() if isinstance(data, str) else data
     with pytest.raises(
         ImageError, match=rf"^the image is [^;]*{kind}[^;]*, and the service reads jpg, pdf, png"
@@ -303,8 +296,8 @@ def test_foreign(data: bytes | str, kind: str) -> None:
         if features.check(feature)
     ],
 )
-def test_foreign_by_pillow(kind: str, name: str) -> None:
-    """What Pillow writes in formats the service does not read is refused by name."""
+def test_unsupported_formats_by_pillow(kind: str, name: str) -> None:
+    """A file that Pillow writes in an unsupported format is refused, and the format is named."""
     with pytest.raises(ImageError, match=f"image 'scan' is {name}, and .*; convert it to JPEG or PNG$"):
         Image(_saved(kind), "scan")
 
@@ -328,7 +321,7 @@ def test_foreign_by_pillow(kind: str, name: str) -> None:
     ],
 )
 def test_facts(data: bytes, facts: ImageFacts) -> None:
-    """The facts are what the header tells, and None where it does not."""
+    """The facts are those of the header, and None if it does not state them."""
     assert inspect_image(data) == facts
 
 
@@ -404,7 +397,7 @@ def test_limits_by_default() -> None:
 @pytest.mark.parametrize("field", ["max_bytes", "max_pages", "max_side"])
 @pytest.mark.parametrize("value", [0, -1, True, False, "1", 1.0, math.nan, math.inf])
 def test_limits_refused(field: str, value: Any) -> None:
-    """A limit that is no whole number of at least 1 is a ConfigurationError that names it."""
+    """A limit that is not a whole number of at least 1 is a ConfigurationError that names it."""
     with pytest.raises(ConfigurationError, match=rf"ImageLimits\.{field} must be a whole number of at least 1"):
         ImageLimits(**{field: value})
 
@@ -507,7 +500,7 @@ def test_long_side(width: int, height: int, *, warned: bool) -> None:
 
 @pytest.mark.parametrize("name", ["scan", "scan.png", "scan.PNG", "png", "jpg", "a.jpg/scan", "v1.2", "scan.", ".png"])
 def test_name_that_agrees(name: str) -> None:
-    """A name without an extension, of no known one, or of the data's is no matter."""
+    """A name without an extension, or with an unknown one or the data's, causes no warning."""
     assert check_image(Image(PNG, name), ImageLimits())[1] == ()
 
 
@@ -519,7 +512,7 @@ def test_name_that_disagrees(extension: str) -> None:
 
 
 def test_every_warning_at_once() -> None:
-    """The warnings are told together, each naming the image."""
+    """All warnings are returned together, and each names the image."""
     long_sided = TIFF[:8] + b"\x02\x00" + struct.pack("<HHII", 256, 4, 1, 9000) + struct.pack("<HHII", 257, 4, 1, 1)
     image = Image(long_sided + b"\xff" * 4, "scan.png")  # its chain leads behind its end
     warnings = check_image(image, ImageLimits(allow_truncated=True))[1]

@@ -9,9 +9,15 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no py.typ
 import pytest
 from PIL import Image
 
-from clova_ocr_async.protocol.image_headers import Layout, jpeg_layout, pdf_layout, png_layout, tiff_layout
+from clova_ocr_async.protocol.image_headers import (
+    Dimensions,
+    jpeg_dimensions,
+    pdf_dimensions,
+    png_dimensions,
+    tiff_dimensions,
+)
 
-UNKNOWN = Layout()
+UNKNOWN = Dimensions()
 SAMPLES = Path(__file__).parents[1] / "samples" / "pdf"
 
 
@@ -37,26 +43,26 @@ def _saved_by_pdfium(pages: int) -> bytes:
 
 def test_png() -> None:
     """The side lengths of a PNG are those of its IHDR, and it has one page."""
-    assert png_layout(_saved("PNG", (61, 37))) == (61, 37, 1)
+    assert png_dimensions(_saved("PNG", (61, 37))) == (61, 37, 1)
 
 
 def test_a_pixel_bomb_is_only_read() -> None:
     """The header of a PNG that would unpack to gigabytes is read without unpacking it."""
     head = _saved("PNG")
     bomb = head[:16] + struct.pack(">II", 50_000, 50_000) + head[24:]
-    assert png_layout(bomb) == (50_000, 50_000, 1)
+    assert png_dimensions(bomb) == (50_000, 50_000, 1)
 
 
 @pytest.mark.parametrize("cut", [8, 20, 23])
 def test_png_broken(cut: int) -> None:
     """A PNG cut within its header has unknown side lengths."""
-    assert png_layout(_saved("PNG")[:cut]) == (None, None, 1)
+    assert png_dimensions(_saved("PNG")[:cut]) == (None, None, 1)
 
 
 def test_png_of_no_width() -> None:
     """A side of zero pixels is unknown, not zero."""
     head = _saved("PNG")
-    assert png_layout(head[:16] + bytes(4) + head[20:]) == (None, 40, 1)
+    assert png_dimensions(head[:16] + bytes(4) + head[20:]) == (None, 40, 1)
 
 
 def _exif_with_thumbnail() -> bytes:
@@ -79,8 +85,8 @@ def _exif_with_thumbnail() -> bytes:
     ids=["baseline", "progressive", "grey", "cmyk", "restarts", "thumbnail", "many segments"],
 )
 def test_jpeg(options: dict[str, Any]) -> None:
-    """The side lengths of a JPEG are those of its own frame, whatever stands before it."""
-    assert jpeg_layout(_saved("JPEG", (61, 37), **options)) == (61, 37, 1)
+    """The side lengths of a JPEG are those of its own frame, with any segments before it."""
+    assert jpeg_dimensions(_saved("JPEG", (61, 37), **options)) == (61, 37, 1)
 
 
 def _frame(marker: int, width: int = 61, height: int = 37) -> bytes:
@@ -92,14 +98,14 @@ SOI, EOI, SOS, COMMENT = b"\xff\xd8", b"\xff\xd9", b"\xff\xda\x00\x02", b"\xff\x
 
 @pytest.mark.parametrize("marker", sorted({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}))
 def test_every_jpeg_frame(marker: int) -> None:
-    """Each of the frame markers SOF0 to SOF15 is one."""
-    assert jpeg_layout(SOI + _frame(marker)) == (61, 37, 1)
+    """Each of SOF0 to SOF15 is a frame marker."""
+    assert jpeg_dimensions(SOI + _frame(marker)) == (61, 37, 1)
 
 
 @pytest.mark.parametrize("marker", [0xC4, 0xC8, 0xCC])
 def test_no_jpeg_frame(marker: int) -> None:
-    """DHT, JPG and DAC lie among the frame markers and are none."""
-    assert jpeg_layout(SOI + _frame(marker, 1, 1) + _frame(0xC0)) == (61, 37, 1)
+    """DHT, JPG and DAC have numbers among the frame markers, and are not frame markers."""
+    assert jpeg_dimensions(SOI + _frame(marker, 1, 1) + _frame(0xC0)) == (61, 37, 1)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +115,7 @@ def test_no_jpeg_frame(marker: int) -> None:
 )
 def test_what_may_stand_before_a_jpeg_frame(before: bytes) -> None:
     """Fill bytes, padding and segments without a length before the frame are passed over as readers do."""
-    assert jpeg_layout(SOI + before + _frame(0xC0)) == (61, 37, 1)
+    assert jpeg_dimensions(SOI + before + _frame(0xC0)) == (61, 37, 1)
 
 
 @pytest.mark.parametrize(
@@ -134,17 +140,17 @@ def test_what_may_stand_before_a_jpeg_frame(before: bytes) -> None:
 )
 def test_jpeg_broken(data: bytes) -> None:
     """A JPEG whose frame cannot be reached has unknown side lengths."""
-    assert jpeg_layout(data) == (None, None, 1)
+    assert jpeg_dimensions(data) == (None, None, 1)
 
 
 def test_jpeg_of_a_height_told_later() -> None:
     """A height of zero, which a DNL segment completes, is unknown, and the width is known."""
-    assert jpeg_layout(SOI + _frame(0xC0, height=0)) == (61, None, 1)
+    assert jpeg_dimensions(SOI + _frame(0xC0, height=0)) == (61, None, 1)
 
 
 def test_jpeg_cut_within_its_frame() -> None:
     """A frame header that ends after the height leaves the width unknown."""
-    assert jpeg_layout(SOI + _frame(0xC0)[:8]) == (None, 37, 1)
+    assert jpeg_dimensions(SOI + _frame(0xC0)[:8]) == (None, 37, 1)
 
 
 # TIFF
@@ -160,7 +166,7 @@ def test_tiff(options: dict[str, Any], pages: int) -> None:
     """The pages of a TIFF are counted exactly, in both byte orders and both offset widths."""
     data = _saved("TIFF", (61, 37), pages=pages, **options)
     assert data[:2] == (b"MM" if options.get("mode") else b"II")
-    assert tiff_layout(data) == (61, 37, pages)
+    assert tiff_dimensions(data) == (61, 37, pages)
 
 
 Tags = dict[int, int]
@@ -187,23 +193,27 @@ def _tiff(*directories: Tags, order: str = "<", big: bool = False, kind: int = 4
 @pytest.mark.parametrize("kind", [1, 3, 4], ids=["BYTE", "SHORT", "LONG"])
 def test_tiff_field_types(order: str, kind: int, *, big: bool) -> None:
     """A side length is read in whatever integer type it was written."""
-    assert tiff_layout(_tiff(PAGE, PAGE, order=order, big=big, kind=kind)) == (61, 37, 2)
+    assert tiff_dimensions(_tiff(PAGE, PAGE, order=order, big=big, kind=kind)) == (61, 37, 2)
 
 
 def test_tiff_long8() -> None:
     """BigTIFF's own integer type is read too."""
-    assert tiff_layout(_tiff(PAGE, big=True, kind=16)) == (61, 37, 1)
+    assert tiff_dimensions(_tiff(PAGE, big=True, kind=16)) == (61, 37, 1)
 
 
 def test_tiff_field_of_another_type() -> None:
-    """A side length that is no integer is unknown, and the page counts all the same."""
-    assert tiff_layout(_tiff(PAGE, kind=5)) == (None, None, 1)
+    """A side length that is not an integer is unknown, and the page still counts."""
+    assert tiff_dimensions(_tiff(PAGE, kind=5)) == (None, None, 1)
 
 
 def test_tiff_field_of_several_values() -> None:
     """A side length of more than one value is unknown."""
     data = _tiff(PAGE)
-    assert tiff_layout(data.replace(struct.pack("<HHI", 256, 4, 1), struct.pack("<HHI", 256, 4, 2))) == (None, 37, 1)
+    assert tiff_dimensions(data.replace(struct.pack("<HHI", 256, 4, 1), struct.pack("<HHI", 256, 4, 2))) == (
+        None,
+        37,
+        1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -212,33 +222,33 @@ def test_tiff_field_of_several_values() -> None:
     ids=["reduced", "reduced by the old tag", "mask"],
 )
 def test_tiff_thumbnail(thumbnail: Tags) -> None:
-    """Reduced versions and masks are no pages, before or after the page, and never give its side lengths."""
-    assert tiff_layout(_tiff(PAGE, thumbnail)) == (61, 37, 1)
-    assert tiff_layout(_tiff(thumbnail, PAGE)) == (61, 37, 1)
-    assert tiff_layout(_tiff(PAGE, thumbnail, PAGE, thumbnail)) == (61, 37, 2)
+    """Reduced versions and masks are not pages, before or after the page, and never give its side lengths."""
+    assert tiff_dimensions(_tiff(PAGE, thumbnail)) == (61, 37, 1)
+    assert tiff_dimensions(_tiff(thumbnail, PAGE)) == (61, 37, 1)
+    assert tiff_dimensions(_tiff(PAGE, thumbnail, PAGE, thumbnail)) == (61, 37, 2)
 
 
 def test_tiff_of_thumbnails_only() -> None:
-    """A file of one reduced version has a page; of several, nobody knows."""
+    """A file of one reduced version has one page; of several, the number is unknown."""
     thumbnail = {254: 1, 256: 6, 257: 3}
-    assert tiff_layout(_tiff(thumbnail)) == (6, 3, 1)
-    assert tiff_layout(_tiff(thumbnail, thumbnail)) == (6, 3, None)
+    assert tiff_dimensions(_tiff(thumbnail)) == (6, 3, 1)
+    assert tiff_dimensions(_tiff(thumbnail, thumbnail)) == (6, 3, None)
 
 
 def test_tiff_page_of_several() -> None:
-    """The bit that says "one page of several" does not take the page away."""
-    assert tiff_layout(_tiff({**PAGE, 254: 2}, {**PAGE, 254: 2})) == (61, 37, 2)
+    """A directory with the bit "one page of several" is a page."""
+    assert tiff_dimensions(_tiff({**PAGE, 254: 2}, {**PAGE, 254: 2})) == (61, 37, 2)
 
 
 def test_tiff_sub_directories_are_no_pages() -> None:
     """A directory that only a SubIFDs field points to is not counted."""
-    assert tiff_layout(_tiff({**PAGE, 330: 8})) == (61, 37, 1)
+    assert tiff_dimensions(_tiff({**PAGE, 330: 8})) == (61, 37, 1)
 
 
 @pytest.mark.parametrize("last", [8, 9_999, 0xFFFFFFFF], ids=["loop", "outside", "far outside"])
 def test_tiff_chain_broken(last: int) -> None:
     """A chain that loops or leaves the file leaves the pages unknown, and keeps what was read before."""
-    assert tiff_layout(_tiff(PAGE, last=last)) == (61, 37, None)
+    assert tiff_dimensions(_tiff(PAGE, last=last)) == (61, 37, None)
 
 
 @pytest.mark.parametrize(
@@ -256,19 +266,19 @@ def test_tiff_chain_broken(last: int) -> None:
 )
 def test_tiff_broken(data: bytes) -> None:
     """A first directory that is cut or lies about its length leaves everything unknown."""
-    assert tiff_layout(data)[2] is None
+    assert tiff_dimensions(data)[2] is None
 
 
 def test_tiff_without_directories() -> None:
-    """A TIFF whose chain is empty says nothing."""
-    assert tiff_layout(b"II*\x00" + bytes(4)) == UNKNOWN
+    """The facts of a TIFF with an empty chain are unknown."""
+    assert tiff_dimensions(b"II*\x00" + bytes(4)) == UNKNOWN
 
 
 def test_tiff_of_too_many_entries() -> None:
     """Beyond a hundred thousand fields the pages are unknown, however well the chain is made."""
     entries = dict.fromkeys(range(1000, 61_000), 1)
-    assert tiff_layout(_tiff(PAGE | entries)) == (61, 37, 1)
-    assert tiff_layout(_tiff(PAGE | entries, PAGE | entries)) == (61, 37, None)
+    assert tiff_dimensions(_tiff(PAGE | entries)) == (61, 37, 1)
+    assert tiff_dimensions(_tiff(PAGE | entries, PAGE | entries)) == (61, 37, None)
 
 
 # PDF
@@ -277,13 +287,13 @@ def test_tiff_of_too_many_entries() -> None:
 @pytest.mark.parametrize("pages", [1, 2, 3, 150])
 def test_pdf_of_pillow(pages: int) -> None:
     """The pages of what Pillow saves are counted exactly, also where the tree is too big to be walked."""
-    assert pdf_layout(_saved("PDF", (4, 4), mode="L", pages=pages)) == (None, None, pages)
+    assert pdf_dimensions(_saved("PDF", (4, 4), mode="L", pages=pages)) == (None, None, pages)
 
 
 @pytest.mark.parametrize("pages", [1, 2, 3, 150])
 def test_pdf_of_pdfium(pages: int) -> None:
     """The pages of what pdfium saves are counted exactly."""
-    assert pdf_layout(_saved_by_pdfium(pages)) == (None, None, pages)
+    assert pdf_dimensions(_saved_by_pdfium(pages)) == (None, None, pages)
 
 
 @pytest.mark.parametrize("more", [1, 2])
@@ -293,7 +303,7 @@ def test_pdf_updated_by_pillow(more: int, tmp_path: Path) -> None:
     file.write_bytes(_saved("PDF", pages=2))
     for _ in range(more):
         Image.new("L", (4, 4)).save(file, "PDF", append=True)
-    assert pdf_layout(file.read_bytes()).pages == 2 + more
+    assert pdf_dimensions(file.read_bytes()).pages == 2 + more
 
 
 @pytest.mark.parametrize(
@@ -312,8 +322,8 @@ def test_pdf_updated_by_pillow(more: int, tmp_path: Path) -> None:
     ],
 )
 def test_pdf_of_other_programs(name: str, pages: int | None) -> None:
-    """What other programs write is counted exactly where it is plain, and unknown where it is not."""
-    assert pdf_layout((SAMPLES / f"{name}.pdf").read_bytes()).pages == pages
+    """The pages of other programs' files are exact if the file is plain, else unknown."""
+    assert pdf_dimensions((SAMPLES / f"{name}.pdf").read_bytes()).pages == pages
 
 
 CATALOG = b"<</Type/Catalog/Pages 2 0 R>>"
@@ -335,8 +345,8 @@ def _pdf(*objects: bytes, trailer: bytes = TRAILER, tail: bytes = b"") -> bytes:
 
 
 def test_pdf_plain() -> None:
-    """The smallest plain file has the page it says."""
-    assert pdf_layout(_pdf(CATALOG, PAGES, LEAF)).pages == 1
+    """The smallest plain file has its one page."""
+    assert pdf_dimensions(_pdf(CATALOG, PAGES, LEAF)).pages == 1
 
 
 @pytest.mark.parametrize(
@@ -354,23 +364,23 @@ def test_pdf_plain() -> None:
     ids=["comment", "strings", "nested values", "names", "count elsewhere"],
 )
 def test_pdf_that_could_be_misread(catalog: bytes, pages: bytes) -> None:
-    """What stands in comments, strings and nested values is not taken for the page tree."""
+    """Text in comments, strings and nested values is not taken for the page tree."""
     other = b"<</Type/Pages/Count 9/Kids[3 0 R]>>"
-    assert pdf_layout(_pdf(catalog, pages, LEAF, other, b"1")).pages == 1
+    assert pdf_dimensions(_pdf(catalog, pages, LEAF, other, b"1")).pages == 1
 
 
 def test_pdf_inside_a_stream() -> None:
     """A whole PDF of two pages inside a stream of a PDF of one page is not seen."""
     inner = _saved("PDF", pages=2)
     stream = b"<</Length %d>>stream\n%s\nendstream" % (len(inner), inner)
-    assert pdf_layout(_pdf(CATALOG, PAGES, LEAF, stream)).pages == 1
+    assert pdf_dimensions(_pdf(CATALOG, PAGES, LEAF, stream)).pages == 1
 
 
 def test_pdf_of_a_deep_tree() -> None:
     """The pages of all the nodes of a tree are its pages."""
     root = b"<</Type/Pages/Count 3/Kids[3 0 R 4 0 R]>>"
     node = b"<</Type/Pages/Count 2/Kids[5 0 R 6 0 R]>>"
-    assert pdf_layout(_pdf(CATALOG, root, LEAF, node, LEAF, LEAF)).pages == 3
+    assert pdf_dimensions(_pdf(CATALOG, root, LEAF, node, LEAF, LEAF)).pages == 3
 
 
 @pytest.mark.parametrize(
@@ -418,8 +428,8 @@ def test_pdf_of_a_deep_tree() -> None:
     ],
 )
 def test_pdf_not_plain(objects: tuple[bytes, ...]) -> None:
-    """A page tree that is missing, contradicts itself or is written in an unusual way is not believed."""
-    assert pdf_layout(_pdf(*objects)) == UNKNOWN
+    """The pages are unknown if the page tree is missing, contradicts itself or is unusual."""
+    assert pdf_dimensions(_pdf(*objects)) == UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -452,8 +462,8 @@ def test_pdf_not_plain(objects: tuple[bytes, ...]) -> None:
     ],
 )
 def test_pdf_trailer_not_plain(trailer: bytes) -> None:
-    """A trailer that is broken, or leads to what is not plain, leaves the pages unknown."""
-    assert pdf_layout(_pdf(CATALOG, PAGES, LEAF, trailer=trailer)) == UNKNOWN
+    """The pages are unknown if the trailer is broken, or leads to parts that are not plain."""
+    assert pdf_dimensions(_pdf(CATALOG, PAGES, LEAF, trailer=trailer)) == UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -477,38 +487,38 @@ def test_pdf_table_broken(old: bytes, new: bytes) -> None:
     """A table that is not where or what it should be leaves the pages unknown."""
     plain = _pdf(CATALOG, PAGES, LEAF)
     assert old in plain
-    assert pdf_layout(plain.replace(old, new)) == UNKNOWN
+    assert pdf_dimensions(plain.replace(old, new)) == UNKNOWN
 
 
 def test_pdf_of_too_many_updates() -> None:
     """A file of a hundred revisions is counted, and of more is unknown."""
     data = _pdf(CATALOG, PAGES, LEAF)
     for revision in range(2, 102):
-        assert revision not in {2, 100} or pdf_layout(data).pages == 1
+        assert revision not in {2, 100} or pdf_dimensions(data).pages == 1
         before, at = data.rsplit(b"startxref\n", 1)[1].split()[0], len(data)
         data += b"xref\n0 0\ntrailer\n<</Root 1 0 R/Prev %s>>\nstartxref\n%d\n%%%%EOF\n" % (before, at)
-    assert pdf_layout(data) == UNKNOWN
+    assert pdf_dimensions(data) == UNKNOWN
 
 
 @pytest.mark.parametrize("entry", [b"0000000000 00001 f \n", b"0000000054 00000 f \n", b"0000000009 00000 n \n"])
 def test_pdf_update_that_takes_the_tree_away(entry: bytes) -> None:
-    """An object that the newest revision frees or misplaces is gone, though the older revision knows it."""
+    """An object that the newest revision frees or misplaces does not exist, although an older revision has it."""
     data = _pdf(CATALOG, PAGES, LEAF)
     assert data[54:].startswith(b"2 0 obj")
     before, at = data.rsplit(b"startxref\n", 1)[1].split()[0], len(data)
     update = b"xref\n2 1\n%strailer\n<</Root 1 0 R/Prev %s>>\nstartxref\n%d\n%%%%EOF\n" % (entry, before, at)
-    assert pdf_layout(data + update) == UNKNOWN
+    assert pdf_dimensions(data + update) == UNKNOWN
 
 
 def test_pdf_update_not_ended() -> None:
     """An update whose end is broken leaves the pages unknown; the revision before it does not count any more."""
-    assert pdf_layout(_pdf(CATALOG, PAGES, LEAF, tail=b"2 0 obj 0 endobj\nstartxref\n99")) == UNKNOWN
+    assert pdf_dimensions(_pdf(CATALOG, PAGES, LEAF, tail=b"2 0 obj 0 endobj\nstartxref\n99")) == UNKNOWN
 
 
 def test_pdf_followed_by_something() -> None:
     """Bytes after the end do not matter while the end stands in the last four kilobytes."""
-    assert pdf_layout(_pdf(CATALOG, PAGES, LEAF, tail=b"\x00" * 4_000)).pages == 1
-    assert pdf_layout(_pdf(CATALOG, PAGES, LEAF, tail=b"\x00" * 5_000)) == UNKNOWN
+    assert pdf_dimensions(_pdf(CATALOG, PAGES, LEAF, tail=b"\x00" * 4_000)).pages == 1
+    assert pdf_dimensions(_pdf(CATALOG, PAGES, LEAF, tail=b"\x00" * 5_000)) == UNKNOWN
 
 
 # A quadratic reader would need hours for each of these, and this one is done before the suite's time limit.
@@ -532,13 +542,13 @@ def _hostile_pdf(body: bytes) -> bytes:
 )
 def test_hostile_jpeg(data: bytes) -> None:
     """Megabytes of markers cost no more than their length."""
-    assert jpeg_layout(data) == (None, None, 1)
+    assert jpeg_dimensions(data) == (None, None, 1)
 
 
 def test_hostile_tiff() -> None:
     """Megabytes of directories that overlap or follow each other cost no more than their length."""
-    assert tiff_layout(b"II*\x00\x08\x00\x00\x00" + b"\x01\x10\x00\x00" * (SIZE // 4)) == UNKNOWN
-    assert tiff_layout(_tiff(*[{256: 5}] * 150_000)) == (5, None, None)
+    assert tiff_dimensions(b"II*\x00\x08\x00\x00\x00" + b"\x01\x10\x00\x00" * (SIZE // 4)) == UNKNOWN
+    assert tiff_dimensions(_tiff(*[{256: 5}] * 150_000)) == (5, None, None)
 
 
 @pytest.mark.parametrize(
@@ -570,4 +580,4 @@ def test_hostile_tiff() -> None:
 )
 def test_hostile_pdf(body: bytes) -> None:
     """Megabytes of tokens, blanks or tables inside each other cost no more than their length."""
-    assert pdf_layout(_hostile_pdf(body)) == UNKNOWN
+    assert pdf_dimensions(_hostile_pdf(body)) == UNKNOWN

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.invoke_url import InvokeURL, mask_invoke_keys, parse_invoke_url
+from clova_ocr_async.protocol.invoke_url import InvokeURL, parse_invoke_url
+from clova_ocr_async.protocol.masking import mask_invoke_keys
 
 KEY = "0123456789abcdef" * 4
 PRODUCT = f"https://abcde12345.apigw.ntruss.com/custom/v1/12345/{KEY}"
@@ -43,7 +44,7 @@ def test_an_invoke_url_with_and_without_its_tail(base: str, word: str | None) ->
     ],
 )
 def test_what_is_forgiven(url: str) -> None:
-    """Blanks around it, slashes behind it, a tail without its document and a scheme in capitals are forgiven."""
+    """Blanks around it, slashes behind it, a tail without its document and a scheme in capitals are accepted."""
     parsed = parse_invoke_url(url)
     assert (parsed.base, parsed.path_word) == (PRODUCT, None)
 
@@ -113,7 +114,7 @@ REFUSED: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("url", "said"), REFUSED, ids=lambda part: repr(part)[:60].replace(KEY, "KEY"))
 def test_what_is_refused(url: Any, said: str) -> None:
-    """What cannot be the invoke URL of a Document domain is refused, with its reason and without its key."""
+    """A text that cannot be the invoke URL of a Document domain is refused, with the reason and without the key."""
     with pytest.raises(ConfigurationError, match=re.escape(said)) as caught:
         parse_invoke_url(url, allow_http=True)
     assert KEY not in f"{caught.value!r}{caught.value.args}{caught.value.__cause__}"
@@ -125,7 +126,7 @@ def test_what_is_refused(url: Any, said: str) -> None:
     ["localhost", "localhost:8765", "LOCALHOST", "127.0.0.1", "127.0.0.1:8765", "127.8.9.10", "[::1]", "[::1]:8765"],
 )
 def test_http_to_this_machine(host: str) -> None:
-    """Http to this machine needs no permission, and nobody else can read it."""
+    """Http to this machine needs no permission, and counts as unreadable for others."""
     url = parse_invoke_url(f"http://{host}/custom/v1/1/abc/document/receipt")
     assert (url.plaintext, url.path_word) == (False, "receipt")
 
@@ -135,7 +136,7 @@ PRIVATE = ["10.0.0.5", "192.168.1.2:8080", "172.16.3.4", "[fd00::5]", "ocr", "oc
 
 @pytest.mark.parametrize("host", PRIVATE)
 def test_http_to_a_private_host_needs_permission(host: str) -> None:
-    """Http to a private host is refused unless it is allowed, and is told as readable for others."""
+    """Http to a private host is refused unless it is allowed, and counts as readable for others."""
     url = f"http://{host}/custom/v1/1/{KEY}"
     with pytest.raises(ConfigurationError, match="allow_http=True"):
         parse_invoke_url(url)
@@ -170,7 +171,7 @@ def test_the_key_is_found_wherever_the_path_has_it(path: str) -> None:
 
 
 def test_a_path_of_one_part_has_no_key() -> None:
-    """Where the path has no place for a key, nothing is masked."""
+    """A path without a place for a key is not masked."""
     for url in ("http://localhost:8765/document/receipt", "http://localhost:8765/ocr/document/receipt"):
         parsed = parse_invoke_url(url)
         assert (str(parsed), parsed.invoke_key) == (url, "")
@@ -197,7 +198,7 @@ def test_a_short_key_is_masked_in_paths_only() -> None:
     ],
 )
 def test_keys_are_masked_in_any_text(text: str, masked: str) -> None:
-    """Whatever stands where a path has its invoke key is masked; nothing else is."""
+    """The part of a path in the place of the invoke key is masked, and nothing else."""
     assert mask_invoke_keys(text) == masked
 
 
@@ -212,7 +213,7 @@ KEYS = st.text(string.hexdigits, min_size=8, max_size=64).map(lambda key: f"k{ke
     ),
 )
 def test_no_text_of_ours_shows_a_key(key: str, host: str, tail: str) -> None:
-    """Whatever is wrong or right with a URL, no text made of it shows its key."""
+    """No text that is made of a URL, right or wrong, shows its key."""
     outcome: InvokeURL | ConfigurationError
     try:
         outcome = parse_invoke_url(f"{host}/custom/v1/1/{key}{tail}")
@@ -269,7 +270,7 @@ def test_spellings_of_one_host_are_one_url(given_host: str, host: str) -> None:
 
 @given(st.sampled_from(["https", "http"]), st.sampled_from(["h.example", "127.0.0.1", "[::1]", "localhost"]), st.data())
 def test_what_is_in_one_spelling_stays_as_it_is(scheme: str, host: str, data: st.DataObject) -> None:
-    """A URL's one spelling is its own: reading it again changes nothing."""
+    """A normalized URL is unchanged when it is parsed again."""
     if scheme == "http" and host == "h.example":
         host = "h.internal"
     port = data.draw(st.sampled_from(["", ":", ":80", ":443", ":8443"]))

@@ -9,13 +9,13 @@ from clova_ocr_async.protocol.request import Body
 
 
 class Envelope(Redacted, frozen=True):
-    """Something with a secret in it."""
+    """A struct with a secret."""
 
     secret: str
 
 
-def test_what_nobody_has_thought_of_is_not_shown() -> None:
-    """A struct that does not say what may be shown shows nothing of itself."""
+def test_a_struct_shows_no_values_by_default() -> None:
+    """A Redacted struct without its own description shows no values."""
     envelope = Envelope("a secret")
     assert repr(envelope) == "Envelope()"
     assert "a secret" not in pretty_repr(envelope)

@@ -13,16 +13,8 @@ from rich.pretty import pretty_repr
 from support.answers import SAMPLES
 
 from clova_ocr_async.errors import APIError, Billing, DomainError, InvalidRequestError
-from clova_ocr_async.protocol.request import (
-    MIME_TYPES,
-    Body,
-    Content,
-    HTTPRequest,
-    ParsedRequest,
-    build_request,
-    parse_request,
-)
-from clova_ocr_async.protocol.response import HTTPResponse
+from clova_ocr_async.protocol import HTTPRequest, HTTPResponse
+from clova_ocr_async.protocol.request import MIME_TYPES, Body, Content, ParsedRequest, build_request, parse_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +63,7 @@ def parsed(request: HTTPRequest) -> ParsedRequest:
 def test_a_built_request_is_read_back(
     data: bytes, name: str, format_: str, request_id: str, timestamp: int, content: Content
 ) -> None:
-    """Any image, name, format and id come out of a request as they went in, whichever way the image travels."""
+    """Any image, name, format and id survive building and parsing a request, as multipart and as JSON."""
     request = built(data, content, name=name, format=format_, request_id=request_id, timestamp=timestamp)
     back = parsed(request)
     assert back == ParsedRequest(request_id, timestamp, format_, name, data)
@@ -80,7 +72,7 @@ def test_a_built_request_is_read_back(
 
 @pytest.mark.parametrize("content", CONTENTS)
 def test_what_utf8_cannot_write_is_replaced(content: Content) -> None:
-    """A name with half a surrogate pair, as odd file systems give, is sent with a "?" for it."""
+    """Half a surrogate pair in a name, as some file systems return, is sent as "?"."""
     assert parsed(built(content=content, name="a\ud83db")).name == "a?b"
 
 
@@ -97,7 +89,7 @@ def test_the_headers() -> None:
 
 @pytest.mark.parametrize("request_id", ["x" * 500, "a\r\nb", "한글", "", ' ";,'])
 def test_a_boundary_is_always_a_lawful_one(request_id: str) -> None:
-    """Whatever the id, the boundary is at most 70 letters, digits and hyphens."""
+    """The boundary has at most 70 letters, digits and hyphens, with any id."""
     boundary = built(request_id=request_id).headers["Content-Type"].partition("boundary=")[2]
     assert len(boundary) <= 70
     assert boundary.isascii()
@@ -105,7 +97,7 @@ def test_a_boundary_is_always_a_lawful_one(request_id: str) -> None:
 
 
 def test_the_bytes_of_a_multipart_request() -> None:
-    """A multipart request is what the specification describes, to the byte."""
+    """A multipart request equals the specification's, to the byte."""
     message = b'{"version":"V2","requestId":"id","timestamp":5,"images":[{"format":"png","name":"\xed\x99\x8d"}]}'
     assert wire(built(b"\x89PNG", request_id="id", timestamp=5, format="png", name="홍").body) == (
         b'--clova-ocr-id\r\nContent-Disposition: form-data; name="message"\r\n\r\n' + message + b"\r\n"
@@ -156,7 +148,7 @@ EDGES = sorted(
 @pytest.mark.parametrize("content", CONTENTS)
 @pytest.mark.parametrize("size", [size for size in EDGES if size >= 0])
 def test_the_size_is_that_of_the_bytes(size: int, content: Content) -> None:
-    """Around every size where the writing changes, the size told is the size written, and the image arrives."""
+    """Around each size at which the pieces change, the declared size is the written size, and the image complete."""
     data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     body = built(data, content).body
     once, again = list(body.chunks()), list(body.chunks())
@@ -187,7 +179,7 @@ def test_no_way_of_printing_shows_what_travels(shown: Callable[[object], str]) -
 
 
 def test_requests_print_no_secret_and_no_image() -> None:
-    """What is printed of a request, its body and its reading is lengths and the format."""
+    """The printed form of a request, its body and a parsed request shows lengths and the format alone."""
     for content in CONTENTS:
         request = built(b"canary", content, name="canary", request_id="canary")
         assert "canary" not in f"{request!r}{request.body!r}{parsed(request)!r}"
@@ -213,7 +205,7 @@ def test_the_specifications_request_example() -> None:
 
 @pytest.mark.parametrize("content_type", ["", "application/x-www-form-urlencoded", "application/json; charset=utf-8"])
 def test_the_specifications_curl_with_json(content_type: str) -> None:
-    """The specification's curl, which declares no type and so sends a form's, is read as the JSON it is."""
+    """The specification's curl call, which sends JSON with the content type of a form, is read as JSON."""
     body = (
         '{"images":[{"format":"jpg","name":"demo","data":"'
         + base64.b64encode(JPG).decode()
@@ -263,7 +255,7 @@ def test_the_specifications_java_program() -> None:
 
 
 def test_the_specifications_php_programs() -> None:
-    """Its timestamp is in seconds and its requestId no UUID, as a form and as JSON."""
+    """Its timestamp is in seconds and its requestId is not a UUID, as a form and as JSON."""
     boundary = "------------------------5f8a3c0e9c1b2d4f"
     message = {"version": "V2", "requestId": "65f1c0ffee123", "timestamp": 1584062336}
     image = {"format": "jpg", "name": "demo"}
@@ -328,7 +320,7 @@ def test_forms_as_other_programs_write_them(content_type: str, body: bytes) -> N
 
 
 def test_a_form_may_carry_its_image_in_the_message() -> None:
-    """A form without a file is read if its message has the data; a file goes before it."""
+    """A form without a file is read if its message has the data; a file takes precedence."""
     message = MESSAGE.replace(b'"name":"n"', b'"name":"n","data":"aGVsbG8="')
     inline = part(b'Content-Disposition: form-data; name="message"', message)
     content_type = "multipart/form-data; boundary=B"
@@ -371,33 +363,33 @@ REFUSED: list[tuple[Any, type[APIError], str, str]] = [
     (VALID | {"version": "v2"}, DomainError, "0021", "Protocol version"),
     (VALID | {"version": None}, DomainError, "0021", "Protocol version"),
     (VALID | {"version": 2}, DomainError, "0021", "Protocol version"),
-    (lacking("requestId"), InvalidRequestError, "0011", "requestId is missing or no string"),
-    (VALID | {"requestId": 5}, InvalidRequestError, "0011", "requestId is missing or no string"),
-    (lacking("timestamp"), InvalidRequestError, "0011", "timestamp is missing or no number"),
-    (VALID | {"timestamp": None}, InvalidRequestError, "0011", "timestamp is missing or no number"),
-    (VALID | {"timestamp": True}, InvalidRequestError, "0011", "timestamp is missing or no number"),
-    (VALID | {"timestamp": []}, InvalidRequestError, "0011", "timestamp is missing or no number"),
+    (lacking("requestId"), InvalidRequestError, "0011", "requestId is missing or not a string"),
+    (VALID | {"requestId": 5}, InvalidRequestError, "0011", "requestId is missing or not a string"),
+    (lacking("timestamp"), InvalidRequestError, "0011", "timestamp is missing or not a number"),
+    (VALID | {"timestamp": None}, InvalidRequestError, "0011", "timestamp is missing or not a number"),
+    (VALID | {"timestamp": True}, InvalidRequestError, "0011", "timestamp is missing or not a number"),
+    (VALID | {"timestamp": []}, InvalidRequestError, "0011", "timestamp is missing or not a number"),
     (lacking("images"), InvalidRequestError, "0011", "exactly one object"),
     (VALID | {"images": None}, InvalidRequestError, "0011", "exactly one object"),
     (VALID | {"images": []}, InvalidRequestError, "0011", "exactly one object"),
     (VALID | {"images": [5]}, InvalidRequestError, "0011", "exactly one object"),
     (VALID | {"images": VALID["images"] * 2}, InvalidRequestError, "0011", "exactly one object"),
     (VALID | {"images": VALID["images"][0]}, InvalidRequestError, "0011", "exactly one object"),
-    (with_image(format=...), InvalidRequestError, "0011", "images[0].format is missing or no string"),
-    (with_image(format=5), InvalidRequestError, "0011", "images[0].format is missing or no string"),
-    (with_image(format="gif"), InvalidRequestError, "0011", "images[0].format is none of jpg"),
-    (with_image(format=""), InvalidRequestError, "0011", "images[0].format is none of jpg"),
-    (with_image(name=...), InvalidRequestError, "0011", "images[0].name is missing or no string"),
-    (with_image(name=None), InvalidRequestError, "0011", "images[0].name is missing or no string"),
-    (with_image(data=...), InvalidRequestError, "0011", "images[0].data is missing or no string"),
-    (with_image(data={}), InvalidRequestError, "0011", "images[0].data is missing or no string"),
-    (with_image(data=[1, 256]), InvalidRequestError, "0011", "images[0].data has a value that is no byte"),
-    (with_image(data=[-129]), InvalidRequestError, "0011", "images[0].data has a value that is no byte"),
-    (with_image(data=[1, "2"]), InvalidRequestError, "0011", "images[0].data has a value that is no byte"),
-    (with_image(data=[True]), InvalidRequestError, "0011", "images[0].data has a value that is no byte"),
+    (with_image(format=...), InvalidRequestError, "0011", "images[0].format is missing or not a string"),
+    (with_image(format=5), InvalidRequestError, "0011", "images[0].format is missing or not a string"),
+    (with_image(format="gif"), InvalidRequestError, "0011", "images[0].format is not one of jpg"),
+    (with_image(format=""), InvalidRequestError, "0011", "images[0].format is not one of jpg"),
+    (with_image(name=...), InvalidRequestError, "0011", "images[0].name is missing or not a string"),
+    (with_image(name=None), InvalidRequestError, "0011", "images[0].name is missing or not a string"),
+    (with_image(data=...), InvalidRequestError, "0011", "images[0].data is missing or not a string"),
+    (with_image(data={}), InvalidRequestError, "0011", "images[0].data is missing or not a string"),
+    (with_image(data=[1, 256]), InvalidRequestError, "0011", "images[0].data has a value that is not a byte"),
+    (with_image(data=[-129]), InvalidRequestError, "0011", "images[0].data has a value that is not a byte"),
+    (with_image(data=[1, "2"]), InvalidRequestError, "0011", "images[0].data has a value that is not a byte"),
+    (with_image(data=[True]), InvalidRequestError, "0011", "images[0].data has a value that is not a byte"),
     (with_image(data=[]), InvalidRequestError, "0011", "the image is empty"),
-    (with_image(data="a"), InvalidRequestError, "0011", "no base64"),
-    (with_image(data="aGVsbG8"), InvalidRequestError, "0011", "no base64"),
+    (with_image(data="a"), InvalidRequestError, "0011", "not base64"),
+    (with_image(data="aGVsbG8"), InvalidRequestError, "0011", "not base64"),
     (with_image(data=""), InvalidRequestError, "0011", "the image is empty"),
     (with_image(data="===="), InvalidRequestError, "0011", "the image is empty"),
 ]
@@ -405,7 +397,7 @@ REFUSED: list[tuple[Any, type[APIError], str, str]] = [
 
 @pytest.mark.parametrize(("body", "error", "code", "said"), REFUSED, ids=lambda part: repr(part)[:40])
 def test_what_is_wrong_with_a_request(body: Any, error: type[APIError], code: str, said: str) -> None:
-    """Each mistake in a request is refused with the service's code, and the message says which it is."""
+    """Each mistake in a request is refused with the service's code, and the message names it."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(error) as caught:
         parse_request("application/json", raw)
@@ -415,7 +407,7 @@ def test_what_is_wrong_with_a_request(body: Any, error: type[APIError], code: st
 
 @pytest.mark.parametrize("timestamp", [0, -1, 1584062336793, 1.5, "0", "637234567890123456"])
 def test_any_timestamp_is_echoed(timestamp: float | str) -> None:
-    """Milliseconds, seconds, a text: the timestamp is whatever the caller made up."""
+    """The timestamp may be in milliseconds, in seconds or a text."""
     assert parse_request("", json.dumps(VALID | {"timestamp": timestamp}).encode()).timestamp == timestamp
 
 
@@ -430,10 +422,10 @@ def test_formats_in_any_case(format_: str) -> None:
     [
         ("multipart/form-data", form(MESSAGE_PART, FILE_PART), "no boundary"),
         ("multipart/form-data; boundary=", form(MESSAGE_PART, FILE_PART), "no boundary"),
-        ("multipart/form-data; boundary=B", b"", "cut"),
-        ("multipart/form-data; boundary=C", form(MESSAGE_PART, FILE_PART), "cut"),
-        ("multipart/form-data; boundary=B", form(MESSAGE_PART, FILE_PART, end=b""), "cut"),
-        ("multipart/form-data; boundary=B", form(MESSAGE_PART, FILE_PART)[:-5], "cut"),
+        ("multipart/form-data; boundary=B", b"", "incomplete"),
+        ("multipart/form-data; boundary=C", form(MESSAGE_PART, FILE_PART), "incomplete"),
+        ("multipart/form-data; boundary=B", form(MESSAGE_PART, FILE_PART, end=b""), "incomplete"),
+        ("multipart/form-data; boundary=B", form(MESSAGE_PART, FILE_PART)[:-5], "incomplete"),
         ("multipart/form-data; boundary=B", b"--B--\r\n", "no part named message"),
         ("multipart/form-data; boundary=B", form(FILE_PART), "no part named message"),
         ("multipart/form-data; boundary=B", form(MESSAGE_PART), "images[0].data is missing"),
@@ -452,11 +444,11 @@ def test_formats_in_any_case(format_: str) -> None:
             form(part(b'Content-Disposition: form-data; name=""', MESSAGE), FILE_PART),
             "no part named message",
         ),
-        ("multipart/form-data; boundary=\udcff\ud83d", form(MESSAGE_PART, FILE_PART), "cut"),
+        ("multipart/form-data; boundary=\udcff\ud83d", form(MESSAGE_PART, FILE_PART), "incomplete"),
     ],
 )
 def test_what_is_wrong_with_a_form(content_type: str, body: bytes, said: str) -> None:
-    """Each mistake in a form is refused with code 0011, and the message says which it is."""
+    """Each mistake in a form is refused with code 0011, and the message names it."""
     with pytest.raises(InvalidRequestError) as caught:
         parse_request(content_type, body)
     assert caught.value.code == "0011"
@@ -481,7 +473,7 @@ MESSAGES = st.dictionaries(
 @example("", b'{"version":"V2","images":[{"format":"jpg","name":"n","data":"\\ud800"}]}')
 @example("", '{"version":"V2","requestId":"","timestamp":0,"images":[{"format":"jpg","name":"","data":"é"}]}'.encode())
 def test_any_bytes_of_any_type(content_type: str, body: bytes) -> None:
-    """Any body of any declared type is a request or one of the service's errors."""
+    """Any body with any Content-Type is parsed or refused with one of the service's errors."""
     outcome: ParsedRequest | APIError
     try:
         outcome = parse_request(content_type, body)
@@ -507,7 +499,7 @@ def test_a_format_is_read_with_and_without_its_dot(spelled: str) -> None:
 
 @given(st.binary(min_size=1), st.booleans())
 def test_the_specifications_java_program_with_json(data: bytes, as_java_has_it: bool) -> None:
-    """Its image is an array of bytes, which have a sign in Java, and is read like the same bytes as base64."""
+    """Its image is an array of Java's signed bytes, and is read like the same bytes in base64."""
     values = [value - 256 if as_java_has_it and value > 127 else value for value in data]
     body = {
         "images": [{"name": "demo", "format": "jpg", "data": values}],
@@ -521,7 +513,7 @@ def test_the_specifications_java_program_with_json(data: bytes, as_java_has_it: 
 
 @pytest.mark.parametrize("head", ["Content-Disposition: form-data; ", "content-disposition :form-data;\r\n\t"])
 def test_a_byte_order_mark_is_not_part_of_the_json(head: str) -> None:
-    """JSON that an editor or .NET has put a byte order mark before is read without it, in a form as well."""
+    """A byte order mark before JSON, as some editors and .NET write it, is skipped, in a form as well."""
     body = json.dumps(VALID).encode()
     assert parse_request("application/json", b"\xef\xbb\xbf" + body) == parse_request("application/json", body)
     message = part(head.encode() + b'name="message"', b"\xef\xbb\xbf" + MESSAGE)

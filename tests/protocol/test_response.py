@@ -1,4 +1,4 @@
-"""Answers off the wire: any bytes under any status, and the way back."""
+"""Decoding of answers, any bytes under any status, and encoding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from clova_ocr_async.errors import (
     RecognitionError,
     ServerError,
 )
-from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_error, encode_response, unpaid_error
+from clova_ocr_async.protocol import HTTPResponse
+from clova_ocr_async.protocol.response import decode_response, encode_error, encode_response, unpaid_error
 
 ObjectT = TypeVar("ObjectT", bound=VendorObject)
 
@@ -106,7 +107,7 @@ COMPACT = {
 
 @given(st.sampled_from(sorted(COMPACT)), st.integers(0, 10**6), st.integers(0, 40), st.binary(max_size=12))
 def test_a_damaged_answer(name: str, start: int, length: int, instead: bytes) -> None:
-    """An answer with some bytes replaced by others loses nothing that was paid, whatever they were."""
+    """An answer with some bytes replaced keeps the paid body."""
     body = COMPACT[name]
     start %= len(body)
     damaged = body[:start] + instead + body[start + length :]
@@ -115,7 +116,7 @@ def test_a_damaged_answer(name: str, start: int, length: int, instead: bytes) ->
 
 @pytest.mark.parametrize(("name", "step"), [("credit-card", 1), ("passport", 1), ("receipt", 41), ("id-card", 41)])
 def test_a_cut_answer_is_never_half_a_result(name: str, step: int) -> None:
-    """A body cut anywhere is malformed and kept as far as it came: half a result is never returned."""
+    """A body that is cut anywhere is malformed and kept: half a result is never returned."""
     body, cls = COMPACT[name], DOCUMENTS[name]
     for end in [*range(0, len(body), step), len(body) - 1]:
         outcome = outcome_of(HTTPResponse(200, body[:end]), cls)
@@ -125,7 +126,7 @@ def test_a_cut_answer_is_never_half_a_result(name: str, step: int) -> None:
 
 
 def test_a_body_that_is_known_to_be_cut() -> None:
-    """A body the transport saw cut is malformed even where the part that came could be read; the reason is told."""
+    """A body that the transport reports as cut is malformed, even if it is readable, and the error has the reason."""
     body = json.dumps(answer_of(Receipt, {"meta": {}})).encode()
     outcome = outcome_of(HTTPResponse(200, body, cut="3 of 5 bytes came"), Receipt)
     assert isinstance(outcome, MalformedResponseError)
@@ -134,7 +135,7 @@ def test_a_body_that_is_known_to_be_cut() -> None:
 
 
 def test_a_cut_error_is_still_that_error() -> None:
-    """An error status, or an error body, is told as such although its body was cut."""
+    """An error status, or an error body, is that error although its body was cut."""
     error = outcome_of(HTTPResponse(503, b'{"cod', cut="lost"), Receipt)
     assert isinstance(error, APIError)
     whole = outcome_of(HTTPResponse(200, b'{"code":"0025"}', cut="lost"), Receipt)
@@ -154,7 +155,7 @@ def test_a_cut_error_is_still_that_error() -> None:
     ],
 )
 def test_nesting_deeper_than_anyone_reads(body: bytes) -> None:
-    """A body nested without end is malformed under 200 and the status's error elsewhere."""
+    """An endlessly nested body is malformed under 200, and the status's error otherwise."""
     outcome = outcome_of(HTTPResponse(200, body), Receipt)
     assert isinstance(outcome, MalformedResponseError)
     assert outcome.raw is body
@@ -191,20 +192,20 @@ GOOD = b'{"images":[{"receipt":{"meta":{"estimatedLanguage":"ko"}}}]}'
     ],
 )
 def test_a_successful_status_without_a_result(body: bytes) -> None:
-    """What holds no document under a successful status is malformed, perhaps paid, and kept byte for byte."""
+    """A body without a document under a successful status is malformed, billed, and kept byte for byte."""
     outcome = outcome_of(HTTPResponse(200, body), Receipt)
     assert isinstance(outcome, MalformedResponseError)
     assert outcome.raw is body
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
-    """A mark before the JSON costs nothing."""
+    """A byte order mark before the JSON does no harm."""
     outcome = outcome_of(HTTPResponse(200, b"\xef\xbb\xbf" + GOOD), Receipt)
     assert isinstance(outcome, Recognition)
 
 
 def test_blanks_around_an_answer() -> None:
-    """White space around the JSON is none of the answer's."""
+    """White space around the JSON does no harm."""
     assert decode(b"\r\n " + GOOD + b"\n", Receipt).document.meta.estimated_language == "ko"
 
 
@@ -217,7 +218,7 @@ def test_of_keys_that_come_twice_the_last_one_counts(rest: bytes) -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
 def test_any_2xx_is_a_success(status: int) -> None:
-    """The document decides what a successful status is worth."""
+    """Under a successful status the document decides about success."""
     assert decode(GOOD, Receipt, status).document.meta.estimated_language == "ko"
 
 
@@ -240,7 +241,7 @@ def test_an_answer_without_its_envelope(cls: type[Document]) -> None:
 
 @pytest.mark.parametrize("infer_result", ["SUCCESS", "PARTIAL", "", None, "success"])
 def test_any_other_infer_result_with_a_document(infer_result: str | None) -> None:
-    """Only FAILURE and ERROR fail a document that is there; another word is kept as it came."""
+    """Only FAILURE and ERROR fail an answer with a document; any other inferResult is kept unchanged."""
     answer = answer_of(Receipt, {"meta": {}})
     answer["images"][0]["inferResult"] = infer_result
     assert decode(answer, Receipt).infer_result == infer_result
@@ -260,7 +261,7 @@ def test_any_other_infer_result_with_a_document(infer_result: str | None) -> Non
     ],
 )
 def test_a_refusal_is_told_from_what_may_be_paid_for(status: int, body: bytes, refusal: type[APIError] | None) -> None:
-    """Only an answer that is an error holds nothing to keep: any other may have been paid for, readable or not."""
+    """Only an error answer holds nothing to keep: any other may be paid, readable or not."""
     found = unpaid_error(HTTPResponse(status, body), Receipt)
     assert (None if found is None else type(found)) is refusal
 
@@ -317,7 +318,7 @@ def test_a_written_answer_is_read(document: Document, request_id: str, timestamp
 @settings(max_examples=200)
 @given(DOCUMENT_VALUES)
 def test_the_lenient_walk_reads_any_document_alike(document: Document) -> None:
-    """Whatever a document holds, the lenient walk reads it as the typed decoder does."""
+    """The lenient walk reads any valid document as the typed decoder does."""
     answer = answer_of(type(document), json.loads(msgspec.json.encode(document)))
     recognition = decode({**answer, "version": 2}, type(document))
     assert [problem.path for problem in recognition.problems] == ["version"]
@@ -326,7 +327,7 @@ def test_the_lenient_walk_reads_any_document_alike(document: Document) -> None:
 
 @pytest.mark.parametrize("path", samples("real"), ids=lambda path: path.stem)
 def test_plain_values_are_written_as_structs_are(path: Any) -> None:
-    """A document given as plain values is written like one given as a struct; the timestamp is echoed as it came."""
+    """A document of plain values is encoded like a struct, and the timestamp is echoed unchanged."""
     cls, wire = document_of(json.loads(path.read_bytes()))
     plain = encode_response("r", "yesterday", {cls.answer_key: wire})
     struct = encode_response("r", "yesterday", {cls.answer_key: decode(plain, cls).document})

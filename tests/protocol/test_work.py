@@ -1,4 +1,4 @@
-"""How much work hostile bytes cause: twice the bytes, at most about twice the work."""
+"""The work that hostile bytes cause: twice the bytes, at most about twice the work."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clova_ocr_async.errors import APIError, ImageError
-from clova_ocr_async.protocol.echo import shown_path
-from clova_ocr_async.protocol.image import Image, ImageLimits, check_image
+from clova_ocr_async.protocol import Image, ImageLimits
+from clova_ocr_async.protocol.echoed_input import shown_path
+from clova_ocr_async.protocol.image import check_image
 from clova_ocr_async.protocol.request import parse_request
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def work_of(function: Callable[[], object]) -> int:
 
 
 def judge(data: bytes) -> None:
-    """Do with an image what is done before it is sent."""
+    """Run all checks of an image before it is sent."""
     with contextlib.suppress(ImageError):
         check_image(Image(data), ImageLimits(max_pages=None, allow_truncated=True), pages=lambda _: None)
 
@@ -164,7 +165,7 @@ def check_doubling(work: list[int]) -> None:
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_twice_the_bytes_of_an_image_are_twice_the_work(name: str) -> None:
-    """No bytes make the judgement of an image grow faster than they do."""
+    """The work of the checks of an image grows at most linearly with any bytes."""
     make = IMAGES[name]
     judge(make(10))  # what is done once, at the first time
     check_doubling([work_of(partial(judge, make(size))) for size in SIZES])
@@ -172,7 +173,7 @@ def test_twice_the_bytes_of_an_image_are_twice_the_work(name: str) -> None:
 
 @pytest.mark.parametrize("name", BODIES)
 def test_twice_the_bytes_of_a_body_are_twice_the_work(name: str) -> None:
-    """No body of a request makes the reading of it grow faster than it does."""
+    """The work of parsing a request grows at most linearly with any body."""
     make = BODIES[name]
     parse(make(10))
     check_doubling([work_of(partial(parse, make(size))) for size in SIZES])
@@ -183,13 +184,13 @@ REPEATED = [name for name in IMAGES if name not in {"pdf: shared bytes", "pdf: s
 
 @pytest.mark.parametrize("name", [*REPEATED, *BODIES])
 def test_megabytes_of_the_nastiest_bytes_come_to_an_end(name: str) -> None:
-    """What is done outside of Python's own instructions does not grow faster either: megabytes would take hours."""
+    """The work outside of Python's own instructions is linear as well: megabytes would take hours otherwise."""
     make, use = (IMAGES[name], judge) if name in IMAGES else (BODIES[name], parse)
     use(make(1_000_000))
 
 
 def test_a_pdf_is_read_once() -> None:
-    """The header of a PDF that does not tell its pages is read once before the pages are counted exactly."""
+    """The header of a PDF without a page count is parsed once before the pages are counted exactly."""
     data = pdf(b"/A[" + b"1 " * 2000 + b"]")
     image, limits = Image(data), ImageLimits(max_pages=None)
     once = work_of(lambda: check_image(image, limits))
@@ -198,7 +199,7 @@ def test_a_pdf_is_read_once() -> None:
 
 @pytest.mark.parametrize("text", ["?", "a", "{", " ", "/9j/", "a?b", "'", "-", "data:", "http://"])
 def test_a_text_of_any_length_is_named_by_its_beginning(text: str) -> None:
-    """What a message shows of a text costs no more for a long text than for a short one."""
+    """Showing a long text in a message costs no more than showing a short one."""
     short, long = (work_of(partial(shown_path, text * size)) for size in (10_000, 1_000_000))
     assert long <= 2 * short
 

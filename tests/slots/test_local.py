@@ -275,10 +275,17 @@ def test_bad_numbers_of_calls_a_second(bound: Any) -> None:
         LocalSlots(max_per_second=bound)
 
 
+def too_many_per_second(status: int, code: str | None = None) -> RateLimitError:
+    """Return a gateway's refusal for the number of calls a second."""
+    error = RateLimitError(status, code)
+    error.kind = "per_second"
+    return error
+
+
 REPORTS: list[tuple[ClovaOCRError, SlotResult | None]] = [
     (RateLimitError(400, "0025"), LimitSignal()),
-    (RateLimitError(429, "410"), LimitSignal(by_rate=True)),
-    (RateLimitError(429), LimitSignal(by_rate=True)),
+    (too_many_per_second(429, "410"), LimitSignal(by_rate=True)),
+    (too_many_per_second(429), LimitSignal(by_rate=True)),
     (RecognitionError("x"), "admitted"),
     (MalformedResponseError("x"), "admitted"),
     (QuotaExceededError(400, "0023"), None),

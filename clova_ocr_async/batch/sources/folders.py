@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from clova_ocr_async.batch.sources.left_out import PICTURE_SUFFIXES, LeftOut, is_hidden, is_system_folder, suffix_of
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.echo import oddity_of, shown_path
+from clova_ocr_async.protocol.echoed_input import non_path, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -204,7 +204,7 @@ def _decoded(source_bytes: object) -> str:
 def _named(path: str, in_line: bool) -> str:  # noqa: FBT001 - for one caller
     if os.path.exists(path):  # noqa: PTH110 - a Path raises where a name is too long
         return path
-    if (odd := oddity_of(path)) is not None:
+    if (odd := non_path(path)) is not None:
         raise ConfigurationError(f"it is {odd.what}, not a path; a list holds the path of an image a line")
     # A record names the bytes of a name that is not UTF-8, so there it is no slip.
     if in_line and not _is_utf8(name := os.fsencode(path)):

@@ -13,7 +13,7 @@ import click
 
 from clova_ocr_async.cli.app import DOCUMENT, verb
 from clova_ocr_async.cli.options import ALLOW_TRUNCATED, CEILING, CONFIG, KEY_FILE, KRW, PATH, RATE
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ def _check_unpaid(manifest: str, folder: str | None, options: dict[str, Any]) ->
     """Refuse a list of payments of which this command knows nothing, unless they are to be made again."""
     from clova_ocr_async.batch.sources.manifest import paid_in
     from clova_ocr_async.errors import ConfigurationError
-    from clova_ocr_async.protocol.echo import shown_path
+    from clova_ocr_async.protocol.echoed_input import shown_path
 
     use = "go on with the run they are of, with --run DIR" if folder is None else "use the run they are of"
     who = "this command" if folder is None else "this run"

@@ -13,7 +13,7 @@ import click
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import PathParam
 from clova_ocr_async.cli.terminal.stderr import is_quiet, say
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import CONFIG
 from clova_ocr_async.cli.terminal.stderr import printable
 from clova_ocr_async.cli.terminal.vocabulary import in_words
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:

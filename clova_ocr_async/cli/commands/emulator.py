@@ -16,7 +16,7 @@ from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.runs.interrupts import handled_signals
 from clova_ocr_async.cli.terminal.stderr import say
 from clova_ocr_async.config_values import value_in
-from clova_ocr_async.protocol.echo import shown
+from clova_ocr_async.protocol.echoed_input import shown
 from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:

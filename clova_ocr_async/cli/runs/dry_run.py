@@ -22,7 +22,7 @@ from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.host.spelling import one_spelling, other_spelling
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.ledger.states import FINISHED, Entry, Item, State
-from clova_ocr_async.protocol.echo import quoted, shown_path
+from clova_ocr_async.protocol.echoed_input import quoted, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator

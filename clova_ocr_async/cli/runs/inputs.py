@@ -17,7 +17,7 @@ from clova_ocr_async.cli.runs.piped import check_once
 from clova_ocr_async.cli.terminal.phrases import some_names
 from clova_ocr_async.client.loading import read_path
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.echo import oddity_of, shown_path
+from clova_ocr_async.protocol.echoed_input import non_path, shown_path
 from clova_ocr_async.protocol.image import ImageLimits
 from clova_ocr_async.protocol.plural import plural
 
@@ -97,7 +97,7 @@ def check_paths(paths: Sequence[str], *, folders: bool) -> None:
 
 
 def _not_there(path: str, *, folders: bool) -> str:
-    odd = oddity_of(path)
+    odd = non_path(path)
     if odd is None:
         return f"{shown_path(path) or 'an empty name'}: no such file or folder"
     name = "PATH" if folders else "IMAGE"  # as the help of the verb has it

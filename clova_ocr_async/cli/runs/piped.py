@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from clova_ocr_async.cli.terminal.targets import STANDARD, open_descriptor
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:

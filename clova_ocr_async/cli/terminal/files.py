@@ -13,7 +13,7 @@ from clova_ocr_async.cli.terminal.held_files import open_held
 from clova_ocr_async.cli.terminal.output import Output, OutputError, opened_directly, standard_output
 from clova_ocr_async.cli.terminal.targets import STANDARD, find_target
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

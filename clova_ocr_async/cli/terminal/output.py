@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from clova_ocr_async.cli.terminal.targets import STANDARD, Target, find_target
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -24,7 +24,7 @@ from clova_ocr_async.errors import (
     RateLimitError,
     ServerError,
 )
-from clova_ocr_async.protocol.echo import shown
+from clova_ocr_async.protocol.echoed_input import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""Documents that the emulator draws, and their true content; needs Pillow (extra ``emulator``)."""
+"""Sample documents that the emulator draws, and their ground truth; drawing needs Pillow (extra ``emulator``)."""

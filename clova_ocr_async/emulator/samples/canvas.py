@@ -1,51 +1,71 @@
-"""A small canvas over Pillow that knows where it wrote what.
+"""A canvas over Pillow that records the place of each word.
 
-Every word that is written comes back with the polygon its ink lies in. The finished picture may be turned by a few
-degrees, as photographed papers are; the polygons are those of the turned picture. `encode` puts the picture into a
-file, and the truth about it beside the pixels.
+Each written word has the polygon of its ink. The rendered picture may be rotated by a few degrees, as a photographed
+paper is; the polygons are those of the rotated picture. ``encode`` writes the picture to a file, and its ground truth
+beside the pixels.
 """
+
+from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from clova_ocr_async.emulator.samples.ground_truth import GroundTruth, pack_truth
+from clova_ocr_async.emulator.samples.ground_truth import GroundTruth, pack_ground_truth
 from clova_ocr_async.emulator.samples.placed_words import Box, Point, Polygon, Word
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "FORMATS",
+    "HANGUL_FILE",
+    "HANGUL_PACKAGE",
+    "INK",
+    "MAX_JPEG_COMMENT",
+    "PDF_DOTS_PER_INCH",
+    "Canvas",
+    "Format",
+    "Style",
+    "Typeface",
+    "encode",
+    "find_typeface",
+]
+
+
 Format: TypeAlias = Literal["jpg", "png", "tiff", "pdf"]
-FORMATS: Final[tuple[Format, ...]] = ("jpg", "png", "tiff", "pdf")
-"""The formats a picture can be put into."""
+FORMATS: tuple[Format, ...] = ("jpg", "png", "tiff", "pdf")
+"""The formats of sample files."""
 
-HANGUL_PACKAGE: Final = "pylopdf_fonts_ko"
-HANGUL_FILE: Final = "NotoSansKR-Regular.otf"
+HANGUL_PACKAGE = "pylopdf_fonts_ko"
+HANGUL_FILE = "NotoSansKR-Regular.otf"
 
-MAX_JPEG_COMMENT: Final = 65_533
-"""Bytes one comment segment of a JPEG file can hold."""
+MAX_JPEG_COMMENT = 65_533
+"""Bytes that a comment segment of a JPEG file can hold."""
 
-PDF_DOTS_PER_INCH: Final = 150
-INK: Final = "#1c1c20"
-"""The colour of written words. Everything else on a picture is far lighter."""
+PDF_DOTS_PER_INCH = 150
+INK = "#1c1c20"
+"""The colour of written words. All other colours of a picture are far lighter."""
 
-_JPEG_QUALITY: Final = 90
-_IMAGE_DESCRIPTION: Final = 270
+_JPEG_QUALITY = 90
+_IMAGE_DESCRIPTION = 270
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How words are written.
+    """The style of written words.
 
     Attributes:
-        size: Height of the letters' square, in pixels.
+        size: Font size, in pixels.
         bold: Whether the strokes are thickened.
-        anchor: Which end of the text stands at the given place.
-        pitch: Pixels from one letter to the next, as typewriters have it; 0 for the typeface's own widths.
+        anchor: The end of the text that is at the given place.
+        pitch: Pixels from one letter to the next, as on a typewriter; 0 for the typeface's own widths.
     """
 
     size: int = 20
@@ -56,41 +76,38 @@ class Style:
 
 @dataclass(frozen=True, slots=True)
 class Typeface:
-    """A font file in all its sizes, or Pillow's own Latin letters in its place.
+    """A font file with Hangul, or Pillow's own font, which has Latin letters only.
 
     Attributes:
-        path: The font file; it must have Hangul. `None` for Pillow's own letters.
+        path: The font file; None for Pillow's own font.
     """
 
     path: Path | None
 
     @property
     def hangul(self) -> bool:
-        """Whether it can write Hangul."""
+        """Whether the typeface has Hangul."""
         return self.path is not None
 
     def font(self, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-        """Give the letters of one size, in pixels."""
+        """Return the font in one size, in pixels."""
         return _font(self.path, size)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # opening a font file takes longer than drawing with it
 def _font(path: Path | None, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     if path is None:
         return ImageFont.load_default(size)
-    # The basic layout: the other one is not in every build of Pillow, and pictures should not differ between machines.
+    # The basic layout engine: not every build of Pillow has the other one, and pictures must be equal on all machines.
     return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def find_typeface(package: str = HANGUL_PACKAGE, file: str = HANGUL_FILE) -> Typeface:
-    """Find the typeface to draw with on this machine.
+    """Return the typeface with Hangul if its package is installed, else the one without.
 
     Args:
-        package: The importable package that holds a font file with Hangul.
-        file: The name of that font file.
-
-    Returns:
-        A typeface that can write Hangul if the package is installed and has the file, else one that cannot.
+        package: The package that contains a font file with Hangul.
+        file: The name of the font file.
     """
     spec = find_spec(package)
     folders = (spec.submodule_search_locations if spec else None) or []
@@ -100,64 +117,62 @@ def find_typeface(package: str = HANGUL_PACKAGE, file: str = HANGUL_FILE) -> Typ
 class Canvas:
     """A picture to write on.
 
+    Args:
+        size: Width and height, in pixels.
+        typeface: The typeface of all words.
+        tilt: Degrees by which the rendered picture is rotated about its centre, counter-clockwise.
+        background: The colour of the empty picture.
+
     Attributes:
         width: Width of the picture, in pixels.
         height: Height of the picture, in pixels.
-        words: Every word written so far, in order.
+        words: The words written so far, in order.
     """
 
     def __init__(
-        self, size: tuple[int, int], typeface: Typeface, *, tilt: float = 0.0, ground: str = "#ffffff"
+        self, size: tuple[int, int], typeface: Typeface, *, tilt: float = 0.0, background: str = "#ffffff"
     ) -> None:
-        """Lay out an empty picture.
-
-        Args:
-            size: Width and height, in pixels.
-            typeface: What to write with.
-            tilt: Degrees the finished picture is turned by about its centre, counter-clockwise.
-            ground: The colour of the empty picture.
-        """
         self.width, self.height = size
         self.typeface = typeface
         self.words: list[Word] = []
         self._tilt = tilt
-        self._ground = ground
-        self._sheet = Image.new("RGB", size, ground)
+        self._background = background
+        self._sheet = Image.new("RGB", size, background)
         self._pen = ImageDraw.Draw(self._sheet)
 
     def write(self, text: str, at: tuple[float, float], style: Style, *, tail: int = 0) -> tuple[Word, ...]:
         """Write one line of words.
 
         Args:
-            text: The words, parted by whitespace, which is drawn as one space.
-            at: Where the `style`'s anchor of the baseline is, in pixels of the picture before it is turned.
-            style: How to write.
-            tail: How many last characters of each word get a polygon of their own.
+            text: The words, separated by whitespace, which is drawn as one space.
+            at: The place of the baseline's anchor, in pixels of the picture before its rotation.
+            style: The style.
+            tail: Number of last characters of each word that get a polygon of their own.
 
         Returns:
-            The words with their places on the turned picture.
+            The words with their polygons on the rotated picture.
 
         Raises:
-            ValueError: A word leaves no ink, so nothing could be said about its place.
+            ValueError: A word leaves no ink, so it has no place.
         """
         words = text.split()
         share = {"left": 0.0, "middle": 0.5, "right": 1.0}[style.anchor]
-        x = at[0] - share * self.advance(" ".join(words), style)
+        x = at[0] - share * self.text_width(" ".join(words), style)
         written: list[Word] = []
         for word in words:
             written.append(self._write_word(word, (round(x), round(at[1])), style, tail))
-            x += self.advance(f"{word} ", style)
+            x += self.text_width(f"{word} ", style)
         self.words += written
         return tuple(written)
 
     def write_lines(self, text: str, at: tuple[float, float], style: Style, width: float) -> tuple[Word, ...]:
-        """Write words in as many lines as they need, one and a half sizes apart.
+        """Write words in as many lines as they need, one and a half font sizes apart.
 
         Args:
-            text: The words, parted by whitespace.
-            at: Where the first line begins, as for `write`.
-            style: How to write.
-            width: Longest line, in pixels; a single longer word stands out.
+            text: The words, separated by whitespace.
+            at: The start of the first line, as for ``write``.
+            style: The style.
+            width: Maximum width of a line, in pixels; a single longer word exceeds it.
 
         Returns:
             The words of all lines.
@@ -165,7 +180,7 @@ class Canvas:
         lines: list[str] = []
         for word in text.split():
             longer = f"{lines[-1]} {word}" if lines else word
-            if lines and self.advance(longer, style) <= width:
+            if lines and self.text_width(longer, style) <= width:
                 lines[-1] = longer
             else:
                 lines.append(word)
@@ -173,26 +188,26 @@ class Canvas:
         starts = ((at[0], at[1] + row * step) for row in range(len(lines)))
         return tuple(word for line, start in zip(lines, starts, strict=True) for word in self.write(line, start, style))
 
-    def around(self, words: Sequence[Word]) -> Polygon:
-        """Tell what the ink of some words lies in together."""
+    def bounding_polygon(self, words: Sequence[Word]) -> Polygon:
+        """Return the polygon around the ink of some words."""
         lefts, tops, rights, bottoms = zip(*(word.box for word in words), strict=True)
         return self._placed((min(lefts), min(tops), max(rights), max(bottoms)))
 
-    def advance(self, text: str, style: Style) -> float:
-        """Tell how far a text moves the pen, in pixels."""
+    def text_width(self, text: str, style: Style) -> float:
+        """Return the width of a text, in pixels."""
         return len(text) * style.pitch if style.pitch else self.typeface.font(style.size).getlength(text)
 
-    def card(self, box: Box, fill: str, radius: int = 0) -> Polygon:
-        """Draw a sheet of paper or plastic from its left, top, right and bottom; give its corners, clockwise."""
+    def draw_card(self, box: Box, fill: str, radius: int = 0) -> Polygon:
+        """Draw a sheet of paper or a plastic card; return its corners, clockwise."""
         self._pen.rounded_rectangle(box, radius, fill=fill, outline="#c4c4c8", width=2)
         return self._placed(box)
 
-    def rule(self, start: tuple[int, int], end: tuple[int, int]) -> None:
+    def draw_line(self, start: tuple[int, int], end: tuple[int, int]) -> None:
         """Draw a thin light line."""
         self._pen.line((start, end), fill="#bcbcc4", width=2)
 
-    def portrait(self, box: Box) -> None:
-        """Draw a pale nobody where a document has a photograph."""
+    def draw_portrait(self, box: Box) -> None:
+        """Draw a pale silhouette in the place of a photograph."""
         left, top, right, bottom = box
         width, middle = right - left, (left + right) / 2
         self._pen.rectangle(box, fill="#ececf0", outline="#c8c8d0")
@@ -205,38 +220,38 @@ class Canvas:
             fill="#d2d2da",
         )
 
-    def specimen(self) -> None:
-        """Write SPECIMEN across the picture, so pale that it takes nothing from what is written over it."""
+    def draw_specimen_mark(self) -> None:
+        """Write SPECIMEN across the picture, so pale that words over it stay readable."""
         slope = math.atan2(self.height, self.width) * 0.8
         reach = 0.74 * min(self.width / math.cos(slope), self.height / math.sin(slope))
         size = round(100 * reach / self.typeface.font(100).getlength("SPECIMEN"))
         mask = Image.new("L", (round(reach) + size, 2 * size))
         middle = (mask.width / 2, mask.height / 2)
         ImageDraw.Draw(mask).text(middle, "SPECIMEN", font=self.typeface.font(size), fill=32, anchor="mm")
-        turned = mask.rotate(math.degrees(slope), Image.Resampling.BILINEAR, expand=True)
-        place = ((self.width - turned.width) // 2, (self.height - turned.height) // 2)
-        self._sheet.paste("#b04040", place, turned)
+        rotated = mask.rotate(math.degrees(slope), Image.Resampling.BILINEAR, expand=True)
+        place = ((self.width - rotated.width) // 2, (self.height - rotated.height) // 2)
+        self._sheet.paste("#b04040", place, rotated)
 
-    def finish(self) -> Image.Image:
-        """Give the picture, turned."""
-        return self._sheet.rotate(self._tilt, Image.Resampling.BICUBIC, fillcolor=self._ground)
+    def render(self) -> Image.Image:
+        """Return the rotated picture."""
+        return self._sheet.rotate(self._tilt, Image.Resampling.BICUBIC, fillcolor=self._background)
 
     def _write_word(self, word: str, at: tuple[int, int], style: Style, tail: int) -> Word:
-        mask, origin = self._inked(word, style)
+        mask, origin = self._draw_ink(word, style)
         ink = mask.getbbox()
         if ink is None:
             raise ValueError(f"a word of {len(word)} characters leaves no ink")
         shift = (at[0] - origin[0], at[1] - origin[1])
         self._sheet.paste(INK, shift, mask)
         box = _shifted(ink, shift)
-        if tail:
-            left = origin[0] + round(self.advance(word[:-tail], style))
+        if tail:  # erases all but the last letters from the mask; the picture keeps the word
+            left = origin[0] + round(self.text_width(word[:-tail], style))
             mask.paste(0, (0, 0, left, mask.height))
         return Word(word, box, self._placed(box), self._placed(_shifted(mask.getbbox() or ink, shift)))
 
-    def _inked(self, word: str, style: Style) -> tuple[Image.Image, tuple[int, int]]:
-        """Give the word's ink and where its pen started; the margins leave room for what hangs over."""
-        mask = Image.new("L", (round(self.advance(word, style)) + 2 * style.size, 2 * style.size))
+    def _draw_ink(self, word: str, style: Style) -> tuple[Image.Image, tuple[int, int]]:
+        """Return a word's ink and the origin of its baseline; the margins leave room for overhanging strokes."""
+        mask = Image.new("L", (round(self.text_width(word, style)) + 2 * style.size, 2 * style.size))
         pen, font = ImageDraw.Draw(mask), self.typeface.font(style.size)
         origin = (style.size, round(1.4 * style.size))
         stroke = style.size / 36 if style.bold else 0
@@ -248,17 +263,17 @@ class Canvas:
         return mask, origin
 
     def _placed(self, box: Box) -> Polygon:
-        """Tell where the corners of a box are once the picture is turned."""
+        """Return the corners of a box on the rotated picture."""
         left, top, right, bottom = box
         corners = ((left, top), (right, top), (right, bottom), (left, bottom))
-        first, second, third, fourth = (self._turned(*corner) for corner in corners)
+        first, second, third, fourth = (self._rotated(*corner) for corner in corners)
         return first, second, third, fourth
 
-    def _turned(self, x: float, y: float) -> Point:
+    def _rotated(self, x: float, y: float) -> Point:
         sine, cosine = math.sin(math.radians(self._tilt)), math.cos(math.radians(self._tilt))
         right, down = x - self.width / 2, y - self.height / 2
-        turned = (right * cosine + down * sine, down * cosine - right * sine)
-        return Point(round(turned[0] + self.width / 2, 2), round(turned[1] + self.height / 2, 2))
+        rotated = (right * cosine + down * sine, down * cosine - right * sine)
+        return Point(round(rotated[0] + self.width / 2, 2), round(rotated[1] + self.height / 2, 2))
 
 
 def _shifted(box: Box, shift: tuple[int, int]) -> Box:
@@ -266,25 +281,27 @@ def _shifted(box: Box, shift: tuple[int, int]) -> Box:
 
 
 def encode(picture: Image.Image, format: Format, truth: GroundTruth) -> bytes:  # noqa: A002 - the vendor's word
-    """Put a picture into a file, and the truth about it beside the pixels, uncompressed.
+    """Write a picture to a file in memory, with its ground truth beside the pixels, uncompressed.
 
     Args:
-        picture: What was drawn.
-        format: What kind of file; a PDF file has one page, with the picture all over it.
-        truth: What to say about the picture.
+        picture: The picture.
+        format: The format; a PDF has one page, which the picture fills.
+        truth: The ground truth of the picture.
 
     Returns:
-        The bytes of the file, the same for the same arguments.
+        The bytes of the file, equal for equal arguments.
 
     Raises:
-        ValueError: The truth cannot be packed, or does not fit the format.
+        ValueError: The ground truth cannot be packed, or does not fit the format.
     """
-    note = pack_truth(truth)
+    note = pack_ground_truth(truth)
     file = io.BytesIO()
     match format:
         case "jpg":
             if len(note) > MAX_JPEG_COMMENT:
-                raise ValueError(f"a truth of {len(note)} bytes does not fit a JPEG comment of {MAX_JPEG_COMMENT}")
+                raise ValueError(
+                    f"a ground truth of {len(note)} bytes does not fit a JPEG comment of {MAX_JPEG_COMMENT}"
+                )
             picture.save(file, "JPEG", quality=_JPEG_QUALITY, subsampling=0, comment=note)
         case "png":
             chunk = PngImagePlugin.PngInfo()
@@ -294,7 +311,7 @@ def encode(picture: Image.Image, format: Format, truth: GroundTruth) -> bytes:  
             tags = {_IMAGE_DESCRIPTION: note.decode("ascii")}
             picture.save(file, "TIFF", compression="tiff_adobe_deflate", tiffinfo=tags)
         case "pdf":
-            # Without its dates the file is the same whenever it is written.
+            # Without dates the file does not depend on the time of writing.
             undated = {"title": None, "creationDate": None, "modDate": None}
             picture.save(file, "PDF", subject=note, quality=_JPEG_QUALITY, resolution=PDF_DOTS_PER_INCH, **undated)
         case _:

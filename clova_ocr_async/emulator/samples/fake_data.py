@@ -1,31 +1,65 @@
-"""Names and numbers of nobody, for sample documents.
+"""Fake names and numbers for sample documents.
 
-Every number that has a check digit has a wrong one, so none can be somebody's: `tests/emulator/samples/test_sample.py`
-does the sums. Beyond that, resident numbers use a region that was never given out, telephone numbers an exchange that
-does not exist, cards a first digit no network has, passports the state Utopia.
+Every number that has a check digit has a wrong one, so no number can belong to a person; the tests of ``sample.py``
+check the sums. Besides, resident numbers use a region that was never assigned, telephone numbers an exchange that does
+not exist, cards a first digit that no network has, and passports the state Utopia.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from random import Random
-from typing import Final
+from typing import TYPE_CHECKING
 
-STATE: Final = "UTO"
-"""The three letters that passport specimens have for a state that does not exist."""
+if TYPE_CHECKING:
+    from random import Random
 
-MONTHS: Final = (
+__all__ = [
+    "ADDRESSES",
+    "BRANCHES",
+    "COMPANIES",
+    "FILMS",
+    "GOODS",
+    "MONTHS",
+    "PEOPLE",
+    "STATE",
+    "STORES",
+    "MachineReadableZone",
+    "PassportHolder",
+    "Person",
+    "boolean",
+    "business_number",
+    "card_number",
+    "corporate_number",
+    "day_between",
+    "digits",
+    "licence_number",
+    "machine_readable_zone",
+    "mobile",
+    "mrz_check",
+    "passport_holder",
+    "passport_number",
+    "resident_number",
+    "telephone",
+]
+
+
+STATE = "UTO"
+"""The three letters of the state Utopia, which passport specimens use."""
+
+MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
 """The months in English, whatever the locale of the process."""
 
-_CENTURY: Final = 2000
-_MRZ_WEIGHTS: Final = (7, 3, 1)
+_CENTURY = 2000
+_MRZ_WEIGHTS = (7, 3, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who does not exist.
+    """The name of a person that does not exist.
 
     Attributes:
         hangul: The name in Hangul.
@@ -38,7 +72,7 @@ class Person:
     given: str
 
 
-PEOPLE: Final = (
+PEOPLE = (
     Person("김견본", "KIM", "GYEONBON"),
     Person("이예시", "LEE", "YESI"),
     Person("박보기", "PARK", "BOGI"),
@@ -47,28 +81,28 @@ PEOPLE: Final = (
     Person("한가상", "HAN", "GASANG"),
 )
 
-STORES: Final = (
+STORES = (
     ("견본마트", "Gyeonbon Mart"),
     ("예시상회", "Yesi Store"),
     ("보기분식", "Bogi Snacks"),
     ("가상서점", "Gasang Books"),
 )
 
-COMPANIES: Final = (
+COMPANIES = (
     ("견본상사", "Gyeonbon Trading"),
     ("예시기술", "Yesi Technology"),
     ("모의연구소", "Moui Research"),
 )
 
-BRANCHES: Final = (("모의점", "Moui Branch"), ("보기역점", "Bogi Station"), ("표본로점", "Pyobon Road"))
+BRANCHES = (("모의점", "Moui Branch"), ("보기역점", "Bogi Station"), ("표본로점", "Pyobon Road"))
 
-ADDRESSES: Final = (
+ADDRESSES = (
     ("가상특별시 견본구 보기로 12", "12 Bogi-ro, Gyeonbon-gu, Gasang"),
     ("모의도 예시시 표본대로 305 2층", "2F 305 Pyobon-daero, Yesi-si, Moui-do"),
     ("가상도 보기군 견본읍 시험길 7", "7 Siheom-gil, Bogi-gun, Gasang-do"),
 )
 
-GOODS: Final = (
+GOODS = (
     ("사과 한 봉지", "Bag of apples"),
     ("우유 900ml", "Milk 900 ml"),
     ("두부", "Tofu"),
@@ -80,37 +114,37 @@ GOODS: Final = (
     ("달걀 10구", "Eggs 10"),
 )
 
-FILMS: Final = (("없는 영화의 밤", "Night Without A Film"), ("견본 도시", "Specimen City"))
+FILMS = (("없는 영화의 밤", "Night Without A Film"), ("견본 도시", "Specimen City"))
 
 
-def coin(random: Random) -> bool:
-    """Toss a coin."""
-    return random.random() < 0.5  # noqa: PLR2004 - a coin has two sides
+def boolean(random: Random) -> bool:
+    """Return True or False with equal chance."""
+    return random.random() < 0.5  # noqa: PLR2004 - one of two
 
 
 def digits(random: Random, count: int) -> str:
-    """Make digits up, the first of them not a nought."""
+    """Return random digits, the first of them not 0."""
     return str(random.randrange(10 ** (count - 1), 10**count))
 
 
 def day_between(random: Random, first: int, last: int) -> date:
-    """Choose a day from the years `first` to `last`."""
+    """Return a random day of the years ``first`` to ``last``."""
     start = date(first, 1, 1)
     return start + timedelta(days=random.randrange((date(last, 12, 31) - start).days + 1))
 
 
 def telephone(random: Random, area: str = "02") -> str:
-    """Make up a telephone number whose exchange, 000, does not exist."""
+    """Return a random telephone number whose exchange, 000, does not exist."""
     return f"{area}-000-{digits(random, 4)}"
 
 
 def mobile(random: Random) -> str:
-    """Make up a mobile number whose exchange, 0000, does not exist."""
+    """Return a random mobile number whose exchange, 0000, does not exist."""
     return f"010-0000-{digits(random, 4)}"
 
 
 def business_number(random: Random) -> str:
-    """Make up a business registration number, XXX-XX-XXXXX, with a wrong check digit."""
+    """Return a random business registration number, XXX-XX-XXXXX, with a wrong check digit."""
     body = digits(random, 9)
     weighed = sum(int(digit) * weight for digit, weight in zip(body, (1, 3, 7, 1, 3, 7, 1, 3, 5), strict=True))
     right = -(weighed + int(body[8]) * 5 // 10) % 10
@@ -118,52 +152,53 @@ def business_number(random: Random) -> str:
 
 
 def corporate_number(random: Random) -> str:
-    """Make up a corporate registration number, XXXXXX-XXXXXXX, with a wrong check digit."""
+    """Return a random corporate registration number, XXXXXX-XXXXXXX, with a wrong check digit."""
     body = digits(random, 12)
     right = -sum(int(digit) * (1 + index % 2) for index, digit in enumerate(body)) % 10
     return f"{body[:6]}-{body[6:]}{_other_digit(random, right)}"
 
 
 def resident_number(random: Random, born: date, *, male: bool, alien: bool = False) -> str:
-    """Make up a resident or alien registration number, XXXXXX-XXXXXXX.
+    """Return a random resident or alien registration number, XXXXXX-XXXXXXX.
 
-    Its check digit is wrong for either kind, and its region is 99, which was never given out.
+    Its check digit is wrong for either kind, and its region is 99, which was never assigned.
     """
     kind = (1 if male else 2) + (0 if born.year < _CENTURY else 2) + (4 if alien else 0)
     body = f"{born:%y%m%d}{kind}99{digits(random, 3)}"
     weighed = sum(int(digit) * (2 + index % 8) for index, digit in enumerate(body)) % 11
+    # A citizen's check digit and an alien's have different rules; this one breaks both.
     return f"{body[:6]}-{body[6:]}{_other_digit(random, (11 - weighed) % 10, (13 - weighed) % 10)}"
 
 
 def card_number(random: Random) -> str:
-    """Make up the 16 digits of a card: a first digit that no network has, and a wrong check digit."""
-    body = f"0{digits(random, 14)}"
+    """Return 16 random digits of a card, with a first digit that no network has and a wrong check digit."""
+    body = f"0{digits(random, 14)}"  # the numbers of no card network begin with 0
     doubled = (int(digit) * (2 - index % 2) for index, digit in enumerate(body))
     return f"{body}{_other_digit(random, -sum(sum(divmod(value, 10)) for value in doubled) % 10)}"
 
 
 def licence_number(random: Random) -> str:
-    """Make up a driver's licence number, XX-XX-XXXXXX-XX, of the region 99, which does not exist."""
+    """Return a random driver's licence number, XX-XX-XXXXXX-XX, of the region 99, which does not exist."""
     return f"99-{digits(random, 2)}-{digits(random, 6)}-{digits(random, 2)}"
 
 
 def passport_number(random: Random) -> str:
-    """Make up a passport number of nine characters."""
+    """Return a random passport number of nine characters."""
     return f"{random.choice('XYZ')}{digits(random, 3)}A{digits(random, 4)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Traveller:
-    """What a passport's machine readable zone says of its holder.
+class PassportHolder:
+    """The holder's data in the machine readable zone of a passport.
 
     Attributes:
-        code: Which document it is, two characters.
-        person: Who holds it.
+        code: The document code, two characters.
+        person: The holder.
         number: Passport number, nine characters.
         born: Day of birth.
-        expires: Last day it is good for.
-        male: Whether its sex is M, else F.
-        personal: What stands in the optional field, at most 14 characters.
+        expires: Last day of validity.
+        male: Whether the sex is M, else F.
+        personal: The optional field, at most 14 characters.
     """
 
     code: str
@@ -176,13 +211,13 @@ class Traveller:
 
 
 @dataclass(frozen=True, slots=True)
-class Zone:
-    """A machine readable zone and the parts of it that are not the holder's.
+class MachineReadableZone:
+    """The lines of a machine readable zone, and its check digits.
 
     Attributes:
-        first: Its first line, 44 characters.
-        second: Its second line, 44 characters.
-        checks: Its five check digits, all wrong: of the number, the birth, the expiry, the personal number, and all.
+        first: The first line, 44 characters.
+        second: The second line, 44 characters.
+        checks: Five check digits, all wrong: of the number, the birth, the expiry, the personal number, and all of it.
     """
 
     first: str
@@ -190,8 +225,8 @@ class Zone:
     checks: tuple[str, str, str, str, str]
 
 
-def zone_of(random: Random, holder: Traveller) -> Zone:
-    """Make the machine readable zone of a passport, every check digit of it wrong."""
+def machine_readable_zone(random: Random, holder: PassportHolder) -> MachineReadableZone:
+    """Return the machine readable zone of a passport, with every check digit wrong."""
     born, expires = f"{holder.born:%y%m%d}", f"{holder.expires:%y%m%d}"
     personal = holder.personal.ljust(14, "<")
     parts = (holder.number, born, expires, personal)
@@ -200,26 +235,26 @@ def zone_of(random: Random, holder: Traveller) -> Zone:
     last = _other_digit(random, mrz_check(number + birth + expiry + optional))
     first = f"{holder.code}{STATE}{holder.person.family}<<{holder.person.given}".ljust(44, "<")
     second = f"{number}{STATE}{birth}{'M' if holder.male else 'F'}{expiry}{optional}{last}"
-    return Zone(first, second, (checks[0], checks[1], checks[2], checks[3], last))
+    return MachineReadableZone(first, second, (checks[0], checks[1], checks[2], checks[3], last))
 
 
-def traveller(random: Random, code: str, personal: str) -> Traveller:
-    """Make up a passport's holder; the passport may have expired."""
-    # No 29 February: the passport was given out ten years before, on the same day.
+def passport_holder(random: Random, code: str, personal: str) -> PassportHolder:
+    """Return a random passport holder; the passport may have expired."""
+    # Never 29 February: the passport was issued ten years before, on the same day.
     expires = day_between(random, 2022, 2035)
-    return Traveller(
+    return PassportHolder(
         code=code,
         person=random.choice(PEOPLE),
         number=passport_number(random),
         born=day_between(random, 1950, 2004),
         expires=expires.replace(day=min(expires.day, 28)),
-        male=coin(random),
+        male=boolean(random),
         personal=personal,
     )
 
 
 def mrz_check(text: str) -> int:
-    """Give the right check digit of a part of a machine readable zone."""
+    """Return the right check digit of a part of a machine readable zone."""
     values = (0 if letter == "<" else int(letter, 36) for letter in text)
     return sum(value * _MRZ_WEIGHTS[index % 3] for index, value in enumerate(values)) % 10
 

@@ -1,46 +1,63 @@
-"""The truth about a drawn picture, carried inside its file.
+"""The ground truth of a sample, carried inside its file.
 
-A sample picture states what a perfect reading of it would answer. The statement is plain ASCII between two markers, so
-that it can stand in any container (a JPEG comment, a PNG text chunk, a TIFF tag, a PDF string) and be found again in
-the file's bytes by somebody who knows nothing about containers, or pictures.
+A sample's file contains the answer of a perfect recognition. It is plain ASCII between two markers, so that it fits
+into any container (a JPEG comment, a PNG text chunk, a TIFF tag, a PDF string) and can be found in the file's bytes
+without parsing the container or the picture.
 """
+
+from __future__ import annotations
 
 import base64
 import json
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
-DOCUMENTS: Final = ("receipt", "credit-card", "name-card", "biz-license", "id-card", "passport")
-"""The vendor's path words, one a document type."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-START: Final = b"CLOVA-OCR-SAMPLE-TRUTH-1["
-"""What a packed truth begins with. Square brackets, since round ones are escaped in a PDF's strings."""
+__all__ = [
+    "DOCUMENTS",
+    "END",
+    "MAX_PACKED",
+    "MAX_STARTS",
+    "MAX_UNPACKED",
+    "START",
+    "GroundTruth",
+    "find_ground_truth",
+    "pack_ground_truth",
+]
 
-END: Final = b"]CLOVA-OCR-SAMPLE-TRUTH-END"
-"""What a packed truth ends with."""
 
-MAX_PACKED: Final = 1 << 20
-"""Longest packed truth that is looked at, in bytes, markers not counted."""
+DOCUMENTS = ("receipt", "credit-card", "name-card", "biz-license", "id-card", "passport")
+"""The vendor's path words of the six documents."""
 
-MAX_UNPACKED: Final = 4 << 20
-"""Longest truth that is unpacked, in bytes of JSON: a small file must not fill the memory."""
+START = b"CLOVA-OCR-SAMPLE-TRUTH-1["
+"""The first bytes of a packed ground truth. PDF escapes round brackets in its strings, so this one is square."""
 
-MAX_STARTS: Final = 16
-"""How many start markers of one file are followed: a file full of them must not take long."""
+END = b"]CLOVA-OCR-SAMPLE-TRUTH-END"
+"""The last bytes of a packed ground truth."""
+
+MAX_PACKED = 1 << 20
+"""Maximum length of a packed ground truth, in bytes, without its markers."""
+
+MAX_UNPACKED = 4 << 20
+"""Maximum length of an unpacked ground truth, in bytes of JSON: a small file must not fill the memory."""
+
+MAX_STARTS = 16
+"""Maximum number of start markers that are followed in one file: a file full of them must not take long."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroundTruth:
-    """What a perfect reading of one drawn picture answers.
+    """The answer of a perfect recognition of one sample.
 
     Attributes:
-        document: The vendor's path word, one of `DOCUMENTS`.
-        width: Width of the drawn picture, in pixels.
-        height: Height of the drawn picture, in pixels.
-        answer: The document object in the shape it has on the wire, `{"meta": {…}, "result": {…}}`, for a passport
-            `{"passportResult": {…}}`. Its polygons count pixels of the drawn picture from its top left corner.
+        document: The vendor's path word, one of ``DOCUMENTS``.
+        width: Width of the picture, in pixels.
+        height: Height of the picture, in pixels.
+        answer: The document object as the service sends it, ``{"meta": {…}, "result": {…}}``, for a passport
+            ``{"passportResult": {…}}``. Its polygons are in pixels from the picture's top left corner.
     """
 
     document: str
@@ -49,40 +66,40 @@ class GroundTruth:
     answer: dict[str, Any] = field(repr=False)
 
 
-def pack_truth(truth: GroundTruth) -> bytes:
-    """Pack a truth into one line of ASCII with an unmistakable start and end.
+def pack_ground_truth(truth: GroundTruth) -> bytes:
+    """Pack a ground truth into one line of ASCII between two markers.
 
     Args:
-        truth: What to pack; its answer must be made of JSON's types.
+        truth: The ground truth; its answer must consist of JSON's types.
 
     Returns:
-        `START`, then base64 of the compressed JSON, then `END`. Holds no whitespace, quotes, brackets or backslashes
-        but the markers' own.
+        ``START``, base64 of the compressed JSON, ``END``. Contains no whitespace, quotes, brackets or backslashes but
+        those of the markers.
 
     Raises:
-        ValueError: `find_ground_truth` would not give it back: not a known document, an impossible size, an answer that
-            JSON does not have, or too long.
+        ValueError: ``find_ground_truth`` would not return it: the document is unknown, the size impossible, or the
+            answer not JSON or too long.
     """
-    if not _is_plausible(truth):
-        raise ValueError(f"not a truth: a {truth.document!r} of {truth.width!r} x {truth.height!r} pixels")
+    if not _is_valid(truth):
+        raise ValueError(f"not a ground truth: a {truth.document!r} of {truth.width!r} x {truth.height!r} pixels")
     fields = {"document": truth.document, "width": truth.width, "height": truth.height, "answer": truth.answer}
     text = json.dumps(fields, allow_nan=False, separators=(",", ":")).encode("ascii")
     packed = base64.b64encode(zlib.compress(text, 9))
     if len(text) > MAX_UNPACKED or len(packed) > MAX_PACKED:
-        raise ValueError(f"the truth is too long to pack: {len(text)} bytes, {len(packed)} when packed")
+        raise ValueError(f"the ground truth is too long to pack: {len(text)} bytes, {len(packed)} when packed")
     return START + packed + END
 
 
 def find_ground_truth(data: bytes) -> GroundTruth | None:
-    """Find the truth that a file carries.
+    """Return the ground truth that a file carries.
 
     Args:
-        data: The bytes of the file, whatever they are.
+        data: The bytes of any file.
 
     Returns:
-        The first whole truth in it; `None` if there is none, or it is damaged, too long or of another shape.
+        The first complete ground truth; None if there is none, or if it is damaged, too long or of another shape.
     """
-    for packed in _marked(data):
+    for packed in _packed_truths(data):
         text = _unpacked(packed)
         truth = None if text is None else _read(text)
         if truth is not None:
@@ -90,8 +107,8 @@ def find_ground_truth(data: bytes) -> GroundTruth | None:
     return None
 
 
-def _marked(data: bytes) -> Iterator[bytes]:
-    """Yield what stands between the markers, start by start."""
+def _packed_truths(data: bytes) -> Iterator[bytes]:
+    """Yield the bytes between each start marker and the next end marker."""
     start = data.find(START)
     for _ in range(MAX_STARTS):
         if start < 0:
@@ -100,7 +117,7 @@ def _marked(data: bytes) -> Iterator[bytes]:
         end = data.find(END, begin, begin + MAX_PACKED + len(END))
         if end >= 0:
             yield data[begin:end]
-        start = data.find(START, begin)
+        start = data.find(START, begin)  # behind the marker only: it may have been part of another text
 
 
 def _unpacked(packed: bytes) -> bytes | None:
@@ -109,7 +126,7 @@ def _unpacked(packed: bytes) -> bytes | None:
         text = inflate.decompress(base64.b64decode(packed, validate=True), MAX_UNPACKED)
     except (ValueError, zlib.error):
         return None
-    return text if inflate.eof else None
+    return text if inflate.eof else None  # an incomplete stream is damaged, or longer than allowed
 
 
 def _read(text: bytes) -> GroundTruth | None:
@@ -120,12 +137,12 @@ def _read(text: bytes) -> GroundTruth | None:
     match fields:
         case {"document": str(document), "width": int(width), "height": int(height), "answer": dict()}:
             truth = GroundTruth(document, width, height, cast("dict[str, Any]", fields["answer"]))
-            return truth if _is_plausible(truth) else None
+            return truth if _is_valid(truth) else None
         case _:
             return None
 
 
-def _is_plausible(truth: GroundTruth) -> bool:
-    # type(), since True is an int too.
+def _is_valid(truth: GroundTruth) -> bool:
+    # type(), because isinstance(True, int) is true.
     sizes = all(type(side) is int and side > 0 for side in (truth.width, truth.height))
     return truth.document in DOCUMENTS and sizes

@@ -1,7 +1,11 @@
-"""Words and where they stand on a picture."""
+"""Written words with their places on a picture."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
+
+__all__ = ["Box", "Point", "Polygon", "Word"]
 
 
 class Point(NamedTuple):
@@ -12,7 +16,7 @@ class Point(NamedTuple):
 
 
 Box: TypeAlias = tuple[int, int, int, int]
-"""Left, top, right and bottom, in pixels of a picture before it is turned."""
+"""Left, top, right and bottom, in pixels of a picture before its rotation."""
 
 Polygon: TypeAlias = tuple[Point, Point, Point, Point]
 """Four corners, clockwise from the one at the top left."""
@@ -20,13 +24,13 @@ Polygon: TypeAlias = tuple[Point, Point, Point, Point]
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One written word and where its ink is.
+    """One written word and the place of its ink.
 
     Attributes:
         text: The word, without whitespace.
-        box: Left, top, right and bottom of its ink before the picture is turned.
-        polygon: What its ink lies in, tightly, on the turned picture.
-        tail: The same for the ink of its last characters, as many as `Canvas.write` was told; else `polygon`.
+        box: Left, top, right and bottom of its ink before the picture's rotation.
+        polygon: The tight polygon around its ink on the rotated picture.
+        tail: The same for its last characters, if ``Canvas.write`` was given their number; else ``polygon``.
     """
 
     text: str

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.ledger.sqlite.owners import LEASE
-from clova_ocr_async.protocol.echo import shown
+from clova_ocr_async.protocol.echoed_input import shown
 
 if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal

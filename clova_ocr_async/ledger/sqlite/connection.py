@@ -21,7 +21,7 @@ from urllib.parse import quote
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.sqlite import write_ahead
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, check_links
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -43,8 +43,8 @@ from clova_ocr_async.ledger.states import (
     SourceFile,
     State,
 )
-from clova_ocr_async.protocol.identity import answers_to
 from clova_ocr_async.protocol.plural import plural
+from clova_ocr_async.protocol.request_id import is_answer_to
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -306,7 +306,7 @@ class SqliteLedger:
         if self._store == "none":
             return
         status, cut, body, unpacked = statements.stored_answer(self._seal, claim.item, response)
-        foreign = not answers_to(response.body, request_id)
+        foreign = not is_answer_to(response.body, request_id)
         spilled = SpilledAnswer(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign)
         self._tenant.see(max(len(body), len(response.body)))  # the next one may not be packed as well
         try:

@@ -14,7 +14,7 @@ from clova_ocr_async.ledger.sqlite.run_settings import agree_on_seal
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.sqlite.snapshot import is_of_this_version, open_view
 from clova_ocr_async.ledger.sqlite.writer import ledger_error
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Generator

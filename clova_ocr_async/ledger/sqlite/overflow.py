@@ -31,7 +31,7 @@ import msgspec
 from clova_ocr_async.errors import DiskFullError, LedgerError
 from clova_ocr_async.ledger.sqlite.overflow_records import pack, unpack
 from clova_ocr_async.ledger.sqlite.run_directory import create_private
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     import sqlite3

@@ -10,7 +10,7 @@ import msgspec
 from clova_ocr_async.errors import ConfigurationError, LedgerError
 from clova_ocr_async.ledger.seal import NoSeal, SealError
 from clova_ocr_async.ledger.sqlite.file_identity import Whereabouts, is_the_same, whereabouts_of
-from clova_ocr_async.protocol.echo import shown
+from clova_ocr_async.protocol.echoed_input import shown
 
 if TYPE_CHECKING:
     import sqlite3

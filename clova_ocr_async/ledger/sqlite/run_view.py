@@ -28,7 +28,7 @@ from clova_ocr_async.ledger.sqlite.opening import check_agreed, opened_to_read, 
 from clova_ocr_async.ledger.sqlite.owners import living_owners
 from clova_ocr_async.ledger.sqlite.run_settings import ceiling_of, value_of
 from clova_ocr_async.ledger.states import TRANSITIONS, State
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator

@@ -30,7 +30,7 @@ from clova_ocr_async.ledger.sqlite.overflow import bring_in, holds_anything, spi
 from clova_ocr_async.ledger.sqlite.private_copy import private_copy
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, create_private
 from clova_ocr_async.ledger.sqlite.schema import MIGRATIONS, migrate, version_of
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     import sqlite3

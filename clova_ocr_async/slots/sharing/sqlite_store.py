@@ -16,7 +16,7 @@ import msgspec
 
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.sqlite import write_ahead
-from clova_ocr_async.protocol.echo import shown_path
+from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.slots.sharing.state import Member, SharedGate
 from clova_ocr_async.slots.sharing.validation import decode_gate
 

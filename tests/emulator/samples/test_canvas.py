@@ -6,6 +6,7 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no py.typ
 import pytest
 from PIL import Image, ImageDraw
 
+from clova_ocr_async.emulator import GroundTruth, find_ground_truth
 from clova_ocr_async.emulator.samples.canvas import (
     FORMATS,
     MAX_JPEG_COMMENT,
@@ -17,7 +18,6 @@ from clova_ocr_async.emulator.samples.canvas import (
     encode,
     find_typeface,
 )
-from clova_ocr_async.emulator.samples.ground_truth import GroundTruth, find_ground_truth
 from clova_ocr_async.emulator.samples.placed_words import Polygon
 
 HANGUL, LATIN = find_typeface(), Typeface(None)
@@ -29,11 +29,11 @@ turned = pytest.mark.parametrize("tilt", [0.0, 2.5, -4.0])
 
 def written(typeface: Typeface, tilt: float) -> Canvas:
     """Write some words of many shapes."""
-    canvas = Canvas((400, 240), typeface, tilt=tilt, ground="#e0ded8")
-    canvas.card((20, 20, 380, 220), "#ffffff", radius=10)
-    canvas.specimen()
-    canvas.portrait((300, 120, 370, 210))
-    canvas.rule((30, 110), (370, 110))
+    canvas = Canvas((400, 240), typeface, tilt=tilt, background="#e0ded8")
+    canvas.draw_card((20, 20, 380, 220), "#ffffff", radius=10)
+    canvas.draw_specimen_mark()
+    canvas.draw_portrait((300, 120, 370, 210))
+    canvas.draw_line((30, 110), (370, 110))
     canvas.write("Jumping 16,960 . -", (40, 60), Style(24))
     canvas.write("안녕 세상" if typeface.hangul else "Good day", (200, 100), Style(28, bold=True, anchor="middle"))
     canvas.write("P<UTO<<A", (280, 150), Style(20, pitch=18, anchor="right"))
@@ -50,7 +50,7 @@ def cut(picture: Image.Image, polygon: Polygon) -> Image.Image:
 
 
 def darkest(picture: Image.Image) -> int:
-    """Tell how dark the darkest pixel of a grey picture is."""
+    """Return the darkest pixel of a grey picture."""
     return next(level for level, count in enumerate(picture.convert("L").histogram()) if count)
 
 
@@ -59,7 +59,7 @@ def darkest(picture: Image.Image) -> int:
 def test_every_polygon_is_tight_around_ink(typeface: Typeface, tilt: float) -> None:
     """Ink lies in every word's polygon and comes within two pixels of each of its sides."""
     canvas = written(typeface, tilt)
-    picture = canvas.finish()
+    picture = canvas.render()
     assert len(canvas.words) == 11
     for word in canvas.words:
         piece = cut(picture, word.polygon)
@@ -72,9 +72,9 @@ def test_every_polygon_is_tight_around_ink(typeface: Typeface, tilt: float) -> N
 @both
 @turned
 def test_no_ink_is_outside_the_polygons(typeface: Typeface, tilt: float) -> None:
-    """With the words' polygons blotted out, nothing dark is left: neither ink nor SPECIMEN, cards, lines, portraits."""
+    """Outside the words' polygons no pixel is dark: neither SPECIMEN, cards, lines nor portraits."""
     canvas = written(typeface, tilt)
-    picture = canvas.finish()
+    picture = canvas.render()
     assert darkest(picture) < 60
     for word in canvas.words:
         ways = ((-2, -2), (2, -2), (2, 2), (-2, 2))
@@ -87,8 +87,8 @@ def test_no_ink_is_outside_the_polygons(typeface: Typeface, tilt: float) -> None
 def test_specimen_is_there_and_pale(typeface: Typeface) -> None:
     """SPECIMEN tints a good part of the picture, and no pixel of it is anywhere near as dark as ink."""
     canvas = Canvas((900, 600), typeface)
-    canvas.specimen()
-    grey = canvas.finish().convert("L")
+    canvas.draw_specimen_mark()
+    grey = canvas.render().convert("L")
     tinted = sum(grey.histogram()[:254])
     assert 0.03 < tinted / (900 * 600) < 0.3
     assert darkest(grey) > 220
@@ -110,7 +110,7 @@ def test_a_tail_is_the_end_of_the_word(typeface: Typeface, style: Style) -> None
     canvas = Canvas((500, 100), typeface)
     (word,) = canvas.write("910623-9912345", (30, 60), style, tail=7)
     (whole,) = Canvas((500, 100), typeface).write("910623-9912345", (30, 60), style)
-    begin = 30 + canvas.advance("910623-", style)
+    begin = 30 + canvas.text_width("910623-", style)
     assert word.tail[1:3] == word.polygon[1:3] or word.tail[1].x == word.polygon[1].x
     assert begin - 2 <= word.tail[0].x <= begin + style.size / 2
     assert whole.polygon == whole.tail == word.polygon
@@ -145,13 +145,13 @@ def test_around_words_is_around_all_of_them(typeface: Typeface) -> None:
     canvas = Canvas((400, 100), typeface)
     words = canvas.write("0412 jQ 8831", (20, 50), Style(30))
     boxes = [word.box for word in words]
-    (left, top), _, (right, bottom), _ = canvas.around(words)
+    (left, top), _, (right, bottom), _ = canvas.bounding_polygon(words)
     assert (left, right) == (boxes[0][0], boxes[2][2])
     assert (top, bottom) == (min(box[1] for box in boxes), max(box[3] for box in boxes))
 
 
 def test_a_word_without_ink_is_refused() -> None:
-    """Nothing is said about the place of a word that cannot be seen."""
+    """A word that leaves no ink is refused, because it has no place."""
     with pytest.raises(ValueError, match="leaves no ink"):
         Canvas((100, 50), HANGUL).write("\u3164", (10, 30), Style())
 
@@ -166,8 +166,8 @@ def test_the_hangul_font_is_found_only_where_it_is_installed() -> None:
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_a_file_opens_everywhere_and_carries_the_truth(format_: Format) -> None:
-    """Each format opens as what it is, with the picture in it, and gives the truth back."""
-    picture = written(LATIN, 1.5).finish()
+    """A file of each format opens in that format, shows the picture, and contains the ground truth."""
+    picture = written(LATIN, 1.5).render()
     data = encode(picture, format_, TRUTH)
     assert find_ground_truth(data) == TRUTH
     assert data == encode(picture, format_, TRUTH)
@@ -186,7 +186,7 @@ def pdf_page(data: bytes) -> Image.Image:
 
 
 def mean_difference(one: Image.Image, other: Image.Image) -> float:
-    """Tell how far the pixels of two pictures are apart, from 0 to 255."""
+    """Return the mean difference of the pixels of two pictures, from 0 to 255."""
     pairs = zip(one.convert("L").tobytes(), other.convert("L").tobytes(), strict=True)
     return sum(abs(first - second) for first, second in pairs) / (one.width * one.height)
 

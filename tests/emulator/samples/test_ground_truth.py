@@ -11,16 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clova_ocr_async import documents
+from clova_ocr_async.emulator import GroundTruth, find_ground_truth
 from clova_ocr_async.emulator.samples import ground_truth as truth_module
-from clova_ocr_async.emulator.samples.ground_truth import (
-    DOCUMENTS,
-    END,
-    MAX_STARTS,
-    START,
-    GroundTruth,
-    find_ground_truth,
-    pack_truth,
-)
+from clova_ocr_async.emulator.samples.ground_truth import DOCUMENTS, END, MAX_STARTS, START, pack_ground_truth
 
 TRUTH = GroundTruth("receipt", 620, 900, {"meta": {"estimatedLanguage": "ko"}, "result": {"text": "견본"}})
 
@@ -50,21 +43,21 @@ def fields(**changed: Any) -> bytes:
 
 @given(truths, st.binary(max_size=99), st.binary(max_size=99))
 def test_a_packed_truth_is_found_again_in_any_surroundings(truth: GroundTruth, before: bytes, after: bytes) -> None:
-    """Whatever truth is packed, it comes back equal out of a file with anything before and after it."""
-    assert find_ground_truth(before + pack_truth(truth) + after) == truth
+    """Any packed ground truth is found unchanged in a file with any bytes before and after it."""
+    assert find_ground_truth(before + pack_ground_truth(truth) + after) == truth
 
 
 @given(truths)
 def test_a_packed_truth_is_plain_ascii(truth: GroundTruth) -> None:
     """A packed truth has no character that any container would have to escape."""
-    packed = pack_truth(truth).decode("ascii")
+    packed = pack_ground_truth(truth).decode("ascii")
     assert packed.isprintable()
     assert not set(packed) & set(" \"'\\()<>")
 
 
 @given(st.binary(max_size=400))
 def test_any_bytes_are_searched_without_an_error(data: bytes) -> None:
-    """Bytes that carry no truth give None, with and without markers around them."""
+    """Bytes without a ground truth give None, with and without markers around them."""
     assert find_ground_truth(data) is None
     assert find_ground_truth(START + data + END) is None
     assert find_ground_truth(marked(data)) is None
@@ -73,7 +66,7 @@ def test_any_bytes_are_searched_without_an_error(data: bytes) -> None:
 @given(st.data())
 def test_a_damaged_truth_is_none_or_the_same(data: st.DataObject) -> None:
     """One changed byte in a packed truth never gives another truth and never raises."""
-    packed = bytearray(pack_truth(TRUTH))
+    packed = bytearray(pack_ground_truth(TRUTH))
     place = data.draw(st.integers(0, len(packed) - 1))
     packed[place] = data.draw(st.integers(0, 255))
     assert find_ground_truth(bytes(packed)) in (None, TRUTH)
@@ -82,7 +75,7 @@ def test_a_damaged_truth_is_none_or_the_same(data: st.DataObject) -> None:
 @pytest.mark.parametrize("length", [1, len(START), -1, -len(END), -len(END) - 1])
 def test_a_truth_that_was_cut_off_is_none(length: int) -> None:
     """A file that ends within its truth has none."""
-    assert find_ground_truth(pack_truth(TRUTH)[:length]) is None
+    assert find_ground_truth(pack_ground_truth(TRUTH)[:length]) is None
 
 
 @pytest.mark.parametrize(
@@ -107,7 +100,7 @@ def test_a_truth_that_was_cut_off_is_none(length: int) -> None:
     ],
 )
 def test_another_shape_is_none(text: bytes) -> None:
-    """JSON that is no truth, and what is no JSON, gives None although markers stand around it."""
+    """JSON of another shape, and text that is not JSON, gives None although markers are around it."""
     assert find_ground_truth(marked(text)) is None
 
 
@@ -128,9 +121,9 @@ def test_a_blob_with_more_behind_its_end_of_stream_is_cut_there() -> None:
 
 
 def test_a_truth_behind_false_starts_is_found() -> None:
-    """Markers that begin nothing do not hide the truth after them, as long as there are few."""
-    assert find_ground_truth(START * (MAX_STARTS - 1) + b"] " + pack_truth(TRUTH)) == TRUTH
-    assert find_ground_truth(START * MAX_STARTS + b"] " + pack_truth(TRUTH)) is None
+    """A few start markers without a ground truth do not hide the one after them."""
+    assert find_ground_truth(START * (MAX_STARTS - 1) + b"] " + pack_ground_truth(TRUTH)) == TRUTH
+    assert find_ground_truth(START * MAX_STARTS + b"] " + pack_ground_truth(TRUTH)) is None
 
 
 @pytest.mark.parametrize(
@@ -144,23 +137,23 @@ def test_a_truth_behind_false_starts_is_found() -> None:
 )
 def test_what_cannot_be_found_again_is_not_packed(wrong: GroundTruth) -> None:
     """Packing refuses what `find_ground_truth` would not give back."""
-    with pytest.raises(ValueError, match=r"not a truth|not JSON compliant"):
-        pack_truth(wrong)
+    with pytest.raises(ValueError, match=r"not a ground truth|not JSON compliant"):
+        pack_ground_truth(wrong)
 
 
 def test_a_truth_that_is_too_long_is_not_packed() -> None:
     """Packing refuses an answer beyond the length that is unpacked."""
     with pytest.raises(ValueError, match="too long"):
-        pack_truth(GroundTruth("receipt", 1, 1, {"text": "0" * (5 << 20)}))
+        pack_ground_truth(GroundTruth("receipt", 1, 1, {"text": "0" * (5 << 20)}))
 
 
 def test_the_repr_shows_no_values() -> None:
-    """A truth in a log tells its kind and size and nothing that was read."""
-    assert repr(TRUTH) == "Truth(document='receipt', width=620, height=900)"
+    """The repr of a ground truth shows document and size, and no values."""
+    assert repr(TRUTH) == "GroundTruth(document='receipt', width=620, height=900)"
 
 
 def test_only_the_standard_library_is_needed() -> None:
-    """Whoever looks up truths needs no Pillow: the module imports the standard library alone."""
+    """Finding a ground truth needs no Pillow: the module imports the standard library alone."""
     tree = ast.parse(Path(truth_module.__file__).read_text(encoding="utf-8"))
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -168,5 +161,5 @@ def test_only_the_standard_library_is_needed() -> None:
 
 
 def test_truths_are_of_the_six_documents() -> None:
-    """A truth can be of each document the client reads, and of no other."""
+    """A ground truth can be of each document of the client, and of no other."""
     assert tuple(documents.DOCUMENTS) == DOCUMENTS

@@ -15,11 +15,11 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no py.typ
 import pytest
 from PIL import Image, ImageChops, ImageFilter, ImageOps, ImageStat
 
+from clova_ocr_async.emulator import Sample, draw_sample, find_ground_truth, write_samples
 from clova_ocr_async.emulator.samples.canvas import FORMATS, PDF_DOTS_PER_INCH, Canvas, Style, Typeface, find_typeface
 from clova_ocr_async.emulator.samples.fake_data import mrz_check
-from clova_ocr_async.emulator.samples.ground_truth import DOCUMENTS, find_ground_truth
+from clova_ocr_async.emulator.samples.ground_truth import DOCUMENTS
 from clova_ocr_async.emulator.samples.identity_layouts import SEEN_ON, passport
-from clova_ocr_async.emulator.samples.sample import Sample, draw_sample, write_samples
 
 TYPEFACES = {"hangul": find_typeface(), "latin": Typeface(None)}
 SEEDS = range(8)
@@ -41,28 +41,28 @@ def picture_of(document: str, seed: int, letters: str) -> Image.Image:
 
 
 @dataclass(frozen=True)
-class Cell:
+class AnswerObject:
     """A cell of an answer and the keys that lead to it."""
 
     path: str
     fields: dict[str, Any]
 
 
-def cells(value: Any, path: str = "") -> Iterator[Cell]:
-    """Find all cells with a text, wherever they are in an answer."""
+def objects(value: Any, path: str = "") -> Iterator[AnswerObject]:
+    """Find all objects with a text, wherever they are in an answer."""
     if isinstance(value, dict):
         if "text" in value:
-            yield Cell(path, value)
+            yield AnswerObject(path, value)
         for key, inner in value.items():
-            yield from cells(inner, f"{path}.{key}")
+            yield from objects(inner, f"{path}.{key}")
     elif isinstance(value, list):
         for inner in value:
-            yield from cells(inner, path)
+            yield from objects(inner, path)
 
 
-def cells_of(document: str, seed: int, letters: str = "hangul") -> list[Cell]:
-    """Find all cells of a sample."""
-    return list(cells(sample_of(document, seed, letters).truth.answer))
+def cells_of(document: str, seed: int, letters: str = "hangul") -> list[AnswerObject]:
+    """Find all objects of a sample."""
+    return list(objects(sample_of(document, seed, letters).truth.answer))
 
 
 def texts(document: str, key: str) -> list[str]:
@@ -77,7 +77,7 @@ def texts(document: str, key: str) -> list[str]:
     return found
 
 
-def words_of(cell: Cell) -> list[tuple[str, list[dict[str, float]]]]:
+def words_of(cell: AnswerObject) -> list[tuple[str, list[dict[str, float]]]]:
     """Pair the words of a cell with their polygons."""
     text, polygons = cell.fields["text"], cell.fields.get("boundingPolys") or cell.fields["subBoundingPolys"]
     words = text.split()
@@ -105,12 +105,12 @@ def renderings(word: str, letters: str) -> list[Image.Image]:
     for style in (Style(20), Style(24), Style(34, bold=True), Style(26, pitch=17)):
         canvas = Canvas((60 + 40 * len(word), 80), TYPEFACES[letters])
         (written,) = canvas.write(word, (20, 50), style)
-        pictures.append(blurred(straightened(canvas.finish().convert("L"), list(written.polygon), len(word))))
+        pictures.append(blurred(straightened(canvas.render().convert("L"), list(written.polygon), len(word))))
     return pictures
 
 
 def distance(picture: Image.Image, corners: list[tuple[float, float]], word: str, letters: str) -> float:
-    """Tell how much the ink in a polygon differs from a word, from 0 to 255."""
+    """Return the difference between the ink in a polygon and a word, from 0 to 255."""
     piece = blurred(straightened(picture, corners, len(word)))
     return min(ImageStat.Stat(ImageChops.difference(piece, drawn)).mean[0] for drawn in renderings(word, letters))
 
@@ -119,7 +119,7 @@ def distance(picture: Image.Image, corners: list[tuple[float, float]], word: str
 @both
 @pytest.mark.parametrize("seed", range(4))
 def test_every_text_is_where_its_polygon_says(document: str, letters: str, seed: int) -> None:
-    """What is inked in each polygon looks like its own word, and more so than like any other word of its length."""
+    """The ink in each polygon resembles its word more than any other word of that length."""
     words = [pair for cell in cells_of(document, seed, letters) for pair in words_of(cell)]
     for word, vertices in words:
         corners = [(vertex["x"], vertex["y"]) for vertex in vertices]
@@ -152,7 +152,7 @@ def test_every_polygon_has_ink_and_lies_on_the_picture(document: str, letters: s
 
 
 def is_clockwise(corners: list[tuple[float, float]]) -> bool:
-    """Tell whether corners go right, down, left, up."""
+    """Return whether corners go right, down, left, up."""
     (first, second, third, fourth) = corners
     return first[0] < second[0] and second[1] < third[1] and third[0] > fourth[0] and fourth[1] > first[1]
 
@@ -169,7 +169,7 @@ def test_a_passport_shows_its_machine_readable_zone(letters: str, seed: int) -> 
     assert set(lines) <= set(drawn)
     for line in lines:
         corners = [(x, y) for x, y in drawn[line].polygon]
-        assert distance(canvas.finish().convert("L"), corners, line, letters) < 45
+        assert distance(canvas.render().convert("L"), corners, line, letters) < 45
     raws = {value["rawText"] for key, value in reading.items() if key not in {"mrzLines", "lastName2"}}
     assert all(raw in "".join(lines) for raw in raws)
 
@@ -177,7 +177,7 @@ def test_a_passport_shows_its_machine_readable_zone(letters: str, seed: int) -> 
 @every
 @pytest.mark.parametrize("format_", FORMATS)
 def test_every_type_in_every_format_opens_and_tells_the_same(document: str, format_: str) -> None:
-    """A sample opens in its format in the size its truth says, and the truth is that of every other format."""
+    """A sample opens in its format and in the size of its ground truth, which is equal in every format."""
     sample = sample_of(document, 1, "hangul", format_)
     truth = find_ground_truth(sample.data)
     assert truth == sample.truth == sample_of(document, 1).truth
@@ -188,7 +188,7 @@ def test_every_type_in_every_format_opens_and_tells_the_same(document: str, form
 
 
 def size_of(sample: Sample) -> tuple[int, int]:
-    """Open a sample and tell the size of its only page, in pixels."""
+    """Open a sample and return the size of its only page, in pixels."""
     if sample.format != "pdf":
         with Image.open(io.BytesIO(sample.data)) as picture:
             assert picture.format == {"jpg": "JPEG", "png": "PNG", "tiff": "TIFF"}[sample.format]
@@ -256,7 +256,7 @@ def test_no_corporate_number_is_right() -> None:
 
 
 def test_no_resident_number_is_right() -> None:
-    """Every citizen's and alien's number has a wrong check digit and a region that was never given out."""
+    """Every resident and alien number has a wrong check digit and a region that was never assigned."""
     citizens = [*texts("biz-license", "socialNumber"), *texts("biz-license", "coRepSocialNum")]
     citizens += texts("id-card", "ic.personalNum") + texts("id-card", "dl.personalNum") + national_numbers()
     aliens = texts("id-card", "ac.alienRegNum") + texts("id-card", "ac.alienRegNumEtc")
@@ -277,7 +277,7 @@ def national_numbers() -> list[str]:
 
 
 def test_no_card_number_is_right() -> None:
-    """The last digit of every card number fails Luhn's sum, and its first digit is no network's."""
+    """Every card number fails Luhn's sum, and no network has its first digit."""
     for number in texts("credit-card", "number"):
         assert re.fullmatch(r"0\d{15}", number)
         doubled = [
@@ -354,7 +354,7 @@ MASKED = {
 @both
 @pytest.mark.parametrize("seed", range(4))
 def test_cells_have_the_keys_of_real_answers(document: str, letters: str, seed: int) -> None:
-    """Cells of receipts and ID cards have an empty key and a high confidence, and only String and Date cells masks."""
+    """Objects of receipts and ID cards have an empty key and a high confidence; only strings and dates have masks."""
     for cell in cells_of(document, seed, letters):
         assert cell.fields["keyText"] == ""
         assert 0.9 <= cell.fields["confidenceScore"] <= 1
@@ -362,8 +362,8 @@ def test_cells_have_the_keys_of_real_answers(document: str, letters: str, seed: 
         assert bool(cell.fields.get("maskingPolys")) == (cell.path in MASKED)
 
 
-def kind_of(cell: Cell) -> str:
-    """Tell which of the specification's objects a cell is."""
+def kind_of(cell: AnswerObject) -> str:
+    """Return the name of the specification's object that a cell is."""
     formatted = cell.fields.get("formatted")
     if formatted is None:
         return "base"
@@ -430,7 +430,7 @@ def test_receipts_differ_in_length() -> None:
 
 
 def test_certificates_are_of_persons_and_of_corporations() -> None:
-    """By turns a certificate has a company's name or a corporation's; its cells are plain, fields without one empty."""
+    """Certificates are in turn of a company and of a corporation; their objects are plain, other fields empty."""
     person, corporation, other = (sample_of("biz-license", seed).truth.answer["result"] for seed in range(3))
     assert person["companyName"]
     assert person["birth"]
@@ -440,7 +440,7 @@ def test_certificates_are_of_persons_and_of_corporations() -> None:
     assert corporation["coRepName"]
     assert not corporation["companyName"]
     assert len(person["bisType"]) == 2
-    for cell in cells(corporation):
+    for cell in objects(corporation):
         assert ("formatted" in cell.fields) == (cell.path == ".documentType")
         assert cell.fields["confidenceScore"] == 0.0
 
@@ -456,11 +456,11 @@ def test_cards_have_fields_with_a_polygon_a_group() -> None:
 
 
 def test_business_cards_are_plain() -> None:
-    """A business card's cells have a text and polygons and nothing else, and some cards have two addresses."""
+    """A business card's objects have a text and polygons and nothing else, and some cards have two addresses."""
     results = [sample_of("name-card", seed).truth.answer["result"] for seed in range(2)]
     assert [len(result["address"]) for result in results] == [2, 1]
     assert results[0]["nameFurigana"] == []
-    assert all(set(cell.fields) == {"text", "boundingPolys"} for cell in cells(results))
+    assert all(set(cell.fields) == {"text", "boundingPolys"} for cell in objects(results))
 
 
 def test_passports_may_have_expired() -> None:
@@ -481,9 +481,9 @@ def day_of(text: str) -> date:
 
 def test_unknown_samples_are_refused() -> None:
     """A wrong document or format is refused with a list of the right ones."""
-    with pytest.raises(ValueError, match="'invoice'; there are receipt, credit-card"):
+    with pytest.raises(ValueError, match="'invoice' is not a sample document; the documents are receipt, credit-card"):
         draw_sample("invoice")
-    with pytest.raises(ValueError, match="'gif'; there are jpg, png, tiff, pdf"):
+    with pytest.raises(ValueError, match="'gif' is not a format of samples; the formats are jpg, png, tiff, pdf"):
         draw_sample("receipt", format="gif")
 
 
@@ -532,7 +532,7 @@ def test_written_samples_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_foreign_file_is_never_overwritten(tmp_path: Path) -> None:
-    """A file of somebody else's under a sample's name stays as it is, and the error names it."""
+    """Another file under a sample's name stays unchanged, and the error names it."""
     mine = tmp_path / "receipt" / "receipt-0001.jpg"
     mine.parent.mkdir()
     mine.write_bytes(b"mine")
@@ -546,7 +546,7 @@ def test_a_foreign_file_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_no_samples_are_no_files(tmp_path: Path) -> None:
-    """Nought samples are none, and fewer are an error."""
+    """A count of 0 writes no samples, and a negative count is an error."""
     assert write_samples(tmp_path, 0) == []
     with pytest.raises(ValueError, match="-1"):
         write_samples(tmp_path, -1)

@@ -15,7 +15,8 @@ from support.fakes import JPEG as FAKE_JPEG
 
 from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.errors import ConfigurationError, ImageError
-from clova_ocr_async.protocol.image import Image, ImageLimits, check_image, check_size
+from clova_ocr_async.protocol import Image, ImageLimits
+from clova_ocr_async.protocol.image import check_image, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,14 +97,14 @@ def is_cut(data: bytes) -> bool:
 
 @pytest.mark.parametrize("data", WHOLE)
 def test_a_whole_picture_is_accepted(data: bytes) -> None:
-    """A picture that is whole is not taken for a cut-off one, whatever wrote it."""
+    """A complete picture of any program is not taken for a truncated one."""
     assert refusal(data) is None
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
 @pytest.mark.parametrize("data", WHOLE)
 def test_a_picture_cut_off_is_refused(data: bytes, share: float) -> None:
-    """A picture without its end is refused before it costs a call, and the error says so to a program too."""
+    """A picture without its end is refused before it costs a call, and the error is marked as truncated."""
     assert is_cut(data[: int(len(data) * share)])
 
 
@@ -117,7 +118,7 @@ def test_a_picture_cut_anywhere_is_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("kept", [1, 100, 5_000])
 def test_a_cut_off_jpeg_with_zeros_behind_is_refused(kept: int) -> None:
-    """A file whose space was reserved and never written has no end, however long it is."""
+    """A file whose space was reserved and never written is truncated, at any length."""
     data = saved("JPEG", (300, 300))
     half = data[: len(data) // 2]
     assert is_cut(half + bytes(kept))
@@ -127,7 +128,7 @@ def test_a_cut_off_jpeg_with_zeros_behind_is_refused(kept: int) -> None:
     "behind", [b"\0" * 4096, b"\n", b"SEFH trailer SEFT", JPEGS["baseline"], JPEGS["baseline"][:300], b"ftypmp42" * 50]
 )
 def test_what_follows_the_end_does_not_matter(behind: bytes) -> None:
-    """Padding, a phone's trailer, a second picture or a film behind the picture's end is no reason to refuse it."""
+    """Padding, a phone's trailer, a second picture or a film behind the picture's end is allowed."""
     for data in (JPEGS["thumbnail"], FAKE_JPEG, PNGS["rgb"], TIFFS["plain"]):
         assert refusal(data + behind) is None
 
@@ -153,7 +154,7 @@ def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture() -> None:
     ],
 )
 def test_a_jpeg_nobody_can_walk_needs_an_end_only(data: bytes) -> None:
-    """A JPEG whose markers make no chain is judged by its end marker alone."""
+    """A JPEG whose markers form no chain is judged by its end marker alone."""
     assert refusal(data) is None
     assert is_cut(data.replace(EOI, b""))
 
@@ -174,7 +175,7 @@ HEADERS_ONLY = {
 
 @pytest.mark.parametrize("name", HEADERS_ONLY)
 def test_a_header_alone_is_never_sent(name: str) -> None:
-    """A file of which only the header has come is refused under any limits: there is nothing to read in it."""
+    """A file of which only the header is there is refused under any limits."""
     for limits in (ImageLimits(), ALLOWED):
         error = refusal(HEADERS_ONLY[name], limits)
         assert error is not None
@@ -185,7 +186,7 @@ def test_a_header_alone_is_never_sent(name: str) -> None:
 
 @pytest.mark.parametrize("data", [JPEGS["baseline"], PNGS["rgb"], TIFFS["plain"], PDF])
 def test_a_limit_lets_cut_off_pictures_through(data: bytes) -> None:
-    """Who wants a cut-off picture read allows it, and is warned."""
+    """A truncated picture is sent with a warning if the limits allow it."""
     half = data[: len(data) // 2]
     error = refusal(half)
     assert error is not None
@@ -196,13 +197,13 @@ def test_a_limit_lets_cut_off_pictures_through(data: bytes) -> None:
 
 @pytest.mark.parametrize("value", [None, 1, "yes"])
 def test_a_limit_that_is_no_truth_value_is_refused(value: Any) -> None:
-    """What is neither True nor False cannot say whether cut-off pictures are sent."""
+    """A value of allow_truncated that is neither True nor False is refused."""
     with pytest.raises(ConfigurationError, match=r"ImageLimits\.allow_truncated must be True or False"):
         ImageLimits(allow_truncated=value)
 
 
 def test_what_may_still_come_is_told_from_what_is_wrong() -> None:
-    """An empty and a cut-off file may be on their way; a foreign one is not, and the mark survives pickling."""
+    """An empty or truncated file is marked as such, an unsupported one is not, and the mark survives pickling."""
     for size in (lambda: check_size(0, "scan", ImageLimits()), lambda: Image(b"", "scan")):
         with pytest.raises(ImageError) as caught:
             size()
@@ -215,7 +216,7 @@ def test_what_may_still_come_is_told_from_what_is_wrong() -> None:
 
 @pytest.mark.parametrize("start", [b"\xff\xd8", b"\x89P", b"\x89PNG\r\n\x1a", b"%PDF", b"II*", b"MM\0"])
 def test_the_first_bytes_of_a_signature_are_a_cut_off_file(start: bytes) -> None:
-    """A file that ends within its signature is cut off, not of an unknown kind."""
+    """A file that ends within its signature is truncated, not of an unknown format."""
     with pytest.raises(ImageError, match="is cut off after") as caught:
         Image(start, "scan")
     assert caught.value.truncated
@@ -258,24 +259,24 @@ def tiff(fields: list[tuple[int, int, int, int]], *, order: str = "<", next_: in
     ],
 )
 def test_tiff_pieces(order: str, fields: list[tuple[int, int, int, int]], *, cut: bool) -> None:
-    """A TIFF is cut off where a strip or tile ends behind the file, and not where it does not say how long one is."""
+    """A TIFF is truncated if a strip or tile ends behind the file, and not if its length is unknown."""
     fields = [(256, 4, 1, 10), *fields]
     data = tiff(fields, order=order).ljust(60, b"\1") + struct.pack(order + "5I", 80, 81, 82, 10, 10)
     assert is_cut(data.ljust(100, b"\1")) is cut
 
 
 def test_tiff_whose_directory_was_not_written_yet() -> None:
-    """A TIFF that names no directory is being written: writers fill that in at the end."""
+    """A TIFF without a directory is truncated: writers fill in its place last."""
     assert is_cut(b"II*\0" + bytes(4) + b"\1" * 100)
 
 
 def test_tiff_chain_that_loops_is_not_cut_off() -> None:
-    """A chain of directories that leads back is broken, and that is another matter than an end that is missing."""
+    """A circular chain of directories is broken, but not truncated."""
     assert refusal(tiff([(256, 4, 1, 10)], next_=8)) is None
 
 
 def test_tiff_of_more_pieces_than_are_looked_at() -> None:
-    """The work on a TIFF is bounded: many directories that name the same long list of strips are not followed."""
+    """The work on a TIFF is bounded, also if many directories name the same long list of strips."""
     strips = struct.pack("<1000I", *[1_000_000] * 1000)
     one = tiff([(273, 4, 1000, 30)], behind=strips)
     assert is_cut(one)
@@ -292,22 +293,22 @@ def test_tiff_of_more_pieces_than_are_looked_at() -> None:
 
 @pytest.mark.parametrize("behind", [b"\0" * 5000, b"\r\n\r\n", b"<html>junk 1 0 object</html>" * 300])
 def test_pdf_with_junk_behind(behind: bytes) -> None:
-    """A PDF may have anything but the beginning of an update behind its end."""
+    """A PDF may have any bytes behind its end but the beginning of an update."""
     assert refusal(PDF + behind) is None
 
 
 def test_pdf_without_its_last_line() -> None:
-    """A PDF whose last word is startxref has all of its content."""
+    """A PDF that ends with startxref is complete."""
     assert refusal(PDF[: PDF.rindex(b"%%EOF")]) is None
 
 
 def test_pdf_cut_within_an_update() -> None:
-    """A PDF to which a new revision was added, and cut within that, is refused."""
+    """A PDF that is cut within an added revision is refused."""
     assert is_cut(PDF + b"9 0 obj\n<</Length 5000>>\nstream\n" + b"x" * 100)
 
 
 def test_pdf_cut_behind_its_first_page_table() -> None:
-    """A PDF made for the web has an end at its beginning, and is refused by the length it names."""
+    """A truncated linearized PDF is refused, although it has a second end at its beginning."""
     data = next(file for file in PDFS if "linearized" in file.name).read_bytes()
     assert data.index(b"%%EOF") < len(data) // 2
     assert is_cut(data[: data.index(b"%%EOF") + 6])
@@ -316,7 +317,7 @@ def test_pdf_cut_behind_its_first_page_table() -> None:
 
 @given(st.sampled_from([*JPEGS.values(), *PNGS.values(), *TIFFS.values(), PDF]), st.data())
 def test_any_damage_is_judged(data: bytes, draw: st.DataObject) -> None:
-    """Whatever is cut and overwritten is accepted or refused, and nothing else."""
+    """Any cut and overwritten file is accepted or refused with an ImageError."""
     damaged = bytearray(data[: draw.draw(st.integers(0, len(data)))])
     for at, new in draw.draw(st.lists(st.tuples(st.integers(0, len(data)), st.binary(max_size=4)), max_size=4)):
         damaged[at : at + len(new)] = new
@@ -328,7 +329,7 @@ def test_any_damage_is_judged(data: bytes, draw: st.DataObject) -> None:
 async def test_a_cut_off_picture_is_refused_however_it_is_handed_in(
     tmp_path: Path, hand_in: Callable[[Path], Any]
 ) -> None:
-    """A path, bytes and a file that hold half a picture are refused alike, with the mark a batch can wait by."""
+    """Half a picture as path, bytes or file is refused alike, and the error is marked as truncated."""
     path = tmp_path / "scan.jpg"
     path.write_bytes(JPEGS["baseline"][:-100])
     source = hand_in(path)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clova_ocr_async.protocol.echo import oddity_of, quoted, shown, shown_path, shown_prose
+from clova_ocr_async.protocol.echoed_input import non_path, quoted, shown, shown_path, shown_prose
 
 CANARY = "canary"
 PICTURE = b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(range(256)) * 40
@@ -48,9 +48,9 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_what_is_no_path_is_named_and_not_repeated(name: str) -> None:
-    """A text that is hardly a path is shown by its kind and length, with a way out, and nothing of it is repeated."""
+    """A text that is hardly a path is named by kind and length, with a way out, and never repeated."""
     text, kind = ODD[name]
-    odd = oddity_of(text)
+    odd = non_path(text)
     assert odd is not None
     assert kind in odd.what
     assert f"{len(text):,} characters" in odd.what
@@ -82,8 +82,8 @@ def test_what_is_no_path_is_named_and_not_repeated(name: str) -> None:
     ],
 )
 def test_a_path_is_shown_as_it_is(path: str) -> None:
-    """What may well be a path is repeated, so that the user finds the file."""
-    assert oddity_of(path) is None
+    """A text that may be a path is repeated, so that the user finds the file."""
+    assert non_path(path) is None
     assert shown_path(path) == path
 
 
@@ -120,7 +120,7 @@ def test_what_steers_a_terminal_is_escaped(path: str, message: str) -> None:
 
 @given(st.text() | st.binary().map(lambda name: name.decode("utf-8", "surrogateescape")))
 def test_any_text_is_shown_on_one_printable_line(text: str) -> None:
-    """Whatever a text holds, what is shown of it is short, can be written as UTF-8 and steers no terminal."""
+    """Any text is shown short, in valid UTF-8, and without control sequences."""
     for message in (shown_path(text), quoted(text), shown(text), shown_prose(text)):
         assert len(message.encode()) < 12 * 300
         assert all(character.isprintable() or character.isspace() for character in message)
@@ -152,12 +152,12 @@ class Talkative:
     ids=lambda value: value[:20] if isinstance(value, str) else type(value).__name__,
 )
 def test_an_argument_is_shown_by_its_type(value: Any, message: str) -> None:
-    """Numbers and short texts are repeated; anything else may be long or secret, and its type says enough."""
+    """Numbers and short texts are repeated; any other value may be long or secret and is named by its type."""
     assert shown(value) == message
 
 
 def test_what_a_library_said_is_repeated_without_urls() -> None:
-    """The words of another library are repeated on one line, without the URLs in them, and not for ever."""
+    """The message of another library is repeated on one line, shortened and without its URLs."""
     said = f"cannot GET https://u:{CANARY}@host/a?sig={CANARY}\nnor data:image/png;base64,{CANARY} " + "x" * 999
     message = shown_prose(OSError(said))
     assert CANARY not in message

@@ -1,4 +1,4 @@
-"""Whose answer a body is, and whether it is an error's: decided without decoding it."""
+"""The requestId of an answer, and refusals: found without decoding the body."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from support.answers import samples
 
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import APIError, ClovaOCRError, MalformedResponseError
-from clova_ocr_async.protocol.identity import answers_to, may_be_error
-from clova_ocr_async.protocol.response import HTTPResponse, decode_response, unpaid_error
+from clova_ocr_async.protocol import HTTPResponse
+from clova_ocr_async.protocol.request_id import is_answer_to
+from clova_ocr_async.protocol.response import decode_response, may_be_error, unpaid_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,29 +29,29 @@ IDS = st.uuids().map(str) | st.text(max_size=12)
 def test_an_answer_belongs_to_the_request_it_names(
     ours: str, theirs: str, indent: int | None, ascii_only: bool
 ) -> None:
-    """However JSON spells it, an answer with a requestId answers that request and no other."""
+    """An answer with a requestId, in any spelling of JSON, is the answer to that request and no other."""
     body = json.dumps({"version": "V2", "requestId": theirs, "images": []}, indent=indent, ensure_ascii=ascii_only)
     same = theirs.strip() in {"", ours.strip()}
-    assert answers_to(body.encode(), ours) is same
+    assert is_answer_to(body.encode(), ours) is same
 
 
 @settings(deadline=None)
 @given(st.binary(), st.uuids().map(str))
 def test_any_bytes_have_an_owner_or_none(body: bytes, ours: str) -> None:
-    """Bytes without a requestId in them may be ours, and with another one behind them are not."""
-    assert answers_to(body, ours) or b'"requestId"' in body
-    assert not answers_to(b'{"requestId":"other","x":' + body.replace(b"requestId", b""), ours)
+    """Bytes without a requestId may be the answer, and bytes with another requestId are not."""
+    assert is_answer_to(body, ours) or b'"requestId"' in body
+    assert not is_answer_to(b'{"requestId":"other","x":' + body.replace(b"requestId", b""), ours)
 
 
 @pytest.mark.parametrize("path", samples("real"), ids=lambda path: path.stem)
 @pytest.mark.parametrize("cut", [1.0, 0.6])
 def test_a_captured_answer_of_another_call(path: Path, cut: float) -> None:
-    """A captured answer, whole or cut behind its requestId, answers no new call; and is no error."""
+    """A captured answer, complete or cut behind its requestId, is neither the answer to a new call nor an error."""
     found = json.loads(path.read_bytes())
     body = json.dumps({"requestId": "captured"} | found | {"requestId": "captured"}).encode()
     part = body[: int(len(body) * cut)]
-    assert not answers_to(part, str(uuid.uuid4()))
-    assert answers_to(part, "captured")
+    assert not is_answer_to(part, str(uuid.uuid4()))
+    assert is_answer_to(part, "captured")
     assert may_be_error(body) is False
 
 
@@ -68,12 +69,12 @@ def test_a_captured_answer_of_another_call(path: Path, cut: float) -> None:
     ],
 )
 def test_what_may_be_an_error(body: bytes, possible: bool) -> None:
-    """What has neither code nor error at its top is no error; whatever else may be one."""
+    """A body with neither code nor error at its top is not an error; any other may be one."""
     assert may_be_error(body) is possible
 
 
 def ended(response: HTTPResponse) -> ClovaOCRError | None:
-    """Return what decoding an answer raises; None for nothing."""
+    """Return the error that decoding an answer raises, or None."""
     try:
         decode_response(response, DOCUMENTS["receipt"], request_id="mine")
     except ClovaOCRError as error:
@@ -94,7 +95,7 @@ ALL: st.SearchStrategy[Any] = st.none() | st.just({}) | st.lists(IMAGE, max_size
 def test_what_is_refused_is_what_is_raised(
     code: object, error: object, images: object, status: int, owner: object
 ) -> None:
-    """An answer is kept exactly if decoding it does not raise the refusal that it is."""
+    """An answer is a refusal exactly if decoding it raises an error without a paid answer."""
     body = msgspec.json.encode({"requestId": owner, "code": code, "error": error, "images": images})
     response = HTTPResponse(status, body)
     refusal = unpaid_error(response, DOCUMENTS["receipt"], request_id="mine")

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import ClovaOCRError
-from clova_ocr_async.protocol.image_object import image_object
-from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_response
+from clova_ocr_async.protocol import HTTPResponse
+from clova_ocr_async.protocol.answer_image_object import image_object
+from clova_ocr_async.protocol.response import decode_response, encode_response
 
 SAMPLES = sorted((Path(__file__).parent.parent / "samples").glob("**/*.json"))
 VALUES: Any = st.recursive(
@@ -27,7 +28,7 @@ VALUES: Any = st.recursive(
 
 @given(st.dictionaries(st.text(), VALUES, max_size=5), st.none() | st.text(), st.text(), st.booleans())
 def test_the_image_object_says_what_the_answer_says(image: Any, uid: Any, request_id: str, after_null: bool) -> None:
-    """Whatever is in it, the object that is cut out reads as the one that is decoded, and so do its ids."""
+    """The image object that is cut out of any answer equals the decoded one, and so do its ids."""
     image["uid"] = uid
     body = encode_response(request_id, 0, image)
     if after_null:
@@ -42,7 +43,7 @@ def test_the_image_object_says_what_the_answer_says(image: Any, uid: Any, reques
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
 @pytest.mark.parametrize("compact", [True, False])
 def test_samples_come_out_as_they_are_decoded(path: Path, compact: bool) -> None:
-    """Of the vendor's own answers a record is the same, cut out or decoded; one on many lines is decoded."""
+    """The image objects of the vendor's answers are equal, cut out or decoded; one on many lines is decoded."""
     body = path.read_bytes()
     if compact:
         body = msgspec.json.encode(msgspec.json.decode(body))
@@ -81,12 +82,12 @@ def test_samples_come_out_as_they_are_decoded(path: Path, compact: bool) -> None
     ids=range(15),
 )
 def test_what_is_not_as_expected_is_left_to_the_decoder(body: bytes) -> None:
-    """What would not be one line of JSON, or has another shape, is not cut out."""
+    """An object that is not on one line, or has another shape, is not cut out."""
     assert image_object(body) is None
 
 
 def test_numbers_stay_as_they_are_spelled() -> None:
-    """A number's digits are the vendor's."""
+    """The raw object keeps the digits of its numbers."""
     found = image_object(b'{"images":[{"inferConfidence":0.99810}]}')
     assert found is not None
     assert bytes(found.raw) == b'{"inferConfidence":0.99810}'

@@ -1,19 +1,19 @@
-"""What a file is that is none of the service's formats, by its first bytes, and the way out."""
+"""Names of the formats that the service does not take, by the first bytes of a file, and the way out for each."""
 
 from __future__ import annotations
 
 import codecs
 import re
 
-from clova_ocr_async.protocol.echo import oddity_of
+from clova_ocr_async.protocol.echoed_input import non_path
 
-__all__ = ["foreign_guess", "foreign_signature"]
+__all__ = ["guess_unsupported", "unsupported_signature"]
 
 _CONVERT = "convert it to JPEG or PNG"
 _PRINT = "save it as a PDF of one page, or as JPEG or PNG"
 _UNPACK = "pass the picture itself"
 _DECODE = "decode it (base64.b64decode) and pass the bytes"
-_FOREIGN = (
+_SIGNATURES = (
     (b"GIF8", "GIF", _CONVERT),
     (b"\x00\x00\x00\x0cjP  \r\n", "JPEG 2000", _CONVERT),
     (b"\xff\x4f\xff\x51", "JPEG 2000", _CONVERT),
@@ -24,7 +24,7 @@ _FOREIGN = (
     (b"\x00\x00\x01\x00", "ICO (an icon)", _CONVERT),
     (b"\x00\x00\x02\x00", "ICO (a cursor)", _CONVERT),
     (b"%!PS", "PostScript", _PRINT),
-    (b"PK\x03\x04", "a zip archive (.docx, .xlsx and .hwpx files are such too)", _PRINT),
+    (b"PK\x03\x04", "a zip archive (.docx, .xlsx and .hwpx files are zip archives)", _PRINT),
     (b"PK\x05\x06", "an empty zip archive", _UNPACK),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an OLE file (an old .doc, .xls or .hwp)", _PRINT),
     (b"\x1f\x8b", "gzip", _UNPACK),
@@ -36,16 +36,19 @@ _FOREIGN = (
     (b"iVBORw0KGgo", "PNG in base64", _DECODE),
     (b"JVBERi0", "PDF in base64", _DECODE),
 )
-_FOREIGN_SHORT = {b"BM": ("BMP", _CONVERT), b"MZ": ("a program (EXE)", _UNPACK)}  # a text may begin like that
+_SHORT_SIGNATURES = {
+    b"BM": ("BMP", _CONVERT),
+    b"MZ": ("a program (EXE)", _UNPACK),
+}  # also the first letters of many texts
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 
 
 _PATH = re.compile(r"[^\r\n]{1,300}\.(?:jpe?g|png|pdf|tiff?|heic)", re.IGNORECASE)
 
 
-def foreign_signature(data: bytes) -> tuple[str, str] | None:
-    """Return what a file is that begins with a signature, and what to do about it; None if it has none."""
-    for magic, kind, advice in _FOREIGN:
+def unsupported_signature(data: bytes) -> tuple[str, str] | None:
+    """Return the format of a file that begins with a signature, and the way out; None if it has no signature."""
+    for magic, kind, advice in _SIGNATURES:
         if data.startswith(magic):
             return kind, advice
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
@@ -58,7 +61,7 @@ def foreign_signature(data: bytes) -> tuple[str, str] | None:
 
 
 def _iso_media(data: bytes) -> tuple[str, str]:
-    """Tell the kinds of ISO base media apart by their brands: the major one, then the compatible ones."""
+    """Distinguish the formats of ISO base media by their brands, the major one and the compatible ones."""
     end = min(int.from_bytes(data[:4], "big"), 64)
     brands = {data[8:12], *(data[at : at + 4] for at in range(16, end, 4))}
     if brands & {b"avif", b"avis"}:
@@ -68,23 +71,22 @@ def _iso_media(data: bytes) -> tuple[str, str]:
     return "a video (MP4, MOV)", "pass a still picture"
 
 
-def foreign_guess(data: bytes) -> tuple[str, str]:
-    """Name what has no signature, or one that text could begin with."""
+def guess_unsupported(data: bytes) -> tuple[str, str]:
+    """Guess the format of a file without a signature, or with one that a text may begin with."""
     start = data[:1024]
     markup = start.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     if markup.startswith(b"<"):
         if b"<svg" in markup:
             return "SVG", _CONVERT
-        return "HTML (a page telling an error?)" if b"html" in markup else "XML", _UNPACK
+        return "HTML (an error page?)" if b"html" in markup else "XML", _UNPACK
     if _is_text(start):
         return _text_kind(start.decode("utf-8", "replace"))
-    return _FOREIGN_SHORT.get(start[:2], ("of an unknown kind (its first bytes are not shown)", _CONVERT))
+    return _SHORT_SIGNATURES.get(start[:2], ("of an unknown format (its first bytes are not shown)", _CONVERT))
 
 
 def _text_kind(text: str) -> tuple[str, str]:
-    odd = oddity_of(text)
-    if odd is not None:
-        return odd.kind, odd.advice
+    if (found := non_path(text)) is not None:
+        return found.kind, found.advice
     if _PATH.fullmatch(text):
         return "the path of a file as bytes", "pass it as a str or a Path (os.fsdecode)"
     return "plain text", _UNPACK
@@ -94,7 +96,7 @@ def _is_text(start: bytes) -> bool:
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(start)  # a character cut at the end is no fault
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)  # a character that is cut at the end is allowed
     except UnicodeDecodeError:
         return False
     return not any(character < " " and not character.isspace() for character in text)

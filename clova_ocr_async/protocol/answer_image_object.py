@@ -1,4 +1,4 @@
-"""The image object of an answer as the bytes that it came in, without reading what is in it."""
+"""The image object of an answer, cut out of the body as raw bytes and not decoded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Image(msgspec.Struct):
 
 
 class ImageObject(Redacted, frozen=True):
-    """What a record repeats of an answer.
+    """The parts of an answer that a record repeats.
 
     Attributes:
         request_id: The requestId of the answer.
@@ -37,14 +37,14 @@ class ImageObject(Redacted, frozen=True):
 
 
 def image_object(body: bytes) -> ImageObject | None:
-    """Return the image object of an answer that was read before.
+    """Return the image object of an answer that was decoded without an error before.
 
     Args:
-        body: The answer.
+        body: The body of the answer.
 
     Returns:
-        The object as it came, unknown keys and the spelling of numbers included; None if it is not on one line, or not
-        where it is expected, or not UTF-8, so that the answer must be decoded.
+        The raw object, with unknown keys and the spelling of its numbers; None if it is not on one line, not at the
+        documented place, or not UTF-8, so that the answer must be decoded.
     """
     try:
         answer = _decoder.decode(body)
