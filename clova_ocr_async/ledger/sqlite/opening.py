@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.sqlite.connection import connect
+from clova_ocr_async.ledger.sqlite.errors import ledger_error
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, check_links, existing_folder
 from clova_ocr_async.ledger.sqlite.run_settings import agree_on_seal
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.sqlite.snapshot import is_of_this_version, open_view
-from clova_ocr_async.ledger.sqlite.writer import ledger_error
 from clova_ocr_async.protocol.echo import shown_path
 
 if TYPE_CHECKING:

@@ -84,9 +84,9 @@ class SpilledVerdict(Redacted, frozen=True, array_like=True, tag="verdict"):
 
     name: ClassVar[str] = "how a call ended"
 
-    def write(self, db: sqlite3.Connection) -> None:
-        """Put it into the ledger."""
-        settle(db, self.claim, self.verdict, self.failure, self.ended)
+    def write(self, db: sqlite3.Connection) -> bool:
+        """Put it into the ledger; return whether the item was still the call's to settle."""
+        return settle(db, self.claim, self.verdict, self.failure, self.ended)
 
 
 Spilled = SpilledAnswer | SpilledRefusal | SpilledVerdict

@@ -7,16 +7,13 @@ brings in first what this process has kept there. So nobody finds an image finis
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from clova_ocr_async.errors import DiskFullError, LedgerError
-from clova_ocr_async.ledger.sqlite import bulk_statements
 from clova_ocr_async.ledger.sqlite.errors import StalledError
 
 if TYPE_CHECKING:
+    import asyncio
     import sqlite3
 
     from clova_ocr_async.ledger.sqlite.halt import PaymentStop
@@ -56,35 +53,44 @@ class Safekeeping:
 
     async def _answer(self, answer: SpilledAnswer) -> None:
         """Keep an answer in the ledger; beside it for as long as another program has it locked."""
-        row = msgspec.structs.astuple(answer)
         try:
-            await self._writer.submit_alike(bulk_statements.keep_answers, row, "answered", durable=True, urgent=True)
+            await self._writer.submit(answer.write, "answered", durable=True, urgent=True)
         except StalledError:
             try:
                 self._tenant.spill(answer)
             except DiskFullError:
-                await self._writer.submit_alike(bulk_statements.keep_answers, row, "answered", durable=True)
+                await self._writer.submit(answer.write, "answered", durable=True)
             else:
                 self._writer.tick_soon()  # behind it: what was ticked before did not bring it in
 
     async def end(self, ended: SpilledVerdict) -> None:
-        """Write down how a call ended.
+        """Write down how a call ended; on the disk when this returns.
 
         Raises:
             LedgerError: The call was never sent, so that its image goes back by itself, and the ledger cannot be
                 written; or there is no room beside it.
         """
         try:
-            await self._halt.guard(self._writer.submit(partial(self._end, ended), "settled", durable=True))
+            await self._halt.guard(self.submit_end(ended, durable=True))
         except LedgerError as error:
             if ended.verdict.request_id is None:
                 self._halt.note(error)
                 raise
             self.beside(ended, error)
 
-    def _end(self, ended: SpilledVerdict, db: sqlite3.Connection) -> None:
-        self._tenant.bring_own(db)
-        ended.write(db)
+    def submit_end(self, ended: SpilledVerdict, *, durable: bool) -> asyncio.Future[bool]:
+        """Queue the settlement of a call; the future has whether the item was still this call's to settle.
+
+        Args:
+            ended: The settlement.
+            durable: Whether it must be on the disk when the future has its result.
+        """
+
+        def work(db: sqlite3.Connection) -> bool:
+            self._tenant.bring_own(db)
+            return ended.write(db)
+
+        return self._writer.submit(work, "settled", durable=durable)
 
     def beside(self, spilled: Spilled, error: LedgerError) -> None:
         """Keep what the ledger cannot take; no other request may leave then, which could be taken for this one.

@@ -47,6 +47,7 @@ __all__ = [
     "is_under_way",
     "keep_answer",
     "kept_failure",
+    "link_source",
     "outstanding",
     "refuse",
     "reject_gone",
@@ -157,6 +158,18 @@ def find_source(db: sqlite3.Connection, source: SourceFile, document: str) -> tu
         (document, source.path, *columns(source.identity)),
     ).fetchone()
     return row
+
+
+def link_source(db: sqlite3.Connection, source: SourceFile, document: str, number: int) -> None:
+    """Write down that a file is an item's, and that it need not be read any more."""
+    db.execute(
+        """INSERT INTO source (document, path, open, item, size, modified_ns, changed_ns, inode)
+           VALUES (?, ?, 0, ?, ?, ?, ?, ?)
+           ON CONFLICT (document, path) DO UPDATE SET open = 0, owner = NULL, failure = NULL, item = excluded.item,
+               size = excluded.size, modified_ns = excluded.modified_ns, changed_ns = excluded.changed_ns,
+               inode = excluded.inode""",
+        (document, source.path, number, *columns(source.identity)),
+    )
 
 
 def claim_item(db: sqlite3.Connection, item: Item, owner: int) -> Claim | None:

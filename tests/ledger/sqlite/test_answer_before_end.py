@@ -28,10 +28,11 @@ from support.ledgers import (
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import Billing, DiskFullError
 from clova_ocr_async.ledger.settlement import settle_from_answer
+from clova_ocr_async.ledger.sqlite.errors import StalledError
 from clova_ocr_async.ledger.sqlite.lock_wait import LockWait
 from clova_ocr_async.ledger.sqlite.overflow import read_spill, spills_in
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
-from clova_ocr_async.ledger.sqlite.writer import StalledError, Writer
+from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
 from clova_ocr_async.ledger.states import ItemEvent, Settlement
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 
@@ -88,10 +89,9 @@ class Locked:
             self._db.close()
 
 
-def note(db: sqlite3.Connection, values: list[int]) -> list[int]:
-    """Put some values down."""
-    db.executemany("INSERT INTO kept VALUES (?)", [(value,) for value in values])
-    return values
+def insert(db: sqlite3.Connection) -> int:
+    """Insert a row."""
+    return db.execute("INSERT INTO kept VALUES (1)").rowcount
 
 
 @pytest.mark.parametrize(("seconds", "stalls"), [(0.2, False), (5.0, True)], ids=["a moment", "longer"])
@@ -104,15 +104,12 @@ async def test_what_is_urgent_waits_a_moment_for_another_program(tmp_path: Path,
     other = Locked(path, seconds)
     writer = Writer(
         lambda: sqlite3.connect(path, isolation_level=None, timeout=0),
-        tick=lambda _: None,
-        ticked=lambda _result, _error: None,
-        every=1000.0,
-        watch=None,
+        tick=Tick(1000.0, lambda _: None, lambda _result, _error: None),
         clock=lambda: 0.0,
         lock_wait=LockWait(30.0, other.clock, other.pause),
     )
     await writer.start(lambda _: None)
-    urgent = writer.submit_alike(note, 1, "answered", urgent=True)
+    urgent = writer.submit(insert, "answered", urgent=True)
     try:
         if stalls:
             with pytest.raises(StalledError):

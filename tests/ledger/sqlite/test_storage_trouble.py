@@ -44,7 +44,7 @@ from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Generator
+    from collections.abc import AsyncGenerator, Generator
 
     from clova_ocr_async.ledger.states import Claim, Settlement
 
@@ -418,7 +418,7 @@ async def test_a_full_disk_as_a_batch_is_left_is_told_in_a_line(run: Path, caplo
 class Unsettled(SqliteLedger):
     """A ledger that cannot take how a call ended, nor anything beside it."""
 
-    def settle(self, claim: Claim, verdict: Settlement) -> Awaitable[None]:  # noqa: ARG002 - the signature of the ledger
+    async def settle(self, claim: Claim, verdict: Settlement) -> None:  # noqa: ARG002 - the signature of the ledger
         """Fail as on a disk that is full to the last byte."""
         raise DiskFullError("made up: full")
 

@@ -11,12 +11,16 @@ import pytest
 from support.ledgers import eventually
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
+from clova_ocr_async.ledger.sqlite.errors import StalledError, ledger_error
 from clova_ocr_async.ledger.sqlite.lock_wait import LockWait
-from clova_ocr_async.ledger.sqlite.writer import StalledError, Writer, ledger_error
+from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
     from pathlib import Path
+
+
+NO_TICK = Tick(1.0, lambda _: None, lambda _result, _error: None)
 
 
 class Watch:
@@ -44,9 +48,7 @@ async def writing(
     *,
     connect: Callable[[], sqlite3.Connection] | None = None,
     clock: Callable[[], float] = lambda: 0.0,
-    every: float = 1.0,
-    ticked: Callable[[Any, BaseException | None], object] = lambda _result, _error: None,
-    tick: Callable[[sqlite3.Connection], object] = lambda _: None,
+    tick: Tick = NO_TICK,
     patience: float = 30.0,
 ) -> AsyncGenerator[Writer]:
     """Run a writer on a file with one table."""
@@ -59,10 +61,8 @@ async def writing(
     writer = Writer(
         connect or connection,
         tick=tick,
-        ticked=ticked,
-        every=every,
-        watch=watch,
         clock=clock,
+        watch=watch,
         lock_wait=LockWait(patience),
     )
     await writer.start(create)
@@ -186,18 +186,6 @@ async def test_nobody_is_told_before_the_commit(tmp_path: Path) -> None:
         assert kept(tmp_path / "db") == ["first"]
 
 
-async def test_lazy_orders_wait_for_company(tmp_path: Path) -> None:
-    """What nobody waits for is committed with what comes next, and soon by itself if nothing comes."""
-    watch = Watch()
-    async with writing(tmp_path / "db", watch) as writer:
-        lazy = writer.submit(keep("lazy"), "lazy", lazy=True)
-        await writer.submit(keep("eager"), "eager")
-        assert lazy.done()
-        await writer.submit(keep("alone"), "lazy", lazy=True)
-    assert watch.seen[:2] == ["before commit of eager", "before commit of lazy"] or watch.commits()[0] == "lazy"
-    assert kept(tmp_path / "db") == ["lazy", "eager", "alone"]
-
-
 async def test_closing_drains(tmp_path: Path) -> None:
     """What was asked for before the end is done before the end."""
     watch = Watch()
@@ -212,7 +200,7 @@ async def test_closing_drains(tmp_path: Path) -> None:
 
 async def test_behind_the_end_nothing_is_asked_for(tmp_path: Path) -> None:
     """Before it is open and after its end nobody waits for a writer for ever: it says that it is closed."""
-    writer = Writer(lambda: sqlite3.connect(":memory:"), tick=keep, ticked=print, every=1.0, watch=None, clock=float)
+    writer = Writer(lambda: sqlite3.connect(":memory:"), tick=NO_TICK, clock=float)
     with pytest.raises(LedgerError, match="not open"):
         await writer.submit(keep(1), "too early")
     await writer.stop()
@@ -242,7 +230,7 @@ async def test_the_lease_is_renewed_between_orders(tmp_path: Path) -> None:
         return next(ticks)
 
     async with writing(
-        tmp_path / "db", clock=lambda: now[0], every=5.0, tick=tick, ticked=lambda *what: told.put(what)
+        tmp_path / "db", clock=lambda: now[0], tick=Tick(5.0, tick, lambda *what: told.put(what))
     ) as writer:
         await writer.submit(keep(1), "early")
         assert told.empty()
@@ -258,7 +246,7 @@ async def test_the_lease_is_renewed_between_orders(tmp_path: Path) -> None:
         assert result is None
         assert isinstance(error, StopIteration)
         assert await writer.submit(keep(5), "after") == 5
-    async with writing(tmp_path / "db", every=0.001, tick=keep("alone"), ticked=lambda *what: told.put(what)):
+    async with writing(tmp_path / "db", tick=Tick(0.001, keep("alone"), lambda *what: told.put(what))):
         pass
     assert told.empty()
 
@@ -267,7 +255,7 @@ async def test_a_lone_writer_looks_at_the_clock(tmp_path: Path) -> None:
     """A writer of which nobody asks anything wakes by itself when it is due."""
     now, told = iter([0.0, 0.0, 1.0, *[1.0] * 1000]), queue.SimpleQueue[Any]()
     async with writing(
-        tmp_path / "db", clock=lambda: next(now), every=0.01, tick=keep("alone"), ticked=lambda *what: told.put(what)
+        tmp_path / "db", clock=lambda: next(now), tick=Tick(0.01, keep("alone"), lambda *what: told.put(what))
     ):
         assert await asyncio.to_thread(told.get, timeout=10) == ("alone", None)
 
@@ -284,7 +272,7 @@ async def test_what_keeps_it_from_opening_is_raised(tmp_path: Path, fails: str) 
     def first(db: sqlite3.Connection) -> None:
         db.execute("nonsense")
 
-    writer = Writer(connect, tick=keep, ticked=print, every=1.0, watch=None, clock=float)
+    writer = Writer(connect, tick=NO_TICK, clock=float)
     with pytest.raises(LedgerError, match="cannot be used"):
         await writer.start(first)
     with pytest.raises(LedgerError, match="not open"):
@@ -301,7 +289,7 @@ async def test_an_opening_that_is_cancelled_leaves_no_thread(tmp_path: Path) -> 
         assert go_on.wait(10)
         return sqlite3.connect(tmp_path / "db")
 
-    writer = Writer(connect, tick=keep, ticked=print, every=1.0, watch=None, clock=float)
+    writer = Writer(connect, tick=NO_TICK, clock=float)
     opening = asyncio.create_task(writer.start(keep))
     await asyncio.to_thread(reached.wait, 10)
     opening.cancel()
@@ -340,10 +328,10 @@ async def test_a_defect_behind_the_lease_costs_no_order(tmp_path: Path, caplog: 
         raise ZeroDivisionError("a defect")
 
     now = [0.0]
-    async with writing(tmp_path / "db", clock=lambda: now[0], ticked=ticked) as writer:
+    async with writing(tmp_path / "db", clock=lambda: now[0], tick=Tick(1.0, lambda _: None, ticked)) as writer:
         now[0] = 1.0
         assert await writer.submit(keep("x"), "x") == "x"
-    assert "renewing of the lease failed" in caplog.text
+    assert "renewal of the lease failed" in caplog.text
 
 
 def test_a_closed_loop_is_no_reason_to_stop(tmp_path: Path) -> None:
@@ -353,7 +341,7 @@ def test_a_closed_loop_is_no_reason_to_stop(tmp_path: Path) -> None:
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(tmp_path / "db", isolation_level=None)
 
-    writer = Writer(connect, tick=keep, ticked=print, every=1.0, watch=watch, clock=float)
+    writer = Writer(connect, tick=NO_TICK, clock=float, watch=watch)
 
     async def leave() -> None:
         await writer.start(create)
@@ -443,48 +431,6 @@ def test_what_an_error_of_sqlite_means(code: int, kind: type[LedgerError], said:
     assert type(ledger_error(sqlite3.ProgrammingError("without a number"))) is LedgerError
 
 
-async def test_what_is_alike_is_done_together(tmp_path: Path) -> None:
-    """Orders for the same work are done at once, each told its own result, on the same side of what stands alone."""
-    together: list[list[int]] = []
-
-    def keep_all(db: sqlite3.Connection, values: list[int]) -> list[object]:
-        together.append(values)
-        db.executemany("INSERT INTO kept VALUES (?)", [(value,) for value in values])
-        return [-value for value in values]
-
-    watch = Watch()
-    async with writing(tmp_path / "db", watch) as writer:
-        await held(writer, watch)
-        waiting = [writer.submit_alike(keep_all, number, "alike") for number in (1, 2)]
-        waiting.append(writer.submit(keep(3), "alone"))
-        waiting += [writer.submit_alike(keep_all, number, "alike") for number in (4, 5)]
-        await asyncio.sleep(0)
-        watch.go_on.set()
-        assert [await one for one in waiting] == [-1, -2, 3, -4, -5]
-    assert together == [[1, 2], [4, 5]]
-    assert kept(tmp_path / "db") == ["first", 1, 2, 3, 4, 5]
-
-
-async def test_one_bad_order_harms_none_that_is_alike(tmp_path: Path) -> None:
-    """Where one of several orders for the same work fails, each is done by itself."""
-
-    def keep_all(db: sqlite3.Connection, values: list[int]) -> list[int]:
-        db.executemany("INSERT INTO kept VALUES (?)", [(value,) for value in values])
-        return [1 // value for value in values]
-
-    watch = Watch()
-    async with writing(tmp_path / "db", watch) as writer:
-        await held(writer, watch)
-        waiting = [writer.submit_alike(keep_all, number, "alike") for number in (1, 0, 2)]
-        await asyncio.sleep(0)
-        watch.go_on.set()
-        good, bad, other = waiting
-        assert (await good, await other) == (1, 0)
-        with pytest.raises(ZeroDivisionError):
-            await bad
-    assert kept(tmp_path / "db") == ["first", 1, 2]
-
-
 async def test_what_comes_from_another_thread_does_not_overtake(tmp_path: Path) -> None:
     """What was asked for in this turn of the loop is done before what is asked for behind it in any thread."""
     async with writing(tmp_path / "db") as writer:
@@ -501,7 +447,9 @@ async def test_the_lease_is_on_the_disk_before_what_follows_it(tmp_path: Path) -
     def tick(db: sqlite3.Connection) -> None:
         levels.append(db.execute("PRAGMA synchronous").fetchone()[0])
 
-    async with writing(tmp_path / "db", clock=lambda: now[0], tick=tick, ticked=lambda *what: told.put(what)) as writer:
+    async with writing(
+        tmp_path / "db", clock=lambda: now[0], tick=Tick(1.0, tick, lambda *what: told.put(what))
+    ) as writer:
         now[0] = 1.0
         await writer.submit(keep(1), "one")
         await asyncio.to_thread(told.get, timeout=10)
@@ -529,19 +477,13 @@ async def test_what_is_urgent_does_not_wait_for_another_program(tmp_path: Path) 
         with locked(tmp_path / "db"):
             waiting = writer.submit(keep("patient"), "patient")
             for value in (1, 2):
-                urgent = writer.submit_alike(keep_all, value, "urgent", urgent=True)
+                urgent = writer.submit(keep(value), "urgent", urgent=True)
                 with pytest.raises(StalledError):
                     await urgent
             assert not waiting.done()
         assert await waiting == "patient"
-        assert await writer.submit_alike(keep_all, 3, "urgent", urgent=True) == 3
+        assert await writer.submit(keep(3), "urgent", urgent=True) == 3
     assert kept(tmp_path / "db") == ["patient", 3]
-
-
-def keep_all(db: sqlite3.Connection, values: list[int]) -> list[int]:
-    """Put some values down together."""
-    db.executemany("INSERT INTO kept VALUES (?)", [(value,) for value in values])
-    return values
 
 
 @contextmanager
