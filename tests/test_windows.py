@@ -49,10 +49,10 @@ except LedgerError as error:
 
 OTHERS = """
 import pathlib, tempfile
-from clova_ocr_async.ledger.sqlite.overflow import reclaim, spill_of
+from clova_ocr_async.ledger.sqlite.overflow import reclaim, overflow_path
 from clova_ocr_async.slots.sharing.sqlite_store import SlotsFile
 folder = pathlib.Path(tempfile.mkdtemp())
-spill_of(folder, 1).write_bytes(bytes(100))
+overflow_path(folder, 1).write_bytes(bytes(100))
 reclaim(folder)
 file = SlotsFile(folder / "slots", lambda: 0.0)
 for ceiling in (7, 8):

@@ -34,7 +34,7 @@ class Job:
         name: Appears in the ``watch`` calls around the commit.
         deliver: Called with the result once it is committed, or with the error.
         durable: Whether the commit must be on the disk before the result is delivered.
-        urgent: Whether it fails with a ``StalledError`` rather than wait long for another program.
+        urgent: Whether it fails with a ``LockTimeoutError`` rather than wait long for another program.
         abandoned: Whether it has failed that way, and must not be done any more.
         result: What ``work`` returned, until it is committed.
     """

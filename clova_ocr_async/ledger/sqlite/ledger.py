@@ -20,14 +20,14 @@ from clova_ocr_async.ledger.settlement import GONE
 from clova_ocr_async.ledger.sqlite import owners, statements, worklist
 from clova_ocr_async.ledger.sqlite.arguments import check_settings
 from clova_ocr_async.ledger.sqlite.connection import connect
-from clova_ocr_async.ledger.sqlite.halt import PaymentStop
+from clova_ocr_async.ledger.sqlite.fallback import FallbackWriter
 from clova_ocr_async.ledger.sqlite.lock_wait import PATIENCE, LockWait
-from clova_ocr_async.ledger.sqlite.overflow import check_locks, discard, reclaim
-from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer, SpilledRefusal, SpilledVerdict
+from clova_ocr_async.ledger.sqlite.overflow import check_locks, delete_replayed, reclaim
+from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord, RefusalRecord, SettlementRecord
 from clova_ocr_async.ledger.sqlite.participant import Participant
-from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, create_private, prepare_folder
+from clova_ocr_async.ledger.sqlite.payment_stop import PaymentStop
+from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, create_private, prepare_run_directory
 from clova_ocr_async.ledger.sqlite.run_settings import Terms, agree, agree_on_services, ceiling_of
-from clova_ocr_async.ledger.sqlite.safekeeping import Safekeeping
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.sqlite.waiting import Waiters
 from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
@@ -123,14 +123,14 @@ class SqliteLedger:
             lock_wait=LockWait(patience),
         )
         self._waiters = Waiters(self._look, sleep)
-        self._halt = PaymentStop(self._waiters.wake_all)
-        self._safekeeping = Safekeeping(self._writer, self._tenant, self._halt)
+        self._payment_stop = PaymentStop(self._waiters.wake_all)
+        self._fallback = FallbackWriter(self._writer, self._tenant, self._payment_stop)
         self._opened = False
 
     @property
     def trouble(self) -> ClovaOCRError | None:
         """Why nothing more is sent; None while all is well."""
-        return self._halt.error
+        return self._payment_stop.error
 
     # -----------------------------------------------------------------------------------------------------------------
     # Opening and closing
@@ -140,7 +140,7 @@ class SqliteLedger:
             raise ConfigurationError("a ledger is opened once; make another")
         check_locks()
         self._opened = True
-        self._folder = await asyncio.to_thread(prepare_folder, self._given)
+        self._folder = await asyncio.to_thread(prepare_run_directory, self._given)
         create_private(self._folder / LEDGER)
         try:
             await self._writer.start(self._begin, undo=self._tenant.leave)
@@ -153,10 +153,10 @@ class SqliteLedger:
         self._waiters.stop_looking()
         try:
             self._tenant.left(await self._writer.submit(self._tenant.leave, "close", durable=True))
-            self._halt.error = None  # what could not be written down is by now
+            self._payment_stop.error = None  # what could not be written down is by now
         except ClovaOCRError as error:
             logger.warning("the ledger was not left in order, and will be mended by who opens it next: %s", error)
-            self._halt.note(error)
+            self._payment_stop.stop(error)
         finally:
             try:
                 await self._writer.stop()
@@ -182,7 +182,7 @@ class SqliteLedger:
             with contextlib.suppress(sqlite3.Error):  # SQLite may have done so itself
                 db.execute("ROLLBACK")
             raise
-        discard(brought_in)
+        delete_replayed(brought_in)
         self._tenant.make_room(db)
 
     async def open_for(self, services: Sequence[str]) -> None:
@@ -202,7 +202,7 @@ class SqliteLedger:
         """Write down an image under one of its names, and claim it if there is anything to do."""
         admitted = self._writer.submit(partial(self._claim, item=item, source=source), "claim")
         try:
-            return await self._halt.guard(asyncio.shield(admitted))
+            return await self._payment_stop.guard(asyncio.shield(admitted))
         except asyncio.CancelledError:
             admitted.add_done_callback(self._give_back)
             raise
@@ -242,11 +242,11 @@ class SqliteLedger:
 
     async def sending(self, claim: Claim, request_id: str) -> bool:
         """Mark a request that is about to leave; on the disk when this returns True."""
-        self._halt.check()
+        self._payment_stop.check()
         granted: bool | None = None
         order = self._writer.submit(partial(self._send, claim=claim, request_id=request_id), "sent", durable=True)
         try:
-            granted = await self._halt.guard(order)
+            granted = await self._payment_stop.guard(order)
         finally:
             if granted is not True:
                 self._tenant.landed(claim.number)
@@ -270,7 +270,7 @@ class SqliteLedger:
         try:
             await self._did(work, "refused")
         except LedgerError as error:
-            self._safekeeping.beside(SpilledRefusal(claim.number, request_id, still_in_doubt), error)
+            self._fallback.overflow(RefusalRecord(claim.number, request_id, still_in_doubt), error)
         finally:
             self._tenant.landed(claim.number)
 
@@ -279,7 +279,7 @@ class SqliteLedger:
         try:
             await self._did(lambda db: statements.doubt(db, claim.number, request_id), "doubted")
         except LedgerError as error:
-            self._halt.note(error)
+            self._payment_stop.stop(error)
             raise
         finally:
             self._tenant.landed(claim.number)
@@ -289,10 +289,10 @@ class SqliteLedger:
         if self._store == "none":
             return
         status, cut, body, unpacked = statements.stored_answer(self._seal, claim.item, response)
-        spilled = SpilledAnswer(claim.number, request_id, status, cut, body, self._now(), unpacked)
+        spilled = AnswerRecord(claim.number, request_id, status, cut, body, self._now(), unpacked)
         self._tenant.see(max(len(body), len(response.body)))  # the next one may not be packed as well
         try:
-            await self._safekeeping.answer(spilled)
+            await self._fallback.keep_answer(spilled)
         finally:
             self._tenant.landed(claim.number)
 
@@ -300,13 +300,15 @@ class SqliteLedger:
         """Write down how the call ended, and give the claim back."""
         self._tenant.landed(claim.number)
         failure = statements.kept_failure(self._seal, claim.item, verdict.failure)
-        ended = SpilledVerdict(claim, replace(verdict, failure=b""), failure, self._now())
+        ended = SettlementRecord(claim, replace(verdict, failure=b""), failure, self._now())
         if verdict.mark is ItemEvent.SUCCEED and self._store == "full":
             # The answer is on the disk and settles the item again if this is lost. So the caller gets it even while
             # another program keeps the file locked.
-            self._safekeeping.submit_end(ended, durable=False).add_done_callback(partial(self._written, claim.number))
+            self._fallback.submit_settlement(ended, durable=False).add_done_callback(
+                partial(self._written, claim.number)
+            )
             return
-        await self._safekeeping.end(ended)
+        await self._fallback.settle(ended)
         self._waiters.wake(claim.number)
 
     def _written(self, number: int, done: asyncio.Future[bool]) -> None:
@@ -315,15 +317,15 @@ class SqliteLedger:
         if error is not None:
             logger.warning("how a call ended is not written down yet: %s", error)
         if isinstance(error, LedgerError):
-            self._halt.note(error)
+            self._payment_stop.stop(error)
         self._waiters.wake(number)
 
     async def _did(self, work: Callable[[sqlite3.Connection], T], name: str, *, durable: bool = False) -> T:
-        return await self._halt.guard(self._writer.submit(work, name, durable=durable))
+        return await self._payment_stop.guard(self._writer.submit(work, name, durable=durable))
 
     async def changed(self, entry: Entry) -> None:
         """Wait until an item that somebody else works on may have been finished or given back."""
-        self._halt.check()
+        self._payment_stop.check()
         await self._waiters.wait(entry.number)
 
     async def _look(self, numbers: Sequence[int]) -> list[int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.seal import SealError
-from clova_ocr_async.ledger.sqlite.compression import PackingError, pack, unpack
+from clova_ocr_async.ledger.sqlite.compression import CompressionError, compress, decompress
 from clova_ocr_async.ledger.states import (
     FINISHED,
     TRANSITIONS,
@@ -102,7 +102,7 @@ def entry_of(row: tuple[Any, ...], seal: Seal) -> Entry:
 
 def stored_answer(seal: Seal, item: Item, response: HTTPResponse) -> StoredAnswer:
     """Return an answer as it is stored."""
-    packed, size = pack(response.body)
+    packed, size = compress(response.body)
     return response.status, response.cut, seal.seal(packed, seal_context(item, "answer")), size
 
 
@@ -111,8 +111,8 @@ def _answer(seal: Seal, sealed: bytes | None, size: int | None, item: Item) -> b
     if (packed := _opened(seal, sealed, item, "answer")) is None:
         return None
     try:
-        return unpack(packed, size)
-    except PackingError as error:
+        return decompress(packed, size)
+    except CompressionError as error:
         logger.warning("the stored answer of image %s… does not open: %s", item.sha256.hex()[:12], error)
         return None
 

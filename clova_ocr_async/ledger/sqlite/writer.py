@@ -26,7 +26,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clova_ocr_async.host.tasks import wait_shielded
-from clova_ocr_async.ledger.sqlite.errors import StalledError, ledger_error
+from clova_ocr_async.ledger.sqlite.errors import LockTimeoutError, ledger_error
 from clova_ocr_async.ledger.sqlite.forks import ForkGuard
 from clova_ocr_async.ledger.sqlite.jobs import Deliver, Job, JobQueue, deliver_to
 from clova_ocr_async.ledger.sqlite.lock_wait import LockWait
@@ -132,7 +132,7 @@ class Writer:
             work: Does it, in the thread and in a transaction.
             name: Appears in the ``watch`` calls.
             durable: Whether it must be on the disk when the future has its result.
-            urgent: Whether it fails with a StalledError rather than wait long for another program.
+            urgent: Whether it fails with a LockTimeoutError rather than wait long for another program.
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._jobs.put(Job(work, name, deliver_to(done), durable, urgent))
@@ -269,7 +269,7 @@ class Writer:
         for job in (*self._current, *self._jobs.waiting):
             if job.urgent and not job.abandoned:
                 job.abandoned = True
-                job.deliver(None, StalledError(str(error)))
+                job.deliver(None, LockTimeoutError(str(error)))
 
     def _translated(self, error: BaseException) -> BaseException:
         return ledger_error(error, self._database) if isinstance(error, sqlite3.Error) else error

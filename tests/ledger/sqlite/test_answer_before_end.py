@@ -28,9 +28,9 @@ from support.ledgers import (
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import Billing, DiskFullError
 from clova_ocr_async.ledger.settlement import settle_from_answer
-from clova_ocr_async.ledger.sqlite.errors import StalledError
+from clova_ocr_async.ledger.sqlite.errors import LockTimeoutError
 from clova_ocr_async.ledger.sqlite.lock_wait import LockWait
-from clova_ocr_async.ledger.sqlite.overflow import read_spill, spills_in
+from clova_ocr_async.ledger.sqlite.overflow import overflow_paths, read_records
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
 from clova_ocr_async.ledger.states import ItemEvent, Settlement
@@ -112,7 +112,7 @@ async def test_what_is_urgent_waits_a_moment_for_another_program(tmp_path: Path,
     urgent = writer.submit(insert, "answered", urgent=True)
     try:
         if stalls:
-            with pytest.raises(StalledError):
+            with pytest.raises(LockTimeoutError):
                 await asyncio.wait_for(urgent, 10)
             assert other.now >= 0.25
         else:
@@ -153,7 +153,7 @@ async def test_no_image_is_finished_before_its_answer_is_in_the_ledger(run: Path
             claim = await sent(ledger, str(number), "r")
             await ledger.answered(claim, "r", ANSWER)
             await ledger.settle(claim, read("r"))
-            ledger._halt.error = None  # noqa: SLF001 - no seam goes on after a full disk
+            ledger._payment_stop.error = None  # noqa: SLF001 - no seam goes on after a full disk
         await eventually(lambda: states(run) == ["succeeded"] * count)
         assert answers(run) == [ANSWER.body] * count
     assert watch.bare == []
@@ -187,7 +187,7 @@ async def test_an_answer_that_stalled_is_brought_in_with_the_next_order(run: Pat
             other.execute("BEGIN IMMEDIATE")
             await ledger.answered(claim, "r", ANSWER)
             other.execute("ROLLBACK")
-        (beside,) = spills_in(run)
-        assert len(read_spill(beside)) == 1
+        (beside,) = overflow_paths(run)
+        assert len(read_records(beside)) == 1
         await ledger.recall(source("x"), "receipt")
-        assert (answers(run), read_spill(beside)) == ([ANSWER.body], [])
+        assert (answers(run), read_records(beside)) == ([ANSWER.body], [])

@@ -12,8 +12,8 @@ from support.fakes import a_request, success
 from support.ledgers import answers, claimed, crash, gone, item, opened, read, source
 
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
-from clova_ocr_async.ledger.sqlite.compression import PackingError, pack, unpack
-from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer
+from clova_ocr_async.ledger.sqlite.compression import CompressionError, compress, decompress
+from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -32,26 +32,26 @@ LONG = HTTPResponse(
 @given(st.binary(max_size=5000) | st.binary(min_size=1, max_size=20).map(lambda part: part * 200))
 def test_what_is_packed_comes_back(body: bytes) -> None:
     """Any bytes come back byte for byte, and are never stored larger than they came."""
-    stored, size = pack(body)
-    assert unpack(stored, size) == body
+    stored, size = compress(body)
+    assert decompress(stored, size) == body
     assert len(stored) <= len(body)
     assert size in {None, len(body)}
 
 
 def test_what_saves_nothing_is_stored_as_it_is() -> None:
     """Short bodies, and bytes that do not compress, are stored as they came."""
-    assert pack(b" " * 1024) == (b" " * 1024, None)
-    assert pack(b" " * 1025)[1] == 1025
+    assert compress(b" " * 1024) == (b" " * 1024, None)
+    assert compress(b" " * 1025)[1] == 1025
     noise = zlib.compress(bytes(range(256)) * 4 + bytes(str([n * n for n in range(3000)]), "ascii"), 9)
-    assert pack(noise) == (noise, None)
+    assert compress(noise) == (noise, None)
 
 
 @pytest.mark.parametrize("change", [lambda b: b[:-1], lambda b: b"x" + b, lambda _: zlib.compress(b" " * 10**8)])
 @pytest.mark.parametrize("size", [2000, 1999, 2001, 0, -5, 2**40])
 def test_bytes_that_were_changed_do_not_unpack(change: Callable[[bytes], bytes], size: int) -> None:
     """No more is unpacked than was packed, and what is not that is refused."""
-    with pytest.raises(PackingError, match="do not unpack"):
-        unpack(change(pack(b" " * 2000)[0]), size)
+    with pytest.raises(CompressionError, match="do not decompress"):
+        decompress(change(compress(b" " * 2000)[0]), size)
 
 
 @pytest.mark.parametrize("seal", [None, AESGCMSeal(b"k" * 32)], ids=["open", "sealed"])
@@ -112,4 +112,4 @@ def change_answers(run: Path) -> None:
 
 def test_an_answer_kept_beside_the_ledger_says_how_it_is_stored() -> None:
     """One that an older version has left has no such note, and is taken as it is."""
-    assert SpilledAnswer(1, "r", 200, None, b"x", 1.0).unpacked is None
+    assert AnswerRecord(1, "r", 200, None, b"x", 1.0).unpacked is None

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from support.ledgers import calls, claimed, item, look, opened
 
 from clova_ocr_async.errors import ConfigurationError, LedgerError, SpendingCeilingError
-from clova_ocr_async.ledger.sqlite.file_identity import Whereabouts, is_the_same, this_machine, whereabouts_of
+from clova_ocr_async.ledger.sqlite.file_identity import FileIdentity, hashed_machine_id, identify_file, is_same_file
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-HERE = Whereabouts("m", 1, 2, "/run/ledger.sqlite3")
+HERE = FileIdentity("m", 1, 2, "/run/ledger.sqlite3")
 
 
 @pytest.mark.parametrize(
@@ -37,14 +37,14 @@ HERE = Whereabouts("m", 1, 2, "/run/ledger.sqlite3")
 def test_a_ledger_is_the_same_or_another(change: dict[str, Any], same: bool) -> None:
     """Renaming and a reboot make no other file of it; copying does, also with the whole disk."""
     found = msgspec.structs.replace(HERE, **change)
-    assert is_the_same(HERE, found) is is_the_same(found, HERE) is same
+    assert is_same_file(HERE, found) is is_same_file(found, HERE) is same
 
 
-@given(st.builds(Whereabouts, st.text(), st.integers(), st.integers(), st.text()))
-def test_a_ledger_is_itself(found: Whereabouts) -> None:
+@given(st.builds(FileIdentity, st.text(), st.integers(), st.integers(), st.text()))
+def test_a_ledger_is_itself(found: FileIdentity) -> None:
     """Nothing that is as it was is another one, and none is taken for one with another inode."""
-    assert is_the_same(found, found)
-    assert not is_the_same(found, msgspec.structs.replace(found, inode=found.inode + 1))
+    assert is_same_file(found, found)
+    assert not is_same_file(found, msgspec.structs.replace(found, inode=found.inode + 1))
 
 
 def test_a_machine_is_named_without_its_id(tmp_path: Path) -> None:
@@ -53,11 +53,12 @@ def test_a_machine_is_named_without_its_id(tmp_path: Path) -> None:
     (tmp_path / "two").write_text("3d1219c7c4c5404aaa1f6d2a48adfda5" * 9)
     (tmp_path / "empty").write_text("\n")
     one, two = (
-        this_machine([str(tmp_path / "nowhere"), str(tmp_path / "empty"), str(tmp_path / n)]) for n in ("one", "two")
+        hashed_machine_id([str(tmp_path / "nowhere"), str(tmp_path / "empty"), str(tmp_path / n)])
+        for n in ("one", "two")
     )
-    assert one == this_machine([str(tmp_path / "one")]) != two
+    assert one == hashed_machine_id([str(tmp_path / "one")]) != two
     assert "3d12" not in one
-    assert this_machine([str(tmp_path / "empty")]) == ""
+    assert hashed_machine_id([str(tmp_path / "empty")]) == ""
 
 
 async def test_a_run_knows_its_file(tmp_path: Path) -> None:
@@ -71,13 +72,13 @@ async def test_a_run_knows_its_file(tmp_path: Path) -> None:
     moved = run.rename(tmp_path / "moved")
     async with opened(moved):
         pass
-    assert written(moved) == whereabouts_of(moved / LEDGER)
+    assert written(moved) == identify_file(moved / LEDGER)
 
 
-def written(run: Path) -> Whereabouts:
+def written(run: Path) -> FileIdentity:
     """Return which file a run thinks its ledger is."""
     ((found,),) = look(run, "SELECT value FROM run WHERE name = 'file'")
-    return msgspec.json.decode(found, type=Whereabouts)
+    return msgspec.json.decode(found, type=FileIdentity)
 
 
 async def test_a_copy_is_refused_until_it_is_said_to_go_on(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ async def test_a_run_of_another_machine_is_told_as_that(tmp_path: Path) -> None:
         pass
     kept = msgspec.structs.replace(written(run), machine="another")
     set_value(run, "file", msgspec.json.encode(kept))
-    if this_machine():
+    if hashed_machine_id():
         with pytest.raises(LedgerError, match="on another machine"):
             await opened(run).__aenter__()
 

@@ -13,7 +13,7 @@ from support.ledgers import answers, item, opened
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.sqlite.forks import ForkGuard
-from clova_ocr_async.ledger.sqlite.overflow import spills_in
+from clova_ocr_async.ledger.sqlite.overflow import overflow_paths
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 
@@ -33,7 +33,7 @@ def test_a_fork_while_the_ledger_works_harms_neither_side(tmp_path: Path) -> Non
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert len(answers(run)) > 10
-    assert spills_in(run) == []
+    assert overflow_paths(run) == []
 
 
 def forked(work: int) -> bool:
@@ -81,9 +81,9 @@ async def test_a_ledger_in_a_child_is_closed_and_leaves_the_parents_files(tmp_pa
     async with opened(run) as parent:
         ledger = opened(tmp_path / "child")
         await ledger.__aenter__()
-        (beside,) = spills_in(tmp_path / "child")
+        (beside,) = overflow_paths(tmp_path / "child")
         await ledger._writer.stop()  # noqa: SLF001 - in a child the thread is gone
-        ledger._writer._guard.forked()  # noqa: SLF001 - what a fork calls in the child
+        ledger._writer._guard.after_fork()  # noqa: SLF001 - what a fork calls in the child
         with pytest.raises(LedgerError, match="before this process was forked; open it anew in each process"):
             await ledger.admit(item(), None)
         with pytest.raises(LedgerError, match="forked"):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clova_ocr_async.ledger.sqlite.lock_wait import LockWait, holder_of, is_locked
+from clova_ocr_async.ledger.sqlite.lock_wait import LockWait, is_locked, locking_pid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,22 +166,22 @@ def test_the_holder_of_a_lock_is_named(tmp_path: Path, mode: str) -> None:
         db.commit()
         db.execute("SELECT * FROM t").fetchall()
         (tmp_path / "db-shm").touch()
-        assert holder_of(path) is None
+        assert locking_pid(path) is None
         command = [sys.executable, "-c", HOLDER, str(path), "BEGIN IMMEDIATE"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
             assert other.stdout is not None
             assert other.stdout.readline() == b"held\n"
-            assert holder_of(path) == other.pid
-        assert holder_of(path) is None
+            assert locking_pid(path) == other.pid
+        assert locking_pid(path) is None
 
 
 def test_a_lock_that_says_nothing_of_a_process_names_none(tmp_path: Path) -> None:
     """Locks of this process, another namespace, another kind or of readers name nobody, nor does a missing list."""
     path, shm, locks = tmp_path / "db", tmp_path / "db-shm", tmp_path / "locks"
     path.touch()
-    assert holder_of(path, locks) is None
+    assert locking_pid(path, locks) is None
     shm.touch()
-    assert holder_of(path, locks) is None
+    assert locking_pid(path, locks) is None
     inode = shm.stat().st_ino
     locks.write_text(
         f"1: POSIX  ADVISORY  WRITE {os.getpid()} fe:00:{inode} 120 120\n"
@@ -193,7 +193,7 @@ def test_a_lock_that_says_nothing_of_a_process_names_none(tmp_path: Path) -> Non
         f"6: -> POSIX  ADVISORY  WRITE 80 fe:00:{inode} 120 120\n"
         "nonsense\n"
     )
-    assert holder_of(path, locks) is None
+    assert locking_pid(path, locks) is None
     with locks.open("a") as file:
         file.write(f"7: POSIX  ADVISORY  WRITE 81 00:2a:{inode} 120 120\n")
-    assert holder_of(path, locks) == 81
+    assert locking_pid(path, locks) == 81

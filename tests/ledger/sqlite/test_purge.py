@@ -21,8 +21,8 @@ from clova_ocr_async.errors import (
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.overflow import Spill
-from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer
+from clova_ocr_async.ledger.sqlite.overflow import OverflowFile
+from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.sqlite.purge import Purged, purge
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.ledger.states import Item, ItemEvent, Settlement, SourceFile
@@ -93,7 +93,7 @@ async def test_nothing_of_an_answer_is_left(tmp_path: Path, seal: Any) -> None:
         decode_failure(record.entry.failure) for path, record in records.items() if path != "1" and record.entry
     )
     assert isinstance(refused, InvalidRequestError)
-    assert (refused.code, refused.message) == ("0011", "what it said has been purged")
+    assert (refused.code, refused.message) == ("0011", "its message has been purged")
     assert isinstance(unreadable, MalformedResponseError)
 
 
@@ -154,8 +154,8 @@ async def test_answers_of_the_dead_beside_the_ledger_are_purged_as_well(tmp_path
         db.execute("UPDATE item SET state = 'sent', owner = 77, request_id = 'late' WHERE id = 1")
         db.execute("INSERT INTO owner VALUES (77, '', 1, '', 0)")
     db.close()
-    spill = Spill(tmp_path / "run" / "answers-77.spill", 65536)
-    spill.keep(SpilledAnswer(1, "late", 200, None, ANSWER.body, 0.0))
+    spill = OverflowFile(tmp_path / "run" / "answers-77.spill", 65536)
+    spill.append(AnswerRecord(1, "late", 200, None, ANSWER.body, 0.0))
     spill.close()
     assert purge(tmp_path / "run", seal_of(None)) == Purged(3, 2)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["ledger.sqlite3"]
@@ -166,8 +166,8 @@ async def test_answers_of_the_dead_beside_the_ledger_are_purged_as_well(tmp_path
 async def test_answers_that_a_stopped_process_keeps_are_told(tmp_path: Path) -> None:
     """Where a file beside the ledger cannot be removed, purging says which, and does so until it can."""
     await finished(tmp_path / "run")
-    spill = Spill(tmp_path / "run" / "answers-77.spill", 65536)
-    spill.keep(SpilledAnswer(1, "late", 200, None, ANSWER.body, 0.0))
+    spill = OverflowFile(tmp_path / "run" / "answers-77.spill", 65536)
+    spill.append(AnswerRecord(1, "late", 200, None, ANSWER.body, 0.0))
     for _ in range(2):
         with pytest.raises(LedgerError, match=r"answers-77\.spill still holds"):
             purge(tmp_path / "run", seal_of(None))

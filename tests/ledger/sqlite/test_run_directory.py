@@ -13,8 +13,8 @@ from clova_ocr_async.errors import ConfigurationError, LedgerError
 from clova_ocr_async.ledger.sqlite.run_directory import (
     LEDGER,
     create_private,
-    existing_folder,
-    prepare_folder,
+    find_run_directory,
+    prepare_run_directory,
     read_mounts,
 )
 
@@ -48,7 +48,7 @@ def mounted(*mounts: tuple[str, str]) -> str:
 def test_a_new_folder(tmp_path: Path) -> None:
     """A folder that is not there is made, with those above it, and is prepared a second time like the first."""
     path = tmp_path / "runs" / "영수증"
-    assert prepare_folder(path) == prepare_folder(str(path)) == path
+    assert prepare_run_directory(path) == prepare_run_directory(str(path)) == path
     assert list(path.iterdir()) == []
 
 
@@ -56,7 +56,7 @@ def test_a_new_folder(tmp_path: Path) -> None:
 def test_only_the_owner_reads(tmp_path: Path, mask: int, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever the umask, the folder is 0700 and its file 0600; folders above it are as the umask wants them."""
     with umask(mask):
-        folder = prepare_folder(tmp_path / "above" / "run")
+        folder = prepare_run_directory(tmp_path / "above" / "run")
         create_private(folder / LEDGER)
     assert (mode_of(folder), mode_of(folder / LEDGER)) == (0o700, 0o600)
     assert mode_of(folder.parent) == 0o777 & ~mask
@@ -65,10 +65,10 @@ def test_only_the_owner_reads(tmp_path: Path, mask: int, caplog: pytest.LogCaptu
 
 def test_a_run_is_taken_up_again(tmp_path: Path) -> None:
     """A folder with a ledger is accepted, whatever else is in it, and nothing in it is touched."""
-    folder = prepare_folder(tmp_path / "run")
+    folder = prepare_run_directory(tmp_path / "run")
     for name in (LEDGER, f"{LEDGER}-wal", "notes.txt"):
         (folder / name).write_text(name)
-    assert prepare_folder(folder) == existing_folder(folder) == existing_folder(str(folder)) == folder
+    assert prepare_run_directory(folder) == find_run_directory(folder) == find_run_directory(str(folder)) == folder
     create_private(folder / LEDGER)
     assert (folder / LEDGER).read_text() == LEDGER
 
@@ -82,9 +82,9 @@ def test_a_folder_that_was_open(
     for name in content:
         (tmp_path / name).write_bytes(b"")
     tmp_path.chmod(mode)
-    prepare_folder(tmp_path)
+    prepare_run_directory(tmp_path)
     assert mode_of(tmp_path) == 0o700
-    prepare_folder(tmp_path)
+    prepare_run_directory(tmp_path)
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.WARNING, f"{tmp_path} was open to other users (mode {mode:04o}); it is now closed to them")
     ]
@@ -95,7 +95,7 @@ def test_a_folder_with_other_things(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
     tmp_path.chmod(0o755)
     with pytest.raises(LedgerError, match=rf"holds other things and no {LEDGER}; .* choose a new one") as refused:
-        prepare_folder(tmp_path)
+        prepare_run_directory(tmp_path)
     assert str(refused.value).startswith(str(tmp_path))
     assert mode_of(tmp_path) == 0o755
     assert not isinstance(refused.value, ConfigurationError | ValueError)
@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_one(tmp_path: Path, make: Callable[[Path], None
     path.parent.mkdir()
     make(path)
     with pytest.raises(LedgerError) as refused:
-        prepare_folder(path)
+        prepare_run_directory(path)
     assert str(refused.value) == f"{path}{why}"
 
 
@@ -145,10 +145,10 @@ def test_a_link_to_a_folder_of_ones_own(tmp_path: Path) -> None:
     """A link to a folder that is fit is as good as the folder."""
     (tmp_path / "disk").mkdir(mode=0o700)
     (tmp_path / "run").symlink_to("disk")
-    assert prepare_folder(tmp_path / "run") == tmp_path / "run"
+    assert prepare_run_directory(tmp_path / "run") == tmp_path / "run"
 
 
-each_call = pytest.mark.parametrize("call", [prepare_folder, existing_folder, create_private])
+each_call = pytest.mark.parametrize("call", [prepare_run_directory, find_run_directory, create_private])
 
 
 @each_call
@@ -175,7 +175,7 @@ def test_another_users_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     owner = tmp_path.stat().st_uid
     with pytest.raises(LedgerError) as refused:
-        prepare_folder(tmp_path, user=owner + 1)
+        prepare_run_directory(tmp_path, user=owner + 1)
     assert str(refused.value) == f"{tmp_path} belongs to another user (id {owner}); choose a directory of your own"
     assert mode_of(tmp_path) == 0o755
 
@@ -187,7 +187,7 @@ def test_another_users_ledger(tmp_path: Path) -> None:
     os.chown(tmp_path / LEDGER, 12345, 12345)
     tmp_path.chmod(0o777)
     with pytest.raises(LedgerError, match=r"the ledger in .* belongs to another user \(id 12345\)"):
-        prepare_folder(tmp_path)
+        prepare_run_directory(tmp_path)
     assert mode_of(tmp_path) == 0o700
 
 
@@ -204,20 +204,20 @@ def test_a_ledger_that_is_no_file(tmp_path: Path) -> None:
         [
             (linked_away, "a symbolic link"),
             (a_dangling_link, "a symbolic link"),
-            (Path.mkdir, "no file"),
-            (os.mkfifo, "no file"),
+            (Path.mkdir, "not a file"),
+            (os.mkfifo, "not a file"),
         ]
     ):
-        folder = prepare_folder(tmp_path / str(number))
+        folder = prepare_run_directory(tmp_path / str(number))
         make(folder / LEDGER)
         for call, path in (
-            (prepare_folder, folder),
-            (existing_folder, folder),
+            (prepare_run_directory, folder),
+            (find_run_directory, folder),
             (create_private, folder / LEDGER),
         ):
             with pytest.raises(LedgerError) as refused:
                 call(path)
-            told = f"{folder / LEDGER} is {what}, where a regular file belongs; choose another directory"
+            told = f"{folder / LEDGER} is {what}, and must be a regular file; choose another directory"
             assert str(refused.value) == told
 
 
@@ -232,11 +232,11 @@ def test_a_folder_to_read_from(tmp_path: Path) -> None:
         ("file", " is a file" + advice),
     ):
         with pytest.raises(LedgerError) as refused:
-            existing_folder(tmp_path / name)
+            find_run_directory(tmp_path / name)
         assert str(refused.value) == f"{tmp_path / name}{what}"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "file"]
     with pytest.raises(LedgerError, match=r"x…x+: File name too long$"):
-        existing_folder(tmp_path / ("x" * 300))
+        find_run_directory(tmp_path / ("x" * 300))
 
 
 def test_a_private_file_without_a_folder(tmp_path: Path) -> None:
@@ -251,9 +251,9 @@ def test_a_network_is_no_place(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a b" / "run"
     mounts = mounted((f"{tmp_path}/a\\040b", kind))
     with pytest.raises(LedgerError) as refused:
-        prepare_folder(path, mounts=mounts)
+        prepare_run_directory(path, mounts=mounts)
     assert str(refused.value) == (
-        f"{path} is on a file system of another machine ({kind}), where SQLite can lose what is written; "
+        f"{path} is on a file system of another machine ({kind}), where SQLite can lose data; "
         "choose a directory on a local disk"
     )
     assert list(tmp_path.iterdir()) == []
@@ -279,15 +279,15 @@ def test_which_mount_a_folder_is_on(tmp_path: Path, mounts: tuple[tuple[str, str
     info = mounted(*((f"{tmp_path}{point}", kind) for point, kind in mounts))
     if refused:
         with pytest.raises(LedgerError, match="of another machine"):
-            prepare_folder(tmp_path / "run", mounts=info)
+            prepare_run_directory(tmp_path / "run", mounts=info)
     else:
-        assert prepare_folder(tmp_path / "run", mounts=info).is_dir()
+        assert prepare_run_directory(tmp_path / "run", mounts=info).is_dir()
 
 
 def test_the_whole_machine_on_a_network(tmp_path: Path) -> None:
     """A root on a network is every folder's mount."""
     with pytest.raises(LedgerError, match=r"\(nfs\)"):
-        prepare_folder(tmp_path / "run", mounts=LOCAL.replace("ext4", "nfs"))
+        prepare_run_directory(tmp_path / "run", mounts=LOCAL.replace("ext4", "nfs"))
 
 
 def test_a_link_to_a_network(tmp_path: Path) -> None:
@@ -295,13 +295,13 @@ def test_a_link_to_a_network(tmp_path: Path) -> None:
     (tmp_path / "share").mkdir()
     (tmp_path / "link").symlink_to("share")
     with pytest.raises(LedgerError, match="of another machine"):
-        prepare_folder(tmp_path / "link" / "run", mounts=mounted((f"{tmp_path}/share", "nfs4")))
+        prepare_run_directory(tmp_path / "link" / "run", mounts=mounted((f"{tmp_path}/share", "nfs4")))
 
 
 @pytest.mark.parametrize("mounts", ["", "\n", "22 1 254:0 / / rw,relatime\n"])
 def test_mounts_that_tell_nothing(tmp_path: Path, mounts: str) -> None:
     """Where nothing is known of mounts, as outside of Linux, a folder is accepted."""
-    assert prepare_folder(tmp_path / "run", mounts=mounts).is_dir()
+    assert prepare_run_directory(tmp_path / "run", mounts=mounts).is_dir()
 
 
 def test_this_machines_mounts(tmp_path: Path) -> None:

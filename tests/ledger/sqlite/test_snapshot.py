@@ -21,17 +21,17 @@ from clova_ocr_async.ledger.sqlite.connection import (
     connect,
     connect_in_place,
     copy_closed,
-    holder_of,
+    find_holder,
     lock_query,
     lock_type,
 )
-from clova_ocr_async.ledger.sqlite.overflow import Spill, spill_of
-from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer
-from clova_ocr_async.ledger.sqlite.private_copy import private_copy, usual_places
+from clova_ocr_async.ledger.sqlite.overflow import OverflowFile, overflow_path
+from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
+from clova_ocr_async.ledger.sqlite.private_copy import default_places, private_copy
 from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
-from clova_ocr_async.ledger.sqlite.snapshot import View, Way, log_counts, open_view, way_to_read
+from clova_ocr_async.ledger.sqlite.snapshot import ReadMode, View, choose_read_mode, log_is_needed, open_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +100,7 @@ def calls_in(view: View) -> int:
 ASKED = """
 import pathlib, sys
 from clova_ocr_async.ledger.sqlite.connection import *
-print(holder_of(pathlib.Path(sys.argv[1])))
+print(find_holder(pathlib.Path(sys.argv[1])))
 """
 FIVE = "UPDATE run SET value = 5 WHERE name = 'calls'"
 SIX = "UPDATE run SET value = 6 WHERE name = 'calls'"
@@ -113,9 +113,9 @@ SIX = "UPDATE run SET value = 6 WHERE name = 'calls'"
 @given(st.sampled_from(Holder), st.integers(1, 3), st.booleans(), st.booleans())
 def test_only_a_ledger_with_one_name_is_joined(holder: Holder, links: int, log: bool, beside: bool) -> None:
     """Who has it open is joined under its only name; in place it is read only if nothing else belongs to it."""
-    way = way_to_read(holder, links=links, log=log, beside=beside)
-    assert (way is Way.JOIN) == (holder is not Holder.NOBODY and links == 1)
-    assert (way is Way.IN_PLACE) == (holder is Holder.NOBODY and not log and not beside)
+    way = choose_read_mode(holder, links=links, log=log, overflow=beside)
+    assert (way is ReadMode.JOIN) == (holder is not Holder.NONE and links == 1)
+    assert (way is ReadMode.IN_PLACE) == (holder is Holder.NONE and not log and not beside)
 
 
 def a_file(*, links: int = 1, size: int = 1, written: int = 1) -> os.stat_result:
@@ -139,7 +139,7 @@ def test_a_log_counts_if_it_belongs_to_the_ledger(
     ledger: os.stat_result, log: os.stat_result | None, *, counts: bool
 ) -> None:
     """A log beside a ledger with more names does not count if the ledger was written to after it."""
-    assert log_counts(ledger, log) is counts
+    assert log_is_needed(ledger, log) is counts
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
@@ -151,7 +151,7 @@ def test_the_order_of_the_fields_of_a_lock_is_the_platforms(platform: str) -> No
 async def test_a_finished_run_is_read_in_place(run: Path) -> None:
     """Nothing is made and nothing is written where nobody has the ledger open and its log is empty."""
     before = files(run)
-    assert holder_of(run / LEDGER) is Holder.NOBODY
+    assert find_holder(run / LEDGER) is Holder.NONE
     with closing(open_view(run, places=[])) as view:
         assert calls_in(view) == 1
         assert files(run) == before
@@ -173,7 +173,7 @@ async def test_what_a_killed_process_left_is_read_from_a_copy(run: Path, tmp_pat
 async def test_a_run_at_work_is_joined(run: Path) -> None:
     """What another process writes while the view is open shows in it, without a copy."""
     process = begun(run, FIVE)
-    assert holder_of(run / LEDGER) is Holder.OTHERS
+    assert find_holder(run / LEDGER) is Holder.OTHERS
     with closing(open_view(run, places=[])) as view:
         assert calls_in(view) == 5
         assert not view.is_outdated()
@@ -200,7 +200,7 @@ async def test_this_process_is_told_from_others(run: Path, tmp_path: Path) -> No
     backup = tmp_path / "backup"
     backup.mkdir()
     async with opened(run):
-        assert holder_of(run / LEDGER) is Holder.THIS_PROCESS
+        assert find_holder(run / LEDGER) is Holder.THIS_PROCESS
         with (tmp_path / "copy").open("wb") as target:
             assert not copy_closed(run / LEDGER, target)
         with closing(open_view(run, places=[])) as view:
@@ -210,7 +210,7 @@ async def test_this_process_is_told_from_others(run: Path, tmp_path: Path) -> No
         with pytest.raises(LedgerError, match=r"works on .*backup under another name"):
             open_view(backup)
         (backup / LEDGER).unlink()
-    assert holder_of(run / LEDGER) is Holder.NOBODY
+    assert find_holder(run / LEDGER) is Holder.NONE
 
 
 FORKED = """
@@ -221,7 +221,7 @@ db = connect(folder)
 db.execute("SELECT * FROM run").fetchall()
 child = os.fork()
 if child == 0:
-    os._exit(holder_of(folder / "ledger.sqlite3") is not Holder.OTHERS)
+    os._exit(find_holder(folder / "ledger.sqlite3") is not Holder.OTHERS)
 print(os.waitpid(child, 0)[1])
 db.close()
 """
@@ -348,7 +348,7 @@ async def test_records_that_are_not_all_taken_leave_nothing_behind(run: Path) ->
 # What is kept beside the ledger, and older versions
 
 
-def kept_beside(run: Path, owner: int = 77) -> Spill:
+def kept_beside(run: Path, owner: int = 77) -> OverflowFile:
     """Leave an image that was sent, and its answer beside the ledger."""
     with closing(sqlite3.connect(run / LEDGER)) as db, db:
         db.execute(
@@ -357,8 +357,8 @@ def kept_beside(run: Path, owner: int = 77) -> Spill:
             (item("beside").sha256, owner),
         )
         db.execute("INSERT INTO source (document, path, open, item) VALUES ('receipt', ?, 0, 9)", (b"beside",))
-    spill = Spill(spill_of(run, owner))
-    spill.keep(SpilledAnswer(9, "beside", 200, None, ANSWER.body, 5.0))
+    spill = OverflowFile(overflow_path(run, owner))
+    spill.append(AnswerRecord(9, "beside", 200, None, ANSWER.body, 5.0))
     return spill
 
 
@@ -440,7 +440,7 @@ async def test_a_view_that_cannot_be_opened_leaves_nothing_open(run: Path, at_wo
             process = None
     with pytest.raises(LedgerError, match="update it"):
         purge(run, NoSeal())
-    assert holder_of(run / LEDGER) is Holder.NOBODY
+    assert find_holder(run / LEDGER) is Holder.NONE
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -485,8 +485,8 @@ def test_where_no_file_can_be_made_memory_is_left() -> None:
     def nowhere() -> str:
         raise FileNotFoundError
 
-    (memory,) = usual_places(nowhere)
-    assert usual_places(lambda: "/here") == ["/here", memory]
+    (memory,) = default_places(nowhere)
+    assert default_places(lambda: "/here") == ["/here", memory]
 
 
 def test_a_copy_is_the_owners_alone(tmp_path: Path) -> None:
@@ -543,11 +543,11 @@ def test_a_connection_is_counted_while_it_is_open(tmp_path: Path) -> None:
     one, two = connect(tmp_path), connect(tmp_path)
     one.close()
     one.close()
-    assert holder_of(tmp_path / LEDGER) is Holder.THIS_PROCESS
+    assert find_holder(tmp_path / LEDGER) is Holder.THIS_PROCESS
     two.close()
-    assert holder_of(tmp_path / LEDGER) is Holder.NOBODY
+    assert find_holder(tmp_path / LEDGER) is Holder.NONE
     in_place = connect_in_place(tmp_path / LEDGER)
-    assert holder_of(tmp_path / LEDGER) is Holder.NOBODY
+    assert find_holder(tmp_path / LEDGER) is Holder.NONE
     in_place.close()
 
 

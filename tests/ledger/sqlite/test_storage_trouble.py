@@ -38,8 +38,9 @@ from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import AnswerNotKeptError, Billing, ConnectionLostError, DiskFullError, LedgerError
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.overflow import read_spill, spills_in
-from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, _unusable
+from clova_ocr_async.ledger.sqlite.errors import file_error
+from clova_ocr_async.ledger.sqlite.overflow import overflow_paths, read_records
+from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -93,8 +94,8 @@ async def test_a_short_lock_costs_nothing_and_answers_do_not_wait_for_it(run: Pa
             async with asyncio.timeout(5):
                 await ledger.answered(one, "r1", ANSWER)
                 await ledger.answered(two, "r2", FAILURE)
-            (beside,) = spills_in(run)
-            assert [kept.body for kept in read_spill(beside) if hasattr(kept, "body")] == [ANSWER.body, FAILURE.body]
+            (beside,) = overflow_paths(run)
+            assert [kept.body for kept in read_records(beside) if hasattr(kept, "body")] == [ANSWER.body, FAILURE.body]
             await ledger.settle(one, read("r1"))
             assert not waiting.done()
         await waiting
@@ -102,7 +103,7 @@ async def test_a_short_lock_costs_nothing_and_answers_do_not_wait_for_it(run: Pa
         await eventually(lambda: states(run) == ["succeeded", "sent"])
         assert ledger.trouble is None
         await sent(ledger, "c")
-    assert spills_in(run) == []
+    assert overflow_paths(run) == []
     assert calls(run) == 3
 
 
@@ -176,7 +177,7 @@ async def test_a_locked_ledger_is_not_opened(run: Path, begin: str) -> None:
     assert caught.value.resumable
     assert asyncio.get_running_loop().time() - began < 5
     assert look(run, "SELECT count(*) FROM owner") == [(0,)]
-    assert spills_in(run) == []
+    assert overflow_paths(run) == []
 
 
 async def test_an_opening_that_waits_for_a_lock_can_be_cancelled(run: Path) -> None:
@@ -247,7 +248,7 @@ async def test_an_opening_that_is_given_up_leaves_nothing(run: Path, cancellatio
     with pytest.raises(asyncio.CancelledError):
         await opening
     assert look(run, "SELECT count(*) FROM owner") == [(0,)]
-    assert spills_in(run) == []
+    assert overflow_paths(run) == []
     assert open_files() == before
     assert all(one.name != "clova-ocr-ledger" for one in threading.enumerate())
 
@@ -259,7 +260,7 @@ async def test_an_opening_that_is_given_up_leaves_nothing(run: Path, cancellatio
 async def test_room_is_set_aside_before_the_money_is_spent(run: Path) -> None:
     """Before a request is marked as sent there is room for its answer beside the ledger, as large as any before."""
     async with opened(run) as ledger:
-        (beside,) = spills_in(run)
+        (beside,) = overflow_paths(run)
         found = await sent(ledger, *"abcd")
         assert beside.stat().st_size >= 4 * MIB // 2
         await ledger.answered(found[0], "r1", large(10 * MIB))
@@ -268,7 +269,7 @@ async def test_room_is_set_aside_before_the_money_is_spent(run: Path) -> None:
         await sent(ledger, *"efgh")
         assert beside.stat().st_size >= 7 * 15 * MIB > size
     async with opened(run) as ledger:  # the size is known to the next process
-        (beside,) = spills_in(run)
+        (beside,) = overflow_paths(run)
         await sent(ledger, "i")
         assert beside.stat().st_size >= 15 * MIB
 
@@ -335,7 +336,7 @@ async def test_what_an_answer_has_no_room_for_is_not_sent(run: Path) -> None:
     assert "an answer could not be kept: the disk is full, and so is the room" in told[2]
     assert told[3:5] == [told[3], "True"]
     assert "make room" in told[3]
-    assert told[5].startswith("no room for the answers of the calls under way (File too large); make room")
+    assert told[5].startswith("no room for the answers of the calls in flight (File too large); make room")
     assert len(told) == 6
     assert (states(run)[5], answers(run)) == ("queued", [ANSWER.body])
 
@@ -348,7 +349,7 @@ async def test_what_the_dead_had_set_aside_is_given_back_first(run: Path) -> Non
     with locked(run):
         await dead.answered(claim, "r1", ANSWER)  # beside the ledger
         await crash_at_once(dead)
-        (beside,) = spills_in(run)
+        (beside,) = overflow_paths(run)
         assert beside.stat().st_size >= 2 * MIB
         with pytest.raises(LedgerError):
             await opened(run, patience=0.1).__aenter__()
@@ -382,7 +383,7 @@ def test_a_schema_that_finds_no_room_says_so(tmp_path: Path) -> None:
 )
 def test_a_folder_that_finds_no_room_is_resumable(number: int, kind: type[LedgerError]) -> None:
     """A run directory that cannot be made since the disk or the quota is full says to make room, and goes on later."""
-    error = _unusable("run", OSError(number, os.strerror(number)))
+    error = file_error("run", OSError(number, os.strerror(number)))
     assert type(error) is kind
     assert ("make room" in str(error)) is error.resumable is (kind is DiskFullError)
     assert os.strerror(number) in str(error)

@@ -11,7 +11,7 @@ import pytest
 from support.ledgers import eventually
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
-from clova_ocr_async.ledger.sqlite.errors import StalledError, ledger_error
+from clova_ocr_async.ledger.sqlite.errors import LockTimeoutError, ledger_error
 from clova_ocr_async.ledger.sqlite.lock_wait import LockWait
 from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
 
@@ -478,7 +478,7 @@ async def test_what_is_urgent_does_not_wait_for_another_program(tmp_path: Path) 
             waiting = writer.submit(keep("patient"), "patient")
             for value in (1, 2):
                 urgent = writer.submit(keep(value), "urgent", urgent=True)
-                with pytest.raises(StalledError):
+                with pytest.raises(LockTimeoutError):
                     await urgent
             assert not waiting.done()
         assert await waiting == "patient"
