@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.compression import unpack
+from clova_ocr_async.ledger.sqlite.compression import decompress
 from clova_ocr_async.protocol.response import encode_response
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Scene:
             (integrity,) = db.execute("PRAGMA integrity_check").fetchone()
             states = Counter(dict(db.execute("SELECT state, count(*) FROM item GROUP BY state")))
             stored = {
-                int(json.loads(unpack(body, size))["images"][0]["uid"])
+                int(json.loads(decompress(body, size))["images"][0]["uid"])
                 for body, size in db.execute("SELECT body, unpacked FROM item JOIN answer ON answer.id = item.answer")
             }
         handed_out = set(self.handed_out())

@@ -101,5 +101,5 @@ class FallbackWriter:
         """
         self._payment_stop.stop(error)
         if self._payment_stop.is_first(record.name):
-            logger.warning("%s is kept beside the ledger: %s", record.name, error)
+            logger.warning("%s is kept in the overflow file, until the ledger can take it: %s", record.name, error)
         self._participant.spill(record)

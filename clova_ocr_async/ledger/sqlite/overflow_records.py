@@ -59,7 +59,7 @@ class RefusalRecord(Redacted, frozen=True, array_like=True, tag="refusal"):
     request_id: str
     still_in_doubt: bool = False
 
-    name: ClassVar[str] = "that a call was not paid"
+    name: ClassVar[str] = "the refusal of a request"
 
     def write(self, db: sqlite3.Connection) -> None:
         """Write it to the ledger."""
@@ -81,7 +81,7 @@ class SettlementRecord(Redacted, frozen=True, array_like=True, tag="verdict"):
     failure: bytes | None
     ended: float
 
-    name: ClassVar[str] = "how a call ended"
+    name: ClassVar[str] = "the end of a call"
 
     def write(self, db: sqlite3.Connection) -> bool:
         """Write it to the ledger; return whether the item was still this call's to settle."""

@@ -738,7 +738,7 @@ async def test_on_a_full_disk_answers_are_kept_beside_and_nothing_more_is_paid(
     assert answers(run) == [ANSWER.body]
     assert states(run) == ["succeeded", "queued"]
     assert overflow_paths(run) == []
-    assert "kept beside the ledger" in caplog.text
+    assert "an answer is kept in the overflow file" in caplog.text
     async with opened(run) as ledger:
         assert (await ledger.admit(item("a"), None)).entry.answer == ANSWER
 
@@ -784,7 +784,7 @@ async def test_a_refusal_that_the_ledger_cannot_take_is_no_doubt(
         await ledger.refused(claim, "r", **refused)
         with pytest.raises(DiskFullError):
             await ledger.sending(claim, "r")
-    assert "that a call was not paid is kept beside the ledger" in caplog.text
+    assert "the refusal of a request is kept in the overflow file" in caplog.text
     assert states(run) == ["sent"]
     async with opened(run):
         assert (*states(run), calls(run), perhaps(run)) == expected

@@ -11,7 +11,7 @@ SIZES = st.integers(0, 40 * MIB)
 
 @given(st.lists(SIZES, max_size=10), st.integers(1, 64), st.integers(0, 10**12))
 def test_there_is_room_for_every_answer_as_large_as_the_largest(sizes: list[int], calls: int, available: int) -> None:
-    """What is set aside holds an answer of the largest size seen, and half as much again, for each call under way."""
+    """The room holds one and a half times the largest answer for each call in flight."""
     reservation = Reservation()
     for size in sizes:
         before = reservation.largest
@@ -24,8 +24,8 @@ def test_there_is_room_for_every_answer_as_large_as_the_largest(sizes: list[int]
     assert reservation.preferred(calls, available) >= reservation.minimum(calls)
 
 
-def test_before_an_answer_was_seen_more_is_set_aside_where_there_is_plenty() -> None:
-    """While nobody knows how large answers are, each call has 4 MiB, but all together no more than a quarter."""
+def test_before_the_first_answer_more_is_reserved_where_there_is_plenty() -> None:
+    """Before the first answer each call gets 4 MiB, but all together no more than a quarter of the free space."""
     reservation = Reservation()
     assert reservation.preferred(20, 10**12) == 80 * MIB
     assert reservation.preferred(20, 100 * MIB) == 25 * MIB
@@ -35,7 +35,7 @@ def test_before_an_answer_was_seen_more_is_set_aside_where_there_is_plenty() -> 
 
 
 def test_a_call_counts_until_it_has_ended() -> None:
-    """A call that is sent again counts once, and one that has ended not at all, however often that is said."""
+    """A call that is sent again counts once, and one that has ended does not count, also if it ends twice."""
     reservation = Reservation()
     for number in (1, 2, 2):
         reservation.begin(number)
@@ -46,7 +46,7 @@ def test_a_call_counts_until_it_has_ended() -> None:
 
 
 def test_a_run_that_keeps_no_answers_needs_little_room() -> None:
-    """Where answers are not kept only how calls ended has to find room."""
+    """A run that stores no answers reserves room for settlements only."""
     reservation = Reservation(keeps_answers=False)
     reservation.note_size(3 * MIB)
     assert reservation.preferred(20, 10**12) == reservation.minimum(20) == 80 * KIB
