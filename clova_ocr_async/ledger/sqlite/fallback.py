@@ -57,6 +57,7 @@ class FallbackWriter:
         try:
             await self._writer.submit(answer.write, "answered", durable=True, urgent=True)
         except LockTimeoutError:
+            # The ledger works again once the lock is free, so sending goes on.
             try:
                 self._participant.spill(answer)
             except DiskFullError:
@@ -74,7 +75,7 @@ class FallbackWriter:
         try:
             await self._payment_stop.guard(self.submit_settlement(settlement, durable=True))
         except LedgerError as error:
-            if settlement.settlement.request_id is None:
+            if settlement.settlement.request_id is None:  # nothing was billed, so nothing has to be kept
                 self._payment_stop.stop(error)
                 raise
             self.overflow(settlement, error)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -99,18 +99,22 @@ class JobQueue:
         return jobs
 
     def collect(self) -> None:
-        """Move every job that has been put to ``waiting``."""
+        """Move every job that has been put to ``waiting``, so that urgent ones among them are found."""
         with contextlib.suppress(queue.Empty):
             while True:
                 job = self._queue.get_nowait()
                 self.ended = self.ended or job is None
                 self.waiting += [] if job is None else [job]
 
-    def refuse_all(self) -> None:
-        """Close the queue, and fail every job that is in it: the thread has ended."""
+    def refuse_all(self, current: Iterable[Job] = ()) -> None:
+        """Close the queue, and fail every job: the thread has ended.
+
+        Args:
+            current: Jobs that were taken and may not be done.
+        """
         self.end()
         self.collect()
-        for job in self.waiting:
+        for job in (*current, *self.waiting):
             job.deliver(None, LedgerError(_NOT_OPEN))
 
     def after_fork(self) -> None:

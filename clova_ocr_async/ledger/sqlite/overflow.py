@@ -53,6 +53,7 @@ else:
 __all__ = [
     "OverflowFile",
     "check_locks",
+    "create_locked",
     "delete_replayed",
     "has_records",
     "overflow_path",
@@ -105,7 +106,7 @@ class OverflowFile:
         self._allocate = allocate
         self._size = self._end = 0
         self._lock = threading.Lock()
-        self._descriptor = _create_locked(path)
+        self._descriptor = create_locked(path)
         try:
             self._grow(room)
         except OSError as error:
@@ -227,7 +228,7 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _create_locked(
+def create_locked(
     path: Path, lock: Callable[[int], bool] = _lock, pause: Callable[[float], object] = time.sleep
 ) -> int:
     """Create a file that only its owner can read, and lock it; return its descriptor.

@@ -1,4 +1,4 @@
-"""The records of an overflow file: results of calls, as MessagePack arrays. A record of before must stay readable."""
+"""The records of an overflow file: results of calls, as MessagePack arrays."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import sqlite3
 
 __all__ = ["AnswerRecord", "OverflowRecord", "RefusalRecord", "SettlementRecord", "decode_record", "encode_record"]
+
+
+# Files of older versions have these tags and the fields in this order. New fields go to the end, with a default.
 
 
 class AnswerRecord(Redacted, frozen=True, array_like=True, tag="answer"):

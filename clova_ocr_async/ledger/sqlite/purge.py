@@ -141,14 +141,14 @@ def _without_message(error: ClovaOCRError) -> ClovaOCRError:
 
 
 def _in_one_transaction(db: sqlite3.Connection, purge: _Purge) -> Purged:
-    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA synchronous = FULL")  # overflow files are deleted after the commit
     db.execute("BEGIN IMMEDIATE")
     try:
         replayed = purge.settle_dead_owners(db)
         purged = purge.remove(db)
         db.execute("COMMIT")
     except BaseException:
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error):  # on a full disk SQLite has rolled back itself
             db.execute("ROLLBACK")
         raise
     delete_replayed(replayed)
@@ -156,6 +156,7 @@ def _in_one_transaction(db: sqlite3.Connection, purge: _Purge) -> Purged:
 
 
 def _check_files(folder: Path) -> None:
+    # Last, so that the ledger itself is clean even if a file has to stay.
     if left := [path.name for path in overflow_paths(folder) if has_records(path)]:
         raise LedgerError(
             f"{left[0]} still holds answers that were to be purged: a suspended process has it open, or another "
@@ -165,6 +166,7 @@ def _check_files(folder: Path) -> None:
 
 def _vacuum(db: sqlite3.Connection) -> None:
     """Empty the log and remove free pages, which may still hold deleted answers."""
+    # Twice, since VACUUM writes the whole ledger to the log.
     for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
         row = db.execute(statement).fetchone()
         if row is not None and row[0]:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["FileState", "ReadMode", "View", "choose_read_mode", "log_is_needed", "open_view"]
 
 _LOG = f"{LEDGER}-wal"
-_TRIES = 5
+_TRIES = 5  # a run that changes at each of them is too busy to be copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def _open_once(folder: Path, places: Sequence[str] | None) -> View | None:
     if mode is ReadMode.IN_PLACE and (view := _read_in_place(folder, before)) is not None:
         return view
     copy = private_copy(partial(_copy, folder, log=needed), _size(ledger) + _size(log), places)
-    if _states(folder) != before:
+    if _states(folder) != before:  # the copy may mix two states
         copy.close()
         return None
     return View(folder, _completed(copy, folder, overflow), before)
@@ -185,6 +185,7 @@ def _join(folder: Path, overflow: Sequence[Path], places: Sequence[str] | None) 
     try:
         if not overflow and is_current_version(db, folder):
             return View(folder, db)
+        # A reader may not write to the run, so records are replayed and tables migrated in a copy.
         copy = private_copy(partial(_back_up, db), _size((folder / LEDGER).stat()), places)
     except BaseException:
         db.close()

@@ -149,7 +149,7 @@ class Writer:
 
         self._jobs.put(Job(work, name, deliver))
         done.wait()
-        result, error = delivered
+        result, error = delivered[:2]
         if error is not None:
             raise error
         return result  # type: ignore[no-any-return]  # the work's own
@@ -189,8 +189,7 @@ class Writer:
             with self._guard:
                 db.close()
             self._guard.connection = None
-            self._jobs.waiting = [*self._current, *self._jobs.waiting]
-            self._jobs.refuse_all()
+            self._jobs.refuse_all(self._current)
 
     def _serve(self, db: sqlite3.Connection) -> None:
         while not self._jobs.ended or self._jobs.waiting:
@@ -205,7 +204,7 @@ class Writer:
             self._current = []
 
     def _do_tick(self, db: sqlite3.Connection) -> None:
-        # Durable: overflow files that it brings in are removed once it is committed.
+        # Durable: overflow files that it replays are deleted once it is committed.
         tick = Job(self._tick.work, "lease", self._tick.after, durable=True)
         try:
             self._do_all(db, [tick])
@@ -225,7 +224,7 @@ class Writer:
             with self._guard:
                 self._commit(db, jobs)
         except BaseException as error:  # noqa: BLE001 - delivered to the job that caused it
-            if len(jobs) > 1:
+            if len(jobs) > 1:  # one of them failed, and the others must not fail with it
                 for job in jobs:
                     self._do_all(db, [job])
                 return

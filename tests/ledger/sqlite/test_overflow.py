@@ -17,7 +17,7 @@ from support.ledgers import item
 from clova_ocr_async.errors import DiskFullError, LedgerError
 from clova_ocr_async.ledger.sqlite.overflow import (
     OverflowFile,
-    _create_locked,
+    create_locked,
     delete_replayed,
     has_records,
     overflow_path,
@@ -58,9 +58,9 @@ def db() -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-def record_of(spilled: AnswerRecord) -> bytes:
+def record_of(record: AnswerRecord) -> bytes:
     """Return a record's bytes in the file."""
-    packed = encode_record(spilled)
+    packed = encode_record(record)
     return struct.pack("<II", len(packed), zlib.crc32(packed)) + packed
 
 
@@ -227,7 +227,7 @@ def test_a_file_that_is_deleted_as_it_is_created_is_created_again(tmp_path: Path
         next(rivals)()
         return True
 
-    descriptor = _create_locked(path, lock)
+    descriptor = create_locked(path, lock)
     assert os.path.samestat(path.stat(), os.fstat(descriptor))
     assert next(rivals, None) is None
     os.close(descriptor)
@@ -247,7 +247,7 @@ def test_a_file_that_another_process_locked_first_is_not_used(tmp_path: Path) ->
     path.touch()
     with path.open("r+b") as rival:
         fcntl.flock(rival, fcntl.LOCK_EX)
-        descriptor = _create_locked(path, pause=remove)
+        descriptor = create_locked(path, pause=remove)
     assert os.path.samestat(path.stat(), os.fstat(descriptor))
     assert len(pauses) == 2
     reclaim(tmp_path)
@@ -259,7 +259,7 @@ def test_a_file_that_stays_locked_is_an_error(tmp_path: Path) -> None:
     """A new file that another process keeps locked raises an error that names it."""
     path = overflow_path(tmp_path, 7)
     with pytest.raises(LedgerError, match=r"answers-7\.spill.* locked by another program"):
-        _create_locked(path, lambda _: False, lambda _: None)
+        create_locked(path, lambda _: False, lambda _: None)
 
 
 def test_a_file_system_without_locks_is_refused(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_file_system_without_locks_is_refused(tmp_path: Path) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     with pytest.raises(LedgerError, match=f"cannot hold a ledger .*{os.strerror(errno.ENOLCK)}.*local disk"):
-        _create_locked(overflow_path(tmp_path, 7), lock)
+        create_locked(overflow_path(tmp_path, 7), lock)
     with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
         os.fstat(seen[0])  # it is closed
 

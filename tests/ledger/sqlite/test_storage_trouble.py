@@ -214,7 +214,7 @@ def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-class Gate:
+class HeldClock:
     """A clock that holds the ledger's thread where it registers as an owner."""
 
     def __init__(self) -> None:
@@ -235,7 +235,7 @@ async def test_an_opening_that_is_cancelled_leaves_nothing(run: Path, cancellati
     async with opened(run):
         pass
     before = open_files()
-    gate = Gate()
+    gate = HeldClock()
     opening = asyncio.create_task(opened(run, clock=gate).__aenter__())
     await asyncio.to_thread(gate.reached.wait, 10)
     for _ in range(cancellations):
