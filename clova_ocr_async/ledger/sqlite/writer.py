@@ -194,9 +194,8 @@ class Writer:
     def _serve(self, db: sqlite3.Connection) -> None:
         while not self._jobs.ended or self._jobs.waiting:
             self._current = self._jobs.take(max(self._due - self._clock(), 0.0))
-            if (
-                self._clock() >= self._due
-            ):  # before the jobs: a process that slept may need a new owner id to claim with
+            # Before the jobs: a process that slept past its lease gets a new owner id, and must claim with that.
+            if self._clock() >= self._due:
                 self._due = self._clock() + self._tick.every
                 self._do_tick(db)
             if self._current:
