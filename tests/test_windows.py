@@ -49,11 +49,11 @@ except LedgerError as error:
 
 OTHERS = """
 import pathlib, tempfile
-from clova_ocr_async.ledger.sqlite.overflow import reclaim, spill_of
 from clova_ocr_async.slots.sharing.sqlite_store import SqliteGateStore
 from clova_ocr_async.slots.sharing.store import transaction
+from clova_ocr_async.ledger.sqlite.overflow import overflow_path, reclaim
 folder = pathlib.Path(tempfile.mkdtemp())
-spill_of(folder, 1).write_bytes(bytes(100))
+overflow_path(folder, 1).write_bytes(bytes(100))
 reclaim(folder)
 store = SqliteGateStore(folder / "slots", lambda: 0.0)
 for value in (7, 8):

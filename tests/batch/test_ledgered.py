@@ -43,7 +43,7 @@ from clova_ocr_async.ledger import RunReader
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.settlement import decode_failure, encode_failure, replay
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.overflow import spills_in
+from clova_ocr_async.ledger.sqlite.overflow import overflow_paths
 from clova_ocr_async.ledger.states import ClaimLostError, Entry, Item, ItemEvent, Settlement, SourceFile, State
 from clova_ocr_async.protocol.image import Image, ImageLimits
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
@@ -731,7 +731,7 @@ async def test_spilled_answers_come_in(run: Path) -> None:
     again, _ = await batch(run, [Image(picture(name)) for name in "abcdef"], transport)
     assert all(isinstance(outcome, Success) for outcome in again)
     assert len(transport.sent) == 6 - paid
-    assert spills_in(run) == []
+    assert overflow_paths(run) == []
 
 
 async def test_another_service_is_refused(run: Path) -> None:

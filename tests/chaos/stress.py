@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from account import LONGEST, Account, as_lines, from_lines, report
 
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.compression import unpack
+from clova_ocr_async.ledger.sqlite.compression import decompress
 from clova_ocr_async.protocol.response import encode_response
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class Scene:
             (integrity,) = db.execute("PRAGMA integrity_check").fetchone()
             states = {self._numbers[sha256]: state for sha256, state in db.execute("SELECT sha256, state FROM item")}
             stored = {
-                self._numbers[sha256]: int(json.loads(unpack(body, size))["images"][0]["uid"])
+                self._numbers[sha256]: int(json.loads(decompress(body, size))["images"][0]["uid"])
                 for sha256, body, size in db.execute(
                     "SELECT sha256, body, unpacked FROM item JOIN answer ON answer.id = item.answer"
                 )

@@ -1,44 +1,44 @@
-"""How an answer is stored: compressed where that saves room, then sealed."""
+"""Compression of stored answers; encryption (``seal``) comes after it."""
 
 from __future__ import annotations
 
 import zlib
 
-__all__ = ["PackingError", "pack", "unpack"]
+__all__ = ["CompressionError", "compress", "decompress"]
 
 _WORTH_IT = 1024  # bytes; below that little is saved
-_LEVEL = 1  # twice as quick as the usual level, and nearly as small for what answers are made of
+_LEVEL = 1  # twice as fast as the default level, and nearly as small for JSON of this kind
 
 
-class PackingError(ValueError):
-    """Packed bytes are not what was packed."""
+class CompressionError(ValueError):
+    """A stored body does not decompress to its size."""
 
 
-def pack(body: bytes) -> tuple[bytes, int | None]:
-    """Return an answer's body as it is stored, and its size before that; None for the size if it is stored as it is."""
+def compress(body: bytes) -> tuple[bytes, int | None]:
+    """Return a body as it is stored, and its size before compression; None for the size if it stays uncompressed."""
     if len(body) <= _WORTH_IT:
         return body, None
-    packed = zlib.compress(body, _LEVEL)
-    return (packed, len(body)) if len(packed) < len(body) else (body, None)
+    compressed = zlib.compress(body, _LEVEL)
+    return (compressed, len(body)) if len(compressed) < len(body) else (body, None)
 
 
-def unpack(stored: bytes, size: int | None) -> bytes:
-    """Return an answer's body.
+def decompress(stored: bytes, size: int | None) -> bytes:
+    """Return a body.
 
     Args:
-        stored: As ``pack`` returned it.
-        size: As ``pack`` returned it; no more than that is unpacked, whatever the bytes are.
+        stored: As ``compress`` returned it.
+        size: As ``compress`` returned it; an upper bound, so that changed bytes cannot fill the memory.
 
     Raises:
-        PackingError: The bytes were changed.
+        CompressionError: The bytes were changed.
     """
     if size is None:
         return stored
-    unpacking = zlib.decompressobj()
+    decompressor = zlib.decompressobj()
     try:
-        body = unpacking.decompress(stored, max(size, 0) + 1)  # one more, or it does not come to the checksum
+        body = decompressor.decompress(stored, max(size, 0) + 1)  # one more, so that it reads the checksum
     except zlib.error:
         body = b""
-    if len(body) != size or not unpacking.eof:
-        raise PackingError(f"{len(stored):,} bytes do not unpack to {size:,}")
+    if len(body) != size or not decompressor.eof:
+        raise CompressionError(f"{len(stored):,} bytes do not decompress to {size:,}")
     return body

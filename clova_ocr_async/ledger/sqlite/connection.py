@@ -1,7 +1,7 @@
-"""How the ledger's file is opened, and which processes have it open.
+"""Connections to the ledger's file, and the processes that have it open.
 
-SQLite's locks are POSIX's: they belong to a process, and closing any descriptor of the file drops all that the process
-holds on it. So a file that SQLite has open in this process is never opened here by other means.
+SQLite uses POSIX locks: they belong to a process, and closing any descriptor of the file drops all locks that the
+process holds on it. So this process never opens a file by other means while SQLite has it open here.
 """
 
 from __future__ import annotations
@@ -20,20 +20,31 @@ from urllib.parse import quote
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.sqlite import write_ahead
-from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, check_links
+from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, check_hard_links, find_run_directory
+from clova_ocr_async.ledger.sqlite.schema import is_current_version, migrate
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-__all__ = ["Holder", "connect", "connect_in_place", "copy_closed", "holder_of", "lock_query", "lock_type"]
+__all__ = [
+    "Holder",
+    "connect",
+    "connect_existing",
+    "connect_in_place",
+    "copy_closed",
+    "find_holder",
+    "lock_query",
+    "lock_type",
+    "prepare_to_write",
+]
 
 _PATIENCE = 5.0  # seconds that another process may keep a reader out, which none does for longer than a moment
 _CHUNK = 1024 * 1024  # bytes
 
-# Source: SQLite's os.h, PENDING_BYTE and SHARED_SIZE (2026-11): a connection that has read the file shares a lock of
-# the last 510 of these bytes for as long as it is open, where the log is written ahead.
+# Source: SQLite's os.h, PENDING_BYTE and SHARED_SIZE (2026-11): in WAL mode a connection that has read the file holds a
+# shared lock on the last 510 of these bytes for as long as it is open.
 _LOCKED_FROM, _LOCKED_BYTES = 0x40000000, 512
 
 _LINUX_LOCK = struct.Struct("@hhqqi4x")  # type, whence, start, length, pid
@@ -42,63 +53,109 @@ _READ_ONLY = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC
 
 
 class Holder(enum.Enum):
-    """Who has a ledger open."""
+    """The processes that have a ledger open."""
 
-    NOBODY = enum.auto()
+    NONE = enum.auto()
     OTHERS = enum.auto()
     THIS_PROCESS = enum.auto()
 
 
 def _no_forks(*, after_in_child: object) -> None:
-    """Do nothing, where there are no forks, as on Windows."""
+    """Do nothing: Windows has no fork."""
 
 
-class _OpenHere:
-    """The ledgers that this process has open, by device and inode, other than in place."""
+class _OpenFiles:
+    """The ledgers that this process has open by device and inode, those read in place left out."""
 
     def __init__(self) -> None:
-        self.forget()
-        getattr(os, "register_at_fork", _no_forks)(after_in_child=self.forget)
+        self.reset()
+        getattr(os, "register_at_fork", _no_forks)(after_in_child=self.reset)
 
-    def forget(self) -> None:
-        """Begin anew: a child of a fork has none of its parent's locks, and no thread that would let go of the gate."""
-        self.gate = threading.Lock()
+    def reset(self) -> None:
+        """Start empty: the child of a fork has none of its parent's locks, and no thread to release this one."""
+        self.lock = threading.Lock()
         self.count: Counter[tuple[int, int]] = Counter()
 
 
-_here = _OpenHere()
+_open_files = _OpenFiles()
 
 
-class _Counted(sqlite3.Connection):
-    """A connection that this process knows of while it is open."""
+class _CountedConnection(sqlite3.Connection):
+    """A connection that is in ``_open_files`` until it is closed."""
 
     counted_as: tuple[int, int] | None = None
 
     def close(self) -> None:
         """Close the connection."""
         super().close()
-        with _here.gate:
+        with _open_files.lock:
             if self.counted_as is not None:
-                _here.count[self.counted_as] -= 1
+                _open_files.count[self.counted_as] -= 1
                 self.counted_as = None
 
 
 def connect(folder: Path, *, reading: bool = False, patience: float = _PATIENCE) -> sqlite3.Connection:
-    """Open the ledger in a folder.
+    """Open the ledger of a folder.
 
     Args:
-        folder: The run directory; the file in it is there, if only empty.
-        reading: Nothing will be written. For a ledger that others have open: where nobody has, SQLite makes files
-            beside it even for reading.
+        folder: The run directory; the file exists, if only empty.
+        reading: Nothing will be written. Only for a ledger that other processes have open: otherwise SQLite creates
+            files beside it even for a reader.
         patience: Seconds that another process may keep it locked, at each statement.
 
     Raises:
         LedgerError: The file system cannot hold it, or one of its files has a second name.
         sqlite3.Error: The file cannot be used.
     """
-    db = _opened(folder / LEDGER, "mode=ro" if reading else "mode=rw")
+    db = _connect_counted(folder / LEDGER, "mode=ro" if reading else "mode=rw")
     try:
-        _prepare(db, folder, reading=reading, patience=patience)
+        if reading:
+            db.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
+            db.execute("PRAGMA query_only = ON")
+        else:
+            prepare_to_write(db, folder, patience)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def prepare_to_write(db: sqlite3.Connection, folder: Path, patience: float = _PATIENCE) -> None:
+    """Set a connection up for writing: write-ahead log, and deleted content overwritten.
+
+    Args:
+        db: The connection.
+        folder: The run directory.
+        patience: Seconds that another process may keep the ledger locked.
+
+    Raises:
+        LedgerError: The file system has no write-ahead log, or one of the files has a second name.
+    """
+    if write_ahead(db, patience) != "wal":
+        raise LedgerError(
+            f"{shown_path(str(folder))}: its file system cannot hold a ledger (no WAL); choose a directory on a local "
+            "disk"
+        )
+    check_hard_links(folder)  # once more, now that the log and its index exist
+    db.execute("PRAGMA secure_delete = ON")
+
+
+def connect_existing(path: str | os.PathLike[str]) -> sqlite3.Connection:
+    """Open the ledger of an existing run directory for writing, and bring its tables up to date.
+
+    Args:
+        path: The run directory.
+
+    Raises:
+        LedgerError: There is none, one of its files has a second name, or this version of the package cannot read it.
+        sqlite3.Error: The file cannot be used.
+    """
+    folder = find_run_directory(path)
+    check_hard_links(folder)
+    db = connect(folder)
+    try:
+        if not is_current_version(db, folder):
+            migrate(db)
     except BaseException:
         db.close()
         raise
@@ -106,27 +163,32 @@ def connect(folder: Path, *, reading: bool = False, patience: float = _PATIENCE)
 
 
 def connect_in_place(ledger: Path) -> sqlite3.Connection:
-    """Open a ledger that nobody has open and whose log is empty, so that no file is made or locked.
+    """Open a ledger that no process has open and whose log is empty; no file is created or locked.
 
     Raises:
         sqlite3.Error: The file cannot be used.
     """
-    return sqlite3.connect(_address(ledger, "mode=ro&immutable=1"), uri=True, timeout=0, isolation_level=None)
+    return sqlite3.connect(_uri(ledger, "mode=ro&immutable=1"), uri=True, timeout=0, isolation_level=None)
 
 
-def _opened(ledger: Path, how: str) -> sqlite3.Connection:
-    with _here.gate:
+def _connect_counted(ledger: Path, parameters: str) -> sqlite3.Connection:
+    with _open_files.lock:
         db = sqlite3.connect(
-            _address(ledger, how), uri=True, timeout=0, isolation_level=None, cached_statements=256, factory=_Counted
+            _uri(ledger, parameters),
+            uri=True,
+            timeout=0,
+            isolation_level=None,
+            cached_statements=256,
+            factory=_CountedConnection,
         )
         db.counted_as = _key_of(ledger)
-        _here.count[db.counted_as] += 1
+        _open_files.count[db.counted_as] += 1
     return db
 
 
-def _address(ledger: Path, how: str) -> str:
-    # Three slashes: a path that begins with two would be taken for a host's name.
-    return f"file://{quote(os.fsencode(os.path.abspath(ledger)))}?{how}"  # noqa: PTH100 - a Path does not tidy up
+def _uri(ledger: Path, parameters: str) -> str:
+    # Three slashes: SQLite takes the first part of a path that begins with two for a host name.
+    return f"file://{quote(os.fsencode(os.path.abspath(ledger)))}?{parameters}"  # noqa: PTH100 - a Path keeps ".."
 
 
 def _key_of(ledger: Path) -> tuple[int, int]:
@@ -134,29 +196,16 @@ def _key_of(ledger: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _prepare(db: sqlite3.Connection, folder: Path, *, reading: bool, patience: float = _PATIENCE) -> None:
-    if reading:
-        db.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
-        db.execute("PRAGMA query_only = ON")
-        return
-    if write_ahead(db, patience) != "wal":
-        raise LedgerError(
-            f"{shown_path(str(folder))}: its file system does not bear a ledger (no WAL); choose one on a local disk"
-        )
-    check_links(folder)  # once more, now that the log and its index are there
-    db.execute("PRAGMA secure_delete = ON")
-
-
-def holder_of(ledger: Path) -> Holder:
-    """Return who has a ledger open; what only opened it, and has not read it yet, is not seen.
+def find_holder(ledger: Path) -> Holder:
+    """Return the processes that have a ledger open; one that has opened it and not read it yet is not seen.
 
     Raises:
         OSError: The file cannot be read.
     """
-    with _closed_here(ledger) as descriptor:
+    with _opened_without_sqlite(ledger) as descriptor:
         if descriptor is None:
             return Holder.THIS_PROCESS
-        return Holder.OTHERS if _is_locked(descriptor) else Holder.NOBODY
+        return Holder.OTHERS if _is_locked(descriptor) else Holder.NONE
 
 
 def copy_closed(ledger: Path, target: BinaryIO) -> bool:
@@ -166,9 +215,9 @@ def copy_closed(ledger: Path, target: BinaryIO) -> bool:
         Whether it was copied.
 
     Raises:
-        OSError: It cannot be read, or not be written.
+        OSError: It cannot be read, or the copy cannot be written.
     """
-    with _closed_here(ledger) as descriptor:
+    with _opened_without_sqlite(ledger) as descriptor:
         if descriptor is None:
             return False
         with open(descriptor, "rb", closefd=False) as source:
@@ -177,10 +226,10 @@ def copy_closed(ledger: Path, target: BinaryIO) -> bool:
 
 
 @contextmanager
-def _closed_here(ledger: Path) -> Generator[int | None]:
-    """Open a file by other means than SQLite's, and have this process not open it meanwhile; None if it has it open."""
-    with _here.gate:
-        if _here.count[_key_of(ledger)] > 0:  # less in a child of a fork that closes its parent's connections
+def _opened_without_sqlite(ledger: Path) -> Generator[int | None]:
+    """Open a file by other means than SQLite, and let this process not connect meanwhile; None if it is connected."""
+    with _open_files.lock:
+        if _open_files.count[_key_of(ledger)] > 0:  # below 0 in the child of a fork that closes its parent's connection
             yield None
             return
         descriptor = os.open(ledger, _READ_ONLY)
@@ -198,11 +247,11 @@ def _is_locked(descriptor: int) -> bool:
 
 
 def lock_query(platform: str, kind: int) -> bytes:
-    """Return the question who keeps this process from locking a ledger, as ``struct flock``.
+    """Return a ``struct flock`` that asks which lock keeps this process from locking a ledger.
 
     Args:
         platform: As ``sys.platform``; POSIX leaves the order of the fields open.
-        kind: Of the lock.
+        kind: Type of the lock.
     """
     if platform.startswith("linux"):
         return _LINUX_LOCK.pack(kind, os.SEEK_SET, _LOCKED_FROM, _LOCKED_BYTES, 0)
@@ -210,6 +259,6 @@ def lock_query(platform: str, kind: int) -> bytes:
 
 
 def lock_type(platform: str, answer: bytes) -> int:
-    """Return the type of the lock that the answer to ``lock_query`` names."""
+    """Return the type of the lock in the system's answer to ``lock_query``."""
     kind = _LINUX_LOCK.unpack(answer)[0] if platform.startswith("linux") else _BSD_LOCK.unpack(answer)[3]
     return int(kind)

@@ -1,43 +1,68 @@
-"""What errors of SQLite mean for a ledger."""
+"""Errors of SQLite and of the file system, as errors of the ledger with a way out."""
 
 from __future__ import annotations
 
+import errno
 import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
-from clova_ocr_async.ledger.sqlite.lock_wait import holder_of, is_locked
+from clova_ocr_async.ledger.sqlite.lock_wait import is_locked, locking_pid
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
-__all__ = ["StalledError", "ledger_error"]
+__all__ = ["LockTimeoutError", "file_error", "ledger_error", "translate_sqlite_errors"]
 
-_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
+_NOT_WRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-class StalledError(LedgerError):
-    """The ledger is locked by another program, and the order is one that does not wait for it."""
+class LockTimeoutError(LedgerError):
+    """Another program keeps the ledger locked, and the job is an urgent one."""
 
     resumable = True
 
 
 def ledger_error(error: sqlite3.Error, database: Path | None = None) -> LedgerError:
-    """Return what an error of SQLite means for whoever runs a batch.
+    """Return the ledger's error for an error of SQLite.
 
     Args:
-        error: What SQLite raised.
+        error: Raised by SQLite.
         database: The ledger's file, to name the process that keeps it locked.
     """
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of the number is detail
-    if code in _FULL:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of an extended code is detail
+    if code in _NOT_WRITABLE:
         return DiskFullError(f"the ledger cannot be written: {error}; make room on its disk, then run again")
     if is_locked(error):
-        pid = None if database is None else holder_of(database)
+        pid = None if database is None else locking_pid(database)
         holder = "another program" if pid is None else f"another program (process {pid})"
         locked = LedgerError(f"{holder} keeps the ledger locked; end it, then run again")
         locked.resumable = True
         return locked
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return LedgerError(f"the ledger is damaged: {error}; copy it away, then try sqlite3's .recover")
+        return LedgerError(f"the ledger is damaged: {error}; copy it to another place, then try sqlite3's .recover")
     return LedgerError(f"the ledger cannot be used: {error}")
+
+
+@contextmanager
+def translate_sqlite_errors() -> Generator[None]:
+    """Raise errors of SQLite as errors of the ledger."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise ledger_error(error) from None
+
+
+def file_error(shown: str, error: OSError) -> LedgerError:
+    """Return the ledger's error for an error of the file system.
+
+    Args:
+        shown: The path, as it is shown.
+        error: Raised by the system.
+    """
+    if error.errno in _NO_SPACE:
+        return DiskFullError(f"{shown}: {error.strerror}; make room on its disk, then run again")
+    return LedgerError(f"{shown}: {error.strerror}")

@@ -1,4 +1,4 @@
-"""Which file a run's ledger is, so that a copy is not taken for it: both would pay for the same images."""
+"""The identity of a ledger's file, to refuse a copy of it: both would pay for the same images."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from clova_ocr_async.protocol.echoed_input import shown_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Whereabouts", "is_the_same", "this_machine", "whereabouts_of"]
+__all__ = ["FileIdentity", "hashed_machine_id", "identify_file", "is_same_file"]
 
-# Source: machine-id(5): the same over boots, confidential, and to be hashed with something of one's own.
+# Source: machine-id(5): constant over boots, confidential, and to be hashed with a key of the application.
 _MACHINE_ID = ("/etc/machine-id", "/var/lib/dbus/machine-id")
-_OWN = b"clova-ocr-async run directory"
+_HASHED = b"clova-ocr-async run directory"
 
 
-class Whereabouts(msgspec.Struct, frozen=True):
-    """Where a ledger is.
+class FileIdentity(msgspec.Struct, frozen=True):
+    """The place of a ledger, as the run stores it.
 
     Attributes:
-        machine: Which machine, as a hash; empty where that is not known, as in many containers.
-        device: Number of the file system; another one after a reboot, perhaps.
+        machine: The machine's id as a hash; empty where it has none, as in many containers.
+        device: Number of the file system; it may change with a reboot.
         inode: The file's number on it.
-        path: The file's path, without links, as it is told.
+        path: The file's path, without links, as it is shown.
     """
 
     machine: str
@@ -37,35 +37,35 @@ class Whereabouts(msgspec.Struct, frozen=True):
     path: str
 
 
-def is_the_same(kept: Whereabouts, found: Whereabouts) -> bool:
-    """Whether a ledger is the file that it was, as far as can be told.
+def is_same_file(recorded: FileIdentity, found: FileIdentity) -> bool:
+    """Whether a ledger is the file that it was before, as far as the system shows.
 
-    One that was renamed keeps its numbers; one whose file system has another number since the reboot keeps its path; a
-    copy has another inode.
+    A file that was renamed keeps its numbers. After a reboot the file system may have another number, and the path is
+    the same. A copy has another inode.
     """
-    if kept.machine and found.machine and kept.machine != found.machine:
+    if recorded.machine and found.machine and recorded.machine != found.machine:
         return False
-    return kept.inode == found.inode and (kept.device == found.device or kept.path == found.path)
+    return recorded.inode == found.inode and (recorded.device == found.device or recorded.path == found.path)
 
 
-def whereabouts_of(ledger: Path, machine: str | None = None) -> Whereabouts:
-    """Return where a ledger is.
+def identify_file(ledger: Path, machine: str | None = None) -> FileIdentity:
+    """Return the identity of a ledger.
 
     Args:
         ledger: The file.
-        machine: The machine; this one if not given.
+        machine: The machine's hashed id; this one's if not given.
     """
     found = ledger.stat()
     path = shown_path(os.path.realpath(ledger))
-    return Whereabouts(this_machine() if machine is None else machine, found.st_dev, found.st_ino, path)
+    return FileIdentity(hashed_machine_id() if machine is None else machine, found.st_dev, found.st_ino, path)
 
 
-def this_machine(places: Sequence[str] = _MACHINE_ID) -> str:
-    """Return a name for this machine that does not show its id; empty if it has none."""
+def hashed_machine_id(places: Sequence[str] = _MACHINE_ID) -> str:
+    """Return a hash of this machine's id, which does not reveal the id; empty if it has none."""
     for place in places:
         try:
             if machine := Path(place).read_bytes().strip():
-                return hashlib.blake2b(_OWN, key=machine[:64], digest_size=16).hexdigest()
+                return hashlib.blake2b(_HASHED, key=machine[:64], digest_size=16).hexdigest()
         except OSError:
             continue
     return ""

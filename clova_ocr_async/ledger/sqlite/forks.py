@@ -1,8 +1,8 @@
-"""Forks of a process whose ledger is open.
+"""Protection of a process with an open ledger against ``fork``.
 
-A fork copies the memory and one thread. If another thread is inside SQLite at that moment, the locks it holds there
-stay held in the child for ever, and the child hangs at its first use of SQLite, or when it ends. So the thread of a
-ledger enters SQLite only under a guard, and a fork waits until it is outside, which takes as long as a commit. In the
+A fork copies the memory and one thread. If another thread is inside SQLite at that moment, the mutexes that it holds
+there stay locked in the child for ever, and the child hangs at its first use of SQLite, or at its end. So the ledger's
+thread enters SQLite only under a guard, and a fork waits until it has left, which takes as long as a commit. In the
 child the ledger is closed: its connection, its lease and its files are the parent's.
 """
 
@@ -21,24 +21,24 @@ __all__ = ["ForkGuard"]
 _guards: weakref.WeakSet[ForkGuard] = weakref.WeakSet()
 _forking = threading.Lock()  # two threads may fork at the same moment
 _held: list[ForkGuard] = []
-_of_parents: list[Any] = []
-"""What is open in a parent. SQLite forbids to close it in a child, which forgetting it would do."""
+_parent_connections: list[Any] = []
+"""Connections of the parent, kept alive in the child: garbage collection would close them, which SQLite forbids."""
 
 
 class ForkGuard:
-    """A context that a thread is in while it is inside SQLite.
+    """A context that a thread enters before it calls SQLite.
 
     Args:
-        in_child: Called in a child after each fork.
+        in_child: Called in the child after each fork.
 
     Attributes:
-        connection: What only the parent may use.
+        connection: Only the parent may use it.
     """
 
     def __init__(self, in_child: Callable[[], object]) -> None:
         self.connection: Any = None
         self._in_child = in_child
-        self._lock = threading.RLock()  # the thread of a ledger may be the one that forks
+        self._lock = threading.RLock()  # reentrant: the ledger's thread may itself fork
         with _forking:
             _guards.add(self)
 
@@ -48,9 +48,9 @@ class ForkGuard:
     def __exit__(self, *exc_info: object) -> None:
         self._lock.release()
 
-    def forked(self) -> None:
-        """Let go of what is the parent's, in the child."""
-        _of_parents.append(self.connection)
+    def after_fork(self) -> None:
+        """Put the parent's connection out of reach, in the child."""
+        _parent_connections.append(self.connection)
         self.connection = None
         self._in_child()
 
@@ -73,8 +73,8 @@ def _release() -> list[ForkGuard]:
 
 def _in_child() -> None:
     for guard in _release():
-        guard.forked()
+        guard.after_fork()
 
 
-# Windows forks nothing.
+# Windows has no fork.
 getattr(os, "register_at_fork", dict)(before=_before, after_in_parent=_release, after_in_child=_in_child)

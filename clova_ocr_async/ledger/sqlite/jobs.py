@@ -1,109 +1,142 @@
-"""What the ledger's thread is asked for, and how a result comes back to the event loop that waits for it."""
+"""Jobs for the ledger's thread, and the queue that they wait in."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import asyncio
-    import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+from clova_ocr_async.errors import LedgerError
 
-__all__ = ["Delivery", "Order", "alike", "alone", "deliver_all", "unheard"]
+if TYPE_CHECKING:
+    import sqlite3
+
+__all__ = ["Deliver", "Job", "JobQueue", "deliver_to"]
+
+Deliver = Callable[[Any, BaseException | None], object]
+"""Receives a job's result, or its error."""
+
+_MOST_AT_ONCE = 256  # jobs in one transaction
+_NOT_OPEN = "the ledger is not open; use it inside its context: async with"
+_FORKED = "the ledger was opened before this process was forked; open it anew in each process"
 
 
 @dataclass(slots=True, repr=False)
-class Order:
-    """Something to do in a transaction.
+class Job:
+    """Work to do in a transaction.
 
     Attributes:
-        work: Does it, for any number of orders at once: what they are about to their results.
-        what: What it is about.
-        durable: Whether it must be on the disk before anybody is told.
-        lazy: Whether it may wait for the next order that is not; nobody waits for it.
-        urgent: Whether it fails rather than wait long for another program.
-        given_up: Whether it has failed by that, and is not to be done.
-        deliver: Told the result, or the error.
-        name: What it is called where the thread is watched.
+        work: Does it, on the connection.
+        name: Appears in the ``watch`` calls around the commit.
+        deliver: Called with the result once it is committed, or with the error.
+        durable: Whether the commit must be on the disk before the result is delivered.
+        urgent: Whether it fails with a ``LockTimeoutError`` rather than wait long for another program.
+        abandoned: Whether it has failed that way, and must not be done any more.
+        result: What ``work`` returned, until it is committed.
     """
 
-    work: Callable[[sqlite3.Connection, list[Any]], Sequence[Any]]
-    what: Any
-    durable: bool
-    deliver: Callable[[Any, BaseException | None], object]
+    work: Callable[[sqlite3.Connection], Any]
     name: str
-    lazy: bool = False
+    deliver: Deliver
+    durable: bool = False
     urgent: bool = False
-    given_up: bool = False
+    abandoned: bool = False
     result: Any = None
 
 
-def alike(orders: list[Order]) -> Iterator[list[Order]]:
-    """Yield the orders of each kind together; one that is done alone is a barrier, which no other crosses."""
-    kinds: dict[Callable[..., object], list[Order]] = {}
-    for order in orders:
-        if order.work is alone:
-            yield from kinds.values()
-            kinds = {}
-            yield [order]
-        else:
-            kinds.setdefault(order.work, []).append(order)
-    yield from kinds.values()
+class JobQueue:
+    """Jobs that the thread has not begun. Closed at first; a job that is put into a closed queue fails at once.
+
+    Attributes:
+        waiting: Jobs that are in the next transaction, first in first out.
+        ended: Whether the end of the queue has been read.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Job] = []
+        self.ended = False
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()  # None is the end
+        self._closed: str | None = _NOT_OPEN
+        self._lock = threading.Lock()  # no job is put behind the end
+
+    def open(self) -> None:
+        """Accept jobs."""
+        self._closed = None
+
+    def put(self, job: Job) -> None:
+        """Append a job; may be called in any thread."""
+        with self._lock:
+            closed = self._closed
+            if closed is None:
+                self._queue.put(job)
+        if closed is not None:
+            job.deliver(None, LedgerError(closed))
+
+    def end(self) -> None:
+        """Accept no more jobs, and end the queue behind those that are in it."""
+        with self._lock:
+            self._closed = self._closed or _NOT_OPEN
+            self._queue.put(None)
+
+    def take(self, timeout: float) -> list[Job]:
+        """Return the jobs of the next transaction: all that wait by now.
+
+        Args:
+            timeout: Seconds to wait for the first one.
+        """
+        jobs, self.waiting = self.waiting, []
+        with contextlib.suppress(queue.Empty):
+            while len(jobs) < _MOST_AT_ONCE and not self.ended:
+                job = self._queue.get(timeout=0.0 if jobs else timeout)
+                if job is None:
+                    self.ended = True
+                else:
+                    jobs.append(job)
+        return jobs
+
+    def collect(self) -> None:
+        """Move every job that has been put to ``waiting``, so that urgent ones among them are found."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                job = self._queue.get_nowait()
+                self.ended = self.ended or job is None
+                self.waiting += [] if job is None else [job]
+
+    def refuse_all(self, current: Iterable[Job] = ()) -> None:
+        """Close the queue, and fail every job: the thread has ended.
+
+        Args:
+            current: Jobs that were taken and may not be done.
+        """
+        self.end()
+        self.collect()
+        for job in (*current, *self.waiting):
+            job.deliver(None, LedgerError(_NOT_OPEN))
+
+    def after_fork(self) -> None:
+        """Close the queue in the child of a fork, which has no thread that would read it."""
+        self._closed, self._lock = _FORKED, threading.Lock()
 
 
-def alone(db: sqlite3.Connection, works: list[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
-    """Do what has nothing in common with anything else."""
-    return [work(db) for work in works]
+def deliver_to(future: asyncio.Future[Any]) -> Deliver:
+    """Return what brings a result from the ledger's thread to a future of the running event loop."""
+    loop = asyncio.get_running_loop()
+
+    def deliver(result: Any, error: BaseException | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more
+            loop.call_soon_threadsafe(_resolve, future, result, error)
+
+    return deliver
 
 
-class Delivery:
-    """Brings one result to its event loop."""
-
-    __slots__ = ("future", "loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> None:
-        self.loop = loop
-        self.future = future
-
-    def __call__(self, result: Any, error: BaseException | None) -> None:
-        """Deliver a result, or an error."""
-        _from_thread(self.loop, _settle, self.future, result, error)
-
-
-def _from_thread(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> None:
-    try:
-        loop.call_soon_threadsafe(function, *arguments)
-    except RuntimeError:  # the loop is closed, and nobody waits any more
-        return
-
-
-def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if future.done():
+def _resolve(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():  # its waiter was cancelled
         return
     if error is not None:
         future.set_exception(error)
     else:
         future.set_result(result)
-
-
-def deliver_all(orders: Iterable[Order]) -> None:
-    """Deliver the results of orders that are committed, those for one event loop together."""
-    deliveries: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
-    for order in orders:
-        if isinstance(order.deliver, Delivery):
-            deliveries.setdefault(order.deliver.loop, []).append((order.deliver.future, order.result))
-        else:
-            order.deliver(order.result, None)
-    for loop, results in deliveries.items():
-        _from_thread(loop, _settle_all, results)
-
-
-def _settle_all(results: list[tuple[asyncio.Future[Any], Any]]) -> None:
-    for future, result in results:
-        if not future.done():
-            future.set_result(result)
-
-
-def unheard(_result: Any, _error: BaseException | None) -> None:
-    """Deliver to nobody."""

@@ -17,21 +17,20 @@ from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, LedgerErro
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.settlement import GONE
-from clova_ocr_async.ledger.sqlite import bulk_statements, owners, statements, worklist
+from clova_ocr_async.ledger.sqlite import owners, statements, worklist
 from clova_ocr_async.ledger.sqlite.arguments import check_settings
 from clova_ocr_async.ledger.sqlite.connection import connect
-from clova_ocr_async.ledger.sqlite.deferred import WriteBehind
-from clova_ocr_async.ledger.sqlite.halt import PaymentStop
+from clova_ocr_async.ledger.sqlite.fallback import FallbackWriter
 from clova_ocr_async.ledger.sqlite.lock_wait import PATIENCE, LockWait
-from clova_ocr_async.ledger.sqlite.overflow import check_locks, discard, reclaim
-from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer, SpilledRefusal, SpilledVerdict
+from clova_ocr_async.ledger.sqlite.overflow import check_locks, delete_replayed, reclaim
+from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord, RefusalRecord, SettlementRecord
 from clova_ocr_async.ledger.sqlite.participant import Participant
-from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, create_private, prepare_folder
+from clova_ocr_async.ledger.sqlite.payment_stop import PaymentStop
+from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, create_private, prepare_run_directory
 from clova_ocr_async.ledger.sqlite.run_settings import Terms, agree, agree_on_services, ceiling_of
-from clova_ocr_async.ledger.sqlite.safekeeping import Safekeeping
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.sqlite.waiting import Waiters
-from clova_ocr_async.ledger.sqlite.writer import Writer
+from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
 from clova_ocr_async.ledger.states import (
     FINISHED,
     Admission,
@@ -118,25 +117,22 @@ class SqliteLedger:
         self._tenant = Participant(process or Process.this(), lease, clock, now, self._seal)
         self._writer = Writer(
             self._connected,
-            tick=self._tenant.renew,
-            ticked=self._tenant.renewed,
-            every=lease / 3,
-            watch=watch,
+            tick=Tick(lease / 3, self._tenant.renew, self._tenant.renewed),
             clock=clock,
+            watch=watch,
             database=Path(os.fsdecode(folder)) / LEDGER,
-            forked=self._tenant.let_go,
+            after_fork=self._tenant.let_go,
             lock_wait=LockWait(patience),
         )
-        self._backlog = WriteBehind(self._writer, now, self._settled_soon, self._tenant.bring_own)
         self._waiters = Waiters(self._look, sleep)
-        self._halt = PaymentStop(self._waiters.wake_all)
-        self._safekeeping = Safekeeping(self._writer, self._tenant, self._halt)
+        self._payment_stop = PaymentStop(self._waiters.wake_all)
+        self._fallback = FallbackWriter(self._writer, self._tenant, self._payment_stop)
         self._opened = False
 
     @property
     def trouble(self) -> ClovaOCRError | None:
         """Why nothing more is sent; None while all is well."""
-        return self._halt.error
+        return self._payment_stop.error
 
     # -----------------------------------------------------------------------------------------------------------------
     # Opening and closing
@@ -146,7 +142,7 @@ class SqliteLedger:
             raise ConfigurationError("a ledger is opened once; make another")
         check_locks()
         self._opened = True
-        self._folder = await asyncio.to_thread(prepare_folder, self._given)
+        self._folder = await asyncio.to_thread(prepare_run_directory, self._given)
         create_private(self._folder / LEDGER)
         try:
             await self._writer.start(self._begin, undo=self._tenant.leave)
@@ -159,10 +155,10 @@ class SqliteLedger:
         self._waiters.stop_looking()
         try:
             self._tenant.left(await self._writer.submit(self._tenant.leave, "close", durable=True))
-            self._halt.error = None  # what could not be written down is by now
+            self._payment_stop.error = None  # what could not be written down is by now
         except ClovaOCRError as error:
             logger.warning("the ledger was not left in order, and will be mended by who opens it next: %s", error)
-            self._halt.note(error)
+            self._payment_stop.stop(error)
         finally:
             try:
                 await self._writer.stop()
@@ -188,7 +184,7 @@ class SqliteLedger:
             with contextlib.suppress(sqlite3.Error):  # SQLite may have done so itself
                 db.execute("ROLLBACK")
             raise
-        discard(brought_in)
+        delete_replayed(brought_in)
         self._tenant.make_room(db)
 
     async def open_for(self, services: Sequence[str]) -> None:
@@ -206,29 +202,25 @@ class SqliteLedger:
 
     async def admit(self, item: Item, source: SourceFile | None) -> Admission:
         """Write down an image under one of its names, and claim it if there is anything to do."""
-        admitted = self._writer.submit_alike(self._claim, (item, source), "claim")
+        admitted = self._writer.submit(partial(self._claim, item=item, source=source), "claim")
         try:
-            return await self._halt.guard(asyncio.shield(admitted))
+            return await self._payment_stop.guard(asyncio.shield(admitted))
         except asyncio.CancelledError:
             admitted.add_done_callback(self._give_back)
             raise
 
-    def _claim(self, db: sqlite3.Connection, named: Sequence[tuple[Item, SourceFile | None]]) -> list[Admission]:
-        claims = bulk_statements.claim_items(db, [item for item, _ in named], self._tenant.owner)
-        admissions = [self._admission(db, item, claim) for (item, _), claim in zip(named, claims, strict=True)]
-        pairs = zip(named, admissions, strict=True)
-        # In the same transaction: what is in doubt has a name.
-        bulk_statements.link_sources(
-            db, [(file, item.document, one.entry.number) for (item, file), one in pairs if file]
-        )
-        return admissions
-
-    def _admission(self, db: sqlite3.Connection, item: Item, claim: Claim | None) -> Admission:
-        if claim is not None:
-            return Admission(Entry(claim.number, item, State.CLAIMED), claim)
-        row = statements.find_item(db, item)
-        assert row is not None  # noqa: S101 - an item that cannot be claimed is there
-        return Admission(statements.entry_of(row, self._seal), None)
+    def _claim(self, db: sqlite3.Connection, item: Item, source: SourceFile | None) -> Admission:
+        claim = statements.claim_item(db, item, self._tenant.owner)
+        if claim is None:
+            row = statements.find_item(db, item)
+            assert row is not None  # noqa: S101 - an item that cannot be claimed is there
+            entry = statements.entry_of(row, self._seal)
+        else:
+            entry = Entry(claim.number, item, State.CLAIMED)
+        if source is not None:
+            # In the same transaction, so that every ambiguous item has a name.
+            statements.link_source(db, source, item.document, entry.number)
+        return Admission(entry, claim)
 
     def _give_back(self, admitted: asyncio.Future[Admission]) -> None:
         """Release what was claimed for somebody who did not wait for it."""
@@ -237,10 +229,7 @@ class SqliteLedger:
         release = partial(
             statements.settle, claim=claim, verdict=Settlement(ItemEvent.RELEASE), failure=None, now=self._now()
         )
-        self._writer.submit(release, "released").add_done_callback(partial(self._given_back, claim))
-
-    def _given_back(self, claim: Claim, done: asyncio.Future[bool]) -> None:
-        self._settled_soon([claim.number], None if done.cancelled() else done.exception())
+        self._writer.submit(release, "released").add_done_callback(partial(self._written, claim.number))
 
     async def reject(self, source: SourceFile, document: str, failure: bytes) -> Entry | None:
         """Write down a file that cannot be read; one that is gone stays what it was, and that is returned."""
@@ -255,11 +244,11 @@ class SqliteLedger:
 
     async def sending(self, claim: Claim, request_id: str) -> bool:
         """Mark a request that is about to leave; on the disk when this returns True."""
-        self._halt.check()
+        self._payment_stop.check()
         granted: bool | None = None
-        order = self._writer.submit_alike(self._send, (claim, request_id), "sent", durable=True)
+        order = self._writer.submit(partial(self._send, claim=claim, request_id=request_id), "sent", durable=True)
         try:
-            granted = await self._halt.guard(order)
+            granted = await self._payment_stop.guard(order)
         finally:
             if granted is not True:
                 self._tenant.landed(claim.number)
@@ -268,18 +257,13 @@ class SqliteLedger:
             raise SpendingCeilingError(f"the ceiling of {ceiling} is reached: as many are paid in this run, or perhaps")
         return granted is True
 
-    def _send(self, db: sqlite3.Connection, requests: Sequence[tuple[Claim, str]]) -> Sequence[bool | None]:
+    def _send(self, db: sqlite3.Connection, claim: Claim, request_id: str) -> bool | None:
         self._tenant.check_place()
         # What keeps the answer is there before the money is spent; a request without waits for that of another call.
-        fitting = {claim.number for claim, _ in requests if self._tenant.reserve(claim.number)}
+        if not self._tenant.reserve(claim.number):
+            return None
         self.max_calls = ceiling_of(db)  # another process may have given the run another one
-        if self.max_calls is not None:
-            return [
-                statements.send(db, claim, request_id, self._now(), self.max_calls) if claim.number in fitting else None
-                for claim, request_id in requests
-            ]
-        bulk_statements.send(db, [request for request in requests if request[0].number in fitting], self._now())
-        return [True if claim.number in fitting else None for claim, _ in requests]
+        return statements.send(db, claim, request_id, self._now(), self.max_calls)
 
     async def refused(self, claim: Claim, request_id: str, *, still_in_doubt: bool) -> None:
         """Mark that the request was certainly not paid."""
@@ -287,7 +271,7 @@ class SqliteLedger:
         try:
             await self._did(work, "refused")
         except LedgerError as error:
-            self._safekeeping.beside(SpilledRefusal(claim.number, request_id, still_in_doubt), error)
+            self._fallback.overflow(RefusalRecord(claim.number, request_id, still_in_doubt), error)
         finally:
             self._tenant.landed(claim.number)
 
@@ -296,7 +280,7 @@ class SqliteLedger:
         try:
             await self._did(lambda db: statements.doubt(db, claim.number, request_id), "doubted")
         except LedgerError as error:
-            self._halt.note(error)
+            self._payment_stop.stop(error)
             raise
         finally:
             self._tenant.landed(claim.number)
@@ -307,42 +291,43 @@ class SqliteLedger:
             return
         status, cut, body, unpacked = statements.stored_answer(self._seal, claim.item, response)
         foreign = not is_answer_to(response.body, request_id)
-        spilled = SpilledAnswer(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign)
+        spilled = AnswerRecord(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign)
         self._tenant.see(max(len(body), len(response.body)))  # the next one may not be packed as well
         try:
-            await self._safekeeping.answer(spilled)
+            await self._fallback.keep_answer(spilled)
         finally:
             self._tenant.landed(claim.number)
 
-    def settle(self, claim: Claim, verdict: Settlement) -> Awaitable[None]:
+    async def settle(self, claim: Claim, verdict: Settlement) -> None:
         """Write down how the call ended, and give the claim back."""
         self._tenant.landed(claim.number)
-        if verdict.mark is not ItemEvent.SUCCEED or self._store != "full":
-            return self._settle(claim, verdict)
-        self._backlog.settle(claim, verdict)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
-
-    async def _settle(self, claim: Claim, verdict: Settlement) -> None:
         failure = statements.kept_failure(self._seal, claim.item, verdict.failure)
-        await self._safekeeping.end(SpilledVerdict(claim, replace(verdict, failure=b""), failure, self._now()))
+        ended = SettlementRecord(claim, replace(verdict, failure=b""), failure, self._now())
+        if verdict.mark is ItemEvent.SUCCEED and self._store == "full":
+            # The answer is on the disk and settles the item again if this is lost. So the caller gets it even while
+            # another program keeps the file locked.
+            self._fallback.submit_settlement(ended, durable=False).add_done_callback(
+                partial(self._written, claim.number)
+            )
+            return
+        await self._fallback.settle(ended)
         self._waiters.wake(claim.number)
 
-    def _settled_soon(self, numbers: list[int], error: BaseException | None) -> None:
+    def _written(self, number: int, done: asyncio.Future[bool]) -> None:
+        """Report the end of a job that no caller waits for."""
+        error = None if done.cancelled() else done.exception()
         if error is not None:
-            logger.warning("how some calls ended is not written down yet: %s", error)
+            logger.warning("how a call ended is not written down yet: %s", error)
         if isinstance(error, LedgerError):
-            self._halt.note(error)
-        for number in numbers:
-            self._waiters.wake(number)
+            self._payment_stop.stop(error)
+        self._waiters.wake(number)
 
     async def _did(self, work: Callable[[sqlite3.Connection], T], name: str, *, durable: bool = False) -> T:
-        return await self._halt.guard(self._writer.submit(work, name, durable=durable))
+        return await self._payment_stop.guard(self._writer.submit(work, name, durable=durable))
 
     async def changed(self, entry: Entry) -> None:
         """Wait until an item that somebody else works on may have been finished or given back."""
-        self._halt.check()
+        self._payment_stop.check()
         await self._waiters.wait(entry.number)
 
     async def _look(self, numbers: Sequence[int]) -> list[int]:

@@ -1,9 +1,9 @@
-"""Waiting for a lock that another program holds: one patience for the connection, however many steps wait for it.
+"""A lock timeout for a whole connection, however many statements wait for the lock.
 
-SQLite's own busy handler waits anew at every statement, cannot be interrupted, and so turns a lock that is never given
-back into minutes. Here every statement tries once, and this object decides whether the try is repeated. The patience
-begins when the lock is first missed and ends when it is next obtained. Once it is used up the connection is *locked
-out*: each order then tries once, which is the probe that notices that the lock is free again, and fails at once.
+SQLite's own busy handler starts a new wait at every statement and cannot be interrupted, so a lock that is never
+released costs minutes. Here every statement tries once, and a LockWait decides whether to retry. Its timeout, the
+*patience*, starts when the lock is first missed and ends when it is next obtained. Once it is used up, each job tries
+once and fails at once; that try is the probe which finds the lock free again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PATIENCE", "LockWait", "holder_of", "is_locked"]
+__all__ = ["PATIENCE", "LockWait", "is_locked", "locking_pid"]
 
 T = TypeVar("T")
 
@@ -27,17 +27,17 @@ PATIENCE = 10.0
 """Seconds that another program may keep a ledger locked. A commit takes milliseconds, a large purge seconds."""
 
 _PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02)  # seconds between two tries; the last one from then on
-# PROTOCOL: SQLite itself has waited 10 s for a process that was stopped while it began to read the log.
+# PROTOCOL: SQLite has itself waited 10 s for a process that was suspended as it began to read the log.
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 
 
 class LockWait:
-    """The patience of one connection, which is opened with a busy timeout of 0.
+    """The lock timeout of one connection, which is opened with a busy timeout of 0.
 
     Args:
-        patience: Seconds that others may keep the lock, in total until it is next obtained.
+        patience: Seconds that other programs may keep the lock, in total until it is next obtained.
         clock: Returns seconds that only grow.
-        pause: Waits some seconds, in this thread; what ``give_up`` cuts short if not given.
+        pause: Waits some seconds, in this thread; by default a wait that ``give_up`` interrupts.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class LockWait:
         self._since: float | None = None
 
     def run(self, attempt: Callable[[], T], meanwhile: Callable[[sqlite3.Error], object] | None = None) -> T:
-        """Do something that needs the lock, again and again while another program has it and the patience lasts.
+        """Call a function that needs the lock, and retry while another program has it and the patience lasts.
 
         Args:
-            attempt: Does it; it must leave nothing behind if the lock is missed.
-            meanwhile: Called with the error of each try that is to be repeated.
+            attempt: The function; it must leave nothing behind if it misses the lock.
+            meanwhile: Called before each retry with the error.
 
         Raises:
             sqlite3.Error: Of the last try.
@@ -84,28 +84,28 @@ class LockWait:
 
     @property
     def waited(self) -> float:
-        """Seconds since the lock was first missed; 0 if nobody waits for it."""
+        """Seconds since the lock was first missed; 0 if it was obtained since."""
         return 0.0 if self._since is None else self._clock() - self._since
 
     def give_up(self) -> None:
-        """Wait for no lock any more; from another thread."""
+        """End the wait, and never wait again; may be called in another thread."""
         self._given_up.set()
 
 
 def is_locked(error: sqlite3.Error) -> bool:
-    """Whether an error says that another program holds a lock."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED  # the rest of the number is detail
+    """Whether an error means that another program holds a lock."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED  # the rest of an extended code is detail
 
 
-def holder_of(database: Path, locks: Path = Path("/proc/locks")) -> int | None:
-    """Return the pid of a process that has a database locked for writing; None where that cannot be looked up.
+def locking_pid(database: Path, locks: Path = Path("/proc/locks")) -> int | None:
+    """Return the pid of a process that has a database locked for writing; None where the system does not show it.
 
     Source: proc_locks(5), Linux man-pages: kind, mode, READ or WRITE, pid, MAJOR:MINOR:INODE, start, end. The device is
-    not compared: on some file systems (btrfs, overlayfs) it is another one than stat(2) names.
+    not compared: on some file systems (btrfs, overlayfs) stat(2) returns another one.
 
     Args:
         database: The file; in WAL mode the lock of a writer is on its ``-shm``.
-        locks: Where Linux lists the locks of all files.
+        locks: The file in which Linux lists all locks.
     """
     try:
         inodes = {str(os.stat(f"{database}{end}").st_ino) for end in ("", "-shm")}  # noqa: PTH116 - a name and its end
@@ -113,13 +113,13 @@ def holder_of(database: Path, locks: Path = Path("/proc/locks")) -> int | None:
     except OSError:
         return None
     for _, kind, _, mode, pid, where, *_ in (fields for fields in listed if len(fields) == _FIELDS):
-        if kind == "POSIX" and mode == "WRITE" and where.rpartition(":")[2] in inodes and _is_anothers(pid):
+        if kind == "POSIX" and mode == "WRITE" and where.rpartition(":")[2] in inodes and _is_other_process(pid):
             return int(pid)
     return None
 
 
-_FIELDS = 8  # of a lock that is held; a line of one that is waited for has an arrow more
+_FIELDS = 8  # of a lock that is held; the line of a waiting one has an arrow more
 
 
-def _is_anothers(pid: str) -> bool:
-    return pid.isdecimal() and int(pid) not in {0, os.getpid()}  # 0 is in another namespace
+def _is_other_process(pid: str) -> bool:
+    return pid.isdecimal() and int(pid) not in {0, os.getpid()}  # 0: a process of another pid namespace

@@ -1,16 +1,18 @@
-"""The overflow file: what becomes of calls while the ledger cannot take it, since its disk is full or it is locked.
+"""Overflow files: answers and settlements kept beside the ledger while it cannot take them, on a full disk or locked.
 
-It saves at most the calls in flight: after the first answer that is kept here nothing more is sent until the ledger
-works again. With 5 slots and answers of 100 KB that is half a megabyte that was paid for, a call an answer; without the
-file those calls would be in doubt, and paid again by whoever has to know.
+They save at most the calls in flight, about 400 KRW: after the first record nothing more is sent until the ledger works
+again. Without them those calls would be ambiguous, and perhaps paid a second time.
 
-What must be there when the money is spent is set aside before: each process keeps a file of its own, and grows it
-before a request is marked as sent, so that the answers of all calls under way fit. Into that room goes, without making
-the file any larger, what the ledger cannot take. Whoever opens the ledger next brings it in.
+Glossary:
+    Overflow file: one for each process, ``answers-<owner>.spill``, locked for as long as the process runs.
+    Record: an answer, a refusal or a settlement (``overflow_records``), with its length and checksum before it.
+    Room: disk space that the file has already. It grows before a request is marked as sent, so that the answers of all
+        calls in flight fit; a record then needs no new space.
+    Replay: writing the records of a file into the ledger. The next process to open or renew does it.
+    Reclaim: giving unused room of processes that have ended back to the disk.
 
-A process keeps its file locked for as long as it runs. So a file is removed only if nobody can write into it any more:
-a process that slept past its lease has lost its work to others, and still brings what was paid for. What a dead process
-set aside and did not use is given back to the disk by whoever opens the run next, before it asks for room itself.
+A file is deleted only if no process can write to it any more, which its lock shows: a process that slept past its lease
+has lost its work to others, and still keeps answers that were paid for.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
-from clova_ocr_async.ledger.sqlite.overflow_records import pack, unpack
+from clova_ocr_async.ledger.sqlite.overflow_records import decode_record, encode_record
 from clova_ocr_async.ledger.sqlite.run_directory import create_private
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
-    from clova_ocr_async.ledger.sqlite.overflow_records import Spilled
+    from clova_ocr_async.ledger.sqlite.overflow_records import OverflowRecord
 
 try:
     import fcntl as _fcntl
@@ -49,28 +51,30 @@ else:
     _locks = _fcntl
 
 __all__ = [
-    "Spill",
-    "bring_in",
+    "OverflowFile",
     "check_locks",
-    "discard",
-    "holds_anything",
-    "read_spill",
+    "create_locked",
+    "delete_replayed",
+    "has_records",
+    "overflow_path",
+    "overflow_paths",
+    "read_records",
     "reclaim",
-    "spill_of",
-    "spills_in",
+    "replay_files",
 ]
 
 logger = logging.getLogger("clova_ocr_async")
 
-_ROOM = 2 * 1024 * 1024  # bytes to begin with: for how calls end, and the first answers
-_HEAD = struct.Struct("<II")
-_NO_MORE = bytes(_HEAD.size)  # behind the last record: what stands there may be of records that were brought in before
-_TRIES, _PAUSE = 100, 0.01  # until a new file is locked; another process looks into it for a moment
+_ROOM = 2 * 1024 * 1024  # bytes of a new file: for settlements, and the first answers
+_HEADER = struct.Struct("<II")  # length and CRC-32 of the record behind it
+_END = bytes(_HEADER.size)  # behind the last record, where older ones may stand that were replayed before
+_TRIES, _PAUSE = 100, 0.01  # until a new file is locked; another process locks it for a moment to look into it
 _ALLOCATE: Callable[[int, int, int], object] | None = getattr(os, "posix_fallocate", None)  # macOS has none
+_NOT_SUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 def check_locks() -> None:
-    """Refuse a system without the locks that a ledger is built on.
+    """Refuse a system without the file locks that a ledger needs.
 
     Raises:
         LedgerError: It has none.
@@ -79,16 +83,20 @@ def check_locks() -> None:
         raise LedgerError("a run directory needs the file locks of POSIX, which Windows does not have; use it in WSL")
 
 
-class Spill:
-    """The overflow file of one process; may be used by its event loop and the ledger's thread.
+# ---------------------------------------------------------------------------------------------------------------------
+# The file of this process
+
+
+class OverflowFile:
+    """The overflow file of one process; its event loop and the ledger's thread may both use it.
 
     Args:
-        path: The file; it is made, and must not be there.
-        room: Bytes.
-        allocate: Sets room aside in a file: descriptor, offset, bytes. None where the system has no such call.
+        path: The file; it must not exist.
+        room: Bytes to begin with.
+        allocate: Allocates space in a file: descriptor, offset, bytes. None where the system has no such call.
 
     Raises:
-        DiskFullError: There is no room even now.
+        DiskFullError: The disk does not have the room.
     """
 
     def __init__(
@@ -97,8 +105,8 @@ class Spill:
         self.path = path
         self._allocate = allocate
         self._size = self._end = 0
-        self._gate = threading.Lock()
-        self._descriptor = _created(path)
+        self._lock = threading.Lock()
+        self._descriptor = create_locked(path)
         try:
             self._grow(room)
         except OSError as error:
@@ -110,29 +118,74 @@ class Spill:
 
     @property
     def used(self) -> int:
-        """Bytes that are kept."""
+        """Bytes of the records."""
         return self._end
 
     def available(self) -> int:
-        """Return how many bytes the file could have on its disk as it is now."""
+        """Return the largest size in bytes that the file could have on its disk as it is now."""
         found = os.fstatvfs(self._descriptor)
         return self._size + found.f_bavail * found.f_frsize
 
     def reserve(self, size: int) -> None:
-        """Set room aside for some bytes, beside what is kept already.
+        """Make room for some bytes behind the records.
 
         Raises:
             DiskFullError: The disk does not have it.
         """
-        with self._gate:
+        with self._lock:
             self._reserve(size)
+
+    def append(self, record: OverflowRecord) -> None:
+        """Append a record; on the disk when this returns.
+
+        Raises:
+            DiskFullError: There is no room left.
+        """
+        packed = encode_record(record)
+        framed = _HEADER.pack(len(packed), zlib.crc32(packed)) + packed
+        with self._lock:
+            try:
+                self._reserve(len(framed) + len(_END))
+            except DiskFullError:
+                raise DiskFullError(
+                    f"{record.name} could not be kept: the disk is full, and so is the room set aside for that"
+                ) from None
+            try:
+                _write_all(self._descriptor, framed + _END, self._end)
+                os.fsync(self._descriptor)
+            except OSError as error:
+                raise DiskFullError(f"{record.name} could not be kept: {error.strerror}") from None
+            self._end += len(framed)
+
+    def mark_replayed(self, size: int) -> None:
+        """Forget the records, which are in the ledger now.
+
+        Args:
+            size: Bytes that were replayed, from the beginning; if the file has more by now, all of it stays.
+        """
+        with self._lock:
+            if 0 < self._end <= size:
+                with suppress(OSError):  # then they are replayed once more, which changes nothing
+                    _write_all(self._descriptor, _END, 0)
+                self._end = 0
+
+    def close(self) -> None:
+        """Close the file, and delete it if it has no records."""
+        if self._end == 0:
+            self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+    def abandon_after_fork(self) -> None:
+        """Close the file in the child of a fork, and change nothing: it is the parent's."""
+        if _is_at(self.path, self._descriptor):  # the number may be another file's by now
+            os.close(self._descriptor)
 
     def _reserve(self, size: int) -> None:
         try:
             self._grow(self._end + size)
         except OSError as error:
             raise DiskFullError(
-                f"no room for the answers of the calls under way ({error.strerror}); make room on the disk of the run, "
+                f"no room for the answers of the calls in flight ({error.strerror}); make room on the disk of the run, "
                 "then run again"
             ) from None
 
@@ -140,76 +193,28 @@ class Spill:
         if size <= self._size:
             return
         try:
-            self._set_aside(size)
+            self._extend_to(size)
         except OSError:
-            with suppress(OSError):  # nobody else is to lack what was had of it
+            with suppress(OSError):  # other programs must not lack the part that was allocated
                 os.ftruncate(self._descriptor, self._size)
             raise
         self._size = size
 
-    def _set_aside(self, size: int) -> None:
+    def _extend_to(self, size: int) -> None:
         if self._allocate is not None:
             try:
                 self._allocate(self._descriptor, self._size, size - self._size)
             except OSError as error:
-                if error.errno not in _NO_SUCH_CALL:
+                if error.errno not in _NOT_SUPPORTED:
                     raise
             else:
                 return
         _write_all(self._descriptor, bytes(size - self._size), self._size)
-        os.fsync(self._descriptor)  # else a file system may find out only later that it has no room
-
-    def keep(self, spilled: Spilled) -> None:
-        """Keep what became of a call; on the disk when this returns.
-
-        Raises:
-            DiskFullError: There is no room left.
-        """
-        packed = pack(spilled)
-        record = _HEAD.pack(len(packed), zlib.crc32(packed)) + packed
-        with self._gate:
-            try:
-                self._reserve(len(record) + len(_NO_MORE))
-            except DiskFullError:
-                raise DiskFullError(
-                    f"{spilled.name} could not be kept: the disk is full, and so is the room set aside for that"
-                ) from None
-            try:
-                _write_all(self._descriptor, record + _NO_MORE, self._end)
-                os.fsync(self._descriptor)
-            except OSError as error:
-                raise DiskFullError(f"{spilled.name} could not be kept: {error.strerror}") from None
-            self._end += len(record)
-
-    def empty(self, read: int) -> None:
-        """Note that what was kept is in the ledger now.
-
-        Args:
-            read: How many bytes of it are, from the beginning; if more was kept meanwhile, all of it stays.
-        """
-        with self._gate:
-            if 0 < self._end <= read:
-                with suppress(OSError):  # then it is brought in once more, which changes nothing
-                    _write_all(self._descriptor, _NO_MORE, 0)
-                self._end = 0
-
-    def close(self) -> None:
-        """Let go of the file, and remove it unless it holds anything."""
-        if self._end == 0:
-            self.path.unlink(missing_ok=True)
-        os.close(self._descriptor)
-
-    def let_go(self) -> None:
-        """Let go of the file, and leave it as it is: after a fork it is the parent's."""
-        if _is_at(self.path, self._descriptor):  # nothing else may be closed in a child
-            os.close(self._descriptor)
-
-
-_NO_SUCH_CALL = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+        os.fsync(self._descriptor)  # some file systems find out only here that the disk is full
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock a file for as long as it is open; return whether nobody else has.
+    """Lock a file for as long as it is open; return False if another process has it locked.
 
     Raises:
         OSError: Its file system has no locks.
@@ -223,34 +228,33 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _created(path: Path, lock: Callable[[int], bool] = _lock, pause: Callable[[float], object] = time.sleep) -> int:
-    """Make a file that only its owner can read, and lock it; return its descriptor.
+def create_locked(
+    path: Path, lock: Callable[[int], bool] = _lock, pause: Callable[[float], object] = time.sleep
+) -> int:
+    """Create a file that only its owner can read, and lock it; return its descriptor.
 
-    Whoever opens the run takes away what nobody has locked, and may come between the making and the locking. So a file
-    that is not locked by this process, or has gone, is made again.
+    A process that opens the run deletes files that are not locked, and may do so between the creation and the lock. So
+    a file that has gone, or that another process has locked, is created again.
 
     Raises:
-        LedgerError: The file cannot be made, or not be locked.
+        LedgerError: The file cannot be created, or not be locked.
     """
     for _ in range(_TRIES):
         create_private(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # it may have gone already
-        if _is_locked_at(path, descriptor, lock):
-            return descriptor
+        try:
+            if lock(descriptor) and _is_at(path, descriptor):
+                return descriptor
+        except OSError as error:
+            os.close(descriptor)
+            where = shown_path(str(path.parent))
+            raise LedgerError(
+                f"{where}: its file system cannot hold a ledger (no locks: {error.strerror}); "
+                "choose a directory on a local disk"
+            ) from None
         os.close(descriptor)
         pause(_PAUSE)
     raise LedgerError(f"{shown_path(str(path))} is kept locked by another program; end it, then run again")
-
-
-def _is_locked_at(path: Path, descriptor: int, lock: Callable[[int], bool]) -> bool:
-    try:
-        return lock(descriptor) and _is_at(path, descriptor)
-    except OSError as error:
-        os.close(descriptor)
-        where = shown_path(str(path.parent))
-        raise LedgerError(
-            f"{where}: its file system does not bear a ledger (no locks: {error.strerror}); choose one on a local disk"
-        ) from None
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
@@ -267,117 +271,116 @@ def _write_all(descriptor: int, data: bytes, offset: int) -> None:
         view, offset = view[done:], offset + done
 
 
-def spill_of(folder: Path, owner: int) -> Path:
-    """Return an owner's file."""
+# ---------------------------------------------------------------------------------------------------------------------
+# The files of a run
+
+
+def overflow_path(folder: Path, owner: int) -> Path:
+    """Return the path of an owner's file."""
     return folder / f"answers-{owner}.spill"
 
 
-def spills_in(folder: Path) -> list[Path]:
+def overflow_paths(folder: Path) -> list[Path]:
     """Return the files of a run."""
     return sorted(folder.glob("answers-*.spill"))
 
 
-def read_spill(path: Path) -> list[Spilled]:
-    """Return what is in a file, up to where its writer came.
+def read_records(path: Path) -> list[OverflowRecord]:
+    """Return the records of a file.
 
     Raises:
-        DecodeError: msgspec's; another version wrote it.
+        DecodeError: msgspec's; another version wrote one.
     """
-    return [unpack(packed) for packed in _packed_in(path)]
+    return [decode_record(packed) for packed in _packed_in(path)]
+
+
+def has_records(path: Path) -> bool:
+    """Whether a file has records, also such that this version cannot read."""
+    try:
+        return _packed_in(path) != []
+    except FileNotFoundError:
+        return False
 
 
 def _packed_in(path: Path) -> list[bytes]:
     with path.open("rb") as file:
-        return list(_records(file))
+        return list(_unframed(file))
 
 
-def _size_of(records: Iterable[bytes]) -> int:
-    """Return how many bytes some records take in a file."""
-    return sum(_HEAD.size + len(packed) for packed in records)
-
-
-def _records(file: BinaryIO) -> Iterator[bytes]:
-    """Yield what is in a file, packed; the room behind it, which may be large, is not read."""
-    while len(head := file.read(_HEAD.size)) == _HEAD.size:
-        length, checksum = _HEAD.unpack(head)
+def _unframed(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the records of a file; the room behind them, which may be large, is not read."""
+    while len(header := file.read(_HEADER.size)) == _HEADER.size:
+        length, checksum = _HEADER.unpack(header)
         packed = file.read(length)
         if not length or len(packed) < length or zlib.crc32(packed) != checksum:
             return
         yield packed
 
 
+def _size_of(records: Iterable[bytes]) -> int:
+    """Return how many bytes some records take in a file."""
+    return sum(_HEADER.size + len(packed) for packed in records)
+
+
+def replay_files(db: sqlite3.Connection, paths: Iterable[Path]) -> dict[Path, int]:
+    """Write the records of some files into the ledger, inside the caller's transaction.
+
+    Returns:
+        For each file the bytes that were read, for ``delete_replayed`` once the transaction is committed.
+    """
+    replayed: dict[Path, int] = {}
+    for path in paths:
+        with suppress(FileNotFoundError):  # another process was quicker
+            packed = _packed_in(path)
+            try:
+                records = [decode_record(one) for one in packed]
+            except msgspec.DecodeError:
+                _log_other_version(path)
+                continue
+            for record in records:
+                record.write(db)
+            replayed[path] = _size_of(packed)
+    return replayed
+
+
+@functools.cache  # the file is found at every renewal of the lease, and one line is enough
+def _log_other_version(path: Path) -> None:
+    logger.error(
+        "%s holds paid answers and was written by another version of this package; open the run with that version "
+        "first",
+        shown_path(str(path)),
+    )
+
+
+def delete_replayed(replayed: dict[Path, int], lock: Callable[[int], bool] = _lock) -> None:
+    """Delete the files whose records are in the ledger now, unless their processes still run."""
+    for path, size in replayed.items():
+        with suppress(OSError):  # the file stays, and is replayed again
+            _delete(path, size, lock)
+
+
+def _delete(path: Path, size: int, lock: Callable[[int], bool]) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        # The process may have appended a record, and have ended, since the file was read.
+        if lock(descriptor) and _is_at(path, descriptor) and _size_of(_packed_in(path)) == size:
+            path.unlink()
+    finally:
+        os.close(descriptor)
+
+
 def reclaim(folder: Path, lock: Callable[[int], bool] = _lock) -> None:
-    """Give back to the disk what processes that have ended had set aside and did not use."""
-    for path in spills_in(folder):
-        with suppress(OSError):  # another process was quicker, or it is not ours to change
+    """Give the unused room of processes that have ended back to the disk."""
+    for path in overflow_paths(folder):
+        with suppress(OSError):  # another process was quicker, or the file belongs to another user
             _reclaim(path, lock)
 
 
 def _reclaim(path: Path, lock: Callable[[int], bool]) -> None:
     with path.open("r+b") as file:
-        if not lock(file.fileno()) or not _is_at(path, file.fileno()):  # its process runs, or has made it anew
+        if not lock(file.fileno()) or not _is_at(path, file.fileno()):  # its process runs, or has created it anew
             return
-        if used := _size_of(_records(file)):
+        if used := _size_of(_unframed(file)):
             file.truncate(used)
         else:
             path.unlink()
-
-
-def bring_in(db: sqlite3.Connection, paths: Iterable[Path]) -> dict[Path, int]:
-    """Put what is in some files into the ledger, in a transaction that is not its own.
-
-    Returns:
-        For each file how many bytes were read, for ``discard`` once that is committed.
-    """
-    read: dict[Path, int] = {}
-    for path in paths:
-        with suppress(FileNotFoundError):  # another process was quicker
-            records = _packed_in(path)
-            if (found := _of_this_version(path, records)) is not None:
-                for spilled in found:
-                    spilled.write(db)
-                read[path] = _size_of(records)
-    return read
-
-
-def _of_this_version(path: Path, records: Iterable[bytes]) -> list[Spilled] | None:
-    """Return what is in a file; None, and an error in the log, if another version wrote it."""
-    try:
-        return [unpack(packed) for packed in records]
-    except msgspec.DecodeError:
-        _tell_of_another_version(path)
-        return None
-
-
-@functools.cache  # it is come across at every look, and told once
-def _tell_of_another_version(path: Path) -> None:
-    logger.error(
-        "%s holds paid answers and was written by another version; open the run with that once", shown_path(str(path))
-    )
-
-
-def holds_anything(path: Path) -> bool:
-    """Whether a file holds what is to be brought in, as far as that can be told."""
-    try:
-        return read_spill(path) != []
-    except FileNotFoundError:
-        return False
-    except msgspec.DecodeError:
-        return True
-
-
-def discard(brought_in: dict[Path, int], lock: Callable[[int], bool] = _lock) -> None:
-    """Remove the files that are in the ledger now, but for those that somebody may write more into."""
-    for path, read in brought_in.items():
-        with suppress(OSError):  # it stays, and is brought in again
-            _discard(path, read, lock)
-
-
-def _discard(path: Path, read: int, lock: Callable[[int], bool]) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        # Its process may have written one more, and have ended, since it was read.
-        if lock(descriptor) and _is_at(path, descriptor) and _size_of(_packed_in(path)) == read:
-            path.unlink()
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What becomes of calls, as it is kept beside a ledger that cannot take it."""
+"""The records of an overflow file: results of calls, as MessagePack arrays."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from clova_ocr_async.protocol.redacted import Redacted
 if TYPE_CHECKING:
     import sqlite3
 
+__all__ = ["AnswerRecord", "OverflowRecord", "RefusalRecord", "SettlementRecord", "decode_record", "encode_record"]
 
-__all__ = ["Spilled", "SpilledAnswer", "SpilledRefusal", "SpilledVerdict", "pack", "unpack"]
+
+# Files of older versions have these tags and the fields in this order. New fields go to the end, with a default.
 
 
-class SpilledAnswer(Redacted, frozen=True, array_like=True, tag="answer"):
-    """An answer outside the ledger.
+class AnswerRecord(Redacted, frozen=True, array_like=True, tag="answer"):
+    """An answer.
 
     Attributes:
         item: The item's number in the ledger.
         request_id: Of the call.
         status: Of the answer.
-        cut: Why the body is not whole.
-        body: The body as packed and sealed.
-        came: Unix seconds.
-        unpacked: Bytes of the body before it was packed; None if it is stored as it came.
-        foreign: Whether it is another call's.
+        cut: Why the body is incomplete.
+        body: The body, compressed and encrypted as the ledger stores it.
+        came: When it arrived, Unix seconds.
+        unpacked: Bytes of the body before compression; None if it is stored uncompressed.
+        foreign: Whether it answers another call's request.
     """
 
     item: int
@@ -43,7 +45,7 @@ class SpilledAnswer(Redacted, frozen=True, array_like=True, tag="answer"):
     name: ClassVar[str] = "an answer"
 
     def write(self, db: sqlite3.Connection) -> None:
-        """Put it into the ledger."""
+        """Write it to the ledger."""
         keep_answer(
             db,
             self.item,
@@ -55,64 +57,63 @@ class SpilledAnswer(Redacted, frozen=True, array_like=True, tag="answer"):
         )
 
 
-class SpilledRefusal(Redacted, frozen=True, array_like=True, tag="refusal"):
-    """That a request was certainly not paid, outside the ledger; whoever keeps one sends no other request.
+class RefusalRecord(Redacted, frozen=True, array_like=True, tag="refusal"):
+    """A request that was certainly not billed. Its process sends nothing more once it has written one.
 
     Attributes:
         item: The item's number in the ledger.
         request_id: Of the call.
-        still_in_doubt: An earlier request of the same call may have been paid.
+        still_in_doubt: An earlier request of the same call may have been billed.
     """
 
     item: int
     request_id: str
     still_in_doubt: bool = False
 
-    name: ClassVar[str] = "that a call was not paid"
+    name: ClassVar[str] = "the refusal of a request"
 
     def write(self, db: sqlite3.Connection) -> None:
-        """Put it into the ledger."""
+        """Write it to the ledger."""
         refuse(db, self.item, self.request_id, still_in_doubt=self.still_in_doubt)
 
 
-class SpilledVerdict(Redacted, frozen=True, array_like=True, tag="verdict"):
-    """How a call ended, outside the ledger.
+class SettlementRecord(Redacted, frozen=True, array_like=True, tag="verdict"):
+    """The end of a call.
 
     Attributes:
         claim: The right to the item.
-        verdict: How it ended, the failure left out.
-        failure: The failure as sealed.
+        settlement: How it ended, without the failure.
+        failure: The failure, encrypted as the ledger stores it.
         ended: Unix seconds.
     """
 
     claim: Claim
-    verdict: Settlement
+    settlement: Settlement
     failure: bytes | None
     ended: float
 
-    name: ClassVar[str] = "how a call ended"
+    name: ClassVar[str] = "the end of a call"
 
-    def write(self, db: sqlite3.Connection) -> None:
-        """Put it into the ledger."""
-        settle(db, self.claim, self.verdict, self.failure, self.ended)
+    def write(self, db: sqlite3.Connection) -> bool:
+        """Write it to the ledger; return whether the item was still this call's to settle."""
+        return settle(db, self.claim, self.settlement, self.failure, self.ended)
 
 
-Spilled = SpilledAnswer | SpilledRefusal | SpilledVerdict
-"""What may be kept."""
+OverflowRecord = AnswerRecord | RefusalRecord | SettlementRecord
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[Spilled] = msgspec.msgpack.Decoder(Spilled)
+_decoder: msgspec.msgpack.Decoder[OverflowRecord] = msgspec.msgpack.Decoder(OverflowRecord)
 
 
-def pack(spilled: Spilled) -> bytes:
-    """Return it as bytes."""
-    return _encoder.encode(spilled)
+def encode_record(record: OverflowRecord) -> bytes:
+    """Return a record as bytes."""
+    return _encoder.encode(record)
 
 
-def unpack(packed: bytes) -> Spilled:
-    """Return what ``pack`` was given.
+def decode_record(packed: bytes) -> OverflowRecord:
+    """Return the record that ``encode_record`` was given.
 
     Raises:
-        DecodeError: msgspec's; another version packed it.
+        DecodeError: msgspec's; another version encoded it.
     """
     return _decoder.decode(packed)

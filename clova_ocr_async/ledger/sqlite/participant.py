@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
 from clova_ocr_async.ledger.sqlite import owners
-from clova_ocr_async.ledger.sqlite.overflow import Spill, bring_in, discard, spill_of, spills_in
+from clova_ocr_async.ledger.sqlite.overflow import (
+    OverflowFile,
+    delete_replayed,
+    overflow_path,
+    overflow_paths,
+    replay_files,
+)
 from clova_ocr_async.ledger.sqlite.reservation import Reservation
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.host.processes import Process
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.ledger.sqlite.overflow_records import Spilled
+    from clova_ocr_async.ledger.sqlite.overflow_records import OverflowRecord
 
 __all__ = ["Participant"]
 
@@ -58,7 +64,7 @@ class Participant:
         self._folder: Path | None = None
         self._file = ""
         self._inode: int | None = None
-        self._spill: Spill | None = None
+        self._spill: OverflowFile | None = None
         self._reservation = Reservation()
         self._judged: set[tuple[int, str, int]] = set()
 
@@ -77,7 +83,7 @@ class Participant:
         self._file = str(folder / LEDGER)
         self._inode = _inode_of(self._file)
         self._reservation = Reservation(keeps_answers=keeps_answers)
-        self._reservation.see(_largest_answer(db))
+        self._reservation.note_size(_largest_answer(db))
         brought_in = self.take_over(db)
         self.owner = self._registered(db)
         return brought_in
@@ -90,7 +96,7 @@ class Participant:
         """
         assert self._folder is not None  # noqa: S101 - it has entered
         try:
-            self._spill = Spill(spill_of(self._folder, self.owner))
+            self._spill = OverflowFile(overflow_path(self._folder, self.owner))
         except BaseException:
             with suppress(sqlite3.Error):  # its lease runs out then
                 owners.release_all(db, self.owner)
@@ -116,8 +122,8 @@ class Participant:
             return
         self.owner, brought_in = result
         if self._spill is not None and self._spill.path in brought_in:
-            self._spill.empty(brought_in[self._spill.path])
-        discard(brought_in)
+            self._spill.mark_replayed(brought_in[self._spill.path])
+        delete_replayed(brought_in)
 
     def _registered(self, db: sqlite3.Connection) -> int:
         return owners.register(db, self._process, self._clock() + self._lease)
@@ -130,14 +136,14 @@ class Participant:
             own: Whether to bring in what this process has kept beside the ledger as well.
 
         Returns:
-            The files that this is in now, for ``discard`` once it is committed.
+            The files that this is in now, for ``delete_replayed`` once it is committed.
         """
         assert self._folder is not None  # noqa: S101 - it has entered
         living = owners.living_owners(db, self._process, self._clock())
-        theirs = {spill_of(self._folder, owner) for owner in living}
+        theirs = {overflow_path(self._folder, owner) for owner in living}
         if self._spill is not None:
             (theirs.discard if own and self._spill.used else theirs.add)(self._spill.path)
-        brought_in = bring_in(db, [path for path in spills_in(self._folder) if path not in theirs])
+        brought_in = replay_files(db, [path for path in overflow_paths(self._folder) if path not in theirs])
         dead = owners.dead_owners(db, self._process, self._clock(), apart_from=self.owner)
         owners.take_over(db, dead, self._seal, self._now, self._judged)
         return brought_in
@@ -145,7 +151,7 @@ class Participant:
     def bring_own(self, db: sqlite3.Connection) -> None:
         """Bring in what this process has kept beside the ledger; it stays there until the lease is renewed."""
         if self._spill is not None and self._spill.used:
-            bring_in(db, [self._spill.path])
+            replay_files(db, [self._spill.path])
 
     def check_place(self) -> None:
         """Refuse to go on in a ledger that nobody will find again.
@@ -160,14 +166,14 @@ class Participant:
         """Give everything back, and be no owner any more; return what ``left`` is given once that is committed."""
         assert self._spill is not None  # noqa: S101 - it has room
         _note_largest_answer(db, self._reservation.largest)
-        brought_in = bring_in(db, [self._spill.path])
+        brought_in = replay_files(db, [self._spill.path])
         owners.take_over(db, [self.owner], self._seal, self._now, self._judged)
         return brought_in.get(self._spill.path, 0)
 
     def left(self, read: int) -> None:
         """Note that what the own room held is in the ledger now, as far as it was read."""
         assert self._spill is not None  # noqa: S101 - it has room
-        self._spill.empty(read)
+        self._spill.mark_replayed(read)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Room for what the ledger cannot take
@@ -185,7 +191,7 @@ class Participant:
             DiskFullError: There is none, and no call is under way that could give some back.
         """
         assert self._spill is not None  # noqa: S101 - it has room
-        others = self._reservation.besides(number)
+        others = self._reservation.others(number)
         try:
             self._set_aside(self._spill, others + 1)
         except DiskFullError:
@@ -195,11 +201,11 @@ class Participant:
         self._reservation.begin(number)
         return True
 
-    def _set_aside(self, spill: Spill, calls: int) -> None:
+    def _set_aside(self, spill: OverflowFile, calls: int) -> None:
         try:
-            spill.reserve(self._reservation.wanted(calls, spill.available()))
+            spill.reserve(self._reservation.preferred(calls, spill.available()))
         except DiskFullError:
-            spill.reserve(self._reservation.least(calls))
+            spill.reserve(self._reservation.minimum(calls))
 
     def landed(self, number: int) -> None:
         """Note that nothing more is to be kept of a request."""
@@ -207,11 +213,11 @@ class Participant:
 
     def see(self, size: int) -> None:
         """Note the bytes of an answer; those of the calls under way may be as large."""
-        if self._reservation.see(size) and self._spill is not None:
+        if self._reservation.note_size(size) and self._spill is not None:
             with suppress(DiskFullError):  # the next request is not sent then
-                self._spill.reserve(self._reservation.least())
+                self._spill.reserve(self._reservation.minimum())
 
-    def spill(self, spilled: Spilled) -> None:
+    def spill(self, spilled: OverflowRecord) -> None:
         """Keep what the ledger cannot take.
 
         Raises:
@@ -219,7 +225,7 @@ class Participant:
         """
         if self._spill is None:
             raise DiskFullError(f"{spilled.name} could not be kept: the ledger is not open")
-        self._spill.keep(spilled)
+        self._spill.append(spilled)
 
     def close(self) -> None:
         """Let go of the room."""
@@ -230,7 +236,7 @@ class Participant:
     def let_go(self) -> None:
         """Be nobody here any more, and touch nothing: after a fork it is all the parent's."""
         if self._spill is not None:
-            self._spill.let_go()
+            self._spill.abandon_after_fork()
             self._spill = None
 
 

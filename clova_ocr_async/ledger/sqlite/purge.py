@@ -1,4 +1,4 @@
-"""Removing stored answers, so that nothing of them is left in the files of a run."""
+"""Removal of stored answers, so that nothing of them is left in the files of a run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from clova_ocr_async.errors import APIError, ClovaOCRError, LedgerError
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
 from clova_ocr_async.ledger.sqlite import owners, statements
-from clova_ocr_async.ledger.sqlite.opening import check_agreed, opened_existing, translate_sqlite_errors
-from clova_ocr_async.ledger.sqlite.overflow import bring_in, discard, holds_anything, spills_in
+from clova_ocr_async.ledger.sqlite.connection import connect_existing
+from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
+from clova_ocr_async.ledger.sqlite.overflow import delete_replayed, has_records, overflow_paths, replay_files
+from clova_ocr_async.ledger.sqlite.run_settings import check_seal
 from clova_ocr_async.ledger.states import Item
 from clova_ocr_async.protocol.plural import plural
 
@@ -32,11 +34,11 @@ _PURGED = "its message was deleted by a purge"
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What was removed.
+    """Counts of a purge.
 
     Attributes:
-        answers: How many answers.
-        failures: Of how many images that were not read the words of the error.
+        answers: Answers that were removed.
+        failures: Errors whose messages were removed.
     """
 
     answers: int
@@ -53,33 +55,33 @@ def purge(
     now: Callable[[], float] = time.time,
     patience: float = 30.0,
 ) -> Purged:
-    """Remove stored answers, and what errors said. What became of each image, its key and its ids stay.
+    """Remove stored answers and the messages of errors. The state of each image, its key and its ids stay.
 
-    An image whose answer is removed stays read, and is never paid for again.
+    An image whose answer is removed stays succeeded, and is never paid for again.
 
     Args:
         folder: The run directory.
-        seal: What seals the run.
+        seal: The run's encryption.
         older_than: Seconds; younger ones stay. None to remove all.
-        process: Who purges.
+        process: This process.
         clock: Returns seconds of a clock that all processes of this machine share.
         now: Returns Unix seconds.
-        patience: Seconds that others may read or write.
+        patience: Seconds that other processes may keep the ledger locked.
 
     Raises:
-        LedgerError: A process is at work on the run, the seal is not the run's, the ledger cannot be used, or a file
-            beside it keeps answers.
+        LedgerError: A process is at work on the run, the seal is not the run's, the ledger cannot be used, or an
+            overflow file still has answers.
     """
     with translate_sqlite_errors():
-        db = opened_existing(folder)
+        db = connect_existing(folder)
         try:
             db.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
-            check_agreed(db, seal)
+            check_seal(db, seal)
             before = math.inf if older_than is None else now() - older_than
             purged = _in_one_transaction(
                 db, _Purge(Path(folder), seal, before, process or Process.this(), clock(), now)
             )
-            _sweep(db)
+            _vacuum(db)
             _check_files(Path(folder))
         finally:
             db.close()
@@ -96,26 +98,26 @@ class _Purge:
     now: Callable[[], float]
 
     def remove(self, db: sqlite3.Connection) -> Purged:
-        """Remove what there is to remove, in a transaction."""
-        failures = self._remove_words(db)
+        """Remove answers and messages, in a transaction."""
+        failures = self._remove_messages(db)
         db.execute(
             "UPDATE item SET answer = NULL WHERE answer IN (SELECT id FROM answer WHERE came < ?)", (self.before,)
         )
         answers = db.execute("DELETE FROM answer WHERE came < ?", (self.before,)).rowcount
         return Purged(answers, failures)
 
-    def settle_the_dead(self, db: sqlite3.Connection) -> dict[Path, int]:
-        """Finish what processes left that have ended; return what ``discard`` is to be told once it is committed."""
+    def settle_dead_owners(self, db: sqlite3.Connection) -> dict[Path, int]:
+        """Settle the work of processes that have ended; return the argument of ``delete_replayed`` after the commit."""
         if living := owners.living_owners(db, self.process, self.clock):
             told = plural(len(living), "process is at work", "processes are at work")
             them = "it" if len(living) == 1 else "them"
             raise LedgerError(f"{told} on this run; wait for {them} to end, or end {them}, then purge again")
-        brought_in = bring_in(db, spills_in(self.folder))
+        replayed = replay_files(db, overflow_paths(self.folder))
         owners.take_over(db, owners.dead_owners(db, self.process, self.clock), self.seal, self.now)
-        return brought_in
+        return replayed
 
-    def _remove_words(self, db: sqlite3.Connection) -> int:
-        """Take out of errors what they said; their kinds stay, so that the images are still known as what they are."""
+    def _remove_messages(self, db: sqlite3.Connection) -> int:
+        """Remove the messages of errors; their types stay, so that each image keeps its state."""
         found = db.execute(
             "SELECT id, sha256, document, failure FROM item WHERE failure IS NOT NULL AND finished_at < ?",
             (self.before,),
@@ -124,7 +126,7 @@ class _Purge:
         for number, sha256, document, failure in found.fetchall():
             item = Item(sha256, document)
             kept = self.seal.open(failure, statements.seal_context(item, "failure"))
-            bare = encode_failure(_without_words(decode_failure(kept)))
+            bare = encode_failure(_without_message(decode_failure(kept)))
             if bare != kept:
                 changed += 1
                 db.execute(
@@ -133,37 +135,39 @@ class _Purge:
         return changed
 
 
-def _without_words(error: ClovaOCRError) -> ClovaOCRError:
+def _without_message(error: ClovaOCRError) -> ClovaOCRError:
     if isinstance(error, APIError):
         return type(error)(error.status, error.code, _PURGED)
     return type(error)(_PURGED)
 
 
 def _in_one_transaction(db: sqlite3.Connection, purge: _Purge) -> Purged:
-    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA synchronous = FULL")  # overflow files are deleted after the commit
     db.execute("BEGIN IMMEDIATE")
     try:
-        brought_in = purge.settle_the_dead(db)
+        replayed = purge.settle_dead_owners(db)
         purged = purge.remove(db)
         db.execute("COMMIT")
     except BaseException:
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error):  # on a full disk SQLite has rolled back itself
             db.execute("ROLLBACK")
         raise
-    discard(brought_in)
+    delete_replayed(replayed)
     return purged
 
 
 def _check_files(folder: Path) -> None:
-    if left := [path.name for path in spills_in(folder) if holds_anything(path)]:
+    # Last, so that the ledger itself is clean even if a file has to stay.
+    if left := [path.name for path in overflow_paths(folder) if has_records(path)]:
         raise LedgerError(
             f"{left[0]} still holds answers that were to be deleted: a stopped process keeps the file, or another "
             "version of this package wrote it; end that process, or open the run with that version, then purge again"
         )
 
 
-def _sweep(db: sqlite3.Connection) -> None:
-    """Have the files hold nothing but what the ledger holds: neither the log nor free pages."""
+def _vacuum(db: sqlite3.Connection) -> None:
+    """Empty the log and remove free pages, which may still hold deleted answers."""
+    # Twice, since VACUUM writes the whole ledger to the log.
     for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
         row = db.execute(statement).fetchone()
         if row is not None and row[0]:

@@ -1,8 +1,7 @@
-"""The run directory: made, or found fit to hold a ledger that nobody else may read."""
+"""The run directory: created, or checked, so that only its owner can read the ledger."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import re
@@ -11,13 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.errors import DiskFullError, LedgerError
+from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.ledger.sqlite.errors import file_error
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["LEDGER", "check_links", "create_private", "existing_folder", "prepare_folder", "read_mounts"]
+__all__ = ["LEDGER", "check_hard_links", "create_private", "find_run_directory", "prepare_run_directory", "read_mounts"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -25,7 +25,6 @@ LEDGER = "ledger.sqlite3"
 """Name of the ledger in a run directory."""
 
 _FILES = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm")  # the ledger, its log and the log's index, as SQLite names them
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -43,20 +42,21 @@ _NOT_LOCAL = frozenset(_NETWORKS.split())
 """File systems of other machines, by the names that Linux gives them."""
 
 
-def prepare_folder(path: str | os.PathLike[str], *, mounts: str | None = None, user: int | None = None) -> Path:
-    """Make a run directory that only its owner can read, or accept one that is empty or has a ledger.
+def prepare_run_directory(path: str | os.PathLike[str], *, mounts: str | None = None, user: int | None = None) -> Path:
+    """Create a run directory that only its owner can read, or accept one that is empty or has a ledger.
 
     Args:
-        path: The directory; folders above it are made as well.
-        mounts: What is mounted where, as Linux writes it in /proc/self/mountinfo; this machine's if not given.
-        user: Whose the directory must be; this process's user if not given.
+        path: The directory; folders above it are created as well.
+        mounts: The mounted file systems, as Linux lists them in /proc/self/mountinfo; this machine's if not given.
+        user: Id of the user that must own the directory; this process's user if not given.
 
     Returns:
         The path as it was given.
 
     Raises:
-        LedgerError: It is no place for a ledger: it is a file, holds other things, is another user's, is on a network's
-            file system, or cannot be made. Or its ledger is another user's, is no regular file, or has a second name.
+        LedgerError: It cannot hold a ledger: it is a file, holds other things, belongs to another user, is on a network
+            file system, or cannot be created. Or its ledger belongs to another user, is not a regular file, or has a
+            second name.
     """
     folder, shown = _checked(path)
     owner = _own_user() if user is None else user
@@ -65,18 +65,18 @@ def prepare_folder(path: str | os.PathLike[str], *, mounts: str | None = None, u
         with suppress(FileExistsError):
             folder.mkdir(_FOLDER_MODE, parents=True)
         _check_folder(shown, folder, owner)
-        _tighten(shown, folder)
-        # Only now: while the folder was open to others, they could have put a ledger there.
+        _close_to_others(shown, folder)
+        # Only now: while the folder was open to other users, they could have put a ledger there.
         if (ledger := _found(folder / LEDGER)) is not None:
             _check_owner(f"the ledger in {shown}", ledger, owner)
-            check_links(folder)
+            check_hard_links(folder)
     except OSError as error:
-        raise _unusable(shown, error) from None
+        raise file_error(shown, error) from None
     return folder
 
 
-def existing_folder(path: str | os.PathLike[str]) -> Path:
-    """Return a run directory that has a ledger, for whoever only reads it.
+def find_run_directory(path: str | os.PathLike[str]) -> Path:
+    """Return an existing run directory.
 
     Args:
         path: The directory.
@@ -85,11 +85,13 @@ def existing_folder(path: str | os.PathLike[str]) -> Path:
         The path as it was given.
 
     Raises:
-        LedgerError: There is no ledger in it, or it is no regular file.
+        LedgerError: There is no ledger in it, or it is empty or not a regular file.
     """
     folder, shown = _checked(path)
     try:
-        if _found(folder / LEDGER) is not None:
+        if (ledger := _found(folder / LEDGER)) is not None:
+            if ledger.st_size == 0:  # SQLite would write to it as it opens it
+                raise LedgerError(f"{shown} holds an empty {LEDGER}: a batch was ended as it began; run it again")
             return folder
         what = f"holds no {LEDGER}" if folder.is_dir() else "is not there"
     except NotADirectoryError:
@@ -99,10 +101,10 @@ def existing_folder(path: str | os.PathLike[str]) -> Path:
     raise LedgerError(f"{shown} {what}; give a run directory, as a batch with a ledger leaves it")
 
 
-def check_links(folder: Path) -> None:
-    """Refuse a ledger that another folder has as well: SQLite finds the log by the ledger's name, not by the file.
+def check_hard_links(folder: Path) -> None:
+    """Refuse a ledger with a second name: SQLite finds the log by the ledger's name, not by the file.
 
-    Whoever opens the file by its other name applies another log to it, which can undo what has been written since.
+    A process that opens the file by its other name applies another log to it, which can undo later writes.
 
     Args:
         folder: The run directory.
@@ -120,10 +122,10 @@ def check_links(folder: Path) -> None:
 
 
 def create_private(path: str | os.PathLike[str]) -> None:
-    """Make an empty file that only its owner can read, if it is not there.
+    """Create an empty file that only its owner can read, unless it exists.
 
     Raises:
-        LedgerError: What is there is no regular file, or the file cannot be made.
+        LedgerError: It exists and is not a regular file, or it cannot be created.
     """
     file, shown = _checked(path)
     try:
@@ -131,17 +133,11 @@ def create_private(path: str | os.PathLike[str]) -> None:
     except FileExistsError:
         _found(file)
     except OSError as error:
-        raise _unusable(shown, error) from None
-
-
-def _unusable(shown: str, error: OSError) -> LedgerError:
-    if error.errno in _FULL:
-        return DiskFullError(f"{shown}: {error.strerror}; make room on its disk, then run again")
-    return LedgerError(f"{shown}: {error.strerror}")
+        raise file_error(shown, error) from None
 
 
 def read_mounts(source: str = "/proc/self/mountinfo") -> str:
-    """Return what is mounted where; nothing where that is not told, as outside of Linux."""
+    """Return the list of mounted file systems; empty where the system has none, as outside of Linux."""
     try:
         return os.fsdecode(Path(source).read_bytes())
     except OSError:
@@ -149,7 +145,7 @@ def read_mounts(source: str = "/proc/self/mountinfo") -> str:
 
 
 def _checked(path: str | os.PathLike[str]) -> tuple[Path, str]:
-    """Return a path that can be one, and how it is told."""
+    """Return a path that the system can take, and the path as it is shown."""
     name = os.fsdecode(path)
     try:
         encoded = os.fsencode(name)
@@ -167,28 +163,28 @@ def _own_user() -> int | None:
 
 
 def _check_local(shown: str, place: str, mounts: str) -> None:
-    # SQLite's write-ahead log needs memory shared by all processes, and locks that hold.
+    # SQLite's write-ahead log needs memory that all processes share, and reliable locks.
     if (kind := _file_system(place, mounts)) in _NOT_LOCAL:
         raise LedgerError(
-            f"{shown} is on a file system of another machine ({kind}), where SQLite can lose what is written; "
+            f"{shown} is on a file system of another machine ({kind}), where SQLite can lose data; "
             "choose a directory on a local disk"
         )
 
 
 def _file_system(place: str, mounts: str) -> str | None:
-    """Return the kind of the file system that a path is on; None if the mounts do not tell."""
+    """Return the type of the file system that a path is on; None if the list does not show it."""
     deepest, kind = "", None
     for point, mounted in _mount_points(mounts):
-        # Of two mounts at one point the later one hides the other.
+        # Of two mounts at one point the later one hides the earlier one.
         if len(point) >= len(deepest) and f"{place}/".startswith(f"{point.rstrip('/')}/"):
             deepest, kind = point, mounted
     return kind
 
 
 def _mount_points(mounts: str) -> Iterator[tuple[str, str]]:
-    """Yield where something is mounted, and what kind of file system.
+    """Yield the mount points, each with the type of its file system.
 
-    Source: proc_pid_mountinfo(5): the fifth field is the mount point, and the kind follows " - ".
+    Source: proc_pid_mountinfo(5): the fifth field is the mount point, and the type follows " - ".
     """
     for line in mounts.split("\n"):
         mount, _, source = line.partition(" - ")
@@ -203,7 +199,7 @@ def _check_folder(shown: str, folder: Path, owner: int | None) -> None:
     _check_owner(shown, found, owner)
     with os.scandir(folder) as entries:
         empty = next(entries, None) is None
-    # Asked for after the look around: another process may be making it, and makes it before anything else.
+    # Checked after the listing: another process may be creating the ledger, and creates it before anything else.
     if not empty and not os.path.lexists(folder / LEDGER):
         raise LedgerError(
             f"{shown} holds other things and no {LEDGER}; a run directory is a folder of its own, so choose a new one"
@@ -215,21 +211,21 @@ def _check_owner(subject: str, found: os.stat_result, owner: int | None) -> None
         raise LedgerError(f"{subject} belongs to another user (id {found.st_uid}); choose a directory of your own")
 
 
-def _tighten(shown: str, folder: Path) -> None:
+def _close_to_others(shown: str, folder: Path) -> None:
     mode = stat.S_IMODE(folder.stat().st_mode)
-    # Elsewhere a mode says nothing of who may read.
+    # Only on POSIX does the mode decide who may read.
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         folder.chmod(_FOLDER_MODE)
         logger.warning("%s was open to other users (mode %04o); it is now closed to them", shown, mode)
 
 
 def _found(file: Path) -> os.stat_result | None:
-    """Return what is known of a regular file; None if it is not there."""
+    """Return the status of a regular file; None if it does not exist."""
     try:
         found = file.lstat()
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(found.st_mode):
-        what = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "no file"
-        raise LedgerError(f"{shown_path(str(file))} is {what}, where a regular file belongs; choose another directory")
+        what = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "not a file"
+        raise LedgerError(f"{shown_path(str(file))} is {what}, and must be a regular file; choose another directory")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,11 +10,10 @@ import msgspec
 
 from clova_ocr_async.errors import ConfigurationError, LedgerError
 from clova_ocr_async.ledger.seal import NoSeal, SealError
-from clova_ocr_async.ledger.sqlite.file_identity import Whereabouts, is_the_same, whereabouts_of
+from clova_ocr_async.ledger.sqlite.file_identity import FileIdentity, identify_file, is_same_file
 from clova_ocr_async.protocol.echoed_input import shown
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -27,6 +27,7 @@ __all__ = [
     "agree_on_seal",
     "agree_on_services",
     "ceiling_of",
+    "check_seal",
     "value_of",
 ]
 
@@ -192,16 +193,16 @@ def _agree_on_file(db: sqlite3.Connection, ledger: Path, *, moved: bool) -> None
     Raises:
         LedgerError: It is another file than it was.
     """
-    found = whereabouts_of(ledger)
+    found = identify_file(ledger)
     written = value_of(db, "file")
     if isinstance(written, bytes) and not moved:
-        kept = msgspec.json.decode(written, type=Whereabouts)
-        if not is_the_same(kept, found):
+        kept = msgspec.json.decode(written, type=FileIdentity)
+        if not is_same_file(kept, found):
             raise LedgerError(_another_file(kept, found))
     db.execute("INSERT OR REPLACE INTO run (name, value) VALUES ('file', ?)", (msgspec.json.encode(found),))
 
 
-def _another_file(kept: Whereabouts, found: Whereabouts) -> str:
+def _another_file(kept: FileIdentity, found: FileIdentity) -> str:
     machine = " on another machine" if kept.machine and found.machine and kept.machine != found.machine else ""
     return (
         f"{found.path} is a copy, or was moved or restored: this run was last worked on as {kept.path}{machine}, and "
@@ -213,3 +214,18 @@ def _another_file(kept: Whereabouts, found: Whereabouts) -> str:
 def _begun_with(db: sqlite3.Connection, name: str, value: object) -> Any:
     db.execute("INSERT INTO run (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", (name, value))
     return value_of(db, name)
+
+
+def check_seal(db: sqlite3.Connection, seal: Seal) -> None:
+    """Refuse a seal that is not the run's, without writing anything.
+
+    Raises:
+        LedgerError: The run was begun with another key, or with one and none is given, or the other way round.
+    """
+    copy = sqlite3.connect(":memory:")  # agree_on_seal stores what is not stored yet
+    try:
+        copy.execute("CREATE TABLE run (name TEXT PRIMARY KEY, value)")
+        copy.executemany("INSERT INTO run VALUES (?, ?)", db.execute("SELECT name, value FROM run"))
+        agree_on_seal(copy, seal)
+    finally:
+        copy.close()

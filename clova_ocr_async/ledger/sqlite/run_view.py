@@ -24,9 +24,10 @@ from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.settlement import GONE, encode_failure, settle_from_answer
 from clova_ocr_async.ledger.sqlite import queries, statements, worklist
-from clova_ocr_async.ledger.sqlite.opening import check_agreed, opened_to_read, translate_sqlite_errors
+from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.owners import living_owners
-from clova_ocr_async.ledger.sqlite.run_settings import ceiling_of, value_of
+from clova_ocr_async.ledger.sqlite.run_settings import ceiling_of, check_seal, value_of
+from clova_ocr_async.ledger.sqlite.snapshot import open_view
 from clova_ocr_async.ledger.states import TRANSITIONS, State
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -146,7 +147,7 @@ class RunReader:
 
     def __enter__(self) -> Self:
         with translate_sqlite_errors():
-            self._view = opened_to_read(self._given)
+            self._view = open_view(self._given)
             try:
                 self._agree()
             except BaseException:
@@ -163,7 +164,7 @@ class RunReader:
 
     def _agree(self) -> None:
         if self._seal is not None:
-            check_agreed(self._db, self._seal)
+            check_seal(self._db, self._seal)
         elif value_of(self._db, "seal") in {None, NoSeal.name}:
             self._seal = NoSeal()
 
@@ -325,7 +326,7 @@ class RunReader:
         with translate_sqlite_errors():
             if self._view.is_outdated():
                 self._view.close()
-                self._view = opened_to_read(self._given)
+                self._view = open_view(self._given)
             self._db.execute("BEGIN")
             try:
                 self._living = tuple(living_owners(self._db, self._process, self._clock()))

@@ -1,19 +1,21 @@
-"""The tables of the ledger, and how an older file becomes a newer one."""
+"""The tables of the ledger, and the migrations that bring an older file up to date."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "migrate", "version_of"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "is_current_version", "migrate", "version_of"]
 
 APPLICATION_ID = 0x434C4F56
-"""What makes a SQLite file ours: "CLOV"."""
+"""The mark of a SQLite file as a ledger: "CLOV"."""
 
 
 def _create(db: sqlite3.Connection) -> None:
@@ -22,16 +24,17 @@ def _create(db: sqlite3.Connection) -> None:
 
 
 _TABLES = """
-    -- What holds for the whole run: its fingerprint, its seal, the calls paid so far or perhaps.
+    -- Settings and counts of the whole run: the ledger's file, its encryption ("seal"), the calls that are or may be
+    -- billed.
     CREATE TABLE run (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 
-    -- The processes at work. An id is never used again, so that it fences what an older owner still writes.
+    -- The processes at work. An id is never used again, so it is a fencing token: a write with an old id has no effect.
     CREATE TABLE owner (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        place TEXT NOT NULL,        -- boot and process namespace, in which a pid means something
+        place TEXT NOT NULL,        -- boot and pid namespace; a pid is unique only there
         pid INTEGER NOT NULL,
-        started TEXT NOT NULL,      -- of the process, since pids are used again
-        expires REAL NOT NULL       -- of the lease, on the clock of that boot
+        started TEXT NOT NULL,      -- start time of the process, since pids are used again
+        expires REAL NOT NULL       -- end of the lease, on the monotonic clock of that boot
     );
 
     CREATE TABLE item (
@@ -39,16 +42,16 @@ _TABLES = """
         sha256 BLOB NOT NULL,
         document TEXT NOT NULL,
         state TEXT NOT NULL,
-        owner INTEGER,              -- while somebody works on it
+        owner INTEGER,              -- while a process works on it
         attempts INTEGER NOT NULL DEFAULT 0,
         maybe_billed INTEGER NOT NULL DEFAULT 0,
         billing INTEGER NOT NULL DEFAULT 0,
         request_id TEXT,
-        sent_at REAL,               -- while a request is under way; Unix seconds
+        sent_at REAL,               -- while a request is in flight; Unix seconds
         finished_at REAL,
         elapsed REAL NOT NULL DEFAULT 0,
-        answer INTEGER,             -- the one that counts
-        failure BLOB,               -- sealed
+        answer INTEGER,             -- id of the accepted answer
+        failure BLOB,               -- encrypted, if the run is
         UNIQUE (sha256, document)
     );
 
@@ -56,25 +59,25 @@ _TABLES = """
 
     CREATE INDEX item_late ON item (id) WHERE state = 'ambiguous' AND answer IS NOT NULL;
 
-    -- Whatever is sent is counted with it, for the ceiling that all processes share.
+    -- Each request is counted as it is marked as sent, for the call limit that all processes share.
     CREATE TRIGGER item_sent AFTER UPDATE OF attempts ON item WHEN NEW.attempts > OLD.attempts BEGIN
         UPDATE run SET value = value + 1 WHERE name = 'calls'; END;
 
-    -- Every answer that came, also those that came too late to count.
+    -- All answers received, including late ones that no item accepted.
     CREATE TABLE answer (
         id INTEGER PRIMARY KEY,
         item INTEGER NOT NULL,
         request_id TEXT NOT NULL,
         status INTEGER NOT NULL,
         cut TEXT,
-        body BLOB NOT NULL,         -- sealed
-        came REAL NOT NULL,
+        body BLOB NOT NULL,         -- compressed, and encrypted if the run is
+        came REAL NOT NULL,         -- Unix seconds
         UNIQUE (item, request_id, came)
     );
 
-    -- An answer counts if it is the one of the item's last call; it may come from the spill when that is settled. A row
-    -- that was given up had the call in doubt, and has it no more. An item that was queued to be sent again, and has
-    -- not been sent yet, becomes ambiguous instead, and whoever finds it next finishes it from this answer.
+    -- An item accepts the answer of its last call, also from an overflow file after it was settled. An ambiguous item
+    -- counted the call as maybe billed, and now counts it as billed. An item that was queued to be sent again, and has
+    -- not been sent yet, becomes ambiguous; the next process to look at it settles it from this answer.
     CREATE TRIGGER answer_came AFTER INSERT ON answer BEGIN
         UPDATE item SET maybe_billed = maybe_billed - 1 WHERE id = NEW.item AND maybe_billed > 0 AND (
             request_id <> NEW.request_id OR state IN ('queued', 'claimed') OR state = 'ambiguous' AND answer IS NULL);
@@ -83,15 +86,15 @@ _TABLES = """
         UPDATE item SET answer = NEW.id, state = 'ambiguous', owner = NULL, billing = 1
         WHERE id = NEW.item AND request_id = NEW.request_id AND state IN ('queued', 'claimed'); END;
 
-    -- The names that images go by.
+    -- The files of the run; several may hold the same image.
     CREATE TABLE source (
         id INTEGER PRIMARY KEY,
         document TEXT NOT NULL,
         path BLOB NOT NULL,
-        open INTEGER NOT NULL,      -- 1 while it is to be read
-        owner INTEGER,              -- while somebody is about to read it
-        item INTEGER,               -- once it is read
-        failure BLOB,               -- if it could not be read
+        open INTEGER NOT NULL,      -- 1 until it is read from the disk
+        owner INTEGER,              -- the process that is about to read it
+        item INTEGER,               -- its image, once it is read
+        failure BLOB,               -- the reason if it could not be read
         size INTEGER,
         modified_ns INTEGER,
         changed_ns INTEGER,
@@ -108,13 +111,13 @@ _TABLES = """
 
 
 def _note_compression(db: sqlite3.Connection) -> None:
-    # Bytes of an answer that is stored compressed, before that; NULL where it is stored as it came.
+    # Bytes of an answer before compression; NULL where it is stored uncompressed.
     db.execute("ALTER TABLE answer ADD COLUMN unpacked INTEGER")
 
 
 def _note_replaced(db: sqlite3.Connection) -> None:
-    # The last name of a picture under which something else was found. It counts while the picture has no other name:
-    # then it is no image of the run any more, and stays only if it was paid.
+    # The last file that held an image and now holds another one. While no other file holds the image, it is not part of
+    # the run any more, and is kept only if it was billed.
     db.execute("ALTER TABLE item ADD COLUMN was BLOB")
     db.execute(
         """CREATE TRIGGER source_replaced AFTER UPDATE OF item ON source
@@ -124,14 +127,14 @@ def _note_replaced(db: sqlite3.Connection) -> None:
 
 
 MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_create, _note_compression, _note_replaced)
-"""Each takes a file from the version of its place in the list to the next."""
+"""Migrations; the one at index n brings a file from version n to n + 1."""
 
 
 def version_of(db: sqlite3.Connection) -> int:
     """Return the schema version of a file; 0 for a new one.
 
     Raises:
-        LedgerError: It is a SQLite file of something else.
+        LedgerError: It is another program's SQLite file.
     """
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -140,8 +143,28 @@ def version_of(db: sqlite3.Connection) -> int:
     return int(version)
 
 
+def is_current_version(db: sqlite3.Connection, folder: Path) -> bool:
+    """Whether the tables are those of this version; False if they can be brought up to date.
+
+    Args:
+        db: The connection.
+        folder: The run directory, for the error.
+
+    Raises:
+        LedgerError: A newer version wrote them, or there are none.
+    """
+    version, known = version_of(db), len(MIGRATIONS)
+    if 0 < version <= known:
+        return version == known
+    way_out = "update it" if version else "run the batch again, which brings the ledger up to date"
+    raise LedgerError(
+        f"the ledger in {shown_path(str(folder))} has schema {version}, and this version of clova-ocr-async reads "
+        f"{known}; {way_out}"
+    )
+
+
 def migrate(db: sqlite3.Connection, migrations: Sequence[Callable[[sqlite3.Connection], None]] = MIGRATIONS) -> None:
-    """Bring a file up to date, each step whole or not at all.
+    """Bring a file up to date, each migration in a transaction.
 
     Raises:
         LedgerError: A newer version of this package wrote it, or another program.
@@ -151,17 +174,17 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Callable[[sqlite3.Conne
         try:
             _migrate_once(db, migrations)
         except BaseException:
-            if db.in_transaction:  # on a full disk SQLite has ended it itself, and its error is the one to see
+            if db.in_transaction:  # on a full disk SQLite has rolled back itself, and its error is the one to raise
                 db.execute("ROLLBACK")
             raise
         db.execute("COMMIT")
 
 
 def _migrate_once(db: sqlite3.Connection, migrations: Sequence[Callable[[sqlite3.Connection], None]]) -> None:
-    version = version_of(db)  # once more: another process may have been quicker
+    version = version_of(db)  # read again: another process may have migrated meanwhile
     if version > len(migrations):
         raise LedgerError(
-            f"the ledger has schema {version}, and this version of clova-ocr-async knows {len(migrations)}; update it"
+            f"the ledger has schema {version}, and this version of clova-ocr-async reads {len(migrations)}; update it"
         )
     if version < len(migrations):
         migrations[version](db)

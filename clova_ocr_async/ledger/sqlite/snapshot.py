@@ -1,17 +1,17 @@
-"""A run's ledger as it can be read without changing anything of the run.
+"""A read-only view of a run's ledger that changes nothing of the run.
 
-SQLite writes even for a reader: it makes an index of the log beside the ledger, and applies the log that a killed
-process left, to whatever file has the ledger's name. So a ledger is opened by which processes have it open:
+SQLite writes even for a reader: it creates an index of the log beside the ledger, and applies the log that a killed
+process left. So the way to open a ledger depends on the processes that have it open:
 
-* If any has, the connection joins them, for reading only. It never writes to the ledger or its log.
-  If the last of them ends just before it joins, SQLite makes an empty log and an index anew, and a connection for
-  reading leaves them there. That is harmless: an empty log holds nothing, so later readers read in place, and the next
-  batch removes both. Nobody can look again after joining: closing the file once more would drop SQLite's locks.
-* If none has, and its log is empty, it is read in place, as a file that does not change. A read during which it has
-  changed all the same fails.
-* If none has, and there is a log, or answers are kept beside the ledger, or an older version wrote it, a private copy
-  is read, in which the log is applied, the answers are brought in, and the tables are brought up to date. The same
-  holds for a ledger with a second name, whose other folder may have another log.
+* If there are any, the connection *joins* them, for reading only. It never writes to the ledger or its log.
+  If the last of them ends just before it joins, SQLite creates an empty log and an index, and a reading connection
+  leaves them there. They are harmless: later readers read in place, and the next batch removes both. A second look
+  after joining is not possible: closing the file once more would drop SQLite's locks.
+* If there are none, and the log is empty, the ledger is read *in place*, as a file that does not change. If it changes
+  all the same, the read fails.
+* If there are none, and there is a log, or an overflow file has records, or an older version wrote the ledger, a
+  private *copy* is read. The log is applied in it, the records are replayed, and the tables are brought up to date.
+  The same holds for a ledger with a second name, whose other folder may have another log.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from clova_ocr_async.errors import LedgerError
-from clova_ocr_async.ledger.sqlite.connection import Holder, connect, connect_in_place, copy_closed, holder_of
-from clova_ocr_async.ledger.sqlite.overflow import bring_in, holds_anything, spills_in
+from clova_ocr_async.ledger.sqlite.connection import Holder, connect, connect_in_place, copy_closed, find_holder
+from clova_ocr_async.ledger.sqlite.overflow import has_records, overflow_paths, replay_files
 from clova_ocr_async.ledger.sqlite.private_copy import private_copy
-from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, create_private
-from clova_ocr_async.ledger.sqlite.schema import MIGRATIONS, migrate, version_of
+from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, create_private, find_run_directory
+from clova_ocr_async.ledger.sqlite.schema import is_current_version, migrate
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
@@ -37,16 +37,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["FileState", "View", "Way", "is_of_this_version", "log_counts", "open_view", "way_to_read"]
-
+__all__ = ["FileState", "ReadMode", "View", "choose_read_mode", "log_is_needed", "open_view"]
 
 _LOG = f"{LEDGER}-wal"
-_TRIES = 5
+_TRIES = 5  # a run that changes at each of them is too busy to be copied
 
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What tells whether a file has changed.
+    """A file's state; another one if the file has changed.
 
     Attributes:
         inode: Its number on its file system.
@@ -59,33 +58,33 @@ class FileState:
     modified_ns: int
 
 
-class Way(enum.Enum):
-    """How a ledger is opened to be read."""
+class ReadMode(enum.Enum):
+    """A way to open a ledger for reading."""
 
     JOIN = enum.auto()
     IN_PLACE = enum.auto()
     COPY = enum.auto()
 
 
-def way_to_read(holder: Holder, *, links: int, log: bool, beside: bool) -> Way:
-    """Return how a ledger is opened to be read.
+def choose_read_mode(holder: Holder, *, links: int, log: bool, overflow: bool) -> ReadMode:
+    """Return the way to open a ledger for reading.
 
     Args:
-        holder: Who has it open.
-        links: How many names it has.
-        log: Whether a log belongs to it that holds anything.
-        beside: Whether answers are kept beside it.
+        holder: The processes that have it open.
+        links: Number of its names.
+        log: Whether a log holds parts of it.
+        overflow: Whether overflow files have records.
     """
-    if holder is not Holder.NOBODY:
-        return Way.JOIN if links == 1 else Way.COPY  # its other name has a log of its own
-    return Way.COPY if log or beside else Way.IN_PLACE
+    if holder is not Holder.NONE:
+        return ReadMode.JOIN if links == 1 else ReadMode.COPY  # its other name has a log of its own
+    return ReadMode.COPY if log or overflow else ReadMode.IN_PLACE
 
 
-def log_counts(ledger: os.stat_result, log: os.stat_result | None) -> bool:
-    """Whether a log holds what the ledger does not.
+def log_is_needed(ledger: os.stat_result, log: os.stat_result | None) -> bool:
+    """Whether a log holds changes that are not in the ledger.
 
-    A ledger with more names than its log was perhaps finished under another name, by what was then its log: this one is
-    of before that if the ledger was written after it.
+    A ledger with more names than its log may have been finished under another name, with the log of that name. This log
+    is then older than the ledger, and obsolete.
 
     Args:
         ledger: The ledger.
@@ -97,12 +96,12 @@ def log_counts(ledger: os.stat_result, log: os.stat_result | None) -> bool:
 
 
 class View:
-    """A ledger that is open to be read.
+    """A ledger that is open for reading.
 
     Args:
         folder: The run directory.
         db: Reads it.
-        before: The files of the run when it was opened, or shortly before; None where later changes show in ``db``.
+        before: The states of the files when it was opened, or shortly before; None where ``db`` shows later changes.
         in_place: Whether it is an error if the ledger changes while it is read.
 
     Attributes:
@@ -127,10 +126,10 @@ class View:
         return self._before is not None and _states(self._folder) != self._before
 
     def check(self) -> None:
-        """Refuse what was read while somebody began to write.
+        """Refuse data that was read while a batch began to write.
 
         Raises:
-            LedgerError: It may be half of one state and half of another.
+            LedgerError: The data may mix two states.
         """
         if self._in_place and self._before is not None and _state(self._folder / LEDGER) != self._before[0]:
             raise LedgerError(f"a batch began to work on {_shown(self._folder)} while it was read; repeat the command")
@@ -140,62 +139,66 @@ class View:
         self.db.close()
 
 
-def open_view(folder: Path, places: Sequence[str] | None = None) -> View:
-    """Open the ledger of a run directory to be read.
+def open_view(path: str | os.PathLike[str], places: Sequence[str] | None = None) -> View:
+    """Open the ledger of an existing run directory for reading.
 
     Args:
-        folder: The run directory; it has a ledger.
-        places: Where a private copy may lie, by preference; the usual places if not given.
+        path: The run directory.
+        places: Folders for a private copy, by preference; the default ones if not given.
 
     Raises:
-        LedgerError: This version of the package does not read it; there is no room for a copy; or it does not stand
-            still long enough to be copied.
+        LedgerError: There is no ledger; it cannot be read, or not by this version of the package; there is no room for
+            a copy; or it changes too often to be copied.
         sqlite3.Error: The file cannot be used.
-        OSError: It cannot be read.
     """
-    for _ in range(_TRIES):
-        with suppress(FileNotFoundError):  # its log, or a file beside it, has gone since it was looked for
-            if (view := _opened(folder, places)) is not None:
-                return view
+    folder = find_run_directory(path)
+    try:
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError):  # its log, or an overflow file, has gone since it was looked for
+                if (view := _open_once(folder, places)) is not None:
+                    return view
+    except OSError as error:
+        raise LedgerError(f"{_shown(folder)} cannot be read: {error.strerror}") from None
     raise LedgerError(f"{_shown(folder)} changes all the time and cannot be read from here; try again later")
 
 
-def _opened(folder: Path, places: Sequence[str] | None) -> View | None:
-    """Open the ledger once; return None if it changed meanwhile."""
+def _open_once(folder: Path, places: Sequence[str] | None) -> View | None:
+    """Open the ledger; return None if it changed meanwhile."""
     before = _states(folder)
     ledger, log = (folder / LEDGER).stat(), _stat(folder / _LOG)
-    counts = log_counts(ledger, log)
-    beside = [path for path in spills_in(folder) if holds_anything(path)]
-    way = way_to_read(holder_of(folder / LEDGER), links=ledger.st_nlink, log=counts, beside=bool(beside))
-    if way is Way.JOIN:
-        return _joined(folder, beside, places)
-    if way is Way.IN_PLACE and (view := _in_place(folder, before)) is not None:
+    needed = log_is_needed(ledger, log)
+    overflow = [path for path in overflow_paths(folder) if has_records(path)]
+    mode = choose_read_mode(find_holder(folder / LEDGER), links=ledger.st_nlink, log=needed, overflow=bool(overflow))
+    if mode is ReadMode.JOIN:
+        return _join(folder, overflow, places)
+    if mode is ReadMode.IN_PLACE and (view := _read_in_place(folder, before)) is not None:
         return view
-    copy = private_copy(partial(_copy, folder, log=counts), _size(ledger) + _size(log), places)
-    if _states(folder) != before:
+    copy = private_copy(partial(_copy, folder, log=needed), _size(ledger) + _size(log), places)
+    if _states(folder) != before:  # the copy may mix two states
         copy.close()
         return None
-    return View(folder, _brought_up_to_date(copy, folder, beside), before)
+    return View(folder, _completed(copy, folder, overflow), before)
 
 
-def _joined(folder: Path, beside: Sequence[Path], places: Sequence[str] | None) -> View:
+def _join(folder: Path, overflow: Sequence[Path], places: Sequence[str] | None) -> View:
     db = connect(folder, reading=True)
     try:
-        if not beside and is_of_this_version(db, folder):
+        if not overflow and is_current_version(db, folder):
             return View(folder, db)
+        # A reader may not write to the run, so records are replayed and tables migrated in a copy.
         copy = private_copy(partial(_back_up, db), _size((folder / LEDGER).stat()), places)
     except BaseException:
         db.close()
         raise
     db.close()
-    return View(folder, _brought_up_to_date(copy, folder, beside))
+    return View(folder, _completed(copy, folder, overflow))
 
 
-def _in_place(folder: Path, before: Sequence[FileState | None]) -> View | None:
+def _read_in_place(folder: Path, before: Sequence[FileState | None]) -> View | None:
     """Return a view of the file as it is; None if an older version wrote it."""
     db = connect_in_place(folder / LEDGER)
     try:
-        if is_of_this_version(db, folder):
+        if is_current_version(db, folder):
             return View(folder, db, before, in_place=True)
     except BaseException:
         db.close()
@@ -206,7 +209,9 @@ def _in_place(folder: Path, before: Sequence[FileState | None]) -> View | None:
 
 def _copy(folder: Path, _: sqlite3.Connection, target: BinaryIO, log_target: Path, *, log: bool) -> None:
     if not copy_closed(folder / LEDGER, target):
-        raise LedgerError(f"a batch of this process works on {_shown(folder)} under another name; read it under that")
+        raise LedgerError(
+            f"a batch of this process works on {_shown(folder)} under another name; read it under that name"
+        )
     if log:
         create_private(log_target)
         shutil.copyfile(folder / _LOG, log_target)
@@ -216,29 +221,13 @@ def _back_up(db: sqlite3.Connection, target: sqlite3.Connection, _: BinaryIO, _l
     db.backup(target)
 
 
-def is_of_this_version(db: sqlite3.Connection, folder: Path) -> bool:
-    """Whether the tables are those of this version; False if they can be brought up to date.
-
-    Raises:
-        LedgerError: A newer version wrote them, or there are none.
-    """
-    version, known = version_of(db), len(MIGRATIONS)
-    if 0 < version <= known:
-        return version == known
-    way_out = "update it" if version else "run the batch again, which brings the ledger up to date"
-    raise LedgerError(
-        f"the ledger in {_shown(folder)} has schema {version}, and this version of clova-ocr-async reads {known}; "
-        f"{way_out}"
-    )
-
-
-def _brought_up_to_date(copy: sqlite3.Connection, folder: Path, beside: Sequence[Path]) -> sqlite3.Connection:
-    """Bring a private copy's tables up to date, and the answers into it that are kept beside the ledger."""
+def _completed(copy: sqlite3.Connection, folder: Path, overflow: Sequence[Path]) -> sqlite3.Connection:
+    """Bring a private copy's tables up to date, and replay the overflow files in it."""
     try:
-        if not is_of_this_version(copy, folder):
+        if not is_current_version(copy, folder):
             migrate(copy)
         copy.execute("BEGIN")
-        bring_in(copy, beside)
+        replay_files(copy, overflow)
         copy.execute("COMMIT")
         copy.execute("PRAGMA query_only = ON")
     except BaseException:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.seal import SealError
-from clova_ocr_async.ledger.sqlite.compression import PackingError, pack, unpack
+from clova_ocr_async.ledger.sqlite.compression import CompressionError, compress, decompress
 from clova_ocr_async.ledger.states import (
     FINISHED,
     TRANSITIONS,
@@ -47,6 +47,7 @@ __all__ = [
     "is_under_way",
     "keep_answer",
     "kept_failure",
+    "link_source",
     "outstanding",
     "refuse",
     "reject_gone",
@@ -101,7 +102,7 @@ def entry_of(row: tuple[Any, ...], seal: Seal) -> Entry:
 
 def stored_answer(seal: Seal, item: Item, response: HTTPResponse) -> StoredAnswer:
     """Return an answer as it is stored."""
-    packed, size = pack(response.body)
+    packed, size = compress(response.body)
     return response.status, response.cut, seal.seal(packed, seal_context(item, "answer")), size
 
 
@@ -110,8 +111,8 @@ def _answer(seal: Seal, sealed: bytes | None, size: int | None, item: Item) -> b
     if (packed := _opened(seal, sealed, item, "answer")) is None:
         return None
     try:
-        return unpack(packed, size)
-    except PackingError as error:
+        return decompress(packed, size)
+    except CompressionError as error:
         logger.warning("the stored answer of image %s… does not open: %s", item.sha256.hex()[:12], error)
         return None
 
@@ -157,6 +158,18 @@ def find_source(db: sqlite3.Connection, source: SourceFile, document: str) -> tu
         (document, source.path, *columns(source.identity)),
     ).fetchone()
     return row
+
+
+def link_source(db: sqlite3.Connection, source: SourceFile, document: str, number: int) -> None:
+    """Write down that a file is an item's, and that it need not be read any more."""
+    db.execute(
+        """INSERT INTO source (document, path, open, item, size, modified_ns, changed_ns, inode)
+           VALUES (?, ?, 0, ?, ?, ?, ?, ?)
+           ON CONFLICT (document, path) DO UPDATE SET open = 0, owner = NULL, failure = NULL, item = excluded.item,
+               size = excluded.size, modified_ns = excluded.modified_ns, changed_ns = excluded.changed_ns,
+               inode = excluded.inode""",
+        (document, source.path, number, *columns(source.identity)),
+    )
 
 
 def claim_item(db: sqlite3.Connection, item: Item, owner: int) -> Claim | None:

@@ -1,4 +1,4 @@
-"""A paid answer under a ledger that is busy: it waits a moment for its place, and no end of a call goes before it."""
+"""Paid answers while the ledger is busy: they wait a moment for it, and no settlement comes before its answer."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ from support.ledgers import (
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import Billing, DiskFullError
 from clova_ocr_async.ledger.settlement import settle_from_answer
+from clova_ocr_async.ledger.sqlite.errors import LockTimeoutError
 from clova_ocr_async.ledger.sqlite.lock_wait import LockWait
-from clova_ocr_async.ledger.sqlite.overflow import read_spill, spills_in
+from clova_ocr_async.ledger.sqlite.overflow import overflow_paths, read_records
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
-from clova_ocr_async.ledger.sqlite.writer import StalledError, Writer
+from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
 from clova_ocr_async.ledger.states import ItemEvent, Settlement
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 
@@ -44,12 +45,6 @@ if TYPE_CHECKING:
 FOREIGN = HTTPResponse(200, encode_response("another", 0, {"inferResult": "SUCCESS", "receipt": {"result": {}}}))
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run directory that is not there yet."""
-    return tmp_path / "run"
-
-
 async def sent(ledger: SqliteLedger, name: str = "a", request_id: str = "r") -> Claim:
     """Mark a request for an image as sent."""
     claim = claimed(await ledger.admit(item(name), None))
@@ -58,7 +53,7 @@ async def sent(ledger: SqliteLedger, name: str = "a", request_id: str = "r") -> 
 
 
 class Locked:
-    """Another program that has a file locked, and seconds that pass while somebody waits for it.
+    """Another program that has a file locked, and a clock that advances while a job waits for it.
 
     Args:
         path: The file.
@@ -76,11 +71,11 @@ class Locked:
         self._db.execute("BEGIN IMMEDIATE")
 
     def clock(self) -> float:
-        """Return the seconds that have passed."""
+        """Return the time."""
         return self.now
 
     def pause(self, seconds: float) -> None:
-        """Let some pass, and the lock go when it is time."""
+        """Advance, and release the lock when it is time."""
         self.now += seconds
         assert self.now < 1.0 or self.go_on.wait(30)
         if self.now >= self._seconds and self._db.in_transaction:
@@ -88,15 +83,14 @@ class Locked:
             self._db.close()
 
 
-def note(db: sqlite3.Connection, values: list[int]) -> list[int]:
-    """Put some values down."""
-    db.executemany("INSERT INTO kept VALUES (?)", [(value,) for value in values])
-    return values
+def insert(db: sqlite3.Connection) -> int:
+    """Insert a row."""
+    return db.execute("INSERT INTO kept VALUES (1)").rowcount
 
 
 @pytest.mark.parametrize(("seconds", "stalls"), [(0.2, False), (5.0, True)], ids=["a moment", "longer"])
-async def test_what_is_urgent_waits_a_moment_for_another_program(tmp_path: Path, seconds: float, stalls: bool) -> None:
-    """An ordinary commit of another process does not stall an answer; a program that keeps the file locked does."""
+async def test_an_urgent_job_waits_a_moment_for_another_program(tmp_path: Path, seconds: float, stalls: bool) -> None:
+    """An answer waits for an ordinary commit of another process, and fails if a program keeps the file locked."""
     path = tmp_path / "db"
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode = WAL")
@@ -104,18 +98,15 @@ async def test_what_is_urgent_waits_a_moment_for_another_program(tmp_path: Path,
     other = Locked(path, seconds)
     writer = Writer(
         lambda: sqlite3.connect(path, isolation_level=None, timeout=0),
-        tick=lambda _: None,
-        ticked=lambda _result, _error: None,
-        every=1000.0,
-        watch=None,
+        tick=Tick(1000.0, lambda _: None, lambda _result, _error: None),
         clock=lambda: 0.0,
         lock_wait=LockWait(30.0, other.clock, other.pause),
     )
     await writer.start(lambda _: None)
-    urgent = writer.submit_alike(note, 1, "answered", urgent=True)
+    urgent = writer.submit(insert, "answered", urgent=True)
     try:
         if stalls:
-            with pytest.raises(StalledError):
+            with pytest.raises(LockTimeoutError):
                 await asyncio.wait_for(urgent, 10)
             assert other.now >= 0.25
         else:
@@ -149,21 +140,21 @@ class Full:
 
 @pytest.mark.parametrize("count", [1, 5])
 async def test_no_image_is_finished_before_its_answer_is_in_the_ledger(run: Path, count: int) -> None:
-    """While an answer is kept beside the ledger nobody finds its image read: the end of a call comes behind it."""
+    """An image whose answer is in the overflow file is not found succeeded: the settlement comes after the answer."""
     watch = Full(run)
     async with opened(run, watch=watch) as ledger:
         for number in range(count):
             claim = await sent(ledger, str(number), "r")
             await ledger.answered(claim, "r", ANSWER)
             await ledger.settle(claim, read("r"))
-            ledger._halt.error = None  # noqa: SLF001 - no seam goes on after a full disk
+            ledger._payment_stop.error = None  # noqa: SLF001 - no seam goes on after a full disk
         await eventually(lambda: states(run) == ["succeeded"] * count)
         assert answers(run) == [ANSWER.body] * count
     assert watch.bare == []
 
 
 async def test_no_image_fails_before_its_answer_is_in_the_ledger(run: Path) -> None:
-    """An answer that was paid for nothing is there as well when its image has failed."""
+    """The answer of a failed image is in the ledger when the image is found failed."""
     watch = Full(run)
     async with opened(run, watch=watch) as ledger:
         claim = await sent(ledger)
@@ -173,8 +164,8 @@ async def test_no_image_fails_before_its_answer_is_in_the_ledger(run: Path) -> N
     assert watch.bare == []
 
 
-async def test_anothers_answer_beside_the_ledger_is_in_doubt(run: Path) -> None:
-    """An answer of another call is counted as perhaps paid also where it came by the overflow file."""
+async def test_another_calls_answer_in_the_overflow_file_is_ambiguous(run: Path) -> None:
+    """An answer of another call makes the item ambiguous and counts as maybe billed, also through the overflow file."""
     async with opened(run, watch=Full(run)) as ledger:
         claim = await sent(ledger)
         await ledger.answered(claim, "r", FOREIGN)
@@ -182,15 +173,15 @@ async def test_anothers_answer_beside_the_ledger_is_in_doubt(run: Path) -> None:
     assert (states(run), perhaps(run)) == (["ambiguous"], 1)
 
 
-async def test_an_answer_that_stalled_is_brought_in_with_the_next_order(run: Path) -> None:
-    """What was kept beside a locked ledger is in it as soon as the lock is free, and not only with the next lease."""
+async def test_an_answer_in_the_overflow_file_is_replayed_with_the_next_job(run: Path) -> None:
+    """An answer that a lock kept out is in the ledger with the first job after it, and not only at the next renewal."""
     async with opened(run, patience=30.0, clock=Clock()) as ledger:
         claim = await sent(ledger)
         with closing(sqlite3.connect(run / LEDGER, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             await ledger.answered(claim, "r", ANSWER)
             other.execute("ROLLBACK")
-        (beside,) = spills_in(run)
-        assert len(read_spill(beside)) == 1
+        (overflow,) = overflow_paths(run)
+        assert len(read_records(overflow)) == 1
         await ledger.recall(source("x"), "receipt")
-        assert (answers(run), read_spill(beside)) == ([ANSWER.body], [])
+        assert (answers(run), read_records(overflow)) == ([ANSWER.body], [])

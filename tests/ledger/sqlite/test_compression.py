@@ -12,8 +12,8 @@ from support.fakes import a_request, success
 from support.ledgers import answers, claimed, crash, gone, item, opened, read, source
 
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
-from clova_ocr_async.ledger.sqlite.compression import PackingError, pack, unpack
-from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer
+from clova_ocr_async.ledger.sqlite.compression import CompressionError, compress, decompress
+from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -30,33 +30,33 @@ LONG = HTTPResponse(
 
 
 @given(st.binary(max_size=5000) | st.binary(min_size=1, max_size=20).map(lambda part: part * 200))
-def test_what_is_packed_comes_back(body: bytes) -> None:
-    """Any bytes come back byte for byte, and are never stored larger than they came."""
-    stored, size = pack(body)
-    assert unpack(stored, size) == body
+def test_compressed_bytes_come_back(body: bytes) -> None:
+    """Any bytes come back byte for byte, and are never stored larger than they are."""
+    stored, size = compress(body)
+    assert decompress(stored, size) == body
     assert len(stored) <= len(body)
     assert size in {None, len(body)}
 
 
-def test_what_saves_nothing_is_stored_as_it_is() -> None:
-    """Short bodies, and bytes that do not compress, are stored as they came."""
-    assert pack(b" " * 1024) == (b" " * 1024, None)
-    assert pack(b" " * 1025)[1] == 1025
+def test_bytes_that_do_not_compress_stay_uncompressed() -> None:
+    """Short bodies, and bytes that do not compress, are stored uncompressed."""
+    assert compress(b" " * 1024) == (b" " * 1024, None)
+    assert compress(b" " * 1025)[1] == 1025
     noise = zlib.compress(bytes(range(256)) * 4 + bytes(str([n * n for n in range(3000)]), "ascii"), 9)
-    assert pack(noise) == (noise, None)
+    assert compress(noise) == (noise, None)
 
 
 @pytest.mark.parametrize("change", [lambda b: b[:-1], lambda b: b"x" + b, lambda _: zlib.compress(b" " * 10**8)])
 @pytest.mark.parametrize("size", [2000, 1999, 2001, 0, -5, 2**40])
-def test_bytes_that_were_changed_do_not_unpack(change: Callable[[bytes], bytes], size: int) -> None:
-    """No more is unpacked than was packed, and what is not that is refused."""
-    with pytest.raises(PackingError, match="do not unpack"):
-        unpack(change(pack(b" " * 2000)[0]), size)
+def test_changed_bytes_do_not_decompress(change: Callable[[bytes], bytes], size: int) -> None:
+    """Changed bytes or a wrong size are refused, and no more than the size is decompressed."""
+    with pytest.raises(CompressionError, match="do not decompress"):
+        decompress(change(compress(b" " * 2000)[0]), size)
 
 
 @pytest.mark.parametrize("seal", [None, AESGCMSeal(b"k" * 32)], ids=["open", "sealed"])
 async def test_an_answer_is_stored_smaller_and_read_as_it_came(tmp_path: Path, seal: Seal | None) -> None:
-    """An answer over 1 KiB is compressed before it is sealed, and every reader has it byte for byte."""
+    """An answer over 1 KiB is compressed before it is encrypted, and every reader gets it byte for byte."""
     run = tmp_path / "run"
     async with opened(run, seal=seal) as ledger:
         claim = claimed(await ledger.admit(item(), source("a")))
@@ -74,7 +74,7 @@ async def test_an_answer_is_stored_smaller_and_read_as_it_came(tmp_path: Path, s
 
 
 async def test_an_answer_of_a_dead_process_is_read_compressed(tmp_path: Path) -> None:
-    """What a killed process has stored is settled from the compressed answer."""
+    """The compressed answer of a killed process settles its image."""
     ledger = opened(tmp_path / "run", process=gone())
     await ledger.__aenter__()
     claim = claimed(await ledger.admit(item(), source("a")))
@@ -87,7 +87,7 @@ async def test_an_answer_of_a_dead_process_is_read_compressed(tmp_path: Path) ->
 
 
 async def test_a_stored_answer_that_was_changed_costs_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """An answer that does not unpack is logged, and the image stays read and paid."""
+    """An answer that does not decompress is logged, and the image stays succeeded and billed."""
     run = tmp_path / "run"
     async with opened(run) as ledger:
         claim = claimed(await ledger.admit(item(), source("a")))
@@ -110,6 +110,6 @@ def change_answers(run: Path) -> None:
         db.execute("UPDATE answer SET body = x'00'")
 
 
-def test_an_answer_kept_beside_the_ledger_says_how_it_is_stored() -> None:
-    """One that an older version has left has no such note, and is taken as it is."""
-    assert SpilledAnswer(1, "r", 200, None, b"x", 1.0).unpacked is None
+def test_an_older_overflow_record_is_uncompressed() -> None:
+    """An overflow record of an older version has no size, and its body counts as uncompressed."""
+    assert AnswerRecord(1, "r", 200, None, b"x", 1.0).unpacked is None

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from support.ledgers import calls, claimed, item, look, opened
 
 from clova_ocr_async.errors import ConfigurationError, LedgerError, SpendingCeilingError
-from clova_ocr_async.ledger.sqlite.file_identity import Whereabouts, is_the_same, this_machine, whereabouts_of
+from clova_ocr_async.ledger.sqlite.file_identity import FileIdentity, hashed_machine_id, identify_file, is_same_file
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-HERE = Whereabouts("m", 1, 2, "/run/ledger.sqlite3")
+HERE = FileIdentity("m", 1, 2, "/run/ledger.sqlite3")
 
 
 @pytest.mark.parametrize(
@@ -35,33 +35,34 @@ HERE = Whereabouts("m", 1, 2, "/run/ledger.sqlite3")
     ids=["itself", "renamed", "after a reboot", "in a container", "a copy", "a copied disk", "another disk"],
 )
 def test_a_ledger_is_the_same_or_another(change: dict[str, Any], same: bool) -> None:
-    """Renaming and a reboot make no other file of it; copying does, also with the whole disk."""
+    """A ledger is the same file after a rename or a reboot, and another one after a copy, also of the whole disk."""
     found = msgspec.structs.replace(HERE, **change)
-    assert is_the_same(HERE, found) is is_the_same(found, HERE) is same
+    assert is_same_file(HERE, found) is is_same_file(found, HERE) is same
 
 
-@given(st.builds(Whereabouts, st.text(), st.integers(), st.integers(), st.text()))
-def test_a_ledger_is_itself(found: Whereabouts) -> None:
-    """Nothing that is as it was is another one, and none is taken for one with another inode."""
-    assert is_the_same(found, found)
-    assert not is_the_same(found, msgspec.structs.replace(found, inode=found.inode + 1))
+@given(st.builds(FileIdentity, st.text(), st.integers(), st.integers(), st.text()))
+def test_a_ledger_is_itself(found: FileIdentity) -> None:
+    """A ledger is the same as itself, and another one than any with another inode."""
+    assert is_same_file(found, found)
+    assert not is_same_file(found, msgspec.structs.replace(found, inode=found.inode + 1))
 
 
 def test_a_machine_is_named_without_its_id(tmp_path: Path) -> None:
-    """The name is the same each time, differs between machines, and does not show the id; without an id it is empty."""
+    """A hashed id is constant, differs between machines, and does not reveal the id; without an id it is empty."""
     (tmp_path / "one").write_text("3d1219c7c4c5404aaa1f6d2a48adfda4\n")
     (tmp_path / "two").write_text("3d1219c7c4c5404aaa1f6d2a48adfda5" * 9)
     (tmp_path / "empty").write_text("\n")
     one, two = (
-        this_machine([str(tmp_path / "nowhere"), str(tmp_path / "empty"), str(tmp_path / n)]) for n in ("one", "two")
+        hashed_machine_id([str(tmp_path / "nowhere"), str(tmp_path / "empty"), str(tmp_path / n)])
+        for n in ("one", "two")
     )
-    assert one == this_machine([str(tmp_path / "one")]) != two
+    assert one == hashed_machine_id([str(tmp_path / "one")]) != two
     assert "3d12" not in one
-    assert this_machine([str(tmp_path / "empty")]) == ""
+    assert hashed_machine_id([str(tmp_path / "empty")]) == ""
 
 
 async def test_a_run_knows_its_file(tmp_path: Path) -> None:
-    """The first opening writes it down, also in a run that was begun without; later ones follow it to its new name."""
+    """The first opening stores the identity, also in a run of before; later openings follow a rename."""
     run = tmp_path / "run"
     async with opened(run):
         pass
@@ -71,17 +72,17 @@ async def test_a_run_knows_its_file(tmp_path: Path) -> None:
     moved = run.rename(tmp_path / "moved")
     async with opened(moved):
         pass
-    assert written(moved) == whereabouts_of(moved / LEDGER)
+    assert written(moved) == identify_file(moved / LEDGER)
 
 
-def written(run: Path) -> Whereabouts:
-    """Return which file a run thinks its ledger is."""
+def written(run: Path) -> FileIdentity:
+    """Return the identity that a run has stored."""
     ((found,),) = look(run, "SELECT value FROM run WHERE name = 'file'")
-    return msgspec.json.decode(found, type=Whereabouts)
+    return msgspec.json.decode(found, type=FileIdentity)
 
 
 async def test_a_copy_is_refused_until_it_is_said_to_go_on(tmp_path: Path) -> None:
-    """A copy of a run is left as it is; with moved=True it goes on, once and for all, and then the original asks."""
+    """A copy of a run is refused; with moved=True it goes on from then, and the original is refused."""
     run, copy = tmp_path / "run", tmp_path / "copy"
     async with opened(run):
         pass
@@ -100,19 +101,19 @@ async def test_a_copy_is_refused_until_it_is_said_to_go_on(tmp_path: Path) -> No
 
 
 async def test_a_run_of_another_machine_is_told_as_that(tmp_path: Path) -> None:
-    """A disk that was copied with its numbers is another one if the machine is."""
+    """A copy of a whole disk, with equal numbers, is another file on another machine."""
     run = tmp_path / "run"
     async with opened(run):
         pass
     kept = msgspec.structs.replace(written(run), machine="another")
     set_value(run, "file", msgspec.json.encode(kept))
-    if this_machine():
+    if hashed_machine_id():
         with pytest.raises(LedgerError, match="on another machine"):
             await opened(run).__aenter__()
 
 
 def set_value(run: Path, name: str, value: object) -> None:
-    """Write something down for a run."""
+    """Store a setting of a run."""
     with closing(sqlite3.connect(run / LEDGER)) as db, db:
         db.execute("INSERT OR REPLACE INTO run (name, value) VALUES (?, ?)", (name, value))
 
@@ -122,7 +123,7 @@ def set_value(run: Path, name: str, value: object) -> None:
 
 
 async def sends(run: Path, name: str, **settings: Any) -> bool:
-    """Whether a process may send an image."""
+    """Return whether a process may send an image."""
     async with opened(run, **settings) as ledger:
         try:
             return await ledger.sending(claimed(await ledger.admit(item(name), None)), name)
@@ -131,7 +132,7 @@ async def sends(run: Path, name: str, **settings: Any) -> bool:
 
 
 async def test_a_ceiling_belongs_to_the_run(tmp_path: Path) -> None:
-    """A ceiling holds for those who give none, until another is given, or none is to hold."""
+    """A call limit holds for processes that give none, until another is given, or "none"."""
     run = tmp_path / "run"
     assert await sends(run, "a", max_calls=1)
     assert not await sends(run, "b")
@@ -143,7 +144,7 @@ async def test_a_ceiling_belongs_to_the_run(tmp_path: Path) -> None:
 
 
 async def test_a_ceiling_holds_for_those_at_work(tmp_path: Path) -> None:
-    """A process that is at work when another gives the run a ceiling keeps to it."""
+    """A process that is at work when another one sets a call limit keeps to it."""
     run = tmp_path / "run"
     async with opened(run) as one:
         assert one.max_calls is None
@@ -157,6 +158,6 @@ async def test_a_ceiling_holds_for_those_at_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [-1, True, 1.5, "nothing", [1]])
 def test_a_ceiling_is_a_number_or_none(tmp_path: Path, wrong: Any) -> None:
-    """What is no ceiling is refused with what may be given."""
+    """A value that is not a call limit is refused with the values that are allowed."""
     with pytest.raises(ConfigurationError, match=r"max_calls is .*; it must be a whole number from 0, 'none' or None"):
         opened(tmp_path, max_calls=wrong)

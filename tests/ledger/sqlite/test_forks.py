@@ -13,7 +13,7 @@ from support.ledgers import answers, item, opened
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.sqlite.forks import ForkGuard
-from clova_ocr_async.ledger.sqlite.overflow import spills_in
+from clova_ocr_async.ledger.sqlite.overflow import overflow_paths
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 
@@ -22,7 +22,7 @@ FORKER = Path(__file__).parents[2] / "chaos" / "forker.py"
 
 @pytest.mark.timeout(120)
 def test_a_fork_while_the_ledger_works_harms_neither_side(tmp_path: Path) -> None:
-    """Forked again and again, a busy process goes on, and each child uses SQLite, is refused the ledger, and ends."""
+    """A busy process that forks again and again goes on; each child can use SQLite, is refused the ledger, and ends."""
     run = tmp_path / "run"
     done = subprocess.run(
         [sys.executable, FORKER, run, "10"],
@@ -33,7 +33,7 @@ def test_a_fork_while_the_ledger_works_harms_neither_side(tmp_path: Path) -> Non
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert len(answers(run)) > 10
-    assert spills_in(run) == []
+    assert overflow_paths(run) == []
 
 
 def forked(work: int) -> bool:
@@ -44,8 +44,8 @@ def forked(work: int) -> bool:
     return os.waitpid(pid, 0)[1] == 0
 
 
-def test_a_fork_waits_for_who_is_inside() -> None:
-    """A fork waits until the thread that is under the guard has left it."""
+def test_a_fork_waits_for_the_thread_inside() -> None:
+    """A fork waits until the thread inside the guard has left it."""
     inside, go_on, order = threading.Event(), threading.Event(), list[str]()
     guard = ForkGuard(lambda: None)
 
@@ -66,7 +66,7 @@ def test_a_fork_waits_for_who_is_inside() -> None:
 
 
 def test_the_thread_inside_may_fork_itself() -> None:
-    """Who forks under its own guard does not wait for itself; a guard that is gone is waited for by nobody."""
+    """A thread that forks inside its own guard does not wait for itself, nor for a guard that was collected."""
     guard = ForkGuard(lambda: None)
     with guard:
         assert forked(0)
@@ -76,19 +76,19 @@ def test_the_thread_inside_may_fork_itself() -> None:
 
 
 async def test_a_ledger_in_a_child_is_closed_and_leaves_the_parents_files(tmp_path: Path) -> None:
-    """After a fork the child's ledger refuses everything, and leaving it changes nothing of the parent's."""
+    """After a fork the child's ledger refuses every job, and closing it changes nothing of the parent's."""
     run = tmp_path / "run"
     async with opened(run) as parent:
         ledger = opened(tmp_path / "child")
         await ledger.__aenter__()
-        (beside,) = spills_in(tmp_path / "child")
+        (overflow,) = overflow_paths(tmp_path / "child")
         await ledger._writer.stop()  # noqa: SLF001 - in a child the thread is gone
-        ledger._writer._guard.forked()  # noqa: SLF001 - what a fork calls in the child
+        ledger._writer._guard.after_fork()  # noqa: SLF001 - what a fork calls in the child
         with pytest.raises(LedgerError, match="before this process was forked; open it anew in each process"):
             await ledger.admit(item(), None)
         with pytest.raises(LedgerError, match="forked"):
             await asyncio.to_thread(ledger.add_files, [], "receipt")
         await ledger.__aexit__(None, None, None)
         ledger._tenant.let_go()  # noqa: SLF001 - a child of the child
-        assert beside.exists()
+        assert overflow.exists()
         assert (await parent.admit(item(), None)).claim is not None

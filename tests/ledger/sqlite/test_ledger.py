@@ -44,9 +44,9 @@ from clova_ocr_async.errors import (
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.connection import _prepare, connect
-from clova_ocr_async.ledger.sqlite.overflow import spills_in
-from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer
+from clova_ocr_async.ledger.sqlite.connection import connect, prepare_to_write
+from clova_ocr_async.ledger.sqlite.overflow import overflow_paths
+from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.sqlite.owners import LEASE
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.schema import migrate
@@ -116,7 +116,7 @@ async def test_a_ledger_is_opened_once(run: Path) -> None:
     async with opened(run):
         pass
     assert look(run, "SELECT count(*) FROM owner") == [(0,)]
-    assert spills_in(run) == []
+    assert overflow_paths(run) == []
 
 
 async def test_a_closed_ledger_says_so(run: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_file_system_without_a_log_is_refused(tmp_path: Path) -> None:
     """Where SQLite can keep no write-ahead log there can be no ledger; who only reads cannot write by mistake."""
     db = sqlite3.connect(":memory:")
     with pytest.raises(LedgerError, match="no WAL"):
-        _prepare(db, tmp_path, reading=False)
+        prepare_to_write(db, tmp_path)
     db.close()
     (tmp_path / LEDGER).touch()
     connect(tmp_path).close()
@@ -252,7 +252,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM
     )
     assert "File too large; a run needs at least 2 MiB" in done.stdout
     assert look(run, "SELECT count(*) FROM owner") == [(0,)]
-    assert spills_in(run) == []
+    assert overflow_paths(run) == []
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -737,8 +737,8 @@ async def test_on_a_full_disk_answers_are_kept_beside_and_nothing_more_is_paid(
         await ledger.recall(source("x"), "receipt")
     assert answers(run) == [ANSWER.body]
     assert states(run) == ["succeeded", "queued"]
-    assert spills_in(run) == []
-    assert "kept beside the ledger" in caplog.text
+    assert overflow_paths(run) == []
+    assert "an answer is kept in the overflow file" in caplog.text
     async with opened(run) as ledger:
         assert (await ledger.admit(item("a"), None)).entry.answer == ANSWER
 
@@ -757,12 +757,12 @@ async def test_what_could_not_be_brought_in_is_by_the_next(run: Path, caplog: py
         await ledger.settle(claim, read("r1"))
     assert "was not left in order" in caplog.text
     assert "not written down yet" in caplog.text
-    assert len(spills_in(run)) == 1
+    assert len(overflow_paths(run)) == 1
     async with opened(run) as ledger:
         assert (await ledger.admit(item("a"), None)).entry.answer == ANSWER
-        assert len(spills_in(run)) == 1  # its own
+        assert len(overflow_paths(run)) == 1  # its own
     assert states(run) == ["succeeded"]
-    assert spills_in(run) == []
+    assert overflow_paths(run) == []
 
 
 @pytest.mark.parametrize(
@@ -784,11 +784,11 @@ async def test_a_refusal_that_the_ledger_cannot_take_is_no_doubt(
         await ledger.refused(claim, "r", **refused)
         with pytest.raises(DiskFullError):
             await ledger.sending(claim, "r")
-    assert "that a call was not paid is kept beside the ledger" in caplog.text
+    assert "the refusal of a request is kept in the overflow file" in caplog.text
     assert states(run) == ["sent"]
     async with opened(run):
         assert (*states(run), calls(run), perhaps(run)) == expected
-    assert spills_in(run) == []
+    assert overflow_paths(run) == []
 
 
 @pytest.mark.parametrize(
@@ -884,7 +884,7 @@ async def test_a_file_is_not_removed_before_its_answers_are_in(run: Path) -> Non
         assert states(run) == ["succeeded"]
         clock.now += LEASE / 3
         await ledger.recall(source("x"), "receipt")
-        assert len(spills_in(run)) == 1  # its own
+        assert len(overflow_paths(run)) == 1  # its own
 
 
 async def test_an_answer_without_an_open_ledger_is_told(run: Path) -> None:
@@ -895,7 +895,7 @@ async def test_an_answer_without_an_open_ledger_is_told(run: Path) -> None:
         await ledger.sending(claim, "r")
     with pytest.raises(DiskFullError, match="not open"):
         await ledger.answered(claim, "r", ANSWER)
-    assert SpilledAnswer(1, "r", 200, None, b"canary", 1.0).item == 1
+    assert AnswerRecord(1, "r", 200, None, b"canary", 1.0).item == 1
 
 
 async def test_leaving_in_the_middle_is_doubt(run: Path) -> None:

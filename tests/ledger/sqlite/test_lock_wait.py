@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clova_ocr_async.ledger.sqlite.lock_wait import LockWait, holder_of, is_locked
+from clova_ocr_async.ledger.sqlite.lock_wait import LockWait, is_locked, locking_pid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,28 +22,28 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc a
 
 def failure(code: int) -> sqlite3.OperationalError:
     """Return an error as SQLite raises it."""
-    error = sqlite3.OperationalError("said by SQLite")
+    error = sqlite3.OperationalError("from SQLite")
     error.sqlite_errorcode = code
     return error
 
 
 class Time:
-    """Seconds that pass only while somebody pauses."""
+    """A clock that advances only in pauses."""
 
     def __init__(self) -> None:
         self.now = 100.0
 
     def __call__(self) -> float:
-        """Return them."""
+        """Return the time."""
         return self.now
 
     def pause(self, seconds: float) -> None:
-        """Let some pass."""
+        """Advance."""
         self.now += seconds
 
 
 def failing(tries: int, code: int = sqlite3.SQLITE_BUSY) -> Callable[[], str]:
-    """Return something that fails some times before it succeeds."""
+    """Return a function that fails some times before it succeeds."""
     left = [failure(code)] * tries
 
     def attempt() -> str:
@@ -54,16 +54,16 @@ def failing(tries: int, code: int = sqlite3.SQLITE_BUSY) -> Callable[[], str]:
     return attempt
 
 
-def test_a_lock_that_is_given_back_in_time_is_waited_for() -> None:
-    """What is locked for a while is tried again until it is done, and each failed try is told."""
-    time, told = Time(), list[sqlite3.Error]()
-    assert LockWait(1.0, time, time.pause).run(failing(20), told.append) == "done"
-    assert len(told) == 20
+def test_a_lock_that_is_released_in_time_is_waited_for() -> None:
+    """A function that misses the lock is retried until it succeeds, and each failure is passed to ``meanwhile``."""
+    time, failures = Time(), list[sqlite3.Error]()
+    assert LockWait(1.0, time, time.pause).run(failing(20), failures.append) == "done"
+    assert len(failures) == 20
     assert time.now < 101.0
 
 
-def test_the_patience_is_one_for_all_steps() -> None:
-    """Once a lock was missed for as long as the patience, every further step fails at its first try."""
+def test_all_steps_share_one_patience() -> None:
+    """Once the lock was missed for as long as the patience, every further step fails at its first try."""
     time = Time()
     wait = LockWait(1.0, time, time.pause)
     for step in range(50):
@@ -73,8 +73,8 @@ def test_the_patience_is_one_for_all_steps() -> None:
 
 
 @given(st.lists(st.integers(0, 300), max_size=20))
-def test_the_waiting_for_a_lock_that_never_comes_back_is_bounded(tries: list[int]) -> None:
-    """However the steps follow each other, a patience that was not renewed is used up once, and no more."""
+def test_the_wait_for_a_lock_that_is_never_released_is_bounded(tries: list[int]) -> None:
+    """Steps in any order wait no longer together than one patience, until the lock is obtained."""
     time = Time()
     wait = LockWait(0.5, time, time.pause)
     for count in tries:
@@ -92,7 +92,7 @@ def test_the_waiting_for_a_lock_that_never_comes_back_is_bounded(tries: list[int
 
 
 def test_a_lock_that_was_obtained_renews_the_patience() -> None:
-    """After the lock was free once, even by a single probe, others may keep it as long again."""
+    """Once the lock was obtained, even by a single probe, the patience starts anew."""
     time = Time()
     wait = LockWait(1.0, time, time.pause)
     with pytest.raises(sqlite3.OperationalError):
@@ -104,19 +104,19 @@ def test_a_lock_that_was_obtained_renews_the_patience() -> None:
     assert time.now - before == pytest.approx(1.0, abs=0.1)
 
 
-def test_who_gives_up_waits_no_more() -> None:
-    """Asked to end, also in the middle of a pause, the waiting ends with the try that is made then."""
+def test_a_wait_that_is_given_up_ends() -> None:
+    """A wait that is given up, also in the middle of a pause, ends with the next try."""
     wait = LockWait(1000.0)
-    told = list[sqlite3.Error]()
+    failures = list[sqlite3.Error]()
 
     def meanwhile(error: sqlite3.Error) -> None:
-        told.append(error)
-        if len(told) == 3:
+        failures.append(error)
+        if len(failures) == 3:
             wait.give_up()
 
     with pytest.raises(sqlite3.OperationalError):
         wait.run(failing(10**6), meanwhile)
-    assert len(told) == 3
+    assert len(failures) == 3
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_who_gives_up_waits_no_more() -> None:
         (sqlite3.SQLITE_CORRUPT, False),
     ],
 )
-def test_what_waiting_does_not_mend_is_raised_at_once(code: int, locked: bool) -> None:
-    """Only what says that another program holds a lock is tried again."""
+def test_other_errors_are_raised_at_once(code: int, locked: bool) -> None:
+    """Only errors which mean that another program holds a lock are retried."""
     time = Time()
     error = failure(code)
     assert is_locked(error) is locked
@@ -158,7 +158,7 @@ sys.stdin.read()
 @linux
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 def test_the_holder_of_a_lock_is_named(tmp_path: Path, mode: str) -> None:
-    """The process that has a database locked for writing is found by its pid, and nobody once it has ended."""
+    """The pid of the process that has a database locked for writing is found, and none once it has ended."""
     path = tmp_path / "db"
     with closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA journal_mode = {mode}")
@@ -166,22 +166,22 @@ def test_the_holder_of_a_lock_is_named(tmp_path: Path, mode: str) -> None:
         db.commit()
         db.execute("SELECT * FROM t").fetchall()
         (tmp_path / "db-shm").touch()
-        assert holder_of(path) is None
+        assert locking_pid(path) is None
         command = [sys.executable, "-c", HOLDER, str(path), "BEGIN IMMEDIATE"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
             assert other.stdout is not None
             assert other.stdout.readline() == b"held\n"
-            assert holder_of(path) == other.pid
-        assert holder_of(path) is None
+            assert locking_pid(path) == other.pid
+        assert locking_pid(path) is None
 
 
-def test_a_lock_that_says_nothing_of_a_process_names_none(tmp_path: Path) -> None:
-    """Locks of this process, another namespace, another kind or of readers name nobody, nor does a missing list."""
+def test_other_locks_name_no_process(tmp_path: Path) -> None:
+    """Locks of this process, another namespace, another kind or of readers name no process, nor does a missing list."""
     path, shm, locks = tmp_path / "db", tmp_path / "db-shm", tmp_path / "locks"
     path.touch()
-    assert holder_of(path, locks) is None
+    assert locking_pid(path, locks) is None
     shm.touch()
-    assert holder_of(path, locks) is None
+    assert locking_pid(path, locks) is None
     inode = shm.stat().st_ino
     locks.write_text(
         f"1: POSIX  ADVISORY  WRITE {os.getpid()} fe:00:{inode} 120 120\n"
@@ -193,7 +193,7 @@ def test_a_lock_that_says_nothing_of_a_process_names_none(tmp_path: Path) -> Non
         f"6: -> POSIX  ADVISORY  WRITE 80 fe:00:{inode} 120 120\n"
         "nonsense\n"
     )
-    assert holder_of(path, locks) is None
+    assert locking_pid(path, locks) is None
     with locks.open("a") as file:
         file.write(f"7: POSIX  ADVISORY  WRITE 81 00:2a:{inode} 120 120\n")
-    assert holder_of(path, locks) == 81
+    assert locking_pid(path, locks) == 81

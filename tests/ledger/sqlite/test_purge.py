@@ -21,8 +21,8 @@ from clova_ocr_async.errors import (
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.overflow import Spill
-from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer
+from clova_ocr_async.ledger.sqlite.overflow import OverflowFile
+from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.sqlite.purge import Purged, purge
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.ledger.states import Item, ItemEvent, Settlement, SourceFile
@@ -43,7 +43,7 @@ def item(number: int) -> Item:
 
 
 async def finished(folder: Path, *, seal: Any = None, now: float = 0.0, numbers: tuple[int, ...] = (1, 2, 3)) -> None:
-    """Leave a run with an image that was read, one that the service refused, and one whose answer nobody could read."""
+    """Leave a run with a succeeded image, a refused one, and one whose answer could not be decoded."""
     endings = (
         Settlement(ItemEvent.SUCCEED, Billing.BILLED, 1.0),
         _failed(InvalidRequestError(400, "0011", "canarySHOP said"), Billing.NOT_BILLED),
@@ -71,7 +71,7 @@ def holds_canary(folder: Path) -> list[str]:
 
 
 def seal_of(seal: Any) -> Any:
-    """Return a seal, the one that leaves bytes readable if there is none."""
+    """Return a key's seal, or the one that does not encrypt."""
     from clova_ocr_async.ledger.seal import NoSeal  # noqa: PLC0415 - this helper's own
 
     return seal or NoSeal()
@@ -79,7 +79,7 @@ def seal_of(seal: Any) -> Any:
 
 @pytest.mark.parametrize("seal", [None, KEY], ids=["open", "sealed"])
 async def test_nothing_of_an_answer_is_left(tmp_path: Path, seal: Any) -> None:
-    """No file of the run holds a purged answer's bytes; what became of each image stays, and the kind of its error."""
+    """No file of the run holds bytes of a purged answer; the state of each image stays, and the type of its error."""
     await finished(tmp_path / "run", seal=seal)
     assert bool(holds_canary(tmp_path / "run")) == (seal is None)
     assert purge(tmp_path / "run", seal_of(seal)) == Purged(answers=2, failures=2)
@@ -98,14 +98,14 @@ async def test_nothing_of_an_answer_is_left(tmp_path: Path, seal: Any) -> None:
 
 
 async def test_purging_again_finds_nothing(tmp_path: Path) -> None:
-    """What is purged is purged once."""
+    """A second purge removes nothing more."""
     await finished(tmp_path / "run")
     purge(tmp_path / "run", seal_of(None))
     assert purge(tmp_path / "run", seal_of(None)) == Purged(0, 0)
 
 
 async def test_what_is_younger_stays(tmp_path: Path) -> None:
-    """With an age only what is older is removed."""
+    """With an age only older answers and messages are removed."""
     await finished(tmp_path / "run", now=0.0)
     await finished(tmp_path / "run", now=20 * DAY, numbers=(4, 5, 6))
     assert purge(tmp_path / "run", seal_of(None), 15 * DAY, now=lambda: 30 * DAY) == Purged(2, 2)
@@ -122,7 +122,7 @@ async def test_what_is_younger_stays(tmp_path: Path) -> None:
 
 
 async def test_a_purged_image_is_never_paid_again(tmp_path: Path) -> None:
-    """The image is answered with the error that says its answer was not kept, and nothing is sent."""
+    """A purged image of a later batch is an AnswerNotKeptError, and nothing is sent."""
     picture = tmp_path / "a.png"
     picture.write_bytes(draw_sample("receipt").data)
     transport = FakeTransport()
@@ -138,7 +138,7 @@ async def test_a_purged_image_is_never_paid_again(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_purged_under_a_batch_at_work(tmp_path: Path) -> None:
-    """While a process has the run open purging is refused, and everything stays."""
+    """A purge is refused while a process has the run open, and everything stays."""
     await finished(tmp_path / "run")
     async with SqliteLedger(tmp_path / "run"):
         with pytest.raises(LedgerError, match="1 process is at work"):
@@ -147,16 +147,16 @@ async def test_nothing_is_purged_under_a_batch_at_work(tmp_path: Path) -> None:
 
 
 async def test_answers_of_the_dead_beside_the_ledger_are_purged_as_well(tmp_path: Path) -> None:
-    """What a dead process could only keep beside the full ledger is brought in, counted and removed."""
+    """Answers in the overflow file of a dead process are replayed, counted and removed."""
     await finished(tmp_path / "run")
     db = sqlite3.connect(tmp_path / "run" / "ledger.sqlite3")
     with db:
         db.execute("UPDATE item SET state = 'sent', owner = 77, request_id = 'late' WHERE id = 1")
         db.execute("INSERT INTO owner VALUES (77, '', 1, '', 0)")
     db.close()
-    spill = Spill(tmp_path / "run" / "answers-77.spill", 65536)
-    spill.keep(SpilledAnswer(1, "late", 200, None, ANSWER.body, 0.0))
-    spill.close()
+    overflow_file = OverflowFile(tmp_path / "run" / "answers-77.spill", 65536)
+    overflow_file.append(AnswerRecord(1, "late", 200, None, ANSWER.body, 0.0))
+    overflow_file.close()
     assert purge(tmp_path / "run", seal_of(None)) == Purged(3, 2)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["ledger.sqlite3"]
     with RunReader(tmp_path / "run") as reader:
@@ -164,20 +164,20 @@ async def test_answers_of_the_dead_beside_the_ledger_are_purged_as_well(tmp_path
 
 
 async def test_answers_that_a_stopped_process_keeps_are_told(tmp_path: Path) -> None:
-    """Where a file beside the ledger cannot be removed, purging says which, and does so until it can."""
+    """If an overflow file cannot be deleted, each purge raises an error that names it."""
     await finished(tmp_path / "run")
-    spill = Spill(tmp_path / "run" / "answers-77.spill", 65536)
-    spill.keep(SpilledAnswer(1, "late", 200, None, ANSWER.body, 0.0))
+    overflow_file = OverflowFile(tmp_path / "run" / "answers-77.spill", 65536)
+    overflow_file.append(AnswerRecord(1, "late", 200, None, ANSWER.body, 0.0))
     for _ in range(2):
         with pytest.raises(LedgerError, match=r"answers-77\.spill still holds"):
             purge(tmp_path / "run", seal_of(None))
-    spill.close()
+    overflow_file.close()
     purge(tmp_path / "run", seal_of(None))
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["ledger.sqlite3"]
 
 
 async def test_an_answer_that_came_late_is_counted_before_it_is_removed(tmp_path: Path) -> None:
-    """An image that was given up and then answered is read, and stays read without its answer."""
+    """An ambiguous image that was answered later succeeds, and stays so without its answer."""
     async with SqliteLedger(tmp_path / "run") as ledger:
         claim = (await ledger.admit(item(1), SourceFile(b"1"))).claim
         assert claim is not None
@@ -191,7 +191,7 @@ async def test_an_answer_that_came_late_is_counted_before_it_is_removed(tmp_path
 
 
 async def test_a_reader_keeps_the_log_from_being_emptied(tmp_path: Path) -> None:
-    """Where somebody still reads what was purged, that is told rather than left in silence."""
+    """If another process still reads purged answers, the purge raises an error."""
     await finished(tmp_path / "run")
     reading = sqlite3.connect(tmp_path / "run" / "ledger.sqlite3")
     reading.execute("BEGIN")
@@ -204,14 +204,14 @@ async def test_a_reader_keeps_the_log_from_being_emptied(tmp_path: Path) -> None
 
 
 async def test_another_key_purges_nothing(tmp_path: Path) -> None:
-    """The key must be the run's, since errors are sealed with it."""
+    """The key must be the run's, since errors are encrypted with it."""
     await finished(tmp_path / "run", seal=KEY)
     with pytest.raises(LedgerError, match="not the one this run was begun with"):
         purge(tmp_path / "run", AESGCMSeal(b"x" * 32))
 
 
 def test_a_folder_without_a_run_is_left_alone(tmp_path: Path) -> None:
-    """Purging makes no run where there is none."""
+    """A purge creates no run where there is none."""
     with pytest.raises(LedgerError, match="is not there"):
         purge(tmp_path / "run", seal_of(None))
     assert list(tmp_path.iterdir()) == []

@@ -13,8 +13,8 @@ from clova_ocr_async.errors import ConfigurationError, LedgerError
 from clova_ocr_async.ledger.sqlite.run_directory import (
     LEDGER,
     create_private,
-    existing_folder,
-    prepare_folder,
+    find_run_directory,
+    prepare_run_directory,
     read_mounts,
 )
 
@@ -31,7 +31,7 @@ def mode_of(path: Path) -> int:
 
 @contextmanager
 def umask(mask: int) -> Generator[None]:
-    """Set the process's umask for a while."""
+    """Set the umask of the process for a while."""
     before = os.umask(mask)
     try:
         yield
@@ -40,23 +40,23 @@ def umask(mask: int) -> Generator[None]:
 
 
 def mounted(*mounts: tuple[str, str]) -> str:
-    """Write mountinfo: a root on a disk, and what is mounted where, in that order."""
+    """Return mountinfo: a root on a disk, and other mounts, in that order."""
     lines = (f"9{n} 22 0:4{n} / {point} rw shared:7 - {kind} there rw\n" for n, (point, kind) in enumerate(mounts))
     return LOCAL + "".join(lines)
 
 
 def test_a_new_folder(tmp_path: Path) -> None:
-    """A folder that is not there is made, with those above it, and is prepared a second time like the first."""
+    """A missing folder is created, with those above it, and preparing it a second time changes nothing."""
     path = tmp_path / "runs" / "영수증"
-    assert prepare_folder(path) == prepare_folder(str(path)) == path
+    assert prepare_run_directory(path) == prepare_run_directory(str(path)) == path
     assert list(path.iterdir()) == []
 
 
 @pytest.mark.parametrize("mask", [0, 0o22, 0o77])
 def test_only_the_owner_reads(tmp_path: Path, mask: int, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever the umask, the folder is 0700 and its file 0600; folders above it are as the umask wants them."""
+    """Under any umask the folder is 0700 and its file 0600; folders above it follow the umask."""
     with umask(mask):
-        folder = prepare_folder(tmp_path / "above" / "run")
+        folder = prepare_run_directory(tmp_path / "above" / "run")
         create_private(folder / LEDGER)
     assert (mode_of(folder), mode_of(folder / LEDGER)) == (0o700, 0o600)
     assert mode_of(folder.parent) == 0o777 & ~mask
@@ -64,11 +64,11 @@ def test_only_the_owner_reads(tmp_path: Path, mask: int, caplog: pytest.LogCaptu
 
 
 def test_a_run_is_taken_up_again(tmp_path: Path) -> None:
-    """A folder with a ledger is accepted, whatever else is in it, and nothing in it is touched."""
-    folder = prepare_folder(tmp_path / "run")
+    """A folder with a ledger is accepted, with any other files in it, and nothing in it is changed."""
+    folder = prepare_run_directory(tmp_path / "run")
     for name in (LEDGER, f"{LEDGER}-wal", "notes.txt"):
         (folder / name).write_text(name)
-    assert prepare_folder(folder) == existing_folder(folder) == existing_folder(str(folder)) == folder
+    assert prepare_run_directory(folder) == find_run_directory(folder) == find_run_directory(str(folder)) == folder
     create_private(folder / LEDGER)
     assert (folder / LEDGER).read_text() == LEDGER
 
@@ -78,24 +78,24 @@ def test_a_run_is_taken_up_again(tmp_path: Path) -> None:
 def test_a_folder_that_was_open(
     tmp_path: Path, content: list[str], mode: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A folder that others could enter is closed to them, and that is logged once with what it was."""
+    """A folder that other users could enter is closed to them, and that is logged once with its former mode."""
     for name in content:
         (tmp_path / name).write_bytes(b"")
     tmp_path.chmod(mode)
-    prepare_folder(tmp_path)
+    prepare_run_directory(tmp_path)
     assert mode_of(tmp_path) == 0o700
-    prepare_folder(tmp_path)
+    prepare_run_directory(tmp_path)
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.WARNING, f"{tmp_path} was open to other users (mode {mode:04o}); it is now closed to them")
     ]
 
 
 def test_a_folder_with_other_things(tmp_path: Path) -> None:
-    """A folder with anything in it and no ledger is refused, and stays as it was."""
+    """A folder that holds other files and no ledger is refused, and stays as it was."""
     (tmp_path / "a.jpg").write_bytes(b"")
     tmp_path.chmod(0o755)
     with pytest.raises(LedgerError, match=rf"holds other things and no {LEDGER}; .* choose a new one") as refused:
-        prepare_folder(tmp_path)
+        prepare_run_directory(tmp_path)
     assert str(refused.value).startswith(str(tmp_path))
     assert mode_of(tmp_path) == 0o755
     assert not isinstance(refused.value, ConfigurationError | ValueError)
@@ -132,36 +132,36 @@ def a_loop(path: Path) -> None:
     ],
 )
 def test_a_folder_that_cannot_be_one(tmp_path: Path, make: Callable[[Path], None], why: str) -> None:
-    """What is no folder and cannot be made one is refused by name."""
+    """A path that is not a folder and cannot become one is refused by name."""
     path = tmp_path / "above" / "run"
     path.parent.mkdir()
     make(path)
     with pytest.raises(LedgerError) as refused:
-        prepare_folder(path)
+        prepare_run_directory(path)
     assert str(refused.value) == f"{path}{why}"
 
 
 def test_a_link_to_a_folder_of_ones_own(tmp_path: Path) -> None:
-    """A link to a folder that is fit is as good as the folder."""
+    """A link to a suitable folder is accepted."""
     (tmp_path / "disk").mkdir(mode=0o700)
     (tmp_path / "run").symlink_to("disk")
-    assert prepare_folder(tmp_path / "run") == tmp_path / "run"
+    assert prepare_run_directory(tmp_path / "run") == tmp_path / "run"
 
 
-each_call = pytest.mark.parametrize("call", [prepare_folder, existing_folder, create_private])
+each_call = pytest.mark.parametrize("call", [prepare_run_directory, find_run_directory, create_private])
 
 
 @each_call
 @pytest.mark.parametrize(("path", "what"), [("", "is empty"), ("a\0b", "holds a NUL"), ("a\ud800", "holds a NUL or")])
-def test_a_path_that_none_can_be(call: Callable[[str], object], path: str, what: str) -> None:
-    """What cannot be a path is refused before anything is looked at."""
+def test_an_impossible_path_is_refused(call: Callable[[str], object], path: str, what: str) -> None:
+    """A text that cannot be a path is refused before the file system is asked."""
     with pytest.raises(LedgerError, match=f"the path of the run directory {what}"):
         call(path)
 
 
 @each_call
-def test_an_undecodable_path_is_told(tmp_path: Path, call: Callable[[str], object]) -> None:
-    r"""A path's bytes that are no UTF-8 are told as \xNN."""
+def test_an_undecodable_path_is_shown_escaped(tmp_path: Path, call: Callable[[str], object]) -> None:
+    r"""Bytes of a path that are not UTF-8 are shown as \xNN."""
     path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff/x")
     (tmp_path / os.fsdecode(b"\xff")).write_bytes(b"")
     with pytest.raises(LedgerError) as refused:
@@ -170,24 +170,24 @@ def test_an_undecodable_path_is_told(tmp_path: Path, call: Callable[[str], objec
 
 
 def test_another_users_folder(tmp_path: Path) -> None:
-    """A folder of another user is refused before anything in it is looked at or changed."""
+    """A folder of another user is refused before anything in it is read or changed."""
     (tmp_path / "a.jpg").write_bytes(b"")
     tmp_path.chmod(0o755)
     owner = tmp_path.stat().st_uid
     with pytest.raises(LedgerError) as refused:
-        prepare_folder(tmp_path, user=owner + 1)
+        prepare_run_directory(tmp_path, user=owner + 1)
     assert str(refused.value) == f"{tmp_path} belongs to another user (id {owner}); choose a directory of your own"
     assert mode_of(tmp_path) == 0o755
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_another_users_ledger(tmp_path: Path) -> None:
-    """A ledger that somebody else put into an open folder is refused, and the folder is closed by then."""
+    """A ledger that another user put into an open folder is refused, after the folder was closed to others."""
     (tmp_path / LEDGER).write_bytes(b"")
     os.chown(tmp_path / LEDGER, 12345, 12345)
     tmp_path.chmod(0o777)
     with pytest.raises(LedgerError, match=r"the ledger in .* belongs to another user \(id 12345\)"):
-        prepare_folder(tmp_path)
+        prepare_run_directory(tmp_path)
     assert mode_of(tmp_path) == 0o700
 
 
@@ -198,31 +198,31 @@ def linked_away(ledger: Path) -> None:
     ledger.symlink_to(target)
 
 
-def test_a_ledger_that_is_no_file(tmp_path: Path) -> None:
-    """A link, even one to nowhere, a folder or a pipe in the ledger's place is refused, and nothing is followed."""
+def test_a_ledger_that_is_not_a_file(tmp_path: Path) -> None:
+    """A link, a folder or a pipe in the ledger's place is refused, and no link is followed."""
     for number, (make, what) in enumerate(
         [
             (linked_away, "a symbolic link"),
             (a_dangling_link, "a symbolic link"),
-            (Path.mkdir, "no file"),
-            (os.mkfifo, "no file"),
+            (Path.mkdir, "not a file"),
+            (os.mkfifo, "not a file"),
         ]
     ):
-        folder = prepare_folder(tmp_path / str(number))
+        folder = prepare_run_directory(tmp_path / str(number))
         make(folder / LEDGER)
         for call, path in (
-            (prepare_folder, folder),
-            (existing_folder, folder),
+            (prepare_run_directory, folder),
+            (find_run_directory, folder),
             (create_private, folder / LEDGER),
         ):
             with pytest.raises(LedgerError) as refused:
                 call(path)
-            told = f"{folder / LEDGER} is {what}, where a regular file belongs; choose another directory"
-            assert str(refused.value) == told
+            message = f"{folder / LEDGER} is {what}, and must be a regular file; choose another directory"
+            assert str(refused.value) == message
 
 
-def test_a_folder_to_read_from(tmp_path: Path) -> None:
-    """Whoever reads a run is told what is there in its place, and nothing is made."""
+def test_a_reader_needs_an_existing_run(tmp_path: Path) -> None:
+    """Without a run the error of a reader names what is there instead, and nothing is created."""
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "a").mkdir()
     advice = "; give a run directory, as a batch with a ledger leaves it"
@@ -232,28 +232,28 @@ def test_a_folder_to_read_from(tmp_path: Path) -> None:
         ("file", " is a file" + advice),
     ):
         with pytest.raises(LedgerError) as refused:
-            existing_folder(tmp_path / name)
+            find_run_directory(tmp_path / name)
         assert str(refused.value) == f"{tmp_path / name}{what}"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "file"]
     with pytest.raises(LedgerError, match=r"x…x+: File name too long$"):
-        existing_folder(tmp_path / ("x" * 300))
+        find_run_directory(tmp_path / ("x" * 300))
 
 
 def test_a_private_file_without_a_folder(tmp_path: Path) -> None:
-    """A file that cannot be made is told by name."""
+    """The error of a file that cannot be created names it."""
     with pytest.raises(LedgerError, match=r"missing/ledger: No such file or directory"):
         create_private(tmp_path / "missing" / "ledger")
 
 
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "fuse.sshfs", "lustre", "fakeowner"])
-def test_a_network_is_no_place(tmp_path: Path, kind: str) -> None:
-    """A folder on another machine's disk is refused with its kind and the way out, and is not made."""
+def test_a_network_file_system_is_refused(tmp_path: Path, kind: str) -> None:
+    """A folder on a network file system is refused with the type and the way out, and is not created."""
     path = tmp_path / "a b" / "run"
     mounts = mounted((f"{tmp_path}/a\\040b", kind))
     with pytest.raises(LedgerError) as refused:
-        prepare_folder(path, mounts=mounts)
+        prepare_run_directory(path, mounts=mounts)
     assert str(refused.value) == (
-        f"{path} is on a file system of another machine ({kind}), where SQLite can lose what is written; "
+        f"{path} is on a file system of another machine ({kind}), where SQLite can lose data; "
         "choose a directory on a local disk"
     )
     assert list(tmp_path.iterdir()) == []
@@ -275,37 +275,37 @@ def test_a_network_is_no_place(tmp_path: Path, kind: str) -> None:
     ],
 )
 def test_which_mount_a_folder_is_on(tmp_path: Path, mounts: tuple[tuple[str, str], ...], *, refused: bool) -> None:
-    """The deepest mount above a folder counts, and of two at one point the later one."""
+    """The deepest mount above a folder decides, and of two at one point the later one."""
     info = mounted(*((f"{tmp_path}{point}", kind) for point, kind in mounts))
     if refused:
         with pytest.raises(LedgerError, match="of another machine"):
-            prepare_folder(tmp_path / "run", mounts=info)
+            prepare_run_directory(tmp_path / "run", mounts=info)
     else:
-        assert prepare_folder(tmp_path / "run", mounts=info).is_dir()
+        assert prepare_run_directory(tmp_path / "run", mounts=info).is_dir()
 
 
 def test_the_whole_machine_on_a_network(tmp_path: Path) -> None:
-    """A root on a network is every folder's mount."""
+    """Where the root is on a network every folder is."""
     with pytest.raises(LedgerError, match=r"\(nfs\)"):
-        prepare_folder(tmp_path / "run", mounts=LOCAL.replace("ext4", "nfs"))
+        prepare_run_directory(tmp_path / "run", mounts=LOCAL.replace("ext4", "nfs"))
 
 
 def test_a_link_to_a_network(tmp_path: Path) -> None:
-    """A link is judged by where it leads."""
+    """A link to a network file system is refused."""
     (tmp_path / "share").mkdir()
     (tmp_path / "link").symlink_to("share")
     with pytest.raises(LedgerError, match="of another machine"):
-        prepare_folder(tmp_path / "link" / "run", mounts=mounted((f"{tmp_path}/share", "nfs4")))
+        prepare_run_directory(tmp_path / "link" / "run", mounts=mounted((f"{tmp_path}/share", "nfs4")))
 
 
 @pytest.mark.parametrize("mounts", ["", "\n", "22 1 254:0 / / rw,relatime\n"])
-def test_mounts_that_tell_nothing(tmp_path: Path, mounts: str) -> None:
-    """Where nothing is known of mounts, as outside of Linux, a folder is accepted."""
-    assert prepare_folder(tmp_path / "run", mounts=mounts).is_dir()
+def test_an_unknown_list_of_mounts(tmp_path: Path, mounts: str) -> None:
+    """Where the system lists no mounts, as outside of Linux, a folder is accepted."""
+    assert prepare_run_directory(tmp_path / "run", mounts=mounts).is_dir()
 
 
 def test_this_machines_mounts(tmp_path: Path) -> None:
-    """Mounts are read as they are, bytes that are no UTF-8 included; where none are told, nothing is known."""
+    """The list of mounts is read with bytes that are not UTF-8; a missing list is empty."""
     (tmp_path / "mountinfo").write_bytes(b"22 1 254:0 / /\xff rw - ext4 disk rw\n")
     assert read_mounts(str(tmp_path / "mountinfo")) == "22 1 254:0 / /\udcff rw - ext4 disk rw\n"
     assert read_mounts(str(tmp_path / "missing")) == ""

@@ -21,17 +21,17 @@ from clova_ocr_async.ledger.sqlite.connection import (
     connect,
     connect_in_place,
     copy_closed,
-    holder_of,
+    find_holder,
     lock_query,
     lock_type,
 )
-from clova_ocr_async.ledger.sqlite.overflow import Spill, spill_of
-from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer
-from clova_ocr_async.ledger.sqlite.private_copy import private_copy, usual_places
+from clova_ocr_async.ledger.sqlite.overflow import OverflowFile, overflow_path
+from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
+from clova_ocr_async.ledger.sqlite.private_copy import default_places, private_copy
 from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
-from clova_ocr_async.ledger.sqlite.snapshot import View, Way, log_counts, open_view, way_to_read
+from clova_ocr_async.ledger.sqlite.snapshot import ReadMode, View, choose_read_mode, log_is_needed, open_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ print("ready", flush=True)
 sys.stdin.read()
 os._exit(9)
 """
-"""A process that does something to a ledger and is killed, so that its log is left; it lives until it reads the end."""
+"""A process that changes a ledger and ends as a killed one does, so that its log is left; it lives until stdin ends."""
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ async def run(tmp_path: Path) -> Path:
 
 
 def begun(run: Path, *statements: str) -> subprocess.Popen[bytes]:
-    """Do something to a ledger in another process, which goes on."""
+    """Change a ledger in another process, which goes on."""
     process = subprocess.Popen(
         [sys.executable, "-c", LEFT, run / LEDGER, *statements], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -76,18 +76,18 @@ def begun(run: Path, *statements: str) -> subprocess.Popen[bytes]:
 
 
 def ended(process: subprocess.Popen[bytes]) -> None:
-    """Have it end as a killed one does."""
+    """End a process, as if it were killed."""
     process.communicate()
 
 
 def left(run: Path, *statements: str) -> None:
-    """Leave a log."""
+    """Change a ledger in a process that is then killed, so that its log is left."""
     ended(begun(run, *statements))
     assert (run / LOG).stat().st_size
 
 
 def files(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Return all that is in the files of a folder."""
+    """Return the content and the time of change of a folder's files."""
     return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.iterdir()}
 
 
@@ -100,7 +100,7 @@ def calls_in(view: View) -> int:
 ASKED = """
 import pathlib, sys
 from clova_ocr_async.ledger.sqlite.connection import *
-print(holder_of(pathlib.Path(sys.argv[1])))
+print(find_holder(pathlib.Path(sys.argv[1])))
 """
 FIVE = "UPDATE run SET value = 5 WHERE name = 'calls'"
 SIX = "UPDATE run SET value = 6 WHERE name = 'calls'"
@@ -111,15 +111,15 @@ SIX = "UPDATE run SET value = 6 WHERE name = 'calls'"
 
 
 @given(st.sampled_from(Holder), st.integers(1, 3), st.booleans(), st.booleans())
-def test_only_a_ledger_with_one_name_is_joined(holder: Holder, links: int, log: bool, beside: bool) -> None:
-    """Who has it open is joined under its only name; in place it is read only if nothing else belongs to it."""
-    way = way_to_read(holder, links=links, log=log, beside=beside)
-    assert (way is Way.JOIN) == (holder is not Holder.NOBODY and links == 1)
-    assert (way is Way.IN_PLACE) == (holder is Holder.NOBODY and not log and not beside)
+def test_only_a_ledger_with_one_name_is_joined(holder: Holder, links: int, log: bool, overflow: bool) -> None:
+    """A ledger that is open elsewhere is joined under its only name; it is read in place only if it is all there is."""
+    mode = choose_read_mode(holder, links=links, log=log, overflow=overflow)
+    assert (mode is ReadMode.JOIN) == (holder is not Holder.NONE and links == 1)
+    assert (mode is ReadMode.IN_PLACE) == (holder is Holder.NONE and not log and not overflow)
 
 
 def a_file(*, links: int = 1, size: int = 1, written: int = 1) -> os.stat_result:
-    """Return what is known of a file."""
+    """Return the status of a file."""
     return os.stat_result((0, 1, 2, links, 0, 0, size, 0, 0, 0), {"st_mtime_ns": written})
 
 
@@ -138,20 +138,20 @@ def a_file(*, links: int = 1, size: int = 1, written: int = 1) -> os.stat_result
 def test_a_log_counts_if_it_belongs_to_the_ledger(
     ledger: os.stat_result, log: os.stat_result | None, *, counts: bool
 ) -> None:
-    """A log beside a ledger with more names does not count if the ledger was written to after it."""
-    assert log_counts(ledger, log) is counts
+    """A log beside a ledger with more names is obsolete if the ledger was written after it."""
+    assert log_is_needed(ledger, log) is counts
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
 def test_the_order_of_the_fields_of_a_lock_is_the_platforms(platform: str) -> None:
-    """What is asked for comes back from where it was put."""
+    """The type of a lock is read from the place where the query has it."""
     assert [lock_type(platform, lock_query(platform, kind)) for kind in (0, 1, 2)] == [0, 1, 2]
 
 
 async def test_a_finished_run_is_read_in_place(run: Path) -> None:
-    """Nothing is made and nothing is written where nobody has the ledger open and its log is empty."""
+    """A ledger that no process has open and whose log is empty is read without a file being created or changed."""
     before = files(run)
-    assert holder_of(run / LEDGER) is Holder.NOBODY
+    assert find_holder(run / LEDGER) is Holder.NONE
     with closing(open_view(run, places=[])) as view:
         assert calls_in(view) == 1
         assert files(run) == before
@@ -159,7 +159,7 @@ async def test_a_finished_run_is_read_in_place(run: Path) -> None:
 
 
 async def test_what_a_killed_process_left_is_read_from_a_copy(run: Path, tmp_path: Path) -> None:
-    """The log counts, the files stay as they are, and nothing of the copy has a name while it is read."""
+    """The log is applied, the run's files stay as they are, and the copy has no name while it is read."""
     left(run, FIVE)
     before = files(run)
     place = tmp_path / "place"
@@ -171,9 +171,9 @@ async def test_what_a_killed_process_left_is_read_from_a_copy(run: Path, tmp_pat
 
 
 async def test_a_run_at_work_is_joined(run: Path) -> None:
-    """What another process writes while the view is open shows in it, without a copy."""
+    """A view of a ledger at work shows later writes of its process, without a copy."""
     process = begun(run, FIVE)
-    assert holder_of(run / LEDGER) is Holder.OTHERS
+    assert find_holder(run / LEDGER) is Holder.OTHERS
     with closing(open_view(run, places=[])) as view:
         assert calls_in(view) == 5
         assert not view.is_outdated()
@@ -183,7 +183,7 @@ async def test_a_run_at_work_is_joined(run: Path) -> None:
 
 
 async def test_a_run_at_work_under_another_name_is_read_from_a_copy(run: Path, tmp_path: Path) -> None:
-    """A ledger with a second name is not joined by it: the log beside that name may be another one."""
+    """A ledger with a second name is not joined: the log beside that name may be another one."""
     process = begun(run, FIVE)
     backup = tmp_path / "backup"
     backup.mkdir()
@@ -200,7 +200,7 @@ async def test_this_process_is_told_from_others(run: Path, tmp_path: Path) -> No
     backup = tmp_path / "backup"
     backup.mkdir()
     async with opened(run):
-        assert holder_of(run / LEDGER) is Holder.THIS_PROCESS
+        assert find_holder(run / LEDGER) is Holder.THIS_PROCESS
         with (tmp_path / "copy").open("wb") as target:
             assert not copy_closed(run / LEDGER, target)
         with closing(open_view(run, places=[])) as view:
@@ -210,7 +210,7 @@ async def test_this_process_is_told_from_others(run: Path, tmp_path: Path) -> No
         with pytest.raises(LedgerError, match=r"works on .*backup under another name"):
             open_view(backup)
         (backup / LEDGER).unlink()
-    assert holder_of(run / LEDGER) is Holder.NOBODY
+    assert find_holder(run / LEDGER) is Holder.NONE
 
 
 FORKED = """
@@ -221,7 +221,7 @@ db = connect(folder)
 db.execute("SELECT * FROM run").fetchall()
 child = os.fork()
 if child == 0:
-    os._exit(holder_of(folder / "ledger.sqlite3") is not Holder.OTHERS)
+    os._exit(find_holder(folder / "ledger.sqlite3") is not Holder.OTHERS)
 print(os.waitpid(child, 0)[1])
 db.close()
 """
@@ -229,7 +229,7 @@ db.close()
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 async def test_a_child_of_a_fork_holds_nothing(run: Path) -> None:
-    """A child has none of its parent's locks, so the parent is one of the others to it."""
+    """The child of a fork has none of its parent's locks, so it sees the parent as another process."""
     assert _printed(FORKED, run) == "0\n"
 
 
@@ -242,7 +242,7 @@ def _printed(code: str, *arguments: Path) -> str:
 
 
 async def test_a_view_follows_a_batch_that_begins(run: Path) -> None:
-    """A reader that is open when a batch begins, and when it ends, sees each look's own moment."""
+    """A reader that stays open while a batch begins and ends sees the state at the moment of each query."""
     with RunReader(run) as reader:
         assert reader.status().calls == 1
         process = begun(run, FIVE)
@@ -255,7 +255,7 @@ async def test_a_view_follows_a_batch_that_begins(run: Path) -> None:
 
 
 async def test_a_batch_that_begins_does_not_disturb_a_look(run: Path) -> None:
-    """As long as only the log is written, what is read in place is whole."""
+    """A read in place is valid as long as only the log is written."""
     with RunReader(run) as reader:
         with reader._look():  # noqa: SLF001 - no seam is inside a look
             process = begun(run, FIVE)
@@ -263,8 +263,8 @@ async def test_a_batch_that_begins_does_not_disturb_a_look(run: Path) -> None:
     ended(process)
 
 
-async def test_what_changes_while_it_is_read_in_place_is_not_believed(run: Path) -> None:
-    """A look that a batch's beginning may have torn fails, with what to do, whatever SQLite made of it."""
+async def test_a_ledger_that_changes_while_it_is_read_in_place_is_refused(run: Path) -> None:
+    """A read in place during which a batch began fails with the way out, also where SQLite raised an error."""
     with RunReader(run) as reader:
         with pytest.raises(LedgerError, match=r"a batch began to work .* repeat"), reader._look():  # noqa: SLF001 - no seam is inside a look
             _touch(run)
@@ -276,25 +276,25 @@ async def test_what_changes_while_it_is_read_in_place_is_not_believed(run: Path)
 
 
 def _tear(run: Path) -> None:
-    """Have the ledger be written to, and SQLite stumble over it."""
+    """Write to the ledger, and raise as SQLite does."""
     _touch(run)
     raise sqlite3.DatabaseError
 
 
 def _touch(run: Path) -> None:
-    """Have the ledger be written to."""
+    """Write to the ledger."""
     with (run / LEDGER).open("r+b") as file:
         file.write(b"SQLite")
     os.utime(run / LEDGER, (1, os.stat(run / LEDGER).st_mtime + 1))  # noqa: PTH116 - beside utime
 
 
 async def test_a_ledger_that_is_copied_while_it_changes_is_copied_again(run: Path) -> None:
-    """A copy of two moments is not read; what never stands still is told after some tries."""
+    """A copy that mixes two states is made again; a run that changes all the time is refused after some tries."""
     left(run, FIVE)
     moments = iter(range(100))
 
     class Changing(list[str]):
-        """Places that change the ledger whenever they are looked at, up to a number of times."""
+        """Places that change the log whenever they are iterated, up to a number of times."""
 
         def __init__(self, places: list[str], times: int) -> None:
             super().__init__(places)
@@ -313,12 +313,12 @@ async def test_a_ledger_that_is_copied_while_it_changes_is_copied_again(run: Pat
         open_view(run, places=Changing([place], 99))
 
 
-async def test_a_file_that_goes_meanwhile_is_not_missed(run: Path) -> None:
-    """A log that its last process takes with it while it is looked for is no error."""
+async def test_a_log_that_vanishes_meanwhile_is_no_error(run: Path) -> None:
+    """A log that the last process removes while it is looked for is not an error."""
     left(run, FIVE)
 
     class Cleaned(list[str]):
-        """Places that have the log applied when they are looked at."""
+        """Places that apply the log when they are iterated."""
 
         def __iter__(self) -> Iterator[str]:
             with closing(sqlite3.connect(run / LEDGER)) as db:
@@ -331,7 +331,7 @@ async def test_a_file_that_goes_meanwhile_is_not_missed(run: Path) -> None:
 
 
 async def test_records_that_are_not_all_taken_leave_nothing_behind(run: Path) -> None:
-    """A reader may be closed while its records are taken, and looks in between are part of the same moment."""
+    """A reader may be closed in the middle of its records, and queries in between see the same state."""
     async with opened(run) as ledger:
         ledger.add_files([source("b")], "receipt")
         with RunReader(run) as reader:
@@ -345,11 +345,11 @@ async def test_records_that_are_not_all_taken_leave_nothing_behind(run: Path) ->
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What is kept beside the ledger, and older versions
+# Overflow files, and older versions
 
 
-def kept_beside(run: Path, owner: int = 77) -> Spill:
-    """Leave an image that was sent, and its answer beside the ledger."""
+def with_overflow(run: Path, owner: int = 77) -> OverflowFile:
+    """Add an image that was sent, with its answer in an overflow file."""
     with closing(sqlite3.connect(run / LEDGER)) as db, db:
         db.execute(
             "INSERT INTO item (id, sha256, document, state, owner, attempts, request_id, sent_at) "
@@ -357,15 +357,15 @@ def kept_beside(run: Path, owner: int = 77) -> Spill:
             (item("beside").sha256, owner),
         )
         db.execute("INSERT INTO source (document, path, open, item) VALUES ('receipt', ?, 0, 9)", (b"beside",))
-    spill = Spill(spill_of(run, owner))
-    spill.keep(SpilledAnswer(9, "beside", 200, None, ANSWER.body, 5.0))
-    return spill
+    overflow_file = OverflowFile(overflow_path(run, owner))
+    overflow_file.append(AnswerRecord(9, "beside", 200, None, ANSWER.body, 5.0))
+    return overflow_file
 
 
 @pytest.mark.parametrize("at_work", [False, True])
-async def test_answers_kept_beside_the_ledger_are_seen(run: Path, at_work: bool) -> None:
-    """What a full disk left beside the ledger counts in status and records, and stays where it is."""
-    spill = kept_beside(run)
+async def test_answers_in_overflow_files_are_seen(run: Path, at_work: bool) -> None:
+    """Answers in overflow files appear in status and records, and stay where they are."""
+    overflow_file = with_overflow(run)
     process = begun(run) if at_work else None
     before = files(run)
     with RunReader(run) as reader:
@@ -380,12 +380,12 @@ async def test_answers_kept_beside_the_ledger_are_seen(run: Path, at_work: bool)
     }
     if process is not None:
         ended(process)
-    spill.close()
+    overflow_file.close()
 
 
 @pytest.mark.parametrize("at_work", [False, True])
 async def test_a_run_of_an_older_version_is_read_as_it_is(run: Path, at_work: bool) -> None:
-    """Its tables are brought up to date in a copy; the run's own stay as they are."""
+    """The tables of an older version are brought up to date in a copy; the run's own stay as they are."""
     older(run)
     process = begun(run) if at_work else None
     with RunReader(run) as reader:
@@ -407,7 +407,7 @@ async def test_a_run_of_an_older_version_is_purged(run: Path) -> None:
 
 
 async def test_a_batch_brings_an_older_version_up_to_date_and_pays_nothing(run: Path) -> None:
-    """What an older version has stored is read by a batch, and counts as paid."""
+    """An answer that an older version stored is read by a batch, and is not paid for again."""
     older(run)
     async with opened(run) as ledger:
         admission = await ledger.admit(item(), None)
@@ -418,7 +418,7 @@ async def test_a_batch_brings_an_older_version_up_to_date_and_pays_nothing(run: 
 
 
 def older(run: Path) -> None:
-    """Make a ledger one of the first version."""
+    """Turn a ledger into one of the first version."""
     with closing(sqlite3.connect(run / LEDGER)) as db:
         db.execute("DROP TRIGGER source_replaced")
         db.execute("ALTER TABLE item DROP COLUMN was")
@@ -428,7 +428,7 @@ def older(run: Path) -> None:
 
 @pytest.mark.parametrize("at_work", [False, True])
 async def test_a_view_that_cannot_be_opened_leaves_nothing_open(run: Path, at_work: bool) -> None:
-    """A ledger of a newer version is refused, at work or not, and nobody has it open afterwards."""
+    """A ledger of a newer version is refused, at work or not, and no process has it open afterwards."""
     with closing(sqlite3.connect(run / LEDGER)) as db:
         db.execute("PRAGMA user_version = 99")
     process = begun(run, FIVE) if at_work else None
@@ -440,15 +440,15 @@ async def test_a_view_that_cannot_be_opened_leaves_nothing_open(run: Path, at_wo
             process = None
     with pytest.raises(LedgerError, match="update it"):
         purge(run, NoSeal())
-    assert holder_of(run / LEDGER) is Holder.NOBODY
+    assert find_holder(run / LEDGER) is Holder.NONE
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Private copies
 
 
-async def test_without_room_for_a_copy_the_way_out_is_told(run: Path, tmp_path: Path) -> None:
-    """Where there is no place for a copy the error names those that were tried, and how to name another."""
+async def test_an_error_without_room_for_a_copy_names_the_way_out(run: Path, tmp_path: Path) -> None:
+    """Where no folder has room for a copy the error names those that were tried, and how to name another."""
     left(run, FIVE)
     nowhere = str(tmp_path / "nowhere")
     with pytest.raises(LedgerError, match=rf"MiB .* in {nowhere}; .* TMPDIR"):
@@ -458,7 +458,7 @@ async def test_without_room_for_a_copy_the_way_out_is_told(run: Path, tmp_path: 
 
 
 def test_a_copy_that_fails_leaves_no_file(tmp_path: Path) -> None:
-    """What cannot be copied to its end is removed."""
+    """A copy that could not be completed is removed."""
 
     def fails(*_: Any) -> None:
         raise OSError
@@ -468,8 +468,8 @@ def test_a_copy_that_fails_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    """What the system says of a run's files is an error of the ledger."""
+def test_a_run_that_cannot_be_read_is_an_error_of_the_ledger(tmp_path: Path) -> None:
+    """An error of the system about a run's files is raised as an error of the ledger."""
     run = tmp_path / "run"
     run.mkdir()
     (run / LEDGER).write_bytes(b"x")
@@ -479,18 +479,18 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         RunReader(run).__enter__()
 
 
-def test_where_no_file_can_be_made_memory_is_left() -> None:
-    """A copy may lie in the folder for temporary files, if there is one, and in memory."""
+def test_a_copy_may_be_in_memory() -> None:
+    """A copy may be in the folder for temporary files, if there is one, and in memory."""
 
     def nowhere() -> str:
         raise FileNotFoundError
 
-    (memory,) = usual_places(nowhere)
-    assert usual_places(lambda: "/here") == ["/here", memory]
+    (memory,) = default_places(nowhere)
+    assert default_places(lambda: "/here") == ["/here", memory]
 
 
 def test_a_copy_is_the_owners_alone(tmp_path: Path) -> None:
-    """While a file of the copy has a name, nobody else can read it or its folder."""
+    """While a file of the copy has a name, other users can read neither it nor its folder."""
     modes: list[int] = []
 
     def fill(db: sqlite3.Connection, _: Any, log: Path) -> None:
@@ -509,7 +509,7 @@ def test_a_copy_is_the_owners_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
 async def test_a_file_with_a_second_name_is_not_written_to(run: Path, tmp_path: Path, suffix: str) -> None:
-    """A ledger, a log or an index that has a second name is refused to whoever writes, before SQLite opens anything."""
+    """A writer refuses a ledger, a log or an index with a second name before SQLite opens anything."""
     left(run, FIVE)
     (tmp_path / "other").hardlink_to(run / f"{LEDGER}{suffix}")
     before = files(run)
@@ -526,7 +526,7 @@ async def test_a_file_with_a_second_name_is_not_written_to(run: Path, tmp_path: 
 
 
 async def test_a_log_that_is_not_a_file_is_refused(run: Path, tmp_path: Path) -> None:
-    """A link in the place of a log is not followed."""
+    """A symbolic link in the place of the log is refused, and not followed."""
     (run / LOG).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(LedgerError, match="is a symbolic link"):
         await opened(run).__aenter__()
@@ -538,21 +538,21 @@ async def test_a_log_that_is_not_a_file_is_refused(run: Path, tmp_path: Path) ->
 
 
 def test_a_connection_is_counted_while_it_is_open(tmp_path: Path) -> None:
-    """A ledger is this process's until each connection to it is closed; one that is closed twice counts once."""
+    """This process holds a ledger until each of its connections is closed; one that is closed twice counts once."""
     (tmp_path / LEDGER).touch()
     one, two = connect(tmp_path), connect(tmp_path)
     one.close()
     one.close()
-    assert holder_of(tmp_path / LEDGER) is Holder.THIS_PROCESS
+    assert find_holder(tmp_path / LEDGER) is Holder.THIS_PROCESS
     two.close()
-    assert holder_of(tmp_path / LEDGER) is Holder.NOBODY
+    assert find_holder(tmp_path / LEDGER) is Holder.NONE
     in_place = connect_in_place(tmp_path / LEDGER)
-    assert holder_of(tmp_path / LEDGER) is Holder.NOBODY
+    assert find_holder(tmp_path / LEDGER) is Holder.NONE
     in_place.close()
 
 
-def test_a_path_is_a_path_whatever_its_characters(tmp_path: Path) -> None:
-    """What means something in an address means nothing in a folder's name."""
+def test_any_characters_may_be_in_a_path(tmp_path: Path) -> None:
+    """Characters with a meaning in a URI have none in a folder's name."""
     folder = tmp_path / os.fsdecode(b"a?mode=memory#%41 \xff")
     folder.mkdir()
     (folder / LEDGER).touch()
@@ -560,14 +560,14 @@ def test_a_path_is_a_path_whatever_its_characters(tmp_path: Path) -> None:
     assert (folder / LEDGER).stat().st_size
 
 
-def test_a_copy_is_made_while_nobody_here_opens_it(tmp_path: Path) -> None:
-    """A thread that opens the ledger while it is copied waits, so that the copy's end costs no lock."""
+def test_no_thread_opens_a_ledger_while_it_is_copied(tmp_path: Path) -> None:
+    """A thread that opens the ledger while it is copied waits, so that the end of the copy drops no lock."""
     (tmp_path / LEDGER).touch()
     connect(tmp_path).close()
     opening = threading.Thread(target=lambda: connect(tmp_path).close())
 
     class Slow(io.BytesIO):
-        """Where the copy goes, while a thread opens the ledger."""
+        """A target that starts a thread which opens the ledger."""
 
         def write(self, data: Any) -> int:
             opening.start()
@@ -580,12 +580,12 @@ def test_a_copy_is_made_while_nobody_here_opens_it(tmp_path: Path) -> None:
 
 
 def names(run: Path) -> list[str]:
-    """Return what is in a run directory."""
+    """Return the names in a run directory."""
     return sorted(path.name for path in run.iterdir())
 
 
-async def test_what_a_reader_leaves_that_came_too_late_is_harmless(run: Path) -> None:
-    """An empty log, left since the batch ended just before a reader joined it, changes no reading and goes with it."""
+async def test_files_of_a_reader_that_joined_too_late_are_harmless(run: Path) -> None:
+    """The empty log of a reader that joined just after a batch ended changes no reading; the next batch removes it."""
     before = (run / LEDGER).read_bytes()
     db = connect(run, reading=True)
     db.execute("SELECT * FROM run").fetchall()

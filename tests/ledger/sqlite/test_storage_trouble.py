@@ -1,4 +1,4 @@
-"""The file system fails the ledger: its lock is held, its disk is full, its opening is given up."""
+"""Trouble with the ledger's file: a lock that another program holds, a full disk, an opening that is cancelled."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import AnswerNotKeptError, Billing, ConnectionLostError, DiskFullError, LedgerError
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.overflow import read_spill, spills_in
-from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, _unusable
+from clova_ocr_async.ledger.sqlite.errors import file_error
+from clova_ocr_async.ledger.sqlite.overflow import overflow_paths, read_records
+from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Generator
+    from collections.abc import AsyncGenerator, Generator
 
     from clova_ocr_async.ledger.states import Claim, Settlement
 
@@ -52,15 +53,9 @@ MIB = 1024 * 1024
 JPEG = b"\xff\xd8\xff\xe0 %b \xff\xd9"
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run directory that is not there yet."""
-    return tmp_path / "run"
-
-
 @contextmanager
 def locked(run: Path, begin: str = "BEGIN IMMEDIATE") -> Generator[None]:
-    """Hold the ledger's lock as another program does."""
+    """Hold the ledger's lock, as another program does."""
     with closing(sqlite3.connect(run / LEDGER, isolation_level=None, timeout=10)) as db:
         db.execute(begin)
         yield
@@ -85,7 +80,7 @@ def large(size: int) -> HTTPResponse:
 
 
 async def test_a_short_lock_costs_nothing_and_answers_do_not_wait_for_it(run: Path) -> None:
-    """While another program has the lock an answer is on the disk at once, beside the ledger, and in it afterwards."""
+    """While another program has the lock an answer is soon in the overflow file, and afterwards in the ledger."""
     async with opened(run, patience=30.0) as ledger:
         one, two = await sent(ledger, "a", "b")
         with locked(run):
@@ -93,8 +88,11 @@ async def test_a_short_lock_costs_nothing_and_answers_do_not_wait_for_it(run: Pa
             async with asyncio.timeout(5):
                 await ledger.answered(one, "r1", ANSWER)
                 await ledger.answered(two, "r2", FAILURE)
-            (beside,) = spills_in(run)
-            assert [kept.body for kept in read_spill(beside) if hasattr(kept, "body")] == [ANSWER.body, FAILURE.body]
+            (overflow,) = overflow_paths(run)
+            assert [kept.body for kept in read_records(overflow) if hasattr(kept, "body")] == [
+                ANSWER.body,
+                FAILURE.body,
+            ]
             await ledger.settle(one, read("r1"))
             assert not waiting.done()
         await waiting
@@ -102,12 +100,12 @@ async def test_a_short_lock_costs_nothing_and_answers_do_not_wait_for_it(run: Pa
         await eventually(lambda: states(run) == ["succeeded", "sent"])
         assert ledger.trouble is None
         await sent(ledger, "c")
-    assert spills_in(run) == []
+    assert overflow_paths(run) == []
     assert calls(run) == 3
 
 
 async def test_an_answer_that_fits_nowhere_waits_for_a_short_lock(run: Path) -> None:
-    """An answer for which there is no room beside a locked ledger waits like everything else, and is kept."""
+    """An answer for which the overflow file has no room waits for the lock like other jobs, and is kept."""
 
     class Roomless(SqliteLedger):
         def fill(self) -> None:
@@ -131,7 +129,7 @@ async def test_an_answer_that_fits_nowhere_waits_for_a_short_lock(run: Path) -> 
 
 
 async def test_a_lasting_lock_is_waited_for_once(run: Path) -> None:
-    """When the patience is used up every order fails at once, answers are kept beside, and nothing more is sent."""
+    """Once the patience is used up jobs fail at once, answers go to the overflow file, and nothing more is sent."""
     async with opened(run, patience=0.3, process=gone()) as ledger:
         (one,) = await sent(ledger, "a")
         two = claimed(await ledger.admit(item("b"), None))
@@ -158,7 +156,7 @@ async def test_a_lasting_lock_is_waited_for_once(run: Path) -> None:
 
 
 async def test_a_ledger_that_was_locked_out_notices_that_it_is_free(run: Path) -> None:
-    """Each order is a probe, so that what does not pay goes on as soon as the lock is free again."""
+    """Each job is a probe, so jobs that cost no money go on as soon as the lock is free again."""
     async with opened(run, patience=0.1) as ledger:
         with locked(run), pytest.raises(LedgerError):
             await ledger.recall(source("x"), "receipt")
@@ -167,7 +165,7 @@ async def test_a_ledger_that_was_locked_out_notices_that_it_is_free(run: Path) -
 
 @pytest.mark.parametrize("begin", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
 async def test_a_locked_ledger_is_not_opened(run: Path, begin: str) -> None:
-    """Opening a ledger that another program keeps locked fails after one patience, resumably, and leaves nothing."""
+    """Opening a locked ledger fails after one patience with a resumable error, and leaves nothing."""
     async with opened(run):
         pass
     began = asyncio.get_running_loop().time()
@@ -176,11 +174,11 @@ async def test_a_locked_ledger_is_not_opened(run: Path, begin: str) -> None:
     assert caught.value.resumable
     assert asyncio.get_running_loop().time() - began < 5
     assert look(run, "SELECT count(*) FROM owner") == [(0,)]
-    assert spills_in(run) == []
+    assert overflow_paths(run) == []
 
 
 async def test_an_opening_that_waits_for_a_lock_can_be_cancelled(run: Path) -> None:
-    """Who gives up while another program keeps the ledger locked does not wait for that program."""
+    """An opening that is cancelled while another program keeps the ledger locked does not wait for that program."""
     async with opened(run):
         pass
     with locked(run):
@@ -193,8 +191,8 @@ async def test_an_opening_that_waits_for_a_lock_can_be_cancelled(run: Path) -> N
     assert opening.cancelled()
 
 
-async def test_closing_a_locked_ledger_is_no_matter_of_minutes(run: Path) -> None:
-    """A ledger whose lock is taken just as it is left is left within the patience, and mended by the next opening."""
+async def test_closing_a_locked_ledger_takes_one_patience(run: Path) -> None:
+    """A ledger that is locked as it is closed is closed within the patience, and the next opening settles its work."""
     ledger = opened(run, patience=0.3, process=gone())
     await ledger.__aenter__()
     (claim,) = await sent(ledger, "a")
@@ -208,7 +206,7 @@ async def test_closing_a_locked_ledger_is_no_matter_of_minutes(run: Path) -> Non
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Openings that are given up
+# Openings that are cancelled
 
 
 def open_files() -> int:
@@ -216,14 +214,14 @@ def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-class Gate:
-    """A clock that holds the ledger's thread where it becomes an owner."""
+class HeldClock:
+    """A clock that holds the ledger's thread where it registers as an owner."""
 
     def __init__(self) -> None:
         self.reached, self.go_on = threading.Event(), threading.Event()
 
     def __call__(self) -> float:
-        """Return seconds, when the thread may go on."""
+        """Return the time, once the thread may go on."""
         if threading.current_thread().name == "clova-ocr-ledger":
             self.reached.set()
             assert self.go_on.wait(10)
@@ -232,12 +230,12 @@ class Gate:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files as Linux shows them")
 @pytest.mark.parametrize("cancellations", [1, 2, 3])
-async def test_an_opening_that_is_given_up_leaves_nothing(run: Path, cancellations: int) -> None:
-    """However often an opening is cancelled while it becomes an owner: no owner, no open file, no room stays."""
+async def test_an_opening_that_is_cancelled_leaves_nothing(run: Path, cancellations: int) -> None:
+    """An opening that is cancelled, even repeatedly, while it registers leaves no owner, open file or overflow file."""
     async with opened(run):
         pass
     before = open_files()
-    gate = Gate()
+    gate = HeldClock()
     opening = asyncio.create_task(opened(run, clock=gate).__aenter__())
     await asyncio.to_thread(gate.reached.wait, 10)
     for _ in range(cancellations):
@@ -247,7 +245,7 @@ async def test_an_opening_that_is_given_up_leaves_nothing(run: Path, cancellatio
     with pytest.raises(asyncio.CancelledError):
         await opening
     assert look(run, "SELECT count(*) FROM owner") == [(0,)]
-    assert spills_in(run) == []
+    assert overflow_paths(run) == []
     assert open_files() == before
     assert all(one.name != "clova-ocr-ledger" for one in threading.enumerate())
 
@@ -256,25 +254,25 @@ async def test_an_opening_that_is_given_up_leaves_nothing(run: Path, cancellatio
 # The disk
 
 
-async def test_room_is_set_aside_before_the_money_is_spent(run: Path) -> None:
-    """Before a request is marked as sent there is room for its answer beside the ledger, as large as any before."""
+async def test_room_is_reserved_before_a_request_is_sent(run: Path) -> None:
+    """Before a request is marked as sent the overflow file has room for an answer as large as any before."""
     async with opened(run) as ledger:
-        (beside,) = spills_in(run)
+        (overflow,) = overflow_paths(run)
         found = await sent(ledger, *"abcd")
-        assert beside.stat().st_size >= 4 * MIB // 2
+        assert overflow.stat().st_size >= 4 * MIB // 2
         await ledger.answered(found[0], "r1", large(10 * MIB))
-        assert beside.stat().st_size >= 4 * 15 * MIB  # for those that are under way already
-        size = beside.stat().st_size
+        assert overflow.stat().st_size >= 4 * 15 * MIB  # for calls that are in flight already
+        size = overflow.stat().st_size
         await sent(ledger, *"efgh")
-        assert beside.stat().st_size >= 7 * 15 * MIB > size
+        assert overflow.stat().st_size >= 7 * 15 * MIB > size
     async with opened(run) as ledger:  # the size is known to the next process
-        (beside,) = spills_in(run)
+        (overflow,) = overflow_paths(run)
         await sent(ledger, "i")
-        assert beside.stat().st_size >= 15 * MIB
+        assert overflow.stat().st_size >= 15 * MIB
 
 
 async def test_the_largest_answer_is_noted_while_the_run_goes_on(run: Path) -> None:
-    """The size of the largest answer is on record with the next lease, so that a process begun then knows it."""
+    """The size of the largest answer is stored with the next renewal, so that a later process reserves enough."""
     clock = Clock()
     async with opened(run, clock=clock) as ledger:
         (claim,) = await sent(ledger, "a")
@@ -326,45 +324,45 @@ asyncio.run(main())
 """
 
 
-async def test_what_an_answer_has_no_room_for_is_not_sent(run: Path) -> None:
-    """On a small disk as many calls leave as their answers fit beside the ledger, others wait, then nothing is sent."""
+async def test_a_request_whose_answer_has_no_room_is_not_sent(run: Path) -> None:
+    """On a small disk only calls whose answers have room are sent, others wait, and after a loss nothing is sent."""
     program = LIMITED.format(path=sys.path, run=str(run))
     done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], capture_output=True, text=True)
-    told = done.stdout.splitlines()
-    assert told[:2] == ["[True, True, True, True, False, False]", "True False"], done.stderr
-    assert "an answer could not be kept: the disk is full, and so is the room" in told[2]
-    assert told[3:5] == [told[3], "True"]
-    assert "make room" in told[3]
-    assert told[5].startswith("no room for the answers of the calls under way (File too large); make room")
-    assert len(told) == 6
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["[True, True, True, True, False, False]", "True False"], done.stderr
+    assert "an answer could not be kept: the disk is full, and so is the room" in lines[2]
+    assert lines[3:5] == [lines[3], "True"]
+    assert "make room" in lines[3]
+    assert lines[5].startswith("no room for the answers of the calls in flight (File too large); make room")
+    assert len(lines) == 6
     assert (states(run)[5], answers(run)) == ("queued", [ANSWER.body])
 
 
-async def test_what_the_dead_had_set_aside_is_given_back_first(run: Path) -> None:
-    """What a dead process set aside goes back to the disk before anything is asked of it, even if nothing follows."""
+async def test_unused_room_of_dead_processes_is_freed_first(run: Path) -> None:
+    """Unused room of a dead process goes back to the disk before the ledger is opened, even if the opening fails."""
     dead = opened(run, process=gone())
     await dead.__aenter__()
     (claim,) = await sent(dead, "a")
     with locked(run):
-        await dead.answered(claim, "r1", ANSWER)  # beside the ledger
+        await dead.answered(claim, "r1", ANSWER)  # overflow the ledger
         await crash_at_once(dead)
-        (beside,) = spills_in(run)
-        assert beside.stat().st_size >= 2 * MIB
+        (overflow,) = overflow_paths(run)
+        assert overflow.stat().st_size >= 2 * MIB
         with pytest.raises(LedgerError):
             await opened(run, patience=0.1).__aenter__()
-        assert beside.stat().st_size < MIB
+        assert overflow.stat().st_size < MIB
     async with opened(run):
         assert (states(run), answers(run)) == (["succeeded"], [ANSWER.body])
 
 
 async def crash_at_once(ledger: SqliteLedger) -> None:
-    """End a ledger as kill -9 does, while another program has its lock."""
-    ledger._writer._lock_wait.give_up()  # noqa: SLF001 - a killed process waits for nothing
+    """End a ledger's process, as kill -9 does, while another program has the lock."""
+    ledger._writer._lock_wait.give_up()  # noqa: SLF001 - a killed process does not wait
     await crash(ledger)
 
 
-def test_a_schema_that_finds_no_room_says_so(tmp_path: Path) -> None:
-    """If SQLite ends the transaction itself, as on a full disk, its error is the one that is raised."""
+def test_a_migration_on_a_full_disk_raises_sqlites_error(tmp_path: Path) -> None:
+    """If SQLite rolls a migration back itself, as on a full disk, its own error is raised."""
 
     def fill(db: sqlite3.Connection) -> None:
         db.execute("ROLLBACK")
@@ -380,16 +378,16 @@ def test_a_schema_that_finds_no_room_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "kind"), [(errno.ENOSPC, DiskFullError), (errno.EDQUOT, DiskFullError), (errno.EACCES, LedgerError)]
 )
-def test_a_folder_that_finds_no_room_is_resumable(number: int, kind: type[LedgerError]) -> None:
-    """A run directory that cannot be made since the disk or the quota is full says to make room, and goes on later."""
-    error = _unusable("run", OSError(number, os.strerror(number)))
+def test_a_folder_that_has_no_room_is_resumable(number: int, kind: type[LedgerError]) -> None:
+    """If the disk or the quota is full, the error of a run directory is resumable and names the way out."""
+    error = file_error("run", OSError(number, os.strerror(number)))
     assert type(error) is kind
     assert ("make room" in str(error)) is error.resumable is (kind is DiskFullError)
     assert os.strerror(number) in str(error)
 
 
-async def test_a_full_disk_as_a_batch_is_left_is_told_in_a_line(run: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What cannot be given back as a batch is cut off is logged by its message, without a traceback."""
+async def test_a_full_disk_as_a_batch_is_left_is_logged_in_a_line(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An error that closes a source after the batch was cut off is logged by its message, without a traceback."""
     held = Held()
 
     async def images() -> AsyncGenerator[bytes]:
@@ -416,17 +414,17 @@ async def test_a_full_disk_as_a_batch_is_left_is_told_in_a_line(run: Path, caplo
 
 
 class Unsettled(SqliteLedger):
-    """A ledger that cannot take how a call ended, nor anything beside it."""
+    """A ledger that can store no settlement anywhere."""
 
-    def settle(self, claim: Claim, verdict: Settlement) -> Awaitable[None]:  # noqa: ARG002 - the signature of the ledger
-        """Fail as on a disk that is full to the last byte."""
+    async def settle(self, claim: Claim, verdict: Settlement) -> None:  # noqa: ARG002 - the signature of the ledger
+        """Fail, as on a disk that is full to the last byte."""
         raise DiskFullError("made up: full")
 
 
-async def test_an_end_that_is_kept_nowhere_costs_no_answer(
+async def test_a_settlement_that_is_stored_nowhere_costs_no_answer(
     tmp_path: Path, run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """How a call ended may be lost; its answer is not, and its caller gets it."""
+    """If a settlement is lost, the caller still gets the answer, and the ledger has it."""
     async with Unsettled(run, process=gone()) as ledger:
         (outcome,) = await outcomes_of(ledger, [picture(tmp_path, "a")], FakeTransport())
     assert isinstance(outcome, Success)
@@ -436,23 +434,23 @@ async def test_an_end_that_is_kept_nowhere_costs_no_answer(
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Answers that can be kept nowhere
+# Answers that can be stored nowhere
 
 
 class Nowhere(SqliteLedger):
-    """A ledger that can keep no answer, nor anything beside it."""
+    """A ledger that can store no answer anywhere."""
 
     async def answered(self, claim: Claim, request_id: str, response: HTTPResponse) -> None:  # noqa: ARG002 - the ledger's signature
-        """Fail as on a disk that is full to the last byte."""
+        """Fail, as on a disk that is full to the last byte."""
         raise DiskFullError("made up: the disk is full, and so is the room")
 
     async def refused(self, claim: Claim, request_id: str, *, still_in_doubt: bool) -> None:  # noqa: ARG002 - the ledger's signature
-        """Fail too."""
+        """Fail in the same way."""
         raise DiskFullError("made up: the disk is full, and so is the room")
 
 
 async def outcomes_of(ledger: Any, images: list[Any], transport: FakeTransport) -> list[Any]:
-    """Run a batch, and return what came out."""
+    """Run a batch, and return its outcomes."""
     async with (
         ClovaOCRClient(domain(), transport=transport) as client,
         BatchDispatcher(client, 2, ledger=ledger).dispatch(images, Receipt) as outcomes,
@@ -468,10 +466,10 @@ def picture(folder: Path, name: str) -> Path:
 
 
 @pytest.mark.parametrize("answer", [ANSWER, FAILURE, HTTPResponse(200, b"<html>")])
-async def test_an_answer_that_is_kept_nowhere_is_no_success(
+async def test_an_answer_that_is_stored_nowhere_is_a_failure(
     tmp_path: Path, run: Path, answer: HTTPResponse, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A paid answer that could be stored nowhere comes out as a failure with its bytes, and stays on record as paid."""
+    """A paid answer that could be stored nowhere is a failure with its bytes, and stays billed in the ledger."""
     image = picture(tmp_path, "a")
     async with Nowhere(run) as ledger:
         (outcome,) = await outcomes_of(ledger, [image], FakeTransport(then=answer))
@@ -494,10 +492,10 @@ async def test_an_answer_that_is_kept_nowhere_is_no_success(
     assert isinstance(found, Success)
 
 
-async def test_a_request_without_an_answer_is_not_called_one(
+async def test_the_log_of_a_refused_request_names_no_answer(
     tmp_path: Path, run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is said of a refused request that cannot be written down does not speak of an answer."""
+    """The log line of a refused request that cannot be stored does not mention an answer."""
     async with Nowhere(run) as ledger:
         await outcomes_of(ledger, [picture(tmp_path, "a")], FakeTransport(BUSY, ConnectionLostError))
     assert "how a request ended could not be written down" in caplog.text
@@ -508,7 +506,7 @@ async def test_a_request_without_an_answer_is_not_called_one(
 async def test_a_call_that_is_cut_off_as_its_answer_is_lost_is_named(
     tmp_path: Path, run: Path, named: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An answer that can be stored nowhere, and that nobody waits for any more, is named in the log, and on record."""
+    """An answer that can be stored nowhere, and whose call was cut off, is named in the log, and its item is failed."""
     reached = Held()
 
     class Slow(Nowhere):
@@ -521,11 +519,11 @@ async def test_a_call_that_is_cut_off_as_its_answer_is_lost_is_named(
     async with Slow(run) as ledger:
         batch = asyncio.create_task(outcomes_of(ledger, [image], FakeTransport()))
         await reached.reached.wait()
-        for _ in range(2):  # the first one lets the call land
+        for _ in range(2):  # the first one waits for the call
             batch.cancel()
             await steps()
         reached.go_on.set()
         await asyncio.wait([batch])
     assert (states(run), calls(run)) == (["failed"], 1)
-    told = [record.getMessage() for record in caplog.records if "its answer is not stored" in record.getMessage()]
-    assert [line.split(": ")[0] for line in told] == [str(image) if named else "an image without a name"]
+    lines = [record.getMessage() for record in caplog.records if "its answer is not stored" in record.getMessage()]
+    assert [line.split(": ")[0] for line in lines] == [str(image) if named else "an image without a name"]

@@ -11,16 +11,20 @@ import pytest
 from support.ledgers import eventually
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
+from clova_ocr_async.ledger.sqlite.errors import LockTimeoutError, ledger_error
 from clova_ocr_async.ledger.sqlite.lock_wait import LockWait
-from clova_ocr_async.ledger.sqlite.writer import StalledError, Writer, ledger_error
+from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
     from pathlib import Path
 
 
+NO_TICK = Tick(1.0, lambda _: None, lambda _result, _error: None)
+
+
 class Watch:
-    """Writes down where the thread stands, and holds it before a commit while it is told to."""
+    """Records the positions of the thread, and holds it before a commit while ``go_on`` is clear."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -28,12 +32,12 @@ class Watch:
         self.go_on.set()
 
     def __call__(self, where: str) -> None:
-        """Note."""
+        """Record a position."""
         self.seen.append(where)
         assert self.go_on.wait(30)
 
     def commits(self) -> list[str]:
-        """Return what was committed, with whom."""
+        """Return the names of the committed jobs."""
         return [where.removeprefix("after commit of ") for where in self.seen if where.startswith("after")]
 
 
@@ -44,9 +48,7 @@ async def writing(
     *,
     connect: Callable[[], sqlite3.Connection] | None = None,
     clock: Callable[[], float] = lambda: 0.0,
-    every: float = 1.0,
-    ticked: Callable[[Any, BaseException | None], object] = lambda _result, _error: None,
-    tick: Callable[[sqlite3.Connection], object] = lambda _: None,
+    tick: Tick = NO_TICK,
     patience: float = 30.0,
 ) -> AsyncGenerator[Writer]:
     """Run a writer on a file with one table."""
@@ -59,10 +61,8 @@ async def writing(
     writer = Writer(
         connect or connection,
         tick=tick,
-        ticked=ticked,
-        every=every,
-        watch=watch,
         clock=clock,
+        watch=watch,
         lock_wait=LockWait(patience),
     )
     await writer.start(create)
@@ -78,7 +78,7 @@ def create(db: sqlite3.Connection) -> None:
 
 
 def keep(value: object) -> Callable[[sqlite3.Connection], object]:
-    """Return work that puts a value down and returns it."""
+    """Return work that inserts a value and returns it."""
 
     def work(db: sqlite3.Connection) -> object:
         db.execute("INSERT INTO kept VALUES (?)", (value,))
@@ -88,13 +88,13 @@ def keep(value: object) -> Callable[[sqlite3.Connection], object]:
 
 
 def fail(db: sqlite3.Connection) -> None:
-    """Put something down, and fail."""
+    """Insert a row, and fail."""
     db.execute("INSERT INTO kept VALUES ('wrong')")
     raise ZeroDivisionError("one's own")
 
 
 def kept(path: Path) -> list[object]:
-    """Return what is in the file."""
+    """Return the values in the file."""
     db = sqlite3.connect(path)
     try:
         return [value for (value,) in db.execute("SELECT value FROM kept ORDER BY rowid")]
@@ -103,15 +103,15 @@ def kept(path: Path) -> list[object]:
 
 
 async def held(writer: Writer, watch: Watch) -> asyncio.Future[object]:
-    """Hold the writer in a commit, so that what is asked for next waits."""
+    """Hold the writer in a commit, so that the next jobs wait."""
     watch.go_on.clear()
     first = writer.submit(keep("first"), "first")
     await eventually(lambda: watch.seen)
     return first
 
 
-async def test_what_waits_shares_one_commit(tmp_path: Path) -> None:
-    """All that is asked for while a commit runs is in the next one, and each is told its own result after it."""
+async def test_waiting_jobs_share_one_commit(tmp_path: Path) -> None:
+    """All jobs that are queued during a commit share the next one, and each future gets its own result after it."""
     watch = Watch()
     async with writing(tmp_path / "db", watch) as writer:
         first = await held(writer, watch)
@@ -124,8 +124,8 @@ async def test_what_waits_shares_one_commit(tmp_path: Path) -> None:
     assert kept(tmp_path / "db") == ["first", *range(50)]
 
 
-async def test_one_bad_order_harms_no_other(tmp_path: Path) -> None:
-    """Who shares a commit with an order that fails is served, and the one that fails leaves nothing behind."""
+async def test_a_job_that_fails_harms_no_other(tmp_path: Path) -> None:
+    """Jobs that share a commit with one that fails are done, and the failed one leaves nothing behind."""
     watch = Watch()
     async with writing(tmp_path / "db", watch) as writer:
         await held(writer, watch)
@@ -141,8 +141,8 @@ async def test_one_bad_order_harms_no_other(tmp_path: Path) -> None:
     assert kept(tmp_path / "db") == ["first", 1, 2]
 
 
-async def test_what_sqlite_rolled_back_itself_is_an_error_like_another(tmp_path: Path) -> None:
-    """An order whose failure ended the transaction already is told its own error, and the next one is served."""
+async def test_a_rollback_by_sqlite_itself_is_an_error_like_any_other(tmp_path: Path) -> None:
+    """A job whose failure has already ended the transaction raises its own error, and the next job is done."""
 
     def work(db: sqlite3.Connection) -> None:
         db.execute("ROLLBACK")
@@ -154,8 +154,8 @@ async def test_what_sqlite_rolled_back_itself_is_an_error_like_another(tmp_path:
         assert await writer.submit(keep(1), "good") == 1
 
 
-async def test_durable_orders_are_committed_fully(tmp_path: Path) -> None:
-    """What must survive a power cut is committed with synchronous FULL, also beside what need not; the rest is not."""
+async def test_durable_jobs_are_committed_with_synchronous_full(tmp_path: Path) -> None:
+    """A durable job is committed with synchronous FULL, also together with others; without one it is NORMAL."""
     levels: list[int] = []
 
     def look(db: sqlite3.Connection) -> None:
@@ -174,8 +174,8 @@ async def test_durable_orders_are_committed_fully(tmp_path: Path) -> None:
     assert levels == [1, 2, 1, 2, 2]
 
 
-async def test_nobody_is_told_before_the_commit(tmp_path: Path) -> None:
-    """A result is delivered when another connection can see it, and not before."""
+async def test_no_result_is_delivered_before_the_commit(tmp_path: Path) -> None:
+    """A result is delivered once another connection can see it, and not before."""
     watch = Watch()
     async with writing(tmp_path / "db", watch) as writer:
         first = await held(writer, watch)
@@ -186,20 +186,8 @@ async def test_nobody_is_told_before_the_commit(tmp_path: Path) -> None:
         assert kept(tmp_path / "db") == ["first"]
 
 
-async def test_lazy_orders_wait_for_company(tmp_path: Path) -> None:
-    """What nobody waits for is committed with what comes next, and soon by itself if nothing comes."""
-    watch = Watch()
-    async with writing(tmp_path / "db", watch) as writer:
-        lazy = writer.submit(keep("lazy"), "lazy", lazy=True)
-        await writer.submit(keep("eager"), "eager")
-        assert lazy.done()
-        await writer.submit(keep("alone"), "lazy", lazy=True)
-    assert watch.seen[:2] == ["before commit of eager", "before commit of lazy"] or watch.commits()[0] == "lazy"
-    assert kept(tmp_path / "db") == ["lazy", "eager", "alone"]
-
-
 async def test_closing_drains(tmp_path: Path) -> None:
-    """What was asked for before the end is done before the end."""
+    """Jobs that were queued before the writer is stopped are done before it ends."""
     watch = Watch()
     async with writing(tmp_path / "db", watch) as writer:
         await held(writer, watch)
@@ -210,9 +198,9 @@ async def test_closing_drains(tmp_path: Path) -> None:
     assert threading.active_count() == len([one for one in threading.enumerate() if one.name != "clova-ocr-ledger"])
 
 
-async def test_behind_the_end_nothing_is_asked_for(tmp_path: Path) -> None:
-    """Before it is open and after its end nobody waits for a writer for ever: it says that it is closed."""
-    writer = Writer(lambda: sqlite3.connect(":memory:"), tick=keep, ticked=print, every=1.0, watch=None, clock=float)
+async def test_a_closed_writer_refuses_jobs(tmp_path: Path) -> None:
+    """A job that is submitted before the start or after the end fails at once with an error that names the context."""
+    writer = Writer(lambda: sqlite3.connect(":memory:"), tick=NO_TICK, clock=float)
     with pytest.raises(LedgerError, match="not open"):
         await writer.submit(keep(1), "too early")
     await writer.stop()
@@ -224,7 +212,7 @@ async def test_behind_the_end_nothing_is_asked_for(tmp_path: Path) -> None:
         writer.call(keep(1), "too late")
 
 
-async def test_another_thread_waits_for_its_order(tmp_path: Path) -> None:
+async def test_another_thread_waits_for_its_job(tmp_path: Path) -> None:
     """A thread without an event loop gets its result, or the error."""
     async with writing(tmp_path / "db") as writer:
         assert await asyncio.to_thread(writer.call, keep("x"), "call") == "x"
@@ -233,58 +221,58 @@ async def test_another_thread_waits_for_its_order(tmp_path: Path) -> None:
     assert kept(tmp_path / "db") == ["x"]
 
 
-async def test_the_lease_is_renewed_between_orders(tmp_path: Path) -> None:
-    """What must be done now and then is done in time, also if nobody asks for anything, and its failure is told."""
-    now, told = [0.0], queue.SimpleQueue[Any]()
+async def test_the_tick_comes_when_it_is_due(tmp_path: Path) -> None:
+    """The tick runs before the first job after it is due, and not earlier; its result or its error is passed on."""
+    now, received = [0.0], queue.SimpleQueue[Any]()
     ticks = iter(["renewed"])
 
     def tick(_: sqlite3.Connection) -> object:
         return next(ticks)
 
     async with writing(
-        tmp_path / "db", clock=lambda: now[0], every=5.0, tick=tick, ticked=lambda *what: told.put(what)
+        tmp_path / "db", clock=lambda: now[0], tick=Tick(5.0, tick, lambda *what: received.put(what))
     ) as writer:
         await writer.submit(keep(1), "early")
-        assert told.empty()
+        assert received.empty()
         now[0] = 5.0
         await writer.submit(keep(2), "late")
-        assert await asyncio.to_thread(told.get, timeout=10) == ("renewed", None)
+        assert await asyncio.to_thread(received.get, timeout=10) == ("renewed", None)
         now[0] = 9.999
         await writer.submit(keep(3), "early")
-        assert told.empty()
+        assert received.empty()
         now[0] = 10.0
         await writer.submit(keep(4), "late")
-        result, error = await asyncio.to_thread(told.get, timeout=10)
+        result, error = await asyncio.to_thread(received.get, timeout=10)
         assert result is None
         assert isinstance(error, StopIteration)
         assert await writer.submit(keep(5), "after") == 5
-    async with writing(tmp_path / "db", every=0.001, tick=keep("alone"), ticked=lambda *what: told.put(what)):
+    async with writing(tmp_path / "db", tick=Tick(0.001, keep("alone"), lambda *what: received.put(what))):
         pass
-    assert told.empty()
+    assert received.empty()
 
 
-async def test_a_lone_writer_looks_at_the_clock(tmp_path: Path) -> None:
-    """A writer of which nobody asks anything wakes by itself when it is due."""
-    now, told = iter([0.0, 0.0, 1.0, *[1.0] * 1000]), queue.SimpleQueue[Any]()
+async def test_an_idle_writer_ticks(tmp_path: Path) -> None:
+    """A writer without jobs wakes by itself when the tick is due."""
+    now, received = iter([0.0, 0.0, 1.0, *[1.0] * 1000]), queue.SimpleQueue[Any]()
     async with writing(
-        tmp_path / "db", clock=lambda: next(now), every=0.01, tick=keep("alone"), ticked=lambda *what: told.put(what)
+        tmp_path / "db", clock=lambda: next(now), tick=Tick(0.01, keep("alone"), lambda *what: received.put(what))
     ):
-        assert await asyncio.to_thread(told.get, timeout=10) == ("alone", None)
+        assert await asyncio.to_thread(received.get, timeout=10) == ("alone", None)
 
 
 @pytest.mark.parametrize("fails", ["connect", "first"])
-async def test_what_keeps_it_from_opening_is_raised(tmp_path: Path, fails: str) -> None:
-    """What goes wrong while the file is opened comes out where it is opened, and no thread stays."""
+async def test_an_error_of_the_opening_is_raised(tmp_path: Path, fails: str) -> None:
+    """An error while the file is opened is raised from start, and no thread stays."""
 
     def connect() -> sqlite3.Connection:
         if fails == "connect":
-            raise sqlite3.OperationalError("said by SQLite")
+            raise sqlite3.OperationalError("from SQLite")
         return sqlite3.connect(tmp_path / "db")
 
     def first(db: sqlite3.Connection) -> None:
         db.execute("nonsense")
 
-    writer = Writer(connect, tick=keep, ticked=print, every=1.0, watch=None, clock=float)
+    writer = Writer(connect, tick=NO_TICK, clock=float)
     with pytest.raises(LedgerError, match="cannot be used"):
         await writer.start(first)
     with pytest.raises(LedgerError, match="not open"):
@@ -293,7 +281,7 @@ async def test_what_keeps_it_from_opening_is_raised(tmp_path: Path, fails: str) 
 
 
 async def test_an_opening_that_is_cancelled_leaves_no_thread(tmp_path: Path) -> None:
-    """Who gives up while the file is opened leaves nothing running behind."""
+    """A start that is cancelled while the file is opened leaves no thread."""
     reached, go_on = threading.Event(), threading.Event()
 
     def connect() -> sqlite3.Connection:
@@ -301,7 +289,7 @@ async def test_an_opening_that_is_cancelled_leaves_no_thread(tmp_path: Path) -> 
         assert go_on.wait(10)
         return sqlite3.connect(tmp_path / "db")
 
-    writer = Writer(connect, tick=keep, ticked=print, every=1.0, watch=None, clock=float)
+    writer = Writer(connect, tick=NO_TICK, clock=float)
     opening = asyncio.create_task(writer.start(keep))
     await asyncio.to_thread(reached.wait, 10)
     opening.cancel()
@@ -312,8 +300,8 @@ async def test_an_opening_that_is_cancelled_leaves_no_thread(tmp_path: Path) -> 
     assert all(one.name != "clova-ocr-ledger" for one in threading.enumerate())
 
 
-async def test_a_thread_that_ends_lets_nobody_wait(tmp_path: Path) -> None:
-    """If the thread itself fails, who waits and who comes later is told instead of waiting for ever."""
+async def test_a_thread_that_fails_ends_all_waits(tmp_path: Path) -> None:
+    """If the thread itself fails, waiting jobs and later ones fail instead of waiting for ever."""
     broken = False
 
     def clock() -> float:
@@ -328,32 +316,32 @@ async def test_a_thread_that_ends_lets_nobody_wait(tmp_path: Path) -> None:
         broken = True
         waiting = [writer.submit(keep("z"), "z") for _ in range(300)]
         found, _ = await asyncio.wait(waiting, timeout=10)
-        assert len(found) == 300
+        assert len([one for one in found if isinstance(one.exception(), LedgerError)]) == 300
         with pytest.raises(LedgerError, match="not open"):
             await writer.submit(keep("late"), "late")
 
 
-async def test_a_defect_behind_the_lease_costs_no_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """If what is told of the lease fails, that is logged, and what was asked for is done."""
+async def test_a_defect_behind_the_tick_costs_no_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """If the function that receives the tick's result fails, that is logged, and the jobs are done."""
 
     def ticked(_result: object, _error: object) -> None:
         raise ZeroDivisionError("a defect")
 
     now = [0.0]
-    async with writing(tmp_path / "db", clock=lambda: now[0], ticked=ticked) as writer:
+    async with writing(tmp_path / "db", clock=lambda: now[0], tick=Tick(1.0, lambda _: None, ticked)) as writer:
         now[0] = 1.0
         assert await writer.submit(keep("x"), "x") == "x"
-    assert "renewing of the lease failed" in caplog.text
+    assert "renewal of the lease failed" in caplog.text
 
 
-def test_a_closed_loop_is_no_reason_to_stop(tmp_path: Path) -> None:
-    """Orders whose event loop was closed meanwhile are done all the same, and nothing is raised in the thread."""
+def test_a_closed_event_loop_stops_nothing(tmp_path: Path) -> None:
+    """Jobs whose event loop was closed meanwhile are done all the same, and nothing is raised in the thread."""
     watch = Watch()
 
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(tmp_path / "db", isolation_level=None)
 
-    writer = Writer(connect, tick=keep, ticked=print, every=1.0, watch=watch, clock=float)
+    writer = Writer(connect, tick=NO_TICK, clock=float, watch=watch)
 
     async def leave() -> None:
         await writer.start(create)
@@ -368,8 +356,8 @@ def test_a_closed_loop_is_no_reason_to_stop(tmp_path: Path) -> None:
     assert kept(tmp_path / "db") == ["first", "many", "many", "from another thread"]
 
 
-async def test_who_no_longer_waits_is_not_missed(tmp_path: Path) -> None:
-    """An order is done also if whoever asked was cancelled meanwhile, alone or in company."""
+async def test_a_cancelled_wait_does_not_cancel_the_job(tmp_path: Path) -> None:
+    """A job is done also if its waiter was cancelled meanwhile, alone or together with others."""
     watch = Watch()
     async with writing(tmp_path / "db", watch) as writer:
         (await held(writer, watch)).cancel()
@@ -382,8 +370,8 @@ async def test_who_no_longer_waits_is_not_missed(tmp_path: Path) -> None:
     assert kept(tmp_path / "db") == ["first", 1, 2]
 
 
-async def test_a_locked_file_is_told_once_for_all(tmp_path: Path) -> None:
-    """While another program keeps the file locked, all that waits fails after one wait, and is served later."""
+async def test_all_jobs_wait_together_for_a_locked_file(tmp_path: Path) -> None:
+    """While another program keeps the file locked, all waiting jobs fail after one wait, and later ones are done."""
     watch = Watch()
     async with writing(tmp_path / "db", watch, patience=0.1) as writer:
         await held(writer, watch)
@@ -391,10 +379,10 @@ async def test_a_locked_file_is_told_once_for_all(tmp_path: Path) -> None:
         other = sqlite3.connect(tmp_path / "db", isolation_level=None, timeout=10, check_same_thread=False)
         taken = asyncio.create_task(asyncio.to_thread(other.execute, "BEGIN IMMEDIATE"))
         watch.go_on.set()
-        # Whoever is quicker: who waits is served, or told.
+        # Either may be quicker: the jobs are done, or fail.
         results = await asyncio.wait(waiting)
         await taken
-        told = [one.exception() for one in results[0]]
+        received = [one.exception() for one in results[0]]
         late = writer.submit(keep("late"), "late")
         later = writer.submit(keep("late"), "late")
         for one in (late, later):
@@ -403,11 +391,11 @@ async def test_a_locked_file_is_told_once_for_all(tmp_path: Path) -> None:
         other.execute("ROLLBACK")
         other.close()
         assert await writer.submit(keep("again"), "again") == "again"
-        assert all(error is None or "locked" in str(error) for error in told)
+        assert all(error is None or "locked" in str(error) for error in received)
 
 
-async def test_a_read_only_file_cannot_be_written(tmp_path: Path) -> None:
-    """A file that may only be read is told as a disk that takes nothing."""
+async def test_a_read_only_file_counts_as_a_full_disk(tmp_path: Path) -> None:
+    """A file that may only be read raises the error of a full disk."""
     async with writing(tmp_path / "db"):
         pass
 
@@ -420,7 +408,7 @@ async def test_a_read_only_file_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "kind", "said"),
+    ("code", "kind", "text"),
     [
         (sqlite3.SQLITE_FULL, DiskFullError, "make room"),
         (sqlite3.SQLITE_IOERR | 3 << 8, DiskFullError, "make room"),
@@ -433,60 +421,18 @@ async def test_a_read_only_file_cannot_be_written(tmp_path: Path) -> None:
         (sqlite3.SQLITE_MISUSE, LedgerError, "cannot be used"),
     ],
 )
-def test_what_an_error_of_sqlite_means(code: int, kind: type[LedgerError], said: str) -> None:
-    """An error of the file is told by what its user can do about it."""
-    error = sqlite3.OperationalError("said by SQLite")
+def test_errors_of_sqlite_name_the_way_out(code: int, kind: type[LedgerError], text: str) -> None:
+    """An error of SQLite becomes the ledger's error that names the way out."""
+    error = sqlite3.OperationalError("from SQLite")
     error.sqlite_errorcode = code
     found = ledger_error(error)
     assert type(found) is kind
-    assert said in str(found)
+    assert text in str(found)
     assert type(ledger_error(sqlite3.ProgrammingError("without a number"))) is LedgerError
 
 
-async def test_what_is_alike_is_done_together(tmp_path: Path) -> None:
-    """Orders for the same work are done at once, each told its own result, on the same side of what stands alone."""
-    together: list[list[int]] = []
-
-    def keep_all(db: sqlite3.Connection, values: list[int]) -> list[object]:
-        together.append(values)
-        db.executemany("INSERT INTO kept VALUES (?)", [(value,) for value in values])
-        return [-value for value in values]
-
-    watch = Watch()
-    async with writing(tmp_path / "db", watch) as writer:
-        await held(writer, watch)
-        waiting = [writer.submit_alike(keep_all, number, "alike") for number in (1, 2)]
-        waiting.append(writer.submit(keep(3), "alone"))
-        waiting += [writer.submit_alike(keep_all, number, "alike") for number in (4, 5)]
-        await asyncio.sleep(0)
-        watch.go_on.set()
-        assert [await one for one in waiting] == [-1, -2, 3, -4, -5]
-    assert together == [[1, 2], [4, 5]]
-    assert kept(tmp_path / "db") == ["first", 1, 2, 3, 4, 5]
-
-
-async def test_one_bad_order_harms_none_that_is_alike(tmp_path: Path) -> None:
-    """Where one of several orders for the same work fails, each is done by itself."""
-
-    def keep_all(db: sqlite3.Connection, values: list[int]) -> list[int]:
-        db.executemany("INSERT INTO kept VALUES (?)", [(value,) for value in values])
-        return [1 // value for value in values]
-
-    watch = Watch()
-    async with writing(tmp_path / "db", watch) as writer:
-        await held(writer, watch)
-        waiting = [writer.submit_alike(keep_all, number, "alike") for number in (1, 0, 2)]
-        await asyncio.sleep(0)
-        watch.go_on.set()
-        good, bad, other = waiting
-        assert (await good, await other) == (1, 0)
-        with pytest.raises(ZeroDivisionError):
-            await bad
-    assert kept(tmp_path / "db") == ["first", 1, 2]
-
-
-async def test_what_comes_from_another_thread_does_not_overtake(tmp_path: Path) -> None:
-    """What was asked for in this turn of the loop is done before what is asked for behind it in any thread."""
+async def test_jobs_of_all_threads_keep_their_order(tmp_path: Path) -> None:
+    """A job is done before those that were queued after it, in whatever thread."""
     async with writing(tmp_path / "db") as writer:
         first = writer.submit(keep(1), "first")
         writer.call(keep(2), "second")
@@ -494,22 +440,24 @@ async def test_what_comes_from_another_thread_does_not_overtake(tmp_path: Path) 
     assert kept(tmp_path / "db") == [1, 2]
 
 
-async def test_the_lease_is_on_the_disk_before_what_follows_it(tmp_path: Path) -> None:
-    """What the lease's tick brings in is synced when its end is told, since that removes it from beside the ledger."""
-    now, levels, told = [0.0], list[int](), queue.SimpleQueue[Any]()
+async def test_the_tick_is_durable(tmp_path: Path) -> None:
+    """The tick is on the disk when its result is passed on, since replayed overflow files are deleted then."""
+    now, levels, received = [0.0], list[int](), queue.SimpleQueue[Any]()
 
     def tick(db: sqlite3.Connection) -> None:
         levels.append(db.execute("PRAGMA synchronous").fetchone()[0])
 
-    async with writing(tmp_path / "db", clock=lambda: now[0], tick=tick, ticked=lambda *what: told.put(what)) as writer:
+    async with writing(
+        tmp_path / "db", clock=lambda: now[0], tick=Tick(1.0, tick, lambda *what: received.put(what))
+    ) as writer:
         now[0] = 1.0
         await writer.submit(keep(1), "one")
-        await asyncio.to_thread(told.get, timeout=10)
+        await asyncio.to_thread(received.get, timeout=10)
     assert levels == [2]
 
 
-async def test_what_waits_behind_a_lock_is_done_before_the_end(tmp_path: Path) -> None:
-    """Orders that come while another program has the file locked are done when it is free, also if that is the end."""
+async def test_jobs_behind_a_lock_are_done_before_the_end(tmp_path: Path) -> None:
+    """Jobs that are queued while another program has the file locked are done once it is free, also after a stop."""
     async with writing(tmp_path / "db") as writer:
         with locked(tmp_path / "db"):
             first = writer.submit(keep(1), "first")
@@ -523,30 +471,24 @@ async def test_what_waits_behind_a_lock_is_done_before_the_end(tmp_path: Path) -
     assert kept(tmp_path / "db") == [1, 2]
 
 
-async def test_what_is_urgent_does_not_wait_for_another_program(tmp_path: Path) -> None:
-    """While the file is locked urgent orders fail soon, those in hand and those that come, and others are done."""
+async def test_urgent_jobs_do_not_wait_for_another_program(tmp_path: Path) -> None:
+    """While the file is locked urgent jobs fail soon, waiting and new ones, and the others are done later."""
     async with writing(tmp_path / "db") as writer:
         with locked(tmp_path / "db"):
             waiting = writer.submit(keep("patient"), "patient")
             for value in (1, 2):
-                urgent = writer.submit_alike(keep_all, value, "urgent", urgent=True)
-                with pytest.raises(StalledError):
+                urgent = writer.submit(keep(value), "urgent", urgent=True)
+                with pytest.raises(LockTimeoutError):
                     await urgent
             assert not waiting.done()
         assert await waiting == "patient"
-        assert await writer.submit_alike(keep_all, 3, "urgent", urgent=True) == 3
+        assert await writer.submit(keep(3), "urgent", urgent=True) == 3
     assert kept(tmp_path / "db") == ["patient", 3]
-
-
-def keep_all(db: sqlite3.Connection, values: list[int]) -> list[int]:
-    """Put some values down together."""
-    db.executemany("INSERT INTO kept VALUES (?)", [(value,) for value in values])
-    return values
 
 
 @contextmanager
 def locked(path: Path) -> Generator[None]:
-    """Hold a file's lock as another program does."""
+    """Hold a file's lock, as another program does."""
     db = sqlite3.connect(path, isolation_level=None, timeout=10)
     db.execute("BEGIN IMMEDIATE")
     yield
