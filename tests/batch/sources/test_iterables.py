@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clova_ocr_async.batch import Failure, Success, images_in
+from clova_ocr_async.batch.sources.exclusions import PICTURE_SUFFIXES, Exclusions
 from clova_ocr_async.batch.sources.folders import entries_in
-from clova_ocr_async.batch.sources.left_out import PICTURE_SUFFIXES, LeftOut
 from clova_ocr_async.documents import Receipt, Recognition
 from clova_ocr_async.errors import ConfigurationError, ImageError
 
@@ -81,11 +81,11 @@ def test_entries_of_a_folder(folder: Path, caplog: pytest.LogCaptureFixture, *, 
     paths = list(images_in(folder, recursive))
     *told, summary = [record.getMessage() for record in caplog.records]
     caplog.clear()
-    left_out = LeftOut()
-    entries = list(entries_in(str(folder), recursive, left_out))
+    exclusions = Exclusions()
+    entries = list(entries_in(str(folder), recursive, exclusions))
     assert [Path(entry.path) for entry in entries] == paths
     assert [record.getMessage() for record in caplog.records] == told
-    assert summary == f"{folder}: {left_out.told()}"
+    assert summary == f"{folder}: {exclusions.summary()}"
     assert all(entry.stat(follow_symlinks=False).st_size == 1 for entry in entries)
 
 

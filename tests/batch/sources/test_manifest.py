@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clova_ocr_async.batch.sources.manifest import images_from, paid_in, record_source, source_of
+from clova_ocr_async.batch.sources.manifest import billed_in, images_from, record_source, source_of
 from clova_ocr_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ def test_a_record_without_bytes_is_taken_as_it_stands() -> None:
         ({"source": "a\0b"}, "it holds a NUL"),
         ({"source": "a", "source_bytes": "YQBi"}, "it holds a NUL"),
         ({"source": "a", "source_bytes": ""}, "the path is empty"),
-        ({"source": "a", "source_bytes": "Yf8"}, "source_bytes is no base64"),
-        ({"source": "a", "source_bytes": "Yf8=한"}, "source_bytes is no base64"),
-        ({"source": "a", "source_bytes": [1]}, "source_bytes is no base64"),
+        ({"source": "a", "source_bytes": "Yf8"}, "source_bytes is not base64"),
+        ({"source": "a", "source_bytes": "Yf8=한"}, "source_bytes is not base64"),
+        ({"source": "a", "source_bytes": [1]}, "source_bytes is not base64"),
     ],
 )
 def test_a_record_that_names_no_path(write: Callable[[bytes], Path], record: dict[str, object], why: str) -> None:
@@ -150,7 +150,7 @@ def test_a_line_that_is_no_record(write: Callable[[bytes], Path], line: bytes) -
     manifest = write(b'{"source":"good.jpg"}\n' + line + b"\n")
     with pytest.raises(ConfigurationError) as refused:
         names(manifest)
-    assert str(refused.value).startswith(f"{manifest}, line 2: it is no record, that is a JSON object with the path")
+    assert str(refused.value).startswith(f"{manifest}, line 2: it is not a record, that is a JSON object with the path")
     shown = "".join(traceback.format_exception(refused.value))
     seen: BaseException | None = refused.value
     while seen is not None:
@@ -199,7 +199,11 @@ def test_a_manifest_is_read_as_it_is_needed(write: Callable[[bytes], Path]) -> N
 def test_what_is_no_manifest(tmp_path: Path) -> None:
     """What is not there or no regular file is refused when it is handed in, and nothing waits for a pipe's writer."""
     os.mkfifo(tmp_path / "pipe")
-    for name, why in (("missing", ": No such file"), ("", " is no regular file"), ("pipe", " is no regular file")):
+    for name, why in (
+        ("missing", ": No such file"),
+        ("", " is not a regular file"),
+        ("pipe", " is not a regular file"),
+    ):
         path = tmp_path / name
         with pytest.raises(ConfigurationError) as refused:
             images_from(path)
@@ -244,4 +248,4 @@ def test_what_a_list_says_was_paid(tmp_path: Path) -> None:
     )
     paths = tmp_path / "paths.txt"
     paths.write_text("a.png\nb.png\n")
-    assert (paid_in(records), paid_in(paths)) == ((1, 1), (0, 0))
+    assert (billed_in(records), billed_in(paths)) == ((1, 1), (0, 0))

@@ -77,9 +77,9 @@ async def test_every_file_is_handed_out_once(run: Path, folder: Path) -> None:
     async with opened(run) as ledger:
         found = [entry.path for entry in entries_in(folder)]
         source = listing(ledger, found)
-        listed = [source.whole]
+        listed = [source.complete]
         assert await all_of(source) == found
-        listed.append(source.whole)
+        listed.append(source.complete)
         assert listed == [False, True]
         assert source.listed == 10
         assert await source.pull() is EXHAUSTED
