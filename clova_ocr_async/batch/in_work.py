@@ -1,80 +1,64 @@
-"""The images a batch has in work: which of them are under way, and the means to call back those that only wait."""
+"""The images in work, and the withdrawal of those that wait when their batch is stopped."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from clova_ocr_async.batch.stop import StopSwitch
+    from clova_ocr_async.batch.work import ImageProgress
 
-    from clova_ocr_async.batch.direct import ImageInWork
+__all__ = ["ImagesInWork"]
 
-__all__ = ["ImagesInWork", "WithdrawnError"]
-
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
-
-_LANDING = 1.0  # seconds from an answer to its outcome, before a call counts as waiting to send another request
-
-
-class WithdrawnError(Exception):
-    """The image was called back while it waited."""
+_DECODING = 1.0  # seconds from an answer to its outcome; after that a call counts as waiting to send another request
 
 
 class ImagesInWork:
-    """Runs the work on images, and calls it back."""
+    """The images that tasks work on.
 
-    def __init__(self) -> None:
-        self._flights: dict[asyncio.Task[object], ImageInWork] = {}
-        self._called_back: set[asyncio.Task[object]] = set()
-        self._halted = False
+    Args:
+        stop: The state of the batch.
+    """
 
-    async def run(self, flight: ImageInWork, work: Callable[[Unpack[Ts]], Awaitable[T]], *what: *Ts) -> T:
-        """Do the work on one image, in the task that asks.
+    def __init__(self, stop: StopSwitch) -> None:
+        self._stop = stop
+        self._images: set[ImageProgress] = set()
 
-        Args:
-            flight: Told by the work whether a request is under way.
-            work: Does it.
-            what: What it is given.
+    def add(self, image: ImageProgress) -> bool:
+        """Count an image into work; return False if the batch sends nothing any more."""
+        if self._stop.sends_nothing:
+            return False
+        self._images.add(image)
+        return True
 
-        Raises:
-            CalledBackError: It was called back.
-        """
-        if self._halted:
-            raise WithdrawnError
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine runs in a task
-        self._flights[task] = flight
-        try:
-            return await work(*what)
-        except asyncio.CancelledError:
-            if task not in self._called_back or task.uncancel():
-                raise  # somebody else wants the task to end
-            raise WithdrawnError from None
-        finally:
-            del self._flights[task]
-            self._called_back.discard(task)
+    def remove(self, image: ImageProgress) -> None:
+        """Count an image out of work."""
+        self._images.discard(image)
 
-    def call_back(self) -> None:
-        """End all work that has no request under way, and from now on all whose request lands without an outcome."""
-        self._halted = True
-        for task, flight in list(self._flights.items()):
-            if flight.landings:
-                self._call_back_soon(task, flight)
+    def withdraw_waiting(self) -> None:
+        """Cancel the work on all images that have no request in flight."""
+        for image in list(self._images):
+            if image.requests_finished:
+                self._withdraw_later(image)
             else:
-                self._call_back(task, flight)
+                self._withdraw(image)
 
-    def _call_back(self, task: asyncio.Task[object], flight: ImageInWork) -> None:
-        if self._flights.get(task) is flight and not flight.under_way and task not in self._called_back:
-            self._called_back.add(task)
-            task.cancel()
+    def request_finished(self, image: ImageProgress) -> None:
+        """Withdraw an image whose request has finished in a stopped batch, unless its outcome follows at once."""
+        if self._stop.sends_nothing:
+            self._withdraw_later(image)
 
-    def _call_back_soon(self, task: asyncio.Task[object], flight: ImageInWork) -> None:
-        """Call back what waits to send another request; what has just landed comes to its outcome before."""
-        asyncio.get_running_loop().call_later(_LANDING, self._call_back, task, flight)
+    def _withdraw_later(self, image: ImageProgress) -> None:
+        # The answer may be in already, and only its decoding is awaited: a paid answer is not dropped.
+        asyncio.get_running_loop().call_later(_DECODING, self._withdraw, image)
 
-    def landed(self, flight: ImageInWork) -> None:
-        """Call an image back whose request has ended, if all are called back."""
-        if self._halted:
-            self._call_back_soon(next(task for task, found in self._flights.items() if found is flight), flight)
+    def _withdraw(self, image: ImageProgress) -> None:
+        if image in self._images and not image.in_flight and not image.withdrawn and image.task is not None:
+            image.withdrawn = True
+            image.task.cancel()
+
+    @staticmethod
+    def accept_withdrawal(image: ImageProgress) -> bool:
+        """Return whether a cancellation is nothing but the withdrawal, and take it back then."""
+        return image.withdrawn and image.task is not None and not image.task.uncancel()

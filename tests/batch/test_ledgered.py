@@ -14,9 +14,7 @@ from support.fakes import BUSY, FAILED, JPEG, SPENT, FakeTime, FakeTransport, He
 from support.ledgers import answers, calls, contents, eventually, gone, look, opened, perhaps, states, until
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
-from clova_ocr_async.batch.direct import ImageInWork
 from clova_ocr_async.batch.hashing import read_hashed, source_file, stat_source
-from clova_ocr_async.batch.in_work import ImagesInWork, WithdrawnError
 from clova_ocr_async.batch.ledgered import services_of
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import Receipt
@@ -197,7 +195,6 @@ async def test_an_unchanged_file_is_not_read_again(tmp_path: Path, run: Path) ->
     async with opened(run) as ledger:
         await batch(ledger, [path], transport)
         await ledger.admit(Item(hashed.sha256, "receipt"), hashed.file)
-        os.truncate(path, 0) if False else None
         before = os.stat(path).st_atime_ns  # noqa: PTH116 - told apart by its times only
         found, _ = await batch(ledger, [path], transport)
         assert os.stat(path).st_atime_ns == before  # noqa: PTH116
@@ -673,23 +670,6 @@ async def test_a_lost_claim_is_tried_again(run: Path) -> None:
         found, _ = await batch(ledger, [Image(picture("a"))], transport)
     assert isinstance(found[0], Success)
     assert (len(transport.sent), calls(run)) == (1, 1)
-
-
-async def test_what_is_halted_begins_nothing() -> None:
-    """Work that is asked for when all was called back is not begun."""
-
-    async def work() -> None:
-        raise AssertionError("begun")
-
-    class Nobody:
-        def hold(self, size: int) -> None: ...
-
-        def notice(self) -> None: ...
-
-    flights = ImagesInWork()
-    flights.call_back()
-    with pytest.raises(WithdrawnError):
-        await flights.run(ImageInWork(flights.landed, Nobody()), work)
 
 
 def test_what_nobody_came_to_yet_is_told_as_that() -> None:

@@ -7,21 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from support.batches import batch_of
 from support.fakes import JPEG, FakeTransport, SteppedTime, domain
 from support.ledgers import states
 
-from clova_ocr_async.batch import Failure, Success
-from clova_ocr_async.batch.batch import Batch
-from clova_ocr_async.batch.direct import DirectReader
-from clova_ocr_async.batch.intake import Intake
-from clova_ocr_async.batch.ledgered import LedgeredReader
-from clova_ocr_async.batch.sources.iterables import SyncSource
-from clova_ocr_async.batch.unfinished import Unfinished
+from clova_ocr_async.batch import Batch, Failure, Success
+from clova_ocr_async.batch.unfinished import UnfinishedFiles
 from clova_ocr_async.batch.window import Window
 from clova_ocr_async.cli.runs.inputs import InputFile
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.loading import load_image, read_bytes
-from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import ConfigurationError, ImageError, NotSentError
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.protocol.image import Image
@@ -31,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clova_ocr_async.batch import Outcome
+    from clova_ocr_async.documents import Receipt
     from clova_ocr_async.protocol.image import ImageLimits
 
 HALF = JPEG[:-2]
@@ -43,7 +39,7 @@ class CutOffError(ImageError):
     truncated = True
 
 
-async def judge(image: Image, limits: ImageLimits) -> object:
+async def check(image: Image, limits: ImageLimits) -> object:
     """Refuse a picture without its end."""
     if not image.data.endswith(JPEG[-2:]):
         raise CutOffError("its end is missing")
@@ -85,14 +81,9 @@ class Scene:
     async def read(self, *images: Any) -> None:
         """Read files, each outcome as it comes."""
         client = Judging(domain(), transport=self.transport, concurrency=1)
-        intake = Intake(client, client.domains, Window(200, 1))
-        batch = self.batch = Batch(SyncSource(images), Receipt, intake, ordered=False)
-        unfinished = Unfinished(self.time.runtime(), judge)
-        if self._kept:
-            recorder = LedgeredReader(client, SqliteLedger(self.run), batch, unfinished)
-            batch.record(recorder, ["local"], own_ledger=True)
-        else:
-            batch.reader = DirectReader(client, batch, unfinished)
+        ledger = SqliteLedger(self.run) if self._kept else None
+        unfinished = UnfinishedFiles(self.time.runtime(), check)
+        batch = self.batch = batch_of(client, images, Window(200, 1), ledger=ledger, owned=True, unfinished=unfinished)
         async with batch:
             async for outcome in batch:
                 self.found.append(outcome)
