@@ -75,9 +75,9 @@ class Batch(Generic[DocumentT]):
     """A batch under way: an async context manager, and in it an async iterator of outcomes.
 
     Every image that was pulled comes out once, as Success or Failure. An exception of the iterable of images is raised
-    here, when all images that were pulled before have come out. Leaving early pulls and sends no more; ``left_over`` has
-    the outcomes that were not taken. With a ledger, the calls in flight finish first and are written down, however the
-    batch is left: early, by an exception, by a cancellation such as Ctrl-C. A second cancellation, or one after
+    here, when all images that were pulled before have come out. Leaving early pulls and sends no more; ``left_over``
+    has the outcomes that were not taken. With a ledger, the calls in flight finish first and are written down, however
+    the batch is left: early, by an exception, by a cancellation such as Ctrl-C. A second cancellation, or one after
     ``stop``, cuts them off; they are written down as ambiguous. Without a ledger they are cut off at once, and the log
     has their number.
 

@@ -430,7 +430,7 @@ async def test_an_end_that_is_kept_nowhere_costs_no_answer(
     async with Unsettled(run, process=gone()) as ledger:
         (outcome,) = await outcomes_of(ledger, [picture(tmp_path, "a")], FakeTransport())
     assert isinstance(outcome, Success)
-    assert "how a call ended could not be written down: made up: full" in caplog.text
+    assert "the end of a call could not be written down: made up: full" in caplog.text
     async with opened(run):
         assert (states(run), len(answers(run))) == (["succeeded"], 1)
 
@@ -500,7 +500,7 @@ async def test_a_request_without_an_answer_is_not_called_one(
     """What is said of a refused request that cannot be written down does not speak of an answer."""
     async with Nowhere(run) as ledger:
         await outcomes_of(ledger, [picture(tmp_path, "a")], FakeTransport(BUSY, ConnectionLostError))
-    assert "how a request ended could not be written down" in caplog.text
+    assert "the end of a request could not be written down" in caplog.text
     assert "an answer" not in caplog.text
 
 
