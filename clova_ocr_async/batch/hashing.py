@@ -128,7 +128,7 @@ def _is_older_than_grain(stamp: FileStamp | None, now: float) -> bool:
 def source_file(source: Any) -> SourceFile | None:
     """Return the file that an image is named by, without a stamp; None if it has no name."""
     name = cast("object", source if isinstance(source, _PATH) else getattr(source, "name", None))
-    if not isinstance(name, _PATH):
+    if name is None or not isinstance(name, _PATH):
         return None
     try:
         path = os.fsencode(cast("str | os.PathLike[str]", name))

@@ -54,11 +54,11 @@ class ImagesInWork:
         asyncio.get_running_loop().call_later(_DECODING, self._withdraw, image)
 
     def _withdraw(self, image: ImageProgress) -> None:
-        if image in self._images and not image.in_flight and not image.withdrawn and image.task is not None:
+        if image in self._images and not image.in_flight and not image.withdrawn:
             image.withdrawn = True
             image.task.cancel()
 
     @staticmethod
     def accept_withdrawal(image: ImageProgress) -> bool:
         """Return whether a cancellation is nothing but the withdrawal, and take it back then."""
-        return image.withdrawn and image.task is not None and not image.task.uncancel()
+        return image.withdrawn and not image.task.uncancel()

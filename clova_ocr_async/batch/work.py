@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +9,7 @@ from clova_ocr_async.batch.outcome import Failure, Outcome
 from clova_ocr_async.errors import Billing, ConnectionLostError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
     from clova_ocr_async.batch.in_work import ImagesInWork
@@ -22,9 +22,8 @@ __all__ = ["Deferred", "ImageProgress", "Reader", "cut_off_failure"]
 class ImageProgress:
     """The progress of one image: its requests, its bytes, and what is known of its outcome.
 
-    Made in the task that works on the image.
-
     Args:
+        task: The task that works on the image.
         in_work: Withdraws the image if the batch is stopped.
         intake: Counts its bytes, and follows the slots.
 
@@ -48,10 +47,10 @@ class ImageProgress:
         "withdrawn",
     )
 
-    def __init__(self, in_work: ImagesInWork, intake: Intake) -> None:
+    def __init__(self, task: asyncio.Task[Any], in_work: ImagesInWork, intake: Intake) -> None:
+        self.task = task
         self._in_work = in_work
         self._intake = intake
-        self.task = asyncio.current_task()
         self.in_flight = False
         self.requests_finished = 0
         self.bytes_held: int | None = None

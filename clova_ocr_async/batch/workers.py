@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVarTuple, cast
 
 from clova_ocr_async.batch.in_work import ImagesInWork
 from clova_ocr_async.batch.outcome import Failure, Outcome
@@ -60,16 +60,17 @@ class Workers:
             self._outbox.close()
 
     async def _work(self) -> None:
-        while await self._work_on_next():  # a call of its own, which keeps nothing of its image while this one waits
+        task = _current_task()
+        while await self._work_on_next(task):  # a call of its own, which holds no image while the next is waited for
             pass
 
-    async def _work_on_next(self) -> bool:
+    async def _work_on_next(self, task: asyncio.Task[Any]) -> bool:
         """Pull an image and process it; return False if there is none to be pulled."""
         image = await self._intake.pull()
         if image is None:
             return False
         self._outbox.expect(image)
-        progress = ImageProgress(self._in_work, self._intake)
+        progress = ImageProgress(task, self._in_work, self._intake)
         outcome: Outcome[Any] | Deferred | None
         try:
             outcome = self._intake.refusal_of(image) or await self._guard(
@@ -85,7 +86,7 @@ class Workers:
 
     async def _finish_later(self, image: PulledImage, outcome: Outcome[Any] | Deferred | None) -> None:
         while isinstance(outcome, Deferred):
-            progress = ImageProgress(self._in_work, self._intake)
+            progress = ImageProgress(_current_task(), self._in_work, self._intake)
             outcome = await self._guard(image, progress, self._resume, outcome)
         self._finish(image, outcome)
 
@@ -133,3 +134,7 @@ class Workers:
             return None
         finally:
             self._in_work.remove(progress)
+
+
+def _current_task() -> asyncio.Task[Any]:
+    return cast("asyncio.Task[Any]", asyncio.current_task())  # a coroutine runs in a task

@@ -33,12 +33,12 @@ KIB = 1024
 
 
 def picture(number: int, size: int = 0) -> bytes:
-    """Return a picture like no other."""
+    """Return a picture unlike any other."""
     return JPEG[:4] + f"{number}".encode() + bytes(size) + JPEG[4:]
 
 
 class Counted:
-    """An endless source of pictures that counts what is pulled."""
+    """An endless source of pictures that counts its pulls."""
 
     def __init__(self, images: Iterable[Any] | None = None) -> None:
         self.pulled = 0
@@ -91,8 +91,8 @@ async def test_the_images_in_work_follow_the_slots(slots: int, in_work: int) -> 
     assert source.pulled == in_work
 
 
-async def test_images_come_into_work_as_the_ceiling_is_learned() -> None:
-    """A domain that takes 40 calls gets 40, although nobody knew its number; the ceiling is found from within."""
+async def test_images_come_into_work_as_the_limit_is_learned() -> None:
+    """A domain that takes 40 calls at once gets 40, although no limit was given: it is learned from the answers."""
     transport, most = FakeTransport(then=None), 0
 
     async def answer(sent: Sent) -> HTTPResponse:
@@ -111,7 +111,7 @@ async def test_images_come_into_work_as_the_ceiling_is_learned() -> None:
 
 
 class Gates:
-    """What an intake asks of a client: gates that a test sets."""
+    """The part of a client that an intake asks: gates that a test sets."""
 
     def __init__(self, **gates: GateState) -> None:
         self.gates = dict(gates)
@@ -123,7 +123,7 @@ class Gates:
 
 
 def intake_of(gates: Gates, document: str) -> tuple[Intake, StopSwitch]:
-    """Return an intake of endless pictures that asks those gates, and what stops it."""
+    """Return an intake of endless pictures that asks those gates, and the switch that stops it."""
     stop = StopSwitch()
     source = open_source(itertools.repeat(JPEG))
     return Intake(source, cast("Any", document), cast("ClovaOCRClient", gates), Window(200), stop), stop
@@ -156,7 +156,7 @@ async def pulled(gates: Gates, document: str) -> int:
 
 
 async def test_slots_of_other_processes_are_not_read_for() -> None:
-    """Calls of other processes hold slots that no image is read for; a few images wait all the same."""
+    """No image is read for the slots that other processes use; a few images wait all the same."""
     assert await pulled(Gates(a=GateState(10, elsewhere=8)), "a") == 2 + 4
     assert await pulled(Gates(a=GateState(4, elsewhere=9)), "a") == 4
 
@@ -168,8 +168,8 @@ async def test_slots_of_a_domain_on_hold_are_not_read_for() -> None:
     assert await pulled(gates, "a") == 15
 
 
-async def test_fewer_images_are_in_work_once_the_ceiling_is_lower() -> None:
-    """When a ceiling is lowered no image is pulled until so many fewer are in work; when it is raised, at once."""
+async def test_fewer_images_are_in_work_once_the_limit_is_lower() -> None:
+    """When a limit is lowered no image is pulled until fewer are in work; when it is raised, some are at once."""
     gates = Gates(a=GateState(20))
     intake, _ = intake_of(gates, "a")
     workers = Pulling(intake)
@@ -187,8 +187,8 @@ async def test_fewer_images_are_in_work_once_the_ceiling_is_lower() -> None:
     assert await workers.new() == 4
 
 
-async def test_a_higher_ceiling_is_noticed_while_calls_are_under_way() -> None:
-    """A ceiling that is learned from others is followed as soon as a request leaves, not when a call has ended."""
+async def test_a_higher_limit_is_noticed_while_calls_are_in_flight() -> None:
+    """A limit that other processes have learned is followed as soon as a request is sent, not when a call finishes."""
     gates = Gates(a=GateState(4))
     intake, stop = intake_of(gates, "a")
     workers = Pulling(intake)
@@ -271,7 +271,7 @@ async def test_an_image_that_is_larger_than_all_that_is_allowed() -> None:
     assert transport.most_in_flight == 1
 
 
-async def test_bytes_that_nobody_has_taken_are_bounded() -> None:
+async def test_bytes_of_outcomes_that_were_not_taken_are_bounded() -> None:
     """Images handed in as bytes count until their outcome is taken, in order or not."""
     for ordered in (False, True):
         source = Counted(Image(picture(number, 10 * KIB)) for number in itertools.count())
@@ -291,7 +291,7 @@ async def test_bytes_that_nobody_has_taken_are_bounded() -> None:
 @settings(deadline=None)
 @given(st.data())
 def test_the_window_counts_right(data: st.DataObject) -> None:
-    """Whatever happens, nothing is pulled over a bound, a batch with nothing to do pulls, and all is counted back."""
+    """Whatever happens, nothing is pulled over a bound, an idle batch pulls, and the counts return to zero."""
     ahead, concurrency = data.draw(st.integers(1, 20)), data.draw(st.none() | st.integers(1, 20))
     max_bytes = data.draw(st.integers(1, 100))
     window = Window(ahead, concurrency, max_bytes=max_bytes)
@@ -306,7 +306,7 @@ def test_the_window_counts_right(data: st.DataObject) -> None:
             window.add_pulled(size)
             unread.append(size)
         elif not (unread or at_work):
-            assert done  # somebody is to take them
+            assert done  # which are to be taken
         if data.draw(st.booleans()) and unread:
             size, read = unread.pop(), data.draw(st.integers(0, 40))
             window.hold_bytes(read)

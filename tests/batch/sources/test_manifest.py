@@ -226,7 +226,7 @@ def test_a_manifest_that_vanishes(write: Callable[[bytes], Path]) -> None:
 def test_a_disk_that_fails() -> None:
     """A failure while the file is read is told with its place."""
     with pytest.raises(ConfigurationError, match=r"/proc/self/mem, line 1: Input/output error"):
-        next(images_from("/proc/self/mem"))  # a regular file whose first bytes nobody can read
+        next(images_from("/proc/self/mem"))  # a regular file whose first bytes cannot be read
 
 
 def test_an_undecodable_manifest_is_named(tmp_path: Path) -> None:

@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run directory that is not there yet."""
-    return tmp_path / "run"
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder of pictures, written long ago."""
     folder = tmp_path / "in"
