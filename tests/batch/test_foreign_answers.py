@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import JPEG, FakeTime, FakeTransport, Sent, domain, steps, success
-from support.ledgered import Broken
+from support.ledger_batches import FullDisk
 from support.ledgers import (
     Clock,
     answers,
@@ -102,7 +102,7 @@ async def test_anothers_answer_over_a_socket(run: Path) -> None:
 @pytest.mark.parametrize("beside", [False, True], ids=["in the ledger", "beside it"])
 async def test_anothers_answer_of_a_process_that_died(run: Path, beside: bool) -> None:
     """Settling the items of a dead process does not take another call's answer for the item's own."""
-    settings: dict[str, Any] = {"watch": Broken("answered")} if beside else {}
+    settings: dict[str, Any] = {"watch": FullDisk("answered")} if beside else {}
     ledger = opened(run, process=gone(), **settings)
     await ledger.__aenter__()
     claim = claimed(await ledger.admit(item("a"), None))
@@ -234,7 +234,7 @@ async def test_anothers_answer_of_a_process_that_slept(run: Path, beside: bool) 
     """An abandoned call that then gets another call's answer stays ambiguous, and is decided once a process."""
     later, seal = Clock(), Counting()
     later.now += 31
-    watch = Broken("answered") if beside else None
+    watch = FullDisk("answered") if beside else None
     async with opened(run, clock=Clock(), process=elsewhere(), watch=watch) as sleeper:
         claim = claimed(await sleeper.admit(item("a"), None))
         await sleeper.sending(claim, "mine")

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from support.fakes import BUSY, FakeTransport, Held, domain, error, success
-from support.ledgered import batch, errors_of, picture, pictures
+from support.ledger_batches import batch, errors_of, picture, pictures
 from support.ledgers import answers, calls, contents, eventually, look, opened, states, until
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success

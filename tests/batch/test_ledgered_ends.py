@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import BUSY, FAILED, SPENT, FakeTime, FakeTransport, domain, error
-from support.ledgered import FAILURE, batch, errors_of, picture
-from support.ledgers import answers, calls, opened, perhaps, states
+from support.ledger_batches import batch, errors_of, picture
+from support.ledgers import FAILURE, answers, calls, opened, perhaps, states
 
 from clova_ocr_async.batch import BatchDispatcher, Success
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy

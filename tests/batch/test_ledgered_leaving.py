@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import BUSY, FAILED, JPEG, FakeTime, FakeTransport, Held, domain, steps
-from support.ledgered import FAILURE, batch, errors_of, picture
-from support.ledgers import answers, calls, eventually, gone, look, opened, perhaps, states, until
+from support.ledger_batches import batch, errors_of, picture
+from support.ledgers import FAILURE, answers, calls, eventually, gone, look, opened, perhaps, states, until
 
 from clova_ocr_async.batch import BatchDispatcher, Failure
 from clova_ocr_async.client import ClovaOCRClient
@@ -125,7 +125,7 @@ async def test_an_answer_that_arrives_as_the_batch_is_cancelled_settles_its_imag
 
 
 async def test_an_image_with_an_outcome_is_not_withdrawn(run: Path) -> None:
-    """An image whose call has finished comes out with its result, however long a stopped batch takes to write it down."""
+    """An image whose call has finished comes out with its result, however long it takes to write that down."""
     loop = asyncio.get_running_loop()
     release = asyncio.Event()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.fakes import BUSY, FAILED, FakeTime, FakeTransport, domain
-from support.ledgered import Broken, batch, errors_of, picture, pictures
+from support.ledger_batches import FullDisk, batch, errors_of, picture, pictures
 from support.ledgers import answers, calls, gone, opened, perhaps, states
 
 from clova_ocr_async.batch import BatchDispatcher, Success
@@ -40,7 +40,7 @@ async def test_a_full_disk_stops_the_billing(
     caplog.set_level(logging.WARNING)
     paths = pictures(tmp_path / "in", *"abcdef")
     transport = FakeTransport(BUSY, FAILED, ConnectionLostError)
-    async with opened(run, watch=Broken(name)) as ledger:
+    async with opened(run, watch=FullDisk(name)) as ledger:
         found, _ = await batch(ledger, [str(tmp_path / "none.jpg"), *paths], transport, concurrency=1)
     assert 0 < len(found) <= 7
     async with opened(run) as ledger:
@@ -55,7 +55,7 @@ async def test_a_full_disk_stops_the_billing(
 
 async def test_a_lost_connection_that_cannot_be_written_down_is_ambiguous(run: Path) -> None:
     """If a full disk cannot take the mark of a lost connection, its item is ambiguous all the same."""
-    async with opened(run, watch=Broken("doubted")) as ledger:
+    async with opened(run, watch=FullDisk("doubted")) as ledger:
         (failure,) = errors_of((await batch(ledger, [Image(picture("a"))], FakeTransport(ConnectionLostError)))[0])
     assert isinstance(failure, ConnectionLostError)
     assert (states(run), calls(run), perhaps(run)) == (["ambiguous"], 1, 1)
@@ -63,7 +63,7 @@ async def test_a_lost_connection_that_cannot_be_written_down_is_ambiguous(run: P
 
 async def test_a_copy_does_not_wait_for_a_settlement_that_cannot_be_written_down(run: Path) -> None:
     """If a settlement cannot be written down, copies of the image fail with the ledger's error, and the batch stops."""
-    async with opened(run, watch=Broken("doubted", "settled")) as ledger:
+    async with opened(run, watch=FullDisk("doubted", "settled")) as ledger:
         images = [Image(picture("a"), name) for name in ("one", "two")]
         found, stopped = await batch(ledger, images, FakeTransport(ConnectionLostError))
     assert {type(error) for error in errors_of(found)} == {ConnectionLostError, DiskFullError}
@@ -102,7 +102,7 @@ async def test_an_image_withdrawn_as_it_is_marked_is_not_ambiguous(run: Path) ->
 
     transport = FakeTransport()
     client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime())
-    async with Marking(run, watch=Broken("refused", "settled", "close"), process=gone()) as ledger:
+    async with Marking(run, watch=FullDisk("refused", "settled", "close"), process=gone()) as ledger:
         async with BatchDispatcher(client, ledger=ledger).dispatch([picture("a")], Receipt) as outcomes:
             (failure,) = errors_of([outcome async for outcome in outcomes])
         assert isinstance(failure, NotSentError)
@@ -114,7 +114,7 @@ async def test_an_image_withdrawn_as_it_is_marked_is_not_ambiguous(run: Path) ->
 
 async def test_answers_in_the_overflow_come_into_the_ledger(run: Path) -> None:
     """On a full disk the answers of calls in flight go to the overflow file, and the next run has them."""
-    async with opened(run, watch=Broken("answered"), process=gone()) as ledger:
+    async with opened(run, watch=FullDisk("answered"), process=gone()) as ledger:
         found, stopped = await batch(ledger, [Image(picture(name)) for name in "abcdef"], FakeTransport())
     assert isinstance(stopped, DiskFullError)
     paid = sum(isinstance(outcome, Success) for outcome in found)

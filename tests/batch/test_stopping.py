@@ -58,7 +58,7 @@ async def test_images_that_wait_when_a_batch_is_stopped_are_not_paid_for(refusal
 
 
 async def test_a_quota_that_stays_spent_ends_the_batch() -> None:
-    """Images that are still being read when the quota stops the batch come out unsent; the service is not asked again."""
+    """Images still being read when the quota stops the batch come out unsent; the service is not asked again."""
     slow = asyncio.Event()
 
     async def images() -> AsyncGenerator[Image]:
@@ -79,7 +79,7 @@ async def test_a_quota_that_stays_spent_ends_the_batch() -> None:
 
 
 async def test_only_images_that_were_sent_carry_the_answer() -> None:
-    """Of the images that wait for a spent quota, those never sent are NotSentError, with the quota's error as reason."""
+    """Of the images that wait for a spent quota, those never sent are NotSentError, with that error as reason."""
     errors, stopped = await failures_of(client_of(FakeTransport(then=SPENT)))
     assert isinstance(stopped, QuotaExceededError)
     asked = [failure for failure in errors if failure.attempts]

@@ -9,22 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clova_ocr_async.batch import Batch, BatchDispatcher
-from clova_ocr_async.client import ClovaOCRClient
-from clova_ocr_async.documents import Receipt
-from clova_ocr_async.protocol.image import Image
-from support.fakes import (
-    JPEG,
-    FakeTime,
-    FakeTransport,
-    domain,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterator
-
-
-from typing import TYPE_CHECKING
-
 from clova_ocr_async.batch.batch import LedgerSession
 from clova_ocr_async.batch.direct import DirectReader
 from clova_ocr_async.batch.intake import Intake
@@ -34,9 +18,15 @@ from clova_ocr_async.batch.sources.iterables import open_source
 from clova_ocr_async.batch.stop import StopSwitch
 from clova_ocr_async.batch.unfinished import UnfinishedFiles
 from clova_ocr_async.batch.workers import Workers
+from clova_ocr_async.client import ClovaOCRClient
+from clova_ocr_async.documents import Receipt
 from clova_ocr_async.host.runtime import Runtime
+from clova_ocr_async.protocol.image import Image
+from support.fakes import JPEG, FakeTime, FakeTransport, domain
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator, Iterator
+
     from clova_ocr_async.batch.window import Window
     from clova_ocr_async.batch.work import Reader
     from clova_ocr_async.ledger.sqlite import SqliteLedger
@@ -89,7 +79,7 @@ class Source:
         task = asyncio.current_task()
         images = iter(self)
         try:
-            async with asyncio.timeout(1000):  # bears no other task
+            async with asyncio.timeout(1000):  # works in one task only
                 for image in images:
                     assert asyncio.current_task() is task
                     await asyncio.sleep(0)

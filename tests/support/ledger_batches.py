@@ -1,4 +1,4 @@
-"""Batches with a ledger, and what they are run on."""
+"""Batches with a ledger, their pictures, and a full disk."""
 
 from __future__ import annotations
 
@@ -8,18 +8,11 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.batch import BatchDispatcher, Failure
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
-from clova_ocr_async.errors import (
-    ClovaOCRError,
-    DiskFullError,
-)
-from clova_ocr_async.protocol.response import HTTPResponse, encode_response
+from clova_ocr_async.errors import ClovaOCRError, DiskFullError
 from support.fakes import JPEG, FakeTime, FakeTransport, domain
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-FAILURE = HTTPResponse(200, encode_response("", 0, {"uid": "u", "name": "n", "inferResult": "FAILURE"}))
 
 
 def picture(text: str) -> bytes:
@@ -54,7 +47,7 @@ def errors_of(found: list[Any]) -> list[ClovaOCRError]:
     return [outcome.error for outcome in found]
 
 
-class Broken:
+class FullDisk:
     """A watch of a ledger that fails before some commits."""
 
     def __init__(self, *names: str) -> None:
