@@ -59,6 +59,7 @@ class LedgerSession:
         """Open the ledger."""
         if self._owned:
             await self._ledger.__aenter__()
+        # A batch that cannot be opened is not left either, so nothing else would close the ledger.
         try:
             await self._ledger.open_for(self._services)
         except BaseException:
@@ -154,18 +155,18 @@ class Batch(Generic[DocumentT]):
         with anyio.CancelScope(shield=True):
             quietly = kind is not None
             try:
-                self._stop.leave(waits=self._session is not None, cancelled=cancelled)
-                await self._end(self._runner)
+                waits = self._stop.leave(waits=self._session is not None, cancelled=cancelled)
+                await self._end(self._runner, waits=waits)
             except asyncio.CancelledError:
                 quietly = True
                 raise
             finally:
                 await self._close(quietly=quietly)
 
-    async def _end(self, runner: asyncio.Task[None]) -> None:
-        """Wait for the calls in flight unless they are cut off, then end the workers."""
+    async def _end(self, runner: asyncio.Task[None], *, waits: bool) -> None:
         try:
-            if self._stop.waits_for_calls:
+            if waits:
+                # A cancellation of this wait is the second one, and cuts the calls off.
                 await asyncio.wait([runner])
         finally:
             self._stop.cut_off()
@@ -179,6 +180,7 @@ class Batch(Generic[DocumentT]):
     def _collect_left_over(self) -> None:
         finished, unfinished = self._outbox.left_over(self._stop.unsent())
         self.left_over = (*finished, *unfinished)
+        # With a ledger nothing is lost: finished calls are in it, and those cut off are ambiguous there.
         if self.left_over and self._session is None:
             cut_off = sum(_may_be_billed(outcome) for outcome in unfinished)
             outcome_logger.warning(
@@ -201,6 +203,7 @@ class Batch(Generic[DocumentT]):
             else:
                 logger.exception("the iterable of images failed while it was closed")
         finally:
+            # Only now: an iterable may yield once more while it is closed.
             unsent = self._stop.unsent()
             self.left_over += tuple(Failure(source, unsent) for source in self._intake.dropped())
             if self._session is not None:

@@ -41,6 +41,7 @@ class DirectReader:
         self, source: Any, document: type[Document], progress: ImageProgress, until: float | None = None
     ) -> Outcome[Any] | Deferred:
         """Call for an image."""
+        # Before the client reads it, or more images would be pulled meanwhile than the bytes allow.
         progress.hold_bytes(size_to_read(source))
         journal = _DirectJournal(self._stop, progress)
         try:

@@ -74,8 +74,8 @@ class Intake:
         self._window = window
         self._stop = stop
         self._start: Callable[[], object] | None = None
-        self._pulling = False
-        self._one_resumes = asyncio.Lock()
+        self._pulling = False  # one pull at a time: generators do not allow two
+        self._one_resumes = asyncio.Lock()  # else several deferred images would take the same room
         self._room_changed = asyncio.Event()
 
     def open(self, start: Callable[[], object]) -> None:
@@ -107,7 +107,7 @@ class Intake:
             return None
         size = _bytes_in(source)
         image = PulledImage(self._window.add_pulled(size), source, document, size)
-        if room > 1:
+        if room > 1:  # this worker has taken one place
             self._start_worker()
         return image
 
@@ -122,12 +122,13 @@ class Intake:
             domains = self._client.serving(image.document)
         except ConfigurationError as error:
             return Failure(image.source, error)
+        # A domain is counted once an image for it was pulled: slots that no image needs are not read for.
         if not self._domains.issuperset(domains):
             self._domains.update(domains)
             self.follow_slots()
         return None
 
-    async def resume(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait until there is room for a deferred image; it is in work then."""
         async with self._one_resumes:
             while not self._window.may_resume():
@@ -153,7 +154,7 @@ class Intake:
         gates, on_hold = self._client.gates, self._client.on_hold
         slots = 0
         for domain in self._domains:
-            if domain not in on_hold:
+            if domain not in on_hold:  # it takes no calls now, and an image read for it would only take memory
                 slots += max(0, gates[domain].ceiling - gates[domain].elsewhere)
         return self._window.follow_slots(slots)
 
@@ -166,7 +167,7 @@ class Intake:
         """Count the bytes of an image that was read."""
         was_full = self._window.unread >= MAX_UNREAD
         self._window.hold_bytes(size)
-        if was_full:
+        if was_full:  # no worker was started while the unread images had reached their bound
             self._start_worker()
 
     def finish_work(self, size: int | None) -> None:
@@ -176,6 +177,7 @@ class Intake:
 
     def mark_taken(self, image: PulledImage) -> None:
         """Count an image whose outcome was taken."""
+        # In an open window the workers keep up by themselves, and a check for every outcome is not needed.
         was_closed = not self._window.is_open
         self._window.mark_taken(image.size)
         if was_closed:

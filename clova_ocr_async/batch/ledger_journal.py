@@ -43,6 +43,7 @@ class LedgerJournal:
 
     Attributes:
         claim: The claim of the image.
+        progress: The progress of the image.
         request_id: The requestId of the call; None before the first request.
     """
 
@@ -50,11 +51,11 @@ class LedgerJournal:
         self, ledger: Ledger, claim: Claim, document: type[Document], stop: StopSwitch, progress: ImageProgress
     ) -> None:
         self.claim = claim
+        self.progress = progress
         self.request_id: str | None = None
         self._ledger = ledger
         self._document = document
         self._stop = stop
-        self._progress = progress
         self._answer: HTTPResponse | None = None
         self._store_error: LedgerError | None = None
         self._maybe_billed = 0
@@ -63,10 +64,11 @@ class LedgerJournal:
         """Mark the request as sent, once the call limit of the ledger allows it."""
         self._stop.check_may_send()
         self.request_id = attempt.request_id
+        # At the call limit, calls of other processes that are still in flight may turn out not to be billed.
         while not await self._ledger.sending(self.claim, attempt.request_id):
             await asyncio.sleep(_POLL)
             self._stop.check_may_send()
-        self._progress.start_request()
+        self.progress.start_request()
 
     async def answered(self, attempt: Attempt, response: HTTPResponse) -> None:
         """Keep a paid answer, or mark the request as refused or as maybe billed."""
@@ -75,12 +77,13 @@ class LedgerJournal:
         except LedgerError as error:
             logger.warning("the end of a request could not be written down: %s", error)
         finally:
-            self._progress.finish_request()
+            # Last, because a withdrawal must not cut off the write.
+            self.progress.finish_request()
 
     async def _note_answer(self, request_id: str, response: HTTPResponse) -> None:
         unpaid = unpaid_error(response, self._document, request_id=request_id)
         if unpaid is None:
-            self._answer = response
+            self._answer = response  # first, so that a cancellation during the write still has it
             await self._keep(request_id, response)
         elif unpaid.billing is Billing.NOT_BILLED:
             await self._ledger.refused(self.claim, request_id, still_in_doubt=self._maybe_billed > 0)
@@ -113,7 +116,7 @@ class LedgerJournal:
         except LedgerError as failure:
             logger.warning("the end of a request could not be written down: %s", failure)
         finally:
-            self._progress.finish_request()
+            self.progress.finish_request()
 
     def lost_answer(self, attempts: int = 0, maybe_billed: int = 0) -> AnswerNotKeptError | None:
         """Return an error that holds a paid answer which could not be stored; None if there is no such answer.

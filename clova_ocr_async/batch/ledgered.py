@@ -83,6 +83,7 @@ class LedgeredReader:
         Raises:
             LedgerError: The ledger cannot be used.
         """
+        # By its stamp, so that a finished file is not even opened.
         entry = await self._recall(source, document)
         if entry is not None:
             return await _outcome_of(entry, source, document)
@@ -111,6 +112,7 @@ class LedgeredReader:
     async def _reject(self, source: Any, document: type[Document], error: ImageError) -> Outcome[Any]:
         """Write down a file that cannot be read; return its earlier outcome if it was read once, and is gone now."""
         if (file := source_file(source)) is not None:
+            # A file that was moved away is not a fault of its image, whose earlier outcome stays.
             gone = await anyio.to_thread.run_sync(is_gone, source, limiter=self._threads)
             entry = await self._ledger.reject(file, document.path_word, GONE if gone else encode_failure(error))
             if entry is not None and entry.state in FINISHED:
@@ -126,8 +128,8 @@ class LedgeredReader:
         if admission.claim is not None:
             journal = LedgerJournal(self._ledger, admission.claim, document, self._stop, progress)
             try:
-                return await self._call(source, document, hashed, journal, progress)
-            except ClaimLostError:
+                return await self._call(source, document, hashed, journal)
+            except ClaimLostError:  # another process took the image over while this one was suspended
                 pass
         return self._defer_to_other_call(source, document, admission.entry, hashed)
 
@@ -146,12 +148,7 @@ class LedgeredReader:
         return Deferred(lambda: self._ledger.changed(entry), resume)
 
     async def _call(
-        self,
-        source: Any,
-        document: type[Document],
-        hashed: HashedImage,
-        journal: LedgerJournal,
-        progress: ImageProgress,
+        self, source: Any, document: type[Document], hashed: HashedImage, journal: LedgerJournal
     ) -> Outcome[Any]:
         result: Recognition[Any] | ClovaOCRError
         try:
@@ -159,17 +156,19 @@ class LedgeredReader:
         except ClovaOCRError as error:
             result = error
         except BaseException:
-            progress.known_outcome = journal.outcome_if_cancelled(source)
-            _log_lost_answer(progress.known_outcome, hashed)
+            # Cancelled, or a defect: an answer that is in by now settles the image before the exception goes on.
+            journal.progress.known_outcome = journal.outcome_if_cancelled(source)
+            _log_lost_answer(journal.progress.known_outcome, hashed)
             await self._settle(journal.claim, journal.settlement_if_cancelled())
             raise
+        # An answer that is stored nowhere must reach the caller as bytes, and stop the batch, also if it was decoded.
         result = journal.lost_answer(result.attempts, result.maybe_billed) or result
         if isinstance(result, ClovaOCRError):
-            progress.settle(Failure(source, result))
+            journal.progress.settle(Failure(source, result))
             await self._settle(journal.claim, failed_settlement(result, journal.request_id))
             return Failure(source, self._stop.note_error(result))
         outcome = Success(source, result)
-        progress.settle(outcome)
+        journal.progress.settle(outcome)
         await self._settle(journal.claim, succeeded_settlement(result, journal.request_id))
         return outcome
 

@@ -26,9 +26,9 @@ class Outbox(Generic[DocumentT]):
 
     def __init__(self, *, ordered: bool) -> None:
         self._ordered = ordered
-        self._ready: asyncio.Queue[Any] = asyncio.Queue()
+        self._ready: asyncio.Queue[Any] = asyncio.Queue()  # without a bound: the window bounds the images
         self._early: dict[int, tuple[PulledImage, Outcome[DocumentT] | None]] = {}
-        self._expected: dict[int, PulledImage] = {}
+        self._expected: dict[int, PulledImage] = {}  # in the order of the pulling
         self._cut_off: dict[int, Outcome[DocumentT]] = {}
         self._next = 0
 

@@ -82,24 +82,26 @@ class StopSwitch:
             self._stop(error)
             logger.warning("the batch stops pulling images: %s", error)
             return error
+        # An image for which a request was sent keeps its own error, which holds what it may have cost.
         return error if error.attempts else self.unsent()
 
-    def leave(self, *, waits: bool, cancelled: bool) -> None:
-        """Stop the batch because its caller leaves it.
+    def leave(self, *, waits: bool, cancelled: bool) -> bool:
+        """Stop the batch because its caller leaves it; return whether the calls in flight are waited for.
 
         Args:
-            waits: Whether the calls in flight are waited for, as they are with a ledger.
+            waits: Whether calls in flight are waited for, as they are with a ledger.
             cancelled: Whether a cancellation makes the caller leave. After ``stop`` it is the second request to end,
                 and the calls in flight are not waited for.
         """
         self._move_to(StopState.STOPPED if waits and not (cancelled and self._requested) else StopState.CUT_OFF)
+        return self.state is not StopState.CUT_OFF
 
     def cut_off(self) -> None:
         """Have the calls in flight cancelled."""
         self._move_to(StopState.CUT_OFF)
 
     def _stop(self, reason: ClovaOCRError) -> None:
-        self.reason = self.reason or reason
+        self.reason = self.reason or reason  # later errors are mostly consequences of the first
         self._move_to(StopState.STOPPED)
 
     def _move_to(self, state: StopState) -> None:
@@ -107,11 +109,6 @@ class StopSwitch:
             self.state = state
             for subscriber in self._subscribers:
                 subscriber(state)
-
-    @property
-    def waits_for_calls(self) -> bool:
-        """Whether the calls in flight finish."""
-        return self.state < StopState.CUT_OFF
 
     @property
     def sends_nothing(self) -> bool:

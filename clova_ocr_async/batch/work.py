@@ -1,7 +1,8 @@
-"""The work on one image: the protocol of a reader, what it notes, and what it returns."""
+"""The work on images: the protocol of a reader, the progress of one image, and the withdrawal of those that wait."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,14 +10,15 @@ from clova_ocr_async.batch.outcome import Failure, Outcome
 from clova_ocr_async.errors import Billing, ConnectionLostError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable
 
-    from clova_ocr_async.batch.in_work import ImagesInWork
     from clova_ocr_async.batch.intake import Intake
+    from clova_ocr_async.batch.stop import StopSwitch
     from clova_ocr_async.documents.base import Document
 
-__all__ = ["Deferred", "ImageProgress", "Reader", "cut_off_failure"]
+__all__ = ["Deferred", "ImageProgress", "ImagesInWork", "Reader", "cut_off_failure"]
+
+_DECODING = 1.0  # seconds from an answer to its outcome; after that a call counts as waiting to send another request
 
 
 class ImageProgress:
@@ -69,7 +71,7 @@ class ImageProgress:
 
     def finish_request(self) -> None:
         """Note that a request has finished."""
-        if self.in_flight:
+        if self.in_flight:  # a request that was refused before it left never started
             self.in_flight = False
             self.requests_finished += 1
             self._in_work.request_finished(self)
@@ -78,6 +80,56 @@ class ImageProgress:
         """Note the final outcome, so that a batch that stops no longer withdraws the image while it is written down."""
         self.known_outcome = outcome
         self.in_flight = True
+
+
+class ImagesInWork:
+    """The images that tasks work on.
+
+    Args:
+        stop: The state of the batch.
+    """
+
+    def __init__(self, stop: StopSwitch) -> None:
+        self._stop = stop
+        self._images: set[ImageProgress] = set()
+
+    def add(self, image: ImageProgress) -> bool:
+        """Count an image into work; return False if the batch sends nothing any more."""
+        if self._stop.sends_nothing:
+            return False
+        self._images.add(image)
+        return True
+
+    def remove(self, image: ImageProgress) -> None:
+        """Count an image out of work."""
+        self._images.discard(image)
+
+    def withdraw_waiting(self) -> None:
+        """Cancel the work on all images that have no request in flight."""
+        for image in list(self._images):
+            if image.requests_finished:
+                self._withdraw_later(image)
+            else:
+                self._withdraw(image)
+
+    def request_finished(self, image: ImageProgress) -> None:
+        """Withdraw an image whose request has finished in a stopped batch, unless its outcome follows at once."""
+        if self._stop.sends_nothing:
+            self._withdraw_later(image)
+
+    def _withdraw_later(self, image: ImageProgress) -> None:
+        # The answer may be in already, and only its decoding is awaited: a paid answer is not dropped.
+        asyncio.get_running_loop().call_later(_DECODING, self._withdraw, image)
+
+    def _withdraw(self, image: ImageProgress) -> None:
+        if image in self._images and not image.in_flight and not image.withdrawn:
+            image.withdrawn = True
+            image.task.cancel()
+
+    @staticmethod
+    def accept_withdrawal(image: ImageProgress) -> bool:
+        """Return whether a cancellation is nothing but the withdrawal, and take it back then."""
+        return image.withdrawn and not image.task.uncancel()
 
 
 def cut_off_failure(source: Any, billing: Billing) -> Failure:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVarTuple, cast
 
-from clova_ocr_async.batch.in_work import ImagesInWork
 from clova_ocr_async.batch.outcome import Failure, Outcome
 from clova_ocr_async.batch.stop import StopState
-from clova_ocr_async.batch.work import Deferred, ImageProgress
+from clova_ocr_async.batch.work import Deferred, ImageProgress, ImagesInWork
 from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class Workers:
         self._stop = stop
         self._in_work = ImagesInWork(stop)
         self._group = asyncio.TaskGroup()
-        self._pulling_ended = asyncio.Event()
+        self._pulling_ended = asyncio.Event()  # until then the group stays open, even if no worker runs
         stop.subscribe(self._on_stop)
 
     def _on_stop(self, state: StopState) -> None:
@@ -92,7 +91,7 @@ class Workers:
 
     async def _resume(self, deferred: Deferred, progress: ImageProgress) -> Outcome[Any] | Deferred:
         await deferred.wait()
-        await self._intake.resume()
+        await self._intake.wait_for_room()
         try:
             outcome = await deferred.resume(progress)
         finally:
@@ -102,7 +101,7 @@ class Workers:
 
     def _finish(self, image: PulledImage, outcome: Outcome[Any] | None) -> None:
         self._outbox.put(image, outcome)
-        if outcome is None:
+        if outcome is None:  # nothing will be taken, and its place must not stay occupied
             self._intake.mark_taken(image)
 
     async def _guard(

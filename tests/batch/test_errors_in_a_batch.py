@@ -40,7 +40,7 @@ STOPPING: list[tuple[HTTPResponse, type[Exception]]] = [
 async def test_an_error_of_every_image_stops_the_pulling(
     kind: str, answer: HTTPResponse, kind_of_error: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An error that all others would meet ends the pulling: images already pulled come out, and .stopped is that one."""
+    """An error that all others would meet ends the pulling: images already pulled come out; .stopped is that one."""
     source = Source()
     async with dispatcher(FakeTransport(None, None, then=answer)).dispatch(both(source, kind), Receipt) as outcomes:
         found = [outcome async for outcome in outcomes]

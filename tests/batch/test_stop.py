@@ -60,7 +60,7 @@ def test_a_cancellation_after_stop_cuts_the_calls_off() -> None:
     for cancelled, state in ((True, StopState.CUT_OFF), (False, StopState.STOPPED)):
         switch = StopSwitch()
         switch.stop(REASON)
-        switch.leave(waits=True, cancelled=cancelled)
+        assert switch.leave(waits=True, cancelled=cancelled) is (state is StopState.STOPPED)
         assert switch.state is state
 
 
@@ -68,7 +68,7 @@ def test_a_cancellation_after_a_fatal_error_waits_for_the_calls() -> None:
     """An error that stops a batch is not a request to end, so that the first cancellation cuts nothing off."""
     switch = StopSwitch()
     switch.note_error(AuthenticationError(401))
-    switch.leave(waits=True, cancelled=True)
+    assert switch.leave(waits=True, cancelled=True)
     assert switch.state is StopState.STOPPED
 
 

@@ -72,7 +72,7 @@ def entries_in(
         ConfigurationError: It is not a folder, or cannot be read.
     """
     root = os.fsdecode(folder)
-    try:
+    try:  # here, so that a wrong folder is refused by the call and not by the first pull
         os.scandir(root).close()
     except OSError as error:
         raise ConfigurationError(f"{shown_path(root)}: {error.strerror}") from None
@@ -106,7 +106,7 @@ def _pictures_of(folder: str, folders: list[os.DirEntry[str]], exclusions: Exclu
             elif is_hidden(name):
                 logger.debug("left out, hidden: %s", shown_path(entry.path))
                 exclusions.add_hidden(name)
-            elif entry.is_symlink():
+            elif entry.is_symlink():  # it may lead out of the folder, or to a file that is read under its own name
                 logger.info("left out, a symbolic link: %s", shown_path(entry.path))
                 exclusions.add_link()
             elif suffix_of(name) in PICTURE_SUFFIXES:

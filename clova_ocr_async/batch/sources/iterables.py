@@ -90,7 +90,7 @@ class AsyncSource:
     def __init__(self, images: AsyncIterable[Any]) -> None:
         self._iterator = aiter(images)
         self._one_pulls = asyncio.Lock()
-        self._requests: asyncio.Queue[asyncio.Future[Any]] = asyncio.Queue(1)
+        self._requests: asyncio.Queue[asyncio.Future[Any]] = asyncio.Queue(1)  # futures for the next item
         self._waiting: asyncio.Future[Any] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
@@ -128,7 +128,7 @@ class AsyncSource:
         self._stopped = True
         if self._task is None:
             return
-        if not self._closing:
+        if not self._closing:  # a cancellation would cut off the generator's own cleanup
             self._task.cancel()
         await wait_shielded(self._task)
         if not self._task.cancelled() and (error := self._task.exception()) is not None:
