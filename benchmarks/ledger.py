@@ -251,7 +251,7 @@ async def _hashed(paths: list[Path]) -> float:
     readers, limits, left = CapacityLimiter(READER_THREADS), ImageLimits(), iter(paths)
 
     async def work() -> int:
-        return sum([bool((await read_hashed(path, limits, readers=readers)).sha256) for path in left])
+        return sum([bool((await read_hashed(path, limits, limiter=readers)).sha256) for path in left])
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:

@@ -83,8 +83,8 @@ class Batch(Generic[DocumentT]):
     has their number.
 
     An error that every other image would meet as well (a rejected secret, a wrong domain, a spent quota) ends the
-    pulling: what was pulled comes out, as NotSentError where nothing was sent yet, then the iteration ends, and
-    ``stopped`` holds the error.
+    pulling: the images that were pulled come out, with a NotSentError if they were not sent yet, then the iteration
+    ends, and ``stopped`` is the error.
 
     Attributes:
         left_over: Empty until the batch was left; then one outcome for each image that was pulled and whose outcome was

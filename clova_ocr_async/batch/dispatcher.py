@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchDispatcher"]
 
-_AHEAD = 200  # images whose outcomes wait for a slow consumer: a pause of its does not empty the slots
+_AHEAD = 200  # images: with so many outcomes to spare, a pause of the consumer leaves no slot idle
 
 
 class BatchDispatcher:

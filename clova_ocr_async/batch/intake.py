@@ -114,7 +114,7 @@ class Intake:
     def refusal_of(self, image: PulledImage) -> Failure | None:
         """Return the outcome of an image whose document no domain reads; else have the slots of its domains counted.
 
-        It is no reason to stop a batch of pairs, whose other documents may be read.
+        Such an image does not stop a batch of pairs: domains may read the documents of the others.
         """
         if self._document is not None:
             return None
@@ -184,7 +184,7 @@ class Intake:
             self.use_room()
 
     def end(self) -> None:
-        """End a pull that waits for the source."""
+        """Stop the source, so that a pull that waits for it ends."""
         self._source.stop()
 
     async def close(self) -> None:

@@ -77,13 +77,13 @@ class ImageProgress:
             self._in_work.request_finished(self)
 
     def settle(self, outcome: Outcome[Any]) -> None:
-        """Note the final outcome, so that a batch that stops no longer withdraws the image while it is written down."""
+        """Note the final outcome; a batch that stops now waits for its write, and does not withdraw the image."""
         self.known_outcome = outcome
         self.in_flight = True
 
 
 class ImagesInWork:
-    """The images that tasks work on.
+    """The images that tasks work on, and the withdrawal of those that wait when the batch is stopped.
 
     Args:
         stop: The state of the batch.

@@ -50,7 +50,7 @@ class Workers:
             self._in_work.withdraw_waiting()
 
     async def run(self) -> None:
-        """Process all images; cancelled, cut off the calls in flight."""
+        """Process all images; a cancellation cuts off the calls in flight."""
         try:
             async with self._group:
                 self._intake.open(lambda: self._group.create_task(self._work()))
