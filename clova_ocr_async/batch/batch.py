@@ -176,6 +176,8 @@ class Batch(Generic[DocumentT]):
             finally:
                 self._collect_left_over()
                 self._outbox.close()  # a batch that was left at once has never run
+        if not runner.cancelled() and (error := runner.exception()) is not None:
+            raise error  # the workers met something worse than an Exception, and the outcomes ended too early
 
     def _collect_left_over(self) -> None:
         finished, unfinished = self._outbox.left_over(self._stop.unsent())

@@ -74,6 +74,7 @@ class Intake:
         self._window = window
         self._stop = stop
         self._start: Callable[[], object] | None = None
+        self._starting = False
         self._pulling = False  # one pull at a time: generators do not allow two
         self._one_resumes = asyncio.Lock()  # else several deferred images would take the same room
         self._room_changed = asyncio.Event()
@@ -90,8 +91,8 @@ class Intake:
 
     async def pull(self) -> PulledImage | None:
         """Return the next image, which is in work then; None if there is none or no room, or another worker pulls."""
-        room = self._room()
-        if room < 1:
+        self._starting = False
+        if not self._has_room():
             return None
         self._pulling = True
         try:
@@ -107,8 +108,7 @@ class Intake:
             return None
         size = _bytes_in(source)
         image = PulledImage(self._window.add_pulled(size), source, document, size)
-        if room > 1:  # this worker has taken one place
-            self._start_worker()
+        self._start_worker()  # for the room there is, also what appeared during the pull
         return image
 
     def refusal_of(self, image: PulledImage) -> Failure | None:
@@ -136,12 +136,14 @@ class Intake:
                 await self._room_changed.wait()
             self._window.start_work()
 
-    def _room(self) -> int:
-        """Return how many images may be pulled; below 1 for none, as while a worker pulls."""
-        return 0 if self._pulling or self._stop.state is not StopState.PULLING else self._window.room()
+    def _has_room(self) -> bool:
+        """Return whether an image may be pulled: not while another worker pulls."""
+        return not self._pulling and self._stop.state is StopState.PULLING and self._window.room() > 0
 
     def _start_worker(self) -> None:
-        if self._start is not None and self._room() > 0:
+        # One at a time: a worker that has not pulled yet takes no room, and starts the next itself.
+        if self._start is not None and not self._starting and self._has_room():
+            self._starting = True
             self._start()
 
     def follow_slots(self) -> None:

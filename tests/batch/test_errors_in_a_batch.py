@@ -78,7 +78,7 @@ async def test_an_error_of_one_image_stops_nothing() -> None:
 
 
 async def test_the_quota_comes_back_in_a_batch() -> None:
-    """A quota that is spent and comes back costs no image."""
+    """A quota that is spent and returns fails no image."""
     transport = FakeTransport(None, SPENT, SPENT, SPENT)
     async with dispatcher(transport).dispatch(pictures(20), Receipt) as outcomes:
         found = [outcome async for outcome in outcomes]
@@ -138,4 +138,20 @@ async def test_a_wrong_item_of_an_idle_source() -> None:
     async with dispatcher().dispatch(idle()) as outcomes:
         with pytest.raises(TypeError, match="yielded a bytes"):
             await anext(outcomes)
+    assert tasks() == 1
+
+
+async def test_an_exception_that_ends_the_workers_is_raised() -> None:
+    """An exception that is not an Exception ends the workers, and is raised when the batch is left, not swallowed."""
+
+    class Fatal(BaseException):
+        pass
+
+    async def broken(_: Sent) -> HTTPResponse:
+        raise Fatal
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with dispatcher(FakeTransport(then=broken)).dispatch(pictures(9), Receipt) as outcomes:
+            assert [outcome async for outcome in outcomes] == []
+    assert caught.value.subgroup(Fatal) is not None
     assert tasks() == 1

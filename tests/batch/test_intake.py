@@ -14,7 +14,7 @@ from support.fakes import JPEG, FakeTime, FakeTransport, Held, Sent, domain, err
 from support.ledgers import eventually
 
 from clova_ocr_async.batch import BatchDispatcher, Success
-from clova_ocr_async.batch.intake import Intake
+from clova_ocr_async.batch.intake import Intake, PulledImage
 from clova_ocr_async.batch.sources.iterables import open_source
 from clova_ocr_async.batch.stop import StopSwitch
 from clova_ocr_async.batch.window import MAX_UNREAD, Window
@@ -25,7 +25,7 @@ from clova_ocr_async.protocol.image import Image
 from clova_ocr_async.slots.interface import GateState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import AsyncGenerator, Iterable, Iterator
 
     from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -63,7 +63,7 @@ def client_of(transport: FakeTransport, *limits: int | None, **settings: Any) ->
 @pytest.mark.parametrize("limits", [(64,), (16, 16, 16, 16), (1, 63)])
 @pytest.mark.parametrize("kept", [False, True])
 async def test_a_pool_of_64_slots_is_full(limits: tuple[int, ...], kept: bool, tmp_path: Path) -> None:
-    """With no option at all, as many calls are under way as all domains of the document have slots."""
+    """With no option at all, as many calls are in flight as all domains of the document have slots."""
     transport = FakeTransport(then=Held())
     dispatcher = BatchDispatcher(client_of(transport, *limits), ledger=tmp_path / "run" if kept else None)
     task = asyncio.create_task(_read(dispatcher, Counted()))
@@ -122,32 +122,32 @@ class Gates:
         return tuple(name for name in self.gates if name.startswith(document))
 
 
-def intake_of(gates: Gates, document: str) -> tuple[Intake, StopSwitch]:
+def intake_of(gates: Gates, document: str, ahead: int = 200, source: Any = None) -> tuple[Intake, StopSwitch]:
     """Return an intake of endless pictures that asks those gates, and the switch that stops it."""
     stop = StopSwitch()
-    source = open_source(itertools.repeat(JPEG))
-    return Intake(source, cast("Any", document), cast("ClovaOCRClient", gates), Window(200), stop), stop
+    source = open_source(source or itertools.repeat(JPEG))
+    return Intake(source, cast("Any", document), cast("ClovaOCRClient", gates), Window(ahead), stop), stop
 
 
 class Pulling:
     """Workers that pull images, and keep each in work for ever; counts them."""
 
     def __init__(self, intake: Intake) -> None:
-        self.pulled = 0
+        self.images: list[PulledImage] = []
         self.tasks: list[asyncio.Task[None]] = []
         self._intake = intake
         intake.open(lambda: self.tasks.append(asyncio.create_task(self._work())))
 
     async def _work(self) -> None:
-        if await self._intake.pull():
-            self.pulled += 1
+        if (image := await self._intake.pull()) is not None:
+            self.images.append(image)
             self._intake.hold_bytes(0)
 
     async def new(self) -> int:
         """Return how many images were pulled since."""
-        before = self.pulled
+        before = len(self.images)
         await steps(400)
-        return self.pulled - before
+        return len(self.images) - before
 
 
 async def pulled(gates: Gates, document: str) -> int:
@@ -201,6 +201,46 @@ async def test_a_higher_limit_is_noticed_while_calls_are_in_flight() -> None:
     intake.finish_work(0)
     intake.use_room()
     assert await workers.new() == 0
+
+
+async def test_outcomes_taken_at_once_start_one_worker() -> None:
+    """However many outcomes are taken in one go, one worker is started; the others follow as it pulls."""
+    intake, _ = intake_of(Gates(a=GateState(40)), "a", ahead=20)
+    workers = Pulling(intake)
+    assert await workers.new() == 60
+    images = list(workers.images)
+    for _ in images:
+        intake.finish_work(0)
+    before = len(workers.tasks)
+    for image in images:
+        intake.mark_taken(image)
+    assert len(workers.tasks) == before + 1
+    assert await workers.new() == 60
+
+
+async def test_a_limit_that_rises_during_a_pull_is_used_after_it() -> None:
+    """Room that appears while an asynchronous source is slow to yield is used as soon as it has yielded."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncGenerator[bytes]:
+        for number in itertools.count():
+            if number == 4:
+                reached.set()
+                await go_on.wait()
+            yield JPEG
+
+    gates = Gates(a=GateState(1))
+    intake, _ = intake_of(gates, "a", source=slow())
+    workers = Pulling(intake)
+    await reached.wait()
+    gates.gates["a"] = GateState(40)
+    intake.follow_slots()
+    go_on.set()
+    await steps(2000)
+    assert len(workers.images) == 60
+    for task in workers.tasks:
+        task.cancel()
+    await intake.close()
 
 
 async def test_a_mixed_batch_reads_for_the_documents_it_has_met() -> None:

@@ -198,7 +198,7 @@ async def test_a_picture_that_was_replaced_after_it_was_paid_keeps_its_line(
 
 
 async def test_a_picture_that_comes_back_is_an_image_of_the_folder_again(run: Path, inbox: Path) -> None:
-    """A picture that was replaced, and is put back, is answered from the run and counted like any other."""
+    """A picture that was replaced and then restored is answered from the run, and counted like any other."""
     transport = FakeTransport()
     now, before = await replaced(run, inbox, NEW, OLD, NEW, transport=transport)
     assert now["sha256"] == hashlib.sha256(NEW).hexdigest()
