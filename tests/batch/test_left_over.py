@@ -177,6 +177,21 @@ async def test_an_item_just_yielded_is_not_lost() -> None:
         assert billing_by_name(outcomes.left_over) == {"x": Billing.NOT_BILLED}
 
 
+async def test_an_item_that_arrives_as_its_pull_is_cancelled_is_kept() -> None:
+    """An item that an asynchronous iterable has yielded is kept, although the pull that waited for it is cancelled."""
+
+    async def cancelling() -> AsyncGenerator[Image]:
+        asyncio.get_running_loop().call_soon(pulling.cancel)  # before the pull wakes up with the item
+        yield Image(JPEG, "x")
+
+    source = AsyncSource(cancelling())
+    pulling = asyncio.create_task(source.pull())
+    await asyncio.wait([pulling])
+    assert pulling.cancelled()
+    assert [image.name for image in source.dropped] == ["x"]
+    await source.close()
+
+
 async def test_a_source_that_is_stopped_yields_nothing() -> None:
     """A source that was stopped before the first pull is not begun."""
     images = Source(1)
