@@ -50,7 +50,7 @@ from clova_ocr_async import (
     images_in,
 )
 from clova_ocr_async.batch.hashing import read_hashed
-from clova_ocr_async.batch.ledgered import READERS
+from clova_ocr_async.batch.ledgered import READER_THREADS
 from clova_ocr_async.batch.sources.folders import entries_in
 from clova_ocr_async.batch.sources.worklist import WorkList
 from clova_ocr_async.client.hooks import AttemptStarted, Event
@@ -236,7 +236,7 @@ async def _listed(folder: Path, run: Path) -> Listed:
         listing = WorkList(ledger, "receipt", entries_in(folder))
         async with BatchDispatcher(client, ledger=ledger).dispatch(listing, Receipt) as outcomes:
             async for _ in outcomes:
-                if listing.whole:
+                if listing.complete:
                     break
         took = time.perf_counter() - began
     return Listed(first[0], listing.listed / took, peak_memory())
@@ -248,10 +248,10 @@ def listed(folder: Path, run: Path) -> Listed:
 
 
 async def _hashed(paths: list[Path]) -> float:
-    readers, limits, left = CapacityLimiter(READERS), ImageLimits(), iter(paths)
+    readers, limits, left = CapacityLimiter(READER_THREADS), ImageLimits(), iter(paths)
 
     async def work() -> int:
-        return sum([bool((await read_hashed(path, limits, readers=readers)).sha256) for path in left])
+        return sum([bool((await read_hashed(path, limits, limiter=readers)).sha256) for path in left])
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:

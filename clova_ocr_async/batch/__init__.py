@@ -1,4 +1,4 @@
-"""Many calls: every image in, every outcome out, in bounded memory, and nothing paid twice."""
+"""Many calls: one outcome for every image, in bounded memory, and with a ledger no image is paid twice."""
 
 from clova_ocr_async.batch.batch import Batch
 from clova_ocr_async.batch.dispatcher import BatchDispatcher

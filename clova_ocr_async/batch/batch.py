@@ -1,175 +1,136 @@
-"""A batch under way: workers pull, read, and hand out, each as fast as the slowest of the three.
+"""A batch: runs its workers in a task of its own, yields their outcomes, and accounts for the rest.
 
-It runs in a task of its own, which holds the task group of the workers. So no cancel scope is open in the caller's
-task: what the caller's body raises comes out as it is, and the batch may be left in another task than it was entered.
+The task holds the task group of the workers. So no cancel scope is open in the caller's task: an exception of the
+caller's body is raised unchanged, and the batch may be left in another task than it was entered.
+
+Words of this folder:
+
+    item in work  an image that is read, waits for a slot, or is at the service
+    intake        pulls images from the source and counts them into work
+    window        how many images may be in work, and how many pulled ahead of the consumer
+    outcome       the Success or Failure of one image
+    left over     an outcome that was not taken when the batch was left, or what is known of a call that was cut off
+    stop          the end of pulling and sending; calls in flight finish
+    withdraw      cancel the work on an image that waits, and has no request in flight, when the batch is stopped
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Generic, Self
 
 import anyio
 
-from clova_ocr_async.batch.direct import Deferred, ImageInWork
-from clova_ocr_async.batch.in_work import ImagesInWork, WithdrawnError
-from clova_ocr_async.batch.outbox import Outbox
-from clova_ocr_async.batch.outcome import Failure, Outcome
-from clova_ocr_async.batch.sources.iterables import EXHAUSTED
-from clova_ocr_async.documents import DOCUMENTS
+from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.documents.recognition import DocumentT
-from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, NotSentError
+from clova_ocr_async.errors import Billing, ClovaOCRError
 from clova_ocr_async.host.tasks import wait_shielded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-
-    from clova_ocr_async.batch.direct import Reader
-    from clova_ocr_async.batch.intake import Intake, Pulled
-    from clova_ocr_async.batch.ledgered import LedgeredReader
+    from clova_ocr_async.batch.intake import Intake
+    from clova_ocr_async.batch.outbox import Outbox
+    from clova_ocr_async.batch.stop import StopSwitch
+    from clova_ocr_async.batch.workers import Workers
     from clova_ocr_async.ledger.storage import Ledger
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "LedgerSession"]
 
 logger = logging.getLogger("clova_ocr_async")
+# Lines that a program which shows the outcomes itself, such as the command line, does not need.
+outcome_logger = logging.getLogger("clova_ocr_async.batch.outcome")
 
-Ts = TypeVarTuple("Ts")
+
+class LedgerSession:
+    """The use of a ledger by one batch.
+
+    Args:
+        ledger: The ledger.
+        services: The services whose answers it is to hold.
+        owned: Whether the batch opens and closes the ledger.
+    """
+
+    def __init__(self, ledger: Ledger, services: list[str], *, owned: bool) -> None:
+        self._ledger = ledger
+        self._services = services
+        self._owned = owned
+
+    async def open(self) -> None:
+        """Open the ledger."""
+        if self._owned:
+            await self._ledger.__aenter__()
+        # A batch that cannot be opened is not left either, so nothing else would close the ledger.
+        try:
+            await self._ledger.open_for(self._services)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close the ledger."""
+        if self._owned:
+            await self._ledger.__aexit__(None, None, None)
 
 
 class Batch(Generic[DocumentT]):
     """A batch under way: an async context manager, and in it an async iterator of outcomes.
 
-    Every image that was pulled comes out once, as Success or Failure. What the iterable of images raises is raised here
-    when all that was pulled before has come out. Leaving early pulls and sends no more, and what was pulled and not
-    taken is in ``left_over``. With a ledger, the calls in flight land first and are written down, however the batch is
-    left: early, by an exception, by a cancellation such as Ctrl-C. A second cancellation, or one after ``stop``, cuts
-    them off; they are written down as ambiguous. Without a ledger they are cut off at once, and the log says how many.
+    Every image that was pulled comes out once, as Success or Failure. An exception of the iterable of images is raised
+    here, when all images that were pulled before have come out. Leaving early pulls and sends no more; ``left_over``
+    has the outcomes that were not taken. With a ledger, the calls in flight finish first and are written down, however
+    the batch is left: early, by an exception, by a cancellation such as Ctrl-C. A second cancellation, or one after
+    ``stop``, cuts them off; they are written down as ambiguous. Without a ledger they are cut off at once, and the log
+    has their number.
 
     An error that every other image would meet as well (a rejected secret, a wrong domain, a spent quota) ends the
-    pulling: what was pulled comes out, as NotSentError where nothing was sent yet, then the iteration ends, and
-    ``stopped`` holds the error.
+    pulling: the images that were pulled come out, with a NotSentError if they were not sent yet, then the iteration
+    ends, and ``stopped`` is the error.
 
     Attributes:
-        stopped: Why the pulling ended before the images did; None if it did not.
-        left_over: Once the batch was left: the outcomes that nobody took, as many as were pulled and not taken. A
-            finished image is its Success or Failure; a call that was cut off is a Failure whose ``error.billing`` says
-            what it may have cost; an image that was not sent is a Failure with a NotSentError.
+        left_over: Empty until the batch was left; then one outcome for each image that was pulled and whose outcome was
+            not taken. First come the outcomes of finished images, as they would have come out: a paid answer among them
+            is a Success, or a Failure with ``error.raw``. Then, in the order of the images, come those that were not
+            finished: a call that was cut off is a Failure whose ``error.billing`` is what it may have cost (with a
+            ledger its outcome, if the answer was in), and an image of which no request may have been billed is a
+            Failure with a NotSentError.
     """
 
-    def __init__(self, source: Any, document: type[DocumentT] | None, intake: Intake, *, ordered: bool) -> None:
-        self.stopped: ClovaOCRError | None = None
+    def __init__(
+        self,
+        intake: Intake,
+        workers: Workers,
+        outbox: Outbox[DocumentT],
+        stop: StopSwitch,
+        session: LedgerSession | None = None,
+    ) -> None:
         self.left_over: tuple[Outcome[DocumentT], ...] = ()
-        self.reader: Reader
-        self._source = source
-        self._document = document
         self._intake = intake
-        self._outbox: Outbox[DocumentT] = Outbox(ordered=ordered)
-        self._flights = ImagesInWork()
-        self._failure: Exception | None = None
+        self._workers = workers
+        self._outbox = outbox
+        self._stop = stop
+        self._session = session
         self._runner: asyncio.Task[None] | None = None
-        self._record: _Record | None = None
-        self._halted: NotSentError | None = None
-        self._asked_to_end = False
-        self._cut_off = False
 
-    def record(self, recorder: LedgeredReader, services: list[str], *, own_ledger: bool) -> None:
-        """Have the images read through a ledger.
+    @property
+    def stopped(self) -> ClovaOCRError | None:
+        """The error by which the pulling ended before the images did; None if it did not."""
+        return self._stop.reason
+
+    def stop(self, reason: ClovaOCRError) -> None:
+        """Pull no more images and send no other request; the calls in flight finish, and their outcomes come out.
 
         Args:
-            recorder: Reads them.
-            services: Who will be asked.
-            own_ledger: Whether to open and close it.
+            reason: The error of the images that are not sent any more; the first one given stays in ``stopped``.
         """
-        self.reader = recorder
-        self._record = _Record(recorder.ledger, services, own=own_ledger)
+        self._stop.stop(reason)
 
     async def __aenter__(self) -> Self:
         if self._runner is not None:
             raise RuntimeError("a batch is opened once; dispatch another")
-        if self._record is not None:
-            await self._record.open()
-        self._runner = asyncio.create_task(self._run())
+        if self._session is not None:
+            await self._session.open()
+        self._runner = asyncio.create_task(self._workers.run())
         return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._runner is None:
-            return
-        cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
-        # The shield is for anyio, whose cancellation comes again at every await, and is one all the same.
-        with anyio.CancelScope(shield=True):
-            await self._leave(
-                lands=self._record is not None and not (cancelled and self._asked_to_end), quietly=kind is not None
-            )
-
-    async def _leave(self, *, lands: bool, quietly: bool) -> None:
-        try:
-            await self._end(lands=lands)
-        except asyncio.CancelledError:
-            quietly = True
-            raise
-        finally:
-            await self._close(quietly=quietly)
-
-    async def _end(self, *, lands: bool) -> None:
-        try:
-            if lands:
-                await self._land()
-        finally:
-            await self._cancel()
-
-    async def _land(self) -> None:
-        """Pull no more, send no more, and wait until the calls in flight are written down."""
-        assert self._runner is not None  # noqa: S101 - only an open batch is left
-        self._halt(NotSentError())
-        await asyncio.wait([self._runner])
-
-    async def _cancel(self) -> None:
-        assert self._runner is not None  # noqa: S101 - only an open batch is left
-        self._intake.close()
-        self._cut_off = True
-        self._runner.cancel()
-        try:
-            await wait_shielded(self._runner)
-        finally:
-            self._take_back()
-            self._outbox.end()  # a batch left at once has never run
-
-    def _take_back(self) -> None:
-        finished, cut_off = self._outbox.left_over()
-        self.left_over = (*finished, *cut_off)
-        if self.left_over and self._record is None:
-            logger.warning(
-                "the batch was left early: %d finished outcomes were not taken, and %d images are cut off, some perhaps"
-                " paid; left_over names them",
-                len(finished),
-                len(cut_off),
-            )
-
-    async def _close(self, *, quietly: bool) -> None:
-        """Close the source, then the ledger; what the source raises then must not hide why the batch is left."""
-        try:
-            await self._source.close()
-        except Exception as error:
-            if not quietly:
-                raise
-            if isinstance(error, ClovaOCRError):  # a full disk says all with its message
-                logger.warning("the iterable of images failed while it was closed: %s", error)
-            else:
-                logger.exception("the iterable of images failed while it was closed")
-        finally:
-            self.left_over += tuple(self._dropped())
-            if self._record is not None:
-                await self._record.close()
-
-    def _dropped(self) -> Iterator[Failure]:
-        """Yield what the iterable yielded just as the batch was left."""
-        for item in getattr(self._source, "dropped", ()):
-            match item:
-                case (source, _) if self._document is None:
-                    yield Failure(source, self._unsent())
-                case _:
-                    yield Failure(item, self._unsent())
 
     def __aiter__(self) -> Self:
         return self
@@ -179,183 +140,77 @@ class Batch(Generic[DocumentT]):
             raise RuntimeError("open the batch first: async with dispatcher.dispatch(…) as outcomes")
         ready = await self._outbox.take()
         if ready is None:
-            if self._failure is not None:
-                raise self._failure
+            if self._stop.failure is not None:
+                raise self._stop.failure
             raise StopAsyncIteration
         image, outcome = ready
-        self._intake.hand_out(image)
+        self._intake.mark_taken(image)
         return outcome
 
-    async def _run(self) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._runner is None:
+            return
+        cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+        # anyio's cancellation comes again at every await, and would count as the second one without the shield.
+        with anyio.CancelScope(shield=True):
+            quietly = kind is not None
+            try:
+                waits = self._stop.leave(waits=self._session is not None, cancelled=cancelled)
+                await self._end(self._runner, waits=waits)
+            except asyncio.CancelledError:
+                quietly = True
+                raise
+            finally:
+                await self._close(quietly=quietly)
+
+    async def _end(self, runner: asyncio.Task[None], *, waits: bool) -> None:
         try:
-            async with asyncio.TaskGroup() as group:
-                self._intake.open(lambda: group.create_task(self._work(group)))
-                await self._intake.closed.wait()
+            if waits:
+                # A cancellation of this wait is the second one, and cuts the calls off.
+                await asyncio.wait([runner])
         finally:
-            self._outbox.end()
+            self._stop.cut_off()
+            runner.cancel()
+            try:
+                await wait_shielded(runner)
+            finally:
+                self._collect_left_over()
+                self._outbox.close()  # a batch that was left at once has never run
+        if not runner.cancelled() and (error := runner.exception()) is not None:
+            raise error  # the workers met something worse than an Exception, and the outcomes ended too early
 
-    async def _work(self, group: asyncio.TaskGroup) -> None:
-        while await self._work_on_next(group):
-            pass
-
-    async def _work_on_next(self, group: asyncio.TaskGroup) -> bool:
-        """Pull an image and work on it, and keep nothing of it; return False if there is none to be pulled."""
-        image = await self._intake.pull(self._pull)
-        if image is None:
-            return False
-        self._outbox.expect(image)
-        outcome = await self._outcome(image)
-        if isinstance(outcome, Deferred):  # which must not keep this worker waiting
-            group.create_task(self._finish_later(image, outcome))
-        else:
-            self._finish(image, outcome)
-        return True
-
-    async def _pull(self) -> Any:
-        try:
-            item = await self._source.pull()
-            if item is EXHAUSTED:
-                return item
-            return (item, self._document) if self._document is not None else _pair(item)
-        except Exception as error:  # noqa: BLE001 - whatever the source raises is the caller's
-            self._fail(error)
-            return EXHAUSTED
-
-    def _fail(self, error: Exception) -> None:
-        """Pull no more, and raise an error when all that was pulled has come out."""
-        self._failure = self._failure or error
-        self._intake.close()
-        self._source.stop()
-
-    async def _outcome(self, image: Pulled) -> Outcome[Any] | Deferred | None:
-        flight = ImageInWork(self._flights.landed, self._intake)
-        try:
-            if self._document is None and (unserved := self._unserved(image.document)) is not None:
-                return Failure(image.source, unserved)
-            return await self._guarded(image, flight, self.reader.take, image.source, image.document, flight)
-        finally:
-            self._intake.end(flight.held)
-
-    async def _finish_later(self, image: Pulled, later: Deferred) -> None:
-        outcome: Outcome[Any] | Deferred | None = later
-        while isinstance(outcome, Deferred):
-            flight = ImageInWork(self._flights.landed, self._intake)
-            outcome = await self._guarded(image, flight, self._again, outcome, flight)
-        self._finish(image, outcome)
-
-    async def _again(self, later: Deferred, flight: ImageInWork) -> Outcome[Any] | Deferred:
-        await later.wait()
-        await self._intake.come_back()
-        try:
-            outcome = await later.again(flight)
-        finally:
-            self._intake.end(flight.held)
-        self._intake.look()  # no worker pulls in its place
-        return outcome
-
-    def _finish(self, image: Pulled, outcome: Outcome[Any] | None) -> None:
-        self._outbox.put(image, outcome)
-        if outcome is None:
-            self._intake.hand_out(image)
-
-    async def _guarded(
-        self,
-        image: Pulled,
-        flight: ImageInWork,
-        read: Callable[[Unpack[Ts]], Awaitable[Outcome[Any] | Deferred]],
-        *what: *Ts,
-    ) -> Outcome[Any] | Deferred | None:
-        try:
-            return await self._flights.run(flight, read, *what)
-        except WithdrawnError:
-            return flight.left or Failure(image.source, self._unsent())
-        except asyncio.CancelledError:
-            if flight.left is not None:
-                self._outbox.cut_off(image, flight.left)
-            raise
-        except ClovaOCRError as error:  # of the ledger
-            return Failure(image.source, self.judged(error))
-        except Exception as error:  # noqa: BLE001 - of slots, transports or images of the caller's own
-            self._fail(error)
-            return None
-
-    def _unsent(self) -> NotSentError:
-        return NotSentError(None if self._halted is None else self._halted.reason)
-
-    def _unserved(self, document: Any) -> ConfigurationError | None:
-        """Return what is wrong with the class of one pair, which is no reason to stop the others."""
-        try:
-            self._intake.serve(document)
-        except ConfigurationError as error:
-            return error
-        return None
-
-    def stop(self, reason: ClovaOCRError) -> None:
-        """Pull no more images and send no other request; what is under way lands and comes out.
-
-        Args:
-            reason: Why; the first one given stays in ``stopped``, and every image that is not sent any more names it.
-        """
-        self._asked_to_end = True
-        self._stop(reason)
-
-    def _stop(self, reason: ClovaOCRError) -> None:
-        if self.stopped is None:
-            self.stopped = reason
-            self._halt(NotSentError(reason))
-
-    def _halt(self, unsent: NotSentError) -> None:
-        self._halted = self._halted or unsent
-        self._intake.close()
-        self._source.stop()
-        self._flights.call_back()
-
-    def may_send(self) -> None:
-        """Raise what keeps another request from leaving."""
-        if self._cut_off:
-            raise asyncio.CancelledError  # who waits at the ceiling of a ledger does not hear of it otherwise
-        if self._halted is not None:
-            raise self._unsent()
-
-    def judged(self, error: ClovaOCRError) -> ClovaOCRError:
-        """Stop the batch by an error that all would meet; what was stopped before it was sent is told as that."""
-        if not error.stops_run:
-            return error
-        if self.stopped is None:
-            self._stop(error)
-            logger.warning("the batch stops pulling images: %s", error)
-            return error
-        return error if error.attempts else NotSentError(self.stopped)
-
-
-class _Record:
-    """The ledger of a batch, open while the batch is."""
-
-    def __init__(self, ledger: Ledger, services: list[str], *, own: bool) -> None:
-        self._ledger = ledger
-        self._services = services
-        self._own = own
-
-    async def open(self) -> None:
-        if self._own:
-            await self._ledger.__aenter__()
-        try:
-            await self._ledger.open_for(self._services)
-        except BaseException:
-            await self.close()
-            raise
-
-    async def close(self) -> None:
-        if self._own:
-            await self._ledger.__aexit__(None, None, None)
-
-
-def _pair(item: Any) -> tuple[Any, Any]:
-    match item:
-        case (source, type() as document) if document in DOCUMENTS.values():
-            return source, document
-        case _:
-            raise TypeError(
-                f"images yielded a {type(item).__name__}; without a document class for all of them "
-                "each must be a pair (image, DocumentClass)"
+    def _collect_left_over(self) -> None:
+        finished, unfinished = self._outbox.left_over(self._stop.unsent())
+        self.left_over = (*finished, *unfinished)
+        # With a ledger nothing is lost: finished calls are in it, and those cut off are ambiguous there.
+        if self.left_over and self._session is None:
+            cut_off = sum(_may_be_billed(outcome) for outcome in unfinished)
+            outcome_logger.warning(
+                "the batch was left early: %d finished outcomes were not taken, %d calls were cut off and may have been"
+                " billed, and %d images were not sent; left_over names them",
+                len(finished),
+                cut_off,
+                len(unfinished) - cut_off,
             )
+
+    async def _close(self, *, quietly: bool) -> None:
+        """Close the source, then the ledger; what the source raises then must not hide why the batch is left."""
+        try:
+            await self._intake.close()
+        except Exception as error:
+            if not quietly:
+                raise
+            if isinstance(error, ClovaOCRError):  # its message is all there is to know, as of a full disk
+                outcome_logger.warning("the iterable of images failed while it was closed: %s", error)
+            else:
+                logger.exception("the iterable of images failed while it was closed")
+        finally:
+            # Only now: an iterable may yield once more while it is closed.
+            unsent = self._stop.unsent()
+            self.left_over += tuple(Failure(source, unsent) for source in self._intake.dropped())
+            if self._session is not None:
+                await self._session.close()
+
+
+def _may_be_billed(outcome: Outcome[DocumentT]) -> bool:
+    return isinstance(outcome, Success) or outcome.error.billing is not Billing.NOT_BILLED

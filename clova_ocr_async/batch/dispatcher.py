@@ -1,18 +1,21 @@
-"""Sends many images through one client."""
+"""The dispatcher: makes a batch out of a client, images and settings."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any, cast, overload
 
-from clova_ocr_async.batch.batch import Batch
+from clova_ocr_async.batch.batch import Batch, LedgerSession
 from clova_ocr_async.batch.direct import DirectReader
 from clova_ocr_async.batch.intake import Intake
 from clova_ocr_async.batch.ledgered import LedgeredReader, services_of
-from clova_ocr_async.batch.sources.iterables import opened
+from clova_ocr_async.batch.outbox import Outbox
+from clova_ocr_async.batch.sources.iterables import open_source
 from clova_ocr_async.batch.sources.worklist import WorkList
-from clova_ocr_async.batch.unfinished import Unfinished
+from clova_ocr_async.batch.stop import StopSwitch
+from clova_ocr_async.batch.unfinished import UnfinishedFiles
 from clova_ocr_async.batch.window import Window
+from clova_ocr_async.batch.workers import Workers
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.ledger.seal import load_seal
@@ -22,6 +25,7 @@ from clova_ocr_async.protocol.echoed_input import shown
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
 
+    from clova_ocr_async.batch.work import Reader
     from clova_ocr_async.client.client import ClovaOCRClient
     from clova_ocr_async.client.loading import ImageSource
     from clova_ocr_async.documents.base import Document
@@ -30,25 +34,25 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchDispatcher"]
 
-_AHEAD = 200
+_AHEAD = 200  # images: with so many outcomes to spare, a pause of the consumer leaves no slot idle
 
 
 class BatchDispatcher:
     """Sends many images through a client.
 
     Args:
-        client: Calls; it stays the caller's to close.
+        client: Makes the calls; the caller closes it.
         concurrency: Most images in work at once, those that wait for a slot included. Not given, they follow the slots:
-            as many as the calls that the client lets through at once, and half as many more, at least four. In any case
+            as many as the calls at once that the client allows, and half as many more, at least four. In any case
             no more are read once they take 256 MiB.
-        ledger: A run directory, in which a ledger is opened for each batch, or a ledger the caller has opened. With it
-            an image is paid once whatever its names, a finished one is answered from the ledger, and a killed batch
-            goes on where it was. In a run directory answers are sealed if the environment has a key (CLOVA_OCR_KEY).
-        ahead: Most images pulled and not yet handed out; never fewer than may be in work.
+        ledger: A run directory, in which a ledger is opened for each batch, or a ledger that the caller has opened.
+            With it an image is paid once whatever its names, a finished one is answered from the ledger, and a killed
+            batch resumes. In a run directory answers are encrypted if the environment has a key (CLOVA_OCR_KEY).
+        ahead: Most images pulled and not yet taken; the images that may be in work are pulled in any case.
         runtime: Time, and waiting; for files that are still being written.
 
     Raises:
-        ConfigurationError: A number is no whole number from 1.
+        ConfigurationError: A number is not a whole number from 1, or an argument has another type.
     """
 
     def __init__(
@@ -93,30 +97,30 @@ class BatchDispatcher:
             images: Any iterable or async iterable of images; of pairs of image and document class if ``document`` is
                 not given. It is pulled from only as outcomes are taken.
             document: The class of all the images.
-            ordered: Hand out in the order of the images; else as they finish.
+            ordered: Yield outcomes in the order of the images; else as they finish.
 
         Raises:
             TypeError: ``images`` is a single image or path, or cannot be iterated.
             ConfigurationError: No domain of the client reads the document.
         """
-        domains = () if document is None else self._client.serving(document)
-        source, window = opened(images), Window(self._ahead, self._concurrency)
-        batch: Batch[Any] = Batch(source, document, Intake(self._client, domains, window), ordered=ordered)
-        unfinished = Unfinished(self._runtime)
+        stop, outbox = StopSwitch(), Outbox[Any](ordered=ordered)
+        window = Window(self._ahead, self._concurrency)
+        intake = Intake(open_source(images), document, self._client, window, stop)
+        unfinished = UnfinishedFiles(self._runtime)
+        reader: Reader
+        session = None
         if self._ledger is None:
-            batch.reader = DirectReader(self._client, batch, unfinished)
+            reader = DirectReader(self._client, stop, unfinished)
         else:
-            ledger, own = self._opened_ledger(self._ledger)
-            recorder = LedgeredReader(self._client, ledger, batch, unfinished, listed=isinstance(images, WorkList))
-            batch.record(recorder, services_of(self._client.domains), own_ledger=own)
-        return batch
+            owned = isinstance(self._ledger, str | os.PathLike)
+            ledger = _opened_ledger(self._ledger)
+            session = LedgerSession(ledger, services_of(self._client.domains), owned=owned)
+            reader = LedgeredReader(self._client, ledger, stop, unfinished, listed=isinstance(images, WorkList))
+        return Batch(intake, Workers(intake, reader, outbox, stop), outbox, stop, session)
 
-    @staticmethod
-    def _opened_ledger(ledger: str | os.PathLike[str] | Ledger) -> tuple[Ledger, bool]:
-        """Return a ledger, and whether the batch is to open and close it."""
-        if isinstance(ledger, str | os.PathLike):
-            return SqliteLedger(ledger, seal=load_seal()), True
-        return ledger, False
+
+def _opened_ledger(ledger: str | os.PathLike[str] | Ledger) -> Ledger:
+    return SqliteLedger(ledger, seal=load_seal()) if isinstance(ledger, str | os.PathLike) else ledger
 
 
 def _checked(name: str, value: object) -> int:

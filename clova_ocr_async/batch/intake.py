@@ -1,33 +1,39 @@
-"""The door of a batch: lets images into work one at a time, whenever the slots, the bytes and the consumer allow it."""
+"""The intake of a batch: pulls images one at a time, as the slots, the bytes and the consumer allow it."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from clova_ocr_async.batch.outcome import Failure
 from clova_ocr_async.batch.sources.iterables import EXHAUSTED
-from clova_ocr_async.batch.window import READING
+from clova_ocr_async.batch.stop import StopState
+from clova_ocr_async.batch.window import MAX_UNREAD
+from clova_ocr_async.documents import DOCUMENTS
+from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.image import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Callable, Iterator
 
+    from clova_ocr_async.batch.sources.iterables import Source
+    from clova_ocr_async.batch.stop import StopSwitch
     from clova_ocr_async.batch.window import Window
     from clova_ocr_async.client.client import ClovaOCRClient
     from clova_ocr_async.documents.base import Document
     from clova_ocr_async.domains.domain import Domain
 
-__all__ = ["Intake", "Pulled"]
+__all__ = ["Intake", "PulledImage"]
 
 
-class Pulled(NamedTuple):
+class PulledImage(NamedTuple):
     """An image that was pulled.
 
     Attributes:
         number: How many were pulled before.
         source: The image as it was pulled.
-        document: The class asked for, or what stands in its place.
-        size: Bytes that the source itself keeps in memory; 0 for a name of a file.
+        document: The document class.
+        size: Bytes that the source itself keeps in memory; 0 for a file.
     """
 
     number: int
@@ -37,140 +43,181 @@ class Pulled(NamedTuple):
 
 
 class Intake:
-    """Lets the images of a batch into work.
+    """Pulls the images of a batch.
 
-    A worker that has finished an image pulls the next one itself. Where more than that is to be pulled, because a
-    ceiling was raised or the consumer has taken something, a further worker is started.
+    A worker that has finished an image pulls the next one itself. Where more than that is to be pulled, because a limit
+    was raised or the consumer has taken something, a further worker is started.
 
     Args:
-        client: Knows how many calls of a domain are let through.
-        domains: Where the calls go, as far as that is known.
+        source: Yields the images.
+        document: The document class of all of them; None if the source yields pairs.
+        client: Knows the limits of the domains.
         window: Counts the images.
+        stop: Ends the pulling, and is moved when the source ends or fails.
 
-    Attributes:
-        closed: Whether no further image is pulled.
+    Raises:
+        ConfigurationError: No domain of the client reads the document.
     """
 
-    def __init__(self, client: ClovaOCRClient, domains: Iterable[Domain], window: Window) -> None:
-        self.closed = asyncio.Event()
+    def __init__(
+        self,
+        source: Source,
+        document: type[Document] | None,
+        client: ClovaOCRClient,
+        window: Window,
+        stop: StopSwitch,
+    ) -> None:
+        self._source = source
+        self._document = document
         self._client = client
-        self._domains = set(domains)
+        self._domains: set[Domain] = set() if document is None else set(client.serving(document))
         self._window = window
-        self._start: Callable[[], object] = _nobody
-        self._pulling = False
-        self._returning = asyncio.Lock()
-        self._changed = asyncio.Event()
+        self._stop = stop
+        self._start: Callable[[], object] | None = None
+        self._starting = False
+        self._pulling = False  # one pull at a time: generators do not allow two
+        self._one_resumes = asyncio.Lock()  # else several deferred images would take the same room
+        self._room_changed = asyncio.Event()
 
     def open(self, start: Callable[[], object]) -> None:
-        """Let images in.
+        """Begin to pull.
 
         Args:
-            start: Starts a worker that pulls.
+            start: Starts a worker.
         """
         self._start = start
-        self._measure()
-        self._fill()
+        self._measure_slots()
+        self._start_worker()
 
-    def serve(self, document: type[Document]) -> None:
-        """Count the slots of the domains that read a document as well.
-
-        Raises:
-            ConfigurationError: There is none, or it is no document class.
-        """
-        domains = self._client.serving(document)
-        if not self._domains.issuperset(domains):
-            self._domains.update(domains)
-            self.notice()
-
-    async def pull(self, pull: Callable[[], Awaitable[Any]]) -> Pulled | None:
-        """Return the next image, which is in work then; None if there is none, or no room, or somebody pulls already.
-
-        Args:
-            pull: Returns a pair of image and document class, or EXHAUSTED.
-        """
-        room = self._room()
-        if room < 1:
+    async def pull(self) -> PulledImage | None:
+        """Return the next image, which is in work then; None if there is none or no room, or another worker pulls."""
+        self._starting = False
+        if not self._has_room():
             return None
         self._pulling = True
         try:
-            item = await pull()
+            item = await self._source.pull()
+            source, document = (item, self._document) if self._document is not None else _checked_pair(item)
+        except Exception as error:  # noqa: BLE001 - whatever the source raises is the caller's
+            self._stop.fail(error)
+            return None
         finally:
             self._pulling = False
         if item is EXHAUSTED:
-            self.close()
+            self._stop.end_input()
             return None
-        source, document = item
         size = _bytes_in(source)
-        image = Pulled(self._window.pull(size), source, document, size)
-        if room > 1:
-            self._fill()
+        image = PulledImage(self._window.add_pulled(size), source, document, size)
+        self._start_worker()  # for the room there is, also what appeared during the pull
         return image
 
-    async def come_back(self) -> None:
-        """Wait until there is room for an image that was put off; it is in work then."""
-        async with self._returning:
-            while not self._window.may_return():
-                self._changed.clear()
-                await self._changed.wait()
-            self._window.begin()
+    def refusal_of(self, image: PulledImage) -> Failure | None:
+        """Return the outcome of an image whose document no domain reads; else have the slots of its domains counted.
 
-    def _room(self) -> int:
-        """Return how many images may be pulled; below 1 for none, as while somebody pulls."""
-        return 0 if self._pulling or self.closed.is_set() else self._window.room()
+        Such an image does not stop a batch of pairs: domains may read the documents of the others.
+        """
+        if self._document is not None:
+            return None
+        try:
+            domains = self._client.serving(image.document)
+        except ConfigurationError as error:
+            return Failure(image.source, error)
+        # A domain is counted once an image for it was pulled: slots that no image needs are not read for.
+        if not self._domains.issuperset(domains):
+            self._domains.update(domains)
+            self.follow_slots()
+        return None
 
-    def _fill(self) -> None:
-        if self._room() > 0:
+    async def wait_for_room(self) -> None:
+        """Wait until there is room for a deferred image; it is in work then."""
+        async with self._one_resumes:
+            while not self._window.may_resume():
+                self._room_changed.clear()
+                await self._room_changed.wait()
+            self._window.start_work()
+
+    def _has_room(self) -> bool:
+        """Return whether an image may be pulled: not while another worker pulls."""
+        return not self._pulling and self._stop.state is StopState.PULLING and self._window.room() > 0
+
+    def _start_worker(self) -> None:
+        # One at a time: a worker that has not pulled yet takes no room, and starts the next itself.
+        if self._start is not None and not self._starting and self._has_room():
+            self._starting = True
             self._start()
 
-    def notice(self) -> None:
-        """Note that a request leaves, and with it what is known of the ceilings by now."""
-        if self._measure():
-            self.look()
+    def follow_slots(self) -> None:
+        """Follow the limits as they are known now; called when a request is sent."""
+        if self._measure_slots():
+            self.use_room()
 
-    def _measure(self) -> bool:
-        """Count the calls at once that are let through, without those of other processes; return whether it changed."""
+    def _measure_slots(self) -> bool:
+        """Count the calls at once that the domains allow, without those of other processes."""
         gates, on_hold = self._client.gates, self._client.on_hold
         slots = 0
         for domain in self._domains:
-            if domain not in on_hold:
+            if domain not in on_hold:  # it takes no calls now, and an image read for it would only take memory
                 slots += max(0, gates[domain].ceiling - gates[domain].elsewhere)
-        return self._window.follow(slots)
+        return self._window.follow_slots(slots)
 
-    def look(self) -> None:
-        """Look again whether there is room."""
-        self._changed.set()
-        self._fill()
+    def use_room(self) -> None:
+        """Have further images pulled or resumed, if there is room."""
+        self._room_changed.set()
+        self._start_worker()
 
-    def hold(self, size: int) -> None:
+    def hold_bytes(self, size: int) -> None:
         """Count the bytes of an image that was read."""
-        was_full = self._window.unread >= READING
-        self._window.hold(size)
-        if was_full:
-            self._fill()
+        was_full = self._window.unread >= MAX_UNREAD
+        self._window.hold_bytes(size)
+        if was_full:  # no worker was started while the unread images had reached their bound
+            self._start_worker()
 
-    def end(self, size: int | None) -> None:
+    def finish_work(self, size: int | None) -> None:
         """Count an image out of work, and the bytes it held; None if it was not read. Its worker pulls the next one."""
-        self._window.end(size)
-        self._changed.set()
+        self._window.finish_work(size)
+        self._room_changed.set()
 
-    def hand_out(self, image: Pulled) -> None:
-        """Count an image that nothing is to be done for any more."""
-        was_closed = not self._window.takes_more
-        self._window.hand_out(image.size)
+    def mark_taken(self, image: PulledImage) -> None:
+        """Count an image whose outcome was taken."""
+        # In an open window the workers keep up by themselves, and a check for every outcome is not needed.
+        was_closed = not self._window.is_open
+        self._window.mark_taken(image.size)
         if was_closed:
-            self.look()
+            self.use_room()
 
-    def close(self) -> None:
-        """Let no further image in."""
-        self.closed.set()
+    def end(self) -> None:
+        """Stop the source, so that a pull that waits for it ends."""
+        self._source.stop()
+
+    async def close(self) -> None:
+        """Close the source, and raise what it raises."""
+        await self._source.close()
+
+    def dropped(self) -> Iterator[Any]:
+        """Yield the images that the source yielded just as the batch was left."""
+        for item in getattr(self._source, "dropped", ()):
+            match item:
+                case (source, _) if self._document is None:
+                    yield source
+                case _:
+                    yield item
 
 
-def _nobody() -> None:
-    """Start nobody, before a batch is open."""
+def _checked_pair(item: Any) -> tuple[Any, Any]:
+    match item:
+        case _ if item is EXHAUSTED:
+            return item, None
+        case (source, type() as document) if document in DOCUMENTS.values():
+            return source, document
+        case _:
+            raise TypeError(
+                f"images yielded a {type(item).__name__}; without a document class for all of them "
+                "each must be a pair (image, DocumentClass)"
+            )
 
 
 def _bytes_in(source: Any) -> int:
-    """Return the bytes that an image keeps in memory before it is read; 0 for a name of a file."""
+    """Return the bytes that an image keeps in memory before it is read; 0 for a file."""
     if isinstance(source, Image):
         return len(source.data)
     if isinstance(source, bytes | bytearray):

@@ -1,4 +1,4 @@
-"""How one image of a batch ended."""
+"""The outcome of one image of a batch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Success(Redacted, Generic[DocumentT], frozen=True):
 
     Attributes:
         source: The image as it was pulled.
-        recognition: What was read.
-        billed: Whether a call was paid for it.
+        recognition: The recognition.
+        billed: Whether a call was billed for it; false for a copy, and for an answer of an earlier run.
     """
 
     source: Any
@@ -28,7 +28,7 @@ class Success(Redacted, Generic[DocumentT], frozen=True):
     billed: bool = True
 
     def _shown(self) -> str:
-        """Return the names, the source if it is a path, and what a recognition shows."""
+        """Return the fields; the source only if it is a path, and the recognition without its values."""
         return f"source={_named(self.source)}, recognition={self.recognition!r}, billed={self.billed}"
 
 
@@ -37,14 +37,14 @@ class Failure(Redacted, frozen=True):
 
     Attributes:
         source: The image as it was pulled.
-        error: Why; ``error.billing`` tells whether it may have been paid.
+        error: The error; ``error.billing`` is whether it may have been billed.
     """
 
     source: Any
     error: ClovaOCRError
 
     def _shown(self) -> str:
-        """Return the names, the source if it is a path, and the error."""
+        """Return the fields; the source only if it is a path."""
         return f"source={_named(self.source)}, error={self.error!r}"
 
 
@@ -52,5 +52,5 @@ Outcome = Success[DocumentT] | Failure
 
 
 def _named(source: object) -> str:
-    """Name a path, which is the user's own word for the image, and nothing else."""
+    """Return a path, which the user has given; of any other source only its kind and size."""
     return quoted(str(source)) if isinstance(source, str | Path) else safe_repr(source)

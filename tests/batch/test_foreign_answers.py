@@ -1,4 +1,4 @@
-"""Another call's answer in a run: the item is ambiguous, the bytes are kept, and nobody else's data is a success."""
+"""Another call's answer in a run: the item is ambiguous, and the bytes are kept, but not as this image's data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import JPEG, FakeTime, FakeTransport, Sent, domain, steps, success
+from support.ledger_batches import FullDisk
 from support.ledgers import (
     Clock,
     answers,
@@ -45,29 +46,11 @@ if TYPE_CHECKING:
 ANSWER = HTTPResponse(200, encode_response("r", 0, {"inferResult": "SUCCESS", "receipt": {"result": {}}}))
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run directory that is not there yet."""
-    return tmp_path / "run"
-
-
 async def batch(run: Path | SqliteLedger, images: list[Any], transport: FakeTransport) -> list[Any]:
     """Run a batch to its end, one call at a time."""
     client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime(), concurrency=1)
     async with BatchDispatcher(client, 1, ledger=run).dispatch(images, Receipt, ordered=True) as outcomes:
         return [outcome async for outcome in outcomes]
-
-
-class Broken:
-    """A watch that fails before some commits, as a full disk does."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, where: str) -> None:
-        """Fail."""
-        if where == f"before commit of {self.name}":
-            raise DiskFullError("made up: the disk is full")
 
 
 class Late:
@@ -84,7 +67,7 @@ class Late:
 
 
 async def test_anothers_answer_leaves_the_item_ambiguous(run: Path) -> None:
-    """The item is ambiguous and counted once as perhaps paid, its bytes are on the disk, and a look shows both."""
+    """The item is ambiguous and counted once as maybe billed, and the bytes of the answer are on the disk."""
     late = Late()
     found = await batch(run, [JPEG + b"1", JPEG + b"2"], FakeTransport(late, late))
     assert isinstance(found[0], Success)
@@ -103,7 +86,7 @@ async def test_anothers_answer_leaves_the_item_ambiguous(run: Path) -> None:
 
 
 async def test_anothers_answer_over_a_socket(run: Path) -> None:
-    """A late duplicate on a kept connection costs a run one doubt, and nobody's data."""
+    """A late duplicate on a kept connection makes one item ambiguous, and no image gets the data of another."""
     images = [JPEG + bytes([number]) for number in range(4)]
     async with (
         Emulator(faults=[Fault.LATE_DUPLICATE]) as clova,
@@ -118,8 +101,8 @@ async def test_anothers_answer_over_a_socket(run: Path) -> None:
 
 @pytest.mark.parametrize("beside", [False, True], ids=["in the ledger", "beside it"])
 async def test_anothers_answer_of_a_process_that_died(run: Path, beside: bool) -> None:
-    """Whoever settles what a dead process left does not take another call's answer for the item's."""
-    settings: dict[str, Any] = {"watch": Broken("answered")} if beside else {}
+    """Settling the items of a dead process does not take another call's answer for the item's own."""
+    settings: dict[str, Any] = {"watch": FullDisk("answered")} if beside else {}
     ledger = opened(run, process=gone(), **settings)
     await ledger.__aenter__()
     claim = claimed(await ledger.admit(item("a"), None))
@@ -143,7 +126,7 @@ async def test_anothers_late_answer_takes_back_no_doubt(run: Path, beside: bool)
     """Two requests of one call that may have been paid stay two, also when another call's answer comes late."""
     later = Clock()
     later.now += 31
-    watch = Broken("answered") if beside else None
+    watch = FullDisk("answered") if beside else None
     async with opened(run, clock=Clock(), process=elsewhere(), watch=watch) as sleeper:
         claim = claimed(await sleeper.admit(item("a"), None))
         await sleeper.sending(claim, "mine")
@@ -177,8 +160,8 @@ async def test_anothers_late_answer_leaves_a_new_call_alone(run: Path) -> None:
     assert (states(run), calls(run), perhaps(run)) == (["succeeded"], 2, 1)
 
 
-def test_the_verdict_on_anothers_answer() -> None:
-    """Another call's answer settles nothing: the item is in doubt."""
+def test_the_settlement_of_anothers_answer() -> None:
+    """Another call's answer settles its item as ambiguous."""
     verdict = settle_from_answer(ANSWER, Receipt, "mine")
     assert (verdict.mark, verdict.billing) == (ItemEvent.DOUBT, Billing.MAYBE_BILLED)
     assert settle_from_answer(ANSWER, Receipt, "r").mark is ItemEvent.SUCCEED
@@ -186,7 +169,7 @@ def test_the_verdict_on_anothers_answer() -> None:
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
 def test_a_stored_answer_of_another_call_is_not_recalled(state: State) -> None:
-    """Also what an earlier version stored as a success is not handed out under another requestId."""
+    """An answer with another requestId that an earlier version stored as a success is not replayed."""
     entry = Entry(1, item("a"), state, billing=Billing.BILLED, request_id="mine", answer=ANSWER)
     error = replay(entry, Receipt)
     assert isinstance(error, MalformedResponseError)
@@ -218,8 +201,8 @@ class Full(NoSeal):
         return super().seal(plain, context)
 
 
-async def test_anothers_answer_that_can_be_stored_nowhere_is_not_this_images(run: Path) -> None:
-    """It is a doubt with the bytes in its error, and neither a payment nor an answer of this image that is lost."""
+async def test_anothers_answer_that_cannot_be_stored_is_not_this_images(run: Path) -> None:
+    """The image is ambiguous with the bytes in its error, and is neither billed nor counted as a lost answer."""
     late = Late()
     late.first = ANSWER
     async with opened(run, seal=Full()) as ledger:
@@ -230,8 +213,8 @@ async def test_anothers_answer_that_can_be_stored_nowhere_is_not_this_images(run
     assert (states(run), calls(run), perhaps(run), answers(run)) == (["ambiguous"], 1, 1, [])
 
 
-async def test_anothers_answer_that_can_be_stored_nowhere_as_the_batch_is_cut_off(run: Path) -> None:
-    """What is left over of an image that got another call's answer is a doubt, and holds the bytes."""
+async def test_anothers_answer_that_cannot_be_stored_as_the_batch_is_cut_off(run: Path) -> None:
+    """An image that got another call's answer is left over as maybe billed, with the bytes in its error."""
     client = ClovaOCRClient(domain(), transport=FakeTransport(then=ANSWER), runtime=FakeTime().runtime())
     async with opened(run, seal=Full(), watch=(stalled := Stalled("doubted"))) as ledger:
         batch = BatchDispatcher(client, ledger=ledger).dispatch([JPEG], Receipt)
@@ -271,7 +254,7 @@ class Stalled:
 
 
 class Counting(NoSeal):
-    """A seal that counts what is opened.
+    """A seal that counts the values it opens.
 
     Attributes:
         opened: How many values.
@@ -287,10 +270,10 @@ class Counting(NoSeal):
 
 @pytest.mark.parametrize("beside", [False, True], ids=["in the ledger", "beside it"])
 async def test_anothers_answer_of_a_process_that_slept(run: Path, beside: bool) -> None:
-    """A call that was given up and then gets another call's answer is still in doubt, and is judged once a process."""
+    """An abandoned call that then gets another call's answer stays ambiguous, and is decided once a process."""
     later, seal = Clock(), Counting()
     later.now += 31
-    watch = Broken("answered") if beside else None
+    watch = FullDisk("answered") if beside else None
     async with opened(run, clock=Clock(), process=elsewhere(), watch=watch) as sleeper:
         claim = claimed(await sleeper.admit(item("a"), None))
         await sleeper.sending(claim, "mine")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def picture(number: int) -> bytes:
-    """Return a picture like no other."""
+    """Return a picture unlike any other."""
     return JPEG[:4] + f"{number}".encode() + JPEG[4:]
 
 
@@ -72,30 +72,24 @@ def client_of(transport: FakeTransport, **settings: Any) -> ClovaOCRClient:
 
 
 def sources(*outcomes: Any) -> list[str]:
-    """Return the names of what outcomes are of."""
+    """Return the names of the images of outcomes."""
     return [outcome.source.name for outcome in outcomes]
 
 
-def told(outcomes: tuple[Any, ...]) -> dict[str, Any]:
-    """Return what is left over, by name: True for a success, else the billing of the error."""
+def billing_by_name(outcomes: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the outcomes that are left over, by name: True for a success, else the billing of the error."""
     return {
         outcome.source.name: True if isinstance(outcome, Success) else outcome.error.billing for outcome in outcomes
     }
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run directory that is not there yet."""
-    return tmp_path / "run"
-
-
 # ---------------------------------------------------------------------------------------------------------------------
-# What nobody took
+# Outcomes that were not taken
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-async def test_what_nobody_took_is_left_over(ordered: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """A batch that is left early names what is finished and untaken, what is cut off, and what was not sent."""
+async def test_outcomes_that_were_not_taken_are_left_over(ordered: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """A batch that is left early names the outcomes that were not taken, the calls cut off, and the images not sent."""
     held = Held()
     transport = FakeTransport(None, held, None, None, then=held)
     source = Source(9)
@@ -107,17 +101,20 @@ async def test_what_nobody_took_is_left_over(ordered: bool, caplog: pytest.LogCa
     left_over: tuple[Any, ...] = outcomes.left_over
     finished = [outcome for outcome in left_over if isinstance(outcome, Success)]
     assert sources(first, *finished) == ["0", "2", "3"]
-    cut_off = {name: billing for name, billing in told(left_over).items() if billing is not True}
+    cut_off = {name: billing for name, billing in billing_by_name(left_over).items() if billing is not True}
     assert cut_off == {"1": Billing.MAYBE_BILLED, "4": Billing.MAYBE_BILLED} | dict.fromkeys("5678", Billing.NOT_BILLED)
     unsent = [outcome.error for outcome in left_over[4:]]
     assert [str(failure) for failure in unsent] == ["not sent yet"] * 4
     assert all(isinstance(failure, NotSentError) for failure in unsent)
-    assert "2 finished outcomes were not taken, and 6 images are cut off" in caplog.text
+    assert (
+        "2 finished outcomes were not taken, 2 calls were cut off and may have been billed, and 4 images were not"
+        in caplog.text
+    )
     assert [outcome async for outcome in outcomes] == []
 
 
 async def test_nothing_is_left_over_of_a_batch_that_was_read(run: Path) -> None:
-    """A batch whose outcomes were all taken leaves nothing, with a ledger or without."""
+    """A batch whose outcomes were all taken leaves nothing over, with a ledger or without."""
     for ledger in (None, run):
         async with BatchDispatcher(client_of(FakeTransport()), ledger=ledger).dispatch(Source(9), Receipt) as outcomes:
             assert len([outcome async for outcome in outcomes]) == 9
@@ -125,10 +122,10 @@ async def test_nothing_is_left_over_of_a_batch_that_was_read(run: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [False, True])
-async def test_a_doubt_is_not_lost_when_an_image_is_called_back(kept: bool, run: Path) -> None:
-    """An image that may have been billed and waits to be sent again says so when its batch is stopped."""
+async def test_a_withdrawn_image_keeps_its_billing(kept: bool, run: Path) -> None:
+    """An image that may have been billed and waits for a retry comes out as maybe billed when its batch is stopped."""
     time = FakeTime()
-    time.gate = asyncio.Event()  # whoever waits to send again waits for ever
+    time.gate = asyncio.Event()  # a call that waits to send again never does
     client = ClovaOCRClient(domain(), transport=FakeTransport(FAILED), runtime=time.runtime(), concurrency=1)
     async with BatchDispatcher(client, ledger=run if kept else None).dispatch([Image(JPEG)], Receipt) as outcomes:
         await time.asleep.wait()
@@ -156,7 +153,7 @@ async def test_an_image_that_waits_after_a_refusal_was_not_sent() -> None:
 
 
 async def test_an_item_just_yielded_is_not_lost() -> None:
-    """What an asynchronous iterable yields just as its batch is left is left over, alone or in a pair."""
+    """An item that an asynchronous iterable yields just as its batch is left is left over, alone or in a pair."""
     asked, go_on = asyncio.Event(), asyncio.Event()
 
     async def late(item: Any) -> AsyncGenerator[Any]:
@@ -177,11 +174,26 @@ async def test_an_item_just_yielded_is_not_lost() -> None:
             await asked.wait()
             outcomes.stop(ConfigurationError("enough"))
             asyncio.get_running_loop().call_soon(go_on.set)
-        assert told(outcomes.left_over) == {"x": Billing.NOT_BILLED}
+        assert billing_by_name(outcomes.left_over) == {"x": Billing.NOT_BILLED}
+
+
+async def test_an_item_that_arrives_as_its_pull_is_cancelled_is_kept() -> None:
+    """An item that an asynchronous iterable has yielded is kept, although the pull that waited for it is cancelled."""
+
+    async def cancelling() -> AsyncGenerator[Image]:
+        asyncio.get_running_loop().call_soon(pulling.cancel)  # before the pull wakes up with the item
+        yield Image(JPEG, "x")
+
+    source = AsyncSource(cancelling())
+    pulling = asyncio.create_task(source.pull())
+    await asyncio.wait([pulling])
+    assert pulling.cancelled()
+    assert [image.name for image in source.dropped] == ["x"]
+    await source.close()
 
 
 async def test_a_source_that_is_stopped_yields_nothing() -> None:
-    """A source that was stopped before it was asked is not begun."""
+    """A source that was stopped before the first pull is not begun."""
     images = Source(1)
     source = AsyncSource(images.asynchronously())
     source.stop()
@@ -190,13 +202,13 @@ async def test_a_source_that_is_stopped_yields_nothing() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Landing
+# Waiting for calls in flight
 
 
 async def left(
-    run: Path | None, leave: Callable[[Batch[Receipt]], Awaitable[object]], *, lands: bool = False
+    run: Path | None, leave: Callable[[Batch[Receipt]], Awaitable[object]], *, finishes: bool = False
 ) -> tuple[Batch[Receipt], FakeTransport]:
-    """Leave a batch of five in some way while both slots have a call in flight, which lands soon or never."""
+    """Leave a batch of five in some way while both slots have a call in flight, which finishes soon or never."""
     held = Held()
     transport = FakeTransport(then=held)
     source = Source(5)
@@ -206,7 +218,7 @@ async def left(
         async with batch as outcomes:
             await eventually(lambda: transport.in_flight == 2)
             await pulled(source, 5)
-            if lands:
+            if finishes:
                 asyncio.get_running_loop().call_later(0.05, held.go_on.set)
             await leave(outcomes)
 
@@ -242,26 +254,28 @@ ways = pytest.mark.parametrize("leave", [raises, is_cancelled, breaks])
 
 
 @ways
-async def test_with_a_ledger_calls_in_flight_land(leave: Any, run: Path) -> None:
+async def test_with_a_ledger_calls_in_flight_finish(leave: Any, run: Path) -> None:
     """However a batch with a ledger is left, calls in flight are waited for, written down, and left over."""
-    batch, transport = await left(run, leave, lands=True)
+    batch, transport = await left(run, leave, finishes=True)
     assert (states(run).count("succeeded"), states(run).count("ambiguous"), perhaps(run)) == (2, 0, 0)
     assert (len(transport.sent), calls(run)) == (2, 2)
-    assert sorted(told(batch.left_over)) == list("01234")
-    assert sorted(told(batch.left_over).values()) == [Billing.NOT_BILLED] * 3 + [True] * 2
+    assert sorted(billing_by_name(batch.left_over)) == list("01234")
+    assert sorted(billing_by_name(batch.left_over).values()) == [Billing.NOT_BILLED] * 3 + [True] * 2
 
 
 @ways
 async def test_without_a_ledger_calls_in_flight_are_cut_off_at_once(leave: Any) -> None:
-    """Without a ledger nothing is waited for, and what may have been paid is left over as that."""
+    """Without a ledger no call is waited for, and those cut off are left over as maybe billed."""
     batch, transport = await left(None, leave)
     assert len(transport.sent) == 2
-    assert told(batch.left_over) == dict.fromkeys("01", Billing.MAYBE_BILLED) | dict.fromkeys("234", Billing.NOT_BILLED)
+    assert billing_by_name(batch.left_over) == dict.fromkeys("01", Billing.MAYBE_BILLED) | dict.fromkeys(
+        "234", Billing.NOT_BILLED
+    )
     assert all(isinstance(outcome, Failure) for outcome in batch.left_over)
 
 
-async def test_a_cancel_scope_lets_calls_land(run: Path) -> None:
-    """The cancellation of a scope, which comes again at every await, is one: calls in flight land."""
+async def test_a_cancel_scope_lets_calls_finish(run: Path) -> None:
+    """The cancellation of a scope, which comes again at every await, counts once: calls in flight finish."""
     held = Held()
     transport = FakeTransport(then=held)
     batch = BatchDispatcher(client_of(transport), ledger=run).dispatch(Source(5), Receipt)
@@ -276,8 +290,8 @@ async def test_a_cancel_scope_lets_calls_land(run: Path) -> None:
 
 
 @pytest.mark.parametrize("leave", [raises, breaks, is_cancelled])
-async def test_a_cancellation_while_calls_land_cuts_them_off(leave: Any, run: Path) -> None:
-    """A batch that is cancelled while its calls land cuts them off: ambiguous, and left over as maybe billed."""
+async def test_a_cancellation_while_calls_are_waited_for_cuts_them_off(leave: Any, run: Path) -> None:
+    """A batch that is cancelled while it waits for its calls cuts them off: ambiguous, left over as maybe billed."""
     transport = FakeTransport(then=Held())
     source = Source(5)
     found = BatchDispatcher(client_of(transport), ledger=run).dispatch(source, Receipt)
@@ -297,12 +311,12 @@ async def test_a_cancellation_while_calls_land_cuts_them_off(leave: Any, run: Pa
     await asyncio.wait([task])
     assert task.cancelled()
     assert (states(run).count("ambiguous"), perhaps(run), len(asyncio.all_tasks())) == (2, 2, 1)
-    assert sorted(told(found.left_over)) == list("01234")
-    assert sorted(told(found.left_over).values()) == [Billing.NOT_BILLED] * 3 + [Billing.MAYBE_BILLED] * 2
+    assert sorted(billing_by_name(found.left_over)) == list("01234")
+    assert sorted(billing_by_name(found.left_over).values()) == [Billing.NOT_BILLED] * 3 + [Billing.MAYBE_BILLED] * 2
 
 
 async def test_a_batch_that_was_asked_to_end_is_cut_off_by_its_cancellation(run: Path) -> None:
-    """After stop a cancellation is the second request to end: it cuts the calls in flight off."""
+    """After stop a cancellation is the second request to end: it cuts off the calls in flight."""
 
     async def stop_and_cancel(batch: Batch[Receipt]) -> None:
         batch.stop(ConfigurationError("enough"))
@@ -310,7 +324,7 @@ async def test_a_batch_that_was_asked_to_end_is_cut_off_by_its_cancellation(run:
 
     batch, _ = await left(run, stop_and_cancel)
     assert (states(run).count("ambiguous"), perhaps(run)) == (2, 2)
-    assert [billing for billing in told(batch.left_over).values() if billing] == [Billing.MAYBE_BILLED] * 2
+    assert [billing for billing in billing_by_name(batch.left_over).values() if billing] == [Billing.MAYBE_BILLED] * 2
 
 
 @pytest.mark.parametrize("readable", [True, False])
@@ -349,8 +363,8 @@ async def test_an_answer_that_came_as_the_batch_was_cut_off_is_left_over(readabl
         assert found.error.billing is Billing.BILLED
 
 
-async def test_a_client_that_does_not_tell_leaves_doubt() -> None:
-    """Where it is not known what a cancelled call may have cost, it may have been billed."""
+async def test_a_client_that_reports_no_billing_may_have_been_billed() -> None:
+    """A cancelled call of a client that does not report its billing may have been billed."""
 
     class Silent(ClovaOCRClient):
         async def recognize(self, image: Any, document: Any, **given: Any) -> Any:  # noqa: ARG002 - the client's signature
@@ -359,7 +373,7 @@ async def test_a_client_that_does_not_tell_leaves_doubt() -> None:
 
     async with BatchDispatcher(Silent(domain())).dispatch([Image(JPEG, "x")], Receipt) as outcomes:
         await steps()
-    assert told(outcomes.left_over) == {"x": Billing.MAYBE_BILLED}
+    assert billing_by_name(outcomes.left_over) == {"x": Billing.MAYBE_BILLED}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -469,8 +483,8 @@ async def test_ctrl_c_in_a_program(times: int, run: Path, tmp_path: Path) -> Non
         if times == 2:
             program.send_signal(signal.SIGINT)
         async with asyncio.timeout(30):
-            _, told_at_the_end = await program.communicate()
-        assert b"KeyboardInterrupt" in told_at_the_end
+            _, stderr = await program.communicate()
+        assert b"KeyboardInterrupt" in stderr
         with RunReader(run) as reader:
             images = reader.status().images
         if times == 1:

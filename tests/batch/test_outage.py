@@ -33,7 +33,7 @@ class Outage:
         raise ConnectionFailedError("cannot connect")
 
     async def run(self, count: int) -> tuple[list[Outcome[Receipt]], ClovaOCRError | None]:
-        """Run a batch; return its outcomes and what stopped it."""
+        """Run a batch; return its outcomes and the error that stopped it."""
         images = (Image(JPEG, f"{number}") for number in range(count))
         async with BatchDispatcher(self.client).dispatch(images, Receipt) as outcomes:
             return [outcome async for outcome in outcomes], outcomes.stopped
@@ -50,7 +50,7 @@ async def test_an_outage_pauses_a_batch() -> None:
 
 @pytest.mark.parametrize("count", [50, 100_000])
 async def test_an_outage_that_stays_stops_a_batch(count: int) -> None:
-    """A batch whose service stays out is stopped, whatever is left of it: what was pulled says that it was not sent."""
+    """A batch whose service stays out is stopped, however many images remain; those pulled come out as not sent."""
     outage = Outage(1e9)
     outcomes, stopped = await outage.run(count)
     assert isinstance(stopped, ConnectionFailedError)

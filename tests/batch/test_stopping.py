@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,7 +37,7 @@ def client_of(transport: FakeTransport, *domains: Domain, **settings: Any) -> Cl
 
 
 async def failures_of(client: ClovaOCRClient, count: int = 100) -> tuple[list[ClovaOCRError], ClovaOCRError | None]:
-    """Run a batch that only fails; return its errors and what stopped it."""
+    """Run a batch that only fails; return its errors and the one that stopped it."""
     async with BatchDispatcher(client).dispatch((Image(JPEG) for _ in range(count)), Receipt) as outcomes:
         found = [outcome async for outcome in outcomes]
     errors = [outcome.error for outcome in found if isinstance(outcome, Failure)]
@@ -47,7 +46,7 @@ async def failures_of(client: ClovaOCRClient, count: int = 100) -> tuple[list[Cl
 
 
 @pytest.mark.parametrize("refusals", [0, 30])
-async def test_what_waits_when_a_batch_is_stopped_is_not_paid_for(refusals: int) -> None:
+async def test_images_that_wait_when_a_batch_is_stopped_are_not_paid_for(refusals: int) -> None:
     """A wrong domain, found out by a paid answer, is paid for once a slot, also by images that were refused before."""
     transport = FakeTransport(*[BUSY] * refusals, then=GENERAL)
     errors, stopped = await failures_of(client_of(transport))
@@ -59,7 +58,7 @@ async def test_what_waits_when_a_batch_is_stopped_is_not_paid_for(refusals: int)
 
 
 async def test_a_quota_that_stays_spent_ends_the_batch() -> None:
-    """Images that are still being read when the quota stops the batch come out unsent; nothing is asked for ever."""
+    """Images still being read when the quota stops the batch come out unsent; the service is not asked again."""
     slow = asyncio.Event()
 
     async def images() -> AsyncGenerator[Image]:
@@ -79,8 +78,8 @@ async def test_a_quota_that_stays_spent_ends_the_batch() -> None:
     assert len(transport.sent) == 1
 
 
-async def test_only_what_was_asked_carries_the_answer_to_it() -> None:
-    """Of the images that wait for a spent quota, those that were never sent say so, and repeat nobody's code."""
+async def test_only_images_that_were_sent_carry_the_answer() -> None:
+    """Of the images that wait for a spent quota, those never sent are NotSentError, with that error as reason."""
     errors, stopped = await failures_of(client_of(FakeTransport(then=SPENT)))
     assert isinstance(stopped, QuotaExceededError)
     asked = [failure for failure in errors if failure.attempts]
@@ -92,7 +91,7 @@ async def test_only_what_was_asked_carries_the_answer_to_it() -> None:
 
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_a_defect_of_the_callers_own_costs_no_other_image(ordered: bool) -> None:
-    """What an image's own code raises comes out bare, after all that was paid for."""
+    """An exception of an image's own code is raised unchanged, after all outcomes that were paid for."""
 
     class Odd:
         def __fspath__(self) -> str:
@@ -128,7 +127,7 @@ async def test_a_pair_without_a_domain_costs_only_itself() -> None:
 
 
 def test_a_batch_that_no_domain_reads_is_refused_at_once() -> None:
-    """A class that no domain of the client reads is told before an image is touched."""
+    """A class that no domain of the client reads is refused before an image is touched."""
     client = client_of(FakeTransport(), Domain("https://gateway.example/custom/v1/1/key/document/receipt", "secret"))
     with pytest.raises(ConfigurationError, match="no domain of this client reads IdCard"):
         BatchDispatcher(client).dispatch(iter(()), IdCard)
@@ -140,14 +139,14 @@ def test_a_dispatcher_needs_a_client() -> None:
         BatchDispatcher("client")  # type: ignore[arg-type]
 
 
-async def test_leaving_early_tells_what_is_lost(caplog: pytest.LogCaptureFixture) -> None:
-    """Finished outcomes that nobody took, and images cut off, are counted in the log."""
+async def test_leaving_early_logs_what_was_not_taken(caplog: pytest.LogCaptureFixture) -> None:
+    """Finished outcomes that were not taken, and calls cut off, are counted in the log of outcomes."""
     async with BatchDispatcher(client_of(FakeTransport()), ahead=40).dispatch(
         (Image(JPEG) for _ in range(100)), Receipt
     ) as outcomes:
         await anext(outcomes)
     [record] = caplog.records
-    assert record.levelno == logging.WARNING
+    assert (record.name, record.levelname) == ("clova_ocr_async.batch.outcome", "WARNING")
     assert "the batch was left early" in record.getMessage()
 
 
@@ -161,7 +160,7 @@ async def test_a_batch_read_to_its_end_loses_nothing(caplog: pytest.LogCaptureFi
 
 
 async def test_a_batch_can_be_stopped_from_outside() -> None:
-    """After stop no request leaves, what is under way comes out, and the other images name the first reason."""
+    """After stop no request is sent, calls in flight come out, and the other images name the first reason."""
     first, second = ConfigurationError("enough"), ConfigurationError("more than enough")
     held = Held()
     transport = FakeTransport(None, held)
@@ -183,7 +182,7 @@ async def test_a_batch_can_be_stopped_from_outside() -> None:
 
 
 async def test_a_paid_answer_that_is_still_decoded_comes_out_of_a_stopped_batch() -> None:
-    """A stopped batch waits for an answer that has come, however long its decoding takes."""
+    """A stopped batch waits for an answer that has arrived, however long its decoding takes."""
     loop, limiter, holder = asyncio.get_running_loop(), current_default_thread_limiter(), object()
 
     async def large(sent: Sent) -> HTTPResponse:

@@ -7,21 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from support.batches import batch_of
 from support.fakes import JPEG, FakeTransport, SteppedTime, domain
 from support.ledgers import states
 
-from clova_ocr_async.batch import Failure, Success
-from clova_ocr_async.batch.batch import Batch
-from clova_ocr_async.batch.direct import DirectReader
-from clova_ocr_async.batch.intake import Intake
-from clova_ocr_async.batch.ledgered import LedgeredReader
-from clova_ocr_async.batch.sources.iterables import SyncSource
-from clova_ocr_async.batch.unfinished import Unfinished
+from clova_ocr_async.batch import Batch, Failure, Success
+from clova_ocr_async.batch.unfinished import UnfinishedFiles
 from clova_ocr_async.batch.window import Window
 from clova_ocr_async.cli.runs.inputs import InputFile
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.loading import load_image, read_bytes
-from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import ConfigurationError, ImageError, NotSentError
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.protocol.image import Image
@@ -31,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clova_ocr_async.batch import Outcome
+    from clova_ocr_async.documents import Receipt
     from clova_ocr_async.protocol.image import ImageLimits
 
 HALF = JPEG[:-2]
@@ -38,12 +34,12 @@ EPOCH = 1_700_000_000.25  # what FakeTime adds to its clock
 
 
 class CutOffError(ImageError):
-    """What the picture checks say of a file whose end is missing."""
+    """The error of a file whose end is missing."""
 
     truncated = True
 
 
-async def judge(image: Image, limits: ImageLimits) -> object:
+async def check(image: Image, limits: ImageLimits) -> object:
     """Refuse a picture without its end."""
     if not image.data.endswith(JPEG[-2:]):
         raise CutOffError("its end is missing")
@@ -85,20 +81,15 @@ class Scene:
     async def read(self, *images: Any) -> None:
         """Read files, each outcome as it comes."""
         client = Judging(domain(), transport=self.transport, concurrency=1)
-        intake = Intake(client, client.domains, Window(200, 1))
-        batch = self.batch = Batch(SyncSource(images), Receipt, intake, ordered=False)
-        unfinished = Unfinished(self.time.runtime(), judge)
-        if self._kept:
-            recorder = LedgeredReader(client, SqliteLedger(self.run), batch, unfinished)
-            batch.record(recorder, ["local"], own_ledger=True)
-        else:
-            batch.reader = DirectReader(client, batch, unfinished)
+        ledger = SqliteLedger(self.run) if self._kept else None
+        unfinished = UnfinishedFiles(self.time.runtime(), check)
+        batch = self.batch = batch_of(client, images, Window(200, 1), ledger=ledger, owned=True, unfinished=unfinished)
         async with batch:
             async for outcome in batch:
                 self.found.append(outcome)
 
     async def until(self, done: Callable[[], object]) -> None:
-        """Wait for what threads do, and the batch with them, while the clock stands."""
+        """Wait for threads, and the batch with them, while the clock stands still."""
         async with asyncio.timeout(10):
             while not done():  # noqa: ASYNC110 - threads set no event
                 await asyncio.sleep(0.001)
@@ -122,7 +113,7 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
 
 @pytest.mark.parametrize("first", [HALF, b""], ids=["half", "empty"])
 async def test_a_file_that_is_still_being_written_is_read_when_it_is_whole(scene: Scene, first: bytes) -> None:
-    """A file that was written just now and is cut off is put off, others go on, and it is sent once it is whole."""
+    """A file that was written just now and is cut off is deferred, others go on, and it is sent once it is whole."""
     late, other = scene.write("late.jpg", first), scene.write("other.jpg", JPEG + JPEG, 60)
     reading = asyncio.create_task(scene.read(late, other))
     await scene.until(lambda: scene.found and scene.time.slept)
@@ -146,7 +137,7 @@ async def test_a_file_that_is_still_being_written_is_read_when_it_is_whole(scene
         assert states(scene.run) == ["succeeded", "succeeded"]
 
 
-async def test_a_file_that_stays_cut_off_is_judged(scene: Scene) -> None:
+async def test_a_file_that_stays_cut_off_is_refused(scene: Scene) -> None:
     """A file that is cut off and has not changed for ten seconds is refused, and was never sent."""
     reading = asyncio.create_task(scene.read(scene.write("half.jpg", HALF)))
     await scene.until(lambda: scene.time.slept)
@@ -161,22 +152,22 @@ async def test_a_file_that_stays_cut_off_is_judged(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("age", [11.0, 1e6, -3600.0])
-async def test_a_file_that_nobody_writes_is_judged_at_once(scene: Scene, age: float) -> None:
+async def test_a_file_that_is_not_being_written_is_refused_at_once(scene: Scene, age: float) -> None:
     """A cut-off file that was written long ago, or by the clock of another machine, is refused without a wait."""
     await scene.read(scene.write("half.jpg", HALF, age))
     assert isinstance(scene.found[0], Failure)
     assert (scene.transport.sent, scene.time.slept) == ([], [])
 
 
-async def test_another_fault_of_a_fresh_file_is_judged_at_once(scene: Scene) -> None:
-    """A fresh file that is something else than a picture is refused without a wait."""
+async def test_another_fault_of_a_fresh_file_is_refused_at_once(scene: Scene) -> None:
+    """A fresh file that is not a picture is refused without a wait."""
     await scene.read(scene.write("text.jpg", b"a text" + JPEG))
     assert isinstance(scene.found[0], Failure)
     assert (scene.transport.sent, scene.time.slept) == ([], [])
 
 
-async def test_a_file_that_grows_for_ever_is_judged(scene: Scene) -> None:
-    """A file that changes all the time is put off for five minutes, and then refused."""
+async def test_a_file_that_never_stops_growing_is_refused(scene: Scene) -> None:
+    """A file that changes all the time is deferred for five minutes, and then refused."""
     reading = asyncio.create_task(scene.read(scene.write("log.jpg", HALF)))
     await scene.until(lambda: scene.time.slept)
     for number in range(300):
@@ -188,8 +179,8 @@ async def test_a_file_that_grows_for_ever_is_judged(scene: Scene) -> None:
     assert scene.transport.sent == []
 
 
-async def test_a_file_that_stops_growing_in_half_is_put_off_again(scene: Scene) -> None:
-    """A file that paused in the middle is read again, found cut off, and put off until it has stopped for good."""
+async def test_a_file_that_pauses_is_deferred_again(scene: Scene) -> None:
+    """A file that paused in the middle is read again, found cut off, and deferred until it has stopped changing."""
     reading = asyncio.create_task(scene.read(scene.write("half.jpg", HALF[:-2])))
     await scene.until(lambda: scene.time.slept)
     await scene.goes_on(5)
@@ -199,8 +190,8 @@ async def test_a_file_that_stops_growing_in_half_is_put_off_again(scene: Scene) 
     assert isinstance(scene.found[0], Failure)
 
 
-async def test_a_file_that_goes_away_is_judged(scene: Scene) -> None:
-    """A file that is put off and then removed fails by its name."""
+async def test_a_file_that_is_removed_fails(scene: Scene) -> None:
+    """A file that is deferred and then removed fails with its name."""
     path = scene.write("half.jpg", HALF)
     reading = asyncio.create_task(scene.read(path))
     await scene.until(lambda: scene.time.slept)
@@ -212,8 +203,8 @@ async def test_a_file_that_goes_away_is_judged(scene: Scene) -> None:
     assert "No such file" in str(outcome.error)
 
 
-async def test_a_batch_that_is_stopped_waits_for_no_file(scene: Scene) -> None:
-    """A file that is put off when its batch is stopped comes out as not sent."""
+async def test_a_stopped_batch_does_not_wait_for_files(scene: Scene) -> None:
+    """A file that is deferred when its batch is stopped comes out as not sent."""
     reading = asyncio.create_task(scene.read(scene.write("half.jpg", HALF)))
     await scene.until(lambda: scene.time.slept)
     cast("Batch[Receipt]", scene.batch).stop(ConfigurationError("enough"))
@@ -223,7 +214,7 @@ async def test_a_batch_that_is_stopped_waits_for_no_file(scene: Scene) -> None:
     assert isinstance(outcome.error, NotSentError)
 
 
-async def test_what_cannot_be_read_again_is_judged_at_once(scene: Scene) -> None:
+async def test_an_image_that_cannot_be_read_again_is_refused_at_once(scene: Scene) -> None:
     """An open file is read once, so it is refused without a wait."""
     path = scene.write("half.jpg", b"")
     with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - as a caller has it
@@ -233,7 +224,7 @@ async def test_what_cannot_be_read_again_is_judged_at_once(scene: Scene) -> None
 
 
 async def test_a_file_of_the_command_line_is_read_again(scene: Scene) -> None:
-    """The command line's own file objects are put off as well, and their hash is that of what was sent."""
+    """The command line's own file objects are deferred as well, and their hash is that of the bytes that were sent."""
     file = InputFile(scene.write("late.jpg", b""))
     reading = asyncio.create_task(scene.read(file))
     await scene.until(lambda: scene.time.slept)

@@ -32,14 +32,8 @@ CUT_OFF = b"\xff\xd8\xff\xe0 cut"
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run directory that is not there yet."""
-    return tmp_path / "run"
-
-
-@pytest.fixture
 def inbox(tmp_path: Path) -> Path:
-    """A folder with one picture that was written just now, too young to be told from a change."""
+    """A folder with one picture that was written just now, so that a change might not show in its times."""
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     (inbox / "new.jpg").write_bytes(NEW)
@@ -56,7 +50,7 @@ async def batch(run: Path, found: Iterable[Any], transport: FakeTransport) -> li
 
 
 def emptied(inbox: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield what is in a folder, each file gone by the time it is read."""
+    """Yield the files of a folder, each gone by the time it is read."""
     entries = list(entries_in(inbox))
     for entry in entries:
         entry.stat()  # as the listing finds it
@@ -72,7 +66,7 @@ def statuses(run: Path) -> tuple[dict[str, int], int]:
 
 
 async def test_a_picture_that_was_read_stays_read_when_its_file_goes(run: Path, inbox: Path) -> None:
-    """A file that is moved away while it is looked at again keeps its answer, is counted once, and costs nothing."""
+    """A file that is moved away before it is read again keeps its answer, is counted once, and costs nothing."""
     transport = FakeTransport()
     await batch(run, entries_in(inbox), transport)
     [outcome] = await batch(run, emptied(inbox), transport)
@@ -86,7 +80,7 @@ async def test_a_picture_that_was_read_stays_read_when_its_file_goes(run: Path, 
 
 
 async def test_a_picture_that_was_read_is_not_listed_again_when_it_is_gone(run: Path, inbox: Path) -> None:
-    """A path that is given although its file has gone is not looked at again if it was read."""
+    """A path whose file is gone is not listed again if it was read."""
     path = inbox / "new.jpg"
     await batch(run, [str(path)], FakeTransport())
     path.unlink()
@@ -95,7 +89,7 @@ async def test_a_picture_that_was_read_is_not_listed_again_when_it_is_gone(run: 
 
 
 async def test_a_file_that_vanishes_unread_is_skipped_once(run: Path, inbox: Path) -> None:
-    """A file that goes before it was ever read is one skipped image, with that reason, and is not pending for ever."""
+    """A file that vanishes before it was read is one skipped image, with that reason, and does not stay pending."""
     [outcome] = await batch(run, emptied(inbox), FakeTransport())
     assert isinstance(outcome, Failure)
     assert await batch(run, entries_in(inbox), FakeTransport()) == []
@@ -106,8 +100,8 @@ async def test_a_file_that_vanishes_unread_is_skipped_once(run: Path, inbox: Pat
     assert (record["status"], record["error"]["message"]) == ("skipped", "the file is no longer there")
 
 
-async def test_a_path_that_leads_nowhere_is_told_each_time_it_is_given(run: Path, inbox: Path) -> None:
-    """A file that was never read is looked for whenever a command names it, and read once it is there."""
+async def test_a_missing_file_fails_each_time_it_is_given(run: Path, inbox: Path) -> None:
+    """A file that was never read is tried whenever a command names it, and read once it exists."""
     path = inbox / "late.jpg"
     for _ in range(2):
         [outcome] = await batch(run, [str(path)], FakeTransport())
@@ -151,7 +145,7 @@ async def test_without_a_listing_a_picture_that_was_read_stays_read(run: Path, i
 
 
 async def test_a_file_that_cannot_be_read_any_more_is_not_what_it_was(run: Path, inbox: Path) -> None:
-    """A file in whose place something else is has changed, and the answer of what it held is not its own."""
+    """A file that was replaced by a folder has changed, and its earlier answer is not replayed."""
     await batch(run, entries_in(inbox), FakeTransport())
     (inbox / "new.jpg").unlink()
     (inbox / "new.jpg").mkdir()
@@ -161,7 +155,7 @@ async def test_a_file_that_cannot_be_read_any_more_is_not_what_it_was(run: Path,
 
 
 def test_gone_is_what_no_path_leads_to(tmp_path: Path) -> None:
-    """A file is gone if nothing is at its path, or below what is not a folder; a link to nowhere is gone too."""
+    """A file is gone if its path, or the target of its link, does not exist."""
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("nowhere")
     there = [tmp_path / "file", str(tmp_path), "a\0b", "\ud800"]
@@ -204,7 +198,7 @@ async def test_a_picture_that_was_replaced_after_it_was_paid_keeps_its_line(
 
 
 async def test_a_picture_that_comes_back_is_an_image_of_the_folder_again(run: Path, inbox: Path) -> None:
-    """A picture that was replaced, and is put back, is answered from the run and counted like any other."""
+    """A picture that was replaced and then restored is answered from the run, and counted like any other."""
     transport = FakeTransport()
     now, before = await replaced(run, inbox, NEW, OLD, NEW, transport=transport)
     assert now["sha256"] == hashlib.sha256(NEW).hexdigest()
@@ -214,7 +208,7 @@ async def test_a_picture_that_comes_back_is_an_image_of_the_folder_again(run: Pa
 
 
 async def test_pictures_that_change_places_are_both_there(run: Path, inbox: Path) -> None:
-    """Two files that swap their names are two images, and neither is told as replaced."""
+    """Two files that swap their names are two images, and neither is marked as replaced."""
     (inbox / "new.jpg").write_bytes(NEW)
     (inbox / "old.jpg").write_bytes(CUT_OFF)
     await batch(run, entries_in(inbox), FakeTransport())
@@ -228,8 +222,8 @@ async def test_pictures_that_change_places_are_both_there(run: Path, inbox: Path
     assert records == {str(inbox / "new.jpg"): "skipped", str(inbox / "old.jpg"): "succeeded"}
 
 
-async def test_a_replaced_picture_in_doubt_is_named_and_not_counted(run: Path, inbox: Path) -> None:
-    """A call in doubt is told by the name its picture had, though the folder holds another picture now."""
+async def test_a_replaced_ambiguous_picture_is_named_and_not_counted(run: Path, inbox: Path) -> None:
+    """An ambiguous call is named by the path that its picture had, though the folder holds another picture now."""
     await replaced(run, inbox, NEW)
     db = sqlite3.connect(run / LEDGER)
     with db:

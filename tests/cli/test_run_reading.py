@@ -15,7 +15,7 @@ from support.fakes import a_request, success
 from support.ledgers import claimed, in_doubt, item, opened, read, source
 
 from clova_ocr_async.batch.outcome import Failure, Success
-from clova_ocr_async.batch.sources.manifest import paid_in
+from clova_ocr_async.batch.sources.manifest import billed_in
 from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.runs.failures import FAILURES
 from clova_ocr_async.cli.runs.inputs import InputFile
@@ -139,7 +139,7 @@ def test_the_list_of_failures_names_each_payment_once(clova: Emulator, scans: Pa
     clova_ocr("batch", "receipt", scans / "a.png", scans / "b.png", "--run", run)
     lines = [json.loads(line) for line in (run / FAILURES).read_bytes().splitlines()]
     assert [(line["billed"], line["copy_of"]) for line in lines] == [(True, None), (False, str(scans / "a.png"))]
-    assert paid_in(run / FAILURES) == (1, 0)
+    assert billed_in(run / FAILURES) == (1, 0)
 
 
 async def test_a_file_that_changed_is_not_what_others_are_copies_of(run: Path) -> None:

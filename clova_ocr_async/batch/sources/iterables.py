@@ -1,4 +1,4 @@
-"""Sources that can be iterated: what a batch pulls its images from."""
+"""Iterables as sources, from which a batch pulls its images."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from clova_ocr_async.protocol.image import Image
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
 
-__all__ = ["EXHAUSTED", "AsyncSource", "Source", "SyncSource", "opened"]
+__all__ = ["EXHAUSTED", "AsyncSource", "Source", "SyncSource", "open_source"]
 
 _SINGLE = (str, os.PathLike, bytes, bytearray, memoryview, Image)
 
 EXHAUSTED: Any = object()
-"""What ``pull`` returns when there is nothing left."""
+"""The return value of ``pull`` when there is nothing left."""
 
 
 @runtime_checkable
 class Source(Protocol):
-    """What a batch pulls from."""
+    """A source of images, or of pairs of image and document class."""
 
     async def pull(self) -> Any:
         """Return the next item, or EXHAUSTED; raise what the iterable raises."""
         ...
 
     def stop(self) -> None:
-        """Pull no more: whoever waits in ``pull`` gets EXHAUSTED."""
+        """Pull no more; a ``pull`` that waits returns EXHAUSTED."""
         ...
 
     async def close(self) -> None:
-        """Let go of the iterable; a generator is closed, and what it raises then is raised."""
+        """Close the iterable if it is a generator, and raise what it raises then."""
         ...
 
 
-def opened(images: object) -> Source:
+def open_source(images: object) -> Source:
     """Return the source of an iterable or async iterable.
 
     Raises:
@@ -46,7 +46,7 @@ def opened(images: object) -> Source:
     if isinstance(images, Source):
         return images
     kind = type(images).__name__
-    # A file can be iterated too, but its lines are no images.
+    # A file can be iterated too, but its lines are not images.
     if isinstance(images, _SINGLE) or hasattr(images, "read"):
         raise TypeError(
             f"images is a {kind}; it must be an iterable of images. "
@@ -60,7 +60,7 @@ def opened(images: object) -> Source:
 
 
 class SyncSource:
-    """Pulls from an iterable, in whichever task asks."""
+    """Pulls from an iterable, in the task of the caller."""
 
     def __init__(self, images: Iterable[Any]) -> None:
         self._iterator = iter(images)
@@ -70,7 +70,7 @@ class SyncSource:
         return next(self._iterator, EXHAUSTED)
 
     def stop(self) -> None:
-        """Nobody ever waits."""
+        """Do nothing: a pull never waits."""
 
     async def close(self) -> None:
         """Close a generator."""
@@ -81,54 +81,54 @@ class SyncSource:
 class AsyncSource:
     """Pulls from an async iterable, always in one and the same task.
 
-    Async generators may hold timeouts and task groups open over a yield, and those bear only one task.
+    Async generators may hold timeouts and task groups open over a yield, and those work in one task only.
 
     Attributes:
-        dropped: What the iterable yielded when nobody waited for it any more.
+        dropped: Items that the iterable yielded when no pull waited for them any more.
     """
 
     def __init__(self, images: AsyncIterable[Any]) -> None:
         self._iterator = aiter(images)
-        self._one_at_a_time = asyncio.Lock()
-        self._asked: asyncio.Queue[asyncio.Future[Any]] = asyncio.Queue(1)
+        self._one_pulls = asyncio.Lock()
+        self._requests: asyncio.Queue[asyncio.Future[Any]] = asyncio.Queue(1)  # futures for the next item
         self._waiting: asyncio.Future[Any] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._over = False
+        self._stopped = False
         self._closing = False
         self.dropped: list[Any] = []
 
     async def pull(self) -> Any:
         """Return the next item."""
-        async with self._one_at_a_time:
-            if self._over:
+        async with self._one_pulls:
+            if self._stopped:
                 return EXHAUSTED
             if self._task is None:
                 self._task = asyncio.create_task(self._serve())
             self._waiting = asyncio.get_running_loop().create_future()
-            self._asked.put_nowait(self._waiting)
+            self._requests.put_nowait(self._waiting)
             try:
                 return await self._waiting
             except asyncio.CancelledError:
-                self._drop(self._waiting)
+                self._keep_dropped(self._waiting)
                 raise
 
-    def _drop(self, answer: asyncio.Future[Any]) -> None:
-        """Keep what came just as its waiter was cancelled."""
+    def _keep_dropped(self, answer: asyncio.Future[Any]) -> None:
+        """Keep an item that came just as its waiter was cancelled."""
         if answer.done() and not answer.cancelled() and answer.exception() is None and answer.result() is not EXHAUSTED:
             self.dropped.append(answer.result())
 
     def stop(self) -> None:
         """Pull no more, even if the iterable never yields again."""
-        self._over = True
+        self._stopped = True
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(EXHAUSTED)
 
     async def close(self) -> None:
-        """End the task; a generator is closed in it."""
-        self._over = True
+        """End the task, in which a generator is closed."""
+        self._stopped = True
         if self._task is None:
             return
-        if not self._closing:
+        if not self._closing:  # a cancellation would cut off the generator's own cleanup
             self._task.cancel()
         await wait_shielded(self._task)
         if not self._task.cancelled() and (error := self._task.exception()) is not None:
@@ -136,24 +136,24 @@ class AsyncSource:
 
     async def _serve(self) -> None:
         try:
-            while not self._over:
-                await self._answer(await self._asked.get())
+            while not self._stopped:
+                await self._answer_request(await self._requests.get())
         finally:
-            self._over = self._closing = True
+            self._stopped = self._closing = True
             if (close := getattr(self._iterator, "aclose", None)) is not None:
                 await close()
 
-    async def _answer(self, answer: asyncio.Future[Any]) -> None:
+    async def _answer_request(self, answer: asyncio.Future[Any]) -> None:
         item: Any = EXHAUSTED
         try:
             item = await anext(self._iterator)
         except StopAsyncIteration:
-            self._over = True
+            self._stopped = True
         except (Exception, asyncio.CancelledError) as error:
-            self._over = True
-            if answer.done():  # nobody waits for it any more: the batch is being left
+            self._stopped = True
+            if answer.done():  # no pull waits for it any more: the batch is being left
                 raise
-            # A cancellation of the iterable's own making must not pass for one of whoever pulls.
+            # A cancellation that the iterable raises itself must not pass for one of the task that pulls.
             own = isinstance(error, asyncio.CancelledError)
             failure = RuntimeError("the iterable of images was cancelled from within") if own else error
             answer.set_exception(failure)

@@ -1,4 +1,4 @@
-"""Lists of images: a file of paths, and how a record names an image so that it is found again."""
+"""Manifests: files that list paths of images, and records that name an image so that it is found again."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from clova_ocr_async.protocol.echoed_input import non_path, shown_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["check_list", "images_from", "paid_in", "record_source", "source_of"]
+__all__ = ["billed_in", "check_list", "images_from", "record_source", "source_of"]
 
 _LONGEST_LINE = 1024 * 1024  # bytes, its end included
 _BOM = b"\xef\xbb\xbf"
 
-# A pipe must not hold up the open; the flags are POSIX's or Windows' own.
+# Opening a pipe must not block; some flags exist on POSIX only, some on Windows only.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -43,44 +43,44 @@ def images_from(manifest: str | os.PathLike[str]) -> Iterator[Path]:
         manifest: The file.
 
     Raises:
-        ConfigurationError: It is no regular file, or cannot be read. While it is read: a line names no image; the
+        ConfigurationError: It is not a regular file, or cannot be read. While it is read: a line names no image; the
             message has its number.
     """
     name = os.fsdecode(manifest)
-    _opened(name).close()
+    _open(name).close()
     return _images(name)
 
 
 def check_list(manifest: str | os.PathLike[str]) -> None:
-    """Read a list to its end, and refuse a line that is hardly a path and names no file, such as an image in base64.
+    """Read a manifest to its end, and refuse a line that does not look like a path and names no file, such as base64.
 
     Raises:
-        ConfigurationError: As ``images_from``; also for such a line, of which the message repeats nothing.
+        ConfigurationError: As ``images_from``; also for such a line, which the message does not repeat.
     """
-    for _ in _images(os.fsdecode(manifest), _named):
+    for _ in _images(os.fsdecode(manifest), _checked_path):
         pass
 
 
-def paid_in(manifest: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return how many images a file lists as paid for, and as perhaps paid for; a list of paths says nothing of that.
+def billed_in(manifest: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return how many images a manifest lists as billed, and as maybe billed; none if it is a list of paths.
 
     Raises:
         ConfigurationError: As ``images_from``.
     """
-    paid = perhaps = 0
+    billed = maybe_billed = 0
     for number, line in _lines(os.fsdecode(manifest)):
         if number == 1 and not line.lstrip().startswith(b"{"):
             break
         try:
-            billed = msgspec.json.decode(line, type=_Record).billed
+            record = msgspec.json.decode(line, type=_Record)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            continue  # the reading tells it, with its line
-        paid += billed is True
-        perhaps += billed is None
-    return paid, perhaps
+            continue  # reported with its line when the images are read
+        billed += record.billed is True
+        maybe_billed += record.billed is None
+    return billed, maybe_billed
 
 
-def _opened(name: str) -> BinaryIO:
+def _open(name: str) -> BinaryIO:
     shown = shown_path(name)
     try:
         descriptor = os.open(name, _OPEN_FLAGS)
@@ -90,24 +90,24 @@ def _opened(name: str) -> BinaryIO:
         raise ConfigurationError("the manifest's path holds a NUL or another character that no path can hold") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise ConfigurationError(f"{shown} is no regular file; a manifest is a file with a path or a record a line")
+        raise ConfigurationError(f"{shown} is not a regular file; a manifest is a file with a path or a record a line")
     return os.fdopen(descriptor, "rb")
 
 
-def _images(name: str, judged: Callable[[str, bool], str] = lambda path, _: path) -> Iterator[Path]:
+def _images(name: str, check: Callable[[str, bool], str] = lambda path, _: path) -> Iterator[Path]:
     path_of: Callable[[bytes], str] | None = None
     for number, line in _lines(name):
         if path_of is None:
             path_of = _path_in_record if line.lstrip().startswith(b"{") else _path_in_line
         try:
-            yield Path(judged(path_of(line), path_of is _path_in_line))
+            yield Path(check(path_of(line), path_of is _path_in_line))
         except ConfigurationError as error:
             raise ConfigurationError(f"{_place(name, number)}: {error}") from None
 
 
 def _lines(name: str) -> Iterator[tuple[int, bytes]]:
     """Yield the lines that are not blank, with their numbers and without their ends."""
-    with _opened(name) as file:
+    with _open(name) as file:
         number = 0
         try:
             while line := file.readline(_LONGEST_LINE + 1):
@@ -139,21 +139,21 @@ def _path_in_record(line: bytes) -> str:
             wrong = _other_encoding(line)
     else:
         return _path(record.source, record.source_bytes)
-    # Raised out here, so that what holds the line, and with it what was read, is not even its context.
-    raise ConfigurationError(f"it is no record, that is a JSON object with the path under source: {wrong}")
+    # Raised out here, because the decoder's error holds the line, and would be the context of this one.
+    raise ConfigurationError(f"it is not a record, that is a JSON object with the path under source: {wrong}")
 
 
-def _written(path: str) -> str:
-    r"""Return a path as a record holds it: bytes that are not UTF-8 become \xNN, so that names stay apart."""
+def _as_text(path: str) -> str:
+    r"""Return a path as text: bytes that are not UTF-8 become \xNN, so that different names stay different."""
     try:
         name = path.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # a str that no file's name decodes to
+    except UnicodeEncodeError:  # a str that is not the decoded name of any file
         name = path.encode("utf-8", "backslashreplace")
     return name.decode("utf-8", "backslashreplace")
 
 
 def record_source(path: str) -> dict[str, str]:
-    """Return what a record says of an image's path, so that ``source_of`` finds it again.
+    """Return the keys of a record that name an image, so that ``source_of`` finds it again.
 
     Args:
         path: The path as it was given.
@@ -162,14 +162,14 @@ def record_source(path: str) -> dict[str, str]:
         ``source``, the path as text can hold it; and ``source_bytes``, base64 of the name's bytes where they are not
         UTF-8.
     """
-    written = _written(path)
-    if written == path:
-        return {"source": written}
+    text = _as_text(path)
+    if text == path:
+        return {"source": text}
     try:
         name = os.fsencode(path)
-    except UnicodeEncodeError:  # a str that can name no file
-        return {"source": written}
-    return {"source": written, "source_bytes": base64.b64encode(name).decode()}
+    except UnicodeEncodeError:  # a str that cannot name a file
+        return {"source": text}
+    return {"source": text, "source_bytes": base64.b64encode(name).decode()}
 
 
 def source_of(record: Mapping[str, object]) -> str:
@@ -198,14 +198,14 @@ def _decoded(source_bytes: object) -> str:
             return os.fsdecode(base64.b64decode(source_bytes, validate=True))
     except (binascii.Error, ValueError):  # the second for characters outside ASCII
         pass
-    raise ConfigurationError("source_bytes is no base64; it must hold the bytes of the path, or not be there")
+    raise ConfigurationError("source_bytes is not base64; it must hold the bytes of the path, or be left out")
 
 
-def _named(path: str, in_line: bool) -> str:  # noqa: FBT001 - for one caller
+def _checked_path(path: str, in_line: bool) -> str:  # noqa: FBT001 - for one caller
     if os.path.exists(path):  # noqa: PTH110 - a Path raises where a name is too long
         return path
     if (odd := non_path(path)) is not None:
-        raise ConfigurationError(f"it is {odd.what}, not a path; a list holds the path of an image a line")
+        raise ConfigurationError(f"it is {odd.what}, not a path; a manifest holds one path a line")
     # A record names the bytes of a name that is not UTF-8, so there it is no slip.
     if in_line and not _is_utf8(name := os.fsencode(path)):
         raise ConfigurationError(f"no file has this name, and {_other_encoding(name)}")
@@ -236,5 +236,5 @@ def _checked(path: str) -> str:
     if not path:
         raise ConfigurationError("the path is empty")
     if "\0" in path:
-        raise ConfigurationError("it holds a NUL, which no path can; if the file is UTF-16, save it as UTF-8")
+        raise ConfigurationError("it holds a NUL, which a path cannot; if the file is UTF-16, save it as UTF-8")
     return path

@@ -1,4 +1,4 @@
-"""The files of a run directory as the images of a batch: listed behind the reading, shared with other processes."""
+"""The files of a run directory as the images of a batch: listed while the first are read, shared by processes."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 __all__ = ["WorkList"]
 
-_LISTED_AT_ONCE = 256  # files a transaction: a mark of a call waits at most for one
-_HANDED_OUT_AT_ONCE = 16  # files: what one process holds others cannot have
-_POLL = 0.5  # seconds between looks at what other processes have given back
-_FIRST_LOOK = 0.02  # seconds between looks at what has been listed, while all of it is in work
+_LISTED_AT_ONCE = 256  # files a transaction, since the mark of a call waits for at most one of them
+_CLAIMED_AT_ONCE = 16  # files: those that one process has claimed no other process can read
+_POLL = 0.5  # seconds between looks at files that other processes have released
+_LISTING_POLL = 0.02  # seconds between looks at files that were listed, while all earlier ones are in work
 
 
 class WorkList:
     """The paths of a run that are still to be read, for ``BatchDispatcher.dispatch``.
 
     The files are listed in a thread while the first are read, so a large folder does not hold up the first call, and
-    what an earlier run left comes before what is found now. It ends when all is listed and nothing is left, also with
-    other processes that share the run directory.
+    files that an earlier run has left come before those that are found now. The list ends when all files are listed and
+    none is left, also none that another process of the same run directory may yet release.
 
     Args:
-        ledger: Writes them down, and hands them out.
+        ledger: Lists the files, and lets one process at a time claim each.
         document: The vendor's path word.
         found: Yields the files, in the thread.
         sleep: Waits some seconds.
@@ -59,35 +59,35 @@ class WorkList:
         self._found = found
         self._sleep = sleep
         self._ready: deque[bytes] = deque()
-        self._one_at_a_time = asyncio.Lock()
+        self._one_claims = asyncio.Lock()
         self._listing: asyncio.Task[None] | None = None
-        self._over = threading.Event()
+        self._stopped = threading.Event()
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """Whether all files have been listed."""
         return self._listing is not None and self._listing.done()
 
     async def pull(self) -> Any:
         """Return the next path."""
         while not self._ready:
-            async with self._one_at_a_time:
-                if not self._ready and not await self._fetched():
+            async with self._one_claims:
+                if not self._ready and not await self._claim():
                     return EXHAUSTED
         return os.fsdecode(self._ready.popleft())
 
-    async def _fetched(self) -> bool:
-        """Wait for further paths; return False if there will be none."""
+    async def _claim(self) -> bool:
+        """Claim further files, and wait for some; return False if there will be none."""
         listing = self._listing = self._listing or asyncio.create_task(asyncio.to_thread(self._list))
-        while not self._over.is_set():
-            whole = listing.done()  # looked at before the files are, or the last ones could be missed
-            if whole:
+        while not self._stopped.is_set():
+            complete = listing.done()  # asked before the files are claimed, or the last ones could be missed
+            if complete:
                 listing.result()
-            self._ready.extend(await self._ledger.claim_files(self._document, _HANDED_OUT_AT_ONCE))
+            self._ready.extend(await self._ledger.claim_files(self._document, _CLAIMED_AT_ONCE))
             if self._ready:
                 return True
-            if whole and not await self._ledger.others_at_work(self._document):
-                self._over.set()  # for all who wait behind this one, and would look again
+            if complete and not await self._ledger.others_at_work(self._document):
+                self._stopped.set()  # for the pulls that wait behind this one, and would ask the ledger again
                 return False
             await self._wait(listing)
         return False
@@ -96,15 +96,15 @@ class WorkList:
         if listing.done():
             await self._sleep(_POLL)
         else:
-            await asyncio.wait([listing], timeout=_FIRST_LOOK)
+            await asyncio.wait([listing], timeout=_LISTING_POLL)
 
     def stop(self) -> None:
-        """Hand out no more, and list no more."""
-        self._over.set()
+        """Yield no more, and list no more."""
+        self._stopped.set()
         self._ready.clear()
 
     async def close(self) -> None:
-        """Wait for the listing to end, and give back what was not handed out."""
+        """Wait for the listing to end, and release the files that were claimed and not yielded."""
         self.stop()
         if self._listing is not None:
             await asyncio.wait([self._listing])
@@ -112,18 +112,18 @@ class WorkList:
 
     def _list(self) -> None:
         found = iter(self._found)
-        here = os.fsencode(Path.cwd())
-        while not self._over.is_set() and (chunk := list(itertools.islice(found, _LISTED_AT_ONCE))):
-            self._ledger.add_files(list(_with_identities(chunk, here)), self._document)
+        folder = os.fsencode(Path.cwd())
+        while not self._stopped.is_set() and (chunk := list(itertools.islice(found, _LISTED_AT_ONCE))):
+            self._ledger.add_files(list(_with_stamps(chunk, folder)), self._document)
             self.listed += len(chunk)
 
 
-def _with_identities(found: Iterable[os.DirEntry[str] | str], here: bytes) -> Iterator[SourceFile]:
-    """Yield files as they are now, each under one spelling of its path; one that is gone again has no identity."""
+def _with_stamps(found: Iterable[os.DirEntry[str] | str], folder: bytes) -> Iterator[SourceFile]:
+    """Yield files with their stamps, each under one spelling of its path; one that is gone by now has no stamp."""
     for file in found:
         path = one_spelling(os.fsencode(file))
         try:
-            identity = stamp_of(os.stat(path) if isinstance(file, str) else file.stat())  # noqa: PTH116 - a path may be no text
+            stamp = stamp_of(os.stat(path) if isinstance(file, str) else file.stat())  # noqa: PTH116 - a path may be bytes that are not text
         except OSError:
-            identity = None
-        yield SourceFile(path, identity, other_spelling(path, here))
+            stamp = None
+        yield SourceFile(path, stamp, other_spelling(path, folder))

@@ -280,13 +280,13 @@ def _check_lists(folder: str | None, options: dict[str, Any]) -> None:
 
 def _check_unpaid(manifest: str, folder: str | None, options: dict[str, Any]) -> None:
     """Refuse a list of payments of which this command knows nothing, unless they are to be made again."""
-    from clova_ocr_async.batch.sources.manifest import paid_in
+    from clova_ocr_async.batch.sources.manifest import billed_in
     from clova_ocr_async.errors import ConfigurationError
     from clova_ocr_async.protocol.echoed_input import shown_path
 
     use = "go on with the run they are of, with --run DIR" if folder is None else "use the run they are of"
     who = "this command" if folder is None else "this run"
-    for count, how, option in zip(paid_in(manifest), ("paid", "perhaps paid"), _AGAIN, strict=True):
+    for count, how, option in zip(billed_in(manifest), ("paid", "perhaps paid"), _AGAIN, strict=True):
         if count and not options[option]:
             images, them = plural(count, "image that is", "images that are"), "it" if count == 1 else "them"
             raise ConfigurationError(

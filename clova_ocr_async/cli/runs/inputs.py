@@ -10,8 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from clova_ocr_async.batch.sources.exclusions import READ_SUFFIXES, Exclusions, listed
 from clova_ocr_async.batch.sources.folders import entries_in
-from clova_ocr_async.batch.sources.left_out import READ_SUFFIXES, LeftOut, listed
 from clova_ocr_async.batch.sources.manifest import images_from
 from clova_ocr_async.cli.runs.piped import check_once
 from clova_ocr_async.cli.terminal.phrases import some_names
@@ -129,7 +129,7 @@ class Search:
         self._manifest_names = self._manifests if manifest_names is None else tuple(manifest_names)
         self._recursive = recursive
         self._piped = piped
-        self._left_out = LeftOut()
+        self._left_out = Exclusions()
         self._repeated = 0
 
     def files(self) -> Iterator[InputFile]:
@@ -144,7 +144,7 @@ class Search:
         Args:
             once: A file that is found a second time is passed over. A run's ledger does that by itself.
         """
-        left_out, repeated = LeftOut(), 0
+        left_out, repeated = Exclusions(), 0
         # The walk of one folder comes by each file once, and need not remember millions of them.
         seen = _Seen() if once and len(self._paths) + len(self._manifests) * 2 > 1 else None
         for file in itertools.chain(self._in_paths(left_out), _listed_in(self._manifests)):
@@ -155,7 +155,7 @@ class Search:
         # Only now: searches run at the same time, and each counts for itself.
         self._left_out, self._repeated = left_out, repeated
 
-    def _in_paths(self, left_out: LeftOut) -> Iterator[os.DirEntry[str] | str]:
+    def _in_paths(self, left_out: Exclusions) -> Iterator[os.DirEntry[str] | str]:
         for path in self._paths:
             if path != STDIN and Path(path).is_dir():
                 yield from entries_in(path, self._recursive, left_out)
@@ -167,7 +167,7 @@ class Search:
         if self._repeated:
             one, many = "file was found a second time, and is read", "files were found a second time, and are read"
             yield f"{plural(self._repeated, one, many)} once"
-        if told := self._left_out.told():
+        if told := self._left_out.summary():
             yield f"{told}; {self._left_out.way_out()}"
 
     def absence(self) -> str:

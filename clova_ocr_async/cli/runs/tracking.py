@@ -6,8 +6,8 @@ from collections import Counter
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from clova_ocr_async.batch.direct import cut_off
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
+from clova_ocr_async.batch.work import cut_off_failure
 from clova_ocr_async.cli.runs.calls import log_attempt
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished, Event
@@ -82,7 +82,7 @@ class WatchedClient(ClovaOCRClient):
             doubts = self._doubts.pop(_image.get(), 0)
             own = event.error is None or isinstance(event.error, ClovaOCRError)
             if not own and event.billing is not Billing.NOT_BILLED:
-                outcome = cut_off(_image.get(), event.billing)
+                outcome = cut_off_failure(_image.get(), event.billing)
                 outcome.error.request_id, outcome.error.attempts = event.request_id, event.attempts
                 outcome.error.maybe_billed = doubts
                 self.cut_off[outcome.source] = outcome

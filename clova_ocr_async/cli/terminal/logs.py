@@ -13,7 +13,7 @@ class _Teller(logging.Handler):
     """Tells what the package logs, but not what a command tells itself, or has told."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        told = record.module == "batch" and record.exc_info is None
+        told = record.name == "clova_ocr_async.batch.outcome"
         if not told and record.threadName != COUNTING:
             say(self.format(record), even_when_quiet=True)
 

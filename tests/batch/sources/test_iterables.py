@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clova_ocr_async.batch import Failure, Success, images_in
+from clova_ocr_async.batch.sources.exclusions import PICTURE_SUFFIXES, Exclusions
 from clova_ocr_async.batch.sources.folders import entries_in
-from clova_ocr_async.batch.sources.left_out import PICTURE_SUFFIXES, LeftOut
 from clova_ocr_async.documents import Receipt, Recognition
 from clova_ocr_async.errors import ConfigurationError, ImageError
 
@@ -32,12 +32,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def relative(found: Iterator[Path], folder: Path) -> list[str]:
-    """Return what was found, sorted."""
+    """Return the paths that were found, sorted."""
     return sorted(str(path.relative_to(folder)) for path in found)
 
 
 def test_the_pictures_of_a_folder(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Pictures of any case are found, in sub-folders too; what is left out is logged."""
+    """Pictures with an ending in any case are found, in sub-folders too; files that are left out are logged."""
     caplog.set_level(logging.DEBUG)
     top = ["B.JPG", "a.jpg", "c.PdF", "d.heic"]
     assert relative(images_in(folder), folder) == [*top, "dir.jpg/e.png", "sub/deeper/e.png", "sub/e.png"]
@@ -62,7 +62,7 @@ def test_the_pictures_of_a_folder(folder: Path, caplog: pytest.LogCaptureFixture
 
 
 def test_a_folder_of_pictures_alone_logs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Where nothing is left out there is nothing to log; other files than pictures are no warning."""
+    """A walk that leaves nothing out logs nothing; files with other endings are logged, but not as a warning."""
     caplog.set_level(logging.INFO)
     (tmp_path / "a.jpg").touch()
     assert len(list(images_in(tmp_path))) == 1
@@ -76,16 +76,16 @@ def test_a_folder_of_pictures_alone_logs_nothing(tmp_path: Path, caplog: pytest.
 
 @pytest.mark.parametrize("recursive", [True, False])
 def test_entries_of_a_folder(folder: Path, caplog: pytest.LogCaptureFixture, *, recursive: bool) -> None:
-    """Entries are those of the same pictures, and the same is counted as left out."""
+    """Entries are those of the same pictures, and the same files are counted as left out."""
     caplog.set_level(logging.DEBUG)
     paths = list(images_in(folder, recursive))
     *told, summary = [record.getMessage() for record in caplog.records]
     caplog.clear()
-    left_out = LeftOut()
-    entries = list(entries_in(str(folder), recursive, left_out))
+    exclusions = Exclusions()
+    entries = list(entries_in(str(folder), recursive, exclusions))
     assert [Path(entry.path) for entry in entries] == paths
     assert [record.getMessage() for record in caplog.records] == told
-    assert summary == f"{folder}: {left_out.told()}"
+    assert summary == f"{folder}: {exclusions.summary()}"
     assert all(entry.stat(follow_symlinks=False).st_size == 1 for entry in entries)
 
 
@@ -93,14 +93,14 @@ def test_entries_of_a_folder(folder: Path, caplog: pytest.LogCaptureFixture, *, 
     "name", ["a.JPG", "a.b.png", "jpg", "a.jpg.", "a.jpg ", "a.txt.", "a.jpg.txt", "a.tif", "a..pdf"]
 )
 def test_an_ending_is_what_a_path_has(tmp_path: Path, name: str) -> None:
-    """A picture's ending is what pathlib takes for it: from the last dot, which is neither first nor last."""
+    """A picture's ending is that of pathlib: from the last dot, which is neither first nor last."""
     (tmp_path / name).write_bytes(b"")
     expected = [tmp_path / name] if Path(name).suffix.lower() in PICTURE_SUFFIXES else []
     assert list(images_in(tmp_path)) == expected
 
 
 def test_folders_are_walked_lazily(tmp_path: Path) -> None:
-    """A folder is looked into only when its turn comes, and a walk may be left at any time."""
+    """A folder is read only when the walk reaches it, and a walk may be left at any time."""
     (tmp_path / "a.jpg").write_bytes(b"")
     (tmp_path / "sub").mkdir()
     found = images_in(tmp_path)
@@ -126,13 +126,13 @@ def test_a_folder_that_vanishes(tmp_path: Path, caplog: pytest.LogCaptureFixture
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_without_permission(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A sub-folder one may not read is logged, and the walk goes on."""
+    """A sub-folder without permission is logged, and the walk goes on."""
     (tmp_path / "closed").mkdir(mode=0)
     assert list(images_in(tmp_path)) == []
     assert "Permission denied" in caplog.text
 
 
-def test_what_is_no_folder(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_folder(tmp_path: Path) -> None:
     """A missing folder and a file are refused at once, by name."""
     (tmp_path / "a.jpg").write_bytes(b"")
     for wrong, why in ((tmp_path / "missing", "No such file"), (tmp_path / "a.jpg", "Not a directory")):

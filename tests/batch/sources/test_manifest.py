@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clova_ocr_async.batch.sources.manifest import images_from, paid_in, record_source, source_of
+from clova_ocr_async.batch.sources.manifest import billed_in, images_from, record_source, source_of
 from clova_ocr_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -62,14 +62,14 @@ def test_different_names_have_different_records(names: set[bytes]) -> None:
 
 
 def test_how_a_name_is_told() -> None:
-    r"""A name in UTF-8 is told as it is, other bytes as \xNN, and a str that can name no file is told all the same."""
+    r"""A record holds a name in UTF-8 as it is, and other bytes as \xNN, also of a str that cannot name a file."""
     assert record_source("영수증.jpg") == {"source": "영수증.jpg"}
     assert record_source(os.fsdecode(b"a\xff.jpg")) == {"source": r"a\xff.jpg", "source_bytes": "Yf8uanBn"}
     assert record_source("a\ud800.jpg") == {"source": r"a\ud800.jpg"}
 
 
 def test_a_record_without_bytes_is_taken_as_it_stands() -> None:
-    """Without the bytes a source is the path, backslashes and all; other keys are no matter."""
+    """Without source_bytes the source is the path, backslashes included; other keys are ignored."""
     assert source_of({"source": r"a\xff.jpg", "sha256": None, "source_bytes": None}) == r"a\xff.jpg"
 
 
@@ -83,13 +83,13 @@ def test_a_record_without_bytes_is_taken_as_it_stands() -> None:
         ({"source": "a\0b"}, "it holds a NUL"),
         ({"source": "a", "source_bytes": "YQBi"}, "it holds a NUL"),
         ({"source": "a", "source_bytes": ""}, "the path is empty"),
-        ({"source": "a", "source_bytes": "Yf8"}, "source_bytes is no base64"),
-        ({"source": "a", "source_bytes": "Yf8=한"}, "source_bytes is no base64"),
-        ({"source": "a", "source_bytes": [1]}, "source_bytes is no base64"),
+        ({"source": "a", "source_bytes": "Yf8"}, "source_bytes is not base64"),
+        ({"source": "a", "source_bytes": "Yf8=한"}, "source_bytes is not base64"),
+        ({"source": "a", "source_bytes": [1]}, "source_bytes is not base64"),
     ],
 )
 def test_a_record_that_names_no_path(write: Callable[[bytes], Path], record: dict[str, object], why: str) -> None:
-    """What is wrong with a record is said, and in a manifest also where."""
+    """The error of a wrong record names the fault, and in a manifest also the line."""
     with pytest.raises(ConfigurationError) as refused:
         source_of(record)
     assert str(refused.value).startswith(why)
@@ -113,7 +113,7 @@ def test_records_are_read(write: Callable[[bytes], Path]) -> None:
 
 
 def test_lines_are_read(write: Callable[[bytes], Path]) -> None:
-    """Any other file is a path a line, taken as it stands: blanks, a brace further down, bytes that are no UTF-8."""
+    """Any other file is a path a line, byte for byte: blanks, a brace further down, bytes that are not UTF-8."""
     manifest = write(b'a.jpg\n b c .jpg \n{"source":"x"}\nd\xff.jpg\nlast.jpg')
     assert names(manifest) == ["a.jpg", " b c .jpg ", '{"source":"x"}', os.fsdecode(b"d\xff.jpg"), "last.jpg"]
 
@@ -122,14 +122,14 @@ def test_lines_are_read(write: Callable[[bytes], Path]) -> None:
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("before", [b"", b"\n", b" \t\r\n\r\n"])
 def test_what_editors_leave_behind(write: Callable[[bytes], Path], mark: bytes, end: bytes, before: bytes) -> None:
-    """A byte order mark, either line's end and blank lines are no part of a path, nor do they decide the form."""
+    """A byte order mark, line ends and blank lines belong to no path, and do not decide the form."""
     assert names(write(mark + before + b"a.jpg" + end * 3 + b"b.jpg" + end)) == ["a.jpg", "b.jpg"]
     assert names(write(mark + before + b' {"source":"a.jpg"}' + end * 3 + b'{"source":"b.jpg"}')) == ["a.jpg", "b.jpg"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n \t\n"])
 def test_an_empty_manifest_lists_nothing(write: Callable[[bytes], Path], content: bytes) -> None:
-    """A file with nothing in it lists no image."""
+    """An empty file lists no image."""
     assert names(write(content)) == []
 
 
@@ -146,11 +146,11 @@ def test_an_empty_manifest_lists_nothing(write: Callable[[bytes], Path], content
     ],
 )
 def test_a_line_that_is_no_record(write: Callable[[bytes], Path], line: bytes) -> None:
-    """Broken JSON is told with its place and never with what the line holds, not even in the error's context."""
+    """The error of broken JSON names the line, and never holds its content, not even in the error's context."""
     manifest = write(b'{"source":"good.jpg"}\n' + line + b"\n")
     with pytest.raises(ConfigurationError) as refused:
         names(manifest)
-    assert str(refused.value).startswith(f"{manifest}, line 2: it is no record, that is a JSON object with the path")
+    assert str(refused.value).startswith(f"{manifest}, line 2: it is not a record, that is a JSON object with the path")
     shown = "".join(traceback.format_exception(refused.value))
     seen: BaseException | None = refused.value
     while seen is not None:
@@ -160,7 +160,7 @@ def test_a_line_that_is_no_record(write: Callable[[bytes], Path], line: bytes) -
 
 
 def test_a_line_with_a_nul(write: Callable[[bytes], Path]) -> None:
-    """A NUL is refused with its place, and with what it most likely comes from."""
+    """A NUL is refused with its line and its likely cause."""
     for content in (b"a.jpg\nb\0.jpg", "\n\nb.jpg".encode("utf-16")):
         with pytest.raises(ConfigurationError, match=r"line \d: it holds a NUL.* save it as UTF-8"):
             names(write(content))
@@ -180,7 +180,7 @@ def test_a_line_that_never_ends(write: Callable[[bytes], Path], start: bytes) ->
 
 
 def test_a_manifest_is_read_as_it_is_needed(write: Callable[[bytes], Path]) -> None:
-    """Nothing is held open before the first path is asked for, nor after a reader has gone; lines are read in turn."""
+    """The file is open only between the first path and the end of the reading; lines are read one by one."""
     manifest = write(b"a.jpg\n" * 100_000)
     open_before = len(list(Path("/dev/fd").iterdir()))
     unread = images_from(manifest)
@@ -197,9 +197,13 @@ def test_a_manifest_is_read_as_it_is_needed(write: Callable[[bytes], Path]) -> N
 
 
 def test_what_is_no_manifest(tmp_path: Path) -> None:
-    """What is not there or no regular file is refused when it is handed in, and nothing waits for a pipe's writer."""
+    """A missing path, or one that is not a regular file, is refused at once, without a wait for a pipe's writer."""
     os.mkfifo(tmp_path / "pipe")
-    for name, why in (("missing", ": No such file"), ("", " is no regular file"), ("pipe", " is no regular file")):
+    for name, why in (
+        ("missing", ": No such file"),
+        ("", " is not a regular file"),
+        ("pipe", " is not a regular file"),
+    ):
         path = tmp_path / name
         with pytest.raises(ConfigurationError) as refused:
             images_from(path)
@@ -220,13 +224,13 @@ def test_a_manifest_that_vanishes(write: Callable[[bytes], Path]) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it takes a file that cannot be read, also by root")
 def test_a_disk_that_fails() -> None:
-    """A failure while the file is read is told with its place."""
+    """The error of a failing read names the line."""
     with pytest.raises(ConfigurationError, match=r"/proc/self/mem, line 1: Input/output error"):
-        next(images_from("/proc/self/mem"))  # a regular file whose first bytes nobody can read
+        next(images_from("/proc/self/mem"))  # a regular file whose first bytes cannot be read
 
 
 def test_an_undecodable_manifest_is_named(tmp_path: Path) -> None:
-    r"""The manifest's own name is told like any other, with \xNN."""
+    r"""The manifest's own name is shown like any other, with \xNN."""
     path = os.fsencode(tmp_path) + b"/\xff.txt"
     Path(os.fsdecode(path)).write_bytes(b"a\0")
     with pytest.raises(ConfigurationError) as refused:
@@ -236,7 +240,7 @@ def test_an_undecodable_manifest_is_named(tmp_path: Path) -> None:
 
 
 def test_what_a_list_says_was_paid(tmp_path: Path) -> None:
-    """Records tell what was paid and what perhaps; paths, and lines that are no records, tell nothing."""
+    """Records are counted as billed and maybe billed; paths, and lines that are not records, are not."""
     records = tmp_path / "records.jsonl"
     records.write_text(
         '{"source": "a", "billed": true}\n{"source": "b", "billed": null}\n{"source": "c", "billed": false}\n'
@@ -244,4 +248,4 @@ def test_what_a_list_says_was_paid(tmp_path: Path) -> None:
     )
     paths = tmp_path / "paths.txt"
     paths.write_text("a.png\nb.png\n")
-    assert (paid_in(records), paid_in(paths)) == ((1, 1), (0, 0))
+    assert (billed_in(records), billed_in(paths)) == ((1, 1), (0, 0))

@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run directory that is not there yet."""
-    return tmp_path / "run"
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder of pictures, written long ago."""
     folder = tmp_path / "in"
@@ -60,7 +54,7 @@ async def batch(ledger: Any, found: Any, transport: FakeTransport, **settings: A
 
 
 def paths(folder: Path) -> set[str]:
-    """Return the paths of what is in a folder."""
+    """Return the paths of the files of a folder."""
     return set(map(str, folder.iterdir()))
 
 
@@ -77,9 +71,9 @@ async def test_every_file_is_handed_out_once(run: Path, folder: Path) -> None:
     async with opened(run) as ledger:
         found = [entry.path for entry in entries_in(folder)]
         source = listing(ledger, found)
-        listed = [source.whole]
+        listed = [source.complete]
         assert await all_of(source) == found
-        listed.append(source.whole)
+        listed.append(source.complete)
         assert listed == [False, True]
         assert source.listed == 10
         assert await source.pull() is EXHAUSTED
@@ -87,7 +81,7 @@ async def test_every_file_is_handed_out_once(run: Path, folder: Path) -> None:
 
 
 async def test_the_first_file_comes_before_the_last_is_found(run: Path, folder: Path) -> None:
-    """However long the listing takes, what is found already is handed out."""
+    """However long the listing takes, files that were found already are yielded."""
     go_on = threading.Event()
 
     def slowly() -> Iterator[os.DirEntry[str]]:
@@ -110,7 +104,7 @@ async def test_the_first_file_comes_before_the_last_is_found(run: Path, folder: 
 
 
 async def test_a_finished_run_reads_nothing_again(run: Path, folder: Path) -> None:
-    """A repeated run hands out no file that has not changed, and those that have changed or come since."""
+    """A repeated run yields the files that are new or have changed, and no others."""
     transport = FakeTransport()
     async with opened(run) as ledger:
         found = await batch(ledger, entries_in(folder), transport)
@@ -171,7 +165,7 @@ async def test_two_processes_share_the_files(run: Path, folder: Path) -> None:
 
 
 async def test_nobody_ends_before_the_work_of_the_dead_is_done(run: Path, folder: Path) -> None:
-    """Who has nothing left to read waits for what others have, and reads what they leave when they die."""
+    """A process without files waits for those that others have claimed, and reads those that a dead process leaves."""
     clock = Clock()
     slept: list[float] = []
 
@@ -206,8 +200,8 @@ async def test_a_file_that_has_gone_fails_by_name(run: Path, folder: Path) -> No
     assert calls(run) == 10
 
 
-async def test_what_the_listing_meets_is_raised(run: Path, folder: Path) -> None:
-    """What keeps files from being found ends the batch by that error, and is no news after the batch was left."""
+async def test_an_error_of_the_listing_is_raised(run: Path, folder: Path) -> None:
+    """An error of the listing ends the batch with that error, and is not raised once the batch was left."""
 
     def broken() -> Iterator[str]:
         yield str(folder / "0.jpg")

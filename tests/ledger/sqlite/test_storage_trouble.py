@@ -428,7 +428,7 @@ async def test_a_settlement_that_is_stored_nowhere_costs_no_answer(
     async with Unsettled(run, process=gone()) as ledger:
         (outcome,) = await outcomes_of(ledger, [picture(tmp_path, "a")], FakeTransport())
     assert isinstance(outcome, Success)
-    assert "how a call ended could not be written down: made up: full" in caplog.text
+    assert "the end of a call could not be written down: made up: full" in caplog.text
     async with opened(run):
         assert (states(run), len(answers(run))) == (["succeeded"], 1)
 
@@ -498,7 +498,7 @@ async def test_the_log_of_a_refused_request_names_no_answer(
     """The log line of a refused request that cannot be stored does not mention an answer."""
     async with Nowhere(run) as ledger:
         await outcomes_of(ledger, [picture(tmp_path, "a")], FakeTransport(BUSY, ConnectionLostError))
-    assert "how a request ended could not be written down" in caplog.text
+    assert "the end of a request could not be written down" in caplog.text
     assert "an answer" not in caplog.text
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clova_ocr_async.batch import images_in
+from clova_ocr_async.batch.sources.exclusions import Exclusions, is_hidden, is_system_folder
 from clova_ocr_async.batch.sources.folders import entries_in
-from clova_ocr_async.batch.sources.left_out import LeftOut, is_hidden, is_system_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,24 +71,24 @@ def laid_out(folder: Path, names: list[str]) -> Path:
 
 
 def names_of(found: Iterator[Path], folder: Path) -> set[str]:
-    """Return what was found."""
+    """Return the paths that were found."""
     return {str(path.relative_to(folder)) for path in found}
 
 
 @pytest.mark.parametrize("name", KEPT_BY_SYSTEMS)
-def test_what_systems_keep_is_not_a_picture_of_the_users(tmp_path: Path, name: str) -> None:
+def test_files_of_systems_are_not_pictures_of_the_user(tmp_path: Path, name: str) -> None:
     """Thumbnails, deleted files, snapshots and files beside files are left out of a walk."""
     assert names_of(images_in(laid_out(tmp_path, [name, "mine.jpg"])), tmp_path) == {"mine.jpg"}
 
 
 @pytest.mark.parametrize("name", KEPT_BY_PEOPLE)
-def test_what_people_keep_is_read(tmp_path: Path, name: str) -> None:
+def test_similar_names_are_read(tmp_path: Path, name: str) -> None:
     """A name that only resembles one of a system's, or is a file's, is a picture like others."""
     assert names_of(images_in(laid_out(tmp_path, [name])), tmp_path) == {name}
 
 
 def test_a_folder_that_is_given_itself_is_read(tmp_path: Path) -> None:
-    """A folder that a walk leaves out is walked where it is asked for by its own name."""
+    """A folder that a walk leaves out is walked if it is given itself."""
     laid_out(tmp_path, ["#recycle/a.jpg", "#recycle/sub/b.jpg", "#recycle/@eaDir/c.jpg", ".hidden/d.jpg"])
     assert names_of(images_in(tmp_path / "#recycle"), tmp_path) == {"#recycle/a.jpg", "#recycle/sub/b.jpg"}
     assert names_of(images_in(tmp_path / ".hidden"), tmp_path) == {".hidden/d.jpg"}
@@ -108,36 +108,36 @@ def test_what_is_left_out_is_counted_by_where_it_is(tmp_path: Path) -> None:
     laid_out(tmp_path, [*names, "c.xlsx", "d.XLSX", "e.txt", "f"])
     (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
     (tmp_path / ".#lock").symlink_to("nobody@nowhere")
-    left_out = LeftOut()
-    assert len(list(entries_in(tmp_path, left_out=left_out))) == 1
-    assert left_out.told() == (
+    exclusions = Exclusions()
+    assert len(list(entries_in(tmp_path, exclusions=exclusions))) == 1
+    assert exclusions.summary() == (
         "8 files left out: 2 in @eaDir, 1 hidden, 1 symbolic link, 4 with another ending (.xlsx, none, .txt)"
     )
 
 
 def test_a_walk_without_sub_folders_counts_none_of_them(tmp_path: Path) -> None:
-    """What was not asked for is not left out by its name."""
-    left_out = LeftOut()
-    assert list(entries_in(laid_out(tmp_path, ["@eaDir/a.jpg"]), recursive=False, left_out=left_out)) == []
-    assert left_out.told() == ""
+    """A walk without sub-folders does not count them as left out."""
+    exclusions = Exclusions()
+    assert list(entries_in(laid_out(tmp_path, ["@eaDir/a.jpg"]), recursive=False, exclusions=exclusions)) == []
+    assert exclusions.summary() == ""
 
 
 def test_a_large_folder_is_counted_as_far_as_that_is_quick(tmp_path: Path) -> None:
-    """Snapshots can hold a share many times over: the count of folders of one name ends at a bound, and says so."""
+    """Snapshots can hold a share many times over: the count of folders of one name ends at a bound, and is marked."""
     laid_out(tmp_path, [f"#snapshot/{number}.jpg" for number in range(1100)])
     laid_out(tmp_path, ["sub/#snapshot/a.jpg"])
-    left_out = LeftOut()
-    assert list(entries_in(tmp_path, left_out=left_out)) == []
-    assert left_out.told() == "at least 1,000 files left out: at least 1,000 in #snapshot"
+    exclusions = Exclusions()
+    assert list(entries_in(tmp_path, exclusions=exclusions)) == []
+    assert exclusions.summary() == "at least 1,000 files left out: at least 1,000 in #snapshot"
 
 
 def test_many_reasons_and_endings_are_named_in_part(tmp_path: Path) -> None:
     """The most frequent ones are named, the rest is counted."""
     laid_out(tmp_path, [f".{name}/{number}.jpg" for name in "abcdefg" for number in range(2)])
     laid_out(tmp_path, [f"x.{name}" for name in "abcdefg"])
-    left_out = LeftOut()
-    assert list(entries_in(tmp_path, left_out=left_out)) == []
-    told = left_out.told()
+    exclusions = Exclusions()
+    assert list(entries_in(tmp_path, exclusions=exclusions)) == []
+    told = exclusions.summary()
     assert told.startswith("21 files left out: 2 in .")
     assert "4 in other such folders, 7 with another ending (." in told
     assert told.endswith(", …)")
@@ -146,11 +146,11 @@ def test_many_reasons_and_endings_are_named_in_part(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_looked_into_counts_nothing(tmp_path: Path) -> None:
     """A folder that vanishes before it is counted has no pictures."""
     laid_out(tmp_path, [".gone/a.jpg", ".gone/sub/a.jpg"])
-    walk = LeftOut()
+    walk = Exclusions()
     [entry] = [entry for entry in _entries(tmp_path) if entry.name == ".gone"]
     (tmp_path / ".gone").rename(tmp_path / "elsewhere")
     walk.add_folder(entry)
-    assert walk.told() == ""
+    assert walk.summary() == ""
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -159,7 +159,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 @given(st.text(max_size=20))
-def test_every_name_is_judged(name: str) -> None:
-    """No name breaks the judging, and its case makes no difference."""
+def test_any_name_can_be_checked(name: str) -> None:
+    """Any name can be checked, and its case makes no difference."""
     assert is_system_folder(name.upper().lower()) == is_system_folder(name.lower())
     assert is_hidden(name) == (name[:1] == ".")

@@ -1,7 +1,7 @@
-"""What the walk of a folder leaves out, and how much of it: names that are not the user's pictures.
+"""Exclusions of a folder's walk: files and folders that by their names are not the user's pictures, and their counts.
 
 NAS devices, desktops and synchronising programs keep thumbnails, deleted files and snapshots beside the user's files.
-They end in .jpg as well, and to read them would cost a call each.
+They end in .jpg as well, and would cost a call each.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from clova_ocr_async.protocol.plural import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["PICTURE_SUFFIXES", "READ_SUFFIXES", "LeftOut", "is_hidden", "is_system_folder", "listed", "suffix_of"]
+__all__ = ["PICTURE_SUFFIXES", "READ_SUFFIXES", "Exclusions", "is_hidden", "is_system_folder", "listed", "suffix_of"]
 
 READ_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".pdf", ".tif", ".tiff"})
 """Endings of the files that the service reads, in lower case."""
@@ -36,27 +36,29 @@ _SYSTEM_FOLDERS = frozenset(
     # macOS, in archives and on network shares; Linux; Android
     | {"__macosx", "network trash folder", "temporary items", "thevolumesettingsfolder", "lost+found", "lost.dir"}
 )
-_CHECKED_DISK = re.compile(r"found\.\d{3}", re.ASCII)  # where Windows puts what it finds while it repairs a disk
+_REPAIRED_DISK = re.compile(
+    r"found\.\d{3}", re.ASCII
+)  # where Windows puts the files that it finds while it repairs a disk
 _SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"})
 
-_LOOKED_AT = 1_000  # entries of all folders of one name: snapshots can hold a share many times over
-_MOST_NAMED = 5
+_MAX_EXAMINED = 1_000  # entries of all folders of one name: snapshots can hold a share many times over
+_MAX_NAMED = 5
 _HIDDEN, _LINKED = "hidden", "symbolic link"
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a name is one that systems do not show; ``._a.jpg`` is what macOS keeps beside ``a.jpg``."""
+    """Return whether systems hide a name; macOS keeps ``._a.jpg`` beside ``a.jpg``."""
     return name.startswith(".")
 
 
 def is_system_folder(name: str) -> bool:
-    """Return whether a folder's name is one that a system gives to what it keeps for itself."""
+    """Return whether a folder's name is one that a system gives to a folder of its own."""
     lower = name.lower()
-    return lower in _SYSTEM_FOLDERS or _CHECKED_DISK.fullmatch(lower) is not None
+    return lower in _SYSTEM_FOLDERS or _REPAIRED_DISK.fullmatch(lower) is not None
 
 
 def suffix_of(name: str) -> str:
-    """Return the ending of a name in lower case, its dot included; without a dot, something that no ending is."""
+    """Return the ending of a name in lower case, its dot included; without a dot, the name's last letter or nothing."""
     return name[name.rfind(".") :].lower()
 
 
@@ -66,26 +68,26 @@ def listed(words: Sequence[str], last: str) -> str:
     return f"{', '.join(first)} {last} {end}" if first else end
 
 
-class LeftOut:
-    """The counts of what a walk leaves out.
+class Exclusions:
+    """The counts of the files that a walk leaves out.
 
     Attributes:
-        pictures: Pictures by their names: hidden, linked, or in folders that are not looked into.
+        pictures: Pictures by the reason: hidden, symbolic links, or in folders that are not walked.
         others: Other files by their endings.
     """
 
     def __init__(self) -> None:
         self.pictures: Counter[str] = Counter()
         self.others: Counter[str] = Counter()
-        self._looked_at: Counter[str] = Counter()
+        self._examined: Counter[str] = Counter()
         self._uncounted: set[str] = set()
 
     def add_folder(self, entry: os.DirEntry[str]) -> None:
-        """Count the pictures in a folder that is not looked into, as far as that is quick."""
+        """Count the pictures in a folder that is not walked, up to a bound."""
         reason = f"in {entry.name}"
         for name in _names_below(entry.path):
-            self._looked_at[reason] += 1
-            if self._looked_at[reason] > _LOOKED_AT:
+            self._examined[reason] += 1
+            if self._examined[reason] > _MAX_EXAMINED:
                 self._uncounted.add(reason)
                 return
             # A hidden file is not read where its folder is given; macOS keeps one beside each file.
@@ -100,12 +102,12 @@ class LeftOut:
         self.pictures[_LINKED] += 1
 
     def add_other(self, name: str) -> None:
-        """Count a file that does not end as pictures do."""
+        """Count a file with another ending than those of pictures."""
         if name.lower() not in _SYSTEM_FILES:
             self.others[os.path.splitext(name)[1].lower()] += 1  # noqa: PTH122 - a Path for each would take longer
 
-    def told(self) -> str:
-        """Return what was left out, in a line without a way out; "" for nothing."""
+    def summary(self) -> str:
+        """Return the counts in one line; "" if nothing was left out."""
         total = self.pictures.total() + self.others.total()
         if not total:
             return ""
@@ -114,7 +116,7 @@ class LeftOut:
         if rest := self.pictures.total() - sum(self.pictures[reason] for reason in named):
             parts.append(f"{rest:,} in other such folders")
         if self.others:
-            endings = [ending or "none" for ending in _most(self.others)] + ["…"] * (len(self.others) > _MOST_NAMED)
+            endings = [ending or "none" for ending in _most(self.others)] + ["…"] * (len(self.others) > _MAX_NAMED)
             parts.append(f"{self.others.total():,} with another ending ({', '.join(endings)})")
         return f"{'at least ' if self._uncounted else ''}{plural(total, 'file')} left out: {', '.join(parts)}"
 
@@ -140,11 +142,11 @@ class LeftOut:
 
 def _most(counts: Counter[str]) -> list[str]:
     """Return the words with the highest counts, in an order that does not depend on that of a walk."""
-    return [word for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count][:_MOST_NAMED]
+    return [word for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count][:_MAX_NAMED]
 
 
 def _names_below(folder: str) -> Iterator[str]:
-    """Yield the names of the files and folders below a folder; what cannot be read has none."""
+    """Yield the names of the files below a folder, and "" for each folder; one that cannot be read has none."""
     pending = deque([folder])
     while pending:
         try:

@@ -9,26 +9,23 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.batches import batch_of
 from support.fakes import JPEG, FakeTime, FakeTransport, Held, Sent, domain, error, steps, success, url_of
 from support.ledgers import eventually
 
 from clova_ocr_async.batch import BatchDispatcher, Success
-from clova_ocr_async.batch.batch import Batch
-from clova_ocr_async.batch.direct import DirectReader
-from clova_ocr_async.batch.intake import Intake
-from clova_ocr_async.batch.ledgered import LedgeredReader
-from clova_ocr_async.batch.sources.iterables import SyncSource
-from clova_ocr_async.batch.unfinished import Unfinished
-from clova_ocr_async.batch.window import READING, Window
+from clova_ocr_async.batch.intake import Intake, PulledImage
+from clova_ocr_async.batch.sources.iterables import open_source
+from clova_ocr_async.batch.stop import StopSwitch
+from clova_ocr_async.batch.window import MAX_UNREAD, Window
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import IdCard, Receipt
-from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.protocol.image import Image
 from clova_ocr_async.slots.interface import GateState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import AsyncGenerator, Iterable, Iterator
 
     from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -36,12 +33,12 @@ KIB = 1024
 
 
 def picture(number: int, size: int = 0) -> bytes:
-    """Return a picture like no other."""
+    """Return a picture unlike any other."""
     return JPEG[:4] + f"{number}".encode() + bytes(size) + JPEG[4:]
 
 
 class Counted:
-    """An endless source of pictures that counts what is pulled."""
+    """An endless source of pictures that counts its pulls."""
 
     def __init__(self, images: Iterable[Any] | None = None) -> None:
         self.pulled = 0
@@ -66,7 +63,7 @@ def client_of(transport: FakeTransport, *limits: int | None, **settings: Any) ->
 @pytest.mark.parametrize("limits", [(64,), (16, 16, 16, 16), (1, 63)])
 @pytest.mark.parametrize("kept", [False, True])
 async def test_a_pool_of_64_slots_is_full(limits: tuple[int, ...], kept: bool, tmp_path: Path) -> None:
-    """With no option at all, as many calls are under way as all domains of the document have slots."""
+    """With no option at all, as many calls are in flight as all domains of the document have slots."""
     transport = FakeTransport(then=Held())
     dispatcher = BatchDispatcher(client_of(transport, *limits), ledger=tmp_path / "run" if kept else None)
     task = asyncio.create_task(_read(dispatcher, Counted()))
@@ -94,8 +91,8 @@ async def test_the_images_in_work_follow_the_slots(slots: int, in_work: int) -> 
     assert source.pulled == in_work
 
 
-async def test_images_come_into_work_as_the_ceiling_is_learned() -> None:
-    """A domain that takes 40 calls gets 40, although nobody knew its number; the ceiling is found from within."""
+async def test_images_come_into_work_as_the_limit_is_learned() -> None:
+    """A domain that takes 40 calls at once gets 40, although no limit was given: it is learned from the answers."""
     transport, most = FakeTransport(then=None), 0
 
     async def answer(sent: Sent) -> HTTPResponse:
@@ -114,7 +111,7 @@ async def test_images_come_into_work_as_the_ceiling_is_learned() -> None:
 
 
 class Gates:
-    """What an intake asks of a client: gates that a test sets."""
+    """The part of a client that an intake asks: gates that a test sets."""
 
     def __init__(self, **gates: GateState) -> None:
         self.gates = dict(gates)
@@ -125,86 +122,125 @@ class Gates:
         return tuple(name for name in self.gates if name.startswith(document))
 
 
-def intake_of(gates: Gates, *domains: str, window: Window | None = None) -> Intake:
-    """Return an intake that asks those gates."""
-    return Intake(cast("ClovaOCRClient", gates), cast("Any", domains), window or Window(200))
+def intake_of(gates: Gates, document: str, ahead: int = 200, source: Any = None) -> tuple[Intake, StopSwitch]:
+    """Return an intake of endless pictures that asks those gates, and the switch that stops it."""
+    stop = StopSwitch()
+    source = open_source(source or itertools.repeat(JPEG))
+    return Intake(source, cast("Any", document), cast("ClovaOCRClient", gates), Window(ahead), stop), stop
 
 
-class Workers:
+class Pulling:
     """Workers that pull images, and keep each in work for ever; counts them."""
 
     def __init__(self, intake: Intake) -> None:
-        self.pulled = 0
+        self.images: list[PulledImage] = []
         self.tasks: list[asyncio.Task[None]] = []
         self._intake = intake
         intake.open(lambda: self.tasks.append(asyncio.create_task(self._work())))
 
     async def _work(self) -> None:
-        if await self._intake.pull(self._pull):
-            self.pulled += 1
-            self._intake.hold(0)
-
-    async def _pull(self) -> Any:
-        return JPEG, Receipt
+        if (image := await self._intake.pull()) is not None:
+            self.images.append(image)
+            self._intake.hold_bytes(0)
 
     async def new(self) -> int:
         """Return how many images were pulled since."""
-        before = self.pulled
+        before = len(self.images)
         await steps(400)
-        return self.pulled - before
+        return len(self.images) - before
 
 
-async def pulled(intake: Intake) -> int:
-    """Return how many images are let in."""
-    return await Workers(intake).new()
+async def pulled(gates: Gates, document: str) -> int:
+    """Return how many images are pulled."""
+    return await Pulling(intake_of(gates, document)[0]).new()
 
 
 async def test_slots_of_other_processes_are_not_read_for() -> None:
-    """Calls of other processes hold slots that no image is read for; a few images wait all the same."""
-    assert await pulled(intake_of(Gates(a=GateState(10, elsewhere=8)), "a")) == 2 + 4
-    assert await pulled(intake_of(Gates(a=GateState(4, elsewhere=9)), "a")) == 4
+    """No image is read for the slots that other processes use; a few images wait all the same."""
+    assert await pulled(Gates(a=GateState(10, elsewhere=8)), "a") == 2 + 4
+    assert await pulled(Gates(a=GateState(4, elsewhere=9)), "a") == 4
 
 
 async def test_slots_of_a_domain_on_hold_are_not_read_for() -> None:
     """A domain that is on hold takes no calls, so no images are read for it."""
-    gates = Gates(a=GateState(10), b=GateState(30))
-    gates.on_hold["b"] = "outage"
-    assert await pulled(intake_of(gates, "a", "b")) == 15
+    gates = Gates(a1=GateState(10), a2=GateState(30))
+    gates.on_hold["a2"] = "outage"
+    assert await pulled(gates, "a") == 15
 
 
-async def test_fewer_images_are_in_work_once_the_ceiling_is_lower() -> None:
-    """When a ceiling is lowered no image is pulled until so many fewer are in work; when it is raised, at once."""
+async def test_fewer_images_are_in_work_once_the_limit_is_lower() -> None:
+    """When a limit is lowered no image is pulled until fewer are in work; when it is raised, some are at once."""
     gates = Gates(a=GateState(20))
-    intake = intake_of(gates, "a")
-    workers = Workers(intake)
+    intake, _ = intake_of(gates, "a")
+    workers = Pulling(intake)
     assert await workers.new() == 30
     gates.gates["a"] = GateState(4)
     for _ in range(22):
-        intake.end(0)
-    intake.notice()
+        intake.finish_work(0)
+    intake.follow_slots()
     assert await workers.new() == 0
-    intake.end(0)
-    intake.look()
+    intake.finish_work(0)
+    intake.use_room()
     assert await workers.new() == 1
     gates.gates["a"] = replace(gates.gates["a"], ceiling=8)
-    intake.notice()
+    intake.follow_slots()
     assert await workers.new() == 4
 
 
-async def test_a_higher_ceiling_is_noticed_while_calls_are_under_way() -> None:
-    """A ceiling that is learned from others is followed as soon as a request leaves, not when a call has ended."""
+async def test_a_higher_limit_is_noticed_while_calls_are_in_flight() -> None:
+    """A limit that other processes have learned is followed as soon as a request is sent, not when a call finishes."""
     gates = Gates(a=GateState(4))
-    intake = intake_of(gates, "a")
-    workers = Workers(intake)
+    intake, stop = intake_of(gates, "a")
+    workers = Pulling(intake)
     assert await workers.new() == 8
     gates.gates["a"] = GateState(64)
     assert await workers.new() == 0
-    intake.notice()
+    intake.follow_slots()
     assert await workers.new() == 88
-    intake.close()
-    intake.end(0)
-    intake.look()
+    stop.end_input()
+    intake.finish_work(0)
+    intake.use_room()
     assert await workers.new() == 0
+
+
+async def test_outcomes_taken_at_once_start_one_worker() -> None:
+    """However many outcomes are taken in one go, one worker is started; the others follow as it pulls."""
+    intake, _ = intake_of(Gates(a=GateState(40)), "a", ahead=20)
+    workers = Pulling(intake)
+    assert await workers.new() == 60
+    images = list(workers.images)
+    for _ in images:
+        intake.finish_work(0)
+    before = len(workers.tasks)
+    for image in images:
+        intake.mark_taken(image)
+    assert len(workers.tasks) == before + 1
+    assert await workers.new() == 60
+
+
+async def test_a_limit_that_rises_during_a_pull_is_used_after_it() -> None:
+    """Room that appears while an asynchronous source is slow to yield is used as soon as it has yielded."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncGenerator[bytes]:
+        for number in itertools.count():
+            if number == 4:
+                reached.set()
+                await go_on.wait()
+            yield JPEG
+
+    gates = Gates(a=GateState(1))
+    intake, _ = intake_of(gates, "a", source=slow())
+    workers = Pulling(intake)
+    await reached.wait()
+    gates.gates["a"] = GateState(40)
+    intake.follow_slots()
+    go_on.set()
+    await steps(2000)
+    assert len(workers.images) == 60
+    for task in workers.tasks:
+        task.cancel()
+    await intake.close()
 
 
 async def test_a_mixed_batch_reads_for_the_documents_it_has_met() -> None:
@@ -223,19 +259,9 @@ async def test_a_mixed_batch_reads_for_the_documents_it_has_met() -> None:
 # Bytes
 
 
-def batch_of(
-    client: ClovaOCRClient, images: Iterable[Any], most_bytes: int, ledger: SqliteLedger | None = None, **settings: Any
-) -> Batch[Receipt]:
-    """Return a batch that may take so many bytes."""
-    window = Window(200, most_bytes=most_bytes)
-    intake = Intake(client, client.domains, window)
-    batch: Batch[Receipt] = Batch(SyncSource(images), Receipt, intake, ordered=bool(settings.get("ordered")))
-    unfinished = Unfinished(Runtime())
-    if ledger is None:
-        batch.reader = DirectReader(client, batch, unfinished)
-    else:
-        batch.record(LedgeredReader(client, ledger, batch, unfinished), ["local"], own_ledger=False)
-    return batch
+def window_of(max_bytes: int) -> Window:
+    """Return a window of so many bytes."""
+    return Window(200, max_bytes=max_bytes)
 
 
 def files(folder: Path, count: int, size: int) -> list[str]:
@@ -263,7 +289,7 @@ async def test_bytes_in_work_are_bounded(kind: str, tmp_path: Path) -> None:
     }
     source = Counted(of_kind[kind.removeprefix("kept ")]())
     async with SqliteLedger(tmp_path / "run") as ledger:
-        batch = batch_of(client, source, 100 * KIB, ledger if kind.startswith("kept") else None)
+        batch = batch_of(client, source, window_of(100 * KIB), ledger=ledger if kind.startswith("kept") else None)
         async with batch:
             await eventually(lambda: transport.in_flight >= 10)
             await asyncio.sleep(0.01)
@@ -273,23 +299,23 @@ async def test_bytes_in_work_are_bounded(kind: str, tmp_path: Path) -> None:
     for file in with_handles:
         file.close()
     assert (len(found), all(isinstance(outcome, Success) for outcome in found)) == (40, True)
-    assert 10 <= pulled_at_once <= 10 + (READING if kind == "kept files" else 1)
+    assert 10 <= pulled_at_once <= 10 + (MAX_UNREAD if kind == "kept files" else 1)
 
 
 async def test_an_image_that_is_larger_than_all_that_is_allowed() -> None:
     """An image that takes more than is allowed is worked on alone, and the batch goes on behind it."""
     transport = FakeTransport()
     images = [Image(picture(number, 10 * KIB)) for number in range(5)]
-    async with batch_of(client_of(transport, 4), images, KIB) as batch:
+    async with batch_of(client_of(transport, 4), images, window_of(KIB)) as batch:
         assert len([outcome async for outcome in batch]) == 5
     assert transport.most_in_flight == 1
 
 
-async def test_bytes_that_nobody_has_taken_are_bounded() -> None:
+async def test_bytes_of_outcomes_that_were_not_taken_are_bounded() -> None:
     """Images handed in as bytes count until their outcome is taken, in order or not."""
     for ordered in (False, True):
         source = Counted(Image(picture(number, 10 * KIB)) for number in itertools.count())
-        async with batch_of(client_of(FakeTransport(), 4), source, 100 * KIB, ordered=ordered) as batch:
+        async with batch_of(client_of(FakeTransport(), 4), source, window_of(100 * KIB), ordered=ordered) as batch:
             await steps(1000)
             assert source.pulled == 10
             for _ in range(5):
@@ -305,43 +331,43 @@ async def test_bytes_that_nobody_has_taken_are_bounded() -> None:
 @settings(deadline=None)
 @given(st.data())
 def test_the_window_counts_right(data: st.DataObject) -> None:
-    """Whatever happens, nothing is pulled over a bound, a batch with nothing to do pulls, and all is counted back."""
-    ahead, most = data.draw(st.integers(1, 20)), data.draw(st.none() | st.integers(1, 20))
-    most_bytes = data.draw(st.integers(1, 100))
-    window = Window(ahead, most, most_bytes=most_bytes)
+    """Whatever happens, nothing is pulled over a bound, an idle batch pulls, and the counts return to zero."""
+    ahead, concurrency = data.draw(st.integers(1, 20)), data.draw(st.none() | st.integers(1, 20))
+    max_bytes = data.draw(st.integers(1, 100))
+    window = Window(ahead, concurrency, max_bytes=max_bytes)
     unread, at_work, done = list[int](), list[tuple[int, int]](), list[int]()
     for _ in range(data.draw(st.integers(0, 60))):
-        window.follow(data.draw(st.integers(0, 20)))
+        window.follow_slots(data.draw(st.integers(0, 20)))
         if window.room() > 0:
-            assert len(unread) + len(at_work) < window.size <= (most or 100)
+            assert len(unread) + len(at_work) < window.size <= (concurrency or 100)
             assert len(unread) + len(at_work) + len(done) < max(ahead, window.size)
-            assert len(unread) < READING
+            assert len(unread) < MAX_UNREAD
             size = data.draw(st.integers(0, 40))
-            window.pull(size)
+            window.add_pulled(size)
             unread.append(size)
         elif not (unread or at_work):
-            assert done  # somebody is to take them
+            assert done  # which are to be taken
         if data.draw(st.booleans()) and unread:
             size, read = unread.pop(), data.draw(st.integers(0, 40))
-            window.hold(read)
+            window.hold_bytes(read)
             at_work.append((size, read))
         if data.draw(st.booleans()) and at_work:
             size, read = at_work.pop()
-            window.end(read)
+            window.finish_work(read)
             done.append(size)
         if data.draw(st.booleans()) and done:
-            window.hand_out(done.pop())
-        assert window.held == sum(unread) + sum(map(sum, at_work)) + sum(done)
+            window.mark_taken(done.pop())
+        assert window.bytes_held == sum(unread) + sum(map(sum, at_work)) + sum(done)
         assert (window.in_work, window.unread) == (len(unread) + len(at_work), len(unread))
-        assert window.may_return() or unread or at_work
+        assert window.may_resume() or unread or at_work
     for size in unread:
-        window.end(None)
-        window.hand_out(size)
+        window.finish_work(None)
+        window.mark_taken(size)
     for size, read in at_work:
-        window.end(read)
-        window.hand_out(size)
+        window.finish_work(read)
+        window.mark_taken(size)
     for size in done:
-        window.hand_out(size)
-    assert (window.in_work, window.unread, window.held) == (0, 0, 0)
-    window.follow(1)
+        window.mark_taken(size)
+    assert (window.in_work, window.unread, window.bytes_held) == (0, 0, 0)
+    window.follow_slots(1)
     assert window.room() > 0

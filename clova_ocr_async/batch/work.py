@@ -1,0 +1,172 @@
+"""The work on images: the protocol of a reader, the progress of one image, and the withdrawal of those that wait."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from clova_ocr_async.batch.outcome import Failure, Outcome
+from clova_ocr_async.errors import Billing, ConnectionLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from clova_ocr_async.batch.intake import Intake
+    from clova_ocr_async.batch.stop import StopSwitch
+    from clova_ocr_async.documents.base import Document
+
+__all__ = ["Deferred", "ImageProgress", "ImagesInWork", "Reader", "cut_off_failure"]
+
+_DECODING = 1.0  # seconds from an answer to its outcome; after that a call counts as waiting to send another request
+
+
+class ImageProgress:
+    """The progress of one image: its requests, its bytes, and what is known of its outcome.
+
+    Args:
+        task: The task that works on the image.
+        in_work: Withdraws the image if the batch is stopped.
+        intake: Counts its bytes, and follows the slots.
+
+    Attributes:
+        task: The task that works on the image.
+        in_flight: Whether a request is in flight, or its outcome is being written down.
+        requests_finished: How many requests have finished.
+        bytes_held: Bytes that were read, or are about to be; None before.
+        withdrawn: Whether the work was cancelled because the batch was stopped.
+        known_outcome: The outcome if the work is cancelled now; None if nothing was billed.
+    """
+
+    __slots__ = (
+        "_in_work",
+        "_intake",
+        "bytes_held",
+        "in_flight",
+        "known_outcome",
+        "requests_finished",
+        "task",
+        "withdrawn",
+    )
+
+    def __init__(self, task: asyncio.Task[Any], in_work: ImagesInWork, intake: Intake) -> None:
+        self.task = task
+        self._in_work = in_work
+        self._intake = intake
+        self.in_flight = False
+        self.requests_finished = 0
+        self.bytes_held: int | None = None
+        self.withdrawn = False
+        self.known_outcome: Outcome[Any] | None = None
+
+    def hold_bytes(self, size: int) -> None:
+        """Count the bytes of the image, once."""
+        self.bytes_held = size
+        self._intake.hold_bytes(size)
+
+    def start_request(self) -> None:
+        """Note that a request is sent."""
+        self.in_flight = True
+        self._intake.follow_slots()
+
+    def finish_request(self) -> None:
+        """Note that a request has finished."""
+        if self.in_flight:  # a request that was refused before it left never started
+            self.in_flight = False
+            self.requests_finished += 1
+            self._in_work.request_finished(self)
+
+    def settle(self, outcome: Outcome[Any]) -> None:
+        """Note the final outcome; a batch that stops now waits for its write, and does not withdraw the image."""
+        self.known_outcome = outcome
+        self.in_flight = True
+
+
+class ImagesInWork:
+    """The images that tasks work on, and the withdrawal of those that wait when the batch is stopped.
+
+    Args:
+        stop: The state of the batch.
+    """
+
+    def __init__(self, stop: StopSwitch) -> None:
+        self._stop = stop
+        self._images: set[ImageProgress] = set()
+
+    def add(self, image: ImageProgress) -> bool:
+        """Count an image into work; return False if the batch sends nothing any more."""
+        if self._stop.sends_nothing:
+            return False
+        self._images.add(image)
+        return True
+
+    def remove(self, image: ImageProgress) -> None:
+        """Count an image out of work."""
+        self._images.discard(image)
+
+    def withdraw_waiting(self) -> None:
+        """Cancel the work on all images that have no request in flight."""
+        for image in list(self._images):
+            if image.requests_finished:
+                self._withdraw_later(image)
+            else:
+                self._withdraw(image)
+
+    def request_finished(self, image: ImageProgress) -> None:
+        """Withdraw an image whose request has finished in a stopped batch, unless its outcome follows at once."""
+        if self._stop.sends_nothing:
+            self._withdraw_later(image)
+
+    def _withdraw_later(self, image: ImageProgress) -> None:
+        # The answer may be in already, and only its decoding is awaited: a paid answer is not dropped.
+        asyncio.get_running_loop().call_later(_DECODING, self._withdraw, image)
+
+    def _withdraw(self, image: ImageProgress) -> None:
+        if image in self._images and not image.in_flight and not image.withdrawn:
+            image.withdrawn = True
+            image.task.cancel()
+
+    @staticmethod
+    def accept_withdrawal(image: ImageProgress) -> bool:
+        """Return whether a cancellation is nothing but the withdrawal, and take it back then."""
+        return image.withdrawn and not image.task.uncancel()
+
+
+def cut_off_failure(source: Any, billing: Billing, raw: bytes = b"") -> Failure:
+    """Return the outcome of an image whose call was cancelled when it may have been billed.
+
+    Args:
+        source: The image.
+        billing: Whether it may have been billed.
+        raw: Its answer, if that had arrived and was not decoded.
+    """
+    error = ConnectionLostError("the call was cancelled after it had been sent; it may have been billed")
+    error.billing, error.raw = billing, raw
+    return Failure(source, error)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Deferred:
+    """An image that cannot be finished now: another call is for the same bytes, or its file is still being written.
+
+    Attributes:
+        wait: Waits until that may have changed.
+        resume: Goes on with the image then.
+    """
+
+    wait: Callable[[], Awaitable[object]]
+    resume: Callable[[ImageProgress], Awaitable[Outcome[Any] | Deferred]]
+
+
+class Reader(Protocol):
+    """Processes the images of a batch."""
+
+    async def process(self, source: Any, document: type[Document], progress: ImageProgress) -> Outcome[Any] | Deferred:
+        """Return the outcome of an image, with a call if one is needed.
+
+        Args:
+            source: The image.
+            document: The document class.
+            progress: Notes its requests and its bytes.
+        """
+        ...

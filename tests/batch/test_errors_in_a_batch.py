@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.batches import Source, both, dispatcher, either, pictures, tasks
+from support.fakes import (
+    FAILED,
+    JPEG,
+    SPENT,
+    FakeTransport,
+    Sent,
+    error,
+)
+
+from clova_ocr_async.batch import Failure, Success
+from clova_ocr_async.documents import Receipt
+from clova_ocr_async.errors import (
+    AuthenticationError,
+    InvalidRequestError,
+    QuotaExceededError,
+)
+from clova_ocr_async.protocol.image import Image
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from clova_ocr_async.protocol.response import HTTPResponse
+
+
+STOPPING: list[tuple[HTTPResponse, type[Exception]]] = [
+    (error("0002", 401), AuthenticationError),
+    (SPENT, QuotaExceededError),
+]
+
+
+@either
+@pytest.mark.parametrize(("answer", "kind_of_error"), STOPPING, ids=["secret", "quota"])
+async def test_an_error_of_every_image_stops_the_pulling(
+    kind: str, answer: HTTPResponse, kind_of_error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error that all others would meet ends the pulling: images already pulled come out; .stopped is that one."""
+    source = Source()
+    async with dispatcher(FakeTransport(None, None, then=answer)).dispatch(both(source, kind), Receipt) as outcomes:
+        found = [outcome async for outcome in outcomes]
+    assert isinstance(outcomes.stopped, kind_of_error)
+    # An asynchronous source may have had one on its way when the pulling ended.
+    assert len(found) <= source.pulled <= len(found) + (kind == "async") < 20
+    assert sum(isinstance(outcome, Success) for outcome in found) == 2
+    assert sum("stops pulling" in record.message for record in caplog.records) == 1
+    assert (source.closed, tasks()) == (True, 1)
+
+
+async def test_stopping_does_not_wait_for_an_idle_source() -> None:
+    """A stopped batch ends even if its source never yields again."""
+
+    async def idle() -> AsyncGenerator[Image]:
+        yield Image(JPEG)
+        await asyncio.Event().wait()
+
+    async with dispatcher(FakeTransport(error("0002", 401))).dispatch(idle(), Receipt) as outcomes:
+        assert len([outcome async for outcome in outcomes]) == 1
+    assert isinstance(outcomes.stopped, AuthenticationError)
+    assert tasks() == 1
+
+
+async def test_an_error_of_one_image_stops_nothing() -> None:
+    """An error of one image is its outcome, and the batch goes on."""
+    async with dispatcher(FakeTransport(error("0011"), FAILED)).dispatch(
+        pictures(9), Receipt, ordered=True
+    ) as outcomes:
+        found = [outcome async for outcome in outcomes]
+    assert [isinstance(outcome, Success) for outcome in found] == [False] + [True] * 8
+    assert isinstance(found[0], Failure)
+    assert isinstance(found[0].error, InvalidRequestError)
+    assert outcomes.stopped is None
+
+
+async def test_the_quota_comes_back_in_a_batch() -> None:
+    """A quota that is spent and returns fails no image."""
+    transport = FakeTransport(None, SPENT, SPENT, SPENT)
+    async with dispatcher(transport).dispatch(pictures(20), Receipt) as outcomes:
+        found = [outcome async for outcome in outcomes]
+    assert all(isinstance(outcome, Success) for outcome in found)
+    assert len(found) == 20
+
+
+async def test_a_defect_is_raised_unchanged() -> None:
+    """An exception that is not a ClovaOCRError ends the batch, and is raised unchanged."""
+
+    async def broken(_: Sent) -> HTTPResponse:
+        raise ZeroDivisionError("a defect")
+
+    async with dispatcher(FakeTransport(then=broken)).dispatch(pictures(9), Receipt) as outcomes:
+        with pytest.raises(ZeroDivisionError, match="a defect"):
+            await anext(outcomes)
+    assert tasks() == 1
+
+
+async def test_a_source_cancelled_from_within() -> None:
+    """A source that is cancelled by its own doing ends the batch with an error, not silently."""
+
+    async def cancelled() -> AsyncGenerator[Image]:
+        yield Image(JPEG)
+        raise asyncio.CancelledError
+
+    found = []
+    async with dispatcher().dispatch(cancelled(), Receipt) as outcomes:
+        with pytest.raises(RuntimeError, match="cancelled from within"):  # noqa: PT012 - what comes before the error counts
+            async for outcome in outcomes:
+                found.append(outcome)  # noqa: PERF401 - what came before the error
+    assert len(found) == 1
+
+
+@either
+async def test_the_source_fails_midway(kind: str) -> None:
+    """An exception of the source is raised unchanged, after all images that were pulled before have come out."""
+    source = Source(10, ZeroDivisionError("midway"))
+    found = []
+    async with dispatcher().dispatch(both(source, kind), Receipt) as outcomes:
+        with pytest.raises(ZeroDivisionError, match="midway"):  # noqa: PT012 - what comes before the error counts
+            async for outcome in outcomes:
+                found.append(outcome)  # noqa: PERF401 - what came before the error
+        with pytest.raises(ZeroDivisionError):
+            await anext(outcomes)
+    assert len(found) == 10
+    assert (source.closed, tasks()) == (True, 1)
+
+
+async def test_a_wrong_item_of_an_idle_source() -> None:
+    """A wrong item ends the batch even if its source never yields again."""
+
+    async def idle() -> AsyncGenerator[Any]:
+        yield JPEG
+        await asyncio.Event().wait()
+
+    async with dispatcher().dispatch(idle()) as outcomes:
+        with pytest.raises(TypeError, match="yielded a bytes"):
+            await anext(outcomes)
+    assert tasks() == 1
+
+
+async def test_an_exception_that_ends_the_workers_is_raised() -> None:
+    """An exception that is not an Exception ends the workers, and is raised when the batch is left, not swallowed."""
+
+    class Fatal(BaseException):
+        pass
+
+    async def broken(_: Sent) -> HTTPResponse:
+        raise Fatal
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with dispatcher(FakeTransport(then=broken)).dispatch(pictures(9), Receipt) as outcomes:
+            assert [outcome async for outcome in outcomes] == []
+    assert caught.value.subgroup(Fatal) is not None
+    assert tasks() == 1
