@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hmac
-import sys
 import warnings
 from typing import NoReturn
 
+from clova_ocr_async.arguments import require_number, require_whole_number
 from clova_ocr_async.documents import DOCUMENTS, Document
 from clova_ocr_async.errors import AuthenticationError, ConfigurationError, DomainError
 from clova_ocr_async.protocol.invoke_url import parse_invoke_url
@@ -100,8 +100,18 @@ class Domain:
         self.document = _bound_document(self.url.path_word, document)
         self.source = source
         self.url_source = url_source
-        self.max_concurrency = None if max_concurrency is None else _checked_count(max_concurrency)
-        self.max_per_second = None if max_per_second is None else _checked_rate(max_per_second)
+        self.max_concurrency = (
+            None
+            if max_concurrency is None
+            else require_whole_number(
+                "max_concurrency", max_concurrency, advice="to learn it from the service, leave it out"
+            )
+        )
+        self.max_per_second = (
+            None
+            if max_per_second is None
+            else require_number("max_per_second", max_per_second, advice="for no bound, leave it out")
+        )
         if self.url.plaintext:
             warnings.warn(f"{self.url} is http: secret and images travel readable", UserWarning, stacklevel=2)
 
@@ -144,20 +154,3 @@ def _bound_document(path_word: str | None, document: type[Document] | None) -> t
             "leave one of the two out"
         )
     return bound
-
-
-# A limit can come from a file, where a slip of the hand puts a secret anywhere: no value is repeated.
-def _checked_count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigurationError(f"max_concurrency is a {type(value).__name__}; it must be a whole number from 1")
-    if value < 1:
-        raise ConfigurationError("max_concurrency is less than 1; to learn it from the service, leave it out")
-    return value
-
-
-def _checked_rate(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigurationError(f"max_per_second is a {type(value).__name__}; it must be a number, more than 0")
-    if not 0 < value <= sys.float_info.max:
-        raise ConfigurationError("max_per_second is not finite, or not more than 0; for no bound, leave it out")
-    return float(value)

@@ -161,7 +161,10 @@ def test_what_is_no_file_of_domains(tmp_path: Path, content: str | bytes, said: 
         ("max_concurrency = 0", "max_concurrency is less than 1"),
         ("max_per_second = [2]", "max_per_second is an array; it must be an integer or a float"),
         ("max_per_second = nan", "max_per_second is not finite"),
-        ("max_per_second = -1", "max_per_second is not finite, or not more than 0; for no bound, leave it out"),
+        (
+            "max_per_second = -1",
+            "max_per_second is not more than 0; it must be a number, more than 0; for no bound, leave it out",
+        ),
         ("max_per_second = 2020-01-01", "max_per_second is a date or time"),
         ('allow_http = "true"', "allow_http is a string; it must be a boolean (true or false)"),
         ("document.x = 1", "document is a table; it must be a string"),

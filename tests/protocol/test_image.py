@@ -404,8 +404,10 @@ def test_limits_by_default() -> None:
 @pytest.mark.parametrize("field", ["max_bytes", "max_pages", "max_side"])
 @pytest.mark.parametrize("value", [0, -1, True, False, "1", 1.0, math.nan, math.inf])
 def test_limits_refused(field: str, value: Any) -> None:
-    """A limit that is no whole number of at least 1 is a ConfigurationError that names it."""
-    with pytest.raises(ConfigurationError, match=rf"ImageLimits\.{field} must be a whole number of at least 1"):
+    """A limit that is not a whole number of at least 1 is a ConfigurationError that names it."""
+    with pytest.raises(
+        ConfigurationError, match=rf"ImageLimits\.{field} is .*; it must be a whole number from 1; for no"
+    ):
         ImageLimits(**{field: value})
 
 
