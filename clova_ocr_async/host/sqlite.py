@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["write_ahead"]
+__all__ = ["enable_wal"]
 
 _PAUSE = 0.02  # seconds between two tries
 
 
-def write_ahead(db: sqlite3.Connection, patience: float, sleep: Callable[[float], object] = time.sleep) -> str:
+def enable_wal(db: sqlite3.Connection, patience: float, sleep: Callable[[float], object] = time.sleep) -> str:
     """Have a database written ahead, as it is ever after, and let the connection wait for others from then on.
 
     Of several processes that do this to a new file SQLite refuses all but one at once, whatever their timeout.

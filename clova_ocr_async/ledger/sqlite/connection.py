@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote
 
 from clova_ocr_async.errors import LedgerError
-from clova_ocr_async.host.sqlite import write_ahead
+from clova_ocr_async.host.sqlite import enable_wal
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, check_links
 from clova_ocr_async.protocol.echo import shown_path
 
@@ -139,7 +139,7 @@ def _prepare(db: sqlite3.Connection, folder: Path, *, reading: bool, patience: f
         db.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
         db.execute("PRAGMA query_only = ON")
         return
-    if write_ahead(db, patience) != "wal":
+    if enable_wal(db, patience) != "wal":
         raise LedgerError(
             f"{shown_path(str(folder))}: its file system does not bear a ledger (no WAL); choose one on a local disk"
         )

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.host.sqlite import write_ahead
+from clova_ocr_async.host.files import create_private
+from clova_ocr_async.host.sqlite import enable_wal
 from clova_ocr_async.protocol.echo import shown_path
 from clova_ocr_async.slots.sharing.state import Member, SharedGate
 from clova_ocr_async.slots.sharing.validation import is_believable
@@ -30,7 +31,6 @@ logger = logging.getLogger("clova_ocr_async")
 
 _PATIENCE = 5.0  # seconds that another process may write
 _OFF = 10.0  # seconds without a look at a file that could not be used
-_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 _FOLDERS = {
     "win32": ("LOCALAPPDATA", Path("AppData", "Local")),
@@ -198,9 +198,7 @@ class SlotsFile:
 def _create(path: Path) -> None:
     """Make the file if it is not there, before SQLite makes it with the rights of anybody."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # One that is there is not even opened: closing it would take the locks that the process has on it by SQLite.
-    with suppress(FileExistsError):
-        os.close(os.open(path, _NEW_FILE, 0o600))
+    create_private(path)
 
 
 def _check_place(path: Path) -> None:
@@ -241,7 +239,7 @@ def _which(path: Path) -> tuple[int, int] | None:
 def _opened(path: Path, patience: float, sleep: Callable[[float], object]) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
-        write_ahead(db, patience, sleep)
+        enable_wal(db, patience, sleep)
         # A power cut may cost the file, which costs little; waiting for the disk would cost each call some of its slot.
         db.execute("PRAGMA synchronous = OFF")
         db.execute("CREATE TABLE IF NOT EXISTS gate (domain TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID")
