@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from clova_ocr_async.batch.hashing import size_to_read
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.client.journal import NullJournal
 from clova_ocr_async.errors import Billing, ClovaOCRError, ConnectionLostError, ImageError
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.client import ClovaOCRClient
     from clova_ocr_async.client.journal import Attempt
     from clova_ocr_async.documents.base import Document
+    from clova_ocr_async.protocol.response import HTTPResponse
 
 __all__ = ["Deferred", "DirectReader", "FlightWatch", "ImageInWork", "Reader", "Warden", "cut_off"]
 
@@ -156,8 +156,8 @@ class DirectReader:
             raise
 
 
-class _UntilStopped(NullJournal):
-    """Lets requests leave until the batch is stopped: what others would meet as well is not paid for again.
+class _UntilStopped:
+    """A journal that lets requests leave until the batch is stopped, and records their billing.
 
     Attributes:
         billing: Whether the call may have been billed, if it is cut off now.
@@ -168,16 +168,19 @@ class _UntilStopped(NullJournal):
         self._warden = warden
         self._flight = flight
 
-    async def sending(self, attempt: Attempt) -> None:  # noqa: ARG002 - any attempt of any image
-        """Let it leave, or say why it does not."""
+    def sending(self, attempt: Attempt) -> None:  # noqa: ARG002 - any attempt of any image
+        """Let the request leave, or raise what keeps it from leaving."""
         self._warden.may_send()
-        self.billing = Billing.MAYBE_BILLED  # until the client knows better
+        self.billing = Billing.MAYBE_BILLED  # until the request has ended
         self._flight.begin()
 
-    def landed(self) -> None:
-        """Let the batch call the image back, if it waits for another request."""
-        self._flight.end()
+    def answered(self, attempt: Attempt, response: HTTPResponse) -> None:
+        """Keep nothing: the caller gets the answer."""
 
-    def cut_off(self, billing: Billing) -> None:
-        """Note what the requests may cost of a call that was cancelled."""
+    def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:
+        """Keep nothing: the caller gets the error."""
+
+    def finished(self, billing: Billing) -> None:
+        """Record the billing, and let the batch withdraw the image if it waits for another request."""
         self.billing = billing
+        self._flight.end()

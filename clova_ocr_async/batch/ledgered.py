@@ -16,8 +16,6 @@ from anyio import CapacityLimiter
 from clova_ocr_async.batch.direct import Deferred, cut_off
 from clova_ocr_async.batch.hashing import read_hashed, source_file, stat_source
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.client.decoding import decoded_aside
-from clova_ocr_async.client.journal import run_to_completion
 from clova_ocr_async.errors import (
     AnswerNotKeptError,
     Billing,
@@ -26,6 +24,7 @@ from clova_ocr_async.errors import (
     ImageError,
     LedgerError,
 )
+from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
 from clova_ocr_async.ledger.settlement import (
     GONE,
     encode_failure,
@@ -203,7 +202,7 @@ def is_gone(source: object) -> bool:
 
 async def _outcome_of(entry: Entry, source: Any, document: type[Document]) -> Outcome[Any]:
     size = 0 if entry.answer is None else len(entry.answer.body)
-    outcome = await decoded_aside(size, partial(replay, entry, document))
+    outcome = await call_unblocking(size, partial(replay, entry, document))
     return Failure(source, outcome) if isinstance(outcome, ClovaOCRError) else Success(source, outcome, billed=False)
 
 
@@ -277,6 +276,9 @@ class _Journal:
             logger.warning("how a request ended could not be written down: %s", failure)
         finally:
             self._flight.end()
+
+    def finished(self, billing: Billing) -> None:
+        """Do nothing: the ledger has what it needs from the answer."""
 
     def end(self, outcome: Outcome[Any]) -> None:
         """Note what the call ended in: a batch that stops must not call the image back any more."""

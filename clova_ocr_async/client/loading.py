@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 import anyio.to_thread
 
 from clova_ocr_async.errors import ImageError
+from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.protocol.echo import oddity_of, quoted, shown_path, shown_prose
 from clova_ocr_async.protocol.image import Image, ImageFormat, ImageLimits, check_image, check_size
 
@@ -37,9 +38,6 @@ class BinaryFile(Protocol):
 
 ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Image
 """A path, bytes, a file opened in binary mode (read from where it stands, never closed), or an Image."""
-
-# A pipe or a device must not hold up the open; both flags are POSIX's or Windows' own.
-_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 async def load_image(source: ImageSource, limits: ImageLimits) -> Image:
@@ -103,7 +101,7 @@ def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
     """
     name = os.fsdecode(path)
     try:
-        descriptor = os.open(name, _OPEN_FLAGS)
+        descriptor = open_to_read(name)
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):

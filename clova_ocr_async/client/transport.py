@@ -96,8 +96,8 @@ class RequestProgress:
 class Transport(Protocol):
     """Sends requests."""
 
-    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
-        """Send a request and return its answer, whatever its status; marks in ``exchange`` how far it came.
+    async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:
+        """Send a request and return its answer, whatever its status; marks in ``progress`` how far it came.
 
         Raises:
             ConfigurationError: TLS or its certificate, a proxy, a closed session.
@@ -125,11 +125,11 @@ class _BodyPayload(Payload):
 
     _autoclose = True
 
-    def __init__(self, body: Body, exchange: RequestProgress) -> None:
+    def __init__(self, body: Body, progress: RequestProgress) -> None:
         super().__init__(body)
         self._size = body.size
         self._body = body
-        self._exchange = exchange
+        self._progress = progress
         self.connection: asyncio.WriteTransport | None = None
 
     def hang_up(self) -> None:
@@ -142,7 +142,7 @@ class _BodyPayload(Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         # aiohttp writes in a task of its own, which may come to this after the request was cancelled.
-        if self._exchange.called_off:
+        if self._progress.called_off:
             raise asyncio.CancelledError
         if getattr(getattr(writer, "protocol", None), "should_close", False):
             raise _UnreadDataError
@@ -151,7 +151,7 @@ class _BodyPayload(Payload):
         for chunk in self._body.chunks():
             # A connection found closed here raises before anything has left, so the mark comes after.
             await writer.write(chunk, drain=False)  # type: ignore[call-arg]  # the abstract class lacks the keyword
-            self._exchange.body_began = True
+            self._progress.body_began = True
             since_yield += len(chunk)
             if since_yield >= _YIELD_EVERY:
                 since_yield = 0
@@ -200,16 +200,16 @@ class AiohttpTransport:
             sock_read=read_timeout,
         )
 
-    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
+    async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:
         """Send a request and return its answer."""
         session = self._opened()
-        payload = _BodyPayload(request.body, exchange)
+        payload = _BodyPayload(request.body, progress)
         answer: HTTPResponse | None
         failure: BaseException | None = None
         try:
-            answer = await self._posted(session, request, payload, exchange)
+            answer = await self._posted(session, request, payload, progress)
         except Exception as error:  # noqa: BLE001 - a session of the caller's may raise anything
-            answer, failure = _stands(exchange, error), _translated(error, exchange)
+            answer, failure = _stands(progress, error), _translated(error, progress)
         except BaseException as error:  # noqa: BLE001 - raised below
             answer, failure = None, without_frames(error)
         if answer is None:
@@ -222,7 +222,7 @@ class AiohttpTransport:
         return answer
 
     async def _posted(
-        self, session: aiohttp.ClientSession, request: HTTPRequest, payload: _BodyPayload, exchange: RequestProgress
+        self, session: aiohttp.ClientSession, request: HTTPRequest, payload: _BodyPayload, progress: RequestProgress
     ) -> HTTPResponse:
         """Send a request and return its answer, taken off the wire before anybody else can read it."""
         # What only wraps a session shows none, and None leaves the session its own.
@@ -235,10 +235,10 @@ class AiohttpTransport:
             raise_for_status=False,  # a session of the caller's may ask for it, and lose what the answer says
             auto_decompress=False,  # what cannot be decompressed is paid for all the same
             timeout=self._timeout,
-            middlewares=None if middlewares is None else (*middlewares, _keeping(exchange)),
+            middlewares=None if middlewares is None else (*middlewares, _keeping(progress)),
         ) as response:
             # Where no middleware of ours is, say in a wrapper around a session, somebody may have read it already.
-            return exchange.answer or await _receive(response, exchange, perhaps_read=True)
+            return progress.answer or await _receive(response, progress, perhaps_read=True)
 
     async def close(self) -> None:
         """Close the session if it is the transport's own."""
@@ -248,7 +248,7 @@ class AiohttpTransport:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._closed:
-            raise ConfigurationError("the client was closed while the call was under way")
+            raise ConfigurationError("the client was closed while the call was in flight")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls or True),
@@ -260,17 +260,17 @@ class AiohttpTransport:
         return self._session
 
 
-def _keeping(exchange: RequestProgress) -> aiohttp.ClientMiddlewareType:
+def _keeping(progress: RequestProgress) -> aiohttp.ClientMiddlewareType:
     """Return a middleware that takes an answer off the wire, before those of the caller's session see it."""
 
     async def keep(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        exchange.forget_response()
+        progress.forget_response()
         response = await handler(request)
-        if not exchange.body_began:  # it was there before the request
+        if not progress.body_began:  # it was there before the request
             response.close()
             raise _UnreadDataError
         try:
-            answer = await _receive(response, exchange)
+            answer = await _receive(response, progress)
         except BaseException:
             response.close()  # aiohttp closes only what a middleware has returned
             raise
@@ -282,37 +282,37 @@ def _keeping(exchange: RequestProgress) -> aiohttp.ClientMiddlewareType:
 
 
 async def _receive(
-    response: aiohttp.ClientResponse, exchange: RequestProgress, *, perhaps_read: bool = False
+    response: aiohttp.ClientResponse, progress: RequestProgress, *, perhaps_read: bool = False
 ) -> HTTPResponse:
     """Read an answer to its end, as far as it comes; one that was read already is taken as it was read."""
-    exchange.begin_response(response.status, {name.lower(): value for name, value in response.headers.items()})
+    progress.begin_response(response.status, {name.lower(): value for name, value in response.headers.items()})
     cut, size = None, 0
     try:
         while chunk := await response.content.readany():
-            if (size := exchange.receive(chunk)) > MOST_BYTES:
+            if (size := progress.receive(chunk)) > MOST_BYTES:
                 cut = f"it is larger than {MOST_BYTES // 1024**2} MiB"
                 response.close()
                 break
         if perhaps_read and not size:
-            exchange.receive(await response.read())
+            progress.receive(await response.read())
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         cut = "no more of it came in time" if isinstance(error, TimeoutError) else "the connection broke"
-    exchange.end_response(cut)
-    assert exchange.answer is not None  # noqa: S101 - for the type checkers: the headers were noted before
-    return exchange.answer
+    progress.end_response(cut)
+    assert progress.answer is not None  # noqa: S101 - for the type checkers: the headers were noted before
+    return progress.answer
 
 
-def _stands(exchange: RequestProgress, error: Exception) -> HTTPResponse | None:
+def _stands(progress: RequestProgress, error: Exception) -> HTTPResponse | None:
     """Return the answer that had come when something raised an error over it; None if none had."""
-    if exchange.answer is not None:
+    if progress.answer is not None:
         logger.warning("the session's middleware or trace raised %s; the answer stands", type(error).__name__)
-    return exchange.answer
+    return progress.answer
 
 
-def _translated(error: Exception, exchange: RequestProgress) -> ClovaOCRError:
+def _translated(error: Exception, progress: RequestProgress) -> ClovaOCRError:
     """Turn what aiohttp raises into what it means: first whether anything was sent, then what is wrong."""
     name = type(error).__name__
-    if not exchange.body_began:
+    if not progress.body_began:
         wrong = _misconfigured(error)
         return _not_connected(error) if wrong is None else ConfigurationError(wrong)
     if isinstance(error, TimeoutError):

@@ -361,13 +361,13 @@ async def test_waiting_for_a_slot_is_told() -> None:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"concurrency": 0}, "concurrency is 0"),
-        ({"concurrency": True}, "concurrency is True"),
+        ({"concurrency": 0}, "concurrency is less than 1"),
+        ({"concurrency": True}, "concurrency is a bool"),
         ({"concurrency": 2, "slots": LocalSlots(2)}, "slots and concurrency"),
-        *(({name: value}, f"{name} is {value!r}")
+        *(({name: value}, f"{name} is {fault}; it must be seconds, more than 0")
           for name in ("deadline", "connect_timeout", "read_timeout")
-          for value in (0, -1, float("nan"), float("inf"), True, "5")),
-        ({"connect_timeout": None}, "connect_timeout is None"),
+          for value, fault in ((0, "not more than 0"), (float("nan"), "not finite"), (True, "a bool"), ("5", "a str"))),
+        ({"connect_timeout": None}, "connect_timeout is a NoneType"),
         ({"content": "xml"}, "content is 'xml'"),
         ({"session": object(), "transport": FakeTransport()}, "transport and session"),
         ({"retry": 3}, "retry is a int"),
@@ -375,7 +375,7 @@ async def test_waiting_for_a_slot_is_told() -> None:
         ({"slots": 3}, "slots is a int"),
         ({"session": 3}, "session is a int"),
         ({"hooks": print}, "hooks is a builtin_function"),
-        ({"hooks": [print, 3]}, "hooks has a int"),
+        ({"hooks": [print, 3]}, "hooks holds a int"),
     ],
     ids=lambda part: part if isinstance(part, str) else " ".join(part),  # a repr would hold an address
 )  # fmt: skip

@@ -53,14 +53,14 @@ class StuckTransport(FakeTransport):
         self.body_began = body_began
         self.response = response
 
-    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
+    async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:
         """Get stuck, if nothing else was told."""
         if self.steps:
-            return await super().send(request, exchange)
-        exchange.body_began = self.body_began
+            return await super().send(request, progress)
+        progress.body_began = self.body_began
         if self.response is not None:
-            exchange.begin_response(self.response.status, {})
-            exchange.receive(self.response.body)
+            progress.begin_response(self.response.status, {})
+            progress.receive(self.response.body)
         jump(301)
         await asyncio.Event().wait()
         raise AssertionError
@@ -290,12 +290,12 @@ async def test_what_a_cancelled_call_may_cost(
     reached = asyncio.Event()
 
     class Transport(FakeTransport):
-        async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
+        async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:
             if self.steps:
-                return await super().send(request, exchange)
-            exchange.body_began = body_began
+                return await super().send(request, progress)
+            progress.body_began = body_began
             if response is not None:
-                exchange.begin_response(response.status, {})
+                progress.begin_response(response.status, {})
             reached.set()
             await asyncio.Event().wait()
             raise AssertionError

@@ -55,7 +55,7 @@ class Asynchronous:
 )
 def test_a_hook_that_would_never_run_is_refused(hook: Any, kind: str) -> None:
     """A coroutine or generator function, in whatever it is wrapped, is refused by name, with the way out."""
-    with pytest.raises(ConfigurationError, match=rf"hooks has {kind} in it.*make it a plain function"):
+    with pytest.raises(ConfigurationError, match=rf"hooks holds {kind}.*make it a plain function"):
         ClovaOCRClient(domain(), hooks=[hook])
 
 

@@ -214,10 +214,10 @@ async def test_nothing_is_written_where_something_is_unread() -> None:
         class protocol:  # noqa: N801 - aiohttp's name
             should_close = True
 
-    exchange = RequestProgress()
+    progress = RequestProgress()
     with pytest.raises(aiohttp.ClientConnectionError):
-        await _BodyPayload(a_request().body, exchange).write(Writer())  # type: ignore[arg-type]
-    assert not exchange.body_began
+        await _BodyPayload(a_request().body, progress).write(Writer())  # type: ignore[arg-type]
+    assert not progress.body_began
 
 
 def test_hanging_up_before_there_is_a_connection() -> None:

@@ -22,11 +22,12 @@ from support.fakes import (
 )
 
 from clova_ocr_async.client import Attempt, CallFinished, ClovaOCRClient, Event
-from clova_ocr_async.client.journal import NULL_JOURNAL
+from clova_ocr_async.client.journal import NULL_JOURNAL, NullJournal
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import (
     Billing,
     ClovaOCRError,
+    ConfigurationError,
     ConnectionFailedError,
     ConnectionLostError,
     MalformedResponseError,
@@ -46,9 +47,9 @@ def client_of(
 async def test_no_journal() -> None:
     """The journal of a call without one keeps nothing and refuses nothing."""
     attempt = Attempt("id", 1, "receipt", "domain")
-    await NULL_JOURNAL.sending(attempt)
-    await NULL_JOURNAL.answered(attempt, BUSY)
-    await NULL_JOURNAL.unanswered(attempt, ConnectionLostError("x"), body_began=True)
+    assert NULL_JOURNAL.sending(attempt) is None
+    assert NULL_JOURNAL.answered(attempt, BUSY) is None
+    assert NULL_JOURNAL.unanswered(attempt, ConnectionLostError("x"), body_began=True) is None
 
 
 async def test_before_and_after_each_request() -> None:
@@ -60,6 +61,47 @@ async def test_before_and_after_each_request() -> None:
     assert [attempt.number for attempt in attempts] == [1, 1, 2, 2, 3, 3]
     assert diary.told[1][1] == BUSY
     assert diary.told[3][2] is False
+
+
+@pytest.mark.parametrize(
+    ("steps_", "billings"),
+    [
+        ((BUSY, ConnectionFailedError), [Billing.NOT_BILLED, Billing.NOT_BILLED, Billing.BILLED]),
+        ((FAILED,), [Billing.MAYBE_BILLED, Billing.BILLED]),
+    ],
+)
+async def test_the_end_of_each_request(steps_: tuple[Any, ...], billings: list[Billing]) -> None:
+    """The journal is notified of the end of each request, with the worst billing of its call so far."""
+    diary = Diary()
+    await client_of(FakeTransport(*steps_)).recognize(JPEG, Receipt, journal=diary)
+    assert diary.billings == billings
+
+
+async def test_the_end_of_a_request_that_is_cut_off() -> None:
+    """The journal of a cancelled call is notified that the request in flight may have been billed."""
+    diary, held = Diary(), Held()
+    call = asyncio.create_task(client_of(FakeTransport(held)).recognize(JPEG, Receipt, journal=diary))
+    await held.reached.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert diary.billings == [Billing.MAYBE_BILLED]
+
+
+class Veto(NullJournal):
+    """A journal that lets no request leave, and writes nothing."""
+
+    def sending(self, attempt: Attempt) -> None:
+        """Refuse."""
+        raise ConfigurationError(f"request {attempt.number} may not leave")
+
+
+async def test_a_journal_without_writing_may_refuse_a_request() -> None:
+    """A journal whose methods return None is called without a task, and what it raises keeps the request back."""
+    transport = FakeTransport()
+    with pytest.raises(ConfigurationError, match="request 1 may not leave"):
+        await client_of(transport).recognize(JPEG, Receipt, journal=Veto())
+    assert transport.sent == []
 
 
 async def test_the_slot_first_then_the_journal_then_the_wire() -> None:

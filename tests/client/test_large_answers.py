@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import tracemalloc
 
 import pytest
 from support.fakes import JPEG, SECRET, FakeTransport, Sent, domain, http, parsed, raw_server, saying
 
 from clova_ocr_async.client import ClovaOCRClient
-from clova_ocr_async.client.decoding import decoded_aside
 from clova_ocr_async.documents import Receipt, Recognition
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import Billing, MalformedResponseError
@@ -85,12 +83,6 @@ def test_a_long_answer_is_read() -> None:
     recognition = decode_response(HTTPResponse(200, body), Receipt, request_id="r")
     found = recognition.document.result.sub_results[0].items
     assert (len(found), found[-1].name.text) == (6000, "5999")
-
-
-@pytest.mark.parametrize(("size", "aside"), [(0, False), (MIB, False), (MIB + 1, True)])
-async def test_much_is_decoded_in_a_thread(size: int, aside: bool) -> None:
-    """What is small is decoded at once, what is large in a thread."""
-    assert (await decoded_aside(size, threading.get_ident) != threading.get_ident()) is aside
 
 
 async def test_a_large_answer_is_read_as_a_small_one() -> None:

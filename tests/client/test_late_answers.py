@@ -38,7 +38,7 @@ from clova_ocr_async.client import (
     Event,
     RetryPolicy,
 )
-from clova_ocr_async.client import late_answers as module
+from clova_ocr_async.client.late_answers import LateRequest
 from clova_ocr_async.documents import CreditCard, Receipt
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator, draw_sample
@@ -53,6 +53,7 @@ from clova_ocr_async.errors import (
     ResponseTimeoutError,
 )
 from clova_ocr_async.host.runtime import Runtime
+from clova_ocr_async.host.tasks import LARGE
 from clova_ocr_async.protocol.image import Image
 from clova_ocr_async.protocol.response import HTTPResponse
 from clova_ocr_async.slots import LocalSlots
@@ -310,7 +311,7 @@ def test_a_large_image() -> None:
     """An image too large to be hashed in the event loop is found as well, in flight and kept."""
 
     async def main() -> None:
-        picture = JPEG + bytes(module._HASHED_HERE)  # noqa: SLF001 - the bound
+        picture = JPEG + bytes(LARGE)
         case = Case()
         await case.lose(picture)
         second = case.call(picture)
@@ -342,7 +343,7 @@ def test_an_answer_nobody_takes_expires(caplog: pytest.LogCaptureFixture) -> Non
 
     run_virtually(main())
     [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "was for nothing (BILLED): no call came for it in time" in record.getMessage()
+    assert "was in vain (BILLED): no call came for it in time" in record.getMessage()
 
 
 def test_nothing_is_kept_if_so_chosen() -> None:
@@ -505,7 +506,7 @@ def test_a_request_that_had_not_left_is_cut_off() -> None:
         case = Case()
 
         async def connecting(sent: Sent) -> HTTPResponse:
-            sent.exchange.body_began = False
+            sent.progress.body_began = False
             return await case.held(sent)
 
         case.transport.steps[0] = connecting
@@ -636,7 +637,7 @@ def test_closing_drops_what_nobody_has_taken(caplog: pytest.LogCaptureFixture) -
         assert case.transport.closed == 1
 
     run_virtually(main())
-    assert "3 paid answers whose callers had gone are dropped: the client is closed" in caplog.text
+    assert "3 billed answers whose callers had gone are dropped: the client is closed" in caplog.text
 
 
 def test_closing_waits_until_slots_are_given_back() -> None:
@@ -706,7 +707,7 @@ def test_closing_before_the_request_has_left() -> None:
         case = Case()
 
         async def connecting(sent: Sent) -> HTTPResponse:
-            sent.exchange.body_began = False
+            sent.progress.body_began = False
             return await case.held(sent)
 
         case.transport.steps.clear()
@@ -716,7 +717,7 @@ def test_closing_before_the_request_has_left() -> None:
         await steps()
         await case.client.close(wait=0)
         for call in calls:
-            with pytest.raises(ConfigurationError, match="closed while the call was under way") as caught:
+            with pytest.raises(ConfigurationError, match="closed while the call was in flight") as caught:
                 await call
             assert caught.value.billing is NOT
 
@@ -732,7 +733,7 @@ def test_a_call_that_waits_for_a_late_answer_as_the_client_is_closed() -> None:
         second = case.call()
         await steps()
         await case.client.close(wait=0)
-        with pytest.raises(ConfigurationError, match="closed while the call was under way"):
+        with pytest.raises(ConfigurationError, match="closed while the call was in flight"):
             await second
         assert [(event.reason, event.billing) for event in case.late()] == [("no answer", MAYBE)]
 
@@ -902,10 +903,10 @@ def test_closing_keeps_what_has_come_of_an_answer(missing: int, lane: Any) -> No
             nonlocal body
             whole = success(sent.request).body
             body = whole[: len(whole) - missing]
-            sent.exchange.begin_response(200, {})
-            sent.exchange.receive(body)
+            sent.progress.begin_response(200, {})
+            sent.progress.receive(body)
             if not missing:
-                sent.exchange.end_response()
+                sent.progress.end_response()
             reached.set()
             await asyncio.Event().wait()
             raise AssertionError
@@ -1003,9 +1004,11 @@ def test_a_slot_that_fails_as_a_request_ends_is_given_back() -> None:
         held.go_on.set()
         assert (await again).attempts == 1
         assert slots.state(client.domains[0]).in_flight == 0
-        assert not client._late.any  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # nothing else shows it
         await client.close()
         gc.collect()
         assert [type(report["exception"]) for report in reports] == [ZeroDivisionError]
+        reports.clear()  # the exception's frames hold the request
+        gc.collect()
+        assert not [found for found in gc.get_objects() if isinstance(found, LateRequest)]
 
     run_virtually(main())

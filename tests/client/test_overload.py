@@ -418,7 +418,7 @@ def test_a_probe_that_learned_nothing_lets_another_one_probe(end: str) -> None:
         assert (await call(client, deadline=3)).attempts == 1
 
     async def stuck(sent: Sent) -> HTTPResponse:
-        sent.exchange.body_began = False
+        sent.progress.body_began = False
         await asyncio.Event().wait()
         raise AssertionError
 

@@ -191,9 +191,9 @@ def made(cls: type[BaseException]) -> Any:
 @pytest.mark.parametrize("cls", sorted(subclasses(aiohttp.ClientError), key=str))
 async def test_every_error_of_aiohttp_is_one_of_ours(cls: type[Exception], began: bool) -> None:
     """Whatever aiohttp raises becomes one of our errors, in doubt exactly if the body had begun."""
-    exchange = RequestProgress()
-    exchange.body_began = began
-    ours = _translated(made(cls), exchange)
+    progress = RequestProgress()
+    progress.body_began = began
+    ours = _translated(made(cls), progress)
     assert type(ours) in ERRORS
     if isinstance(ours, ConfigurationError):
         return
@@ -229,13 +229,13 @@ def test_the_payload_is_no_text() -> None:
 async def sent(port: int, data: bytes = JPEG, *, scheme: str = "http", host: str = "127.0.0.1", **timeouts: Any) -> Any:
     """Send one request; return the answer or the error, and how far it came."""
     transport = AiohttpTransport(**timeouts)
-    exchange = RequestProgress()
+    progress = RequestProgress()
     try:
         return await transport.send(
-            a_request(f"{scheme}://{host}:{port}/x/{KEY}/document/receipt", data), exchange
-        ), exchange
+            a_request(f"{scheme}://{host}:{port}/x/{KEY}/document/receipt", data), progress
+        ), progress
     except ClovaOCRError as error:
-        return error, exchange
+        return error, progress
     finally:
         await transport.close()
 
@@ -270,8 +270,8 @@ async def test_what_comes_back(name: str) -> None:
     """An answer of any status is an answer; what is no HTTP is a lost connection, never the server's 400."""
     said, expected = ANSWERS[name]
     async with raw_server(saying(said)) as server:
-        came, exchange = await sent(server.port)
-    assert exchange.body_began
+        came, progress = await sent(server.port)
+    assert progress.body_began
     if isinstance(expected, int):
         assert (came.status, came.cut) == (expected, None)
         assert came.body in {RECEIPT, b""}
@@ -300,9 +300,9 @@ async def test_nobody_listens() -> None:
     """A refused connection has sent nothing."""
     async with raw_server(saying(b"")) as server:
         port = server.port
-    error, exchange = await sent(port)
+    error, progress = await sent(port)
     assert type(error) is ConnectionFailedError
-    assert not exchange.body_began
+    assert not progress.body_began
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "-.invalid"])
@@ -327,9 +327,9 @@ async def test_a_server_that_never_answers() -> None:
         await connection.hung_up()
 
     async with raw_server(script) as server:
-        error, exchange = await sent(server.port, read_timeout=0.05)
+        error, progress = await sent(server.port, read_timeout=0.05)
         assert type(error) is ResponseTimeoutError
-        assert exchange.body_began
+        assert progress.body_began
         await server.hung_up.wait()
 
 
@@ -391,12 +391,12 @@ async def test_a_certificate_nobody_signed(certificate: Path, host: str) -> None
     context.load_cert_chain(certificate)
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the server's own side fails as well
     async with raw_server(saying(OK), context) as server:
-        error, exchange = await sent(server.port, scheme="https", host=host)
+        error, progress = await sent(server.port, scheme="https", host=host)
     assert type(error) is ConfigurationError
     assert f"TLS with {host}:{server.port} failed (self-signed certificate); " in str(error)
     assert "--ca-file" in str(error)
     assert "session=" in str(error)
-    assert not exchange.body_began
+    assert not progress.body_began
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -409,9 +409,9 @@ async def test_a_handshake_that_is_cut(reset: bool) -> None:
             connection.reset()
 
     async with raw_server(script) as server:
-        error, exchange = await sent(server.port, scheme="https")
+        error, progress = await sent(server.port, scheme="https")
     assert type(error) is ConnectionFailedError
-    assert not exchange.body_began
+    assert not progress.body_began
 
 
 def test_a_handshake_that_is_cut_in_other_words() -> None:
@@ -447,9 +447,9 @@ async def _reset_after(connection: Connection) -> None:
 async def test_a_reset_while_sending(script: Callable[[Connection], Awaitable[None]], data: bytes) -> None:
     """A connection reset before the answer is lost, and the call in doubt."""
     async with raw_server(script) as server:
-        error, exchange = await sent(server.port, data)
+        error, progress = await sent(server.port, data)
     assert type(error) is ConnectionLostError
-    assert exchange.body_began
+    assert progress.body_began
 
 
 async def test_an_early_refusal_of_a_big_image() -> None:
@@ -664,8 +664,8 @@ class _Sink:
 async def test_a_big_image_is_not_copied(content: Any) -> None:
     """Writing an image of 20 MiB takes little memory, and lets the loop go on meanwhile."""
     request = a_request(data=BIG, content=content)
-    exchange, sink = RequestProgress(), _Sink()
-    payload = _BodyPayload(request.body, exchange)
+    progress, sink = RequestProgress(), _Sink()
+    payload = _BodyPayload(request.body, progress)
     turns = 0
 
     async def others() -> None:
@@ -685,7 +685,7 @@ async def test_a_big_image_is_not_copied(content: Any) -> None:
     assert sink.written == request.body.size == len(body_of(request))
     assert peak < 2 * 2**20
     assert turns >= 15
-    assert exchange.body_began
+    assert progress.body_began
 
 
 async def test_cancelled_in_flight() -> None:
@@ -732,11 +732,11 @@ async def test_closing_the_client_under_a_call() -> None:
 
 def test_an_exchange_before_and_after_the_headers() -> None:
     """What has come of an answer can be read at any time."""
-    exchange = RequestProgress()
-    assert exchange.response() is None
-    exchange.begin_response(200, {"a": "b"})
-    assert exchange.receive(b"abc") == 3
-    assert exchange.response("cut") == HTTPResponse(200, b"abc", {"a": "b"}, "cut")
+    progress = RequestProgress()
+    assert progress.response() is None
+    progress.begin_response(200, {"a": "b"})
+    assert progress.receive(b"abc") == 3
+    assert progress.response("cut") == HTTPResponse(200, b"abc", {"a": "b"}, "cut")
 
 
 async def test_malformed_through_the_client() -> None:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client import RequestProgress, RetryPolicy
 from clova_ocr_async.domains import Domain
-from clova_ocr_async.errors import ClovaOCRError, ConnectionFailedError, ConnectionLostError, ResponseTimeoutError
+from clova_ocr_async.errors import (
+    Billing,
+    ClovaOCRError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    ResponseTimeoutError,
+)
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.protocol.request import HTTPRequest, ParsedRequest, build_request, parse_request
 from clova_ocr_async.protocol.response import HTTPResponse, encode_error, encode_gateway_error, encode_response
@@ -80,7 +86,7 @@ class Sent:
 
     request: HTTPRequest
     parsed: ParsedRequest
-    exchange: RequestProgress
+    progress: RequestProgress
 
 
 Step = HTTPResponse | ClovaOCRError | type[ClovaOCRError] | None
@@ -99,9 +105,9 @@ class FakeTransport:
         self.closed = 0
         self.arrived = asyncio.Event()
 
-    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
+    async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:
         """Do the next step."""
-        sent = Sent(request, parsed(request), exchange)
+        sent = Sent(request, parsed(request), progress)
         self.sent.append(sent)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -115,16 +121,16 @@ class FakeTransport:
         await asyncio.sleep(0)
         if isinstance(step, type | ClovaOCRError):
             failure = step("made up") if isinstance(step, type) else step
-            sent.exchange.body_began = not isinstance(failure, ConnectionFailedError)
+            sent.progress.body_began = not isinstance(failure, ConnectionFailedError)
             await asyncio.sleep(0)
             raise failure
-        sent.exchange.body_began = True
+        sent.progress.body_began = True
         await asyncio.sleep(0)
         response: HTTPResponse = (
             success(sent.request) if step is None else step if isinstance(step, HTTPResponse) else await step(sent)
         )
-        sent.exchange.begin_response(response.status, dict(response.headers))
-        sent.exchange.receive(response.body)
+        sent.progress.begin_response(response.status, dict(response.headers))
+        sent.progress.receive(response.body)
         return response
 
     async def close(self) -> None:
@@ -264,6 +270,7 @@ class Diary:
     """A journal that writes down what it is told, and may be told to pause or to fail at one of its methods."""
 
     log: list[str] = field(default_factory=list[str])
+    billings: list[Billing] = field(default_factory=list[Billing])
     told: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     pause_at: str = ""
     fail_at: str = ""
@@ -291,6 +298,10 @@ class Diary:
     async def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:
         """Note."""
         await self._write("unanswered", attempt, error, body_began)
+
+    def finished(self, billing: Billing) -> None:
+        """Note the billing."""
+        self.billings.append(billing)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

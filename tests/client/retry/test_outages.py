@@ -78,7 +78,7 @@ class Service:
             return success(sent.request)
         if isinstance(self.out, HTTPResponse):
             return self.out
-        sent.exchange.body_began = not issubclass(self.out, ConnectionFailedError)
+        sent.progress.body_began = not issubclass(self.out, ConnectionFailedError)
         raise self.out("cannot connect")
 
     def call(self, lane: Any = "batch") -> asyncio.Task[Recognition[Receipt]]:
