@@ -1,6 +1,6 @@
-"""Values of the configuration: taken out of what editors, shells and other programs leave around them.
+"""Values of the configuration, without the characters that editors, shells and other programs leave around them.
 
-A value can be a secret, and what should be a path or a URL can be one that slipped: no error here repeats a value.
+A value can be a secret, and a secret can stand in the place of a path or a URL. So no error here repeats a value.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["bare", "expanded", "is_set", "path_in", "text_of", "value_in", "value_of"]
 
-# Blanks, line ends (of a file's only line, or of Windows), and characters without width that come along when copied.
+# Blanks, line ends (of a file's only line, or of Windows), and characters without width, which a copy may carry along.
 _AROUND = string.whitespace + "\u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
 _QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019"}
 
-# The header, or a variable that is named as ours are. Behind it something other than "=" must follow: base64 may end in
-# a name and one or two "=".
+# The header, or a variable with a name like ours. Something other than "=" must follow: base64 may end in such a name
+# and one or two "=".
 _LABEL = re.compile(
     r"(?:export\s+|set\s+)?(?:x-ocr-secret|clova_ocr_\w{1,64}|\w{0,64}(?:secret|invoke_url)\w{0,64})\s*[:=]\s*(?=[^\s=])",
     re.ASCII | re.IGNORECASE,
@@ -32,7 +32,7 @@ _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", 
 
 
 def bare(text: str) -> str:
-    """Return a text without what may stand around it: blanks, line ends, a byte order mark, one pair of quotes."""
+    """Return a text without the blanks, line ends, byte order mark and one pair of quotes around it."""
     text = text.strip(_AROUND)
     if len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
         return text[1:-1].strip(_AROUND)
@@ -40,14 +40,14 @@ def bare(text: str) -> str:
 
 
 def value_of(text: str, name: str = "") -> str:
-    """Return the value that a text holds, which may be copied with the name of its variable or header before it.
+    """Return the value in a text, which may begin with the name of its variable or header.
 
     Args:
-        text: As it was found.
-        name: Of the variable it is the value of, if it is one.
+        text: The text, as it was found.
+        name: The name of its variable; empty if it has none.
 
     Raises:
-        ConfigurationError: A quote stands at one end only.
+        ConfigurationError: A quote stands at one end of the value only.
     """
     text = bare(text)
     text = text.removeprefix(f"{name}=") if name else text
@@ -58,7 +58,7 @@ def value_of(text: str, name: str = "") -> str:
 
 
 def value_in(environ: Mapping[str, str], name: str) -> str:
-    """Return the value of an environment variable; "" if it is not set, or holds nothing.
+    """Return the value of an environment variable; "" if it is not set or empty.
 
     Raises:
         ConfigurationError: As ``value_of``; the message names the variable.
@@ -70,7 +70,7 @@ def value_in(environ: Mapping[str, str], name: str) -> str:
 
 
 def path_in(environ: Mapping[str, str], name: str) -> str:
-    """Return the path that an environment variable holds; "" if it is not set, or holds nothing.
+    """Return the path in an environment variable; "" if it is not set or empty.
 
     Raises:
         ConfigurationError: As ``expanded``; the message names the variable.
@@ -82,10 +82,10 @@ def path_in(environ: Mapping[str, str], name: str) -> str:
 
 
 def is_set(environ: Mapping[str, str], name: str) -> bool:
-    """Return whether an environment variable says yes; one that is not set says no.
+    """Return whether an environment variable is true; one that is not set is false.
 
     Raises:
-        ConfigurationError: It says neither.
+        ConfigurationError: The variable is neither true nor false.
     """
     word = bare(environ.get(name, "")).lower()
     if word not in _YES | _NO:
@@ -96,7 +96,7 @@ def is_set(environ: Mapping[str, str], name: str) -> bool:
 def expanded(path: str) -> str:
     """Return a path with a ``~`` at its beginning replaced by the home folder, as a shell does.
 
-    A shell does so in a word of its own; not behind ``=``, in quotes, in a variable or in a file.
+    A shell does so only at the beginning of a word: not after ``=``, in quotes, in a variable or in a file.
 
     Raises:
         ConfigurationError: There is no such home folder.
@@ -113,15 +113,15 @@ def expanded(path: str) -> str:
 
 
 def text_of(content: bytes) -> str:
-    """Return a file's text: UTF-8, or UTF-16 with a byte order mark, as some shells of Windows write it.
+    """Return the text of a file: UTF-8, or UTF-16 with a byte order mark, as some shells of Windows write it.
 
     Raises:
-        ConfigurationError: It is neither.
+        ConfigurationError: The file is neither.
     """
     utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return content.decode("utf-16" if utf_16 else "utf-8-sig")
     except UnicodeDecodeError:
         pass
-    # Out here: the error of the decoding holds all that was read.
+    # Raised out here: the decoding error holds all that was read.
     raise ConfigurationError("the file is neither UTF-8 nor UTF-16; save it as UTF-8")

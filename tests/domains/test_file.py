@@ -121,8 +121,8 @@ def test_an_absolute_secret_file_is_taken_as_it_is(tmp_path: Path) -> None:
         pytest.param(
             GOOD.replace("[[", "[").replace("]]", "]"), ", line 1: a domain begins with [[domain]]", id="table"
         ),
-        pytest.param(f"\ndomain = '{SECRET}'", ", line 2: domain is no table", id="text"),
-        pytest.param("domain = [1]", ", line 1: domain is no table", id="numbers"),
+        pytest.param(f"\ndomain = '{SECRET}'", ", line 2: domain is not a table", id="text"),
+        pytest.param("domain = [1]", ", line 1: domain is not a table", id="numbers"),
         pytest.param(f"{GOOD}\n[domains]", ", line 5: the file has no other tables", id="unknown table"),
         pytest.param("[[domains]]", "[[domain]]; did you mean that?", id="plural"),
         pytest.param(f"[{SECRET}]", ", line 1: the file has no other tables or keys than [[domain]]", id="other table"),
@@ -138,8 +138,8 @@ def test_an_absolute_secret_file_is_taken_as_it_is(tmp_path: Path) -> None:
         pytest.param(f"{GOOD}document = {SECRET}", ", line 4: a value is missing, or is text", id="bare value"),
         pytest.param(f"[domain]\n[{SECRET}]\n[{SECRET}]", ", line 3: a table is there already; ", id="twice"),
         pytest.param(f"a = {'9' * 5000}", ": it has a number of thousands of digits", id="digits"),
-        pytest.param(f"{GOOD}# {SECRET}\n#".encode() + b"\xff", ", line 5: this is no UTF-8; save", id="latin"),
-        pytest.param(GOOD.encode("utf-16"), ", line 1: this is no UTF-8; save the file as UTF-8", id="utf-16"),
+        pytest.param(f"{GOOD}# {SECRET}\n#".encode() + b"\xff", ", line 5: this is not UTF-8; save", id="latin"),
+        pytest.param(GOOD.encode("utf-16"), ", line 1: this is not UTF-8; save the file as UTF-8", id="utf-16"),
         pytest.param(b"#" * 2_000_000, " has more than 1,048,576 bytes; it is something else", id="huge"),
     ],
 )
@@ -212,8 +212,8 @@ def test_a_url_that_cannot_work_is_not_repeated(tmp_path: Path, url: str, said: 
         (f'secret_env = "{SECRET}"', "line 3: secret_env: the environment variable it names is not set, or empty"),
         ('secret_env = "EMPTY"', "line 3: secret_env: the environment variable it names is not set, or empty"),
         ('secret_env = "ODD"', "line 3: secret_env: secret has blanks"),
-        (f'secret_env = "{SECRET}="', "line 3: secret_env: it is no name of an environment variable; if it is the sec"),
-        ('secret_env = ""', "line 3: secret_env: it is no name of an environment variable"),
+        (f'secret_env = "{SECRET}="', "line 3: secret_env: it is not the name of an environment variable; if it"),
+        ('secret_env = ""', "line 3: secret_env: it is not the name of an environment variable"),
         (f'secret_file = "{SECRET}"', "line 3: secret_file: the file cannot be read: No such file or directory"),
         ('secret_file = ""', "line 3: secret_file: the file cannot be read: Is a directory"),
         (f'secret_file = "{SECRET}\\u0000"', "line 3: secret_file: its path has a control character in it"),
@@ -243,9 +243,9 @@ def test_a_secret_that_is_not_there_is_told_without_its_place(tmp_path: Path, li
 def test_the_same_domain_twice_is_named_by_both_lines(tmp_path: Path) -> None:
     """A domain that is given twice, with and without its tail, is refused by where it stands and where it stood."""
     again = GOOD.replace(URL, f"{URL}/document/receipt")
-    assert flaw(tmp_path, f"{GOOD}\n{again}").startswith(", line 5: the same domain as line 1; ")
+    assert flaw(tmp_path, f"{GOOD}\n{again}").startswith(", line 5: the same domain as line 1, ")
     array = ", ".join("{" + ", ".join(one.splitlines()[1:]) + "}" for one in (GOOD, again))
-    assert flaw(tmp_path, f"domain = [{array}]").startswith(": domain 2: the same domain as domain 1; ")
+    assert flaw(tmp_path, f"domain = [{array}]").startswith(": domain 2: the same domain as domain 1, ")
 
 
 @pytest.mark.parametrize(

@@ -139,8 +139,8 @@ def test_a_flaw_has_its_line_and_quotes_nothing(text: str, line: int | None, wha
     flaw = read_toml(text)
     assert isinstance(flaw, Flaw)
     assert flaw.line == line
-    assert what in flaw.what
-    assert "canary" not in flaw.what
+    assert what in flaw.message
+    assert "canary" not in flaw.message
 
 
 def test_what_a_text_says() -> None:
@@ -161,4 +161,4 @@ def test_a_windows_path_in_double_quotes_is_told_by_its_backslash(path: str) -> 
     """A backslash that begins no escape is named as that, with what to write instead."""
     flaw = read_toml(f'a = "{path}"')
     assert isinstance(flaw, Flaw)
-    assert (flaw.line, "backslash" in flaw.what, "single quotes" in flaw.what) == (1, True, True)
+    assert (flaw.line, "backslash" in flaw.message, "single quotes" in flaw.message) == (1, True, True)
