@@ -16,7 +16,7 @@ from clova_ocr_async.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["bare", "expanded", "is_set", "path_in", "text_of", "value_in", "value_of"]
+__all__ = ["decode_text", "env_flag", "env_path", "env_value", "expand_home", "parse_value", "unwrap"]
 
 # Blanks, line ends (of a file's only line, or of Windows), and characters without width, which a copy may carry along.
 _AROUND = string.whitespace + "\u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
@@ -31,7 +31,7 @@ _LABEL = re.compile(
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 
-def bare(text: str) -> str:
+def unwrap(text: str) -> str:
     """Return a text without the blanks, line ends, byte order mark and one pair of quotes around it."""
     text = text.strip(_AROUND)
     if len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
@@ -39,7 +39,7 @@ def bare(text: str) -> str:
     return text
 
 
-def value_of(text: str, name: str = "") -> str:
+def parse_value(text: str, name: str = "") -> str:
     """Return the value in a text, which may begin with the name of its variable or header.
 
     Args:
@@ -49,51 +49,51 @@ def value_of(text: str, name: str = "") -> str:
     Raises:
         ConfigurationError: A quote stands at one end of the value only.
     """
-    text = bare(text)
+    text = unwrap(text)
     text = text.removeprefix(f"{name}=") if name else text
-    text = bare(_LABEL.sub("", text, count=1) if _LABEL.match(text) else text)
+    text = unwrap(_LABEL.sub("", text, count=1) if _LABEL.match(text) else text)
     if text[:1] in _QUOTES or text[-1:] in _QUOTES.values():
         raise ConfigurationError("a quote stands at one end of the value only; write it without quotes")
     return text
 
 
-def value_in(environ: Mapping[str, str], name: str) -> str:
+def env_value(environ: Mapping[str, str], name: str) -> str:
     """Return the value of an environment variable; "" if it is not set or empty.
 
     Raises:
-        ConfigurationError: As ``value_of``; the message names the variable.
+        ConfigurationError: As ``parse_value``; the message names the variable.
     """
     try:
-        return value_of(environ.get(name, ""), name)
+        return parse_value(environ.get(name, ""), name)
     except ConfigurationError as error:
         raise ConfigurationError(f"{name}: {error}") from None
 
 
-def path_in(environ: Mapping[str, str], name: str) -> str:
+def env_path(environ: Mapping[str, str], name: str) -> str:
     """Return the path in an environment variable; "" if it is not set or empty.
 
     Raises:
-        ConfigurationError: As ``expanded``; the message names the variable.
+        ConfigurationError: As ``expand_home``; the message names the variable.
     """
     try:
-        return expanded(bare(environ.get(name, "")))
+        return expand_home(unwrap(environ.get(name, "")))
     except ConfigurationError as error:
         raise ConfigurationError(f"{name}: {error}") from None
 
 
-def is_set(environ: Mapping[str, str], name: str) -> bool:
+def env_flag(environ: Mapping[str, str], name: str) -> bool:
     """Return whether an environment variable is true; one that is not set is false.
 
     Raises:
         ConfigurationError: The variable is neither true nor false.
     """
-    word = bare(environ.get(name, "")).lower()
+    word = unwrap(environ.get(name, "")).lower()
     if word not in _YES | _NO:
         raise ConfigurationError(f"{name} is neither true nor false; set it to true, or leave it out")
     return word in _YES
 
 
-def expanded(path: str) -> str:
+def expand_home(path: str) -> str:
     """Return a path with a ``~`` at its beginning replaced by the home folder, as a shell does.
 
     A shell does so only at the beginning of a word: not after ``=``, in quotes, in a variable or in a file.
@@ -112,7 +112,7 @@ def expanded(path: str) -> str:
     return whole
 
 
-def text_of(content: bytes) -> str:
+def decode_text(content: bytes) -> str:
     """Return the text of a file: UTF-8, or UTF-16 with a byte order mark, as some shells of Windows write it.
 
     Raises:

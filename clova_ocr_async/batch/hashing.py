@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio.to_thread
 
 from clova_ocr_async.client.loading import read_bytes
-from clova_ocr_async.host.spelling import one_spelling
+from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.ledger.states import FileStamp, SourceFile
 from clova_ocr_async.protocol.image import Image
 
@@ -96,7 +96,7 @@ async def stat_source(source: Any, readers: CapacityLimiter | None = None) -> So
 def file_at(path: str | os.PathLike[str]) -> SourceFile | None:
     """Return a file as it is now, without reading it; None if it is not there. It asks the file system."""
     identity = _identity_of(path)
-    return None if identity is None else SourceFile(one_spelling(os.fsencode(path)), identity)
+    return None if identity is None else SourceFile(normalize_path(os.fsencode(path)), identity)
 
 
 def hash_now(source: Any, limits: ImageLimits, now: Callable[[], float] = time.time) -> HashedImage:
@@ -131,7 +131,7 @@ def source_file(source: Any) -> SourceFile | None:
         path = os.fsencode(cast("str | os.PathLike[str]", name))
     except UnicodeEncodeError:  # a str that can name no file
         return None
-    return None if b"\0" in path else SourceFile(one_spelling(path))
+    return None if b"\0" in path else SourceFile(normalize_path(path))
 
 
 def size_to_read(source: Any) -> int:

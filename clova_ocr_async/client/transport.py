@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.protocol.request import Body, HTTPRequest
 
-__all__ = ["AiohttpTransport", "RequestProgress", "Transport"]
+__all__ = ["AiohttpTransport", "BodyPayload", "RequestProgress", "Transport", "translate_error"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -116,7 +116,7 @@ class _UnreadDataError(aiohttp.ClientConnectionError):
     """The connection holds unexpected data, so an answer on it could be that of another call."""
 
 
-class _BodyPayload(Payload):
+class BodyPayload(Payload):
     """A request body that is written without a copy of the image, and that records when it began.
 
     Attributes:
@@ -132,15 +132,17 @@ class _BodyPayload(Payload):
         self._progress = progress
         self.connection: asyncio.WriteTransport | None = None
 
-    def hang_up(self) -> None:
+    def close_connection(self) -> None:
         """Close the connection it was written to, so that it is not used again."""
         if self.connection is not None:
             self.connection.abort()
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp's signature
+        """Refuse: aiohttp decodes only bodies that it logs."""
         raise TypeError("a request body is not text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write the body in parts, unless the request was cut off or the connection is unusable."""
         # aiohttp writes in a task of its own, which may get here after the request was cancelled.
         if self._progress.called_off:
             raise asyncio.CancelledError
@@ -159,6 +161,7 @@ class _BodyPayload(Payload):
             await writer.drain()
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write the body, whose length must be the announced one."""
         if content_length not in {None, self._size}:
             raise ValueError(f"the body has {self._size} bytes, and {content_length} were announced")
         await self.write(writer)
@@ -202,14 +205,14 @@ class AiohttpTransport:
 
     async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:
         """Send a request and return its answer."""
-        session = self._opened()
-        payload = _BodyPayload(request.body, progress)
+        session = self._open_session()
+        payload = BodyPayload(request.body, progress)
         answer: HTTPResponse | None
         failure: BaseException | None = None
         try:
-            answer = await self._posted(session, request, payload, progress)
+            answer = await self._post(session, request, payload, progress)
         except Exception as error:  # noqa: BLE001 - a session of the caller's may raise anything
-            answer, failure = _stands(progress, error), _translated(error, progress)
+            answer, failure = _arrived_answer(progress, error), translate_error(error, progress)
         except BaseException as error:  # noqa: BLE001 - raised below
             answer, failure = None, without_frames(error)
         if answer is None:
@@ -218,11 +221,11 @@ class AiohttpTransport:
             assert failure is not None  # noqa: S101 - for the type checkers: without an answer there is one
             raise failure
         if request.request_id is not None and not answers_to(answer.body, request.request_id):
-            payload.hang_up()
+            payload.close_connection()
         return answer
 
-    async def _posted(
-        self, session: aiohttp.ClientSession, request: HTTPRequest, payload: _BodyPayload, progress: RequestProgress
+    async def _post(
+        self, session: aiohttp.ClientSession, request: HTTPRequest, payload: BodyPayload, progress: RequestProgress
     ) -> HTTPResponse:
         """Send a request and return its answer, read before any middleware can read it."""
         # A wrapper around a session has none; None leaves the session its own.
@@ -235,10 +238,10 @@ class AiohttpTransport:
             raise_for_status=False,  # a session of the caller's may set it, which would lose the answer
             auto_decompress=False,  # an answer that cannot be decompressed is billed all the same
             timeout=self._timeout,
-            middlewares=None if middlewares is None else (*middlewares, _keeping(progress)),
+            middlewares=None if middlewares is None else (*middlewares, _reading_middleware(progress)),
         ) as response:
             # Without our middleware, as in a wrapper around a session, other code may have read the answer already.
-            return progress.answer or await _receive(response, progress, perhaps_read=True)
+            return progress.answer or await _receive(response, progress, maybe_read=True)
 
     async def close(self) -> None:
         """Close the session if it is the transport's own."""
@@ -246,7 +249,7 @@ class AiohttpTransport:
         if self._own and self._session is not None:
             await self._session.close()
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:
             raise ConfigurationError("the client was closed while the call was in flight")
         if self._session is None:
@@ -260,7 +263,7 @@ class AiohttpTransport:
         return self._session
 
 
-def _keeping(progress: RequestProgress) -> aiohttp.ClientMiddlewareType:
+def _reading_middleware(progress: RequestProgress) -> aiohttp.ClientMiddlewareType:
     """Return a middleware that reads an answer before the middlewares of the caller's session see it."""
 
     async def keep(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -282,7 +285,7 @@ def _keeping(progress: RequestProgress) -> aiohttp.ClientMiddlewareType:
 
 
 async def _receive(
-    response: aiohttp.ClientResponse, progress: RequestProgress, *, perhaps_read: bool = False
+    response: aiohttp.ClientResponse, progress: RequestProgress, *, maybe_read: bool = False
 ) -> HTTPResponse:
     """Read an answer as far as it arrives; one that other code has read already is taken from there."""
     progress.begin_response(response.status, {name.lower(): value for name, value in response.headers.items()})
@@ -293,7 +296,7 @@ async def _receive(
                 cut = f"it is larger than {MOST_BYTES // 1024**2} MiB"
                 response.close()
                 break
-        if perhaps_read and not size:
+        if maybe_read and not size:
             progress.receive(await response.read())
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         cut = "no more of it came in time" if isinstance(error, TimeoutError) else "the connection broke"
@@ -302,18 +305,18 @@ async def _receive(
     return progress.answer
 
 
-def _stands(progress: RequestProgress, error: Exception) -> HTTPResponse | None:
+def _arrived_answer(progress: RequestProgress, error: Exception) -> HTTPResponse | None:
     """Return the answer that had arrived before a middleware or trace raised an error; None if none had."""
     if progress.answer is not None:
         logger.warning("the session's middleware or trace raised %s; the answer stands", type(error).__name__)
     return progress.answer
 
 
-def _translated(error: Exception, progress: RequestProgress) -> ClovaOCRError:
+def translate_error(error: Exception, progress: RequestProgress) -> ClovaOCRError:
     """Translate an error of aiohttp: first by whether anything was sent, then by its cause."""
     name = type(error).__name__
     if not progress.body_began:
-        wrong = _misconfigured(error)
+        wrong = _settings_fault(error)
         return _not_connected(error) if wrong is None else ConfigurationError(wrong)
     if isinstance(error, TimeoutError):
         return ResponseTimeoutError("the request was sent and no answer came in time; it may have been billed")
@@ -326,33 +329,33 @@ def _not_connected(error: Exception) -> ConnectionFailedError:
     if isinstance(error, _UnreadDataError):
         return ConnectionFailedError("the connection held unread data that no call had asked for; nothing was sent")
     if not isinstance(error, aiohttp.ClientHttpProxyError):
-        return ConnectionFailedError(f"no connection to {_reached(error)}; nothing was sent")
+        return ConnectionFailedError(f"no connection to {_address_and_reason(error)}; nothing was sent")
     failure = ConnectionFailedError(f"the proxy made no connection and answered HTTP {error.status}; nothing was sent")
     failure.retry_after = retry_after({name.lower(): value for name, value in (error.headers or {}).items()})
     return failure
 
 
-def _reached(error: Exception) -> str:
+def _address_and_reason(error: Exception) -> str:
     """Return the address that could not be reached, and the reason."""
     host, port = getattr(error, "host", None), getattr(error, "port", None)
     reason = getattr(getattr(error, "os_error", None), "strerror", None) or type(error).__name__
     return f"{'the server' if host is None else f'{host}:{port}'} ({reason})"
 
 
-def _misconfigured(error: Exception) -> str | None:
+def _settings_fault(error: Exception) -> str | None:
     """Return the fault in the settings, if that is the cause; else None."""
     if isinstance(error, aiohttp.InvalidURL | UnicodeError):
         return "the invoke URL's host is not a valid host name"
-    if isinstance(error, aiohttp.ClientHttpProxyError) and not _may_pass(error.status):
+    if isinstance(error, aiohttp.ClientHttpProxyError) and not _is_transient(error.status):
         return f"the proxy refused the connection with HTTP {error.status}"
-    return tls_failure(error) if isinstance(error, _TLS_ERRORS) and not _handshake_broke(error) else None
+    return tls_failure(error) if isinstance(error, _TLS_ERRORS) and not _handshake_was_cut(error) else None
 
 
-def _may_pass(status: int) -> bool:
+def _is_transient(status: int) -> bool:
     """Whether a status of a proxy means that the proxy, or the host behind it, fails only for the moment."""
     return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING
 
 
-def _handshake_broke(error: Exception) -> bool:
+def _handshake_was_cut(error: Exception) -> bool:
     """Whether the connection was cut during the handshake, which has nothing to do with the certificate."""
     return isinstance(getattr(error, "os_error", None), ssl.SSLEOFError | ssl.SSLZeroReturnError)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.config_values import is_set, path_in, value_in
+from clova_ocr_async.config_values import env_flag, env_path, env_value
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.domains.domain import Domain, Secret
 from clova_ocr_async.domains.file import domains_from_file, read_secret_file
@@ -35,7 +35,7 @@ def config_path(
     Raises:
         ConfigurationError: The variable's path begins with ~, and there is no such home folder.
     """
-    return path if path is not None else path_in(environ, _CONFIG) or None
+    return path if path is not None else env_path(environ, _CONFIG) or None
 
 
 def configured_domains(environ: Mapping[str, str], path: str | os.PathLike[str] | None = None) -> list[Domain]:
@@ -95,10 +95,10 @@ def _infix(document: type[Document]) -> str:
 def _domain_from_env(environ: Mapping[str, str], infix: str, document: type[Document] | None) -> Domain | None:
     """Return the domain in a document's variables, or in the common ones; None if there is none."""
     name = f"{_PREFIX}{infix}INVOKE_URL"
-    if not (url := value_in(environ, name)):
+    if not (url := env_value(environ, name)):
         return None
     source, secret = _secret_from_env(environ, infix)
-    allow_http = is_set(environ, _ALLOW_HTTP)
+    allow_http = env_flag(environ, _ALLOW_HTTP)
     try:
         return Domain(url, secret, document=document, allow_http=allow_http, source=source, url_source=name)
     except ConfigurationError as error:
@@ -114,8 +114,8 @@ def _secret_from_env(environ: Mapping[str, str], infix: str) -> tuple[str, Secre
     for prefix in dict.fromkeys((f"{_PREFIX}{infix}", _PREFIX)):
         name = f"{prefix}SECRET"
         for variable, found, read in (
-            (name, value_in(environ, name), str),
-            (f"{name}_FILE", path_in(environ, f"{name}_FILE"), read_secret_file),
+            (name, env_value(environ, name), str),
+            (f"{name}_FILE", env_path(environ, f"{name}_FILE"), read_secret_file),
         ):
             if found:
                 try:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from clova_ocr_async.config_values import bare, expanded, text_of, value_of
+from clova_ocr_async.config_values import decode_text, expand_home, parse_value, unwrap
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.documents.untyped import is_array, is_object
 from clova_ocr_async.domains.domain import Domain, Secret
@@ -227,7 +227,7 @@ def _build(table: dict[str, Any], folder: Path, environ: Mapping[str, str], plac
         secret = Secret(_secret(table, folder, environ))
     except ConfigurationError as error:
         return _Fault(secret_key, f"{secret_key}: {error}")
-    word, url = table.get("document"), bare(table["invoke_url"])
+    word, url = table.get("document"), unwrap(table["invoke_url"])
     try:
         return Domain(
             url,
@@ -246,16 +246,16 @@ def _build(table: dict[str, Any], folder: Path, environ: Mapping[str, str], plac
 
 def _secret(table: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> str:
     if "secret_file" in table:
-        path = bare(table["secret_file"])
+        path = unwrap(table["secret_file"])
         if any(character < " " for character in path):  # "C:\temp" is a path with a tab in it
             raise ConfigurationError(f"its path has a control character in it; {BACKSLASH}")
-        return read_secret_file(folder / expanded(path))
+        return read_secret_file(folder / expand_home(path))
     name = table["secret_env"]
     if not _VARIABLE.fullmatch(name):
         raise ConfigurationError(
             f"it is not the name of an environment variable; if it is the secret itself, {_NO_SECRETS}"
         )
-    if not (secret := value_of(environ.get(name, ""), name)):
+    if not (secret := parse_value(environ.get(name, ""), name)):
         raise ConfigurationError("the environment variable it names is not set, or empty")
     return secret
 
@@ -274,7 +274,7 @@ def read_secret_file(path: str | os.PathLike[str]) -> str:
     Raises:
         ConfigurationError: The file cannot be read, or holds no secret; the message shows neither path nor content.
     """
-    secret = value_of(text_of(_read(path, _LONGEST_SECRET_FILE)))
+    secret = parse_value(decode_text(_read(path, _LONGEST_SECRET_FILE)))
     if lines := secret.count("\n"):
         raise ConfigurationError(f"the file has {lines + 1} lines; it must hold the secret alone, in one line")
     return secret

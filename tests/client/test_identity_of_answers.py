@@ -24,7 +24,7 @@ from support.fakes import (
 )
 
 from clova_ocr_async.client import ClovaOCRClient, RequestProgress, RetryPolicy
-from clova_ocr_async.client.transport import _BodyPayload
+from clova_ocr_async.client.transport import BodyPayload
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator, Fault
@@ -216,12 +216,12 @@ async def test_nothing_is_written_where_something_is_unread() -> None:
 
     progress = RequestProgress()
     with pytest.raises(aiohttp.ClientConnectionError):
-        await _BodyPayload(a_request().body, progress).write(Writer())  # type: ignore[arg-type]
+        await BodyPayload(a_request().body, progress).write(Writer())  # type: ignore[arg-type]
     assert not progress.body_began
 
 
 def test_hanging_up_before_there_is_a_connection() -> None:
     """A body that was never written has no connection to close."""
-    payload = _BodyPayload(a_request().body, RequestProgress())
-    payload.hang_up()
+    payload = BodyPayload(a_request().body, RequestProgress())
+    payload.close_connection()
     assert payload.connection is None

@@ -34,7 +34,7 @@ from support.fakes import (
 )
 
 from clova_ocr_async.client import AiohttpTransport, ClovaOCRClient, RequestProgress
-from clova_ocr_async.client.transport import _BodyPayload, _translated
+from clova_ocr_async.client.transport import BodyPayload, translate_error
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import (
@@ -193,7 +193,7 @@ async def test_every_error_of_aiohttp_is_one_of_ours(cls: type[Exception], began
     """Whatever aiohttp raises becomes one of our errors, in doubt exactly if the body had begun."""
     progress = RequestProgress()
     progress.body_began = began
-    ours = _translated(made(cls), progress)
+    ours = translate_error(made(cls), progress)
     assert type(ours) in ERRORS
     if isinstance(ours, ConfigurationError):
         return
@@ -215,7 +215,7 @@ async def test_an_error_of_aiohttp_is_not_kept(wire: aioresponses) -> None:
 
 def test_the_payload_is_no_text() -> None:
     """The body refuses to be made a text, and to be sent under another length."""
-    payload = _BodyPayload(a_request().body, RequestProgress())
+    payload = BodyPayload(a_request().body, RequestProgress())
     with pytest.raises(TypeError):
         payload.decode()
     with pytest.raises(ValueError, match="were announced"):
@@ -419,9 +419,9 @@ def test_a_handshake_that_is_cut_in_other_words() -> None:
     key: Any = None
     for cut in (ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")):
         error = aiohttp.ClientConnectorSSLError(key, cut)
-        assert type(_translated(error, RequestProgress())) is ConnectionFailedError
+        assert type(translate_error(error, RequestProgress())) is ConnectionFailedError
     assert (
-        type(_translated(aiohttp.ClientConnectorSSLError(key, ssl.SSLError(1, "x")), RequestProgress()))
+        type(translate_error(aiohttp.ClientConnectorSSLError(key, ssl.SSLError(1, "x")), RequestProgress()))
         is ConfigurationError
     )
 
@@ -665,7 +665,7 @@ async def test_a_big_image_is_not_copied(content: Any) -> None:
     """Writing an image of 20 MiB takes little memory, and lets the loop go on meanwhile."""
     request = a_request(data=BIG, content=content)
     progress, sink = RequestProgress(), _Sink()
-    payload = _BodyPayload(request.body, progress)
+    payload = BodyPayload(request.body, progress)
     turns = 0
 
     async def others() -> None:
@@ -788,8 +788,8 @@ def handshake(code: int, words: str) -> aiohttp.ClientConnectorCertificateError:
 )
 def test_a_failure_of_tls_says_with_whom_and_why(error: Exception, why: str) -> None:
     """TLS that failed names the host, the reason and the way out that fits it."""
-    assert str(_translated(error, RequestProgress())).startswith("TLS with ocr.example:443 failed (")
-    assert why in str(_translated(error, RequestProgress()))
+    assert str(translate_error(error, RequestProgress())).startswith("TLS with ocr.example:443 failed (")
+    assert why in str(translate_error(error, RequestProgress()))
 
 
 def test_a_failure_of_tls_in_words_of_openssl() -> None:
@@ -797,4 +797,4 @@ def test_a_failure_of_tls_in_words_of_openssl() -> None:
     cause = ssl.SSLError(1, "x")
     cause.reason = "TLSV1_ALERT_PROTOCOL_VERSION"
     error = aiohttp.ClientConnectorSSLError(PLACE, cause)
-    assert "(tlsv1 alert protocol version)" in str(_translated(error, RequestProgress()))
+    assert "(tlsv1 alert protocol version)" in str(translate_error(error, RequestProgress()))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.batch.hashing import stamp_of
 from clova_ocr_async.batch.sources.iterables import EXHAUSTED
-from clova_ocr_async.host.spelling import one_spelling, other_spelling
+from clova_ocr_async.host.paths import alternate_path, normalize_path
 from clova_ocr_async.ledger.states import SourceFile
 
 if TYPE_CHECKING:
@@ -121,9 +121,9 @@ class WorkList:
 def _with_identities(found: Iterable[os.DirEntry[str] | str], here: bytes) -> Iterator[SourceFile]:
     """Yield files as they are now, each under one spelling of its path; one that is gone again has no identity."""
     for file in found:
-        path = one_spelling(os.fsencode(file))
+        path = normalize_path(os.fsencode(file))
         try:
             identity = stamp_of(os.stat(path) if isinstance(file, str) else file.stat())  # noqa: PTH116 - a path may be no text
         except OSError:
             identity = None
-        yield SourceFile(path, identity, other_spelling(path, here))
+        yield SourceFile(path, identity, alternate_path(path, here))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["one_spelling", "other_spelling"]
+__all__ = ["alternate_path", "normalize_path"]
 
 
-def one_spelling(path: bytes) -> bytes:
+def normalize_path(path: bytes) -> bytes:
     """Return a path without doubled slashes, ``.``, and any ``..`` whose removal leads to the same file.
 
     A relative path stays relative, and links stay as they are, so that messages show the path as it was given.
@@ -21,11 +21,11 @@ def one_spelling(path: bytes) -> bytes:
     return plain or (path[:1] and b".")
 
 
-def other_spelling(path: bytes, folder: bytes) -> bytes | None:
+def alternate_path(path: bytes, folder: bytes) -> bytes | None:
     """Return a path below a folder as a relative one if it is absolute, and as an absolute one if it is relative.
 
     Args:
-        path: The path, as ``one_spelling`` returns it.
+        path: The path, as ``normalize_path`` returns it.
         folder: Where relative paths start, absolute.
 
     Returns:
