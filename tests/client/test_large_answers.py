@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-from support.fakes import JPEG, SECRET, FakeTransport, Sent, domain, http, parsed, raw_server, saying
+from support.fakes import JPEG, SECRET, FakeTransport, Sent, answering, domain, http, parsed, raw_server
 
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt, Recognition
@@ -57,7 +57,7 @@ def test_junk_of_any_shape_is_not_built(name: str) -> None:
 
 @pytest.mark.parametrize("name", JUNK)
 def test_as_much_as_is_read_takes_bounded_memory(name: str) -> None:
-    """What is not refused takes no more than 300 bytes a value, whatever it is made of."""
+    """An answer that is not refused takes no more than 300 bytes a value, whatever its values."""
     head, unit, tail = JUNK[name]
     count = 40_000 // sum(map((unit + b",").count, (b"{", b"[", b",")))
     body = head + b",".join([unit] * count) + tail
@@ -102,9 +102,9 @@ async def test_a_large_answer_is_read_as_a_small_one() -> None:
 
 
 async def test_an_answer_over_the_limit_is_kept_as_far() -> None:
-    """What is longer than an answer can be is cut there, kept so far, and not sent again."""
+    """An answer that is too long is cut, kept up to there, and its request is not sent again."""
     body = junk("images", MOST_BYTES + MIB)
-    async with raw_server(saying(http(body))) as server, ClovaOCRClient(Domain(server.url, SECRET)) as client:
+    async with raw_server(answering(http(body))) as server, ClovaOCRClient(Domain(server.url, SECRET)) as client:
         with pytest.raises(MalformedResponseError, match="larger than 8 MiB") as caught:
             await client.recognize(JPEG, Receipt)
     assert body.startswith(caught.value.raw)

@@ -1,4 +1,4 @@
-"""Stand-ins for what a call meets outside: the wire, time, a journal, a server that misbehaves byte by byte."""
+"""Test doubles: a transport, time, a journal, and a server that misbehaves byte by byte."""
 
 from __future__ import annotations
 
@@ -90,11 +90,11 @@ class Sent:
 
 
 Step = HTTPResponse | ClovaOCRError | type[ClovaOCRError] | None
-"""What a request meets: an answer, an error (of the wire, when the body has begun), or None for success."""
+"""The end of a request: an answer, an error (of the wire, when the body has begun), or None for success."""
 
 
 class FakeTransport:
-    """A transport that does what it is told, one step a request, and then what ``then`` says."""
+    """A transport that follows its steps, one a request, and then repeats ``then``."""
 
     def __init__(self, *steps: Step | Callable[[Sent], Awaitable[HTTPResponse]], then: Any = None) -> None:
         self.steps: deque[Any] = deque(steps)
@@ -139,7 +139,7 @@ class FakeTransport:
 
 
 class Held:
-    """A step that holds its request until it is let go, and then answers; ``held`` counts who is in it."""
+    """A step that holds its request until ``go_on`` is set, and then answers."""
 
     def __init__(self, step: HTTPResponse | ClovaOCRError | None = None) -> None:
         self.step = step
@@ -175,7 +175,7 @@ def body_of(request: HTTPRequest) -> bytes:
 
 
 class FakeTime:
-    """A clock that stands still but for sleeping, and sleeping that takes no time; ``draw`` is uniform's place."""
+    """A clock that only sleeping moves, and sleeping that takes no time; ``draw`` is the drawn part of a range."""
 
     def __init__(self, draw: float = 1.0) -> None:
         self.now = 1000.0
@@ -186,7 +186,7 @@ class FakeTime:
         self._ids = itertools.count(1)
 
     async def sleep(self, seconds: float) -> None:
-        """Let the clock go on; with a gate, wait until it is open."""
+        """Put the clock forward; with a gate, wait until it is open."""
         self.slept.append(seconds)
         self.now += seconds
         self.asleep.set()
@@ -206,7 +206,7 @@ class FakeTime:
 
 
 class SteppedTime(FakeTime):
-    """A clock that stands still until a test puts it forward, and sleeping that lasts until then."""
+    """A clock that only the test moves, and sleeping that lasts until then."""
 
     def __init__(self, draw: float = 1.0) -> None:
         super().__init__(draw)
@@ -221,7 +221,7 @@ class SteppedTime(FakeTime):
         await awake.wait()
 
     async def go_on(self, seconds: float) -> None:
-        """Put the clock forward, and let everybody go on for a while."""
+        """Put the clock forward, and let other tasks run for a while."""
         self.now += seconds
         for due, awake in self._sleepers:
             if due <= self.now:
@@ -253,7 +253,7 @@ def run_jumping(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def steps(count: int = 20) -> None:
-    """Let everybody else go on for a while."""
+    """Let other tasks run for a while."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -266,12 +266,12 @@ PATIENT = RetryPolicy(ambiguous="retry")
 
 
 @dataclass
-class Diary:
-    """A journal that writes down what it is told, and may be told to pause or to fail at one of its methods."""
+class RecordingJournal:
+    """A journal that records its calls, and can pause or fail at one of its methods."""
 
     log: list[str] = field(default_factory=list[str])
     billings: list[Billing] = field(default_factory=list[Billing])
-    told: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    calls: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     pause_at: str = ""
     fail_at: str = ""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
@@ -285,7 +285,7 @@ class Diary:
         if method == self.fail_at:
             raise OSError(28, "the disk is full")
         self.log.append(method)
-        self.told.append(what)
+        self.calls.append(what)
 
     async def sending(self, attempt: Attempt) -> None:
         """Note."""
@@ -324,7 +324,7 @@ class Connection:
         """Read a request's headers."""
         return await self.reader.readuntil(b"\r\n\r\n")
 
-    async def say(self, data: bytes) -> None:
+    async def send(self, data: bytes) -> None:
         """Write."""
         self.writer.write(data)
         await self.writer.drain()
@@ -354,7 +354,7 @@ def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
 
 
 class RawServer:
-    """A server on loopback that does to each connection what its script says."""
+    """A server on loopback that runs its script with each connection."""
 
     def __init__(self, script: Callable[[Connection], Awaitable[None]]) -> None:
         self._script = script
@@ -376,7 +376,7 @@ class RawServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL that it listens at."""
         return f"http://127.0.0.1:{self.port}/custom/v1/1/{KEY}"
 
 
@@ -395,11 +395,11 @@ async def raw_server(
         await server.wait_closed()
 
 
-def saying(answer: bytes) -> Callable[[Connection], Awaitable[None]]:
-    """Return a script that reads one request, says something and closes."""
+def answering(answer: bytes) -> Callable[[Connection], Awaitable[None]]:
+    """Return a script that reads one request, answers and closes."""
 
     async def script(connection: Connection) -> None:
         await connection.request()
-        await connection.say(answer)
+        await connection.send(answer)
 
     return script

@@ -45,7 +45,7 @@ tokens = st.integers(0, 20)
 
 @given(capacity=st.integers(0, 60), moves=st.lists(st.tuples(st.booleans(), tokens)))
 def test_the_budget_stays_within_its_bounds(capacity: int, moves: list[tuple[bool, int]]) -> None:
-    """Whatever is spent and given back, a budget is never negative and never above its capacity."""
+    """A budget is never negative and never above its capacity, whatever is spent and refunded."""
     budget = RetryBudget(capacity)
     for spending, amount in moves:
         before = budget.left

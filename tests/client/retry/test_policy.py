@@ -60,14 +60,14 @@ WANTS: list[tuple[BaseException, str]] = [
 @pytest.mark.parametrize("server_errors", ["park", "retry"])
 @pytest.mark.parametrize(("error", "when"), WANTS, ids=lambda value: repr(value)[:40])
 def test_what_is_sent_again(error: BaseException, when: str, ambiguous: Any, server_errors: Any) -> None:
-    """What was certainly not run is sent again, what may have been paid only by its setting, all else never."""
+    """A request that was certainly not run is sent again, one that may be billed by its setting, any other never."""
     policy = RetryPolicy(ambiguous=ambiguous, server_errors=server_errors)
     settings = {"always": True, "never": False, "ambiguous": ambiguous == "retry"}
     assert policy.wants(error) is (settings | {"server_errors": server_errors == "retry"})[when]
 
 
 def test_the_default_never_pays_twice_knowingly() -> None:
-    """By default doubt is parked, and only the server's passing errors are retried."""
+    """By default an ambiguous request is parked, and only the server's passing errors are retried."""
     policy = RetryPolicy()
     assert (policy.max_attempts, policy.ambiguous, policy.server_errors) == (3, "park", "retry")
 
@@ -147,7 +147,7 @@ GIVEN_UP: list[tuple[Any, int, float, bool]] = [
 
 @pytest.mark.parametrize(("cause", "failures", "lasted", "over"), GIVEN_UP)
 def test_when_a_domain_was_asked_enough(cause: Any, failures: int, lasted: float, over: bool) -> None:
-    """A spent quota is asked about a number of times, an outage for some seconds, a useless domain not at all."""
+    """A spent quota is probed a number of times, an outage for some seconds, and an ejected domain never waited for."""
     assert RetryPolicy().gives_up(cause, failures, lasted) is over
 
 
@@ -163,7 +163,7 @@ PROBED: list[tuple[Any, ClovaOCRError, int, float]] = [
 
 @pytest.mark.parametrize(("cause", "error", "failures", "longest"), PROBED, ids=lambda value: repr(value)[:30])
 def test_how_long_to_wait_before_a_probe(cause: Any, error: ClovaOCRError, failures: int, longest: float) -> None:
-    """The wait for a domain on hold is drawn between 0 and a bound that doubles with the hold's failures."""
+    """The wait for a domain on hold is drawn between 0 and a bound that doubles with the breaker's failures."""
     asked: list[tuple[float, float]] = []
 
     def uniform(low: float, high: float) -> float:
@@ -199,7 +199,7 @@ def test_how_long_to_wait(error: ClovaOCRError, history: CallHistory, longest: f
 
 @pytest.mark.parametrize(("asked", "waited"), [(0.0, 0.5), (0.2, 0.5), (7.0, 7.0), (120.0, 120.0), (120.1, 0.5)])
 def test_retry_after(asked: float, waited: float) -> None:
-    """Retry-After is the least wait up to 120 s, and beyond that our own pace holds."""
+    """Retry-After is the least wait up to 120 s, and beyond that the policy's own wait counts."""
     quota = QuotaExceededError(429)
     quota.retry_after = asked
     assert RetryPolicy().probe_delay("quota", 1, quota, lambda _, high: high) == waited
@@ -208,7 +208,7 @@ def test_retry_after(asked: float, waited: float) -> None:
 @pytest.mark.parametrize("cause", ["credentials", "deployment"])
 @pytest.mark.parametrize(("failures", "wait"), [(1, 60.0), (2, 120.0), (4, 480.0), (5, 600.0), (10**9, 600.0)])
 def test_how_long_a_domain_stays_out_of_the_pool(cause: Any, failures: int, wait: float) -> None:
-    """A domain that somebody has to mend is asked again after a minute, and then ever more rarely, up to ten."""
+    """An ejected domain is probed after a minute, and then more and more rarely, up to every ten minutes."""
     assert RetryPolicy().probe_delay(cause, failures, DomainError(400), lambda low, _: low) == wait
 
 
@@ -223,7 +223,7 @@ counts = st.integers(1, 10**9)
 def test_no_wait_is_longer_than_its_cap(
     error: ClovaOCRError, failures: int, bases: tuple[float, float, float], cap: float, part: float
 ) -> None:
-    """Whatever the settings and however many failures, the wait lies between 0 and the cap."""
+    """The wait lies between 0 and the cap, whatever the settings and however many failures."""
     policy = RetryPolicy(
         connection_base=bases[0],
         server_base=bases[1],
