@@ -43,12 +43,12 @@ class SimulatedWire:
     def __init__(self, service: Answering) -> None:
         self._service = service
 
-    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:  # noqa: ARG002 - all are alike
+    async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:  # noqa: ARG002 - all are alike
         """Call the service."""
-        exchange.body_began = True
+        progress.body_began = True
         response = await self._service.call()
-        exchange.begin_response(response.status, {})
-        exchange.receive(response.body)
+        progress.begin_response(response.status, {})
+        progress.receive(response.body)
         return response
 
     async def close(self) -> None:

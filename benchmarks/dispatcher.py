@@ -44,6 +44,7 @@ from strategies import STRATEGIES
 
 from clova_ocr_async import (
     BatchDispatcher,
+    Billing,
     ClovaOCRClient,
     Domain,
     GateState,
@@ -53,8 +54,8 @@ from clova_ocr_async import (
     Success,
     images_in,
 )
-from clova_ocr_async.client import Attempt
-from clova_ocr_async.client.journal import NULL_JOURNAL, NullJournal
+from clova_ocr_async.client import Attempt, Journal
+from clova_ocr_async.client.journal import NULL_JOURNAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,10 +92,10 @@ class InstantClient:
 
     async def recognize(self, image: Any, document: Any, **given: Any) -> Recognition[Receipt]:  # noqa: ARG002 - the client's signature
         """Note in the journal what a call notes, and give way once."""
-        journal: NullJournal = given.get("journal", NULL_JOURNAL)
-        await journal.sending(_ATTEMPT)
+        journal: Journal = given.get("journal", NULL_JOURNAL)
+        journal.sending(_ATTEMPT)
         await asyncio.sleep(0)
-        journal.landed()
+        journal.finished(Billing.BILLED, b"")
         return _READ
 
 

@@ -99,12 +99,12 @@ class Wire:
         self.latency = self.spread = 0.0
         self._random = random.Random(seed)  # noqa: S311 - no secret
 
-    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:  # noqa: ARG002 - all are alike
+    async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:  # noqa: ARG002 - all are alike
         """Answer."""
-        exchange.body_began = True
+        progress.body_began = True
         await asyncio.sleep(self.latency * self._random.uniform(1.0 - self.spread, 1.0 + self.spread))
-        exchange.begin_response(200, {})
-        exchange.receive(ANSWER)
+        progress.begin_response(200, {})
+        progress.receive(ANSWER)
         return HTTPResponse(200, ANSWER)
 
     async def close(self) -> None:

@@ -41,6 +41,7 @@ from clova_ocr_async import Image, ImageLimits, Receipt, Recognition, RetryPolic
 from clova_ocr_async.client.deadline import Deadline
 from clova_ocr_async.client.journal import NULL_JOURNAL
 from clova_ocr_async.client.loading import load_image
+from clova_ocr_async.client.retry.budget import RetryBudget
 from clova_ocr_async.client.retry.call import Call
 from clova_ocr_async.client.retry.loop import RetryLoop
 from clova_ocr_async.host.runtime import Runtime
@@ -192,8 +193,8 @@ def bottleneck(server: Server, rounds: int) -> Row:
 async def wrapped(rounds: int, times: int) -> list[float]:
     """Return microseconds that the retries add to a call that does not fail, in each round."""
     image = await load_image(Image(PICTURE), ImageLimits())
-    call = Call(image, Receipt, "interactive", NULL_JOURNAL, "", Deadline(None, asyncio.get_running_loop()))
-    retries, answer = RetryLoop(RetryPolicy(), Runtime(), ()), Recognition(document=Receipt())
+    call = Call(image, Receipt, (), "interactive", NULL_JOURNAL, "", Deadline(None, asyncio.get_running_loop()))
+    retries, answer = RetryLoop(RetryBudget(RetryPolicy().budget), Runtime(), ()), Recognition(document=Receipt())
 
     async def send(_: Call[Receipt]) -> Recognition[Receipt]:
         return answer

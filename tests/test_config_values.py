@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clova_ocr_async.config_values import bare, expanded, text_of, value_of
+from clova_ocr_async.config_values import decode_text, expand_home, parse_value, unwrap
 from clova_ocr_async.errors import ConfigurationError
 
 BLANKS = st.text(" \t\r\n\ufeff\u00a0\u200b", max_size=3)
@@ -23,13 +23,13 @@ def test_any_wrapping_is_taken_off_and_nothing_else(
     text = secret
     for (before, quotes, behind), name in zip(around, (label, ""), strict=True):
         text = f"{name}{before}{quotes.format(text)}{behind}"
-    assert value_of(text, "NAME") == secret
+    assert parse_value(text, "NAME") == secret
 
 
 @given(SECRETS)
 def test_a_value_without_wrappings_is_as_it_was(secret: str) -> None:
     """Reading a bare value changes nothing, however often."""
-    assert value_of(secret, "NAME") == value_of(secret) == bare(secret) == secret
+    assert parse_value(secret, "NAME") == parse_value(secret) == unwrap(secret) == secret
 
 
 @given(st.text(max_size=40), st.text("AZaz_", max_size=8))
@@ -37,7 +37,7 @@ def test_any_text_is_a_value_or_is_refused_without_its_words(text: str, name: st
     """No text breaks the reading, and no message repeats it."""
     value, message = "", ""
     try:
-        value = value_of(f"canary{text}", name)
+        value = parse_value(f"canary{text}", name)
     except ConfigurationError as error:
         message = str(error)
     assert "canary" not in message
@@ -49,7 +49,7 @@ def test_any_bytes_are_a_text_or_refused(content: bytes) -> None:
     """No file's bytes break the reading, and no error holds them."""
     shown: tuple[object, ...] = (None, None)
     try:
-        text_of(content)
+        decode_text(content)
     except ConfigurationError as error:
         shown = (error.__cause__, error.__context__)
     assert shown == (None, None)
@@ -58,17 +58,17 @@ def test_any_bytes_are_a_text_or_refused(content: bytes) -> None:
 @pytest.mark.parametrize("path", ["", "run", "./~", "a/~/b", "run~", "/~"])
 def test_only_a_tilde_at_the_beginning_is_a_home_folder(path: str) -> None:
     """A ~ elsewhere is part of a name."""
-    assert expanded(path) == path
+    assert expand_home(path) == path
 
 
 def test_a_tilde_is_what_a_shell_makes_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """~ and ~/… are the user's home folder; the rest of the path, a slash at its end included, stays."""
     monkeypatch.setenv("HOME", "/home/of mine")
-    assert [expanded(path) for path in ("~", "~/", "~/run/", "~/a b")] == [
+    assert [expand_home(path) for path in ("~", "~/", "~/run/", "~/a b")] == [
         "/home/of mine",
         "/home/of mine/",
         "/home/of mine/run/",
         "/home/of mine/a b",
     ]
     with pytest.raises(ConfigurationError, match=r"no such home folder; write the whole path, or \./~…"):
-        expanded("~nobody-of-that-name")
+        expand_home("~nobody-of-that-name")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.batch.hashing import size_to_read
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.work import cut_off_failure
-from clova_ocr_async.client.journal import NullJournal
 from clova_ocr_async.errors import Billing, ClovaOCRError, ImageError
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.client import ClovaOCRClient
     from clova_ocr_async.client.journal import Attempt
     from clova_ocr_async.documents.base import Document
+    from clova_ocr_async.protocol.response import HTTPResponse
 
 __all__ = ["DirectReader"]
 
@@ -57,7 +57,7 @@ class DirectReader:
             raise
 
 
-class _DirectJournal(NullJournal):
+class _DirectJournal:
     """The client's journal of one call: refuses requests once the batch is stopped, and keeps no answer.
 
     Attributes:
@@ -71,16 +71,19 @@ class _DirectJournal(NullJournal):
         self._stop = stop
         self._progress = progress
 
-    async def sending(self, attempt: Attempt) -> None:  # noqa: ARG002 - any attempt of any image
+    def sending(self, attempt: Attempt) -> None:  # noqa: ARG002 - any attempt of any image
         """Let a request leave, or raise what keeps it from leaving."""
         self._stop.check_may_send()
-        self.billing = Billing.MAYBE_BILLED  # until the client returns, raises, or calls ``cut_off``
+        self.billing = Billing.MAYBE_BILLED  # until the request has ended
         self._progress.start_request()
 
-    def landed(self) -> None:
-        """Let the batch withdraw the image if it waits to send another request."""
-        self._progress.finish_request()
+    def answered(self, attempt: Attempt, response: HTTPResponse) -> None:
+        """Keep nothing: the caller gets the answer."""
 
-    def cut_off(self, billing: Billing, raw: bytes) -> None:
-        """Note what the requests of a cancelled call may have cost, and its answer."""
+    def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:
+        """Keep nothing: the caller gets the error."""
+
+    def finished(self, billing: Billing, raw: bytes) -> None:
+        """Note the billing and the answer, and let the batch withdraw the image if it waits for another request."""
         self.billing, self.raw = billing, raw
+        self._progress.finish_request()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, cast, overload
 
+from clova_ocr_async.arguments import require_whole_number
 from clova_ocr_async.batch.batch import Batch, LedgerSession
 from clova_ocr_async.batch.direct import DirectReader
 from clova_ocr_async.batch.intake import Intake
@@ -20,7 +21,6 @@ from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.ledger.seal import load_seal
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.protocol.echoed_input import shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
@@ -67,9 +67,9 @@ class BatchDispatcher:
         if not hasattr(client, "recognize"):
             raise ConfigurationError(f"client is a {type(client).__name__}; it must be a ClovaOCRClient")
         self._client = client
-        self._concurrency = None if concurrency is None else _checked("concurrency", concurrency)
+        self._concurrency = None if concurrency is None else require_whole_number("concurrency", concurrency)
         self._ledger = _checked_ledger(ledger)
-        self._ahead = _checked("ahead", ahead)
+        self._ahead = require_whole_number("ahead", ahead)
         self._runtime = runtime
 
     @overload
@@ -121,12 +121,6 @@ class BatchDispatcher:
 
 def _opened_ledger(ledger: str | os.PathLike[str] | Ledger) -> Ledger:
     return SqliteLedger(ledger, seal=load_seal()) if isinstance(ledger, str | os.PathLike) else ledger
-
-
-def _checked(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{name} is {shown(value)}; it must be a whole number from 1")
-    return value
 
 
 def _checked_ledger(ledger: Any) -> str | os.PathLike[str] | Ledger | None:

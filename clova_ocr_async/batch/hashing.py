@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio.to_thread
 
 from clova_ocr_async.client.loading import read_bytes
-from clova_ocr_async.host.spelling import one_spelling
+from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.ledger.states import FileStamp, SourceFile
 from clova_ocr_async.protocol.image import Image
 
@@ -99,7 +99,7 @@ async def stat_source(source: Any, limiter: CapacityLimiter | None = None) -> So
 def file_at(path: str | os.PathLike[str]) -> SourceFile | None:
     """Return a file with its stamp, without reading it; None if it is missing. Blocks on the file system."""
     stamp = _stamp_at(path)
-    return None if stamp is None else SourceFile(one_spelling(os.fsencode(path)), stamp)
+    return None if stamp is None else SourceFile(normalize_path(os.fsencode(path)), stamp)
 
 
 def hash_now(source: Any, limits: ImageLimits, now: Callable[[], float] = time.time) -> HashedImage:
@@ -134,7 +134,7 @@ def source_file(source: Any) -> SourceFile | None:
         path = os.fsencode(cast("str | os.PathLike[str]", name))
     except UnicodeEncodeError:  # a str that cannot name a file
         return None
-    return None if b"\0" in path else SourceFile(one_spelling(path))
+    return None if b"\0" in path else SourceFile(normalize_path(path))
 
 
 def size_to_read(source: Any) -> int:

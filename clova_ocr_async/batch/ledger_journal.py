@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.work import cut_off_failure
-from clova_ocr_async.client.decoding import decoded_aside
 from clova_ocr_async.errors import AnswerNotKeptError, Billing, ClovaOCRError, ConnectionLostError, LedgerError
-from clova_ocr_async.host.tasks import wait_shielded
+from clova_ocr_async.host.tasks import call_unblocking, wait_shielded
 from clova_ocr_async.ledger.settlement import decoded_or_error, encode_failure, failed_settlement, verdict_of
 from clova_ocr_async.ledger.states import ItemEvent, Settlement
 from clova_ocr_async.protocol.request_id import is_answer_to
@@ -123,6 +122,9 @@ class LedgerJournal:
         finally:
             self.progress.finish_request()
 
+    def finished(self, billing: Billing, raw: bytes) -> None:
+        """Do nothing: ``answered`` and ``unanswered`` have recorded what the ledger needs."""
+
     def lost_answer(self, attempts: int = 0, maybe_billed: int = 0) -> AnswerNotKeptError | None:
         """Return an error that holds a paid answer which could not be stored; None if there is no such answer.
 
@@ -144,7 +146,7 @@ class LedgerJournal:
         if self._answer is None or self.request_id is None or self._store_error is not None:
             return
         decode = partial(decoded_or_error, self._answer, self._document, self.request_id)
-        decoding = asyncio.ensure_future(decoded_aside(len(self._answer.body), decode))
+        decoding = asyncio.ensure_future(call_unblocking(len(self._answer.body), decode))
         try:
             await wait_shielded(decoding)
         finally:

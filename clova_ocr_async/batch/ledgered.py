@@ -16,9 +16,8 @@ from clova_ocr_async.batch.hashing import read_hashed, source_file, stat_source
 from clova_ocr_async.batch.ledger_journal import LedgerJournal
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.work import Deferred
-from clova_ocr_async.client.decoding import decoded_aside
-from clova_ocr_async.client.journal import run_to_completion
 from clova_ocr_async.errors import AnswerNotKeptError, ClovaOCRError, ImageError, LedgerError
+from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
 from clova_ocr_async.ledger.settlement import GONE, encode_failure, failed_settlement, replay, succeeded_settlement
 from clova_ocr_async.ledger.states import FINISHED, ClaimLostError, Item
 from clova_ocr_async.protocol.echoed_input import shown_path
@@ -196,7 +195,7 @@ def is_gone(source: object) -> bool:
 
 async def _outcome_of(entry: Entry, source: Any, document: type[Document]) -> Outcome[Any]:
     size = 0 if entry.answer is None else len(entry.answer.body)
-    result = await decoded_aside(size, partial(replay, entry, document))
+    result = await call_unblocking(size, partial(replay, entry, document))
     return Failure(source, result) if isinstance(result, ClovaOCRError) else Success(source, result, billed=False)
 
 

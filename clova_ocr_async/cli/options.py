@@ -72,11 +72,11 @@ class PathParam(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or fail if the home folder is not there."""
         if isinstance(value, str) and value.startswith("~"):
-            from clova_ocr_async.config_values import expanded  # what it imports is slow, and seldom wanted
+            from clova_ocr_async.config_values import expand_home  # what it imports is slow, and seldom wanted
             from clova_ocr_async.errors import ConfigurationError
 
             try:
-                value = expanded(value)
+                value = expand_home(value)
             except ConfigurationError as error:
                 return self.fail(str(error), param, ctx)
         return super().convert(value, param, ctx)

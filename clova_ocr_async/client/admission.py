@@ -1,8 +1,8 @@
-"""Admission control: a call waits for a slot, and is sent, only while it has time for it.
+"""Admission control: a call waits for a slot, and is sent, only while it has time for its answer.
 
-Without it, every call that comes in an overload waits until shortly before its deadline, is sent, and is paid for an
-answer that nobody waits for any more. ``usual_time`` says how much time a call needs; here that is compared with what
-its deadline leaves, at three moments: before the call queues, while it waits, and when it has its slot.
+Without it, in an overload every call would wait until shortly before its deadline, would be sent, and would be billed
+for an answer that comes too late. ``usual_time`` learns how much time a call needs. Here that is compared with the time
+that the deadline leaves, at three moments: before the call queues, while it waits, and when it has its slot.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client.usual_time import UsualTime
-from clova_ocr_async.errors import Billing, ClovaOCRError, OverloadedError
+from clova_ocr_async.errors import ClovaOCRError, OverloadedError
 from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Admission"]
 
-_LEAST_WAIT = 0.1  # seconds; a caller that comes again at once meets the same
-_UNKNOWN_WAIT = 1.0  # seconds, while nothing is known of the domain
+_LEAST_WAIT = 0.1  # seconds; a caller that comes back at once meets the same queue
+_UNKNOWN_WAIT = 1.0  # seconds, while no answer time of the domain is known
 
 
 class Admission:
     """Decides which calls of a client may wait and be sent.
 
-    Only single calls are counted and refused for the queue: those of a batch go behind them, and wait as long as it
-    takes. A call of a batch is refused only if the deadline of one request is shorter than the usual time.
+    Only single calls are counted, and refused because of the queue. Calls of a batch queue behind them and wait as long
+    as it takes. A call of a batch is refused only if the deadline of one request is shorter than the usual time.
 
     Args:
-        slots: How many calls at once are let through.
+        slots: The limit of calls at once.
         max_queued: Single calls that may wait for a slot; None for no bound.
-        clock: Returns seconds that only grow.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(self, slots: Slots, max_queued: int | None, clock: Callable[[], float]) -> None:
@@ -49,27 +49,27 @@ class Admission:
         self._queued: Counter[str] = Counter()
         self._times: dict[tuple[str, type[Document]], UsualTime] = {}
 
-    def reserve(self, call: Call[Any], domains: Sequence[Domain]) -> None:
-        """Let a single call that begins wait only as long as it has time to be sent."""
+    def reserve(self, call: Call[Any]) -> None:
+        """Reserve the usual time for the answer, in the deadline of a single call that begins."""
         if call.deadline.seconds is not None:
-            call.deadline.reserve(_usual(_fastest(self._known(call, domains), domains)))
+            call.deadline.reserve(_usual(_fastest(self._known_times(call, call.domains), call.domains)))
 
     def check_queue(self, call: Call[Any], domains: Sequence[Domain]) -> Sequence[Domain]:
         """Refuse a single call that would wait in vain; else return the domains that it has time for.
 
         Raises:
             OverloadedError: There is no place or no time left.
-            ClovaOCRError: There is no time for another request; what the last one ended in.
+            ClovaOCRError: There is no time for another request; the error of the last one.
         """
-        first = call.since is None
-        # A call that was sent before and queues again has kept its place, so nobody waits before it.
-        queued = self._length(domains) if first else 0
+        first = call.queued_at is None
+        # A call that was sent before and queues again has kept its place, so no other call waits before it.
+        queued = self._queue_length(domains) if first else 0
         if first and self._max_queued is not None and queued >= self._max_queued and not self._has_free_slot(domains):
             raise self._overloaded(call, domains, f"{_waiting(queued)}, and more may not (max_queued)")
         if call.deadline.seconds is None:
             return domains
         left = call.deadline.left
-        known = self._known(call, domains)
+        known = self._known_times(call, domains)
         in_time = [domain for domain in domains if _usual(known.get(domain)) <= left]
         if not in_time:
             raise self._out_of_time(call, domains, _usual(_fastest(known, domains)))
@@ -87,16 +87,16 @@ class Admission:
             self._queued[domain.key] += 1
 
     def leave(self, domains: Sequence[Domain]) -> None:
-        """Count a single call out that waits no more."""
+        """Stop counting a single call, which has ended its wait."""
         for domain in domains:
             self._queued[domain.key] -= 1
 
     def check_time(self, call: Call[Any], domain: Domain) -> None:
-        """Refuse a call that has its slot and no time for the answer.
+        """Refuse a call that has its slot but no time for the answer.
 
         Raises:
             OverloadedError: There is no time left.
-            ClovaOCRError: It was sent before; what that ended in.
+            ClovaOCRError: The call was sent before; the error of that request.
         """
         single = call.lane == "interactive"
         if single:
@@ -110,39 +110,37 @@ class Admission:
         if left < (times.safe if crowded else times.usual):
             if not forgotten or times.prober is not None:
                 raise self._out_of_time(call, [domain], times.usual)
-            times.prober, call.probe = call, times
+            times.prober, call.timing_probe = call, times
 
-    def learn(self, call: Call[Any], domain: Domain, seconds: float, error: BaseException | None) -> None:
-        """Note how long the service worked for a request that has ended; refusals and broken connections do not say."""
-        if error is None or (isinstance(error, ClovaOCRError) and error.billing is Billing.BILLED):
-            times = self._times.setdefault((domain.key, call.document), UsualTime())
-            times.learn(seconds, self._clock(), late=call.runs_on)
-        self.end_probe(call)
+    def learn(self, call: Call[Any], domain: Domain, seconds: float) -> None:
+        """Record how long the service worked for a request that was billed; refusals and broken calls do not show it.
 
-    def end_probe(self, call: Call[Any]) -> None:
-        """Let another call probe, if this one does; said when its request has ended, or was not sent after all."""
-        if call.probe is not None:
-            call.probe.prober = None
-            call.probe = None
+        Args:
+            call: The call.
+            domain: The domain that has answered.
+            seconds: How long the request held its slot.
+        """
+        times = self._times.setdefault((domain.key, call.document), UsualTime())
+        times.learn(seconds, self._clock(), late=call.detached)
 
-    def too_late(self, call: Call[Any], domains: Sequence[Domain]) -> OverloadedError:
-        """Return what a call fails with that waited as long as it had time."""
-        return self._overloaded(call, domains, "no slot was free in time")
+    def too_late(self, call: Call[Any]) -> OverloadedError:
+        """Return the error of a call that got no slot while it had time."""
+        return self._overloaded(call, call.domains, "no slot was free in time")
 
-    def _length(self, domains: Sequence[Domain]) -> int:
+    def _queue_length(self, domains: Sequence[Domain]) -> int:
         return min([self._queued[domain.key] for domain in domains])
 
     def _has_free_slot(self, domains: Sequence[Domain]) -> bool:
         return any(self._slots.state(domain).free > 0 for domain in domains)
 
-    def _known(self, call: Call[Any], domains: Sequence[Domain]) -> dict[Domain, UsualTime]:
-        """Return the times of those domains of which something is known."""
+    def _known_times(self, call: Call[Any], domains: Sequence[Domain]) -> dict[Domain, UsualTime]:
+        """Return the answer times of the domains of which some are known."""
         now = self._clock()
         found = {domain: self._times.get((domain.key, call.document)) for domain in domains}
         return {domain: times for domain, times in found.items() if times is not None and not times.is_forgotten(now)}
 
     def _rate(self, call: Call[Any], domains: Sequence[Domain]) -> float:
-        """Return the calls a second that some domains answer together; infinite if of one of them nothing is known."""
+        """Return the calls a second that some domains answer together; infinite if one of them is unknown."""
         total = 0.0
         for domain in domains:
             state, times = self._slots.state(domain), self._times.get((domain.key, call.document))
@@ -151,25 +149,25 @@ class Admission:
         return total
 
     def _out_of_time(self, call: Call[Any], domains: Sequence[Domain], usual: float) -> ClovaOCRError:
-        if call.refusal is not None:
-            return call.refusal
+        if call.last_error is not None:
+            return call.last_error
         seconds, takes = call.deadline.seconds or 0.0, f"the {usual:.3g} s that calls of this domain usually take"
         if seconds >= usual:
             return self._overloaded(call, domains, f"less time is left than {takes}")
         error = OverloadedError(
             f"the deadline of {seconds:g} s is shorter than {takes}; nothing was sent",
-            retry_after=self._wait(call, domains),
+            retry_after=self._estimated_wait(call, domains),
         )
-        error.stops_run = call.lane == "batch"  # every image of it would meet the same
+        error.stops_run = call.lane == "batch"  # every image of the batch would meet the same
         return error
 
     def _overloaded(self, call: Call[Any], domains: Sequence[Domain], why: str) -> OverloadedError:
         bound = "" if call.deadline.seconds is None else f" (deadline {call.deadline.seconds:g} s)"
-        return OverloadedError(f"{why}{bound}; nothing was sent", retry_after=self._wait(call, domains))
+        return OverloadedError(f"{why}{bound}; nothing was sent", retry_after=self._estimated_wait(call, domains))
 
-    def _wait(self, call: Call[Any], domains: Sequence[Domain]) -> float:
-        """Return seconds until a call that came now would get a slot."""
-        wait = (self._length(domains) + 1) / self._rate(call, domains)
+    def _estimated_wait(self, call: Call[Any], domains: Sequence[Domain]) -> float:
+        """Return seconds until a new call would get a slot."""
+        wait = (self._queue_length(domains) + 1) / self._rate(call, domains)
         return max(_LEAST_WAIT, wait or _UNKNOWN_WAIT)
 
 
@@ -182,6 +180,6 @@ def _usual(times: UsualTime | None) -> float:
 
 
 def _fastest(known: dict[Domain, UsualTime], domains: Sequence[Domain]) -> UsualTime | None:
-    """Return the shortest of the times of some domains; None if of one of them nothing is known."""
+    """Return the shortest answer times of some domains; None if one of them is unknown."""
     times = [known[domain] for domain in domains if domain in known]
     return min(times, key=attrgetter("usual")) if len(times) == len(domains) else None

@@ -1,4 +1,4 @@
-"""The deadline of one call: when it must be over, and until when it is still of use to send it."""
+"""The deadline of one call, and the error of a call that passes it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.client.retry.call import Call
 
-__all__ = ["TOO_LATE", "Deadline", "overdue"]
+__all__ = ["TOO_LATE", "Deadline", "deadline_error"]
 
 TOO_LATE = "the deadline passed while it came"
-_IN_DOUBT = "after the request was sent; it may have been billed"
+_UNKNOWN_BILLING = "after the request was sent; it may have been billed"
 
 
 class Deadline:
-    """How long one call, or one request of a batch, may take; its context raises TimeoutError when it is over.
+    """The time limit of one call, or of one request of a batch; its context raises TimeoutError when it has passed.
 
-    Part of the time may be reserved for the request: what waits to be sent is over when only that part is left. The
-    context has one timer, which is put off when it rings too early: for a call that is answered soon, as most are, a
-    timer for each of its phases would cost more than everything else that is noted of it.
+    Part of the time may be reserved for the request itself: a call that still waits to be sent is over when only that
+    part is left. The context has one timer, which is set anew if it fires too early. Most calls are answered soon, and
+    for them a timer for each phase would cost more than all other bookkeeping.
 
     Args:
-        seconds: How long; None for no bound.
+        seconds: Seconds from now; None for no bound.
         loop: The running loop; its clock counts.
 
     Attributes:
@@ -56,7 +56,7 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
-        """Whether its context has raised."""
+        """Whether its context has raised TimeoutError."""
         return self._timeout.expired()
 
     async def __aenter__(self) -> None:
@@ -71,17 +71,18 @@ class Deadline:
         await self._timeout.__aexit__(kind, error, where)
 
     def reserve(self, seconds: float) -> None:
-        """Reserve so many seconds for the request; 0 once it is sent, as all of the time is for it then."""
+        """Reserve some seconds for the request; 0 once it is sent, since all of the time is for it then."""
         self._reserved = seconds
+        # A timer that fires too early sets itself anew; only a later one must be replaced.
         if self._timer is not None and self._timer.when() > self._due - seconds:
             self._timer.cancel()
             self._arm()
 
     def _arm(self) -> None:
         if self._due < math.inf:
-            self._timer = self._loop.call_at(self._due - self._reserved, self._ring)
+            self._timer = self._loop.call_at(self._due - self._reserved, self._on_timer)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         now = self._loop.time()
         if now < self._due - self._reserved:
             self._arm()
@@ -89,12 +90,12 @@ class Deadline:
             self._timeout.reschedule(now)
 
 
-def overdue(call: Call[Any], keep: float) -> ClovaOCRError:
-    """Return what a deadline means that passed over a request, by how far that had come.
+def deadline_error(call: Call[Any], keep: float) -> ClovaOCRError:
+    """Return the error of a call whose deadline has passed, by how far its request had come.
 
     Args:
         call: The call.
-        keep: Seconds its answer is kept if the request runs on.
+        keep: Seconds that the answer is kept if the request runs on.
     """
     seconds = f"the deadline of {call.deadline.seconds or 0.0:g} s passed"
     if call.joined:
@@ -102,20 +103,20 @@ def overdue(call: Call[Any], keep: float) -> ClovaOCRError:
             f"{seconds} while an earlier request for the same image was in flight; nothing more was sent",
             billing=Billing.NOT_BILLED,
         )
-    partial = call.exchange.response(TOO_LATE)
-    # Of an answer that goes on coming only the error is told now; the rest is kept when it is all there.
-    if partial is not None and not (call.runs_on and partial.status == HTTPStatus.OK):
+    partial = call.progress.response(TOO_LATE)
+    # An error of the service is raised now. A recognition that is still arriving is kept when it is complete.
+    if partial is not None and not (call.detached and partial.status == HTTPStatus.OK):
         try:
-            call.decoded(partial)
+            call.decode(partial)
         except ClovaOCRError as error:
             return error
-    if not call.exchange.body_began:
+    if not call.progress.body_began:
         return ConnectionFailedError(f"{seconds} before anything was sent")
     again = (
-        f"; called again within {keep:g} s of the answer, the call gets it unbilled" if call.runs_on and keep else ""
+        f"; called again within {keep:g} s of the answer, the call gets it unbilled" if call.detached and keep else ""
     )
-    billing = max(Billing.MAYBE_BILLED, call.cut_off())
-    far = "while its answer came; it was billed" if billing is Billing.BILLED else _IN_DOUBT
-    late = ResponseTimeoutError(f"{seconds} {far}{again}", billing=billing)
+    billing = max(Billing.MAYBE_BILLED, call.billing_if_cancelled())
+    phase = "while its answer came; it was billed" if billing is Billing.BILLED else _UNKNOWN_BILLING
+    late = ResponseTimeoutError(f"{seconds} {phase}{again}", billing=billing)
     late.raw = b"" if partial is None else partial.body
     return late

@@ -1,4 +1,4 @@
-"""Errors without the frames they came through, whose variables hold images and secrets."""
+"""Errors without the frames they passed through, whose variables hold images and secrets."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ ErrorT = TypeVar("ErrorT", bound=BaseException)
 
 
 async def frameless(work: Awaitable[T]) -> T:
-    """Await something whose variables are nobody's business, and return what it returns.
+    """Await work whose variables must not be shown, and return its result.
 
-    A crash reporter prints the variables of every frame that an error came through. So one of our errors, or a
-    cancellation, is raised without those of ``work``; any other one is a fault of this package, and keeps them.
+    A crash reporter prints the variables of every frame that an error passed through. So an error of this package, or
+    a cancellation, is raised without the frames of ``work``. Any other error is a fault of this package, and keeps its
+    frames.
     """
     try:
         return await work
@@ -30,6 +31,6 @@ async def frameless(work: Awaitable[T]) -> T:
 
 
 def without_frames(error: ErrorT) -> ErrorT:
-    """Return an error without the frames it came through, its own and those of what was handled when it was raised."""
+    """Return an error without its own frames and without those of the error that was handled when it was raised."""
     error.__context__ = None
     return error.with_traceback(None)

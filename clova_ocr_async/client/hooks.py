@@ -1,4 +1,4 @@
-"""Observers: told synchronously what happens, and able to stop nothing."""
+"""Hooks: functions that are called with each event of a client, synchronously, and cannot influence it."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ __all__ = [
 logger = logging.getLogger("clova_ocr_async")
 
 Cause = Literal["quota", "outage", "credentials", "deployment"]
-"""Why a domain is on hold: its allowance is spent, or it does not answer; or why it has left the pool, while others
-serve: it does not take the secret, or is of another model, not deployed or blocked."""
-
+"""The reason why a domain is on hold: its quota is spent ("quota"), or it does not answer ("outage"). Or the reason why
+it has left the pool while others serve: it does not accept the secret ("credentials"), or it is of another model, not
+deployed or blocked ("deployment")."""
 
 Reason = Literal["no answer", "not kept", "expired", "no room", "closed"]
-"""Why the answer of a request whose caller had gone was given to nobody."""
+"""The reason why the answer to a detached request was given to no call."""
 
 
 class AttemptStarted(msgspec.Struct, frozen=True):
@@ -55,14 +55,14 @@ class AttemptStarted(msgspec.Struct, frozen=True):
 
 
 class AttemptFinished(msgspec.Struct, frozen=True):
-    """A request ended.
+    """A request has ended.
 
     Attributes:
         attempt: The request.
         elapsed: Seconds it held its slot.
-        error: What it ended in; None for a recognition. A cancellation if its caller has gone: the request may go on
-            without it, and then one of the events of late answers follows.
-        billing: Whether this request was paid, as far as that is known by then.
+        error: The error that it ended in; None for a recognition. A cancellation if its caller has gone: then the
+            request may run on, and one of the events of late answers follows.
+        billing: Whether this request was billed, as far as that is known by then.
     """
 
     attempt: Attempt
@@ -77,8 +77,8 @@ class RetryScheduled(msgspec.Struct, frozen=True):
     Attributes:
         request_id: The call's requestId.
         attempts: Requests sent so far.
-        delay: Seconds until it queues for a slot again; if its domain is on hold, until that is asked again.
-        error: Why.
+        delay: Seconds until it queues for a slot again; if its domain is on hold, until the next probe.
+        error: The failure.
     """
 
     request_id: str
@@ -88,15 +88,15 @@ class RetryScheduled(msgspec.Struct, frozen=True):
 
 
 class CallFinished(msgspec.Struct, frozen=True):
-    """A call ended.
+    """A call has ended.
 
     Attributes:
         request_id: The call's requestId.
         path_word: The document asked for.
         attempts: Requests sent.
-        elapsed: Seconds from its start, waiting included.
-        billing: The worst over its attempts; BILLED for a recognition, unless it was an earlier request's.
-        error: What it ended in, a cancellation included; None for a recognition.
+        elapsed: Seconds from the start of the call, waiting included.
+        billing: The worst billing over its requests; BILLED for a recognition, unless it answers an earlier request.
+        error: The error that it ended in, a cancellation included; None for a recognition.
     """
 
     request_id: str
@@ -108,12 +108,12 @@ class CallFinished(msgspec.Struct, frozen=True):
 
 
 class HoldChanged(msgspec.Struct, frozen=True):
-    """A domain was put on hold, so that one call at a time asks it, or has left the pool; or it is back.
+    """A domain was put on hold, so that only one call at a time probes it, or has left the pool; or it is back.
 
     Attributes:
         domain: The invoke URL, its key masked.
-        cause: Why.
-        held: Whether it is on hold for that now.
+        cause: The reason.
+        held: Whether the domain is on hold now.
     """
 
     domain: str
@@ -122,7 +122,7 @@ class HoldChanged(msgspec.Struct, frozen=True):
 
 
 class AnswerKept(msgspec.Struct, frozen=True):
-    """A request whose caller had gone was answered; the answer waits for the next call with the same image.
+    """A request whose caller had gone was answered, and the answer is kept for the next call with the same image.
 
     Attributes:
         attempt: The request.
@@ -134,11 +134,11 @@ class AnswerKept(msgspec.Struct, frozen=True):
 
 
 class AnswerTaken(msgspec.Struct, frozen=True):
-    """A call was given the answer of an earlier request, whose caller had gone; it has sent nothing itself.
+    """A call got the answer to an earlier request, whose caller had gone; the call has sent nothing itself.
 
     Attributes:
-        attempt: The request that was paid.
-        request_id: The id of the call that was given its answer.
+        attempt: The request that was billed.
+        request_id: The requestId of the call that got the answer.
     """
 
     attempt: Attempt
@@ -146,14 +146,14 @@ class AnswerTaken(msgspec.Struct, frozen=True):
 
 
 class AnswerDropped(msgspec.Struct, frozen=True):
-    """A request whose caller had gone came to nothing: no answer came, or no call took it.
+    """A request whose caller had gone was in vain: no answer arrived, or no call took it.
 
     Attributes:
         attempt: The request.
-        reason: "no answer": the request failed, was refused, or was cut off by its time or the client's end; "not
+        reason: "no answer": the request failed, was refused, or was cut off by its time limit or by ``close()``; "not
             kept": the client keeps no late answers; "expired": no call came for it in time; "no room": later answers
             took its place; "closed": the client was closed.
-        billing: Whether it was paid.
+        billing: Whether the request was billed.
     """
 
     attempt: Attempt
@@ -172,15 +172,15 @@ Event = (
     | AnswerDropped
 )
 Hook = Callable[[Event], object]
-"""Called with each event, in the event loop: it must not block. What it raises is logged and goes no further."""
+"""A function that is called with each event in the event loop, so it must not block. Its exceptions are logged."""
 
 
 def notify(hooks: Sequence[Hook], event: Event) -> None:
-    """Tell every hook of an event."""
+    """Call every hook with an event."""
     for hook in hooks:
         try:
             if inspect.iscoroutine(result := hook(event)):
                 result.close()
-                raise TypeError("the hook returned a coroutine, which nobody awaits; return None")  # noqa: TRY301 - logged below
+                raise TypeError("the hook returned a coroutine, which is never awaited; return None")  # noqa: TRY301 - logged below
         except Exception:
             logger.exception("a hook failed on %s", type(event).__name__)

@@ -1,8 +1,8 @@
 """The requests of a client that are in flight, each in a task of its own.
 
-A request must be able to outlive its caller: it is paid from its first byte on, whether somebody waits or not. So the
-caller waits for a task, and what cancels the caller, be it the deadline, a web server or ``asyncio.timeout``, does not
-reach the wire by itself.
+A request is billed from its first byte on, even if its caller is gone. So it must be able to outlive the caller. The
+caller waits for the request's task, and a cancellation of the caller, be it by the deadline, a web server or
+``asyncio.timeout``, does not reach the wire by itself.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.client.deadline import TOO_LATE, overdue
+from clova_ocr_async.client.deadline import TOO_LATE, deadline_error
 from clova_ocr_async.errors import ConfigurationError, ConnectionLostError
 from clova_ocr_async.host.tasks import wait_shielded
 
@@ -24,10 +24,10 @@ __all__ = ["InFlight"]
 
 
 class InFlight:
-    """Sends requests, waits for their answers, and ends them with the client.
+    """Sends requests, waits for their answers, and ends them when the client closes.
 
     Args:
-        transport: The wire.
+        transport: Sends one request.
 
     Attributes:
         closed: Whether the client was closed, so that nothing more is sent.
@@ -43,82 +43,81 @@ class InFlight:
         """Refuse to send for a client that was closed meanwhile.
 
         Raises:
-            ConfigurationError: It was.
+            ConfigurationError: The client is closed.
         """
         if self.closed:
-            raise ConfigurationError("the client was closed while the call was under way")
+            raise ConfigurationError("the client was closed while the call was in flight")
 
     async def send(self, call: Call[Any], request: HTTPRequest) -> HTTPResponse:
-        """Send a request of a call and return its answer; one of a batch within the deadline of each request.
+        """Send a request of a call and return its answer; in a batch, within the deadline of each request.
 
         Raises:
-            ClovaOCRError: As the transport raises it; the deadline passed; or the client was closed.
+            ClovaOCRError: The transport failed, the deadline passed, or the client was closed.
         """
         if call.lane == "interactive":
-            return await self._answered(call, request)
+            return await self._answer(call, request)
         limit = call.deadline.anew()
         try:
             async with limit:
-                return await self._answered(call, request)
+                return await self._answer(call, request)
         except TimeoutError:
             if not limit.expired:
                 raise
-        if (answer := call.landed() or call.exchange.response(TOO_LATE)) is not None:
+        if (answer := call.response() or call.progress.response(TOO_LATE)) is not None:
             return answer
-        raise overdue(call, 0.0)
+        raise deadline_error(call, 0.0)
 
-    async def _answered(self, call: Call[Any], request: HTTPRequest) -> HTTPResponse:
-        """Wait for the answer of a request.
+    async def _answer(self, call: Call[Any], request: HTTPRequest) -> HTTPResponse:
+        """Return the answer to a request.
 
-        If the caller is cancelled, a request that may go on without it (``call.outlives``) is still there in
-        ``call.wire`` then; any other one has ended.
+        If the caller is cancelled, a request that may detach runs on in ``call.request_task``. Any other request has
+        ended by then.
         """
         self.check_open()
         loop = asyncio.get_running_loop()
-        landed: asyncio.Future[None] = loop.create_future()
-        call.wire = task = loop.create_task(self._landing(request, call.exchange, landed))
-        self._tasks[call.exchange] = task
+        # A future of its own: a cancelled await of the task itself would cancel the request.
+        ended: asyncio.Future[None] = loop.create_future()
+        call.request_task = task = loop.create_task(self._send(request, call.progress, ended))
+        self._tasks[call.progress] = task
         try:
-            await landed
+            await ended
         except asyncio.CancelledError:
-            if not call.outlives:
-                await self._cut(task, call.exchange)
+            if not call.may_detach:
+                await self._cut_off(task, call.progress)
             raise
-        return self._closed_under_way(call) if task.cancelled() else task.result()
+        return self._answer_at_close(call) if task.cancelled() else task.result()
 
-    async def _landing(
-        self, request: HTTPRequest, exchange: RequestProgress, landed: asyncio.Future[None]
-    ) -> HTTPResponse:
+    async def _send(self, request: HTTPRequest, progress: RequestProgress, ended: asyncio.Future[None]) -> HTTPResponse:
         try:
-            return await self._transport.send(request, exchange)
+            return await self._transport.send(request, progress)
         finally:
-            del self._tasks[exchange]
-            if not landed.done():
-                landed.set_result(None)
+            del self._tasks[progress]
+            if not ended.done():
+                ended.set_result(None)
 
-    async def _cut(self, task: asyncio.Task[HTTPResponse], exchange: RequestProgress) -> None:
-        exchange.called_off = not exchange.body_began
+    async def _cut_off(self, task: asyncio.Task[HTTPResponse], progress: RequestProgress) -> None:
+        progress.called_off = not progress.body_began
         task.cancel()
         try:
             await wait_shielded(task)
         finally:
-            self._tasks.pop(exchange, None)  # a task that was cancelled before its first step does not do so itself
+            self._tasks.pop(progress, None)  # a task that is cancelled before its first step does not run its finally
             if not task.cancelled():
-                task.exception()  # looked at, so that asyncio does not report what nobody waits for any more
+                task.exception()  # retrieved, so that asyncio does not report an error that no caller waits for
 
-    def _closed_under_way(self, call: Call[Any]) -> HTTPResponse:
-        """Return the answer of a request that the closing cut off, as far as it came: it may have been paid."""
-        if (answer := call.exchange.response("the client was closed while it came")) is not None:
+    def _answer_at_close(self, call: Call[Any]) -> HTTPResponse:
+        """Return what has arrived of an answer when the client closed: it may have been billed."""
+        if (answer := call.progress.response("the client was closed while it came")) is not None:
             return answer
-        if call.exchange.body_began:
+        if call.progress.body_began:
             raise ConnectionLostError("the client was closed before the answer came; it may have been billed")
-        raise ConfigurationError("the client was closed while the call was under way")
+        raise ConfigurationError("the client was closed while the call was in flight")
 
     async def close(self, wait: float) -> None:
-        """Send nothing more, wait for what is in flight, cut off what is left, and close the transport.
+        """Send nothing more, wait for the requests in flight, cut off the rest, and close the transport.
 
         Args:
-            wait: Seconds.
+            wait: Seconds to wait at most.
         """
         self.closed = True
         try:
@@ -126,15 +125,15 @@ class InFlight:
                 await asyncio.wait(self._tasks.values(), timeout=wait)
         finally:
             if self._ending is None:
-                # In a task of its own, so that a close that is cancelled closes all the same.
+                # In a task of its own, so that a cancelled close still closes the transport.
                 self._ending = asyncio.ensure_future(self._end())
             await wait_shielded(self._ending)
         self._ending.result()
 
     async def _end(self) -> None:
         tasks = list(self._tasks.values())
-        for exchange, task in self._tasks.items():
-            exchange.called_off = not exchange.body_began
+        for progress, task in self._tasks.items():
+            progress.called_off = not progress.body_began
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)

@@ -1,4 +1,4 @@
-"""The event loop of a client: the one of its first call, and no other one."""
+"""The event loop of a client: the loop of its first call, and no other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["BoundLoop"]
 
 
 class BoundLoop:
-    """Bound to the running loop when it is first asked for."""
+    """An event loop, bound when it is first asked for."""
 
     __slots__ = ("_loop", "_thread")
 
@@ -23,9 +23,9 @@ class BoundLoop:
         """Return the loop, which is the running one.
 
         Raises:
-            ConfigurationError: Another one runs.
+            ConfigurationError: Another loop runs.
         """
-        # Asking for the running loop costs a system call, and within one thread no other can run.
+        # get_running_loop() costs a system call, and within one thread no other loop can run.
         if self._loop is not None and self._thread == threading.get_ident() and self._loop.is_running():
             return self._loop
         running = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Asks a domain whether it would answer, without a picture it could charge for."""
+"""A request that tests the URL and the secret of a domain, without an image that could be billed."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ async def probe(
 
     Args:
         domain: The domain to ask.
-        make_transport: Returns what sends it.
+        make_transport: Returns the transport.
 
     Returns:
-        None if the answer was the one hoped for: code 0011, an invalid body, which comes after URL and secret were
-        found right. Else what went wrong.
+        None if the domain answers with code 0011, an invalid body: then URL and secret were accepted. Else the error.
     """
     now = int(time.time() * 1000)
     request_id = str(uuid.uuid4())
@@ -56,4 +55,4 @@ async def probe(
         return error
     finally:
         await transport.close()
-    return MalformedResponseError("a request without an image was answered as if it had one; this is no CLOVA OCR")
+    return MalformedResponseError("a request without an image was answered as if it had one; this is not CLOVA OCR")

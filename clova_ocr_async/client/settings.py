@@ -1,13 +1,13 @@
-"""What a client can be given, checked once, with an error that names the argument."""
+"""The arguments of a client, each checked once, with an error that names the argument."""
 
 from __future__ import annotations
 
 import enum
 import functools
 import inspect
-import sys
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast, get_args
 
+from clova_ocr_async.arguments import require_seconds
 from clova_ocr_async.client.transport import AiohttpTransport, Transport
 from clova_ocr_async.domains.domain import Domain
 from clova_ocr_async.errors import ConfigurationError
@@ -30,22 +30,20 @@ __all__ = [
     "NOT_GIVEN",
     "ClientSettings",
     "NotGiven",
-    "checked_content",
-    "checked_count",
-    "checked_deadline",
-    "checked_domains",
-    "checked_hooks",
-    "checked_seconds",
-    "chosen_transport",
+    "require_content",
+    "require_deadline",
+    "require_domains",
+    "require_hooks",
     "require_instance",
     "resolve_slots",
+    "resolve_transport",
 ]
 
 KindT = TypeVar("KindT")
 
 
 class NotGiven(enum.Enum):
-    """The type of ``NOT_GIVEN``, for an argument whose None means something."""
+    """The type of ``NOT_GIVEN``, the default of an argument whose None has a meaning."""
 
     NOT_GIVEN = "as the client has it"
 
@@ -57,7 +55,7 @@ NOT_GIVEN = NotGiven.NOT_GIVEN
 
 
 class ClientSettings(TypedDict, total=False):
-    """The keyword arguments of a client, for type checkers; see there."""
+    """The keyword arguments of ``ClovaOCRClient``, for type checkers."""
 
     concurrency: int | None
     deadline: float | None
@@ -75,42 +73,42 @@ class ClientSettings(TypedDict, total=False):
     runtime: Runtime
 
 
-def checked_domains(domains: tuple[object, ...]) -> tuple[Domain, ...]:
-    """Return the domains, if that is what they are."""
+def require_domains(domains: tuple[object, ...]) -> tuple[Domain, ...]:
+    """Return the domains of a client: each a Domain, and no domain twice."""
     for domain in domains:
         if not isinstance(domain, Domain):
             raise ConfigurationError(f"domain is a {type(domain).__name__}; it must be a Domain(invoke_url, secret)")
     checked = cast("tuple[Domain, ...]", domains)
     if len({domain.key for domain in checked}) < len(checked):
-        raise ConfigurationError("the same domain is given twice; it has no more slots for it, give each once")
+        raise ConfigurationError("the same domain is given twice, which gives it no more slots; give each domain once")
     return checked
 
 
 def require_instance(name: str, value: object, kind: type[KindT]) -> KindT:
-    """Return an argument, if it is of its class."""
+    """Return an argument if it is an instance of a class."""
     if not isinstance(value, kind):
         raise ConfigurationError(f"{name} is a {type(value).__name__}; it must be a {kind.__name__}")
     return value
 
 
-def checked_hooks(hooks: object) -> tuple[Hook, ...]:
-    """Return the hooks, if they are functions in something to iterate."""
+def require_hooks(hooks: object) -> tuple[Hook, ...]:
+    """Return the hooks if they are an iterable of plain functions."""
     if not hasattr(hooks, "__iter__"):
         raise ConfigurationError(f"hooks is a {type(hooks).__name__}; it must be an iterable of functions")
     checked = tuple(cast("Iterable[object]", hooks))
     for hook in checked:
         if not callable(hook):
-            raise ConfigurationError(f"hooks has a {type(hook).__name__} in it; it must be an iterable of functions")
+            raise ConfigurationError(f"hooks holds a {type(hook).__name__}; it must be an iterable of functions")
         if (kind := _never_run(hook)) is not None:
             raise ConfigurationError(
-                f"hooks has {kind} in it, which calling alone does not run; make it a plain function, "
+                f"hooks holds {kind}, whose body a call does not run; make it a plain function, "
                 "which may start a task: asyncio.get_running_loop().create_task(…)"
             )
     return cast("tuple[Hook, ...]", checked)
 
 
 def _never_run(hook: Any) -> str | None:
-    """Return what a callable is whose call only makes a coroutine or a generator; None for any other."""
+    """Return the kind of a callable whose call only makes a coroutine or a generator; None for any other."""
     while isinstance(hook, functools.partial):
         hook = cast("functools.partial[object]", hook).func
     for called in (hook, getattr(cast("object", type(hook)), "__call__", None)):  # noqa: B004 - its code is what matters
@@ -121,61 +119,43 @@ def _never_run(hook: Any) -> str | None:
     return None
 
 
-def checked_seconds(name: str, value: object, *, or_zero: bool = False) -> float:
-    """Return a duration, if it is a finite number above 0, or 0 where that is allowed.
-
-    Args:
-        name: The argument's.
-        value: Its value.
-        or_zero: Whether 0 is allowed.
-    """
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else -1
-    if 0 <= number <= sys.float_info.max and (number or or_zero):
-        return float(number)
-    allowed = "0 or more" if or_zero else "more than 0"
-    raise ConfigurationError(f"{name} is {shown(value)}; it must be seconds, {allowed}")
+def require_deadline(value: object) -> float | None:
+    """Return a deadline if it is None or a positive, finite number of seconds."""
+    return None if value is None else require_seconds("deadline", value)
 
 
-def checked_deadline(value: object) -> float | None:
-    """Return a deadline, if it is a positive, finite number of seconds, or None."""
-    return None if value is None else checked_seconds("deadline", value)
-
-
-def checked_count(name: str, value: object) -> int:
-    """Return a number of things, if it is a whole number from 0."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigurationError(f"{name} is {value!r}; it must be a whole number from 0")
-    return value
-
-
-def checked_content(content: object) -> Content:
-    """Return the way images travel, if it is one."""
+def require_content(content: object) -> Content:
+    """Return the way in which images travel, if the client has it."""
     if content not in get_args(Content):
         raise ConfigurationError(f"content is {shown(content)}; it must be one of {', '.join(get_args(Content))}")
     return cast("Content", content)
 
 
 def resolve_slots(slots: Slots | None, concurrency: int | None, runtime: Runtime) -> Slots:
-    """Return the slots given, or local ones."""
+    """Return the given slots, or local ones."""
     if slots is not None and concurrency is not None:
-        raise ConfigurationError("slots and concurrency are both given; the slots have a limit of their own")
+        raise ConfigurationError(
+            "slots and concurrency are both given; the slots have their own limit, so leave out concurrency"
+        )
     if slots is not None and not (hasattr(slots, "slot") and hasattr(slots, "state")):
         raise ConfigurationError(f"slots is a {type(slots).__name__}; it must have the methods of Slots")
     return slots if slots is not None else LocalSlots(concurrency, runtime=runtime)
 
 
-def chosen_transport(
+def resolve_transport(
     transport: Transport | None,
     session: aiohttp.ClientSession | None,
     *,
     connect_timeout: float,
     read_timeout: float,
 ) -> Transport:
-    """Return the transport given, or aiohttp with the session given, or with one of its own."""
-    connect_timeout = checked_seconds("connect_timeout", connect_timeout)
-    read_timeout = checked_seconds("read_timeout", read_timeout)
+    """Return the given transport, or aiohttp with the given session or one of its own."""
+    connect_timeout = require_seconds("connect_timeout", connect_timeout)
+    read_timeout = require_seconds("read_timeout", read_timeout)
     if transport is not None and session is not None:
-        raise ConfigurationError("transport and session are both given; a session is for aiohttp's transport")
+        raise ConfigurationError(
+            "transport and session are both given; a session is for aiohttp's transport, so leave out one of them"
+        )
     if transport is not None:
         return transport
     if session is not None and not hasattr(session, "post"):

@@ -1,4 +1,4 @@
-"""What it means that TLS with a server failed: with which, why, and what to do about it."""
+"""Messages for a failed TLS handshake: the server, the reason, and the way out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ssl
 
 __all__ = ["tls_failure"]
 
-# What OpenSSL calls an answer that is no TLS, by its version.
+# OpenSSL's names for an answer that is not TLS; they depend on its version.
 _NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"}
 _NOT_NOW = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 _NOT_THERE = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
@@ -19,7 +19,7 @@ _TRUST = (
 
 
 def tls_failure(error: Exception) -> str:
-    """Return with whom TLS failed, why, and what to do about it.
+    """Return a message with the server that TLS failed with, the reason, and the way out.
 
     Args:
         error: The transport's error, with ``host``, ``port`` and ``os_error`` as far as it has them.
@@ -30,7 +30,7 @@ def tls_failure(error: Exception) -> str:
 
 
 def _explained(cause: object) -> tuple[str, str]:
-    """Return why a handshake failed, and what to do about it."""
+    """Return the reason of a failed handshake, and the way out."""
     if isinstance(cause, ssl.SSLCertVerificationError):
         reason = str(cause.verify_message).rstrip(".")
         if cause.verify_code in _NOT_THERE:

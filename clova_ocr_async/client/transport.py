@@ -1,4 +1,4 @@
-"""The wire: one request in, one answer out. The only module that touches aiohttp outside the emulator."""
+"""Transport of one request and its answer; the only module outside the emulator that uses aiohttp."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.protocol.request import Body, HTTPRequest
 
-__all__ = ["AiohttpTransport", "RequestProgress", "Transport"]
+__all__ = ["AiohttpTransport", "BodyPayload", "RequestProgress", "Transport", "translate_error"]
 
 logger = logging.getLogger("clova_ocr_async")
 
 _KEEP_ALIVE = 15.0  # seconds; shorter than a gateway's, so that a connection is rarely closed just as it is reused
-_YIELD_EVERY = 384 * 1024  # bytes; a socket that never blocks would never let the loop go on
+_YIELD_EVERY = 384 * 1024  # bytes; a socket that never blocks would otherwise block the loop
 _REQUEST_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "clova-ocr-async"}
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _TLS_ERRORS = (
@@ -46,12 +46,12 @@ _TLS_ERRORS = (
 
 
 class RequestProgress:
-    """How far one request has come; read when it failed or was cut off by a deadline.
+    """Progress of one request; it decides the billing of a request that failed or was cut off.
 
     Attributes:
-        body_began: Whether any of the image's request body has been handed to the network.
-        answer: The answer when no more of it will come; None before that.
-        called_off: Whether the request was cut off before its body began, so that it must not begin any more.
+        body_began: Whether any of the request body has been handed to the network.
+        answer: The answer, once no more of it will arrive; None before that.
+        called_off: Whether the request was cut off before its body began, so that the body must not begin.
     """
 
     __slots__ = ("_headers", "_received", "_status", "answer", "body_began", "called_off")
@@ -64,28 +64,28 @@ class RequestProgress:
         self._received = bytearray()
 
     def begin_response(self, status: int, headers: dict[str, str]) -> None:
-        """Note that the headers of an answer came; names in lower case."""
+        """Record the headers of an answer; names in lower case."""
         self._status = status
         self._headers = headers
 
     def receive(self, chunk: bytes) -> int:
-        """Keep a part of the body; return how many bytes are kept by now."""
+        """Keep a part of the body; return the number of bytes kept so far."""
         self._received += chunk
         return len(self._received)
 
     def end_response(self, cut: str | None = None) -> None:
-        """Note that no more of the answer will come, and why it is not whole."""
+        """Record that no more of the answer will arrive, and why it is incomplete."""
         self.answer = self.response(cut)
 
     def forget_response(self) -> None:
-        """Note that the request is sent again, so that what came for it is no answer any more."""
+        """Drop what has arrived, since the request is sent again."""
         self.answer, self._status, self._headers, self._received = None, None, {}, bytearray()
 
     def response(self, cut: str | None = None) -> HTTPResponse | None:
-        """Return the answer as far as it came, its Content-Encoding undone; None before its headers.
+        """Return the answer as far as it has arrived, without its Content-Encoding; None before its headers.
 
         Args:
-            cut: Why it is not whole, unless it has come to its end.
+            cut: Why it is incomplete; None if it is complete.
         """
         if self.answer is not None or self._status is None:
             return self.answer
@@ -96,62 +96,64 @@ class RequestProgress:
 class Transport(Protocol):
     """Sends requests."""
 
-    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
-        """Send a request and return its answer, whatever its status; marks in ``exchange`` how far it came.
+    async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:
+        """Send a request and return its answer, whatever its status; record in ``progress`` how far it comes.
 
         Raises:
-            ConfigurationError: TLS or its certificate, a proxy, a closed session.
-            ConnectionFailedError: It failed before the body began.
-            ConnectionLostError: It broke after the body began.
-            ResponseTimeoutError: The body began and no answer came in time.
+            ConfigurationError: TLS or its certificate, a proxy, or a closed session.
+            ConnectionFailedError: The request failed before its body began.
+            ConnectionLostError: The connection broke after the body began.
+            ResponseTimeoutError: The body began and no answer arrived in time.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of what belongs to the transport."""
+        """Close what belongs to the transport."""
         ...
 
 
 class _UnreadDataError(aiohttp.ClientConnectionError):
-    """The connection holds something that came unasked, so an answer on it could be that of another call."""
+    """The connection holds unexpected data, so an answer on it could be that of another call."""
 
 
-class _BodyPayload(Payload):
-    """A body that is written anew each time, without a copy of the image, and tells when it began.
+class BodyPayload(Payload):
+    """A request body that is written without a copy of the image, and that records when it began.
 
     Attributes:
-        connection: What it was written to last; None before that.
+        connection: The connection that it was last written to; None before that.
     """
 
     _autoclose = True
 
-    def __init__(self, body: Body, exchange: RequestProgress) -> None:
+    def __init__(self, body: Body, progress: RequestProgress) -> None:
         super().__init__(body)
         self._size = body.size
         self._body = body
-        self._exchange = exchange
+        self._progress = progress
         self.connection: asyncio.WriteTransport | None = None
 
-    def hang_up(self) -> None:
+    def close_connection(self) -> None:
         """Close the connection it was written to, so that it is not used again."""
         if self.connection is not None:
             self.connection.abort()
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp's signature
+        """Refuse: aiohttp decodes only bodies that it logs."""
         raise TypeError("a request body is not text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        # aiohttp writes in a task of its own, which may come to this after the request was cancelled.
-        if self._exchange.called_off:
+        """Write the body in parts, unless the request was cut off or the connection is unusable."""
+        # aiohttp writes in a task of its own, which may get here after the request was cancelled.
+        if self._progress.called_off:
             raise asyncio.CancelledError
         if getattr(getattr(writer, "protocol", None), "should_close", False):
             raise _UnreadDataError
         self.connection = getattr(writer, "transport", None)
         since_yield = 0
         for chunk in self._body.chunks():
-            # A connection found closed here raises before anything has left, so the mark comes after.
+            # A connection that is closed by now raises before anything has left, so the mark comes after.
             await writer.write(chunk, drain=False)  # type: ignore[call-arg]  # the abstract class lacks the keyword
-            self._exchange.body_began = True
+            self._progress.body_began = True
             since_yield += len(chunk)
             if since_yield >= _YIELD_EVERY:
                 since_yield = 0
@@ -159,6 +161,7 @@ class _BodyPayload(Payload):
             await writer.drain()
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write the body, whose length must be the announced one."""
         if content_length not in {None, self._size}:
             raise ValueError(f"the body has {self._size} bytes, and {content_length} were announced")
         await self.write(writer)
@@ -168,14 +171,14 @@ class AiohttpTransport:
     """Sends through an aiohttp session, its own or the caller's.
 
     Its own session opens with the first request, keeps no cookies, ignores proxies of the environment, and has no limit
-    of connections: the slots are the limit, so that no request waits for a connection while a timeout runs.
+    of connections: the slots are the limit. So no request waits for a connection while its timeout runs.
 
     Args:
         session: The caller's session; it is never closed here.
         connect_timeout: Seconds for name, connection and TLS (with the caller's session: for each connection tried).
         read_timeout: Seconds without a byte of the answer.
-        proxy: The URL of an HTTP proxy for its own session, its user and password in it if need be.
-        tls: Which certificates its own session trusts; those of the machine if not given.
+        proxy: The URL of an HTTP proxy for its own session, with user and password if the proxy needs them.
+        tls: The certificates that its own session trusts; those of the machine if not given.
     """
 
     def __init__(
@@ -192,7 +195,7 @@ class AiohttpTransport:
         self._tls = tls
         self._own = session is None
         self._closed = False
-        # With the caller's session `connect` would count waiting for one of its connections.
+        # With the caller's session `connect` would include the wait for one of its connections.
         self._timeout = aiohttp.ClientTimeout(
             total=None,
             connect=connect_timeout if self._own else None,
@@ -200,16 +203,16 @@ class AiohttpTransport:
             sock_read=read_timeout,
         )
 
-    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
+    async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:
         """Send a request and return its answer."""
-        session = self._opened()
-        payload = _BodyPayload(request.body, exchange)
+        session = self._open_session()
+        payload = BodyPayload(request.body, progress)
         answer: HTTPResponse | None
         failure: BaseException | None = None
         try:
-            answer = await self._posted(session, request, payload, exchange)
+            answer = await self._post(session, request, payload, progress)
         except Exception as error:  # noqa: BLE001 - a session of the caller's may raise anything
-            answer, failure = _stands(exchange, error), _translated(error, exchange)
+            answer, failure = _arrived_answer(progress, error), translate_error(error, progress)
         except BaseException as error:  # noqa: BLE001 - raised below
             answer, failure = None, without_frames(error)
         if answer is None:
@@ -218,27 +221,27 @@ class AiohttpTransport:
             assert failure is not None  # noqa: S101 - for the type checkers: without an answer there is one
             raise failure
         if request.request_id is not None and not is_answer_to(answer.body, request.request_id):
-            payload.hang_up()
+            payload.close_connection()
         return answer
 
-    async def _posted(
-        self, session: aiohttp.ClientSession, request: HTTPRequest, payload: _BodyPayload, exchange: RequestProgress
+    async def _post(
+        self, session: aiohttp.ClientSession, request: HTTPRequest, payload: BodyPayload, progress: RequestProgress
     ) -> HTTPResponse:
-        """Send a request and return its answer, taken off the wire before anybody else can read it."""
-        # What only wraps a session shows none, and None leaves the session its own.
+        """Send a request and return its answer, read before any middleware can read it."""
+        # A wrapper around a session has none; None leaves the session its own.
         middlewares = getattr(session, "_middlewares", None)
         async with session.post(
             request.url,
             data=payload,
             headers={**_REQUEST_HEADERS, **request.headers},
             allow_redirects=False,  # a redirect would carry the secret and the image to another host
-            raise_for_status=False,  # a session of the caller's may ask for it, and lose what the answer says
-            auto_decompress=False,  # what cannot be decompressed is paid for all the same
+            raise_for_status=False,  # a session of the caller's may set it, which would lose the answer
+            auto_decompress=False,  # an answer that cannot be decompressed is billed all the same
             timeout=self._timeout,
-            middlewares=None if middlewares is None else (*middlewares, _keeping(exchange)),
+            middlewares=None if middlewares is None else (*middlewares, _reading_middleware(progress)),
         ) as response:
-            # Where no middleware of ours is, say in a wrapper around a session, somebody may have read it already.
-            return exchange.answer or await _receive(response, exchange, perhaps_read=True)
+            # Without our middleware, as in a wrapper around a session, other code may have read the answer already.
+            return progress.answer or await _receive(response, progress, maybe_read=True)
 
     async def close(self) -> None:
         """Close the session if it is the transport's own."""
@@ -246,9 +249,9 @@ class AiohttpTransport:
         if self._own and self._session is not None:
             await self._session.close()
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:
-            raise ConfigurationError("the client was closed while the call was under way")
+            raise ConfigurationError("the client was closed while the call was in flight")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls or True),
@@ -260,21 +263,21 @@ class AiohttpTransport:
         return self._session
 
 
-def _keeping(exchange: RequestProgress) -> aiohttp.ClientMiddlewareType:
-    """Return a middleware that takes an answer off the wire, before those of the caller's session see it."""
+def _reading_middleware(progress: RequestProgress) -> aiohttp.ClientMiddlewareType:
+    """Return a middleware that reads an answer before the middlewares of the caller's session see it."""
 
     async def keep(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        exchange.forget_response()
+        progress.forget_response()
         response = await handler(request)
-        if not exchange.body_began:  # it was there before the request
+        if not progress.body_began:  # the data was there before the request
             response.close()
             raise _UnreadDataError
         try:
-            answer = await _receive(response, exchange)
+            answer = await _receive(response, progress)
         except BaseException:
             response.close()  # aiohttp closes only what a middleware has returned
             raise
-        # Whoever reads it after us gets the same.
+        # Code that reads it later gets the same bytes.
         response._body = answer.body  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # there is no other way
         return response
 
@@ -282,77 +285,77 @@ def _keeping(exchange: RequestProgress) -> aiohttp.ClientMiddlewareType:
 
 
 async def _receive(
-    response: aiohttp.ClientResponse, exchange: RequestProgress, *, perhaps_read: bool = False
+    response: aiohttp.ClientResponse, progress: RequestProgress, *, maybe_read: bool = False
 ) -> HTTPResponse:
-    """Read an answer to its end, as far as it comes; one that was read already is taken as it was read."""
-    exchange.begin_response(response.status, {name.lower(): value for name, value in response.headers.items()})
+    """Read an answer as far as it arrives; one that other code has read already is taken from there."""
+    progress.begin_response(response.status, {name.lower(): value for name, value in response.headers.items()})
     cut, size = None, 0
     try:
         while chunk := await response.content.readany():
-            if (size := exchange.receive(chunk)) > MAX_BODY_BYTES:
+            if (size := progress.receive(chunk)) > MAX_BODY_BYTES:
                 cut = f"it is larger than {MAX_BODY_BYTES // 1024**2} MiB"
                 response.close()
                 break
-        if perhaps_read and not size:
-            exchange.receive(await response.read())
+        if maybe_read and not size:
+            progress.receive(await response.read())
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         cut = "no more of it came in time" if isinstance(error, TimeoutError) else "the connection broke"
-    exchange.end_response(cut)
-    assert exchange.answer is not None  # noqa: S101 - for the type checkers: the headers were noted before
-    return exchange.answer
+    progress.end_response(cut)
+    assert progress.answer is not None  # noqa: S101 - for the type checkers: the headers were noted before
+    return progress.answer
 
 
-def _stands(exchange: RequestProgress, error: Exception) -> HTTPResponse | None:
-    """Return the answer that had come when something raised an error over it; None if none had."""
-    if exchange.answer is not None:
+def _arrived_answer(progress: RequestProgress, error: Exception) -> HTTPResponse | None:
+    """Return the answer that had arrived before a middleware or trace raised an error; None if none had."""
+    if progress.answer is not None:
         logger.warning("the session's middleware or trace raised %s; the answer stands", type(error).__name__)
-    return exchange.answer
+    return progress.answer
 
 
-def _translated(error: Exception, exchange: RequestProgress) -> ClovaOCRError:
-    """Turn what aiohttp raises into what it means: first whether anything was sent, then what is wrong."""
+def translate_error(error: Exception, progress: RequestProgress) -> ClovaOCRError:
+    """Translate an error of aiohttp: first by whether anything was sent, then by its cause."""
     name = type(error).__name__
-    if not exchange.body_began:
-        wrong = _misconfigured(error)
+    if not progress.body_began:
+        wrong = _settings_fault(error)
         return _not_connected(error) if wrong is None else ConfigurationError(wrong)
     if isinstance(error, TimeoutError):
         return ResponseTimeoutError("the request was sent and no answer came in time; it may have been billed")
-    what = "what came back is no HTTP" if isinstance(error, aiohttp.ClientResponseError) else "the connection broke"
+    what = "the answer is not HTTP" if isinstance(error, aiohttp.ClientResponseError) else "the connection broke"
     return ConnectionLostError(f"the request was sent and {what} ({name}); it may have been billed")
 
 
 def _not_connected(error: Exception) -> ConnectionFailedError:
-    """Return what it means that a request could not be sent, and that this may pass."""
+    """Return the error of a request that could not be sent, for a reason that may pass."""
     if isinstance(error, _UnreadDataError):
         return ConnectionFailedError("the connection held unread data that no call had asked for; nothing was sent")
     if not isinstance(error, aiohttp.ClientHttpProxyError):
-        return ConnectionFailedError(f"no connection to {_reached(error)}; nothing was sent")
+        return ConnectionFailedError(f"no connection to {_address_and_reason(error)}; nothing was sent")
     failure = ConnectionFailedError(f"the proxy made no connection and answered HTTP {error.status}; nothing was sent")
     failure.retry_after = retry_after({name.lower(): value for name, value in (error.headers or {}).items()})
     return failure
 
 
-def _reached(error: Exception) -> str:
-    """Say where a connection was tried, and why there is none."""
+def _address_and_reason(error: Exception) -> str:
+    """Return the address that could not be reached, and the reason."""
     host, port = getattr(error, "host", None), getattr(error, "port", None)
     reason = getattr(getattr(error, "os_error", None), "strerror", None) or type(error).__name__
     return f"{'the server' if host is None else f'{host}:{port}'} ({reason})"
 
 
-def _misconfigured(error: Exception) -> str | None:
-    """Return what is wrong with the settings, if that is what failed."""
+def _settings_fault(error: Exception) -> str | None:
+    """Return the fault in the settings, if that is the cause; else None."""
     if isinstance(error, aiohttp.InvalidURL | UnicodeError):
-        return "the invoke URL's host cannot be one"
-    if isinstance(error, aiohttp.ClientHttpProxyError) and not _may_pass(error.status):
+        return "the invoke URL's host is not a valid host name"
+    if isinstance(error, aiohttp.ClientHttpProxyError) and not _is_transient(error.status):
         return f"the proxy refused the connection with HTTP {error.status}"
-    return tls_failure(error) if isinstance(error, _TLS_ERRORS) and not _handshake_broke(error) else None
+    return tls_failure(error) if isinstance(error, _TLS_ERRORS) and not _handshake_was_cut(error) else None
 
 
-def _may_pass(status: int) -> bool:
-    """Whether what a proxy answers says that it, or what it reaches, is not able to just now."""
+def _is_transient(status: int) -> bool:
+    """Whether a status of a proxy means that the proxy, or the host behind it, fails only for the moment."""
     return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING
 
 
-def _handshake_broke(error: Exception) -> bool:
-    """Whether the connection was cut during the handshake, which says nothing about the certificate."""
+def _handshake_was_cut(error: Exception) -> bool:
+    """Whether the connection was cut during the handshake, which has nothing to do with the certificate."""
     return isinstance(getattr(error, "os_error", None), ssl.SSLEOFError | ssl.SSLZeroReturnError)

@@ -1,18 +1,18 @@
-"""How long the answers of a domain usually take: what decides whether a call still has time to be sent.
+"""The usual time of a domain's answers, which decides whether a call still has time to be sent.
 
-A request whose caller will be gone before the answer comes is paid for nothing, and it holds a slot meanwhile. So the
-client learns, from the last 64 answers of a domain and document, two durations:
+A request whose caller gives up before the answer arrives is billed in vain, and it holds a slot meanwhile. So the
+client learns two durations from the last 64 answers of a domain and document:
 
 - the **usual time**, the 90th percentile: with less time left a call is not sent at all. One of ten answers may be
-  slower, so a few outliers do not shut anybody out, and a deadline that fits nine of ten answers is served.
-- the **safe time**, the second longest of them: with less time left a call does not wait behind others. Under overload
+  slower, so a few outliers do not keep calls back, and a deadline that fits nine of ten answers is served.
+- the **safe time**, the second longest of them: with less time left a call does not wait behind others. In an overload
   the calls at the head of the queue are those with the least time left. Sent at the usual time, one of ten would be
-  paid for nothing; the slot goes to the next call instead, which has more time.
+  billed in vain; the slot goes to the next call instead, which has more time.
 
-Both are worth nothing when for a minute no caller has got an answer. Then one call is sent as a *probe*, whatever time
-it has; its answer is the first of a new 64. An answer that came after its caller had gone counts among the 64, but not
-as an answer somebody got: while a domain is slow there are only such ones, and they must not put off the probe. Pure:
-the time is an argument.
+Both expire when no caller has got an answer for a minute. Then one call is sent as a *probe*, even with little time
+left, and its answer is the first of a new 64. An answer whose caller had gone counts among the 64, but it does not put
+off the expiry: while a domain is slow there are only such answers, and they must not put off the probe. Pure: the time
+is an argument.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from statistics import fmean
 __all__ = ["MEMORY", "UsualTime"]
 
 MEMORY = 60.0
-"""Seconds without an answer that its caller got, after which nothing is known any more."""
+"""Seconds after the last answer that reached its caller, after which the times have expired."""
 
 _WINDOW = 64
 _USUAL = 0.9
@@ -38,7 +38,7 @@ class UsualTime:
     Attributes:
         usual: Seconds that nine of ten answers took at the most; 0 before the first one.
         safe: Seconds that nearly all answers took at the most; 0 before the first one.
-        prober: The call whose request is under way only to learn the times anew; None if there is none.
+        prober: The call whose request measures the times anew; None if no call does.
     """
 
     __slots__ = ("_answered", "_last", "_sorted", "prober", "safe", "usual")
@@ -51,11 +51,11 @@ class UsualTime:
         self._sorted: list[float] = []
 
     def learn(self, seconds: float, now: float, *, late: bool = False) -> None:
-        """Note an answer; after a minute without one it is the first one again.
+        """Record the time of an answer; after a minute without one, forget the earlier times.
 
         Args:
-            seconds: How long the service worked for it.
-            now: When it came.
+            seconds: How long the service worked for the answer.
+            now: When the answer arrived.
             late: Whether its caller had gone.
         """
         forgotten = self.is_forgotten(now)
@@ -71,7 +71,7 @@ class UsualTime:
         self.usual, self.safe = self._quantile(_USUAL), self._quantile(_SAFE)
 
     def is_forgotten(self, now: float) -> bool:
-        """Whether nobody got an answer for so long that the times say nothing, or nothing was learned yet."""
+        """Whether the times have expired, or none is known yet."""
         return now - self._answered > MEMORY
 
     @property

@@ -1,29 +1,30 @@
-"""A domain and its secret."""
+"""A domain of CLOVA OCR, and its secret."""
 
 from __future__ import annotations
 
 import hmac
-import sys
 import warnings
 from typing import NoReturn
 
+from clova_ocr_async.arguments import require_number, require_whole_number
 from clova_ocr_async.documents import DOCUMENTS, Document
 from clova_ocr_async.errors import AuthenticationError, ConfigurationError, DomainError
 from clova_ocr_async.protocol.invoke_url import parse_invoke_url
 
-__all__ = ["Domain", "Secret", "no_document"]
+__all__ = ["Domain", "Secret", "not_a_document"]
 
 _LONGEST_SECRET = 1024  # characters; real ones have 44
 
 
 class Secret:
-    """A text that never prints and refuses to be pickled.
+    """A text that is never printed and cannot be pickled.
 
     Args:
         value: The secret, as copied from the console.
 
     Raises:
-        ConfigurationError: It cannot be a secret: empty, blanks or control characters in it, not ASCII, too long.
+        ConfigurationError: The value cannot be a secret: it is empty or too long, or holds blanks, control characters
+            or characters outside ASCII.
     """
 
     __slots__ = ("_value",)
@@ -32,7 +33,7 @@ class Secret:
         self._value = _checked_secret(value)
 
     def reveal(self) -> str:
-        """Return the text, for the one header it belongs in."""
+        """Return the text, for the one header that sends it."""
         return self._value
 
     def __repr__(self) -> str:
@@ -45,7 +46,7 @@ class Secret:
         return hash(self._value)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Secret is not pickled; send the name of its environment variable, and read it over there")
+        raise TypeError("a Secret cannot be pickled; send the name of its environment variable, and read it there")
 
 
 def _checked_secret(value: object) -> str:
@@ -61,20 +62,20 @@ def _checked_secret(value: object) -> str:
 
 
 class Domain:
-    """A CLOVA OCR domain: where its calls go, and the secret that goes with them.
+    """A CLOVA OCR domain: the URL that its calls go to, and the secret that they carry.
 
     Args:
         invoke_url: The API Gateway's invoke URL from the console, with or without its /document/{type} tail.
         secret: The domain's secret (X-OCR-SECRET).
-        document: The document class the domain reads, if the URL has no tail; None if it serves any.
+        document: The document class that the domain reads, if the URL has no tail; None if it reads any.
         allow_http: Accept ``http://`` to a private address. To this machine it is always accepted.
-        max_concurrency: Calls at once the domain is known to allow; None: learned from the service.
-        max_per_second: Calls a second at most; None for no bound.
-        source: Where the secret is written down, for messages, such as "CLOVA_OCR_SECRET"; None if it is not known.
-        url_source: Where the URL is written down, for messages, such as "CLOVA_OCR_INVOKE_URL"; None if not known.
+        max_concurrency: Calls at once that the domain is known to allow; None to learn it from the service.
+        max_per_second: Most calls a second; None for no bound.
+        source: The place of the secret, for messages, such as "CLOVA_OCR_SECRET"; None if it is unknown.
+        url_source: The place of the URL, for messages, such as "CLOVA_OCR_INVOKE_URL"; None if it is unknown.
 
     Attributes:
-        key: What tells domains apart: the URL without its tail. It holds the invoke key, so it is not for printing.
+        key: The identity of the domain: the URL without its tail. It holds the invoke key, so it must not be printed.
 
     Raises:
         ConfigurationError: The URL, the secret or a limit cannot work, or tail and ``document`` contradict each other.
@@ -100,17 +101,27 @@ class Domain:
         self.document = _bound_document(self.url.path_word, document)
         self.source = source
         self.url_source = url_source
-        self.max_concurrency = None if max_concurrency is None else _checked_count(max_concurrency)
-        self.max_per_second = None if max_per_second is None else _checked_rate(max_per_second)
+        self.max_concurrency = (
+            None
+            if max_concurrency is None
+            else require_whole_number(
+                "max_concurrency", max_concurrency, advice="to learn it from the service, leave it out"
+            )
+        )
+        self.max_per_second = (
+            None
+            if max_per_second is None
+            else require_number("max_per_second", max_per_second, advice="for no bound, leave it out")
+        )
         if self.url.plaintext:
             warnings.warn(f"{self.url} is http: secret and images travel readable", UserWarning, stacklevel=2)
 
     def serves(self, document: type[Document]) -> bool:
-        """Whether the domain reads a document class, as far as it is known."""
+        """Whether the domain reads a document class, as far as is known."""
         return self.document is None or self.document is document
 
     def explain(self, error: BaseException) -> None:
-        """Have the error of a rejected secret or URL say where that was read, and where the right one is shown."""
+        """Add to the error of a rejected secret or URL where it was read, and where the right one is shown."""
         if isinstance(error, AuthenticationError):
             read = "the secret" if self.source is None else f"the secret in {self.source}"
             page = "the domain's API Gateway integration page in the CLOVA OCR console"
@@ -126,15 +137,15 @@ class Domain:
         return f"Domain({str(self.url)!r})"
 
 
-def no_document(given: object) -> str:
-    """Say that something is no document class, without showing what may be the image."""
+def not_a_document(given: object) -> str:
+    """Return a message about a value that is not a document class; the value may be the image, so it is not shown."""
     kind = f"the class {given.__name__}" if isinstance(given, type) else f"of type {type(given).__name__}"
     return f"document is {kind}; it must be one of {', '.join(cls.__name__ for cls in DOCUMENTS.values())}"
 
 
 def _bound_document(path_word: str | None, document: type[Document] | None) -> type[Document] | None:
     if document is not None and document not in DOCUMENTS.values():
-        raise ConfigurationError(no_document(document))
+        raise ConfigurationError(not_a_document(document))
     if path_word is None:
         return document
     bound = DOCUMENTS[path_word]
@@ -144,20 +155,3 @@ def _bound_document(path_word: str | None, document: type[Document] | None) -> t
             "leave one of the two out"
         )
     return bound
-
-
-# A limit can come from a file, where a slip of the hand puts a secret anywhere: no value is repeated.
-def _checked_count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigurationError(f"max_concurrency is a {type(value).__name__}; it must be a whole number from 1")
-    if value < 1:
-        raise ConfigurationError("max_concurrency is less than 1; to learn it from the service, leave it out")
-    return value
-
-
-def _checked_rate(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigurationError(f"max_per_second is a {type(value).__name__}; it must be a number, more than 0")
-    if not 0 < value <= sys.float_info.max:
-        raise ConfigurationError("max_per_second is not finite, or not more than 0; for no bound, leave it out")
-    return float(value)

@@ -1,10 +1,10 @@
-"""Where domains are written down: in a file, or in the environment."""
+"""Domains from the environment, or from the file that it names."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.config_values import is_set, path_in, value_in
+from clova_ocr_async.config_values import env_flag, env_path, env_value
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.domains.domain import Domain, Secret
 from clova_ocr_async.domains.file import domains_from_file, read_secret_file
@@ -26,16 +26,16 @@ _ALLOW_HTTP = f"{_PREFIX}ALLOW_HTTP"
 def config_path(
     environ: Mapping[str, str], path: str | os.PathLike[str] | None = None
 ) -> str | os.PathLike[str] | None:
-    """Return the file that tells the domains; None if the environment itself does.
+    """Return the path of the file of domains; None if the environment itself names the domains.
 
     Args:
         environ: The environment; ``CLOVA_OCR_CONFIG`` names the file.
-        path: Wins, if given.
+        path: The path to use instead.
 
     Raises:
         ConfigurationError: The variable's path begins with ~, and there is no such home folder.
     """
-    return path if path is not None else path_in(environ, _CONFIG) or None
+    return path if path is not None else env_path(environ, _CONFIG) or None
 
 
 def configured_domains(environ: Mapping[str, str], path: str | os.PathLike[str] | None = None) -> list[Domain]:
@@ -46,19 +46,19 @@ def configured_domains(environ: Mapping[str, str], path: str | os.PathLike[str] 
         path: The file, as ``domains_from_file`` takes it.
 
     Raises:
-        ConfigurationError: There are none, or they cannot work; the message says where.
+        ConfigurationError: There are none, or one cannot work; the message names the place.
     """
     return domains_from_env(environ) if path is None else domains_from_file(path, environ)
 
 
 def domains_from_env(environ: Mapping[str, str]) -> list[Domain]:
-    """Return the domains the environment names.
+    """Return the domains that the environment names.
 
-    ``CLOVA_OCR_CONFIG`` names a file of domains; then the file alone counts, whatever other variables are set. Else
-    ``CLOVA_OCR_INVOKE_URL`` and ``CLOVA_OCR_SECRET`` (or ``CLOVA_OCR_SECRET_FILE``) name one for any document;
-    ``CLOVA_OCR_RECEIPT_INVOKE_URL``, ``CLOVA_OCR_RECEIPT_SECRET`` and so on one for a document each. A document's own
-    secret wins over the common one. A variable that is empty counts as not set. ``CLOVA_OCR_ALLOW_HTTP=true`` accepts
-    ``http://`` to a private host in any of the URLs.
+    ``CLOVA_OCR_CONFIG`` names a file of domains; then only the file counts, whatever other variables are set. Else
+    ``CLOVA_OCR_INVOKE_URL`` and ``CLOVA_OCR_SECRET`` (or ``CLOVA_OCR_SECRET_FILE``) name a domain for any document;
+    ``CLOVA_OCR_RECEIPT_INVOKE_URL``, ``CLOVA_OCR_RECEIPT_SECRET`` and so on name a domain for one document each. A
+    document's own secret wins over the common one. An empty variable counts as not set. ``CLOVA_OCR_ALLOW_HTTP=true``
+    accepts ``http://`` to a private host in any of the URLs.
 
     Quotes, blanks, line ends and a byte order mark around a value do not belong to it, nor does the variable's name
     before it; a path may begin with ``~``.
@@ -67,7 +67,7 @@ def domains_from_env(environ: Mapping[str, str]) -> list[Domain]:
         environ: The environment.
 
     Raises:
-        ConfigurationError: None is named, or what is named cannot work. The message says which variable.
+        ConfigurationError: No domain is named, or one cannot work. The message names the variable.
     """
     if file := config_path(environ):
         try:
@@ -93,29 +93,29 @@ def _infix(document: type[Document]) -> str:
 
 
 def _domain_from_env(environ: Mapping[str, str], infix: str, document: type[Document] | None) -> Domain | None:
-    """Return the domain of a document's variables, or of the common ones; None if they name none."""
+    """Return the domain in a document's variables, or in the common ones; None if there is none."""
     name = f"{_PREFIX}{infix}INVOKE_URL"
-    if not (url := value_in(environ, name)):
+    if not (url := env_value(environ, name)):
         return None
     source, secret = _secret_from_env(environ, infix)
-    allow_http = is_set(environ, _ALLOW_HTTP)
+    allow_http = env_flag(environ, _ALLOW_HTTP)
     try:
         return Domain(url, secret, document=document, allow_http=allow_http, source=source, url_source=name)
     except ConfigurationError as error:
         what = str(error)
-    # Arguments are told by the words of the environment.
+    # The messages name arguments of Python; here the same is set by variables.
     what = what.replace("pass allow_http=True", f"set {_ALLOW_HTTP}=true")
     what = what.replace("leave one of the two out", f"use {_PREFIX}INVOKE_URL, or the variable of the URL's document")
     raise ConfigurationError(f"{name}: {what}")
 
 
 def _secret_from_env(environ: Mapping[str, str], infix: str) -> tuple[str, Secret]:
-    """Return a secret, and the variable it comes from."""
+    """Return a secret, and the variable that holds it or names its file."""
     for prefix in dict.fromkeys((f"{_PREFIX}{infix}", _PREFIX)):
         name = f"{prefix}SECRET"
         for variable, found, read in (
-            (name, value_in(environ, name), str),
-            (f"{name}_FILE", path_in(environ, f"{name}_FILE"), read_secret_file),
+            (name, env_value(environ, name), str),
+            (f"{name}_FILE", env_path(environ, f"{name}_FILE"), read_secret_file),
         ):
             if found:
                 try:

@@ -1,7 +1,7 @@
-"""A TOML file of domains.
+"""Domains from a TOML file.
 
-What it holds may be a secret that slipped, in any place: its text is never repeated, not even by an error that led to
-another. So what is wrong is first put into words, and raised after that.
+A secret may stand in a wrong place of the file. So the text of the file is never repeated, not even by an error in the
+chain of another. Faults are first returned as messages, and raised when no other error is being handled.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from clova_ocr_async.config_values import bare, expanded, text_of, value_of
+from clova_ocr_async.config_values import decode_text, expand_home, parse_value, unwrap
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.documents.untyped import is_array, is_object
 from clova_ocr_async.domains.domain import Domain, Secret
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["domains_from_file", "read_secret_file"]
 
-_LONGEST_SECRET_FILE = 4096  # bytes: a secret in UTF-16 and what may stand around it, or enough to show it too long
+_LONGEST_SECRET_FILE = 4096  # bytes: room for a secret in UTF-16, and enough to show that a secret is too long
 _LONGEST_FILE = 1024 * 1024  # bytes; a domain takes some 200
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -52,24 +52,24 @@ _NO_SECRETS = (
     "secrets do not belong in this file; put it into an environment variable or a file of its own, "
     "and name that with secret_env or secret_file"
 )
-_OF_MESSAGES = {"http", "https", "document", "general", "infer", *DOCUMENTS}
+_WORDS_OF_MESSAGES = {"http", "https", "document", "general", "infer", *DOCUMENTS}
 
 
 def domains_from_file(path: str | os.PathLike[str], environ: Mapping[str, str]) -> list[Domain]:
-    """Return the domains of a TOML file; several of one document share its calls.
+    """Return the domains in a TOML file; several domains of one document share its calls.
 
-    Each is a ``[[domain]]`` with ``invoke_url``, and ``secret_env``, the environment variable that holds its secret, or
-    ``secret_file``, a file that does (a relative path begins in the folder of this file). If it is known:
-    ``document``, the vendor's path word; ``max_concurrency`` and ``max_per_second``, as ``Domain`` takes them. And
-    ``allow_http``, as ``Domain`` takes it.
+    Each domain is a ``[[domain]]`` with ``invoke_url``, and either ``secret_env``, the environment variable that holds
+    its secret, or ``secret_file``, a file that holds it (a relative path starts in the folder of this file). Optional
+    are ``document``, the vendor's path word, and ``max_concurrency``, ``max_per_second`` and ``allow_http``, as
+    ``Domain`` takes them.
 
     Args:
         path: The file.
         environ: Holds the secrets.
 
     Raises:
-        ConfigurationError: It cannot be read, or what it says cannot work. The message names file, line and key, and
-            repeats nothing of the file's text.
+        ConfigurationError: The file cannot be read, or a domain in it cannot work. The message names file, line and
+            key, and repeats nothing of the file's text.
     """
     file = _ConfigFile(path)
     domains: list[Domain] = []
@@ -78,8 +78,8 @@ def domains_from_file(path: str | os.PathLike[str], environ: Mapping[str, str]) 
         domain = file.domain(number, table, environ)
         if (earlier := numbers.setdefault(domain.key, number)) != number:
             raise file.error(
-                f"the same domain as {file.shown('domain', earlier)}; it has no more calls at once for it, "
-                "give each once",
+                f"the same domain as {file.shown('domain', earlier)}, which gives it no more calls at once; "
+                "give each domain once",
                 "domain",
                 number,
             )
@@ -87,15 +87,15 @@ def domains_from_file(path: str | os.PathLike[str], environ: Mapping[str, str]) 
     return domains
 
 
-class _Wrong(NamedTuple):
-    """What is wrong with a key of a domain."""
+class _Fault(NamedTuple):
+    """A fault in a domain of the file, at one of its keys."""
 
     key: str
-    what: str
+    message: str
 
 
 class _ConfigFile:
-    """A file of domains."""
+    """One file of domains."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._name = Path(path).name
@@ -114,11 +114,11 @@ class _ConfigFile:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
-        # Out here: the error of the decoding holds all that was read.
-        raise ConfigurationError(f"{self._subject}, line {line}: this is no UTF-8; save the file as UTF-8")
+        # Raised out here: the decoding error holds all that was read.
+        raise ConfigurationError(f"{self._subject}, line {line}: this is not UTF-8; save the file as UTF-8")
 
     def shown(self, *place: str | int) -> str:
-        """Return where something stands: its line, or without one which domain it is in."""
+        """Return the line of a place, or its domain if the line is unknown."""
         line = self._lines.get(place)
         return f"domain {place[1]}" if line is None else f"line {line}"
 
@@ -127,7 +127,7 @@ class _ConfigFile:
         return lines_of(self._text)
 
     def error(self, what: str, *place: str | int) -> ConfigurationError:
-        """Return an error about what stands somewhere; about a key that is missing, it names its table's line."""
+        """Return an error that names the line of a place; for a missing key, the line of its table."""
         for known in (place, place[:2]):
             if known in self._lines:
                 return ConfigurationError(f"{self._subject}, line {self._lines[known]}: {what}")
@@ -135,19 +135,19 @@ class _ConfigFile:
         return ConfigurationError(f"{self._subject}:{domain} {what}")
 
     def tables(self) -> list[dict[str, Any]]:
-        """Return what the file says of each domain."""
-        said = read_toml(self._text)
-        if isinstance(said, Flaw):
-            line = "" if said.line is None else f", line {said.line}"
-            raise ConfigurationError(f"{self._subject}{line}: {said.what}")
-        for key in said:
+        """Return the table of each domain."""
+        values = read_toml(self._text)
+        if isinstance(values, Flaw):
+            line = "" if values.line is None else f", line {values.line}"
+            raise ConfigurationError(f"{self._subject}{line}: {values.message}")
+        for key in values:
             if key != "domain":
-                raise self.error(_outside(key), key)
-        tables = said.get("domain", [])
+                raise self.error(_outside_message(key), key)
+        tables = values.get("domain", [])
         if is_object(tables):
             raise self.error("a domain begins with [[domain]], in double brackets", "domain")
         if not is_array(tables) or not all(map(is_object, tables)):
-            raise self.error("domain is no table; each domain begins with [[domain]] on a line of its own", "domain")
+            raise self.error("domain is not a table; each domain begins with [[domain]] on a line of its own", "domain")
         if not tables:
             raise self.error("it names no domain; begin each with [[domain]]", "domain")
         return tables
@@ -156,21 +156,21 @@ class _ConfigFile:
         """Return a domain.
 
         Args:
-            number: Of the domain in the file, from 1.
-            table: What the file says of it.
+            number: Its number in the file, from 1.
+            table: Its table in the file.
             environ: Holds its secret.
         """
-        wrong = _wrong_key(table)
-        if wrong is None:
-            made = _made(table, self._folder, environ, f"{self._name}, domain {number}")
+        fault = _key_fault(table)
+        if fault is None:
+            made = _build(table, self._folder, environ, f"{self._name}, domain {number}")
             if isinstance(made, Domain):
                 return made
-            wrong = made
-        raise self.error(wrong.what, "domain", number, wrong.key)
+            fault = made
+        raise self.error(fault.message, "domain", number, fault.key)
 
 
-def _outside(key: str) -> str:
-    """Return what is wrong with a key that stands outside all domains."""
+def _outside_message(key: str) -> str:
+    """Return the message for a key outside all domains."""
     if key == "secret":
         return _NO_SECRETS
     if key in _KINDS:
@@ -180,54 +180,54 @@ def _outside(key: str) -> str:
     )
 
 
-def _wrong_key(table: dict[str, object]) -> _Wrong | None:
-    """Return what can be said against a domain before its values are looked at."""
+def _key_fault(table: dict[str, object]) -> _Fault | None:
+    """Return the fault in the keys of a domain, or in the types of their values; None if there is none."""
     for key, value in table.items():
         if key == "secret":
-            return _Wrong(key, _NO_SECRETS)
+            return _Fault(key, _NO_SECRETS)
         if key not in _KINDS:
             nearest = difflib.get_close_matches(key, _KINDS, 1)
             hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(_KINDS)}"
-            return _Wrong(key, f"a domain has no such key; {hint}")
+            return _Fault(key, f"a domain has no such key; {hint}")
         kind = type(value)  # not isinstance: a boolean would pass for a number
         if kind not in _KINDS[key]:
             given = _KIND_NAMES.get(kind, "a date or time")
-            return _Wrong(key, f"{key} is {given}; it must be {' or '.join(_KIND_NAMES[kind] for kind in _KINDS[key])}")
-    return _wrong_together(table)
+            return _Fault(key, f"{key} is {given}; it must be {' or '.join(_KIND_NAMES[kind] for kind in _KINDS[key])}")
+    return _combination_fault(table)
 
 
-def _wrong_together(table: dict[str, object]) -> _Wrong | None:
+def _combination_fault(table: dict[str, object]) -> _Fault | None:
     if "invoke_url" not in table:
-        return _Wrong("invoke_url", "invoke_url is missing; copy it from the domain's API Gateway page in the console")
+        return _Fault("invoke_url", "invoke_url is missing; copy it from the domain's API Gateway page in the console")
     given = [key for key in _SECRET_KEYS if key in table]
     if len(given) != 1:
-        return _Wrong(
+        return _Fault(
             "secret_file",
             f"secret_env and secret_file are {'both' if given else 'not'} given; give one of them: "
             "the environment variable that holds the secret, or a file that does",
         )
     if table.get("document", "receipt") not in DOCUMENTS:
-        return _Wrong("document", f"document is none of {', '.join(DOCUMENTS)}")
+        return _Fault("document", f"document is none of {', '.join(DOCUMENTS)}")
     return None
 
 
-def _made(table: dict[str, Any], folder: Path, environ: Mapping[str, str], place: str) -> Domain | _Wrong:
-    """Return a domain whose keys are right, or what is wrong with one of its values.
+def _build(table: dict[str, Any], folder: Path, environ: Mapping[str, str], place: str) -> Domain | _Fault:
+    """Return the domain of a table whose keys are right, or the fault in one of its values.
 
     Args:
-        table: What the file says of it.
-        folder: Where relative paths begin.
+        table: Its table in the file.
+        folder: The folder where relative paths start.
         environ: Holds its secret.
-        place: Where it stands, for messages.
+        place: Its place in the file, for messages.
     """
     secret_key = next(key for key in _SECRET_KEYS if key in table)
-    # A path is not named: unlike the name of a variable it has not been told from a secret.
+    # A path is not named: unlike the name of a variable, it cannot be distinguished from a secret.
     source = f"{place}, secret_env {table['secret_env']}" if "secret_env" in table else f"{place}, secret_file"
     try:
         secret = Secret(_secret(table, folder, environ))
     except ConfigurationError as error:
-        return _Wrong(secret_key, f"{secret_key}: {error}")
-    word, url = table.get("document"), bare(table["invoke_url"])
+        return _Fault(secret_key, f"{secret_key}: {error}")
+    word, url = table.get("document"), unwrap(table["invoke_url"])
     try:
         return Domain(
             url,
@@ -241,38 +241,40 @@ def _made(table: dict[str, Any], folder: Path, environ: Mapping[str, str], place
         )
     except ConfigurationError as error:
         what = str(error).replace("pass allow_http=True", "set allow_http = true")
-    return _Wrong(what.partition(" ")[0], _without(url, what))
+    return _Fault(what.partition(" ")[0], _without(url, what))
 
 
 def _secret(table: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> str:
     if "secret_file" in table:
-        path = bare(table["secret_file"])
+        path = unwrap(table["secret_file"])
         if any(character < " " for character in path):  # "C:\temp" is a path with a tab in it
             raise ConfigurationError(f"its path has a control character in it; {BACKSLASH}")
-        return read_secret_file(folder / expanded(path))
+        return read_secret_file(folder / expand_home(path))
     name = table["secret_env"]
     if not _VARIABLE.fullmatch(name):
-        raise ConfigurationError(f"it is no name of an environment variable; if it is the secret itself, {_NO_SECRETS}")
-    if not (secret := value_of(environ.get(name, ""), name)):
+        raise ConfigurationError(
+            f"it is not the name of an environment variable; if it is the secret itself, {_NO_SECRETS}"
+        )
+    if not (secret := parse_value(environ.get(name, ""), name)):
         raise ConfigurationError("the environment variable it names is not set, or empty")
     return secret
 
 
 def _without(url: str, what: str) -> str:
-    """Return what a domain says against its URL, without the parts of the URL it names."""
-    for part in set(re.split(r"[/:@?#]+", url.strip().lower())) - _OF_MESSAGES:
+    """Return the message about a URL, without the parts of the URL that it repeats."""
+    for part in set(re.split(r"[/:@?#]+", url.strip().lower())) - _WORDS_OF_MESSAGES:
         if part and part in what:
             what = re.sub(rf"(?<![\w.-]){re.escape(part)}(?![\w.-])", "***", what)
     return what
 
 
 def read_secret_file(path: str | os.PathLike[str]) -> str:
-    """Return the secret that is all a file holds, without what an editor or a shell leaves around it.
+    """Return the secret in a file that holds nothing else, without what an editor or a shell leaves around it.
 
     Raises:
-        ConfigurationError: It cannot be read, or holds no secret; the message names neither file nor content.
+        ConfigurationError: The file cannot be read, or holds no secret; the message shows neither path nor content.
     """
-    secret = value_of(text_of(_read(path, _LONGEST_SECRET_FILE)))
+    secret = parse_value(decode_text(_read(path, _LONGEST_SECRET_FILE)))
     if lines := secret.count("\n"):
         raise ConfigurationError(f"the file has {lines + 1} lines; it must hold the secret alone, in one line")
     return secret

@@ -1,16 +1,16 @@
-"""The domains of a client, and which of them read a document."""
+"""The domains of a client, by the documents that they read."""
 
 from __future__ import annotations
 
 from clova_ocr_async.documents import DOCUMENTS, Document
-from clova_ocr_async.domains.domain import Domain, no_document
+from clova_ocr_async.domains.domain import Domain, not_a_document
 from clova_ocr_async.errors import ConfigurationError
 
 __all__ = ["DomainPool"]
 
 
 class DomainPool:
-    """Several domains.
+    """The domains of one client.
 
     Args:
         domains: At least one.
@@ -21,23 +21,23 @@ class DomainPool:
         self._serving: dict[type[Document], tuple[Domain, ...]] = {}
 
     def serving(self, document: type[Document]) -> tuple[Domain, ...]:
-        """Return the domains of a document class; those of any document only if it has none of its own.
+        """Return the domains that read a document class; those for any document only if it has none of its own.
 
         Raises:
-            ConfigurationError: There is none, or it is no document class.
+            ConfigurationError: No domain reads it, or the argument is not a document class.
         """
-        # Never changes for a document; looked up twice a call.
+        # The result never changes for a document, and every call needs it.
         try:
             found = self._serving.get(document)
-        except TypeError:  # what is no class may be no key, say a list
+        except TypeError:  # unhashable, such as a list
             found = None
         if found is None:
-            found = self._serving[document] = self._found(document)
+            found = self._serving[document] = self._find(document)
         return found
 
-    def _found(self, document: type[Document]) -> tuple[Domain, ...]:
+    def _find(self, document: type[Document]) -> tuple[Domain, ...]:
         if document not in DOCUMENTS.values():
-            raise ConfigurationError(f"{no_document(document)}; as in recognize(image, Receipt)")
+            raise ConfigurationError(f"{not_a_document(document)}; as in recognize(image, Receipt)")
         serving = [domain for domain in self.domains if domain.serves(document)]
         if not serving:
             raise ConfigurationError(f"no domain of this client reads {document.__name__}: {list(self.domains)}")

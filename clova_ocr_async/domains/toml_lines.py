@@ -1,4 +1,8 @@
-"""A TOML text: what it says, on which line it says it, and what is wrong with it, in words that never quote it."""
+"""A TOML text: its values, the line of each key, and its flaws, in words that never quote it.
+
+tomllib gives no lines to values. ``ClovaOCRClient.from_config`` promises a message that names line and key, so the
+lines are found here, once a value cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["BACKSLASH", "Flaw", "Place", "lines_of", "read_toml"]
 
 Place: TypeAlias = tuple[str | int, ...]
-"""Where something stands: ("domain", 2, "secret_env") is that key in the second [[domain]]."""
+"""The place of a key or table: ("domain", 2, "secret_env") is that key in the second [[domain]]."""
 
-_DEEPEST = 3  # steps of a place; what lies deeper is found by the table it is in
+_DEEPEST = 3  # steps of a place; a deeper key is found by the table that holds it
 _LINE = re.compile(r"\(at line (\d+), column \d+\)$")
 
 BACKSLASH = "put it in single quotes, or write / for each backslash, as in 'C:\\Users\\me' or \"C:/Users/me\""
-"""What to do about a backslash, which begins an escape in double quotes."""
+"""The way out for a backslash, which begins an escape in double quotes."""
 
-# tomllib's own words quote keys and characters, and a key can be a secret that slipped.
-_FLAWS = {
+# tomllib's own messages quote keys and characters, and a secret may stand in the place of a key.
+_MESSAGES = {
     "Invalid value": "a value is missing, or is text without quotes",
     "Expected '='": "a key has no = behind it",
     "Expected newline": "something follows where the line should end",
@@ -39,7 +43,7 @@ _FLAWS = {
     "Unclosed array": "an array is not closed by ]",
 }
 
-# What may hold brackets and line ends that mean nothing goes before those that do.
+# Strings and comments come first: brackets and line ends inside them have no meaning.
 _TOKEN = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}'
     r"|'''.*?'{3,5}"
@@ -54,55 +58,55 @@ _DEEPER = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Why a text is no TOML.
+    """The reason why a text is not TOML.
 
     Attributes:
-        line: Where; None if that is not known.
-        what: Free of the text itself.
+        line: Its line; None if that is unknown.
+        message: The reason, without anything of the text.
     """
 
     line: int | None
-    what: str
+    message: str
 
 
 def read_toml(text: str) -> dict[str, Any] | Flaw:
-    """Return what a text says, or why it is no TOML."""
+    """Return the values in a text, or the flaw if it is not TOML."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        said = str(error)
+        reason = str(error)
     except (ValueError, RecursionError):
         return Flaw(None, "it has a number of thousands of digits in it, or arrays that are nested too deep")
-    known = (what for begin, what in _FLAWS.items() if said.startswith(begin))
-    found = _LINE.search(said)
+    known = (message for begin, message in _MESSAGES.items() if reason.startswith(begin))
+    found = _LINE.search(reason)
     line = int(found[1]) if found else text.count("\n") + 1
     return Flaw(line, next(known, "this is not TOML"))
 
 
 def lines_of(text: str) -> dict[Place, int]:
-    """Return on which line each table and each key stands, in a text that is TOML; tables that repeat count from 1.
+    """Return the line of each table and each key in a TOML text; repeated tables are numbered from 1.
 
-    What is inside a value, such as the tables of an inline array, is not found; nor is what is no TOML.
+    Keys inside a value, such as the tables of an inline array, are not found, nor is text that is not TOML.
     """
     lines: dict[Place, int] = {}
     tables: Counter[Place] = Counter()
     table: Place = ()
     for line, statement in _statements(text.replace("\r\n", "\n")):
-        said = read_toml(statement)
-        if isinstance(said, Flaw):
+        values = read_toml(statement)
+        if isinstance(values, Flaw):
             continue
         if statement.lstrip(" \t").startswith("["):
-            table = _entered(said, tables)
+            table = _table_of(values, tables)
             places = [table[:depth] for depth in range(1, len(table) + 1)]
         else:
-            places = [(*table, key) for key in said]
+            places = [(*table, key) for key in values]
         for place in places:
             lines.setdefault(place, line)
     return lines
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Yield what the text is made of, each with the line it begins on; blank lines and comments count as well."""
+    """Yield the statements of a text, each with its first line; blank lines and comments are statements too."""
     begin, line, depth = 0, 1, 0
     for token in _TOKEN.finditer(text + "\n"):
         depth += _DEEPER.get(token[0], 0)
@@ -112,12 +116,12 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
             begin, line = token.end(), line + statement.count("\n") + 1
 
 
-def _entered(header: dict[str, Any], tables: Counter[Place]) -> Place:
-    """Return which table a header opens.
+def _table_of(header: dict[str, Any], tables: Counter[Place]) -> Place:
+    """Return the place of the table that a header opens.
 
     Args:
-        header: What it says: ``[[a.b]]`` alone is {"a": {"b": [{}]}}.
-        tables: How many tables each repeated one has so far.
+        header: Its values: ``[[a.b]]`` alone is {"a": {"b": [{}]}}.
+        tables: The number of tables so far, of each that repeats.
     """
     steps: list[str | int] = []
     while header and len(steps) < _DEEPEST:

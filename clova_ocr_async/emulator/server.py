@@ -6,13 +6,13 @@ import asyncio
 import ipaddress
 import random
 import secrets
-import sys
 import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
+from clova_ocr_async.arguments import require_number, require_seconds, require_whole_number
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.emulator.faults import Fault
 from clova_ocr_async.emulator.service import Latency, Service
@@ -82,13 +82,21 @@ class Emulator:
             raise ConfigurationError(
                 f"host {shown(host)} is not this machine's own; pass expose=True to listen to others"
             )
-        self._host, self._port, self._exposed = host, _port(port), expose
+        self._host, self._port, self._exposed = (
+            host,
+            require_whole_number("port", port, least=0, most=_LAST_PORT),
+            expose,
+        )
         self._service = Service(
             secret=secret or secrets.token_urlsafe(32),
             documents=_deployed(documents),
-            ceiling=_whole("concurrency", concurrency, least=1),
-            quota=_whole("quota", quota, least=0),
-            latency=Latency(_seconds("latency", latency), _seconds("sigma", sigma), random.Random(seed)),  # noqa: S311 - only lengths
+            ceiling=None if concurrency is None else require_whole_number("concurrency", concurrency),
+            quota=None if quota is None else require_whole_number("quota", quota, least=0),
+            latency=Latency(
+                require_seconds("latency", latency, or_zero=True),
+                require_number("sigma", sigma, or_zero=True),
+                random.Random(seed),  # noqa: S311 - only lengths
+            ),
             faults=deque(),
             states={},
             clock=clock,
@@ -193,24 +201,6 @@ def _host_header(request: web.Request) -> str:
         return request.url.host or ""
     except ValueError:
         return ""
-
-
-def _whole(name: str, value: int | None, *, least: int) -> int | None:
-    if value is not None and (type(value) is not int or value < least):
-        raise ConfigurationError(f"{name} is {shown(value)}; it must be a whole number from {least}, or None")
-    return value
-
-
-def _port(port: int) -> int:
-    if type(port) is not int or not 0 <= port <= _LAST_PORT:
-        raise ConfigurationError(f"port is {shown(port)}; it must be a whole number from 0 to {_LAST_PORT}")
-    return port
-
-
-def _seconds(name: str, value: float) -> float:
-    if type(value) not in {int, float} or not 0 <= value <= sys.float_info.max:
-        raise ConfigurationError(f"{name} is {shown(value)}; it must be a number from 0")
-    return value
 
 
 def _deployed(documents: Iterable[str]) -> frozenset[str]:

@@ -1,1 +1,1 @@
-"""The machine: processes, private files, SQLite, tasks, paths and time. Knows no CLOVA."""
+"""The machine: processes, private files, SQLite, tasks, paths and time. Nothing here is about CLOVA."""

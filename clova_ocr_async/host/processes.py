@@ -1,7 +1,7 @@
-"""Which process is which, and whether it still runs.
+"""Identity of processes, and whether a process still runs.
 
-A process is known by its pid and by when it was started, since pids are used again, in a place: the boot of the machine
-and the namespace in which its pid means something.
+A pid alone identifies no process, since the system uses pids again. So a process is identified by its pid, its start
+time, and its place: the boot of the machine, and the namespace in which the pid is valid.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Process:
     """A process.
 
     Attributes:
-        place: Where its pid means something; empty where that is not known.
+        place: Where its pid is valid; empty if that is unknown.
         pid: Its number.
-        started: When it was started, in the place's own words; empty where that is not known.
+        started: Its start time, as the place writes it; empty if that is unknown.
     """
 
     place: str
@@ -32,7 +32,7 @@ class Process:
         """Return the running process.
 
         Args:
-            proc: Where Linux tells about processes.
+            proc: The file system in which Linux describes processes.
         """
         try:
             boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
@@ -42,16 +42,16 @@ class Process:
         return cls(place, os.getpid(), _start_of(os.getpid(), proc))
 
     def is_dead(self, seen_from: Process, proc: Path = Path("/proc")) -> bool:
-        """Whether the process certainly runs no more.
+        """Whether the process has certainly ended.
 
         Args:
-            seen_from: Who wants to know.
-            proc: Where Linux tells about processes.
+            seen_from: The process that asks.
+            proc: The file system in which Linux describes processes.
         """
         if not self.place or not seen_from.place:
             return False
         if self.place != seen_from.place:
-            return self.place.split()[0] != seen_from.place.split()[0]  # another boot: nothing of it runs
+            return self.place.split()[0] != seen_from.place.split()[0]  # another boot: none of its processes runs
         return _start_of(self.pid, proc) != self.started
 
 
@@ -70,7 +70,7 @@ def lease_is_over(expires: float, now: float, longest: float) -> bool:
 
 def _start_of(pid: int, proc: Path) -> str:
     try:
-        # The name in brackets may hold anything; behind it stands the state, and 19 fields on the start in ticks.
+        # The name in brackets may hold anything. The state follows it, and 19 fields later the start in ticks.
         fields = (proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
         return "" if fields[0] in {b"Z", b"X"} else fields[19].decode()
     except (OSError, IndexError):

@@ -1,4 +1,4 @@
-"""Time and chance, as arguments."""
+"""Sources of time and randomness, passed as arguments."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["Runtime"]
 
 
 def _new_id() -> str:
-    # What uuid4() does, without an object for it. The system's randomness, as the ledger tells calls by their ids, and
-    # a program that seeds its own would give the calls of every process the same ones.
+    # As uuid4(), without its object. From the system's randomness: the ledger identifies calls by their ids, and a
+    # program that seeds its own generator would give the calls of all its processes the same ids.
     digits = os.urandom(16).hex()
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """Where a client has its time and its randomness from; a test hands in its own.
+    """The sources of time and randomness of a client; a test passes its own.
 
     Attributes:
-        clock: Returns seconds that only grow.
+        clock: Returns monotonic seconds.
         now: Returns Unix time in seconds.
-        sleep: Waits some seconds.
+        sleep: Sleeps for some seconds.
         uniform: Draws a float between two bounds.
-        new_id: Makes the requestId of a call, a UUID.
+        new_id: Returns a new requestId, a UUID.
     """
 
     clock: Callable[[], float] = time.monotonic

@@ -1,4 +1,4 @@
-"""SQLite's write-ahead log, which the ledger and the shared slots both keep."""
+"""SQLite's write-ahead log, which the ledger and the shared slots use."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["write_ahead"]
+__all__ = ["enable_wal"]
 
 _PAUSE = 0.02  # seconds between two tries
 
 
-def write_ahead(db: sqlite3.Connection, patience: float, sleep: Callable[[float], object] = time.sleep) -> str:
-    """Have a database written ahead, as it is ever after, and let the connection wait for others from then on.
+def enable_wal(db: sqlite3.Connection, patience: float, sleep: Callable[[float], object] = time.sleep) -> str:
+    """Switch a database to write-ahead logging for good, and let the connection wait for locks from then on.
 
-    Of several processes that do this to a new file SQLite refuses all but one at once, whatever their timeout.
+    Of several processes that switch a new file, SQLite refuses all but one at once, whatever their timeout.
 
     Args:
         db: The connection, opened with a timeout of 0.
-        patience: Seconds to wait for others, here and later.
-        sleep: Waits some seconds.
+        patience: Seconds to wait for a lock, here and later.
+        sleep: Sleeps for some seconds.
 
     Returns:
-        The journal mode it has now: "wal", or another one where the file system does not bear that.
+        The journal mode: "wal", or another one where the file system does not support it.
 
     Raises:
-        sqlite3.OperationalError: Somebody else has it locked all the time.
+        sqlite3.OperationalError: The database stays locked by another connection.
     """
     waited = 0.0
     while True:

@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from clova_ocr_async.config_values import path_in, text_of, value_in, value_of
+from clova_ocr_async.config_values import decode_text, env_path, env_value, parse_value
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echoed_input import quoted
 from clova_ocr_async.protocol.plural import plural
@@ -114,13 +114,13 @@ def _key(key_file: str | None, environ: Mapping[str, str]) -> bytes | None:
     if key_file is not None:
         return _key_in_file(f"key file {quoted(key_file)}", key_file)
     if _KEY in environ:
-        text = value_in(environ, _KEY)
+        text = env_value(environ, _KEY)
         if (key := _key_of_text(text)) is None:
             size = plural(len(text), "character")
             raise ConfigurationError(f"{_KEY} holds no key but {size}; a key is {_TEXT_FORMS}, made by: {_MAKE_ONE}")
         return key
     if _KEY_FILE in environ:
-        path = path_in(environ, _KEY_FILE)
+        path = env_path(environ, _KEY_FILE)
         return _key_in_file(f"{_KEY_FILE}: key file {quoted(path)}", path)
     return None
 
@@ -139,7 +139,7 @@ def _key_in_file(subject: str, path: str) -> bytes:
 
 def _key_in_text_file(content: bytes) -> bytes | None:
     try:
-        return _key_of_text(value_of(text_of(content)))
+        return _key_of_text(parse_value(decode_text(content)))
     except ConfigurationError:  # most likely raw bytes, and too many or too few
         return None
 

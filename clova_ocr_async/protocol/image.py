@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from clova_ocr_async.arguments import require_whole_number
 from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.protocol.echoed_input import quoted, shown
 from clova_ocr_async.protocol.image_headers import jpeg_dimensions, pdf_dimensions, png_dimensions, tiff_dimensions
@@ -146,7 +147,8 @@ class ImageLimits:
                 f"ImageLimits.allow_truncated must be True or False, not {shown(self.allow_truncated)}"
             )
         for field in ("max_bytes", "max_pages", "max_side"):
-            _check_limit(field, getattr(self, field))
+            if (limit := getattr(self, field)) is not None:
+                require_whole_number(f"ImageLimits.{field}", limit, advice="for no limit, use None")
         object.__setattr__(self, "formats", _checked_formats(self.formats))
 
 
@@ -335,13 +337,6 @@ def _check_given_format(given: object, found: ImageFormat, subject: str) -> None
     if wanted is not found:
         raise ImageError(
             f"{subject}: the format given is {shown(given)}, but the data is {found}; leave the format out"
-        )
-
-
-def _check_limit(field: str, value: object) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise ConfigurationError(
-            f"ImageLimits.{field} must be a whole number of at least 1, or None for no limit, not {shown(value)}"
         )
 
 

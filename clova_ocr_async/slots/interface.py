@@ -47,12 +47,11 @@ The theory
 from __future__ import annotations
 
 import logging
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from clova_ocr_async.errors import ConfigurationError, MalformedResponseError, RateLimitError, RecognitionError
-from clova_ocr_async.protocol.echoed_input import shown
+from clova_ocr_async.arguments import require_number, require_whole_number
+from clova_ocr_async.errors import MalformedResponseError, RateLimitError, RecognitionError
 from clova_ocr_async.slots.limit import ConcurrencyLimit, LimitSignal, SlotResult
 
 if TYPE_CHECKING:
@@ -188,17 +187,10 @@ def checked_limits(concurrency: object, max_per_second: object) -> tuple[int | N
     Raises:
         ConfigurationError: ``concurrency`` is not a whole number from 1, or ``max_per_second`` not a positive number.
     """
-    if concurrency is not None and (
-        isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1
-    ):
-        raise ConfigurationError(f"concurrency is {shown(concurrency)}; it must be a whole number from 1")
-    if max_per_second is not None and (
-        isinstance(max_per_second, bool)
-        or not isinstance(max_per_second, int | float)
-        or not 0 < max_per_second <= sys.float_info.max
-    ):
-        raise ConfigurationError(f"max_per_second is {shown(max_per_second)}; it must be a number greater than 0")
-    return concurrency, None if max_per_second is None else float(max_per_second)
+    return (
+        None if concurrency is None else require_whole_number("concurrency", concurrency),
+        None if max_per_second is None else require_number("max_per_second", max_per_second),
+    )
 
 
 def log_limit_change(domain: Domain, before: int, limit: ConcurrencyLimit, result: SlotResult) -> None:

@@ -277,7 +277,7 @@ async def test_the_server_sees_the_hang_up() -> None:
     async def script(connection: Connection) -> None:
         await connection.request()
         if server.connections == 1:
-            await connection.say(http(b'{"images":[{"receipt":{"result":{}}}]}'))
+            await connection.send(http(b'{"images":[{"receipt":{"result":{}}}]}'))
         else:
             reached.set()
         await connection.hung_up()

@@ -29,7 +29,7 @@ class Outage:
         self.back = self.back or self.time.now + self.lasts
         if self.time.now >= self.back:
             return success(sent.request)
-        sent.exchange.body_began = False
+        sent.progress.body_began = False
         raise ConnectionFailedError("cannot connect")
 
     async def run(self, count: int) -> tuple[list[Outcome[Receipt]], ClovaOCRError | None]:

@@ -380,7 +380,7 @@ async def test_an_interrupt_writes_what_was_answered_and_names_what_is_in_doubt(
 
     async def answer(sent: Sent) -> HTTPResponse:
         if sent.parsed.name == "01.png":
-            sent.exchange.begin_response(200, {})
+            sent.progress.begin_response(200, {})
         if sent.parsed.name in {"00.png", "01.png"}:
             await asyncio.Event().wait()
         return failures.pop() if failures and sent.parsed.name == "02.png" else success(sent.request)

@@ -30,7 +30,7 @@ from clova_ocr_async.cli.runs.failures import FAILURES, write_failures
 from clova_ocr_async.cli.runs.inputs import Search
 from clova_ocr_async.cli.runs.interrupts import Interrupts, handled_signals
 from clova_ocr_async.cli.runs.resumable import ResumableRun, RunSettings
-from clova_ocr_async.cli.terminal.files import replace_file, replaced
+from clova_ocr_async.cli.terminal.files import replaced
 from clova_ocr_async.cli.terminal.output import OutputError
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import IdCard, Receipt
@@ -754,13 +754,6 @@ def test_a_file_that_cannot_be_replaced_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No such file"), replaced(tmp_path / "no" / "final"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["final"]
-
-
-def test_replacing_a_file_tells_nobody_unless_asked(tmp_path: Path) -> None:
-    """The rename itself needs no watcher."""
-    (tmp_path / "temporary").write_text("whole")
-    replace_file(tmp_path / "temporary", tmp_path / "final")
-    assert (tmp_path / "final").read_text() == "whole"
 
 
 async def test_failures_go_when_all_is_read(run: Path) -> None:

@@ -133,7 +133,7 @@ async def test_refusals_use_up_no_attempt() -> None:
 
 
 async def test_retry_after_is_obeyed() -> None:
-    """What the answer asks to wait is waited."""
+    """A call waits as long as the answer asks for."""
     time = FakeTime()
     transport = FakeTransport(error("0025", headers={"retry-after": "33"}))
     await client_of(transport, time=time).recognize(JPEG, Receipt)
@@ -142,7 +142,7 @@ async def test_retry_after_is_obeyed() -> None:
 
 @pytest.mark.parametrize("attempts", [1, 2, 3, 5])
 async def test_max_attempts(attempts: int) -> None:
-    """A connection that keeps failing is tried max_attempts times, and the error says how often."""
+    """A connection that keeps failing is tried max_attempts times, and the error counts the attempts."""
     transport = FakeTransport(then=ConnectionFailedError)
     client = client_of(transport, retry=RetryPolicy(max_attempts=attempts))
     failure = await failed(client, ConnectionFailedError)
@@ -160,7 +160,7 @@ async def test_doubt_is_parked(lost: Any) -> None:
 
 
 async def test_doubt_is_retried_on_demand() -> None:
-    """ambiguous="retry" sends again, and the doubt stays with whatever comes after."""
+    """ambiguous="retry" sends again, and the recognition or error counts the request that may be billed."""
     client = client_of(FakeTransport(ConnectionLostError, None), retry=RetryPolicy(ambiguous="retry"))
     assert (await client.recognize(JPEG, Receipt)).attempts == 2
     client = client_of(FakeTransport(ConnectionLostError, error("0011")), retry=RetryPolicy(ambiguous="retry"))
@@ -171,7 +171,7 @@ async def test_doubt_is_retried_on_demand() -> None:
 @pytest.mark.parametrize("answer", [error("0500", 500), FAILED, HTTPResponse(502, b"<html>"), HTTPResponse(503, b"")])
 @pytest.mark.parametrize("attempts", [3, 50])
 async def test_server_errors_are_retried_twice(answer: HTTPResponse, attempts: int) -> None:
-    """A failing server is asked three times at the most, however many attempts are allowed."""
+    """A failing server is asked at most three times, however many attempts are allowed."""
     transport = FakeTransport(then=answer)
     failure = await failed(client_of(transport, retry=RetryPolicy(max_attempts=attempts)), ServerError)
     assert (len(transport.sent), failure.attempts, failure.billing) == (3, 3, MAYBE)
@@ -189,7 +189,7 @@ async def test_server_errors_parked() -> None:
     [(error("0011"), InvalidRequestError), (error("0002", 401), AuthenticationError), (error("0001"), DomainError)],
 )
 async def test_the_worst_billing_is_told(last: HTTPResponse, kind: type[ClovaOCRError]) -> None:
-    """An error that is not billed by itself tells the doubt of the attempts before it."""
+    """An error that is not billed itself has the worst billing of the attempts before it."""
     failure = await failed(client_of(FakeTransport(FAILED, last)), kind)
     assert (failure.billing, failure.attempts) == (MAYBE, 2)
     assert (await failed(client_of(FakeTransport(last)), kind)).billing is NOT
@@ -211,7 +211,7 @@ FINAL: list[tuple[HTTPResponse, type[ClovaOCRError], Billing]] = [
 
 @pytest.mark.parametrize(("answer", "kind", "billing"), FINAL, ids=lambda value: repr(value)[:50])
 async def test_what_is_never_sent_again(answer: HTTPResponse, kind: type[ClovaOCRError], billing: Billing) -> None:
-    """An answer that another request would not change ends the call at once, judged as the contract says."""
+    """An answer that another request would not change ends the call at once, with the billing of the contract."""
     transport, time = FakeTransport(answer), FakeTime()
     failure = await failed(client_of(transport, time=time), kind)
     assert (len(transport.sent), time.slept) == (1, [])
@@ -221,7 +221,7 @@ async def test_what_is_never_sent_again(answer: HTTPResponse, kind: type[ClovaOC
 
 
 async def test_a_refused_image_costs_nothing() -> None:
-    """An image that is refused is never sent, and its error says so."""
+    """An image that is refused is never sent, and its error is not billed."""
     transport = FakeTransport()
     client = client_of(transport, limits=ImageLimits(max_bytes=4))
     failure = await failed(client, ImageError)
@@ -314,7 +314,7 @@ async def test_events_and_their_order() -> None:
 
 
 async def test_a_failed_call_is_told() -> None:
-    """CallFinished holds the error, the attempts and the worst billing."""
+    """CallFinished has the error, the attempts and the worst billing."""
     events: list[Event] = []
     client = client_of(FakeTransport(FAILED, error("0011")), hooks=[events.append])
     failure = await failed(client, InvalidRequestError)
@@ -322,7 +322,7 @@ async def test_a_failed_call_is_told() -> None:
 
 
 async def test_a_failing_hook_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """What a hook raises is logged, and call and other hooks go on."""
+    """An exception of a hook is logged, and the call and other hooks go on."""
     events: list[Event] = []
 
     def broken(_: Event) -> None:
@@ -338,7 +338,7 @@ async def test_a_failing_hook_harms_nothing(caplog: pytest.LogCaptureFixture) ->
 
 
 async def test_waiting_for_a_slot_is_told() -> None:
-    """AttemptStarted tells how long the request waited for its slot."""
+    """AttemptStarted has the seconds that the request waited for its slot."""
     events: list[Event] = []
     time, held = FakeTime(), Held()
     client = client_of(FakeTransport(held), time=time, concurrency=1, hooks=[events.append])
@@ -361,13 +361,13 @@ async def test_waiting_for_a_slot_is_told() -> None:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"concurrency": 0}, "concurrency is 0"),
-        ({"concurrency": True}, "concurrency is True"),
+        ({"concurrency": 0}, "concurrency is less than 1"),
+        ({"concurrency": True}, "concurrency is a bool"),
         ({"concurrency": 2, "slots": LocalSlots(2)}, "slots and concurrency"),
-        *(({name: value}, f"{name} is {value!r}")
+        *(({name: value}, f"{name} is {fault}; it must be seconds, more than 0")
           for name in ("deadline", "connect_timeout", "read_timeout")
-          for value in (0, -1, float("nan"), float("inf"), True, "5")),
-        ({"connect_timeout": None}, "connect_timeout is None"),
+          for value, fault in ((0, "not more than 0"), (float("nan"), "not finite"), (True, "a bool"), ("5", "a str"))),
+        ({"connect_timeout": None}, "connect_timeout is a NoneType"),
         ({"content": "xml"}, "content is 'xml'"),
         ({"session": object(), "transport": FakeTransport()}, "transport and session"),
         ({"retry": 3}, "retry is a int"),
@@ -375,7 +375,7 @@ async def test_waiting_for_a_slot_is_told() -> None:
         ({"slots": 3}, "slots is a int"),
         ({"session": 3}, "session is a int"),
         ({"hooks": print}, "hooks is a builtin_function"),
-        ({"hooks": [print, 3]}, "hooks has a int"),
+        ({"hooks": [print, 3]}, "hooks holds a int"),
     ],
     ids=lambda part: part if isinstance(part, str) else " ".join(part),  # a repr would hold an address
 )  # fmt: skip
@@ -387,7 +387,7 @@ def test_bad_settings(settings: dict[str, Any], named: str) -> None:
 
 @pytest.mark.parametrize("wrong", [URL, None, (URL, SECRET)])
 def test_a_domain_must_be_one(wrong: Any) -> None:
-    """What is no Domain is refused by its type, without its value."""
+    """A value that is not a Domain is refused by its type, without its value."""
     with pytest.raises(ConfigurationError, match=f"domain is a {type(wrong).__name__}") as caught:
         ClovaOCRClient(domain(), wrong)
     assert KEY not in str(caught.value)
@@ -395,7 +395,7 @@ def test_a_domain_must_be_one(wrong: Any) -> None:
 
 @pytest.mark.parametrize("document", [dict, Document, "receipt"])
 async def test_a_class_must_be_one(document: Any) -> None:
-    """A class that is no document is refused before the image is read."""
+    """A class that is not a document class is refused before the image is read."""
     with pytest.raises(ConfigurationError, match="one of Receipt, CreditCard"):
         await client_of(FakeTransport()).recognize("no such file", document)
 
@@ -420,7 +420,7 @@ async def test_closing() -> None:
 
 
 def test_one_loop_a_client() -> None:
-    """A client belongs to the loop of its first call, and says so in another."""
+    """A client belongs to the loop of its first call, and refuses calls in another."""
     client = client_of(FakeTransport())
 
     async def call() -> None:
@@ -486,7 +486,7 @@ async def test_quota_gives_up_when_the_probes_are_spent() -> None:
 async def test_a_request_that_may_have_been_paid_twice_is_counted_and_told(
     policy: RetryPolicy, answers: list[Any], doubts: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A success tells how many requests before it may have been billed, and each was announced by a warning."""
+    """A success counts the earlier requests that may have been billed, and each retry after one is a warning."""
     caplog.set_level(logging.INFO, logger="clova_ocr_async")
     recognition = await client_of(FakeTransport(*answers), retry=policy).recognize(JPEG, Receipt)
     assert recognition.maybe_billed == doubts
@@ -496,7 +496,7 @@ async def test_a_request_that_may_have_been_paid_twice_is_counted_and_told(
 
 
 async def test_a_failure_counts_its_doubts_too() -> None:
-    """An error tells how many of its requests may have been billed."""
+    """An error counts the requests that may have been billed."""
     with pytest.raises(ServerError) as caught:
         await client_of(FakeTransport(then=error("0500", 500))).recognize(JPEG, Receipt)
     assert (caught.value.attempts, caught.value.maybe_billed) == (3, 3)

@@ -11,10 +11,10 @@ from support.fakes import (
     KEY,
     PATIENT,
     SECRET,
-    Diary,
     FakeTime,
     FakeTransport,
     Held,
+    RecordingJournal,
     Sent,
     domain,
     jump,
@@ -53,14 +53,14 @@ class StuckTransport(FakeTransport):
         self.body_began = body_began
         self.response = response
 
-    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
-        """Get stuck, if nothing else was told."""
+    async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:
+        """Get stuck, unless there is a step."""
         if self.steps:
-            return await super().send(request, exchange)
-        exchange.body_began = self.body_began
+            return await super().send(request, progress)
+        progress.body_began = self.body_began
         if self.response is not None:
-            exchange.begin_response(self.response.status, {})
-            exchange.receive(self.response.body)
+            progress.begin_response(self.response.status, {})
+            progress.receive(self.response.body)
         jump(301)
         await asyncio.Event().wait()
         raise AssertionError
@@ -123,18 +123,18 @@ def test_in_the_body_of_an_answer_that_goes_on_coming() -> None:
 
 
 def test_a_cut_answer_reaches_the_journal() -> None:
-    """In a batch, an answer that its deadline cuts short is told to the journal as an answer."""
-    diary = Diary()
+    """In a batch, an answer that the deadline cuts short reaches the journal as an answer."""
+    journal = RecordingJournal()
 
     async def main() -> None:
         transport = StuckTransport(response=HTTPResponse(200, b'{"images":[{'))
         client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime())
         with pytest.raises(MalformedResponseError):
-            await client.recognize(JPEG, Receipt, lane="batch", journal=diary)
+            await client.recognize(JPEG, Receipt, lane="batch", journal=journal)
 
     run_jumping(main())
-    assert diary.log == ["sending", "answered"]
-    assert (diary.told[1][1].body, diary.told[1][1].cut is None) == (b'{"images":[{', False)
+    assert journal.log == ["sending", "answered"]
+    assert (journal.calls[1][1].body, journal.calls[1][1].cut is None) == (b'{"images":[{', False)
 
 
 @pytest.mark.parametrize("lane", ["interactive", "batch"])
@@ -170,7 +170,7 @@ def test_in_backoff(step: Any, kind: type[ClovaOCRError], billing: Billing) -> N
 
 
 def test_the_doubt_of_earlier_attempts_stays() -> None:
-    """A deadline in a later attempt tells the worst of all."""
+    """A deadline in a later attempt has the worst billing of all attempts."""
     failure = late(StuckTransport(FAILED, body_began=False))
     assert type(failure) is ConnectionFailedError
     assert (failure.billing, failure.attempts) == (MAYBE, 2)
@@ -216,7 +216,7 @@ def test_in_the_queue() -> None:
 
 
 def test_waiting_is_bounded_for_single_calls_only() -> None:
-    """At a gate that stays shut a single call fails at its deadline, and a call of a batch waits on."""
+    """Without a free slot a single call fails at its deadline, and a call of a batch waits on."""
 
     async def main() -> None:
         slots = LocalSlots(1)
@@ -285,17 +285,17 @@ async def test_a_timeout_of_somebody_else_is_not_ours(lane: Any) -> None:
 async def test_what_a_cancelled_call_may_cost(
     body_began: bool, response: HTTPResponse | None, billing: Billing
 ) -> None:
-    """CallFinished of a cancelled call tells whether what was in flight may be paid."""
+    """CallFinished of a cancelled call has the billing of the request in flight."""
     events: list[Event] = []
     reached = asyncio.Event()
 
     class Transport(FakeTransport):
-        async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
+        async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:
             if self.steps:
-                return await super().send(request, exchange)
-            exchange.body_began = body_began
+                return await super().send(request, progress)
+            progress.body_began = body_began
             if response is not None:
-                exchange.begin_response(response.status, {})
+                progress.begin_response(response.status, {})
             reached.set()
             await asyncio.Event().wait()
             raise AssertionError

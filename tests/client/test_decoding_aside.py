@@ -1,4 +1,4 @@
-"""Large answers are decoded in a thread, and neither that nor whoever goes meanwhile costs a paid answer."""
+"""Large answers are decoded in a thread, and a caller that goes meanwhile loses no billed answer."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_a_caller_that_goes_while_its_answer_is_decoded_is_billed_once() -
 
 
 async def test_an_answer_whose_decoding_outlasts_the_deadline_is_returned_and_not_kept() -> None:
-    """What came before the deadline is the call's own, and no other call gets it as well."""
+    """An answer that came before the deadline belongs to its call, and no other call gets it as well."""
     case = Case()
     async with no_thread_free() as waiting:
         call = case.call(deadline=0.05)

@@ -1,4 +1,4 @@
-"""What each failure on the wire means: was anything sent, may it have been paid, may it pass, how long to wait."""
+"""The meaning of each failure on the wire: sent or not, billed or not, passing or not, and the wait."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from support.fakes import JPEG, SECRET, Connection, FakeTime, FakeTransport, domain, http, raw_server, saying, url_of
+from support.fakes import JPEG, SECRET, Connection, FakeTime, FakeTransport, answering, domain, http, raw_server, url_of
 
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import Receipt
@@ -131,7 +131,7 @@ def proxy(status: str, *headers: str) -> Callable[[Connection], Awaitable[None]]
 
     async def script(connection: Connection) -> None:
         await connection.head()
-        await connection.say(http(b"", status, *headers))
+        await connection.send(http(b"", status, *headers))
 
     return script
 
@@ -150,7 +150,7 @@ async def through(script: Callable[[Connection], Awaitable[None]], time: FakeTim
 
 @pytest.mark.parametrize("status", ["500 Error", "502 Bad Gateway", "503 Busy", "504 Late", "429 Many", "408 Slow"])
 async def test_a_proxy_that_is_busy_for_a_moment(status: str) -> None:
-    """What a proxy cannot do just now was not sent, was not paid, and is tried again."""
+    """A request that a proxy cannot forward for the moment was not sent, is not billed, and is tried again."""
     time = FakeTime()
     error = await through(proxy(status), time)
     assert type(error) is ConnectionFailedError
@@ -160,7 +160,7 @@ async def test_a_proxy_that_is_busy_for_a_moment(status: str) -> None:
 
 @pytest.mark.parametrize("status", ["407 Who", "403 Never", "400 What", "404 Where", "301 There"])
 async def test_a_proxy_that_refuses(status: str) -> None:
-    """What a proxy refuses for good is a setting."""
+    """A lasting refusal by a proxy is a configuration error."""
     error = await through(proxy(status), FakeTime())
     assert type(error) is ConfigurationError
     assert (error.attempts, error.billing) == (1, NOT)
@@ -175,7 +175,7 @@ async def test_a_proxy_that_says_when() -> None:
 
 
 async def test_a_proxy_that_speaks_no_http() -> None:
-    """What is not HTTP is never the server's 400: nothing was sent."""
+    """An answer that is not HTTP is never taken for the server's 400: nothing was sent."""
     assert type(await through(saying_at_once(b"this is no HTTP\r\n\r\n"), FakeTime())) is ConnectionFailedError
 
 
@@ -184,7 +184,7 @@ def saying_at_once(answer: bytes) -> Callable[[Connection], Awaitable[None]]:
 
     async def script(connection: Connection) -> None:
         await connection.head()
-        await connection.say(answer)
+        await connection.send(answer)
 
     return script
 
@@ -195,8 +195,8 @@ def saying_at_once(answer: bytes) -> Callable[[Connection], Awaitable[None]]:
     ids=["garbage", "500 headers"],
 )
 async def test_aiohttps_own_400_is_not_the_servers(answer: bytes) -> None:
-    """Where aiohttp makes up a status for what it cannot parse, the request was sent and may have been billed."""
-    async with raw_server(saying(answer)) as server, ClovaOCRClient(Domain(server.url, SECRET)) as client:
+    """When aiohttp makes up a status for an unparseable answer, the request was sent and may have been billed."""
+    async with raw_server(answering(answer)) as server, ClovaOCRClient(Domain(server.url, SECRET)) as client:
         with pytest.raises(ConnectionLostError) as caught:
             await client.recognize(JPEG, Receipt)
     assert caught.value.billing is MAYBE
@@ -207,21 +207,21 @@ async def test_aiohttps_own_400_is_not_the_servers(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "waited"),
+    ("asked", "waited"),
     [("7", 7.0), ("0", 1.0), ("-1", 1.0), ("120", 120.0), ("121", 120.0), ("1e9", 120.0), ("soon", 1.0), ("nan", 1.0)],
 )
 @pytest.mark.parametrize("status", [502, 503, 500])
-async def test_a_failing_server_that_says_when(status: int, said: str, waited: float) -> None:
+async def test_a_failing_server_that_asks_for_a_wait(status: int, asked: str, waited: float) -> None:
     """The Retry-After of a server's failure is the least wait, up to 120 s."""
     time = FakeTime()
-    failing = HTTPResponse(status, service("0500"), {"retry-after": said})
+    failing = HTTPResponse(status, service("0500"), {"retry-after": asked})
     client = ClovaOCRClient(domain(), transport=FakeTransport(failing), runtime=time.runtime())
     assert (await client.recognize(JPEG, Receipt)).attempts == 2
     assert time.slept == [waited]
 
 
 def test_an_outage_that_says_when() -> None:
-    """A domain that is out for a batch is asked again no sooner than it said."""
+    """A domain that is out for a batch is not probed before the time that it asked for."""
     policy = RetryPolicy()
     error = ServerError(503)
     error.retry_after = 50.0
@@ -245,11 +245,11 @@ def test_an_outage_that_says_when() -> None:
     ],
 )
 def test_what_there_was_too_much_of(status: int, body: bytes, kind: str) -> None:
-    """A refusal says whether too many calls were under way or too many came in a second, and the gate follows that."""
+    """The kind of a refusal, at once or per second, reaches the slot."""
     with pytest.raises(RateLimitError) as caught:
         decode_response(HTTPResponse(status, body), Receipt)
     assert caught.value.kind == kind
-    told: list[LimitSignal] = []
+    signals: list[LimitSignal] = []
 
     class Slot:
         domain = domain()
@@ -258,10 +258,10 @@ def test_what_there_was_too_much_of(status: int, body: bytes, kind: str) -> None
             pass
 
         def refused(self, refusal: LimitSignal) -> None:
-            told.append(refusal)
+            signals.append(refusal)
 
     report_to_slot(Slot(), caught.value)
-    assert [refusal.by_rate for refusal in told] == [kind == "per_second"]
+    assert [refusal.by_rate for refusal in signals] == [kind == "per_second"]
 
 
 @pytest.mark.parametrize("source", ["CLOVA_OCR_SECRET", "domains.toml, domain 2, secret_env RECEIPT_SECRET"])
@@ -320,13 +320,13 @@ async def test_an_error_of_the_domain_says_what_to_do(status: int, body: bytes, 
 
 @pytest.mark.parametrize(("status", "body"), [(400, service("0023")), (429, gateway("400"))])
 def test_a_spent_quota_says_what_to_do(status: int, body: bytes) -> None:
-    """A spent quota says that it can be raised, or waited for."""
+    """The error of a spent quota names both ways out: raise it, or wait."""
     with pytest.raises(QuotaExceededError, match="raise it in the console, or wait"):
         decode_response(HTTPResponse(status, body), Receipt)
 
 
 async def test_a_url_of_the_program_itself_is_not_said_to_be_anywhere() -> None:
-    """A wrong URL that the program handed in is told without a place."""
+    """The error of a wrong URL without a known source names no place."""
     client = ClovaOCRClient(Domain(url_of(1), SECRET), transport=FakeTransport(HTTPResponse(404, gateway("300"))))
     with pytest.raises(DomainError, match="compare the invoke URL with the one on"):
         await client.recognize(JPEG, Receipt)

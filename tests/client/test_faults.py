@@ -6,7 +6,7 @@ import traceback
 from typing import Any
 
 import pytest
-from support.fakes import JPEG, Diary, FakeTime
+from support.fakes import JPEG, FakeTime, RecordingJournal
 
 from clova_ocr_async.client import ClovaOCRClient, Event, RetryPolicy
 from clova_ocr_async.documents import Receipt
@@ -104,7 +104,7 @@ async def call(emulator: Emulator, fault: Fault, **settings: Any) -> ClovaOCRErr
     where = Domain(emulator.url(domain=f"1/{KEY}"), SECRET)
     async with ClovaOCRClient(where, runtime=FakeTime().runtime(), **(TIMED.get(fault, {}) | settings)) as client:
         try:
-            return (await client.recognize(JPEG, Receipt, journal=Diary())).attempts
+            return (await client.recognize(JPEG, Receipt, journal=RecordingJournal())).attempts
         except ClovaOCRError as error:
             return error
 
@@ -127,7 +127,7 @@ async def test_every_fault_is_told_for_what_it_is(fault: Fault) -> None:
             assert isinstance(ended, expected[0])
             assert type(ended) is expected[0]
             assert (ended.billing, ended.attempts) == (expected[1], 1)
-            # What the emulator counts as paid was never said to be unpaid.
+            # A call that the emulator bills is never reported as not billed.
             assert not (sum(emulator.billed.values()) and ended.billing is NOT)
 
 
@@ -146,7 +146,7 @@ async def test_one_fault_then_a_good_answer(fault: Fault) -> None:
 
 @pytest.mark.parametrize("fault", Fault)
 async def test_nothing_secret_in_any_failure(fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever goes wrong, neither secret nor key is in an error, its context, its pickle, a log or an event."""
+    """Neither secret nor key is in an error, its context, its pickle, a log or an event, whatever fails."""
     caplog.set_level(logging.DEBUG)
     logging.getLogger("asyncio").setLevel(logging.INFO)
     events: list[Event] = []

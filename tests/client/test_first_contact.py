@@ -47,7 +47,7 @@ class Unreachable:
 
 
 async def test_a_batch_that_reaches_nobody_ends_quickly() -> None:
-    """Where no connection was ever made, the calls of a batch end after connect_patience, unpaid, and stop the run."""
+    """If no connection was ever made, the calls of a batch end after connect_patience, unbilled, and stop the run."""
     took, ended = await Unreachable(IMPATIENT).batch()
     assert 5 <= took < 20
     assert len(ended) == 12
@@ -105,6 +105,6 @@ async def test_a_first_answer_that_is_an_error_is_retried_as_ever() -> None:
 
 @pytest.mark.parametrize("wrong", [-1, "5", True, float("nan")])
 def test_a_patience_is_seconds(wrong: Any) -> None:
-    """What is not a duration is refused by name."""
+    """A value that is not a duration is refused by name."""
     with pytest.raises(ConfigurationError, match=r"RetryPolicy.connect_patience is .*; it must be seconds"):
         RetryPolicy(connect_patience=wrong)

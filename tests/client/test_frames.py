@@ -1,4 +1,4 @@
-"""What a crash reporter prints: the variables of every frame. None of ours holds the secret, the image or an answer."""
+"""Crash reporters print the variables of every frame: none of ours holds the secret, the image or an answer."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def printed(part: object) -> str:
     """Print a value as a reporter does, which goes on where that fails."""
     try:
         return repr(part)
-    except Exception as error:  # noqa: BLE001 - say of an object that is not made yet
+    except Exception as error:  # noqa: BLE001 - such as the repr of a half-made object
         return f"<{type(error).__name__}>"
 
 
@@ -100,7 +100,7 @@ TIMED: dict[Fault, dict[str, Any]] = {
 @pytest.mark.parametrize("session", ["own", "callers"])
 @pytest.mark.parametrize("fault", Fault)
 async def test_no_frame_of_an_error_shows_anything(fault: Fault, session: str) -> None:
-    """Whatever error a call ends in, its frames hold no secret, no picture and no answer."""
+    """The frames of a call's error hold no secret, no picture and no answer, whatever the error."""
     async with (
         Emulator(secret=SECRET, faults=[fault] * 3) as clova,
         aiohttp.ClientSession() as other,

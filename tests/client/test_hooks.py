@@ -55,17 +55,17 @@ class Asynchronous:
 )
 def test_a_hook_that_would_never_run_is_refused(hook: Any, kind: str) -> None:
     """A coroutine or generator function, in whatever it is wrapped, is refused by name, with the way out."""
-    with pytest.raises(ConfigurationError, match=rf"hooks has {kind} in it.*make it a plain function"):
+    with pytest.raises(ConfigurationError, match=rf"hooks holds {kind}.*make it a plain function"):
         ClovaOCRClient(domain(), hooks=[hook])
 
 
 def wrapped(event: Event) -> Any:
-    """Return what nobody awaits, which is not to be seen before."""
+    """Return a coroutine, which no signature shows."""
     return asynchronous(event)
 
 
 async def test_a_coroutine_that_a_hook_returns_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    """What only turns out to be asynchronous when it is called is logged, closed, and ends no call."""
+    """A hook that returns a coroutine without being async is logged, its coroutine closed, and the call goes on."""
     async with ClovaOCRClient(domain(), transport=FakeTransport(), hooks=[wrapped]) as client:
         await client.recognize(JPEG, Receipt)
     failures = [record for record in caplog.records if record.levelno == logging.ERROR]

@@ -1,4 +1,4 @@
-"""Whose answer it is: a connection may bring the answer of another call, and that is never handed out."""
+"""A connection may carry the answer to another call, and that is never returned."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support.fakes import (
 )
 
 from clova_ocr_async.client import ClovaOCRClient, RequestProgress, RetryPolicy
-from clova_ocr_async.client.transport import _BodyPayload
+from clova_ocr_async.client.transport import BodyPayload
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator, Fault
@@ -62,9 +62,9 @@ async def test_a_late_duplicate_is_not_the_next_answer(session: aiohttp.ClientSe
 
     async def script(connection: Connection) -> None:
         first = answer_to(await connection.request(), "FIRST")
-        await connection.say(first)
+        await connection.send(first)
         second = answer_to(await connection.request(), "SECOND")
-        await connection.say(first + second)
+        await connection.send(first + second)
         if server.connections == 1:
             await connection.hung_up()
 
@@ -85,15 +85,15 @@ async def test_a_late_duplicate_is_not_the_next_answer(session: aiohttp.ClientSe
 
 async def test_an_answer_that_nobody_asked_for(session: aiohttp.ClientSession | None) -> None:
     """A connection that brought something while it was idle is not used again, and its call is not in doubt."""
-    go_on, said = asyncio.Event(), asyncio.Event()
+    go_on, sent = asyncio.Event(), asyncio.Event()
 
     async def script(connection: Connection) -> None:
         answer = answer_to(await connection.request())
-        await connection.say(answer)
+        await connection.send(answer)
         if server.connections == 1:
             await go_on.wait()
-            await connection.say(answer.replace(b"SHOP", b"IDLE"))
-            said.set()
+            await connection.send(answer.replace(b"SHOP", b"IDLE"))
+            sent.set()
             await connection.hung_up()
 
     runtime = FakeTime().runtime()
@@ -103,7 +103,7 @@ async def test_an_answer_that_nobody_asked_for(session: aiohttp.ClientSession | 
     ):
         await client.recognize(JPEG, Receipt)
         go_on.set()
-        await said.wait()
+        await sent.wait()
         await steps()
         second = await client.recognize(JPEG + b"2", Receipt)
         assert second.document.result.store_info.name.value == "SHOP"
@@ -114,14 +114,14 @@ async def test_an_answer_that_nobody_asked_for(session: aiohttp.ClientSession | 
 
 async def test_a_connection_with_something_unread_has_sent_nothing(session: aiohttp.ClientSession | None) -> None:
     """The call that finds such a connection fails as one that has sent nothing."""
-    go_on, said = asyncio.Event(), asyncio.Event()
+    go_on, sent = asyncio.Event(), asyncio.Event()
 
     async def script(connection: Connection) -> None:
         answer = answer_to(await connection.request())
-        await connection.say(answer)
+        await connection.send(answer)
         await go_on.wait()
-        await connection.say(answer)
-        said.set()
+        await connection.send(answer)
+        sent.set()
         assert await connection.reader.read() == b""
 
     async with (
@@ -130,7 +130,7 @@ async def test_a_connection_with_something_unread_has_sent_nothing(session: aioh
     ):
         await client.recognize(JPEG, Receipt)
         go_on.set()
-        await said.wait()
+        await sent.wait()
         await steps()
         with pytest.raises(ConnectionFailedError, match="unread") as caught:
             await client.recognize(JPEG + b"2", Receipt)
@@ -189,12 +189,12 @@ async def test_another_calls_answer_is_no_answer(body: bytes, status: int) -> No
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b'"requestId":null,', b'"requestId":"",', b'"requestId":" id-1\\n",', b'"requestId": "\\u0069d-1",']
+    "member", [b"", b'"requestId":null,', b'"requestId":"",', b'"requestId":" id-1\\n",', b'"requestId": "\\u0069d-1",']
 )
-async def test_an_answer_that_may_be_ours(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_answer_that_may_be_ours(member: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """An answer without a requestId, or with ours in whatever spelling of JSON, is taken without a word."""
     caplog.set_level(logging.INFO, "clova_ocr_async")
-    body = b"{" + said + b'"images":[{"receipt":{"result":{}},"inferResult":"SUCCESS"}]}'
+    body = b"{" + member + b'"images":[{"receipt":{"result":{}},"inferResult":"SUCCESS"}]}'
     transport = FakeTransport(foreign(body))
     client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime())
     assert (await client.recognize(JPEG, Receipt)).raw == body
@@ -214,14 +214,14 @@ async def test_nothing_is_written_where_something_is_unread() -> None:
         class protocol:  # noqa: N801 - aiohttp's name
             should_close = True
 
-    exchange = RequestProgress()
+    progress = RequestProgress()
     with pytest.raises(aiohttp.ClientConnectionError):
-        await _BodyPayload(a_request().body, exchange).write(Writer())  # type: ignore[arg-type]
-    assert not exchange.body_began
+        await BodyPayload(a_request().body, progress).write(Writer())  # type: ignore[arg-type]
+    assert not progress.body_began
 
 
 def test_hanging_up_before_there_is_a_connection() -> None:
     """A body that was never written has no connection to close."""
-    payload = _BodyPayload(a_request().body, RequestProgress())
-    payload.hang_up()
+    payload = BodyPayload(a_request().body, RequestProgress())
+    payload.close_connection()
     assert payload.connection is None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import tracemalloc
 
 import pytest
-from support.fakes import JPEG, SECRET, FakeTransport, Sent, domain, http, parsed, raw_server, saying
+from support.fakes import JPEG, SECRET, FakeTransport, Sent, answering, domain, http, parsed, raw_server
 
 from clova_ocr_async.client import ClovaOCRClient
-from clova_ocr_async.client.decoding import decoded_aside
 from clova_ocr_async.documents import Receipt, Recognition
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import Billing, MalformedResponseError
@@ -59,7 +57,7 @@ def test_junk_of_any_shape_is_not_built(name: str) -> None:
 
 @pytest.mark.parametrize("name", JUNK)
 def test_as_much_as_is_read_takes_bounded_memory(name: str) -> None:
-    """What is not refused takes no more than 300 bytes a value, whatever it is made of."""
+    """An answer that is not refused takes no more than 300 bytes a value, whatever its values."""
     head, unit, tail = JUNK[name]
     count = 40_000 // sum(map((unit + b",").count, (b"{", b"[", b",")))
     body = head + b",".join([unit] * count) + tail
@@ -87,12 +85,6 @@ def test_a_long_answer_is_read() -> None:
     assert (len(found), found[-1].name.text) == (6000, "5999")
 
 
-@pytest.mark.parametrize(("size", "aside"), [(0, False), (MIB, False), (MIB + 1, True)])
-async def test_much_is_decoded_in_a_thread(size: int, aside: bool) -> None:
-    """What is small is decoded at once, what is large in a thread."""
-    assert (await decoded_aside(size, threading.get_ident) != threading.get_ident()) is aside
-
-
 async def test_a_large_answer_is_read_as_a_small_one() -> None:
     """A call whose answer is large gives what one with a small answer gives, and raises what it raises."""
 
@@ -110,9 +102,9 @@ async def test_a_large_answer_is_read_as_a_small_one() -> None:
 
 
 async def test_an_answer_over_the_limit_is_kept_as_far() -> None:
-    """What is longer than an answer can be is cut there, kept so far, and not sent again."""
+    """An answer that is too long is cut, kept up to there, and its request is not sent again."""
     body = junk("images", MAX_BODY_BYTES + MIB)
-    async with raw_server(saying(http(body))) as server, ClovaOCRClient(Domain(server.url, SECRET)) as client:
+    async with raw_server(answering(http(body))) as server, ClovaOCRClient(Domain(server.url, SECRET)) as client:
         with pytest.raises(MalformedResponseError, match="larger than 8 MiB") as caught:
             await client.recognize(JPEG, Receipt)
     assert body.startswith(caught.value.raw)

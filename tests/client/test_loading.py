@@ -142,7 +142,7 @@ async def test_files_that_cannot_be_read(file: Path) -> None:
 
 @pytest.mark.parametrize("source", [None, 7, object(), ["a.jpg"]])
 async def test_what_is_no_source(source: Any) -> None:
-    """What is none of the kinds is refused by its type."""
+    """A source of another type is refused by its type."""
     assert f"the image is a {type(source).__name__}" in await refused(source)
 
 
@@ -183,7 +183,7 @@ async def test_no_permission(file: Path) -> None:
 
 
 async def test_an_undecodable_name(tmp_path: Path) -> None:
-    """A name that is no UTF-8 is sent with what cannot be written replaced."""
+    """A name that is not UTF-8 is sent with its odd bytes replaced."""
     path = os.fsdecode(bytes(tmp_path) + b"/\xb0\xa1.jpg")
     await anyio.Path(path).write_bytes(JPEG)
     assert (await load_image(path, ImageLimits())).name == "??.jpg"
@@ -208,7 +208,7 @@ async def test_limits_hold_for_every_kind() -> None:
 
 
 async def test_warnings_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """What may go wrong at the service is logged as a warning, and the image is sent."""
+    """A possible problem at the service is logged as a warning, and the image is sent."""
     await load_image(PNG_WIDE, ImageLimits())
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "9,000 pixels" in caplog.text
@@ -227,7 +227,7 @@ async def test_a_pdf_of_one_page() -> None:
 
 
 async def test_a_pdf_nobody_can_count(caplog: pytest.LogCaptureFixture) -> None:
-    """A PDF whose pages nobody can count is sent with a warning."""
+    """A PDF whose pages cannot be counted is sent with a warning."""
     await load_image(b"%PDF-1.7 that is broken %%EOF", ImageLimits())
     assert "could not be counted" in caplog.text
 
@@ -269,13 +269,13 @@ class Upload(io.BytesIO):
     name: str | None = None
 
 
-@pytest.mark.parametrize(("name", "told"), [("receipt.jpg", "the file 'receipt.jpg'"), (None, "the file")])
-async def test_a_file_at_its_end_is_told_to_be_rewound(name: str | None, told: str) -> None:
+@pytest.mark.parametrize(("name", "subject"), [("receipt.jpg", "the file 'receipt.jpg'"), (None, "the file")])
+async def test_a_file_at_its_end_must_be_rewound(name: str | None, subject: str) -> None:
     """A file that was written and not rewound is not called empty."""
     file = Upload()
     file.name = name
     file.write(JPEG)
-    assert await refused(file) == f"{told} is at its end; rewind it: file.seek(0)"
+    assert await refused(file) == f"{subject} is at its end; rewind it: file.seek(0)"
     file.truncate(0)
     file.seek(0)
     assert "is empty" in await refused(file)

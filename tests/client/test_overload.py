@@ -12,7 +12,20 @@ from typing import Any
 
 import overload
 import pytest
-from support.fakes import BUSY, FAILED, JPEG, SECRET, Diary, FakeTransport, Held, Sent, domain, steps, success, url_of
+from support.fakes import (
+    BUSY,
+    FAILED,
+    JPEG,
+    SECRET,
+    FakeTransport,
+    Held,
+    RecordingJournal,
+    Sent,
+    domain,
+    steps,
+    success,
+    url_of,
+)
 from virtual import run_virtually
 
 from clova_ocr_async.batch import BatchDispatcher, Failure
@@ -97,7 +110,7 @@ def test_an_overload_costs_no_more_than_it_answers(factor: float, spread: float)
     outcomes = [overload.measure(overload.Load(factor=factor, spread=spread, seed=seed)) for seed in (1, 2, 3)]
     assert sum(one.answered for one in outcomes) / 3 >= 0.9
     assert sum(one.billed - len(one.answers) for one in outcomes) <= 0.01 * sum(one.billed for one in outcomes)
-    # Whoever is refused learns it at once, and not when the time is over.
+    # A call is refused at once, and not when its time is over.
     assert all(sorted(one.failures)[len(one.failures) // 2] < 0.1 for one in outcomes)
 
 
@@ -122,11 +135,11 @@ def test_a_service_that_stays_slow_is_asked_once_in_a_while() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What a call is told
+# The error of a refused call
 
 
 def test_a_deadline_shorter_than_the_usual_time() -> None:
-    """A call that cannot make it though nothing waits is told that its deadline is too short, at once."""
+    """The error of a call that has too little time although nothing waits names the deadline, at once."""
 
     async def main() -> None:
         transport = FakeTransport(then=Pacer(8.0))
@@ -163,7 +176,7 @@ def test_a_call_fails_when_its_time_to_be_sent_is_over() -> None:
 
 
 def test_a_call_with_its_slot_and_no_time_is_not_sent() -> None:
-    """What was learned while a call waited counts when it gets its slot: the slot goes to the next one."""
+    """A call that gets its slot is checked against the answer times of that moment, and the slot goes to the next."""
 
     async def main() -> None:
         transport = FakeTransport(then=Pacer(8.0))
@@ -177,7 +190,7 @@ def test_a_call_with_its_slot_and_no_time_is_not_sent() -> None:
 
 
 def test_the_slot_goes_to_a_call_that_has_time() -> None:
-    """Where others wait, a call at the edge of its time leaves the slot to them; alone it would be sent."""
+    """With other calls waiting, a call with barely enough time leaves the slot to them; alone it would be sent."""
 
     async def main(*, others: bool) -> int:
         pace = Pacer(1.0)
@@ -203,7 +216,7 @@ def test_the_slot_goes_to_a_call_that_has_time() -> None:
 
 
 def test_a_queue_too_long_for_the_deadline() -> None:
-    """A call that would wait too long fails at once, and is told for how long others wait."""
+    """A call that would wait too long fails at once, and its error names the length of the queue."""
 
     async def main() -> None:
         client = client_of(FakeTransport(then=Pacer(2.0)))
@@ -221,7 +234,7 @@ class Paced(LocalSlots):
     """Slots of a domain of which is known that it lets two calls a second in."""
 
     def state(self, domain: Domain) -> GateState:
-        """Return how its gate stands."""
+        """Return the state of its gate."""
         return replace(super().state(domain), pace=2.0)
 
 
@@ -286,7 +299,7 @@ def test_no_queue_at_all() -> None:
 
 
 def test_a_batch_takes_no_place_of_single_calls() -> None:
-    """However many images of a batch wait, a single call may; and a batch is not bounded by max_queued."""
+    """The waiting images of a batch count neither against a single call nor against max_queued."""
 
     async def main() -> None:
         client = client_of(FakeTransport(then=Pacer(1.0)), max_queued=1)
@@ -314,7 +327,7 @@ def test_what_was_refused_by_the_service_keeps_its_place() -> None:
 
 @pytest.mark.parametrize("max_queued", [-1, 1.5, True, "5"])
 def test_max_queued_is_checked(max_queued: Any) -> None:
-    """What is no number of calls is refused by its name."""
+    """A value that is not a number of calls is refused by its name."""
     with pytest.raises(ConfigurationError, match=r"max_queued is .*; it must be a whole number from 0"):
         ClovaOCRClient(domain(), max_queued=max_queued)
 
@@ -370,7 +383,7 @@ def test_the_signature_says_whose_deadline_it_is() -> None:
 
 
 def test_a_probe_after_a_minute() -> None:
-    """When nobody has got an answer for a minute, one call is sent whatever its deadline; the others still are not."""
+    """When no caller has got an answer for a minute, one call is sent whatever its deadline, and the others are not."""
 
     async def main() -> None:
         pace = Pacer(8.0)
@@ -391,7 +404,7 @@ def test_a_probe_after_a_minute() -> None:
 
 @pytest.mark.parametrize("end", ["fails", "is cancelled unsent", "comes late"])
 def test_a_probe_that_learned_nothing_lets_another_one_probe(end: str) -> None:
-    """However a probe ends, the next call may probe when it has; and one that was late has learned that."""
+    """The next call may probe when a probe has ended, in whatever way; and a late answer was learned."""
 
     async def main() -> None:
         pace = Pacer(8.0)
@@ -418,7 +431,7 @@ def test_a_probe_that_learned_nothing_lets_another_one_probe(end: str) -> None:
         assert (await call(client, deadline=3)).attempts == 1
 
     async def stuck(sent: Sent) -> HTTPResponse:
-        sent.exchange.body_began = False
+        sent.progress.body_began = False
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -433,14 +446,14 @@ def test_a_probe_that_is_not_sent_lets_another_one_probe() -> None:
         await call(client)
         await asyncio.sleep(61.0)
         with pytest.raises(OSError, match="disk is full"):
-            await call(client, deadline=3, journal=Diary(fail_at="sending"))
+            await call(client, deadline=3, journal=RecordingJournal(fail_at="sending"))
         assert isinstance(await ended(call(client, deadline=3)), ResponseTimeoutError)
 
     run_virtually(main())
 
 
 def test_refusals_teach_nothing() -> None:
-    """A refusal is fast and says nothing of how long an answer takes; neither does a broken connection."""
+    """The time of a refusal, or of a broken connection, is not learned as an answer time."""
 
     async def main() -> None:
         transport = FakeTransport(Pacer(0.01, BUSY), Pacer(8.0), Pacer(0.01, FAILED), Pacer(8.0))
@@ -465,7 +478,7 @@ def test_a_paid_failure_teaches() -> None:
 
 
 def test_each_document_has_its_own_time() -> None:
-    """What is known of receipts says nothing of cards."""
+    """The answer times of receipts do not count for cards."""
 
     async def main() -> None:
         pace = Pacer(8.0)
@@ -517,14 +530,14 @@ def test_a_refusal_or_failure_before_is_what_is_raised() -> None:
 
 
 def test_a_journal_is_told_of_nothing_that_was_not_sent() -> None:
-    """No journal hears of a call that had no time, and CallFinished says that it cost nothing."""
+    """The journal is not notified of a call that had no time, and CallFinished has it as not billed."""
 
     async def main() -> None:
-        diary, events = Diary(), list[Event]()
+        journal, events = RecordingJournal(), list[Event]()
         client = client_of(FakeTransport(then=Pacer(8.0)), hooks=[events.append])
         await call(client)
-        error = await overloaded(call(client, deadline=3, journal=diary))
-        assert diary.log == []
+        error = await overloaded(call(client, deadline=3, journal=journal))
+        assert journal.log == []
         finished = events[-1]
         assert isinstance(finished, CallFinished)
         assert (finished.error, finished.billing, finished.attempts) == (error, NOT, 0)
@@ -537,7 +550,7 @@ def test_a_journal_is_told_of_nothing_that_was_not_sent() -> None:
 
 
 def test_a_batch_whose_deadline_is_too_short_stops() -> None:
-    """A batch whose requests could not be answered in time is told so once, stops, and pays nothing."""
+    """A batch whose requests could not be answered in time fails once, stops, and is not billed."""
 
     async def main() -> None:
         transport = FakeTransport(then=Pacer(8.0))

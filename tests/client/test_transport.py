@@ -4,10 +4,7 @@ import asyncio
 import gc
 import gzip
 import json
-import ssl
-import subprocess
 import tracemalloc
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -25,16 +22,17 @@ from support.fakes import (
     Connection,
     FakeTime,
     a_request,
+    answering,
     body_of,
     domain,
     http,
     length_of,
     raw_server,
-    saying,
 )
+from support.wire import OK, RECEIPT, send_one
 
 from clova_ocr_async.client import AiohttpTransport, ClovaOCRClient, RequestProgress
-from clova_ocr_async.client.transport import _BodyPayload, _translated
+from clova_ocr_async.client.transport import BodyPayload, translate_error
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import (
@@ -51,16 +49,14 @@ from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
 
     from clova_ocr_async.protocol.request import HTTPRequest
 
-RECEIPT = b'{"images":[{"receipt":{"result":{}},"inferResult":"SUCCESS"}]}'
 BIG = JPEG + bytes(20 * 1024 * 1024)
 
 
 class _Writer:
-    """What aiohttp 3.14 asks a response about its request: how many bytes were sent."""
+    """The writer that aiohttp 3.14 asks for the number of bytes sent."""
 
     output_size = 0
 
@@ -80,7 +76,7 @@ def wire() -> Iterator[aioresponses]:
 
 
 def answer(wire: aioresponses, body: bytes = RECEIPT, status: int = 200, **settings: Any) -> None:
-    """Say what the next request is answered."""
+    """Set the answer to the next request."""
     wire.post(f"{URL}/document/receipt", status=status, body=body, response_class=Response, **settings)
 
 
@@ -90,7 +86,7 @@ def asked(wire: aioresponses) -> list[dict[str, Any]]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What aiohttp is asked
+# Requests as aiohttp gets them
 
 
 async def test_what_is_sent(wire: aioresponses) -> None:
@@ -190,10 +186,10 @@ def made(cls: type[BaseException]) -> Any:
 @pytest.mark.parametrize("began", [False, True])
 @pytest.mark.parametrize("cls", sorted(subclasses(aiohttp.ClientError), key=str))
 async def test_every_error_of_aiohttp_is_one_of_ours(cls: type[Exception], began: bool) -> None:
-    """Whatever aiohttp raises becomes one of our errors, in doubt exactly if the body had begun."""
-    exchange = RequestProgress()
-    exchange.body_began = began
-    ours = _translated(made(cls), exchange)
+    """Every error of aiohttp becomes one of ours, maybe billed exactly if the body had begun."""
+    progress = RequestProgress()
+    progress.body_began = began
+    ours = translate_error(made(cls), progress)
     assert type(ours) in ERRORS
     if isinstance(ours, ConfigurationError):
         return
@@ -215,7 +211,7 @@ async def test_an_error_of_aiohttp_is_not_kept(wire: aioresponses) -> None:
 
 def test_the_payload_is_no_text() -> None:
     """The body refuses to be made a text, and to be sent under another length."""
-    payload = _BodyPayload(a_request().body, RequestProgress())
+    payload = BodyPayload(a_request().body, RequestProgress())
     with pytest.raises(TypeError):
         payload.decode()
     with pytest.raises(ValueError, match="were announced"):
@@ -226,21 +222,6 @@ def test_the_payload_is_no_text() -> None:
 # Against servers of bytes
 
 
-async def sent(port: int, data: bytes = JPEG, *, scheme: str = "http", host: str = "127.0.0.1", **timeouts: Any) -> Any:
-    """Send one request; return the answer or the error, and how far it came."""
-    transport = AiohttpTransport(**timeouts)
-    exchange = RequestProgress()
-    try:
-        return await transport.send(
-            a_request(f"{scheme}://{host}:{port}/x/{KEY}/document/receipt", data), exchange
-        ), exchange
-    except ClovaOCRError as error:
-        return error, exchange
-    finally:
-        await transport.close()
-
-
-OK = http(RECEIPT)
 ANSWERS: dict[str, tuple[bytes, type[ClovaOCRError] | int]] = {
     "an answer": (OK, 200),
     "without a length": (b"HTTP/1.1 200 OK\r\n\r\n" + RECEIPT, 200),
@@ -268,10 +249,10 @@ CUT: dict[str, tuple[bytes, bytes]] = {
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_what_comes_back(name: str) -> None:
     """An answer of any status is an answer; what is no HTTP is a lost connection, never the server's 400."""
-    said, expected = ANSWERS[name]
-    async with raw_server(saying(said)) as server:
-        came, exchange = await sent(server.port)
-    assert exchange.body_began
+    answer, expected = ANSWERS[name]
+    async with raw_server(answering(answer)) as server:
+        came, progress = await send_one(server.port)
+    assert progress.body_began
     if isinstance(expected, int):
         assert (came.status, came.cut) == (expected, None)
         assert came.body in {RECEIPT, b""}
@@ -281,41 +262,41 @@ async def test_what_comes_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", CUT)
 async def test_what_comes_back_in_part(name: str) -> None:
-    """A body that breaks off is kept as far as it came, and told as cut."""
-    said, kept = CUT[name]
-    async with raw_server(saying(said)) as server:
-        came, _ = await sent(server.port)
+    """A body that breaks off is kept as far as it came, and marked as cut."""
+    answer, kept = CUT[name]
+    async with raw_server(answering(answer)) as server:
+        came, _ = await send_one(server.port)
     assert (came.status, came.body, came.cut) == (200, kept, "the connection broke")
 
 
 async def test_a_body_cut_anywhere() -> None:
     """A body cut at whichever byte is never a whole answer."""
     for length in range(0, len(RECEIPT), 7):
-        async with raw_server(saying(OK[: len(OK) - len(RECEIPT) + length])) as server:
-            came, _ = await sent(server.port)
+        async with raw_server(answering(OK[: len(OK) - len(RECEIPT) + length])) as server:
+            came, _ = await send_one(server.port)
             assert (came.body, came.cut) == (RECEIPT[:length], "the connection broke")
 
 
 async def test_nobody_listens() -> None:
     """A refused connection has sent nothing."""
-    async with raw_server(saying(b"")) as server:
+    async with raw_server(answering(b"")) as server:
         port = server.port
-    error, exchange = await sent(port)
+    error, progress = await send_one(port)
     assert type(error) is ConnectionFailedError
-    assert not exchange.body_began
+    assert not progress.body_began
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "-.invalid"])
 async def test_an_unknown_host(host: str) -> None:
     """A host that does not resolve has been sent nothing."""
-    error, _ = await sent(80, host=host)
+    error, _ = await send_one(80, host=host)
     assert type(error) is ConnectionFailedError
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".com", "256.1.1.1"])
 async def test_an_impossible_host(host: str) -> None:
     """A host that can be none is a configuration error."""
-    error, _ = await sent(80, host=host)
+    error, _ = await send_one(80, host=host)
     assert type(error) is ConfigurationError
 
 
@@ -327,9 +308,9 @@ async def test_a_server_that_never_answers() -> None:
         await connection.hung_up()
 
     async with raw_server(script) as server:
-        error, exchange = await sent(server.port, read_timeout=0.05)
+        error, progress = await send_one(server.port, read_timeout=0.05)
         assert type(error) is ResponseTimeoutError
-        assert exchange.body_began
+        assert progress.body_began
         await server.hung_up.wait()
 
 
@@ -338,92 +319,12 @@ async def test_an_answer_that_stops() -> None:
 
     async def script(connection: Connection) -> None:
         await connection.request()
-        await connection.say(OK[:-5])
+        await connection.send(OK[:-5])
         await connection.hung_up()
 
     async with raw_server(script) as server:
-        came, _ = await sent(server.port, read_timeout=0.5)
+        came, _ = await send_one(server.port, read_timeout=0.5)
     assert (came.body, came.cut) == (RECEIPT[:-5], "no more of it came in time")
-
-
-async def test_a_handshake_that_never_comes() -> None:
-    """A server that accepts and stays silent in the TLS handshake is a connection that failed in time."""
-
-    async def script(connection: Connection) -> None:
-        await connection.hung_up()
-
-    async with raw_server(script) as server:
-        error, _ = await sent(server.port, scheme="https", connect_timeout=0.05)
-    assert type(error) is ConnectionFailedError
-    assert "ConnectionTimeoutError" in str(error)
-
-
-async def test_tls_to_a_plain_port() -> None:
-    """TLS to a port that speaks none is a configuration error."""
-
-    async def script(connection: Connection) -> None:
-        await connection.reader.read(1)
-        await connection.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-    async with raw_server(script) as server:
-        error, _ = await sent(server.port, scheme="https")
-    assert type(error) is ConfigurationError
-    assert f"TLS with 127.0.0.1:{server.port} failed (it does not speak TLS); check the host and port" in str(error)
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate that nobody has signed."""
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    run = subprocess.run(
-        [*command.split(), "-keyout", path, "-out", path.with_suffix(".crt")], check=True, capture_output=True
-    )
-    assert run.returncode == 0
-    path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())
-    return path
-
-
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-async def test_a_certificate_nobody_signed(certificate: Path, host: str) -> None:
-    """A certificate that is not trusted is a configuration error that says why and what to do; nothing was sent."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the server's own side fails as well
-    async with raw_server(saying(OK), context) as server:
-        error, exchange = await sent(server.port, scheme="https", host=host)
-    assert type(error) is ConfigurationError
-    assert f"TLS with {host}:{server.port} failed (self-signed certificate); " in str(error)
-    assert "--ca-file" in str(error)
-    assert "session=" in str(error)
-    assert not exchange.body_began
-
-
-@pytest.mark.parametrize("reset", [False, True])
-async def test_a_handshake_that_is_cut(reset: bool) -> None:
-    """A connection cut in the handshake says nothing about the settings: it failed, and may be tried again."""
-
-    async def script(connection: Connection) -> None:
-        await connection.reader.read(1)
-        if reset:
-            connection.reset()
-
-    async with raw_server(script) as server:
-        error, exchange = await sent(server.port, scheme="https")
-    assert type(error) is ConnectionFailedError
-    assert not exchange.body_began
-
-
-def test_a_handshake_that_is_cut_in_other_words() -> None:
-    """The end of the stream told by OpenSSL is a cut as well."""
-    key: Any = None
-    for cut in (ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")):
-        error = aiohttp.ClientConnectorSSLError(key, cut)
-        assert type(_translated(error, RequestProgress())) is ConnectionFailedError
-    assert (
-        type(_translated(aiohttp.ClientConnectorSSLError(key, ssl.SSLError(1, "x")), RequestProgress()))
-        is ConfigurationError
-    )
 
 
 async def _reset_at_once(connection: Connection) -> None:
@@ -447,9 +348,9 @@ async def _reset_after(connection: Connection) -> None:
 async def test_a_reset_while_sending(script: Callable[[Connection], Awaitable[None]], data: bytes) -> None:
     """A connection reset before the answer is lost, and the call in doubt."""
     async with raw_server(script) as server:
-        error, exchange = await sent(server.port, data)
+        error, progress = await send_one(server.port, data)
     assert type(error) is ConnectionLostError
-    assert exchange.body_began
+    assert progress.body_began
 
 
 async def test_an_early_refusal_of_a_big_image() -> None:
@@ -459,7 +360,7 @@ async def test_an_early_refusal_of_a_big_image() -> None:
     async def script(connection: Connection) -> None:
         head = await connection.head()
         assert length_of(head) > len(BIG)
-        await connection.say(http(body, "413 Payload Too Large", "Connection: close"))
+        await connection.send(http(body, "413 Payload Too Large", "Connection: close"))
         await connection.hung_up()
 
     async with raw_server(script) as server, ClovaOCRClient(Domain(server.url, SECRET)) as client:
@@ -474,7 +375,7 @@ async def test_a_kept_connection_that_the_server_closed() -> None:
 
     async def script(connection: Connection) -> None:
         bodies.append((await connection.request())[1])
-        await connection.say(OK)
+        await connection.send(OK)
 
     async with raw_server(script) as server, ClovaOCRClient(Domain(server.url, SECRET)) as client:
         for _ in range(3):
@@ -494,7 +395,7 @@ async def test_a_connection_closed_just_as_it_is_used_again() -> None:
         nonlocal requests
         await connection.request()
         requests += 1
-        await connection.say(OK)
+        await connection.send(OK)
         await connection.request()
         requests += 1
 
@@ -510,9 +411,9 @@ async def test_a_retry_sends_the_whole_body_again() -> None:
     bodies: list[bytes] = []
 
     async def script(connection: Connection) -> None:
-        for said in (http(BUSY.body, "400 Bad Request"), OK):
+        for answer in (http(BUSY.body, "400 Bad Request"), OK):
             bodies.append((await connection.request())[1])
-            await connection.say(said)
+            await connection.send(answer)
 
     async with (
         raw_server(script) as server,
@@ -530,7 +431,7 @@ async def test_cookies_are_not_kept() -> None:
     async def script(connection: Connection) -> None:
         for _ in range(2):
             heads.append((await connection.request())[0])
-            await connection.say(http(RECEIPT, "200 OK", "Set-Cookie: a=canary; Path=/"))
+            await connection.send(http(RECEIPT, "200 OK", "Set-Cookie: a=canary; Path=/"))
 
     async with raw_server(script) as server, ClovaOCRClient(Domain(server.url, SECRET)) as client:
         for _ in range(2):
@@ -543,8 +444,8 @@ async def test_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     """A proxy in the environment is not used: it would see every image."""
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://user:password@127.0.0.1:1")
-    async with raw_server(saying(OK)) as server:
-        came, _ = await sent(server.port)
+    async with raw_server(answering(OK)) as server:
+        came, _ = await send_one(server.port)
     assert came.status == 200
 
 
@@ -566,20 +467,20 @@ def saying_nothing_but(answer: bytes) -> Callable[[Connection], Awaitable[None]]
 
     async def script(connection: Connection) -> None:
         await connection.head()
-        await connection.say(answer)
+        await connection.send(answer)
 
     return script
 
 
 async def test_a_session_of_the_callers() -> None:
     """The caller's session is used with its own connector and settings, and stays open."""
-    async with raw_server(saying(http(b'{"code":"0011"}', "400 Bad Request"))) as server:
+    async with raw_server(answering(http(b'{"code":"0011"}', "400 Bad Request"))) as server:
         connector = aiohttp.TCPConnector(limit=1)
         async with aiohttp.ClientSession(
             connector=connector, raise_for_status=True, headers={"X-Mine": "1"}
         ) as session:
             async with ClovaOCRClient(Domain(server.url, SECRET), session=session) as client:
-                # raise_for_status of the session would lose what the answer says.
+                # raise_for_status of the session would lose the body of the answer.
                 with pytest.raises(InvalidRequestError):
                     await client.recognize(JPEG, Receipt)
             assert not session.closed
@@ -591,7 +492,7 @@ async def test_a_session_of_the_callers() -> None:
 async def test_an_own_session() -> None:
     """A session of the client's own opens with the first call and closes with the client."""
     transport = AiohttpTransport()
-    async with raw_server(saying(OK)) as server:
+    async with raw_server(answering(OK)) as server:
         await transport.send(a_request(f"{server.url}/document/receipt"), RequestProgress())
         session = transport._session  # noqa: SLF001 - nobody else can see it
         assert session is not None
@@ -617,7 +518,7 @@ async def test_no_call_waits_for_a_connection() -> None:
         if server.connections == 130:
             reached.set()
         await go_on.wait()
-        await connection.say(OK)
+        await connection.send(OK)
 
     async with (
         raw_server(script) as server,
@@ -633,11 +534,11 @@ async def test_no_call_waits_for_a_connection() -> None:
 async def test_an_answer_of_endless_size() -> None:
     """A compressed answer of 200 MiB is cut at 8 MiB, and memory stays bounded."""
     bomb = gzip.compress(bytes(200 * 1024 * 1024), 1)
-    async with raw_server(saying(http(bomb, "200 OK", "Content-Encoding: gzip"))) as server:
+    async with raw_server(answering(http(bomb, "200 OK", "Content-Encoding: gzip"))) as server:
         gc.collect()
         tracemalloc.start()
         try:
-            came, _ = await sent(server.port)
+            came, _ = await send_one(server.port)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -664,8 +565,8 @@ class _Sink:
 async def test_a_big_image_is_not_copied(content: Any) -> None:
     """Writing an image of 20 MiB takes little memory, and lets the loop go on meanwhile."""
     request = a_request(data=BIG, content=content)
-    exchange, sink = RequestProgress(), _Sink()
-    payload = _BodyPayload(request.body, exchange)
+    progress, sink = RequestProgress(), _Sink()
+    payload = BodyPayload(request.body, progress)
     turns = 0
 
     async def others() -> None:
@@ -685,7 +586,7 @@ async def test_a_big_image_is_not_copied(content: Any) -> None:
     assert sink.written == request.body.size == len(body_of(request))
     assert peak < 2 * 2**20
     assert turns >= 15
-    assert exchange.body_began
+    assert progress.body_began
 
 
 async def test_cancelled_in_flight() -> None:
@@ -731,18 +632,18 @@ async def test_closing_the_client_under_a_call() -> None:
 
 
 def test_an_exchange_before_and_after_the_headers() -> None:
-    """What has come of an answer can be read at any time."""
-    exchange = RequestProgress()
-    assert exchange.response() is None
-    exchange.begin_response(200, {"a": "b"})
-    assert exchange.receive(b"abc") == 3
-    assert exchange.response("cut") == HTTPResponse(200, b"abc", {"a": "b"}, "cut")
+    """The part of an answer that has arrived can be read at any time."""
+    progress = RequestProgress()
+    assert progress.response() is None
+    progress.begin_response(200, {"a": "b"})
+    assert progress.receive(b"abc") == 3
+    assert progress.response("cut") == HTTPResponse(200, b"abc", {"a": "b"}, "cut")
 
 
 async def test_malformed_through_the_client() -> None:
     """A cut answer is a MalformedResponseError with its bytes."""
     async with (
-        raw_server(saying(OK[:-9])) as server,
+        raw_server(answering(OK[:-9])) as server,
         ClovaOCRClient(Domain(server.url, SECRET)) as client,
     ):
         with pytest.raises(MalformedResponseError) as caught:
@@ -755,46 +656,3 @@ def test_a_request_shows_nothing() -> None:
     request: HTTPRequest = a_request()
     assert SECRET not in repr(request)
     assert KEY not in repr(request)
-
-
-PLACE: Any = SimpleNamespace(host="ocr.example", port=443, ssl=True)
-
-
-def handshake(code: int, words: str) -> aiohttp.ClientConnectorCertificateError:
-    """Return the error of a certificate that was not accepted."""
-    cause = ssl.SSLCertVerificationError(1, "x")
-    cause.verify_code, cause.verify_message = code, words
-    return aiohttp.ClientConnectorCertificateError(PLACE, cause)
-
-
-@pytest.mark.parametrize(
-    ("error", "why"),
-    [
-        (handshake(10, "certificate has expired"), "certificate has expired); check the clock of this machine"),
-        (handshake(62, "Hostname mismatch."), "Hostname mismatch); check the host and port of the invoke URL"),
-        (
-            handshake(20, "unable to get local issuer certificate"),
-            "issuer certificate); if it is the right host, trust",
-        ),
-        (
-            aiohttp.ClientConnectorSSLError(PLACE, ssl.SSLError(1, "no reason")),
-            "SSLError); check the host",
-        ),
-        (
-            aiohttp.ServerFingerprintMismatch(b"a", b"b", "ocr.example", 443),
-            "another certificate than expected); check the host",
-        ),
-    ],
-)
-def test_a_failure_of_tls_says_with_whom_and_why(error: Exception, why: str) -> None:
-    """TLS that failed names the host, the reason and the way out that fits it."""
-    assert str(_translated(error, RequestProgress())).startswith("TLS with ocr.example:443 failed (")
-    assert why in str(_translated(error, RequestProgress()))
-
-
-def test_a_failure_of_tls_in_words_of_openssl() -> None:
-    """Any other reason is told in OpenSSL's own words."""
-    cause = ssl.SSLError(1, "x")
-    cause.reason = "TLSV1_ALERT_PROTOCOL_VERSION"
-    error = aiohttp.ClientConnectorSSLError(PLACE, cause)
-    assert "(tlsv1 alert protocol version)" in str(_translated(error, RequestProgress()))

@@ -51,7 +51,7 @@ def test_seven_slow_answers_of_64_are_the_new_usual_time() -> None:
 
 
 def test_after_a_minute_without_an_answer_it_is_forgotten() -> None:
-    """What is older than a minute says nothing, and the next answer is the first of a new 64."""
+    """Times expire after a minute, and the next answer is the first of a new 64."""
     usual = learned([20.0] * 10)
     assert not usual.is_forgotten(9.0 + MEMORY)
     assert usual.is_forgotten(9.1 + MEMORY)
@@ -70,7 +70,7 @@ def test_answers_nobody_got_do_not_put_off_the_probe() -> None:
 
 
 def test_the_answer_to_a_probe_counts_though_it_is_late() -> None:
-    """The first answer after all was forgotten is known for a minute, whether somebody got it or not."""
+    """The first answer after all times have expired counts for a minute, even if its caller had gone."""
     usual = learned([20.0], late=True)
     assert usual.usual == 20.0
     assert not usual.is_forgotten(MEMORY)

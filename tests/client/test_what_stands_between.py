@@ -1,4 +1,4 @@
-"""What stands between the socket and the client: traces, middlewares, encodings. None of it costs a paid answer."""
+"""Traces, middlewares and encodings between the socket and the client lose no billed answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from support.fakes import JPEG, SECRET, Connection, Diary, FakeTime, http, raw_server, saying
+from support.fakes import JPEG, SECRET, Connection, FakeTime, RecordingJournal, answering, http, raw_server
 
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import Receipt
@@ -123,13 +123,13 @@ SESSIONS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", SESSIONS)
 async def test_what_reads_the_answer_first_costs_nothing(name: str) -> None:
-    """Whatever the caller's session does with an answer, the answer is the client's; and a refusal stays a refusal."""
+    """The client gets each answer as it arrived, and a refusal as one, whatever the caller's session does with it."""
 
     async def script(connection: Connection) -> None:
         await connection.request()
-        await connection.say(http(BUSY, "400 Bad Request"))
+        await connection.send(http(BUSY, "400 Bad Request"))
         await connection.request()
-        await connection.say(http(RECEIPT))
+        await connection.send(http(RECEIPT))
 
     settings: dict[str, Any] = {key: [*value] for key, value in SESSIONS[name].items()}
     async with (
@@ -142,10 +142,10 @@ async def test_what_reads_the_answer_first_costs_nothing(name: str) -> None:
 
 
 async def test_an_error_over_an_answer_is_logged_by_its_kind(caplog: pytest.LogCaptureFixture) -> None:
-    """What a middleware raised over an answer stands in the log, without what it says."""
+    """The type of an error that a middleware raised over an answer is logged, without its text."""
     caplog.set_level(logging.WARNING, "clova_ocr_async")
     async with (
-        raw_server(saying(http(RECEIPT))) as server,
+        raw_server(answering(http(RECEIPT))) as server,
         aiohttp.ClientSession(middlewares=[raising]) as session,
         ClovaOCRClient(Domain(server.url, SECRET), session=session) as client,
     ):
@@ -164,7 +164,7 @@ async def test_a_middleware_that_sends_again() -> None:
 
     async def script(connection: Connection) -> None:
         await connection.request()
-        await connection.say(http(b"", "503 Unavailable"))
+        await connection.send(http(b"", "503 Unavailable"))
         await connection.request()
 
     async with (
@@ -187,7 +187,7 @@ async def test_what_breaks_after_the_body_began_is_never_a_setting() -> None:
             raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "made up") from None
 
     async with (
-        raw_server(saying(b"")) as server,
+        raw_server(answering(b"")) as server,
         aiohttp.ClientSession(middlewares=[unreadable]) as session,
         ClovaOCRClient(Domain(server.url, SECRET), session=session) as client,
     ):
@@ -210,9 +210,9 @@ class Wrapped:
 
 
 async def test_a_wrapped_session() -> None:
-    """What only wraps a session sends and answers as the session does."""
+    """A wrapper around a session sends and answers as the session does."""
     async with (
-        raw_server(saying(_framed(gzip.compress(RECEIPT), "gzip"))) as server,
+        raw_server(answering(_framed(gzip.compress(RECEIPT), "gzip"))) as server,
         aiohttp.ClientSession(trace_configs=[TRACES["that reads the answer"]]) as session,
     ):
         wrapped: Any = Wrapped(session)
@@ -230,7 +230,7 @@ async def test_an_answer_that_came_in_time_stands(lane: Any) -> None:
         raise AssertionError
 
     async with (
-        raw_server(saying(http(RECEIPT))) as server,
+        raw_server(answering(http(RECEIPT))) as server,
         aiohttp.ClientSession(middlewares=[hanging]) as session,
         ClovaOCRClient(Domain(server.url, SECRET), session=session, deadline=0.5) as client,
     ):
@@ -239,7 +239,7 @@ async def test_an_answer_that_came_in_time_stands(lane: Any) -> None:
 
 async def test_a_paid_answer_that_a_middleware_holds_reaches_the_journal() -> None:
     """A call that is cancelled while a middleware keeps its answer back has the answer written down."""
-    held, diary = asyncio.Event(), Diary()
+    held, journal = asyncio.Event(), RecordingJournal()
 
     async def hanging(request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
         await handler(request)
@@ -248,17 +248,17 @@ async def test_a_paid_answer_that_a_middleware_holds_reaches_the_journal() -> No
         raise AssertionError
 
     async with (
-        raw_server(saying(http(RECEIPT))) as server,
+        raw_server(answering(http(RECEIPT))) as server,
         aiohttp.ClientSession(middlewares=[hanging]) as session,
         ClovaOCRClient(Domain(server.url, SECRET), session=session) as client,
     ):
-        call = asyncio.create_task(client.recognize(JPEG, Receipt, lane="batch", journal=diary))
+        call = asyncio.create_task(client.recognize(JPEG, Receipt, lane="batch", journal=journal))
         await held.wait()
         call.cancel()
         await asyncio.wait([call])
     assert call.cancelled()
-    assert diary.log == ["sending", "answered"]
-    assert diary.told[-1][1].body == RECEIPT
+    assert journal.log == ["sending", "answered"]
+    assert journal.calls[-1][1].body == RECEIPT
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -303,9 +303,9 @@ UNREADABLE = {
 @pytest.mark.parametrize("own", [True, False], ids=["own", "callers"])
 @pytest.mark.parametrize("name", DECODED)
 async def test_an_encoding_that_is_wrong_or_right(name: str, own: bool) -> None:
-    """JSON is read, whatever the header says of its encoding, and what is encoded is decoded."""
+    """JSON is decoded whatever the Content-Encoding header, and an encoded body is decompressed."""
     async with (
-        raw_server(saying(DECODED[name])) as server,
+        raw_server(answering(DECODED[name])) as server,
         aiohttp.ClientSession() as session,
         ClovaOCRClient(Domain(server.url, SECRET), session=None if own else session) as client,
     ):
@@ -314,10 +314,10 @@ async def test_an_encoding_that_is_wrong_or_right(name: str, own: bool) -> None:
 
 @pytest.mark.parametrize("name", UNREADABLE)
 async def test_an_encoding_nobody_can_undo(name: str) -> None:
-    """What cannot be decoded was paid for: its bytes are kept as they came, and it is not sent again."""
+    """An answer that cannot be decompressed was billed: its bytes are kept, and the request is not sent again."""
     body, encoding = UNREADABLE[name]
     async with (
-        raw_server(saying(_framed(body, encoding))) as server,
+        raw_server(answering(_framed(body, encoding))) as server,
         ClovaOCRClient(Domain(server.url, SECRET), retry=RetryPolicy(ambiguous="retry")) as client,
     ):
         with pytest.raises(MalformedResponseError) as caught:
@@ -329,7 +329,7 @@ async def test_an_encoded_answer_that_breaks_off() -> None:
     """Compressed data that ends too early is kept as far as it can be read, and never taken for the whole."""
     packed = gzip.compress(RECEIPT * 40)
     async with (
-        raw_server(saying(_framed(packed[:-12], "gzip"))) as server,
+        raw_server(answering(_framed(packed[:-12], "gzip"))) as server,
         ClovaOCRClient(Domain(server.url, SECRET)) as client,
     ):
         with pytest.raises(MalformedResponseError, match="breaks off") as caught:
@@ -341,7 +341,7 @@ async def test_an_encoded_answer_that_breaks_off() -> None:
 async def test_an_error_page_nobody_can_decode() -> None:
     """An error status counts, although its page cannot be decoded."""
     async with (
-        raw_server(saying(_framed(b"\x00\x01", "br", "502 Bad Gateway"))) as server,
+        raw_server(answering(_framed(b"\x00\x01", "br", "502 Bad Gateway"))) as server,
         ClovaOCRClient(Domain(server.url, SECRET), retry=RetryPolicy(max_attempts=1)) as client,
     ):
         with pytest.raises(ServerError):
@@ -358,7 +358,7 @@ async def test_a_middleware_reads_what_was_decoded() -> None:
         return response
 
     async with (
-        raw_server(saying(_framed(gzip.compress(RECEIPT), "gzip"))) as server,
+        raw_server(answering(_framed(gzip.compress(RECEIPT), "gzip"))) as server,
         aiohttp.ClientSession(middlewares=[looking]) as session,
         ClovaOCRClient(Domain(server.url, SECRET), session=session) as client,
     ):

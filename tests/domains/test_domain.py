@@ -128,7 +128,7 @@ def test_redact_masks_both() -> None:
 
 
 def test_bad_urls_never_repeat_their_key() -> None:
-    """Whatever is wrong with a URL, the refusal does not hold its key."""
+    """The refusal of a URL never holds its key, whatever is wrong."""
     for bad in (
         f"{URL}?x",
         f"{URL}/general",
@@ -141,7 +141,7 @@ def test_bad_urls_never_repeat_their_key() -> None:
 
 
 def test_limits_are_kept_as_they_are_given() -> None:
-    """A domain holds its limits for whoever sends; without any there are none."""
+    """A domain has the limits that it was given, and else none."""
     limited = Domain(URL, SECRET, max_concurrency=7, max_per_second=2)
     assert (limited.max_concurrency, limited.max_per_second) == (7, 2.0)
     assert isinstance(limited.max_per_second, float)

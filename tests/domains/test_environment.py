@@ -142,7 +142,7 @@ def test_a_file_alone_counts(file: Path) -> None:
 
 
 def test_a_path_given_wins_over_the_environment(file: Path) -> None:
-    """What is given as an argument counts before CLOVA_OCR_CONFIG."""
+    """An argument counts before CLOVA_OCR_CONFIG."""
     environ = {"CLOVA_OCR_CONFIG": "not-there.toml", "FILED": SECRET}
     assert [one.key for one in configured_domains(environ, file)] == [URL]
     assert config_path(environ, file) == file
@@ -156,7 +156,7 @@ def test_an_empty_variable_names_no_file() -> None:
 
 
 def test_what_is_wrong_with_a_file_of_the_environment_names_the_variable(file: Path) -> None:
-    """A refusal says which variable has named the file."""
+    """A refusal names the variable that named the file."""
     message = refused(lambda: domains_from_env({"CLOVA_OCR_CONFIG": str(file)}))
     assert message.startswith(f"CLOVA_OCR_CONFIG: config file {str(file)!r}, line 3: secret_env: ")
 
@@ -200,7 +200,7 @@ def test_what_stands_around_a_value_is_not_part_of_it(spelling: str, tmp_path: P
 
 @pytest.mark.parametrize("spelling", HEADERS)
 def test_a_header_or_another_name_before_a_secret_is_not_part_of_it(spelling: str) -> None:
-    """The header's name, or another one that says what it is, is taken off a secret."""
+    """The header's name, or a similar name, is taken off a secret."""
     [found] = domains_from_env({_URL: URL, "CLOVA_OCR_SECRET": spelling.format(SECRET)})
     assert found.secret.reveal() == SECRET
 
@@ -256,7 +256,7 @@ def test_a_tilde_in_a_variable_is_the_home_folder(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("name", ["CLOVA_OCR_SECRET_FILE", "CLOVA_OCR_CONFIG"])
 def test_a_tilde_of_nobody_is_refused_by_the_variable(name: str) -> None:
-    """A home folder that is not there is told by the name of the variable."""
+    """A missing home folder is reported with the name of the variable."""
     message = refused(lambda: domains_from_env({_URL: URL, name: "~nobody-of-that-name/secret"}))
     assert message.startswith(f"{name}: the path begins with ~, and there is no such home folder; write")
 

@@ -38,7 +38,7 @@ def domains(folder: Path, text: str | bytes) -> list[Domain]:
 
 
 def flaw(folder: Path, text: str | bytes) -> str:
-    """Return what is said against a file, behind its name."""
+    """Return the message about a file, after its name."""
     message = refused(lambda: domains(folder, text))
     subject = f"config file {str(folder / 'domains.toml')!r}"
     assert message.startswith(subject)
@@ -114,15 +114,15 @@ def test_an_absolute_secret_file_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         pytest.param("", ": it names no domain; begin each with [[domain]]", id="empty"),
         pytest.param("domain = []", ", line 1: it names no domain", id="none"),
         pytest.param(
             GOOD.replace("[[", "[").replace("]]", "]"), ", line 1: a domain begins with [[domain]]", id="table"
         ),
-        pytest.param(f"\ndomain = '{SECRET}'", ", line 2: domain is no table", id="text"),
-        pytest.param("domain = [1]", ", line 1: domain is no table", id="numbers"),
+        pytest.param(f"\ndomain = '{SECRET}'", ", line 2: domain is not a table", id="text"),
+        pytest.param("domain = [1]", ", line 1: domain is not a table", id="numbers"),
         pytest.param(f"{GOOD}\n[domains]", ", line 5: the file has no other tables", id="unknown table"),
         pytest.param("[[domains]]", "[[domain]]; did you mean that?", id="plural"),
         pytest.param(f"[{SECRET}]", ", line 1: the file has no other tables or keys than [[domain]]", id="other table"),
@@ -138,18 +138,18 @@ def test_an_absolute_secret_file_is_taken_as_it_is(tmp_path: Path) -> None:
         pytest.param(f"{GOOD}document = {SECRET}", ", line 4: a value is missing, or is text", id="bare value"),
         pytest.param(f"[domain]\n[{SECRET}]\n[{SECRET}]", ", line 3: a table is there already; ", id="twice"),
         pytest.param(f"a = {'9' * 5000}", ": it has a number of thousands of digits", id="digits"),
-        pytest.param(f"{GOOD}# {SECRET}\n#".encode() + b"\xff", ", line 5: this is no UTF-8; save", id="latin"),
-        pytest.param(GOOD.encode("utf-16"), ", line 1: this is no UTF-8; save the file as UTF-8", id="utf-16"),
+        pytest.param(f"{GOOD}# {SECRET}\n#".encode() + b"\xff", ", line 5: this is not UTF-8; save", id="latin"),
+        pytest.param(GOOD.encode("utf-16"), ", line 1: this is not UTF-8; save the file as UTF-8", id="utf-16"),
         pytest.param(b"#" * 2_000_000, " has more than 1,048,576 bytes; it is something else", id="huge"),
     ],
 )
-def test_what_is_no_file_of_domains(tmp_path: Path, content: str | bytes, said: str) -> None:
+def test_a_file_without_usable_domains(tmp_path: Path, content: str | bytes, expected: str) -> None:
     """A file that names no domains is refused by its line, by what is wrong and by what to write."""
-    assert said in flaw(tmp_path, content)
+    assert expected in flaw(tmp_path, content)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         (f'secret = "{SECRET}"', "secrets do not belong in this file; put it into an environment variable or a file"),
         ("max_concurency = 5", "a domain has no such key; did you mean max_concurrency?"),
@@ -161,7 +161,10 @@ def test_what_is_no_file_of_domains(tmp_path: Path, content: str | bytes, said: 
         ("max_concurrency = 0", "max_concurrency is less than 1"),
         ("max_per_second = [2]", "max_per_second is an array; it must be an integer or a float"),
         ("max_per_second = nan", "max_per_second is not finite"),
-        ("max_per_second = -1", "max_per_second is not finite, or not more than 0; for no bound, leave it out"),
+        (
+            "max_per_second = -1",
+            "max_per_second is not more than 0; it must be a number, more than 0; for no bound, leave it out",
+        ),
         ("max_per_second = 2020-01-01", "max_per_second is a date or time"),
         ('allow_http = "true"', "allow_http is a string; it must be a boolean (true or false)"),
         ("document.x = 1", "document is a table; it must be a string"),
@@ -172,17 +175,17 @@ def test_what_is_no_file_of_domains(tmp_path: Path, content: str | bytes, said: 
         ('secret_file = "x"', "secret_env and secret_file are both given; give one of them"),
     ],
 )
-def test_a_key_that_cannot_work_is_named_with_its_line(tmp_path: Path, line: str, said: str) -> None:
-    """What is wrong with a key is told by its line, its name and its kind, without its value."""
+def test_a_key_that_cannot_work_is_named_with_its_line(tmp_path: Path, line: str, expected: str) -> None:
+    """A message about a key names its line, its name and its kind, without its value."""
     message = flaw(tmp_path, f"{GOOD}\n{line}")
     assert message.startswith(", line 5: ")
-    assert said in message
+    assert expected in message
     array = f'domain = [{{invoke_url = "{OTHER_URL}", secret_env = "RECEIPT_SECRET"}}, {{}}]'
     assert flaw(tmp_path, array).startswith(": domain 2: invoke_url is missing")
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "expected"),
     [
         ("", "invoke_url is empty; copy it from the console"),
         (SECRET, "invoke_url must begin with https:// and a host"),
@@ -195,22 +198,22 @@ def test_a_key_that_cannot_work_is_named_with_its_line(tmp_path: Path, line: str
         (f"{URL}/document/passport", "invoke_url ends in /document/passport, and document is Receipt; leave one of"),
     ],
 )
-def test_a_url_that_cannot_work_is_not_repeated(tmp_path: Path, url: str, said: str) -> None:
+def test_a_url_that_cannot_work_is_not_repeated(tmp_path: Path, url: str, expected: str) -> None:
     """A bad invoke URL is refused as everywhere, by its line and without what it holds."""
     text = f'[[domain]]\ndocument = "receipt"\nsecret_env = "RECEIPT_SECRET"\ninvoke_url = "{url}"'
-    assert flaw(tmp_path, text).startswith(f", line 4: {said}")
+    assert flaw(tmp_path, text).startswith(f", line 4: {expected}")
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         ("", "line 1: secret_env and secret_file are not given; give one of them: the environment variable"),
         ('secret_env = "NOT_SET"', "line 3: secret_env: the environment variable it names is not set, or empty"),
         (f'secret_env = "{SECRET}"', "line 3: secret_env: the environment variable it names is not set, or empty"),
         ('secret_env = "EMPTY"', "line 3: secret_env: the environment variable it names is not set, or empty"),
         ('secret_env = "ODD"', "line 3: secret_env: secret has blanks"),
-        (f'secret_env = "{SECRET}="', "line 3: secret_env: it is no name of an environment variable; if it is the sec"),
-        ('secret_env = ""', "line 3: secret_env: it is no name of an environment variable"),
+        (f'secret_env = "{SECRET}="', "line 3: secret_env: it is not the name of an environment variable; if it"),
+        ('secret_env = ""', "line 3: secret_env: it is not the name of an environment variable"),
         (f'secret_file = "{SECRET}"', "line 3: secret_file: the file cannot be read: No such file or directory"),
         ('secret_file = ""', "line 3: secret_file: the file cannot be read: Is a directory"),
         (f'secret_file = "{SECRET}\\u0000"', "line 3: secret_file: its path has a control character in it"),
@@ -229,36 +232,36 @@ def test_a_url_that_cannot_work_is_not_repeated(tmp_path: Path, url: str, said: 
         ('secret_file = "/dev/zero"', "line 3: secret_file: secret has blanks, control characters"),
     ],
 )
-def test_a_secret_that_is_not_there_is_told_without_its_place(tmp_path: Path, line: str, said: str) -> None:
+def test_a_missing_secret_is_reported_without_its_place(tmp_path: Path, line: str, expected: str) -> None:
     """A secret that cannot be had is refused by the line of its key: what the key names may be the secret itself."""
     (tmp_path / "empty").touch()
     (tmp_path / "odd").write_text(f"{SECRET}é", encoding="utf-8")
     (tmp_path / "two-lines").write_text(f"{SECRET}\n{SECRET}\n")
-    assert flaw(tmp_path, f'[[domain]]\ninvoke_url = "{URL}"\n{line}\n').startswith(f", {said}")
+    assert flaw(tmp_path, f'[[domain]]\ninvoke_url = "{URL}"\n{line}\n').startswith(f", {expected}")
 
 
 def test_the_same_domain_twice_is_named_by_both_lines(tmp_path: Path) -> None:
     """A domain that is given twice, with and without its tail, is refused by where it stands and where it stood."""
     again = GOOD.replace(URL, f"{URL}/document/receipt")
-    assert flaw(tmp_path, f"{GOOD}\n{again}").startswith(", line 5: the same domain as line 1; ")
+    assert flaw(tmp_path, f"{GOOD}\n{again}").startswith(", line 5: the same domain as line 1, ")
     array = ", ".join("{" + ", ".join(one.splitlines()[1:]) + "}" for one in (GOOD, again))
-    assert flaw(tmp_path, f"domain = [{array}]").startswith(": domain 2: the same domain as domain 1; ")
+    assert flaw(tmp_path, f"domain = [{array}]").startswith(": domain 2: the same domain as domain 1, ")
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "expected"),
     [
         ("not-there.toml", "the file cannot be read: No such file or directory"),
         (".", "the file cannot be read: Is a directory"),
         ("a\0b", "its path holds a NUL"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, said: str) -> None:
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, expected: str) -> None:
     """A file of domains that is not there, or is a folder, is refused by its name."""
     path = os.path.join(tmp_path, name)  # noqa: PTH118 - a Path would drop the dot
     message = refused(lambda: domains_from_file(path, ENVIRON))
     assert message == f"config file {path!r}: {message.partition(': ')[2]}"
-    assert said in message
+    assert expected in message
 
 
 def test_a_file_without_end_is_read_no_further_than_a_file_can_be_long() -> None:
@@ -308,7 +311,7 @@ CONTENTS = st.one_of(
 
 @given(content=CONTENTS)
 def test_any_file_is_read_or_refused_without_its_text(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    """Whatever a file holds, it ends in domains or in a ConfigurationError, and no text of it gets into the error."""
+    """Every file gives domains or a ConfigurationError, and none of its text gets into the error."""
     path = tmp_path_factory.getbasetemp() / "any.toml"
     path.write_bytes(content)
     found: Any = ()
@@ -317,9 +320,9 @@ def test_any_file_is_read_or_refused_without_its_text(tmp_path_factory: pytest.T
         try:
             found = domains_from_file(path, ENVIRON)
         except ConfigurationError as error:
-            told = chain(error).lower()
-            assert SECRET.lower() not in told
-            assert KEY.lower() not in told
+            printed = chain(error).lower()
+            assert SECRET.lower() not in printed
+            assert KEY.lower() not in printed
     assert all(one.secret.reveal() == SECRET for one in found)
     assert not any(SECRET in str(one.message) for one in warned)
 

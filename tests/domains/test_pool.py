@@ -71,7 +71,7 @@ def test_typed_before_untyped() -> None:
 
 @pytest.mark.parametrize("document", [Document, dict, "receipt", None, []])
 def test_only_the_six_classes_are_served(document: Any) -> None:
-    """What is no document class is refused by name."""
+    """A value that is not a document class is refused by name."""
     with pytest.raises(ConfigurationError, match="one of Receipt, CreditCard"):
         DomainPool((domain(),)).serving(document)
 
@@ -88,7 +88,7 @@ def test_no_domain_for_a_document() -> None:
 
 
 class Two:
-    """A client with two domains, each of which does what it is told, request by request, and then answers."""
+    """A client with two domains, each of which follows its steps, one a request, and then answers."""
 
     def __init__(self, *ones: Any, others: tuple[Any, ...] = (), **settings: Any) -> None:
         self.time = FakeTime()
@@ -108,7 +108,7 @@ class Two:
         host = host_of(sent)
         step = self.scripts[host].pop(0) if self.scripts[host] else self.then[host]
         if isinstance(step, type):
-            sent.exchange.body_began = not issubclass(step, ConnectionFailedError)
+            sent.progress.body_began = not issubclass(step, ConnectionFailedError)
             raise step("made up")
         if step is None:
             return success(sent.request)
@@ -130,10 +130,10 @@ class Two:
         return "".join(host_of(sent) for sent in self.transport.sent)
 
     @property
-    def holds(self) -> list[tuple[str, str, bool]]:
-        """What hooks were told of holds, each domain as its number."""
-        told = [event for event in self.events if isinstance(event, HoldChanged)]
-        return [(event.domain.split(".")[0][-1], event.cause, event.held) for event in told]
+    def changes(self) -> list[tuple[str, str, bool]]:
+        """The events of breakers, each domain as its number."""
+        changes = [event for event in self.events if isinstance(event, HoldChanged)]
+        return [(event.domain.split(".")[0][-1], event.cause, event.held) for event in changes]
 
 
 def host_of(sent: Sent) -> str:
@@ -155,15 +155,15 @@ lanes = pytest.mark.parametrize("lane", ["interactive", "batch"])
 
 @useless_with_both
 @lanes
-async def test_a_useless_domain_leaves_the_pool(
+async def test_an_ejected_domain_leaves_the_pool(
     answer: HTTPResponse, cause: str, kind: type[ClovaOCRError], lane: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A domain that takes no secret, or has nothing deployed, is asked no more while another serves; that is told."""
+    """A domain that takes no secret, or has nothing deployed, leaves the pool while another serves, with an event."""
     caplog.set_level(logging.INFO, logger="clova_ocr_async")
     two = Two(answer)
     assert await two.read(5, lane) == [2, 1, 1, 1, 1]
     assert two.went == "122222"
-    assert two.holds == [("1", cause, True)]
+    assert two.changes == [("1", cause, True)]
     [scheduled] = [event for event in two.events if isinstance(event, RetryScheduled)]
     assert (scheduled.attempts, scheduled.delay, type(scheduled.error)) == (1, 0.0, kind)
     [warning] = [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -177,7 +177,7 @@ async def test_a_useless_domain_leaves_the_pool(
 
 @useless_and_cause
 async def test_a_domain_that_was_mended_comes_back(answer: HTTPResponse, cause: str) -> None:
-    """A useless domain is asked again after a minute, by one call, then more and more rarely, until it answers."""
+    """An ejected domain is asked again after a minute, by one call, then more and more rarely, until it answers."""
     two = Two(answer, answer, answer)
     await two.read()
     asked = []
@@ -187,12 +187,12 @@ async def test_a_domain_that_was_mended_comes_back(answer: HTTPResponse, cause: 
         await two.read(3)
         asked.append(two.went[before:])
     assert asked == ["222", "1222", "222", "1222", "1" + "11"]
-    assert two.holds == [("1", cause, True), ("1", cause, False)]
+    assert two.changes == [("1", cause, True), ("1", cause, False)]
 
 
 @useless
-async def test_only_one_call_asks_a_useless_domain(answer: HTTPResponse) -> None:
-    """While one call asks a useless domain again, the others go where they are served."""
+async def test_only_one_call_asks_an_ejected_domain(answer: HTTPResponse) -> None:
+    """While one call asks an ejected domain again, the others go where they are served."""
     held = Held(answer)
     two = Two(answer, held)
     await two.read()
@@ -207,14 +207,14 @@ async def test_only_one_call_asks_a_useless_domain(answer: HTTPResponse) -> None
 
 @lanes
 async def test_a_cause_that_changes_is_not_asked_about_by_every_call(lane: Any) -> None:
-    """A domain that is asked again and is useless for another reason is left alone as long as before."""
+    """A domain that is probed and is rejected for another reason is left alone as long as before."""
     two = Two(NO_SECRET, NOT_DEPLOYED)
     await two.read(1, lane)
     two.time.now += 61.0
     assert await two.read(4, lane) == [2, 1, 1, 1]
     two.time.now += 61.0
     assert await two.read(2, lane) == [1, 1]
-    assert two.holds == [
+    assert two.changes == [
         ("1", "credentials", True),
         ("1", "credentials", False),
         ("1", "deployment", True),
@@ -223,8 +223,8 @@ async def test_a_cause_that_changes_is_not_asked_about_by_every_call(lane: Any) 
 
 
 @useless
-async def test_leaving_a_useless_domain_uses_up_no_attempt(answer: HTTPResponse) -> None:
-    """A call that has met a useless domain has all its attempts left at the other."""
+async def test_leaving_an_ejected_domain_uses_up_no_attempt(answer: HTTPResponse) -> None:
+    """A call that has met an ejected domain has all its attempts left at the other."""
     two = Two(
         answer, others=(ConnectionFailedError, ConnectionFailedError), retry=RetryPolicy(max_attempts=3, budget=10)
     )
@@ -233,7 +233,7 @@ async def test_leaving_a_useless_domain_uses_up_no_attempt(answer: HTTPResponse)
 
 @useless_and_kind
 @lanes
-async def test_all_domains_useless(answer: HTTPResponse, kind: type[ClovaOCRError], lane: Any) -> None:
+async def test_all_domains_unusable(answer: HTTPResponse, kind: type[ClovaOCRError], lane: Any) -> None:
     """When there is no other domain left, the error is raised, as one that every call would meet."""
     two = Two(answer, others=(answer,) * 3)
     for attempts in (2, 1):
@@ -242,7 +242,7 @@ async def test_all_domains_useless(answer: HTTPResponse, kind: type[ClovaOCRErro
         failure = caught.value
         assert (failure.attempts, failure.stops_run, failure.billing) == (attempts, True, NOT)
         assert KEY not in chain(failure)
-    assert len(two.holds) == 1
+    assert len(two.changes) == 1
     # The other is asked each time; and the first one when it is due.
     two.time.now += 61.0
     assert await two.read() == [1]
@@ -251,7 +251,7 @@ async def test_all_domains_useless(answer: HTTPResponse, kind: type[ClovaOCRErro
 
 @useless_and_kind
 async def test_the_only_domain_does_not_leave(answer: HTTPResponse, kind: type[ClovaOCRError]) -> None:
-    """The one domain of a client is asked by each call, whatever it says."""
+    """The only domain of a client gets every call, whatever it answers."""
     events: list[Event] = []
     client = ClovaOCRClient(
         domain(), transport=FakeTransport(then=answer), runtime=FakeTime().runtime(), hooks=[events.append]
@@ -267,7 +267,7 @@ async def test_the_only_domain_does_not_leave(answer: HTTPResponse, kind: type[C
 async def test_the_only_domain_answers_after_a_hold(
     answer: HTTPResponse, kind: type[ClovaOCRError], before: Any
 ) -> None:
-    """A refusal of the only domain's secret ends its hold for an outage or a spent quota: it answers."""
+    """A refusal of the only domain's secret closes its breaker for an outage or a spent quota: it answers."""
     transport, events = FakeTransport(before, answer, then=answer), list[Event]()
     client = ClovaOCRClient(
         domain(),
@@ -282,7 +282,7 @@ async def test_the_only_domain_answers_after_a_hold(
 
 
 @lanes
-async def test_a_useless_domain_that_costs_is_not_asked_again(lane: Any) -> None:
+async def test_an_ejected_domain_that_costs_is_not_asked_again(lane: Any) -> None:
     """An answer of another product fails its call as paid, stops no run, and its domain is asked no more by itself."""
     two = Two(general)
     with pytest.raises(DomainError) as caught:
@@ -292,11 +292,11 @@ async def test_a_useless_domain_that_costs_is_not_asked_again(lane: Any) -> None
     two.time.now += 1e6
     assert await two.read(5, lane) == [1] * 5
     assert two.went == "122222"
-    assert two.holds == [("1", "deployment", True)]
+    assert two.changes == [("1", "deployment", True)]
 
 
-async def test_two_that_pay_a_useless_domain_together() -> None:
-    """Calls under way at a domain of another product are each paid and told so; no further one goes there."""
+async def test_two_that_pay_an_ejected_domain_together() -> None:
+    """Calls in flight at a domain of another product are each billed, and fail as billed; no other call goes there."""
     held = Held()
     two = Two(held, general, concurrency=2)
     first = two.call()
@@ -318,14 +318,14 @@ async def test_two_that_pay_a_useless_domain_together() -> None:
     assert two.went == "121" + "2" * 4
 
 
-async def test_a_batch_goes_on_without_a_useless_domain() -> None:
+async def test_a_batch_goes_on_without_an_ejected_domain() -> None:
     """One image is lost to an answer of another product, all others of the batch are read by the other domain."""
     two = Two(general)
     images = [JPEG + bytes([number]) for number in range(20)]
     async with BatchDispatcher(two.client).dispatch(images, Receipt) as outcomes:
         ended = [outcome async for outcome in outcomes]
     failures = [outcome for outcome in ended if isinstance(outcome, Failure)]
-    # Those under way there when the first answer came are lost too.
+    # Those in flight there when the first answer came are lost too.
     assert 1 <= len(failures) <= 4
     assert all(isinstance(failure.error, DomainError) for failure in failures)
     assert sum(isinstance(outcome, Success) for outcome in ended) == 20 - len(failures)
@@ -338,7 +338,7 @@ async def test_a_batch_without_credentials_at_one_domain_loses_nothing() -> None
     images = [JPEG + bytes([number]) for number in range(30)]
     async with BatchDispatcher(two.client).dispatch(images, Receipt) as outcomes:
         assert all([isinstance(outcome, Success) async for outcome in outcomes])
-    assert two.holds == [("1", "credentials", True)]
+    assert two.changes == [("1", "credentials", True)]
 
 
 @useless
@@ -377,11 +377,11 @@ async def test_an_outage_of_one_of_two() -> None:
     two.time.now += 100.0
     await two.read(2, "batch")
     assert two.went == "12" + "2" * 5 + "11"
-    assert two.holds == [("1", "outage", True), ("1", "outage", False)]
+    assert two.changes == [("1", "outage", True), ("1", "outage", False)]
 
 
-async def test_one_useless_and_the_other_spent() -> None:
-    """With one domain out of the pool, a batch waits for the quota of the other, and a single call is told of it."""
+async def test_one_ejected_and_the_other_spent() -> None:
+    """With one domain out of the pool, a batch waits for the quota of the other, and a single call fails with it."""
     two = Two(NO_SECRET, others=(SPENT, SPENT))
     two.time.gate = asyncio.Event()
     batch = two.call("batch")
@@ -393,20 +393,20 @@ async def test_one_useless_and_the_other_spent() -> None:
     assert two.went == "1222"
 
 
-async def test_a_useless_domain_is_asked_while_a_batch_waits_for_the_other() -> None:
+async def test_an_ejected_domain_is_asked_while_a_batch_waits_for_the_other() -> None:
     """A domain that is due to be asked again is asked, although the only other one is on hold for its quota."""
     two = Two(NO_SECRET, others=(error("0023", headers={"retry-after": "100"}),))
     two.time.gate = asyncio.Event()
     waiting = two.call("batch")
     await two.time.asleep.wait()
     assert await two.read(2, "batch") == [1, 1]
-    assert two.holds[-1] == ("1", "credentials", False)
+    assert two.changes[-1] == ("1", "credentials", False)
     two.time.gate.set()
     assert (await waiting).attempts == 3
     assert two.went[:4] == "1211"
 
 
-async def test_giving_up_brings_no_useless_domain_back() -> None:
+async def test_giving_up_brings_no_ejected_domain_back() -> None:
     """A batch that gives up the spent domain leaves the one that is not to be paid for again where it is."""
     two = Two(general, retry=RetryPolicy(quota_probes=1))
     two.then["2"] = SPENT
@@ -414,41 +414,41 @@ async def test_giving_up_brings_no_useless_domain_back() -> None:
         await two.call("batch")
     with pytest.raises(QuotaExceededError):
         await two.call("batch")
-    assert two.holds == [("1", "deployment", True), ("2", "quota", True), ("2", "quota", False)]
+    assert two.changes == [("1", "deployment", True), ("2", "quota", True), ("2", "quota", False)]
     two.then["2"] = None
     assert await two.read(2, "batch") == [1, 1]
     assert two.went == "1" + "22" + "22"
 
 
-async def test_one_spent_and_the_other_useless_in_the_end() -> None:
-    """When the domain a batch waits for proves useless, and there is no other, that error is raised."""
+async def test_one_spent_and_the_other_ejected_in_the_end() -> None:
+    """When the domain a batch waits for proves unusable, and there is no other, that error is raised."""
     two = Two(NO_SECRET, others=(SPENT, NOT_DEPLOYED))
     with pytest.raises(DomainError) as caught:
         await two.call("batch")
     assert (caught.value.stops_run, two.went) == (True, "122")
-    assert two.holds[-1] == ("2", "quota", False)
+    assert two.changes[-1] == ("2", "quota", False)
 
 
-async def test_a_useless_domain_after_an_outage() -> None:
+async def test_an_ejected_domain_after_an_outage() -> None:
     """A domain that comes back from an outage without taking its secret leaves the pool."""
     two = Two(ConnectionFailedError, NO_SECRET, retry=RetryPolicy(max_attempts=1))
     await two.read(1, "batch")
     two.time.now += 100.0
     assert await two.read(3, "batch") == [2, 1, 1]
-    assert two.holds == [
+    assert two.changes == [
         ("1", "outage", True),
         ("1", "outage", False),
         ("1", "credentials", True),
     ]
 
 
-async def test_an_outage_of_a_domain_that_was_useless() -> None:
-    """A useless domain that does not answer when it is asked again is out, as far as anybody knows."""
+async def test_an_outage_of_a_domain_that_was_ejected() -> None:
+    """An ejected domain that does not answer its probe is on hold for an outage."""
     two = Two(NO_SECRET, ConnectionFailedError, retry=RetryPolicy(max_attempts=1))
     await two.read(1, "batch")
     two.time.now += 61.0
     assert await two.read(2, "batch") == [2, 1]
-    assert two.holds[-2:] == [("1", "credentials", False), ("1", "outage", True)]
+    assert two.changes[-2:] == [("1", "credentials", False), ("1", "outage", True)]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -499,7 +499,7 @@ async def test_what_is_on_hold_is_told() -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 async def test_slots_of_two_clients_send_each_with_its_own_secret(tmp_path: Path, *, shared: bool) -> None:
-    """Where two clients share their slots, each call goes with the secret of its own client, not of the first one."""
+    """Of two clients that share their slots, each sends the secret of its own domain."""
     slots = SharedSlots(tmp_path / "slots") if shared else LocalSlots()
     for secret in ("old", "new"):
         transport = FakeTransport()
@@ -509,7 +509,7 @@ async def test_slots_of_two_clients_send_each_with_its_own_secret(tmp_path: Path
 
 
 async def test_the_gates_of_a_client() -> None:
-    """client.gates tells of each domain how its gate stands, and shows no key."""
+    """client.gates has the state of each domain's gate, and shows no key."""
     held = Held()
     two = Two(held, concurrency=2)
     call = two.call()
@@ -523,13 +523,13 @@ async def test_the_gates_of_a_client() -> None:
 
 
 async def test_a_refusal_at_one_domain_says_nothing_of_the_other() -> None:
-    """Each domain has a gate of its own: a refused call may go to the other at once."""
+    """Each domain has its own slots: a refused call may go to the other domain at once."""
     two = Two(BUSY, FAILED, slots=None)
     assert await two.read() == [2]
     assert two.went == "12"
     one, other = two.client.gates.values()
     assert (one.rejections, other.rejections) == (1, 0)
-    assert two.time.slept == [0.0]  # the retry's own wait, which is none
+    assert two.time.slept == []
 
 
 async def test_slots_may_be_shared_by_clients() -> None:

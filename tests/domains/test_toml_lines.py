@@ -101,7 +101,7 @@ STATEMENTS = st.one_of(
 
 @given(st.lists(STATEMENTS, max_size=12))
 def test_lines_are_those_of_an_editor(statements: list[tuple[str, str | None]]) -> None:
-    """However tables, keys, comments and values follow one another, each is found where it was written."""
+    """Each table and key is found at its line, in any order of tables, keys, comments and values."""
     text, expected, tables, keys = "[[domain]]\n", {("domain",): 1, ("domain", 1): 1}, 1, 0
     for written, kind in statements:
         line = text.count("\n") + 1
@@ -135,18 +135,18 @@ def test_lines_are_those_of_an_editor(statements: list[tuple[str, str | None]]) 
     ],
 )
 def test_a_flaw_has_its_line_and_quotes_nothing(text: str, line: int | None, what: str) -> None:
-    """What is no TOML is told by line and kind, in words of ours."""
+    """A text that is not TOML is reported by line and kind, in words of ours."""
     flaw = read_toml(text)
     assert isinstance(flaw, Flaw)
     assert flaw.line == line
-    assert what in flaw.what
-    assert "canary" not in flaw.what
+    assert what in flaw.message
+    assert "canary" not in flaw.message
 
 
 def test_what_a_text_says() -> None:
     """TOML is read as the standard library reads it."""
-    said: Any = read_toml("a = 1\n[[b]]")
-    assert said == {"a": 1, "b": [{}]}
+    values: Any = read_toml("a = 1\n[[b]]")
+    assert values == {"a": 1, "b": [{}]}
 
 
 @given(st.text())
@@ -161,4 +161,4 @@ def test_a_windows_path_in_double_quotes_is_told_by_its_backslash(path: str) -> 
     """A backslash that begins no escape is named as that, with what to write instead."""
     flaw = read_toml(f'a = "{path}"')
     assert isinstance(flaw, Flaw)
-    assert (flaw.line, "backslash" in flaw.what, "single quotes" in flaw.what) == (1, True, True)
+    assert (flaw.line, "backslash" in flaw.message, "single quotes" in flaw.message) == (1, True, True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def proc_of(folder: Path, pid: int, stat: bytes) -> Path:
-    """Make a /proc that tells of one process."""
+    """Make a /proc with one process."""
     (folder / "sys/kernel/random").mkdir(parents=True)
     (folder / "sys/kernel/random/boot_id").write_text("boot-1\n")
     (folder / "self/ns").mkdir(parents=True)
@@ -61,7 +61,7 @@ def test_a_pid_that_is_used_again_is_another_process() -> None:
 
 @pytest.mark.parametrize("state", ["Z", "X"])
 def test_a_zombie_is_dead(tmp_path: Path, state: str) -> None:
-    """A process that nobody has waited for yet does nothing any more."""
+    """A zombie, which its parent has not waited for, counts as dead."""
     proc = proc_of(tmp_path, 5, stat_of(5, state))
     assert Process("boot-1 pid:[1]", 5, "777").is_dead(Process("boot-1 pid:[1]", 6, ""), proc)
 

@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.fakes import FakeTime, http, raw_server, saying
+from support.fakes import FakeTime, answering, http, raw_server
 from support.ledgers import answers, calls, opened, perhaps, states
 
 from clova_ocr_async.batch import BatchDispatcher, Failure
@@ -84,7 +84,7 @@ async def paid_by_a_rerun(run: Path, data: bytes = BIG) -> int:
 
     async def script(connection: Connection) -> None:
         server.requests.append(await connection.request())
-        await connection.say(RECEIPT)
+        await connection.send(RECEIPT)
 
     async with raw_server(script) as server:
         await outcome_on(run, server.url, data)
@@ -97,13 +97,13 @@ async def paid_by_a_rerun(run: Path, data: bytes = BIG) -> int:
         (reset_during, ConnectionLostError, "ambiguous", MAYBE),
         (reset_after, ConnectionLostError, "ambiguous", MAYBE),
         (silence, ResponseTimeoutError, "ambiguous", MAYBE),
-        (saying(b"HTTP/1.1 nonsense\r\n\r\n"), ConnectionLostError, "ambiguous", MAYBE),
-        (saying(http(b"", "504 Gateway Timeout")), ServerError, "ambiguous", MAYBE),
-        (saying(http(b"", "502 Bad Gateway")), ServerError, "ambiguous", MAYBE),
-        (saying(http(b'{"code":"0500"}', "500 Internal Server Error")), ServerError, "ambiguous", MAYBE),
-        (saying(http(b'{"code":"0011"}', "400 Bad Request")), InvalidRequestError, "failed", NOT),
-        (saying(http(CUT)[:-1]), MalformedResponseError, "failed", PAID),
-        (saying(http(b"<html>")), MalformedResponseError, "failed", PAID),
+        (answering(b"HTTP/1.1 nonsense\r\n\r\n"), ConnectionLostError, "ambiguous", MAYBE),
+        (answering(http(b"", "504 Gateway Timeout")), ServerError, "ambiguous", MAYBE),
+        (answering(http(b"", "502 Bad Gateway")), ServerError, "ambiguous", MAYBE),
+        (answering(http(b'{"code":"0500"}', "500 Internal Server Error")), ServerError, "ambiguous", MAYBE),
+        (answering(http(b'{"code":"0011"}', "400 Bad Request")), InvalidRequestError, "failed", NOT),
+        (answering(http(CUT)[:-1]), MalformedResponseError, "failed", PAID),
+        (answering(http(b"<html>")), MalformedResponseError, "failed", PAID),
     ],
     ids=["during", "after", "silence", "garbage", "504", "502", "0500", "0011", "cut", "html"],
 )
@@ -162,7 +162,7 @@ async def test_no_trust_is_owed_nothing(tmp_path: Path) -> None:
     await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
-    async with raw_server(saying(RECEIPT), tls) as server:
+    async with raw_server(answering(RECEIPT), tls) as server:
         found, stopped = await outcome_on(tmp_path / "run", server.url.replace("http:", "https:"))
     assert isinstance(found.error, ConfigurationError)
     assert stopped is found.error

@@ -271,7 +271,7 @@ def test_bad_numbers_of_slots(concurrency: Any) -> None:
 @pytest.mark.parametrize("bound", [0, -1.0, True, "3", float("nan"), float("inf")])
 def test_bad_numbers_of_calls_a_second(bound: Any) -> None:
     """A number of calls a second that cannot work is refused by name."""
-    with pytest.raises(ConfigurationError, match=r"max_per_second is .*; it must be a number greater than 0"):
+    with pytest.raises(ConfigurationError, match=r"max_per_second is .*; it must be a number, more than 0"):
         LocalSlots(max_per_second=bound)
 
 

@@ -14,10 +14,10 @@ from support.fakes import (
     FAILED,
     JPEG,
     KEY,
-    Diary,
     FakeTime,
     FakeTransport,
     Held,
+    RecordingJournal,
     domain,
     error,
     jump,
@@ -143,7 +143,7 @@ def test_a_call_cancelled_anywhere_leaves_no_trace(lane: Lane, answers: list[Any
         client = ClovaOCRClient(domain(), transport=transport, slots=slots, runtime=FakeTime().runtime())
         others = [Holder(slots) for _ in range(2)]
         await steps(3)
-        task = asyncio.create_task(client.recognize(JPEG, Receipt, lane=lane, journal=Diary()))
+        task = asyncio.create_task(client.recognize(JPEG, Receipt, lane=lane, journal=RecordingJournal()))
         for count in range(moment):
             await asyncio.sleep(0)
             jump(0.01)

@@ -249,7 +249,7 @@ def test_no_call_waits_for_ever(
         async def step(sent: Sent) -> HTTPResponse:
             await steps(draw.randint(0, 30))
             if isinstance(answer, type):
-                sent.exchange.body_began = not issubclass(answer, ConnectionFailedError)
+                sent.progress.body_began = not issubclass(answer, ConnectionFailedError)
                 raise answer("made up")
             return success(sent.request) if answer is None else answer
 

@@ -1,4 +1,4 @@
-"""Stand-ins for what a call meets outside: the wire, time, a journal, a server that misbehaves byte by byte."""
+"""Test doubles: a transport, time, a journal, and a server that misbehaves byte by byte."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client import RequestProgress, RetryPolicy
 from clova_ocr_async.domains import Domain
-from clova_ocr_async.errors import ClovaOCRError, ConnectionFailedError, ConnectionLostError, ResponseTimeoutError
+from clova_ocr_async.errors import (
+    Billing,
+    ClovaOCRError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    ResponseTimeoutError,
+)
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.protocol.request import HTTPRequest, ParsedRequest, build_request, parse_request
 from clova_ocr_async.protocol.response import HTTPResponse, encode_error, encode_gateway_error, encode_response
@@ -80,15 +86,15 @@ class Sent:
 
     request: HTTPRequest
     parsed: ParsedRequest
-    exchange: RequestProgress
+    progress: RequestProgress
 
 
 Step = HTTPResponse | ClovaOCRError | type[ClovaOCRError] | None
-"""What a request meets: an answer, an error (of the wire, when the body has begun), or None for success."""
+"""The end of a request: an answer, an error (of the wire, when the body has begun), or None for success."""
 
 
 class FakeTransport:
-    """A transport that does what it is told, one step a request, and then what ``then`` says."""
+    """A transport that follows its steps, one a request, and then repeats ``then``."""
 
     def __init__(self, *steps: Step | Callable[[Sent], Awaitable[HTTPResponse]], then: Any = None) -> None:
         self.steps: deque[Any] = deque(steps)
@@ -99,9 +105,9 @@ class FakeTransport:
         self.closed = 0
         self.arrived = asyncio.Event()
 
-    async def send(self, request: HTTPRequest, exchange: RequestProgress) -> HTTPResponse:
+    async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:
         """Do the next step."""
-        sent = Sent(request, parsed(request), exchange)
+        sent = Sent(request, parsed(request), progress)
         self.sent.append(sent)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -115,16 +121,16 @@ class FakeTransport:
         await asyncio.sleep(0)
         if isinstance(step, type | ClovaOCRError):
             failure = step("made up") if isinstance(step, type) else step
-            sent.exchange.body_began = not isinstance(failure, ConnectionFailedError)
+            sent.progress.body_began = not isinstance(failure, ConnectionFailedError)
             await asyncio.sleep(0)
             raise failure
-        sent.exchange.body_began = True
+        sent.progress.body_began = True
         await asyncio.sleep(0)
         response: HTTPResponse = (
             success(sent.request) if step is None else step if isinstance(step, HTTPResponse) else await step(sent)
         )
-        sent.exchange.begin_response(response.status, dict(response.headers))
-        sent.exchange.receive(response.body)
+        sent.progress.begin_response(response.status, dict(response.headers))
+        sent.progress.receive(response.body)
         return response
 
     async def close(self) -> None:
@@ -133,7 +139,7 @@ class FakeTransport:
 
 
 class Held:
-    """A step that holds its request until it is let go, and then answers; ``held`` counts who is in it."""
+    """A step that holds its request until ``go_on`` is set, and then answers."""
 
     def __init__(self, step: HTTPResponse | ClovaOCRError | None = None) -> None:
         self.step = step
@@ -169,7 +175,7 @@ def body_of(request: HTTPRequest) -> bytes:
 
 
 class FakeTime:
-    """A clock that stands still but for sleeping, and sleeping that takes no time; ``draw`` is uniform's place."""
+    """A clock that only sleeping moves, and sleeping that takes no time; ``draw`` is the drawn part of a range."""
 
     def __init__(self, draw: float = 1.0) -> None:
         self.now = 1000.0
@@ -180,7 +186,7 @@ class FakeTime:
         self._ids = itertools.count(1)
 
     async def sleep(self, seconds: float) -> None:
-        """Let the clock go on; with a gate, wait until it is open."""
+        """Put the clock forward; with a gate, wait until it is open."""
         self.slept.append(seconds)
         self.now += seconds
         self.asleep.set()
@@ -200,7 +206,7 @@ class FakeTime:
 
 
 class SteppedTime(FakeTime):
-    """A clock that stands still until a test puts it forward, and sleeping that lasts until then."""
+    """A clock that only the test moves, and sleeping that lasts until then."""
 
     def __init__(self, draw: float = 1.0) -> None:
         super().__init__(draw)
@@ -215,7 +221,7 @@ class SteppedTime(FakeTime):
         await awake.wait()
 
     async def go_on(self, seconds: float) -> None:
-        """Put the clock forward, and let everybody go on for a while."""
+        """Put the clock forward, and let other tasks run for a while."""
         self.now += seconds
         for due, awake in self._sleepers:
             if due <= self.now:
@@ -247,7 +253,7 @@ def run_jumping(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def steps(count: int = 20) -> None:
-    """Let everybody else go on for a while."""
+    """Let other tasks run for a while."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -260,11 +266,12 @@ PATIENT = RetryPolicy(ambiguous="retry")
 
 
 @dataclass
-class Diary:
-    """A journal that writes down what it is told, and may be told to pause or to fail at one of its methods."""
+class RecordingJournal:
+    """A journal that records its calls, and can pause or fail at one of its methods."""
 
     log: list[str] = field(default_factory=list[str])
-    told: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    billings: list[Billing] = field(default_factory=list[Billing])
+    calls: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     pause_at: str = ""
     fail_at: str = ""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
@@ -278,7 +285,7 @@ class Diary:
         if method == self.fail_at:
             raise OSError(28, "the disk is full")
         self.log.append(method)
-        self.told.append(what)
+        self.calls.append(what)
 
     async def sending(self, attempt: Attempt) -> None:
         """Note."""
@@ -291,6 +298,10 @@ class Diary:
     async def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:
         """Note."""
         await self._write("unanswered", attempt, error, body_began)
+
+    def finished(self, billing: Billing, raw: bytes) -> None:  # noqa: ARG002 - only the billing is looked at
+        """Note the billing."""
+        self.billings.append(billing)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -313,7 +324,7 @@ class Connection:
         """Read a request's headers."""
         return await self.reader.readuntil(b"\r\n\r\n")
 
-    async def say(self, data: bytes) -> None:
+    async def send(self, data: bytes) -> None:
         """Write."""
         self.writer.write(data)
         await self.writer.drain()
@@ -343,7 +354,7 @@ def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
 
 
 class RawServer:
-    """A server on loopback that does to each connection what its script says."""
+    """A server on loopback that runs its script with each connection."""
 
     def __init__(self, script: Callable[[Connection], Awaitable[None]]) -> None:
         self._script = script
@@ -365,7 +376,7 @@ class RawServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL that it listens at."""
         return f"http://127.0.0.1:{self.port}/custom/v1/1/{KEY}"
 
 
@@ -384,11 +395,11 @@ async def raw_server(
         await server.wait_closed()
 
 
-def saying(answer: bytes) -> Callable[[Connection], Awaitable[None]]:
-    """Return a script that reads one request, says something and closes."""
+def answering(answer: bytes) -> Callable[[Connection], Awaitable[None]]:
+    """Return a script that reads one request, answers and closes."""
 
     async def script(connection: Connection) -> None:
         await connection.request()
-        await connection.say(answer)
+        await connection.send(answer)
 
     return script

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.protocol.echoed_input import non_path, shown_path
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ __all__ = ["billed_in", "check_list", "images_from", "record_source", "source_of
 
 _LONGEST_LINE = 1024 * 1024  # bytes, its end included
 _BOM = b"\xef\xbb\xbf"
-
-# Opening a pipe must not block; some flags exist on POSIX only, some on Windows only.
-_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class _Record(msgspec.Struct):
@@ -83,7 +81,7 @@ def billed_in(manifest: str | os.PathLike[str]) -> tuple[int, int]:
 def _open(name: str) -> BinaryIO:
     shown = shown_path(name)
     try:
-        descriptor = os.open(name, _OPEN_FLAGS)
+        descriptor = open_to_read(name)
     except OSError as error:
         raise ConfigurationError(f"{shown}: {error.strerror}") from None
     except ValueError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.batch.hashing import stamp_of
 from clova_ocr_async.batch.sources.iterables import EXHAUSTED
-from clova_ocr_async.host.spelling import one_spelling, other_spelling
+from clova_ocr_async.host.paths import alternate_path, normalize_path
 from clova_ocr_async.ledger.states import SourceFile
 
 if TYPE_CHECKING:
@@ -121,9 +121,9 @@ class WorkList:
 def _with_stamps(found: Iterable[os.DirEntry[str] | str], folder: bytes) -> Iterator[SourceFile]:
     """Yield files with their stamps, each under one spelling of its path; one that is gone by now has no stamp."""
     for file in found:
-        path = one_spelling(os.fsencode(file))
+        path = normalize_path(os.fsencode(file))
         try:
             stamp = stamp_of(os.stat(path) if isinstance(file, str) else file.stat())  # noqa: PTH116 - a path may be bytes that are not text
         except OSError:
             stamp = None
-        yield SourceFile(path, stamp, other_spelling(path, folder))
+        yield SourceFile(path, stamp, alternate_path(path, folder))

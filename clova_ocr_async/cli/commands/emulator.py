@@ -15,7 +15,7 @@ import clova_ocr_async as clova
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.runs.interrupts import handled_signals
 from clova_ocr_async.cli.terminal.stderr import say
-from clova_ocr_async.config_values import value_in
+from clova_ocr_async.config_values import env_value
 from clova_ocr_async.protocol.echoed_input import shown
 from clova_ocr_async.protocol.plural import plural
 
@@ -65,7 +65,7 @@ async def _serve(settings: dict[str, Any]) -> int:
     documents = settings.pop("documents") or tuple(clova.DOCUMENTS)
     if unknown := sorted(set(documents) - set(clova.DOCUMENTS)):
         raise clova.ConfigurationError(f"--document {shown(unknown[0])}: it is none of {', '.join(clova.DOCUMENTS)}")
-    secret = value_in(os.environ, "CLOVA_OCR_SECRET") or None
+    secret = env_value(os.environ, "CLOVA_OCR_SECRET") or None
     server = clova.Emulator(secret=secret, documents=documents, faults=faults, **settings)
     try:
         await server.start()

@@ -19,7 +19,7 @@ from clova_ocr_async.cli.terminal.stderr import printable, say, say_all
 from clova_ocr_async.cli.terminal.vocabulary import in_words
 from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
-from clova_ocr_async.host.spelling import one_spelling, other_spelling
+from clova_ocr_async.host.paths import alternate_path, normalize_path
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.ledger.states import FINISHED, Entry, Item, State
 from clova_ocr_async.protocol.echoed_input import quoted, shown_path
@@ -124,8 +124,8 @@ class DryRun:
         here = os.fsencode(Path.cwd())
         listed: set[int] = set()
         for file in found:
-            path = one_spelling(os.fsencode(file))
-            spellings = frozenset({path, other_spelling(path, here) or path})
+            path = normalize_path(os.fsencode(file))
+            spellings = frozenset({path, alternate_path(path, here) or path})
             again = hash(spellings) in listed or self._is_left(spellings)
             listed.add(hash(spellings))
             yield None if again else os.fsdecode(path)

@@ -2,47 +2,22 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
-import stat
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.cli.terminal.held_files import open_held
 from clova_ocr_async.cli.terminal.output import Output, OutputError, opened_directly, standard_output
 from clova_ocr_async.cli.terminal.targets import STANDARD, find_target
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.host.files import check_replaceable, replace_file, temporary_beside
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-__all__ = ["replace_file", "replaced", "whole_output"]
-
-_NAMED_AFTER = 20  # characters; of four bytes each they leave room for the rest where names are shortest (143 bytes)
-
-
-def replace_file(temporary: Path, final: Path, watch: Callable[[str], object] | None = None) -> None:
-    """Give a file its final name, in the place of what has it now.
-
-    Args:
-        temporary: The file, on the disk.
-        final: Its name, in the same folder.
-        watch: Told "before rename" and "after rename"; for tests that end the process there.
-    """
-    if watch is not None:
-        watch("before rename")
-    temporary.replace(final)
-    with suppress(OSError):  # some systems cannot sync a folder
-        folder = os.open(final.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    if watch is not None:
-        watch("after rename")
+__all__ = ["replaced", "whole_output"]
 
 
 @contextmanager
@@ -84,9 +59,9 @@ def replaced(final: Path, watch: Callable[[str], object] | None = None) -> Gener
     Raises:
         OutputError: It cannot be written; what had the name is as it was.
     """
-    temporary = _temporary(final)
+    temporary = temporary_beside(final)
     try:
-        _check_replaceable(final)
+        check_replaceable(final)
         descriptor = open_held(temporary)
     except OSError as error:
         raise OutputError(os.fspath(final), error) from None
@@ -102,16 +77,3 @@ def replaced(final: Path, watch: Callable[[str], object] | None = None) -> Gener
     finally:
         # Also when a signal arrives between the making of the file and the next line: the name is nobody else's.
         temporary.unlink(missing_ok=True)
-
-
-def _temporary(final: Path) -> Path:
-    """Return a name beside a file that no other process has, on this machine or another, however long the file's is."""
-    return final.with_name(f"{final.name[:_NAMED_AFTER]}.{os.getpid()}.{secrets.token_hex(8)}.part")
-
-
-def _check_replaceable(final: Path) -> None:
-    """Raise an OSError if a rename would put a file in the place of something that is not one."""
-    with suppress(FileNotFoundError):
-        mode = final.lstat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-            raise OSError(errno.EINVAL, "it is not a file")

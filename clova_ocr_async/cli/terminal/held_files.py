@@ -11,6 +11,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from clova_ocr_async.host.files import open_new_private
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["open_held", "remove_abandoned"]
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
 
 
 def open_held(path: Path, load: Callable[[str], ModuleType] = importlib.import_module) -> int:
@@ -36,7 +37,7 @@ def open_held(path: Path, load: Callable[[str], ModuleType] = importlib.import_m
         OSError: It cannot be made.
     """
     while True:
-        descriptor = os.open(path, _NEW_FILE, 0o600)
+        descriptor = open_new_private(path)
         _lock(descriptor, load)
         if os.fstat(descriptor).st_nlink:
             return descriptor

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from clova_ocr_async.cli.terminal.targets import STANDARD, Target, find_target
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
+from clova_ocr_async.host.files import open_new_private
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Output", "OutputError", "opened_directly", "opened_output", "standard_output"]
 
 _THERE = os.O_WRONLY | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class OutputError(ClovaOCRError):
@@ -165,7 +165,7 @@ def opened_directly(target: Target) -> Generator[Output]:
 @contextmanager
 def _new_file(target: Target) -> Generator[Output]:
     try:
-        descriptor = os.open(target.place, _NEW_FILE, 0o600)
+        descriptor = open_new_private(target.place)
     except OSError as error:
         raise ConfigurationError(f"{target.name}: {error.strerror}") from None
     with _closing(target.name, descriptor) as output:

@@ -1,8 +1,9 @@
-"""Domains on hold: the quota is spent, nobody answers, or it is of no use, and every call would meet the same.
+"""Circuit breakers: domains on hold, because every call to them would meet the same failure.
 
-The service says neither when a quota comes back nor when an outage ends, so asking is the only way to know, and one
-call is enough to ask. That call has the *seat*: it waits, asks, and waits longer, while the others wait for it. Its
-count and its pace are the hold's and not its own, so whoever takes the seat over goes on where it was left.
+The service tells neither when a quota is renewed nor when an outage ends. A request is the only way to find out, and
+one call is enough to send it. That call is the *prober*: it waits, sends, and waits longer after each failure, while
+the other calls wait for the result. The failures and the waiting time belong to the breaker. So a call that takes over
+as prober goes on where the last one stopped.
 """
 
 from __future__ import annotations
@@ -26,23 +27,23 @@ __all__ = ["Breaker", "Breakers"]
 
 logger = logging.getLogger("clova_ocr_async")
 
-_OLD_NEWS = 60.0  # seconds past its time that nobody asked: what was known of the domain is worth nothing any more
+_STALE_AFTER = 60.0  # seconds that a probe is overdue, after which the domain may have recovered unseen
 
 
 @dataclass(slots=True, eq=False)
 class Breaker:
-    """One hold on a domain, from the failure that began it to the answer that ends it.
+    """An open breaker of one domain, from the failure that opened it to the answer that closes it.
 
     Attributes:
         domain: The domain.
-        cause: Why it is on hold.
-        since: When it began, by the client's clock.
+        cause: Why the domain is on hold.
+        since: When the breaker opened, by the client's clock.
         error: The last failure.
-        prober: The call in the seat; None while it is empty.
-        failures: How often the domain was asked in vain, the request that began the hold included.
-        retry_after: Seconds from the last failure until the domain is asked again.
-        due: When that is, by the client's clock.
-        given_up: Seconds it had lasted when its calls gave up; None if they have not.
+        prober: The call that probes the domain; None if no call does.
+        failures: Failed requests since the breaker opened, the one that opened it included.
+        retry_after: Seconds from the last failure to the next probe.
+        due: When the next probe is due, by the client's clock.
+        given_up: Seconds that the breaker had been open when the waiting calls gave up; None if they have not.
     """
 
     domain: Domain
@@ -56,115 +57,114 @@ class Breaker:
     given_up: float | None = None
 
     @property
-    def useless(self) -> bool:
-        """Whether nothing the client can wait for will mend the domain: it has left the pool."""
+    def ejected(self) -> bool:
+        """Whether the domain has left the pool: only its owner can repair it, so no call waits for it."""
         return self.cause in {"credentials", "deployment"}
 
     def schedule(self, now: float, delay: float) -> None:
-        """Set when the domain is asked again."""
+        """Set when the domain is probed again."""
         self.retry_after, self.due = delay, now + delay
 
-    def vacant(self, now: float) -> bool:
-        """Whether it is time to ask, and nobody does."""
+    def probe_due(self, now: float) -> bool:
+        """Whether the next probe is due and has no prober."""
         return self.prober is None and self.due <= now
 
-    def forgotten(self, now: float) -> bool:
-        """Whether nobody has asked for so long that the hold says nothing any more."""
-        return self.prober is None and now - self.due > _OLD_NEWS
+    def stale(self, now: float) -> bool:
+        """Whether the probe is overdue for so long that the breaker's state has no value any more."""
+        return self.prober is None and now - self.due > _STALE_AFTER
 
-    def refusal(self) -> ClovaOCRError:
-        """Return what a call fails with that sends nothing because of the hold."""
+    def rejection(self) -> ClovaOCRError:
+        """Return the error of a call that sends nothing because the domain is on hold."""
         if self.cause == "quota":
             refusal = QuotaExceededError(400, "0023", "the domain's quota is spent, as another call found out")
             refusal.retry_after = None if self.given_up is not None else self.retry_after
             return refusal
-        return self._no_answer()
-
-    def _no_answer(self) -> ClovaOCRError:
-        """Return an error of the class that was met last, for a call that need not have sent anything."""
+        # Of the class that was met last: handlers of that class then serve both cases.
         met = self.error
         lasted = f"no usable answer for {self.given_up or 0.0:.0f} s"
-        refusal = (
+        failure = (
             type(met)(met.status, met.code, f"{lasted}: {met.message}", billing=Billing.NOT_BILLED)
             if isinstance(met, APIError)
             else type(met)(f"{lasted}: {met}", billing=Billing.NOT_BILLED)
         )
-        refusal.retryable = refusal.stops_run = True
-        return refusal
+        failure.retryable = failure.stops_run = True
+        return failure
 
 
 class Breakers:
-    """The holds on the domains of a client.
+    """The open breakers of a client.
 
     Args:
-        hooks: Told when one begins and when it ends.
+        hooks: Notified when a breaker opens or closes.
+
+    Attributes:
+        by_domain: The open breakers by the key of their domain; usually empty.
     """
 
     def __init__(self, hooks: Sequence[Hook] = ()) -> None:
+        self.by_domain: dict[str, Breaker] = {}
         self._hooks = hooks
-        self._current: dict[str, Breaker] = {}
         self._changed = asyncio.Event()
 
-    @property
-    def any(self) -> bool:
-        """Whether any domain is on hold."""
-        return bool(self._current)
+    def get(self, domain: Domain) -> Breaker | None:
+        """Return the open breaker of a domain; None if the domain is not on hold."""
+        return self.by_domain.get(domain.key)
 
-    def of(self, domain: Domain) -> Breaker | None:
-        """Return the hold on a domain, None if there is none."""
-        return self._current.get(domain.key)
+    def governing(self, domains: Sequence[Domain], call: object, now: float) -> Breaker | None:
+        """Return the breaker that decides for a call; None if the call may go to the domains that are not on hold.
 
-    def foremost(self, domains: Sequence[Domain], call: object, now: float) -> Breaker | None:
-        """Return the hold that a call has to do with; None if it may go to those domains that are not on hold.
-
-        A domain on hold that should be asked by now, and that nobody asks, comes first: else it would never come back
-        while the others serve. A domain that has left the pool is asked then, and not waited for.
+        A breaker whose probe is due comes first: as long as other domains serve, no other call would probe it. A domain
+        that has left the pool is probed then, and no call waits for it.
         """
-        holds = [self.of(domain) for domain in domains]
-        vacant = next((hold for hold in holds if hold is not None and hold.vacant(now)), None)
-        if vacant is not None or None in holds:
-            return vacant
-        return min(filter(None, holds), key=lambda hold: (hold.useless, hold.prober is not call))
+        breakers = [self.get(domain) for domain in domains]
+        due = next((breaker for breaker in breakers if breaker is not None and breaker.probe_due(now)), None)
+        if due is not None or None in breakers:
+            return due
+        return min(filter(None, breakers), key=lambda breaker: (breaker.ejected, breaker.prober is not call))
 
-    def begin(self, domain: Domain, cause: Cause, call: object, error: ClovaOCRError, now: float) -> Breaker:
-        """Put a domain on hold, a call in the seat; a hold for another cause ends."""
-        if (old := self.of(domain)) is not None:
-            self.end(old, "for another cause", now)
-        hold = self._current[domain.key] = Breaker(domain, cause, now, error, call)
+    def open(self, domain: Domain, cause: Cause, call: object, error: ClovaOCRError, now: float) -> Breaker:
+        """Put a domain on hold with a call as its prober; a breaker that is open for another cause closes."""
+        if (old := self.get(domain)) is not None:
+            self.close(old, "for another cause", now)
+        breaker = self.by_domain[domain.key] = Breaker(domain, cause, now, error, call)
         what = (
             "has left the pool (%s), and others serve; now and then it is asked again: %r"
-            if hold.useless
+            if breaker.ejected
             else "is on hold (%s): one call at a time asks again, the others wait: %r"
         )
         logger.warning(f"domain %s {what}", domain.url, cause, error)  # noqa: G004 - one of two constants
         notify(self._hooks, HoldChanged(str(domain.url), cause, held=True))
-        return hold
+        return breaker
 
-    def end(self, hold: Breaker, how: str, now: float) -> None:
-        """End a hold."""
-        del self._current[hold.domain.key]
+    def close(self, breaker: Breaker, reason: str, now: float) -> None:
+        """Close a breaker, so that calls go to its domain again."""
+        del self.by_domain[breaker.domain.key]
         logger.info(
-            "domain %s is on hold no more (%s): %s, after %.0f s", hold.domain.url, hold.cause, how, now - hold.since
+            "domain %s is no longer on hold (%s): %s, after %.0f s",
+            breaker.domain.url,
+            breaker.cause,
+            reason,
+            now - breaker.since,
         )
-        notify(self._hooks, HoldChanged(str(hold.domain.url), hold.cause, held=False))
-        self._tell_waiters()
+        notify(self._hooks, HoldChanged(str(breaker.domain.url), breaker.cause, held=False))
+        self._wake_waiters()
 
-    def give_up(self, hold: Breaker, now: float) -> None:
-        """End a hold that has lasted too long: whoever waits for it fails."""
-        hold.given_up = now - hold.since
-        self.end(hold, "given up", now)
+    def give_up(self, breaker: Breaker, now: float) -> None:
+        """Close a breaker that was open for too long: the calls that wait for it fail."""
+        breaker.given_up = now - breaker.since
+        self.close(breaker, "given up", now)
 
-    def leave(self, call: object, but: Breaker | None = None) -> None:
-        """Empty a call's seats, one excepted; the next who waits takes each."""
-        for hold in self._current.values():
-            if hold.prober is call and hold is not but:
-                hold.prober = None
-                self._tell_waiters()
+    def release_probes(self, call: object, but: Breaker | None = None) -> None:
+        """Let other calls probe the domains that a call probes, except for one."""
+        for breaker in self.by_domain.values():
+            if breaker.prober is call and breaker is not but:
+                breaker.prober = None
+                self._wake_waiters()
 
-    async def changed(self) -> None:
-        """Wait until a hold ends or a seat is empty."""
+    async def wait_for_change(self) -> None:
+        """Wait until a breaker closes or needs a prober."""
         await self._changed.wait()
 
-    def _tell_waiters(self) -> None:
+    def _wake_waiters(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()

@@ -1,14 +1,14 @@
-"""What the calls of one client may spend together on sending again.
+"""The retry budget, which all the calls of a client share.
 
-Retries help against failures that are rare. When much fails they are the next load on a service in trouble, and each
-may be paid; so they are paid for out of a budget that only successes fill up again.
+Retries help against rare failures. When much fails, retries are additional load on a service in trouble, and each of
+them may be billed. So they are paid for out of a budget that only successes refill.
 
 Assumed: the prices, which are those of the AWS SDKs' standard retry mode (2026).
 """
 
 from __future__ import annotations
 
-from clova_ocr_async.errors import ClovaOCRError, QuotaExceededError, RateLimitError, ServerError
+from clova_ocr_async.errors import ClovaOCRError, ServerError
 
 __all__ = ["RetryBudget", "price_of"]
 
@@ -17,9 +17,7 @@ _OTHER_ERROR = 5
 
 
 def price_of(error: ClovaOCRError) -> int:
-    """Return what a retry after an error costs; after a refusal for rate or quota nothing, for nothing was run."""
-    if isinstance(error, RateLimitError | QuotaExceededError):
-        return 0
+    """Return the tokens that a retry after an error costs."""
     return _SERVER_ERROR if isinstance(error, ServerError) else _OTHER_ERROR
 
 
@@ -27,7 +25,7 @@ class RetryBudget:
     """A bucket of tokens, full at first.
 
     Args:
-        capacity: Most tokens in it.
+        capacity: Most tokens that it holds.
 
     Attributes:
         left: Tokens in it.
@@ -40,12 +38,12 @@ class RetryBudget:
         self.left = capacity
 
     def spend(self, price: int) -> bool:
-        """Take tokens out; return whether there were enough, and take none if not."""
+        """Take out tokens; return False, and take none, if there are not enough."""
         if price > self.left:
             return False
         self.left -= price
         return True
 
-    def give_back(self, tokens: int) -> None:
-        """Put tokens in; what is beyond the capacity is lost."""
+    def refund(self, tokens: int) -> None:
+        """Put in tokens, up to the capacity."""
         self.left = min(self._capacity, self.left + tokens)

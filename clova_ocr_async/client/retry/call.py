@@ -1,113 +1,153 @@
-"""One call under way: what it asks for, and how far it has come."""
+"""The state of one call while it runs: its image, the requests sent for it, and what they may have cost."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Generic
 
 import msgspec
 
 from clova_ocr_async.client.deadline import Deadline
-from clova_ocr_async.client.journal import NULL_JOURNAL, Attempt, Journal, NullJournal
+from clova_ocr_async.client.journal import NULL_JOURNAL, Attempt, Journal
 from clova_ocr_async.client.retry.breaker import Breaker
-from clova_ocr_async.client.retry.policy import CallHistory
 from clova_ocr_async.client.transport import RequestProgress
 from clova_ocr_async.client.usual_time import UsualTime
 from clova_ocr_async.documents.recognition import DocumentT, Recognition
-from clova_ocr_async.errors import Billing, ClovaOCRError
+from clova_ocr_async.domains.domain import Domain
+from clova_ocr_async.errors import (
+    AuthenticationError,
+    Billing,
+    ClovaOCRError,
+    DomainError,
+    QuotaExceededError,
+    RateLimitError,
+    ServerError,
+)
 from clova_ocr_async.protocol.image import Image
 from clova_ocr_async.protocol.request import build_request
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response
 from clova_ocr_async.slots.interface import Lane
 
 if TYPE_CHECKING:
-    from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.protocol.request import Content, HTTPRequest
 
-__all__ = ["Call"]
+__all__ = ["Call", "CallHistory"]
+
+
+class CallHistory(msgspec.Struct):
+    """Failed requests of one call, as far as the retry policy needs them.
+
+    Attributes:
+        attempts: Failed requests that count against ``max_attempts``. Those refused for the rate (0025) or the quota
+            (0023), and those sent to a domain that cannot serve, do not count.
+        server_errors: Attempts that ended in a server's passing error.
+        maybe_billed: Requests of which it is unknown whether they were billed.
+        billing: The worst billing over all requests.
+        retry_price: Tokens that the last retry took out of the budget; 0 before the first one.
+    """
+
+    attempts: int = 0
+    server_errors: int = 0
+    maybe_billed: int = 0
+    billing: Billing = Billing.NOT_BILLED
+    retry_price: int = 0
+
+    def count(self, error: ClovaOCRError) -> None:
+        """Count a failed request."""
+        self.billing = max(self.billing, error.billing)
+        self.maybe_billed += error.billing is Billing.MAYBE_BILLED
+        if not isinstance(error, RateLimitError | QuotaExceededError | AuthenticationError | DomainError):
+            self.attempts += 1
+            self.server_errors += isinstance(error, ServerError) and error.retryable
+
+    def forget_unbilled(self) -> None:
+        """Keep only the attempts that may have been billed: during an outage the others do not count."""
+        self.attempts = self.maybe_billed
 
 
 class Call(msgspec.Struct, Generic[DocumentT]):
     """One call.
 
     Attributes:
-        image: What is sent.
-        document: What is asked for.
-        lane: Who asks.
-        journal: Who must know.
-        request_id: The same over all its requests.
-        deadline: When it must be over; of a call of a batch only the seconds count, for each request.
-        since: When it first queued for a slot; None if it has not.
-        sent: Requests so far.
-        tries: How they ended.
+        image: The image to send.
+        document: The document class asked for.
+        domains: The client's domains that read it.
+        lane: The lane in which the call queues for a slot.
+        journal: Notified of each request.
+        request_id: The requestId of all its requests.
+        deadline: The call's deadline. In a batch each request gets a new one of as many seconds.
+        queued_at: When the call first queued for a slot, by the client's clock; None before that.
+        sent: Requests sent so far.
+        history: How they failed.
         attempt: The last request; None before the first one.
-        began: When that got its slot, by the client's clock.
-        exchange: How far the last request has come.
-        wire: That request itself, in flight or landed; None before it is sent.
-        runs_on: Whether it goes on without its caller.
-        joined: Whether an earlier request for the same image is waited for, which runs on without its caller.
-        answer: Its whole answer, while the journal writes it.
-        refusal: What it ended in, while no other is on the wire.
-        asks: The hold it was sent under; None if its domain was not on hold.
-        granted: The failure after which it is sent again, while that is the last one.
-        probe: The times that it was sent to learn anew; None if it was not.
-        redact: Masks the secrets of the domain it went to.
+        began: When the last request got its slot, by the client's clock.
+        progress: How far the last request has come.
+        request_task: The task of the last request; None before that is sent.
+        detached: Whether the last request runs on without the caller.
+        joined: Whether the call waits for the answer to another call's detached request.
+        answer: The complete answer to the last request; None until it has arrived.
+        last_error: The error in which the last request ended; None while a request is in flight.
+        probing: The breaker whose domain this call probes; None if it probes none.
+        timing_probe: The answer times that this call measures anew; None if it does not.
+        redact: Masks the secrets of the domain that the last request went to.
     """
 
     image: Image
     document: type[DocumentT]
+    domains: Sequence[Domain]
     lane: Lane
     journal: Journal
     request_id: str
     deadline: Deadline
-    since: float | None = None
+    queued_at: float | None = None
     sent: int = 0
-    tries: CallHistory = msgspec.field(default_factory=CallHistory)
+    history: CallHistory = msgspec.field(default_factory=CallHistory)
     attempt: Attempt | None = None
     began: float = 0.0
-    exchange: RequestProgress = msgspec.field(default_factory=RequestProgress)
-    wire: asyncio.Task[HTTPResponse] | None = None
-    runs_on: bool = False
+    progress: RequestProgress = msgspec.field(default_factory=RequestProgress)
+    request_task: asyncio.Task[HTTPResponse] | None = None
+    detached: bool = False
     joined: bool = False
     answer: HTTPResponse | None = None
-    refusal: ClovaOCRError | None = None
-    asks: Breaker | None = None
-    granted: ClovaOCRError | None = None
-    probe: UsualTime | None = None
+    last_error: ClovaOCRError | None = None
+    probing: Breaker | None = None
+    timing_probe: UsualTime | None = None
     redact: Callable[[str], str] = str
 
     def begin_request(self, attempt: Attempt, began: float, redact: Callable[[str], str]) -> None:
-        """Count a request that is about to leave, and forget the last one."""
+        """Count a request that is about to leave, and reset what belonged to the last one."""
         self.sent += 1
-        self.attempt, self.began = attempt, began
-        self.exchange, self.wire, self.answer, self.refusal, self.redact = RequestProgress(), None, None, None, redact
+        self.progress, self.request_task, self.answer, self.last_error = RequestProgress(), None, None, None
+        self.attempt, self.began, self.redact = attempt, began, redact
 
     @property
-    def outlives(self) -> bool:
-        """Whether a request in flight goes on when its caller is gone: nobody else knows of it, and it may be paid.
+    def may_detach(self) -> bool:
+        """Whether the request in flight runs on when its caller is cancelled: it may be billed all the same.
 
-        One whose answer came before the deadline passed does not: its call returns that answer.
+        A call with a journal never detaches, since its journal must see the answer. Nor does a call whose answer came
+        before the deadline passed: it returns that answer.
         """
-        if not self.unheard or not self.exchange.body_began:
+        if not self.is_single or not self.progress.body_began:
             return False
-        return not self.deadline.expired or self.arrived() is None
+        return not self.deadline.expired or self.received() is None
 
     @property
-    def unheard(self) -> bool:
-        """Whether nobody but the caller hears of its answer: it is a single call without a journal."""
+    def is_single(self) -> bool:
+        """Whether it is a single call without a journal, so that its answer is for its caller alone."""
         return self.lane == "interactive" and self.journal is NULL_JOURNAL
 
-    def arrived(self) -> HTTPResponse | None:
-        """Return the answer to the last request, if it has come, also if a middleware still holds it."""
-        return self.landed() or self.exchange.answer
+    def received(self) -> HTTPResponse | None:
+        """Return the answer to the last request if it has arrived, even if a middleware still holds it."""
+        return self.answer or self.response() or self.progress.answer
 
-    def landed(self) -> HTTPResponse | None:
-        """Return the answer to the last request, if it has come."""
-        if self.wire is None or not self.wire.done() or self.wire.cancelled() or self.wire.exception() is not None:
+    def response(self) -> HTTPResponse | None:
+        """Return the answer that the last request's task has returned; None if there is none."""
+        task = self.request_task
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
             return None
-        return self.wire.result()
+        return task.result()
 
     def request_to(self, domain: Domain, content: Content, now: float) -> HTTPRequest:
         """Return the request to a domain.
@@ -128,33 +168,39 @@ class Call(msgspec.Struct, Generic[DocumentT]):
             content=content,
         )
 
-    def decoded(self, response: HTTPResponse) -> Recognition[DocumentT]:
-        """Return what an answer holds.
+    def decode(self, response: HTTPResponse) -> Recognition[DocumentT]:
+        """Return the recognition in an answer.
 
         Raises:
-            ClovaOCRError: It is an error, cannot be read, or is another call's.
+            ClovaOCRError: The answer is an error, cannot be decoded, or belongs to another call.
         """
         return decode_response(response, self.document, request_id=self.request_id, redact=self.redact)
 
-    def judged(self, error: BaseException | None) -> Billing:
-        """Write into an error what the call knows of it, and return what the call may have cost."""
-        if isinstance(error, ClovaOCRError):
-            # One that nothing was sent for may be an earlier request's answer, whose own caller was told of its cost.
-            error.billing = max(error.billing, self.tries.billing) if self.sent else Billing.NOT_BILLED
-            error.attempts, error.maybe_billed = self.sent, self.tries.maybe_billed
-            error.request_id = self.request_id if self.sent else None
-            return error.billing
+    def end_timing_probe(self) -> None:
+        """Let another call measure the answer times, if this one does."""
+        if self.timing_probe is not None:
+            self.timing_probe.prober = None
+            self.timing_probe = None
+
+    def finish(self, error: BaseException | None) -> Billing:
+        """Write the call's attempts and billing into its error, and return the billing of the whole call."""
         if error is None:
             return Billing.BILLED if self.sent else Billing.NOT_BILLED
-        billing = max(self.tries.billing, self.cut_off())
-        if isinstance(self.journal, NullJournal):  # another one was told when the request ended
-            answer = self.arrived() if self.refusal is None else None
-            self.journal.cut_off(billing, b"" if answer is None else answer.body)
-        return billing
+        if not isinstance(error, ClovaOCRError):
+            return self.worst_billing()
+        # A call that sent nothing may fail with another call's answer; the billing belongs to that other call.
+        error.billing = max(error.billing, self.history.billing) if self.sent else Billing.NOT_BILLED
+        error.attempts, error.maybe_billed = self.sent, self.history.maybe_billed
+        error.request_id = self.request_id if self.sent else None
+        return error.billing
 
-    def cut_off(self) -> Billing:
-        """Return what a request may cost that was under way when its call was cancelled."""
-        if self.refusal is not None or not self.exchange.body_began:
+    def worst_billing(self) -> Billing:
+        """Return the worst billing over all requests, one that was cut off included."""
+        return max(self.history.billing, self.billing_if_cancelled())
+
+    def billing_if_cancelled(self) -> Billing:
+        """Return the billing of the request in flight when it is cut off; NOT_BILLED if none is."""
+        if self.last_error is not None or not self.progress.body_began:
             return Billing.NOT_BILLED
-        response = self.exchange.response()
+        response = self.progress.response()
         return Billing.BILLED if response is not None and response.status == HTTPStatus.OK else Billing.MAYBE_BILLED

@@ -1,24 +1,26 @@
-"""Sending again: tenacity runs it, by the policy of the client and out of its budget."""
+"""The retry loop: tenacity carries out the decisions of the router."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
 from clova_ocr_async.client.hooks import RetryScheduled, notify
-from clova_ocr_async.client.retry.budget import RetryBudget, price_of
-from clova_ocr_async.errors import AuthenticationError, Billing, ClovaOCRError, DomainError, RateLimitError
+from clova_ocr_async.client.retry.routing import Action, Decision
+from clova_ocr_async.errors import AuthenticationError, Billing, DomainError, RateLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from clova_ocr_async.client.hooks import Hook
+    from clova_ocr_async.client.retry.budget import RetryBudget
     from clova_ocr_async.client.retry.call import Call
-    from clova_ocr_async.client.retry.policy import RetryPolicy
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
     from clova_ocr_async.host.runtime import Runtime
+
+    Attempt: TypeAlias = Callable[[Call[DocumentT]], Awaitable[Recognition[DocumentT] | Decision]]
 
 __all__ = ["RetryLoop"]
 
@@ -26,85 +28,70 @@ logger = logging.getLogger("clova_ocr_async")
 
 
 class RetryLoop:
-    """The retries of one client.
+    """Repeats the attempts of the calls of one client.
 
     Args:
-        policy: Decides.
+        budget: Refilled by successes.
         runtime: Time and randomness.
-        hooks: Told of every retry.
+        hooks: Notified of every retry.
     """
 
-    def __init__(self, policy: RetryPolicy, runtime: Runtime, hooks: Sequence[Hook]) -> None:
-        self._policy = policy
-        self._budget = RetryBudget(policy.budget)
+    def __init__(self, budget: RetryBudget, runtime: Runtime, hooks: Sequence[Hook]) -> None:
+        self._budget = budget
         self._runtime = runtime
         self._hooks = hooks
 
-    async def run(
-        self, call: Call[DocumentT], send: Callable[[Call[DocumentT]], Awaitable[Recognition[DocumentT]]]
-    ) -> Recognition[DocumentT]:
-        """Send a call, and again as long as its failures were granted a retry."""
-        try:
-            recognition = await send(call)
-        except ClovaOCRError as error:
-            if call.granted is not error:
-                raise
-            recognition = await self._run_again(call, send, error)
-        # Only the last retry: what the earlier ones cost, they cost in vain.
-        self._budget.give_back(call.tries.paid or 1)
-        return recognition
+    async def run(self, call: Call[DocumentT], attempt: Attempt[DocumentT]) -> Recognition[DocumentT]:
+        """Return the recognition of a call.
 
-    async def _run_again(
-        self,
-        call: Call[DocumentT],
-        send: Callable[[Call[DocumentT]], Awaitable[Recognition[DocumentT]]],
-        error: ClovaOCRError,
-    ) -> Recognition[DocumentT]:
-        failures = [error]
+        Args:
+            call: The call.
+            attempt: Sends one request. Returns the recognition, or the decision to try again; raises any other failure.
+        """
+        outcome = await attempt(call)
+        if isinstance(outcome, Decision):
+            # tenacity is entered only after a failure: on every call it would cost a fifth of a bare call's CPU.
+            self._announce(call, outcome)
+            await self._pause(_pause_of(outcome))
+            outcome = await self._run_again(call, attempt)
+        # Only the price of the last retry is refunded: the earlier ones did not help.
+        self._budget.refund(call.history.retry_price or 1)
+        return outcome
 
-        # tenacity starts only here: entered on every call it would cost more than the rest of this client.
-        async def attempt() -> Recognition[DocumentT]:
-            if failures:
-                raise failures.pop()
-            return await send(call)
-
-        def delay(state: RetryCallState) -> float:
-            return self._policy.delay(error_of(state), call.tries, self._runtime.uniform)
-
+    async def _run_again(self, call: Call[DocumentT], attempt: Attempt[DocumentT]) -> Recognition[DocumentT]:
         loop = AsyncRetrying(
-            retry=retry_if_exception(lambda error: error is call.granted),
-            wait=delay,
-            before_sleep=lambda state: self.announce(call, error_of(state), state.upcoming_sleep),
-            sleep=self._runtime.sleep,
-            reraise=True,
+            retry=retry_if_result(lambda outcome: isinstance(outcome, Decision)),
+            wait=lambda state: _pause_of(_decision_of(state)),
+            before_sleep=lambda state: self._announce(call, _decision_of(state)),
+            sleep=self._pause,
         )
-        return await loop(attempt)
+        return cast("Recognition[DocumentT]", await loop(attempt, call))
 
-    def grant(self, call: Call[Any], error: ClovaOCRError) -> bool:
-        """Decide whether a failed call is sent again, and pay for it; said once a failure."""
-        price = price_of(error)
-        if not self._policy.wants(error) or self._policy.spent(error, call.tries) or not self._budget.spend(price):
-            return False
-        call.granted = error
-        call.tries.paid = price or call.tries.paid
-        return True
+    async def _pause(self, seconds: float) -> None:
+        if seconds:
+            await self._runtime.sleep(seconds)
 
-    def announce(self, call: Call[Any], error: ClovaOCRError, delay: float) -> None:
-        """Say that a call is sent again."""
-        # A request that may be paid twice is never sent in silence.
+    def _announce(self, call: Call[Any], decision: Decision) -> None:
+        """Log that a call is sent again, and notify the hooks."""
+        if (error := decision.error) is None:
+            return  # nothing was sent and nothing failed
+        # A request that may be billed twice is never sent silently.
         level = logging.WARNING if error.billing is Billing.MAYBE_BILLED else logging.INFO
-        when = f"in {delay:.2f} s"
+        when = f"in {decision.delay:.2f} s"
         if isinstance(error, RateLimitError):
             when = "with the next free slot"
         elif isinstance(error, AuthenticationError | DomainError):
             when = "to another domain"
         logger.log(level, "call %s, request %d, is sent again %s: %r", call.request_id, call.sent + 1, when, error)
-        notify(self._hooks, RetryScheduled(call.request_id, call.sent, delay, error))
+        notify(self._hooks, RetryScheduled(call.request_id, call.sent, decision.delay, error))
 
 
-def error_of(state: RetryCallState) -> ClovaOCRError:
-    """Return what the last attempt of a tenacity loop ended in."""
-    # tenacity asks for the wait only after a failure that was granted a retry
-    error = state.outcome.exception() if state.outcome else None
-    assert isinstance(error, ClovaOCRError)  # noqa: S101 - for the type checkers
-    return error
+def _pause_of(decision: Decision) -> float:
+    """Return the seconds to sleep before the next attempt; a call that changes its domain waits there."""
+    return decision.delay if decision.action is Action.RETRY else 0.0
+
+
+def _decision_of(state: RetryCallState) -> Decision:
+    """Return the outcome of the last attempt; tenacity asks only after a decision to try again."""
+    assert state.outcome is not None  # noqa: S101 - for the type checkers
+    return cast("Decision", state.outcome.result())

@@ -1,16 +1,28 @@
-"""Whose turn it is: which domains a call may go to, when, and what each answer means for the domain.
+"""Choice of a domain before a request, and the decision after a failed one.
 
-A batch must not fail image by image because its service is out for some minutes. So a call of a batch that has no
-retry left puts its domain on hold instead, and asks again for all. Single calls have somebody waiting for them: they
-fail at once where the quota is spent, and try their luck where the domain is out. A domain that takes no secret, or has
-nothing deployed, leaves the pool while others go on; the only one there is does not.
+Glossary:
+    attempt: a request that counts against ``max_attempts``; one refused for rate or quota does not.
+    retry: another request of the same call after a failure; most retries are paid for out of the *budget*.
+    breaker: marks a domain as on hold; while it is open, one call at a time, the *prober*, sends a request (*probe*).
+    ejected: a domain that refuses the secret or has nothing deployed; the calls go to the other domains.
+    ambiguous: a request of which it is unknown whether it was billed; ``maybe_billed`` counts such requests.
+    lane: "interactive" for a single call, whose caller waits; "batch" for one of many.
+
+A batch must not fail image by image while its service is out for some minutes. So a call of a batch that has no retry
+left puts its domain on hold, and one call probes the domain for all of them. The caller of a single call waits for it:
+so that call fails at once where the quota is spent, and is sent in spite of an outage. The only domain of a client is
+never ejected.
 """
 
 from __future__ import annotations
 
+import enum
 import math
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from clova_ocr_async.client.retry.budget import RetryBudget, price_of
 from clova_ocr_async.errors import (
     APIError,
     AuthenticationError,
@@ -32,217 +44,241 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.hooks import Cause
     from clova_ocr_async.client.retry.breaker import Breaker, Breakers
     from clova_ocr_async.client.retry.call import Call
-    from clova_ocr_async.client.retry.loop import RetryLoop
     from clova_ocr_async.client.retry.policy import RetryPolicy
     from clova_ocr_async.domains.domain import Domain
-    from clova_ocr_async.domains.pool import DomainPool
     from clova_ocr_async.host.runtime import Runtime
 
-__all__ = ["DomainRouter"]
+__all__ = ["Action", "Decision", "DomainRouter"]
 
-_ANSWERS = (APIError, MalformedResponseError, RecognitionError)
+_ANSWERS = (APIError, MalformedResponseError, RecognitionError)  # errors that only a domain in service can answer with
+
+
+class Action(enum.Enum):
+    """The next step of a call after a request."""
+
+    RETRY = "send again"
+    NEXT_DOMAIN = "choose a domain again"
+    FAIL = "fail"
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What a call does after a request that gave no recognition.
+
+    Attributes:
+        action: The next step.
+        error: The failure; None if the request was not sent, because its domain was put on hold meanwhile.
+        delay: Seconds until the next request, as far as known; NEXT_DOMAIN waits in ``wait_for_domain``.
+    """
+
+    action: Action
+    error: ClovaOCRError | None = None
+    delay: float = 0.0
 
 
 class DomainRouter:
-    """The turns of one client's calls.
+    """Routes the calls of one client to its domains.
 
     Args:
-        pool: Knows the domains of a document.
-        holds: Which of them are on hold.
-        policy: Says which errors blame a domain, and how long to ask it again.
-        retries: Grants retries.
+        breakers: The domains on hold.
+        policy: Decides which failures are retried, and how long a domain is probed.
+        budget: Pays for retries.
         runtime: Time and randomness.
     """
 
-    def __init__(
-        self, pool: DomainPool, holds: Breakers, policy: RetryPolicy, retries: RetryLoop, runtime: Runtime
-    ) -> None:
-        self._pool = pool
-        self._holds = holds
+    def __init__(self, breakers: Breakers, policy: RetryPolicy, budget: RetryBudget, runtime: Runtime) -> None:
+        self._breakers = breakers
         self._policy = policy
-        self._retries = retries
+        self._budget = budget
         self._runtime = runtime
         self._reached: set[str] = set()  # keys of the domains that a connection could be made to
 
-    async def turn(self, call: Call[Any]) -> Sequence[Domain]:
-        """Wait until some domains may be called, without a slot, and return them.
+    async def wait_for_domain(self, call: Call[Any]) -> Sequence[Domain]:
+        """Wait, without a slot, until some domains may be called, and return them.
 
         Raises:
-            QuotaExceededError: The quota is spent; at once for a single call, else when it was asked often enough.
-            ClovaOCRError: The domain has been out for too long for a batch.
+            QuotaExceededError: The quota is spent: at once for a single call, in a batch after the last probe.
+            ClovaOCRError: The outage of the domain is too long for a batch.
         """
         while True:
-            serving = self._pool.serving(call.document)
-            if not self._holds.any:
-                call.asks = None
-                return serving
-            hold = self._holds.foremost(serving, call, self._runtime.clock())
-            self._holds.leave(call, but=hold)
-            call.asks = hold
-            if hold is None:
-                return [domain for domain in serving if self._holds.of(domain) is None]
-            if await self._passes(hold, call):
-                return [hold.domain]
-            if hold.given_up is not None:
-                raise hold.refusal()
+            if not self._breakers.by_domain:
+                call.probing = None
+                return call.domains
+            breaker = self._breakers.governing(call.domains, call, self._runtime.clock())
+            self._breakers.release_probes(call, but=breaker)
+            call.probing = breaker
+            if breaker is None:
+                return [domain for domain in call.domains if self._breakers.get(domain) is None]
+            if await self._may_probe(breaker, call):
+                return [breaker.domain]
+            if breaker.given_up is not None:
+                raise breaker.rejection()
 
-    async def _passes(self, hold: Breaker, call: Call[Any]) -> bool:
-        """Return whether a call may go to a domain on hold; False after a wait, to look again."""
+    async def _may_probe(self, breaker: Breaker, call: Call[Any]) -> bool:
+        """Return whether a call may go to a domain on hold; False after a wait, so that the caller looks again."""
         now = self._runtime.clock()
-        if hold.forgotten(now):
-            self._holds.end(hold, "nobody asked", now)
+        if breaker.stale(now):
+            self._breakers.close(breaker, "no call has asked", now)
             return True
-        if hold.prober is None and (call.lane == "batch" or hold.vacant(now)):
-            hold.prober = call
-        if hold.prober is call:
-            return await self._due(hold, now)
+        if breaker.prober is None and (call.lane == "batch" or breaker.probe_due(now)):
+            breaker.prober = call
+        if breaker.prober is call:
+            if breaker.due <= now:
+                return True
+            await self._runtime.sleep(breaker.due - now)
+            # The sleep may go by another clock than ours; once it is over, the probe is due.
+            breaker.due = min(breaker.due, self._runtime.clock())
+            return False
         if call.lane == "batch":
-            await self._holds.changed()
-        elif hold.cause == "quota":
-            raise hold.refusal()
+            await self._breakers.wait_for_change()
+        elif breaker.cause == "quota":
+            raise breaker.rejection()
         return call.lane == "interactive"
 
-    async def _due(self, hold: Breaker, now: float) -> bool:
-        if hold.due <= now:
-            return True
-        await self._runtime.sleep(hold.due - now)
-        hold.due = min(hold.due, self._runtime.clock())  # whoever sleeps by another clock has slept enough as well
-        return False
+    def still_allowed(self, domain: Domain, call: Call[Any]) -> bool:
+        """Return whether a call may go to the domain of its slot: the domain may have been put on hold meanwhile."""
+        breaker = self._breakers.get(domain)
+        return breaker is None or breaker.prober is call or (call.lane == "interactive" and breaker.cause == "outage")
 
-    def admits(self, domain: Domain, call: Call[Any]) -> bool:
-        """Return whether a call that has its slot now may still go: the domain may be on hold since."""
-        hold = self._holds.of(domain)
-        return hold is None or hold.prober is call or (call.lane == "interactive" and hold.cause == "outage")
+    def release(self, call: Call[Any]) -> None:
+        """Let other calls probe the domains that a finished call has probed."""
+        self._breakers.release_probes(call)
 
-    def leave(self, call: Call[Any]) -> None:
-        """Let the next call ask the domains that a call asked, which has ended."""
-        self._holds.leave(call)
-
-    def answered(self, call: Call[Any], domain: Domain, error: ClovaOCRError | None = None) -> None:
-        """Note that a domain answered, be it with an error: it is not out, and its quota not spent."""
+    def on_answer(self, call: Call[Any], domain: Domain, error: ClovaOCRError | None = None) -> None:
+        """Record that a domain has answered, even with an error: there is no outage, and the quota is not spent."""
         self._reached.add(domain.key)
-        hold = self._holds.of(domain)
-        if hold is None:
+        breaker = self._breakers.by_domain.get(domain.key)
+        if breaker is None:
             return
-        # What left before the quota was spent proves nothing about it, nor does a refusal for the rate.
-        if hold.cause == "outage" or (hold.prober is call and not isinstance(error, RateLimitError)):
-            self._holds.end(hold, "it answers", self._runtime.clock())
+        # A request that left before the quota was spent proves nothing about the quota, nor does a rate limit.
+        if breaker.cause == "outage" or (breaker.prober is call and not isinstance(error, RateLimitError)):
+            self._breakers.close(breaker, "it answers", self._runtime.clock())
 
-    def failed(self, call: Call[Any], domain: Domain, error: ClovaOCRError) -> bool:
-        """Note what a request ended in; return whether its call takes another turn instead of failing with it.
+    def on_failure(self, call: Call[Any], domain: Domain, error: ClovaOCRError) -> Decision:
+        """Record a failed request, and decide what its call does next.
 
-        If it does fail, ``call.granted`` says whether it is sent again.
-
-        Raises:
-            ClovaOCRError: The domain has been out for too long for a batch.
+        Args:
+            call: The call.
+            domain: The domain that the request went to.
+            error: The failure. A decision to FAIL may carry another error instead.
         """
-        hold, cause = self._holds.of(domain), _cause_of(error)
+        if isinstance(error, RateLimitError):
+            # The call queues for a slot again at its old place; the slots know when the domain takes another one.
+            self.on_answer(call, domain, error)
+            return Decision(Action.RETRY, error)
+        breaker, cause = self._breakers.get(domain), _cause_of(error)
         if not isinstance(error, ConnectionFailedError):
             self._reached.add(domain.key)
         if cause is None and isinstance(error, _ANSWERS):
-            self.answered(call, domain, error)
-        if hold is not None and hold.prober is call and hold.cause == cause:
-            hold.failures += 1
-            self._schedule(hold, error)
+            self.on_answer(call, domain, error)
+        if breaker is not None and breaker.prober is call and breaker.cause == cause:
+            breaker.failures += 1
+            self._schedule(breaker, error)
         if cause in {"credentials", "deployment"}:
-            return self._found_useless(call, domain, error, cause)
+            return self._eject(call, domain, error, cause)
         if isinstance(error, QuotaExceededError):
-            return self._found_spent(call, domain, error)
+            return self._open_for_quota(call, domain, error)
         if cause == "outage" and call.lane == "batch":
-            return self._found_out(call, domain, error)
-        self._retries.grant(call, error)
-        if hold is not None and hold.cause == "outage":
-            self._holds.leave(call)  # a single call asks once for others; its own retries are its own
-        return False
+            return self._open_for_outage(call, domain, error)
+        decision = self._retry_or_fail(call, error)
+        if breaker is not None and breaker.cause == "outage":
+            self._breakers.release_probes(call)  # a single call probes once; its own retries are no probes
+        return decision
 
-    def _found_useless(self, call: Call[Any], domain: Domain, error: ClovaOCRError, cause: Cause) -> bool:
-        holds = [self._holds.of(other) for other in self._pool.serving(call.document) if other is not domain]
-        if all(hold is not None and hold.useless for hold in holds):
-            self.answered(call, domain, error)
-            return False
-        hold = self._holds.of(domain)
-        if hold is None or not hold.useless or (hold.prober is call and hold.cause != cause):
-            hold = self._begin(domain, cause, call, error)
+    def _retry_or_fail(self, call: Call[Any], error: ClovaOCRError) -> Decision:
+        """Decide whether a call is sent again, and take the price out of the budget; call once a failure."""
+        price = price_of(error)
+        policy = self._policy
+        if not policy.wants(error) or policy.exhausted(error, call.history) or not self._budget.spend(price):
+            return Decision(Action.FAIL, error)
+        call.history.retry_price = price
+        return Decision(Action.RETRY, error, policy.delay(error, call.history, self._runtime.uniform))
+
+    def _eject(self, call: Call[Any], domain: Domain, error: ClovaOCRError, cause: Cause) -> Decision:
+        others = [self._breakers.get(other) for other in call.domains if other is not domain]
+        if all(breaker is not None and breaker.ejected for breaker in others):
+            self.on_answer(call, domain, error)
+            return Decision(Action.FAIL, error)
+        breaker = self._breakers.get(domain)
+        if breaker is None or not breaker.ejected or (breaker.prober is call and breaker.cause != cause):
+            breaker = self._open(domain, cause, call, error)
         if error.billing is not Billing.NOT_BILLED:
-            hold.due = math.inf  # each time it is asked is paid for
+            breaker.due = math.inf  # every probe would be billed
             error.stops_run = False
-            return False
-        self._announce(call, error)
-        return True
+            return Decision(Action.FAIL, error)
+        return self._next_domain(call, error)
 
-    def _found_spent(self, call: Call[Any], domain: Domain, error: QuotaExceededError) -> bool:
-        hold = self._holds.of(domain)
-        if hold is None or hold.cause == "outage":
-            hold = self._begin(domain, "quota", call, error)
-        if hold.prober is call:
-            if self._hopeless(call):
-                return False
-        elif call.lane == "interactive" and not self._elsewhere(call):
-            error.retry_after = error.retry_after or hold.retry_after
-            return False
-        self._announce(call, error)
-        return True
+    def _open_for_quota(self, call: Call[Any], domain: Domain, error: QuotaExceededError) -> Decision:
+        breaker = self._breakers.get(domain)
+        if breaker is None or breaker.cause == "outage":
+            breaker = self._open(domain, "quota", call, error)
+        if breaker.prober is call:
+            if self._give_up_all(call):
+                return Decision(Action.FAIL, error)
+        elif call.lane == "interactive" and not self._has_alternative(call):
+            error.retry_after = error.retry_after or breaker.retry_after
+            return Decision(Action.FAIL, error)
+        return self._next_domain(call, error)
 
-    def _found_out(self, call: Call[Any], domain: Domain, error: ClovaOCRError) -> bool:
-        if call.asks is not None and call.asks.given_up is not None:
-            raise call.asks.refusal() from error  # given up by another domain's prober meanwhile
-        hold = self._holds.of(domain)
-        if hold is None or (hold.cause != "outage" and hold.prober is call):
-            # What was never reached is on hold at once: retries of every call would only draw its end out.
+    def _open_for_outage(self, call: Call[Any], domain: Domain, error: ClovaOCRError) -> Decision:
+        if call.probing is not None and call.probing.given_up is not None:
+            return Decision(Action.FAIL, call.probing.rejection())  # the prober of another domain gave up for all
+        breaker = self._breakers.get(domain)
+        if breaker is None or (breaker.cause != "outage" and breaker.prober is call):
+            # A domain that was never reached is put on hold at once: retries of every call would only delay the end.
             unknown = self._policy.connect_patience is not None and domain.key not in self._reached
-            if (not unknown and self._retries.grant(call, error)) or self._final(call, error):
+            decision = Decision(Action.FAIL, error) if unknown else self._retry_or_fail(call, error)
+            if decision.action is Action.RETRY or self._must_fail(call, error):
+                return decision
+            breaker = self._open(domain, "outage", call, error)
+        call.history.forget_unbilled()
+        if breaker.prober is call and self._give_up_all(call):
+            return Decision(Action.FAIL, breaker.rejection())
+        if self._must_fail(call, error):
+            return Decision(Action.FAIL, error)
+        return self._next_domain(call, error)
+
+    def _must_fail(self, call: Call[Any], error: ClovaOCRError) -> bool:
+        """Return whether a call fails even where it could wait: it could be billed once too often."""
+        exhausted = error.billing is Billing.MAYBE_BILLED and self._policy.exhausted(error, call.history)
+        return exhausted or not self._policy.wants(error)
+
+    def _open(self, domain: Domain, cause: Cause, call: Call[Any], error: ClovaOCRError) -> Breaker:
+        breaker = self._breakers.open(domain, cause, call, error, self._runtime.clock())
+        self._schedule(breaker, error)
+        return breaker
+
+    def _schedule(self, breaker: Breaker, error: ClovaOCRError) -> None:
+        breaker.error = error
+        delay = self._policy.probe_delay(breaker.cause, breaker.failures, error, self._runtime.uniform)
+        breaker.schedule(self._runtime.clock(), delay)
+
+    def _give_up_all(self, call: Call[Any]) -> bool:
+        """Give up all domains of a call, if each was probed for long enough; return whether that is so."""
+        now = self._runtime.clock()
+        breakers = [self._breakers.get(domain) for domain in call.domains]
+        for breaker in breakers:
+            if breaker is None or not self._gives_up(breaker, now):
                 return False
-            hold = self._begin(domain, "outage", call, error)
-        call.tries.forgive()
-        if hold.prober is call and self._hopeless(call):
-            raise hold.refusal() from error
-        if self._final(call, error):
-            return False
-        self._announce(call, error)
+        for breaker in filter(None, breakers):
+            if not breaker.ejected:
+                self._breakers.give_up(breaker, now)
         return True
 
-    def _final(self, call: Call[Any], error: ClovaOCRError) -> bool:
-        """Return whether a call fails with an error, however patient it is: it could be paid once too often."""
-        spent = error.billing is Billing.MAYBE_BILLED and self._policy.spent(error, call.tries)
-        return spent or not self._policy.wants(error)
+    def _gives_up(self, breaker: Breaker, now: float) -> bool:
+        reached = breaker.domain.key in self._reached
+        return self._policy.gives_up(breaker.cause, breaker.failures, now - breaker.since, reached=reached)
 
-    def _begin(self, domain: Domain, cause: Cause, call: Call[Any], error: ClovaOCRError) -> Breaker:
-        hold = self._holds.begin(domain, cause, call, error, self._runtime.clock())
-        self._schedule(hold, error)
-        return hold
+    def _has_alternative(self, call: Call[Any]) -> bool:
+        return any(self._breakers.get(domain) is None for domain in call.domains)
 
-    def _schedule(self, hold: Breaker, error: ClovaOCRError) -> None:
-        hold.error = error
-        delay = self._policy.probe_delay(hold.cause, hold.failures, error, self._runtime.uniform)
-        hold.schedule(self._runtime.clock(), delay)
-
-    def _hopeless(self, call: Call[Any]) -> bool:
-        """Give up every domain a call could go to, if each was asked long enough; return whether that is so."""
+    def _next_domain(self, call: Call[Any], error: ClovaOCRError) -> Decision:
         now = self._runtime.clock()
-        holds = [self._holds.of(domain) for domain in self._pool.serving(call.document)]
-        for hold in holds:
-            if hold is None or not self._gives_up(hold, now):
-                return False
-        for hold in filter(None, holds):
-            if not hold.useless:
-                self._holds.give_up(hold, now)
-        return True
-
-    def _gives_up(self, hold: Breaker, now: float) -> bool:
-        reached = hold.domain.key in self._reached
-        return self._policy.gives_up(hold.cause, hold.failures, now - hold.since, reached=reached)
-
-    def _elsewhere(self, call: Call[Any]) -> bool:
-        return any(self._holds.of(domain) is None for domain in self._pool.serving(call.document))
-
-    def _announce(self, call: Call[Any], error: ClovaOCRError) -> None:
-        now = self._runtime.clock()
-        hold = self._holds.foremost(self._pool.serving(call.document), call, now)
-        self._retries.announce(call, error, 0.0 if hold is None else max(0.0, hold.due - now))
+        breaker = self._breakers.governing(call.domains, call, now)
+        return Decision(Action.NEXT_DOMAIN, error, 0.0 if breaker is None else max(0.0, breaker.due - now))
 
 
 def _cause_of(error: ClovaOCRError) -> Cause | None:
-    """Return what an error says is wrong with its whole domain, if it says that."""
+    """Return the trouble of the whole domain that an error stands for; None if it concerns one request only."""
     if isinstance(error, AuthenticationError):
         return "credentials"
     if isinstance(error, DomainError):

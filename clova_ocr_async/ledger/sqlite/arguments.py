@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from clova_ocr_async.arguments import require_seconds
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.ledger.sqlite.owners import LEASE
-from clova_ocr_async.protocol.echoed_input import shown
 
 if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
@@ -21,8 +21,7 @@ def check_settings(folder: Any, seal: Seal | None, lease: Any) -> None:
     Raises:
         ConfigurationError: One of them cannot work; the message names it.
     """
-    if type(lease) not in {int, float} or not 0 < lease <= LEASE:
-        raise ConfigurationError(f"lease is {shown(lease)}; it must be seconds, more than 0 and at most {LEASE:g}")
+    require_seconds("lease", lease, most=LEASE)
     if not isinstance(folder, str | os.PathLike):
         raise ConfigurationError(f"folder is a {type(folder).__name__}; it must be the path of a run directory")
     if seal is not None and not hasattr(seal, "seal"):

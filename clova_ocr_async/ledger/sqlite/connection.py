@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote
 
 from clova_ocr_async.errors import LedgerError
-from clova_ocr_async.host.sqlite import write_ahead
+from clova_ocr_async.host.sqlite import enable_wal
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, check_hard_links, find_run_directory
 from clova_ocr_async.ledger.sqlite.schema import is_current_version, migrate
 from clova_ocr_async.protocol.echoed_input import shown_path
@@ -131,7 +131,7 @@ def prepare_to_write(db: sqlite3.Connection, folder: Path, patience: float = _PA
     Raises:
         LedgerError: The file system has no write-ahead log, or one of the files has a second name.
     """
-    if write_ahead(db, patience) != "wal":
+    if enable_wal(db, patience) != "wal":
         raise LedgerError(
             f"{shown_path(str(folder))}: its file system cannot hold a ledger (no WAL); choose a directory on a local "
             "disk"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.host import files
 from clova_ocr_async.ledger.sqlite.errors import file_error
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -26,8 +27,7 @@ LEDGER = "ledger.sqlite3"
 
 _FILES = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm")  # the ledger, its log and the log's index, as SQLite names them
 _OCTAL = re.compile(r"\\([0-7]{3})")
-_FOLDER_MODE, _FILE_MODE = 0o700, 0o600
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_FOLDER_MODE = 0o700
 
 _NETWORKS = (
     "9p acfs afs beegfs ceph cifs coda davfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs panfs pvfs2 smb3 "
@@ -129,9 +129,8 @@ def create_private(path: str | os.PathLike[str]) -> None:
     """
     file, shown = _checked(path)
     try:
-        os.close(os.open(file, _NEW_FILE, _FILE_MODE))
-    except FileExistsError:
-        _found(file)
+        if not files.create_private(file):
+            _found(file)
     except OSError as error:
         raise file_error(shown, error) from None
 

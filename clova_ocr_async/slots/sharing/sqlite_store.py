@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.host.sqlite import write_ahead
+from clova_ocr_async.host.files import create_private
+from clova_ocr_async.host.sqlite import enable_wal
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.slots.sharing.state import Member, SharedGate
 from clova_ocr_async.slots.sharing.validation import decode_gate
@@ -29,7 +30,6 @@ logger = logging.getLogger("clova_ocr_async")
 
 _PATIENCE = 5.0  # seconds that another process may hold the lock; a transaction takes less than a millisecond
 _RETRY_AFTER = 10.0  # seconds until a file that could not be used is tried again
-_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 _FOLDERS = {
     "win32": ("LOCALAPPDATA", Path("AppData", "Local")),
@@ -194,8 +194,7 @@ def _create(path: Path) -> None:
     """Create the file if it does not exist: SQLite would create it with the rights of the umask."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # An existing file is not even opened: closing it would release the locks that SQLite holds on it in this process.
-    with suppress(FileExistsError):
-        os.close(os.open(path, _NEW_FILE, 0o600))
+    create_private(path)
 
 
 def _check_place(path: Path) -> None:
@@ -246,7 +245,7 @@ def _file_id(path: Path) -> tuple[int, int] | None:
 def _opened(path: Path, patience: float, sleep: Callable[[float], object]) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
-        write_ahead(db, patience, sleep)
+        enable_wal(db, patience, sleep)
         # A power cut may cost the file, which costs little. To wait for the disk would cost each call part of its slot.
         db.execute("PRAGMA synchronous = OFF")
         db.execute("CREATE TABLE IF NOT EXISTS gate (domain TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID")

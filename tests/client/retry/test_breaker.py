@@ -43,10 +43,10 @@ def hosts(transport: FakeTransport) -> list[str]:
 
 
 def holds_told(events: list[Event]) -> list[tuple[str, str, bool]]:
-    """Return what hooks were told of holds, each domain as its number."""
-    told = [event for event in events if isinstance(event, HoldChanged)]
-    assert not any(KEY in event.domain for event in told)
-    return [(event.domain.split(".")[0][-1], event.cause, event.held) for event in told]
+    """Return the events of breakers, each domain as its number."""
+    changes = [event for event in events if isinstance(event, HoldChanged)]
+    assert not any(KEY in event.domain for event in changes)
+    return [(event.domain.split(".")[0][-1], event.cause, event.held) for event in changes]
 
 
 class Scene:
@@ -77,7 +77,7 @@ class Scene:
 
 
 async def test_single_calls_fail_at_once() -> None:
-    """While a call probes, a single call sends nothing and is told when the prober asks again."""
+    """While a call probes, a single call sends nothing, and its error names the time of the next probe."""
     scene = await Scene().held()
     with pytest.raises(QuotaExceededError) as caught:
         await scene.call()
@@ -146,12 +146,12 @@ async def test_a_prober_may_meet_other_refusals() -> None:
     scene = await Scene(BUSY, FAILED, SPENT).held()
     scene.let_go()
     assert (await scene.prober).attempts == 5
-    # Before the next probes, and before the next attempt; for the rate it waited at the gate.
+    # Before the next probes, and before the next attempt; for the rate it waited for a slot.
     assert [seconds for seconds in scene.time.slept if seconds in {0.5, 1.0}] == [0.5, 1.0, 1.0]
 
 
 async def test_who_queued_does_not_run_into_it() -> None:
-    """Who waits for a slot while the quota runs out looks again before sending."""
+    """A call that waits for a slot while the quota runs out checks the breaker before it is sent."""
     held = Held(SPENT)
     scene = Scene(concurrency=1)
     scene.transport.steps.clear()
@@ -207,7 +207,7 @@ async def test_refusals_before_probing_use_up_no_probe() -> None:
 
 
 async def test_the_other_domain_takes_over() -> None:
-    """A call that meets a spent quota goes to the next domain at once, whose answer says nothing about the first."""
+    """A call that meets a spent quota goes to the next domain at once, whose answer proves nothing about the first."""
     transport, time, events = FakeTransport(SPENT), FakeTime(), list[Event]()
     client = ClovaOCRClient(*two_domains(), transport=transport, runtime=time.runtime(), hooks=[events.append])
     assert (await client.recognize(JPEG, Receipt)).attempts == 2
@@ -249,7 +249,7 @@ async def test_a_single_call_that_comes_too_late_goes_elsewhere() -> None:
 
 @pytest.mark.parametrize("last", [None, SPENT])
 async def test_a_call_that_probes_two_domains_lets_go_of_both(last: HTTPResponse | None) -> None:
-    """A call that has met the spent quota of two domains holds both and lets both go, however it ends."""
+    """A call that has met the spent quota of two domains probes both, and releases both however it ends."""
     transport, time = FakeTransport(SPENT, SPENT, then=last), FakeTime()
     domains = [Domain(url_of(number), SECRET) for number in (1, 2)]
     client = ClovaOCRClient(*domains, transport=transport, runtime=time.runtime())

@@ -14,8 +14,6 @@ from clova_ocr_async.errors import (
     ClovaOCRError,
     ConnectionFailedError,
     ConnectionLostError,
-    QuotaExceededError,
-    RateLimitError,
     ServerError,
 )
 
@@ -27,14 +25,12 @@ PRICES: list[tuple[ClovaOCRError, int]] = [
     (ServerError(504, "510"), 14),
     (ConnectionFailedError("x"), 5),
     (ConnectionLostError("x"), 5),
-    (RateLimitError(400, "0025"), 0),
-    (QuotaExceededError(400, "0023"), 0),
 ]
 
 
 @pytest.mark.parametrize(("error", "price"), PRICES, ids=lambda value: repr(value)[:30])
 def test_prices(error: ClovaOCRError, price: int) -> None:
-    """A retry after a server's error costs most, and a refusal for rate or quota nothing."""
+    """A retry after a server's error costs most."""
     assert price_of(error) == price
 
 
@@ -49,7 +45,7 @@ tokens = st.integers(0, 20)
 
 @given(capacity=st.integers(0, 60), moves=st.lists(st.tuples(st.booleans(), tokens)))
 def test_the_budget_stays_within_its_bounds(capacity: int, moves: list[tuple[bool, int]]) -> None:
-    """Whatever is spent and given back, a budget is never negative and never above its capacity."""
+    """A budget is never negative and never above its capacity, whatever is spent and refunded."""
     budget = RetryBudget(capacity)
     for spending, amount in moves:
         before = budget.left
@@ -57,7 +53,7 @@ def test_the_budget_stays_within_its_bounds(capacity: int, moves: list[tuple[boo
             enough = budget.spend(amount)
             assert (enough, budget.left) == (amount <= before, before - amount * enough)
         else:
-            budget.give_back(amount)
+            budget.refund(amount)
             assert budget.left == min(capacity, before + amount)
         assert 0 <= budget.left <= capacity
 

@@ -66,19 +66,19 @@ class Service:
         self.events.append(event)
 
     @property
-    def holds(self) -> list[tuple[str, bool]]:
-        """What hooks were told of holds."""
+    def changes(self) -> list[tuple[str, bool]]:
+        """The events of breakers."""
         return [(event.cause, event.held) for event in self.events if isinstance(event, HoldChanged)]
 
     async def _meet(self, sent: Sent) -> HTTPResponse:
         self.sent_at.append(self.time.now)
-        if self.holds and self.holds[-1][1]:
+        if self.changes and self.changes[-1][1]:
             self.probing_together.append(self.transport.in_flight)
         if self.time.now >= self.back:
             return success(sent.request)
         if isinstance(self.out, HTTPResponse):
             return self.out
-        sent.exchange.body_began = not issubclass(self.out, ConnectionFailedError)
+        sent.progress.body_began = not issubclass(self.out, ConnectionFailedError)
         raise self.out("cannot connect")
 
     def call(self, lane: Any = "batch") -> asyncio.Task[Recognition[Receipt]]:
@@ -109,15 +109,15 @@ async def test_an_outage_of_minutes_fails_no_call_of_a_batch(caplog: pytest.LogC
     service = Service(ConnectionFailedError, 300.0)
     outcomes = await service.batch()
     assert all(isinstance(outcome, Recognition) for outcome in outcomes)
-    assert service.holds == [("outage", True), ("outage", False)]
+    assert service.changes == [("outage", True), ("outage", False)]
     assert service.transport.most_in_flight == 5
     assert set(service.probing_together[5:]) == {1}
     # At most three attempts of each, then one a wait: after 1, 2, 4, 8, 16 and nine times 30 s; at the end one each.
     assert sum(sent > 1010 for sent in service.sent_at) <= 12 + 31
-    told = [record for record in caplog.records if "on hold" in record.getMessage()]
-    assert [record.levelno for record in told] == [logging.WARNING, logging.INFO]
+    logged = [record for record in caplog.records if "on hold" in record.getMessage()]
+    assert [record.levelno for record in logged] == [logging.WARNING, logging.INFO]
     assert KEY not in caplog.text
-    assert "/777/***" in told[0].getMessage()
+    assert "/777/***" in logged[0].getMessage()
 
 
 async def test_waiting_for_an_outage_to_end_holds_no_slot() -> None:
@@ -125,7 +125,7 @@ async def test_waiting_for_an_outage_to_end_holds_no_slot() -> None:
     service = Service(ConnectionFailedError, 1e9)
     service.time.gate = sleepers = asyncio.Event()
     calls = [service.call() for _ in range(32)]
-    while ("outage", True) not in service.holds:
+    while ("outage", True) not in service.changes:
         await service.time.asleep.wait()
         sleepers.set()
         await steps(1)
@@ -139,7 +139,7 @@ async def test_waiting_for_an_outage_to_end_holds_no_slot() -> None:
 
 
 async def test_an_outage_that_is_too_long_ends_a_batch() -> None:
-    """When nobody has answered for the policy's patience, all calls of a batch fail as one that all would meet."""
+    """When no answer has come for the policy's patience, all calls of a batch fail with an error that stops the run."""
     service = Service(ConnectionFailedError, 1e9, retry=RetryPolicy(max_attempts=1))
     began = service.time.now
     outcomes = await service.batch()
@@ -152,8 +152,8 @@ async def test_an_outage_that_is_too_long_ends_a_batch() -> None:
     assert len(unsent) == 32 - 5
     assert all(failure.request_id is None for failure in unsent)
     assert len({id(failure) for failure in failures}) == 32
-    assert service.holds == [("outage", True), ("outage", False)]
-    # Whoever comes next asks anew.
+    assert service.changes == [("outage", True), ("outage", False)]
+    # The next call probes anew.
     service.back = service.time.now
     assert (await service.call()).attempts == 1
 
@@ -183,15 +183,15 @@ async def test_an_outage_that_may_be_paid_costs_one_request_a_wait(budget: int) 
     assert len(failures) + sum(isinstance(outcome, Recognition) for outcome in outcomes) == 32
     assert set(service.probing_together[5:]) == {1}
     waits = [later - earlier for earlier, later in zip(service.sent_at, service.sent_at[1:], strict=False)]
-    # The pace is the hold's: whoever takes over waits as long as the one before would have.
+    # The backoff is the breaker's: the next prober waits as long as the one before would have.
     assert [wait for wait in waits if wait >= 4][:11] == [4.0, 8.0, 16.0, *[30.0] * 8]
     doubtful = sum(sent < service.back for sent in service.sent_at)
     assert doubtful <= 5 + budget // 14 + 16
-    assert service.holds[-1] == ("outage", False)
+    assert service.changes[-1] == ("outage", False)
 
 
 async def test_a_failing_server_that_stays_ends_a_batch() -> None:
-    """When a failing server stays, who had sent nothing is told its error as not billed, who had as in doubt."""
+    """When a server keeps failing, a call that sent nothing fails as not billed, and one that did as maybe billed."""
     service = Service(DOWN, 1e9, retry=RetryPolicy(budget=0, outage_patience=20.0))
     outcomes = await service.batch()
     failures = [outcome for outcome in outcomes if isinstance(outcome, ServerError)]
@@ -217,19 +217,19 @@ async def test_used_up_attempts_that_may_be_paid_hold_nothing() -> None:
     service = Service(DOWN, 1e9)
     [failure] = await service.batch(1)
     assert isinstance(failure, ServerError)
-    assert (failure.attempts, failure.stops_run, service.holds) == (3, False, [])
+    assert (failure.attempts, failure.stops_run, service.changes) == (3, False, [])
 
 
 async def test_parked_doubt_holds_nothing() -> None:
-    """What the policy never sends again puts no domain on hold."""
+    """A failure that the policy never retries puts no domain on hold."""
     service = Service(ConnectionLostError, 1e9, retry=RetryPolicy(budget=0))
     failures = await service.batch(4)
     assert all(isinstance(failure, ConnectionLostError) and failure.attempts == 1 for failure in failures)
-    assert service.holds == []
+    assert service.changes == []
 
 
 async def test_a_prober_in_doubt_leaves_the_hold() -> None:
-    """A prober whose answer is lost fails in doubt, and the next asks after the next wait."""
+    """A prober whose answer is lost fails as maybe billed, and the next one probes after the next wait."""
     service = Service(ConnectionFailedError, 1e9, retry=RetryPolicy(budget=0), concurrency=1)
     service.transport.steps.extend([REFUSED, ConnectionLostError, REFUSED, None])
     first, second = await service.batch(2)
@@ -240,7 +240,7 @@ async def test_a_prober_in_doubt_leaves_the_hold() -> None:
 
 
 async def test_what_was_not_billed_uses_up_no_attempt_of_a_prober() -> None:
-    """However often a prober was refused the connection, it still has its attempts at a failing server."""
+    """A prober that was refused the connection, however often, still has its attempts at a failing server."""
     service = Service(ConnectionFailedError, 1e9)
     service.transport.steps.extend([REFUSED] * 10 + [DOWN, DOWN, None])
     [outcome] = await service.batch(1)
@@ -257,10 +257,10 @@ async def test_without_a_budget_a_batch_waits_and_a_single_call_fails() -> None:
     service = Service(ConnectionFailedError, 100.0, retry=RetryPolicy(budget=0))
     with pytest.raises(ConnectionFailedError) as caught:
         await service.call("interactive")
-    assert (caught.value.attempts, caught.value.stops_run, service.holds) == (1, False, [])
+    assert (caught.value.attempts, caught.value.stops_run, service.changes) == (1, False, [])
     [outcome] = await service.batch(1)
     assert isinstance(outcome, Recognition)
-    assert service.holds == [("outage", True), ("outage", False)]
+    assert service.changes == [("outage", True), ("outage", False)]
 
 
 async def test_further_requests_are_told() -> None:
@@ -273,11 +273,11 @@ async def test_further_requests_are_told() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# How a hold ends
+# The end of a hold
 
 
 class Scene:
-    """A client whose first call is of a batch, has put the domain on hold and stands in its backoff."""
+    """A client whose first call is of a batch, has put the domain on hold and waits in its backoff."""
 
     def __init__(self, *later: Any, then: Any = None, first: Any = REFUSED, **settings: Any) -> None:
         self.time = FakeTime()
@@ -309,8 +309,8 @@ class Scene:
         self.time.gate.set()
 
     @property
-    def holds(self) -> list[tuple[str, bool]]:
-        """What hooks were told of holds."""
+    def changes(self) -> list[tuple[str, bool]]:
+        """The events of breakers."""
         return [(event.cause, event.held) for event in self.events if isinstance(event, HoldChanged)]
 
 
@@ -319,7 +319,7 @@ OUTAGE, QUOTA = [("outage", True), ("outage", False)], [("quota", True), ("quota
 
 @pytest.mark.parametrize("answer", [error("0011"), HTTPResponse(200, b"<html>"), error("9999", 418)])
 async def test_any_answer_ends_an_outage(answer: HTTPResponse) -> None:
-    """An answer that is no failure of the service ends the hold, be it a refusal of the prober's own image."""
+    """An answer that is not a failure of the service closes the breaker, even a refusal of the prober's own image."""
     scene = await Scene(answer).held()
     waiting = [scene.call() for _ in range(5)]
     await steps()
@@ -327,7 +327,7 @@ async def test_any_answer_ends_an_outage(answer: HTTPResponse) -> None:
     with pytest.raises(ClovaOCRError):
         await scene.prober
     assert [(await call).attempts for call in waiting] == [1] * 5
-    assert scene.holds == OUTAGE
+    assert scene.changes == OUTAGE
 
 
 async def test_a_refusal_for_the_rate_ends_an_outage() -> None:
@@ -335,30 +335,30 @@ async def test_a_refusal_for_the_rate_ends_an_outage() -> None:
     scene = await Scene(BUSY).held()
     scene.let_go()
     assert (await scene.prober).attempts == 3
-    assert scene.holds == OUTAGE
+    assert scene.changes == OUTAGE
 
 
 async def test_an_outage_turns_into_a_spent_quota() -> None:
-    """A prober that is told 0023 goes on probing, for the quota now."""
+    """A prober that gets 0023 goes on probing, now for the quota."""
     scene = await Scene(SPENT).held()
     waiting = scene.call()
     await steps()
     scene.let_go()
     assert (await scene.prober).attempts == 3
     assert (await waiting).attempts == 1
-    assert scene.holds == [*OUTAGE, *QUOTA]
+    assert scene.changes == [*OUTAGE, *QUOTA]
     assert scene.time.slept == [1.0, 0.5]
 
 
 async def test_a_spent_quota_turns_into_an_outage() -> None:
-    """A prober of the quota that nobody answers any more goes on probing, for the outage now."""
+    """A prober of the quota that gets no answer any more goes on probing, now for the outage."""
     scene = await Scene(REFUSED, REFUSED, REFUSED, first=SPENT).held()
     waiting = scene.call()
     await steps()
     scene.let_go()
     assert (await scene.prober).attempts == 5
     assert (await waiting).attempts == 1
-    assert scene.holds == [*QUOTA, *OUTAGE]
+    assert scene.changes == [*QUOTA, *OUTAGE]
 
 
 async def test_what_meets_the_outage_later_waits_too() -> None:
@@ -388,13 +388,13 @@ async def test_what_left_before_the_outage_may_end_it() -> None:
     waiting = scene.call()
     held.go_on.set()
     assert [(await call).attempts for call in (other, waiting)] == [1, 1]
-    assert scene.holds == OUTAGE
+    assert scene.changes == OUTAGE
     scene.let_go()
     assert (await scene.prober).attempts == 2
 
 
 async def test_what_left_before_says_nothing_of_the_quota() -> None:
-    """A success of a request that left before the quota was spent does not end the hold."""
+    """A success of a request that left before the quota was spent does not close the breaker."""
     held = Held()
     scene = Scene(first=SPENT)
     scene.transport.steps.append(held)
@@ -402,14 +402,14 @@ async def test_what_left_before_says_nothing_of_the_quota() -> None:
     await scene.held()
     held.go_on.set()
     assert (await other).attempts == 1
-    assert scene.holds == [("quota", True)]
+    assert scene.changes == [("quota", True)]
     scene.let_go()
     await scene.prober
 
 
 @pytest.mark.parametrize("cause", ["quota", "outage"])
 async def test_a_cancelled_prober_hands_over(cause: str) -> None:
-    """The next who waits takes a cancelled prober's seat, with the count and the pace it had come to."""
+    """The next waiting call takes over from a cancelled prober, with its count and its backoff."""
     step = SPENT if cause == "quota" else REFUSED
     policy = RetryPolicy(budget=0, quota_probes=3, outage_patience=6.9)
     scene = await Scene(then=step, first=step, retry=policy).held()
@@ -425,11 +425,11 @@ async def test_a_cancelled_prober_hands_over(cause: str) -> None:
     assert [call.cancelled() for call in calls] == [True, True, False, False]
     assert all(ended(call).stops_run for call in calls[2:])
     assert len(scene.transport.sent) == 4
-    assert [held for _, held in scene.holds] == [True, False]
+    assert [held for _, held in scene.changes] == [True, False]
 
 
 async def test_who_takes_over_waits_what_is_left() -> None:
-    """Whoever takes the seat over asks when the domain is due, and not at once."""
+    """A call that takes over as prober sends its probe when it is due, and not at once."""
     service = Service(ConnectionFailedError, 1e9, retry=RetryPolicy(budget=0))
     clock = service.time
 
@@ -455,13 +455,13 @@ async def test_who_takes_over_waits_what_is_left() -> None:
 
 
 async def test_single_calls_try_and_end_an_outage() -> None:
-    """A single call is sent while a batch waits, and its success ends the hold."""
+    """A single call is sent while a batch waits, and its success closes the breaker."""
     scene = await Scene().held()
     waiting = scene.call()
     await steps()
     assert (await scene.call("interactive")).attempts == 1
     assert (await waiting).attempts == 1
-    assert scene.holds == OUTAGE
+    assert scene.changes == OUTAGE
     scene.let_go()
     await scene.prober
 
@@ -479,10 +479,10 @@ async def test_single_calls_have_their_own_attempts_in_an_outage() -> None:
 
 
 async def test_a_single_call_takes_an_empty_seat_once() -> None:
-    """A single call that asks where nobody does any more is a probe; its retries are its own, and the seat is free."""
+    """A single call is the probe of a domain without a prober; its retries are its own, and another call may probe."""
     scene = await Scene(REFUSED, REFUSED, retry=RetryPolicy(max_attempts=2, budget=10)).held()
     scene.let_go()
-    while not scene.holds:
+    while not scene.changes:
         await steps(1)
     scene.time.gate = asyncio.Event()
     scene.prober.cancel()
@@ -505,7 +505,7 @@ async def test_an_error_met_twice_is_granted_twice_or_not() -> None:
 
 
 async def test_an_old_hold_is_forgotten() -> None:
-    """A hold that nobody asked about for more than a minute means nothing to whoever comes then."""
+    """A breaker whose probe is overdue by more than a minute is closed for the next call."""
     scene = await Scene(then=REFUSED, retry=RetryPolicy(budget=0, outage_patience=5.0)).held()
     scene.prober.cancel()
     await asyncio.wait([scene.prober])
@@ -515,7 +515,7 @@ async def test_an_old_hold_is_forgotten() -> None:
     with pytest.raises(ConnectionFailedError, match="no usable answer for 7 s"):
         await scene.call()
     assert scene.time.slept == [1.0, 2.0, 4.0]
-    assert scene.holds == OUTAGE * 2
+    assert scene.changes == OUTAGE * 2
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -523,7 +523,7 @@ async def test_an_old_hold_is_forgotten() -> None:
 
 
 class Two:
-    """A client of two domains whose requests meet what is said for each, by number."""
+    """A client of two domains, whose requests meet the steps of each domain, by number."""
 
     def __init__(self, *, bound: bool = False, **settings: Any) -> None:
         self.time = FakeTime()
@@ -547,8 +547,8 @@ class Two:
         return asyncio.create_task(self.client.recognize(JPEG, document, lane=lane))
 
     @property
-    def holds(self) -> list[tuple[str, str, bool]]:
-        """What hooks were told of holds, each domain by its number."""
+    def changes(self) -> list[tuple[str, str, bool]]:
+        """The events of breakers, each domain by its number."""
         return [
             (event.domain.split(".")[0][-1], event.cause, event.held)
             for event in self.events
@@ -567,13 +567,13 @@ async def test_two_domains_are_independent(step: Any) -> None:
     for lane in ("batch", "interactive"):
         assert (await two.call(IdCard, lane)).attempts == 1
     cause = "quota" if step is SPENT else "outage"
-    assert two.holds == [("1", cause, True)]
+    assert two.changes == [("1", cause, True)]
     assert not any(call.done() for call in receipts)
     two.meets["1"] = None
     two.time.gate.set()
     await asyncio.wait(receipts)
     assert not any(call.exception() for call in receipts)
-    assert two.holds[1:] == [("1", cause, False)]
+    assert two.changes[1:] == [("1", cause, False)]
 
 
 async def test_the_domain_that_serves_takes_the_batch_over() -> None:
@@ -588,7 +588,7 @@ async def test_the_domain_that_serves_takes_the_batch_over() -> None:
     two.meets["1"] = None
     two.time.now += 31.0
     await two.call()
-    assert two.holds == [("1", "outage", True), ("1", "outage", False)]
+    assert two.changes == [("1", "outage", True), ("1", "outage", False)]
 
 
 @pytest.mark.parametrize("step", [REFUSED, SPENT])
@@ -599,17 +599,17 @@ async def test_a_batch_ends_when_no_domain_is_left(step: Any) -> None:
     calls = [two.call() for _ in range(12)]
     await asyncio.wait(calls)
     assert all(ended(call).stops_run for call in calls)
-    assert [held for _, _, held in two.holds] == [True, True, False, False]
+    assert [held for _, _, held in two.changes] == [True, True, False, False]
 
 
 async def test_who_waits_goes_where_it_can() -> None:
-    """Whoever waits for a domain takes another one of its document as soon as that is let go."""
+    """A call that waits for a domain takes another one of its document as soon as that is back."""
     two = Two(retry=RetryPolicy(budget=0))
     two.time.gate = asyncio.Event()
     two.meets = {"1": REFUSED, "2": REFUSED}
     calls = [two.call() for _ in range(8)]
     await steps(200)
-    assert two.holds == [("1", "outage", True), ("2", "outage", True)]
+    assert two.changes == [("1", "outage", True), ("2", "outage", True)]
     two.meets["2"] = None
     two.time.gate.set()
     await asyncio.wait(calls)

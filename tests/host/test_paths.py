@@ -12,7 +12,7 @@ from support.ledgers import look, opened
 from clova_ocr_async.batch import BatchDispatcher
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
-from clova_ocr_async.host.spelling import one_spelling, other_spelling
+from clova_ocr_async.host.paths import alternate_path, normalize_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,15 +58,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_what_makes_no_difference_is_left_out(given_path: str, expected: str) -> None:
     """Doubled slashes and dots go; ``..`` goes where the file stays the same, and not behind a link."""
-    assert one_spelling(given_path.encode()) == expected.encode()
+    assert normalize_path(given_path.encode()) == expected.encode()
 
 
 @given(PATHS, st.booleans())
 def test_one_spelling_is_its_own_and_leads_to_the_same_file(path: str, absolute: bool) -> None:
     """A spelling does not change any more, and stays relative or absolute."""
     given_path = ("/" * absolute + path).encode() or b"."
-    once = one_spelling(given_path)
-    assert one_spelling(once) == once
+    once = normalize_path(given_path)
+    assert normalize_path(once) == once
     assert (once[:1] == b"/") == (given_path[:1] == b"/")
     assert b"//" not in once
     assert os.path.realpath(once) == os.path.realpath(given_path)
@@ -85,7 +85,7 @@ def test_one_spelling_is_its_own_and_leads_to_the_same_file(path: str, absolute:
 )
 def test_a_path_has_an_absolute_and_a_relative_spelling(path: bytes, folder: bytes, expected: bytes | None) -> None:
     """Below the folder in which relative paths start each path has both."""
-    assert other_spelling(path, folder) == expected
+    assert alternate_path(path, folder) == expected
 
 
 @pytest.mark.usefixtures("here")

@@ -1,0 +1,288 @@
+"""Sends one call: waits for a domain and a slot, sends the request, and sends it again where that helps.
+
+Sending is nested, one concern each: ``run`` keeps the deadline, ``RetryLoop.run`` tries again, ``_in_a_slot`` waits for
+a domain and a slot, ``_send_once`` puts one request on the wire. A call that waits for a retry holds no slot. A request
+in flight is a task of its own (``in_flight``), and may outlive its call (``late_answers``).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from clova_ocr_async.client.admission import Admission
+from clova_ocr_async.client.deadline import deadline_error
+from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, Cause, Hook, notify
+from clova_ocr_async.client.in_flight import InFlight
+from clova_ocr_async.client.journal import NULL_JOURNAL, Attempt, announce_sending
+from clova_ocr_async.client.late_answers import LateAnswers
+from clova_ocr_async.client.retry.breaker import Breakers
+from clova_ocr_async.client.retry.budget import RetryBudget
+from clova_ocr_async.client.retry.loop import RetryLoop
+from clova_ocr_async.client.retry.routing import Action, Decision, DomainRouter
+from clova_ocr_async.errors import Billing, ClovaOCRError
+from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
+from clova_ocr_async.slots.interface import report_to_slot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from clova_ocr_async.client.retry.call import Call
+    from clova_ocr_async.client.retry.policy import RetryPolicy
+    from clova_ocr_async.client.transport import Transport
+    from clova_ocr_async.documents.recognition import DocumentT, Recognition
+    from clova_ocr_async.domains.domain import Domain
+    from clova_ocr_async.host.runtime import Runtime
+    from clova_ocr_async.protocol.request import Content, HTTPRequest
+    from clova_ocr_async.protocol.response import HTTPResponse
+    from clova_ocr_async.slots.interface import Slot, Slots
+
+__all__ = ["Lease", "Sender"]
+
+
+class Sender:
+    """Sends the calls of one client.
+
+    Args:
+        transport: Sends one request.
+        slots: The limit of calls at once.
+        policy: When a failed request is sent again.
+        hooks: Notified of each request.
+        runtime: Time and randomness.
+        content: How images travel.
+        max_queued: Single calls that may wait for a slot; None for no bound.
+        keep_late_answers: Seconds that the answer to a detached request is kept.
+        read_timeout: Seconds that a detached request may run on.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts and settings of a client
+        self,
+        transport: Transport,
+        slots: Slots,
+        policy: RetryPolicy,
+        hooks: Sequence[Hook],
+        runtime: Runtime,
+        *,
+        content: Content,
+        max_queued: int | None,
+        keep_late_answers: float,
+        read_timeout: float,
+    ) -> None:
+        self._slots = slots
+        self._hooks = hooks
+        self._runtime = runtime
+        self._content: Content = content
+        self._breakers = Breakers(hooks)
+        budget = RetryBudget(policy.budget)
+        self._router = DomainRouter(self._breakers, policy, budget, runtime)
+        self._retries = RetryLoop(budget, runtime, hooks)
+        self._in_flight = InFlight(transport)
+        self._admission = Admission(slots, max_queued, runtime.clock)
+        self._late_answers = LateAnswers(
+            hooks, self._admission, self._router, keep=keep_late_answers, longest=read_timeout, clock=runtime.clock
+        )
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._in_flight.closed
+
+    def on_hold(self, domains: Sequence[Domain]) -> dict[Domain, Cause]:
+        """Return the domains that are on hold, and why."""
+        return {domain: breaker.cause for domain in domains if (breaker := self._breakers.get(domain)) is not None}
+
+    async def close(self, wait: float) -> None:
+        """Send nothing more, wait for the requests in flight, cut off the rest, and drop the late answers.
+
+        Args:
+            wait: Seconds to wait at most.
+        """
+        try:
+            await self._in_flight.close(wait)
+        finally:
+            await self._late_answers.close()
+
+    async def run(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
+        """Return the recognition of a call.
+
+        Raises:
+            ClovaOCRError: The call failed.
+        """
+        if call.lane == "batch":
+            return await self._retries.run(call, self._in_a_slot)
+        self._admission.reserve(call)
+        try:
+            async with call.deadline:
+                if self._late_answers.any and call.journal is NULL_JOURNAL:
+                    recognition = await self._late_answers.take(call)
+                    if recognition is not None:
+                        return recognition
+                return await self._retries.run(call, self._in_a_slot)
+        except TimeoutError:
+            if not call.deadline.expired:
+                raise
+        answer = None if call.detached else call.received()
+        if call.last_error is None and answer is not None:
+            # The answer came in time; only the journal, the decoding or a middleware did not finish.
+            return await call_unblocking(len(answer.body), partial(call.decode, answer))
+        raise self._too_late(call)
+
+    def release(self, call: Call[Any], error: BaseException | None) -> None:
+        """Let other calls probe in the place of a call that has ended, and keep an answer that its caller did not get.
+
+        Args:
+            call: The call.
+            error: The error that ended it; None if it returned its recognition.
+        """
+        if error is not None:
+            self._late_answers.keep_received(call, error)
+        self._router.release(call)
+        if not call.detached:
+            call.end_timing_probe()
+
+    def _too_late(self, call: Call[Any]) -> ClovaOCRError:
+        if call.last_error is not None:
+            return call.last_error
+        if not call.sent and not call.joined:
+            return self._admission.too_late(call)
+        error = deadline_error(call, self._late_answers.keep)
+        if call.sent:
+            call.history.count(error)
+        return error
+
+    async def _in_a_slot(self, call: Call[DocumentT]) -> Recognition[DocumentT] | Decision:
+        """Send one request of a call in a slot; return the recognition, or the decision to try again."""
+        domains = await self._router.wait_for_domain(call)
+        queued = self._runtime.clock()
+        single = call.lane == "interactive"
+        if single:
+            domains = self._admission.check_queue(call, domains)
+        if call.queued_at is None:
+            call.queued_at = queued
+        slot = self._slots.slot(domains, call.lane, call.queued_at)
+        async with (lease := Lease(slot, domains, self._admission if single else None)):
+            domain = lease.slot.domain
+            # While the call queued, other calls may have met a spent quota or an outage.
+            if not self._router.still_allowed(domain, call):
+                return Decision(Action.NEXT_DOMAIN)
+            self._in_flight.check_open()
+            self._admission.check_time(call, domain)
+            try:
+                recognition = await self._send_once(call, lease, self._runtime.clock() - queued)
+            except ClovaOCRError as error:
+                report_to_slot(lease.slot, error)
+                # Decided while the slot is held: the next call must find the domain on hold.
+                decision = self._router.on_failure(call, domain, error)
+                if decision.action is not Action.FAIL:
+                    return decision
+                if decision.error is None or decision.error is error:
+                    raise
+                raise decision.error from error
+            lease.slot.admitted()
+            self._router.on_answer(call, domain)
+            return recognition
+
+    async def _send_once(self, call: Call[DocumentT], lease: Lease, waited: float) -> Recognition[DocumentT]:
+        domain = lease.slot.domain
+        request = call.request_to(domain, self._content, self._runtime.now())
+        attempt = Attempt(call.request_id, call.sent + 1, call.document.path_word, str(domain.url))
+        await announce_sending(call.journal, attempt)
+        call.begin_request(attempt, self._runtime.clock(), domain.redact)
+        notify(self._hooks, AttemptStarted(attempt, waited))
+        try:
+            response = await self._exchange(call, request, attempt)
+            recognition = await call_unblocking(len(response.body), partial(call.decode, response))
+        except BaseException as error:
+            self._on_error(call, lease, attempt, error)
+            raise
+        elapsed = self._runtime.clock() - call.began
+        notify(self._hooks, AttemptFinished(attempt, elapsed, None, Billing.BILLED))
+        self._admission.learn(call, domain, elapsed)
+        call.end_timing_probe()
+        call.journal.finished(Billing.BILLED, response.body)
+        return recognition
+
+    def _on_error(self, call: Call[Any], lease: Lease, attempt: Attempt, error: BaseException) -> None:
+        elapsed = self._runtime.clock() - call.began
+        domain = lease.slot.domain
+        domain.explain(error)
+        if isinstance(error, ClovaOCRError):
+            call.history.count(error)
+            call.last_error = error
+            billing, answer = error.billing, None
+        else:
+            billing, answer = call.billing_if_cancelled(), call.received()
+        notify(self._hooks, AttemptFinished(attempt, elapsed, error, billing))
+        # An error is the end of the request; a cancellation may be the end of its caller only.
+        if isinstance(error, Exception) or not self._late_answers.adopt(call, lease):
+            if isinstance(error, ClovaOCRError) and error.billing is Billing.BILLED:
+                self._admission.learn(call, domain, elapsed)
+            call.end_timing_probe()
+        call.journal.finished(call.worst_billing(), b"" if answer is None else answer.body)
+
+    async def _exchange(self, call: Call[Any], request: HTTPRequest, attempt: Attempt) -> HTTPResponse:
+        """Send a request and return its answer, after the journal has kept it."""
+        try:
+            call.answer = answer = await self._in_flight.send(call, request)
+        except BaseException as error:
+            if (answered := call.received()) is not None:  # just as the call was cancelled, and it is billed
+                writing = call.journal.answered(attempt, answered)
+            else:
+                writing = call.journal.unanswered(attempt, error, body_began=call.progress.body_began)
+            if writing is not None:
+                await run_to_completion(writing)
+            raise
+        if (writing := call.journal.answered(attempt, answer)) is not None:
+            await run_to_completion(writing)
+        return answer
+
+
+class Lease:
+    """The slot of one request: waited for, and held until the context closes or, once it is kept, until it is released.
+
+    A detached request keeps the slot of its call.
+
+    Args:
+        context: The context manager of the slot.
+        domains: The domains that the call may go to.
+        admission: Counts the single calls that wait; None for a call of a batch.
+
+    Attributes:
+        slot: The slot, once it is held.
+    """
+
+    __slots__ = ("_admission", "_context", "_domains", "_kept", "slot")
+
+    slot: Slot
+
+    def __init__(
+        self, context: AbstractAsyncContextManager[Slot], domains: Sequence[Domain], admission: Admission | None
+    ) -> None:
+        self._context = context
+        self._domains = domains
+        self._admission = admission
+        self._kept = False
+
+    async def __aenter__(self) -> Slot:
+        if self._admission is None:
+            self.slot = await self._context.__aenter__()
+            return self.slot
+        self._admission.join(self._domains)
+        try:
+            self.slot = await self._context.__aenter__()
+        finally:
+            self._admission.leave(self._domains)
+        return self.slot
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if not self._kept:
+            await self.release()
+
+    def keep(self) -> None:
+        """Hold the slot beyond the context; the new holder releases it."""
+        self._kept = True
+
+    async def release(self) -> None:
+        """Release the slot."""
+        await self._context.__aexit__(None, None, None)
