@@ -330,7 +330,7 @@ async def test_an_interrupt_in_the_middle_of_leaving_cuts_the_calls_off(run: Pat
                 raise Interrupt
 
     transport = FakeTransport(then=Held())
-    batch = BatchDispatcher(client_of(transport), ledger=run).dispatch(Interrupted(Source(50)), Receipt)  # type: ignore[arg-type]
+    batch = BatchDispatcher(client_of(transport), ledger=run).dispatch(Interrupted(Source(50)), Receipt)  # type: ignore[call-overload]
     with pytest.raises(Interrupt):
         async with batch:
             await eventually(lambda: transport.in_flight == 2)
