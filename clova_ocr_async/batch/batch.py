@@ -155,20 +155,19 @@ class Batch(Generic[DocumentT]):
         with anyio.CancelScope(shield=True):
             quietly = kind is not None
             try:
-                waits = self._stop.leave(waits=self._session is not None, cancelled=cancelled)
-                await self._end(self._runner, waits=waits)
+                await self._end(self._runner, cancelled=cancelled)
             except asyncio.CancelledError:
                 quietly = True
                 raise
             finally:
                 await self._close(quietly=quietly)
 
-    async def _end(self, runner: asyncio.Task[None], *, waits: bool) -> None:
+    async def _end(self, runner: asyncio.Task[None], *, cancelled: bool) -> None:
         try:
-            if waits:
-                # A cancellation of this wait is the second one, and cuts the calls off.
+            if self._stop.leave(waits=self._session is not None, cancelled=cancelled):
                 await asyncio.wait([runner])
         finally:
+            # Also if the wait was cancelled, or Ctrl-C was raised in any line above: that is the second request to end.
             self._stop.cut_off()
             runner.cancel()
             try:

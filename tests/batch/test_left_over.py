@@ -13,7 +13,7 @@ from support.fakes import BUSY, FAILED, JPEG, FakeTime, FakeTransport, Held, dom
 from support.ledgers import answers, calls, eventually, gone, opened, perhaps, states
 
 from clova_ocr_async.batch import Batch, BatchDispatcher, Failure, Success
-from clova_ocr_async.batch.sources.iterables import EXHAUSTED, AsyncSource
+from clova_ocr_async.batch.sources.iterables import EXHAUSTED, AsyncSource, SyncSource
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.emulator import Emulator
@@ -313,6 +313,29 @@ async def test_a_cancellation_while_calls_are_waited_for_cuts_them_off(leave: An
     assert (states(run).count("ambiguous"), perhaps(run), len(asyncio.all_tasks())) == (2, 2, 1)
     assert sorted(billing_by_name(found.left_over)) == list("01234")
     assert sorted(billing_by_name(found.left_over).values()) == [Billing.NOT_BILLED] * 3 + [Billing.MAYBE_BILLED] * 2
+
+
+async def test_an_interrupt_in_the_middle_of_leaving_cuts_the_calls_off(run: Path) -> None:
+    """A second Ctrl-C that is raised while the batch is being stopped cuts off its calls, which are ambiguous."""
+
+    class Interrupt(BaseException):
+        pass
+
+    class Interrupted(SyncSource):
+        interrupted = False
+
+        def stop(self) -> None:
+            if not self.interrupted:
+                self.interrupted = True
+                raise Interrupt
+
+    transport = FakeTransport(then=Held())
+    batch = BatchDispatcher(client_of(transport), ledger=run).dispatch(Interrupted(Source(50)), Receipt)  # type: ignore[call-overload]
+    with pytest.raises(Interrupt):
+        async with batch:
+            await eventually(lambda: transport.in_flight == 2)
+    assert (transport.in_flight, len(asyncio.all_tasks())) == (0, 1)
+    assert (states(run).count("ambiguous"), perhaps(run)) == (2, 2)
 
 
 async def test_a_batch_that_was_asked_to_end_is_cut_off_by_its_cancellation(run: Path) -> None:
