@@ -30,7 +30,7 @@ _UNKNOWN_WAIT = 1.0  # seconds, while no answer time of the domain is known
 
 
 class Admission:
-    """Decides which calls of a client may wait and be sent.
+    """The admission control of one client: which calls may wait, and which are sent.
 
     Only single calls are counted, and refused because of the queue. Calls of a batch queue behind them and wait as long
     as it takes. A call of a batch is refused only if the deadline of one request is shorter than the usual time.

@@ -24,10 +24,10 @@ __all__ = ["InFlight"]
 
 
 class InFlight:
-    """Sends requests, waits for their answers, and ends them when the client closes.
+    """The requests of a client in flight: sent, waited for, and ended when the client closes.
 
     Args:
-        transport: Sends one request.
+        transport: The transport of one request.
 
     Attributes:
         closed: Whether the client was closed, so that nothing more is sent.

@@ -1,4 +1,4 @@
-"""Sends one call: waits for a domain and a slot, sends the request, and sends it again where that helps.
+"""Sending of one call: the wait for a domain and a slot, the request, and further requests where they can help.
 
 Sending is nested, one concern each: ``run`` keeps the deadline, ``RetryLoop.run`` tries again, ``_in_a_slot`` waits for
 a domain and a slot, ``_send_once`` puts one request on the wire. A call that waits for a retry holds no slot. A request
@@ -42,10 +42,10 @@ __all__ = ["Lease", "Sender"]
 
 
 class Sender:
-    """Sends the calls of one client.
+    """The sender of one client's calls.
 
     Args:
-        transport: Sends one request.
+        transport: The transport of one request.
         slots: The limit of calls at once.
         policy: When a failed request is sent again.
         hooks: Notified of each request.
@@ -218,14 +218,12 @@ class Sender:
             call.answer = answer = await self._in_flight.send(call, request)
         except BaseException as error:
             if (answered := call.received()) is not None:  # just as the call was cancelled, and it is billed
-                writing = call.journal.answered(attempt, answered)
+                await run_to_completion(call.journal.answered(attempt, answered))
             else:
-                writing = call.journal.unanswered(attempt, error, body_began=call.progress.body_began)
-            if writing is not None:
-                await run_to_completion(writing)
+                began = call.progress.body_began
+                await run_to_completion(call.journal.unanswered(attempt, error, body_began=began))
             raise
-        if (writing := call.journal.answered(attempt, answer)) is not None:
-            await run_to_completion(writing)
+        await run_to_completion(call.journal.answered(attempt, answer))
         return answer
 
 

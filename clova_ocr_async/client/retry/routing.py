@@ -76,7 +76,7 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class DomainRouter:
-    """Routes the calls of one client to its domains.
+    """The router of one client's calls to its domains.
 
     Args:
         breakers: The domains on hold.
