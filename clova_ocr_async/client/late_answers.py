@@ -153,8 +153,9 @@ class LateAnswers:
             return False
         late = LateRequest(call, attempt, began)
         if self.keep:
+            # Open at once: the next call may come before the answer.
             self._open.setdefault(late.key, []).append(late)
-        lease.keep()
+        lease.keep()  # the service still works on the request
         call.detached = True
         task = asyncio.get_running_loop().create_task(self._finish(late, call, request, lease))
         self._tasks.add(task)
@@ -176,7 +177,7 @@ class LateAnswers:
         late = await self._find(call)
         if late is None:
             return None
-        late.claimed = call.joined = True
+        late.claimed = call.joined = True  # one answer is for one call, as one payment is
         try:
             await late.ended.wait()
         except asyncio.CancelledError:
@@ -186,7 +187,7 @@ class LateAnswers:
             raise
         if late.response is None:
             call.joined = False
-            return None
+            return None  # nothing was billed, so the call sends its own request
         self._remove(late)
         logger.info(
             "call %s gets the answer of call %s, whose caller had gone", call.request_id, late.attempt.request_id
@@ -239,7 +240,7 @@ class LateAnswers:
     ) -> None:
         """Wait for a detached request, record how it ended, and release its slot."""
         try:
-            await late.hash()
+            await late.hash()  # only now: most calls never lose their caller
             await asyncio.wait([request], timeout=self._longest)
             if not request.done():
                 request.cancel()
@@ -252,7 +253,7 @@ class LateAnswers:
             finally:
                 if late.response is None:
                     self._remove(late)
-                late.ended.set()
+                late.ended.set()  # even after an error: a call waits for it
                 await lease.release()
 
     def _record(

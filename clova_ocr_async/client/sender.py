@@ -110,17 +110,19 @@ class Sender:
             ClovaOCRError: The call failed.
         """
         if call.lane == "batch":
+            # No deadline over the whole call: an image must not fail because the queue before it is long.
             return await self._retries.run(call, self._in_a_slot)
         self._admission.reserve(call)
         try:
             async with call.deadline:
+                # A call with a journal must not get an answer that its journal has not seen.
                 if self._late_answers.any and call.journal is NULL_JOURNAL:
                     recognition = await self._late_answers.take(call)
                     if recognition is not None:
                         return recognition
                 return await self._retries.run(call, self._in_a_slot)
         except TimeoutError:
-            if not call.deadline.expired:
+            if not call.deadline.expired:  # raised by a journal or a session of the caller's
                 raise
         answer = None if call.detached else call.received()
         if call.last_error is None and answer is not None:
@@ -131,10 +133,11 @@ class Sender:
     def release(self, call: Call[Any]) -> None:
         """Let other calls probe in the place of a call that has ended."""
         self._router.release(call)
-        if not call.detached:
+        if not call.detached:  # else its request still measures
             call.end_timing_probe()
 
     def _too_late(self, call: Call[Any]) -> ClovaOCRError:
+        # The failure that the call was about to retry explains more than a passed deadline.
         if call.last_error is not None:
             return call.last_error
         if not call.sent and not call.joined:
@@ -151,6 +154,7 @@ class Sender:
         single = call.lane == "interactive"
         if single:
             domains = self._admission.check_queue(call, domains)
+        # The first time counts: a call that is sent again keeps its place in the queue.
         if call.queued_at is None:
             call.queued_at = queued
         slot = self._slots.slot(domains, call.lane, call.queued_at)
@@ -159,6 +163,7 @@ class Sender:
             # While the call queued, other calls may have met a spent quota or an outage.
             if not self._router.still_allowed(domain, call):
                 return Decision(Action.NEXT_DOMAIN)
+            # Checked in the slot: the wait may have been long.
             self._in_flight.check_open()
             self._admission.check_time(call, domain)
             try:
@@ -171,6 +176,7 @@ class Sender:
                     return decision
                 if decision.error is None or decision.error is error:
                     raise
+                # Its domain was given up: the error of all waiting calls, with this failure as its cause.
                 raise decision.error from error
             lease.slot.admitted()
             self._router.on_answer(call, domain)
@@ -180,6 +186,7 @@ class Sender:
         domain = lease.slot.domain
         request = call.request_to(domain, self._content, self._runtime.now())
         attempt = Attempt(call.request_id, call.sent + 1, call.document.path_word, str(domain.url))
+        # Recorded before the first byte leaves, so that a crash from here on is known to be ambiguous.
         await announce_sending(call.journal, attempt)
         call.begin_request(domain.redact)
         notify(self._hooks, AttemptStarted(attempt, waited))
@@ -207,6 +214,7 @@ class Sender:
         notify(self._hooks, AttemptFinished(attempt, elapsed, error))
         # An error is the end of the request; a cancellation may be the end of its caller only.
         if isinstance(error, Exception) or not self._late_answers.adopt(call, attempt, began, lease):
+            # An answer that was billed took the usual time, even if it holds no recognition.
             if isinstance(error, ClovaOCRError) and error.billing is Billing.BILLED:
                 self._admission.learn(call, domain, elapsed)
             call.end_timing_probe()

@@ -354,7 +354,7 @@ async def test_a_client_that_does_not_tell_leaves_doubt() -> None:
 
     class Silent(ClovaOCRClient):
         async def recognize(self, image: Any, document: Any, **given: Any) -> Any:  # noqa: ARG002 - the client's signature
-            await given["journal"].sending(None)
+            given["journal"].sending(None)
             await asyncio.Event().wait()
 
     async with BatchDispatcher(Silent(domain())).dispatch([Image(JPEG, "x")], Receipt) as outcomes:
