@@ -116,7 +116,7 @@ def test_every_call_keeps_silent(given: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [10**400, -(10**400), 10**5000], ids=["large", "low", "huge"])
 def test_a_number_too_large_for_anything_is_refused_by_name(number: int) -> None:
-    """A number that no float can hold is refused like any other wrong one, shortened."""
+    """A number that no float can hold is refused like any other wrong one, and not repeated."""
     calls: list[Callable[[], object]] = [
         lambda: ClovaOCRClient(Domain(URL, "s"), deadline=number),
         lambda: RetryPolicy(quota_cap=number),
@@ -125,7 +125,7 @@ def test_a_number_too_large_for_anything_is_refused_by_name(number: int) -> None
         lambda: ImageLimits(max_side=-abs(number)),
     ]
     for call in calls:
-        with pytest.raises(ClovaOCRError, match="a number of") as caught:
+        with pytest.raises(ClovaOCRError, match=r"is not finite; it must be|is less than 1; it must be") as caught:
             call()
         assert len(str(caught.value)) < LONGEST
 

@@ -31,7 +31,7 @@ _UNKNOWN_WAIT = 1.0  # seconds, while no answer time of the domain is known
 
 
 class Admission:
-    """Decides which calls of a client may wait and be sent.
+    """The admission control of one client: which calls may wait, and which are sent.
 
     Only single calls are counted, and refused because of the queue. Calls of a batch queue behind them and wait as long
     as it takes. A call of a batch is refused only if the deadline of one request is shorter than the usual time.
@@ -75,6 +75,7 @@ class Admission:
             raise self._out_of_time(call, domains, _usual(_fastest(known, domains)))
         times = _fastest(known, in_time)
         if queued and times is not None:
+            # With calls before it, the safe time counts: a slot must not go to a call that will be too late.
             wait = (queued + 1) / self._rate(call, in_time)
             if left < wait + times.safe:
                 raise self._overloaded(call, in_time, f"{_waiting(queued)}, for about {wait:.3g} s")
@@ -105,6 +106,7 @@ class Admission:
         if times is None or call.deadline.seconds is None:
             return
         left = call.deadline.left if single else call.deadline.seconds
+        # Expired times may be too long, and only a request can show it: one call probes.
         forgotten = times.is_forgotten(self._clock())
         crowded = single and not forgotten and self._queued[domain.key]
         if left < (times.safe if crowded else times.usual):
@@ -141,6 +143,7 @@ class Admission:
 
     def _rate(self, call: Call[Any], domains: Sequence[Domain]) -> float:
         """Return the calls a second that some domains answer together; infinite if one of them is unknown."""
+        # Little's law: calls at once, divided by the seconds of each, is calls a second.
         total = 0.0
         for domain in domains:
             state, times = self._slots.state(domain), self._times.get((domain.key, call.document))

@@ -239,6 +239,7 @@ class ClovaOCRClient:
         domains = self.serving(document)
         seconds = self._deadline if isinstance(deadline, NotGiven) else require_deadline(deadline)
         started = self._runtime.clock()
+        # Loaded before the deadline begins: a slow disk is not the service's fault.
         loading = frameless(load_image(image, self.limits))
         del image  # so that no frame from here on holds the picture
         loaded = await loading
@@ -246,6 +247,7 @@ class ClovaOCRClient:
         try:
             recognition = await self._sender.run(call)
         except BaseException as error:
+            # A cancelled call too has a billing, and other calls may wait for its probe.
             self._finish(call, started, error)
             raise
         elapsed = self._finish(call, started, None)

@@ -180,7 +180,7 @@ def notify(hooks: Sequence[Hook], event: Event) -> None:
     for hook in hooks:
         try:
             if inspect.iscoroutine(result := hook(event)):
-                result.close()
+                result.close()  # else Python warns about it, far from here
                 raise TypeError("the hook returned a coroutine, which is never awaited; return None")  # noqa: TRY301 - logged below
         except Exception:
             logger.exception("a hook failed on %s", type(event).__name__)

@@ -24,10 +24,10 @@ __all__ = ["InFlight"]
 
 
 class InFlight:
-    """Sends requests, waits for their answers, and ends them when the client closes.
+    """The requests of a client in flight: sent, waited for, and ended when the client closes.
 
     Args:
-        transport: Sends one request.
+        transport: The transport of one request.
 
     Attributes:
         closed: Whether the client was closed, so that nothing more is sent.
@@ -56,6 +56,7 @@ class InFlight:
         """
         if call.lane == "interactive":
             return await self._answer(call, request)
+        # In a batch the wait for a slot does not count, so each request gets the whole time.
         limit = call.deadline.anew()
         try:
             async with limit:
@@ -135,6 +136,7 @@ class InFlight:
         for progress, task in self._tasks.items():
             progress.called_off = not progress.body_began
             task.cancel()
+        # Waited for, so that no task uses the transport after it is closed.
         if tasks:
             await asyncio.wait(tasks)
         await self._transport.close()

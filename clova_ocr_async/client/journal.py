@@ -93,13 +93,9 @@ NULL_JOURNAL: Journal = NullJournal()
 
 async def announce_sending(journal: Journal, attempt: Attempt) -> None:
     """Notify a journal that a request is about to leave; if the call is cancelled meanwhile, that it did not."""
-    writing = journal.sending(attempt)
-    if writing is None:
-        return
     try:
-        await run_to_completion(writing)
+        await run_to_completion(journal.sending(attempt))
     except asyncio.CancelledError as error:
         # The journal has recorded a request, and a reader of the journal would take it for billed.
-        if (correction := journal.unanswered(attempt, error, body_began=False)) is not None:
-            await run_to_completion(correction)
+        await run_to_completion(journal.unanswered(attempt, error, body_began=False))
         raise

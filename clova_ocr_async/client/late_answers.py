@@ -148,7 +148,7 @@ class LateAnswers:
         request = call.request_task
         if request is None or not call.may_detach or request.cancelled() or request.cancelling():
             return False
-        lease.keep()
+        lease.keep()  # the service still works on the request
         call.detached = True
         late = LateRequest(call)
         self._start(late, self._finish(late, call, request, lease))
@@ -192,7 +192,7 @@ class LateAnswers:
         late = await self._find(call)
         if late is None:
             return None
-        late.claimed = call.joined = True
+        late.claimed = call.joined = True  # one answer is for one call, as one payment is
         try:
             await late.ended.wait()
         except asyncio.CancelledError:
@@ -202,7 +202,7 @@ class LateAnswers:
             raise
         if late.response is None:
             call.joined = False
-            return None
+            return None  # nothing was billed, so the call sends its own request
         self._remove(late)
         logger.info(
             "call %s gets the answer of call %s, whose caller had gone", call.request_id, late.attempt.request_id
@@ -255,7 +255,7 @@ class LateAnswers:
     ) -> None:
         """Wait for a detached request, record how it ended, and release its slot."""
         try:
-            await late.hash()
+            await late.hash()  # only now: most calls never lose their caller
             await asyncio.wait([request], timeout=self._longest)
             if not request.done():
                 request.cancel()
@@ -268,7 +268,7 @@ class LateAnswers:
             finally:
                 if late.response is None:
                     self._remove(late)
-                late.ended.set()
+                late.ended.set()  # even after an error: a call waits for it
                 await lease.release()
 
     async def _finish_received(self, late: LateRequest, call: Call[Any], answer: HTTPResponse) -> None:

@@ -52,7 +52,7 @@ async def load_image(source: ImageSource, limits: ImageLimits) -> Image:
     """
     if isinstance(source, Image | bytes | bytearray | memoryview):
         image = source if isinstance(source, Image) else Image(source)
-        if image.format is not ImageFormat.PDF:
+        if image.format is not ImageFormat.PDF:  # pages of a PDF are slow to count, so that is done in a thread
             return _checked(image, limits)
         return await anyio.to_thread.run_sync(_checked, image, limits)
     return await anyio.to_thread.run_sync(_read, source, limits)

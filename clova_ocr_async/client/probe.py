@@ -36,6 +36,7 @@ async def probe(
     """
     now = int(time.time() * 1000)
     request_id = str(uuid.uuid4())
+    # Without an image: the service refuses the body (0011) only after it has accepted URL and secret.
     message = {"version": "V2", "requestId": request_id, "timestamp": now, "images": ()}
     document = domain.document or Receipt
     request = HTTPRequest(

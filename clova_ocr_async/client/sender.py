@@ -1,4 +1,4 @@
-"""Sends one call: waits for a domain and a slot, sends the request, and sends it again where that helps.
+"""Sending of one call: the wait for a domain and a slot, the request, and further requests where they can help.
 
 Sending is nested, one concern each: ``run`` keeps the deadline, ``RetryLoop.run`` tries again, ``_in_a_slot`` waits for
 a domain and a slot, ``_send_once`` puts one request on the wire. A call that waits for a retry holds no slot. A request
@@ -42,10 +42,10 @@ __all__ = ["Lease", "Sender"]
 
 
 class Sender:
-    """Sends the calls of one client.
+    """The sender of one client's calls.
 
     Args:
-        transport: Sends one request.
+        transport: The transport of one request.
         slots: The limit of calls at once.
         policy: When a failed request is sent again.
         hooks: Notified of each request.
@@ -110,17 +110,19 @@ class Sender:
             ClovaOCRError: The call failed.
         """
         if call.lane == "batch":
+            # No deadline over the whole call: an image must not fail because the queue before it is long.
             return await self._retries.run(call, self._in_a_slot)
         self._admission.reserve(call)
         try:
             async with call.deadline:
+                # A call with a journal must not get an answer that its journal has not seen.
                 if self._late_answers.any and call.journal is NULL_JOURNAL:
                     recognition = await self._late_answers.take(call)
                     if recognition is not None:
                         return recognition
                 return await self._retries.run(call, self._in_a_slot)
         except TimeoutError:
-            if not call.deadline.expired:
+            if not call.deadline.expired:  # raised by a journal or a session of the caller's
                 raise
         answer = None if call.detached else call.received()
         if call.last_error is None and answer is not None:
@@ -138,10 +140,11 @@ class Sender:
         if error is not None:
             self._late_answers.keep_received(call, error)
         self._router.release(call)
-        if not call.detached:
+        if not call.detached:  # else its request still measures
             call.end_timing_probe()
 
     def _too_late(self, call: Call[Any]) -> ClovaOCRError:
+        # The failure that the call was about to retry explains more than a passed deadline.
         if call.last_error is not None:
             return call.last_error
         if not call.sent and not call.joined:
@@ -158,6 +161,7 @@ class Sender:
         single = call.lane == "interactive"
         if single:
             domains = self._admission.check_queue(call, domains)
+        # The first time counts: a call that is sent again keeps its place in the queue.
         if call.queued_at is None:
             call.queued_at = queued
         slot = self._slots.slot(domains, call.lane, call.queued_at)
@@ -166,6 +170,7 @@ class Sender:
             # While the call queued, other calls may have met a spent quota or an outage.
             if not self._router.still_allowed(domain, call):
                 return Decision(Action.NEXT_DOMAIN)
+            # Checked in the slot: the wait may have been long.
             self._in_flight.check_open()
             self._admission.check_time(call, domain)
             try:
@@ -178,6 +183,7 @@ class Sender:
                     return decision
                 if decision.error is None or decision.error is error:
                     raise
+                # Its domain was given up: the error of all waiting calls, with this failure as its cause.
                 raise decision.error from error
             lease.slot.admitted()
             self._router.on_answer(call, domain)
@@ -187,6 +193,7 @@ class Sender:
         domain = lease.slot.domain
         request = call.request_to(domain, self._content, self._runtime.now())
         attempt = Attempt(call.request_id, call.sent + 1, call.document.path_word, str(domain.url))
+        # Recorded before the first byte leaves, so that a crash from here on is known to be ambiguous.
         await announce_sending(call.journal, attempt)
         call.begin_request(attempt, self._runtime.clock(), domain.redact)
         notify(self._hooks, AttemptStarted(attempt, waited))
@@ -216,6 +223,7 @@ class Sender:
         notify(self._hooks, AttemptFinished(attempt, elapsed, error, billing))
         # An error is the end of the request; a cancellation may be the end of its caller only.
         if isinstance(error, Exception) or not self._late_answers.adopt(call, lease):
+            # An answer that was billed took the usual time, even if it holds no recognition.
             if isinstance(error, ClovaOCRError) and error.billing is Billing.BILLED:
                 self._admission.learn(call, domain, elapsed)
             call.end_timing_probe()
@@ -227,14 +235,12 @@ class Sender:
             call.answer = answer = await self._in_flight.send(call, request)
         except BaseException as error:
             if (answered := call.received()) is not None:  # just as the call was cancelled, and it is billed
-                writing = call.journal.answered(attempt, answered)
+                await run_to_completion(call.journal.answered(attempt, answered))
             else:
-                writing = call.journal.unanswered(attempt, error, body_began=call.progress.body_began)
-            if writing is not None:
-                await run_to_completion(writing)
+                began = call.progress.body_began
+                await run_to_completion(call.journal.unanswered(attempt, error, body_began=began))
             raise
-        if (writing := call.journal.answered(attempt, answer)) is not None:
-            await run_to_completion(writing)
+        await run_to_completion(call.journal.answered(attempt, answer))
         return answer
 
 

@@ -79,6 +79,7 @@ def require_domains(domains: tuple[object, ...]) -> tuple[Domain, ...]:
         if not isinstance(domain, Domain):
             raise ConfigurationError(f"domain is a {type(domain).__name__}; it must be a Domain(invoke_url, secret)")
     checked = cast("tuple[Domain, ...]", domains)
+    # Slots are counted by key, so a second entry would change nothing and hide a mistake.
     if len({domain.key for domain in checked}) < len(checked):
         raise ConfigurationError("the same domain is given twice, which gives it no more slots; give each domain once")
     return checked
@@ -109,6 +110,7 @@ def require_hooks(hooks: object) -> tuple[Hook, ...]:
 
 def _never_run(hook: Any) -> str | None:
     """Return the kind of a callable whose call only makes a coroutine or a generator; None for any other."""
+    # A wrapped coroutine function is one as well.
     while isinstance(hook, functools.partial):
         hook = cast("functools.partial[object]", hook).func
     for called in (hook, getattr(cast("object", type(hook)), "__call__", None)):  # noqa: B004 - its code is what matters

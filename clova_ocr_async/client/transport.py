@@ -94,7 +94,7 @@ class RequestProgress:
 
 
 class Transport(Protocol):
-    """Sends requests."""
+    """A transport of requests."""
 
     async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:
         """Send a request and return its answer, whatever its status; record in ``progress`` how far it comes.
@@ -168,7 +168,7 @@ class BodyPayload(Payload):
 
 
 class AiohttpTransport:
-    """Sends through an aiohttp session, its own or the caller's.
+    """A transport over an aiohttp session, its own or the caller's.
 
     Its own session opens with the first request, keeps no cookies, ignores proxies of the environment, and has no limit
     of connections: the slots are the limit. So no request waits for a connection while its timeout runs.

@@ -60,7 +60,7 @@ class UsualTime:
         """
         forgotten = self.is_forgotten(now)
         if forgotten or not late:
-            self._answered = now
+            self._answered = now  # a late answer does not put off the expiry
         if forgotten:
             self._last.clear()
             self._sorted.clear()

@@ -40,6 +40,7 @@ class Secret:
         return "Secret('***')"
 
     def __eq__(self, other: object) -> bool:
+        # In constant time, since the time of a comparison can reveal a secret.
         return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)
 
     def __hash__(self) -> int:
@@ -54,6 +55,7 @@ def _checked_secret(value: object) -> str:
         raise ConfigurationError(f"secret is a {type(value).__name__}; it must be a str")
     if not value.strip():
         raise ConfigurationError("secret is empty; copy it from the domain's API Gateway page in the console")
+    # Such a character cannot be in a header, and comes from a bad copy.
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigurationError("secret has blanks, control characters or characters outside ASCII in it")
     if len(value) > _LONGEST_SECRET:
@@ -113,6 +115,7 @@ class Domain:
             if max_per_second is None
             else require_number("max_per_second", max_per_second, advice="for no bound, leave it out")
         )
+        # A warning and no error: the host is private, and its owner has allowed it.
         if self.url.plaintext:
             warnings.warn(f"{self.url} is http: secret and images travel readable", UserWarning, stacklevel=2)
 

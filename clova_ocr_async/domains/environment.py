@@ -72,7 +72,7 @@ def domains_from_env(environ: Mapping[str, str]) -> list[Domain]:
     if file := config_path(environ):
         try:
             return domains_from_file(file, environ)
-        except ConfigurationError as error:
+        except ConfigurationError as error:  # the user may not know that the variable is set
             raise ConfigurationError(f"{_CONFIG}: {error}") from None
     domains = [
         domain
@@ -111,6 +111,7 @@ def _domain_from_env(environ: Mapping[str, str], infix: str, document: type[Docu
 
 def _secret_from_env(environ: Mapping[str, str], infix: str) -> tuple[str, Secret]:
     """Return a secret, and the variable that holds it or names its file."""
+    # The document's own secret first; dict.fromkeys, as both prefixes may be the same.
     for prefix in dict.fromkeys((f"{_PREFIX}{infix}", _PREFIX)):
         name = f"{prefix}SECRET"
         for variable, found, read in (

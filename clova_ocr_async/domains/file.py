@@ -105,7 +105,7 @@ class _ConfigFile:
 
     def _decoded(self, path: str | os.PathLike[str]) -> str:
         try:
-            content = _read(path, _LONGEST_FILE + 1)
+            content = _read(path, _LONGEST_FILE + 1)  # a device has no end
         except ConfigurationError as error:
             raise ConfigurationError(f"{self._subject}: {error}") from None
         if len(content) > _LONGEST_FILE:
@@ -241,6 +241,7 @@ def _build(table: dict[str, Any], folder: Path, environ: Mapping[str, str], plac
         )
     except ConfigurationError as error:
         what = str(error).replace("pass allow_http=True", "set allow_http = true")
+    # Messages of a Domain begin with the name of the argument, which is the key in the file.
     return _Fault(what.partition(" ")[0], _without(url, what))
 
 
@@ -251,6 +252,7 @@ def _secret(table: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> 
             raise ConfigurationError(f"its path has a control character in it; {BACKSLASH}")
         return read_secret_file(folder / expand_home(path))
     name = table["secret_env"]
+    # Checked first: a secret in the place of the name must not be looked up, nor shown as missing.
     if not _VARIABLE.fullmatch(name):
         raise ConfigurationError(
             f"it is not the name of an environment variable; if it is the secret itself, {_NO_SECRETS}"

@@ -41,4 +41,5 @@ class DomainPool:
         serving = [domain for domain in self.domains if domain.serves(document)]
         if not serving:
             raise ConfigurationError(f"no domain of this client reads {document.__name__}: {list(self.domains)}")
+        # A domain of one document serves it better than one for any, whose slots others need.
         return tuple([domain for domain in serving if domain.document is not None] or serving)

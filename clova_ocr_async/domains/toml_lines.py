@@ -94,7 +94,7 @@ def lines_of(text: str) -> dict[Place, int]:
     for line, statement in _statements(text.replace("\r\n", "\n")):
         values = read_toml(statement)
         if isinstance(values, Flaw):
-            continue
+            continue  # a part of a longer statement; its key keeps the line of its table
         if statement.lstrip(" \t").startswith("["):
             table = _table_of(values, tables)
             places = [table[:depth] for depth in range(1, len(table) + 1)]

@@ -391,7 +391,7 @@ async def test_a_client_that_reports_no_billing_may_have_been_billed() -> None:
 
     class Silent(ClovaOCRClient):
         async def recognize(self, image: Any, document: Any, **given: Any) -> Any:  # noqa: ARG002 - the client's signature
-            await given["journal"].sending(None)
+            given["journal"].sending(None)
             await asyncio.Event().wait()
 
     async with BatchDispatcher(Silent(domain())).dispatch([Image(JPEG, "x")], Receipt) as outcomes:

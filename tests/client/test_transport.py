@@ -453,7 +453,7 @@ async def test_a_proxy_that_refuses() -> None:
     """A proxy of the caller's that refuses is a configuration error."""
     async with (
         raw_server(
-            saying_nothing_but(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            answering_only(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
         ) as server,
         aiohttp.ClientSession(proxy=f"http://127.0.0.1:{server.port}") as session,
         ClovaOCRClient(domain(), session=session) as client,
@@ -462,7 +462,7 @@ async def test_a_proxy_that_refuses() -> None:
             await client.recognize(JPEG, Receipt)
 
 
-def saying_nothing_but(answer: bytes) -> Callable[[Connection], Awaitable[None]]:
+def answering_only(answer: bytes) -> Callable[[Connection], Awaitable[None]]:
     """Return a script that answers the headers alone."""
 
     async def script(connection: Connection) -> None:

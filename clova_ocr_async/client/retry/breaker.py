@@ -120,6 +120,7 @@ class Breakers:
         due = next((breaker for breaker in breakers if breaker is not None and breaker.probe_due(now)), None)
         if due is not None or None in breakers:
             return due
+        # A domain that may recover comes before one that its owner must repair, and the call's own probe before others.
         return min(filter(None, breakers), key=lambda breaker: (breaker.ejected, breaker.prober is not call))
 
     def open(self, domain: Domain, cause: Cause, call: object, error: ClovaOCRError, now: float) -> Breaker:
@@ -167,4 +168,4 @@ class Breakers:
 
     def _wake_waiters(self) -> None:
         self._changed.set()
-        self._changed = asyncio.Event()
+        self._changed = asyncio.Event()  # a new one, so that each waiter is woken once

@@ -129,6 +129,7 @@ class Call(msgspec.Struct, Generic[DocumentT]):
         A call with a journal never detaches, since its journal must see the answer. Nor does a call whose answer came
         before the deadline passed: it returns that answer.
         """
+        # Before the body begins nothing is billed, so the request may just as well be cut off.
         if not self.is_single or not self.progress.body_began:
             return False
         return not self.deadline.expired or self.received() is None
@@ -202,5 +203,6 @@ class Call(msgspec.Struct, Generic[DocumentT]):
         """Return the billing of the request in flight when it is cut off; NOT_BILLED if none is."""
         if self.last_error is not None or not self.progress.body_began:
             return Billing.NOT_BILLED
+        # The service bills an answer when it sends its status, even if the rest never arrives.
         response = self.progress.response()
         return Billing.BILLED if response is not None and response.status == HTTPStatus.OK else Billing.MAYBE_BILLED

@@ -28,7 +28,7 @@ logger = logging.getLogger("clova_ocr_async")
 
 
 class RetryLoop:
-    """Repeats the attempts of the calls of one client.
+    """The loop of attempts of one client's calls.
 
     Args:
         budget: Refilled by successes.

@@ -46,7 +46,7 @@ _LONGEST_RETRY_AFTER = 120.0  # seconds; a quota that asks for more means "later
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """When a failed request is sent again.
+    """The conditions under which a failed request is sent again.
 
     Attributes:
         max_attempts: Requests of one call; those refused for rate or quota do not count.

@@ -76,7 +76,7 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class DomainRouter:
-    """Routes the calls of one client to its domains.
+    """The router of one client's calls to its domains.
 
     Args:
         breakers: The domains on hold.
@@ -103,6 +103,7 @@ class DomainRouter:
             if not self._breakers.by_domain:
                 call.probing = None
                 return call.domains
+            # Looked up again after every wait: another call may have closed or given up the breaker.
             breaker = self._breakers.governing(call.domains, call, self._runtime.clock())
             self._breakers.release_probes(call, but=breaker)
             call.probing = breaker
@@ -166,6 +167,7 @@ class DomainRouter:
             self.on_answer(call, domain, error)
             return Decision(Action.RETRY, error)
         breaker, cause = self._breakers.get(domain), _cause_of(error)
+        # Only a failure after a connection shows that the host exists.
         if not isinstance(error, ConnectionFailedError):
             self._reached.add(domain.key)
         if cause is None and isinstance(error, _ANSWERS):
@@ -195,6 +197,7 @@ class DomainRouter:
 
     def _eject(self, call: Call[Any], domain: Domain, error: ClovaOCRError, cause: Cause) -> Decision:
         others = [self._breakers.get(other) for other in call.domains if other is not domain]
+        # The last domain is never ejected: its owner must see the error of every call.
         if all(breaker is not None and breaker.ejected for breaker in others):
             self.on_answer(call, domain, error)
             return Decision(Action.FAIL, error)
@@ -215,6 +218,7 @@ class DomainRouter:
             if self._give_up_all(call):
                 return Decision(Action.FAIL, error)
         elif call.lane == "interactive" and not self._has_alternative(call):
+            # Its caller waits, and a quota is rarely renewed within a deadline.
             error.retry_after = error.retry_after or breaker.retry_after
             return Decision(Action.FAIL, error)
         return self._next_domain(call, error)
@@ -230,6 +234,7 @@ class DomainRouter:
             if decision.action is Action.RETRY or self._must_fail(call, error):
                 return decision
             breaker = self._open(domain, "outage", call, error)
+        # The wait for the outage is not the call's fault, so it keeps its attempts.
         call.history.forget_unbilled()
         if breaker.prober is call and self._give_up_all(call):
             return Decision(Action.FAIL, breaker.rejection())
