@@ -247,7 +247,7 @@ class _Journal:
             self._answer = response
             await self._keep(request_id, response)
         elif refusal.billing is Billing.NOT_BILLED:
-            await self._ledger.refused(self.claim, request_id, still_in_doubt=self._doubts > 0)
+            await self._ledger.refused(self.claim, request_id, maybe_billed_before=self._doubts > 0)
         else:
             await self._doubt(request_id)
 
@@ -265,14 +265,14 @@ class _Journal:
 
     async def _doubt(self, request_id: str) -> None:
         self._doubts += 1
-        await self._ledger.doubted(self.claim, request_id)
+        await self._ledger.maybe_billed(self.claim, request_id)
 
     async def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:  # noqa: ARG002 - the call's business
         try:
             if body_began:
                 await self._doubt(attempt.request_id)
             else:
-                await self._ledger.refused(self.claim, attempt.request_id, still_in_doubt=self._doubts > 0)
+                await self._ledger.refused(self.claim, attempt.request_id, maybe_billed_before=self._doubts > 0)
         except LedgerError as failure:
             logger.warning("how a request ended could not be written down: %s", failure)
         finally:

@@ -141,8 +141,8 @@ async def test_anothers_answer_of_a_process_that_died(run: Path, beside: bool) -
 def test_the_verdict_on_anothers_answer() -> None:
     """Another call's answer settles nothing: the item is in doubt."""
     verdict = settle_from_answer(ANSWER, Receipt, "mine")
-    assert (verdict.mark, verdict.billing) == (ItemEvent.DOUBT, Billing.MAYBE_BILLED)
-    assert settle_from_answer(ANSWER, Receipt, "r").mark is ItemEvent.SUCCEED
+    assert (verdict.event, verdict.billing) == (ItemEvent.DOUBT, Billing.MAYBE_BILLED)
+    assert settle_from_answer(ANSWER, Receipt, "r").event is ItemEvent.SUCCEED
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])

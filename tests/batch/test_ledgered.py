@@ -190,10 +190,10 @@ async def test_an_unchanged_file_is_not_read_again(tmp_path: Path, run: Path) ->
     later = (tmp_path / "in" / "a.jpg").stat().st_ctime + 100
     hashed = await read_hashed(path, ImageLimits(), now=lambda: later)
     assert hashed.file is not None
-    assert hashed.file.identity is not None
+    assert hashed.file.stamp is not None
     young = await read_hashed(path, ImageLimits())
     assert young.file is not None
-    assert young.file.identity is None  # it could change within the grain of its times
+    assert young.file.stamp is None  # it could change within the grain of its times
     async with opened(run) as ledger:
         await batch(ledger, [path], transport)
         await ledger.admit(Item(hashed.sha256, "receipt"), hashed.file)
@@ -220,7 +220,7 @@ async def test_a_file_that_changes_while_it_is_read_is_not_known_by_its_times(tm
 
     hashed = await read_hashed(Changing(), ImageLimits(), now=lambda: 1e11)
     assert hashed.file is not None
-    assert hashed.file.identity is None
+    assert hashed.file.stamp is None
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -106,10 +106,10 @@ async def with_copies(ledger: SqliteLedger, name: str, verdict: Settlement) -> N
     claim = claimed(await ledger.admit(item(name), source(f"{name}1")))
     if verdict.request_id is not None:
         await ledger.sending(claim, verdict.request_id)
-    if verdict.mark is ItemEvent.SUCCEED:
+    if verdict.event is ItemEvent.SUCCEED:
         await ledger.answered(claim, "r", ANSWER)
-    if verdict.mark is ItemEvent.DOUBT:
-        await ledger.doubted(claim, "r")
+    if verdict.event is ItemEvent.DOUBT:
+        await ledger.maybe_billed(claim, "r")
     await ledger.settle(claim, verdict)
     for number in (2, 3):
         await ledger.admit(item(name), source(f"{name}{number}"))

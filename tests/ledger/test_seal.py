@@ -79,7 +79,7 @@ def test_the_key_does_not_leave_its_seal() -> None:
     seal = AESGCMSeal(KEY)
     assert repr(seal) == str(seal) == "AESGCMSeal('***')"
     for leave in (pickle.dumps, copy.copy, copy.deepcopy):
-        with pytest.raises(TypeError, match="not pickled"):
+        with pytest.raises(TypeError, match="cannot be pickled"):
             leave(seal)
 
 
@@ -154,9 +154,9 @@ def test_what_is_no_key(tmp_path: Path, content: bytes) -> None:
     """A file or variable without a key is named, with how a key is made, and never with what it holds."""
     path = key_file(tmp_path, content)
     tries: list[tuple[str | None, dict[str, str], str]] = [
-        (path, {}, f"key file {path!r} holds no key"),
-        (None, {"CLOVA_OCR_KEY_FILE": path}, f"CLOVA_OCR_KEY_FILE: key file {path!r} holds no key"),
-        (None, {"CLOVA_OCR_KEY": content.decode("latin-1")}, "CLOVA_OCR_KEY holds no key"),
+        (path, {}, f"key file {path!r} does not hold a key"),
+        (None, {"CLOVA_OCR_KEY_FILE": path}, f"CLOVA_OCR_KEY_FILE: key file {path!r} does not hold a key"),
+        (None, {"CLOVA_OCR_KEY": content.decode("latin-1")}, "CLOVA_OCR_KEY does not hold a key"),
     ]
     for file, environ, subject in tries:
         with pytest.raises(ConfigurationError) as refused:
@@ -178,7 +178,7 @@ def test_a_key_file_that_cannot_be_read(tmp_path: Path) -> None:
     for path, why in (
         (str(tmp_path / "missing"), "no such file; make one with: (umask 077; openssl rand -base64 32 > FILE)"),
         (str(tmp_path), "Is a directory"),
-        ("run\0.key", "the path holds a NUL"),
+        ("run\0.key", "the path has a NUL character"),
     ):
         with pytest.raises(ConfigurationError) as refused:
             load_seal(path, {})

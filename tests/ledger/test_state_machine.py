@@ -240,7 +240,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def refuse(self, data: st.DataObject) -> None:
         """A request was certainly not paid."""
         call, row = self.drawn(data, self.having(under_way=True))
-        self.run(call.by.refused(call.claim, call.request_id, still_in_doubt=call.doubts > 0))
+        self.run(call.by.refused(call.claim, call.request_id, maybe_billed_before=call.doubts > 0))
         call.under_way = False
         if row.holder is call:
             self.model.calls -= 1
@@ -251,7 +251,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def doubt(self, data: st.DataObject) -> None:
         """A request may have been paid."""
         call, row = self.drawn(data, self.having(under_way=True))
-        self.run(call.by.doubted(call.claim, call.request_id))
+        self.run(call.by.maybe_billed(call.claim, call.request_id))
         call.under_way = False
         call.doubts += 1
         if row.holder is call:
@@ -283,7 +283,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.run(self.settled(call, verdict))
         self.flying.remove(call)
         late = row.state is State.AMBIGUOUS and row.request_id == call.request_id
-        if row.holder is call or (late and verdict.mark in {ItemEvent.SUCCEED, ItemEvent.FAIL}):
+        if row.holder is call or (late and verdict.event in {ItemEvent.SUCCEED, ItemEvent.FAIL}):
             row.finish(state, verdict.billing)
             if late and verdict.billing is Billing.NOT_BILLED:  # it was refused, after it had been given up
                 row.perhaps -= 1

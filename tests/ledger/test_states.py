@@ -13,8 +13,8 @@ from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.sqlite.worklist import requeue
 from clova_ocr_async.ledger.states import (
     FINISHED,
+    OWNED,
     TRANSITIONS,
-    UNDER_WAY,
     Claim,
     ClaimLostError,
     Entry,
@@ -46,7 +46,7 @@ def db() -> Iterator[sqlite3.Connection]:
 
 def put(db: sqlite3.Connection, state: State) -> Claim:
     """Put an item into a state, as it is when a call of ours is under way or has just ended."""
-    under_way = state in UNDER_WAY
+    under_way = state in OWNED
     db.execute(
         """INSERT INTO item (sha256, document, state, owner, request_id, sent_at, maybe_billed)
            VALUES (?, ?, ?, ?, ?, ?, ?)""",
@@ -71,15 +71,15 @@ def mark(db: sqlite3.Connection, claim: Claim, what: ItemEvent) -> None:
         case ItemEvent.SEND:
             statements.send(db, claim, REQUEST, 1.0, None)
         case ItemEvent.REFUSE:
-            statements.refuse(db, claim.number, REQUEST, still_in_doubt=False)
+            statements.refuse(db, claim.number, REQUEST, maybe_billed_before=False)
         case ItemEvent.ANSWER:
             statements.keep_answer(db, claim.number, REQUEST, (200, None, b"{}"), 1.0)
         case ItemEvent.REQUEUE:
             for billing in Billing:
                 requeue(db, billing)
         case _:
-            verdict = Settlement(what, BILLINGS.get(what, Billing.NOT_BILLED), request_id=REQUEST)
-            statements.settle(db, claim, verdict, None, 1.0)
+            settlement = Settlement(what, BILLINGS.get(what, Billing.NOT_BILLED), request_id=REQUEST)
+            statements.settle(db, claim, settlement, None, 1.0)
 
 
 def state_of(db: sqlite3.Connection) -> State:
@@ -104,7 +104,7 @@ def test_the_storage_does_what_the_table_says(db: sqlite3.Connection, state: Sta
         mark(db, claim, what)
     assert state_of(db) is TRANSITIONS[state, what]
     (owner,) = db.execute("SELECT owner FROM item").fetchone()
-    assert (owner is None) == (state_of(db) not in UNDER_WAY)
+    assert (owner is None) == (state_of(db) not in OWNED)
 
 
 # What a call knows better than its row, since the mark between the two could not be written on a full disk.
@@ -140,7 +140,7 @@ def test_a_refusal_that_was_not_written_down_is_made_up_for(
 def test_what_was_refused_already_is_not_uncounted_twice(db: sqlite3.Connection) -> None:
     """A call that ends when its last request was refused and marked as that counts as it did before."""
     claim = put(db, State.SENT)
-    statements.refuse(db, claim.number, REQUEST, still_in_doubt=True)
+    statements.refuse(db, claim.number, REQUEST, maybe_billed_before=True)
     assert statements.calls(db) == 0
     mark(db, claim, ItemEvent.RELEASE)
     assert (state_of(db), statements.calls(db)) == (State.QUEUED, 0)
@@ -204,8 +204,8 @@ def test_what_is_paid_is_never_sent_again_by_itself() -> None:
     leaving = {what for (state, what) in TRANSITIONS if state in FINISHED}
     assert leaving == {ItemEvent.REQUEUE, ItemEvent.SUCCEED, ItemEvent.FAIL}
     assert {after for (state, _), after in TRANSITIONS.items() if state is State.SUCCEEDED} == set()
-    assert UNDER_WAY.isdisjoint(FINISHED)
-    assert UNDER_WAY | FINISHED | {State.QUEUED} == set(State)
+    assert OWNED.isdisjoint(FINISHED)
+    assert OWNED | FINISHED | {State.QUEUED} == set(State)
 
 
 def test_only_a_claim_may_be_sent() -> None:

@@ -141,7 +141,7 @@ def contents(folder: Path) -> list[bytes]:
 
 async def crash(ledger: SqliteLedger) -> None:
     """End a ledger as kill -9 does: nothing is given back, its files stay, and nobody holds them any more."""
-    writer, tenant = ledger._writer, ledger._tenant  # noqa: SLF001 - no seam ends a process halfway
+    writer, tenant = ledger._writer, ledger._participant  # noqa: SLF001 - no seam ends a process halfway
     await writer.stop()
     spill = tenant._spill  # noqa: SLF001 - as above
     assert spill is not None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
     from clova_ocr_async.errors import ClovaOCRError
-    from clova_ocr_async.ledger.sqlite.run_view import RunStatus
+    from clova_ocr_async.ledger.storage import RunStatus
 
 __all__ = [
     "MOST_NAMED",
@@ -64,9 +64,9 @@ def format_counts(counts: dict[str, int]) -> str:
 
 def format_status(status: RunStatus, price: Decimal | None = None) -> str:
     """Return how far a run is, in a line."""
-    calls = {"calls billed": status.billed, "perhaps": status.perhaps, "under way": status.under_way}
+    calls = {"calls billed": status.billed, "perhaps": status.maybe_billed, "under way": status.in_flight}
     told = ", ".join(f"{count:,} {word}" for word, count in calls.items() if count or word == "calls billed")
-    open_ = status.perhaps + status.under_way
+    open_ = status.maybe_billed + status.in_flight
     gone = f" ({status.vanished:,} no longer there)" if status.vanished else ""
     return f"{status.total:,} images: {format_counts(status.images)}{gone}; {told}{cost(price, status.billed, open_)}"
 

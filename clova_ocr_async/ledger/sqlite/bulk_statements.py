@@ -55,7 +55,7 @@ def link_sources(db: sqlite3.Connection, links: Sequence[tuple[SourceFile, str, 
                size = excluded.size, modified_ns = excluded.modified_ns, changed_ns = excluded.changed_ns,
                inode = excluded.inode""",
         [
-            (document, source.path, 0, number, *statements.columns(source.identity))
+            (document, source.path, 0, number, *statements.stamp_columns(source.stamp))
             for source, document, number in links
         ],
     )

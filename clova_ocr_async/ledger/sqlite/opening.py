@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.sqlite.connection import connect
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, check_links, existing_folder
-from clova_ocr_async.ledger.sqlite.run_settings import agree_on_seal
+from clova_ocr_async.ledger.sqlite.run_settings import store_or_check_seal
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.sqlite.snapshot import is_of_this_version, open_view
 from clova_ocr_async.ledger.sqlite.writer import ledger_error
@@ -83,7 +83,7 @@ def check_agreed(db: sqlite3.Connection, seal: Seal) -> None:
     try:
         copy.execute("CREATE TABLE run (name TEXT PRIMARY KEY, value)")
         copy.executemany("INSERT INTO run VALUES (?, ?)", db.execute("SELECT name, value FROM run"))
-        agree_on_seal(copy, seal)
+        store_or_check_seal(copy, seal)
     finally:
         copy.close()
 

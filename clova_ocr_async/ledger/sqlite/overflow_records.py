@@ -53,18 +53,18 @@ class SpilledRefusal(Redacted, frozen=True, array_like=True, tag="refusal"):
     Attributes:
         item: The item's number in the ledger.
         request_id: Of the call.
-        still_in_doubt: An earlier request of the same call may have been paid.
+        maybe_billed_before: An earlier request of the same call may have been paid.
     """
 
     item: int
     request_id: str
-    still_in_doubt: bool = False
+    maybe_billed_before: bool = False
 
     name: ClassVar[str] = "that a call was not paid"
 
     def write(self, db: sqlite3.Connection) -> None:
         """Put it into the ledger."""
-        refuse(db, self.item, self.request_id, still_in_doubt=self.still_in_doubt)
+        refuse(db, self.item, self.request_id, maybe_billed_before=self.maybe_billed_before)
 
 
 class SpilledVerdict(Redacted, frozen=True, array_like=True, tag="verdict"):

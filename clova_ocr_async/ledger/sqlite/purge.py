@@ -17,6 +17,7 @@ from clova_ocr_async.ledger.sqlite import owners, statements
 from clova_ocr_async.ledger.sqlite.opening import check_agreed, opened_existing, translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.overflow import bring_in, discard, holds_anything, spills_in
 from clova_ocr_async.ledger.states import Item
+from clova_ocr_async.ledger.storage import Purged
 
 if TYPE_CHECKING:
     import os
@@ -24,22 +25,9 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.ledger.seal import Seal
 
-__all__ = ["Purged", "purge"]
+__all__ = ["purge"]
 
 _PURGED = "what it said has been purged"
-
-
-@dataclass(frozen=True, slots=True)
-class Purged:
-    """What was removed.
-
-    Attributes:
-        answers: How many answers.
-        failures: Of how many images that were not read the words of the error.
-    """
-
-    answers: int
-    failures: int
 
 
 def purge(
@@ -127,7 +115,8 @@ class _Purge:
             if bare != kept:
                 changed += 1
                 db.execute(
-                    "UPDATE item SET failure = ? WHERE id = ?", (statements.kept_failure(self.seal, item, bare), number)
+                    "UPDATE item SET failure = ? WHERE id = ?",
+                    (statements.sealed_failure(self.seal, item, bare), number),
                 )
         return changed
 

@@ -61,7 +61,7 @@ class Safekeeping:
             await self._writer.submit_alike(bulk_statements.keep_answers, row, "answered", durable=True, urgent=True)
         except StalledError:
             try:
-                self._tenant.spill(answer)
+                self._tenant.keep(answer)
             except DiskFullError:
                 await self._writer.submit_alike(bulk_statements.keep_answers, row, "answered", durable=True)
             else:
@@ -83,7 +83,7 @@ class Safekeeping:
             self.beside(ended, error)
 
     def _end(self, ended: SpilledVerdict, db: sqlite3.Connection) -> None:
-        self._tenant.bring_own(db)
+        self._tenant.replay_own(db)
         ended.write(db)
 
     def beside(self, spilled: Spilled, error: LedgerError) -> None:
@@ -95,4 +95,4 @@ class Safekeeping:
         self._halt.note(error)
         if self._halt.is_news(spilled.name):
             logger.warning("%s is kept beside the ledger: %s", spilled.name, error)
-        self._tenant.spill(spilled)
+        self._tenant.keep(spilled)

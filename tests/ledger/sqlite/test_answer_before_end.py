@@ -156,7 +156,7 @@ async def test_no_image_is_finished_before_its_answer_is_in_the_ledger(run: Path
             claim = await sent(ledger, str(number), "r")
             await ledger.answered(claim, "r", ANSWER)
             await ledger.settle(claim, read("r"))
-            ledger._halt.error = None  # noqa: SLF001 - no seam goes on after a full disk
+            ledger._payment_stop.error = None  # noqa: SLF001 - no seam goes on after a full disk
         await eventually(lambda: states(run) == ["succeeded"] * count)
         assert answers(run) == [ANSWER.body] * count
     assert watch.bare == []

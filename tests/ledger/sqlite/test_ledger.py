@@ -294,12 +294,12 @@ async def test_a_mark_is_on_the_disk_before_the_request(run: Path) -> None:
         claim = claimed(await ledger.admit(item(), None))
         await ledger.sending(claim, "r")
         assert (states(run), calls(run)) == (["sent"], 1)
-        await ledger.refused(claim, "r", still_in_doubt=False)
+        await ledger.refused(claim, "r", maybe_billed_before=False)
         assert (states(run), calls(run)) == (["claimed"], 0)
         await ledger.sending(claim, "r")
-        await ledger.doubted(claim, "r")
+        await ledger.maybe_billed(claim, "r")
         await ledger.sending(claim, "r")
-        await ledger.refused(claim, "r", still_in_doubt=True)
+        await ledger.refused(claim, "r", maybe_billed_before=True)
         assert (states(run), calls(run), perhaps(run)) == (["sent"], 1, 1)
         await ledger.settle(claim, in_doubt())
     assert (states(run), calls(run), perhaps(run)) == (["ambiguous"], 1, 1)
@@ -343,7 +343,7 @@ async def test_the_ceiling_is_never_overshot(run: Path) -> None:
         await one.sending(first, "r1")
         await one.sending(second, "r2")
         assert not await two.sending(third, "r3")
-        await one.refused(second, "r2", still_in_doubt=False)
+        await one.refused(second, "r2", maybe_billed_before=False)
         assert await two.sending(third, "r3")
         await two.answered(third, "r3", ANSWER)
         await one.answered(first, "r1", ANSWER)
@@ -487,7 +487,7 @@ async def test_a_claim_that_cannot_be_given_back_is_logged(run: Path, caplog: py
         await asyncio.sleep(0)
         admitting.cancel()
         await asyncio.wait([admitting])
-        await eventually(lambda: "not written down yet" in caplog.text)
+        await eventually(lambda: "not recorded yet" in caplog.text)
         with pytest.raises(DiskFullError):
             await ledger.sending(other, "r")
     assert full.failed == ["released"]
@@ -574,7 +574,7 @@ async def test_what_the_dead_leave(run: Path) -> None:
         await dead.sending(found[name], name)
     await dead.answered(found["answered"], "answered", ANSWER)
     await dead.answered(found["failed"], "failed", FAILURE)
-    await dead.doubted(found["doubtful"], "doubtful")
+    await dead.maybe_billed(found["doubtful"], "doubtful")
     await crash(dead)
     async with opened(run) as ledger:
         assert states(run) == ["queued", "ambiguous", "succeeded", "failed", "ambiguous"]
@@ -755,8 +755,8 @@ async def test_what_could_not_be_brought_in_is_by_the_next(run: Path, caplog: py
         with pytest.raises(DiskFullError):
             await ledger.admit(item("b"), None)
         await ledger.settle(claim, read("r1"))
-    assert "was not left in order" in caplog.text
-    assert "not written down yet" in caplog.text
+    assert "was not closed in order" in caplog.text
+    assert "not recorded yet" in caplog.text
     assert len(spills_in(run)) == 1
     async with opened(run) as ledger:
         assert (await ledger.admit(item("a"), None)).entry.answer == ANSWER
@@ -767,7 +767,7 @@ async def test_what_could_not_be_brought_in_is_by_the_next(run: Path, caplog: py
 
 @pytest.mark.parametrize(
     ("refused", "expected"),
-    [({"still_in_doubt": False}, ("queued", 0, 0)), ({"still_in_doubt": True}, ("ambiguous", 1, 1))],
+    [({"maybe_billed_before": False}, ("queued", 0, 0)), ({"maybe_billed_before": True}, ("ambiguous", 1, 1))],
 )
 async def test_a_refusal_that_the_ledger_cannot_take_is_no_doubt(
     run: Path, refused: dict[str, bool], expected: tuple[str, int, int], caplog: pytest.LogCaptureFixture
@@ -777,8 +777,8 @@ async def test_a_refusal_that_the_ledger_cannot_take_is_no_doubt(
     async with opened(run, watch=full, process=gone()) as ledger:
         claim = claimed(await ledger.admit(item(), None))
         await ledger.sending(claim, "r")
-        if refused["still_in_doubt"]:
-            await ledger.doubted(claim, "r")
+        if refused["maybe_billed_before"]:
+            await ledger.maybe_billed(claim, "r")
             await ledger.sending(claim, "r")
         full.names = {"refused", "close"}
         await ledger.refused(claim, "r", **refused)
@@ -834,7 +834,7 @@ async def test_nothing_is_paid_after_a_mark_that_could_not_be_made(run: Path) ->
     async with opened(run, watch=locked) as ledger:
         claim = claimed(await ledger.admit(item(), None))
         await ledger.sending(claim, "r")
-        for mark in (ledger.doubted(claim, "r"), ledger.sending(claim, "r")):
+        for mark in (ledger.maybe_billed(claim, "r"), ledger.sending(claim, "r")):
             with pytest.raises(LedgerError, match="made up"):
                 await mark
     assert (states(run), calls(run), perhaps(run)) == (["ambiguous"], 1, 1)
@@ -934,7 +934,7 @@ async def test_a_mistyped_host_can_be_corrected(run: Path) -> None:
         await ledger.open_for(["typo.invalid"])
         claim = claimed(await ledger.admit(item(), source("a")))
         assert await ledger.sending(claim, "r")
-        await ledger.refused(claim, "r", still_in_doubt=False)
+        await ledger.refused(claim, "r", maybe_billed_before=False)
         await ledger.settle(claim, Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 0.1, b"{}"))
     async with opened(run) as ledger:
         await ledger.open_for(["ocr.example"])

@@ -55,7 +55,7 @@ async def succeeded(ledger: SqliteLedger, number: int, name: str | None) -> None
 async def failed(ledger: SqliteLedger, number: int, name: str) -> None:
     """Have an item refused by the service."""
     claim = await sent(ledger, number, name)
-    await ledger.refused(claim, f"id-{number}", still_in_doubt=False)
+    await ledger.refused(claim, f"id-{number}", maybe_billed_before=False)
     failure = encode_failure(InvalidRequestError(400, "0011", "canaryWORDS"))
     await ledger.settle(claim, Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 1.0, failure, f"id-{number}"))
 
@@ -63,7 +63,7 @@ async def failed(ledger: SqliteLedger, number: int, name: str) -> None:
 async def doubted(ledger: SqliteLedger, number: int, name: str | None) -> None:
     """Have an item end in doubt."""
     claim = await sent(ledger, number, name)
-    await ledger.doubted(claim, f"id-{number}")
+    await ledger.maybe_billed(claim, f"id-{number}")
     await ledger.settle(claim, Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, LOST, f"id-{number}"))
 
 
@@ -136,7 +136,7 @@ async def test_what_a_dead_process_left_is_in_doubt(tmp_path: Path) -> None:
     assert lost is not None
     assert asked_again is not None
     assert (lost.maybe_billed, asked_again.maybe_billed) == (1, 1)
-    assert "the process that sent it is gone" in str(decode_failure(lost.failure))
+    assert "the process that sent it ended before the answer came" in str(decode_failure(lost.failure))
 
 
 @pytest.mark.parametrize(
@@ -149,13 +149,13 @@ async def test_the_counts_agree_with_the_records(tmp_path: Path, seal: Any, give
     await begun(tmp_path / "run", seal)
     with RunReader(tmp_path / "run", given) as reader:
         status = reader.status()
-        doubtful = list(reader.doubtful())
+        doubtful = list(reader.ambiguous_names())
     expected = [*EXPECTED.values(), "succeeded", "pending"]
     expected[7] = answered
     assert status.images == {word: expected.count(word) for word in dict.fromkeys(status.images)}
     assert status.total == len(expected)
     assert sum(status.items.values()) == 9
-    assert (status.calls, status.billed, status.perhaps, status.under_way) == (7, 4, 3, 0)
+    assert (status.calls, status.billed, status.maybe_billed, status.in_flight) == (7, 4, 3, 0)
     assert (status.processes, status.store, status.services) == (0, "full", ("local",))
     assert status.sealed == (None if seal is None else "aes-256-gcm")
     assert doubtful == ["doubted", "lost", "asked again"]
@@ -177,9 +177,9 @@ async def test_a_call_under_way_is_pending_and_no_doubt(tmp_path: Path) -> None:
         with RunReader(tmp_path / "run") as reader:
             status = reader.status()
             record, _ = reader.records()
-            doubtful = list(reader.doubtful())
+            doubtful = list(reader.ambiguous_names())
             pending = reader.pending()
-    assert (status.under_way, status.perhaps, status.billed, status.processes) == (1, 1, 0, 1)
+    assert (status.in_flight, status.maybe_billed, status.billed, status.processes) == (1, 1, 0, 1)
     assert (record.status, status.images) == ("pending", {"ambiguous": 1, "pending": 1})
     assert doubtful == [f"an image without a name, sha256 {item(2).sha256.hex()}"]
     assert pending == 1
@@ -189,12 +189,12 @@ async def test_an_answer_that_came_after_its_process_was_given_up_counts(tmp_pat
     """An image that was in doubt and has its answer now is told as what the answer says."""
     async with SqliteLedger(tmp_path / "run") as ledger:
         claim = await sent(ledger, 1, "late")
-        await ledger.doubted(claim, "id-1")
+        await ledger.maybe_billed(claim, "id-1")
         await ledger.settle(claim, Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, LOST, "id-1"))
         await ledger.answered(claim, "id-1", ANSWER)
         with RunReader(tmp_path / "run") as reader:
             assert [record.status for record in reader.records()] == ["succeeded"]
-            assert (reader.status().images, list(reader.doubtful())) == ({"succeeded": 1}, [])
+            assert (reader.status().images, list(reader.ambiguous_names())) == ({"succeeded": 1}, [])
 
 
 async def test_a_file_that_changed_is_pending_unless_it_is_in_doubt(tmp_path: Path) -> None:

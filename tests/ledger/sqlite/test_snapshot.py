@@ -257,7 +257,7 @@ async def test_a_view_follows_a_batch_that_begins(run: Path) -> None:
 async def test_a_batch_that_begins_does_not_disturb_a_look(run: Path) -> None:
     """As long as only the log is written, what is read in place is whole."""
     with RunReader(run) as reader:
-        with reader._look():  # noqa: SLF001 - no seam is inside a look
+        with reader._snapshot():  # noqa: SLF001 - no seam is inside a look
             process = begun(run, FIVE)
         assert reader.status().calls == 5
     ended(process)
@@ -266,12 +266,12 @@ async def test_a_batch_that_begins_does_not_disturb_a_look(run: Path) -> None:
 async def test_what_changes_while_it_is_read_in_place_is_not_believed(run: Path) -> None:
     """A look that a batch's beginning may have torn fails, with what to do, whatever SQLite made of it."""
     with RunReader(run) as reader:
-        with pytest.raises(LedgerError, match=r"a batch began to work .* repeat"), reader._look():  # noqa: SLF001 - no seam is inside a look
+        with pytest.raises(LedgerError, match=r"a batch began to work .* repeat"), reader._snapshot():  # noqa: SLF001 - no seam is inside a look
             _touch(run)
-        with pytest.raises(LedgerError, match=r"a batch began to work .* repeat"), reader._look():  # noqa: SLF001 - as above
+        with pytest.raises(LedgerError, match=r"a batch began to work .* repeat"), reader._snapshot():  # noqa: SLF001 - as above
             _tear(run)
         assert reader.status().calls == 1
-        with pytest.raises(LedgerError, match="cannot be used"), reader._look():  # noqa: SLF001 - as above
+        with pytest.raises(LedgerError, match="cannot be used"), reader._snapshot():  # noqa: SLF001 - as above
             raise sqlite3.DatabaseError
 
 

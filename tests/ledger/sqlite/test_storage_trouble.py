@@ -100,7 +100,7 @@ async def test_a_short_lock_costs_nothing_and_answers_do_not_wait_for_it(run: Pa
         await waiting
         await eventually(lambda: answers(run) == [ANSWER.body, FAILURE.body])
         await eventually(lambda: states(run) == ["succeeded", "sent"])
-        assert ledger.trouble is None
+        assert ledger.stop_reason is None
         await sent(ledger, "c")
     assert spills_in(run) == []
     assert calls(run) == 3
@@ -111,7 +111,7 @@ async def test_an_answer_that_fits_nowhere_waits_for_a_short_lock(run: Path) -> 
 
     class Roomless(SqliteLedger):
         def fill(self) -> None:
-            spill = self._tenant._spill  # noqa: SLF001 - no seam fills the room of an open ledger
+            spill = self._participant._spill  # noqa: SLF001 - no seam fills the room of an open ledger
             assert spill is not None
 
             def allocate(*_: int) -> None:
@@ -148,7 +148,7 @@ async def test_a_lasting_lock_is_waited_for_once(run: Path) -> None:
                     await ledger.sending(two, "r2")
             with pytest.raises(LedgerError, match="keeps the ledger locked"):
                 await ledger.admit(item("c"), None)
-            assert ledger.trouble is not None
+            assert ledger.stop_reason is not None
             await ledger.__aexit__(None, None, None)
             assert asyncio.get_running_loop().time() - began < 5
         assert answers(run) == []
@@ -202,7 +202,7 @@ async def test_closing_a_locked_ledger_is_no_matter_of_minutes(run: Path) -> Non
     with locked(run):
         async with asyncio.timeout(5):
             await ledger.__aexit__(None, None, None)
-    assert ledger.trouble is not None
+    assert ledger.stop_reason is not None
     async with opened(run):
         assert states(run) == ["succeeded"]
 
@@ -301,7 +301,7 @@ async def main():
         await ledger.answered(found[0], "r1", ANSWER)
         print(await ledger.sending(found[4], "r5"), await ledger.sending(found[5], "r6"))
         for number in (2, 3, 4):
-            await ledger.refused(found[number], f"r{{number + 1}}", still_in_doubt=False)
+            await ledger.refused(found[number], f"r{{number + 1}}", maybe_billed_before=False)
         try:
             await ledger.answered(found[1], "r2", HTTPResponse(200, os.urandom(3_000_000)))
         except DiskFullError as error:
@@ -311,9 +311,9 @@ async def main():
         except DiskFullError as error:
             print(error)
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        print(ledger.trouble is not None)
+        print(ledger.stop_reason is not None)
     async with SqliteLedger({run!r}) as ledger:
-        ledger._tenant.see(3_000_000)
+        ledger._participant.note_size(3_000_000)
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_300_000, resource.RLIM_INFINITY))
         claim = claimed(await ledger.admit(item("5"), None))
         try:
@@ -446,7 +446,7 @@ class Nowhere(SqliteLedger):
         """Fail as on a disk that is full to the last byte."""
         raise DiskFullError("made up: the disk is full, and so is the room")
 
-    async def refused(self, claim: Claim, request_id: str, *, still_in_doubt: bool) -> None:  # noqa: ARG002 - the ledger's signature
+    async def refused(self, claim: Claim, request_id: str, *, maybe_billed_before: bool) -> None:  # noqa: ARG002 - the ledger's signature
         """Fail too."""
         raise DiskFullError("made up: the disk is full, and so is the room")
 
