@@ -267,10 +267,14 @@ async def test_a_settlement_makes_up_for_a_missing_mark(
 async def test_a_doubt_counts_a_call_whose_answer_is_anothers(store: Store) -> None:
     """A sent item that has an answer and is settled as DOUBT has one call more that may have been billed."""
     async with store.open() as ledger:
-        claim = await sent(ledger, "a", FOREIGN)
+        claim = await sent(ledger, "a")
+        await ledger.maybe_billed(claim, "a")
+        await ledger.sending(claim, "a")
+        await ledger.answered(claim, "a", FOREIGN)
         await ledger.settle(claim, in_doubt("a"))
-        assert (states(store, "a"), counts(store)) == (["ambiguous"], (1, 1, 0))
-    assert (states(store, "a"), counts(store)) == (["ambiguous"], (1, 1, 0))
+        assert (states(store, "a"), counts(store)) == (["ambiguous"], (2, 2, 0))
+        assert (await ledger.admit(item("a"), None)).entry.maybe_billed == 2
+    assert (states(store, "a"), counts(store)) == (["ambiguous"], (2, 2, 0))
 
 
 async def test_a_stranger_settles_nothing(store: Store) -> None:
@@ -469,6 +473,7 @@ async def test_a_late_answer_settles_an_ambiguous_item(
         for _ in range(2):  # a foreign answer is counted once
             await awake.others_at_work("receipt")
             assert (states(store, "a", clock=other), counts(store, clock=other)) == ([state], (1, requeued, 0))
+            assert (await awake.admit(item("a"), None)).entry.maybe_billed == requeued
         assert await awake.requeue(Billing.MAYBE_BILLED) == requeued
 
 

@@ -62,6 +62,23 @@ class Clock:
         return self.now
 
 
+class FullDisk:
+    """A watch of a ledger under which the disk is full at the commits of some names."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = set(names)
+        self.failed: list[str] = []
+
+    def __call__(self, where: str) -> None:
+        """Fail as SQLite does."""
+        name = where.removeprefix("before commit of ")
+        if name in self.names:
+            self.failed.append(name)
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+
+
 def item(text: str = "a", document: str = "receipt") -> Item:
     """Return an item."""
     return Item(hashlib.sha256(text.encode()).digest(), document)

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from support.ledgers import (
+    ANSWER,
+    Clock,
+    FullDisk,
+    answers,
+    calls,
+    claimed,
+    crash,
+    elsewhere,
+    gone,
+    in_doubt,
+    item,
+    opened,
+    perhaps,
+    read,
+    source,
+    states,
+)
+
+from clova_ocr_async.errors import (
+    Billing,
+    DiskFullError,
+    LedgerError,
+)
+from clova_ocr_async.ledger.sqlite.overflow import spills_in
+from clova_ocr_async.ledger.sqlite.overflow_records import SpilledAnswer
+from clova_ocr_async.ledger.sqlite.owners import LEASE
+from clova_ocr_async.ledger.states import ItemEvent, Settlement
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RELEASE = Settlement(ItemEvent.RELEASE)
+
+
+async def test_on_a_full_disk_answers_are_kept_beside_and_nothing_more_is_paid(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer that the ledger cannot take is kept beside it, nothing more is sent, and its end brings it in."""
+    full = FullDisk("answered")
+    async with opened(run, watch=full) as ledger:
+        one, two = claimed(await ledger.admit(item("a"), None)), claimed(await ledger.admit(item("b"), None))
+        await ledger.sending(one, "r1")
+        await ledger.answered(one, "r1", ANSWER)
+        errors: list[DiskFullError] = []
+        for _ in range(2):
+            with pytest.raises(DiskFullError, match="disk is full") as caught:
+                await ledger.sending(two, "r2")
+            errors.append(caught.value)
+        assert errors[0] is not errors[1]
+        assert answers(run) == []
+        await ledger.settle(one, read("r1"))
+        await ledger.settle(two, RELEASE)
+        await ledger.recall(source("x"), "receipt")
+    assert answers(run) == [ANSWER.body]
+    assert states(run) == ["succeeded", "queued"]
+    assert spills_in(run) == []
+    assert "kept beside the ledger" in caplog.text
+    async with opened(run) as ledger:
+        assert (await ledger.admit(item("a"), None)).entry.answer == ANSWER
+
+
+async def test_what_could_not_be_brought_in_is_by_the_next(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """If the disk is full to the end, the file with the answers stays, and whoever opens the run next brings it in."""
+    full = FullDisk("answered", "close", "settled", "claim")
+    async with opened(run, watch=full, process=gone()) as ledger:
+        full.names.discard("claim")
+        claim = claimed(await ledger.admit(item("a"), None))
+        full.names.add("claim")
+        await ledger.sending(claim, "r1")
+        await ledger.answered(claim, "r1", ANSWER)
+        with pytest.raises(DiskFullError):
+            await ledger.admit(item("b"), None)
+        await ledger.settle(claim, read("r1"))
+    assert "was not closed in order" in caplog.text
+    assert "not recorded yet" in caplog.text
+    assert len(spills_in(run)) == 1
+    async with opened(run) as ledger:
+        assert (await ledger.admit(item("a"), None)).entry.answer == ANSWER
+        assert len(spills_in(run)) == 1  # its own
+    assert states(run) == ["succeeded"]
+    assert spills_in(run) == []
+
+
+@pytest.mark.parametrize(
+    ("refused", "expected"),
+    [({"maybe_billed_before": False}, ("queued", 0, 0)), ({"maybe_billed_before": True}, ("ambiguous", 1, 1))],
+)
+async def test_a_refusal_that_the_ledger_cannot_take_is_no_doubt(
+    run: Path, refused: dict[str, bool], expected: tuple[str, int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request that was refused on a full disk is kept as that beside the ledger; what was in doubt before stays."""
+    full = FullDisk()
+    async with opened(run, watch=full, process=gone()) as ledger:
+        claim = claimed(await ledger.admit(item(), None))
+        await ledger.sending(claim, "r")
+        if refused["maybe_billed_before"]:
+            await ledger.maybe_billed(claim, "r")
+            await ledger.sending(claim, "r")
+        full.names = {"refused", "close"}
+        await ledger.refused(claim, "r", **refused)
+        with pytest.raises(DiskFullError):
+            await ledger.sending(claim, "r")
+    assert "that a call was not paid is kept beside the ledger" in caplog.text
+    assert states(run) == ["sent"]
+    async with opened(run):
+        assert (*states(run), calls(run), perhaps(run)) == expected
+    assert spills_in(run) == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (Settlement(ItemEvent.RELEASE, request_id="r"), ("queued", 0, 0)),
+        (Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 1.0, b'{"type": "RateLimitError"}', "r"), ("failed", 0, 0)),
+        (Settlement(ItemEvent.FAIL, Billing.BILLED, 1.0, b'{"type": "RecognitionError"}', "r"), ("failed", 1, 0)),
+        (Settlement(ItemEvent.SUCCEED, Billing.BILLED, 1.0, request_id="r"), ("succeeded", 1, 0)),
+        (in_doubt(), ("ambiguous", 1, 1)),
+    ],
+)
+async def test_an_end_that_the_ledger_cannot_take_is_kept(
+    run: Path, verdict: Settlement, expected: tuple[str, int, int]
+) -> None:
+    """How a call ended is kept beside a full ledger, once, also where no answers are, and nothing more is sent."""
+    full = FullDisk()
+    async with opened(run, watch=full, process=gone(), store="none") as ledger:
+        claim, other = claimed(await ledger.admit(item("a"), None)), claimed(await ledger.admit(item("b"), None))
+        await ledger.sending(claim, "r")
+        full.names = {"settled", "close"}
+        await ledger.settle(claim, verdict)
+        with pytest.raises(DiskFullError):
+            await ledger.sending(other, "s")
+        with pytest.raises(DiskFullError):
+            await ledger.settle(other, RELEASE)
+    assert states(run) == ["sent", "claimed"]
+    for _ in range(2):
+        async with opened(run) as ledger:
+            assert (states(run)[0], calls(run), perhaps(run)) == expected
+            found = (await ledger.admit(item("a"), None)).entry
+            assert found.failure == verdict.failure
+            assert states(run)[1] == "queued"
+
+
+async def test_nothing_is_paid_after_a_mark_that_could_not_be_made(run: Path) -> None:
+    """Whatever keeps a doubt from being written down, the same call does not leave again: it would hide the doubt."""
+
+    def locked(where: str) -> None:
+        if where == "before commit of doubted":
+            raise LedgerError("made up: locked")
+
+    async with opened(run, watch=locked) as ledger:
+        claim = claimed(await ledger.admit(item(), None))
+        await ledger.sending(claim, "r")
+        for mark in (ledger.maybe_billed(claim, "r"), ledger.sending(claim, "r")):
+            with pytest.raises(LedgerError, match="made up"):
+                await mark
+    assert (states(run), calls(run), perhaps(run)) == (["ambiguous"], 1, 1)
+
+
+@pytest.mark.parametrize("settled", ["settled", "released"])
+async def test_nobody_waits_for_an_end_that_cannot_be_written_down(run: Path, settled: str) -> None:
+    """Who waits for an image is woken, and told what is wrong, when its end cannot be written down."""
+    full = FullDisk()
+    async with opened(run, watch=full) as ledger:
+        claim = claimed(await ledger.admit(item(), None))
+        entry = (await ledger.admit(item(), None)).entry
+        waiting = asyncio.create_task(ledger.changed(entry))
+        await ledger.sending(claim, "r")
+        full.names = {settled}
+        if settled == "settled":
+            await ledger.settle(claim, in_doubt())
+        else:
+            admitting = asyncio.create_task(ledger.admit(item("b"), None))
+            await asyncio.sleep(0)
+            admitting.cancel()
+            await asyncio.wait([admitting])
+        await waiting
+        with pytest.raises(DiskFullError):
+            await ledger.changed(entry)
+
+
+async def test_a_file_is_not_removed_before_its_answers_are_in(run: Path) -> None:
+    """While bringing in the answers of a dead process fails, its file stays."""
+    clock, full = Clock(), FullDisk()
+    dead = opened(run, process=elsewhere(), watch=FullDisk("answered"), clock=Clock())
+    await dead.__aenter__()
+    claim = claimed(await dead.admit(item("a"), None))
+    await dead.sending(claim, "r1")
+    await dead.answered(claim, "r1", ANSWER)
+    await crash(dead)
+    async with opened(run, watch=full, process=elsewhere(), clock=clock) as ledger:
+        full.names = {"look", "lease"}
+        clock.now += LEASE + 1
+        with pytest.raises(DiskFullError):
+            await ledger.others_at_work("receipt")
+        assert full.failed == ["lease", "look"]
+        assert answers(run) == []
+        full.names.clear()
+        await ledger.others_at_work("receipt")
+        assert answers(run) == [ANSWER.body]
+        assert states(run) == ["succeeded"]
+        clock.now += LEASE / 3
+        await ledger.recall(source("x"), "receipt")
+        assert len(spills_in(run)) == 1  # its own
+
+
+async def test_an_answer_without_an_open_ledger_is_told(run: Path) -> None:
+    """An answer that comes when the ledger is closed is told as not kept, and not lost in silence."""
+    ledger = opened(run)
+    async with ledger:
+        claim = claimed(await ledger.admit(item(), None))
+        await ledger.sending(claim, "r")
+    with pytest.raises(DiskFullError, match="not open"):
+        await ledger.answered(claim, "r", ANSWER)
+    assert SpilledAnswer(1, "r", 200, None, b"canary", 1.0).item == 1

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from support.ledgers import (
+    Clock,
+    FullDisk,
+    claimed,
+    elsewhere,
+    item,
+    look,
+    opened,
+    source,
+    states,
+)
+
+from clova_ocr_async.ledger.sqlite.owners import LEASE
+from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+async def test_what_a_sleeper_claims_as_it_wakes_is_not_lost(run: Path) -> None:
+    """What is claimed under an owner that is gone is taken over like what the dead have."""
+    async with opened(run) as ledger:
+        db = sqlite3.connect(run / LEDGER)
+        db.execute(
+            "INSERT INTO item (sha256, document, state, owner) VALUES (?, 'receipt', 'claimed', 77)", (item().sha256,)
+        )
+        db.commit()
+        db.close()
+        assert not await ledger.others_at_work("receipt")
+        assert (await ledger.admit(item(), None)).claim is not None
+
+
+async def test_a_lease_that_cannot_be_renewed_makes_nobody_else(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """If the mark of a new owner is not committed, the process does not act under its number."""
+    clock, other, full = Clock(), Clock(), FullDisk("lease")
+    async with (
+        opened(run, process=elsewhere(), clock=clock, watch=full) as sleeper,
+        opened(run, process=elsewhere(), clock=other) as awake,
+    ):
+        other.now += LEASE + 1
+        await awake.others_at_work("receipt")
+        clock.now = other.now
+        await sleeper.recall(source("a"), "receipt")
+        assert full.failed == ["lease"]
+        async with opened(run, process=elsewhere(), clock=other):  # is given the number that was not committed
+            mine = claimed(await sleeper.admit(item("b"), None)).owner
+            assert (mine,) not in look(run, "SELECT id FROM owner")
+        full.names.clear()
+        clock.now += LEASE / 3
+        await sleeper.recall(source("a"), "receipt")
+        await sleeper.others_at_work("receipt")
+        assert states(run) == ["queued"]
+        await sleeper.admit(item(), None)
+        (owner,) = look(run, "SELECT owner FROM item WHERE owner IS NOT NULL")[0]
+        assert (owner,) in look(run, "SELECT id FROM owner")
+    assert "the lease could not be renewed" in caplog.text
