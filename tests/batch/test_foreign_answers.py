@@ -14,12 +14,12 @@ from support.ledgers import (
     calls,
     claimed,
     crash,
-    elsewhere,
-    gone,
+    dead_process,
     item,
-    look,
+    maybe_billed,
     opened,
-    perhaps,
+    query,
+    remote_process,
     source,
     states,
 )
@@ -91,7 +91,7 @@ async def test_anothers_answer_leaves_the_item_ambiguous(run: Path) -> None:
     assert isinstance(found[1], Failure)
     assert isinstance(found[1].error, MalformedResponseError)
     assert states(run) == ["succeeded", "ambiguous"]
-    assert (calls(run), perhaps(run)) == (2, 1)
+    assert (calls(run), maybe_billed(run)) == (2, 1)
     assert answers(run) == [found[0].recognition.raw] * 2
     again = await batch(run, [JPEG + b"2"], transport := FakeTransport())
     assert transport.sent == []
@@ -120,7 +120,7 @@ async def test_anothers_answer_over_a_socket(run: Path) -> None:
 async def test_anothers_answer_of_a_process_that_died(run: Path, beside: bool) -> None:
     """Whoever settles what a dead process left does not take another call's answer for the item's."""
     settings: dict[str, Any] = {"watch": Broken("answered")} if beside else {}
-    ledger = opened(run, process=gone(), **settings)
+    ledger = opened(run, process=dead_process(), **settings)
     await ledger.__aenter__()
     claim = claimed(await ledger.admit(item("a"), None))
     await ledger.sending(claim, "mine")
@@ -131,11 +131,11 @@ async def test_anothers_answer_of_a_process_that_died(run: Path, beside: bool) -
     async with opened(run):
         pass
     assert states(run) == ["ambiguous"]
-    assert (perhaps(run), answers(run)) == (1, [ANSWER.body])
+    assert (maybe_billed(run), answers(run)) == (1, [ANSWER.body])
     async with opened(run):
         pass
-    assert (states(run), perhaps(run)) == (["ambiguous"], 1)
-    assert look(run, "SELECT billing FROM item") == [(int(Billing.MAYBE_BILLED),)]
+    assert (states(run), maybe_billed(run)) == (["ambiguous"], 1)
+    assert query(run, "SELECT billing FROM item") == [(int(Billing.MAYBE_BILLED),)]
 
 
 def test_the_verdict_on_anothers_answer() -> None:
@@ -165,7 +165,7 @@ async def test_a_refusal_beside_no_images_is_not_kept_as_paid(run: Path) -> None
     ]
     found = await batch(run, [JPEG], FakeTransport(*refusals))
     assert isinstance(found[0], Success)
-    assert (calls(run), perhaps(run)) == (1, 0)
+    assert (calls(run), maybe_billed(run)) == (1, 0)
     assert answers(run) == [found[0].recognition.raw]
 
 
@@ -188,7 +188,7 @@ async def test_anothers_answer_that_can_be_stored_nowhere_is_not_this_images(run
     assert len(transport.sent) == 1
     assert isinstance(found.error, MalformedResponseError)
     assert (found.error.billing, found.error.raw) == (Billing.MAYBE_BILLED, ANSWER.body)
-    assert (states(run), calls(run), perhaps(run), answers(run)) == (["ambiguous"], 1, 1, [])
+    assert (states(run), calls(run), maybe_billed(run), answers(run)) == (["ambiguous"], 1, 1, [])
 
 
 async def test_anothers_answer_that_can_be_stored_nowhere_as_the_batch_is_cut_off(run: Path) -> None:
@@ -213,7 +213,7 @@ async def test_anothers_answer_that_can_be_stored_nowhere_as_the_batch_is_cut_of
     assert isinstance(found, Failure)
     assert isinstance(found.error, MalformedResponseError)
     assert (found.error.billing, found.error.raw) == (Billing.MAYBE_BILLED, ANSWER.body)
-    assert (states(run), perhaps(run)) == (["ambiguous"], 1)
+    assert (states(run), maybe_billed(run)) == (["ambiguous"], 1)
 
 
 class Stalled:
@@ -252,19 +252,19 @@ async def test_anothers_answer_of_a_process_that_slept(run: Path, beside: bool) 
     later, seal = Clock(), Counting()
     later.now += 31
     watch = Broken("answered") if beside else None
-    async with opened(run, clock=Clock(), process=elsewhere(), watch=watch) as sleeper:
+    async with opened(run, clock=Clock(), process=remote_process(), watch=watch) as sleeper:
         claim = claimed(await sleeper.admit(item("a"), None))
         await sleeper.sending(claim, "mine")
-        async with opened(run, clock=later, process=elsewhere(), seal=seal) as other:
-            assert (states(run), perhaps(run)) == (["ambiguous"], 1)
+        async with opened(run, clock=later, process=remote_process(), seal=seal) as other:
+            assert (states(run), maybe_billed(run)) == (["ambiguous"], 1)
             await sleeper.answered(claim, "mine", ANSWER)  # of call "r"
             await sleeper.settle(claim, settle_from_answer(ANSWER, Receipt, "mine"))
             later.now += 11  # the next order renews the lease, and looks for what came late
             await other.recall(source("x"), "receipt")
-            assert (calls(run), perhaps(run), answers(run)) == (1, 1, [ANSWER.body])
+            assert (calls(run), maybe_billed(run), answers(run)) == (1, 1, [ANSWER.body])
             before = seal.opened
             for _ in range(3):
                 await other.others_at_work("receipt")
             assert seal.opened == before
-    assert (states(run), perhaps(run)) == (["ambiguous"], 1)
-    assert look(run, "SELECT billing FROM item") == [(int(Billing.MAYBE_BILLED),)]
+    assert (states(run), maybe_billed(run)) == (["ambiguous"], 1)
+    assert query(run, "SELECT billing FROM item") == [(int(Billing.MAYBE_BILLED),)]

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import BUSY, FAILED, JPEG, SPENT, FakeTime, FakeTransport, Held, domain, error, steps, success
-from support.ledgers import answers, calls, contents, eventually, gone, look, opened, perhaps, states, until
+from support.ledgers import (
+    answers,
+    calls,
+    contents,
+    dead_process,
+    eventually,
+    maybe_billed,
+    opened,
+    query,
+    states,
+    until,
+)
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.batch.direct import ImageInWork
@@ -234,7 +245,7 @@ async def test_unreadable_files_are_kept_by_name_and_read_when_they_are_there(tm
     assert isinstance(found[0].error, ImageError)
     assert isinstance(found[1], Success)
     assert stopped is None
-    assert look(run, "SELECT path FROM source WHERE failure IS NOT NULL") == [(os.fsencode(path),)]
+    assert query(run, "SELECT path FROM source WHERE failure IS NOT NULL") == [(os.fsencode(path),)]
     pictures(tmp_path / "in", "a.jpg")
     found, _ = await batch(run, [path], FakeTransport())
     assert isinstance(found[0], Success)
@@ -289,7 +300,7 @@ async def test_what_was_paid_for_nothing_is_kept_and_recalled(
         assert failure.request_id == "id-1"
     assert len(transport.sent) == 1
     assert answers(run) == [response.body]
-    assert (states(run), calls(run), perhaps(run)) == (["failed"], 1, 0)
+    assert (states(run), calls(run), maybe_billed(run)) == (["failed"], 1, 0)
     async with opened(run) as ledger:
         assert await ledger.requeue(Billing.NOT_BILLED) == 0
         assert await ledger.requeue(Billing.BILLED) == 1
@@ -344,7 +355,7 @@ async def test_a_retry_that_may_be_paid_twice_is_counted(run: Path) -> None:
     found, _ = await batch(run, [Image(picture("a"))], FakeTransport(FAILED, HTTPResponse(503, b"")))
     assert isinstance(found[0], Success)
     assert found[0].recognition.maybe_billed == 2
-    assert (states(run), calls(run), perhaps(run)) == (["succeeded"], 3, 2)
+    assert (states(run), calls(run), maybe_billed(run)) == (["succeeded"], 3, 2)
     again, _ = await batch(run, [Image(picture("a"))], FakeTransport())
     assert (again[0].recognition.maybe_billed, again[0].recognition.attempts) == (2, 3)
 
@@ -357,19 +368,19 @@ async def test_doubt_is_parked(run: Path) -> None:
         assert type(failure) is ConnectionLostError
         assert (failure.billing, failure.maybe_billed) == (Billing.MAYBE_BILLED, 1)
     assert len(transport.sent) == 1
-    assert (states(run), calls(run), perhaps(run)) == (["ambiguous"], 1, 1)
+    assert (states(run), calls(run), maybe_billed(run)) == (["ambiguous"], 1, 1)
     async with opened(run) as ledger:
         assert await ledger.requeue(Billing.MAYBE_BILLED) == 1
     found, _ = await batch(run, [Image(picture("a"))], transport)
     assert found[0].billed
-    assert (states(run), calls(run), perhaps(run)) == (["succeeded"], 2, 1)
+    assert (states(run), calls(run), maybe_billed(run)) == (["succeeded"], 2, 1)
 
 
 async def test_a_connection_that_fails_is_nobodys_doubt(run: Path) -> None:
     """A request that never left is tried again, and is neither counted nor in doubt."""
     found, _ = await batch(run, [Image(picture("a"))], FakeTransport(ConnectionFailedError))
     assert isinstance(found[0], Success)
-    assert (states(run), calls(run), perhaps(run)) == (["succeeded"], 1, 0)
+    assert (states(run), calls(run), maybe_billed(run)) == (["succeeded"], 1, 0)
 
 
 async def test_a_refusal_after_doubt_stays_doubt(run: Path) -> None:
@@ -377,7 +388,7 @@ async def test_a_refusal_after_doubt_stays_doubt(run: Path) -> None:
     transport = FakeTransport(FAILED, BUSY, error("0011"))
     (failure,) = errors_of((await batch(run, [Image(picture("a"))], transport))[0])
     assert failure.billing is Billing.MAYBE_BILLED
-    assert (states(run), calls(run), perhaps(run)) == (["ambiguous"], 1, 1)
+    assert (states(run), calls(run), maybe_billed(run)) == (["ambiguous"], 1, 1)
 
 
 @pytest.mark.parametrize("ends", [error("0002", 401), GENERAL, SPENT])
@@ -487,7 +498,7 @@ async def test_the_ceiling_holds_for_two_processes(run: Path) -> None:
         assert any(isinstance(task.result()[1], SpendingCeilingError) for task in tasks)
         paid = sum(isinstance(outcome, Success) for task in tasks for outcome in task.result()[0])
     assert calls(run) == 5
-    assert paid + perhaps(run) == 5
+    assert paid + maybe_billed(run) == 5
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -531,7 +542,7 @@ async def test_cancelled_twice_leaves_doubt(run: Path) -> None:
         await steps()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert states(run).count("ambiguous") == calls(run) == perhaps(run) == 1
+    assert states(run).count("ambiguous") == calls(run) == maybe_billed(run) == 1
     transport = FakeTransport()
     found, _ = await batch(run, images, transport)
     assert len(transport.sent) == 9
@@ -542,7 +553,7 @@ async def test_cancelled_twice_leaves_doubt(run: Path) -> None:
 
 def nobody_owns(run: Path) -> bool:
     """Tell whether all items have been given back."""
-    return not look(run, "SELECT 1 FROM item WHERE owner IS NOT NULL")
+    return not query(run, "SELECT 1 FROM item WHERE owner IS NOT NULL")
 
 
 async def test_cancellation_at_any_moment_loses_nothing(tmp_path: Path) -> None:
@@ -550,7 +561,7 @@ async def test_cancellation_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     for count in range(0, 60, 2):
         run = tmp_path / f"run{count}"
         transport = FakeTransport(FAILED, BUSY)
-        async with opened(run, process=gone()) as ledger:
+        async with opened(run, process=dead_process()) as ledger:
             task = asyncio.create_task(batch(ledger, [picture("a"), picture("b"), picture("a")], transport))
             for _ in range(count):
                 await asyncio.sleep(0.0001)
@@ -561,7 +572,7 @@ async def test_cancellation_at_any_moment_loses_nothing(tmp_path: Path) -> None:
             await ledger.recall(SourceFile(b""), "receipt")  # and given back
             await eventually(partial(nobody_owns, run))
             paid = len(answers(run))
-            assert calls(run) == paid + perhaps(run)
+            assert calls(run) == paid + maybe_billed(run)
             left = [state for state in states(run) if state not in {"queued", "succeeded", "ambiguous"}]
             assert left == []
             assert states(run).count("succeeded") == paid
@@ -585,7 +596,7 @@ async def test_an_answer_that_came_as_the_batch_was_cancelled_is_no_doubt(run: P
         go_on.set()
         await asyncio.wait([task])
         await until(run, State.SUCCEEDED)
-    assert (calls(run), perhaps(run)) == (1, 0)
+    assert (calls(run), maybe_billed(run)) == (1, 0)
 
 
 async def test_an_outcome_that_is_known_is_not_called_back(run: Path) -> None:
@@ -638,7 +649,7 @@ async def test_a_full_disk_stops_the_paying(
         found, _ = await batch(ledger, [str(tmp_path / "none.jpg"), *paths], transport, concurrency=1)
     assert 0 < len(found) <= 7
     async with opened(run) as ledger:
-        left = perhaps(run)
+        left = maybe_billed(run)
         await ledger.requeue(Billing.MAYBE_BILLED)
     second = FakeTransport()
     again, stopped = await batch(run, paths, second)
@@ -652,7 +663,7 @@ async def test_a_doubt_that_cannot_be_written_down_is_doubt(run: Path) -> None:
     async with opened(run, watch=Broken("doubted")) as ledger:
         (failure,) = errors_of((await batch(ledger, [Image(picture("a"))], FakeTransport(ConnectionLostError)))[0])
     assert isinstance(failure, ConnectionLostError)
-    assert (states(run), calls(run), perhaps(run)) == (["ambiguous"], 1, 1)
+    assert (states(run), calls(run), maybe_billed(run)) == (["ambiguous"], 1, 1)
 
 
 async def test_a_lost_claim_is_tried_again(run: Path) -> None:
@@ -710,19 +721,19 @@ async def test_what_is_called_back_as_it_is_marked_is_no_doubt(run: Path) -> Non
 
     transport = FakeTransport()
     client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime())
-    async with Marking(run, watch=Broken("refused", "settled", "close"), process=gone()) as ledger:
+    async with Marking(run, watch=Broken("refused", "settled", "close"), process=dead_process()) as ledger:
         async with BatchDispatcher(client, ledger=ledger).dispatch([picture("a")], Receipt) as outcomes:
             (failure,) = errors_of([outcome async for outcome in outcomes])
         assert isinstance(failure, NotSentError)
         assert states(run) == ["sent"]
     assert transport.sent == []
     async with opened(run):
-        assert (states(run), calls(run), perhaps(run)) == (["queued"], 0, 0)
+        assert (states(run), calls(run), maybe_billed(run)) == (["queued"], 0, 0)
 
 
 async def test_spilled_answers_come_in(run: Path) -> None:
     """On a full disk the answers under way are kept beside the ledger, the batch stops, and the next run has them."""
-    async with opened(run, watch=Broken("answered"), process=gone()) as ledger:
+    async with opened(run, watch=Broken("answered"), process=dead_process()) as ledger:
         found, stopped = await batch(ledger, [Image(picture(name)) for name in "abcdef"], FakeTransport())
     assert isinstance(stopped, DiskFullError)
     paid = sum(isinstance(outcome, Success) for outcome in found)

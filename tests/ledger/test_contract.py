@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.ledgers import ANSWER, FAILURE, Clock, claimed, elsewhere, gone, in_doubt, item, read, source
+from support.ledgers import ANSWER, FAILURE, Clock, ambiguous, claimed, dead_process, item, read, remote_process, source
 
 from clova_ocr_async.errors import Billing, ConfigurationError, LedgerError, SpendingCeilingError
 from clova_ocr_async.ledger.settlement import GONE
@@ -113,7 +113,7 @@ async def test_a_run_in_which_a_call_may_have_been_billed_keeps_its_services(sto
     async with store.open() as ledger:
         await ledger.open_for(["one.example"])
         claim = await sent(ledger, "a", ANSWER if answered else None)
-        await ledger.settle(claim, read("a") if answered else in_doubt("a"))
+        await ledger.settle(claim, read("a") if answered else ambiguous("a"))
     async with store.open() as ledger:
         with pytest.raises(LedgerError, match=r"one\.example.*two\.example"):
             await ledger.open_for(["two.example"])
@@ -123,7 +123,7 @@ async def test_services_hold_while_another_process_has_the_run_open(store: Store
     """Another process may be about to send, so its services hold although nothing was billed."""
     async with store.open() as ledger:
         await ledger.open_for(["one.example"])
-        async with store.open(process=elsewhere()) as other:
+        async with store.open(process=remote_process()) as other:
             with pytest.raises(LedgerError, match="choose another run directory"):
                 await other.open_for(["two.example"])
 
@@ -153,7 +153,7 @@ async def test_an_image_is_billed_once_under_all_its_names(store: Store) -> None
 
 async def test_one_caller_of_all_processes_gets_the_claim(store: Store) -> None:
     """While one process works on an item another one is not given it, and is when it was released."""
-    async with store.open() as one, store.open(process=elsewhere()) as two:
+    async with store.open() as one, store.open(process=remote_process()) as two:
         claim = claimed(await one.admit(item(), None))
         assert (await one.admit(item(), None)).claim is None
         waiting = await two.admit(item(), None)
@@ -242,14 +242,14 @@ async def test_marks_count_calls(store: Store) -> None:
         await ledger.sending(claim, "a")
         await ledger.refused(claim, "a", maybe_billed_before=True)
         assert (states(store, "a"), counts(store)) == (["sent"], (1, 1, 0))
-        await ledger.settle(claim, in_doubt("a"))
+        await ledger.settle(claim, ambiguous("a"))
     assert (states(store, "a"), counts(store)) == (["ambiguous"], (1, 1, 0))
 
 
 @pytest.mark.parametrize(
     ("settlement", "state", "count"),
     [
-        (in_doubt("a"), "ambiguous", (1, 1, 0)),
+        (ambiguous("a"), "ambiguous", (1, 1, 0)),
         (Settlement(ItemEvent.RELEASE, request_id="a"), "queued", (0, 0, 0)),
         (Settlement(ItemEvent.SKIP, request_id="a"), "skipped", (0, 0, 0)),
         (Settlement(ItemEvent.FAIL, Billing.BILLED, 1.0, b"{}", "a"), "failed", (1, 0, 0)),
@@ -271,7 +271,7 @@ async def test_a_doubt_counts_a_call_whose_answer_is_anothers(store: Store) -> N
         await ledger.maybe_billed(claim, "a")
         await ledger.sending(claim, "a")
         await ledger.answered(claim, "a", FOREIGN)
-        await ledger.settle(claim, in_doubt("a"))
+        await ledger.settle(claim, ambiguous("a"))
         assert (states(store, "a"), counts(store)) == (["ambiguous"], (2, 2, 0))
         assert (await ledger.admit(item("a"), None)).entry.maybe_billed == 2
     assert (states(store, "a"), counts(store)) == (["ambiguous"], (2, 2, 0))
@@ -279,7 +279,7 @@ async def test_a_doubt_counts_a_call_whose_answer_is_anothers(store: Store) -> N
 
 async def test_a_stranger_settles_nothing(store: Store) -> None:
     """A settlement of another call, or by another owner, changes nothing of the item."""
-    async with store.open() as one, store.open(process=elsewhere()) as two:
+    async with store.open() as one, store.open(process=remote_process()) as two:
         claim = await sent(one, "a")
         await two.settle(claim, Settlement(ItemEvent.FAIL, Billing.BILLED, 1.0, b"{}", "another"))
         await two.refused(claim, "another", maybe_billed_before=False)
@@ -318,7 +318,7 @@ async def test_what_is_stored_of_an_answer(store: Store, kept: Any) -> None:
 
 async def test_the_call_limit_is_never_passed(store: Store) -> None:
     """Two processes together send no more than the run allows; while a call may turn out unbilled the other waits."""
-    async with store.open(max_calls=2) as one, store.open(process=elsewhere()) as two:
+    async with store.open(max_calls=2) as one, store.open(process=remote_process()) as two:
         first, second = claimed(await one.admit(item("a"), None)), claimed(await one.admit(item("b"), None))
         third = claimed(await two.admit(item("c"), None))
         await one.sending(first, "r1")
@@ -342,7 +342,7 @@ async def test_the_call_limit_is_never_passed(store: Store) -> None:
 
 async def test_what_a_dead_process_left_is_settled(store: Store) -> None:
     """An unsent item is free, an answered one is finished, the others are ambiguous; an unsent file is read again."""
-    dead = store.open(process=gone())
+    dead = store.open(process=dead_process())
     await dead.__aenter__()
     await dead.admit(item("c"), source("c"))
     await sent(dead, "s")
@@ -366,7 +366,7 @@ async def test_what_a_dead_process_left_is_settled(store: Store) -> None:
 
 async def test_a_view_shows_what_the_next_process_will_store(store: Store) -> None:
     """Every item of a dead process, and every count, is the same before and after the next process opens the run."""
-    dead = store.open(process=gone())
+    dead = store.open(process=dead_process())
     await dead.__aenter__()
     await dead.admit(item("c"), source("c"))
     for name, answer in (("s", None), ("a", ANSWER), ("f", FAILURE), ("o", FOREIGN)):
@@ -397,8 +397,8 @@ async def test_a_process_that_slept_sends_nothing_and_loses_nothing(
     """A process that slept past its lease is refused before it sends, and stores the answers it waited for."""
     clock, other = Clock(), Clock()
     async with (
-        store.open(process=elsewhere(), clock=clock) as sleeper,
-        store.open(process=elsewhere(), clock=other) as awake,
+        store.open(process=remote_process(), clock=clock) as sleeper,
+        store.open(process=remote_process(), clock=other) as awake,
     ):
         one, two = claimed(await sleeper.admit(item("a"), None)), await sent(sleeper, "b")
         other.now += LEASE + 1
@@ -423,9 +423,9 @@ async def test_a_late_answer_keeps_a_requeued_item_from_being_sent(store: Store,
     """When the answer of a sleeper arrives before its requeued image is sent again, the image is not sent."""
     clock, later = Clock(), Clock()
     later.now += LEASE + 1
-    async with store.open(process=elsewhere(), clock=clock) as sleeper:
+    async with store.open(process=remote_process(), clock=clock) as sleeper:
         slept = await sent(sleeper, "a")
-        async with store.open(process=elsewhere(), clock=later) as ledger:
+        async with store.open(process=remote_process(), clock=later) as ledger:
             assert await ledger.requeue(Billing.MAYBE_BILLED) == 1
             again = claimed(await ledger.admit(item(), None)) if taken else None
             await sleeper.answered(slept, "a", ANSWER)
@@ -444,8 +444,8 @@ async def test_a_late_settlement_without_an_answer_counts(store: Store, settleme
     """A call that was taken over and ends after all is not ambiguous any more, also where no answers are stored."""
     clock, other = Clock(), Clock()
     async with (
-        store.open(process=elsewhere(), clock=clock, store="none") as sleeper,
-        store.open(process=elsewhere(), clock=other) as awake,
+        store.open(process=remote_process(), clock=clock, store="none") as sleeper,
+        store.open(process=remote_process(), clock=other) as awake,
     ):
         claim = await sent(sleeper, "a")
         other.now += LEASE + 1
@@ -462,8 +462,8 @@ async def test_a_late_answer_settles_an_ambiguous_item(
 ) -> None:
     """If a sleeper dies after its late answer, the image is settled from that, unless it is another call's."""
     clock, other = Clock(), Clock()
-    async with store.open(process=elsewhere(), clock=other) as awake:
-        sleeper = store.open(process=elsewhere(), clock=clock)
+    async with store.open(process=remote_process(), clock=other) as awake:
+        sleeper = store.open(process=remote_process(), clock=clock)
         await sleeper.__aenter__()
         claim = await sent(sleeper, "a")
         other.now += LEASE + 1
@@ -480,9 +480,9 @@ async def test_a_late_answer_settles_an_ambiguous_item(
 async def test_a_waiting_caller_does_not_wait_for_a_dead_process(store: Store) -> None:
     """A caller that waits for an item wakes when the process that has it dies, and gets the claim."""
     clock, other = Clock(), Clock()
-    dead = store.open(process=elsewhere(), clock=clock)
+    dead = store.open(process=remote_process(), clock=clock)
     await dead.__aenter__()
-    async with store.open(process=elsewhere(), clock=other) as ledger:
+    async with store.open(process=remote_process(), clock=other) as ledger:
         await dead.admit(item(), None)
         waiting = asyncio.create_task(ledger.changed((await ledger.admit(item(), None)).entry))
         await asyncio.sleep(0)
@@ -498,7 +498,7 @@ async def test_a_waiting_caller_does_not_wait_for_a_dead_process(store: Store) -
 
 async def test_files_are_handed_out_once_in_order(store: Store) -> None:
     """Each file goes to one process, in the order they were found; released files are free again."""
-    async with store.open() as one, store.open(process=elsewhere()) as two:
+    async with store.open() as one, store.open(process=remote_process()) as two:
         one.add_files([source(name) for name in "abcd"], "receipt")
         assert await one.claim_files("receipt", 2) == [b"a", b"b"]
         assert await two.claim_files("receipt", 9) == [b"c", b"d"]
@@ -511,7 +511,7 @@ async def test_files_are_handed_out_once_in_order(store: Store) -> None:
 
 async def test_there_is_more_to_do_while_others_hold_something(store: Store) -> None:
     """While another process has a file or an item, or a file is free, there may be more to do."""
-    async with store.open() as one, store.open(process=elsewhere()) as two:
+    async with store.open() as one, store.open(process=remote_process()) as two:
         one.add_files([source("a")], "receipt")
         assert await two.others_at_work("receipt")
         assert not await two.others_at_work("passport")
@@ -549,7 +549,7 @@ async def test_files_are_read_again_if_they_changed_or_could_not_be_read(store: 
 
 async def test_the_files_of_a_dead_process_are_free(store: Store) -> None:
     """The files that a dead process had taken are handed out again."""
-    dead = store.open(process=gone())
+    dead = store.open(process=dead_process())
     await dead.__aenter__()
     dead.add_files([source("a")], "receipt")
     await dead.claim_files("receipt", 1)
@@ -564,7 +564,7 @@ async def test_unread_items_are_requeued_by_their_billing(store: Store) -> None:
         "n": Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 1.0, b"{}"),
         "s": Settlement(ItemEvent.SKIP, failure=b"{}"),
         "b": Settlement(ItemEvent.FAIL, Billing.BILLED, 1.0, b"{}", "b"),
-        "m": in_doubt("m"),
+        "m": ambiguous("m"),
     }
     async with store.open() as ledger:
         for name, end in ends.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import FakeTime, http, raw_server, saying
-from support.ledgers import answers, calls, opened, perhaps, states
+from support.ledgers import answers, calls, maybe_billed, opened, states
 
 from clova_ocr_async.batch import BatchDispatcher, Failure
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
@@ -119,7 +119,7 @@ async def test_how_a_failure_is_billed(
     assert (found.error.billing, found.error.attempts) == (billing, 1)
     assert states(run) == [state]
     assert calls(run) == int(billing is not NOT)
-    assert perhaps(run) == int(billing is MAYBE)
+    assert maybe_billed(run) == int(billing is MAYBE)
     if billing is PAID:
         assert answers(run)[0] in {CUT[:-1], b"<html>"}
     assert stopped is None
@@ -150,7 +150,7 @@ async def test_a_reset_at_once_is_doubt_only_if_something_left(tmp_path: Path) -
         found, _ = await outcome_on(run, server.url)
     doubtful = found.error.billing is MAYBE
     assert states(run) == (["ambiguous"] if doubtful else ["queued"])
-    assert calls(run) == perhaps(run) == int(doubtful)
+    assert calls(run) == maybe_billed(run) == int(doubtful)
     assert await paid_by_a_rerun(run) == int(not doubtful)
 
 

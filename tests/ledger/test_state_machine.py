@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support.ledgers import Clock, elsewhere, item, source
+from support.ledgers import Clock, item, remote_process, source
 from support.stores import STORES
 
 from clova_ocr_async.errors import Billing
@@ -154,7 +154,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """A process opens the run."""
         clock = Clock()
         clock.now = self.now
-        ledger = self.run_under_test.open(process=elsewhere(), clock=clock)
+        ledger = self.run_under_test.open(process=remote_process(), clock=clock)
         self.clocks[ledger] = clock
         self.run(ledger.__aenter__())
         self.open.append(ledger)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.ledgers import ANSWER, Clock, claimed, elsewhere, gone, item, source
+from support.ledgers import ANSWER, Clock, claimed, dead_process, item, remote_process, source
 
 from clova_ocr_async.errors import Billing, ConnectionLostError, ImageError, InvalidRequestError, LedgerError
 from clova_ocr_async.ledger.settlement import GONE, decode_failure, encode_failure
@@ -69,7 +69,7 @@ async def begun(store: Store) -> None:
         await ledger.reject(file("unreadable"), "receipt", encode_failure(ImageError("no access")))
         await ledger.reject(file("vanished"), "receipt", GONE)
         await succeeded(ledger, "nameless", path=None)
-    dead = store.open(process=gone())
+    dead = store.open(process=dead_process())
     await dead.__aenter__()
     await sent(dead, "lost")
     await sent(dead, "answered", ANSWER)
@@ -139,7 +139,7 @@ async def test_unread_images_come_out_alone(store: Store) -> None:
 async def test_a_call_in_flight_is_pending(store: Store) -> None:
     """While its process lives a request is awaited; an ambiguous image without a name is listed by its hash."""
     clock = Clock()
-    async with store.open(process=elsewhere(), clock=clock) as ledger:
+    async with store.open(process=remote_process(), clock=clock) as ledger:
         await sent(ledger, "in flight")
         await ambiguous(ledger, "nameless", path=None)
         with store.view(clock=clock) as view:

@@ -8,17 +8,17 @@ from support.ledgers import (
     ANSWER,
     Clock,
     FullDisk,
+    ambiguous,
     answers,
     calls,
     claimed,
     crash,
-    elsewhere,
-    gone,
-    in_doubt,
+    dead_process,
     item,
+    maybe_billed,
     opened,
-    perhaps,
     read,
+    remote_process,
     source,
     states,
 )
@@ -69,7 +69,7 @@ async def test_on_a_full_disk_answers_are_kept_beside_and_nothing_more_is_paid(
 async def test_what_could_not_be_brought_in_is_by_the_next(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     """If the disk is full to the end, the file with the answers stays, and whoever opens the run next brings it in."""
     full = FullDisk("answered", "close", "settled", "claim")
-    async with opened(run, watch=full, process=gone()) as ledger:
+    async with opened(run, watch=full, process=dead_process()) as ledger:
         full.names.discard("claim")
         claim = claimed(await ledger.admit(item("a"), None))
         full.names.add("claim")
@@ -97,7 +97,7 @@ async def test_a_refusal_that_the_ledger_cannot_take_is_no_doubt(
 ) -> None:
     """A request that was refused on a full disk is kept as that beside the ledger; what was in doubt before stays."""
     full = FullDisk()
-    async with opened(run, watch=full, process=gone()) as ledger:
+    async with opened(run, watch=full, process=dead_process()) as ledger:
         claim = claimed(await ledger.admit(item(), None))
         await ledger.sending(claim, "r")
         if refused["maybe_billed_before"]:
@@ -110,7 +110,7 @@ async def test_a_refusal_that_the_ledger_cannot_take_is_no_doubt(
     assert "that a call was not paid is kept beside the ledger" in caplog.text
     assert states(run) == ["sent"]
     async with opened(run):
-        assert (*states(run), calls(run), perhaps(run)) == expected
+        assert (*states(run), calls(run), maybe_billed(run)) == expected
     assert spills_in(run) == []
 
 
@@ -121,7 +121,7 @@ async def test_a_refusal_that_the_ledger_cannot_take_is_no_doubt(
         (Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 1.0, b'{"type": "RateLimitError"}', "r"), ("failed", 0, 0)),
         (Settlement(ItemEvent.FAIL, Billing.BILLED, 1.0, b'{"type": "RecognitionError"}', "r"), ("failed", 1, 0)),
         (Settlement(ItemEvent.SUCCEED, Billing.BILLED, 1.0, request_id="r"), ("succeeded", 1, 0)),
-        (in_doubt(), ("ambiguous", 1, 1)),
+        (ambiguous(), ("ambiguous", 1, 1)),
     ],
 )
 async def test_an_end_that_the_ledger_cannot_take_is_kept(
@@ -129,7 +129,7 @@ async def test_an_end_that_the_ledger_cannot_take_is_kept(
 ) -> None:
     """How a call ended is kept beside a full ledger, once, also where no answers are, and nothing more is sent."""
     full = FullDisk()
-    async with opened(run, watch=full, process=gone(), store="none") as ledger:
+    async with opened(run, watch=full, process=dead_process(), store="none") as ledger:
         claim, other = claimed(await ledger.admit(item("a"), None)), claimed(await ledger.admit(item("b"), None))
         await ledger.sending(claim, "r")
         full.names = {"settled", "close"}
@@ -141,7 +141,7 @@ async def test_an_end_that_the_ledger_cannot_take_is_kept(
     assert states(run) == ["sent", "claimed"]
     for _ in range(2):
         async with opened(run) as ledger:
-            assert (states(run)[0], calls(run), perhaps(run)) == expected
+            assert (states(run)[0], calls(run), maybe_billed(run)) == expected
             found = (await ledger.admit(item("a"), None)).entry
             assert found.failure == verdict.failure
             assert states(run)[1] == "queued"
@@ -160,7 +160,7 @@ async def test_nothing_is_paid_after_a_mark_that_could_not_be_made(run: Path) ->
         for mark in (ledger.maybe_billed(claim, "r"), ledger.sending(claim, "r")):
             with pytest.raises(LedgerError, match="made up"):
                 await mark
-    assert (states(run), calls(run), perhaps(run)) == (["ambiguous"], 1, 1)
+    assert (states(run), calls(run), maybe_billed(run)) == (["ambiguous"], 1, 1)
 
 
 @pytest.mark.parametrize("settled", ["settled", "released"])
@@ -174,7 +174,7 @@ async def test_nobody_waits_for_an_end_that_cannot_be_written_down(run: Path, se
         await ledger.sending(claim, "r")
         full.names = {settled}
         if settled == "settled":
-            await ledger.settle(claim, in_doubt())
+            await ledger.settle(claim, ambiguous())
         else:
             admitting = asyncio.create_task(ledger.admit(item("b"), None))
             await asyncio.sleep(0)
@@ -188,13 +188,13 @@ async def test_nobody_waits_for_an_end_that_cannot_be_written_down(run: Path, se
 async def test_a_file_is_not_removed_before_its_answers_are_in(run: Path) -> None:
     """While bringing in the answers of a dead process fails, its file stays."""
     clock, full = Clock(), FullDisk()
-    dead = opened(run, process=elsewhere(), watch=FullDisk("answered"), clock=Clock())
+    dead = opened(run, process=remote_process(), watch=FullDisk("answered"), clock=Clock())
     await dead.__aenter__()
     claim = claimed(await dead.admit(item("a"), None))
     await dead.sending(claim, "r1")
     await dead.answered(claim, "r1", ANSWER)
     await crash(dead)
-    async with opened(run, watch=full, process=elsewhere(), clock=clock) as ledger:
+    async with opened(run, watch=full, process=remote_process(), clock=clock) as ledger:
         full.names = {"look", "lease"}
         clock.now += LEASE + 1
         with pytest.raises(DiskFullError):

@@ -16,12 +16,12 @@ from support.ledgers import (
     claimed,
     contents,
     crash,
-    elsewhere,
     eventually,
     item,
-    look,
     opened,
+    query,
     read,
+    remote_process,
     source,
     states,
     until,
@@ -131,8 +131,8 @@ async def test_who_does_not_wait_for_a_claim_leaves_the_name(run: Path) -> None:
         await asyncio.sleep(0)
         admitting.cancel()
         await asyncio.wait([admitting])
-        await eventually(lambda: look(run, "SELECT 1 FROM item JOIN source ON item = item.id WHERE open = 1"))
-    assert look(run, "SELECT path, state, open FROM item JOIN source ON item = item.id") == [(b"a.jpg", "queued", 1)]
+        await eventually(lambda: query(run, "SELECT 1 FROM item JOIN source ON item = item.id WHERE open = 1"))
+    assert query(run, "SELECT path, state, open FROM item JOIN source ON item = item.id") == [(b"a.jpg", "queued", 1)]
 
 
 async def test_a_claim_that_nobody_waits_for_may_fail(run: Path) -> None:
@@ -169,15 +169,15 @@ async def test_a_name_and_its_claim_stand_or_fall_together(run: Path) -> None:
         with pytest.raises(DiskFullError):
             await ledger.admit(item(), source("a.jpg"))
     assert states(run) == []
-    assert not look(run, "SELECT path FROM source")
+    assert not query(run, "SELECT path FROM source")
 
 
 async def test_who_waits_is_told_by_whoever_ends_it(run: Path) -> None:
     """Who waits for an image is woken by its end in this process or another, and does not wait for a dead one."""
     clock = Clock()
-    two = opened(run, process=elsewhere(), clock=clock)
+    two = opened(run, process=remote_process(), clock=clock)
     await two.__aenter__()
-    async with opened(run, process=elsewhere(), clock=clock) as one:
+    async with opened(run, process=remote_process(), clock=clock) as one:
         claim = claimed(await two.admit(item(), None))
         entry = (await one.admit(item(), None)).entry
         waiting = [asyncio.create_task(one.changed(entry)) for _ in range(2)]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.ledgers import (
-    gone,
+    dead_process,
     item,
-    look,
     opened,
+    query,
 )
 
 from clova_ocr_async.errors import (
@@ -154,7 +154,7 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_open(run: Path) -> No
         await asyncio.wait([opening])
         if not opening.cancelled():
             await (await opening).__aexit__(None, None, None)
-    async with opened(run, process=gone()) as ledger:
+    async with opened(run, process=dead_process()) as ledger:
         assert (await ledger.admit(item(), None)).claim is not None
 
 
@@ -179,5 +179,5 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM
         subprocess.run, [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert "File too large; a run needs at least 2 MiB" in done.stdout
-    assert look(run, "SELECT count(*) FROM owner") == [(0,)]
+    assert query(run, "SELECT count(*) FROM owner") == [(0,)]
     assert spills_in(run) == []

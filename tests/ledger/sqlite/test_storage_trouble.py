@@ -23,11 +23,11 @@ from support.ledgers import (
     calls,
     claimed,
     crash,
+    dead_process,
     eventually,
-    gone,
     item,
-    look,
     opened,
+    query,
     read,
     source,
     states,
@@ -132,7 +132,7 @@ async def test_an_answer_that_fits_nowhere_waits_for_a_short_lock(run: Path) -> 
 
 async def test_a_lasting_lock_is_waited_for_once(run: Path) -> None:
     """When the patience is used up every order fails at once, answers are kept beside, and nothing more is sent."""
-    async with opened(run, patience=0.3, process=gone()) as ledger:
+    async with opened(run, patience=0.3, process=dead_process()) as ledger:
         (one,) = await sent(ledger, "a")
         two = claimed(await ledger.admit(item("b"), None))
         began = asyncio.get_running_loop().time()
@@ -175,7 +175,7 @@ async def test_a_locked_ledger_is_not_opened(run: Path, begin: str) -> None:
         await opened(run, patience=0.3).__aenter__()
     assert caught.value.resumable
     assert asyncio.get_running_loop().time() - began < 5
-    assert look(run, "SELECT count(*) FROM owner") == [(0,)]
+    assert query(run, "SELECT count(*) FROM owner") == [(0,)]
     assert spills_in(run) == []
 
 
@@ -195,7 +195,7 @@ async def test_an_opening_that_waits_for_a_lock_can_be_cancelled(run: Path) -> N
 
 async def test_closing_a_locked_ledger_is_no_matter_of_minutes(run: Path) -> None:
     """A ledger whose lock is taken just as it is left is left within the patience, and mended by the next opening."""
-    ledger = opened(run, patience=0.3, process=gone())
+    ledger = opened(run, patience=0.3, process=dead_process())
     await ledger.__aenter__()
     (claim,) = await sent(ledger, "a")
     await ledger.answered(claim, "r1", ANSWER)
@@ -246,7 +246,7 @@ async def test_an_opening_that_is_given_up_leaves_nothing(run: Path, cancellatio
     gate.go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await opening
-    assert look(run, "SELECT count(*) FROM owner") == [(0,)]
+    assert query(run, "SELECT count(*) FROM owner") == [(0,)]
     assert spills_in(run) == []
     assert open_files() == before
     assert all(one.name != "clova-ocr-ledger" for one in threading.enumerate())
@@ -281,7 +281,7 @@ async def test_the_largest_answer_is_noted_while_the_run_goes_on(run: Path) -> N
         await ledger.answered(claim, "r1", large(MIB))
         clock.now += 11
         await ledger.recall(source("x"), "receipt")
-        assert look(run, "SELECT value FROM run WHERE name = 'largest answer'") == [(MIB,)]
+        assert query(run, "SELECT value FROM run WHERE name = 'largest answer'") == [(MIB,)]
 
 
 LIMITED = """
@@ -342,7 +342,7 @@ async def test_what_an_answer_has_no_room_for_is_not_sent(run: Path) -> None:
 
 async def test_what_the_dead_had_set_aside_is_given_back_first(run: Path) -> None:
     """What a dead process set aside goes back to the disk before anything is asked of it, even if nothing follows."""
-    dead = opened(run, process=gone())
+    dead = opened(run, process=dead_process())
     await dead.__aenter__()
     (claim,) = await sent(dead, "a")
     with locked(run):
@@ -427,7 +427,7 @@ async def test_an_end_that_is_kept_nowhere_costs_no_answer(
     tmp_path: Path, run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """How a call ended may be lost; its answer is not, and its caller gets it."""
-    async with Unsettled(run, process=gone()) as ledger:
+    async with Unsettled(run, process=dead_process()) as ledger:
         (outcome,) = await outcomes_of(ledger, [picture(tmp_path, "a")], FakeTransport())
     assert isinstance(outcome, Success)
     assert "how a call ended could not be written down: made up: full" in caplog.text

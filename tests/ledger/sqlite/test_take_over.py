@@ -7,10 +7,10 @@ from support.ledgers import (
     Clock,
     FullDisk,
     claimed,
-    elsewhere,
     item,
-    look,
     opened,
+    query,
+    remote_process,
     source,
     states,
 )
@@ -41,23 +41,23 @@ async def test_a_lease_that_cannot_be_renewed_makes_nobody_else(run: Path, caplo
     """If the mark of a new owner is not committed, the process does not act under its number."""
     clock, other, full = Clock(), Clock(), FullDisk("lease")
     async with (
-        opened(run, process=elsewhere(), clock=clock, watch=full) as sleeper,
-        opened(run, process=elsewhere(), clock=other) as awake,
+        opened(run, process=remote_process(), clock=clock, watch=full) as sleeper,
+        opened(run, process=remote_process(), clock=other) as awake,
     ):
         other.now += LEASE + 1
         await awake.others_at_work("receipt")
         clock.now = other.now
         await sleeper.recall(source("a"), "receipt")
         assert full.failed == ["lease"]
-        async with opened(run, process=elsewhere(), clock=other):  # is given the number that was not committed
+        async with opened(run, process=remote_process(), clock=other):  # is given the number that was not committed
             mine = claimed(await sleeper.admit(item("b"), None)).owner
-            assert (mine,) not in look(run, "SELECT id FROM owner")
+            assert (mine,) not in query(run, "SELECT id FROM owner")
         full.names.clear()
         clock.now += LEASE / 3
         await sleeper.recall(source("a"), "receipt")
         await sleeper.others_at_work("receipt")
         assert states(run) == ["queued"]
         await sleeper.admit(item(), None)
-        (owner,) = look(run, "SELECT owner FROM item WHERE owner IS NOT NULL")[0]
-        assert (owner,) in look(run, "SELECT id FROM owner")
+        (owner,) = query(run, "SELECT owner FROM item WHERE owner IS NOT NULL")[0]
+        assert (owner,) in query(run, "SELECT id FROM owner")
     assert "the lease could not be renewed" in caplog.text

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import KEY, SECRET, URL, domain
-from support.ledgers import Clock, contents, elsewhere
+from support.ledgers import Clock, contents, remote_process
 
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.slots.limit import ConcurrencyLimit
@@ -69,7 +69,7 @@ def fresh(path: Path, key: str = K) -> int:
 
 def test_what_is_learned_is_kept(file: SlotsFile, path: Path) -> None:
     """What one process leaves, the next one finds, for each domain by itself, with its members."""
-    member = Member(elsewhere(), 5, 9.0, Limits(3), 2, (True, 1.0, 1), 4.0)
+    member = Member(remote_process(), 5, 9.0, Limits(3), 2, (True, 1.0, 1), 4.0)
     with file.gates([K, "other"]) as gates:
         gates[K].ceiling = ConcurrencyLimit(limit=7, named=7, rejections=2)
         gates[K].members["a"] = member
@@ -213,7 +213,7 @@ def goes_on_alone(file: SlotsFile, clock: Clock, caplog: pytest.LogCaptureFixtur
     for limit in (5, 6, 7):
         with file.gates([K]) as gates:
             assert not gates[K].members
-            gates[K].members["me"] = Member(elsewhere())
+            gates[K].members["me"] = Member(remote_process())
             gates[K].ceiling.limit = limit
         assert known(file) == limit
         clock.now += 11.0

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.fakes import FakeTime
-from support.ledgers import elsewhere, gone
+from support.ledgers import dead_process, remote_process
 
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.slots.limit import START, ConcurrencyLimit, LimitSignal, Permit
@@ -50,7 +50,7 @@ class Scene:
         limits: Limits = Limits(),  # noqa: B008 - immutable
     ) -> MemberGrants[Waiter]:
         """Let a member come; who waits may be given as the time he came."""
-        process = self.processes.setdefault(port, elsewhere())
+        process = self.processes.setdefault(port, remote_process())
         me = Member(process, port, self.time.now + LEASE, limits)
         who = [Waiter(waiter) if isinstance(waiter, float) else waiter for waiter in waiting]
         return self.gate.visit(str(port), me, MemberUpdate(held, landed, who), self.time.runtime())
@@ -141,7 +141,7 @@ def test_who_waits_behind_an_offer_comes_again_soon() -> None:
 def test_the_dead_and_the_expired_lose_their_slots() -> None:
     """A dead member's slots are free at once, an expired one's after its lease, a live one's never."""
     scene = Scene(3)
-    scene.processes = {1: gone(), 2: elsewhere(), 3: HERE}
+    scene.processes = {1: dead_process(), 2: remote_process(), 3: HERE}
     for port in (1, 2, 3):
         scene.visit(port, waiting=[1.0])
     scene.gate.dismiss_gone(HERE, scene.time.now, "3")

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.fakes import FakeTime
-from support.ledgers import elsewhere, gone
+from support.ledgers import dead_process, remote_process
 
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.slots.limit import ConcurrencyLimit
@@ -34,7 +34,7 @@ class Model:
 
     port: int
     limits: Limits
-    process: Process = field(default_factory=elsewhere)
+    process: Process = field(default_factory=remote_process)
     generation: int = 0
     waiting: list[Waiter] = field(default_factory=list[Waiter])
     calls: list[Permit] = field(default_factory=list["Permit"])
@@ -167,7 +167,7 @@ class GateMachine(RuleBasedStateMachine):
         """A member dies, and is started again later."""
         old = self.members[port]
         if old.name in self.gate.members:
-            self.gate.members[old.name].process = gone()
+            self.gate.members[old.name].process = dead_process()
         self.members[port] = Model(port, old.limits, generation=old.generation + 1)
         self.gate.dismiss_gone(HERE, self.time.now, "")
         assert old.name not in self.gate.members

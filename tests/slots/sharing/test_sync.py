@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.fakes import FakeTime
-from support.ledgers import gone
+from support.ledgers import dead_process
 
 from clova_ocr_async.slots.queue import Waiter
 from clova_ocr_async.slots.sharing.sqlite_store import SlotsFile
@@ -56,7 +56,7 @@ class Scene:
     def add_dead(self, key: str) -> None:
         """Have somebody hold a slot who died."""
         with self.file.gates([key]) as gates:
-            gates[key].members["dead"] = Member(gone(), expires=self.time.now + LEASE, held=1)
+            gates[key].members["dead"] = Member(dead_process(), expires=self.time.now + LEASE, held=1)
 
 
 @pytest.fixture
