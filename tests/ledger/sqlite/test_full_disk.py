@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 RELEASE = Settlement(ItemEvent.RELEASE)
 
 
-async def test_on_a_full_disk_answers_are_kept_beside_and_nothing_more_is_paid(
+async def test_on_a_full_disk_answers_overflow_and_nothing_more_is_sent(
     run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An answer that the ledger cannot take is kept beside it, nothing more is sent, and its end brings it in."""
+    """An answer that the ledger cannot take is kept in the overflow file until closing, and nothing more is sent."""
     full = FullDisk("answered")
     async with opened(run, watch=full) as ledger:
         one, two = claimed(await ledger.admit(item("a"), None)), claimed(await ledger.admit(item("b"), None))
@@ -66,8 +66,8 @@ async def test_on_a_full_disk_answers_are_kept_beside_and_nothing_more_is_paid(
         assert (await ledger.admit(item("a"), None)).entry.answer == ANSWER
 
 
-async def test_what_could_not_be_brought_in_is_by_the_next(run: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """If the disk is full to the end, the file with the answers stays, and whoever opens the run next brings it in."""
+async def test_the_next_process_replays_what_is_left(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """If the disk is full to the end, the overflow file stays, and the next process that opens the run replays it."""
     full = FullDisk("answered", "close", "settled", "claim")
     async with opened(run, watch=full, process=dead_process()) as ledger:
         full.names.discard("claim")
@@ -92,10 +92,10 @@ async def test_what_could_not_be_brought_in_is_by_the_next(run: Path, caplog: py
     ("refused", "expected"),
     [({"maybe_billed_before": False}, ("queued", 0, 0)), ({"maybe_billed_before": True}, ("ambiguous", 1, 1))],
 )
-async def test_a_refusal_that_the_ledger_cannot_take_is_no_doubt(
+async def test_a_refusal_overflows(
     run: Path, refused: dict[str, bool], expected: tuple[str, int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A request that was refused on a full disk is kept as that beside the ledger; what was in doubt before stays."""
+    """A refusal on a full disk is kept in the overflow file; an earlier maybe billed request still counts."""
     full = FullDisk()
     async with opened(run, watch=full, process=dead_process()) as ledger:
         claim = claimed(await ledger.admit(item(), None))
@@ -115,7 +115,7 @@ async def test_a_refusal_that_the_ledger_cannot_take_is_no_doubt(
 
 
 @pytest.mark.parametrize(
-    ("verdict", "expected"),
+    ("settlement", "expected"),
     [
         (Settlement(ItemEvent.RELEASE, request_id="r"), ("queued", 0, 0)),
         (Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 1.0, b'{"type": "RateLimitError"}', "r"), ("failed", 0, 0)),
@@ -124,16 +124,14 @@ async def test_a_refusal_that_the_ledger_cannot_take_is_no_doubt(
         (ambiguous(), ("ambiguous", 1, 1)),
     ],
 )
-async def test_an_end_that_the_ledger_cannot_take_is_kept(
-    run: Path, verdict: Settlement, expected: tuple[str, int, int]
-) -> None:
-    """How a call ended is kept beside a full ledger, once, also where no answers are, and nothing more is sent."""
+async def test_a_settlement_overflows(run: Path, settlement: Settlement, expected: tuple[str, int, int]) -> None:
+    """A settlement is kept beside a full ledger, once, also where no answers are stored, and nothing more is sent."""
     full = FullDisk()
     async with opened(run, watch=full, process=dead_process(), store="none") as ledger:
         claim, other = claimed(await ledger.admit(item("a"), None)), claimed(await ledger.admit(item("b"), None))
         await ledger.sending(claim, "r")
         full.names = {"settled", "close"}
-        await ledger.settle(claim, verdict)
+        await ledger.settle(claim, settlement)
         with pytest.raises(DiskFullError):
             await ledger.sending(other, "s")
         with pytest.raises(DiskFullError):
@@ -143,12 +141,12 @@ async def test_an_end_that_the_ledger_cannot_take_is_kept(
         async with opened(run) as ledger:
             assert (states(run)[0], calls(run), maybe_billed(run)) == expected
             found = (await ledger.admit(item("a"), None)).entry
-            assert found.failure == verdict.failure
+            assert found.failure == settlement.failure
             assert states(run)[1] == "queued"
 
 
-async def test_nothing_is_paid_after_a_mark_that_could_not_be_made(run: Path) -> None:
-    """Whatever keeps a doubt from being written down, the same call does not leave again: it would hide the doubt."""
+async def test_nothing_is_sent_after_a_missing_mark(run: Path) -> None:
+    """If a request cannot be marked as maybe billed, the same call is not sent again: that would hide it."""
 
     def locked(where: str) -> None:
         if where == "before commit of doubted":
@@ -164,8 +162,8 @@ async def test_nothing_is_paid_after_a_mark_that_could_not_be_made(run: Path) ->
 
 
 @pytest.mark.parametrize("settled", ["settled", "released"])
-async def test_nobody_waits_for_an_end_that_cannot_be_written_down(run: Path, settled: str) -> None:
-    """Who waits for an image is woken, and told what is wrong, when its end cannot be written down."""
+async def test_a_settlement_that_fails_wakes_waiting_callers(run: Path, settled: str) -> None:
+    """A caller that waits for an item wakes, and meets the error, when its settlement cannot be recorded."""
     full = FullDisk()
     async with opened(run, watch=full) as ledger:
         claim = claimed(await ledger.admit(item(), None))
@@ -185,8 +183,8 @@ async def test_nobody_waits_for_an_end_that_cannot_be_written_down(run: Path, se
             await ledger.changed(entry)
 
 
-async def test_a_file_is_not_removed_before_its_answers_are_in(run: Path) -> None:
-    """While bringing in the answers of a dead process fails, its file stays."""
+async def test_an_overflow_file_stays_until_it_is_replayed(run: Path) -> None:
+    """While the replay of a dead process's overflow file fails, the file stays."""
     clock, full = Clock(), FullDisk()
     dead = opened(run, process=remote_process(), watch=FullDisk("answered"), clock=Clock())
     await dead.__aenter__()
@@ -210,8 +208,8 @@ async def test_a_file_is_not_removed_before_its_answers_are_in(run: Path) -> Non
         assert len(spills_in(run)) == 1  # its own
 
 
-async def test_an_answer_without_an_open_ledger_is_told(run: Path) -> None:
-    """An answer that comes when the ledger is closed is told as not kept, and not lost in silence."""
+async def test_an_answer_without_an_open_ledger_is_an_error(run: Path) -> None:
+    """An answer that arrives after closing raises an error, and is not lost in silence."""
     ledger = opened(run)
     async with ledger:
         claim = claimed(await ledger.admit(item(), None))

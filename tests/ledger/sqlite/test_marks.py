@@ -45,8 +45,8 @@ KEY = bytes(range(32))
 RELEASE = Settlement(ItemEvent.RELEASE)
 
 
-async def test_a_closed_ledger_says_so(run: Path) -> None:
-    """Nobody waits for a ledger that is closed: neither who asks then nor who waited for another's image."""
+async def test_a_closed_ledger_wakes_its_callers(run: Path) -> None:
+    """A caller that waits for an item wakes when the ledger is closed, without a look at the file."""
     ledger = opened(run, sleep=lambda _: asyncio.Event().wait())
     async with ledger:
         claimed(await ledger.admit(item(), None))
@@ -60,8 +60,8 @@ async def test_a_closed_ledger_says_so(run: Path) -> None:
 
 
 @pytest.mark.parametrize("instead", [None, b"another file"])
-async def test_nothing_is_sent_once_the_ledger_is_gone(run: Path, instead: bytes | None) -> None:
-    """When the file is removed or replaced under a batch, the next request is refused: nobody would find its answer."""
+async def test_nothing_is_sent_after_the_file_was_replaced(run: Path, instead: bytes | None) -> None:
+    """When the file is removed or replaced under a batch, the next request is refused: its answer would be lost."""
     async with opened(run) as ledger:
         claim = claimed(await ledger.admit(item(), None))
         (run / LEDGER).rename(run / "moved")
@@ -73,8 +73,8 @@ async def test_nothing_is_sent_once_the_ledger_is_gone(run: Path, instead: bytes
     assert calls(run) == 0
 
 
-async def test_a_damaged_answer_costs_itself_alone(run: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A stored answer that does not open is told, and everything else of the run is as it was."""
+async def test_a_damaged_answer_is_the_only_loss(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A stored answer that does not open is logged, and everything else of the run is as it was."""
     seal = AESGCMSeal(bytes(32))
     async with opened(run, seal=seal) as ledger:
         for name in "ab":
@@ -90,8 +90,8 @@ async def test_a_damaged_answer_costs_itself_alone(run: Path, caplog: pytest.Log
     assert "does not open" in caplog.text
 
 
-async def test_two_answers_are_settled_together(run: Path) -> None:
-    """What has its answer is settled when there is time, several at once, and whoever waits for it is told."""
+async def test_lazy_settlements_share_a_commit(run: Path) -> None:
+    """Answered calls are settled lazily, several at once, and the callers that wait for them wake."""
     async with opened(run) as ledger:
         found = [claimed(await ledger.admit(item(name), None)) for name in "abc"]
         for claim in found:
@@ -105,8 +105,8 @@ async def test_two_answers_are_settled_together(run: Path) -> None:
         await until(run, *[State.SUCCEEDED] * 3)
 
 
-async def test_a_claim_that_was_committed_for_nobody_is_given_back(run: Path) -> None:
-    """Who is cancelled while the claim is being committed leaves the image free."""
+async def test_a_claim_committed_without_a_caller_is_released(run: Path) -> None:
+    """A caller that is cancelled while its claim is committed leaves the image free."""
     reached, go_on = threading.Event(), threading.Event()
 
     def watch(where: str) -> None:
@@ -124,8 +124,8 @@ async def test_a_claim_that_was_committed_for_nobody_is_given_back(run: Path) ->
         await until(run, State.QUEUED)
 
 
-async def test_who_does_not_wait_for_a_claim_leaves_the_name(run: Path) -> None:
-    """Who is cancelled before the claim is committed leaves the image free, and its name in the ledger, to be read."""
+async def test_a_claim_without_a_caller_leaves_the_name(run: Path) -> None:
+    """A caller that is cancelled before the commit leaves the image free, and its name in the ledger, to be read."""
     async with opened(run) as ledger:
         admitting = asyncio.create_task(ledger.admit(item(), source("a.jpg")))
         await asyncio.sleep(0)
@@ -135,8 +135,8 @@ async def test_who_does_not_wait_for_a_claim_leaves_the_name(run: Path) -> None:
     assert query(run, "SELECT path, state, open FROM item JOIN source ON item = item.id") == [(b"a.jpg", "queued", 1)]
 
 
-async def test_a_claim_that_nobody_waits_for_may_fail(run: Path) -> None:
-    """Who is cancelled is not told that the claim failed, and nothing is given back."""
+async def test_a_claim_without_a_caller_may_fail(run: Path) -> None:
+    """The failure of a claim whose caller was cancelled is dropped, and nothing is released."""
     full = FullDisk("claim")
     async with opened(run, watch=full) as ledger:
         admitting = asyncio.create_task(ledger.admit(item(), None))
@@ -148,8 +148,8 @@ async def test_a_claim_that_nobody_waits_for_may_fail(run: Path) -> None:
     assert states(run) == []
 
 
-async def test_a_claim_that_cannot_be_given_back_is_logged(run: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Where the disk is full as a claim is given back, that is told in the log, and nothing more is sent."""
+async def test_a_claim_that_cannot_be_released_is_logged(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the disk is full as a claim is released, that is logged, and nothing more is sent."""
     full = FullDisk("released")
     async with opened(run, watch=full) as ledger:
         other = claimed(await ledger.admit(item("other"), None))
@@ -163,8 +163,8 @@ async def test_a_claim_that_cannot_be_given_back_is_logged(run: Path, caplog: py
     assert full.failed == ["released"]
 
 
-async def test_a_name_and_its_claim_stand_or_fall_together(run: Path) -> None:
-    """A file whose name cannot be written down is not claimed, so that nothing is in doubt without a name."""
+async def test_a_name_and_its_claim_are_one_transaction(run: Path) -> None:
+    """A file whose name cannot be recorded is not claimed, so that no ambiguous item lacks its name."""
     async with opened(run, watch=FullDisk("claim")) as ledger:
         with pytest.raises(DiskFullError):
             await ledger.admit(item(), source("a.jpg"))
@@ -172,8 +172,8 @@ async def test_a_name_and_its_claim_stand_or_fall_together(run: Path) -> None:
     assert not query(run, "SELECT path FROM source")
 
 
-async def test_who_waits_is_told_by_whoever_ends_it(run: Path) -> None:
-    """Who waits for an image is woken by its end in this process or another, and does not wait for a dead one."""
+async def test_a_waiting_caller_wakes_with_the_end_of_the_item(run: Path) -> None:
+    """A caller wakes when the item ends in this process or another, and does not wait for a dead process."""
     clock = Clock()
     two = opened(run, process=remote_process(), clock=clock)
     await two.__aenter__()
@@ -204,8 +204,8 @@ async def test_who_waits_is_told_by_whoever_ends_it(run: Path) -> None:
         assert (await one.admit(item(), None)).claim is not None
 
 
-async def test_who_gave_up_waiting_is_not_looked_for(run: Path) -> None:
-    """When nobody waits any more nobody looks, and what cannot be looked at is asked for by who waits."""
+async def test_polling_ends_with_the_last_waiting_caller(run: Path) -> None:
+    """Without waiting callers nothing is polled, and an error of the poll wakes them to meet it themselves."""
     looks: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -230,8 +230,8 @@ async def test_who_gave_up_waiting_is_not_looked_for(run: Path) -> None:
         await ledger.changed(entry)
 
 
-async def test_nothing_personal_is_logged_or_stored_openly(run: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With a seal, what an answer or an error says is in no file of the run and in no line of the log."""
+async def test_nothing_personal_is_logged_or_stored_unsealed(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With a seal, no text of an answer or an error is in a file of the run or in a line of the log."""
     caplog.set_level(logging.DEBUG)
     async with opened(run, seal=AESGCMSeal(KEY)) as ledger:
         one, two = claimed(await ledger.admit(item("a"), None)), claimed(await ledger.admit(item("b"), None))

@@ -56,13 +56,13 @@ def test_settings_that_cannot_work(run: Path, settings: dict[str, Any]) -> None:
     ("folder", "settings", "name"), [(5, {}, "folder is a int"), ("run", {"seal": "key"}, "seal is a str")]
 )
 def test_bad_arguments_are_named(folder: Any, settings: dict[str, Any], name: str) -> None:
-    """What is no path, and what is no seal, are refused before anything is made."""
+    """A path and a seal of the wrong type are refused before anything is made."""
     with pytest.raises(ConfigurationError, match=name):
         SqliteLedger(folder, **settings)
 
 
-async def test_files_that_are_no_ledger(tmp_path: Path) -> None:
-    """A damaged file, another program's, a newer version's, and one that another program locks are refused by name."""
+async def test_files_that_are_not_a_ledger(tmp_path: Path) -> None:
+    """A damaged file, another program's, a newer version's, and a folder that cannot be made are refused by name."""
     for name in ("damaged", "another", "newer"):
         (tmp_path / name).mkdir(0o700)
     (tmp_path / "damaged" / LEDGER).write_bytes(b"not a database, whatever its name says" * 100)
@@ -84,8 +84,8 @@ async def test_files_that_are_no_ledger(tmp_path: Path) -> None:
         await opened("/proc/no_such_place/run").__aenter__()
 
 
-async def test_what_holds_for_a_run_is_kept_to(run: Path) -> None:
-    """Another key, no key, another store or another service than the run was begun with is refused; the same is not."""
+async def test_the_settings_of_a_run_are_checked(run: Path) -> None:
+    """Another key, no key, another store or service than the run was begun with is refused; the same is not."""
     async with opened(run, seal=AESGCMSeal(KEY), store="none") as ledger:
         await ledger.open_for(["apigw.ntruss.com"])
         with pytest.raises(LedgerError, match="apigw"):
@@ -114,7 +114,7 @@ class Other(NoSeal):
 
 
 def test_a_file_system_without_a_log_is_refused(tmp_path: Path) -> None:
-    """Where SQLite can keep no write-ahead log there can be no ledger; who only reads cannot write by mistake."""
+    """Where SQLite has no write-ahead log there is no ledger, and a connection for reading cannot write."""
     db = sqlite3.connect(":memory:")
     with pytest.raises(LedgerError, match="no WAL"):
         _prepare(db, tmp_path, reading=False)
@@ -127,8 +127,8 @@ def test_a_file_system_without_a_log_is_refused(tmp_path: Path) -> None:
     db.close()
 
 
-def test_two_who_make_a_ledger_make_one(tmp_path: Path) -> None:
-    """Who finds that another process was quicker to make the tables uses those."""
+def test_two_processes_that_create_a_ledger_create_one(tmp_path: Path) -> None:
+    """A process that was slower to create the tables uses those of the other."""
     quicker = sqlite3.connect(tmp_path / LEDGER, isolation_level=None)
 
     class Late(sqlite3.Connection):
@@ -144,8 +144,8 @@ def test_two_who_make_a_ledger_make_one(tmp_path: Path) -> None:
     quicker.close()
 
 
-async def test_an_opening_that_is_cancelled_leaves_nothing_open(run: Path) -> None:
-    """Who gives up while a ledger is opened, at any moment, leaves no thread and no lock behind."""
+async def test_a_cancelled_opening_leaves_nothing_open(run: Path) -> None:
+    """A caller that is cancelled while a ledger is opened, at any moment, leaves no thread and no lock behind."""
     for steps in range(12):
         opening = asyncio.create_task(opened(run).__aenter__())
         for _ in range(steps):
@@ -159,7 +159,7 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_open(run: Path) -> No
 
 
 async def test_a_run_is_not_begun_without_room(run: Path) -> None:
-    """Where there is no room even for what is set aside, opening says so, and the next opening is not held up."""
+    """Without room for the reserve the opening fails with that reason, and does not hold up the next one."""
     program = f"""
 import asyncio, resource, signal, sys
 sys.path[:] = {sys.path!r}

@@ -48,7 +48,7 @@ def test_leases(db: sqlite3.Connection) -> None:
 
 
 def test_an_owner_is_never_used_twice(db: sqlite3.Connection) -> None:
-    """The number of an owner that is gone is not given again, so what it still writes is refused for good."""
+    """The number of a removed owner is not given again, so what it still writes is refused for good."""
     first = register(db, remote_process(), 1.0)
     release_all(db, first)
     assert not renew(db, first, 2.0)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import pytest
 
 
-async def test_what_a_sleeper_claims_as_it_wakes_is_not_lost(run: Path) -> None:
-    """What is claimed under an owner that is gone is taken over like what the dead have."""
+async def test_a_claim_of_a_removed_owner_is_taken_over(run: Path) -> None:
+    """An item that was claimed under an owner that is removed is taken over like one of a dead owner."""
     async with opened(run) as ledger:
         db = sqlite3.connect(run / LEDGER)
         db.execute(
@@ -37,8 +37,8 @@ async def test_what_a_sleeper_claims_as_it_wakes_is_not_lost(run: Path) -> None:
         assert (await ledger.admit(item(), None)).claim is not None
 
 
-async def test_a_lease_that_cannot_be_renewed_makes_nobody_else(run: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """If the mark of a new owner is not committed, the process does not act under its number."""
+async def test_an_uncommitted_owner_is_not_used(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """If a new owner is not committed, the process does not act under its number."""
     clock, other, full = Clock(), Clock(), FullDisk("lease")
     async with (
         opened(run, process=remote_process(), clock=clock, watch=full) as sleeper,

@@ -101,8 +101,8 @@ def test_two_processes_share_a_run(tmp_path: Path, folder: Path) -> None:
         assert sum(emulator.billed.values()) == 50
 
 
-def test_who_is_killed_is_taken_over_at_once(tmp_path: Path, folder: Path) -> None:
-    """When one of two processes is killed the other ends the run, with no more doubt than calls were under way."""
+def test_a_killed_process_is_taken_over_at_once(tmp_path: Path, folder: Path) -> None:
+    """When one of two processes is killed the other ends the run; at most the calls in flight are ambiguous."""
     run = tmp_path / "run"
     with emulator_in_thread(latency=0.2, concurrency=None) as emulator:
         with working(folder, run, emulator, 30) as one:
@@ -136,8 +136,8 @@ def stop(process: subprocess.Popen[bytes], run: Path) -> int:
         process.send_signal(signal.SIGCONT)
 
 
-def test_who_sleeps_past_its_lease_pays_nothing_twice_and_loses_nothing(tmp_path: Path, folder: Path) -> None:
-    """A process that is stopped past its lease loses its work to the other, and its late answers are kept."""
+def test_a_process_that_sleeps_past_its_lease_loses_nothing(tmp_path: Path, folder: Path) -> None:
+    """A process that is stopped past its lease loses its work to the other, and its late answers are stored."""
     run = tmp_path / "run"
     with emulator_in_thread(latency=0.1, concurrency=None) as emulator:
         with working(folder, run, emulator, 1.0) as one:
