@@ -14,21 +14,21 @@ Rules for the whole store:
 * **Transactions.** Each method is one transaction: other processes see all of it or nothing.
 * **Durable** means that the write survives a power cut before the method returns. Where a method does not promise that,
   its write must survive the end of the process, and must not overtake an earlier durable write.
-* **Owners.** Each open ledger is an owner with a number that is never used twice, and with a lease that it renews while
-  its event loop runs. An owner whose process has certainly ended is dead at once; any other one is dead when its lease
+* **Owners.** Each open ledger is an owner with a number that is never used twice, and with a lease that it renews every
+  third of its length. An owner whose process has certainly ended is dead at once; any other one is dead when its lease
   has run out. A process that finds its own owner removed becomes a new owner and logs a warning.
 * **Take-over.** On opening, at each renewal, and in ``others_at_work`` and ``requeue``, a ledger settles the items of
   dead owners and the ambiguous items that have an answer by now, as ``settlement.settlement_due`` has it. It gives
-  back their claims and files, and removes the owners. A view shows the items as if that were done: ``project``.
-* **Claims that outlive their owner** (committed after it was removed) are taken over like those of a dead one.
+  back their claims and files, and removes the owners. A claim that is committed after its owner was removed is taken
+  over likewise. A view shows the items as if that were done: ``project``.
 * **Counting.** ``calls`` grows by one with each request that is marked as sent. It shrinks by one when that request
   turns out not to be billed. An item's ``maybe_billed`` counts its requests that may have been billed and have no
   stored answer. So ``calls`` is always the sum of billed, maybe billed and in-flight calls.
-* **Sealing.** The answer's body and the failure of an item are sealed with ``states.Item`` as their context. Numbers,
-  hashes, names and ids are not.
-* **Failures.** A store that cannot write raises a ``LedgerError`` and from then on refuses ``sending``: the next
-  request could hide how the last one ended. A store may keep an answer, a refusal or a settlement elsewhere until it
-  can be written, and then raises nothing; but it sends nothing more either.
+* **Sealing.** The answer's body and the failure of an item are sealed, with the item as their context; the rest is not.
+* **Failures.** Every method raises a ``LedgerError`` if the store cannot be read or written; its docstring names what
+  else it raises. After a failed write ``sending`` is refused, since the next request could hide how the last one ended.
+  A store may keep an answer, a refusal or a settlement elsewhere until it can be written, and then raises nothing; but
+  it sends nothing more either.
 """
 
 from __future__ import annotations
@@ -66,23 +66,11 @@ class Ledger(Protocol):
         """Bind the run to the services that will be asked, or refuse others than those it is bound to.
 
         A run in which no call was billed, may have been billed, or is stored, and that no other process has open, is
-        bound anew: its host may have been mistyped.
-
-        Args:
-            services: Names of the services.
-
-        Raises:
-            LedgerError: The run is bound to other services, or the store cannot be written.
+        bound anew: its host may have been mistyped. Otherwise other services raise a ``LedgerError``.
         """
-        ...
 
     async def recall(self, source: SourceFile, document: str) -> Entry | None:
-        """Return the finished item of a file whose stamp is the one it was read with; None if it must be read.
-
-        Raises:
-            LedgerError: The store cannot be read.
-        """
-        ...
+        """Return the finished item of a file whose stamp is the one it was read with; None if it must be read."""
 
     async def admit(self, item: Item, source: SourceFile | None) -> Admission:
         """Record an image under one of its names, and claim it if it is new or queued.
@@ -90,30 +78,18 @@ class Ledger(Protocol):
         The name and the claim are one transaction, so that no ambiguous item lacks a name that was given. The name
         moves here from the item it had before, and is not to be read any more. Only one caller of all processes gets
         the claim; it need not be durable. A claim whose caller was cancelled is released.
-
-        Raises:
-            LedgerError: The store cannot be written; nothing is claimed.
         """
         ...
 
     async def reject(self, source: SourceFile, document: str, failure: bytes) -> Entry | None:
         """Record that a file cannot be read.
 
-        Its name loses its item. If the failure is ``GONE``, the name keeps an item that is finished: what was paid for
-        stays known after the file was removed.
-
-        Args:
-            source: The file.
-            document: The vendor's path word.
-            failure: The error, as ``encode_failure`` wrote it; ``GONE`` if no file is at the path any more.
+        Its name loses its item. If the failure is ``GONE`` (no file is at the path any more), the name keeps its item:
+        what was paid for stays known. Unless that item is finished, the failure is recorded as well.
 
         Returns:
-            The item that the name keeps, or has and is not finished; None otherwise.
-
-        Raises:
-            LedgerError: The store cannot be written.
+            The item that the name keeps; None if it has none.
         """
-        ...
 
     async def sending(self, claim: Claim, request_id: str) -> bool:
         """Mark a request that is about to leave, and count it; durable when this returns True.
@@ -122,38 +98,24 @@ class Ledger(Protocol):
         calls than allowed.
 
         Returns:
-            True; False if the request must wait, since calls in flight use up all that are allowed and may turn out not
-            to be billed.
+            True; False if the request must wait for calls in flight: they use up all that are allowed and may turn out
+            not to be billed, or all the room that the store has for answers.
 
         Raises:
             ClaimLostError: Another process has the item now; nothing is marked.
             SpendingCeilingError: As many calls as allowed were billed or may have been.
-            LedgerError: The mark cannot be written, so the request must not be sent.
         """
         ...
 
     async def refused(self, claim: Claim, request_id: str, *, maybe_billed_before: bool) -> None:
         """Mark that the request in flight was certainly not billed, and uncount it.
 
-        An item that has another request in flight by now, or another owner's, stays as it is.
-
-        Args:
-            claim: The right to the item.
-            request_id: Of the call.
-            maybe_billed_before: An earlier request of the same call may have been billed, so the item stays ``sent``.
-
-        Raises:
-            LedgerError: The mark is kept nowhere.
+        With ``maybe_billed_before`` an earlier request of the same call may have been billed, so the item stays
+        ``sent``. An item that has another request in flight by now stays as it is.
         """
-        ...
 
     async def maybe_billed(self, claim: Claim, request_id: str) -> None:
-        """Mark that the request in flight may have been billed and has no answer, and count it as such.
-
-        Raises:
-            LedgerError: The mark cannot be written; then no request may be sent any more, which could hide it.
-        """
-        ...
+        """Mark that the request in flight may have been billed and has no answer, and count it as such."""
 
     async def answered(self, claim: Claim, request_id: str, response: HTTPResponse) -> None:
         """Store an answer, byte for byte; durable when this returns, whichever process owns the item by now.
@@ -162,17 +124,13 @@ class Ledger(Protocol):
         item's answer is the one of its last call, the later one if there are two:
 
         * the item is ``sent``: its request is in flight no more;
-        * it is ``ambiguous``: ``maybe_billed`` shrinks by one, and the next take-over settles it from the answer;
+        * it is ``ambiguous``: the next take-over settles it; ``maybe_billed`` shrinks by one if it had no answer yet;
         * it is ``queued`` or ``claimed`` again: event ``ANSWER``, so that it is not sent a second time. Its owner loses
           the claim, and ``maybe_billed`` shrinks by one;
-        * it is finished without an answer: it has one now.
+        * it is ``succeeded`` or ``failed`` without an answer: it has one now.
 
         An answer of an earlier call is stored, and ``maybe_billed`` shrinks by one if it is more than zero.
-
-        Raises:
-            LedgerError: There is no room for the answer anywhere.
         """
-        ...
 
     def settle(self, claim: Claim, settlement: Settlement) -> Awaitable[None]:
         """Record how the call ended, and give the claim back.
@@ -192,9 +150,6 @@ class Ledger(Protocol):
         Returns:
             An awaitable, to be awaited in the event loop. Durable when it is done; a SUCCEED whose answer is stored may
             be written a moment later, since a take-over settles it the same way.
-
-        Raises:
-            LedgerError: The settlement is kept nowhere.
         """
         ...
 
@@ -202,12 +157,8 @@ class Ledger(Protocol):
         """Wait until an item that another caller works on may have been finished or given back.
 
         The caller asks ``admit`` again. It wakes within seconds of a change in any process, also when the owner of the
-        item has died, and at once when nothing more is sent.
-
-        Raises:
-            LedgerError: Nothing more is sent.
+        item has died, and at once when nothing more is sent; then it raises the error that stopped the sending.
         """
-        ...
 
 
 class WorkListLedger(Protocol):
@@ -219,38 +170,23 @@ class WorkListLedger(Protocol):
         New files are to be read, and those whose stamp is not the one they were read with, and those that could not be
         read before. A file without a stamp is not there: if it was read, it stays what it was. A file that the run has
         under its alias keeps that spelling. A file that a process has taken stays taken.
-
-        Raises:
-            LedgerError: The store cannot be written.
         """
-        ...
 
     async def claim_files(self, document: str, most: int) -> list[bytes]:
         """Take at most so many of the files that are to be read, in the order they were found.
 
         No other process is given them until they are admitted, rejected or released, or until this owner is dead.
-
-        Raises:
-            LedgerError: The store cannot be written.
         """
         ...
 
     async def release_files(self, document: str) -> None:
-        """Give back the files that this process has taken and will not read.
-
-        Raises:
-            LedgerError: The store cannot be written.
-        """
-        ...
+        """Give back the files that this process has taken and will not read."""
 
     async def others_at_work(self, document: str) -> bool:
         """Take over what dead owners left, then return whether there may still be more to do.
 
         Returns:
             True if another process has files or items of the document, or if files that are to be read are free.
-
-        Raises:
-            LedgerError: The store cannot be written.
         """
         ...
 
@@ -265,33 +201,23 @@ class RunLedger(Ledger, WorkListLedger, Protocol):
     * ``max_calls``: the call limit of the run from now on, for all its processes; "none" for any number; the limit that
       the run has if not given.
     * ``lease``: seconds that this process may sleep before its work is taken over, at most 30.
-    * ``process``, ``clock``, ``now``, ``sleep``: the process, the clock that all processes share, Unix seconds, and the
-      way to wait; tests give their own.
+    * ``process``, ``clock``, ``now``, ``sleep``: this process, the clock that all share, Unix seconds, a way to wait.
     """
 
     @property
     def max_calls(self) -> int | None:
         """The call limit of the run, as last seen; None if it has none."""
-        ...
 
     @property
     def stop_reason(self) -> ClovaOCRError | None:
         """The error after which nothing more is sent; None if there is none."""
-        ...
 
     async def set_base_folder(self, folder: str) -> str | None:
         """Record the folder in which the relative paths of the run start, unless they start in another one.
 
-        Args:
-            folder: The current folder.
-
         Returns:
             The folder in which they start, if that is another one and the run has relative paths; else None.
-
-        Raises:
-            LedgerError: The store cannot be written.
         """
-        ...
 
     async def requeue(self, billing: Billing, document: str | None = None) -> int:
         """Take over what dead owners left, then queue unread items again (``settlement.is_requeued``).
@@ -299,16 +225,8 @@ class RunLedger(Ledger, WorkListLedger, Protocol):
         Their names are to be read again; their failure is dropped, and their answer is not theirs any more, though it
         stays stored. A picture that was replaced under its last name is left out: there is no file to read.
 
-        Args:
-            billing: NOT_BILLED for the items that were certainly not billed, MAYBE_BILLED for the ambiguous ones,
-                BILLED for those that were billed and not read.
-            document: Only the items of this document (the vendor's path word); of all if not given.
-
         Returns:
-            The number of items.
-
-        Raises:
-            LedgerError: The store cannot be written.
+            The number of items that had this billing, and this document if one is given.
         """
         ...
 
@@ -362,10 +280,8 @@ class RunStatus:
         """Return the numbers under the keys that ``status --json`` has had from its first version on."""
         found = asdict(self)
         renamed = {"maybe_billed": "perhaps", "in_flight": "under_way"}
-        return {renamed.get(name, name): value for name, value in found.items()} | {
-            "total": self.total,
-            "billed": self.billed,
-        }
+        kept = {renamed.get(name, name): value for name, value in found.items()}
+        return kept | {"total": self.total, "billed": self.billed}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -375,10 +291,12 @@ class SourceRecord:
     Attributes:
         path: The name; None if the image has none.
         document: The vendor's path word.
-        status: "succeeded", "failed", "ambiguous", "skipped" or "pending".
+        status: "ambiguous" if its item is. Else "pending" if it is to be read and has a stamp or no item, since its
+            file has changed. Else "skipped" if it has a failure. Else the item's state, "pending" unless finished.
         entry: Its item; None if it was not read from the disk.
         failure: Why it could not be read from the disk, as ``encode_failure`` wrote it; empty if that is not known.
-        copy_of: The first name of the same image, under which it was billed; None if this is that name.
+        copy_of: The first name of the same image, under which it was billed, apart from names whose file has changed;
+            None if this is that name.
         replaced: Whether another picture is under the name by now, and the image has no other name. It is listed since
             it was billed, or may have been, and does not count among the images.
     """
@@ -400,8 +318,7 @@ class RunView(Protocol):
 
     Each method sees the run at one moment, all that ``records`` yields included, and keeps no process of the run
     waiting. It shows each item as ``settlement.project`` has it, with the owners that are alive at that moment.
-    Entering raises a ``LedgerError`` if there is no run, if it cannot be read, or if the seal is not its own. Later the
-    methods raise one if the run cannot be read any more.
+    Entering raises a ``LedgerError`` if there is no run, if it cannot be read, or if the seal is not its own.
     """
 
     def __enter__(self) -> Self: ...
@@ -415,13 +332,10 @@ class RunView(Protocol):
     def records(self, *, unread: bool = False) -> Iterator[SourceRecord]:
         """Yield every image under each of its names, in the order they were found; those without a name come last.
 
-        Memory stays bounded, however long the run is.
+        Memory stays bounded. A ``LedgerError`` is raised if the run is sealed and no seal was given.
 
         Args:
             unread: Only images with a name that failed, are ambiguous, or were skipped.
-
-        Raises:
-            LedgerError: The run is sealed and no seal was given.
         """
         ...
 
@@ -439,15 +353,9 @@ class RunView(Protocol):
 
     def other_base_folder(self, folder: str) -> str | None:
         """Return the folder in which the run's relative paths start; None if that is the given one, or unknown."""
-        ...
 
     def to_read(self, document: str, retry_billings: Collection[Billing] = ()) -> Iterator[str]:
-        """Yield the recorded files that a batch would read.
-
-        Args:
-            document: The vendor's path word.
-            retry_billings: Unread items with one of these billings are tried again.
-        """
+        """Yield the recorded files that a batch would read, if it also requeued unread items with these billings."""
         ...
 
     def is_to_read(self, path: str, document: str, retry_billings: Collection[Billing] = ()) -> bool:
@@ -456,11 +364,9 @@ class RunView(Protocol):
 
     def recall(self, file: SourceFile, document: str) -> Entry | None:
         """Return the item of a file whose stamp is the one it was read with; None if there is none."""
-        ...
 
     def find(self, item: Item) -> Entry | None:
         """Return an item as the run has it; None if it has not."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,12 +390,9 @@ class PurgeRun(Protocol):
     """
 
     def __call__(self, older_than: float | None = None) -> Purged:
-        """Remove answers that arrived, and words of calls that ended, before a time; durable when this returns.
-
-        Args:
-            older_than: Seconds; younger ones stay. None to remove all.
+        """Remove what is older than some seconds, or all; durable when this returns.
 
         Raises:
-            LedgerError: A process has the run open, the seal is not the run's, or the store cannot be written.
+            LedgerError: A process has the run open, or the seal is not the run's.
         """
         ...

@@ -219,7 +219,10 @@ class MemoryLedger:
             row.change(maybe_billed=max(entry.maybe_billed - 1, 0))
         if mine and late is not None:
             row.set_answer(answer, state=late, owner=None, billing=Billing.MAYBE_BILLED)
-        elif mine and (entry.state in {State.SENT, State.AMBIGUOUS} or not entry.answered):
+        elif mine and (
+            entry.state in {State.SENT, State.AMBIGUOUS}
+            or (entry.state in {State.SUCCEEDED, State.FAILED} and not entry.answered)
+        ):
             row.set_answer(answer, in_flight=False)
 
     async def settle(self, claim: Claim, settlement: Settlement) -> None:

@@ -164,9 +164,7 @@ class SqliteLedger:
             self._participant.mark_emptied(await self._writer.submit(self._participant.leave, "close", durable=True))
             self._payment_stop.error = None  # everything is recorded by now
         except ClovaOCRError as error:
-            logger.warning(
-                "the ledger was not closed in order; the next process that opens it settles what is left: %s", error
-            )
+            logger.warning("the ledger was not closed in order; the next process settles what is left: %s", error)
             self._payment_stop.note(error)
         finally:
             try:
@@ -375,7 +373,7 @@ class SqliteLedger:
 
     async def claim_files(self, document: str, most: int) -> list[bytes]:
         """Take at most so many of the files that are to be read, in the order they were found."""
-        return await self._write(
+        return await self._write(  # the owner is read in the thread: a renewal before it may change it
             lambda db: worklist.claim_files(db, document, self._participant.owner, most), "hand out"
         )
 
@@ -393,16 +391,7 @@ class SqliteLedger:
         return await self._write(find, "look")
 
     async def requeue(self, billing: Billing, document: str | None = None) -> int:
-        """Queue unread items again.
-
-        Args:
-            billing: NOT_BILLED for those certainly not billed, MAYBE_BILLED for the ambiguous ones, BILLED for those
-                that were billed and not read.
-            document: Only those of this document (the vendor's path word); of all if not given.
-
-        Returns:
-            The number of items.
-        """
+        """Queue the unread items of one billing again, those of one document if it is given; return their number."""
 
         def work(db: sqlite3.Connection) -> int:
             self._participant.take_over(db)  # an item that has its answer by now must not be sent again

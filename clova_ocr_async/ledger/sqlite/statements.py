@@ -315,7 +315,7 @@ def settle(db: sqlite3.Connection, claim: Claim, settlement: Settlement, failure
     Args:
         db: The connection.
         claim: The right to the item.
-        settlement: How the call ended, its failure aside.
+        settlement: How the call ended; its failure is not used.
         failure: The failure, sealed.
         now: Unix seconds.
 
@@ -343,14 +343,12 @@ def _settle_from(
     if state is State.AMBIGUOUS:
         _resolve_ambiguous(db, claim, settlement)
     after = TRANSITIONS[state, settlement.event]
-    values = (after, settlement.billing, settlement.elapsed, failure, now, claim.number, state, key)
-    return bool(
-        db.execute(
-            f"""UPDATE item SET state = ?, owner = NULL, sent_at = NULL, billing = ?, elapsed = ?, failure = ?,
-                    finished_at = ? WHERE id = ? AND state = ? AND {fence}""",
-            values,
-        ).rowcount
+    changed = db.execute(
+        f"""UPDATE item SET state = ?, owner = NULL, sent_at = NULL, billing = ?, elapsed = ?, failure = ?,
+                finished_at = ? WHERE id = ? AND state = ? AND {fence}""",
+        (after, settlement.billing, settlement.elapsed, failure, now, claim.number, state, key),
     )
+    return changed.rowcount > 0
 
 
 def _doubt_answered(db: sqlite3.Connection, number: int, request_id: str) -> None:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from support.ledgers import (
+    ANSWER,
     Clock,
     FullDisk,
+    calls,
     claimed,
     item,
+    maybe_billed,
     opened,
     query,
     remote_process,
@@ -15,6 +19,7 @@ from support.ledgers import (
     states,
 )
 
+from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.sqlite.owners import LEASE
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 
@@ -61,3 +66,23 @@ async def test_an_uncommitted_owner_is_not_used(run: Path, caplog: pytest.LogCap
         (owner,) = query(run, "SELECT owner FROM item WHERE owner IS NOT NULL")[0]
         assert (owner,) in query(run, "SELECT id FROM owner")
     assert "the lease could not be renewed" in caplog.text
+
+
+async def test_a_damaged_late_answer_leaves_the_item_ambiguous(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An answer that does not open settles nothing: its call may have been billed, which is counted and logged once."""
+    seal, clock, other = AESGCMSeal(bytes(32)), Clock(), Clock()
+    async with (
+        opened(run, process=remote_process(), clock=other, seal=seal) as awake,
+        opened(run, process=remote_process(), clock=clock, seal=seal) as sleeper,
+    ):
+        claim = claimed(await sleeper.admit(item(), None))
+        await sleeper.sending(claim, "r")
+        other.now += LEASE + 1
+        await awake.others_at_work("receipt")
+        await sleeper.answered(claim, "r", ANSWER)
+        with closing(sqlite3.connect(run / LEDGER)) as db, db:
+            db.execute("UPDATE answer SET body = zeroblob(length(body))")
+        for _ in range(2):
+            await awake.others_at_work("receipt")
+            assert (states(run), calls(run), maybe_billed(run)) == (["ambiguous"], 1, 1)
+    assert caplog.text.count("does not open") == 2  # once for each of the two processes
