@@ -11,7 +11,7 @@ from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.work import cut_off_failure
 from clova_ocr_async.errors import AnswerNotKeptError, Billing, ClovaOCRError, ConnectionLostError, LedgerError
 from clova_ocr_async.host.tasks import call_unblocking, wait_shielded
-from clova_ocr_async.ledger.settlement import decoded_or_error, encode_failure, failed_settlement, verdict_of
+from clova_ocr_async.ledger.settlement import decoded_or_error, encode_failure, failed_settlement, settlement_of
 from clova_ocr_async.ledger.states import ItemEvent, Settlement
 from clova_ocr_async.protocol.request_id import is_answer_to
 from clova_ocr_async.protocol.response import unpaid_error
@@ -90,7 +90,7 @@ class LedgerJournal:
             self._answer = response  # first, so that a cancellation during the write still has it
             await self._keep(request_id, response)
         elif unpaid.billing is Billing.NOT_BILLED:
-            await self._ledger.refused(self.claim, request_id, still_in_doubt=self._maybe_billed > 0)
+            await self._ledger.refused(self.claim, request_id, maybe_billed_before=self._maybe_billed > 0)
         else:
             await self._note_maybe_billed(request_id)
 
@@ -108,7 +108,7 @@ class LedgerJournal:
 
     async def _note_maybe_billed(self, request_id: str) -> None:
         self._maybe_billed += 1
-        await self._ledger.doubted(self.claim, request_id)
+        await self._ledger.maybe_billed(self.claim, request_id)
 
     async def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:  # noqa: ARG002 - the call's business
         """Mark the request as maybe billed if any of the image had left, else as not billed."""
@@ -116,7 +116,7 @@ class LedgerJournal:
             if body_began:
                 await self._note_maybe_billed(attempt.request_id)
             else:
-                await self._ledger.refused(self.claim, attempt.request_id, still_in_doubt=self._maybe_billed > 0)
+                await self._ledger.refused(self.claim, attempt.request_id, maybe_billed_before=self._maybe_billed > 0)
         except LedgerError as failure:
             logger.warning("the end of a request could not be written down: %s", failure)
         finally:
@@ -171,7 +171,7 @@ class LedgerJournal:
         if (lost := self.lost_answer()) is not None:
             return failed_settlement(lost, self.request_id)
         if self._decoded is not None and self.request_id is not None:
-            return verdict_of(self._decoded, self.request_id)
+            return settlement_of(self._decoded, self.request_id)
         if self._maybe_billed:
             return Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 0.0, encode_failure(_CUT_OFF), self.request_id)
         return Settlement(ItemEvent.RELEASE, request_id=self.request_id)

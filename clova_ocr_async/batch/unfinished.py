@@ -103,4 +103,4 @@ def _path_of(source: Any) -> str | os.PathLike[str] | None:
 
 async def _stamp_at(path: str | os.PathLike[str]) -> FileStamp | None:
     file = await anyio.to_thread.run_sync(file_at, path)
-    return None if file is None else file.identity
+    return None if file is None else file.stamp

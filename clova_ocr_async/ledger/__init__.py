@@ -2,8 +2,8 @@
 
 from clova_ocr_async.ledger.seal import Seal, SealError, load_seal
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.purge import Purged, purge
-from clova_ocr_async.ledger.sqlite.run_view import RunReader, RunStatus, SourceRecord
+from clova_ocr_async.ledger.sqlite.purge import purge
+from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.ledger.states import (
     Admission,
     Claim,
@@ -16,7 +16,7 @@ from clova_ocr_async.ledger.states import (
     SourceFile,
     State,
 )
-from clova_ocr_async.ledger.storage import Ledger
+from clova_ocr_async.ledger.storage import Ledger, Purged, RunLedger, RunStatus, RunView, SourceRecord
 
 __all__ = [
     "Admission",
@@ -28,8 +28,10 @@ __all__ = [
     "ItemEvent",
     "Ledger",
     "Purged",
+    "RunLedger",
     "RunReader",
     "RunStatus",
+    "RunView",
     "Seal",
     "SealError",
     "Settlement",

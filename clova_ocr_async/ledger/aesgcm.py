@@ -1,4 +1,4 @@
-"""A seal by AES-256-GCM, of the extra ``crypto``."""
+"""The seal with AES-256-GCM, of the extra ``crypto``."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def _random_nonce() -> bytes:
 
 
 class AESGCMSeal:
-    """Seals with a key: a version byte, the nonce, then the ciphertext and its tag.
+    """A seal with a key. Sealed bytes are a version byte, the nonce, the ciphertext and its tag.
 
-    A key is good for 2**32 seals, of which no two may share a nonce.
+    A key is good for 2**32 seals; a random nonce of 96 bits is then reused with a chance below 2**-32.
     Source: NIST SP 800-38D, section 8.3.
 
     Args:
@@ -56,21 +56,23 @@ class AESGCMSeal:
         return _VERSION + nonce + self._cipher.encrypt(nonce, plain, _VERSION + context)
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
-        """Return what was sealed for a context.
+        """Return the bytes that were sealed for a context.
 
         Raises:
             SealError: The key or the context is another one, or the bytes were changed.
         """
         if sealed[:1] != _VERSION:
-            raise SealError("what is stored is not sealed, or by a newer version of this package")
+            raise SealError("the stored bytes are not sealed, or a newer version of this package sealed them")
         body = sealed[1 + _NONCE_BYTES :]
         try:
             return self._cipher.decrypt(sealed[1 : 1 + _NONCE_BYTES], body, _VERSION + context)
-        except (InvalidTag, ValueError):  # the second if even the nonce is cut off
+        except (InvalidTag, ValueError):  # a ValueError if even the nonce is cut off
             raise SealError("sealed bytes do not open: the key is another one, or they were changed") from None
 
     def __repr__(self) -> str:
         return "AESGCMSeal('***')"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a seal is not pickled, since it holds its key; load it over there from the key's file")
+        raise TypeError(
+            "a seal cannot be pickled, since it holds its key; load it in the other process from the key's file"
+        )

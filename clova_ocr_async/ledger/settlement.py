@@ -1,27 +1,32 @@
-"""How a call ended, as the ledger keeps it, and the way back: from what it kept to the outcome."""
+"""How calls end: settlements, what a dead process left, and the way back from a stored entry to an outcome. Pure."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from clova_ocr_async import errors
+from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import (
     AnswerNotKeptError,
     APIError,
     Billing,
     ClovaOCRError,
+    ConnectionLostError,
     ImageError,
     MalformedResponseError,
     NotSentError,
     RateLimitError,
 )
-from clova_ocr_async.ledger.states import FINISHED, Entry, ItemEvent, Settlement, State
+from clova_ocr_async.ledger.states import FINISHED, TRANSITIONS, Entry, ItemEvent, Settlement, State, from_states
 from clova_ocr_async.protocol.codes import rule_for
 from clova_ocr_async.protocol.response import decode_response
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from clova_ocr_async.documents.base import Document
     from clova_ocr_async.documents.recognition import Recognition
     from clova_ocr_async.protocol.response import HTTPResponse
@@ -32,8 +37,11 @@ __all__ = [
     "decoded_or_error",
     "encode_failure",
     "failed_settlement",
+    "is_requeued",
+    "project",
     "replay",
     "settle_from_answer",
+    "settlement_due",
     "succeeded_settlement",
 ]
 
@@ -54,7 +62,7 @@ _decoder = msgspec.json.Decoder(_Failure)
 
 
 def encode_failure(error: ClovaOCRError) -> bytes:
-    """Write an error down; errors are free of secrets and personal values by their making."""
+    """Return an error as the ledger keeps it. It needs no cleaning: errors hold no secrets and no personal values."""
     if isinstance(error, APIError):
         failure = _Failure(
             type(error).__name__, error.message, error.status, error.code, error.path, error.trace_id, error.timestamp
@@ -65,11 +73,15 @@ def encode_failure(error: ClovaOCRError) -> bytes:
 
 
 GONE = encode_failure(ImageError("the file is no longer there"))
-"""How a file is written down that has gone before it was read."""
+"""The failure of a file that was removed before it was read."""
+
+_ENDED = encode_failure(
+    ConnectionLostError("the process that sent it ended before the answer came; it may have been billed")
+)
 
 
 def decode_failure(failure: bytes) -> ClovaOCRError:
-    """Return the error that ``encode_failure`` wrote down."""
+    """Return the error that was given to ``encode_failure``."""
     kept = _decoder.decode(failure)
     kind: type[Any] = getattr(errors, kept.type, ClovaOCRError)
     if issubclass(kind, APIError):
@@ -80,60 +92,120 @@ def decode_failure(failure: bytes) -> ClovaOCRError:
         return found
     error: ClovaOCRError = ClovaOCRError(kept.message) if kind is NotSentError else kind(kept.message)
     if isinstance(error, AnswerNotKeptError):
-        error.lost = True  # only then is it written down as how a call ended
+        error.lost = True  # a call ends with this error only if its answer is stored nowhere
     return error
 
 
 def succeeded_settlement(recognition: Recognition[Any], request_id: str | None) -> Settlement:
-    """Return the verdict of a call that read its image."""
+    """Return the settlement of a call that read its image."""
     return Settlement(ItemEvent.SUCCEED, Billing.BILLED, recognition.elapsed, b"", request_id)
 
 
 def failed_settlement(error: ClovaOCRError, request_id: str | None) -> Settlement:
-    """Return the verdict of a call that an error ended."""
-    return Settlement(_mark_of(error), error.billing, 0.0, encode_failure(error), request_id)
+    """Return the settlement of a call that ended with an error."""
+    return Settlement(_event_of(error), error.billing, 0.0, encode_failure(error), request_id)
 
 
-def _mark_of(error: ClovaOCRError) -> ItemEvent:
+def _event_of(error: ClovaOCRError) -> ItemEvent:
     if error.billing is Billing.MAYBE_BILLED:
         return ItemEvent.DOUBT
     if error.billing is Billing.BILLED:
         return ItemEvent.FAIL
     if isinstance(error, ImageError):
         return ItemEvent.SKIP
-    # What every other image would meet as well says nothing about this one.
+    # An error that every other image would meet as well is no property of this one, which stays to be sent.
     return ItemEvent.RELEASE if error.stops_run or isinstance(error, NotSentError) else ItemEvent.FAIL
 
 
 def settle_from_answer(response: HTTPResponse, document: type[Document], request_id: str) -> Settlement:
-    """Return the verdict of a call whose answer was kept and not yet read."""
-    return verdict_of(decoded_or_error(response, document, request_id), request_id)
+    """Return the settlement of a call whose answer is stored and was not read by its caller."""
+    return settlement_of(decoded_or_error(response, document, request_id), request_id)
 
 
 def decoded_or_error(
     response: HTTPResponse, document: type[Document], request_id: str
 ) -> Recognition[Any] | ClovaOCRError:
-    """Return what an answer holds, or why it holds nothing."""
+    """Return the recognition in an answer, or the error that it is."""
     try:
         return decode_response(response, document, request_id=request_id)
     except ClovaOCRError as error:
         return error
 
 
-def verdict_of(decoded: Recognition[Any] | ClovaOCRError, request_id: str) -> Settlement:
-    """Return the verdict of a call by what its answer turned out to hold."""
+def settlement_of(decoded: Recognition[Any] | ClovaOCRError, request_id: str) -> Settlement:
+    """Return the settlement of a call from its decoded answer."""
     if not isinstance(decoded, ClovaOCRError):
         return succeeded_settlement(decoded, request_id)
-    if decoded.billing is Billing.MAYBE_BILLED:  # another call's answer, which settles nothing
+    if decoded.billing is Billing.MAYBE_BILLED:  # another call's answer proves nothing about this one
         return failed_settlement(decoded, request_id)
     return Settlement(ItemEvent.FAIL, Billing.BILLED, 0.0, encode_failure(decoded), request_id)
 
 
-def replay(entry: Entry, document: type[Document]) -> Recognition[Any] | ClovaOCRError:
-    """Return what a call for an item ended in, as if it had ended now.
+def settlement_due(entry: Entry, *, owner_alive: bool) -> Settlement | None:
+    """Return the settlement that is still to be recorded for an item.
+
+    The next process that opens the run records it. A reader of the run shows the item as if that were done.
 
     Args:
-        entry: What the ledger holds.
+        entry: The item as it is stored.
+        owner_alive: Whether the process that works on it is alive.
+
+    Returns:
+        The settlement; None if the item stays as it is, or was never sent.
+    """
+    if entry.state not in {State.SENT, State.AMBIGUOUS}:
+        return None
+    if entry.answer is not None:  # also of a process that lives: it records the same a moment later
+        return settle_from_answer(entry.answer, DOCUMENTS[entry.item.document], entry.request_id or "")
+    if entry.state is State.AMBIGUOUS or owner_alive:
+        return None
+    return Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, entry.elapsed, _ENDED, entry.request_id)
+
+
+def project(entry: Entry, *, owner_alive: bool) -> Entry:
+    """Return an item as it is after the next process has opened the run.
+
+    Args:
+        entry: The item as it is stored.
+        owner_alive: Whether the process that works on it is alive.
+    """
+    settlement = settlement_due(entry, owner_alive=owner_alive)
+    if settlement is None:
+        if entry.state is State.CLAIMED and not owner_alive:
+            return dataclasses.replace(entry, state=TRANSITIONS[State.CLAIMED, ItemEvent.RELEASE], owner=None)
+        return entry
+    maybe_billed = entry.maybe_billed
+    if settlement.event is ItemEvent.DOUBT:
+        if entry.state is State.AMBIGUOUS:  # the late answer is another call's: the item stays as it is, and counts
+            return dataclasses.replace(entry, maybe_billed=max(maybe_billed, 1))
+        maybe_billed += entry.in_flight or entry.answered  # not yet counted as such
+    return dataclasses.replace(
+        entry,
+        state=TRANSITIONS[entry.state, settlement.event],
+        maybe_billed=maybe_billed,
+        billing=settlement.billing,
+        elapsed=settlement.elapsed,
+        failure=settlement.failure,
+        owner=None,
+        in_flight=False,
+    )
+
+
+def is_requeued(entry: Entry, billings: Collection[Billing]) -> bool:
+    """Return whether an item is sent again on request.
+
+    Args:
+        entry: The item.
+        billings: The request: unread items with one of these billings are sent again.
+    """
+    return entry.state in from_states(ItemEvent.REQUEUE) and entry.billing in billings
+
+
+def replay(entry: Entry, document: type[Document]) -> Recognition[Any] | ClovaOCRError:
+    """Return the outcome of a stored item, as if its call had ended now.
+
+    Args:
+        entry: The item.
         document: The class asked for.
 
     Returns:
@@ -160,6 +232,6 @@ def _outcome(entry: Entry, document: type[Document]) -> Recognition[Any] | Clova
         return AnswerNotKeptError("read and paid for earlier; its answer was not stored, or has been purged")
     if entry.state in FINISHED and entry.failure:
         kept = decode_failure(entry.failure)
-        kept.raw = b"" if entry.answer is None else entry.answer.body  # another call's answer settles nothing
+        kept.raw = b"" if entry.answer is None else entry.answer.body  # the bytes of another call's answer are kept too
         return kept
     return NotSentError()

@@ -1,27 +1,41 @@
-"""What became of every image: the ledger of a batch, its states, and how they change.
+"""The states of an item of a run, the events that change them, and the records a ledger keeps.
 
-A call is paid, has no idempotency key, and takes seconds; machines die meanwhile. After a crash one thing must be
-known of every image: *may it have been paid?* So its state is written down around the one moment that costs money:
+A call is billed, has no idempotency key, and takes seconds; machines die meanwhile. After a crash one question must
+have an answer for every image: *may it have been billed?* So its state is recorded around the one moment that costs
+money:
 
     queued ──claim──▶ claimed ──send──▶ sent ──succeed──▶ succeeded
       ▲                 │  ▲             │ ├──fail─────▶ failed
       ├────release──────┘  └───refuse────┘ └──doubt────▶ ambiguous
       └────requeue─── failed, ambiguous, skipped ◀─skip─ claimed
 
-* ``sent`` is on the disk before the first byte of the request leaves. What a dead process left ``claimed`` was never
-  paid and goes back to ``queued``; what it left ``sent`` may have been paid and becomes ``ambiguous``: it is listed by
-  name, and sent again only if somebody asks for that. So doubt is bounded by the calls in flight.
-* The slot is held before ``send``, so that nothing in doubt was only waiting. A request that the service refused, or
-  that never began to leave, was not paid: ``refuse`` takes it back to ``claimed`` while the call waits to try again.
-* An answer is on the disk, byte for byte, before anybody reads it. A row that is ``sent`` and has its answer is
-  finished from that answer, by whoever finds it. Answers are kept without asking who owns the row: a process that
-  slept past its lease still brings what was paid for.
-* An item is the picture's bytes and the document asked for, not a file's name: the same bytes under many names are
-  one item, paid once, and the answer of every name.
-* Whoever claims an item holds a lease. Marks before the request are fenced by the owner, which is never used twice,
-  marks after it by the requestId, which no other call has. A process that lost its lease is refused at ``send``.
+Glossary:
+    item            the bytes of a picture and the document asked for: what is billed once
+    source          a file name that an item goes by; an item may have many, or none
+    claim, lease    the right of one process to work on an item, and the time until which its claims hold
+    sent, answered  a request may have left; its answer is stored (a ``sent`` item can be both)
+    maybe_billed    the number of an item's requests that may have been billed although no answer is stored
+    ambiguous       the state of an item whose last request was maybe billed: listed by name, sent again on request only
+    settled         how the call ended is recorded, and the claim is given back
+    fencing         a write of a process that lost its lease changes nothing: see the last rule below
 
-The table ``TRANSITIONS`` is the whole of it; storage reads it and refuses what is not in it.
+Rules:
+
+* ``sent`` is on the disk before the first byte of the request leaves. An item that a dead process left ``claimed`` was
+  never billed and goes back to ``queued``. One that it left ``sent`` becomes ``ambiguous``. So the number of ambiguous
+  items is bounded by the calls in flight.
+* The slot is held before ``send``, so that no ambiguous item was only waiting. A request that the service refused, or
+  that never began to leave, was not billed: ``refuse`` takes the item back to ``claimed`` while the call waits to try
+  again.
+* An answer is on the disk, byte for byte, before its caller reads it. A ``sent`` item that has its answer is settled
+  from that answer by the process that finds it. Answers are stored without a check of the owner: a process that slept
+  past its lease still brings in what was paid for.
+* The same bytes under many names are one item, billed once, and its answer is the answer of every name.
+* Events before the request are fenced by the owner's number, which is never used twice. Events after it are fenced by
+  the requestId, which no other call has. A process that lost its lease is refused at ``send``.
+
+``TRANSITIONS`` holds every change of state there is. A store makes no other one: an event that the table does not list
+for a state leaves the state as it is. The tests hold each store to that, the triggers of a database included.
 """
 
 from __future__ import annotations
@@ -37,8 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FINISHED",
+    "OWNED",
     "TRANSITIONS",
-    "UNDER_WAY",
     "Admission",
     "Claim",
     "ClaimLostError",
@@ -54,7 +68,7 @@ __all__ = [
 
 
 class State(enum.StrEnum):
-    """Where an item stands."""
+    """The state of an item."""
 
     QUEUED = "queued"
     CLAIMED = "claimed"
@@ -66,28 +80,28 @@ class State(enum.StrEnum):
 
 
 class ItemEvent(enum.StrEnum):
-    """What happens to an item."""
+    """An event that may change the state of an item."""
 
     CLAIM = "claim"
-    """A worker takes it."""
+    """A process takes the item."""
     SEND = "send"
     """A request is about to leave."""
     REFUSE = "refuse"
-    """The request was certainly not paid, and the call may try again."""
+    """The request was certainly not billed, and the call may try again."""
     RELEASE = "release"
-    """The worker gives it back, nothing paid."""
+    """The process gives the item back; nothing was billed."""
     SUCCEED = "succeed"
-    """It was read."""
+    """The item was read."""
     FAIL = "fail"
-    """It was not read, and whether that was paid is known."""
+    """The item was not read, and it is certain whether that was billed."""
     DOUBT = "doubt"
-    """It may have been paid, and there is no answer."""
+    """The call ended, it may have been billed, and no answer settles the item."""
     SKIP = "skip"
     """The image was refused before anything was sent."""
     REQUEUE = "requeue"
-    """Somebody asks for it to be tried again."""
+    """A user asks for the item to be tried again."""
     ANSWER = "answer"
-    """The answer of a call that was given up comes before the item is sent again."""
+    """The answer of an abandoned call arrives before the requeued item is sent again."""
 
 
 TRANSITIONS: dict[tuple[State, ItemEvent], State] = {
@@ -96,39 +110,39 @@ TRANSITIONS: dict[tuple[State, ItemEvent], State] = {
     (State.CLAIMED, ItemEvent.RELEASE): State.QUEUED,
     (State.CLAIMED, ItemEvent.SKIP): State.SKIPPED,
     (State.CLAIMED, ItemEvent.FAIL): State.FAILED,
-    (State.SENT, ItemEvent.SEND): State.SENT,  # again, although the last one may have been paid: the policy's choice
+    (State.SENT, ItemEvent.SEND): State.SENT,  # a retry although the last request may have been billed: the policy's
     (State.SENT, ItemEvent.REFUSE): State.CLAIMED,
     (State.SENT, ItemEvent.SUCCEED): State.SUCCEEDED,
     (State.SENT, ItemEvent.FAIL): State.FAILED,
     (State.SENT, ItemEvent.DOUBT): State.AMBIGUOUS,
-    (State.AMBIGUOUS, ItemEvent.SUCCEED): State.SUCCEEDED,  # the answer came after its process was given up
+    (State.AMBIGUOUS, ItemEvent.SUCCEED): State.SUCCEEDED,  # the answer arrived after its process was given up
     (State.AMBIGUOUS, ItemEvent.FAIL): State.FAILED,
     (State.AMBIGUOUS, ItemEvent.REQUEUE): State.QUEUED,
     (State.FAILED, ItemEvent.REQUEUE): State.QUEUED,
     (State.SKIPPED, ItemEvent.REQUEUE): State.QUEUED,
-    (State.QUEUED, ItemEvent.ANSWER): State.AMBIGUOUS,  # and finished from that answer by whoever finds it
+    (State.QUEUED, ItemEvent.ANSWER): State.AMBIGUOUS,  # the next process settles it from that answer
     (State.CLAIMED, ItemEvent.ANSWER): State.AMBIGUOUS,
 }
 """Every change of state there is."""
 
-UNDER_WAY = frozenset({State.CLAIMED, State.SENT})
-"""States in which somebody works on an item."""
+OWNED = frozenset({State.CLAIMED, State.SENT})
+"""States in which a process works on an item."""
 
 FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.AMBIGUOUS, State.SKIPPED})
-"""States in which nothing more is done for an item unless somebody asks."""
+"""States in which nothing more is done for an item unless a user asks for it."""
 
 
-_FROM = {mark: tuple(state for state, change in TRANSITIONS if change is mark) for mark in ItemEvent}
+_FROM = {event: tuple(state for state, change in TRANSITIONS if change is event) for event in ItemEvent}
 
 
-def from_states(mark: ItemEvent) -> tuple[State, ...]:
-    """Return the states that a mark changes."""
-    return _FROM[mark]
+def from_states(event: ItemEvent) -> tuple[State, ...]:
+    """Return the states that an event changes."""
+    return _FROM[event]
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What is paid once.
+    """The bytes of a picture and the document asked for: what is billed once.
 
     Attributes:
         sha256: Of the image's bytes.
@@ -141,12 +155,12 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """What tells, without reading it, that a file is the one that was read.
+    """The properties of a file that show, without reading it, that its content has not changed.
 
     Attributes:
         size: Bytes.
         modified_ns: Time of the last change of its content, nanoseconds since 1970.
-        changed_ns: Time of the last change of the file in any way, nanoseconds since 1970; nothing can set it back.
+        changed_ns: Time of the last change of the file in any way, nanoseconds since 1970; no program can set it back.
         inode: Its number on its file system.
     """
 
@@ -158,18 +172,19 @@ class FileStamp:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A name that an image goes by.
+    """A file name that an image goes by.
 
     Attributes:
         path: As it was given, in the file system's own bytes.
-        identity: Of the file when it was read; None if it is not known, or too young to be told from a change.
-        also: The same path in another spelling, absolute or relative, under which the run may know it; None if there
+        stamp: Of the file when it was read; None if it is not known, or if the file is so young that a later change
+            might not show.
+        alias: The same path in its other spelling, absolute or relative, under which the run may have it; None if there
             is none.
     """
 
     path: bytes
-    identity: FileStamp | None = None
-    also: bytes | None = None
+    stamp: FileStamp | None = None
+    alias: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +193,8 @@ class Claim:
 
     Attributes:
         number: The item's number in the ledger.
-        owner: Who has it; a number that is never used twice.
-        item: What it is.
+        owner: The number of the process that has it; a number is never used twice.
+        item: The item.
     """
 
     number: int
@@ -189,20 +204,23 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Entry:
-    """What the ledger holds of an item.
+    """An item as the ledger has it.
 
     Attributes:
         number: The item's number in the ledger.
-        item: What it is.
-        state: Where it stands.
+        item: The item.
+        state: Its state.
         attempts: Requests sent for it so far, refused ones included.
-        maybe_billed: How many of them may have been paid, and nobody knows.
-        billing: Whether it was paid, once it is finished.
+        maybe_billed: How many of them may have been billed although no answer is stored.
+        billing: Whether it was billed, once it is finished.
         request_id: Of the last call for it.
         elapsed: Seconds the last call took, waiting included.
-        failure: How it failed, as ``verdict`` wrote it; empty if it did not.
-        answer: The answer as it came; None if there is none, or it was not kept.
-        came: When the answer came, Unix seconds.
+        failure: The error, as ``encode_failure`` wrote it; empty if there is none.
+        answer: The answer, byte for byte; None if there is none, or it cannot be read.
+        answered_at: When the answer arrived, Unix seconds.
+        owner: The number of the process that works on it; None if none does.
+        in_flight: Whether its last request has left, and how it ended is not recorded.
+        answered: Whether an answer is stored, be it one that cannot be read.
     """
 
     number: int
@@ -215,7 +233,10 @@ class Entry:
     elapsed: float = 0.0
     failure: bytes = b""
     answer: HTTPResponse | None = None
-    came: float | None = None
+    answered_at: float | None = None
+    owner: int | None = None
+    in_flight: bool = False
+    answered: bool = False
 
     def __repr__(self) -> str:
         return f"Entry({self.number}, {self.item.sha256.hex()[:12]}…, {self.item.document}, {self.state.value})"
@@ -226,8 +247,8 @@ class Admission:
     """The ledger's reply to an image.
 
     Attributes:
-        entry: What it holds of it.
-        claim: The right to send it; None if it is finished, or somebody else works on it.
+        entry: The item as the ledger has it.
+        claim: The right to send it; None if the item is finished, or another caller works on it.
     """
 
     entry: Entry
@@ -239,14 +260,14 @@ class Settlement:
     """How a call for an item ended.
 
     Attributes:
-        mark: What that does to the item.
-        billing: Whether it was paid.
+        event: What happened to the item.
+        billing: Whether it was billed.
         elapsed: Seconds it took, waiting included.
-        failure: How it failed; empty if it did not.
+        failure: The error, as ``encode_failure`` wrote it; empty if there is none.
         request_id: Of the call; None if no request was about to leave.
     """
 
-    mark: ItemEvent
+    event: ItemEvent
     billing: Billing = Billing.NOT_BILLED
     elapsed: float = 0.0
     failure: bytes = field(default=b"", repr=False)
@@ -254,4 +275,4 @@ class Settlement:
 
 
 class ClaimLostError(Exception):
-    """The lease ran out and somebody else has the item; nothing was sent."""
+    """The lease ran out and another process has the item; nothing was sent."""

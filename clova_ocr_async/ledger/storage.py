@@ -1,117 +1,398 @@
-"""The contract of a store: the methods that a ledger has for a batch and for the files of a run."""
+"""The contract of a store: everything that a ledger, a view of a run and a purge must do.
+
+A second store can be written from this file and ``states.py`` alone. The contract tests and the state machine in
+``tests/ledger/`` run against every store; ``tests/support/memory_ledger.py`` is the shortest one.
+
+A store has three entry points, each for one run:
+
+* a ``RunLedger``: work on the run. Any number of processes may have one open at the same time.
+* a ``RunView``: look at the run and change nothing.
+* a ``PurgeRun``: remove the stored answers.
+
+Rules for the whole store:
+
+* **Transactions.** Each method is one transaction: other processes see all of it or nothing.
+* **Durable** means that the write survives a power cut before the method returns. Where a method does not promise that,
+  its write must survive the end of the process, and must not overtake an earlier durable write.
+* **Owners.** Each open ledger is an owner with a number that is never used twice, and with a lease that it renews every
+  third of its length. An owner whose process has certainly ended is dead at once; any other one is dead when its lease
+  has run out. A process that finds its own owner removed becomes a new owner and logs a warning.
+* **Take-over.** On opening, at each renewal, and in ``others_at_work`` and ``requeue``, a ledger settles the items of
+  dead owners and the ambiguous items that have an answer by now, as ``settlement.settlement_due`` has it. It gives
+  back their claims and files, and removes the owners. A claim that is committed after its owner was removed is taken
+  over likewise. A view shows the items as if that were done: ``project``.
+* **Counting.** ``calls`` grows by one with each request that is marked as sent. It shrinks by one when that request
+  turns out not to be billed. An item's ``maybe_billed`` counts its requests that may have been billed and have no
+  stored answer. So ``calls`` is always the sum of billed, maybe billed and in-flight calls.
+* **Sealing.** The answer's body and the failure of an item are sealed, with the item as their context; the rest is not.
+* **Failures.** Every method raises a ``LedgerError`` if the store cannot be read or written; its docstring names what
+  else it raises. After a failed write ``sending`` is refused, since the next request could hide how the last one ended.
+  A store may keep an answer, a refusal or a settlement elsewhere until it can be written, and then raises nothing; but
+  it sends nothing more either.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Collection, Iterator, Sequence
 
+    from clova_ocr_async.errors import Billing, ClovaOCRError
     from clova_ocr_async.ledger.states import Admission, Claim, Entry, Item, Settlement, SourceFile
     from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["Ledger", "WorkListLedger"]
+__all__ = ["Ledger", "PurgeRun", "Purged", "RunLedger", "RunStatus", "RunView", "SourceRecord", "WorkListLedger"]
 
 
 class Ledger(Protocol):
-    """Where a batch writes down what becomes of its images; open for as long as its context is."""
+    """The part of a ledger that a batch uses; an asynchronous context manager, open once.
+
+    Entering takes over what dead owners left and registers this process as an owner, durably. It raises a
+    ``LedgerError`` if the store cannot be used, or if the run was begun with another seal or another choice of what is
+    stored. Leaving settles what this process still holds, as a take-over would, and removes the owner, durably. If that
+    fails, a warning is logged and the next process does it.
+
+    All methods but ``add_files`` are called in the event loop that entered. After leaving they raise a ``LedgerError``.
+    A caller may be cancelled in any method: the store then has done the whole of it or nothing.
+    """
 
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(self, *exc_info: object) -> None: ...
 
     async def open_for(self, services: Sequence[str]) -> None:
-        """Refuse the answers of another service than those the ledger was begun with.
+        """Bind the run to the services that will be asked, or refuse others than those it is bound to.
 
-        Args:
-            services: Names of the services that will be asked.
-
-        Raises:
-            LedgerError: It holds answers of another service.
+        A run in which no call was billed, may have been billed, or is stored, and that no other process has open, is
+        bound anew: its host may have been mistyped. Otherwise other services raise a ``LedgerError``.
         """
-        ...
 
     async def recall(self, source: SourceFile, document: str) -> Entry | None:
-        """Return what is known of a file that has not changed since it was read; None if it must be read."""
-        ...
+        """Return the finished item of a file whose stamp is the one it was read with; None if it must be read."""
 
     async def admit(self, item: Item, source: SourceFile | None) -> Admission:
-        """Write down an image under one of its names, and claim it if there is anything to do."""
+        """Record an image under one of its names, and claim it if it is new or queued.
+
+        The name and the claim are one transaction, so that no ambiguous item lacks a name that was given. The name
+        moves here from the item it had before, and is not to be read any more. Only one caller of all processes gets
+        the claim; it need not be durable. A claim whose caller was cancelled is released.
+        """
         ...
 
     async def reject(self, source: SourceFile, document: str, failure: bytes) -> Entry | None:
-        """Write down a file that cannot be read.
+        """Record that a file cannot be read.
 
-        Args:
-            source: The file.
-            document: The vendor's path word.
-            failure: Why; ``GONE`` if nothing is at its path any more.
+        Its name loses its item. If the failure is ``GONE`` (no file is at the path any more), the name keeps its item:
+        what was paid for stays known. Unless that item is finished, the failure is recorded as well.
 
         Returns:
-            What is known of the image that a file held which is gone, and that stays known; None if nothing is, or
-            the file has become something else.
+            The item that the name keeps; None if it has none.
         """
-        ...
 
     async def sending(self, claim: Claim, request_id: str) -> bool:
-        """Mark a request that is about to leave; on the disk when this returns.
+        """Mark a request that is about to leave, and count it; durable when this returns True.
+
+        The check of the call limit and the mark are one transaction over all processes: together they never send more
+        calls than allowed.
 
         Returns:
-            True; False if it must wait: calls under way may use up all that are allowed, or turn out not to be paid.
+            True; False if the request must wait for calls in flight: they use up all that are allowed and may turn out
+            not to be billed, or all the room that the store has for answers.
 
         Raises:
-            ClaimLostError: Somebody else has the item now.
-            SpendingCeilingError: As many calls as allowed are paid, or may be.
-            LedgerError: It cannot be written down, so it must not be sent.
+            ClaimLostError: Another process has the item now; nothing is marked.
+            SpendingCeilingError: As many calls as allowed were billed or may have been.
         """
         ...
 
-    async def refused(self, claim: Claim, request_id: str, *, still_in_doubt: bool) -> None:
-        """Mark that the request was certainly not paid.
+    async def refused(self, claim: Claim, request_id: str, *, maybe_billed_before: bool) -> None:
+        """Mark that the request in flight was certainly not billed, and uncount it.
 
-        Args:
-            claim: The right to the item.
-            request_id: Of the call.
-            still_in_doubt: An earlier request of the same call may have been paid.
+        With ``maybe_billed_before`` an earlier request of the same call may have been billed, so the item stays
+        ``sent``. An item that has another request in flight by now stays as it is.
         """
-        ...
 
-    async def doubted(self, claim: Claim, request_id: str) -> None:
-        """Mark that the request may have been paid and has no answer."""
-        ...
+    async def maybe_billed(self, claim: Claim, request_id: str) -> None:
+        """Mark that the request in flight may have been billed and has no answer, and count it as such."""
 
     async def answered(self, claim: Claim, request_id: str, response: HTTPResponse) -> None:
-        """Keep an answer; on the disk when this returns, whoever owns the item by now."""
-        ...
+        """Store an answer, byte for byte; durable when this returns, whichever process owns the item by now.
 
-    def settle(self, claim: Claim, verdict: Settlement) -> Awaitable[None]:
-        """Write down how the call ended, and give the claim back.
+        A run that stores no answers does nothing here. Otherwise every answer is stored, two of one call included. The
+        item's answer is the one of its last call, the later one if there are two:
+
+        * the item is ``sent``: its request is in flight no more;
+        * it is ``ambiguous``: the next take-over settles it; ``maybe_billed`` shrinks by one if it had no answer yet;
+        * it is ``queued`` or ``claimed`` again: event ``ANSWER``, so that it is not sent a second time. Its owner loses
+          the claim, and ``maybe_billed`` shrinks by one;
+        * it is ``succeeded`` or ``failed`` without an answer: it has one now.
+
+        An answer of an earlier call is stored, and ``maybe_billed`` shrinks by one if it is more than zero.
+        """
+
+    def settle(self, claim: Claim, settlement: Settlement) -> Awaitable[None]:
+        """Record how the call ended, and give the claim back.
+
+        A ``claimed`` item is settled by its owner, a ``sent`` or ``ambiguous`` one by the call with its requestId; for
+        any other caller nothing changes. The store also makes up for a mark that could not be written when the request
+        ended:
+
+        * DOUBT counts a request that is still in flight as maybe billed. **It also counts one for a ``sent`` item that
+          has an answer**: that answer turned out to be another call's, and its request is neither billed nor in flight.
+        * A settlement that is NOT_BILLED refuses a request that is still in flight, and uncounts it.
+        * SUCCEED or FAIL of an ``ambiguous`` item without an answer: ``maybe_billed`` shrinks by one, and ``calls``
+          as well if it is NOT_BILLED.
+
+        After RELEASE the names of the item are to be read again. Callers of ``changed`` wake, in any process.
 
         Returns:
-            What to await, in the event loop; done already where the mark may be written a moment later.
+            An awaitable, to be awaited in the event loop. Durable when it is done; a SUCCEED whose answer is stored may
+            be written a moment later, since a take-over settles it the same way.
         """
         ...
 
     async def changed(self, entry: Entry) -> None:
-        """Wait until an item that somebody else works on may have been finished or given back."""
-        ...
+        """Wait until an item that another caller works on may have been finished or given back.
+
+        The caller asks ``admit`` again. It wakes within seconds of a change in any process, also when the owner of the
+        item has died, and at once when nothing more is sent; then it raises the error that stopped the sending.
+        """
 
 
 class WorkListLedger(Protocol):
-    """A ledger that hands out files."""
+    """The part of a ledger that hands the files of a run to its processes."""
 
     def add_files(self, files: Sequence[SourceFile], document: str) -> None:
-        """Write down files that are to be read; called in a thread."""
-        ...
+        """Record files that are to be read; called in a thread beside the event loop.
+
+        New files are to be read, and those whose stamp is not the one they were read with, and those that could not be
+        read before. A file without a stamp is not there: if it was read, it stays what it was. A file that the run has
+        under its alias keeps that spelling. A file that a process has taken stays taken.
+        """
 
     async def claim_files(self, document: str, most: int) -> list[bytes]:
-        """Take some of the listed files; nobody else is given them."""
+        """Take at most so many of the files that are to be read, in the order they were found.
+
+        No other process is given them until they are admitted, rejected or released, or until this owner is dead.
+        """
         ...
 
     async def release_files(self, document: str) -> None:
-        """Give back what was taken and is not going to be read."""
-        ...
+        """Give back the files that this process has taken and will not read."""
 
     async def others_at_work(self, document: str) -> bool:
-        """Whether other processes hold what they may yet give back."""
+        """Take over what dead owners left, then return whether there may still be more to do.
+
+        Returns:
+            True if another process has files or items of the document, or if files that are to be read are free.
+        """
+        ...
+
+
+class RunLedger(Ledger, WorkListLedger, Protocol):
+    """A whole ledger: work on one run.
+
+    A store's own class takes where the run is, and these settings:
+
+    * ``seal``: seals answers and failures; must be the one the run was begun with.
+    * ``store``: "full" stores the answers, "none" only how each call ended; as the run was begun if not given.
+    * ``max_calls``: the call limit of the run from now on, for all its processes; "none" for any number; the limit that
+      the run has if not given.
+    * ``lease``: seconds that this process may sleep before its work is taken over, at most 30.
+    * ``process``, ``clock``, ``now``, ``sleep``: this process, the clock that all share, Unix seconds, a way to wait.
+    """
+
+    @property
+    def max_calls(self) -> int | None:
+        """The call limit of the run, as last seen; None if it has none."""
+
+    @property
+    def stop_reason(self) -> ClovaOCRError | None:
+        """The error after which nothing more is sent; None if there is none."""
+
+    async def set_base_folder(self, folder: str) -> str | None:
+        """Record the folder in which the relative paths of the run start, unless they start in another one.
+
+        Returns:
+            The folder in which they start, if that is another one and the run has relative paths; else None.
+        """
+
+    async def requeue(self, billing: Billing, document: str | None = None) -> int:
+        """Take over what dead owners left, then queue unread items again (``settlement.is_requeued``).
+
+        Their names are to be read again; their failure is dropped, and their answer is not theirs any more, though it
+        stays stored. A picture that was replaced under its last name is left out: there is no file to read.
+
+        Returns:
+            The number of items that had this billing, and this document if one is given.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """The progress of a run, in numbers.
+
+    Attributes:
+        images: Images by status: "succeeded", "failed", "ambiguous", "skipped", "pending". Every name an image goes by
+            counts; a picture that was replaced under its last name does not.
+        items: Different images that were read from the disk, by state; each is billed once.
+        calls: Calls that were billed, or may have been, over the life of the run, those in flight included.
+        maybe_billed: Calls among them that may have been billed and have no answer.
+        in_flight: Calls among them whose answer is still awaited.
+        processes: Processes that have the run open.
+        store: "full" if answers are stored, "none" if not.
+        sealed: The name of the seal; None if answers are readable.
+        services: The services that the run is bound to.
+        vanished: Skipped images whose file was removed before it was read.
+        max_calls: The call limit of the run; None for any number.
+        answers: Items that have a stored answer.
+        removed: Different images that were read and whose answer is not stored.
+    """
+
+    images: dict[str, int]
+    items: dict[str, int]
+    calls: int
+    maybe_billed: int
+    in_flight: int
+    processes: int
+    store: str
+    sealed: str | None
+    services: tuple[str, ...]
+    vanished: int = 0
+    max_calls: int | None = None
+    answers: int = 0
+    removed: int = 0
+
+    @property
+    def total(self) -> int:
+        """The number of images."""
+        return sum(self.images.values())
+
+    @property
+    def billed(self) -> int:
+        """The number of calls that were billed."""
+        return self.calls - self.maybe_billed - self.in_flight
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers under the keys that ``status --json`` has had from its first version on."""
+        found = asdict(self)
+        renamed = {"maybe_billed": "perhaps", "in_flight": "under_way"}
+        kept = {renamed.get(name, name): value for name, value in found.items()}
+        return kept | {"total": self.total, "billed": self.billed}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SourceRecord:
+    """An image of a run under one of its names.
+
+    Attributes:
+        path: The name; None if the image has none.
+        document: The vendor's path word.
+        status: "ambiguous" if its item is. Else "pending" if it is to be read and has a stamp or no item, since its
+            file has changed. Else "skipped" if it has a failure. Else the item's state, "pending" unless finished.
+        entry: Its item; None if it was not read from the disk.
+        failure: Why it could not be read from the disk, as ``encode_failure`` wrote it; empty if that is not known.
+        copy_of: The first name of the same image, under which it was billed, apart from names whose file has changed;
+            None if this is that name.
+        replaced: Whether another picture is under the name by now, and the image has no other name. It is listed since
+            it was billed, or may have been, and does not count among the images.
+    """
+
+    path: str | None
+    document: str
+    status: str
+    entry: Entry | None = None
+    failure: bytes = b""
+    copy_of: str | None = None
+    replaced: bool = False
+
+
+class RunView(Protocol):
+    """A look at a run that changes nothing; a context manager, for one thread.
+
+    A store's own class takes where the run is, and the seal. Without the seal of a sealed run, the view has counts,
+    names and states, and leaves out what is sealed: an item that only its answer could settle is "pending".
+
+    Each method sees the run at one moment, all that ``records`` yields included, and keeps no process of the run
+    waiting. It shows each item as ``settlement.project`` has it, with the owners that are alive at that moment.
+    Entering raises a ``LedgerError`` if there is no run, if it cannot be read, or if the seal is not its own.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+    def status(self) -> RunStatus:
+        """Return the progress of the run."""
+        ...
+
+    def records(self, *, unread: bool = False) -> Iterator[SourceRecord]:
+        """Yield every image under each of its names, in the order they were found; those without a name come last.
+
+        Memory stays bounded. A ``LedgerError`` is raised if the run is sealed and no seal was given.
+
+        Args:
+            unread: Only images with a name that failed, are ambiguous, or were skipped.
+        """
+        ...
+
+    def ambiguous_names(self) -> Iterator[str]:
+        """Yield the names of the ambiguous images, as people read them."""
+        ...
+
+    def answers(self) -> int:
+        """Return the number of stored answers, two of one item included."""
+        ...
+
+    def pending(self) -> int:
+        """Return the number of images that are still to be finished; fast, however long the run is."""
+        ...
+
+    def other_base_folder(self, folder: str) -> str | None:
+        """Return the folder in which the run's relative paths start; None if that is the given one, or unknown."""
+
+    def to_read(self, document: str, retry_billings: Collection[Billing] = ()) -> Iterator[str]:
+        """Yield the recorded files that a batch would read, if it also requeued unread items with these billings."""
+        ...
+
+    def is_to_read(self, path: str, document: str, retry_billings: Collection[Billing] = ()) -> bool:
+        """Return whether ``to_read`` yields a file."""
+        ...
+
+    def recall(self, file: SourceFile, document: str) -> Entry | None:
+        """Return the item of a file whose stamp is the one it was read with; None if there is none."""
+
+    def find(self, item: Item) -> Entry | None:
+        """Return an item as the run has it; None if it has not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """The result of a purge.
+
+    Attributes:
+        answers: Number of answers that were removed.
+        failures: Number of unread images whose error lost its words.
+    """
+
+    answers: int
+    failures: int
+
+
+class PurgeRun(Protocol):
+    """The removal of stored answers and of the words of errors; a function, with the location of the run bound to it.
+
+    Take-over comes first. Afterwards no byte of what was removed is left in the store's files, its log included.
+    States, billings, counts, keys and ids stay: no image is billed again. An error keeps its type, status and code.
+    """
+
+    def __call__(self, older_than: float | None = None) -> Purged:
+        """Remove what is older than some seconds, or all; durable when this returns.
+
+        Raises:
+            LedgerError: A process has the run open, or the seal is not the run's.
+        """
         ...

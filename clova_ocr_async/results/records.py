@@ -27,8 +27,8 @@ from clova_ocr_async.protocol.echoed_input import shown_path
 if TYPE_CHECKING:
     from clova_ocr_async.cli.runs.inputs import InputFile
     from clova_ocr_async.documents import Document
-    from clova_ocr_async.ledger.sqlite.run_view import SourceRecord
     from clova_ocr_async.ledger.states import Entry
+    from clova_ocr_async.ledger.storage import SourceRecord
     from clova_ocr_async.protocol.answer_image_object import ImageObject
 
 __all__ = ["billed_of", "line_of", "maybe_billed_of", "record_of", "status_of", "without_answer"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import JPEG, FakeTime, FakeTransport, Held, Sent, domain, parsed, steps
-from support.ledgers import answers, look, perhaps, states
+from support.ledgers import answers, maybe_billed, query, states
 from support.threads import no_thread_free, reached
 
 from clova_ocr_async.batch import Batch, BatchDispatcher, Failure, Success
@@ -89,8 +89,8 @@ async def test_a_ledgered_batch_decodes_no_large_answer_in_the_loop(run: Path) -
     (left,) = batch.left_over
     assert isinstance(left, Success)
     assert left.recognition.raw == held.body
-    assert (states(run), perhaps(run)) == (["succeeded"], 0)
-    assert look(run, "SELECT billing FROM item") == [(int(Billing.BILLED),)]
+    assert (states(run), maybe_billed(run)) == (["succeeded"], 0)
+    assert query(run, "SELECT billing FROM item") == [(int(Billing.BILLED),)]
 
 
 async def test_a_batch_without_a_ledger_hands_over_what_it_did_not_decode() -> None:

@@ -15,12 +15,12 @@ from support.ledgers import (
     calls,
     claimed,
     crash,
-    elsewhere,
-    gone,
+    dead_process,
     item,
-    look,
+    maybe_billed,
     opened,
-    perhaps,
+    query,
+    remote_process,
     source,
     states,
 )
@@ -74,7 +74,7 @@ async def test_anothers_answer_leaves_the_item_ambiguous(run: Path) -> None:
     assert isinstance(found[1], Failure)
     assert isinstance(found[1].error, MalformedResponseError)
     assert states(run) == ["succeeded", "ambiguous"]
-    assert (calls(run), perhaps(run)) == (2, 1)
+    assert (calls(run), maybe_billed(run)) == (2, 1)
     assert answers(run) == [found[0].recognition.raw] * 2
     again = await batch(run, [JPEG + b"2"], transport := FakeTransport())
     assert transport.sent == []
@@ -103,7 +103,7 @@ async def test_anothers_answer_over_a_socket(run: Path) -> None:
 async def test_anothers_answer_of_a_process_that_died(run: Path, beside: bool) -> None:
     """Settling the items of a dead process does not take another call's answer for the item's own."""
     settings: dict[str, Any] = {"watch": FullDisk("answered")} if beside else {}
-    ledger = opened(run, process=gone(), **settings)
+    ledger = opened(run, process=dead_process(), **settings)
     await ledger.__aenter__()
     claim = claimed(await ledger.admit(item("a"), None))
     await ledger.sending(claim, "mine")
@@ -114,11 +114,11 @@ async def test_anothers_answer_of_a_process_that_died(run: Path, beside: bool) -
     async with opened(run):
         pass
     assert states(run) == ["ambiguous"]
-    assert (perhaps(run), answers(run)) == (1, [ANSWER.body])
+    assert (maybe_billed(run), answers(run)) == (1, [ANSWER.body])
     async with opened(run):
         pass
-    assert (states(run), perhaps(run)) == (["ambiguous"], 1)
-    assert look(run, "SELECT billing FROM item") == [(int(Billing.MAYBE_BILLED),)]
+    assert (states(run), maybe_billed(run)) == (["ambiguous"], 1)
+    assert query(run, "SELECT billing FROM item") == [(int(Billing.MAYBE_BILLED),)]
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["in the ledger", "beside it"])
@@ -127,44 +127,44 @@ async def test_anothers_late_answer_takes_back_no_doubt(run: Path, beside: bool)
     later = Clock()
     later.now += 31
     watch = FullDisk("answered") if beside else None
-    async with opened(run, clock=Clock(), process=elsewhere(), watch=watch) as sleeper:
+    async with opened(run, clock=Clock(), process=remote_process(), watch=watch) as sleeper:
         claim = claimed(await sleeper.admit(item("a"), None))
         await sleeper.sending(claim, "mine")
-        await sleeper.doubted(claim, "mine")
+        await sleeper.maybe_billed(claim, "mine")
         await sleeper.sending(claim, "mine")
-        async with opened(run, clock=later, process=elsewhere()) as other:
-            assert (states(run), perhaps(run)) == (["ambiguous"], 2)
+        async with opened(run, clock=later, process=remote_process()) as other:
+            assert (states(run), maybe_billed(run)) == (["ambiguous"], 2)
             await sleeper.answered(claim, "mine", ANSWER)  # of call "r"
             await sleeper.settle(claim, settle_from_answer(ANSWER, Receipt, "mine"))
             later.now += 11  # the next order renews the lease, and looks for what came late
             await other.recall(source("x"), "receipt")
     async with opened(run):
         pass
-    assert (states(run), calls(run), perhaps(run), answers(run)) == (["ambiguous"], 2, 2, [ANSWER.body])
+    assert (states(run), calls(run), maybe_billed(run), answers(run)) == (["ambiguous"], 2, 2, [ANSWER.body])
 
 
 async def test_anothers_late_answer_leaves_a_new_call_alone(run: Path) -> None:
     """An image that was sent again on request keeps the doubt of its first call, for which another's answer came."""
     later = Clock()
     later.now += 31
-    async with opened(run, clock=Clock(), process=elsewhere()) as sleeper:
+    async with opened(run, clock=Clock(), process=remote_process()) as sleeper:
         claim = claimed(await sleeper.admit(item("a"), None))
         await sleeper.sending(claim, "mine")
-        async with opened(run, clock=later, process=elsewhere()) as other:
+        async with opened(run, clock=later, process=remote_process()) as other:
             await other.requeue(Billing.MAYBE_BILLED, "receipt")
             again = claimed(await other.admit(item("a"), None))
             await other.sending(again, "again")
             await sleeper.answered(claim, "mine", ANSWER)  # of call "r"
             await other.answered(again, "again", own := HTTPResponse(200, ANSWER.body.replace(b'"r"', b'"again"')))
             await other.settle(again, settle_from_answer(own, Receipt, "again"))
-    assert (states(run), calls(run), perhaps(run)) == (["succeeded"], 2, 1)
+    assert (states(run), calls(run), maybe_billed(run)) == (["succeeded"], 2, 1)
 
 
 def test_the_settlement_of_anothers_answer() -> None:
     """Another call's answer settles its item as ambiguous."""
     verdict = settle_from_answer(ANSWER, Receipt, "mine")
-    assert (verdict.mark, verdict.billing) == (ItemEvent.DOUBT, Billing.MAYBE_BILLED)
-    assert settle_from_answer(ANSWER, Receipt, "r").mark is ItemEvent.SUCCEED
+    assert (verdict.event, verdict.billing) == (ItemEvent.DOUBT, Billing.MAYBE_BILLED)
+    assert settle_from_answer(ANSWER, Receipt, "r").event is ItemEvent.SUCCEED
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
@@ -187,7 +187,7 @@ async def test_a_refusal_beside_no_images_is_not_kept_as_paid(run: Path) -> None
     ]
     found = await batch(run, [JPEG], FakeTransport(*refusals))
     assert isinstance(found[0], Success)
-    assert (calls(run), perhaps(run)) == (1, 0)
+    assert (calls(run), maybe_billed(run)) == (1, 0)
     assert answers(run) == [found[0].recognition.raw]
 
 
@@ -210,7 +210,7 @@ async def test_anothers_answer_that_cannot_be_stored_is_not_this_images(run: Pat
     assert len(transport.sent) == 1
     assert isinstance(found.error, MalformedResponseError)
     assert (found.error.billing, found.error.raw) == (Billing.MAYBE_BILLED, ANSWER.body)
-    assert (states(run), calls(run), perhaps(run), answers(run)) == (["ambiguous"], 1, 1, [])
+    assert (states(run), calls(run), maybe_billed(run), answers(run)) == (["ambiguous"], 1, 1, [])
 
 
 async def test_anothers_answer_that_cannot_be_stored_as_the_batch_is_cut_off(run: Path) -> None:
@@ -235,7 +235,7 @@ async def test_anothers_answer_that_cannot_be_stored_as_the_batch_is_cut_off(run
     assert isinstance(found, Failure)
     assert isinstance(found.error, MalformedResponseError)
     assert (found.error.billing, found.error.raw) == (Billing.MAYBE_BILLED, ANSWER.body)
-    assert (states(run), perhaps(run)) == (["ambiguous"], 1)
+    assert (states(run), maybe_billed(run)) == (["ambiguous"], 1)
 
 
 class Stalled:
@@ -274,19 +274,19 @@ async def test_anothers_answer_of_a_process_that_slept(run: Path, beside: bool) 
     later, seal = Clock(), Counting()
     later.now += 31
     watch = FullDisk("answered") if beside else None
-    async with opened(run, clock=Clock(), process=elsewhere(), watch=watch) as sleeper:
+    async with opened(run, clock=Clock(), process=remote_process(), watch=watch) as sleeper:
         claim = claimed(await sleeper.admit(item("a"), None))
         await sleeper.sending(claim, "mine")
-        async with opened(run, clock=later, process=elsewhere(), seal=seal) as other:
-            assert (states(run), perhaps(run)) == (["ambiguous"], 1)
+        async with opened(run, clock=later, process=remote_process(), seal=seal) as other:
+            assert (states(run), maybe_billed(run)) == (["ambiguous"], 1)
             await sleeper.answered(claim, "mine", ANSWER)  # of call "r"
             await sleeper.settle(claim, settle_from_answer(ANSWER, Receipt, "mine"))
             later.now += 11  # the next order renews the lease, and looks for what came late
             await other.recall(source("x"), "receipt")
-            assert (calls(run), perhaps(run), answers(run)) == (1, 1, [ANSWER.body])
+            assert (calls(run), maybe_billed(run), answers(run)) == (1, 1, [ANSWER.body])
             before = seal.opened
             for _ in range(3):
                 await other.others_at_work("receipt")
             assert seal.opened == before
-    assert (states(run), perhaps(run)) == (["ambiguous"], 1)
-    assert look(run, "SELECT billing FROM item") == [(int(Billing.MAYBE_BILLED),)]
+    assert (states(run), maybe_billed(run)) == (["ambiguous"], 1)
+    assert query(run, "SELECT billing FROM item") == [(int(Billing.MAYBE_BILLED),)]

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from support.fakes import BUSY, FakeTransport, Held, domain, error, success
 from support.ledger_batches import batch, errors_of, picture, pictures
-from support.ledgers import answers, calls, contents, eventually, look, opened, states, until
+from support.ledgers import (
+    answers,
+    calls,
+    contents,
+    eventually,
+    opened,
+    query,
+    states,
+    until,
+)
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.batch.hashing import read_hashed, source_file, stat_source
@@ -121,10 +130,10 @@ async def test_an_unchanged_file_is_not_read_again(tmp_path: Path, run: Path) ->
     later = (tmp_path / "in" / "a.jpg").stat().st_ctime + 100
     hashed = await read_hashed(path, ImageLimits(), now=lambda: later)
     assert hashed.file is not None
-    assert hashed.file.identity is not None
+    assert hashed.file.stamp is not None
     young = await read_hashed(path, ImageLimits())
     assert young.file is not None
-    assert young.file.identity is None  # it could change within the grain of its times
+    assert young.file.stamp is None  # it could change within the grain of its times
     async with opened(run) as ledger:
         await batch(ledger, [path], transport)
         await ledger.admit(Item(hashed.sha256, "receipt"), hashed.file)
@@ -150,7 +159,7 @@ async def test_a_file_that_changes_while_it_is_read_is_not_known_by_its_times(tm
 
     hashed = await read_hashed(Changing(), ImageLimits(), now=lambda: 1e11)
     assert hashed.file is not None
-    assert hashed.file.identity is None
+    assert hashed.file.stamp is None
 
 
 async def test_unreadable_files_are_kept_by_name_and_read_when_they_are_there(tmp_path: Path, run: Path) -> None:
@@ -160,7 +169,7 @@ async def test_unreadable_files_are_kept_by_name_and_read_when_they_are_there(tm
     assert isinstance(found[0].error, ImageError)
     assert isinstance(found[1], Success)
     assert stopped is None
-    assert look(run, "SELECT path FROM source WHERE failure IS NOT NULL") == [(os.fsencode(path),)]
+    assert query(run, "SELECT path FROM source WHERE failure IS NOT NULL") == [(os.fsencode(path),)]
     pictures(tmp_path / "in", "a.jpg")
     found, _ = await batch(run, [path], FakeTransport())
     assert isinstance(found[0], Success)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.fakes import BUSY, FAILED, SPENT, FakeTime, FakeTransport, domain, error
 from support.ledger_batches import batch, errors_of, picture
-from support.ledgers import FAILURE, answers, calls, opened, perhaps, states
+from support.ledgers import FAILURE, answers, calls, maybe_billed, opened, states
 
 from clova_ocr_async.batch import BatchDispatcher, Success
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
@@ -59,7 +59,7 @@ async def test_a_paid_answer_without_a_document_is_kept_and_replayed(
         assert failure.request_id == "id-1"
     assert len(transport.sent) == 1
     assert answers(run) == [response.body]
-    assert (states(run), calls(run), perhaps(run)) == (["failed"], 1, 0)
+    assert (states(run), calls(run), maybe_billed(run)) == (["failed"], 1, 0)
     async with opened(run) as ledger:
         assert await ledger.requeue(Billing.NOT_BILLED) == 0
         assert await ledger.requeue(Billing.BILLED) == 1
@@ -114,7 +114,7 @@ async def test_a_retry_that_may_be_paid_twice_is_counted(run: Path) -> None:
     found, _ = await batch(run, [Image(picture("a"))], FakeTransport(FAILED, HTTPResponse(503, b"")))
     assert isinstance(found[0], Success)
     assert found[0].recognition.maybe_billed == 2
-    assert (states(run), calls(run), perhaps(run)) == (["succeeded"], 3, 2)
+    assert (states(run), calls(run), maybe_billed(run)) == (["succeeded"], 3, 2)
     again, _ = await batch(run, [Image(picture("a"))], FakeTransport())
     assert (again[0].recognition.maybe_billed, again[0].recognition.attempts) == (2, 3)
 
@@ -127,19 +127,19 @@ async def test_an_ambiguous_item_is_sent_only_when_requeued(run: Path) -> None:
         assert type(failure) is ConnectionLostError
         assert (failure.billing, failure.maybe_billed) == (Billing.MAYBE_BILLED, 1)
     assert len(transport.sent) == 1
-    assert (states(run), calls(run), perhaps(run)) == (["ambiguous"], 1, 1)
+    assert (states(run), calls(run), maybe_billed(run)) == (["ambiguous"], 1, 1)
     async with opened(run) as ledger:
         assert await ledger.requeue(Billing.MAYBE_BILLED) == 1
     found, _ = await batch(run, [Image(picture("a"))], transport)
     assert found[0].billed
-    assert (states(run), calls(run), perhaps(run)) == (["succeeded"], 2, 1)
+    assert (states(run), calls(run), maybe_billed(run)) == (["succeeded"], 2, 1)
 
 
 async def test_a_connection_that_fails_leaves_nothing_ambiguous(run: Path) -> None:
     """A request that never left is retried, and is neither counted nor ambiguous."""
     found, _ = await batch(run, [Image(picture("a"))], FakeTransport(ConnectionFailedError))
     assert isinstance(found[0], Success)
-    assert (states(run), calls(run), perhaps(run)) == (["succeeded"], 1, 0)
+    assert (states(run), calls(run), maybe_billed(run)) == (["succeeded"], 1, 0)
 
 
 async def test_a_refusal_after_a_maybe_billed_request_is_ambiguous(run: Path) -> None:
@@ -147,7 +147,7 @@ async def test_a_refusal_after_a_maybe_billed_request_is_ambiguous(run: Path) ->
     transport = FakeTransport(FAILED, BUSY, error("0011"))
     (failure,) = errors_of((await batch(run, [Image(picture("a"))], transport))[0])
     assert failure.billing is Billing.MAYBE_BILLED
-    assert (states(run), calls(run), perhaps(run)) == (["ambiguous"], 1, 1)
+    assert (states(run), calls(run), maybe_billed(run)) == (["ambiguous"], 1, 1)
 
 
 @pytest.mark.parametrize("ends", [error("0002", 401), GENERAL, SPENT])
@@ -192,7 +192,7 @@ async def test_the_call_limit_holds_for_two_processes(run: Path) -> None:
         assert any(isinstance(task.result()[1], SpendingCeilingError) for task in tasks)
         paid = sum(isinstance(outcome, Success) for task in tasks for outcome in task.result()[0])
     assert calls(run) == 5
-    assert paid + perhaps(run) == 5
+    assert paid + maybe_billed(run) == 5
 
 
 def test_a_queued_item_is_replayed_as_not_sent() -> None:

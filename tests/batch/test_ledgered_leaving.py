@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.fakes import BUSY, FAILED, JPEG, FakeTime, FakeTransport, Held, domain, steps
 from support.ledger_batches import batch, errors_of, picture
-from support.ledgers import FAILURE, answers, calls, eventually, gone, look, opened, perhaps, states, until
+from support.ledgers import (
+    FAILURE,
+    answers,
+    calls,
+    dead_process,
+    eventually,
+    maybe_billed,
+    opened,
+    query,
+    states,
+    until,
+)
 
 from clova_ocr_async.batch import BatchDispatcher, Failure
 from clova_ocr_async.client import ClovaOCRClient
@@ -67,7 +78,7 @@ async def test_a_second_cancellation_leaves_calls_ambiguous(run: Path) -> None:
         await steps()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert states(run).count("ambiguous") == calls(run) == perhaps(run) == 1
+    assert states(run).count("ambiguous") == calls(run) == maybe_billed(run) == 1
     transport = FakeTransport()
     found, _ = await batch(run, images, transport)
     assert len(transport.sent) == 9
@@ -78,7 +89,7 @@ async def test_a_second_cancellation_leaves_calls_ambiguous(run: Path) -> None:
 
 def all_released(run: Path) -> bool:
     """Return whether all items have been released."""
-    return not look(run, "SELECT 1 FROM item WHERE owner IS NOT NULL")
+    return not query(run, "SELECT 1 FROM item WHERE owner IS NOT NULL")
 
 
 async def test_cancellation_at_any_moment_loses_nothing(tmp_path: Path) -> None:
@@ -86,7 +97,7 @@ async def test_cancellation_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     for count in range(0, 60, 2):
         run = tmp_path / f"run{count}"
         transport = FakeTransport(FAILED, BUSY)
-        async with opened(run, process=gone()) as ledger:
+        async with opened(run, process=dead_process()) as ledger:
             task = asyncio.create_task(batch(ledger, [picture("a"), picture("b"), picture("a")], transport))
             for _ in range(count):
                 await asyncio.sleep(0.0001)
@@ -97,7 +108,7 @@ async def test_cancellation_at_any_moment_loses_nothing(tmp_path: Path) -> None:
             await ledger.recall(SourceFile(b""), "receipt")  # and given back
             await eventually(partial(all_released, run))
             paid = len(answers(run))
-            assert calls(run) == paid + perhaps(run)
+            assert calls(run) == paid + maybe_billed(run)
             left = [state for state in states(run) if state not in {"queued", "succeeded", "ambiguous"}]
             assert left == []
             assert states(run).count("succeeded") == paid
@@ -121,7 +132,7 @@ async def test_an_answer_that_arrives_as_the_batch_is_cancelled_settles_its_imag
         go_on.set()
         await asyncio.wait([task])
         await until(run, State.SUCCEEDED)
-    assert (calls(run), perhaps(run)) == (1, 0)
+    assert (calls(run), maybe_billed(run)) == (1, 0)
 
 
 async def test_an_image_with_an_outcome_is_not_withdrawn(run: Path) -> None:

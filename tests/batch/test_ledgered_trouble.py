@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.fakes import BUSY, FAILED, FakeTime, FakeTransport, domain
 from support.ledger_batches import FullDisk, batch, errors_of, picture, pictures
-from support.ledgers import answers, calls, gone, opened, perhaps, states
+from support.ledgers import answers, calls, dead_process, maybe_billed, opened, states
 
 from clova_ocr_async.batch import BatchDispatcher, Success
 from clova_ocr_async.batch.ledgered import services_of
@@ -44,7 +44,7 @@ async def test_a_full_disk_stops_the_billing(
         found, _ = await batch(ledger, [str(tmp_path / "none.jpg"), *paths], transport, concurrency=1)
     assert 0 < len(found) <= 7
     async with opened(run) as ledger:
-        left = perhaps(run)
+        left = maybe_billed(run)
         await ledger.requeue(Billing.MAYBE_BILLED)
     second = FakeTransport()
     again, stopped = await batch(run, paths, second)
@@ -58,7 +58,7 @@ async def test_a_lost_connection_that_cannot_be_written_down_is_ambiguous(run: P
     async with opened(run, watch=FullDisk("doubted")) as ledger:
         (failure,) = errors_of((await batch(ledger, [Image(picture("a"))], FakeTransport(ConnectionLostError)))[0])
     assert isinstance(failure, ConnectionLostError)
-    assert (states(run), calls(run), perhaps(run)) == (["ambiguous"], 1, 1)
+    assert (states(run), calls(run), maybe_billed(run)) == (["ambiguous"], 1, 1)
 
 
 async def test_a_copy_does_not_wait_for_a_settlement_that_cannot_be_written_down(run: Path) -> None:
@@ -102,19 +102,19 @@ async def test_an_image_withdrawn_as_it_is_marked_is_not_ambiguous(run: Path) ->
 
     transport = FakeTransport()
     client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime())
-    async with Marking(run, watch=FullDisk("refused", "settled", "close"), process=gone()) as ledger:
+    async with Marking(run, watch=FullDisk("refused", "settled", "close"), process=dead_process()) as ledger:
         async with BatchDispatcher(client, ledger=ledger).dispatch([picture("a")], Receipt) as outcomes:
             (failure,) = errors_of([outcome async for outcome in outcomes])
         assert isinstance(failure, NotSentError)
         assert states(run) == ["sent"]
     assert transport.sent == []
     async with opened(run):
-        assert (states(run), calls(run), perhaps(run)) == (["queued"], 0, 0)
+        assert (states(run), calls(run), maybe_billed(run)) == (["queued"], 0, 0)
 
 
 async def test_answers_in_the_overflow_come_into_the_ledger(run: Path) -> None:
     """On a full disk the answers of calls in flight go to the overflow file, and the next run has them."""
-    async with opened(run, watch=FullDisk("answered"), process=gone()) as ledger:
+    async with opened(run, watch=FullDisk("answered"), process=dead_process()) as ledger:
         found, stopped = await batch(ledger, [Image(picture(name)) for name in "abcdef"], FakeTransport())
     assert isinstance(stopped, DiskFullError)
     paid = sum(isinstance(outcome, Success) for outcome in found)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from support.fakes import BUSY, FAILED, JPEG, FakeTime, FakeTransport, Held, domain, steps
-from support.ledgers import answers, calls, eventually, gone, opened, perhaps, states
+from support.ledgers import answers, calls, dead_process, eventually, maybe_billed, opened, states
 
 from clova_ocr_async.batch import Batch, BatchDispatcher, Failure, Success
 from clova_ocr_async.batch.sources.iterables import EXHAUSTED, AsyncSource, SyncSource
@@ -135,7 +135,7 @@ async def test_a_withdrawn_image_keeps_its_billing(kept: bool, run: Path) -> Non
     assert isinstance(found.error, ConnectionLostError)
     assert found.error.billing is Billing.MAYBE_BILLED
     if kept:
-        assert (states(run), perhaps(run)) == (["ambiguous"], 1)
+        assert (states(run), maybe_billed(run)) == (["ambiguous"], 1)
 
 
 async def test_an_image_that_waits_after_a_refusal_was_not_sent() -> None:
@@ -257,7 +257,7 @@ ways = pytest.mark.parametrize("leave", [raises, is_cancelled, breaks])
 async def test_with_a_ledger_calls_in_flight_finish(leave: Any, run: Path) -> None:
     """However a batch with a ledger is left, calls in flight are waited for, written down, and left over."""
     batch, transport = await left(run, leave, finishes=True)
-    assert (states(run).count("succeeded"), states(run).count("ambiguous"), perhaps(run)) == (2, 0, 0)
+    assert (states(run).count("succeeded"), states(run).count("ambiguous"), maybe_billed(run)) == (2, 0, 0)
     assert (len(transport.sent), calls(run)) == (2, 2)
     assert sorted(billing_by_name(batch.left_over)) == list("01234")
     assert sorted(billing_by_name(batch.left_over).values()) == [Billing.NOT_BILLED] * 3 + [True] * 2
@@ -286,7 +286,7 @@ async def test_a_cancel_scope_lets_calls_finish(run: Path) -> None:
             asyncio.get_running_loop().call_later(0.05, held.go_on.set)
             await asyncio.Event().wait()
     assert scope.cancelled_caught
-    assert (states(run).count("succeeded"), perhaps(run)) == (2, 0)
+    assert (states(run).count("succeeded"), maybe_billed(run)) == (2, 0)
 
 
 @pytest.mark.parametrize("leave", [raises, breaks, is_cancelled])
@@ -310,7 +310,7 @@ async def test_a_cancellation_while_calls_are_waited_for_cuts_them_off(leave: An
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
-    assert (states(run).count("ambiguous"), perhaps(run), len(asyncio.all_tasks())) == (2, 2, 1)
+    assert (states(run).count("ambiguous"), maybe_billed(run), len(asyncio.all_tasks())) == (2, 2, 1)
     assert sorted(billing_by_name(found.left_over)) == list("01234")
     assert sorted(billing_by_name(found.left_over).values()) == [Billing.NOT_BILLED] * 3 + [Billing.MAYBE_BILLED] * 2
 
@@ -335,7 +335,7 @@ async def test_an_interrupt_in_the_middle_of_leaving_cuts_the_calls_off(run: Pat
         async with batch:
             await eventually(lambda: transport.in_flight == 2)
     assert (transport.in_flight, len(asyncio.all_tasks())) == (0, 1)
-    assert (states(run).count("ambiguous"), perhaps(run)) == (2, 2)
+    assert (states(run).count("ambiguous"), maybe_billed(run)) == (2, 2)
 
 
 async def test_a_batch_that_was_asked_to_end_is_cut_off_by_its_cancellation(run: Path) -> None:
@@ -346,7 +346,7 @@ async def test_a_batch_that_was_asked_to_end_is_cut_off_by_its_cancellation(run:
         await is_cancelled(batch)
 
     batch, _ = await left(run, stop_and_cancel)
-    assert (states(run).count("ambiguous"), perhaps(run)) == (2, 2)
+    assert (states(run).count("ambiguous"), maybe_billed(run)) == (2, 2)
     assert [billing for billing in billing_by_name(batch.left_over).values() if billing] == [Billing.MAYBE_BILLED] * 2
 
 
@@ -377,7 +377,7 @@ async def test_an_answer_that_came_as_the_batch_was_cut_off_is_left_over(readabl
         go_on.set()
         await asyncio.wait([task])
     (found,) = batch.left_over
-    assert perhaps(run) == 0
+    assert maybe_billed(run) == 0
     if readable:
         assert isinstance(found, Success)
     else:
@@ -439,7 +439,7 @@ async def test_cancelled_at_every_step_with_a_ledger(times: int, kind: str, tmp_
     for count in range(0, 48, 2):
         run, source, taken = tmp_path / f"{count}", Source(3), list[Any]()
         transport = FakeTransport(None, BUSY)
-        async with opened(run, process=gone()) as ledger:
+        async with opened(run, process=dead_process()) as ledger:
             batch = BatchDispatcher(client_of(transport), ledger=ledger).dispatch(
                 source if kind == "sync" else source.asynchronously(), Receipt
             )
@@ -458,11 +458,11 @@ async def test_cancelled_at_every_step_with_a_ledger(times: int, kind: str, tmp_
             await asyncio.wait([task])
             found = [*taken, *batch.left_over]
             assert sorted(sources(*found)) == sorted(image.name for image in source.pulled)
-        assert calls(run) == len(answers(run)) + perhaps(run)
+        assert calls(run) == len(answers(run)) + maybe_billed(run)
         billing = [outcome.error.billing for outcome in found if isinstance(outcome, Failure)]
-        assert billing.count(Billing.MAYBE_BILLED) == perhaps(run) == states(run).count("ambiguous")
+        assert billing.count(Billing.MAYBE_BILLED) == maybe_billed(run) == states(run).count("ambiguous")
         assert sum(isinstance(outcome, Success) for outcome in found) == len(answers(run))
-        assert times == 2 or perhaps(run) == 0
+        assert times == 2 or maybe_billed(run) == 0
         assert set(states(run)) <= {"queued", "succeeded", "ambiguous"}
 
 

@@ -233,7 +233,7 @@ async def test_a_replaced_ambiguous_picture_is_named_and_not_counted(run: Path, 
     assert (now["status"], before["status"], before["replaced"]) == ("succeeded", "ambiguous", True)
     assert statuses(run) == ({"succeeded": 1}, 0)
     with RunReader(run) as reader:
-        assert list(reader.doubtful()) == [str(inbox / "new.jpg")]
+        assert list(reader.ambiguous_names()) == [str(inbox / "new.jpg")]
     async with opened(run) as ledger:
         assert await ledger.requeue(Billing.MAYBE_BILLED, "receipt") == 0
     db = sqlite3.connect(run / LEDGER)

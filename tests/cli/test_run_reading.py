@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 from support.fakes import a_request, success
-from support.ledgers import claimed, in_doubt, item, opened, read, source
+from support.ledgers import ambiguous, claimed, item, opened, read, source
 
 from clova_ocr_async.batch.outcome import Failure, Success
 from clova_ocr_async.batch.sources.manifest import billed_in
@@ -106,10 +106,10 @@ async def with_copies(ledger: SqliteLedger, name: str, verdict: Settlement) -> N
     claim = claimed(await ledger.admit(item(name), source(f"{name}1")))
     if verdict.request_id is not None:
         await ledger.sending(claim, verdict.request_id)
-    if verdict.mark is ItemEvent.SUCCEED:
+    if verdict.event is ItemEvent.SUCCEED:
         await ledger.answered(claim, "r", ANSWER)
-    if verdict.mark is ItemEvent.DOUBT:
-        await ledger.doubted(claim, "r")
+    if verdict.event is ItemEvent.DOUBT:
+        await ledger.maybe_billed(claim, "r")
     await ledger.settle(claim, verdict)
     for number in (2, 3):
         await ledger.admit(item(name), source(f"{name}{number}"))
@@ -119,7 +119,7 @@ async def test_copies_of_what_was_not_read_cost_nothing_more(run: Path) -> None:
     """A doubt, a paid failure and what was paid besides stand in one line; where nothing was paid nothing is a copy."""
     paid = encode_failure(InvalidRequestError(400, "0011", "no"))
     async with opened(run) as ledger:
-        await with_copies(ledger, "doubt", in_doubt())
+        await with_copies(ledger, "doubt", ambiguous())
         await with_copies(ledger, "billed", Settlement(ItemEvent.FAIL, Billing.BILLED, 1.0, paid, "r"))
         await with_copies(ledger, "free", Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 1.0, paid, "r"))
         await with_copies(ledger, "read", read())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.fakes import FakeTime, FakeTransport, domain
-from support.ledgers import look, opened
+from support.ledgers import opened, query
 
 from clova_ocr_async.batch import BatchDispatcher
 from clova_ocr_async.client import ClovaOCRClient
@@ -97,5 +97,5 @@ async def test_spellings_of_a_path_are_one_source_in_python_too(tmp_path: Path) 
         for path in ("a.jpg", "./a.jpg", "sub/../a.jpg"):
             async with BatchDispatcher(client, ledger=ledger).dispatch([path], Receipt) as outcomes:
                 assert [outcome.source async for outcome in outcomes] == [path]
-    assert look(tmp_path / "run", "SELECT path FROM source") == [(b"a.jpg",)]
+    assert query(tmp_path / "run", "SELECT path FROM source") == [(b"a.jpg",)]
     assert len(transport.sent) == 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import FakeTime, answering, http, raw_server
-from support.ledgers import answers, calls, opened, perhaps, states
+from support.ledgers import answers, calls, maybe_billed, opened, states
 
 from clova_ocr_async.batch import BatchDispatcher, Failure
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
@@ -107,10 +107,10 @@ async def paid_by_a_rerun(run: Path, data: bytes = BIG) -> int:
     ],
     ids=["during", "after", "silence", "garbage", "504", "502", "0500", "0011", "cut", "html"],
 )
-async def test_how_a_failure_is_billed(
+async def test_the_billing_of_a_failure(
     tmp_path: Path, script: Any, kind: type[ClovaOCRError], state: str, billing: Billing
 ) -> None:
-    """The ledger says of each failure whether it may have been paid, and a rerun sends nothing that may have been."""
+    """The ledger records of each failure whether it may have been billed, and a rerun sends none that may have been."""
     run = tmp_path / "run"
     async with raw_server(script) as server:
         found, stopped = await outcome_on(run, server.url)
@@ -119,7 +119,7 @@ async def test_how_a_failure_is_billed(
     assert (found.error.billing, found.error.attempts) == (billing, 1)
     assert states(run) == [state]
     assert calls(run) == int(billing is not NOT)
-    assert perhaps(run) == int(billing is MAYBE)
+    assert maybe_billed(run) == int(billing is MAYBE)
     if billing is PAID:
         assert answers(run)[0] in {CUT[:-1], b"<html>"}
     assert stopped is None
@@ -131,8 +131,8 @@ async def test_how_a_failure_is_billed(
     assert calls(run) == 1 + (billing is not NOT)
 
 
-async def test_who_refuses_the_connection_is_owed_nothing(tmp_path: Path) -> None:
-    """A service that is not there costs nothing and fails no image; a rerun sends it."""
+async def test_a_refused_connection_is_not_billed(tmp_path: Path) -> None:
+    """A service that does not listen costs nothing and fails no image; a rerun sends it."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/custom/v1/1/key"
@@ -143,18 +143,18 @@ async def test_who_refuses_the_connection_is_owed_nothing(tmp_path: Path) -> Non
     assert await paid_by_a_rerun(tmp_path / "run") == 1
 
 
-async def test_a_reset_at_once_is_doubt_only_if_something_left(tmp_path: Path) -> None:
-    """Of a connection that breaks as it is made, the ledger says what the error says: doubt, or nothing left."""
+async def test_a_reset_at_once_is_ambiguous_only_if_the_body_began(tmp_path: Path) -> None:
+    """For a connection that breaks as it is made, the ledger has the billing of the error."""
     run = tmp_path / "run"
     async with raw_server(reset_before) as server:
         found, _ = await outcome_on(run, server.url)
     doubtful = found.error.billing is MAYBE
     assert states(run) == (["ambiguous"] if doubtful else ["queued"])
-    assert calls(run) == perhaps(run) == int(doubtful)
+    assert calls(run) == maybe_billed(run) == int(doubtful)
     assert await paid_by_a_rerun(run) == int(not doubtful)
 
 
-async def test_no_trust_is_owed_nothing(tmp_path: Path) -> None:
+async def test_an_untrusted_certificate_is_not_billed(tmp_path: Path) -> None:
     """A certificate that is not trusted stops the run before anything is sent, and the image stays to be sent."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-days", "2", "-keyout"]

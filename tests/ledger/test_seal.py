@@ -46,7 +46,7 @@ def opens(seal: Seal) -> bool:
 
 
 @given(st.binary(max_size=200), st.binary(max_size=40), st.binary(min_size=32, max_size=32))
-def test_what_is_sealed_opens_again(plain: bytes, context: bytes, key: bytes) -> None:
+def test_sealed_bytes_open_again(plain: bytes, context: bytes, key: bytes) -> None:
     """Any bytes come back under the same key and context, and two seals of the same bytes have nothing in common."""
     seal = AESGCMSeal(key)
     sealed = seal.seal(plain, context)
@@ -55,13 +55,13 @@ def test_what_is_sealed_opens_again(plain: bytes, context: bytes, key: bytes) ->
 
 
 def test_the_layout_of_sealed_bytes() -> None:
-    """Version, nonce, and AES-256-GCM over version and context: what later versions of this package must still open."""
+    """The layout is version, nonce, and AES-256-GCM over version and context: later versions must still open it."""
     sealed = AESGCMSeal(KEY, nonce=lambda: NONCE).seal(b"plain", b"context")
     assert sealed == b"\x01" + NONCE + AESGCM(KEY).encrypt(NONCE, b"plain", b"\x01context")
 
 
 def test_nothing_else_opens_it() -> None:
-    """Another key or context, a changed byte, a lost end: each is refused, telling nothing of what was sealed."""
+    """Another key or context, a changed byte and a lost end are refused, and the error has nothing of the content."""
     seal = AESGCMSeal(KEY)
     sealed = seal.seal(b"canary", b"context")
     changed = [sealed[:at] + bytes([sealed[at] ^ 1]) + sealed[at + 1 :] for at in range(len(sealed))]
@@ -79,7 +79,7 @@ def test_the_key_does_not_leave_its_seal() -> None:
     seal = AESGCMSeal(KEY)
     assert repr(seal) == str(seal) == "AESGCMSeal('***')"
     for leave in (pickle.dumps, copy.copy, copy.deepcopy):
-        with pytest.raises(TypeError, match="not pickled"):
+        with pytest.raises(TypeError, match="cannot be pickled"):
             leave(seal)
 
 
@@ -97,7 +97,7 @@ def test_no_seal_leaves_bytes_as_they_are() -> None:
 
 
 def test_without_a_key_there_is_no_seal() -> None:
-    """Neither file nor variable: nothing is sealed, and nothing is imported."""
+    """Without a file and a variable nothing is sealed, and nothing is imported."""
 
     def load(_: str) -> ModuleType:
         raise AssertionError
@@ -150,13 +150,13 @@ def test_which_key_wins(tmp_path: Path) -> None:
     ],
     ids=range(9),
 )
-def test_what_is_no_key(tmp_path: Path, content: bytes) -> None:
-    """A file or variable without a key is named, with how a key is made, and never with what it holds."""
+def test_a_value_that_is_not_a_key(tmp_path: Path, content: bytes) -> None:
+    """A file or variable without a key is named, with the way to make a key, and never with its content."""
     path = key_file(tmp_path, content)
     tries: list[tuple[str | None, dict[str, str], str]] = [
-        (path, {}, f"key file {path!r} holds no key"),
-        (None, {"CLOVA_OCR_KEY_FILE": path}, f"CLOVA_OCR_KEY_FILE: key file {path!r} holds no key"),
-        (None, {"CLOVA_OCR_KEY": content.decode("latin-1")}, "CLOVA_OCR_KEY holds no key"),
+        (path, {}, f"key file {path!r} does not hold a key"),
+        (None, {"CLOVA_OCR_KEY_FILE": path}, f"CLOVA_OCR_KEY_FILE: key file {path!r} does not hold a key"),
+        (None, {"CLOVA_OCR_KEY": content.decode("latin-1")}, "CLOVA_OCR_KEY does not hold a key"),
     ]
     for file, environ, subject in tries:
         with pytest.raises(ConfigurationError) as refused:
@@ -168,17 +168,17 @@ def test_what_is_no_key(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["CLOVA_OCR_KEY", "CLOVA_OCR_KEY_FILE"])
 def test_a_variable_that_is_set_and_empty(name: str) -> None:
-    """An empty variable is refused: taken for no key, it would leave answers readable by a slip."""
+    """An empty variable is refused: taken for "no key" it would leave answers readable by mistake."""
     with pytest.raises(ConfigurationError, match=name):
         load_seal(None, {name: ""})
 
 
 def test_a_key_file_that_cannot_be_read(tmp_path: Path) -> None:
-    """A file that is not there is refused with how a key is made; a folder and a NUL are refused by name."""
+    """A missing file is refused with the way to make a key; a folder and a NUL character are refused by name."""
     for path, why in (
         (str(tmp_path / "missing"), "no such file; make one with: (umask 077; openssl rand -base64 32 > FILE)"),
         (str(tmp_path), "Is a directory"),
-        ("run\0.key", "the path holds a NUL"),
+        ("run\0.key", "the path has a NUL character"),
     ):
         with pytest.raises(ConfigurationError) as refused:
             load_seal(path, {})
@@ -188,7 +188,7 @@ def test_a_key_file_that_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o610, 0o666, 0o777])
 def test_a_key_file_that_others_may_read(tmp_path: Path, mode: int) -> None:
-    """A key that is open to others is refused with its mode and the way to close it, through a link too."""
+    """A key file that other users can read is refused with its mode and the way to close it, through a link too."""
     path = key_file(tmp_path, KEY, mode)
     link = tmp_path / "link"
     link.symlink_to(path)
@@ -200,7 +200,7 @@ def test_a_key_file_that_others_may_read(tmp_path: Path, mode: int) -> None:
 
 
 def test_without_the_extra() -> None:
-    """A key without what seals is refused with what to install; nothing is left unsealed in silence."""
+    """A key without the library is refused with the install command; nothing is stored unsealed in silence."""
 
     def load(name: str) -> Any:
         raise ModuleNotFoundError(f"No module named {name}")
@@ -212,7 +212,7 @@ def test_without_the_extra() -> None:
 @pytest.mark.parametrize(
     "spelling", ["'{}'", '"{}"\r\n', "\ufeff{}\n", "CLOVA_OCR_KEY={}", "export CLOVA_OCR_KEY='{}'"]
 )
-def test_what_stands_around_a_key_is_not_part_of_it(tmp_path: Path, spelling: str) -> None:
+def test_copied_quotes_and_names_are_not_part_of_a_key(tmp_path: Path, spelling: str) -> None:
     """A key is read without the quotes, line ends, byte order mark or name that were copied with it."""
     text = spelling.format(WAYS["standard"])
     assert opens(load_seal(None, {"CLOVA_OCR_KEY": text}))
@@ -224,14 +224,14 @@ def test_what_stands_around_a_key_is_not_part_of_it(tmp_path: Path, spelling: st
 def test_a_tilde_in_the_variable_of_a_key_file_is_the_home_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No shell expands ~ in a variable, so reading it does."""
+    """A ~ in the variable is expanded, as no shell does that."""
     monkeypatch.setenv("HOME", str(tmp_path))
     assert opens(load_seal(None, {"CLOVA_OCR_KEY_FILE": f"~/{Path(key_file(tmp_path, KEY)).name}"}))
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_key_in_the_place_of_its_file_is_not_shown(way: str) -> None:
-    """A key that was given where the path of its file belongs is told as that, and not repeated."""
+    """A key that was given where the path of its file belongs is refused with that reason, and not repeated."""
     for given_key, environ in ((WAYS[way], {}), (None, {"CLOVA_OCR_KEY_FILE": WAYS[way]})):
         with pytest.raises(ConfigurationError, match="a key is given where the path of its file belongs") as refused:
             load_seal(given_key, environ)
@@ -239,6 +239,6 @@ def test_a_key_in_the_place_of_its_file_is_not_shown(way: str) -> None:
 
 
 def test_a_quote_at_one_end_of_a_key_is_refused_by_its_variable() -> None:
-    """A quote without its partner is told by the name of the variable."""
+    """A quote without its partner is refused by the name of the variable."""
     with pytest.raises(ConfigurationError, match="CLOVA_OCR_KEY: a quote stands at one end"):
         load_seal(None, {"CLOVA_OCR_KEY": f"'{WAYS['hex']}"})

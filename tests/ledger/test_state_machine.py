@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sqlite3
 import tempfile
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support.ledgers import Clock, crash, elsewhere, item, opened, source
+from support.ledgers import Clock, item, remote_process, source
+from support.stores import STORES
 
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.sqlite.owners import LEASE
-from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
-from clova_ocr_async.ledger.states import ClaimLostError, ItemEvent, Settlement, State
+from clova_ocr_async.ledger.states import OWNED, ClaimLostError, ItemEvent, Settlement, State
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 
 if TYPE_CHECKING:
-    from clova_ocr_async.ledger.sqlite import SqliteLedger
-    from clova_ocr_async.ledger.states import Claim
+    from clova_ocr_async.ledger import RunLedger, RunView
+    from clova_ocr_async.ledger.states import Claim, Entry
 
 NAMES = "ab"
 DATA = st.data()
@@ -37,13 +35,13 @@ def an_answer(request_id: str, *, read: bool) -> HTTPResponse:
 
 @dataclass(eq=False)
 class Call:
-    """A call as whoever makes it knows it."""
+    """A call as its caller sees it."""
 
     name: str
-    by: SqliteLedger
+    by: RunLedger
     claim: Claim
     request_id: str
-    under_way: bool = False
+    in_flight: bool = False
     doubts: int = 0
     answer: bool | None = None
 
@@ -55,27 +53,27 @@ class Row:
     state: State = State.QUEUED
     holder: Call | None = None
     request_id: str | None = None
-    perhaps: int = 0
+    maybe_billed: int = 0
     read: bool | None = None
     billing: Billing = Billing.NOT_BILLED
     asked_again: bool = False
 
     def finish(self, state: State, billing: Billing) -> None:
-        """End."""
+        """Finish the item."""
         self.state, self.billing, self.holder = state, billing, None
 
 
 @dataclass(eq=False)
 class Model:
-    """The whole ledger as it must be."""
+    """The whole run as it must be."""
 
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
     calls: int = 0
     paid: int = 0
-    bodies: Counter[bytes] = field(default_factory=Counter[bytes])
+    answers: int = 0
 
-    def give_up(self, gone: set[SqliteLedger]) -> None:
-        """Settle what some owners have, and what was in doubt and has its answer."""
+    def take_over(self, gone: set[RunLedger]) -> None:
+        """Settle what some owners have, and the ambiguous items that have an answer."""
         for row in self.rows.values():
             if (holder := row.holder) is not None and holder.by in gone:
                 self._settle(row, holder)
@@ -88,7 +86,7 @@ class Model:
         elif row.read is not None:
             self._finish_by_answer(row)
         else:
-            row.perhaps += holder.under_way
+            row.maybe_billed += holder.in_flight
             row.finish(State.AMBIGUOUS, Billing.MAYBE_BILLED)
 
     @staticmethod
@@ -97,24 +95,29 @@ class Model:
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """The ledger of up to three processes against a model of it."""
+    """A run with up to three processes against a model of it, seen through a view."""
+
+    store = "sqlite"
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "run"
+        self.run_under_test = STORES[self.store](Path(self.folder.name))
         self.now = 5000.0
-        self.clocks: dict[SqliteLedger, Clock] = {}  # one who sleeps does not look at it
+        self.clocks: dict[RunLedger, Clock] = {}  # a process that sleeps does not read its clock
         self.model = Model()
-        self.open: list[SqliteLedger] = []
-        self.slept: set[SqliteLedger] = set()
-        self.crashed: set[SqliteLedger] = set()
-        self.flying: list[Call] = []
+        self.open: list[RunLedger] = []
+        self.slept: set[RunLedger] = set()
+        self.crashed: set[RunLedger] = set()
+        self.calls_in_work: list[Call] = []
         self.ids = itertools.count(1)
+        self.view: RunView | None = None
 
     def teardown(self) -> None:
-        """Close all."""
+        """Close everything."""
+        if self.view is not None:
+            self.view.__exit__(None, None, None)
         for ledger in self.open:
             self.run(ledger.__aexit__(None, None, None))
         self.runner.close()
@@ -124,61 +127,62 @@ class LedgerMachine(RuleBasedStateMachine):
         """Run one operation."""
         return self.runner.run(coroutine)
 
-    def act(self, ledger: SqliteLedger) -> None:
-        """Note that a process does something: if it slept, it looks first who it is, and at what others left."""
+    def act(self, ledger: RunLedger) -> None:
+        """Note that a process does something; one that slept first renews its lease and takes over."""
         self.clocks[ledger].now = self.now
         if ledger in self.slept:
             self.slept.discard(ledger)
-            self.model.give_up(set())
+            self.model.take_over(set())
 
-    def having(self, *, under_way: bool, answered: bool = False) -> list[Call]:
-        """Return the calls with a request under way, or without; with or without an answer."""
-        return [call for call in self.flying if (call.under_way, call.answer is not None) == (under_way, answered)]
+    def having(self, *, in_flight: bool, answered: bool = False) -> list[Call]:
+        """Return the calls with a request in flight, or without; with or without an answer."""
+        wanted = in_flight, answered
+        return [call for call in self.calls_in_work if (call.in_flight, call.answer is not None) == wanted]
 
     # -----------------------------------------------------------------------------------------------------------------
     # Processes
 
     @initialize()
     def begin(self) -> None:
-        """Two are there from the beginning."""
+        """Two processes are there from the beginning."""
         self.start()
         self.start()
 
     @precondition(lambda self: len(self.open) < 3)
     @rule()
     def start(self) -> None:
-        """A process comes."""
+        """A process opens the run."""
         clock = Clock()
         clock.now = self.now
-        ledger = opened(self.path, process=elsewhere(), clock=clock)
+        ledger = self.run_under_test.open(process=remote_process(), clock=clock)
         self.clocks[ledger] = clock
         self.run(ledger.__aenter__())
         self.open.append(ledger)
-        self.model.give_up(set())
+        self.model.take_over(set())
 
     @precondition(lambda self: len(self.open) > 2)
     @rule(data=DATA)
     def end(self, data: st.DataObject) -> None:
-        """A process goes in order."""
+        """A process closes the run in order."""
         ledger = data.draw(st.sampled_from(self.open))
         self.act(ledger)
         self.run(ledger.__aexit__(None, None, None))
         self.open.remove(ledger)
-        self.flying = [call for call in self.flying if call.by is not ledger]
-        self.model.give_up({ledger})
+        self.calls_in_work = [call for call in self.calls_in_work if call.by is not ledger]
+        self.model.take_over({ledger})
 
     @precondition(lambda self: len(self.open) > 2)
     @rule(data=DATA)
     def kill(self, data: st.DataObject) -> None:
-        """A process dies; nobody knows yet."""
+        """A process dies, and no other one has noticed yet."""
         ledger = data.draw(st.sampled_from(self.open))
         self.act(ledger)
-        self.run(crash(ledger))
+        self.run(self.run_under_test.crash(ledger))
         self.open.remove(ledger)
         self.crashed.add(ledger)
-        self.flying = [call for call in self.flying if call.by is not ledger]
+        self.calls_in_work = [call for call in self.calls_in_work if call.by is not ledger]
 
-    @precondition(lambda self: self.flying)
+    @precondition(lambda self: self.calls_in_work)
     @rule(data=DATA)
     def oversleep(self, data: st.DataObject) -> None:
         """All processes but one sleep past their leases, and that one takes over what they had."""
@@ -189,7 +193,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.slept.discard(ledger)
         self.slept |= others - self.crashed
         self.run(ledger.others_at_work("receipt"))
-        self.model.give_up(others)
+        self.model.take_over(others)
         self.crashed.clear()
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -198,7 +202,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.open)
     @rule(data=DATA, name=st.sampled_from(NAMES))
     def admit(self, data: st.DataObject, name: str) -> None:
-        """An image comes to a process."""
+        """A process meets an image."""
         ledger = data.draw(st.sampled_from(self.open))
         self.act(ledger)
         admission = self.run(ledger.admit(item(name), source(name)))
@@ -207,7 +211,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert admission.claim is not None
             call = Call(name, ledger, admission.claim, f"r{next(self.ids)}")
             row.state, row.holder = State.CLAIMED, call
-            self.flying.append(call)
+            self.calls_in_work.append(call)
         else:
             assert admission.claim is None
             assert admission.entry.state is row.state
@@ -218,11 +222,11 @@ class LedgerMachine(RuleBasedStateMachine):
         self.act(call.by)
         return call, self.model.rows[call.name]
 
-    @precondition(lambda self: self.having(under_way=False))
+    @precondition(lambda self: self.having(in_flight=False))
     @rule(data=DATA)
     def send(self, data: st.DataObject) -> None:
         """A request is about to leave."""
-        call, row = self.drawn(data, self.having(under_way=False))
+        call, row = self.drawn(data, self.having(in_flight=False))
         if row.holder is not call:
             try:
                 self.run(call.by.sending(call.claim, call.request_id))
@@ -230,72 +234,72 @@ class LedgerMachine(RuleBasedStateMachine):
                 return
             raise AssertionError("sent by two")
         self.run(call.by.sending(call.claim, call.request_id))
-        others = [other for other in self.flying if other.name == call.name and other.under_way]
+        others = [other for other in self.calls_in_work if other.name == call.name and other.in_flight]
         assert not others or row.asked_again
-        call.under_way, row.state, row.request_id = True, State.SENT, call.request_id
+        call.in_flight, row.state, row.request_id = True, State.SENT, call.request_id
         self.model.calls += 1
 
-    @precondition(lambda self: self.having(under_way=True))
+    @precondition(lambda self: self.having(in_flight=True))
     @rule(data=DATA)
     def refuse(self, data: st.DataObject) -> None:
         """A request was certainly not paid."""
-        call, row = self.drawn(data, self.having(under_way=True))
-        self.run(call.by.refused(call.claim, call.request_id, still_in_doubt=call.doubts > 0))
-        call.under_way = False
+        call, row = self.drawn(data, self.having(in_flight=True))
+        self.run(call.by.refused(call.claim, call.request_id, maybe_billed_before=call.doubts > 0))
+        call.in_flight = False
         if row.holder is call:
             self.model.calls -= 1
             row.state = State.SENT if call.doubts else State.CLAIMED
 
-    @precondition(lambda self: self.having(under_way=True))
+    @precondition(lambda self: self.having(in_flight=True))
     @rule(data=DATA)
     def doubt(self, data: st.DataObject) -> None:
         """A request may have been paid."""
-        call, row = self.drawn(data, self.having(under_way=True))
-        self.run(call.by.doubted(call.claim, call.request_id))
-        call.under_way = False
+        call, row = self.drawn(data, self.having(in_flight=True))
+        self.run(call.by.maybe_billed(call.claim, call.request_id))
+        call.in_flight = False
         call.doubts += 1
         if row.holder is call:
-            row.perhaps += 1
+            row.maybe_billed += 1
 
-    @precondition(lambda self: self.having(under_way=True))
+    @precondition(lambda self: self.having(in_flight=True))
     @rule(data=DATA, read=st.booleans())
     def answer(self, data: st.DataObject, read: bool) -> None:
-        """An answer comes, be it that nobody waits for it any more."""
-        call, row = self.drawn(data, self.having(under_way=True))
+        """An answer arrives, perhaps after its item was taken over."""
+        call, row = self.drawn(data, self.having(in_flight=True))
         response = an_answer(call.request_id, read=read)
         self.run(call.by.answered(call.claim, call.request_id, response))
-        call.under_way, call.answer = False, read
+        call.in_flight, call.answer = False, read
         self.model.paid += 1
-        self.model.bodies[response.body] += 1
+        self.model.answers += 1
         if row.holder is not call:
-            row.perhaps -= 1
+            row.maybe_billed -= 1
         if row.request_id == call.request_id and row.state in {State.QUEUED, State.CLAIMED}:
             row.state, row.holder = State.AMBIGUOUS, None
         if row.request_id == call.request_id and row.state in {State.SENT, State.AMBIGUOUS}:
             row.read = read
 
-    @precondition(lambda self: any(not call.under_way for call in self.flying))
+    @precondition(lambda self: any(not call.in_flight for call in self.calls_in_work))
     @rule(data=DATA)
     def settle(self, data: st.DataObject) -> None:
         """A call ends."""
-        call, row = self.drawn(data, [call for call in self.flying if not call.under_way])
-        state, verdict = self.verdict_on(data, call)
-        self.run(self.settled(call, verdict))
-        self.flying.remove(call)
+        call, row = self.drawn(data, [call for call in self.calls_in_work if not call.in_flight])
+        state, settlement = self.settlement_of(data, call)
+        self.run(self.settled(call, settlement))
+        self.calls_in_work.remove(call)
         late = row.state is State.AMBIGUOUS and row.request_id == call.request_id
-        if row.holder is call or (late and verdict.mark in {ItemEvent.SUCCEED, ItemEvent.FAIL}):
-            row.finish(state, verdict.billing)
-            if late and verdict.billing is Billing.NOT_BILLED:  # it was refused, after it had been given up
-                row.perhaps -= 1
+        if row.holder is call or (late and settlement.event in {ItemEvent.SUCCEED, ItemEvent.FAIL}):
+            row.finish(state, settlement.billing)
+            if late and settlement.billing is Billing.NOT_BILLED:  # it was refused, after it had been given up
+                row.maybe_billed -= 1
                 self.model.calls -= 1
 
     @staticmethod
-    async def settled(call: Call, verdict: Settlement) -> None:
+    async def settled(call: Call, settlement: Settlement) -> None:
         """Settle, in the loop."""
-        await call.by.settle(call.claim, verdict)
+        await call.by.settle(call.claim, settlement)
 
     @staticmethod
-    def verdict_on(data: st.DataObject, call: Call) -> tuple[State, Settlement]:
+    def settlement_of(data: st.DataObject, call: Call) -> tuple[State, Settlement]:
         """Return how a call ends, by what it knows."""
         if call.answer is not None:
             mark, state = (ItemEvent.SUCCEED, State.SUCCEEDED) if call.answer else (ItemEvent.FAIL, State.FAILED)
@@ -313,7 +317,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ledger = data.draw(st.sampled_from(self.open))
         self.act(ledger)
         self.run(ledger.requeue(billing))
-        self.model.give_up(set())
+        self.model.take_over(set())
         for row in self.model.rows.values():
             again = row.state in UNREAD and row.billing is billing
             if again:
@@ -323,39 +327,48 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.rows)
     @invariant()
-    def the_ledger_is_as_the_model(self) -> None:
+    def the_run_is_as_the_model(self) -> None:
         """States, owners, counts and answers are as they must be."""
         for ledger in self.open:
             if ledger not in self.slept:
-                self.run(ledger.recall(source("nobody's"), "receipt"))  # what is settled lazily is settled
-        db = sqlite3.connect(self.path / LEDGER)
-        try:
-            self.compare(db)
-        finally:
-            db.close()
-
-    def compare(self, db: sqlite3.Connection) -> None:
-        """Compare the file with the model."""
+                self.run(ledger.recall(source("unknown"), "receipt"))  # a lazy settlement is committed before it
+        if self.view is None:
+            self.view = self.run_under_test.view(clock=lambda: self.now).__enter__()
         rows = self.model.rows
-        found = db.execute(
-            "SELECT path, state, item.owner, maybe_billed, sent_at FROM source JOIN item ON item.id = item"
-        ).fetchall()
-        for path, state, owner, maybe_billed, sent_at in found:
-            row = rows[path.decode()]
-            assert (state, owner) == (row.state, None if row.holder is None else row.holder.claim.owner)
-            assert maybe_billed == row.perhaps >= 0
-            assert (sent_at is not None) == (row.holder is not None and row.holder.under_way)
-        assert len(found) == len(rows)
-        (count,) = db.execute("SELECT value FROM run WHERE name = 'calls'").fetchone()
-        assert count == self.model.calls
-        flying = sum(row.holder is not None and row.holder.under_way for row in rows.values())
-        assert count == self.model.paid + sum(row.perhaps for row in rows.values()) + flying
-        assert Counter(body for (body,) in db.execute("SELECT body FROM answer")) == self.model.bodies
-        lost = "SELECT count(*) FROM item WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM owner)"
-        assert db.execute(lost).fetchone() == (0,)
+        for name, row in rows.items():
+            entry = self.view.find(item(name))
+            assert entry is not None
+            self.compare(entry, row)
+        status = self.view.status()
+        in_flight = sum(row.holder is not None and row.holder.in_flight for row in rows.values())
+        assert (status.calls, status.billed) == (self.model.calls, self.model.paid)
+        assert (status.maybe_billed, status.in_flight) == (sum(row.maybe_billed for row in rows.values()), in_flight)
+        assert status.processes == len(self.open) - len(self.slept) + len(self.crashed)
+        assert sum(status.images.values()) == sum(status.items.values()) == len(rows)
+        assert self.view.answers() == self.model.answers
+
+    @staticmethod
+    def compare(entry: Entry, row: Row) -> None:
+        """Compare an item with its model; the view shows it settled once its answer is stored."""
+        state, holder = row.state, row.holder
+        if row.read is not None and state in {State.SENT, State.AMBIGUOUS}:
+            state, holder = State.SUCCEEDED if row.read else State.FAILED, None
+        assert entry.state is state
+        assert entry.owner == (None if holder is None else holder.claim.owner)
+        assert (entry.owner is not None) == (state in OWNED)
+        assert entry.in_flight == (holder is not None and holder.in_flight)
+        assert entry.maybe_billed == row.maybe_billed >= 0
+        assert (entry.answer is not None) == entry.answered == (row.read is not None)
 
 
-TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(
+class MemoryMachine(LedgerMachine):
+    """The same, against the store in memory."""
+
+    store = "memory"
+
+
+TestSqlite = LedgerMachine.TestCase
+TestMemory = MemoryMachine.TestCase
+TestSqlite.settings = TestMemory.settings = settings(
     max_examples=60, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -13,8 +13,8 @@ from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.sqlite.worklist import requeue
 from clova_ocr_async.ledger.states import (
     FINISHED,
+    OWNED,
     TRANSITIONS,
-    UNDER_WAY,
     Claim,
     ClaimLostError,
     Entry,
@@ -45,8 +45,8 @@ def db() -> Iterator[sqlite3.Connection]:
 
 
 def put(db: sqlite3.Connection, state: State) -> Claim:
-    """Put an item into a state, as it is when a call of ours is under way or has just ended."""
-    under_way = state in UNDER_WAY
+    """Put an item into a state, as it is while a call of ours is in flight or has just ended."""
+    owned = state in OWNED
     db.execute(
         """INSERT INTO item (sha256, document, state, owner, request_id, sent_at, maybe_billed)
            VALUES (?, ?, ?, ?, ?, ?, ?)""",
@@ -54,7 +54,7 @@ def put(db: sqlite3.Connection, state: State) -> Claim:
             item().sha256,
             "receipt",
             state,
-            ME if under_way else None,
+            ME if owned else None,
             REQUEST,
             1.0 if state is State.SENT else None,
             int(state is State.AMBIGUOUS),
@@ -63,23 +63,23 @@ def put(db: sqlite3.Connection, state: State) -> Claim:
     return Claim(1, ME, item())
 
 
-def mark(db: sqlite3.Connection, claim: Claim, what: ItemEvent) -> None:
-    """Make a mark in the storage."""
+def happen(db: sqlite3.Connection, claim: Claim, what: ItemEvent) -> None:
+    """Make an event happen in the store."""
     match what:
         case ItemEvent.CLAIM:
             statements.claim_item(db, claim.item, ME)
         case ItemEvent.SEND:
             statements.send(db, claim, REQUEST, 1.0, None)
         case ItemEvent.REFUSE:
-            statements.refuse(db, claim.number, REQUEST, still_in_doubt=False)
+            statements.refuse(db, claim.number, REQUEST, maybe_billed_before=False)
         case ItemEvent.ANSWER:
             statements.keep_answer(db, claim.number, REQUEST, (200, None, b"{}"), 1.0)
         case ItemEvent.REQUEUE:
             for billing in Billing:
                 requeue(db, billing)
         case _:
-            verdict = Settlement(what, BILLINGS.get(what, Billing.NOT_BILLED), request_id=REQUEST)
-            statements.settle(db, claim, verdict, None, 1.0)
+            settlement = Settlement(what, BILLINGS.get(what, Billing.NOT_BILLED), request_id=REQUEST)
+            statements.settle(db, claim, settlement, None, 1.0)
 
 
 def state_of(db: sqlite3.Connection) -> State:
@@ -89,67 +89,66 @@ def state_of(db: sqlite3.Connection) -> State:
 
 
 def row_of(db: sqlite3.Connection) -> tuple[Any, ...]:
-    """Return all of the item."""
+    """Return the item's whole row."""
     row: tuple[Any, ...] = db.execute("SELECT * FROM item").fetchone()
     return row
 
 
 @pytest.mark.parametrize(("state", "what"), TRANSITIONS)
-def test_the_storage_does_what_the_table_says(db: sqlite3.Connection, state: State, what: ItemEvent) -> None:
-    """Each change of the table takes an item to the state it names, and gives it back if that is the end."""
+def test_a_store_makes_every_transition(db: sqlite3.Connection, state: State, what: ItemEvent) -> None:
+    """Each change of the table takes an item to the state it names, and ends its claim if it is finished."""
     claim = put(db, state)
-    if (state, what) == (State.SENT, ItemEvent.FAIL):  # what was refused is claimed again before it fails
+    if (state, what) == (State.SENT, ItemEvent.FAIL):  # a refused item is claimed again before it fails
         statements.settle(db, claim, Settlement(what, Billing.BILLED, request_id=REQUEST), None, 1.0)
     else:
-        mark(db, claim, what)
+        happen(db, claim, what)
     assert state_of(db) is TRANSITIONS[state, what]
     (owner,) = db.execute("SELECT owner FROM item").fetchone()
-    assert (owner is None) == (state_of(db) not in UNDER_WAY)
+    assert (owner is None) == (state_of(db) not in OWNED)
 
 
-# What a call knows better than its row, since the mark between the two could not be written on a full disk.
-MENDED = {(State.SENT, ItemEvent.RELEASE): State.QUEUED, (State.SENT, ItemEvent.SKIP): State.SKIPPED}
+# Two transitions in one: the mark between them could not be written on a full disk, and the call knows better.
+MADE_UP_FOR = {(State.SENT, ItemEvent.RELEASE): State.QUEUED, (State.SENT, ItemEvent.SKIP): State.SKIPPED}
 
 
 @pytest.mark.parametrize(
-    ("state", "what"), [pair for pair in itertools.product(State, ItemEvent) if pair not in {*TRANSITIONS, *MENDED}]
+    ("state", "what"),
+    [pair for pair in itertools.product(State, ItemEvent) if pair not in {*TRANSITIONS, *MADE_UP_FOR}],
 )
-def test_the_storage_refuses_what_is_not_in_the_table(db: sqlite3.Connection, state: State, what: ItemEvent) -> None:
-    """A mark that the table does not know for a state changes nothing of the item."""
+def test_a_store_makes_no_other_transition(db: sqlite3.Connection, state: State, what: ItemEvent) -> None:
+    """An event that the table does not list for a state changes nothing of the item."""
     claim = put(db, state)
     before = row_of(db)
     if what is ItemEvent.SEND:
         with pytest.raises(ClaimLostError):
-            mark(db, claim, what)
+            happen(db, claim, what)
     else:
-        mark(db, claim, what)
-    # An answer is kept in any state; what it never does is to take an item out of one that the table does not name.
+        happen(db, claim, what)
+    # An answer is stored in any state; it changes no state that the table does not name.
     assert state_of(db) is state if what is ItemEvent.ANSWER else row_of(db) == before
 
 
-@pytest.mark.parametrize(("state", "what"), MENDED)
-def test_a_refusal_that_was_not_written_down_is_made_up_for(
-    db: sqlite3.Connection, state: State, what: ItemEvent
-) -> None:
-    """A request that was refused while the disk was full is neither in doubt nor counted when its call ends."""
-    mark(db, put(db, state), what)
-    assert state_of(db) is MENDED[state, what]
+@pytest.mark.parametrize(("state", "what"), MADE_UP_FOR)
+def test_a_missing_refusal_is_made_up_for(db: sqlite3.Connection, state: State, what: ItemEvent) -> None:
+    """A request that was refused while the disk was full is neither maybe billed nor counted when its call ends."""
+    happen(db, put(db, state), what)
+    assert state_of(db) is MADE_UP_FOR[state, what]
     assert statements.calls(db) == 0
 
 
-def test_what_was_refused_already_is_not_uncounted_twice(db: sqlite3.Connection) -> None:
-    """A call that ends when its last request was refused and marked as that counts as it did before."""
+def test_a_refused_request_is_uncounted_once(db: sqlite3.Connection) -> None:
+    """A call that ends after its last request was marked as refused counts as it did before."""
     claim = put(db, State.SENT)
-    statements.refuse(db, claim.number, REQUEST, still_in_doubt=True)
+    statements.refuse(db, claim.number, REQUEST, maybe_billed_before=True)
     assert statements.calls(db) == 0
-    mark(db, claim, ItemEvent.RELEASE)
+    happen(db, claim, ItemEvent.RELEASE)
     assert (state_of(db), statements.calls(db)) == (State.QUEUED, 0)
 
 
-def test_a_doubt_that_was_not_written_down_is_made_up_for(db: sqlite3.Connection) -> None:
-    """A request in doubt is counted as that once, also if it could not be written down before its call ended."""
+def test_a_missing_maybe_billed_mark_is_made_up_for(db: sqlite3.Connection) -> None:
+    """A request that may have been billed is counted once, also if its mark was missing when its call ended."""
     claim = put(db, State.SENT)
-    mark(db, claim, ItemEvent.DOUBT)
+    happen(db, claim, ItemEvent.DOUBT)
     assert db.execute("SELECT maybe_billed FROM item").fetchone() == (1,)
     assert statements.calls(db) == 1
 
@@ -167,28 +166,30 @@ def test_a_doubt_that_was_not_written_down_is_made_up_for(db: sqlite3.Connection
     ],
 )
 @pytest.mark.parametrize("state", [State.CLAIMED, State.SENT])
-def test_who_lost_an_item_changes_nothing_of_it(db: sqlite3.Connection, state: State, what: ItemEvent) -> None:
-    """Who slept past its lease marks nothing of what another has claimed since, and is told before it sends."""
+def test_an_owner_that_lost_an_item_changes_nothing_of_it(
+    db: sqlite3.Connection, state: State, what: ItemEvent
+) -> None:
+    """A process that slept past its lease changes nothing of an item that another has, and is refused at send."""
     put(db, state)
     db.execute("UPDATE item SET request_id = 'another'")
     before, late = row_of(db), Claim(1, ME + 1, item())
     if what is ItemEvent.SEND:
         with pytest.raises(ClaimLostError):
-            mark(db, late, what)
+            happen(db, late, what)
     else:
-        mark(db, late, what)
+        happen(db, late, what)
     assert row_of(db) == before
 
 
-def test_a_new_item_is_claimed_by_whoever_brings_it(db: sqlite3.Connection) -> None:
-    """An item that is not there yet is there and claimed, and nobody else is given it."""
+def test_a_new_item_is_claimed_once(db: sqlite3.Connection) -> None:
+    """A new item is recorded and claimed, and no other owner is given it."""
     assert statements.claim_item(db, item(), ME) == Claim(1, ME, item())
     assert statements.claim_item(db, item(), ME + 1) is None
     assert statements.claim_item(db, item("b"), ME + 1) == Claim(2, ME + 1, item("b"))
 
 
 def test_the_table_has_no_dead_ends() -> None:
-    """Every state is reached from a new item, and from each the item can still be finished as read."""
+    """Every state is reached from a new item, and from each the item can still succeed."""
     reached, frontier = {State.QUEUED}, {State.QUEUED}
     while frontier := {after for (state, _), after in TRANSITIONS.items() if state in frontier} - reached:
         reached |= frontier
@@ -199,22 +200,22 @@ def test_the_table_has_no_dead_ends() -> None:
     assert finishing == set(State)
 
 
-def test_what_is_paid_is_never_sent_again_by_itself() -> None:
-    """Out of a finished state leads nothing but the wish of a user, or an answer that came late."""
+def test_a_finished_item_is_sent_again_on_request_only() -> None:
+    """An item leaves a finished state on request of a user only, or by an answer that arrives late."""
     leaving = {what for (state, what) in TRANSITIONS if state in FINISHED}
     assert leaving == {ItemEvent.REQUEUE, ItemEvent.SUCCEED, ItemEvent.FAIL}
     assert {after for (state, _), after in TRANSITIONS.items() if state is State.SUCCEEDED} == set()
-    assert UNDER_WAY.isdisjoint(FINISHED)
-    assert UNDER_WAY | FINISHED | {State.QUEUED} == set(State)
+    assert OWNED.isdisjoint(FINISHED)
+    assert OWNED | FINISHED | {State.QUEUED} == set(State)
 
 
 def test_only_a_claim_may_be_sent() -> None:
-    """A request leaves only for an item that somebody holds."""
+    """A request is sent only for an item that a process has claimed."""
     assert set(from_states(ItemEvent.SEND)) == {State.CLAIMED, State.SENT}
     assert from_states(ItemEvent.CLAIM) == (State.QUEUED,)
 
 
-def test_an_entry_shows_nothing_of_what_was_read() -> None:
+def test_an_entry_shows_no_content() -> None:
     """The repr of an entry names the item and its state, and neither answer nor error."""
     entry = Entry(5, item(), State.FAILED, failure=b"canary")
     assert repr(entry) == f"Entry(5, {item().sha256.hex()[:12]}…, receipt, failed)"

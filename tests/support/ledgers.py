@@ -1,4 +1,4 @@
-"""Ledgers for tests: several owners of one run in one process, and a look at what is in the file."""
+"""SQLite ledgers for tests: several owners of one run in one process, and queries of the run's file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.ledger.states import Admission, Claim
 
-# Of no call in particular, so that it is the answer of any.
+# Without a requestId, so it passes for the answer of any call.
 ANSWER = HTTPResponse(
     200,
     encode_response(
@@ -41,18 +41,18 @@ FAILURE = HTTPResponse(200, encode_response("", 0, {"uid": "u", "name": "n", "in
 _pids = itertools.count(2_000_000_000)
 
 
-def elsewhere() -> Process:
-    """Return a process of which nobody here can tell whether it runs: only its lease decides."""
+def remote_process() -> Process:
+    """Return a process that cannot be looked up from here, so only its lease decides."""
     return Process("", next(_pids), "")
 
 
-def gone() -> Process:
+def dead_process() -> Process:
     """Return a process of this machine that has certainly ended."""
     return Process(Process.this().place, next(_pids), "1")
 
 
 class Clock:
-    """A clock that is set by hand."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 5000.0
@@ -62,87 +62,104 @@ class Clock:
         return self.now
 
 
+class FullDisk:
+    """A watch of a ledger under which the disk is full at the commits of some names."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = set(names)
+        self.failed: list[str] = []
+
+    def __call__(self, where: str) -> None:
+        """Fail as SQLite does."""
+        name = where.removeprefix("before commit of ")
+        if name in self.names:
+            self.failed.append(name)
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+
+
 def item(text: str = "a", document: str = "receipt") -> Item:
     """Return an item."""
     return Item(hashlib.sha256(text.encode()).digest(), document)
 
 
 def source(name: str) -> SourceFile:
-    """Return a name whose file is not known."""
+    """Return a file name without a stamp."""
     return SourceFile(name.encode())
 
 
 def opened(folder: str | Path, **settings: Any) -> SqliteLedger:
-    """Return a ledger that never waits long."""
+    """Return a ledger that waits a millisecond wherever it waits."""
     return SqliteLedger(folder, **({"sleep": lambda _: asyncio.sleep(0.001)} | settings))
 
 
 def claimed(admission: Admission) -> Claim:
-    """Return the claim that there must be."""
+    """Return the claim of an admission, which must have one."""
     assert admission.claim is not None
     return admission.claim
 
 
 def read(request_id: str = "r") -> Settlement:
-    """Return the verdict on a call that read its image."""
+    """Return the settlement of a call that read its image."""
     return Settlement(ItemEvent.SUCCEED, Billing.BILLED, 1.0, b"", request_id)
 
 
-def in_doubt(request_id: str = "r") -> Settlement:
-    """Return the verdict on a call without an answer."""
+def ambiguous(request_id: str = "r") -> Settlement:
+    """Return the settlement of a call without an answer."""
     return Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, b'{"type":"ConnectionLostError"}', request_id)
 
 
-def look(folder: Path, query: str, *values: object) -> list[tuple[Any, ...]]:
-    """Ask the file."""
+def query(folder: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """Return the rows of a statement on the run's file."""
     db = sqlite3.connect(folder / LEDGER)
     try:
-        return db.execute(query, values).fetchall()
+        return db.execute(statement, values).fetchall()
     finally:
         db.close()
 
 
 def states(folder: Path) -> list[str]:
-    """Return the states of all items, in the order they came."""
-    return [state for (state,) in look(folder, "SELECT state FROM item ORDER BY id")]
+    """Return the states of all items, in the order they were recorded."""
+    return [state for (state,) in query(folder, "SELECT state FROM item ORDER BY id")]
 
 
 def calls(folder: Path) -> int:
-    """Return how many calls are counted."""
-    return int(look(folder, "SELECT value FROM run WHERE name = 'calls'")[0][0])
+    """Return the number of calls that are counted."""
+    return int(query(folder, "SELECT value FROM run WHERE name = 'calls'")[0][0])
 
 
-def perhaps(folder: Path) -> int:
-    """Return of how many calls nobody knows whether they were paid."""
-    return int(look(folder, "SELECT coalesce(sum(maybe_billed), 0) FROM item")[0][0])
+def maybe_billed(folder: Path) -> int:
+    """Return the number of calls that may have been billed and have no answer."""
+    return int(query(folder, "SELECT coalesce(sum(maybe_billed), 0) FROM item")[0][0])
 
 
 def answers(folder: Path) -> list[bytes]:
-    """Return all the answers that are kept."""
-    return [body for (body,) in look(folder, "SELECT body FROM answer ORDER BY id")]
+    """Return the bodies of the stored answers."""
+    return [body for (body,) in query(folder, "SELECT body FROM answer ORDER BY id")]
 
 
 async def until(folder: Path, *expected: State) -> None:
-    """Wait until what is settled lazily is settled."""
+    """Wait until lazy settlements are committed."""
     await eventually(lambda: states(folder) == list(expected))
 
 
 async def eventually(happened: Callable[[], object]) -> None:
-    """Wait for what another thread or the file shows."""
+    """Wait for an effect in another thread or in the file."""
     async with asyncio.timeout(10):
         while not happened():  # noqa: ASYNC110 - neither sets an event
             await asyncio.sleep(0.001)
 
 
 def contents(folder: Path) -> list[bytes]:
-    """Return all that is in the files of a folder."""
+    """Return the contents of the files of a folder."""
     return [path.read_bytes() for path in folder.iterdir()]
 
 
 async def crash(ledger: SqliteLedger) -> None:
-    """End a ledger as kill -9 does: nothing is given back, its files stay, and nobody holds them any more."""
-    writer, tenant = ledger._writer, ledger._tenant  # noqa: SLF001 - no seam ends a process halfway
+    """End a ledger as kill -9 does: nothing is given back, and its files stay without a process that locks them."""
+    writer, participant = ledger._writer, ledger._participant  # noqa: SLF001 - no seam ends a process halfway
     await writer.stop()
-    spill = tenant._spill  # noqa: SLF001 - as above
+    spill = participant._spill  # noqa: SLF001 - as above
     assert spill is not None
     os.close(spill._descriptor)  # noqa: SLF001 - as above

@@ -17,7 +17,7 @@ from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.ledger.sqlite.purge import Purged
+    from clova_ocr_async.ledger.storage import Purged
 
 __all__ = ["command"]
 

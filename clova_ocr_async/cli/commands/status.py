@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +14,7 @@ from clova_ocr_async.protocol.plural import plural
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from clova_ocr_async.ledger.sqlite.run_view import RunStatus
+    from clova_ocr_async.ledger.storage import RunStatus
 
 __all__ = ["command"]
 
@@ -36,9 +35,9 @@ def command(*, folder: str, as_json: bool, price: Decimal | None) -> int:
     from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
     with RunReader(folder) as reader:
-        status, doubtful = reader.status(), list(reader.doubtful())
+        status, doubtful = reader.status(), list(reader.ambiguous_names())
     if as_json:
-        told = asdict(status) | {"total": status.total, "billed": status.billed, "ambiguous": doubtful}
+        told = status.to_dict() | {"ambiguous": doubtful}
         click.echo(msgspec.json.Encoder(decimal_format="number").encode(told | {"cost": _cost(status, price)}))
         return 0
     for title, words in _lines(status, price).items():
@@ -52,7 +51,7 @@ def _cost(status: RunStatus, price: Decimal | None) -> dict[str, Decimal] | None
     """Return what the calls cost, in KRW; None if the price is not known."""
     if price is None:
         return None
-    maybe_billed = status.perhaps + status.under_way
+    maybe_billed = status.maybe_billed + status.in_flight
     return {"price": price, "billed": status.billed * price, "maybe_billed": maybe_billed * price}
 
 
@@ -60,12 +59,12 @@ def _lines(status: RunStatus, price: Decimal | None) -> dict[str, str]:
     from clova_ocr_async.cli.terminal.phrases import cost, format_counts
 
     different = sum(status.items.values())
-    calls = {"billed": status.billed, "perhaps": status.perhaps, "under way": status.under_way}
+    calls = {"billed": status.billed, "perhaps": status.maybe_billed, "under way": status.in_flight}
     return {
         "images": f"{status.total:,}: {format_counts(status.images)}",
         "different": f"{different:,} by their bytes, of those read from the disk so far",
         "calls": f"{status.calls:,}: {format_counts(calls)}"
-        f"{cost(price, status.billed, status.perhaps + status.under_way)}",
+        f"{cost(price, status.billed, status.maybe_billed + status.in_flight)}",
         "ceiling": "none"
         if status.max_calls is None
         else f"{plural(status.max_calls, 'call')} over the life of the run",

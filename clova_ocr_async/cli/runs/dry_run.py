@@ -20,6 +20,7 @@ from clova_ocr_async.cli.terminal.vocabulary import in_words
 from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.host.paths import alternate_path, normalize_path
+from clova_ocr_async.ledger.settlement import is_requeued
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.ledger.states import FINISHED, Entry, Item, State
 from clova_ocr_async.protocol.echoed_input import quoted, shown_path
@@ -178,12 +179,13 @@ class DryRun:
         return hashed.sha256, entry
 
     def _why_not(self, entry: Entry) -> str | None:
-        """Return why an image that is known is not sent; None if it is."""
-        if entry.state is State.SUCCEEDED:
-            return "answered already"
+        """Return why an image that is known is not sent; None if it is sent."""
+        # The view has projected the entry: it is as the next batch will find it, and as that will requeue it.
         if entry.state is State.SENT:
             return "under way"
-        if entry.state not in FINISHED or entry.billing in self._again:
+        if entry.state is State.SUCCEEDED:
+            return "answered already"
+        if entry.state not in FINISHED or is_requeued(entry, self._again):
             return None
         if entry.billing is Billing.MAYBE_BILLED:
             return "in doubt"
@@ -286,7 +288,7 @@ def _opened(folder: str | None) -> Generator[RunReader | None]:
         yield None
         return
     with RunReader(folder) as reader:
-        if (start := reader.starts_elsewhere(str(Path.cwd()))) is not None:
+        if (start := reader.other_base_folder(str(Path.cwd()))) is not None:
             raise ConfigurationError(elsewhere(folder, start))
         yield reader
 

@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit, Store
-    from clova_ocr_async.ledger.sqlite.run_view import RunStatus
+    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit, StoredAnswers
+    from clova_ocr_async.ledger.storage import RunStatus
 
 __all__ = ["ResumableRun", "RunSettings"]
 
@@ -87,7 +87,7 @@ class RunSettings:
     folder: str
     document: type[Document]
     seal: Seal
-    store: Store | None = None
+    store: StoredAnswers | None = None
     max_calls: CallLimit | None = None
     moved: bool = False
     price: Decimal | None = None
@@ -169,7 +169,7 @@ class ResumableRun:
                     f"the run's ceiling of {plural(ledger.max_calls, 'call')} holds; --max-calls gives another, or none"
                 )
             await ledger.open_for(services_of(self._client.domains))
-            if (start := await ledger.start_in(os.getcwd())) is not None:  # noqa: PTH109 - as a text
+            if (start := await ledger.set_base_folder(os.getcwd())) is not None:  # noqa: PTH109 - as a text
                 raise ConfigurationError(elsewhere(asked.folder, start))
             self._begun = True
             for billing in asked.again:
@@ -188,7 +188,7 @@ class ResumableRun:
                 for outcome in batch.left_over:
                     self._write_if_lost(outcome)
             self._stopped = batch.stopped
-        self._stopped = self._stopped or ledger.trouble  # also of the closing
+        self._stopped = self._stopped or ledger.stop_reason  # also of the closing
 
     def _tell_again(self, billing: Billing, count: int) -> None:
         price = None if billing is Billing.NOT_BILLED else self._settings.price
@@ -273,7 +273,7 @@ class ResumableRun:
             told = plural(doubtful, "image is in doubt", "images are in doubt")
             them = "it" if doubtful == 1 else "them"
             told = f"{told}: perhaps paid, no answer; --retry-ambiguous sends {them} again"
-            say(f"{told}: {some_names(reader.doubtful(), doubtful)}", even_when_quiet=bool(self._asked))
+            say(f"{told}: {some_names(reader.ambiguous_names(), doubtful)}", even_when_quiet=bool(self._asked))
         try:
             failures = write_failures(self._settings.folder, reader)
         except OutputError as error:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
     from clova_ocr_async.errors import ClovaOCRError
-    from clova_ocr_async.ledger.sqlite.run_view import RunStatus
+    from clova_ocr_async.ledger.storage import RunStatus
 
 __all__ = [
     "MOST_NAMED",
@@ -65,10 +65,10 @@ def format_counts(counts: dict[str, int]) -> str:
 
 def format_status(status: RunStatus, price: Decimal | None = None) -> str:
     """Return how far a run is, in a line."""
-    rest = {"perhaps": status.perhaps, "under way": status.under_way}
+    rest = {"perhaps": status.maybe_billed, "under way": status.in_flight}
     told = f"{plural(status.billed, 'call')} billed"
     told += "".join(f", {count:,} {word}" for word, count in rest.items() if count)
-    open_ = status.perhaps + status.under_way
+    open_ = status.maybe_billed + status.in_flight
     gone = f" ({status.vanished:,} no longer there)" if status.vanished else ""
     images = f"{plural(status.total, 'image')}: {format_counts(status.images)}{gone}"
     return f"{images}; {told}{cost(price, status.billed, open_)}"

@@ -1,4 +1,4 @@
-"""The settings of a ledger, checked before anything is made."""
+"""The check of a ledger's arguments, before any file is made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["check_settings"]
 
 
 def check_settings(folder: Any, seal: Seal | None, lease: Any) -> None:
-    """Refuse what cannot work; the arguments are those of SqliteLedger, whose callers are not all typed.
+    """Refuse arguments of SqliteLedger that cannot work; its callers are not all typed.
 
     Raises:
         ConfigurationError: One of them cannot work; the message names it.

@@ -59,7 +59,7 @@ class FallbackWriter:
         except LockTimeoutError:
             # The ledger works again once the lock is free, so sending goes on.
             try:
-                self._participant.spill(answer)
+                self._participant.keep(answer)
             except DiskFullError:
                 await self._writer.submit(answer.write, "answered", durable=True)
             else:
@@ -89,7 +89,7 @@ class FallbackWriter:
         """
 
         def work(db: sqlite3.Connection) -> bool:
-            self._participant.bring_own(db)
+            self._participant.replay_own(db)
             return settlement.write(db)
 
         return self._writer.submit(work, "settled", durable=durable)
@@ -103,4 +103,4 @@ class FallbackWriter:
         self._payment_stop.stop(error)
         if self._payment_stop.is_first(record.name):
             logger.warning("%s is kept in the overflow file, until the ledger can take it: %s", record.name, error)
-        self._participant.spill(record)
+        self._participant.keep(record)

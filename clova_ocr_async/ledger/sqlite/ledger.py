@@ -27,7 +27,12 @@ from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord, Refusal
 from clova_ocr_async.ledger.sqlite.participant import Participant
 from clova_ocr_async.ledger.sqlite.payment_stop import PaymentStop
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, create_private, prepare_run_directory
-from clova_ocr_async.ledger.sqlite.run_settings import Terms, agree, agree_on_services, ceiling_of
+from clova_ocr_async.ledger.sqlite.run_settings import (
+    RequestedSettings,
+    call_limit_of,
+    store_or_check,
+    store_or_check_services,
+)
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.sqlite.waiting import Waiters
 from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
@@ -50,7 +55,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.errors import Billing
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit, Store
+    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit, StoredAnswers
     from clova_ocr_async.protocol.response import HTTPResponse
 
 __all__ = ["SqliteLedger"]
@@ -61,31 +66,31 @@ T = TypeVar("T")
 
 
 class SqliteLedger:
-    """Keeps a batch in a run directory.
+    """The ``RunLedger`` of a run directory.
 
-    Several processes may have one open. What a dead one left is taken over.
+    Several processes may have one open. The work of a dead one is taken over.
 
     Args:
         folder: The run directory; made if it is not there, readable by its owner only.
-        seal: What seals answers and errors on the disk; must be the one the run was begun with. The environment is not
-            looked at: ``load_seal()`` does that.
-        store: "full" keeps the answers, "none" only what became of each image; as the run was begun if not given.
-        max_calls: Calls that may be paid, or perhaps paid, over the whole life of the run directory and by all its
-            processes together, from now on also by those that give none; "none" for any number; the ceiling that the
-            run has if not given.
+        seal: Seals answers and errors on the disk; must be the one the run was begun with. The environment is not
+            read: ``load_seal()`` does that.
+        store: "full" stores the answers, "none" only how each call ended; as the run was begun if not given.
+        max_calls: Calls that may be billed, or maybe billed, over the whole life of the run directory and by all its
+            processes together, from now on also by those that give none; "none" for any number; the limit that the run
+            has if not given.
         moved: Whether the run directory was copied, moved or restored to where it is, and no other copy of it is worked
             on any more. Without it a ledger that is another file than it was is refused.
-        lease: Seconds this process may sleep before others take its work over, at most 30. One that has died is found
-            out at once, where that can be seen.
-        process: Who this is.
-        watch: Told before and after each commit; for tests that end the process there.
+        lease: Seconds this process may sleep before others take its work over, at most 30. The death of a process shows
+            at once where the process can be looked up.
+        process: This process.
+        watch: Called before and after each commit; for tests that end the process there.
         clock: Returns seconds of a clock that all processes of this machine share.
         now: Returns Unix seconds.
         sleep: Waits some seconds.
         patience: Seconds that another program may keep the ledger locked, before the batch ends.
 
     Attributes:
-        max_calls: The ceiling that the run has, as last seen; None if it has none.
+        max_calls: The call limit of the run, as last seen; None if it has none.
 
     Raises:
         ConfigurationError: An argument cannot work.
@@ -96,7 +101,7 @@ class SqliteLedger:
         folder: str | os.PathLike[str],
         *,
         seal: Seal | None = None,
-        store: Store | None = None,
+        store: StoredAnswers | None = None,
         max_calls: CallLimit | None = None,
         moved: bool = False,
         lease: float = owners.LEASE,
@@ -108,30 +113,30 @@ class SqliteLedger:
         patience: float = PATIENCE,
     ) -> None:
         check_settings(folder, seal, lease)
-        self._given = folder
+        self._path = folder
         self._seal = seal or NoSeal()
-        self._terms = Terms(self._seal, store, max_calls, moved)
-        self._store: Store = store or "full"
+        self._requested = RequestedSettings(self._seal, store, max_calls, moved)
+        self._store: StoredAnswers = store or "full"
         self.max_calls: int | None = None
         self._now = now
-        self._tenant = Participant(process or Process.this(), lease, clock, now, self._seal)
+        self._participant = Participant(process or Process.this(), lease, clock, now, self._seal)
         self._writer = Writer(
             self._connected,
-            tick=Tick(lease / 3, self._tenant.renew, self._tenant.renewed),
+            tick=Tick(lease / 3, self._participant.renew, self._participant.renewed),
             clock=clock,
             watch=watch,
             database=Path(os.fsdecode(folder)) / LEDGER,
-            after_fork=self._tenant.let_go,
+            after_fork=self._participant.abandon_after_fork,
             lock_wait=LockWait(patience),
         )
-        self._waiters = Waiters(self._look, sleep)
+        self._waiters = Waiters(self._free_of, sleep)
         self._payment_stop = PaymentStop(self._waiters.wake_all)
-        self._fallback = FallbackWriter(self._writer, self._tenant, self._payment_stop)
+        self._fallback = FallbackWriter(self._writer, self._participant, self._payment_stop)
         self._opened = False
 
     @property
-    def trouble(self) -> ClovaOCRError | None:
-        """Why nothing more is sent; None while all is well."""
+    def stop_reason(self) -> ClovaOCRError | None:
+        """The error after which nothing more is sent; None if there is none."""
         return self._payment_stop.error
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -142,75 +147,76 @@ class SqliteLedger:
             raise ConfigurationError("a ledger is opened once; make another")
         check_locks()
         self._opened = True
-        self._folder = await asyncio.to_thread(prepare_run_directory, self._given)
+        self._folder = await asyncio.to_thread(prepare_run_directory, self._path)
         create_private(self._folder / LEDGER)
         try:
-            await self._writer.start(self._begin, undo=self._tenant.leave)
+            await self._writer.start(self._begin, undo=self._participant.leave)
         except BaseException:
-            self._tenant.close()
+            self._participant.close()
             raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._waiters.stop_looking()
+        self._waiters.stop_polling()
         try:
-            self._tenant.left(await self._writer.submit(self._tenant.leave, "close", durable=True))
+            self._participant.mark_emptied(await self._writer.submit(self._participant.leave, "close", durable=True))
             self._payment_stop.error = None  # what could not be written down is by now
         except ClovaOCRError as error:
-            logger.warning("the ledger was not left in order, and will be mended by who opens it next: %s", error)
+            logger.warning("the ledger was not closed in order; the next process settles what is left: %s", error)
             self._payment_stop.stop(error)
         finally:
             try:
                 await self._writer.stop()
             finally:
-                self._tenant.close()
-                self._waiters.wake_all()  # they ask again, and are told that it is closed
+                self._participant.close()
+                self._waiters.wake_all()  # they ask again, and meet the error that it is closed
 
     def _connected(self) -> sqlite3.Connection:
-        reclaim(self._folder)  # of a full disk this may be all the room there is
-        return connect(self._folder, patience=0.0)  # the writer waits, in its own way
+        reclaim(self._folder)  # on a full disk this may be the only room there is
+        return connect(self._folder, patience=0.0)  # the writer waits for locks itself, and lets a fork pass meanwhile
 
     def _begin(self, db: sqlite3.Connection) -> None:
         migrate(db)
-        db.execute("PRAGMA synchronous = FULL")  # what is brought in is removed from beside the ledger behind this
+        db.execute("PRAGMA synchronous = FULL")  # the overflow files that are replayed here are deleted afterwards
         db.execute("BEGIN IMMEDIATE")
         try:
-            self._store = agree(db, self._folder / LEDGER, self._terms)
-            self.max_calls = ceiling_of(db)
+            self._store = store_or_check(db, self._folder / LEDGER, self._requested)
+            self.max_calls = call_limit_of(db)
             db.execute("INSERT INTO run (name, value) VALUES ('calls', 0) ON CONFLICT (name) DO NOTHING")
-            brought_in = self._tenant.enter(db, self._folder, keeps_answers=self._store == "full")
+            brought_in = self._participant.enter(db, self._folder, keeps_answers=self._store == "full")
             db.execute("COMMIT")
         except BaseException:
-            with contextlib.suppress(sqlite3.Error):  # SQLite may have done so itself
+            with contextlib.suppress(sqlite3.Error):  # on some errors SQLite has rolled back itself
                 db.execute("ROLLBACK")
             raise
         delete_replayed(brought_in)
-        self._tenant.make_room(db)
+        self._participant.reserve_overflow(db)
 
     async def open_for(self, services: Sequence[str]) -> None:
-        """Refuse the answers of another service than those the ledger was begun with."""
-        await self._writer.submit(partial(agree_on_services, services=services), "begin")
+        """Bind the run to the services that will be asked, or refuse others than those it is bound to."""
+        await self._writer.submit(partial(store_or_check_services, services=services), "begin")
 
     # -----------------------------------------------------------------------------------------------------------------
     # Images
 
     async def recall(self, source: SourceFile, document: str) -> Entry | None:
-        """Return what is known of a file that has not changed since it was read; None if it must be read."""
+        """Return the finished item of a file whose stamp is the one it was read with; None if it must be read."""
         row = await self._writer.submit(lambda db: statements.find_source(db, source, document), "recall")
         entry = None if row is None else statements.entry_of(row, self._seal)
         return entry if entry is not None and entry.state in FINISHED else None
 
     async def admit(self, item: Item, source: SourceFile | None) -> Admission:
-        """Write down an image under one of its names, and claim it if there is anything to do."""
+        """Record an image under one of its names, and claim it if it is new or queued."""
         admitted = self._writer.submit(partial(self._claim, item=item, source=source), "claim")
         try:
             return await self._payment_stop.guard(asyncio.shield(admitted))
         except asyncio.CancelledError:
-            admitted.add_done_callback(self._give_back)
+            # The claim may be committed after this: no caller would ever work on it.
+            admitted.add_done_callback(self._release_unwanted)
             raise
 
     def _claim(self, db: sqlite3.Connection, item: Item, source: SourceFile | None) -> Admission:
-        claim = statements.claim_item(db, item, self._tenant.owner)
+        claim = statements.claim_item(db, item, self._participant.owner)
         if claim is None:
             row = statements.find_item(db, item)
             assert row is not None  # noqa: S101 - an item that cannot be claimed is there
@@ -222,28 +228,26 @@ class SqliteLedger:
             statements.link_source(db, source, item.document, entry.number)
         return Admission(entry, claim)
 
-    def _give_back(self, admitted: asyncio.Future[Admission]) -> None:
-        """Release what was claimed for somebody who did not wait for it."""
+    def _release_unwanted(self, admitted: asyncio.Future[Admission]) -> None:
         if admitted.cancelled() or admitted.exception() is not None or (claim := admitted.result().claim) is None:
             return
-        release = partial(
-            statements.settle, claim=claim, verdict=Settlement(ItemEvent.RELEASE), failure=None, now=self._now()
-        )
+        settlement = Settlement(ItemEvent.RELEASE)
+        release = partial(statements.settle, claim=claim, settlement=settlement, failure=None, now=self._now())
         self._writer.submit(release, "released").add_done_callback(partial(self._written, claim.number))
 
     async def reject(self, source: SourceFile, document: str, failure: bytes) -> Entry | None:
-        """Write down a file that cannot be read; one that is gone stays what it was, and that is returned."""
+        """Record that a file cannot be read; the name of one that was removed keeps its item, which is returned."""
         if failure != GONE:
-            await self._did(lambda db: statements.reject_source(db, source, document, failure), "reject")
+            await self._write(lambda db: statements.reject_source(db, source, document, failure), "reject")
             return None
-        row = await self._did(lambda db: statements.reject_gone(db, source, document, failure), "reject")
+        row = await self._write(lambda db: statements.reject_gone(db, source, document, failure), "reject")
         return None if row is None else statements.entry_of(row, self._seal)
 
     # -----------------------------------------------------------------------------------------------------------------
-    # The marks of a call
+    # The marks of a request, and the end of its call
 
     async def sending(self, claim: Claim, request_id: str) -> bool:
-        """Mark a request that is about to leave; on the disk when this returns True."""
+        """Mark a request that is about to leave; durable when this returns True."""
         self._payment_stop.check()
         granted: bool | None = None
         order = self._writer.submit(partial(self._send, claim=claim, request_id=request_id), "sent", durable=True)
@@ -251,59 +255,61 @@ class SqliteLedger:
             granted = await self._payment_stop.guard(order)
         finally:
             if granted is not True:
-                self._tenant.landed(claim.number)
+                self._participant.finished(claim.number)
         if granted is False:
             ceiling = plural(self.max_calls or 0, "call")
             raise SpendingCeilingError(f"the ceiling of {ceiling} is reached: as many are paid in this run, or perhaps")
         return granted is True
 
     def _send(self, db: sqlite3.Connection, claim: Claim, request_id: str) -> bool | None:
-        self._tenant.check_place()
+        self._participant.check_not_replaced()
         # What keeps the answer is there before the money is spent; a request without waits for that of another call.
-        if not self._tenant.reserve(claim.number):
+        if not self._participant.reserve(claim.number):
             return None
-        self.max_calls = ceiling_of(db)  # another process may have given the run another one
+        self.max_calls = call_limit_of(db)  # another process may have given the run another one
         return statements.send(db, claim, request_id, self._now(), self.max_calls)
 
-    async def refused(self, claim: Claim, request_id: str, *, still_in_doubt: bool) -> None:
-        """Mark that the request was certainly not paid."""
-        work = partial(statements.refuse, number=claim.number, request_id=request_id, still_in_doubt=still_in_doubt)
+    async def refused(self, claim: Claim, request_id: str, *, maybe_billed_before: bool) -> None:
+        """Mark that the request in flight was certainly not billed."""
+        refuse = partial(
+            statements.refuse, number=claim.number, request_id=request_id, maybe_billed_before=maybe_billed_before
+        )
         try:
-            await self._did(work, "refused")
+            await self._write(refuse, "refused")
         except LedgerError as error:
-            self._fallback.overflow(RefusalRecord(claim.number, request_id, still_in_doubt), error)
+            self._fallback.overflow(RefusalRecord(claim.number, request_id, maybe_billed_before), error)
         finally:
-            self._tenant.landed(claim.number)
+            self._participant.finished(claim.number)
 
-    async def doubted(self, claim: Claim, request_id: str) -> None:
-        """Mark that the request may have been paid and has no answer."""
+    async def maybe_billed(self, claim: Claim, request_id: str) -> None:
+        """Mark that the request in flight may have been billed and has no answer."""
         try:
-            await self._did(lambda db: statements.doubt(db, claim.number, request_id), "doubted")
+            await self._write(lambda db: statements.mark_maybe_billed(db, claim.number, request_id), "doubted")
         except LedgerError as error:
             self._payment_stop.stop(error)
             raise
         finally:
-            self._tenant.landed(claim.number)
+            self._participant.finished(claim.number)
 
     async def answered(self, claim: Claim, request_id: str, response: HTTPResponse) -> None:
-        """Keep an answer; on the disk when this returns, whoever owns the item by now."""
+        """Store an answer; durable when this returns, whichever process owns the item by now."""
         if self._store == "none":
             return
-        status, cut, body, unpacked = statements.stored_answer(self._seal, claim.item, response)
+        status, cut, body, unpacked = statements.sealed_answer(self._seal, claim.item, response)
         foreign = not is_answer_to(response.body, request_id)
         spilled = AnswerRecord(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign)
-        self._tenant.see(max(len(body), len(response.body)))  # the next one may not be packed as well
+        self._participant.note_size(max(len(body), len(response.body)))  # the next one may not be packed as well
         try:
             await self._fallback.keep_answer(spilled)
         finally:
-            self._tenant.landed(claim.number)
+            self._participant.finished(claim.number)
 
-    async def settle(self, claim: Claim, verdict: Settlement) -> None:
-        """Write down how the call ended, and give the claim back."""
-        self._tenant.landed(claim.number)
-        failure = statements.kept_failure(self._seal, claim.item, verdict.failure)
-        ended = SettlementRecord(claim, replace(verdict, failure=b""), failure, self._now())
-        if verdict.mark is ItemEvent.SUCCEED and self._store == "full":
+    async def settle(self, claim: Claim, settlement: Settlement) -> None:
+        """Record how the call ended, and give the claim back."""
+        self._participant.finished(claim.number)
+        failure = statements.sealed_failure(self._seal, claim.item, settlement.failure)
+        ended = SettlementRecord(claim, replace(settlement, failure=b""), failure, self._now())
+        if settlement.event is ItemEvent.SUCCEED and self._store == "full":
             # The answer is on the disk and settles the item again if this is lost. So the caller gets it even while
             # another program keeps the file locked.
             self._fallback.submit_settlement(ended, durable=False).add_done_callback(
@@ -317,81 +323,62 @@ class SqliteLedger:
         """Report the end of a job that no caller waits for."""
         error = None if done.cancelled() else done.exception()
         if error is not None:
-            logger.warning("how a call ended is not written down yet: %s", error)
+            logger.warning("the end of a call is not recorded yet: %s", error)
         if isinstance(error, LedgerError):
             self._payment_stop.stop(error)
         self._waiters.wake(number)
 
-    async def _did(self, work: Callable[[sqlite3.Connection], T], name: str, *, durable: bool = False) -> T:
-        return await self._payment_stop.guard(self._writer.submit(work, name, durable=durable))
+    async def _write(self, work: Callable[[sqlite3.Connection], T], name: str) -> T:
+        return await self._payment_stop.guard(self._writer.submit(work, name))
 
     async def changed(self, entry: Entry) -> None:
-        """Wait until an item that somebody else works on may have been finished or given back."""
+        """Wait until an item that another caller works on may have been finished or given back."""
         self._payment_stop.check()
         await self._waiters.wait(entry.number)
 
-    async def _look(self, numbers: Sequence[int]) -> list[int]:
-        return await self._writer.submit(partial(self._changed_of, numbers=numbers), "look")
+    async def _free_of(self, numbers: Sequence[int]) -> list[int]:
+        def find(db: sqlite3.Connection) -> list[int]:
+            self._participant.take_over(db)
+            return [number for number in numbers if not statements.is_owned(db, number)]
 
-    def _changed_of(self, db: sqlite3.Connection, numbers: Sequence[int]) -> list[int]:
-        self._tenant.take_over(db)
-        return [number for number in numbers if not statements.is_under_way(db, number)]
+        return await self._writer.submit(find, "look")
 
     # -----------------------------------------------------------------------------------------------------------------
-    # Files
+    # The work list
 
     def add_files(self, files: Sequence[SourceFile], document: str) -> None:
-        """Write down files that are to be read; for another thread than the event loop's.
-
-        Args:
-            files: With their identities as found.
-            document: The vendor's path word.
-        """
+        """Record files that are to be read; called in a thread beside the event loop."""
         self._writer.call(lambda db: worklist.add_files(db, files, document), "list")
 
-    async def start_in(self, folder: str) -> str | None:
-        """Write down in which folder relative paths start.
-
-        Args:
-            folder: The current one.
-
-        Returns:
-            The one in which those start that are listed already, if that is another; None if there is none.
-        """
-        kept = await self._did(lambda db: worklist.start_in(db, os.fsencode(folder)), "begin")
-        return None if kept is None else os.fsdecode(kept)
+    async def set_base_folder(self, folder: str) -> str | None:
+        """Record the folder in which relative paths start, unless they start in another one; return that one."""
+        recorded = await self._write(lambda db: worklist.set_base_folder(db, os.fsencode(folder)), "begin")
+        return None if recorded is None else os.fsdecode(recorded)
 
     async def claim_files(self, document: str, most: int) -> list[bytes]:
-        """Take some of the listed files to read; nobody else is given them."""
-        return await self._did(lambda db: worklist.claim_files(db, document, self._tenant.owner, most), "hand out")
+        """Take at most so many of the files that are to be read, in the order they were found."""
+        return await self._write(  # the owner is read in the thread: a renewal before it may change it
+            lambda db: worklist.claim_files(db, document, self._participant.owner, most), "hand out"
+        )
 
     async def release_files(self, document: str) -> None:
-        """Give files back that were taken and not read."""
-        await self._did(lambda db: worklist.release_files(db, document, self._tenant.owner), "give back")
+        """Give back the files that this process has taken and will not read."""
+        await self._write(lambda db: worklist.release_files(db, document, self._participant.owner), "give back")
 
     async def others_at_work(self, document: str) -> bool:
-        """Whether other processes hold what they may yet give back; what dead ones held is given back by this."""
+        """Take over what dead owners left, then return whether there may still be more to do."""
 
-        def look(db: sqlite3.Connection) -> bool:
-            self._tenant.take_over(db)
-            return worklist.others_at_work(db, document, self._tenant.owner)
+        def find(db: sqlite3.Connection) -> bool:
+            self._participant.take_over(db)
+            return worklist.others_at_work(db, document, self._participant.owner)
 
-        return await self._did(look, "look")
+        return await self._write(find, "look")
 
     async def requeue(self, billing: Billing, document: str | None = None) -> int:
-        """Have items tried again that are finished and were not read.
-
-        Args:
-            billing: NOT_BILLED for those certainly not paid, MAYBE_BILLED for those in doubt, BILLED for those paid for
-                nothing.
-            document: Only those of this document (the vendor's path word); of all if not given.
-
-        Returns:
-            How many.
-        """
+        """Queue the unread items of one billing again, those of one document if it is given; return their number."""
 
         def work(db: sqlite3.Connection) -> int:
-            self._tenant.take_over(db)  # what has its answer by now is finished, and not sent again
+            self._participant.take_over(db)  # an item that has its answer by now must not be sent again
             return worklist.requeue(db, billing, document)
 
-        return await self._did(work, "requeue")
+        return await self._write(work, "requeue")

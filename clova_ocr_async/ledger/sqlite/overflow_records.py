@@ -63,21 +63,21 @@ class RefusalRecord(Redacted, frozen=True, array_like=True, tag="refusal"):
     Attributes:
         item: The item's number in the ledger.
         request_id: Of the call.
-        still_in_doubt: An earlier request of the same call may have been billed.
+        maybe_billed_before: An earlier request of the same call may have been billed.
     """
 
     item: int
     request_id: str
-    still_in_doubt: bool = False
+    maybe_billed_before: bool = False
 
     name: ClassVar[str] = "the refusal of a request"
 
     def write(self, db: sqlite3.Connection) -> None:
         """Write it to the ledger."""
-        refuse(db, self.item, self.request_id, still_in_doubt=self.still_in_doubt)
+        refuse(db, self.item, self.request_id, maybe_billed_before=self.maybe_billed_before)
 
 
-class SettlementRecord(Redacted, frozen=True, array_like=True, tag="verdict"):
+class SettlementRecord(Redacted, frozen=True, array_like=True, tag="settlement"):
     """The end of a call.
 
     Attributes:

@@ -1,27 +1,25 @@
-"""Who is at work on a ledger: leases, and what becomes of the work of the dead.
+"""The owners of a ledger: their leases, and the take-over of what dead ones left.
 
-Where a process can be looked up, it is known at once that it is dead; where not (another container), and where it lives
-but sleeps, its lease decides. Leases are times on the monotonic clock, which all processes of a boot share and nobody
-sets.
+Where a process can be looked up, its death shows at once. Where it cannot (another container), and where a process
+lives but sleeps, its lease decides. Leases end at times of the monotonic clock, which all processes of a boot share and
+which no program sets.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.documents import DOCUMENTS
-from clova_ocr_async.errors import Billing, ConnectionLostError
 from clova_ocr_async.host.processes import Process, lease_is_over
-from clova_ocr_async.ledger.settlement import encode_failure, settle_from_answer
+from clova_ocr_async.ledger.settlement import settlement_due
 from clova_ocr_async.ledger.sqlite.statements import (
-    doubt_late,
+    count_foreign_answer,
     entry_of,
-    find_number,
-    kept_failure,
+    find_by_number,
     reopen_sources,
+    sealed_failure,
     settle,
 )
-from clova_ocr_async.ledger.states import Claim, Entry, ItemEvent, Settlement, State
+from clova_ocr_async.ledger.states import TRANSITIONS, Claim, ItemEvent, Settlement, State
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,13 +32,17 @@ __all__ = ["LEASE", "dead_owners", "living_owners", "register", "release_all", "
 LEASE = 30.0
 """Seconds a process may sleep before its work is given to others; the longest lease there is."""
 
-_Late = tuple[int, str, int]  # the item, the requestId of its last call, and the answer
-
-_ENDED = ConnectionLostError("the process that sent it ended before the answer came; it may have been billed")
+_LateAnswer = tuple[int, str, int]  # the item, the requestId of its last call, and the answer
 
 
 def register(db: sqlite3.Connection, process: Process, expires: float) -> int:
-    """Return a new owner, whose lease ends at a time of the shared clock."""
+    """Return the number of a new owner.
+
+    Args:
+        db: The connection.
+        process: The process.
+        expires: When its lease ends, on the shared clock.
+    """
     added = db.execute(
         "INSERT INTO owner (place, pid, started, expires) VALUES (?, ?, ?, ?)",
         (process.place, process.pid, process.started, expires),
@@ -49,7 +51,7 @@ def register(db: sqlite3.Connection, process: Process, expires: float) -> int:
 
 
 def renew(db: sqlite3.Connection, owner: int, expires: float) -> bool:
-    """Put a lease's end off; return False if its work has been given to others."""
+    """Extend a lease; return False if the owner was removed, since its work was given to others."""
     changed = db.execute("UPDATE owner SET expires = ? WHERE id = ?", (expires, owner))
     return changed.rowcount == 1
 
@@ -59,11 +61,11 @@ def dead_owners(db: sqlite3.Connection, process: Process, now: float, *, apart_f
     dead = [
         owner for owner, found, expires in _owners(db) if found.is_dead(process) or lease_is_over(expires, now, LEASE)
     ]
-    return [owner for owner in (*dead, *_strays(db)) if owner != apart_from]
+    return [owner for owner in (*dead, *_orphans(db)) if owner != apart_from]
 
 
-def _strays(db: sqlite3.Connection) -> list[int]:
-    """Return owners that are gone and still have something: their claim was committed when they had been removed."""
+def _orphans(db: sqlite3.Connection) -> list[int]:
+    """Return removed owners that still have something, since their claim was committed after the removal."""
     found = db.execute(
         """SELECT owner FROM item WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM owner) UNION
            SELECT owner FROM source WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM owner)"""
@@ -83,14 +85,13 @@ def _owners(db: sqlite3.Connection) -> list[tuple[int, Process, float]]:
 
 
 def release_all(db: sqlite3.Connection, owner: int) -> None:
-    """Give everything back that an owner has and nobody is at work on any more; the owner is gone then."""
-    claimed = [
-        number for (number,) in db.execute("SELECT id FROM item WHERE owner = ? AND state = ?", (owner, State.CLAIMED))
-    ]
+    """Give back the claims and files of an owner that has nothing ``sent`` any more, and remove the owner."""
+    claimed = db.execute("SELECT id FROM item WHERE owner = ? AND state = ?", (owner, State.CLAIMED)).fetchall()
     db.execute(
-        "UPDATE item SET state = ?, owner = NULL WHERE owner = ? AND state = ?", (State.QUEUED, owner, State.CLAIMED)
+        "UPDATE item SET state = ?, owner = NULL WHERE owner = ? AND state = ?",
+        (TRANSITIONS[State.CLAIMED, ItemEvent.RELEASE], owner, State.CLAIMED),
     )
-    reopen_sources(db, claimed)
+    reopen_sources(db, [number for (number,) in claimed])
     db.execute("UPDATE source SET owner = NULL WHERE owner = ?", (owner,))
     db.execute("DELETE FROM owner WHERE id = ?", (owner,))
 
@@ -100,45 +101,44 @@ def take_over(
     owners: Sequence[int],
     seal: Seal,
     now: Callable[[], float],
-    judged: set[_Late] | None = None,
+    inconclusive: set[_LateAnswer] | None = None,
 ) -> None:
-    """Settle what the dead left: what was not sent is free, what has its answer is finished, the rest is in doubt.
-
-    What was in doubt, and has its answer by now, is finished as well.
+    """Settle what some owners left, and the ambiguous items that have their answer by now.
 
     Args:
         db: The connection.
-        owners: The dead.
+        owners: The dead ones, or the one that leaves.
         seal: Opens and seals.
         now: Returns Unix seconds.
-        judged: Late answers that settled nothing, as they are another call's or damaged; added to, and not read again.
+        inconclusive: Late answers that settle nothing, as they are damaged or another call's; added to, and not opened
+            again.
     """
     for owner in owners:
         sent = db.execute("SELECT id FROM item WHERE owner = ? AND state = ?", (owner, State.SENT)).fetchall()
         for (number,) in sent:
-            _settle_for_the_dead(db, owner, entry_of(find_number(db, number), seal), seal, now())
+            _settle_due(db, owner, number, seal, now())
         release_all(db, owner)
-    _settle_late(db, seal, now, set() if judged is None else judged)
+    _settle_late(db, seal, now, set() if inconclusive is None else inconclusive)
 
 
-def _settle_late(db: sqlite3.Connection, seal: Seal, now: Callable[[], float], judged: set[_Late]) -> None:
+def _settle_late(db: sqlite3.Connection, seal: Seal, now: Callable[[], float], inconclusive: set[_LateAnswer]) -> None:
     late = db.execute(
         "SELECT id, request_id, answer, maybe_billed FROM item WHERE state = 'ambiguous' AND answer IS NOT NULL"
     )
     for number, request_id, answer, maybe_billed in late.fetchall():
         key = (number, request_id, answer)
-        if maybe_billed and key in judged:
+        if maybe_billed and key in inconclusive:
             continue
-        if _settle_for_the_dead(db, 0, entry_of(find_number(db, number), seal), seal, now()) is ItemEvent.DOUBT:
-            doubt_late(db, number)  # it was counted as paid when an answer came
-            judged.add(key)
+        settlement = _settle_due(db, 0, number, seal, now())
+        if settlement is None or settlement.event is ItemEvent.DOUBT:
+            count_foreign_answer(db, number)
+            inconclusive.add(key)
 
 
-def _settle_for_the_dead(db: sqlite3.Connection, owner: int, entry: Entry, seal: Seal, now: float) -> ItemEvent:
-    claim, request_id = Claim(entry.number, owner, entry.item), entry.request_id or ""
-    if entry.answer is None:
-        verdict = Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, entry.elapsed, encode_failure(_ENDED), request_id)
-    else:
-        verdict = settle_from_answer(entry.answer, DOCUMENTS[entry.item.document], request_id)
-    settle(db, claim, verdict, kept_failure(seal, entry.item, verdict.failure), now)
-    return verdict.mark
+def _settle_due(db: sqlite3.Connection, owner: int, number: int, seal: Seal, now: float) -> Settlement | None:
+    entry = entry_of(find_by_number(db, number), seal)
+    settlement = settlement_due(entry, owner_alive=False)
+    if settlement is not None:
+        failure = sealed_failure(seal, entry.item, settlement.failure)
+        settle(db, Claim(number, owner, entry.item), settlement, failure, now)
+    return settlement

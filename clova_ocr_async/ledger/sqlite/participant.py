@@ -1,4 +1,4 @@
-"""This process at work on a ledger: its lease, its room beside a full disk, and what it takes over."""
+"""This process as an owner of a ledger: its lease, its overflow file, and its take-overs."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Participant:
     """One owner of a ledger. Its methods that take a connection run in the ledger's thread, in a transaction.
 
     Args:
-        process: Who this is.
+        process: This process.
         lease: Seconds it may sleep before others take its work over.
         clock: Returns seconds of a clock that all processes of this machine share.
         now: Returns Unix seconds.
         seal: Opens and seals what is taken over.
 
     Attributes:
-        owner: Its number; another one after it has slept past its lease. 0 before it has entered.
+        owner: Its number; 0 before it has entered. It gets another one after it has slept past its lease.
     """
 
     def __init__(
@@ -66,15 +66,15 @@ class Participant:
         self._inode: int | None = None
         self._spill: OverflowFile | None = None
         self._reservation = Reservation()
-        self._judged: set[tuple[int, str, int]] = set()
+        self._inconclusive: set[tuple[int, str, int]] = set()
 
     def enter(self, db: sqlite3.Connection, folder: Path, *, keeps_answers: bool = True) -> dict[Path, int]:
-        """Take over what is left of the dead, and become an owner.
+        """Take over what dead owners left, and become an owner.
 
         Args:
             db: The connection.
             folder: The run directory.
-            keeps_answers: Whether the run does.
+            keeps_answers: Whether the run stores answers.
 
         Returns:
             As ``take_over``.
@@ -88,25 +88,25 @@ class Participant:
         self.owner = self._registered(db)
         return brought_in
 
-    def make_room(self, db: sqlite3.Connection) -> None:
-        """Set room aside for a full disk, outside of any transaction.
+    def reserve_overflow(self, db: sqlite3.Connection) -> None:
+        """Create the overflow file with its reserve, outside of any transaction.
 
         Raises:
-            DiskFullError: There is none.
+            DiskFullError: The disk has no room for it.
         """
         assert self._folder is not None  # noqa: S101 - it has entered
         try:
             self._spill = OverflowFile(overflow_path(self._folder, self.owner))
         except BaseException:
-            with suppress(sqlite3.Error):  # its lease runs out then
+            with suppress(sqlite3.Error):  # the owner stays, and its lease runs out
                 owners.release_all(db, self.owner)
             raise
 
     def renew(self, db: sqlite3.Connection) -> tuple[int, dict[Path, int]]:
-        """Put the end of the lease off, and take over what is left of the dead.
+        """Extend the lease, and take over what dead owners left.
 
         Returns:
-            Who this is from now on, and as ``take_over``; both for ``renewed``.
+            The owner number from now on, and as ``take_over``; both for ``renewed``.
         """
         owner = self.owner
         if not owners.renew(db, owner, self._clock() + self._lease):
@@ -116,7 +116,7 @@ class Participant:
         return owner, self.take_over(db, own=True)
 
     def renewed(self, result: tuple[int, dict[Path, int]], error: BaseException | None) -> None:
-        """Be who one is once that is on record: until then, another process could be given the same number."""
+        """Adopt the owner number after its commit: until then, another process could be given the same one."""
         if error is not None:
             logger.warning("the lease could not be renewed: %s", error)
             return
@@ -129,14 +129,14 @@ class Participant:
         return owners.register(db, self._process, self._clock() + self._lease)
 
     def take_over(self, db: sqlite3.Connection, *, own: bool = False) -> dict[Path, int]:
-        """Settle what dead processes left; what they could not write, since the disk was full, comes first.
+        """Settle what dead owners left, after a replay of their overflow files.
 
         Args:
             db: The connection.
-            own: Whether to bring in what this process has kept beside the ledger as well.
+            own: Whether to replay the overflow file of this process as well.
 
         Returns:
-            The files that this is in now, for ``delete_replayed`` once it is committed.
+            The replayed files, for ``delete_replayed`` after the commit.
         """
         assert self._folder is not None  # noqa: S101 - it has entered
         living = owners.living_owners(db, self._process, self._clock())
@@ -145,16 +145,16 @@ class Participant:
             (theirs.discard if own and self._spill.used else theirs.add)(self._spill.path)
         brought_in = replay_files(db, [path for path in overflow_paths(self._folder) if path not in theirs])
         dead = owners.dead_owners(db, self._process, self._clock(), apart_from=self.owner)
-        owners.take_over(db, dead, self._seal, self._now, self._judged)
+        owners.take_over(db, dead, self._seal, self._now, self._inconclusive)
         return brought_in
 
-    def bring_own(self, db: sqlite3.Connection) -> None:
-        """Bring in what this process has kept beside the ledger; it stays there until the lease is renewed."""
+    def replay_own(self, db: sqlite3.Connection) -> None:
+        """Replay the overflow file of this process; it is emptied at the next renewal of the lease."""
         if self._spill is not None and self._spill.used:
             replay_files(db, [self._spill.path])
 
-    def check_place(self) -> None:
-        """Refuse to go on in a ledger that nobody will find again.
+    def check_not_replaced(self) -> None:
+        """Refuse to go on in a file that is not the run's ledger any more.
 
         Raises:
             LedgerError: Its file was removed or replaced since it was opened.
@@ -163,37 +163,44 @@ class Participant:
             raise LedgerError(f"{LEDGER} was removed or replaced while a batch was at work; nothing more is sent")
 
     def leave(self, db: sqlite3.Connection) -> int:
-        """Give everything back, and be no owner any more; return what ``left`` is given once that is committed."""
-        assert self._spill is not None  # noqa: S101 - it has room
+        """Settle what this owner has, and remove it; return the argument of ``mark_emptied`` after the commit."""
+        assert self._spill is not None  # noqa: S101 - it has an overflow file
         _note_largest_answer(db, self._reservation.largest)
         brought_in = replay_files(db, [self._spill.path])
-        owners.take_over(db, [self.owner], self._seal, self._now, self._judged)
+        owners.take_over(db, [self.owner], self._seal, self._now, self._inconclusive)
         return brought_in.get(self._spill.path, 0)
 
-    def left(self, read: int) -> None:
-        """Note that what the own room held is in the ledger now, as far as it was read."""
-        assert self._spill is not None  # noqa: S101 - it has room
+    def mark_emptied(self, read: int) -> None:
+        """Empty the own overflow file of what the ledger has now.
+
+        Args:
+            read: Bytes of it that were replayed.
+        """
+        assert self._spill is not None  # noqa: S101 - it has an overflow file
         self._spill.mark_replayed(read)
 
     # -----------------------------------------------------------------------------------------------------------------
-    # Room for what the ledger cannot take
+    # The overflow file
 
     def reserve(self, number: int) -> bool:
-        """Set room aside for the answer of a request that is about to leave; in the ledger's thread.
+        """Reserve room for the answer of a request that is about to leave; in the ledger's thread.
 
         Args:
             number: The item's.
 
         Returns:
-            False if there is none until another call has ended.
+            False if there is no room until another call has ended.
 
         Raises:
-            DiskFullError: There is none, and no call is under way that could give some back.
+            DiskFullError: There is no room, and no call is in flight that could free some.
         """
-        assert self._spill is not None  # noqa: S101 - it has room
+        assert self._spill is not None  # noqa: S101 - it has an overflow file
         others = self._reservation.others(number)
         try:
-            self._set_aside(self._spill, others + 1)
+            try:
+                self._spill.reserve(self._reservation.preferred(others + 1, self._spill.available()))
+            except DiskFullError:
+                self._spill.reserve(self._reservation.minimum(others + 1))
         except DiskFullError:
             if others:
                 return False
@@ -201,24 +208,18 @@ class Participant:
         self._reservation.begin(number)
         return True
 
-    def _set_aside(self, spill: OverflowFile, calls: int) -> None:
-        try:
-            spill.reserve(self._reservation.preferred(calls, spill.available()))
-        except DiskFullError:
-            spill.reserve(self._reservation.minimum(calls))
-
-    def landed(self, number: int) -> None:
-        """Note that nothing more is to be kept of a request."""
+    def finished(self, number: int) -> None:
+        """Free the room of a request whose end is recorded."""
         self._reservation.end(number)
 
-    def see(self, size: int) -> None:
-        """Note the bytes of an answer; those of the calls under way may be as large."""
+    def note_size(self, size: int) -> None:
+        """Note the bytes of an answer; those of the calls in flight may be as large."""
         if self._reservation.note_size(size) and self._spill is not None:
-            with suppress(DiskFullError):  # the next request is not sent then
+            with suppress(DiskFullError):  # the next request meets it, and is not sent
                 self._spill.reserve(self._reservation.minimum())
 
-    def spill(self, spilled: OverflowRecord) -> None:
-        """Keep what the ledger cannot take.
+    def keep(self, spilled: OverflowRecord) -> None:
+        """Keep a record in the overflow file, since the ledger cannot take it.
 
         Raises:
             DiskFullError: There is no room left.
@@ -228,13 +229,13 @@ class Participant:
         self._spill.append(spilled)
 
     def close(self) -> None:
-        """Let go of the room."""
+        """Close the overflow file."""
         if self._spill is not None:
             self._spill.close()
             self._spill = None
 
-    def let_go(self) -> None:
-        """Be nobody here any more, and touch nothing: after a fork it is all the parent's."""
+    def abandon_after_fork(self) -> None:
+        """Forget the overflow file and touch nothing: after a fork it is the parent's."""
         if self._spill is not None:
             self._spill.abandon_after_fork()
             self._spill = None

@@ -19,6 +19,7 @@ from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.overflow import delete_replayed, has_records, overflow_paths, replay_files
 from clova_ocr_async.ledger.sqlite.run_settings import check_seal
 from clova_ocr_async.ledger.states import Item
+from clova_ocr_async.ledger.storage import Purged
 from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
@@ -27,22 +28,9 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.ledger.seal import Seal
 
-__all__ = ["Purged", "purge"]
+__all__ = ["purge"]
 
 _PURGED = "its message was deleted by a purge"
-
-
-@dataclass(frozen=True, slots=True)
-class Purged:
-    """Counts of a purge.
-
-    Attributes:
-        answers: Answers that were removed.
-        failures: Errors whose messages were removed.
-    """
-
-    answers: int
-    failures: int
 
 
 def purge(
@@ -130,7 +118,8 @@ class _Purge:
             if bare != kept:
                 changed += 1
                 db.execute(
-                    "UPDATE item SET failure = ? WHERE id = ?", (statements.kept_failure(self.seal, item, bare), number)
+                    "UPDATE item SET failure = ? WHERE id = ?",
+                    (statements.sealed_failure(self.seal, item, bare), number),
                 )
         return changed
 

@@ -1,4 +1,4 @@
-"""What holds for a whole run, written down when it begins, and kept to by everybody who opens it later."""
+"""The settings of a whole run: stored by the process that begins it, checked by every process that opens it later."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CallLimit",
-    "Store",
-    "Terms",
-    "agree",
-    "agree_on_seal",
-    "agree_on_services",
-    "ceiling_of",
+    "RequestedSettings",
+    "StoredAnswers",
+    "call_limit_of",
     "check_seal",
-    "value_of",
+    "read_setting",
+    "store_or_check",
+    "store_or_check_seal",
+    "store_or_check_services",
 ]
 
-Store = Literal["full", "none"]
-"""Which answers a ledger keeps: all of them, or none, only what became of each image."""
+StoredAnswers = Literal["full", "none"]
+"""The answers that a run stores: all of them, or none and only how each call ended."""
 
 CallLimit = int | Literal["none"]
-"""Calls that may be paid, or perhaps paid, over the whole life of a run; "none" for any number."""
+"""Calls that may be billed, or maybe billed, over the whole life of a run; "none" for any number."""
 
 _CHECK = b"clova-ocr-async"
 _CONTEXT = b"check"
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a process that opens a run asks of it.
+class RequestedSettings:
+    """The settings that a process asks for when it opens a run.
 
     Attributes:
-        seal: What seals answers and errors.
-        store: Which answers are kept; as the run was begun if None.
-        max_calls: The ceiling from now on; the one that the run has if None.
-        moved: Whether a ledger that is another file than it was is known to go on in the place of that.
+        seal: Seals answers and failures.
+        store: The answers that are stored; as the run was begun if None.
+        max_calls: The call limit from now on; the one that the run has if None.
+        moved: Whether the user knows that the ledger is another file than it was, and that no other copy is worked on.
 
     Raises:
         ConfigurationError: An argument cannot work.
     """
 
     seal: Seal
-    store: Store | None
+    store: StoredAnswers | None
     max_calls: CallLimit | None
     moved: bool
 
@@ -68,31 +68,33 @@ class Terms:
             raise ConfigurationError(f"max_calls is {shown(number)}; it must be a whole number from 0, 'none' or None")
 
 
-def agree(db: sqlite3.Connection, ledger: Path, terms: Terms) -> Store:
-    """Begin a run on some terms, or refuse those that it was not begun on; return which answers it keeps.
+def store_or_check(db: sqlite3.Connection, ledger: Path, requested: RequestedSettings) -> StoredAnswers:
+    """Begin a run with some settings, or refuse those that it was not begun with; return the answers that it stores.
 
     Args:
         db: The connection, in a transaction.
         ledger: The file.
-        terms: What is asked.
+        requested: The settings.
 
     Raises:
         LedgerError: The run was begun with another seal or store, or its ledger was another file.
     """
-    agree_on_seal(db, terms.seal)
-    store = _agree_on_store(db, terms.store)
-    _agree_on_file(db, ledger, moved=terms.moved)
-    _agree_on_ceiling(db, terms.max_calls)
+    store_or_check_seal(db, requested.seal)
+    store = _store_or_check_answers(db, requested.store)
+    _store_or_check_file(db, ledger, moved=requested.moved)
+    if requested.max_calls is not None:  # the one setting that a later process may change
+        limit = None if requested.max_calls == "none" else requested.max_calls
+        db.execute("INSERT OR REPLACE INTO run (name, value) VALUES ('max_calls', ?)", (limit,))
     return store
 
 
-def value_of(db: sqlite3.Connection, name: str) -> object:
-    """Return what is written down for the run under a name; None if nothing is."""
+def read_setting(db: sqlite3.Connection, name: str) -> object:
+    """Return the value that the run has under a name; None if it has none."""
     row = db.execute("SELECT value FROM run WHERE name = ?", (name,)).fetchone()
     return None if row is None else row[0]
 
 
-def agree_on_seal(db: sqlite3.Connection, seal: Seal) -> None:
+def store_or_check_seal(db: sqlite3.Connection, seal: Seal) -> None:
     """Begin a run with a seal, or refuse another one than it was begun with.
 
     Raises:
@@ -103,11 +105,12 @@ def agree_on_seal(db: sqlite3.Connection, seal: Seal) -> None:
         raise LedgerError(_other_seal(begun, seal))
     if begun == NoSeal.name:
         return
-    kept = _begun_with(db, "seal_check", seal.seal(_CHECK, _CONTEXT))
+    # The name of a seal does not show which key it has, so a known text is sealed with it.
+    sealed = _begun_with(db, "seal_check", seal.seal(_CHECK, _CONTEXT))
     try:
-        seal.open(bytes(kept), _CONTEXT)
+        seal.open(bytes(sealed), _CONTEXT)
     except SealError:
-        raise LedgerError("the key is not the one this run was begun with; nothing of it can be opened") from None
+        raise LedgerError("the key is not the one this run was begun with; its answers cannot be opened") from None
 
 
 def _other_seal(begun: object, seal: Seal) -> str:
@@ -118,13 +121,8 @@ def _other_seal(begun: object, seal: Seal) -> str:
     return f"this run is sealed with {begun}, and the key given is for {seal.name}"
 
 
-def _agree_on_store(db: sqlite3.Connection, store: Store | None) -> Store:
-    """Begin a run with a choice of what is kept, or refuse another one than it was begun with.
-
-    Raises:
-        LedgerError: The run was begun with another choice.
-    """
-    begun: Store = _begun_with(db, "store", store or "full")
+def _store_or_check_answers(db: sqlite3.Connection, store: StoredAnswers | None) -> StoredAnswers:
+    begun: StoredAnswers = _begun_with(db, "store", store or "full")
     if store not in {None, begun}:
         raise LedgerError(
             f"store is {shown(store)}, and this run was begun with {shown(begun)}; begin another run for that"
@@ -132,10 +130,10 @@ def _agree_on_store(db: sqlite3.Connection, store: Store | None) -> Store:
     return begun
 
 
-def agree_on_services(db: sqlite3.Connection, services: Sequence[str]) -> None:
-    """Begin a run with its services, or refuse others: made-up answers must not pass for real ones.
+def store_or_check_services(db: sqlite3.Connection, services: Sequence[str]) -> None:
+    """Bind a run to its services, or refuse others: answers of an emulator must not pass for real ones.
 
-    A run that holds nothing that was paid, or may have been, is begun again: its host may have been mistyped.
+    A run in which no call was billed or may have been is bound anew: its host may have been mistyped.
 
     Raises:
         LedgerError: The run was begun with other services.
@@ -149,12 +147,12 @@ def agree_on_services(db: sqlite3.Connection, services: Sequence[str]) -> None:
                 "choose another run directory"
             )
         db.execute("UPDATE run SET value = ? WHERE name = 'services'", (msgspec.json.encode(asked),))
-    # The process that agreed last may be about to send: its services hold while it is at work.
+    # The process that was checked last may be about to send: its services hold while it is at work.
     db.execute("INSERT OR REPLACE INTO run (name, value) SELECT 'services_by', max(id) FROM owner")
 
 
 def _is_unused(db: sqlite3.Connection) -> bool:
-    """Whether no call of a run was paid, or may have been, and nobody works on it with the services it has."""
+    """Return whether no call was billed or may have been, and no process works on the run with its services."""
     (used,) = db.execute(
         """SELECT (SELECT value FROM run WHERE name = 'calls') > 0 OR EXISTS (SELECT 1 FROM answer)
                OR (SELECT count(*) FROM owner) > 1
@@ -167,53 +165,35 @@ def _named(services: Sequence[str]) -> str:
     return ", ".join("a server on this machine or network" if one == "local" else one for one in services)
 
 
-def _agree_on_ceiling(db: sqlite3.Connection, ceiling: CallLimit | None) -> None:
-    """Give a run another ceiling; with None, leave it the one that it has."""
-    if ceiling is not None:
-        db.execute(
-            "INSERT OR REPLACE INTO run (name, value) VALUES ('max_calls', ?)",
-            (None if ceiling == "none" else ceiling,),
-        )
+def call_limit_of(db: sqlite3.Connection) -> int | None:
+    """Return the call limit of a run; None for any number."""
+    limit = read_setting(db, "max_calls")
+    return limit if isinstance(limit, int) else None
 
 
-def ceiling_of(db: sqlite3.Connection) -> int | None:
-    """Return how many calls may be paid, or perhaps paid, over the whole life of a run; None for any number."""
-    ceiling = value_of(db, "max_calls")
-    return ceiling if isinstance(ceiling, int) else None
-
-
-def _agree_on_file(db: sqlite3.Connection, ledger: Path, *, moved: bool) -> None:
-    """Write down which file the ledger is, or refuse to work on a copy of it.
-
-    Args:
-        db: The connection.
-        ledger: The file.
-        moved: Whether it is known to be a copy that goes on in the place of the other.
-
-    Raises:
-        LedgerError: It is another file than it was.
-    """
+def _store_or_check_file(db: sqlite3.Connection, ledger: Path, *, moved: bool) -> None:
+    # Two copies of a run would each pay for the images that neither has.
     found = identify_file(ledger)
-    written = value_of(db, "file")
-    if isinstance(written, bytes) and not moved:
-        kept = msgspec.json.decode(written, type=FileIdentity)
-        if not is_same_file(kept, found):
-            raise LedgerError(_another_file(kept, found))
+    stored = read_setting(db, "file")
+    if isinstance(stored, bytes) and not moved:
+        recorded = msgspec.json.decode(stored, type=FileIdentity)
+        if not is_same_file(recorded, found):
+            raise LedgerError(_another_file(recorded, found))
     db.execute("INSERT OR REPLACE INTO run (name, value) VALUES ('file', ?)", (msgspec.json.encode(found),))
 
 
-def _another_file(kept: FileIdentity, found: FileIdentity) -> str:
-    machine = " on another machine" if kept.machine and found.machine and kept.machine != found.machine else ""
+def _another_file(recorded: FileIdentity, found: FileIdentity) -> str:
+    machine = " on another machine" if recorded.machine and found.machine and recorded.machine != found.machine else ""
     return (
-        f"{found.path} is a copy, or was moved or restored: this run was last worked on as {kept.path}{machine}, and "
-        "two copies would each pay for the same images; if no other copy is worked on any more, go on with this one by "
-        "--run-moved (in Python: SqliteLedger(…, moved=True))"
+        f"{found.path} is a copy, or was moved or restored: this run was last worked on as {recorded.path}{machine}, "
+        "and two copies would each pay for the same images; if no other copy is worked on any more, go on with this "
+        "one by --run-moved (in Python: SqliteLedger(…, moved=True))"
     )
 
 
 def _begun_with(db: sqlite3.Connection, name: str, value: object) -> Any:
     db.execute("INSERT INTO run (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", (name, value))
-    return value_of(db, name)
+    return read_setting(db, name)
 
 
 def check_seal(db: sqlite3.Connection, seal: Seal) -> None:
@@ -222,10 +202,10 @@ def check_seal(db: sqlite3.Connection, seal: Seal) -> None:
     Raises:
         LedgerError: The run was begun with another key, or with one and none is given, or the other way round.
     """
-    copy = sqlite3.connect(":memory:")  # agree_on_seal stores what is not stored yet
+    copy = sqlite3.connect(":memory:")  # store_or_check_seal stores what is not stored yet
     try:
         copy.execute("CREATE TABLE run (name TEXT PRIMARY KEY, value)")
         copy.executemany("INSERT INTO run VALUES (?, ?)", db.execute("SELECT name, value FROM run"))
-        agree_on_seal(copy, seal)
+        store_or_check_seal(copy, seal)
     finally:
         copy.close()

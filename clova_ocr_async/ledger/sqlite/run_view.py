@@ -1,130 +1,56 @@
-"""Looking into a run directory without working on it: what became of its images, counted or one by one.
+"""A view of a run directory that changes nothing of it: its images, counted or one by one.
 
-Nothing of the run is changed, and nobody is kept waiting: a batch may run meanwhile. Each look is a read of its own at
-one moment; all records together are one look. What a dead process left is told as the next batch will settle it: in
-doubt, or by its answer if that is on the disk, also if it is kept beside the ledger.
+A batch may run meanwhile, and is not kept waiting. Each method reads the run at one moment; all records together are
+one read. What a dead process left is shown as the next batch will settle it (``project``), answers that are kept beside
+the ledger included.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sqlite3
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
-from clova_ocr_async.documents import DOCUMENTS
-from clova_ocr_async.errors import Billing, ConnectionLostError, LedgerError
+from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.seal import NoSeal
-from clova_ocr_async.ledger.settlement import GONE, encode_failure, settle_from_answer
+from clova_ocr_async.ledger.settlement import GONE, project
 from clova_ocr_async.ledger.sqlite import queries, statements, worklist
 from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.owners import living_owners
-from clova_ocr_async.ledger.sqlite.run_settings import ceiling_of, check_seal, value_of
+from clova_ocr_async.ledger.sqlite.run_settings import call_limit_of, check_seal, read_setting
 from clova_ocr_async.ledger.sqlite.snapshot import open_view
-from clova_ocr_async.ledger.states import TRANSITIONS, State
+from clova_ocr_async.ledger.states import State
+from clova_ocr_async.ledger.storage import RunStatus, SourceRecord
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator
 
+    from clova_ocr_async.errors import Billing
     from clova_ocr_async.ledger.seal import Seal
     from clova_ocr_async.ledger.states import Entry, Item, SourceFile
-    from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["RunReader", "RunStatus", "SourceRecord"]
+__all__ = ["RunReader"]
 
-_PAGE = 64  # images a look; each may bring an answer of megabytes
+_PAGE = 64  # images a query; each may bring an answer of megabytes into memory
 _UNREAD = ("failed", "ambiguous", "skipped")
-_OPEN_STATES = (State.SENT, State.AMBIGUOUS)  # an answer may have come, and is not marked yet
+_MAY_BE_DUE = (State.SENT, State.AMBIGUOUS)
 _STATUSES = ("succeeded", *_UNREAD, "pending")
-_ENDED = ConnectionLostError("the process that sent it is gone, and no answer came; it may have been billed")
-
-
-@dataclass(frozen=True, slots=True)
-class RunStatus:
-    """How far a run is.
-
-    Attributes:
-        images: How many there are by status: "succeeded", "failed", "ambiguous", "skipped", "pending". Every name an
-            image goes by counts; a picture that was replaced under its last name does not.
-        items: How many different ones of them were read from the disk, by state; one is paid once.
-        calls: Calls that were paid, or may have been, over the life of the run, those under way included.
-        perhaps: Those of them of which nobody knows whether they were paid.
-        under_way: Those of them whose answer is still awaited.
-        processes: How many are at work.
-        store: "full" if answers are kept, "none" if not.
-        sealed: What seals them; None if they lie open.
-        services: Whose answers they are.
-        vanished: Skipped images whose file had gone before it was read.
-        max_calls: How many calls there may be over the life of the run; None for any number.
-        answers: Answers that are kept.
-        removed: Different images that were read and whose answer is not kept.
-    """
-
-    images: dict[str, int]
-    items: dict[str, int]
-    calls: int
-    perhaps: int
-    under_way: int
-    processes: int
-    store: str
-    sealed: str | None
-    services: tuple[str, ...]
-    vanished: int = 0
-    max_calls: int | None = None
-    answers: int = 0
-    removed: int = 0
-
-    @property
-    def total(self) -> int:
-        """How many images there are."""
-        return sum(self.images.values())
-
-    @property
-    def billed(self) -> int:
-        """Calls that were paid."""
-        return self.calls - self.perhaps - self.under_way
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class SourceRecord:
-    """What became of one image under one of its names.
-
-    Attributes:
-        path: The name; None if it came without one.
-        document: The vendor's path word.
-        status: "succeeded", "failed", "ambiguous", "skipped" or "pending".
-        entry: What the ledger holds of it; None if it was not read from the disk.
-        failure: Why it could not be read from the disk, as ``encode_failure`` wrote it; empty if that is not known.
-        copy_of: The name under which the same image was found first, which is the one that was paid for; None if this
-            is it.
-        replaced: Whether something else is under the name since, and the image has no other one: it is kept because it
-            was paid, or may have been, and is not counted among the images.
-    """
-
-    path: str | None
-    document: str
-    status: str
-    entry: Entry | None = None
-    failure: bytes = b""
-    copy_of: str | None = None
-    replaced: bool = False
 
 
 class RunReader:
-    """Looks into a run directory; a context manager, for one thread.
+    """The ``RunView`` of a run directory; a context manager, for one thread.
 
     Args:
         folder: The run directory.
-        seal: Opens what is stored. None if nothing will be opened, which is enough for counts and names.
-        process: Who looks.
+        seal: Opens what is sealed. None if nothing will be opened, which is enough for counts and names.
+        process: The process that reads.
         clock: Returns seconds of a clock that all processes of this machine share.
 
     Raises:
@@ -139,17 +65,20 @@ class RunReader:
         process: Process | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._given = folder
+        self._path = folder
         self._seal = seal
         self._process = process or Process.this()
         self._clock = clock
-        self._living: tuple[int, ...] | None = None  # while a look is under way
+        self._living: tuple[int, ...] | None = None  # during a snapshot
 
     def __enter__(self) -> Self:
         with translate_sqlite_errors():
-            self._view = open_view(self._given)
+            self._view = open_view(self._path)
             try:
-                self._agree()
+                if self._seal is not None:
+                    check_seal(self._db, self._seal)
+                elif self._sealed() is None:
+                    self._seal = NoSeal()
             except BaseException:
                 self._view.close()
                 raise
@@ -162,53 +91,63 @@ class RunReader:
     def _db(self) -> sqlite3.Connection:
         return self._view.db
 
-    def _agree(self) -> None:
-        if self._seal is not None:
-            check_seal(self._db, self._seal)
-        elif value_of(self._db, "seal") in {None, NoSeal.name}:
-            self._seal = NoSeal()
+    # -----------------------------------------------------------------------------------------------------------------
+    # Counts
 
     def status(self) -> RunStatus:
-        """Return how far the run is."""
-        with self._look() as living:
+        """Return the progress of the run."""
+        with self._snapshot() as living:
             images = self._counted(f"{queries.COUNT_NAMED} UNION ALL {queries.COUNT_NAMELESS}")
             items = self._counted("SELECT state, count(*) FROM item GROUP BY state")
-            self._settle_counts(images, items, living)
-            under_way = self._number(f"SELECT count(*) FROM item WHERE sent_at IS NOT NULL AND {_held(living)}")
-            lost = self._number(f"SELECT count(*) FROM item WHERE sent_at IS NOT NULL AND NOT {_held(living)}")
+            maybe_billed = self._number("SELECT coalesce(sum(maybe_billed), 0) FROM item")
+            in_flight = 0
+            for (number,) in self._db.execute(queries.UNSETTLED).fetchall():  # few: each was in work once
+                stored, entry = self._stored_and_projected(number, living)
+                names = self._number(queries.COUNT_NAMES, number)
+                if stored.state in _MAY_BE_DUE:
+                    images[stored.state.value] -= names
+                    images[_status_of(entry.state)] += names
+                items[stored.state.value] -= 1
+                items[entry.state.value] += 1
+                maybe_billed += entry.maybe_billed - stored.maybe_billed
+                in_flight += entry.in_flight
             return RunStatus(
                 images={word: images[word] for word in _STATUSES if images[word]},
                 items={state.value: items[state] for state in State if items[state]},
                 calls=self._number("SELECT coalesce(max(value), 0) FROM run WHERE name = 'calls'"),
-                perhaps=lost + self._number("SELECT coalesce(sum(maybe_billed), 0) FROM item"),
-                under_way=under_way,
+                maybe_billed=maybe_billed,
+                in_flight=in_flight,
                 processes=len(living),
-                store=str(value_of(self._db, "store") or "full"),
+                store=str(read_setting(self._db, "store") or "full"),
                 sealed=self._sealed(),
                 services=self._services(),
                 vanished=self._number("SELECT count(*) FROM source WHERE open = 0 AND failure = ?", GONE),
-                max_calls=ceiling_of(self._db),
+                max_calls=call_limit_of(self._db),
                 answers=self._number("SELECT count(*) FROM item WHERE answer IS NOT NULL"),
                 removed=self._number("SELECT count(*) FROM item WHERE state = 'succeeded' AND answer IS NULL"),
             )
 
-    def _settle_counts(self, images: Counter[str], items: Counter[str], living: Collection[int]) -> None:
-        """Count what is sent, or was given up and then answered, as what it is; few, since they were under way once."""
-        for number, before in self._db.execute(queries.UNSETTLED).fetchall():
-            state = self._entry(number, living).state
-            names = self._number(queries.COUNT_NAMES, number)
-            images[before] -= names
-            images[_status_of(state)] += names
-            items[before] -= 1
-            items[state.value] += 1
+    def answers(self) -> int:
+        """Return the number of stored answers."""
+        with self._snapshot():
+            return self._number("SELECT count(*) FROM answer")
+
+    def pending(self) -> int:
+        """Return the number of images that are still to be finished; fast, however long the run is."""
+        with self._snapshot():
+            return sum(map(self._number, queries.PENDING))
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Images
 
     def records(self, *, unread: bool = False) -> Iterator[SourceRecord]:
-        """Yield what became of every image at one moment, in the order they were found; in bounded memory.
+        """Yield every image under each of its names, at one moment and in bounded memory.
 
-        While they are taken, the log of a run at work grows.
+        They come in the order they were found; those without a name come last. Until all are taken, the log of a batch
+        that runs meanwhile grows.
 
         Args:
-            unread: Only those with a name that failed, are in doubt, or were skipped.
+            unread: Only images with a name that failed, are ambiguous, or were skipped.
 
         Raises:
             LedgerError: The run is sealed and no seal was given; the ledger cannot be read.
@@ -220,7 +159,7 @@ class RunReader:
         return (record for record in self._paged(queries.NAMED_UNREAD) if record.status in _UNREAD)
 
     def _paged(self, *selections: str) -> Iterator[SourceRecord]:
-        with self._look() as living:
+        with self._snapshot() as living:
             for query in selections:
                 last = 0
                 while found := self._db.execute(query, (last, _PAGE)).fetchall():
@@ -230,103 +169,90 @@ class RunReader:
                     yield from page
 
     def _record(self, row: tuple[Any, ...], living: Collection[int]) -> SourceRecord:
-        _, path, document, word, failure, item, first, replaced = row
+        _, path, document, status, failure, item, first, replaced = row
         name, copy_of = (None if one is None else os.fsdecode(one) for one in (path, first))
-        # An item beside a failure was to be tried again, and its file has gone.
+        # A name with both an item and a failure: its item was to be tried again, and its file was removed.
         entry = None if item is None or failure is not None else self._entry(item, living)
-        if entry is not None and word in _OPEN_STATES:
-            word = _status_of(entry.state)
-        return SourceRecord(name, document, word, entry, failure or b"", copy_of, replaced=bool(replaced))
+        if entry is not None and status in _MAY_BE_DUE:
+            status = _status_of(entry.state)
+        return SourceRecord(name, document, status, entry, failure or b"", copy_of, replaced=bool(replaced))
 
-    def doubtful(self) -> Iterator[str]:
-        """Yield the names of the images in doubt, as they are told; it needs no seal."""
-        with self._look() as living:
+    def ambiguous_names(self) -> Iterator[str]:
+        """Yield the names of the ambiguous images, as people read them; it needs no seal."""
+        with self._snapshot() as living:
             found = [
                 (path, sha256)
-                for number, path, sha256 in self._db.execute(queries.DOUBTFUL).fetchall()
+                for number, path, sha256 in self._db.execute(queries.AMBIGUOUS).fetchall()
                 if self._entry(number, living).state is State.AMBIGUOUS
             ]
         for path, sha256 in found:
             yield f"an image without a name, sha256 {sha256.hex()}" if path is None else shown_path(os.fsdecode(path))
 
-    def answers(self) -> int:
-        """Return how many answers are kept."""
-        with self._look():
-            return self._number("SELECT count(*) FROM answer")
+    def recall(self, file: SourceFile, document: str) -> Entry | None:
+        """Return the item of a file whose stamp is the one it was read with; None if there is none."""
+        with self._snapshot() as living:
+            row = statements.find_source(self._db, file, document)
+            return None if row is None else self._entry(row[0], living)
 
-    def pending(self) -> int:
-        """Return how many images are still to be finished; quick, however many there are."""
-        with self._look():
-            return sum(map(self._number, queries.PENDING))
+    def find(self, item: Item) -> Entry | None:
+        """Return an item as the run has it; None if it has not."""
+        with self._snapshot() as living:
+            row = statements.find_item(self._db, item)
+            return None if row is None else self._entry(row[0], living)
 
     # -----------------------------------------------------------------------------------------------------------------
     # What a batch would do
 
-    def starts_elsewhere(self, folder: str) -> str | None:
-        """Return the folder in which the run's relative paths start; None if that is the given one."""
-        with self._look():
-            kept = worklist.starts_elsewhere(self._db, os.fsencode(folder))
-        return None if kept is None else os.fsdecode(kept)
+    def other_base_folder(self, folder: str) -> str | None:
+        """Return the folder in which the run's relative paths start; None if that is the given one, or unknown."""
+        with self._snapshot():
+            recorded = worklist.other_base_folder(self._db, os.fsencode(folder))
+        return None if recorded is None else os.fsdecode(recorded)
 
-    def to_read(self, document: str, again: Collection[Billing] = ()) -> Iterator[str]:
-        """Yield the files that a batch would read, whatever else it finds.
+    def to_read(self, document: str, retry_billings: Collection[Billing] = ()) -> Iterator[str]:
+        """Yield the recorded files that a batch would read.
 
         Args:
             document: The vendor's path word.
-            again: Images that were not read are tried again if their billing is one of these.
+            retry_billings: Unread items with one of these billings are tried again.
         """
-        last = 0
+        query, last = queries.TO_READ.format(_numbers(retry_billings)), 0
         while True:
-            with self._look():
-                page = self._db.execute(queries.TO_READ.format(_numbers(again)), (last, document, _PAGE)).fetchall()
+            with self._snapshot():
+                page = self._db.execute(query, (last, document, _PAGE)).fetchall()
             if not page:
                 return
             last = page[-1][0]
             yield from (os.fsdecode(path) for _, path in page)
 
-    def is_to_read(self, path: str, document: str, again: Collection[Billing] = ()) -> bool:
-        """Whether a file is one of ``to_read``."""
-        with self._look():
-            return bool(self._number(queries.IS_TO_READ.format(_numbers(again)), document, os.fsencode(path)))
-
-    def recall(self, file: SourceFile, document: str) -> Entry | None:
-        """Return what is known of a file that has not changed since it was read."""
-        with self._look() as living:
-            row = statements.find_source(self._db, file, document)
-            return None if row is None else self._entry(row[0], living)
-
-    def find(self, item: Item) -> Entry | None:
-        """Return what is known of an item."""
-        with self._look() as living:
-            row = statements.find_item(self._db, item)
-            return None if row is None else self._entry(row[0], living)
+    def is_to_read(self, path: str, document: str, retry_billings: Collection[Billing] = ()) -> bool:
+        """Return whether ``to_read`` yields a file."""
+        with self._snapshot():
+            query = queries.IS_TO_READ.format(_numbers(retry_billings))
+            return bool(self._number(query, document, os.fsencode(path)))
 
     # -----------------------------------------------------------------------------------------------------------------
 
     def _entry(self, number: int, living: Collection[int]) -> Entry:
-        """Return an item as the next batch will find it; without a seal, without what is sealed."""
-        row = statements.find_number(self._db, number)
-        entry = statements.entry_of(row if self._seal is not None else (*row[:9], *(None,) * 6), self._seal or NoSeal())
-        if entry.state not in _OPEN_STATES:
-            return entry
-        query = "SELECT owner, sent_at, answer FROM item WHERE id = ?"
-        (owner, sent_at, answer) = self._db.execute(query, (number,)).fetchone()
-        if answer is not None:
-            return entry if entry.answer is None else _answered(entry, entry.answer)
-        if entry.state is State.AMBIGUOUS or owner in living:
-            return entry
-        return _lost(entry, counted=sent_at is None)
+        return self._stored_and_projected(number, living)[1]
+
+    def _stored_and_projected(self, number: int, living: Collection[int]) -> tuple[Entry, Entry]:
+        """Return an item as it is stored, and as the next batch will find it."""
+        entry = statements.entry_of(statements.find_by_number(self._db, number), self._seal)
+        if self._seal is None and entry.answered:  # only the sealed answer could settle it
+            return entry, entry
+        return entry, project(entry, owner_alive=entry.owner in living)
 
     @contextmanager
-    def _look(self) -> Generator[tuple[int, ...]]:
-        """Read at one moment; who is at work at that moment belongs to it. A look within another is part of that."""
+    def _snapshot(self) -> Generator[tuple[int, ...]]:
+        """Read at one moment, and yield the owners that are alive then. A snapshot within another is part of that."""
         if self._living is not None:
             yield self._living
             return
         with translate_sqlite_errors():
             if self._view.is_outdated():
                 self._view.close()
-                self._view = open_view(self._given)
+                self._view = open_view(self._path)
             self._db.execute("BEGIN")
             try:
                 self._living = tuple(living_owners(self._db, self._process, self._clock()))
@@ -351,45 +277,16 @@ class RunReader:
         return int(number)
 
     def _services(self) -> tuple[str, ...]:
-        return tuple(msgspec.json.decode(cast("bytes", value_of(self._db, "services") or b"[]"), type=list[str]))
+        stored = cast("bytes", read_setting(self._db, "services") or b"[]")
+        return tuple(msgspec.json.decode(stored, type=list[str]))
 
     def _sealed(self) -> str | None:
-        name = value_of(self._db, "seal")
+        name = read_setting(self._db, "seal")
         return None if name in {None, NoSeal.name} else str(name)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What a dead process left
-
-
-def _answered(entry: Entry, answer: HTTPResponse) -> Entry:
-    """Return an item that has its answer and is not marked yet, as it will be marked."""
-    verdict = settle_from_answer(answer, DOCUMENTS[entry.item.document], entry.request_id or "")
-    state = TRANSITIONS[State.SENT, verdict.mark]
-    return dataclasses.replace(entry, state=state, billing=verdict.billing, failure=verdict.failure)
-
-
-def _lost(entry: Entry, *, counted: bool) -> Entry:
-    """Return an item whose process is gone, and no answer has come."""
-    return dataclasses.replace(
-        entry,
-        state=State.AMBIGUOUS,
-        billing=Billing.MAYBE_BILLED,
-        maybe_billed=entry.maybe_billed + (not counted),
-        failure=encode_failure(_ENDED),
-    )
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# SQL
 
 
 def _status_of(state: State) -> str:
     return state.value if state.value in _STATUSES else "pending"
-
-
-def _held(living: Collection[int]) -> str:
-    return f"owner IN ({', '.join(map(str, living))})"
 
 
 def _numbers(billings: Collection[Billing]) -> str:

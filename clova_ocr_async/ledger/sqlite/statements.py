@@ -1,4 +1,8 @@
-"""The marks of the ledger as SQL: every one a function of a connection, inside a transaction that is not its own."""
+"""The reads and writes of items as SQL. Each is a function of a connection, inside a transaction of its caller.
+
+The rules are those of ``ledger.storage`` and ``ledger.states``. Every write names in its WHERE clause the states it
+applies to and what fences it, so a late or foreign caller changes no row.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,8 @@ from clova_ocr_async.ledger.seal import SealError
 from clova_ocr_async.ledger.sqlite.compression import CompressionError, compress, decompress
 from clova_ocr_async.ledger.states import (
     FINISHED,
+    OWNED,
     TRANSITIONS,
-    UNDER_WAY,
     Claim,
     ClaimLostError,
     Entry,
@@ -37,34 +41,34 @@ __all__ = [
     "StoredAnswer",
     "calls",
     "claim_item",
-    "columns",
-    "doubt",
-    "doubt_late",
+    "count_foreign_answer",
     "entry_of",
+    "find_by_number",
     "find_item",
-    "find_number",
     "find_source",
-    "is_under_way",
+    "in_flight",
+    "is_owned",
     "keep_answer",
-    "kept_failure",
     "link_source",
-    "outstanding",
+    "mark_maybe_billed",
     "refuse",
     "reject_gone",
     "reject_source",
     "reopen_sources",
     "seal_context",
+    "sealed_answer",
+    "sealed_failure",
     "send",
     "settle",
-    "stored_answer",
+    "stamp_columns",
 ]
 
 StoredAnswer = tuple[int, str | None, bytes, int | None]
-"""An answer as it is stored: status, why the body is not whole, the body as packed and sealed, its unpacked size."""
+"""An answer as it is stored: status, why the body is not whole, the packed and sealed body, its unpacked size."""
 
 _ENTRY = """
     SELECT item.id, sha256, item.document, state, attempts, maybe_billed, billing, item.request_id, elapsed,
-           item.failure,
+           item.failure, item.owner, item.sent_at IS NOT NULL, item.answer IS NOT NULL,
            answer.status, answer.body, answer.unpacked, answer.cut, answer.came
     FROM item LEFT JOIN answer ON answer.id = item.answer
 """
@@ -76,15 +80,21 @@ _SEND = f"""
 
 
 def seal_context(item: Item, what: str) -> bytes:
-    """Return what a sealed value is bound to, so that it opens nowhere else."""
+    """Return the context that binds a sealed value to its item, so that it opens nowhere else."""
     return b"|".join((what.encode(), item.document.encode(), item.sha256))
 
 
-def entry_of(row: tuple[Any, ...], seal: Seal) -> Entry:
-    """Return an item's row as an entry, what is sealed in it opened."""
-    number, sha256, document, state, attempts, maybe_billed, billing, request_id, elapsed, failure, *answer = row
+def entry_of(row: tuple[Any, ...], seal: Seal | None) -> Entry:
+    """Return a row of ``find_…`` as an entry.
+
+    Args:
+        row: The row.
+        seal: Opens what is sealed; None to leave that out.
+    """
+    number, sha256, document, state, attempts, maybe_billed, billing, request_id, elapsed, failure, *rest = row
+    owner, is_in_flight, answered, status, body, unpacked, cut, came = rest
     item = Item(sha256, document)
-    status, body, unpacked, cut, came = answer
+    opened = None if seal is None else _answer(seal, body, unpacked, item)
     return Entry(
         number,
         item,
@@ -94,38 +104,49 @@ def entry_of(row: tuple[Any, ...], seal: Seal) -> Entry:
         Billing(billing),
         request_id,
         elapsed,
-        _opened(seal, failure, item, "failure") or b"",
-        None if (opened := _answer(seal, body, unpacked, item)) is None else HTTPResponse(status, opened, cut=cut),
-        came,
+        b"" if seal is None else _opened(seal, failure, item, "failure") or b"",
+        None if opened is None else HTTPResponse(status, opened, cut=cut),
+        None if seal is None else came,
+        owner,
+        bool(is_in_flight),
+        bool(answered),
     )
 
 
-def stored_answer(seal: Seal, item: Item, response: HTTPResponse) -> StoredAnswer:
+def sealed_answer(seal: Seal, item: Item, response: HTTPResponse) -> StoredAnswer:
     """Return an answer as it is stored."""
     packed, size = compress(response.body)
     return response.status, response.cut, seal.seal(packed, seal_context(item, "answer")), size
 
 
+def sealed_failure(seal: Seal, item: Item, failure: bytes) -> bytes | None:
+    """Return a failure as it is stored."""
+    return seal.seal(failure, seal_context(item, "failure")) if failure else None
+
+
 def _answer(seal: Seal, sealed: bytes | None, size: int | None, item: Item) -> bytes | None:
-    """Return the body of a stored answer; one that is damaged costs itself, and not the run."""
     if (packed := _opened(seal, sealed, item, "answer")) is None:
         return None
     try:
         return decompress(packed, size)
     except CompressionError as error:
-        logger.warning("the stored answer of image %s… does not open: %s", item.sha256.hex()[:12], error)
+        _log_damage("answer", item, error)
         return None
 
 
 def _opened(seal: Seal, sealed: bytes | None, item: Item, what: str) -> bytes | None:
-    """Open a value; one that is damaged costs itself, and not the run."""
     if sealed is None:
         return None
     try:
         return seal.open(sealed, seal_context(item, what))
     except SealError as error:
-        logger.warning("the stored %s of image %s… does not open: %s", what, item.sha256.hex()[:12], error)
+        _log_damage(what, item, error)
         return None
+
+
+def _log_damage(what: str, item: Item, error: Exception) -> None:
+    # A value that is damaged is lost; the rest of the run is not, so this is no error.
+    logger.warning("the stored %s of image %s… does not open: %s", what, item.sha256.hex()[:12], error)
 
 
 def find_item(db: sqlite3.Connection, item: Item) -> tuple[Any, ...] | None:
@@ -136,26 +157,26 @@ def find_item(db: sqlite3.Connection, item: Item) -> tuple[Any, ...] | None:
     return row
 
 
-def find_number(db: sqlite3.Connection, number: int) -> tuple[Any, ...]:
-    """Return the row of an item that is there."""
+def find_by_number(db: sqlite3.Connection, number: int) -> tuple[Any, ...]:
+    """Return the row of an item that is certainly there."""
     row: tuple[Any, ...] = db.execute(f"{_ENTRY} WHERE item.id = ?", (number,)).fetchone()
     return row
 
 
-def is_under_way(db: sqlite3.Connection, number: int) -> bool:
-    """Whether somebody works on an item."""
+def is_owned(db: sqlite3.Connection, number: int) -> bool:
+    """Return whether a process works on an item."""
     (state,) = db.execute("SELECT state FROM item WHERE id = ?", (number,)).fetchone()
-    return state in UNDER_WAY
+    return state in OWNED
 
 
 def find_source(db: sqlite3.Connection, source: SourceFile, document: str) -> tuple[Any, ...] | None:
-    """Return the item's row of a file that is as it was when it was read."""
-    if source.identity is None:
+    """Return the row of a file's item; None unless the file's stamp is the one it was read with."""
+    if source.stamp is None:
         return None
     row: tuple[Any, ...] | None = db.execute(
         f"""{_ENTRY} JOIN source ON source.item = item.id
             WHERE source.document = ? AND path = ? AND size = ? AND modified_ns = ? AND changed_ns = ? AND inode = ?""",
-        (document, source.path, *columns(source.identity)),
+        (document, source.path, *stamp_columns(source.stamp)),
     ).fetchone()
     return row
 
@@ -168,7 +189,7 @@ def link_source(db: sqlite3.Connection, source: SourceFile, document: str, numbe
            ON CONFLICT (document, path) DO UPDATE SET open = 0, owner = NULL, failure = NULL, item = excluded.item,
                size = excluded.size, modified_ns = excluded.modified_ns, changed_ns = excluded.changed_ns,
                inode = excluded.inode""",
-        (document, source.path, number, *columns(source.identity)),
+        (document, source.path, number, *stamp_columns(source.stamp)),
     )
 
 
@@ -184,7 +205,7 @@ def claim_item(db: sqlite3.Connection, item: Item, owner: int) -> Claim | None:
 
 
 def reject_source(db: sqlite3.Connection, source: SourceFile, document: str, failure: bytes) -> None:
-    """Write down that a file cannot be read."""
+    """Record that a file cannot be read."""
     db.execute(
         """INSERT INTO source (document, path, open, failure) VALUES (?, ?, 0, ?)
            ON CONFLICT (document, path) DO UPDATE SET open = 0, owner = NULL, failure = excluded.failure, item = NULL,
@@ -194,7 +215,7 @@ def reject_source(db: sqlite3.Connection, source: SourceFile, document: str, fai
 
 
 def reject_gone(db: sqlite3.Connection, source: SourceFile, document: str, failure: bytes) -> tuple[Any, ...] | None:
-    """Write down that a file is no longer there; return the item's row if the file was read before."""
+    """Record that a file was removed; return its item's row if it was read before."""
     found: tuple[Any, ...] | None = db.execute(
         f"{_ENTRY} JOIN source ON source.item = item.id WHERE source.document = ? AND path = ?", (document, source.path)
     ).fetchone()
@@ -207,7 +228,7 @@ def reject_gone(db: sqlite3.Connection, source: SourceFile, document: str, failu
     return found
 
 
-def send(db: sqlite3.Connection, claim: Claim, request_id: str, now: float, most_calls: int | None) -> bool | None:
+def send(db: sqlite3.Connection, claim: Claim, request_id: str, now: float, max_calls: int | None) -> bool | None:
     """Mark a request that is about to leave.
 
     Args:
@@ -215,17 +236,17 @@ def send(db: sqlite3.Connection, claim: Claim, request_id: str, now: float, most
         claim: The right to the item.
         request_id: Of the call.
         now: Unix seconds.
-        most_calls: Calls that may be paid, or perhaps paid, over the life of the ledger; None for any number.
+        max_calls: The call limit of the run; None for any number.
 
     Returns:
-        True; None if the ceiling is reached for now, as calls are under way that may turn out not to be paid; False if
-        it is reached.
+        True; None if the limit is reached for now, since calls in flight may turn out not to be billed; False if it is
+        reached for good.
 
     Raises:
-        ClaimLostError: Somebody else has the item.
+        ClaimLostError: Another process has the item.
     """
-    if most_calls is not None and calls(db) >= most_calls:
-        return None if outstanding(db) else False
+    if max_calls is not None and calls(db) >= max_calls:
+        return None if in_flight(db) else False
     values = (State.SENT, request_id, now, claim.number, claim.owner, *from_states(ItemEvent.SEND))
     if not db.execute(_SEND, values).rowcount:
         raise ClaimLostError
@@ -233,55 +254,48 @@ def send(db: sqlite3.Connection, claim: Claim, request_id: str, now: float, most
 
 
 def calls(db: sqlite3.Connection) -> int:
-    """Return how many calls were paid, or may have been, those under way included."""
+    """Return the number of calls that were billed, or may have been, those in flight included."""
     (count,) = db.execute("SELECT value FROM run WHERE name = 'calls'").fetchone()
     return int(count)
 
 
-def outstanding(db: sqlite3.Connection) -> int:
-    """Return how many requests are under way."""
+def in_flight(db: sqlite3.Connection) -> int:
+    """Return the number of requests in flight."""
     (count,) = db.execute("SELECT count(*) FROM item WHERE owner IS NOT NULL AND sent_at IS NOT NULL").fetchone()
     return int(count)
 
 
-def refuse(db: sqlite3.Connection, number: int, request_id: str, *, still_in_doubt: bool) -> None:
-    """Mark that the request under way was certainly not paid."""
-    state = State.SENT if still_in_doubt else TRANSITIONS[State.SENT, ItemEvent.REFUSE]
-    if _land(db, number, request_id, f"state = '{state}'"):
-        _uncount(db)
+def refuse(db: sqlite3.Connection, number: int, request_id: str, *, maybe_billed_before: bool) -> None:
+    """Mark that the request in flight was certainly not billed."""
+    # An earlier request of the same call may have been billed: the item must not look as if it were only claimed.
+    state = State.SENT if maybe_billed_before else TRANSITIONS[State.SENT, ItemEvent.REFUSE]
+    if _end_request(db, number, request_id, f"state = '{state}'"):
+        _uncount_call(db)
 
 
-def doubt(db: sqlite3.Connection, number: int, request_id: str) -> None:
-    """Mark that the request under way may have been paid."""
-    _land(db, number, request_id, "maybe_billed = maybe_billed + 1")
+def mark_maybe_billed(db: sqlite3.Connection, number: int, request_id: str) -> None:
+    """Mark that the request in flight may have been billed."""
+    _end_request(db, number, request_id, "maybe_billed = maybe_billed + 1")
 
 
-def _doubt_answered(db: sqlite3.Connection, number: int, request_id: str) -> None:
-    """Count a request as perhaps paid that has landed: its answer turned out to be another call's."""
-    db.execute(
-        """UPDATE item SET maybe_billed = maybe_billed + 1
-           WHERE id = ? AND request_id = ? AND state = ? AND answer IS NOT NULL""",
-        (number, request_id, State.SENT),
-    )
-
-
-def doubt_late(db: sqlite3.Connection, number: int) -> None:
-    """Count a call that was given up as perhaps paid, as the answer that came for it since does not open any more.
-
-    Of several requests that were in doubt one is counted then: that one of them was answered is known.
-    """
-    db.execute(
-        "UPDATE item SET maybe_billed = 1 WHERE id = ? AND state = ? AND maybe_billed = 0", (number, State.AMBIGUOUS)
-    )
-
-
-def _land(db: sqlite3.Connection, number: int, request_id: str, change: str) -> bool:
+def _end_request(db: sqlite3.Connection, number: int, request_id: str, change: str) -> bool:
+    """Mark that a request is in flight no more; return False if it was not."""
     return bool(
         db.execute(
             f"""UPDATE item SET sent_at = NULL, {change}
                 WHERE id = ? AND request_id = ? AND state = ? AND sent_at IS NOT NULL""",
             (number, request_id, State.SENT),
         ).rowcount
+    )
+
+
+def count_foreign_answer(db: sqlite3.Connection, number: int) -> None:
+    """Count an abandoned call as maybe billed again: its late answer, which uncounted it, cannot be opened.
+
+    One of several ambiguous requests is counted then, since it is known that one of them was answered.
+    """
+    db.execute(
+        "UPDATE item SET maybe_billed = 1 WHERE id = ? AND state = ? AND maybe_billed = 0", (number, State.AMBIGUOUS)
     )
 
 
@@ -295,16 +309,16 @@ def keep_answer(
     unpacked: int | None = None,
     foreign: bool = False,
 ) -> None:
-    """Keep an answer, whoever owns the item; what counts as its answer is the one of its last call.
+    """Store an answer without a check of the owner; the trigger ``answer_came`` makes it the item's if it is.
 
     Args:
         db: The connection.
         number: The item's.
         request_id: Of the call.
-        answer: Status, why the body is not whole, the body as packed and sealed.
-        came: Unix seconds.
-        unpacked: Bytes of the body before it was packed; None if it is stored as it came.
-        foreign: Whether it is another call's, which leaves in doubt what was in doubt.
+        answer: Status, why the body is not whole, the packed and sealed body.
+        came: When it arrived, Unix seconds.
+        unpacked: Bytes of the body before it was packed; None if it is stored as it arrived.
+        foreign: Whether it is another call's answer, which leaves the item as ambiguous as it was.
     """
     before = db.execute("SELECT maybe_billed, id FROM item WHERE id = ?", (number,)).fetchall() if foreign else ()
     db.execute(
@@ -316,53 +330,59 @@ def keep_answer(
     db.executemany("UPDATE item SET maybe_billed = ? WHERE id = ?", before)
 
 
-def settle(db: sqlite3.Connection, claim: Claim, verdict: Settlement, failure: bytes | None, now: float) -> bool:
-    """Write down how a call ended, and give the claim back.
+def settle(db: sqlite3.Connection, claim: Claim, settlement: Settlement, failure: bytes | None, now: float) -> bool:
+    """Record how a call ended, and give the claim back.
 
-    What was sent is fenced by its requestId, what was not by the owner.
+    Args:
+        db: The connection.
+        claim: The right to the item.
+        settlement: How the call ended; its failure is not used.
+        failure: The failure, sealed.
+        now: Unix seconds.
 
     Returns:
         Whether the item was still this call's to settle.
     """
-    # How the last request ended could not be written down when it did, if the disk was full.
-    if verdict.mark is ItemEvent.DOUBT:
-        doubt(db, claim.number, verdict.request_id or "")
-        _doubt_answered(db, claim.number, verdict.request_id or "")
-    elif verdict.billing is Billing.NOT_BILLED:
-        _take_back(db, claim)
-    changed = any(_settle_from(state, db, claim, verdict, failure, now) for state in from_states(verdict.mark))
-    if changed and verdict.mark is ItemEvent.RELEASE:
+    # The mark of the last request is missing if the disk was full when that request ended; it is made up for here.
+    if settlement.event is ItemEvent.DOUBT:
+        mark_maybe_billed(db, claim.number, settlement.request_id or "")
+        _doubt_answered(db, claim.number, settlement.request_id or "")
+    elif settlement.billing is Billing.NOT_BILLED:
+        _refuse_unmarked(db, claim)
+    changed = any(_settle_from(state, db, claim, settlement, failure, now) for state in from_states(settlement.event))
+    if changed and settlement.event is ItemEvent.RELEASE:
         reopen_sources(db, [claim.number])
     return changed
 
 
 def _settle_from(
-    state: State, db: sqlite3.Connection, claim: Claim, verdict: Settlement, failure: bytes | None, now: float
+    state: State, db: sqlite3.Connection, claim: Claim, settlement: Settlement, failure: bytes | None, now: float
 ) -> bool:
-    mine = "owner = ?" if state is State.CLAIMED else "request_id = ?"
-    key = claim.owner if state is State.CLAIMED else verdict.request_id
+    # A request that was sent is fenced by its requestId, what was only claimed by the owner.
+    fence = "owner = ?" if state is State.CLAIMED else "request_id = ?"
+    key = claim.owner if state is State.CLAIMED else settlement.request_id
     if state is State.AMBIGUOUS:
-        _take_out_of_doubt(db, claim, verdict)
-    return bool(
-        db.execute(
-            f"""UPDATE item SET state = ?, owner = NULL, sent_at = NULL, billing = ?, elapsed = ?, failure = ?,
-                    finished_at = ? WHERE id = ? AND state = ? AND {mine}""",
-            (
-                TRANSITIONS[state, verdict.mark],
-                verdict.billing,
-                verdict.elapsed,
-                failure,
-                now,
-                claim.number,
-                state,
-                key,
-            ),
-        ).rowcount
+        _resolve_ambiguous(db, claim, settlement)
+    after = TRANSITIONS[state, settlement.event]
+    changed = db.execute(
+        f"""UPDATE item SET state = ?, owner = NULL, sent_at = NULL, billing = ?, elapsed = ?, failure = ?,
+                finished_at = ? WHERE id = ? AND state = ? AND {fence}""",
+        (after, settlement.billing, settlement.elapsed, failure, now, claim.number, state, key),
+    )
+    return changed.rowcount > 0
+
+
+def _doubt_answered(db: sqlite3.Connection, number: int, request_id: str) -> None:
+    """Count a request as maybe billed that is in flight no more: its answer turned out to be another call's."""
+    db.execute(
+        """UPDATE item SET maybe_billed = maybe_billed + 1
+           WHERE id = ? AND request_id = ? AND state = ? AND answer IS NOT NULL""",
+        (number, request_id, State.SENT),
     )
 
 
-def _take_back(db: sqlite3.Connection, claim: Claim) -> None:
-    """Mark a request as refused that is still marked as under way."""
+def _refuse_unmarked(db: sqlite3.Connection, claim: Claim) -> None:
+    """Mark a request as refused that is still marked as in flight."""
     found = db.execute(
         "SELECT sent_at FROM item WHERE id = ? AND owner = ? AND state = ?", (claim.number, claim.owner, State.SENT)
     ).fetchone()
@@ -372,21 +392,22 @@ def _take_back(db: sqlite3.Connection, claim: Claim) -> None:
             (TRANSITIONS[State.SENT, ItemEvent.REFUSE], claim.number),
         )
         if found[0] is not None:
-            _uncount(db)
+            _uncount_call(db)
 
 
-def _take_out_of_doubt(db: sqlite3.Connection, claim: Claim, verdict: Settlement) -> None:
-    """Count a call that was given up as what it turned out to be; its answer, if it was kept, has done so already."""
+def _resolve_ambiguous(db: sqlite3.Connection, claim: Claim, settlement: Settlement) -> None:
+    """Count an abandoned call as what it turned out to be."""
+    # An answer that is stored has already taken the call out of maybe_billed, by the trigger answer_came.
     changed = db.execute(
         """UPDATE item SET maybe_billed = maybe_billed - 1
            WHERE id = ? AND state = ? AND request_id = ? AND answer IS NULL AND maybe_billed > 0""",
-        (claim.number, State.AMBIGUOUS, verdict.request_id),
+        (claim.number, State.AMBIGUOUS, settlement.request_id),
     ).rowcount
-    if changed and verdict.billing is Billing.NOT_BILLED:
-        _uncount(db)
+    if changed and settlement.billing is Billing.NOT_BILLED:
+        _uncount_call(db)
 
 
-def _uncount(db: sqlite3.Connection) -> None:
+def _uncount_call(db: sqlite3.Connection) -> None:
     db.execute("UPDATE run SET value = value - 1 WHERE name = 'calls'")
 
 
@@ -395,13 +416,6 @@ def reopen_sources(db: sqlite3.Connection, items: Iterable[int]) -> None:
     db.executemany("UPDATE source SET open = 1 WHERE item = ?", [(number,) for number in items])
 
 
-def kept_failure(seal: Seal, item: Item, failure: bytes) -> bytes | None:
-    """Return a failure as it is stored."""
-    return seal.seal(failure, seal_context(item, "failure")) if failure else None
-
-
-def columns(identity: FileStamp | None) -> tuple[int | None, ...]:
-    """Return an identity as its columns."""
-    if identity is None:
-        return (None, None, None, None)
-    return (identity.size, identity.modified_ns, identity.changed_ns, identity.inode)
+def stamp_columns(stamp: FileStamp | None) -> tuple[int | None, ...]:
+    """Return a file's stamp as its columns."""
+    return (None,) * 4 if stamp is None else (stamp.size, stamp.modified_ns, stamp.changed_ns, stamp.inode)

@@ -1,4 +1,4 @@
-"""Those who wait for images that somebody else works on, in this process or in another one."""
+"""Callers that wait for an item that another caller works on, in this process or in another one."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ if TYPE_CHECKING:
 
 __all__ = ["Waiters"]
 
-_POLL = 0.5  # seconds between looks at what other processes have finished
+_POLL = 0.5  # seconds between looks at the ledger, for the changes that other processes have made
 
 
 class Waiters:
-    """Wakes those who wait, and looks now and then for what others have done, while anybody waits.
+    """The futures of waiting callers by item, and a task that polls the ledger while there are any.
 
     Args:
-        look: Returns which of some items nobody works on any more.
+        free_of: Returns which of some items no process works on any more.
         sleep: Waits some seconds.
     """
 
     def __init__(
         self,
-        look: Callable[[Sequence[int]], Awaitable[Sequence[int]]],
+        free_of: Callable[[Sequence[int]], Awaitable[Sequence[int]]],
         sleep: Callable[[float], Awaitable[object]],
     ) -> None:
-        self._look = look
+        self._free_of = free_of
         self._sleep = sleep
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
 
     async def wait(self, number: int) -> None:
-        """Wait until somebody is done with an item, or may be."""
+        """Wait until an item may have changed."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(number, set()).add(waiter)
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look_now_and_then())
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.create_task(self._poll())
         try:
             await waiter
         finally:
@@ -46,28 +46,28 @@ class Waiters:
                 self._waiting.pop(number, None)
 
     def wake(self, number: int) -> None:
-        """Wake those who wait for an item; they ask again."""
+        """Wake the callers that wait for an item."""
         for waiter in self._waiting.pop(number, ()):
             if not waiter.done():
                 waiter.set_result(None)
 
     def wake_all(self) -> None:
-        """Wake everybody."""
+        """Wake all callers."""
         for number in list(self._waiting):
             self.wake(number)
 
-    def stop_looking(self) -> None:
-        """Look for nothing any more; who waits goes on waiting until it is woken."""
-        if self._looking is not None:
-            self._looking.cancel()
+    def stop_polling(self) -> None:
+        """End the polling; callers wait on until they are woken."""
+        if self._polling is not None:
+            self._polling.cancel()
 
-    async def _look_now_and_then(self) -> None:
+    async def _poll(self) -> None:
         while self._waiting:
             await self._sleep(_POLL)
             numbers = list(self._waiting)
             try:
-                done = await self._look(numbers)
-            except Exception:  # noqa: BLE001 - who waits asks again, and is told the error
-                done = numbers
-            for number in done:
+                free = await self._free_of(numbers)
+            except Exception:  # noqa: BLE001 - the callers ask the ledger again, and meet the same error
+                free = numbers
+            for number in free:
                 self.wake(number)

@@ -1,4 +1,4 @@
-"""The files of a run: listed as they are found, handed out to whoever has a free hand, looked at again when changed."""
+"""The work list of a run as SQL: its files, recorded as they are found and handed to its processes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import Billing
-from clova_ocr_async.ledger.sqlite.run_settings import value_of
-from clova_ocr_async.ledger.sqlite.statements import columns, reopen_sources
+from clova_ocr_async.ledger.sqlite.run_settings import read_setting
+from clova_ocr_async.ledger.sqlite.statements import reopen_sources, stamp_columns
 from clova_ocr_async.ledger.states import TRANSITIONS, ItemEvent, State, from_states
 
 if TYPE_CHECKING:
@@ -16,44 +16,50 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.ledger.states import SourceFile
 
-__all__ = ["add_files", "claim_files", "others_at_work", "release_files", "requeue", "start_in", "starts_elsewhere"]
+__all__ = [
+    "add_files",
+    "claim_files",
+    "other_base_folder",
+    "others_at_work",
+    "release_files",
+    "requeue",
+    "set_base_folder",
+]
 
 
 def add_files(db: sqlite3.Connection, files: Iterable[SourceFile], document: str) -> None:
-    """Write down files that are to be read: new ones, changed ones, and those that could not be read before.
-
-    A file that somebody is about to read stays as it is: what it is then is written down then. One that has no identity
-    is not there; if it was read, it stays what it was. One that is there under its other spelling keeps that.
-    """
+    """Record files that are to be read: new ones, changed ones, and those that could not be read before."""
+    # A file that is open already stays as it is: the process that reads it records what it is then. One without a stamp
+    # is not there, so it is only worth an entry if it never had an item.
     db.executemany(
         """INSERT INTO source (document, path, open) VALUES (?1,
                CASE WHEN EXISTS (SELECT 1 FROM source WHERE document = ?1 AND path = ?7) THEN ?7 ELSE ?2 END, 1)
            ON CONFLICT (document, path) DO UPDATE SET open = 1
            WHERE open = 0 AND CASE WHEN ?3 IS NULL THEN item IS NULL ELSE failure IS NOT NULL OR size IS NULL
                OR size IS NOT ?3 OR modified_ns IS NOT ?4 OR changed_ns IS NOT ?5 OR inode IS NOT ?6 END""",
-        ((document, file.path, *columns(file.identity), file.also) for file in files),
+        ((document, file.path, *stamp_columns(file.stamp), file.alias) for file in files),
     )
 
 
-def start_in(db: sqlite3.Connection, folder: bytes) -> bytes | None:
-    """Write down in which folder the relative paths of a run start, unless they start in another one.
+def set_base_folder(db: sqlite3.Connection, folder: bytes) -> bytes | None:
+    """Record the folder in which the relative paths of a run start, unless they start in another one.
 
     Returns:
-        As ``starts_elsewhere``.
+        As ``other_base_folder``.
     """
-    if (kept := starts_elsewhere(db, folder)) is None:
+    if (recorded := other_base_folder(db, folder)) is None:
         db.execute("INSERT OR REPLACE INTO run (name, value) VALUES ('starts_in', ?)", (folder,))
-    return kept
+    return recorded
 
 
-def starts_elsewhere(db: sqlite3.Connection, folder: bytes) -> bytes | None:
-    """Return the folder in which the relative paths of a run start; None if that is the given one, or nobody knows."""
-    kept = value_of(db, "starts_in")
-    if not isinstance(kept, bytes) or not _has_relative(db):
+def other_base_folder(db: sqlite3.Connection, folder: bytes) -> bytes | None:
+    """Return the folder in which the relative paths of a run start; None if that is the given one, or unknown."""
+    recorded = read_setting(db, "starts_in")
+    if not isinstance(recorded, bytes) or not _has_relative(db):
         return None
     try:
-        return None if os.path.samefile(kept, folder) else kept  # noqa: PTH121 - a Path takes no bytes
-    except OSError:  # all was moved, or is mounted elsewhere
+        return None if os.path.samefile(recorded, folder) else recorded  # noqa: PTH121 - a Path takes no bytes
+    except OSError:  # the whole tree was moved, or is mounted elsewhere, so relative paths still hold
         return None
 
 
@@ -69,7 +75,7 @@ def claim_files(db: sqlite3.Connection, document: str, owner: int, most: int) ->
            RETURNING id, path""",
         (owner, document, most),
     ).fetchall()
-    return [path for _, path in sorted(rows)]
+    return [path for _, path in sorted(rows)]  # RETURNING has an order of its own
 
 
 def release_files(db: sqlite3.Connection, document: str, owner: int) -> None:
@@ -78,7 +84,7 @@ def release_files(db: sqlite3.Connection, document: str, owner: int) -> None:
 
 
 def others_at_work(db: sqlite3.Connection, document: str, owner: int) -> bool:
-    """Whether other processes have files or items that may yet be given back, or have just given some back."""
+    """Return whether other processes have files or items that they may yet give back, or have just given some back."""
     found = db.execute(
         """SELECT EXISTS (SELECT 1 FROM source WHERE owner IS NOT NULL AND owner <> :me AND document = :document)
                OR EXISTS (SELECT 1 FROM source WHERE open = 1 AND owner IS NULL AND document = :document)
@@ -89,15 +95,15 @@ def others_at_work(db: sqlite3.Connection, document: str, owner: int) -> bool:
 
 
 def requeue(db: sqlite3.Connection, billing: Billing, document: str | None = None) -> int:
-    """Have items tried again that are finished and were not read; a picture that was replaced is not there to be read.
+    """Queue unread items again; one that was replaced under its last name is left out, as no file holds it any more.
 
     Args:
         db: The connection.
-        billing: NOT_BILLED for those certainly not paid, MAYBE_BILLED for those in doubt, BILLED for those paid.
+        billing: NOT_BILLED for those certainly not billed, MAYBE_BILLED for the ambiguous ones, BILLED for the others.
         document: Only those of this document; of all if not given.
 
     Returns:
-        How many.
+        The number of items.
     """
     states = from_states(ItemEvent.REQUEUE)
     items = db.execute(

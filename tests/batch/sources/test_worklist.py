@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import FakeTime, FakeTransport, domain
-from support.ledgers import Clock, calls, crash, elsewhere, look, opened, states
+from support.ledgers import Clock, calls, crash, opened, query, remote_process, states
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.batch.sources.folders import entries_in
@@ -139,7 +139,7 @@ async def test_what_was_left_is_handed_out_again(run: Path, folder: Path) -> Non
         source = listing(ledger, entries_in(folder))
         first = await source.pull()
         await source.close()
-        assert look(run, "SELECT count(*) FROM source WHERE owner IS NOT NULL") == [(0,)]
+        assert query(run, "SELECT count(*) FROM source WHERE owner IS NOT NULL") == [(0,)]
         again = listing(ledger, [])
         assert first in await all_of(again)
         await again.close()
@@ -174,12 +174,12 @@ async def test_nobody_ends_before_the_work_of_the_dead_is_done(run: Path, folder
         clock.now += LEASE
         await asyncio.sleep(0.001)
 
-    dead = opened(run, process=elsewhere(), clock=Clock())
+    dead = opened(run, process=remote_process(), clock=Clock())
     await dead.__aenter__()
     source = listing(dead, entries_in(folder))
     await source.pull()
     await crash(dead)
-    async with opened(run, process=elsewhere(), clock=clock) as ledger:
+    async with opened(run, process=remote_process(), clock=clock) as ledger:
         found = await batch(ledger, entries_in(folder), FakeTransport(), sleep=sleep)
     assert len(found) == 10
     assert slept

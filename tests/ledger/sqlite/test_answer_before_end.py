@@ -17,9 +17,9 @@ from support.ledgers import (
     claimed,
     eventually,
     item,
-    look,
+    maybe_billed,
     opened,
-    perhaps,
+    query,
     read,
     source,
     states,
@@ -135,7 +135,7 @@ class Full:
         if where == "before commit of answered":
             raise DiskFullError("made up: the disk is full")
         if where.startswith("after"):
-            self.bare += look(self._run, "SELECT id, state FROM item WHERE finished_at IS NOT NULL AND answer IS NULL")
+            self.bare += query(self._run, "SELECT id, state FROM item WHERE finished_at IS NOT NULL AND answer IS NULL")
 
 
 @pytest.mark.parametrize("count", [1, 5])
@@ -170,7 +170,7 @@ async def test_another_calls_answer_in_the_overflow_file_is_ambiguous(run: Path)
         claim = await sent(ledger)
         await ledger.answered(claim, "r", FOREIGN)
         await ledger.settle(claim, settle_from_answer(FOREIGN, Receipt, "r"))
-    assert (states(run), perhaps(run)) == (["ambiguous"], 1)
+    assert (states(run), maybe_billed(run)) == (["ambiguous"], 1)
 
 
 async def test_an_answer_in_the_overflow_file_is_replayed_with_the_next_job(run: Path) -> None:

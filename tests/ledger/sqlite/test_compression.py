@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.fakes import a_request, success
-from support.ledgers import answers, claimed, crash, gone, item, opened, read, source
+from support.ledgers import answers, claimed, crash, dead_process, item, opened, read, source
 
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.sqlite.compression import CompressionError, compress, decompress
@@ -75,7 +75,7 @@ async def test_an_answer_is_stored_smaller_and_read_as_it_came(tmp_path: Path, s
 
 async def test_an_answer_of_a_dead_process_is_read_compressed(tmp_path: Path) -> None:
     """The compressed answer of a killed process settles its image."""
-    ledger = opened(tmp_path / "run", process=gone())
+    ledger = opened(tmp_path / "run", process=dead_process())
     await ledger.__aenter__()
     claim = claimed(await ledger.admit(item(), source("a")))
     await ledger.sending(claim, "r")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.ledgers import calls, claimed, item, look, opened
+from support.ledgers import calls, claimed, item, opened, query
 
 from clova_ocr_async.errors import ConfigurationError, LedgerError, SpendingCeilingError
 from clova_ocr_async.ledger.sqlite.file_identity import FileIdentity, hashed_machine_id, identify_file, is_same_file
@@ -77,7 +77,7 @@ async def test_a_run_knows_its_file(tmp_path: Path) -> None:
 
 def written(run: Path) -> FileIdentity:
     """Return the identity that a run has stored."""
-    ((found,),) = look(run, "SELECT value FROM run WHERE name = 'file'")
+    ((found,),) = query(run, "SELECT value FROM run WHERE name = 'file'")
     return msgspec.json.decode(found, type=FileIdentity)
 
 

@@ -89,6 +89,6 @@ async def test_a_ledger_in_a_child_is_closed_and_leaves_the_parents_files(tmp_pa
         with pytest.raises(LedgerError, match="forked"):
             await asyncio.to_thread(ledger.add_files, [], "receipt")
         await ledger.__aexit__(None, None, None)
-        ledger._tenant.let_go()  # noqa: SLF001 - a child of the child
+        ledger._participant.abandon_after_fork()  # noqa: SLF001 - a child of the child
         assert overflow.exists()
         assert (await parent.admit(item(), None)).claim is not None

@@ -4,7 +4,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
-from support.ledgers import elsewhere, gone
+from support.ledgers import dead_process, remote_process
 
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.sqlite.owners import (
@@ -32,9 +32,9 @@ def db() -> Iterator[sqlite3.Connection]:
 
 def test_leases(db: sqlite3.Connection) -> None:
     """An owner lives until its lease ends unless it is renewed, and one whose process has ended is dead at once."""
-    me = elsewhere()
-    first, second = register(db, me, 100 + LEASE), register(db, elsewhere(), 110 + LEASE)
-    third = register(db, gone(), 110 + LEASE)
+    me = remote_process()
+    first, second = register(db, me, 100 + LEASE), register(db, remote_process(), 110 + LEASE)
+    third = register(db, dead_process(), 110 + LEASE)
     here = Process.this()
     assert dead_owners(db, here, 100 + LEASE) == [third]
     assert dead_owners(db, here, 101 + LEASE) == [first, third]
@@ -48,8 +48,8 @@ def test_leases(db: sqlite3.Connection) -> None:
 
 
 def test_an_owner_is_never_used_twice(db: sqlite3.Connection) -> None:
-    """The number of an owner that is gone is not given again, so what it still writes is refused for good."""
-    first = register(db, elsewhere(), 1.0)
+    """The number of a removed owner is not given again, so what it still writes is refused for good."""
+    first = register(db, remote_process(), 1.0)
     release_all(db, first)
     assert not renew(db, first, 2.0)
-    assert register(db, elsewhere(), 1.0) == first + 1
+    assert register(db, remote_process(), 1.0) == first + 1

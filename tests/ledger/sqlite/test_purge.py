@@ -23,9 +23,10 @@ from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.overflow import OverflowFile
 from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
-from clova_ocr_async.ledger.sqlite.purge import Purged, purge
+from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.ledger.states import Item, ItemEvent, Settlement, SourceFile
+from clova_ocr_async.ledger.storage import Purged
 from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ async def finished(folder: Path, *, seal: Any = None, now: float = 0.0, numbers:
             if ending.billing is Billing.BILLED:
                 await ledger.answered(claim, "id", ANSWER)
             else:
-                await ledger.refused(claim, "id", still_in_doubt=False)
-            await ledger.settle(claim, Settlement(ending.mark, ending.billing, 1.0, ending.failure, "id"))
+                await ledger.refused(claim, "id", maybe_billed_before=False)
+            await ledger.settle(claim, Settlement(ending.event, ending.billing, 1.0, ending.failure, "id"))
 
 
 def _failed(error: ClovaOCRError, billing: Billing) -> Settlement:
@@ -182,7 +183,7 @@ async def test_an_answer_that_came_late_is_counted_before_it_is_removed(tmp_path
         claim = (await ledger.admit(item(1), SourceFile(b"1"))).claim
         assert claim is not None
         await ledger.sending(claim, "id")
-        await ledger.doubted(claim, "id")
+        await ledger.maybe_billed(claim, "id")
         await ledger.settle(claim, Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, b"", "id"))
         await ledger.answered(claim, "id", ANSWER)
     assert purge(tmp_path / "run", seal_of(None)) == Purged(1, 0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.ledgers import ANSWER, claimed, item, look, opened, read, source
+from support.ledgers import ANSWER, claimed, item, opened, query, read, source
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.seal import NoSeal
@@ -257,7 +257,7 @@ async def test_a_view_follows_a_batch_that_begins(run: Path) -> None:
 async def test_a_batch_that_begins_does_not_disturb_a_look(run: Path) -> None:
     """A read in place is valid as long as only the log is written."""
     with RunReader(run) as reader:
-        with reader._look():  # noqa: SLF001 - no seam is inside a look
+        with reader._snapshot():  # noqa: SLF001 - no seam is inside a look
             process = begun(run, FIVE)
         assert reader.status().calls == 5
     ended(process)
@@ -266,12 +266,12 @@ async def test_a_batch_that_begins_does_not_disturb_a_look(run: Path) -> None:
 async def test_a_ledger_that_changes_while_it_is_read_in_place_is_refused(run: Path) -> None:
     """A read in place during which a batch began fails with the way out, also where SQLite raised an error."""
     with RunReader(run) as reader:
-        with pytest.raises(LedgerError, match=r"a batch began to work .* repeat"), reader._look():  # noqa: SLF001 - no seam is inside a look
+        with pytest.raises(LedgerError, match=r"a batch began to work .* repeat"), reader._snapshot():  # noqa: SLF001 - no seam is inside a look
             _touch(run)
-        with pytest.raises(LedgerError, match=r"a batch began to work .* repeat"), reader._look():  # noqa: SLF001 - as above
+        with pytest.raises(LedgerError, match=r"a batch began to work .* repeat"), reader._snapshot():  # noqa: SLF001 - as above
             _tear(run)
         assert reader.status().calls == 1
-        with pytest.raises(LedgerError, match="cannot be used"), reader._look():  # noqa: SLF001 - as above
+        with pytest.raises(LedgerError, match="cannot be used"), reader._snapshot():  # noqa: SLF001 - as above
             raise sqlite3.DatabaseError
 
 
@@ -394,7 +394,7 @@ async def test_a_run_of_an_older_version_is_read_as_it_is(run: Path, at_work: bo
     assert record.entry is not None
     assert record.entry.answer is not None
     assert record.entry.answer.body == ANSWER.body
-    assert look(run, "PRAGMA user_version") == [(1,)]
+    assert query(run, "PRAGMA user_version") == [(1,)]
     if process is not None:
         ended(process)
 
@@ -403,7 +403,7 @@ async def test_a_run_of_an_older_version_is_purged(run: Path) -> None:
     """Answers of an older version are removed like any others."""
     older(run)
     assert purge(run, NoSeal()).answers == 1
-    assert look(run, "SELECT count(*), max(unpacked) FROM answer") == [(0, None)]
+    assert query(run, "SELECT count(*), max(unpacked) FROM answer") == [(0, None)]
 
 
 async def test_a_batch_brings_an_older_version_up_to_date_and_pays_nothing(run: Path) -> None:
@@ -414,7 +414,7 @@ async def test_a_batch_brings_an_older_version_up_to_date_and_pays_nothing(run: 
     assert admission.claim is None
     assert admission.entry.answer is not None
     assert admission.entry.answer.body == ANSWER.body
-    assert look(run, "PRAGMA user_version") == [(3,)]
+    assert query(run, "PRAGMA user_version") == [(3,)]
 
 
 def older(run: Path) -> None:

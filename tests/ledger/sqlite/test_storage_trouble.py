@@ -23,11 +23,11 @@ from support.ledgers import (
     calls,
     claimed,
     crash,
+    dead_process,
     eventually,
-    gone,
     item,
-    look,
     opened,
+    query,
     read,
     source,
     states,
@@ -98,7 +98,7 @@ async def test_a_short_lock_costs_nothing_and_answers_do_not_wait_for_it(run: Pa
         await waiting
         await eventually(lambda: answers(run) == [ANSWER.body, FAILURE.body])
         await eventually(lambda: states(run) == ["succeeded", "sent"])
-        assert ledger.trouble is None
+        assert ledger.stop_reason is None
         await sent(ledger, "c")
     assert overflow_paths(run) == []
     assert calls(run) == 3
@@ -109,7 +109,7 @@ async def test_an_answer_that_fits_nowhere_waits_for_a_short_lock(run: Path) -> 
 
     class Roomless(SqliteLedger):
         def fill(self) -> None:
-            spill = self._tenant._spill  # noqa: SLF001 - no seam fills the room of an open ledger
+            spill = self._participant._spill  # noqa: SLF001 - no seam fills the room of an open ledger
             assert spill is not None
 
             def allocate(*_: int) -> None:
@@ -130,7 +130,7 @@ async def test_an_answer_that_fits_nowhere_waits_for_a_short_lock(run: Path) -> 
 
 async def test_a_lasting_lock_is_waited_for_once(run: Path) -> None:
     """Once the patience is used up jobs fail at once, answers go to the overflow file, and nothing more is sent."""
-    async with opened(run, patience=0.3, process=gone()) as ledger:
+    async with opened(run, patience=0.3, process=dead_process()) as ledger:
         (one,) = await sent(ledger, "a")
         two = claimed(await ledger.admit(item("b"), None))
         began = asyncio.get_running_loop().time()
@@ -146,7 +146,7 @@ async def test_a_lasting_lock_is_waited_for_once(run: Path) -> None:
                     await ledger.sending(two, "r2")
             with pytest.raises(LedgerError, match="keeps the ledger locked"):
                 await ledger.admit(item("c"), None)
-            assert ledger.trouble is not None
+            assert ledger.stop_reason is not None
             await ledger.__aexit__(None, None, None)
             assert asyncio.get_running_loop().time() - began < 5
         assert answers(run) == []
@@ -173,7 +173,7 @@ async def test_a_locked_ledger_is_not_opened(run: Path, begin: str) -> None:
         await opened(run, patience=0.3).__aenter__()
     assert caught.value.resumable
     assert asyncio.get_running_loop().time() - began < 5
-    assert look(run, "SELECT count(*) FROM owner") == [(0,)]
+    assert query(run, "SELECT count(*) FROM owner") == [(0,)]
     assert overflow_paths(run) == []
 
 
@@ -193,14 +193,14 @@ async def test_an_opening_that_waits_for_a_lock_can_be_cancelled(run: Path) -> N
 
 async def test_closing_a_locked_ledger_takes_one_patience(run: Path) -> None:
     """A ledger that is locked as it is closed is closed within the patience, and the next opening settles its work."""
-    ledger = opened(run, patience=0.3, process=gone())
+    ledger = opened(run, patience=0.3, process=dead_process())
     await ledger.__aenter__()
     (claim,) = await sent(ledger, "a")
     await ledger.answered(claim, "r1", ANSWER)
     with locked(run):
         async with asyncio.timeout(5):
             await ledger.__aexit__(None, None, None)
-    assert ledger.trouble is not None
+    assert ledger.stop_reason is not None
     async with opened(run):
         assert states(run) == ["succeeded"]
 
@@ -244,7 +244,7 @@ async def test_an_opening_that_is_cancelled_leaves_nothing(run: Path, cancellati
     gate.go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await opening
-    assert look(run, "SELECT count(*) FROM owner") == [(0,)]
+    assert query(run, "SELECT count(*) FROM owner") == [(0,)]
     assert overflow_paths(run) == []
     assert open_files() == before
     assert all(one.name != "clova-ocr-ledger" for one in threading.enumerate())
@@ -279,7 +279,7 @@ async def test_the_largest_answer_is_noted_while_the_run_goes_on(run: Path) -> N
         await ledger.answered(claim, "r1", large(MIB))
         clock.now += 11
         await ledger.recall(source("x"), "receipt")
-        assert look(run, "SELECT value FROM run WHERE name = 'largest answer'") == [(MIB,)]
+        assert query(run, "SELECT value FROM run WHERE name = 'largest answer'") == [(MIB,)]
 
 
 LIMITED = """
@@ -299,7 +299,7 @@ async def main():
         await ledger.answered(found[0], "r1", ANSWER)
         print(await ledger.sending(found[4], "r5"), await ledger.sending(found[5], "r6"))
         for number in (2, 3, 4):
-            await ledger.refused(found[number], f"r{{number + 1}}", still_in_doubt=False)
+            await ledger.refused(found[number], f"r{{number + 1}}", maybe_billed_before=False)
         try:
             await ledger.answered(found[1], "r2", HTTPResponse(200, os.urandom(3_000_000)))
         except DiskFullError as error:
@@ -309,9 +309,9 @@ async def main():
         except DiskFullError as error:
             print(error)
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        print(ledger.trouble is not None)
+        print(ledger.stop_reason is not None)
     async with SqliteLedger({run!r}) as ledger:
-        ledger._tenant.see(3_000_000)
+        ledger._participant.note_size(3_000_000)
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_300_000, resource.RLIM_INFINITY))
         claim = claimed(await ledger.admit(item("5"), None))
         try:
@@ -340,7 +340,7 @@ async def test_a_request_whose_answer_has_no_room_is_not_sent(run: Path) -> None
 
 async def test_unused_room_of_dead_processes_is_freed_first(run: Path) -> None:
     """Unused room of a dead process goes back to the disk before the ledger is opened, even if the opening fails."""
-    dead = opened(run, process=gone())
+    dead = opened(run, process=dead_process())
     await dead.__aenter__()
     (claim,) = await sent(dead, "a")
     with locked(run):
@@ -425,7 +425,7 @@ async def test_a_settlement_that_is_stored_nowhere_costs_no_answer(
     tmp_path: Path, run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """If a settlement is lost, the caller still gets the answer, and the ledger has it."""
-    async with Unsettled(run, process=gone()) as ledger:
+    async with Unsettled(run, process=dead_process()) as ledger:
         (outcome,) = await outcomes_of(ledger, [picture(tmp_path, "a")], FakeTransport())
     assert isinstance(outcome, Success)
     assert "the end of a call could not be written down: made up: full" in caplog.text
@@ -444,7 +444,7 @@ class Nowhere(SqliteLedger):
         """Fail, as on a disk that is full to the last byte."""
         raise DiskFullError("made up: the disk is full, and so is the room")
 
-    async def refused(self, claim: Claim, request_id: str, *, still_in_doubt: bool) -> None:  # noqa: ARG002 - the ledger's signature
+    async def refused(self, claim: Claim, request_id: str, *, maybe_billed_before: bool) -> None:  # noqa: ARG002 - the ledger's signature
         """Fail in the same way."""
         raise DiskFullError("made up: the disk is full, and so is the room")
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from support.ledgers import answers, calls, look, perhaps, states
+from support.ledgers import answers, calls, maybe_billed, query, states
 from support.waiting import wait_for
 
 from clova_ocr_async.emulator.thread import emulator_in_thread
@@ -66,15 +66,15 @@ def working(folder: Path, run: Path, emulator: Emulator, lease: float) -> Iterat
 def under_way(run: Path, owner: int) -> int:
     """Return how many requests of an owner are under way."""
     with contextlib.suppress(sqlite3.OperationalError):  # the run has not begun yet
-        query = "SELECT count(*) FROM item WHERE owner = ? AND sent_at IS NOT NULL"
-        return int(look(run, query, owner)[0][0])
+        statement = "SELECT count(*) FROM item WHERE owner = ? AND sent_at IS NOT NULL"
+        return int(query(run, statement, owner)[0][0])
     return 0
 
 
 def owner_of(run: Path, process: subprocess.Popen[bytes]) -> int:
     """Return a process's number in the run; 0 if it has none yet."""
     with contextlib.suppress(sqlite3.OperationalError):
-        found = look(run, "SELECT id FROM owner WHERE pid = ?", process.pid)
+        found = query(run, "SELECT id FROM owner WHERE pid = ?", process.pid)
         return int(found[0][0]) if found else 0
     return 0
 
@@ -82,12 +82,12 @@ def owner_of(run: Path, process: subprocess.Popen[bytes]) -> int:
 def check(run: Path, emulator: Emulator) -> None:
     """Check that nothing was paid twice, nothing is lost, and the counts are right."""
     assert max(emulator.billed.values()) == 1
-    assert calls(run) == len(answers(run)) + perhaps(run)
+    assert calls(run) == len(answers(run)) + maybe_billed(run)
     assert len(states(run)) == 50
     assert set(states(run)) <= {"succeeded", "ambiguous"}
-    assert look(run, "SELECT count(*) FROM source WHERE item IS NULL OR open") == [(0,)]
-    assert look(run, "PRAGMA integrity_check") == [("ok",)]
-    assert look(run, "SELECT count(*) FROM item WHERE owner IS NOT NULL") == [(0,)]
+    assert query(run, "SELECT count(*) FROM source WHERE item IS NULL OR open") == [(0,)]
+    assert query(run, "PRAGMA integrity_check") == [("ok",)]
+    assert query(run, "SELECT count(*) FROM item WHERE owner IS NOT NULL") == [(0,)]
 
 
 def test_two_processes_share_a_run(tmp_path: Path, folder: Path) -> None:
@@ -101,8 +101,8 @@ def test_two_processes_share_a_run(tmp_path: Path, folder: Path) -> None:
         assert sum(emulator.billed.values()) == 50
 
 
-def test_who_is_killed_is_taken_over_at_once(tmp_path: Path, folder: Path) -> None:
-    """When one of two processes is killed the other ends the run, with no more doubt than calls were under way."""
+def test_a_killed_process_is_taken_over_at_once(tmp_path: Path, folder: Path) -> None:
+    """When one of two processes is killed the other ends the run; at most the calls in flight are ambiguous."""
     run = tmp_path / "run"
     with emulator_in_thread(latency=0.2, concurrency=None) as emulator:
         with working(folder, run, emulator, 30) as one:
@@ -136,8 +136,8 @@ def stop(process: subprocess.Popen[bytes], run: Path) -> int:
         process.send_signal(signal.SIGCONT)
 
 
-def test_who_sleeps_past_its_lease_pays_nothing_twice_and_loses_nothing(tmp_path: Path, folder: Path) -> None:
-    """A process that is stopped past its lease loses its work to the other, and its late answers are kept."""
+def test_a_process_that_sleeps_past_its_lease_loses_nothing(tmp_path: Path, folder: Path) -> None:
+    """A process that is stopped past its lease loses its work to the other, and its late answers are stored."""
     run = tmp_path / "run"
     with emulator_in_thread(latency=0.1, concurrency=None) as emulator:
         with working(folder, run, emulator, 1.0) as one:
@@ -150,4 +150,4 @@ def test_who_sleeps_past_its_lease_pays_nothing_twice_and_loses_nothing(tmp_path
             assert one.wait(30) == 0
         check(run, emulator)
         assert states(run) == ["succeeded"] * 50
-        assert perhaps(run) == 0
+        assert maybe_billed(run) == 0

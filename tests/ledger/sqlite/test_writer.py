@@ -158,16 +158,16 @@ async def test_durable_jobs_are_committed_with_synchronous_full(tmp_path: Path) 
     """A durable job is committed with synchronous FULL, also together with others; without one it is NORMAL."""
     levels: list[int] = []
 
-    def look(db: sqlite3.Connection) -> None:
+    def query(db: sqlite3.Connection) -> None:
         levels.append(db.execute("PRAGMA synchronous").fetchone()[0])
 
     watch = Watch()
     async with writing(tmp_path / "db", watch) as writer:
-        await writer.submit(look, "need not")
-        await writer.submit(look, "must", durable=True)
-        await writer.submit(look, "need not")
+        await writer.submit(query, "need not")
+        await writer.submit(query, "must", durable=True)
+        await writer.submit(query, "need not")
         await held(writer, watch)
-        together = [writer.submit(look, "need not"), writer.submit(look, "must", durable=True)]
+        together = [writer.submit(query, "need not"), writer.submit(query, "must", durable=True)]
         watch.go_on.set()
         for one in together:
             await one

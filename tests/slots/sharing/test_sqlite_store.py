@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import KEY, SECRET, URL, domain
-from support.ledgers import Clock, contents, elsewhere
+from support.ledgers import Clock, contents, remote_process
 
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.slots.limit import ConcurrencyLimit
@@ -195,7 +195,7 @@ def check_goes_on_alone(store: SqliteGateStore, clock: Clock, caplog: pytest.Log
     for value in (5, 6, 7):
         with transaction(store, [K]) as gates:
             assert not gates[K].members
-            gates[K].members["me"] = Member(elsewhere())
+            gates[K].members["me"] = Member(remote_process())
             gates[K].limit.value = value
         assert known(store) == value
         clock.now += 11.0

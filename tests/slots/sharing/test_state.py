@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.fakes import FakeTime
-from support.ledgers import elsewhere, gone
+from support.ledgers import dead_process, remote_process
 
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.slots.limit import INITIAL_LIMIT, ConcurrencyLimit, LimitSignal, Permit
@@ -53,7 +53,7 @@ class Scene:
         limits: Limits = Limits(),  # noqa: B008 - immutable
     ) -> MemberGrants[Waiter]:
         """Update a member; a waiter may be given as the time since when it waits."""
-        process = self.processes.setdefault(port, elsewhere())
+        process = self.processes.setdefault(port, remote_process())
         me = Member(process, port, self.time.now + LEASE, limits)
         waiters = [Waiter(waiter) if isinstance(waiter, float) else waiter for waiter in waiting]
         update = MemberUpdate(held, finished, waiters)
@@ -145,7 +145,7 @@ def test_a_waiter_behind_an_offer_syncs_again_soon() -> None:
 def test_dead_and_expired_members_lose_their_slots() -> None:
     """A dead member's slots are free at once, an expired one's after its lease, a live one's never."""
     scene = Scene(3)
-    scene.processes = {1: gone(), 2: elsewhere(), 3: HERE}
+    scene.processes = {1: dead_process(), 2: remote_process(), 3: HERE}
     for port in (1, 2, 3):
         scene.update(port, waiting=[1.0])
     scene.gate.evict_dead(HERE, scene.time.now, "3")

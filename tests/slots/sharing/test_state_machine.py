@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.fakes import FakeTime
-from support.ledgers import elsewhere, gone
+from support.ledgers import dead_process, remote_process
 
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.slots.limit import ConcurrencyLimit
@@ -35,7 +35,7 @@ class Model:
 
     port: int
     limits: Limits
-    process: Process = field(default_factory=elsewhere)
+    process: Process = field(default_factory=remote_process)
     generation: int = 0
     waiting: list[Waiter] = field(default_factory=list[Waiter])
     calls: list[Permit] = field(default_factory=list["Permit"])
@@ -139,7 +139,7 @@ class GateMachine(RuleBasedStateMachine):
             self.update(model)
 
     @rule(port=st.sampled_from(PORTS))
-    def look(self, port: int) -> None:
+    def query(self, port: int) -> None:
         """A member is updated without cause."""
         if not self.members[port].stopped:
             self.update(self.members[port])
@@ -181,7 +181,7 @@ class GateMachine(RuleBasedStateMachine):
         """A process dies, and is started again."""
         old = self.members[port]
         if old.name in self.gate.members:
-            self.gate.members[old.name].process = gone()
+            self.gate.members[old.name].process = dead_process()
         self.members[port] = Model(port, old.limits, generation=old.generation + 1)
         self.gate.evict_dead(HERE, self.time.now, "")
         assert old.name not in self.gate.members

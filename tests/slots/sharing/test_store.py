@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import KEY, SECRET, domain
-from support.ledgers import Clock, elsewhere
+from support.ledgers import Clock, remote_process
 
 from clova_ocr_async.slots.limit import ConcurrencyLimit
 from clova_ocr_async.slots.sharing.state import Limits, Member, SharedGate
@@ -46,7 +46,7 @@ def learn(store: GateStore, value: int) -> None:
 
 def test_what_is_stored_is_found(host: Host, store: GateStore, clock: Clock) -> None:
     """The next process finds the limits and members of each domain as the one before stored them."""
-    member = Member(elsewhere(), 5, clock() + 9.0, Limits(3), 2, (True, 1.0, 1), 4.0)
+    member = Member(remote_process(), 5, clock() + 9.0, Limits(3), 2, (True, 1.0, 1), 4.0)
     limit = ConcurrencyLimit(value=7, advertised=7, rejections=2)
     with transaction(store, [K, "other"]) as gates:
         gates[K].limit, gates[K].members["a"] = limit, member

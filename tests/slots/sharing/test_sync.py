@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from support.fakes import FakeTime
-from support.ledgers import gone
+from support.ledgers import dead_process
 from support.slots import MemoryGateStore, UnexpectedError
 
 from clova_ocr_async.slots.queue import Waiter
@@ -34,7 +34,7 @@ class Scene:
     def add_dead(self, key: str) -> None:
         """Add a member that holds a slot and whose process has ended."""
         with transaction(self.store, [key]) as gates:
-            gates[key].members["dead"] = Member(gone(), expires=self.time.now + LEASE, held=1)
+            gates[key].members["dead"] = Member(dead_process(), expires=self.time.now + LEASE, held=1)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.fakes import FakeTime, domain
-from support.ledgers import Clock, elsewhere
+from support.ledgers import Clock, remote_process
 
 from clova_ocr_async.slots.limit import ConcurrencyLimit, LimitSignal
 from clova_ocr_async.slots.rate import Pacer
@@ -30,7 +30,7 @@ NAN, INFINITE = float("nan"), float("inf")
 
 def member(**changes: object) -> SharedGate:
     """Return the slots of a domain with one member."""
-    return SharedGate(members={"a": msgspec.structs.replace(Member(elsewhere()), **changes)})
+    return SharedGate(members={"a": msgspec.structs.replace(Member(remote_process()), **changes)})
 
 
 @pytest.mark.parametrize(
