@@ -159,6 +159,7 @@ class DirectReader:
         except asyncio.CancelledError:
             if journal.billing is not Billing.NOT_BILLED:
                 flight.left = cut_off(source, journal.billing, journal.raw)
+                flight.left.error.request_id, flight.left.error.attempts = journal.request_id, journal.attempts
             raise
 
 
@@ -168,18 +169,23 @@ class _UntilStopped(NullJournal):
     Attributes:
         billing: Whether the call may have been billed, if it is cut off now.
         raw: Its answer, if it was cut off before that was decoded.
+        request_id: The requestId of the call; None before its first request.
+        attempts: Requests of the call so far.
     """
 
     def __init__(self, warden: Warden, flight: ImageInWork) -> None:
         self.billing = Billing.NOT_BILLED
         self.raw = b""
+        self.request_id: str | None = None
+        self.attempts = 0
         self._warden = warden
         self._flight = flight
 
-    async def sending(self, attempt: Attempt) -> None:  # noqa: ARG002 - any attempt of any image
+    async def sending(self, attempt: Attempt) -> None:
         """Let it leave, or say why it does not."""
         self._warden.may_send()
         self.billing = Billing.MAYBE_BILLED  # until the client knows better
+        self.request_id, self.attempts = attempt.request_id, attempt.number
         self._flight.begin()
 
     def landed(self) -> None:

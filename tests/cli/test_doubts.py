@@ -1,19 +1,23 @@
-"""Requests that may have been paid are counted one by one, and none that never began to leave."""
-
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 from support.fakes import FAILED, JPEG, FakeTime, FakeTransport, domain
 
-from clova_ocr_async.cli.runs.calls import CallCounter
-from clova_ocr_async.cli.runs.tracking import WatchedClient
+from clova_ocr_async.cli.runs.call_counter import CallCounter
+from clova_ocr_async.cli.runs.inputs import InputFile, Search
+from clova_ocr_async.cli.runs.line_writer import LineWriter
+from clova_ocr_async.cli.runs.one_shot import OneShotRun
+from clova_ocr_async.cli.terminal.progress import shown_progress
 from clova_ocr_async.client import AttemptFinished, ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import Billing
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from clova_ocr_async.client import Event, RequestProgress
     from clova_ocr_async.protocol.request import HTTPRequest
     from clova_ocr_async.protocol.response import HTTPResponse
@@ -48,16 +52,26 @@ async def test_a_request_that_never_began_is_not_counted() -> None:
     calls, transport, time = CallCounter(), NoConnection(), FakeTime()
     client = ClovaOCRClient(domain(), transport=transport, runtime=time.runtime(), hooks=[calls.note])
     await cancelled_in_its_retry(client, transport)
-    assert (calls.perhaps, calls.billed, calls.under_way) == (1, 0, 0)
+    assert (calls.maybe_billed, calls.billed, calls.in_flight) == (1, 0, 0)
 
 
-async def test_the_record_of_a_call_that_is_cut_off_counts_what_began() -> None:
-    """The record of a call that is cut off has both its requests, and the doubt of the first one alone."""
-    transport, time = NoConnection(), FakeTime()
-    client = WatchedClient(domain(), transport=transport, runtime=time.runtime())
-    await cancelled_in_its_retry(client, transport)
-    (left,) = client.cut_off.values()
-    assert (left.error.attempts, left.error.maybe_billed) == (2, 1)
+async def test_the_record_of_a_call_that_is_cut_off_names_its_requests(tmp_path: Path) -> None:
+    """The record of a call that is cut off has its requestId and both requests; one of them may have been billed."""
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    lines: list[bytes] = []
+    calls, transport, time = CallCounter(), NoConnection(), FakeTime()
+    async with ClovaOCRClient(domain(), transport=transport, runtime=time.runtime(), hooks=[calls.note]) as client:
+        run = OneShotRun(client, calls, Receipt, LineWriter(lines.append), Search(()))
+        with shown_progress(quiet=True) as progress:
+            files = [InputFile(str(tmp_path / "a.jpg"))]
+            reading = asyncio.create_task(run.read(files, progress, jobs=1, ordered=False))
+            await transport.waits.wait()
+            reading.cancel()
+            await asyncio.wait([reading])
+    record = json.loads(*lines)
+    assert (record["status"], record["attempts"], record["maybe_billed"]) == ("ambiguous", 2, 1)
+    assert record["request_id"] == transport.sent[0].parsed.request_id
+    assert (run.counts.done, run.counts.maybe_billed) == (0, 1)
 
 
 async def test_a_hook_hears_of_each_request_what_it_may_have_cost() -> None:

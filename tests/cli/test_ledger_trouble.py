@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from stress import Scene, lock_held, scene
 
-from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
+from clova_ocr_async.cli.exit_codes import ExitCode, exit_code
 from clova_ocr_async.errors import DiskFullError, LedgerError
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 
@@ -116,7 +116,7 @@ def test_what_time_can_mend_is_resumable() -> None:
     """A ledger's error that goes away with its cause has the exit code of a stop; any other is one of usage."""
     locked, wrong = LedgerError("locked"), LedgerError("another key")
     locked.resumable = True
-    assert [exit_code_of(error) for error in (locked, wrong, DiskFullError("full"))] == [
+    assert [exit_code(error) for error in (locked, wrong, DiskFullError("full"))] == [
         ExitCode.STOPPED,
         ExitCode.USAGE,
         ExitCode.STOPPED,

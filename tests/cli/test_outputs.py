@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.waiting import wait_for
 
-from clova_ocr_async.cli.terminal.files import replaced, whole_output
-from clova_ocr_async.cli.terminal.output import OutputError, opened_directly, opened_output
-from clova_ocr_async.cli.terminal.targets import check_ending, find_target, open_descriptor
+from clova_ocr_async.cli.terminal.output import OutputError, atomic_write, opened_directly, opened_output, whole_output
+from clova_ocr_async.cli.terminal.output_target import check_ending, inspect_target, named_descriptor
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 from clova_ocr_async.errors import ConfigurationError
 
@@ -305,15 +304,15 @@ def wait_channel(pid: int) -> str:
 def test_an_output_of_another_kind_is_never_renamed_over(tmp_path: Path) -> None:
     """What is whole only at its end takes the place of a file or a link, and of nothing else."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OutputError, match="it is not a file"), replaced(tmp_path / "pipe"):
+    with pytest.raises(OutputError, match="it is not a file"), atomic_write(tmp_path / "pipe"):
         pytest.fail("it was opened")
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_two_writers_of_a_file_do_not_meet(tmp_path: Path) -> None:
     """Two processes of the same number, in two containers, write the same file under names of their own."""
-    with replaced(tmp_path / "out") as first:
-        with replaced(tmp_path / "out") as second:
+    with atomic_write(tmp_path / "out") as first:
+        with atomic_write(tmp_path / "out") as second:
             first(b"first\n")
             second(b"second\n")
         assert (tmp_path / "out").read_bytes() == b"second\n"
@@ -325,18 +324,18 @@ def test_a_name_of_an_open_file_is_that_descriptor(tmp_path: Path) -> None:
     (tmp_path / "one").symlink_to("two")
     (tmp_path / "two").symlink_to("/dev//fd/../fd/7")
     (tmp_path / "loop").symlink_to("loop")
-    assert open_descriptor(str(tmp_path / "one")) == 7
-    assert open_descriptor(f"/proc/{os.getpid()}/fd/8") == 8
-    assert open_descriptor("/proc/1/fd/8") is None
-    assert open_descriptor(str(tmp_path / "loop")) is None
+    assert named_descriptor(str(tmp_path / "one")) == 7
+    assert named_descriptor(f"/proc/{os.getpid()}/fd/8") == 8
+    assert named_descriptor("/proc/1/fd/8") is None
+    assert named_descriptor(str(tmp_path / "loop")) is None
     with pytest.raises(ConfigurationError, match="holds a NUL"):
-        find_target("a\0b")
+        inspect_target("a\0b")
 
 
 def test_a_fifo_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     """What goes away between the look and the opening is an error that names it."""
     os.mkfifo(tmp_path / "pipe")
-    target = find_target(str(tmp_path / "pipe"))
+    target = inspect_target(str(tmp_path / "pipe"))
     (tmp_path / "pipe").unlink()
     with pytest.raises(ConfigurationError, match=r"pipe: No such file"), opened_directly(target):
         pytest.fail("it was opened")
@@ -386,6 +385,6 @@ def test_a_result_that_cannot_get_its_name_leaves_nothing(tmp_path: Path) -> Non
     def fail(_: str) -> None:
         raise OSError(5, "Input/output error")
 
-    with pytest.raises(OutputError, match="Input/output error"), replaced(tmp_path / "out", fail) as write:
+    with pytest.raises(OutputError, match="Input/output error"), atomic_write(tmp_path / "out", fail) as write:
         write(b"x")
     assert list(tmp_path.iterdir()) == []

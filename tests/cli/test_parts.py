@@ -20,17 +20,16 @@ from support.fakes import FAILED, JPEG, SECRET, FakeTime, FakeTransport, Held, S
 from clova_ocr_async import errors
 from clova_ocr_async.batch import Failure, Success
 from clova_ocr_async.cli.app import app
-from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
-from clova_ocr_async.cli.runs.calls import CallCounter
+from clova_ocr_async.cli.exit_codes import ExitCode, exit_code
+from clova_ocr_async.cli.runs.call_counter import CallCounter
 from clova_ocr_async.cli.runs.inputs import InputFile, Search
-from clova_ocr_async.cli.runs.one_shot import Run, run
-from clova_ocr_async.cli.runs.tracking import WatchedClient
-from clova_ocr_async.cli.terminal.bar import shown_bar
-from clova_ocr_async.cli.terminal.counts import Tally
+from clova_ocr_async.cli.runs.line_writer import LineWriter, line_of
+from clova_ocr_async.cli.runs.one_shot import OneShotRun, run_once
+from clova_ocr_async.cli.terminal.counts import Counts
 from clova_ocr_async.cli.terminal.demo_table import Reading, highlights, show_table
 from clova_ocr_async.cli.terminal.output import Output, OutputError, opened_output
 from clova_ocr_async.cli.terminal.phrases import format_gates
-from clova_ocr_async.cli.terminal.progress import shown_progress
+from clova_ocr_async.cli.terminal.progress import shown_bar, shown_progress
 from clova_ocr_async.client import CallFinished, ClovaOCRClient, RetryPolicy
 from clova_ocr_async.client.probe import probe
 from clova_ocr_async.documents import DOCUMENTS, IdCard, Receipt, Recognition
@@ -46,7 +45,6 @@ from clova_ocr_async.errors import (
     RecognitionError,
 )
 from clova_ocr_async.protocol.plural import plural
-from clova_ocr_async.results.records import line_of
 from clova_ocr_async.slots import LocalSlots
 
 if TYPE_CHECKING:
@@ -80,23 +78,23 @@ def all_errors() -> Generator[ClovaOCRError]:
 @pytest.mark.parametrize("error", list(all_errors()), ids=lambda error: type(error).__name__)
 def test_every_error_has_an_exit_code(error: ClovaOCRError) -> None:
     """No error can end a command without an exit code that is neither 0 nor 'no input'."""
-    assert exit_code_of(error) not in {ExitCode.OK, ExitCode.NO_INPUT, ExitCode.INTERRUPTED}
+    assert exit_code(error) not in {ExitCode.OK, ExitCode.NO_INPUT, ExitCode.INTERRUPTED}
 
 
 def test_a_tally_tells_how_far_it_is_and_how_long_it_takes() -> None:
     """The line on the way has count, total, what was not read, rate and time left; without a total only the rate."""
     clock = Clock()
-    tally = Tally(clock)
-    assert tally.progress() == "0 images, 0.0/s"
+    counts = Counts(clock)
+    assert counts.progress_line() == "0 images, 0.0/s"
     clock.now = 10.0
-    tally.add("succeeded", billed=True)
-    tally.add("ambiguous", billed=False, maybe_billed=3)
-    assert tally.progress() == "2 images, 1 not read, 0.2/s"
-    tally.total = 1000
-    assert tally.progress() == "2 of 1,000 images, 1 not read, 0.2/s, 1 h 23 min left"
-    assert tally.summary() == "2 images: 1 succeeded, 1 ambiguous; 1 call billed, 3 perhaps; 10.0 s, 0.2/s"
+    counts.add("succeeded", billed=True)
+    counts.add("ambiguous", billed=False, maybe_billed=3)
+    assert counts.progress_line() == "2 images, 1 not read, 0.2/s"
+    counts.total = 1000
+    assert counts.progress_line() == "2 of 1,000 images, 1 not read, 0.2/s, 1 h 23 min left"
+    assert counts.summary() == "2 images: 1 succeeded, 1 ambiguous; 1 call billed, 3 perhaps; 10.0 s, 0.2/s"
     clock.now = 100.0
-    assert "1 min 40 s" in tally.summary()
+    assert "1 min 40 s" in counts.summary()
 
 
 async def test_progress_tells_of_the_domains_that_serve() -> None:
@@ -106,8 +104,8 @@ async def test_progress_tells_of_the_domains_that_serve() -> None:
     async with ClovaOCRClient(*serving, other, transport=FakeTransport(), slots=LocalSlots(3)) as client:
         assert format_gates(client, Receipt) == "0 of 6 calls at once on 2 domains"
         assert format_gates(client, IdCard) == "0 of 3 calls at once"
-    tally = Tally(Clock(), gates=lambda: "3 of 5 calls at once")
-    assert tally.progress() == "0 images, 0.0/s; 3 of 5 calls at once"
+    counts = Counts(Clock(), gates=lambda: "3 of 5 calls at once")
+    assert counts.progress_line() == "0 images, 0.0/s; 3 of 5 calls at once"
 
 
 @pytest.mark.parametrize(("waiting", "told"), [(0, ""), (4, ", 4 waiting")])
@@ -125,19 +123,19 @@ async def test_progress_tells_what_the_gate_does(waiting: int, told: str) -> Non
 def test_progress_elsewhere_than_on_a_terminal_is_a_line_every_five_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     """Standard error that is no terminal gets a line every five seconds, and nothing in between."""
     clock = Clock()
-    tally = Tally(clock)
+    counts = Counts(clock)
     with shown_progress(quiet=False, clock=clock) as progress:
         for now in (1.0, 5.0, 6.0, 10.0):
             clock.now = now
-            tally.add("succeeded", billed=True)
-            progress.update(tally)
+            counts.add("succeeded", billed=True)
+            progress.update(counts)
     assert capsys.readouterr().err == "2 images, 0.4/s\n4 images, 0.4/s\n"
 
 
 def test_quiet_progress_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """With quiet there is no progress at all."""
     with shown_progress(quiet=True) as progress:
-        progress.update(Tally(total=1))
+        progress.update(Counts(total=1))
     assert capsys.readouterr().err == ""
 
 
@@ -154,10 +152,10 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    tally = Tally(Clock(), total=3)
-    tally.add("succeeded", billed=True)
+    counts = Counts(Clock(), total=3)
+    counts.add("succeeded", billed=True)
     with shown_progress(quiet=False) as progress:
-        progress.update(tally)
+        progress.update(counts)
     assert "1 of 3 images" in terminal.getvalue()
 
 
@@ -168,7 +166,7 @@ def test_a_terminal_that_shows_the_answers_has_no_bar(monkeypatch: pytest.Monkey
     clock = Clock()
     with shown_progress(quiet=False, bar_fits=False, clock=clock) as progress:
         clock.now = 5.0
-        progress.update(Tally(clock))
+        progress.update(Counts(clock))
     assert terminal.getvalue() == "0 images, 0.0/s\n"
 
 
@@ -185,9 +183,9 @@ def test_a_bar_of_unknown_length_moves_too() -> None:
     """Before the images are counted the bar shows what came out so far."""
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     with shown_bar(console) as bar:
-        tally = Tally(Clock())
-        tally.add("succeeded", billed=True)
-        bar.update(tally)
+        counts = Counts(Clock())
+        counts.add("succeeded", billed=True)
+        bar.update(counts)
     assert isinstance(console.file, io.StringIO)
     assert "1 image" in console.file.getvalue()
 
@@ -279,14 +277,15 @@ async def test_a_spent_quota_ends_a_run_as_resumable(tmp_path: Path) -> None:
     lines: list[bytes] = []
     async with Emulator(quota=0) as clova:
         domain = Domain(clova.url(), clova.secret)
-        async with WatchedClient(domain, retry=RetryPolicy(quota_probes=0)) as client:
-            run = Run(client, Receipt, lines.append, Search(()))
+        calls = CallCounter()
+        async with ClovaOCRClient(domain, retry=RetryPolicy(quota_probes=0), hooks=[calls.note]) as client:
+            run = OneShotRun(client, calls, Receipt, LineWriter(lines.append), Search(()))
             await read(run, Search([str(tmp_path)]).files())
     assert run.finish() is ExitCode.STOPPED
     assert b'"code":"0023"' in lines[0]
 
 
-async def read(run: Run, files: Iterable[InputFile], *, jobs: int = 1, ordered: bool = False) -> None:
+async def read(run: OneShotRun, files: Iterable[InputFile], *, jobs: int = 1, ordered: bool = False) -> None:
     """Read files without showing how far it is."""
     with shown_progress(quiet=True) as progress:
         await run.read(files, progress, jobs=jobs, ordered=ordered)
@@ -309,8 +308,9 @@ async def test_many_failures_are_named_up_to_twenty(tmp_path: Path, capsys: pyte
     for number in range(25):
         (tmp_path / f"{number}.jpg").touch()
     lines: list[bytes] = []
-    async with WatchedClient(Domain("http://127.0.0.1:9/custom/v1/1/key", "secret")) as client:
-        await read(Run(client, Receipt, lines.append, Search(())), Search([str(tmp_path)]).files())
+    async with ClovaOCRClient(domain(), transport=FakeTransport()) as client:
+        run = OneShotRun(client, CallCounter(), Receipt, LineWriter(lines.append), Search(()))
+        await read(run, Search([str(tmp_path)]).files())
     assert len(lines) == 25
     assert capsys.readouterr().err.count("is empty") == 20
 
@@ -348,8 +348,8 @@ async def test_an_output_that_fails_lets_land_what_is_under_way_and_sends_no_mor
     output = FullOutput(reason)
     first = Held()
     transport = FakeTransport(first, *late)
-    async with WatchedClient(domain(), concurrency=22, transport=transport) as client:
-        run = Run(client, Receipt, output, Search(()))
+    async with ClovaOCRClient(domain(), concurrency=22, transport=transport) as client:
+        run = OneShotRun(client, CallCounter(), Receipt, LineWriter(output), Search(()))
         reading = asyncio.create_task(read(run, receipts, jobs=26))
         for held in late:
             await held.reached.wait()
@@ -366,8 +366,7 @@ async def test_an_output_that_fails_lets_land_what_is_under_way_and_sends_no_mor
     named = plural(paid, "paid answer was not written", "paid answers were not written")
     assert f"{named}: {receipts[0].path.removesuffix('00.png')}" in said
     assert f" and {paid - 20} more\n" in said
-    assert f"{run.tally.statuses['pending']} or more images were not sent" in said
-    assert next(iter(client.landed), None) is None
+    assert f"{run.counts.statuses['pending']} or more images were not sent" in said
 
 
 async def test_an_interrupt_writes_what_was_answered_and_names_what_is_in_doubt(
@@ -393,9 +392,12 @@ async def test_an_interrupt_writes_what_was_answered_and_names_what_is_in_doubt(
 
     output = tmp_path / "out.jsonl"
     time, transport = FakeTime(), FakeTransport(then=answer)
-    client = WatchedClient(domain(), transport=transport, hooks=[note], runtime=time.runtime())
+    calls = CallCounter()
+    client = ClovaOCRClient(domain(), transport=transport, hooks=[calls.note, note], runtime=time.runtime())
     with opened_output(str(output)) as lines:
-        reading = asyncio.create_task(run(client, Receipt, Given(lambda: iter(receipts)), lines, ordered=True))
+        reading = asyncio.create_task(
+            run_once(client, calls, Receipt, Given(lambda: iter(receipts)), lines, ordered=True)
+        )
         await settled.wait()
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -403,9 +405,7 @@ async def test_an_interrupt_writes_what_was_answered_and_names_what_is_in_doubt(
     said = capsys.readouterr().err
     assert output.read_bytes().count(b'"succeeded"') == 28
     assert "28 images: 28 succeeded; 29 calls billed, 2 perhaps" in said
-    names = ", ".join(file.path for file in client.cut_off)
-    assert {file.path for file in client.cut_off} == {receipts[0].path, receipts[1].path}
-    assert f"2 calls were under way and may have been paid: {names}\n" in said
+    assert f"2 calls were under way and may have been paid: {receipts[0].path}, {receipts[1].path}\n" in said
 
 
 async def test_a_folder_that_turns_out_unreadable_is_told_once_with_what_was_paid_before(
@@ -417,9 +417,9 @@ async def test_a_folder_that_turns_out_unreadable_is_told_once_with_what_was_pai
         yield receipts[0]
         raise ConfigurationError("scans: Permission denied")
 
-    client = WatchedClient(domain(), transport=FakeTransport())
+    client = ClovaOCRClient(domain(), transport=FakeTransport())
     with opened_output(str(tmp_path / "out.jsonl")) as lines, pytest.raises(ConfigurationError):
-        await run(client, Receipt, Given(found), lines)
+        await run_once(client, CallCounter(), Receipt, Given(found), lines)
     assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == 1
     said = capsys.readouterr().err
     assert said.startswith("1 image: 1 succeeded; 1 call billed")
@@ -428,9 +428,9 @@ async def test_a_folder_that_turns_out_unreadable_is_told_once_with_what_was_pai
 
 async def test_a_batch_that_cannot_begin_counts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where no image was tried there are no counts to tell."""
-    client = WatchedClient(domain(document=IdCard), transport=FakeTransport())
+    client = ClovaOCRClient(domain(document=IdCard), transport=FakeTransport())
     with opened_output(str(tmp_path / "out.jsonl")) as lines, pytest.raises(ConfigurationError):
-        await run(client, Receipt, Search(()), lines)
+        await run_once(client, CallCounter(), Receipt, Search(()), lines)
     assert capsys.readouterr().err == ""
 
 
@@ -439,14 +439,16 @@ async def test_a_call_that_was_cut_off_before_it_was_sent_is_in_no_doubt(
 ) -> None:
     """Images that wait for a slot when a batch is interrupted are not named."""
     held = Held()
-    async with WatchedClient(domain(), concurrency=1, transport=FakeTransport(held)) as client:
-        batch = Run(client, Receipt, list[bytes]().append, Search(()))
+    calls = CallCounter()
+    transport = FakeTransport(held)
+    async with ClovaOCRClient(domain(), concurrency=1, transport=transport, hooks=[calls.note]) as client:
+        batch = OneShotRun(client, calls, Receipt, LineWriter(list[bytes]().append), Search(()))
         reading = asyncio.create_task(read(batch, receipts, jobs=9))
         await held.reached.wait()
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
-        batch.tell_cut_short()
+        batch.report_cut_short()
     assert "1 call was under way and may have been paid: " in capsys.readouterr().err
 
 
@@ -554,9 +556,9 @@ async def test_the_probe_is_not_taken_in_by_whoever_answers() -> None:
 
 def test_saying_outside_of_a_command_works(capsys: pytest.CaptureFixture[str]) -> None:
     """What is said without a command around it is said, without what steers a terminal."""
-    from clova_ocr_async.cli.terminal.stderr import is_quiet, say  # noqa: PLC0415 - this test's own
+    from clova_ocr_async.cli.terminal.stderr import echo_stderr, is_quiet  # noqa: PLC0415 - this test's own
 
-    say("a\x1bb")
+    echo_stderr("a\x1bb")
     assert capsys.readouterr().err == "a?b\n"
     assert not is_quiet()
     assert click.get_current_context(silent=True) is None
@@ -584,5 +586,5 @@ async def test_a_doubt_is_counted_once(begun: bool) -> None:
     await (held.reached if begun else time.asleep).wait()
     call.cancel()
     await asyncio.wait([call])
-    assert calls.perhaps == len(transport.sent) == 1 + begun
-    assert (calls.billed, calls.under_way) == (0, 0)
+    assert calls.maybe_billed == len(transport.sent) == 1 + begun
+    assert (calls.billed, calls.in_flight) == (0, 0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clova_ocr_async.cli.terminal.phrases import elsewhere, pasted, resume_command
+from clova_ocr_async.cli.terminal.phrases import quote_path, resume_command, wrong_folder
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def said_by(shell: str, words: str) -> bytes:
 @pytest.mark.parametrize("name", NAMES, ids=repr)
 def test_a_printed_path_is_the_same_path_when_it_is_pasted(name: bytes, shell: str) -> None:
     """A path of any bytes comes out of a shell as it was, and what is printed steers no terminal."""
-    word = pasted(os.fsdecode(name))
+    word = quote_path(os.fsdecode(name))
     assert said_by(shell, word) == name + b"\0"
     assert all(character.isprintable() or character == "\n" for character in word)
 
@@ -56,14 +56,14 @@ def test_a_printed_command_has_the_same_arguments(argument: bytes) -> None:
 def test_a_name_that_the_terminal_cannot_show_is_written_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where standard error has no Korean, a Korean name is printed by its bytes."""
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), "ascii"))
-    word = pasted("실행")
+    word = quote_path("실행")
     assert word.isascii()
     assert said_by("bash", word) == "실행".encode() + b"\0"
 
 
 def test_the_folder_to_go_to_can_be_pasted() -> None:
     """The folder in which a run goes on is named so that cd finds it, however it is called."""
-    command = elsewhere("run", os.fsdecode(b"/x/\xb0\xa1")).partition("cd ")[2]
+    command = wrong_folder("run", os.fsdecode(b"/x/\xb0\xa1")).partition("cd ")[2]
     assert said_by("bash", command) == b"/x/\xb0\xa1\0"
 
 

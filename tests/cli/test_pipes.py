@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clova_ocr_async.cli.runs.inputs import InputFile
-from clova_ocr_async.cli.runs.piped import check_once, is_piped, read_piped, spooled
+from clova_ocr_async.cli.runs.pipes import check_once, is_piped, read_piped, spooled
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 from clova_ocr_async.errors import ConfigurationError
 

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from clova_ocr_async.cli.app import app
-from clova_ocr_async.cli.terminal.files import replaced
-from clova_ocr_async.cli.terminal.held_files import open_held, remove_abandoned
+from clova_ocr_async.cli.terminal.locked_files import create_locked, remove_abandoned
+from clova_ocr_async.cli.terminal.output import atomic_write
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
@@ -113,8 +113,8 @@ def test_purging_leaves_what_another_process_writes(run: Path) -> None:
     """A list of failures that another process is writing stays, and is named; once it has died it is removed."""
     written = run / "failures.jsonl.1.0123456789abcdef.part"
     script = (
-        "import sys\nfrom pathlib import Path\nfrom clova_ocr_async.cli.terminal.held_files import open_held\n"
-        f"open_held(Path({str(written)!r}))\nprint('held', flush=True)\nsys.stdin.read()"
+        "import sys\nfrom pathlib import Path\nfrom clova_ocr_async.cli.terminal.locked_files import create_locked\n"
+        f"create_locked(Path({str(written)!r}))\nprint('held', flush=True)\nsys.stdin.read()"
     )
     purge = [*CLOVA_OCR, "purge", str(run)]
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -131,9 +131,9 @@ def test_purging_leaves_what_another_process_writes(run: Path) -> None:
 def test_two_processes_of_one_number_write_one_file(tmp_path: Path) -> None:
     """Two containers whose processes have the same number do not write into each other's temporary file."""
     final = tmp_path / "out.jsonl"
-    with replaced(final) as first:
+    with atomic_write(final) as first:
         first(b"first\n")
-        with replaced(final) as second:
+        with atomic_write(final) as second:
             second(b"second\n")
             assert len({path.name for path in tmp_path.glob("*.part")}) == 2
         first(b"more\n")
@@ -150,7 +150,7 @@ def test_a_file_is_held_until_it_has_its_name(tmp_path: Path) -> None:
         if place == "before rename":
             left.append(remove_abandoned(tmp_path.glob("*.part")))
 
-    with replaced(final, watch) as write:
+    with atomic_write(final, watch) as write:
         write(b"whole\n")
     assert [len(paths) for paths in left] == [1]
     assert final.read_bytes() == b"whole\n"
@@ -166,7 +166,7 @@ def test_a_file_that_was_taken_for_abandoned_is_made_again(tmp_path: Path) -> No
             removals.pop().unlink()
         return importlib.import_module(name)
 
-    descriptor = open_held(path, load)
+    descriptor = create_locked(path, load)
     os.write(descriptor, b"kept")
     os.close(descriptor)
     assert path.read_bytes() == b"kept"
@@ -179,7 +179,7 @@ def test_what_nobody_holds_is_removed_and_nothing_else(tmp_path: Path) -> None:
     folder.mkdir()
     link.symlink_to(tmp_path / "target")
     (tmp_path / "target").touch()
-    descriptor = open_held(held)
+    descriptor = create_locked(held)
     assert remove_abandoned([dead, gone, held, folder, link]) == [held, folder, link]
     os.close(descriptor)
     assert remove_abandoned([held]) == []
@@ -192,7 +192,7 @@ def test_a_system_without_these_locks_removes_what_it_can(tmp_path: Path) -> Non
     def load(name: str) -> ModuleType:
         raise ModuleNotFoundError(name)
 
-    descriptor = open_held(tmp_path / "a.part", load)
+    descriptor = create_locked(tmp_path / "a.part", load)
     os.close(descriptor)
     assert remove_abandoned([tmp_path / "a.part"], load) == []
     assert list(tmp_path.iterdir()) == []

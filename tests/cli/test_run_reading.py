@@ -18,14 +18,13 @@ from clova_ocr_async.batch.outcome import Failure, Success
 from clova_ocr_async.batch.sources.manifest import paid_in
 from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.runs.failures import FAILURES
-from clova_ocr_async.cli.runs.inputs import InputFile
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.emulator import Emulator, draw_sample, emulator_in_thread
 from clova_ocr_async.errors import Billing, InvalidRequestError
 from clova_ocr_async.ledger.settlement import encode_failure
 from clova_ocr_async.ledger.states import ItemEvent, Settlement
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response
-from clova_ocr_async.results.records import line_of
+from clova_ocr_async.results.records import record_of_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -162,16 +161,11 @@ async def test_a_file_that_changed_is_not_what_others_are_copies_of(run: Path) -
     assert [records[name]["billed"] for name in ("first", "second", "third")] == [False, True, False]
 
 
-def test_a_line_without_a_run_can_say_that_it_is_a_copy() -> None:
-    """A line has the key always; a copy costs nothing."""
+def test_a_line_without_a_run_is_no_copy() -> None:
+    """A line of a one-shot run has the key ``copy_of`` as well, and it is always null."""
     recognition = decode_response(HTTPResponse(200, ANSWER.body), Receipt)
-    first, copy = InputFile("a.jpg"), InputFile("b.jpg")
-    lines = [
-        json.loads(line_of(Success(first, recognition), Receipt)),
-        json.loads(line_of(Success(copy, recognition), Receipt, copy_of="a.jpg")),
-        json.loads(line_of(Failure(copy, InvalidRequestError(400, "0011", "no")), Receipt, copy_of="a.jpg")),
-    ]
-    assert [(line["billed"], line["copy_of"]) for line in lines] == [(True, None), (False, "a.jpg"), (False, None)]
+    for outcome in (Success("a.jpg", recognition), Failure("a.jpg", InvalidRequestError(400, "0011", "no"))):
+        assert record_of_outcome(outcome, Receipt, path="a.jpg", sha256=None)["copy_of"] is None
 
 
 # ---------------------------------------------------------------------------------------------------------------------

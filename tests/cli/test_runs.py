@@ -24,14 +24,13 @@ from support.waiting import wait_for
 from clova_ocr_async.batch.hashing import stamp_of
 from clova_ocr_async.batch.sources.manifest import images_from
 from clova_ocr_async.cli.app import app
-from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
-from clova_ocr_async.cli.runs.calls import CallCounter
+from clova_ocr_async.cli.exit_codes import ExitCode, exit_code
+from clova_ocr_async.cli.runs.call_counter import CallCounter
 from clova_ocr_async.cli.runs.failures import FAILURES, write_failures
+from clova_ocr_async.cli.runs.graceful_stop import GracefulStop, loop_signals
 from clova_ocr_async.cli.runs.inputs import Search
-from clova_ocr_async.cli.runs.interrupts import Interrupts, handled_signals
 from clova_ocr_async.cli.runs.resumable import ResumableRun, RunSettings
-from clova_ocr_async.cli.terminal.files import replace_file, replaced
-from clova_ocr_async.cli.terminal.output import OutputError
+from clova_ocr_async.cli.terminal.output import OutputError, atomic_write, replace_file
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import IdCard, Receipt
 from clova_ocr_async.domains import Domain
@@ -297,7 +296,7 @@ def test_quiet_runs_say_nothing_but_errors(scans: Path, run: Path) -> None:
         ("{scans} --run {run} --max-cost 100", "--max-cost needs --price"),
         ("{scans} --run {run} --price 0", "it must be more than 0"),
         ("{scans} --run {run} --price nan", "it must be more than 0"),
-        ("{scans} --run {run} --price cheap", "'cheap' is no number"),
+        ("{scans} --run {run} --price cheap", "'cheap' is not a number"),
         ("{scans} --run {run} -o out.jsonl", "write them with: clova-ocr export {run} -o FILE"),
         ("{scans} --dry-run -o out.jsonl", "a dry run writes none"),
         ("- --run {run}", "standard input cannot be read again"),
@@ -636,11 +635,11 @@ async def test_a_document_nobody_reads_makes_no_run(scans: Path, run: Path) -> N
 def test_an_outage_and_a_full_disk_are_resumable() -> None:
     """Errors that end a run and that time can mend have the exit code of a stop; one image's own have not."""
     down, failing = ConnectionFailedError("refused"), ServerError(503)
-    assert [exit_code_of(error) for error in (down, failing)] == [ExitCode.SOME_FAILED] * 2
+    assert [exit_code(error) for error in (down, failing)] == [ExitCode.SOME_FAILED] * 2
     down.stops_run = failing.stops_run = True
     stops = (down, failing, DiskFullError("full"), SpendingCeilingError("reached"))
-    assert [exit_code_of(error) for error in stops] == [ExitCode.STOPPED] * 4
-    assert exit_code_of(LedgerError("of another key")) is ExitCode.USAGE
+    assert [exit_code(error) for error in stops] == [ExitCode.STOPPED] * 4
+    assert exit_code(LedgerError("of another key")) is ExitCode.USAGE
 
 
 async def test_a_ledger_that_cannot_be_looked_into_at_the_end_is_told(
@@ -720,13 +719,13 @@ async def test_the_first_images_are_read_while_the_last_are_listed(tmp_path: Pat
     def found() -> Iterator[str]:
         for number in range(300):
             if number == 256:  # so many are written down at once
-                while reading.tally.done < 2:
+                while reading.counts.done < 2:
                     threading.Event().wait(0.001)
-                totals.append(reading.tally.total)
+                totals.append(reading.counts.total)
             yield str(tmp_path / f"{number}.png")
 
     assert await reading.run(found()) is ExitCode.SOME_FAILED
-    assert (totals, reading.tally.total) == ([None], 300)
+    assert (totals, reading.counts.total) == ([None], 300)
 
 
 def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -738,9 +737,9 @@ def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
     def watch(place: str) -> None:
         told.append(f"{place}: {final.read_text()}")
 
-    with pytest.raises(TypeError), replaced(final) as write:
+    with pytest.raises(TypeError), atomic_write(final) as write:
         write("no bytes")  # type: ignore[arg-type]  # that it fails half way is the point
-    with replaced(final, watch) as write:
+    with atomic_write(final, watch) as write:
         write(b"whole\n")
     assert told == ["before rename: before", "after rename: whole\n"]
     assert list(tmp_path.iterdir()) == [final]
@@ -749,9 +748,9 @@ def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_replaced_is_told(tmp_path: Path) -> None:
     """A folder in the way, or no folder at all, is an error that names the file."""
     (tmp_path / "final").mkdir()
-    with pytest.raises(OutputError, match=r"cannot write to .*final"), replaced(tmp_path / "final") as write:
+    with pytest.raises(OutputError, match=r"cannot write to .*final"), atomic_write(tmp_path / "final") as write:
         write(b"line\n")
-    with pytest.raises(OutputError, match="No such file"), replaced(tmp_path / "no" / "final"):
+    with pytest.raises(OutputError, match="No such file"), atomic_write(tmp_path / "no" / "final"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["final"]
 
@@ -833,12 +832,12 @@ async def test_a_signal_before_anything_is_under_way_ends_at_once() -> None:
     """While there is no batch the first signal cancels."""
 
     async def work() -> bool:
-        interrupts = Interrupts(lambda: 0)
-        interrupts.ask()
+        stop = GracefulStop(lambda: 0)
+        stop.request_stop()
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
-            return interrupts.forgive()
+            return stop.uncancel()
         return False
 
     assert await asyncio.create_task(work())
@@ -850,7 +849,7 @@ async def test_signals_are_as_they_were_afterwards() -> None:
     hangup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     asked = asyncio.Event()
     try:
-        with handled_signals(asked.set):
+        with loop_signals(asked.set):
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
             signal.raise_signal(signal.SIGHUP)
             signal.raise_signal(signal.SIGINT)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support.waiting import wait_for
 
-from clova_ocr_async.cli.runs.interrupts import handled_signals
-from clova_ocr_async.cli.terminal.signals import SIGNALS, end_at_once, handling, interrupting
+from clova_ocr_async.cli.runs.graceful_stop import loop_signals
+from clova_ocr_async.cli.terminal.signals import SIGNALS, exit_at_once, interrupt_handlers, signal_handlers
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 from clova_ocr_async.protocol.plural import plural
 
@@ -178,7 +178,7 @@ def test_the_emulator_ends_by_any_of_the_signals(number: signal.Signals) -> None
 @pytest.fixture
 def _as_they_were() -> Generator[None]:
     """Put the handlers back that a test changes."""
-    with handling(dict.fromkeys(SIGNALS, signal.default_int_handler)):
+    with signal_handlers(dict.fromkeys(SIGNALS, signal.default_int_handler)):
         yield
 
 
@@ -187,7 +187,7 @@ def test_before_and_after_a_command_signals_end_the_process() -> None:
     """The exit code is that of an interrupt; a signal that is ignored stays ignored."""
     ended: list[int] = []
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    end_at_once(ended.append)
+    exit_at_once(ended.append)
     for number in SIGNALS:
         signal.raise_signal(number)
     assert ended == [130, 130]
@@ -197,7 +197,7 @@ def test_before_and_after_a_command_signals_end_the_process() -> None:
 def test_other_signals_do_what_ctrl_c_does() -> None:
     """SIGTERM and SIGHUP go to whatever handles SIGINT now, and interrupt where that is ignored."""
     taken: list[int] = []
-    with handling(interrupting()):
+    with signal_handlers(interrupt_handlers()):
         for number in SIGNALS:
             with pytest.raises(KeyboardInterrupt):
                 signal.raise_signal(number)
@@ -213,7 +213,7 @@ def test_other_signals_do_what_ctrl_c_does() -> None:
 async def test_a_loop_that_hangs_is_interrupted_by_the_third_signal() -> None:
     """Two signals wait for the loop to take them; the one after that does not."""
     asked: list[int] = []
-    with handled_signals(lambda: asked.append(1)):
+    with loop_signals(lambda: asked.append(1)):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):

@@ -15,7 +15,7 @@ import pytest
 
 import clova_ocr_async
 from clova_ocr_async.cli.terminal import streams
-from clova_ocr_async.cli.terminal.bar import shown_bar
+from clova_ocr_async.cli.terminal.progress import shown_bar
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def ending(monkeypatch: pytest.MonkeyPatch, stream: Any, code: int) -> int:
         stream.write("what nobody gets")
         sys.exit(code)
 
-    return streams.settled(command)
+    return streams.run_and_flush(command)
 
 
 def test_what_is_left_in_standard_output_is_not_lost_in_silence(
@@ -159,16 +159,16 @@ def test_closed_streams_stay_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     for stand_in in (None, io.StringIO()):
         monkeypatch.setattr(sys, "stdout", stand_in)
         monkeypatch.setattr(sys, "stderr", stand_in)
-        streams.prepare()
+        streams.prepare_streams()
         assert vars(sys)["stderr"] is stand_in
-        assert streams.settled(lambda: None) == 0
+        assert streams.run_and_flush(lambda: None) == 0
 
 
 def prepared(monkeypatch: pytest.MonkeyPatch, stream: Any) -> Any:
     """Prepare a stream in the place of standard error."""
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(sys, "stdout", None)
-    streams.prepare()
+    streams.prepare_streams()
     return sys.stderr
 
 
@@ -194,11 +194,11 @@ def test_a_bar_spins_in_ascii_where_nothing_else_can_be_shown() -> None:
     """The bar of a terminal that is not UTF-8 is not full of escapes."""
     from rich.console import Console  # noqa: PLC0415 - this test's own
 
-    from clova_ocr_async.cli.terminal.counts import Tally  # noqa: PLC0415 - this test's own
+    from clova_ocr_async.cli.terminal.counts import Counts  # noqa: PLC0415 - this test's own
 
     raw = io.BytesIO()
     console = Console(file=io.TextIOWrapper(raw, "ascii", "backslashreplace"), force_terminal=True, width=80)
     with shown_bar(console) as bar:
-        bar.update(Tally(total=1))
+        bar.update(Counts(total=1))
     console.file.flush()
     assert b"\\u" not in raw.getvalue()

@@ -17,10 +17,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from clova_ocr_async.cli.app import app
-from clova_ocr_async.cli.runs.calls import shared_slots
+from clova_ocr_async.cli.runs.client_settings import shared_slots
 from clova_ocr_async.cli.runs.dry_run import Reason
-from clova_ocr_async.cli.terminal.phrases import pasted, what_to_check
-from clova_ocr_async.cli.terminal.vocabulary import in_words
+from clova_ocr_async.cli.terminal.phrases import quote_path, what_to_check
+from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 from clova_ocr_async.errors import ConnectionFailedError, ServerError
 from clova_ocr_async.slots import LocalSlots, SharedSlots
@@ -137,7 +137,7 @@ def test_a_reason_keeps_what_all_share() -> None:
     reason = Reason("has 2 pages, more than 1")
     for text in ("has 2 pages, more than 1", "has 1,300 pages, more than 1", "has 2 pages, more than 1"):
         reason.add(text)
-    assert (reason.count, reason.told) == (3, "has … pages, more than 1")
+    assert (reason.count, reason.text) == (3, "has … pages, more than 1")
 
 
 def test_every_hint_of_the_package_has_its_words_here() -> None:
@@ -155,7 +155,7 @@ def test_every_hint_of_the_package_has_its_words_here() -> None:
         "images_in.png: it is empty": "images_in.png: it is empty",
     }
     for text, words in said.items():
-        assert in_words(text) == words
+        assert for_shell(text) == words
 
 
 @pytest.mark.usefixtures("clova")
@@ -166,7 +166,7 @@ def test_hints_can_be_pasted(tmp_path: Path) -> None:
     hint = re.search(r"for the results: clova-ocr (.*)\n", result.stderr)
     assert hint is not None, result.stderr
     assert clova_ocr(*shlex.split(hint[1])).exit_code == 0
-    assert pasted("a b") == "'a b'"
+    assert quote_path("a b") == "'a b'"
     refused = clova_ocr("batch", "receipt", "a.png", "--run=-run", "-o", "x")
     assert "clova-ocr export ./-run -o FILE" in refused.stderr
 
@@ -228,4 +228,4 @@ def test_no_hint_is_in_words_of_python_alone() -> None:
         ),
     }
     for text, words in said.items():
-        assert in_words(text) == words
+        assert for_shell(text) == words

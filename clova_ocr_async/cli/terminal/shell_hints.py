@@ -1,7 +1,7 @@
-"""The words of the command line for what the package says to programmers.
+"""Hints of error messages, translated from Python to the command line.
 
-An error's text names the way out in Python's words; someone at a shell has other ones. Each entry here stands for one
-hint of the package, so that a hint is either right in both places or has its other form in this table.
+An error of the package names the way out for Python users; on the command line the same way out has another form. A
+hint that is right in both places needs no entry in this table.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["in_words"]
+__all__ = ["for_shell"]
 
 
 def _domain_to_set(found: re.Match[str]) -> str:
-    """Return which variables name a domain that reads a document."""
+    """Return the message that names the environment variables of a document."""
     variable = f"CLOVA_OCR_{re.sub('(?<=[a-z])(?=[A-Z])', '_', found[1]).upper()}"
     return f"no domain reads {found[1]}; set {variable}_INVOKE_URL and {variable}_SECRET, or those of all documents"
 
 
-_WORDS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+_HINTS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"more than ImageLimits\.\w+, (?=\d)"), "more than "),
     (
         re.compile(r"; for its pictures see images_in\b(?:\(…\))?"),
@@ -44,8 +44,8 @@ _WORDS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 )
 
 
-def in_words(text: str) -> str:
-    """Return what an error or a log record says, in the words of someone at a shell."""
-    for python, shell in _WORDS:
+def for_shell(text: str) -> str:
+    """Return the text of an error or log record with its hints for command-line users."""
+    for python, shell in _HINTS:
         text = python.sub(shell, text)
     return text

@@ -1,7 +1,7 @@
-"""Temporary files that the process which writes them keeps locked, so that others know which ones are abandoned.
+"""Temporary files that their process keeps locked, so that other processes can recognize and remove abandoned ones.
 
-A lock ends with its process, however that ends, and holds between containers that share a folder, where a process id
-says nothing: each container counts its own.
+A lock ends with its process, however the process ends. It also works between containers that share a folder, where a
+process id is useless: each container counts its own.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
-__all__ = ["open_held", "remove_abandoned"]
+__all__ = ["create_locked", "remove_abandoned"]
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
 
 
-def open_held(path: Path, load: Callable[[str], ModuleType] = importlib.import_module) -> int:
-    """Make a file that only its owner can read, and hold it for as long as it is open.
+def create_locked(path: Path, load: Callable[[str], ModuleType] = importlib.import_module) -> int:
+    """Create a file that only its owner can read, and lock it for as long as it is open.
 
     Args:
-        path: The file; it must not be there.
+        path: The file, which must not exist yet.
         load: Imports a module.
 
     Returns:
-        Its descriptor, to write to.
+        The file's descriptor, open for writing.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The file cannot be created.
     """
     while True:
         descriptor = os.open(path, _NEW_FILE, 0o600)
         _lock(descriptor, load)
         if os.fstat(descriptor).st_nlink:
             return descriptor
-        os.close(descriptor)  # another process took it for abandoned between the two calls
+        os.close(descriptor)  # another process removed it as abandoned between the two calls
 
 
 def remove_abandoned(paths: Iterable[Path], load: Callable[[str], ModuleType] = importlib.import_module) -> list[Path]:
-    """Remove files that no process holds.
+    """Remove files that no process has locked.
 
     Args:
         paths: Files that ``open_held`` made.
         load: Imports a module.
 
     Returns:
-        Those that are left, because a process writes them or they cannot be removed.
+        The files that are left: a process is writing them, or they cannot be removed.
     """
     return [path for path in paths if not _removed(path, load)]
 
@@ -74,9 +74,9 @@ def _removed(path: Path, load: Callable[[str], ModuleType]) -> bool:
 
 
 def _lock(descriptor: int, load: Callable[[str], ModuleType]) -> bool:
-    """Lock a file for as long as it is open; return whether no other process has.
+    """Lock a file for as long as it is open; return whether no other process has locked it.
 
-    Windows has no such locks, and does not let a file be removed that is open.
+    Windows has no such locks, but does not let a process remove a file that another one has open.
     """
     try:
         fcntl = load("fcntl")

@@ -1,4 +1,4 @@
-"""Inputs that can be read only once: standard input, pipes, and what <(…) of a shell puts in their place."""
+"""Inputs that can be read only once: standard input, pipes, and the process substitution <(…) of shells."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from clova_ocr_async.cli.terminal.targets import STANDARD, open_descriptor
+from clova_ocr_async.cli.terminal.output_target import STANDARD, named_descriptor
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echo import shown_path
 from clova_ocr_async.protocol.image import ImageLimits
@@ -23,28 +23,29 @@ __all__ = ["check_once", "is_piped", "read_piped", "spooled"]
 
 
 def is_piped(path: str) -> bool:
-    """Whether what a path leads to can be read only once."""
+    """Return whether a path leads to something that can be read only once."""
     if path == STANDARD:
         return True
     try:
         mode = Path(path).stat().st_mode
-    except (OSError, ValueError):  # what is wrong with it is told where it is read
+    except (OSError, ValueError):  # the reading names the error
         return False
     if stat.S_ISFIFO(mode):
         return True
-    # A device or a socket of the file system is refused as an image; an open one, as standard input may be, is not.
-    return open_descriptor(path) is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    # A device or a socket in the file system is refused as an image. An open descriptor of one, as standard input may
+    # be, is read.
+    return named_descriptor(path) is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def check_once(paths: Iterable[str]) -> None:
-    """Refuse what can be read once and is given twice, be it under two names.
+    """Refuse an input that can be read only once and is given twice, also under two names.
 
     Raises:
         ConfigurationError: A pipe or standard input is given twice.
     """
     seen: set[object] = set()
     for path in filter(is_piped, paths):
-        known = 0 if path == STANDARD else open_descriptor(path)
+        known = 0 if path == STANDARD else named_descriptor(path)
         if (which := path if known is None else known) in seen:
             name = "standard input" if which == 0 else "a pipe"
             raise ConfigurationError(f"{path}: {name} is given twice, and can be read once")
@@ -52,17 +53,17 @@ def check_once(paths: Iterable[str]) -> None:
 
 
 def read_piped(paths: Iterable[str], most: int = (ImageLimits().max_bytes or 0) + 1) -> dict[str, bytes]:
-    """Return what those of some paths hold that can be read only once.
+    """Return the contents of those paths that can be read only once.
 
-    It blocks, so that an interrupt gets through: call it before the event loop runs, whose threads an interrupt leaves
-    waiting.
+    The call blocks, and a signal interrupts it. Call it before the event loop runs: a signal does not interrupt the
+    threads of a loop.
 
     Args:
-        paths: Of images.
-        most: Bytes of each that are read; one more than any image may have.
+        paths: Paths of images.
+        most: Bytes that are read of each; one more than any image may have.
 
     Raises:
-        ConfigurationError: One cannot be read.
+        ConfigurationError: An input cannot be read.
     """
     read: dict[str, bytes] = {}
     for path in filter(is_piped, paths):
@@ -73,28 +74,28 @@ def read_piped(paths: Iterable[str], most: int = (ImageLimits().max_bytes or 0) 
 
 @contextmanager
 def spooled(manifests: Sequence[str]) -> Generator[tuple[str, ...]]:
-    """Copy those of some lists that can be read only once to files for as long as the context is open.
+    """Replace lists that can be read only once by temporary copies, for as long as the context is open.
 
-    A list is read several times: it is checked, counted, and read beside the counting.
+    A list is read several times: it is checked, counted and read.
 
     Args:
         manifests: Paths of the lists.
 
     Raises:
-        ConfigurationError: One cannot be read.
+        ConfigurationError: A list cannot be read.
     """
-    if not any(map(is_piped, manifests)):  # not every machine has a place for temporary files
+    if not any(map(is_piped, manifests)):  # not every machine has a folder for temporary files
         yield tuple(manifests)
         return
     with tempfile.TemporaryDirectory(prefix="clova-ocr-") as folder:
         copies = {path: _copy(path, Path(folder)) for path in manifests if is_piped(path)}
         try:
             yield tuple(copies.get(path, path) for path in manifests)
-        except ConfigurationError as error:  # of a list, perhaps; the user knows nothing of the copy
-            told = str(error)
+        except ConfigurationError as error:  # it may name the copy, which the user has never seen
+            message = str(error)
             for path, copy in copies.items():
-                told = told.replace(shown_path(copy), "standard input" if path == STANDARD else shown_path(path))
-            error.args = (told,)
+                message = message.replace(shown_path(copy), "standard input" if path == STANDARD else shown_path(path))
+            error.args = (message,)
             raise
 
 
@@ -113,9 +114,9 @@ def _opened(path: str) -> Generator[BinaryIO]:
             raise ConfigurationError("-: standard input is closed")
         yield cast("BinaryIO", stdin.buffer)
         return
-    descriptor = open_descriptor(path)
+    descriptor = named_descriptor(path)
     try:
-        with open(path if descriptor is None else os.dup(descriptor), "rb") as stream:  # noqa: PTH123 - of a descriptor
+        with open(path if descriptor is None else os.dup(descriptor), "rb") as stream:  # noqa: PTH123 - Path does not open a descriptor
             yield stream
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
