@@ -3,28 +3,28 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import logging
 import os
 import re
 import resource
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner, Result
+from support.commands import CLOVA_OCR, clova_ocr, environment_of, shell
 from support.waiting import wait_for
 
-from clova_ocr_async.cli.app import app, verb
+from clova_ocr_async.cli.app import verb
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread, write_samples
 from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from click.testing import Result
 
     from clova_ocr_async.emulator import Emulator
 
@@ -38,20 +38,6 @@ def clova(monkeypatch: pytest.MonkeyPatch) -> Generator[Emulator]:
         monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", emulator.url(domain=f"1/{KEY}"))
         monkeypatch.setenv("CLOVA_OCR_SECRET", emulator.secret)
         yield emulator
-
-
-def clova_ocr(*arguments: str | Path, stdin: bytes = b"") -> Result:
-    """Run a command in this process, in a thread of its own.
-
-    CPython 3.11 reports one return too many when an exception wakes a task, which would make coverage lose this thread.
-    """
-    logger = logging.getLogger("clova_ocr_async")
-    before = logger.level
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(CliRunner().invoke, app, [str(part) for part in arguments], input=stdin).result()
-    finally:
-        logger.setLevel(before)
 
 
 def lines_of(result: Result) -> list[dict[str, Any]]:
@@ -266,14 +252,6 @@ def test_quiet_says_nothing_but_errors(tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
 
 
-def environment_of(clova: Emulator) -> dict[str, str]:
-    """Return the environment of a process that is to call a local CLOVA."""
-    return os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
-
-
-CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
-
-
 def test_an_interrupt_ends_a_batch_with_130(tmp_path: Path) -> None:
     """Two Ctrl-C end a batch at once; what came out before is in the output, and what may have been paid is named."""
     for seed in range(8):
@@ -325,12 +303,6 @@ def test_an_interrupt_ends_the_wait_for_standard_input(clova: Emulator) -> None:
     assert clova.requests == 0
 
 
-def shell(command: str, clova: Emulator, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
-    """Run the command through a shell, in which it is ``"$@"``."""
-    words = ["bash", "-c", command, "bash", *CLOVA_OCR, *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, env=environment_of(clova), check=False, timeout=50)
-
-
 @pytest.fixture
 def scans(tmp_path: Path) -> Path:
     """A folder of many receipts, whose answers do not fit in a pipe."""
@@ -343,7 +315,7 @@ def scans(tmp_path: Path) -> Path:
 
 def test_a_full_device_costs_no_more_than_what_is_under_way(clova: Emulator, scans: Path) -> None:
     """Where nothing can be written no further call begins, and each paid answer that has no line is named."""
-    done = shell('"$@" > /dev/full', clova, "batch", "receipt", scans)
+    done = shell(clova, '"$@" > /dev/full', "batch", "receipt", scans)
     assert done.returncode == 1
     assert b"cannot write to standard output: No space left on device" in done.stderr
     assert 0 < clova.billed.total() < 40
@@ -356,7 +328,7 @@ def test_a_full_device_costs_no_more_than_what_is_under_way(clova: Emulator, sca
 @pytest.mark.parametrize("quiet", [(), ("-q",)])
 def test_a_reader_that_goes_away_ends_a_batch_quietly(clova: Emulator, scans: Path, quiet: tuple[str, ...]) -> None:
     """With head nothing is told but the paid answers it did not take, and the exit code is 1."""
-    done = shell('"$@" | head -1; exit ${PIPESTATUS[0]}', clova, *quiet, "batch", "receipt", scans)
+    done = shell(clova, '"$@" | head -1; exit ${PIPESTATUS[0]}', *quiet, "batch", "receipt", scans)
     assert done.returncode == 1
     assert json.loads(done.stdout)["status"] == "succeeded"
     assert b"cannot write" not in done.stderr
@@ -366,7 +338,7 @@ def test_a_reader_that_goes_away_ends_a_batch_quietly(clova: Emulator, scans: Pa
 
 def test_a_closed_standard_output_is_told_before_anything_is_paid(clova: Emulator, scans: Path) -> None:
     """Without standard output, and without -o, nothing is sent."""
-    done = shell('"$@" >&-', clova, "batch", "receipt", scans)
+    done = shell(clova, '"$@" >&-', "batch", "receipt", scans)
     assert done.returncode == 2
     assert b"standard output is closed" in done.stderr
     assert clova.requests == 0
@@ -374,20 +346,20 @@ def test_a_closed_standard_output_is_told_before_anything_is_paid(clova: Emulato
 
 def test_a_closed_standard_error_ends_nothing(clova: Emulator, scans: Path) -> None:
     """Without standard error a batch runs to its end, in silence."""
-    done = shell('"$@" 2>&-', clova, "batch", "receipt", scans)
+    done = shell(clova, '"$@" 2>&-', "batch", "receipt", scans)
     assert (done.returncode, done.stdout.count(b"\n")) == (0, 40)
 
 
 def test_a_standard_error_nobody_reads_ends_nothing(clova: Emulator, scans: Path) -> None:
     """A standard error that cannot be written does not end what is paid for."""
     (scans / "broken.png").write_bytes(b"no image")
-    done = shell('"$@" 2> /dev/full', clova, "batch", "receipt", scans)
+    done = shell(clova, '"$@" 2> /dev/full', "batch", "receipt", scans)
     assert (done.returncode, done.stdout.count(b"\n")) == (1, 41)
 
 
 def test_a_closed_standard_input_is_told(clova: Emulator) -> None:
     """A dash without a standard input is a usage error."""
-    done = shell('"$@" <&-', clova, "recognize", "receipt", "-")
+    done = shell(clova, '"$@" <&-', "recognize", "receipt", "-")
     assert (done.returncode, done.stderr) == (2, b"error: -: standard input is closed\n")
 
 
@@ -442,7 +414,7 @@ def test_a_batch_says_that_it_pays_again() -> None:
 def test_a_stopped_batch_tells_its_error_twice_and_what_was_not_sent_once(clova: Emulator, scans: Path) -> None:
     """An error that stops a batch is told beside its image and at the end; images never sent are counted, not named."""
     clova.script(*["bad-secret"] * 40)
-    done = shell('"$@"', clova, "batch", "receipt", scans, "-j", "1")
+    done = shell(clova, '"$@"', "batch", "receipt", scans, "-j", "1")
     assert done.returncode == 3
     assert done.stderr.count(b"code 0002") == 2
     assert b"39 images were not sent" in done.stderr
@@ -451,7 +423,7 @@ def test_a_stopped_batch_tells_its_error_twice_and_what_was_not_sent_once(clova:
 def test_a_quiet_batch_that_was_stopped_tells_why_once(clova: Emulator, scans: Path) -> None:
     """With -q the error that stopped a batch is all that is said, once."""
     clova.script("bad-secret")
-    done = shell('"$@"', clova, "-q", "batch", "receipt", scans, "-j", "1")
+    done = shell(clova, '"$@"', "-q", "batch", "receipt", scans, "-j", "1")
     assert done.returncode == 3
     assert done.stderr.startswith(b"stopped early: ")
     assert done.stderr.count(b"\n") == 1
@@ -466,7 +438,7 @@ def test_verbose_tells_of_retries_and_very_verbose_of_every_request(
 ) -> None:
     """-v shows that a request is sent again, -vv how each ended, -q neither."""
     clova.script("rate-limited")
-    done = shell('"$@"', clova, option, "recognize", "receipt", scans / "00.png")
+    done = shell(clova, '"$@"', option, "recognize", "receipt", scans / "00.png")
     assert done.returncode == 0, done.stderr
     for words in ("sent again", "request 1: ", "request 2: "):
         assert (words.encode() in done.stderr) == (words in seen)
@@ -475,7 +447,7 @@ def test_verbose_tells_of_retries_and_very_verbose_of_every_request(
 def test_a_request_that_may_be_paid_twice_is_told_and_counted(clova: Emulator, scans: Path) -> None:
     """A request sent again in doubt is a warning, and its record and the summary count it as perhaps billed."""
     clova.script("engine-error")
-    done = shell('"$@"', clova, "recognize", "receipt", scans / "00.png")
+    done = shell(clova, '"$@"', "recognize", "receipt", scans / "00.png")
     record = json.loads(done.stdout)
     assert (record["billed"], record["maybe_billed"], record["attempts"]) == (True, 1, 2)
     assert b"WARNING: call " in done.stderr
@@ -485,7 +457,7 @@ def test_a_request_that_may_be_paid_twice_is_told_and_counted(clova: Emulator, s
 def test_a_picture_that_is_left_out_is_told_once(clova: Emulator, scans: Path) -> None:
     """The counting of images repeats nothing that the reading says."""
     (scans / "link.png").symlink_to(scans / "00.png")
-    done = shell('"$@"', clova, "batch", "receipt", scans)
+    done = shell(clova, '"$@"', "batch", "receipt", scans)
     assert done.stderr.count(b"1 file left out: 1 symbolic link; to read it, give the symbolic link itself") == 1
 
 
@@ -638,7 +610,7 @@ def test_demo_without_the_extra_says_what_to_install() -> None:
 
 def test_a_verb_that_cannot_print_says_why(clova: Emulator) -> None:
     """Standard output that takes nothing is told in one line."""
-    done = shell('"$@" > /dev/full', clova, "doctor")
+    done = shell(clova, '"$@" > /dev/full', "doctor")
     assert (done.returncode, done.stderr) == (1, b"error: No space left on device\n")
 
 

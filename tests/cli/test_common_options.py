@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import logging
 import ssl
 import subprocess
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner, Result
+from support.commands import clova_ocr
 
-from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.options import Common
 from clova_ocr_async.cli.terminal.phrases import resume_command
-from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+from clova_ocr_async.emulator import draw_sample
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -32,30 +29,10 @@ PASSWORD = "p%40ss-w@rd-of-a-proxy"
 
 
 @pytest.fixture
-def clova(monkeypatch: pytest.MonkeyPatch) -> Generator[Emulator]:
-    """A local CLOVA, named by the environment."""
-    with emulator_in_thread(latency=0, sigma=0) as emulator:
-        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", emulator.url())
-        monkeypatch.setenv("CLOVA_OCR_SECRET", emulator.secret)
-        yield emulator
-
-
-@pytest.fixture
 def picture(tmp_path: Path) -> Path:
     """A receipt."""
     (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
     return tmp_path / "a.png"
-
-
-def clova_ocr(*arguments: str | Path) -> Result:
-    """Run a command in this process, in a thread of its own."""
-    logger = logging.getLogger("clova_ocr_async")
-    before = logger.level
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(CliRunner().invoke, app, [str(part) for part in arguments]).result()
-    finally:
-        logger.setLevel(before)
 
 
 @pytest.mark.parametrize("verb", VERBS)

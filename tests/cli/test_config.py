@@ -1,19 +1,15 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shlex
 import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner, Result
+from support.commands import CLOVA_OCR, clova_ocr, status
 
 from clova_ocr_async import ClovaOCRClient
-from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.terminal.phrases import resume_command
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 
@@ -25,7 +21,6 @@ if TYPE_CHECKING:
 
 KEY = "k" * 40
 SECRET_NAME = "SECRET_OF_A_FILES_DOMAIN"
-CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
 
 
 @pytest.fixture
@@ -61,23 +56,6 @@ def receipt(tmp_path: Path) -> Path:
     path = tmp_path / "receipt.png"
     path.write_bytes(draw_sample("receipt").data)
     return path
-
-
-def clova_ocr(*arguments: str | Path) -> Result:
-    """Run a command in this process, in a thread of its own."""
-    logger = logging.getLogger("clova_ocr_async")
-    before = logger.level
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(CliRunner().invoke, app, [str(part) for part in arguments]).result()
-    finally:
-        logger.setLevel(before)
-
-
-def status(run: Path) -> dict[str, Any]:
-    """Return how far a run is."""
-    told: dict[str, Any] = json.loads(clova_ocr("status", run, "--json").stdout)
-    return told
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -6,18 +6,16 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from support.commands import CLOVA_OCR
 
 from clova_ocr_async.emulator import draw_sample
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
 
 
 def refusing() -> str:

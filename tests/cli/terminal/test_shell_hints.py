@@ -4,55 +4,35 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import re
 import shlex
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner, Result
 from PIL import Image
+from support.commands import clova_ocr
 
-from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.runs.client_settings import shared_slots
 from clova_ocr_async.cli.runs.dry_run import Reason
 from clova_ocr_async.cli.terminal.phrases import quote_path, what_to_check
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
-from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.errors import ConnectionFailedError, ServerError
 from clova_ocr_async.slots import LocalSlots, SharedSlots
 from clova_ocr_async.slots.sharing.sqlite_store import default_path
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from clova_ocr_async.emulator import Emulator
 
 PYTHON = re.compile(r"ImageLimits|images_in|\.recognition\b|\b\w+=True|Error: ")
 
 
-@pytest.fixture
-def clova(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[Emulator]:
-    """A local CLOVA, named by the environment, and the folder to work in."""
-    with emulator_in_thread(latency=0, sigma=0) as emulator:
-        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", emulator.url())
-        monkeypatch.setenv("CLOVA_OCR_SECRET", emulator.secret)
-        monkeypatch.chdir(tmp_path)
-        yield emulator
-
-
-def clova_ocr(*arguments: str | Path) -> Result:
-    """Run a command in this process, in a thread of its own."""
-    logger = logging.getLogger("clova_ocr_async")
-    before = logger.level
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(CliRunner().invoke, app, [str(part) for part in arguments]).result()
-    finally:
-        logger.setLevel(before)
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Make an empty folder the current one."""
+    monkeypatch.chdir(tmp_path)
 
 
 def pages(count: int) -> bytes:

@@ -12,23 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.commands import shell
 
 import clova_ocr_async
 from clova_ocr_async.cli.terminal import streams
 from clova_ocr_async.cli.terminal.progress import shown_bar
-from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+from clova_ocr_async.emulator import draw_sample
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from clova_ocr_async.emulator import Emulator
-
-
-@pytest.fixture(scope="module")
-def clova() -> Generator[Emulator]:
-    """A local CLOVA that answers at once."""
-    with emulator_in_thread(latency=0, sigma=0) as emulator:
-        yield emulator
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +29,6 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("streams")
     (folder / "영수증.png").write_bytes(draw_sample("receipt").data)
     return folder
-
-
-def shell(clova: Emulator, here: Path, command: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a line of bash in a folder, in which ``clova-ocr`` is the command."""
-    line = f'clova-ocr() {{ "{sys.executable}" -m clova_ocr_async "$@"; }}; {command}'
-    variables = os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret} | environment
-    words = ["bash", "-c", line]
-    return subprocess.run(words, cwd=here, env=variables, capture_output=True, check=False, timeout=50)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +49,7 @@ def test_a_stream_that_takes_nothing_changes_no_exit_code_into_pythons(
     clova: Emulator, here: Path, command: str, code: int
 ) -> None:
     """A full or closed standard error changes nothing; what standard output does not take is told, with 1."""
-    done = shell(clova, here, f"clova-ocr {command}")
+    done = shell(clova, folder=here, command=f"clova-ocr {command}")
     assert done.returncode == code, done.stderr
     assert b"Exception ignored" not in done.stderr
     assert b"Traceback" not in done.stderr
@@ -75,7 +59,7 @@ def test_a_stream_that_takes_nothing_changes_no_exit_code_into_pythons(
 
 def test_a_reader_that_has_enough_is_no_news(clova: Emulator, here: Path) -> None:
     """Where nobody reads on, a command ends quietly."""
-    done = shell(clova, here, "clova-ocr --help | true; clova-ocr doctor | true")
+    done = shell(clova, folder=here, command="clova-ocr --help | true; clova-ocr doctor | true")
     assert done.stderr == b""
 
 
@@ -83,17 +67,17 @@ def test_a_reader_that_has_enough_is_no_news(clova: Emulator, here: Path) -> Non
 def test_a_stream_that_cannot_say_hangul_says_it_in_escapes(clova: Emulator, here: Path, encoding: str) -> None:
     """Help, a dry run, a demo and errors are told in any encoding; records are UTF-8 in all of them."""
     line = "clova-ocr --help && clova-ocr batch receipt 영수증.png --dry-run && clova-ocr recognize receipt 영수증.png"
-    done = shell(clova, here, line, PYTHONIOENCODING=encoding)
+    done = shell(clova, folder=here, command=line, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout.splitlines()[-1].decode("utf-8"))
     assert record["source"] == "영수증.png"
-    done = shell(clova, here, "clova-ocr recognize receipt 없음.png", PYTHONIOENCODING=encoding)
+    done = shell(clova, folder=here, command="clova-ocr recognize receipt 없음.png", PYTHONIOENCODING=encoding)
     assert (done.returncode, b"Traceback" in done.stderr) == (2, False)
 
 
 def test_a_demo_is_shown_in_any_encoding(clova: Emulator, here: Path) -> None:
     """The table of the demo holds Hangul, which ASCII does not."""
-    done = shell(clova, here, "clova-ocr demo --count 2", PYTHONIOENCODING="ascii", LANG="C")
+    done = shell(clova, folder=here, command="clova-ocr demo --count 2", PYTHONIOENCODING="ascii", LANG="C")
     assert done.returncode == 0, done.stderr
 
 

@@ -4,16 +4,29 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
-from support.fakes import FAILED, JPEG, FakeTime, FakeTransport, domain
+import pytest
+from support.fakes import FAILED, JPEG, FakeTime, FakeTransport, Held, domain
 
 from clova_ocr_async.cli.runs.call_counter import CallCounter
 from clova_ocr_async.cli.runs.inputs import InputFile, Search
 from clova_ocr_async.cli.runs.line_writer import LineWriter
 from clova_ocr_async.cli.runs.one_shot import OneShotRun
 from clova_ocr_async.cli.terminal.progress import shown_progress
-from clova_ocr_async.client import AttemptFinished, ClovaOCRClient
+from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
-from clova_ocr_async.errors import Billing
+from clova_ocr_async.errors import (
+    Billing,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from clova_ocr_async.client import Event
+    from clova_ocr_async.protocol.response import HTTPResponse
+
+from typing import TYPE_CHECKING
+
+from clova_ocr_async.client import AttemptFinished
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,3 +100,19 @@ async def test_a_hook_hears_of_each_request_what_it_may_have_cost() -> None:
         Billing.NOT_BILLED,
         Billing.BILLED,
     ]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_doubt_is_counted_once(begun: bool) -> None:
+    """A call that is cancelled counts the doubt of its earlier request once, and its last one's if that had begun."""
+    calls, time, held = CallCounter(), FakeTime(), Held()
+    if not begun:
+        time.gate = asyncio.Event()  # whoever waits to send again waits for ever
+    transport = FakeTransport(FAILED, held)
+    client = ClovaOCRClient(domain(), transport=transport, runtime=time.runtime(), hooks=[calls.note])
+    call = asyncio.create_task(client.recognize(JPEG, Receipt, lane="batch"))
+    await (held.reached if begun else time.asleep).wait()
+    call.cancel()
+    await asyncio.wait([call])
+    assert calls.maybe_billed == len(transport.sent) == 1 + begun
+    assert (calls.billed, calls.in_flight) == (0, 0)

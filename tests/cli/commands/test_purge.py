@@ -5,38 +5,32 @@ import os
 import pty
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
+from support.commands import CLOVA_OCR, clova_ocr
 
-from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.terminal.locked_files import create_locked, remove_abandoned
 from clova_ocr_async.cli.terminal.output import atomic_write
-from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+from clova_ocr_async.emulator import Emulator, draw_sample
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
 DAYS = ("--older-than", "30d")
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run(clova: Emulator, tmp_path: Path) -> Path:
     """A run of two answers."""
     scans, run = tmp_path / "scans", tmp_path / "run"
     scans.mkdir()
     for seed in range(2):
         (scans / f"{seed}.png").write_bytes(draw_sample("receipt", seed=seed).data)
-    with emulator_in_thread() as clova, ThreadPoolExecutor(1) as thread:
-        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", clova.url())
-        monkeypatch.setenv("CLOVA_OCR_SECRET", clova.secret)
-        batch = ["batch", "receipt", str(scans), "--run", str(run)]
-        assert thread.submit(CliRunner().invoke, app, batch).result().exit_code == 0
+    assert clova_ocr("batch", "receipt", scans, "--run", run).exit_code == 0
+    assert clova.billed.total() == 2
     return run
 
 

@@ -13,44 +13,30 @@ import tty
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.commands import CLOVA_OCR, environment_of, shell
 from support.waiting import wait_for
 
 from clova_ocr_async.cli.terminal.output import OutputError, atomic_write, opened_directly, opened_output, whole_output
 from clova_ocr_async.cli.terminal.output_target import check_ending, inspect_target, named_descriptor
-from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
     from clova_ocr_async.emulator import Emulator
-
-CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
-
-
-@pytest.fixture(scope="module")
-def clova() -> Generator[Emulator]:
-    """A local CLOVA that answers at once."""
-    with emulator_in_thread(latency=0, sigma=0) as emulator:
-        yield emulator
 
 
 @pytest.fixture
 def here(clova: Emulator, tmp_path: Path) -> Path:
     """A folder that holds a picture and the run it was read in."""
     (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
-    done = clova_ocr(clova, tmp_path, "batch", "receipt", "a.png", "--run", "run")
+    done = run_in(clova, tmp_path, "batch", "receipt", "a.png", "--run", "run")
     assert done.returncode == 0, done.stderr
     return tmp_path
 
 
-def environment_of(clova: Emulator) -> dict[str, str]:
-    """Return the environment of a process that is to call a local CLOVA."""
-    return os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
-
-
-def clova_ocr(
+def run_in(
     clova: Emulator, folder: Path, *arguments: str, stdout: Any = subprocess.PIPE
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a command in a folder, in a process of its own."""
@@ -65,13 +51,6 @@ def clova_ocr(
         check=False,
         timeout=50,
     )
-
-
-def shell(clova: Emulator, folder: Path, command: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a line of bash in a folder, in which ``clova-ocr`` is the command."""
-    line = f'clova-ocr() {{ "{sys.executable}" -m clova_ocr_async "$@"; }}; {command}'
-    words = ["bash", "-c", line]
-    return subprocess.run(words, cwd=folder, env=environment_of(clova), capture_output=True, check=False, timeout=50)
 
 
 def is_record(line: bytes) -> bool:
@@ -89,7 +68,11 @@ VERBS = {
 def test_a_fifo_is_written_to_and_stays_a_fifo(clova: Emulator, here: Path, verb: str) -> None:
     """Whoever reads from a FIFO gets the lines, and the FIFO stays what it is."""
     os.mkfifo(here / "pipe")
-    done = shell(clova, here, f"cat pipe > taken & clova-ocr {' '.join(VERBS[verb])} pipe; code=$?; wait; exit $code")
+    done = shell(
+        clova,
+        folder=here,
+        command=f"cat pipe > taken & clova-ocr {' '.join(VERBS[verb])} pipe; code=$?; wait; exit $code",
+    )
     assert done.returncode == 0, done.stderr
     assert stat.S_ISFIFO((here / "pipe").lstat().st_mode)
     assert is_record((here / "taken").read_bytes())
@@ -109,7 +92,7 @@ def test_a_device_is_written_to_and_stays_a_device(clova: Emulator, here: Path, 
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    done = clova_ocr(clova, here, *VERBS[verb], "link")
+    done = run_in(clova, here, *VERBS[verb], "link")
     reader.join(30)
     assert done.returncode == 0, done.stderr
     assert is_record(bytes(taken))
@@ -123,7 +106,7 @@ def test_a_device_is_written_to_and_stays_a_device(clova: Emulator, here: Path, 
 def test_a_device_of_roots_stays_a_device(clova: Emulator, here: Path) -> None:
     """Root could put a file in the place of a device, and does not."""
     os.mknod(here / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
-    done = clova_ocr(clova, here, *VERBS["export"], "null")
+    done = run_in(clova, here, *VERBS["export"], "null")
     assert done.returncode == 0, done.stderr
     assert stat.S_ISCHR((here / "null").lstat().st_mode)
 
@@ -132,10 +115,10 @@ def test_a_device_of_roots_stays_a_device(clova: Emulator, here: Path) -> None:
 def test_a_disk_is_overwritten_only_when_forced(clova: Emulator, here: Path) -> None:
     """A disk holds something: without --force it is refused, with it it is written to, and stays a device."""
     os.mknod(here / "disk", stat.S_IFBLK | 0o666, os.makedev(240, 0))  # of no driver
-    refused = clova_ocr(clova, here, "export", "run", "-o", "disk")
+    refused = run_in(clova, here, "export", "run", "-o", "disk")
     assert (refused.returncode, b"--force" in refused.stderr) == (2, True)
-    assert clova_ocr(clova, here, "batch", "receipt", "a.png", "-o", "disk").returncode == 2
-    assert clova_ocr(clova, here, *VERBS["export"], "disk").returncode == 2
+    assert run_in(clova, here, "batch", "receipt", "a.png", "-o", "disk").returncode == 2
+    assert run_in(clova, here, *VERBS["export"], "disk").returncode == 2
     assert stat.S_ISBLK((here / "disk").lstat().st_mode)
 
 
@@ -144,11 +127,11 @@ def test_standard_output_has_several_names(clova: Emulator, here: Path, verb: st
     """Whatever it is called, and wherever it leads, the lines go there and no file of that name is made."""
     (here / "link").symlink_to("/dev/stdout")
     for name in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"):
-        done = clova_ocr(clova, here, *VERBS[verb], name)
+        done = run_in(clova, here, *VERBS[verb], name)
         assert (done.returncode, is_record(done.stdout)) == (0, True), (name, done.stderr)
     for name in ("-", "/dev/stdout", "link"):
         with (here / "redirected").open("wb") as file:
-            done = clova_ocr(clova, here, *VERBS[verb], name, stdout=file)
+            done = run_in(clova, here, *VERBS[verb], name, stdout=file)
         assert (done.returncode, is_record((here / "redirected").read_bytes())) == (0, True), (name, done.stderr)
     assert not os.path.lexists(here / "-")
     assert {path.name for path in here.iterdir()} == {"a.png", "run", "link", "redirected"}
@@ -157,7 +140,7 @@ def test_standard_output_has_several_names(clova: Emulator, here: Path, verb: st
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_process_substitution_takes_the_lines(clova: Emulator, here: Path, verb: str) -> None:
     """``-o >(gzip > file)`` works as with any other tool."""
-    done = shell(clova, here, f"clova-ocr {' '.join(VERBS[verb])} >(cat > taken; touch done)")
+    done = shell(clova, folder=here, command=f"clova-ocr {' '.join(VERBS[verb])} >(cat > taken; touch done)")
     assert done.returncode == 0, done.stderr
     wait_for((here / "done").exists)
     assert is_record((here / "taken").read_bytes())
@@ -167,7 +150,7 @@ def test_standard_output_that_is_a_socket_takes_the_lines(clova: Emulator, here:
     """/dev/stdout of a service is a socket, which cannot be opened a second time."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        done = clova_ocr(clova, here, *VERBS["export"], "/dev/stdout", stdout=theirs.fileno())
+        done = run_in(clova, here, *VERBS["export"], "/dev/stdout", stdout=theirs.fileno())
         assert done.returncode == 0, done.stderr
         assert ours.recv(20).startswith(b'{"source":"')
 
@@ -188,7 +171,7 @@ def test_nothing_is_paid_where_nothing_can_be_written(clova: Emulator, here: Pat
         "a.png/x": b"a.png/x: Not a directory",
         "가" * 90: b": File name too long",
     }.items():
-        done = clova_ocr(clova, here, *VERBS[verb], name)
+        done = run_in(clova, here, *VERBS[verb], name)
         assert (done.returncode, why in done.stderr) == (2, True), (name, done.stderr)
     assert clova.requests == before
     assert {path.name for path in here.iterdir()} == {"a.png", "run", "sock"}
@@ -199,9 +182,9 @@ def test_a_link_to_a_file_stays_a_link(clova: Emulator, here: Path) -> None:
     (here / "elsewhere").mkdir()
     (here / "elsewhere" / "out.jsonl").write_text("before")
     (here / "link.jsonl").symlink_to("elsewhere/out.jsonl")
-    assert clova_ocr(clova, here, "export", "run", "-o", "link.jsonl").returncode == 2
+    assert run_in(clova, here, "export", "run", "-o", "link.jsonl").returncode == 2
     assert (here / "elsewhere" / "out.jsonl").read_text() == "before"
-    assert clova_ocr(clova, here, *VERBS["export"], "link.jsonl").returncode == 0
+    assert run_in(clova, here, *VERBS["export"], "link.jsonl").returncode == 0
     assert (here / "link.jsonl").is_symlink()
     assert is_record((here / "elsewhere" / "out.jsonl").read_bytes())
     assert [path.name for path in (here / "elsewhere").iterdir()] == ["out.jsonl"]
@@ -211,9 +194,9 @@ def test_a_link_that_leads_nowhere_is_followed_only_when_forced(clova: Emulator,
     """A file is made where the link leads, if --force says so; batch, which has none, makes no such file."""
     (here / "link.jsonl").symlink_to("target.jsonl")
     for verb in (("export", "run", "-o"), VERBS["batch"]):
-        assert clova_ocr(clova, here, *verb, "link.jsonl").returncode == 2
+        assert run_in(clova, here, *verb, "link.jsonl").returncode == 2
     assert not (here / "target.jsonl").exists()
-    assert clova_ocr(clova, here, *VERBS["export"], "link.jsonl").returncode == 0
+    assert run_in(clova, here, *VERBS["export"], "link.jsonl").returncode == 0
     assert (here / "link.jsonl").is_symlink()
     assert is_record((here / "target.jsonl").read_bytes())
 
@@ -221,7 +204,7 @@ def test_a_link_that_leads_nowhere_is_followed_only_when_forced(clova: Emulator,
 def test_a_name_may_be_as_long_as_the_system_takes(clova: Emulator, here: Path) -> None:
     """A file of a long name is written like any other."""
     for name in ("가" * 82 + ".jsonl", "o" * 255, "😀" * 60):
-        done = clova_ocr(clova, here, "export", "run", "-o", name)
+        done = run_in(clova, here, "export", "run", "-o", name)
         assert done.returncode == 0, done.stderr
         assert is_record((here / name).read_bytes())
 
@@ -231,7 +214,7 @@ def test_an_ending_that_does_not_fit_the_format_is_refused(clova: Emulator, here
     """JSON Lines under the name of another format are refused before anything is paid, with the way out."""
     before = clova.requests
     for name in ("x.xlsx", "x.CSV", "x.jsonl.gz"):
-        done = clova_ocr(clova, here, *VERBS[verb], name)
+        done = run_in(clova, here, *VERBS[verb], name)
         assert done.returncode == 2, name
         assert b"and JSON Lines (a record a line) are written; give a name that ends in .jsonl" in done.stderr
         assert not (here / name).exists()
@@ -366,7 +349,7 @@ def test_a_pipe_that_is_full_is_waited_for(tmp_path: Path) -> None:
 def test_a_reader_that_goes_away_ends_an_export_quietly(clova: Emulator, here: Path) -> None:
     """With a reader that has enough, the exit code is 1 and nothing is told."""
     os.mkfifo(here / "pipe")
-    done = shell(clova, here, f"(exec 3< pipe; exec 3<&-) & clova-ocr {' '.join(VERBS['export'])} pipe")
+    done = shell(clova, folder=here, command=f"(exec 3< pipe; exec 3<&-) & clova-ocr {' '.join(VERBS['export'])} pipe")
     assert done.returncode in {0, 1}
     assert b"Traceback" not in done.stderr
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from support.commands import CLOVA_OCR, environment_of, records_in, shell
 from support.waiting import wait_for
 
 from clova_ocr_async.emulator import Emulator, draw_sample, emulator_in_thread
 from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
-
-CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
 
 
 @pytest.fixture
@@ -32,36 +27,13 @@ def scans(tmp_path: Path) -> Path:
     return tmp_path / "scans"
 
 
-@pytest.fixture
-def clova() -> Generator[Emulator]:
-    """A local CLOVA."""
-    with emulator_in_thread(latency=0, sigma=0) as emulator:
-        yield emulator
-
-
-def environment_of(clova: Emulator) -> dict[str, str]:
-    """Return the environment of a command that calls an emulator."""
-    return os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
-
-
-def shell(command: str, clova: Emulator, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
-    """Run the command through a shell, in which it is ``"$@"``."""
-    words = ["bash", "-c", command, "bash", *CLOVA_OCR, *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, env=environment_of(clova), check=False, timeout=50)
-
-
-def records_in(lines: bytes) -> list[dict[str, Any]]:
-    """Return the records of an output."""
-    return [json.loads(line) for line in lines.splitlines()]
-
-
 @pytest.mark.parametrize("output", ["/dev/full", "out.jsonl"])
 def test_a_paid_answer_that_the_output_cannot_take_goes_to_standard_output(
     clova: Emulator, scans: Path, output: str
 ) -> None:
     """Behind a full disk each paid answer is on standard output, and nothing else is sent."""
     place = scans.parent / output
-    done = shell('ulimit -f 12; "$@"', clova, "batch", "receipt", scans, "-o", place)
+    done = shell(clova, 'ulimit -f 12; "$@"', "batch", "receipt", scans, "-o", place)
     assert done.returncode == 1, done.stderr
     there = records_in(place.read_bytes()) if output == "out.jsonl" else []
     spared = records_in(done.stdout)
@@ -77,7 +49,7 @@ def test_a_paid_answer_that_the_output_cannot_take_goes_to_standard_output(
 @pytest.mark.parametrize("stdout", ["/dev/full", "/dev/null", "&-"])
 def test_a_paid_answer_that_has_no_other_place_is_named(clova: Emulator, scans: Path, stdout: str) -> None:
     """Where standard output keeps nothing either, each paid answer is named as lost."""
-    done = shell(f'"$@" >{stdout}', clova, "batch", "receipt", scans, "-o", "/dev/full")
+    done = shell(clova, f'"$@" >{stdout}', "batch", "receipt", scans, "-o", "/dev/full")
     assert done.returncode == 1
     assert 0 < clova.billed.total() < 12
     told = plural(clova.billed.total(), "paid answer was not written", "paid answers were not written")
@@ -87,7 +59,7 @@ def test_a_paid_answer_that_has_no_other_place_is_named(clova: Emulator, scans: 
 
 def test_a_paid_answer_that_neither_place_takes_is_named(clova: Emulator, scans: Path) -> None:
     """Where the output is full and nobody reads standard output, each paid answer is named."""
-    done = shell('"$@" > >(exec true)', clova, "batch", "receipt", scans, "-o", "/dev/full")
+    done = shell(clova, '"$@" > >(exec true)', "batch", "receipt", scans, "-o", "/dev/full")
     assert done.returncode == 1
     told = plural(clova.billed.total(), "paid answer was not written", "paid answers were not written")
     assert f"{told}: {scans}/".encode() in done.stderr

@@ -4,46 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner, Result
+from support.commands import PICTURES, clova_ocr
 
-from clova_ocr_async.cli.app import app
-from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+from clova_ocr_async.emulator import draw_sample
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from clova_ocr_async.emulator import Emulator
 
 
-@pytest.fixture
-def clova(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[Emulator]:
-    """A local CLOVA, named by the environment, and the folder to work in, with a picture."""
-    (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
-    with emulator_in_thread(latency=0, sigma=0) as emulator:
-        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", emulator.url())
-        monkeypatch.setenv("CLOVA_OCR_SECRET", emulator.secret)
-        monkeypatch.chdir(tmp_path)
-        yield emulator
-
-
-def clova_ocr(*arguments: str | Path, stdin: bytes = b"") -> Result:
-    """Run a command in this process, in a thread of its own."""
-    logger = logging.getLogger("clova_ocr_async")
-    before = logger.level
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            words = [str(part) for part in arguments]
-            return thread.submit(CliRunner().invoke, app, words, input=stdin).result()
-    finally:
-        logger.setLevel(before)
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Make a folder with a picture the current one."""
+    (tmp_path / "a.png").write_bytes(PICTURES[0])
+    monkeypatch.chdir(tmp_path)
 
 
 BASE64 = base64.b64encode(b"\xff\xd8\xff" + b"canary " * 9_000)

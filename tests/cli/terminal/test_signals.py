@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from support.commands import CLOVA_OCR, start
 from support.waiting import wait_for
 
 from clova_ocr_async.cli.runs.graceful_stop import loop_signals
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from clova_ocr_async.emulator import Emulator
 
-CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
 ENDING = pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 
 
@@ -36,13 +35,6 @@ def scans(tmp_path: Path) -> Path:
         # What stands behind the end of a PNG makes it another one, and is cheaper than drawing.
         (tmp_path / "scans" / f"{number:02}.png").write_bytes(data + b"%d" % number)
     return tmp_path / "scans"
-
-
-def started(clova: Emulator, *arguments: str | Path, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
-    """Start a command in a process of its own."""
-    environment = os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
-    command = [*CLOVA_OCR, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=stdout, stderr=subprocess.PIPE)
 
 
 def finishing(process: subprocess.Popen[bytes]) -> None:
@@ -58,7 +50,7 @@ def test_what_is_under_way_lands_and_is_written(scans: Path, verb: str, number: 
     """After a signal nothing else is sent; each call that was paid has its line, and the exit code is 130."""
     images = [scans] if verb == "batch" else sorted(scans.iterdir())
     with emulator_in_thread(latency=0.5, sigma=0, concurrency=4) as clova:
-        with started(clova, verb, "receipt", *images) as process:
+        with start(clova, verb, "receipt", *images) as process:
             wait_for(lambda: clova.requests >= 2)
             process.send_signal(number)
             lines, said = process.communicate(timeout=40)
@@ -77,7 +69,7 @@ def test_a_second_signal_cuts_off_and_names(scans: Path, number: signal.Signals)
     """Calls that hang are cut off by the second signal; what may have been paid is named."""
     with (
         emulator_in_thread(faults=["silence"] * 12, concurrency=4) as clova,
-        started(clova, "batch", "receipt", scans, "--concurrency", "4") as process,
+        start(clova, "batch", "receipt", scans, "--concurrency", "4") as process,
     ):
         wait_for(lambda: clova.requests == 4)
         process.send_signal(number)
@@ -95,7 +87,7 @@ def test_a_reader_that_has_stopped_does_not_keep_a_command_alive(scans: Path) ->
     fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)  # less than an answer
     with (
         emulator_in_thread(latency=0, sigma=0) as clova,
-        started(clova, "batch", "receipt", scans, stdout=write_end) as process,
+        start(clova, "batch", "receipt", scans, stdout=write_end) as process,
     ):
         os.close(write_end)
         wait_for(lambda: "pipe" in waits_in(process.pid))
@@ -105,7 +97,7 @@ def test_a_reader_that_has_stopped_does_not_keep_a_command_alive(scans: Path) ->
         _, said = process.communicate(timeout=30)
     os.close(read_end)
     assert process.returncode == 130
-    assert b"calls billed" in said
+    assert b" billed" in said
     assert said.endswith(b"interrupted\n")
 
 

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from support.commands import CLOVA_OCR
 
 from clova_ocr_async.cli.terminal.phrases import quote_path, resume_command, wrong_folder
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
@@ -17,7 +18,6 @@ from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 if TYPE_CHECKING:
     from pathlib import Path
 
-CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
 NAMES = [
     b"run",
     b"a b",

@@ -5,29 +5,20 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from support.commands import shell
 
 from clova_ocr_async.cli.runs.inputs import InputFile
 from clova_ocr_async.cli.runs.pipes import check_once, is_piped, read_piped, spooled
-from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
     from clova_ocr_async.emulator import Emulator
-
-
-@pytest.fixture(scope="module")
-def clova() -> Generator[Emulator]:
-    """A local CLOVA that answers at once."""
-    with emulator_in_thread(latency=0, sigma=0) as emulator:
-        yield emulator
 
 
 @pytest.fixture
@@ -37,14 +28,6 @@ def here(tmp_path: Path) -> Path:
         (tmp_path / name).write_bytes(draw_sample("receipt", seed=seed).data)
     (tmp_path / "list.txt").write_text("a.png\nb.png\n")
     return tmp_path
-
-
-def shell(clova: Emulator, here: Path, command: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a line of bash in a folder, in which ``clova-ocr`` is the command."""
-    line = f'clova-ocr() {{ "{sys.executable}" -m clova_ocr_async "$@"; }}; {command}'
-    variables = os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
-    words = ["bash", "-c", line]
-    return subprocess.run(words, cwd=here, env=variables, capture_output=True, check=False, timeout=50)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +45,7 @@ def shell(clova: Emulator, here: Path, command: str) -> subprocess.CompletedProc
 )
 def test_images_and_lists_come_through_pipes(clova: Emulator, here: Path, command: str, sources: list[str]) -> None:
     """Standard input under any of its names, process substitutions and FIFOs are read as files are."""
-    done = shell(clova, here, command)
+    done = shell(clova, folder=here, command=command)
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [record["source"] for record in records] == sources
@@ -72,12 +55,14 @@ def test_images_and_lists_come_through_pipes(clova: Emulator, here: Path, comman
 def test_a_run_reads_a_list_from_a_pipe(clova: Emulator, here: Path) -> None:
     """A run and its rehearsal take a list from standard input; its copy does not stay."""
     done = shell(
-        clova, here, "export TMPDIR=$PWD/tmp; mkdir tmp; clova-ocr batch receipt --from - --run run < list.txt"
+        clova,
+        folder=here,
+        command="export TMPDIR=$PWD/tmp; mkdir tmp; clova-ocr batch receipt --from - --run run < list.txt",
     )
     assert done.returncode == 0, done.stderr
     assert b"2 images: 2 succeeded" in done.stderr
     assert list((here / "tmp").iterdir()) == []
-    done = shell(clova, here, "cat list.txt | clova-ocr batch receipt --from - --run run --dry-run")
+    done = shell(clova, folder=here, command="cat list.txt | clova-ocr batch receipt --from - --run run --dry-run")
     assert b"answered already             2" in done.stdout, done.stderr
 
 
@@ -100,7 +85,7 @@ def test_what_cannot_work_is_told_before_anything_is_paid(
 ) -> None:
     """What is read once cannot be read twice, nor by a run that is to resume."""
     before = clova.requests
-    done = shell(clova, here, command)
+    done = shell(clova, folder=here, command=command)
     assert (done.returncode, why in done.stderr) == (2, True), done.stderr
     assert clova.requests == before
 

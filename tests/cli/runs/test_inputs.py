@@ -1,35 +1,23 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner, Result
+from support.commands import clova_ocr
 
-from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.runs.inputs import Search
-from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+from clova_ocr_async.emulator import draw_sample
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from click.testing import Result
 
     from clova_ocr_async.emulator import Emulator
 
 PICTURES = [draw_sample("receipt", seed=seed).data for seed in range(4)]
-
-
-@pytest.fixture
-def clova(monkeypatch: pytest.MonkeyPatch) -> Generator[Emulator]:
-    """A local CLOVA, named by the environment."""
-    with emulator_in_thread() as emulator:
-        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", emulator.url())
-        monkeypatch.setenv("CLOVA_OCR_SECRET", emulator.secret)
-        yield emulator
 
 
 @pytest.fixture
@@ -41,17 +29,6 @@ def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, data in zip(("0.png", "1.png", "2.png", "sub/3.png"), PICTURES, strict=True):
         (scans / name).write_bytes(data)
     return scans
-
-
-def clova_ocr(*arguments: str | Path) -> Result:
-    """Run a command in this process, in a thread of its own."""
-    logger = logging.getLogger("clova_ocr_async")
-    before = logger.level
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(CliRunner().invoke, app, [str(part) for part in arguments]).result()
-    finally:
-        logger.setLevel(before)
 
 
 def sources(result: Result) -> list[str]:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner, Result
+from support.commands import clova_ocr, exported, status
 from support.fakes import a_request, success
 from support.ledgers import claimed, in_doubt, item, opened, read, source
 
 from clova_ocr_async.batch.outcome import Failure, Success
 from clova_ocr_async.batch.sources.manifest import paid_in
-from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.runs.failures import FAILURES
 from clova_ocr_async.documents import Receipt
-from clova_ocr_async.emulator import Emulator, draw_sample, emulator_in_thread
+from clova_ocr_async.emulator import Emulator, draw_sample
 from clova_ocr_async.errors import Billing, InvalidRequestError
 from clova_ocr_async.ledger.settlement import encode_failure
 from clova_ocr_async.ledger.states import ItemEvent, Settlement
@@ -27,21 +24,11 @@ from clova_ocr_async.protocol.response import HTTPResponse, decode_response
 from clova_ocr_async.results.records import record_of_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
     from clova_ocr_async.ledger.sqlite import SqliteLedger
 
 ANSWER = HTTPResponse(200, success(a_request()).body.replace(b"id-1", b""))  # of whichever call
-
-
-@pytest.fixture
-def clova(monkeypatch: pytest.MonkeyPatch) -> Generator[Emulator]:
-    """A local CLOVA, named by the environment."""
-    with emulator_in_thread() as emulator:
-        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", emulator.url())
-        monkeypatch.setenv("CLOVA_OCR_SECRET", emulator.secret)
-        yield emulator
 
 
 @pytest.fixture
@@ -52,36 +39,6 @@ def scans(tmp_path: Path) -> Path:
     for name, seed in (("c", 0), ("a", 0), ("d", 1), ("b", 0), ("e", 2)):
         (folder / f"{name}.png").write_bytes(draw_sample("receipt", seed=seed).data)
     return folder
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """Where a run directory will be."""
-    return tmp_path / "run"
-
-
-def clova_ocr(*arguments: str | Path) -> Result:
-    """Run a command in this process, in a thread of its own."""
-    logger = logging.getLogger("clova_ocr_async")
-    before = logger.level
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(CliRunner().invoke, app, [str(part) for part in arguments]).result()
-    finally:
-        logger.setLevel(before)
-
-
-def exported(run: Path) -> list[dict[str, Any]]:
-    """Return the records of a run."""
-    result = clova_ocr("export", run)
-    assert result.exit_code == 0, result.stderr
-    return [json.loads(line) for line in result.stdout.splitlines()]
-
-
-def status(run: Path) -> dict[str, Any]:
-    """Return how far a run is."""
-    told: dict[str, Any] = json.loads(clova_ocr("status", run, "--json").stdout)
-    return told
 
 
 # ---------------------------------------------------------------------------------------------------------------------
