@@ -1,25 +1,18 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from clova_ocr_async import errors
 from clova_ocr_async.cli.exit_codes import ExitCode, exit_code
 from clova_ocr_async.errors import (
+    ClovaOCRError,
     ConnectionFailedError,
     DiskFullError,
     LedgerError,
     ServerError,
     SpendingCeilingError,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-from typing import TYPE_CHECKING
-
-from clova_ocr_async import errors
-from clova_ocr_async.errors import (
-    ClovaOCRError,
 )
 
 if TYPE_CHECKING:
@@ -48,3 +41,21 @@ def test_an_outage_and_a_full_disk_are_resumable() -> None:
     stops = (down, failing, DiskFullError("full"), SpendingCeilingError("reached"))
     assert [exit_code(error) for error in stops] == [ExitCode.STOPPED] * 4
     assert exit_code(LedgerError("of another key")) is ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("facts", "code"),
+    [
+        ({}, ExitCode.OK),
+        ({"unread": True}, ExitCode.SOME_FAILED),
+        ({"found": False}, ExitCode.NO_INPUT),
+        ({"error": OSError(28, "No space left on device")}, ExitCode.SOME_FAILED),
+        ({"error": errors.AuthenticationError(401), "unread": True}, ExitCode.CREDENTIALS),
+        ({"error": errors.QuotaExceededError(429), "found": False}, ExitCode.STOPPED),
+        ({"error": KeyboardInterrupt()}, ExitCode.INTERRUPTED),
+        ({"error": errors.QuotaExceededError(429), "interrupted": True}, ExitCode.INTERRUPTED),
+    ],
+)
+def test_the_first_reason_that_applies_decides(facts: dict[str, Any], code: ExitCode) -> None:
+    """An interrupt decides before an error, an error before missing images, and those before unread ones."""
+    assert exit_code(**facts) is code

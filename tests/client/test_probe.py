@@ -13,7 +13,7 @@ from clova_ocr_async.errors import (
 
 
 async def test_the_probe_takes_only_a_refusal_of_the_body_for_good() -> None:
-    """A right URL and secret are told by code 0011; a wrong secret is told as such."""
+    """A right URL and secret are reported by code 0011; a wrong secret is reported as such."""
     async with Emulator() as clova:
         right = await probe(Domain(clova.url("receipt"), clova.secret))
         wrong = await probe(Domain(clova.url("receipt"), "not-the-secret"))
@@ -22,7 +22,7 @@ async def test_the_probe_takes_only_a_refusal_of_the_body_for_good() -> None:
 
 
 async def test_the_probe_is_not_taken_in_by_whoever_answers() -> None:
-    """A server that reads a request without an image as if there were one is no CLOVA, and is told."""
+    """A server that reads a request without an image as if there were one is no CLOVA, and is reported."""
 
     async def always(_: web.Request) -> web.Response:
         return web.json_response({"images": [{"receipt": {"result": {}}}]})
@@ -30,5 +30,5 @@ async def test_the_probe_is_not_taken_in_by_whoever_answers() -> None:
     app = web.Application()
     app.router.add_post("/{path:.*}", always)
     async with TestServer(app) as server:
-        told = await probe(Domain(str(server.make_url("/custom/v1/1/key")), "secret"))
-    assert isinstance(told, MalformedResponseError)
+        text = await probe(Domain(str(server.make_url("/custom/v1/1/key")), "secret"))
+    assert isinstance(text, MalformedResponseError)

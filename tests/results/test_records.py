@@ -27,7 +27,7 @@ def test_records_of_names_that_are_no_utf8_stay_distinct() -> None:
     assert [record["source"] for record in records] == ["영\\xff.jpg", "영\\xfe.jpg"]
 
 
-def test_a_record_keeps_a_paid_answer_that_nobody_can_read() -> None:
+def test_a_record_keeps_a_paid_answer_that_no_process_can_read() -> None:
     """The bytes of an answer that was paid for are in the record of its error."""
     line = line_of(Failure(InputFile("a.jpg"), MalformedResponseError("cut off", raw=b'{"images":[\xff')), Receipt)
     assert base64.b64decode(json.loads(line)["raw"]) == b'{"images":[\xff'

@@ -78,7 +78,7 @@ class Output:
 
     @property
     def on_terminal(self) -> bool:
-        """Whether the lines appear on a terminal."""
+        """True if the lines appear on a terminal."""
         return self._descriptor is not None and os.isatty(self._descriptor)
 
     def leads_to(self, path: str) -> bool:

@@ -16,7 +16,7 @@ from clova_ocr_async.ledger.states import FileStamp, Item, ItemEvent, Settlement
 
 @pytest.mark.usefixtures("clova")
 def test_an_export_is_a_whole_file_of_its_owners(scans: Path, run: Path, tmp_path: Path) -> None:
-    """The file holds every record, is readable by its owner alone, and replaces nothing unless told to."""
+    """The file holds every record, is readable by its owner alone, and replaces nothing without --force."""
     clova_ocr("batch", "receipt", scans, "--run", run)
     output = tmp_path / "out.jsonl"
     first = clova_ocr("export", run, "--format", "jsonl", "-o", output)
@@ -36,8 +36,8 @@ def test_an_export_is_a_whole_file_of_its_owners(scans: Path, run: Path, tmp_pat
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /dev/full")
-def test_an_export_that_nobody_takes_ends(clova: Emulator, scans: Path, run: Path) -> None:
-    """A reader that has enough is no news; an output that is full is told."""
+def test_an_export_that_no_process_reads_ends(clova: Emulator, scans: Path, run: Path) -> None:
+    """A reader that has enough is no error; an output that is full is one."""
     clova_ocr("batch", "receipt", scans, "--run", run)
     enough = start(clova, "export", run)
     assert enough.stdout is not None

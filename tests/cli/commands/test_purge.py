@@ -41,46 +41,46 @@ def answers(run: Path) -> int:
 
 
 def on_a_terminal(typed: bytes, *arguments: str | Path) -> tuple[int, str]:
-    """Run a command with a terminal for input and errors; return its exit code and what it said."""
+    """Run a command with a terminal for input and errors; return its exit code and what it printed."""
     master, slave = pty.openpty()
     command = [*CLOVA_OCR, *map(str, arguments)]
     with subprocess.Popen(command, stdin=slave, stderr=slave, stdout=subprocess.DEVNULL, close_fds=True) as process:
         os.close(slave)
         os.write(master, typed)
-        said = b""
+        printed = b""
         try:
             while part := os.read(master, 4096):
-                said += part
-        except OSError:  # how Linux ends a terminal that nobody holds any more
+                printed += part
+        except OSError:  # Linux ends a terminal without an open end like this
             pass
         os.close(master)
-        return process.wait(timeout=30), said.decode()
+        return process.wait(timeout=30), printed.decode()
 
 
 @pytest.mark.parametrize("typed", [b"n\n", b"\n", b"\x04"], ids=["no", "default", "end"])
 def test_purging_all_asks_on_a_terminal_first(run: Path, typed: bytes) -> None:
     """The number of answers and what they cost are named, and anything but a yes leaves them all."""
-    code, said = on_a_terminal(typed, "purge", run)
+    code, printed = on_a_terminal(typed, "purge", run)
     assert (code, answers(run)) == (130, 2)
-    assert "2 answers of this run would be deleted for good. They cost 2 paid calls" in said
-    assert f"clova-ocr export {run} -o FILE" in said
+    assert "2 answers of this run would be deleted for good. They cost 2 paid calls" in printed
+    assert f"clova-ocr export {run} -o FILE" in printed
 
 
 def test_a_yes_removes_them(run: Path) -> None:
     """Who confirms it has all answers removed; without answers there is no question left."""
-    code, said = on_a_terminal(b"y\n", "purge", run)
+    code, printed = on_a_terminal(b"y\n", "purge", run)
     assert (code, answers(run)) == (0, 0)
-    assert "deleted: 2 answers" in said
-    code, said = on_a_terminal(b"", "purge", run)
-    assert (code, "Delete" in said) == (0, False)
+    assert "deleted: 2 answers" in printed
+    code, printed = on_a_terminal(b"", "purge", run)
+    assert (code, "Delete" in printed) == (0, False)
 
 
 @pytest.mark.parametrize("options", [["--yes"], [*DAYS], ["-q", "purge", "--yes"]])
 def test_nothing_is_asked_where_the_answer_is_given(run: Path, options: list[str]) -> None:
     """--yes skips the question, and an age is a choice of its own."""
     arguments = options if "purge" in options else ["purge", *options]
-    code, said = on_a_terminal(b"", *arguments, run)
-    assert (code, "Delete" in said) == (0, False)
+    code, printed = on_a_terminal(b"", *arguments, run)
+    assert (code, "Delete" in printed) == (0, False)
     assert answers(run) == (2 if options == [*DAYS] else 0)
 
 
@@ -94,9 +94,9 @@ def test_without_a_terminal_nothing_is_asked(run: Path, closed: str) -> None:
 
 def test_the_question_may_be_quiet_about_the_rest(run: Path) -> None:
     """With -q the question is asked all the same: the answers are gone for good."""
-    code, said = on_a_terminal(b"n\n", "-q", "purge", run)
+    code, printed = on_a_terminal(b"n\n", "-q", "purge", run)
     assert (code, answers(run)) == (130, 2)
-    assert "would be deleted for good" in said
+    assert "would be deleted for good" in printed
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_a_file_that_was_taken_for_abandoned_is_made_again(tmp_path: Path) -> No
     assert path.read_bytes() == b"kept"
 
 
-def test_what_nobody_holds_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_what_no_process_holds_is_removed_and_nothing_else(tmp_path: Path) -> None:
     """What is left by the dead is removed; a folder, a link and what is held are not; what is gone is no trouble."""
     dead, gone, held, folder, link = (tmp_path / f"{name}.part" for name in ("dead", "gone", "held", "folder", "link"))
     dead.touch()

@@ -12,21 +12,11 @@ from clova_ocr_async.cli.runs.inputs import InputFile, Search
 from clova_ocr_async.cli.runs.line_writer import LineWriter
 from clova_ocr_async.cli.runs.one_shot import OneShotRun
 from clova_ocr_async.cli.terminal.progress import shown_progress
-from clova_ocr_async.client import ClovaOCRClient
+from clova_ocr_async.client import AttemptFinished, ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import (
     Billing,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from clova_ocr_async.client import Event
-    from clova_ocr_async.protocol.response import HTTPResponse
-
-from typing import TYPE_CHECKING
-
-from clova_ocr_async.client import AttemptFinished
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +97,7 @@ async def test_a_doubt_is_counted_once(begun: bool) -> None:
     """A call that is cancelled counts the doubt of its earlier request once, and its last one's if that had begun."""
     calls, time, held = CallCounter(), FakeTime(), Held()
     if not begun:
-        time.gate = asyncio.Event()  # whoever waits to send again waits for ever
+        time.gate = asyncio.Event()  # a call that waits to send again waits for ever
     transport = FakeTransport(FAILED, held)
     client = ClovaOCRClient(domain(), transport=transport, runtime=time.runtime(), hooks=[calls.note])
     call = asyncio.create_task(client.recognize(JPEG, Receipt, lane="batch"))

@@ -55,7 +55,7 @@ def test_a_dry_run_names_the_first_unfit_files(scans: Path) -> None:
     assert result.stdout.count(f" {scans}/empty") == 20
 
 
-def test_a_dry_run_of_a_run_says_what_the_run_will_do(clova: Emulator, scans: Path, run: Path) -> None:
+def test_a_dry_run_of_a_run_shows_what_the_run_will_do(clova: Emulator, scans: Path, run: Path) -> None:
     """What a dry run counts as billable is what the run then pays, before it, in its middle and after it."""
     command = ("batch", "receipt", scans, "--run", run)
     fresh = clova_ocr(*command, "--dry-run", "--max-calls", "4", "--price", "60")
@@ -73,7 +73,7 @@ def test_a_dry_run_of_a_run_says_what_the_run_will_do(clova: Emulator, scans: Pa
     assert done == {"images found": 7, "answered already": 7, "billable calls": 0}
 
 
-def test_a_dry_run_tells_what_is_parked_and_what_a_flag_would_send(clova: Emulator, scans: Path, run: Path) -> None:
+def test_a_dry_run_shows_what_is_parked_and_what_a_flag_would_send(clova: Emulator, scans: Path, run: Path) -> None:
     """Images in doubt, failed and refused ones are counted apart, and become billable with their flags."""
     clova.script("close-after-body", "failure", "invalid-body")
     (scans / "0.png").unlink()
@@ -100,8 +100,8 @@ async def test_a_dry_run_does_not_read_what_has_not_changed(scans: Path, run: Pa
         assert claim is not None
         await ledger.settle(claim, Settlement(ItemEvent.SKIP))
     for flags, kind in ((), "refused before"), (("--retry-failed",), "billable calls"):
-        told = await asyncio.to_thread(clova_ocr, "batch", "receipt", path, "--run", run, "--dry-run", *flags)
-        assert counts_of(told)[kind] == 1
+        text = await asyncio.to_thread(clova_ocr, "batch", "receipt", path, "--run", run, "--dry-run", *flags)
+        assert counts_of(text)[kind] == 1
 
 
 async def test_a_dry_run_beside_a_batch_counts_what_is_under_way(scans: Path, run: Path) -> None:

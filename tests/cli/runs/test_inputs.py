@@ -54,7 +54,7 @@ def sources(result: Result) -> list[str]:
     ],
 )
 def test_a_file_that_two_paths_lead_to_is_paid_once(clova: Emulator, scans: Path, again: list[str]) -> None:
-    """Without a run each file is read once, by whatever paths, links and lists it is found, and that is said."""
+    """Without a run each file is read once, by whatever paths, links and lists it is found, and that is printed."""
     Path("link").symlink_to(scans)
     Path("link.png").symlink_to(scans / "0.png")
     Path("list").write_text(f"{scans / '0.png'}\nscans/1.png\n./scans/1.png\n")
@@ -83,7 +83,7 @@ def test_recognize_reads_a_file_once_as_well(clova: Emulator, scans: Path) -> No
 
 @pytest.mark.usefixtures("scans")
 def test_a_dry_run_counts_each_file_once() -> None:
-    """What a dry run without a run says is what the batch pays."""
+    """What a dry run without a run shows is what the batch pays."""
     result = clova_ocr("batch", "receipt", "scans", "scans/0.png", "--dry-run")
     assert "images found                 4\n" in result.stdout
     assert "billable calls               4\n" in result.stdout
@@ -91,7 +91,7 @@ def test_a_dry_run_counts_each_file_once() -> None:
 
 
 @pytest.mark.usefixtures("scans")
-def test_what_is_not_there_or_is_standard_input_is_not_told_from_others() -> None:
+def test_what_is_not_there_or_is_standard_input_is_not_distinguished() -> None:
     """Paths that lead nowhere stay, each for its own error; standard input is no file."""
     search = Search(["scans/0.png", "gone", "gone", "a\0b", "-"], piped={"-": b"x"})
     assert [file.path for file in search.files()] == ["scans/0.png", "gone", "gone", "a\0b", "-"]
@@ -117,7 +117,7 @@ def test_a_search_can_be_repeated_at_the_same_time(scans: Path) -> None:
 
 @pytest.fixture
 def left_out(scans: Path) -> str:
-    """What is said of four files beside the user's."""
+    """What is printed of four files beside the user's."""
     for name in ("@eaDir/0.png/SYNOPHOTO_THUMB_XL.jpg", "#recycle/old.png", ".1.png", "2.png.tmp"):
         (scans / name).parent.mkdir(parents=True, exist_ok=True)
         (scans / name).write_bytes(draw_sample("receipt", seed=9).data)
@@ -146,8 +146,8 @@ def test_what_is_left_out_is_read_where_it_is_named(clova: Emulator) -> None:
 
 @pytest.mark.usefixtures("clova")
 @pytest.mark.parametrize("run", [[], ["--run", "run"]])
-def test_a_folder_of_nothing_but_what_is_left_out_is_told_why(scans: Path, run: list[str]) -> None:
-    """Where no images are found, what was left out is said all the same."""
+def test_a_folder_of_nothing_but_what_is_left_out_is_reported_with_the_reason(scans: Path, run: list[str]) -> None:
+    """Where no images are found, what was left out is printed all the same."""
     (scans / "__MACOSX").mkdir()
     (scans / "__MACOSX" / "a.jpg").touch()
     (scans / "only" / "@eaDir").mkdir(parents=True)
@@ -192,7 +192,7 @@ def test_where_nothing_is_found_nothing_is_left_behind(tmp_path: Path, monkeypat
 
 
 @pytest.mark.usefixtures("clova")
-def test_a_folder_of_a_run_that_cannot_be_looked_into_is_told(scans: Path) -> None:
+def test_a_folder_of_a_run_that_cannot_be_looked_into_is_reported(scans: Path) -> None:
     """What is wrong with the run directory is an error of its own, also where no image is found."""
     (scans / "empty").mkdir()
     (scans / "file").touch()
@@ -239,8 +239,8 @@ def test_a_file_that_has_gone_is_the_news_of_one_command(clova: Emulator, scans:
     for _ in range(2):
         later = clova_ocr("batch", "receipt", "scans", "--run", "run")
         assert later.exit_code == 0, later.stderr
-        told = "5 images: 4 succeeded, 1 skipped (1 no longer there); 4 calls billed"
-        assert told in later.stderr
+        text = "5 images: 4 succeeded, 1 skipped (1 no longer there); 4 calls billed"
+        assert text in later.stderr
     assert json.loads(clova_ocr("status", "run", "--json").stdout)["vanished"] == 1
     assert clova.billed.total() == 4
 
@@ -332,7 +332,7 @@ def test_a_run_that_was_moved_with_its_images_goes_on(scans: Path, monkeypatch: 
 # What is paid a second time
 
 
-def test_payments_on_request_are_told_apart(clova: Emulator, scans: Path) -> None:
+def test_payments_on_request_are_reported_apart(clova: Emulator, scans: Path) -> None:
     """A dry run and the summary count what is certainly paid again and what perhaps is, each with its cost."""
     again = ("--retry-billed", "--retry-ambiguous", "--price", "60")
     clova.script("failure", "close-after-body", "close-after-body")
@@ -346,8 +346,8 @@ def test_payments_on_request_are_told_apart(clova: Emulator, scans: Path) -> Non
     assert f"paid again                   1  of them for {paid}\n" in only.stdout
     assert "perhaps paid again" not in only.stdout
     stopped = clova_ocr("batch", "receipt", scans, "--run", "run", "--max-calls", "5", *again)
-    told = "1 image that was paid for already, 2 that perhaps were (60 to 180 KRW)\n"
-    assert f"sent again on request: at most {told}" in stopped.stderr
+    text = "1 image that was paid for already, 2 that perhaps were (60 to 180 KRW)\n"
+    assert f"sent again on request: at most {text}" in stopped.stderr
     done = clova_ocr("batch", "receipt", scans, "--run", "run", "--max-calls", "50", "--retry-billed")
     assert (done.exit_code, "sent again on request" in done.stderr) == (0, False)
 

@@ -59,8 +59,8 @@ def test_a_sealed_run_shows_its_answers_to_its_key_alone(
 
 
 @pytest.mark.usefixtures("clova")
-def test_a_run_that_keeps_no_answers_says_so(scans: Path, run: Path) -> None:
-    """Without answers every image is still known as read; the record says why there is no result."""
+def test_a_run_that_keeps_no_answers_shows_that(scans: Path, run: Path) -> None:
+    """Without answers every image is still known as read; the record shows why there is no result."""
     assert clova_ocr("batch", "receipt", scans, "--run", run, "--store", "none").exit_code == 0
     records = exported(run)
     assert {record["status"] for record in records} == {"succeeded"}
@@ -84,7 +84,7 @@ def test_a_file_touched_after_its_answer_was_dropped_is_read_all_the_same(
 
 
 @pytest.mark.parametrize("verb", ["status", "export", "purge"])
-def test_a_folder_without_a_run_is_told(tmp_path: Path, verb: str) -> None:
+def test_a_folder_without_a_run_is_reported(tmp_path: Path, verb: str) -> None:
     """A verb that needs a run makes none."""
     result = clova_ocr(verb, tmp_path / "nowhere")
     assert result.exit_code == 2

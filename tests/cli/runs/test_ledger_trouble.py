@@ -34,7 +34,7 @@ def limited() -> None:
 
 
 def batch(stage: Scene, limits: Callable[[], object], stdout: int | None = None) -> tuple[int, bytes, str]:
-    """Run a batch to its end; return its exit code, and what it said."""
+    """Run a batch to its end; return its exit code, and what it printed."""
     command = [sys.executable, "-m", "clova_ocr_async", "batch", "receipt", "scans", "--run", str(stage.run)]
     with subprocess.Popen(
         command,
@@ -44,17 +44,17 @@ def batch(stage: Scene, limits: Callable[[], object], stdout: int | None = None)
         cwd=stage.place,
         preexec_fn=limits,  # noqa: PLW1509 - it sets a limit, and takes no lock that a thread might hold
     ) as process:
-        out, told = process.communicate(timeout=60)
-    return process.returncode, out or b"", told.decode("utf-8", "backslashreplace")
+        out, text = process.communicate(timeout=60)
+    return process.returncode, out or b"", text.decode("utf-8", "backslashreplace")
 
 
 def test_an_answer_that_fits_nowhere_is_handed_out() -> None:
     """A paid answer that neither the ledger nor its overflow file can take is on stdout, and named; the run resumes."""
     with scene(20, size=3_500_000) as stage:
         stage.service.go_on.set()
-        code, out, told = batch(stage, limited)
+        code, out, text = batch(stage, limited)
         records = [json.loads(line) for line in out.splitlines()]
-        assert code == ExitCode.STOPPED, told
+        assert code == ExitCode.STOPPED, text
         assert 20 > len(records) == stage.service.total > 0
         for record in records:
             assert (record["status"], record["billed"], record["error"]["type"]) == (
@@ -65,19 +65,19 @@ def test_an_answer_that_fits_nowhere_is_handed_out() -> None:
             number = json.loads(base64.b64decode(record["raw"]))["images"][0]["uid"]
             assert record["source"] == f"scans/{number}.jpg"
             assert len(record["sha256"]) == 64
-            assert f'scans/{number}.jpg: its paid answer is on standard output, in "raw", and nowhere else' in told
-        assert "Traceback" not in told
-        assert "succeeded" not in told.split("the run in")[0]
-        assert f"{len(records)} failed" in told
+            assert f'scans/{number}.jpg: its paid answer is on standard output, in "raw", and nowhere else' in text
+        assert "Traceback" not in text
+        assert "succeeded" not in text.split("the run in")[0]
+        assert f"{len(records)} failed" in text
 
 
 def test_an_answer_that_even_stdout_does_not_take_is_named() -> None:
     """Where standard output is full as well the image is named, and what it cost is on record."""
     with scene(1, size=3_500_000) as stage, open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
         stage.service.go_on.set()
-        code, _, told = batch(stage, limited, full.fileno())
-        assert code == ExitCode.SOME_FAILED, told
-        assert "scans/0.jpg: its paid answer is lost: cannot write to standard output: No space left" in told
+        code, _, text = batch(stage, limited, full.fileno())
+        assert code == ExitCode.SOME_FAILED, text
+        assert "scans/0.jpg: its paid answer is lost: cannot write to standard output: No space left" in text
         with closing(sqlite3.connect(stage.run / LEDGER)) as db:
             assert db.execute("SELECT state, billing FROM item").fetchall() == [("failed", 2)]
 
@@ -100,10 +100,10 @@ def test_a_run_that_another_program_locks_is_not_begun() -> None:
         stage.finish()
         with closing(sqlite3.connect(stage.run / LEDGER, isolation_level=None)) as db:
             db.execute("BEGIN IMMEDIATE")
-            code, _, told = batch(stage, lambda: None)
+            code, _, text = batch(stage, lambda: None)
         assert code == ExitCode.STOPPED
-        assert "keeps the ledger locked; end it" in told
-        assert "to go on: " in told
+        assert "keeps the ledger locked; end it" in text
+        assert "to go on: " in text
         assert stage.account("locked").wrong == []
 
 

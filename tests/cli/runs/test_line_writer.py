@@ -41,8 +41,8 @@ def test_a_paid_answer_that_the_output_cannot_take_goes_to_standard_output(
     paid = [record for record in there if record["billed"]] + spared
     assert 0 < clova.billed.total() < 12
     assert len({record["source"] for record in paid}) == len(paid) == clova.billed.total()
-    told = plural(len(spared), "line of a paid answer is", "lines of paid answers are")
-    assert f"{told} on standard output instead: {scans}/".encode() in done.stderr
+    text = plural(len(spared), "line of a paid answer is", "lines of paid answers are")
+    assert f"{text} on standard output instead: {scans}/".encode() in done.stderr
     assert b"not written" not in done.stderr
 
 
@@ -52,17 +52,17 @@ def test_a_paid_answer_that_has_no_other_place_is_named(clova: Emulator, scans: 
     done = shell(clova, f'"$@" >{stdout}', "batch", "receipt", scans, "-o", "/dev/full")
     assert done.returncode == 1
     assert 0 < clova.billed.total() < 12
-    told = plural(clova.billed.total(), "paid answer was not written", "paid answers were not written")
-    assert f"{told}: {scans}/".encode() in done.stderr
+    text = plural(clova.billed.total(), "paid answer was not written", "paid answers were not written")
+    assert f"{text}: {scans}/".encode() in done.stderr
     assert b"on standard output instead" not in done.stderr
 
 
 def test_a_paid_answer_that_neither_place_takes_is_named(clova: Emulator, scans: Path) -> None:
-    """Where the output is full and nobody reads standard output, each paid answer is named."""
+    """If the output is full and standard output has no reader, each paid answer is named."""
     done = shell(clova, '"$@" > >(exec true)', "batch", "receipt", scans, "-o", "/dev/full")
     assert done.returncode == 1
-    told = plural(clova.billed.total(), "paid answer was not written", "paid answers were not written")
-    assert f"{told}: {scans}/".encode() in done.stderr
+    text = plural(clova.billed.total(), "paid answer was not written", "paid answers were not written")
+    assert f"{text}: {scans}/".encode() in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["batch", "recognize"])
@@ -80,7 +80,7 @@ def test_what_a_second_signal_cuts_off_has_its_line(scans: Path, verb: str) -> N
             while b"once more cuts them off" not in (line := process.stderr.readline()):
                 assert line, "it ended"
             process.send_signal(signal.SIGINT)
-            lines, said = process.communicate(timeout=30)
+            lines, printed = process.communicate(timeout=30)
         requests = clova.requests
     records = records_in(lines)
     assert process.returncode == 130
@@ -89,6 +89,8 @@ def test_what_a_second_signal_cuts_off_has_its_line(scans: Path, verb: str) -> N
     assert len(doubtful) == requests
     assert all(record["billed"] is None and record["maybe_billed"] == 1 and record["sha256"] for record in doubtful)
     assert len({record["source"] for record in records}) == len(records)
-    assert f"{plural(requests, 'call was under way', 'calls were under way')} and may have been paid: ".encode() in said
-    assert f"{requests} perhaps".encode() in said
-    assert f"{plural(12 - requests, 'image was not sent', 'images were not sent')}".encode() in said
+    assert (
+        f"{plural(requests, 'call was under way', 'calls were under way')} and may have been paid: ".encode() in printed
+    )
+    assert f"{requests} perhaps".encode() in printed
+    assert f"{plural(12 - requests, 'image was not sent', 'images were not sent')}".encode() in printed

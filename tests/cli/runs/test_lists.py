@@ -1,4 +1,4 @@
-"""What a list of images holds is judged before anything is sent, and repeated by nobody."""
+"""Lists of images are checked before anything is sent, and no message repeats a line that is an image."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_an_odd_name_that_is_a_files_is_read(clova: Emulator, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("listed", "said"),
+    ("listed", "printed"),
     [
         (b"a.png\n\xff\xfea\0\n", "standard input, line 2: it holds a NUL"),
         (b'{"source": 1}\n', "standard input, line 1: source is a int"),
@@ -102,15 +102,15 @@ def test_an_odd_name_that_is_a_files_is_read(clova: Emulator, tmp_path: Path) ->
     ids=["nul", "record"],
 )
 @pytest.mark.usefixtures("clova")
-def test_an_error_of_a_list_from_standard_input_names_standard_input(listed: bytes, said: str) -> None:
+def test_an_error_of_a_list_from_standard_input_names_standard_input(listed: bytes, printed: str) -> None:
     """No path of a private copy is shown for what was handed in on standard input."""
     result = clova_ocr("batch", "receipt", "--from", "-", stdin=listed)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert printed in result.stderr
     assert "/clova-ocr-" not in result.stderr
 
 
-def test_what_a_list_says_is_paid_is_not_paid_again_without_being_asked(clova: Emulator, tmp_path: Path) -> None:
+def test_what_a_list_names_as_paid_is_not_paid_again_without_being_asked(clova: Emulator, tmp_path: Path) -> None:
     """Without a run directory, too, images that a list has as paid are sent again only on request."""
     for billed, how, option in ((True, "paid", "--retry-billed"), (None, "perhaps paid", "--retry-ambiguous")):
         (tmp_path / "list.jsonl").write_text(json.dumps({"source": "a.png", "billed": billed}) + "\n")
@@ -125,7 +125,7 @@ def test_what_a_list_says_is_paid_is_not_paid_again_without_being_asked(clova: E
 
 @pytest.mark.usefixtures("clova")
 def test_a_retry_without_a_list_needs_a_run() -> None:
-    """Where no list says what was paid, an option that sends again what was paid has nothing to say."""
+    """Where no list shows what was paid, an option that sends again what was paid has nothing to print."""
     for option in ("--retry-billed", "--retry-ambiguous"):
         result = clova_ocr("batch", "receipt", "a.png", option)
         assert result.exit_code == 2
@@ -138,7 +138,7 @@ def test_a_retry_without_a_list_needs_a_run() -> None:
 def test_a_dry_run_counts_a_file_once_however_many_paths_lead_to_it(
     clova: Emulator, tmp_path: Path, *, known: bool
 ) -> None:
-    """A rehearsal with overlapping paths counts the images that the run then has."""
+    """A dry run with overlapping paths counts the images that the run then has."""
     (tmp_path / "scans").mkdir()
     for number in range(3):
         (tmp_path / "scans" / f"{number}.png").write_bytes(draw_sample("receipt").data + b"%d" % number)
@@ -154,7 +154,7 @@ def test_a_dry_run_counts_a_file_once_however_many_paths_lead_to_it(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "printed"),
     [
         (("recognize", "receipt", ""), "an empty name: no such file"),
         (("batch", "receipt", ""), "an empty name: no such file or folder"),
@@ -164,7 +164,7 @@ def test_a_dry_run_counts_a_file_once_however_many_paths_lead_to_it(
     ids=["empty", "empty-batch", "image", "domain"],
 )
 def test_an_error_is_in_the_words_of_the_command(
-    clova: Emulator, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+    clova: Emulator, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], printed: str
 ) -> None:
     """An argument goes by its name in the help, and a missing domain by its variables."""
     monkeypatch.delenv("CLOVA_OCR_INVOKE_URL")
@@ -173,5 +173,5 @@ def test_an_error_is_in_the_words_of_the_command(
     monkeypatch.setenv("CLOVA_OCR_RECEIPT_SECRET", clova.secret)
     result = clova_ocr(*words)
     assert result.exit_code == 2, result.output
-    assert said in result.stderr
+    assert printed in result.stderr
     assert "Domain(" not in result.stderr

@@ -100,11 +100,11 @@ class FullOutput:
         raise OutputError("out.jsonl", OSError(self.reason, os.strerror(self.reason)))
 
 
-@pytest.mark.parametrize(("reason", "told"), [(errno.ENOSPC, 1), (errno.EPIPE, 0)])
-async def test_an_output_that_fails_lets_land_what_is_under_way_and_sends_no_more(
-    receipts: list[InputFile], capsys: pytest.CaptureFixture[str], reason: int, told: int
+@pytest.mark.parametrize(("reason", "messages"), [(errno.ENOSPC, 1), (errno.EPIPE, 0)])
+async def test_an_output_that_fails_finishes_what_is_under_way_and_sends_no_more(
+    receipts: list[InputFile], capsys: pytest.CaptureFixture[str], reason: int, messages: int
 ) -> None:
-    """Calls under way land and are named, up to twenty; what waits for a slot or is not pulled yet is not paid."""
+    """Calls under way finish and are named, up to twenty; what waits for a slot or is not pulled yet is not paid."""
     late = [Held() for _ in range(21)]
     output = FullOutput(reason)
     first = Held()
@@ -122,12 +122,12 @@ async def test_an_output_that_fails_lets_land_what_is_under_way_and_sends_no_mor
     paid = len(transport.sent)
     assert paid in {22, 23}  # the slot of the first is free before its line is tried
     assert run.finish() is ExitCode.SOME_FAILED
-    said = capsys.readouterr().err
-    assert said.count("cannot write to out.jsonl: No space left on device; no other image is sent") == told
+    printed = capsys.readouterr().err
+    assert printed.count("cannot write to out.jsonl: No space left on device; no other image is sent") == messages
     named = plural(paid, "paid answer was not written", "paid answers were not written")
-    assert f"{named}: {receipts[0].path.removesuffix('00.png')}" in said
-    assert f" and {paid - 20} more\n" in said
-    assert f"{run.counts.statuses['pending']} or more images were not sent" in said
+    assert f"{named}: {receipts[0].path.removesuffix('00.png')}" in printed
+    assert f" and {paid - 20} more\n" in printed
+    assert f"{run.counts.statuses['pending']} or more images were not sent" in printed
 
 
 async def test_an_interrupt_writes_what_was_answered_and_names_what_is_in_doubt(
@@ -163,13 +163,13 @@ async def test_an_interrupt_writes_what_was_answered_and_names_what_is_in_doubt(
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert output.read_bytes().count(b'"succeeded"') == 28
-    assert "28 images: 28 succeeded; 29 calls billed, 2 perhaps" in said
-    assert f"2 calls were under way and may have been paid: {receipts[0].path}, {receipts[1].path}\n" in said
+    assert "28 images: 28 succeeded; 29 calls billed, 2 perhaps" in printed
+    assert f"2 calls were under way and may have been paid: {receipts[0].path}, {receipts[1].path}\n" in printed
 
 
-async def test_a_folder_that_turns_out_unreadable_is_told_once_with_what_was_paid_before(
+async def test_a_folder_that_turns_out_unreadable_is_reported_once_with_what_was_paid_before(
     receipts: list[InputFile], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What was read before is written and counted, and the counting of images stumbles in silence."""
@@ -182,13 +182,13 @@ async def test_a_folder_that_turns_out_unreadable_is_told_once_with_what_was_pai
     with opened_output(str(tmp_path / "out.jsonl")) as lines, pytest.raises(ConfigurationError):
         await run_once(client, CallCounter(), Receipt, Given(found), lines)
     assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == 1
-    said = capsys.readouterr().err
-    assert said.startswith("1 image: 1 succeeded; 1 call billed")
-    assert said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("1 image: 1 succeeded; 1 call billed")
+    assert printed.count("\n") == 1
 
 
 async def test_a_batch_that_cannot_begin_counts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where no image was tried there are no counts to tell."""
+    """Where no image was tried there are no counts to report."""
     client = ClovaOCRClient(domain(document=IdCard), transport=FakeTransport())
     with opened_output(str(tmp_path / "out.jsonl")) as lines, pytest.raises(ConfigurationError):
         await run_once(client, CallCounter(), Receipt, Search(()), lines)

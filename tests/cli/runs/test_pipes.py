@@ -53,7 +53,7 @@ def test_images_and_lists_come_through_pipes(clova: Emulator, here: Path, comman
 
 
 def test_a_run_reads_a_list_from_a_pipe(clova: Emulator, here: Path) -> None:
-    """A run and its rehearsal take a list from standard input; its copy does not stay."""
+    """A run and its dry run take a list from standard input; its copy does not stay."""
     done = shell(
         clova,
         folder=here,
@@ -80,7 +80,7 @@ def test_a_run_reads_a_list_from_a_pipe(clova: Emulator, here: Path) -> None:
         ("echo '{\"x\": 1}' | clova-ocr batch receipt --from -", b"standard input, line 1: it has no source"),
     ],
 )
-def test_what_cannot_work_is_told_before_anything_is_paid(
+def test_what_cannot_work_is_reported_before_anything_is_paid(
     clova: Emulator, here: Path, command: str, why: bytes
 ) -> None:
     """What is read once cannot be read twice, nor by a run that is to resume."""
@@ -117,7 +117,7 @@ def test_no_more_is_read_than_an_image_may_have() -> None:
         assert read_piped([path, "file"], 11) == {path: b"x" * 11}
 
 
-def test_a_pipe_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_pipe_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     """What is open for writing alone is an error that names it."""
     read_end, write_end = os.pipe()
     path = f"/dev/fd/{write_end}"

@@ -56,7 +56,7 @@ def test_a_list_is_read_without_a_run_as_well(clova: Emulator, tmp_path: Path, m
 
 
 def test_the_first_image_that_all_would_fail_with_is_not_failed(clova: Emulator, scans: Path, run: Path) -> None:
-    """A rejected secret leaves every image to be sent, exits with 3 and tells the command that goes on."""
+    """A rejected secret leaves every image to be sent, exits with 3 and shows the command that goes on."""
     clova.script(*["bad-secret"] * 10)
     result = clova_ocr("batch", "receipt", scans, "--run", run)
     assert result.exit_code == 3
@@ -83,7 +83,7 @@ def test_a_ceiling_holds_over_the_whole_life_of_a_run(clova: Emulator, scans: Pa
 
 
 @pytest.mark.parametrize(
-    ("fault", "flag", "word", "said"),
+    ("fault", "flag", "word", "printed"),
     [
         ("invalid-body", "--retry-failed", "failed", "sending again 1 image that was certainly not paid for\n"),
         (
@@ -96,7 +96,7 @@ def test_a_ceiling_holds_over_the_whole_life_of_a_run(clova: Emulator, scans: Pa
     ],
 )
 def test_what_was_not_read_is_sent_again_only_when_its_flag_is_given(
-    clova: Emulator, scans: Path, run: Path, fault: str, flag: str, word: str, said: str
+    clova: Emulator, scans: Path, run: Path, fault: str, flag: str, word: str, printed: str
 ) -> None:
     """Each kind of failure has a flag of its own; without it a repetition sends nothing and exits with 1."""
     clova.script(fault)
@@ -109,16 +109,16 @@ def test_what_was_not_read_is_sent_again_only_when_its_flag_is_given(
     assert clova.requests == before
     result = clova_ocr(*command, flag)
     assert (result.exit_code, clova.requests) == (0, before + 1)
-    assert said in result.stderr
+    assert printed in result.stderr
 
 
-def test_an_image_in_doubt_is_told_by_name(clova: Emulator, scans: Path, run: Path) -> None:
+def test_an_image_in_doubt_is_reported_by_name(clova: Emulator, scans: Path, run: Path) -> None:
     """What may have been paid without an answer is named by batch and status, and has no bill in its record."""
     clova.script("close-after-body")
     result = clova_ocr("batch", "receipt", scans / "1.png", "--run", run)
     assert "1 image is in doubt: perhaps paid, no answer; --retry-ambiguous sends it again: " in result.stderr
-    told = clova_ocr("status", run).stdout
-    assert re.search(rf"in doubt +{scans / '1.png'}", told)
+    text = clova_ocr("status", run).stdout
+    assert re.search(rf"in doubt +{scans / '1.png'}", text)
     (record,) = exported(run)
     assert (record["status"], record["billed"], record["maybe_billed"]) == ("ambiguous", None, 1)
     assert record["error"]["type"] == "ConnectionLostError"
@@ -135,7 +135,7 @@ def begin_empty(run: Path) -> None:
         thread.submit(asyncio.run, begin()).result()
 
 
-def test_nothing_to_read_is_told(clova: Emulator, run: Path, tmp_path: Path) -> None:
+def test_nothing_to_read_is_reported(clova: Emulator, run: Path, tmp_path: Path) -> None:
     """An empty folder and an empty run exit with 5, and so does their export."""
     (tmp_path / "empty").mkdir()
     result = clova_ocr("batch", "receipt", tmp_path / "empty", "--run", run)
@@ -164,7 +164,7 @@ def test_a_list_with_a_bad_line_is_refused_before_anything_is_paid(
 
 
 @pytest.mark.usefixtures("clova")
-def test_quiet_runs_say_nothing_but_errors(scans: Path, run: Path) -> None:
+def test_quiet_runs_print_nothing_but_errors(scans: Path, run: Path) -> None:
     """With -q a run that went well leaves standard error empty."""
     result = clova_ocr("-q", "batch", "receipt", scans, "--run", run)
     assert (result.exit_code, result.output) == (0, "")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 async def test_a_spent_quota_is_resumable(scans: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A quota that stays spent exits with 4 and tells the command that resumes."""
+    """A quota that stays spent exits with 4 and shows the command that resumes."""
     async with Emulator(quota=0) as clova:
         reading = resumable_run(
             run,
@@ -38,17 +38,17 @@ async def test_a_spent_quota_is_resumable(scans: Path, run: Path, capsys: pytest
     assert "to go on: clova-ocr again\n" in capsys.readouterr().err
 
 
-async def test_a_document_nobody_reads_makes_no_run(scans: Path, run: Path) -> None:
+async def test_a_document_no_process_reads_makes_no_run(scans: Path, run: Path) -> None:
     """Without a domain for the document nothing is begun."""
     with pytest.raises(ConfigurationError):
         await resumable_run(run, domain(document=IdCard), transport=FakeTransport()).run([str(scans / "0.png")])
     assert run not in run.parent.iterdir()
 
 
-async def test_a_ledger_that_cannot_be_looked_into_at_the_end_is_told(
+async def test_a_ledger_that_cannot_be_looked_into_at_the_end_is_reported(
     scans: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """If the ledger is gone when all is done, that is told with the exit code it has."""
+    """If the ledger is gone when all is done, that is reported with the exit code it has."""
 
     async def vanish(_: object) -> None:
         (run / "ledger.sqlite3").rename(run / "moved")
@@ -74,7 +74,7 @@ async def test_many_failures_are_named_up_to_twenty(
 
 
 async def test_the_first_images_are_read_while_the_last_are_listed(tmp_path: Path, run: Path) -> None:
-    """How many there are is told once all are listed; what comes out before does not wait for that."""
+    """How many there are is reported once all are listed; what comes out before does not wait for that."""
     for number in range(300):
         (tmp_path / f"{number}.png").touch()
     reading = resumable_run(run, transport=FakeTransport())

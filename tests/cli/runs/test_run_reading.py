@@ -1,4 +1,4 @@
-"""What the verbs that read a run say of it, and what they leave as it is."""
+"""What the verbs that read a run print of it, and what they leave as it is."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def scans(tmp_path: Path) -> Path:
 # Copies
 
 
-def test_lines_that_say_billed_are_the_calls_that_were_paid(clova: Emulator, scans: Path, run: Path) -> None:
+def test_lines_that_print_billed_are_the_calls_that_were_paid(clova: Emulator, scans: Path, run: Path) -> None:
     """Of several names of one picture the first that was found is billed, and the others are copies of it by name."""
     order = [str(scans / f"{name}.png") for name in "cadbe"]
     assert clova_ocr("batch", "receipt", *order, "--run", run).exit_code == 0
@@ -155,20 +155,20 @@ async def test_a_result_is_the_image_object_on_one_line(run: Path, body: bytes) 
 # Status
 
 
-def test_status_says_what_it_cost(clova: Emulator, scans: Path, run: Path) -> None:
+def test_status_shows_what_it_cost(clova: Emulator, scans: Path, run: Path) -> None:
     """With a price the calls have one, in words and as numbers; what may have been paid makes it a range."""
     clova.script("close-after-body")
     clova_ocr("batch", "receipt", scans, "--run", run)
     assert "(160 to 240 KRW)" in clova_ocr("status", run, "--price", "80").stdout
     assert "KRW" not in clova_ocr("status", run).stdout
-    told = json.loads(clova_ocr("status", run, "--json", "--price", "80.5").stdout)
-    assert told["cost"] == {"price": 80.5, "billed": 161.0, "maybe_billed": 80.5}
+    counts = json.loads(clova_ocr("status", run, "--json", "--price", "80.5").stdout)
+    assert counts["cost"] == {"price": 80.5, "billed": 161.0, "maybe_billed": 80.5}
     assert status(run)["cost"] is None
 
 
 @pytest.mark.usefixtures("clova")
-def test_status_does_not_say_kept_of_what_was_purged(scans: Path, run: Path) -> None:
-    """After a purge no answer is kept, and status says so and how many there were."""
+def test_status_does_not_print_kept_of_what_was_purged(scans: Path, run: Path) -> None:
+    """After a purge no answer is kept, and status shows that and how many there were."""
     clova_ocr("batch", "receipt", scans, "--run", run)
     assert "answers    3 kept, not sealed\n" in clova_ocr("status", run).stdout
     clova_ocr("purge", run)
@@ -177,8 +177,8 @@ def test_status_does_not_say_kept_of_what_was_purged(scans: Path, run: Path) -> 
 
 
 @pytest.mark.usefixtures("clova")
-def test_status_says_that_a_run_keeps_no_answers(scans: Path, run: Path) -> None:
-    """A run that was begun to keep none says so."""
+def test_status_shows_that_a_run_keeps_no_answers(scans: Path, run: Path) -> None:
+    """A run that was begun to keep none shows that."""
     clova_ocr("batch", "receipt", scans, "--run", run, "--store", "none")
     assert "answers    not kept\n" in clova_ocr("status", run).stdout
 
@@ -187,8 +187,8 @@ def test_status_says_that_a_run_keeps_no_answers(scans: Path, run: Path) -> None
 # The ceiling, and runs that were moved
 
 
-def test_the_next_command_keeps_to_the_ceiling_and_says_so(clova: Emulator, scans: Path, run: Path) -> None:
-    """A ceiling that was given once holds until another is given; it is told by batch, status and a dry run."""
+def test_the_next_command_keeps_to_the_ceiling_and_shows_it(clova: Emulator, scans: Path, run: Path) -> None:
+    """A ceiling that was given once holds until another is given; batch, status and a dry run show it."""
     command: tuple[Any, ...] = ("batch", "receipt", scans, "--run", run)
     clova_ocr(*command, "--max-cost", "85", "--price", "80")
     again = clova_ocr(*command)
@@ -221,7 +221,7 @@ def test_a_ceiling_is_given_or_lifted(scans: Path, run: Path) -> None:
 
 
 def test_a_moved_run_is_said_once(clova: Emulator, scans: Path, run: Path, tmp_path: Path) -> None:
-    """The command that resumes a run does not say again that it was moved; without a run there is nothing to say."""
+    """The command that resumes a run does not repeat --run-moved; without a run the option is refused."""
     del clova
     result = clova_ocr("batch", "receipt", scans, "--run", run, "--max-calls", "1", "--run-moved")
     assert result.exit_code == 4

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def test_one_signal_lets_land_what_is_under_way(
+async def test_one_signal_finishes_what_is_under_way(
     scans: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """After the first signal nothing else is sent, what flies is recorded, nothing is in doubt, and the code is 130."""
@@ -43,10 +43,10 @@ async def test_one_signal_lets_land_what_is_under_way(
     await steps()
     held.go_on.set()
     assert await reading is ExitCode.INTERRUPTED
-    said = capsys.readouterr().err
-    assert "finishing 1 call under way; once more cuts it off" in said
-    assert "1 image: 1 succeeded; 1 call billed" in said
-    assert "to go on: " in said
+    printed = capsys.readouterr().err
+    assert "finishing 1 call under way; once more cuts it off" in printed
+    assert "1 image: 1 succeeded; 1 call billed" in printed
+    assert "to go on: " in printed
     with RunReader(run) as reader:
         assert reader.status().images == {"succeeded": 1, "pending": 3}
     assert len(transport.sent) == 1
@@ -64,16 +64,16 @@ async def test_two_signals_cut_off_what_is_under_way(
         signal.raise_signal(number)
         await steps()
     assert await reading is ExitCode.INTERRUPTED
-    said = capsys.readouterr().err
-    assert "finishing 1 call under way; once more cuts it off" in said
-    assert re.search(r"1 image is in doubt: .*\d\.png", said)
-    assert "0 images: none; 0 calls billed, 1 perhaps" in said
+    printed = capsys.readouterr().err
+    assert "finishing 1 call under way; once more cuts it off" in printed
+    assert re.search(r"1 image is in doubt: .*\d\.png", printed)
+    assert "0 images: none; 0 calls billed, 1 perhaps" in printed
     with RunReader(run) as reader:
         assert reader.status().images == {"ambiguous": 1, "pending": 3}
 
 
 async def test_a_cancellation_from_elsewhere_is_none_of_ours(scans: Path, run: Path) -> None:
-    """Whoever cancels the task for a reason of their own gets their cancellation."""
+    """A cancellation of the task that no signal has caused is raised."""
     held = Held()
     reading = asyncio.create_task(resumable_run(run, transport=FakeTransport(held)).run([str(scans / "0.png")]))
     await held.reached.wait()
@@ -84,22 +84,22 @@ async def test_a_cancellation_from_elsewhere_is_none_of_ours(scans: Path, run: P
 
 
 def test_sigterm_drains_a_process_and_the_same_command_resumes(tmp_path: Path, run: Path) -> None:
-    """A drained process leaves no doubt, tells the very command that resumes, and that pays for the rest alone."""
+    """A drained process leaves no doubt, shows the very command that resumes, and that pays for the rest alone."""
     with emulator_in_thread(latency=0.2) as clova:
         folder = many_pictures(tmp_path / "scans", 40)
         command = ("batch", "receipt", folder, "--run", run)
         with start(clova, *command, "--retry-failed") as process:
             wait_for(lambda: clova.billed.total() >= 3)
             process.send_signal(signal.SIGTERM)
-            said = process.communicate(timeout=30)[1].decode()
-        assert process.returncode == 130, said
-        assert f"to go on: python -m clova_ocr_async batch receipt {folder} --run {run}\n" in said
+            printed = process.communicate(timeout=30)[1].decode()
+        assert process.returncode == 130, printed
+        assert f"to go on: python -m clova_ocr_async batch receipt {folder} --run {run}\n" in printed
         images = status(run)["images"]
         assert set(images) == {"succeeded", "pending"}
         assert images["succeeded"] == clova.billed.total() < 40
         with start(clova, *command) as process:
-            said = process.communicate(timeout=50)[1].decode()
-        assert process.returncode == 0, said
+            printed = process.communicate(timeout=50)[1].decode()
+        assert process.returncode == 0, printed
         assert clova.billed.total() == len(clova.billed) == 40
 
 
@@ -113,16 +113,16 @@ def test_a_killed_process_leaves_no_more_doubt_than_calls_under_way(tmp_path: Pa
             process.communicate(timeout=30)
         killed = status(run)
         with start(clova, "batch", "receipt", folder, "--run", run) as process:
-            said = process.communicate(timeout=50)[1].decode()
-        told = status(run)
+            printed = process.communicate(timeout=50)[1].decode()
+        counts = status(run)
         paid_twice = [image for image, calls in clova.billed.items() if calls > 1]
     assert paid_twice == []
-    assert told["processes"] == 0
-    assert len(told["ambiguous"]) == told["images"].get("ambiguous", 0) <= 5
-    assert len(killed["ambiguous"]) == len(told["ambiguous"])
-    assert told["images"]["succeeded"] + len(told["ambiguous"]) == 40
-    assert process.returncode == (1 if told["ambiguous"] else 0)
-    assert all(name in said for name in told["ambiguous"])
+    assert counts["processes"] == 0
+    assert len(counts["ambiguous"]) == counts["images"].get("ambiguous", 0) <= 5
+    assert len(killed["ambiguous"]) == len(counts["ambiguous"])
+    assert counts["images"]["succeeded"] + len(counts["ambiguous"]) == 40
+    assert process.returncode == (1 if counts["ambiguous"] else 0)
+    assert all(name in printed for name in counts["ambiguous"])
 
 
 def test_a_second_signal_ends_a_process_at_once(tmp_path: Path, run: Path) -> None:
@@ -136,22 +136,22 @@ def test_a_second_signal_ends_a_process_at_once(tmp_path: Path, run: Path) -> No
             while b"once more cuts them off" not in process.stderr.readline():
                 pass
             process.send_signal(signal.SIGINT)
-            said = process.communicate(timeout=30)[1].decode()
-        told = status(run)
+            printed = process.communicate(timeout=30)[1].decode()
+        counts = status(run)
     assert process.returncode == 130
-    assert 1 <= len(told["ambiguous"]) <= clova.requests
-    assert all(name in said for name in told["ambiguous"])
-    assert told["images"]["pending"] == 20 - len(told["ambiguous"])
+    assert 1 <= len(counts["ambiguous"]) <= clova.requests
+    assert all(name in printed for name in counts["ambiguous"])
+    assert counts["images"]["pending"] == 20 - len(counts["ambiguous"])
 
 
 async def test_a_lost_answer_is_written_also_when_the_run_is_cut_off(
     scans: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An answer that can be stored nowhere is on stdout and named, although a second Ctrl-C came before it was told."""
+    """An answer that cannot be stored is on stdout and named, also if a second Ctrl-C comes before it is printed."""
 
     class Full(NoSeal):
         def seal(self, plain: bytes, context: bytes) -> bytes:
-            """Fail for an answer, as a full disk does, just as somebody is out of patience."""
+            """Fail for an answer, as a full disk does, just as two signals arrive."""
             if not context.startswith(b"answer|"):
                 return super().seal(plain, context)
             signal.raise_signal(signal.SIGINT)
@@ -163,8 +163,8 @@ async def test_a_lost_answer_is_written_also_when_the_run_is_cut_off(
     client = ClovaOCRClient(domain(), hooks=[calls.note], transport=FakeTransport())
     reading = ResumableRun(client, calls, RunSettings(str(run), Receipt, Full()), Search(()))
     assert await reading.run([str(image)]) is ExitCode.INTERRUPTED
-    out, told = capsys.readouterr()
+    out, text = capsys.readouterr()
     record = json.loads(out)
     assert (record["source"], record["billed"]) == (str(image), True)
     assert b"canarySHOP" in base64.b64decode(record["raw"])
-    assert 'its paid answer is on standard output, in "raw", and nowhere else' in told
+    assert 'its paid answer is on standard output, in "raw", and nowhere else' in text

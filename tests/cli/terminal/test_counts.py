@@ -15,7 +15,7 @@ class Clock:
         return self.now
 
 
-def test_a_tally_tells_how_far_it_is_and_how_long_it_takes() -> None:
+def test_a_tally_shows_how_far_it_is_and_how_long_it_takes() -> None:
     """The line on the way has count, total, what was not read, rate and time left; without a total only the rate."""
     clock = Clock()
     counts = Counts(clock)

@@ -29,18 +29,18 @@ def test_highlights_of_every_document_are_one_line(document: type[Any]) -> None:
     assert highlights(document()) == ""
 
 
-def test_the_table_tells_what_is_not_as_drawn(tmp_path: Path) -> None:
+def test_the_table_shows_what_is_not_as_drawn(tmp_path: Path) -> None:
     """A misreading and a failure stand in the table as what they are."""
     sample = draw_sample("receipt")
     path = tmp_path / "receipt.png"
     path.write_bytes(sample.data)
     readings = [
         Reading.of(path, Success(path, Recognition(document=Receipt()))),
-        Reading.of(path, Failure(path, MalformedResponseError("nobody can read it"))),
+        Reading.of(path, Failure(path, MalformedResponseError("it cannot be read"))),
     ]
     console = Console(file=io.StringIO(), width=100)
     show_table(readings, console)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().count("NOT as drawn") == 2
-    assert "nobody can read it" in console.file.getvalue()
+    assert "it cannot be read" in console.file.getvalue()
     assert [reading.billed for reading in readings] == [True, True]

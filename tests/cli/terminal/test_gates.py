@@ -25,8 +25,8 @@ class Clock:
         return self.now
 
 
-async def test_progress_tells_of_the_domains_that_serve() -> None:
-    """The gates of all domains that serve the document are told together; those of others, or gone, are not."""
+async def test_progress_shows_the_domains_that_serve() -> None:
+    """The gates of all domains that serve the document are shown together; those of others, or gone, are not."""
     serving = [Domain(url_of(number), SECRET, document=Receipt) for number in (1, 2)]
     other = Domain(url_of(3), SECRET, document=IdCard)
     async with ClovaOCRClient(*serving, other, transport=FakeTransport(), slots=LocalSlots(3)) as client:
@@ -36,13 +36,13 @@ async def test_progress_tells_of_the_domains_that_serve() -> None:
     assert counts.progress_line() == "0 images, 0.0/s; 3 of 5 calls at once"
 
 
-@pytest.mark.parametrize(("waiting", "told"), [(0, ""), (4, ", 4 waiting")])
-async def test_progress_tells_what_the_gate_does(waiting: int, told: str) -> None:
-    """Calls under way, waiting and refused are told; nothing is told of what there is none of."""
+@pytest.mark.parametrize(("waiting", "text"), [(0, ""), (4, ", 4 waiting")])
+async def test_progress_shows_what_the_gate_does(waiting: int, text: str) -> None:
+    """Calls under way, waiting and refused are shown; a count of none is not."""
     held = Held()
     client = ClovaOCRClient(domain(), transport=FakeTransport(then=held), concurrency=1)
     calls = [asyncio.create_task(client.recognize(JPEG, Receipt)) for _ in range(waiting + 1)]
     await held.reached.wait()
-    assert format_gates(client, Receipt) == f"1 of 1 call at once{told}"
+    assert format_gates(client, Receipt) == f"1 of 1 call at once{text}"
     held.go_on.set()
     await asyncio.wait(calls)

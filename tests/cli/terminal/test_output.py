@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_an_output_knows_a_terminal() -> None:
-    """Lines on a terminal are told from lines in a pipe or in memory."""
+    """Lines on a terminal are distinguished from lines in a pipe or in memory."""
     ends = (*pty.openpty(), *os.pipe())
     shown = [Output("", len, end).on_terminal for end in (*ends[1:], None)]
     for end in ends:
@@ -71,12 +71,12 @@ def test_a_torn_line_is_taken_back_from_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == b"second\n"
 
 
-def test_nothing_is_cut_off_that_somebody_else_wrote(tmp_path: Path) -> None:
+def test_nothing_is_cut_off_that_another_process_wrote(tmp_path: Path) -> None:
     """A file that others append to is left as it is, and takes no line after a torn one."""
     with (tmp_path / "out").open("wb", buffering=0) as file:
-        (tmp_path / "out").write_bytes(b"somebody else's\n")
+        (tmp_path / "out").write_bytes(b"another writer's\n")
         check_torn(Output("out", Hiccup(file.fileno()), file.fileno()))
-    assert (tmp_path / "out").read_bytes() == b"firebody else's\n"
+    assert (tmp_path / "out").read_bytes() == b"firther writer's\n"
 
 
 def test_a_pipe_takes_no_line_after_a_torn_one() -> None:
@@ -95,7 +95,7 @@ def test_a_stream_in_memory_takes_no_line_after_a_torn_one(tmp_path: Path) -> No
     assert (tmp_path / "out").read_bytes() == b"fir"
 
 
-def test_a_file_that_cannot_be_closed_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_closed_is_reported(tmp_path: Path) -> None:
     """Lines that are lost only when the file is closed are not lost in silence."""
     next_one = os.dup(0)
     os.close(next_one)
@@ -104,23 +104,23 @@ def test_a_file_that_cannot_be_closed_is_told(tmp_path: Path) -> None:
 
 
 def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
-    """Whoever ends the writing before the rename leaves what was there; the rename is told before and after."""
+    """A write that ends before the rename leaves the old file; the watcher is called before and after the rename."""
     final = tmp_path / "final"
     final.write_text("before")
-    told: list[str] = []
+    text: list[str] = []
 
     def watch(place: str) -> None:
-        told.append(f"{place}: {final.read_text()}")
+        text.append(f"{place}: {final.read_text()}")
 
     with pytest.raises(TypeError), atomic_write(final) as write:
         write("no bytes")  # type: ignore[arg-type]  # that it fails half way is the point
     with atomic_write(final, watch) as write:
         write(b"whole\n")
-    assert told == ["before rename: before", "after rename: whole\n"]
+    assert text == ["before rename: before", "after rename: whole\n"]
     assert list(tmp_path.iterdir()) == [final]
 
 
-def test_a_file_that_cannot_be_replaced_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_replaced_is_reported(tmp_path: Path) -> None:
     """A folder in the way, or no folder at all, is an error that names the file."""
     (tmp_path / "final").mkdir()
     with pytest.raises(OutputError, match=r"cannot write to .*final"), atomic_write(tmp_path / "final") as write:
@@ -130,7 +130,7 @@ def test_a_file_that_cannot_be_replaced_is_told(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["final"]
 
 
-def test_replacing_a_file_tells_nobody_unless_asked(tmp_path: Path) -> None:
+def test_replacing_a_file_shows_no_process_unless_asked(tmp_path: Path) -> None:
     """The rename itself needs no watcher."""
     (tmp_path / "temporary").write_text("whole")
     replace_file(tmp_path / "temporary", tmp_path / "final")

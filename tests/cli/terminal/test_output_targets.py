@@ -66,7 +66,7 @@ VERBS = {
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_fifo_is_written_to_and_stays_a_fifo(clova: Emulator, here: Path, verb: str) -> None:
-    """Whoever reads from a FIFO gets the lines, and the FIFO stays what it is."""
+    """The reader of a FIFO gets the lines, and the FIFO stays what it is."""
     os.mkfifo(here / "pipe")
     done = shell(
         clova,
@@ -191,7 +191,7 @@ def test_a_link_to_a_file_stays_a_link(clova: Emulator, here: Path) -> None:
 
 
 def test_a_link_that_leads_nowhere_is_followed_only_when_forced(clova: Emulator, here: Path) -> None:
-    """A file is made where the link leads, if --force says so; batch, which has none, makes no such file."""
+    """A file is made where the link leads, if --force shows so; batch, which has none, makes no such file."""
     (here / "link.jsonl").symlink_to("target.jsonl")
     for verb in (("export", "run", "-o"), VERBS["batch"]):
         assert run_in(clova, here, *verb, "link.jsonl").returncode == 2
@@ -222,7 +222,7 @@ def test_an_ending_that_does_not_fit_the_format_is_refused(clova: Emulator, here
 
 
 def test_an_ending_names_the_format_that_can_be_asked_for() -> None:
-    """Where the command could write the format of the ending, that is told too; an unknown ending promises nothing."""
+    """If the command can write the ending's format, the error names that too; an unknown ending fits any format."""
     with pytest.raises(ConfigurationError, match=r"give a name that ends in .jsonl, or --format csv$"):
         check_ending("out.csv", "jsonl", ("jsonl", "csv"))
     for name in ("out.jsonl", "out.NDJSON", "out", "out.2026-11-29", ".csv", "out.json"):
@@ -255,14 +255,14 @@ def test_an_export_that_a_signal_ends_leaves_nothing_behind(
         assert process.stdout.readline() == b"under way\n"
         assert [path.name for path in here.glob("out*")] != []
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
-    assert (process.returncode, said) == (130, b"interrupted\n")
+        _, printed = process.communicate(timeout=30)
+    assert (process.returncode, printed) == (130, b"interrupted\n")
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "run"}
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_ctrl_c_ends_the_wait_for_a_reader(clova: Emulator, here: Path, verb: str) -> None:
-    """A FIFO that nobody reads from holds a command up, which one Ctrl-C ends; nothing is paid."""
+    """A FIFO without a reader blocks a command; one Ctrl-C ends it, and nothing is paid."""
     os.mkfifo(here / "pipe")
     before = clova.requests
     with subprocess.Popen(
@@ -270,13 +270,13 @@ def test_ctrl_c_ends_the_wait_for_a_reader(clova: Emulator, here: Path, verb: st
     ) as process:
         wait_for(lambda: "fifo" in wait_channel(process.pid))
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
-    assert (process.returncode, said) == (130, b"interrupted\n")
+        _, printed = process.communicate(timeout=30)
+    assert (process.returncode, printed) == (130, b"interrupted\n")
     assert clova.requests == before
 
 
 def wait_channel(pid: int) -> str:
-    """Return what in the kernel a process waits in; "fifo" where that is not told."""
+    """Return what in the kernel a process waits in; "fifo" where that is not reported."""
     try:
         with open(f"/proc/{pid}/wchan") as file:  # noqa: PTH123 - no file to speak of
             return file.read().replace("wait_for_partner", "fifo")
@@ -315,7 +315,7 @@ def test_a_name_of_an_open_file_is_that_descriptor(tmp_path: Path) -> None:
         inspect_target("a\0b")
 
 
-def test_a_fifo_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+def test_a_fifo_that_cannot_be_opened_is_reported(tmp_path: Path) -> None:
     """What goes away between the look and the opening is an error that names it."""
     os.mkfifo(tmp_path / "pipe")
     target = inspect_target(str(tmp_path / "pipe"))
@@ -325,7 +325,7 @@ def test_a_fifo_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
 
 
 def test_a_pipe_that_is_full_is_waited_for(tmp_path: Path) -> None:
-    """A descriptor that somebody made non-blocking takes all lines, however slowly they are read."""
+    """A descriptor that another process made non-blocking takes all lines, however slowly they are read."""
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
     taken = bytearray()
@@ -347,7 +347,7 @@ def test_a_pipe_that_is_full_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_goes_away_ends_an_export_quietly(clova: Emulator, here: Path) -> None:
-    """With a reader that has enough, the exit code is 1 and nothing is told."""
+    """With a reader that has enough, the exit code is 1 and nothing is reported."""
     os.mkfifo(here / "pipe")
     done = shell(clova, folder=here, command=f"(exec 3< pipe; exec 3<&-) & clova-ocr {' '.join(VERBS['export'])} pipe")
     assert done.returncode in {0, 1}
@@ -363,7 +363,7 @@ def test_the_whole_output_of_nothing_is_standard_output(capfdbinary: pytest.Capt
 
 
 def test_a_result_that_cannot_get_its_name_leaves_nothing(tmp_path: Path) -> None:
-    """If the rename fails the error says so, and no part of the file stays."""
+    """If the rename fails the error shows so, and no part of the file stays."""
 
     def fail(_: str) -> None:
         raise OSError(5, "Input/output error")

@@ -44,7 +44,7 @@ def pages(count: int) -> bytes:
 
 
 @pytest.mark.usefixtures("clova")
-def test_refused_images_are_told_without_names_of_python(tmp_path: Path) -> None:
+def test_refused_images_are_reported_without_names_of_python(tmp_path: Path) -> None:
     """Pages, bytes and folders in lists are refused by numbers and by verbs of the command line."""
     (tmp_path / "three.tif").write_bytes(pages(3))
     (tmp_path / "large.jpg").write_bytes(b"\xff\xd8\xff" + bytes(60 * 2**20))
@@ -57,7 +57,7 @@ def test_refused_images_are_told_without_names_of_python(tmp_path: Path) -> None
 
 
 def test_a_failed_reading_names_the_place_of_the_services_words(clova: Emulator, tmp_path: Path) -> None:
-    """Where the service says why is told as a place in the record, where it is."""
+    """Where the service shows why is reported as a place in the record, where it is."""
     (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
     result = clova_ocr("recognize", "id-card", "a.png")
     assert "in its record, under result.message" in result.stderr
@@ -66,16 +66,16 @@ def test_a_failed_reading_names_the_place_of_the_services_words(clova: Emulator,
 
 
 @pytest.mark.usefixtures("clova")
-def test_a_dry_run_tells_the_numbers_that_its_files_share(tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_numbers_that_its_files_share(tmp_path: Path) -> None:
     """One reason is one line: with its numbers where they are equal, with an ellipsis where they differ."""
     for name, count in (("a.tif", 2), ("b.tif", 2)):
         (tmp_path / name).write_bytes(pages(count))
-    told = clova_ocr("batch", "receipt", ".", "--dry-run").stdout
-    assert "has 2 pages, more than 1\n" in told
+    text = clova_ocr("batch", "receipt", ".", "--dry-run").stdout
+    assert "has 2 pages, more than 1\n" in text
     (tmp_path / "c.tif").write_bytes(pages(3))
-    told = clova_ocr("batch", "receipt", ".", "--dry-run").stdout
-    assert "has … pages, more than 1\n" in told
-    assert PYTHON.search(told) is None
+    text = clova_ocr("batch", "receipt", ".", "--dry-run").stdout
+    assert "has … pages, more than 1\n" in text
+    assert PYTHON.search(text) is None
 
 
 def cut(path: Path) -> None:
@@ -121,8 +121,8 @@ def test_a_reason_keeps_what_all_share() -> None:
 
 
 def test_every_hint_of_the_package_has_its_words_here() -> None:
-    """What names Python is said otherwise; what does not is left as it is, names of files included."""
-    said = {
+    """What names Python is printed otherwise; what does not is left as it is, names of files included."""
+    printed = {
         "has a side of 9,000 pixels, more than ImageLimits.max_side, 8,000; scale it down": (
             "has a side of 9,000 pixels, more than 8,000; scale it down"
         ),
@@ -134,7 +134,7 @@ def test_every_hint_of_the_package_has_its_words_here() -> None:
         ),
         "images_in.png: it is empty": "images_in.png: it is empty",
     }
-    for text, words in said.items():
+    for text, words in printed.items():
         assert for_shell(text) == words
 
 
@@ -157,7 +157,7 @@ def test_only_what_the_caller_can_mend_is_to_be_checked() -> None:
     assert what_to_check(ServerError(503)) == what_to_check(None) == ""
 
 
-def test_a_run_says_itself_what_to_retry(clova: Emulator, tmp_path: Path) -> None:
+def test_a_run_shows_itself_what_to_retry(clova: Emulator, tmp_path: Path) -> None:
     """With a run that is there, --retry-… needs no PATH, also rehearsed; with none there is nothing to read."""
     (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
     clova.script("invalid-body")
@@ -174,21 +174,21 @@ def test_a_run_says_itself_what_to_retry(clova: Emulator, tmp_path: Path) -> Non
 
 
 def test_a_user_without_a_home_calls_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nobody knows a place for the shared slots, the command says so and uses slots of its own."""
+    """Without a place for the shared slots the command prints that and uses slots of its own."""
 
     def nowhere() -> Path:
         raise RuntimeError("no home")
 
     slots = shared_slots(3, 2.0, lambda: default_path({}, "linux", nowhere))
     assert isinstance(slots, LocalSlots)
-    said = capsys.readouterr().err
-    assert "no home folder to keep the slots in; set XDG_STATE_HOME to a folder; until then" in said
+    printed = capsys.readouterr().err
+    assert "no home folder to keep the slots in; set XDG_STATE_HOME to a folder; until then" in printed
     assert isinstance(shared_slots(find=lambda: Path(os.devnull)), SharedSlots)
 
 
 def test_no_hint_is_in_words_of_python_alone() -> None:
     """What only Python has is left out at a shell, and a missing domain goes by its variables."""
-    said = {
+    printed = {
         "go on with --run-moved (in Python: SqliteLedger(…, moved=True))": "go on with --run-moved",
         "give its key (--key-file, CLOVA_OCR_KEY_FILE, or seal=)": "give its key (--key-file or CLOVA_OCR_KEY_FILE)",
         "it looks like base64; decode it (base64.b64decode) and pass the bytes": (
@@ -207,5 +207,5 @@ def test_no_hint_is_in_words_of_python_alone() -> None:
             "a folder, not a file; for its pictures give the folder to clova-ocr batch"
         ),
     }
-    for text, words in said.items():
+    for text, words in printed.items():
         assert for_shell(text) == words

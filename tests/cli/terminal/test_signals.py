@@ -46,22 +46,22 @@ def finishing(process: subprocess.Popen[bytes]) -> None:
 
 @ENDING
 @pytest.mark.parametrize("verb", ["batch", "recognize"])
-def test_what_is_under_way_lands_and_is_written(scans: Path, verb: str, number: signal.Signals) -> None:
+def test_what_is_under_way_finishes_and_is_written(scans: Path, verb: str, number: signal.Signals) -> None:
     """After a signal nothing else is sent; each call that was paid has its line, and the exit code is 130."""
     images = [scans] if verb == "batch" else sorted(scans.iterdir())
     with emulator_in_thread(latency=0.5, sigma=0, concurrency=4) as clova:
         with start(clova, verb, "receipt", *images) as process:
             wait_for(lambda: clova.requests >= 2)
             process.send_signal(number)
-            lines, said = process.communicate(timeout=40)
+            lines, printed = process.communicate(timeout=40)
         records = [json.loads(line) for line in lines.splitlines()]
         succeeded = [record for record in records if record["status"] == "succeeded"]
-        assert process.returncode == 130, said
+        assert process.returncode == 130, printed
         assert len(succeeded) == clova.billed.total() < 12
     assert {record["status"] for record in records} <= {"succeeded", "pending"}
-    assert f"{plural(len(succeeded), 'call billed', 'calls billed')}".encode() in said
-    assert f"{plural(12 - len(succeeded), 'image was not sent', 'images were not sent')}".encode() in said
-    assert said.endswith(b"interrupted; every paid answer is written\n")
+    assert f"{plural(len(succeeded), 'call billed', 'calls billed')}".encode() in printed
+    assert f"{plural(12 - len(succeeded), 'image was not sent', 'images were not sent')}".encode() in printed
+    assert printed.endswith(b"interrupted; every paid answer is written\n")
 
 
 @ENDING
@@ -75,14 +75,14 @@ def test_a_second_signal_cuts_off_and_names(scans: Path, number: signal.Signals)
         process.send_signal(number)
         finishing(process)
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
+        _, printed = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert f"4 calls were under way and may have been paid: {scans}/".encode() in said
-    assert said.endswith(b"interrupted\n")
+    assert f"4 calls were under way and may have been paid: {scans}/".encode() in printed
+    assert printed.endswith(b"interrupted\n")
 
 
 def test_a_reader_that_has_stopped_does_not_keep_a_command_alive(scans: Path) -> None:
-    """While the output takes nothing, the third signal that finds it so ends the command, and it says so."""
+    """While the output takes nothing, the third signal that finds it so ends the command, and it shows so."""
     read_end, write_end = os.pipe()
     fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)  # less than an answer
     with (
@@ -94,11 +94,11 @@ def test_a_reader_that_has_stopped_does_not_keep_a_command_alive(scans: Path) ->
         for _ in range(3):
             process.send_signal(signal.SIGINT)
             wait_for(lambda: pending(process.pid) == 0)
-        _, said = process.communicate(timeout=30)
+        _, printed = process.communicate(timeout=30)
     os.close(read_end)
     assert process.returncode == 130
-    assert b" billed" in said
-    assert said.endswith(b"interrupted\n")
+    assert b" billed" in printed
+    assert printed.endswith(b"interrupted\n")
 
 
 def waits_in(pid: int) -> str:
@@ -117,7 +117,7 @@ def pending(pid: int) -> int:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a process the first one")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_the_first_process_of_a_container_ends_as_well(scans: Path, number: signal.Signals) -> None:
-    """As process 1, whose signals are ignored unless it handles them, a command lands its calls and ends."""
+    """As process 1, whose signals are ignored unless it handles them, a command finishes its calls and ends."""
     with emulator_in_thread(latency=0.5, sigma=0, concurrency=2) as clova:
         environment = os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
         command = ["unshare", "--pid", "--fork", *CLOVA_OCR, "batch", "receipt", str(scans)]
@@ -125,10 +125,10 @@ def test_the_first_process_of_a_container_ends_as_well(scans: Path, number: sign
             wait_for(lambda: clova.requests >= 1)
             with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:  # noqa: PTH123 - no file to speak of
                 os.kill(int(file.read()), number)
-            lines, said = process.communicate(timeout=40)
-        if process.returncode == 1 and b"unshare" in said:
+            lines, printed = process.communicate(timeout=40)
+        if process.returncode == 1 and b"unshare" in printed:
             pytest.skip("this machine does not let root do that")
-        assert process.returncode == 130, said
+        assert process.returncode == 130, printed
         assert sum(json.loads(line)["status"] == "succeeded" for line in lines.splitlines()) == clova.billed.total()
 
 
@@ -157,14 +157,14 @@ def test_a_signal_while_modules_load_ends_quietly(number: signal.Signals) -> Non
 
 @ENDING
 def test_the_emulator_ends_by_any_of_the_signals(number: signal.Signals) -> None:
-    """The emulator says what it counted, and ends with 0."""
+    """The emulator shows what it counted, and ends with 0."""
     command = [*CLOVA_OCR, "emulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         assert b"a local CLOVA listens" in process.stderr.readline()
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
-    assert (process.returncode, said) == (0, b"0 requests, 0 calls that would have been billed\n")
+        _, printed = process.communicate(timeout=30)
+    assert (process.returncode, printed) == (0, b"0 requests, 0 calls that would have been billed\n")
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_stream_that_takes_nothing_changes_no_exit_code_into_pythons(
     clova: Emulator, here: Path, command: str, code: int
 ) -> None:
-    """A full or closed standard error changes nothing; what standard output does not take is told, with 1."""
+    """A full or closed standard error changes nothing; what standard output does not take is reported, with 1."""
     done = shell(clova, folder=here, command=f"clova-ocr {command}")
     assert done.returncode == code, done.stderr
     assert b"Exception ignored" not in done.stderr
@@ -58,14 +58,14 @@ def test_a_stream_that_takes_nothing_changes_no_exit_code_into_pythons(
 
 
 def test_a_reader_that_has_enough_is_no_news(clova: Emulator, here: Path) -> None:
-    """Where nobody reads on, a command ends quietly."""
+    """A command whose reader has gone ends without a message."""
     done = shell(clova, folder=here, command="clova-ocr --help | true; clova-ocr doctor | true")
     assert done.stderr == b""
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp949", "utf-8"])
-def test_a_stream_that_cannot_say_hangul_says_it_in_escapes(clova: Emulator, here: Path, encoding: str) -> None:
-    """Help, a dry run, a demo and errors are told in any encoding; records are UTF-8 in all of them."""
+def test_a_stream_that_cannot_print_hangul_shows_it_in_escapes(clova: Emulator, here: Path, encoding: str) -> None:
+    """Help, a dry run, a demo and errors are reported in any encoding; records are UTF-8 in all of them."""
     line = "clova-ocr --help && clova-ocr batch receipt 영수증.png --dry-run && clova-ocr recognize receipt 영수증.png"
     done = shell(clova, folder=here, command=line, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
@@ -82,7 +82,7 @@ def test_a_demo_is_shown_in_any_encoding(clova: Emulator, here: Path) -> None:
 
 
 def test_the_version_needs_no_metadata(tmp_path: Path) -> None:
-    """In a zip, or frozen, where no metadata of an installation is, --version is told all the same."""
+    """In a zip, or frozen, where no metadata of an installation is, --version is reported all the same."""
     package = Path(clova_ocr_async.__file__).parent
     with zipfile.ZipFile(tmp_path / "package.zip", "w") as archive:
         for path in package.rglob("*.py"):
@@ -108,7 +108,7 @@ def ending(monkeypatch: pytest.MonkeyPatch, stream: Any, code: int) -> int:
 
     def command() -> None:
         monkeypatch.setattr(sys, "stdout", stream)
-        stream.write("what nobody gets")
+        stream.write("dropped")
         sys.exit(code)
 
     return streams.run_and_flush(command)
@@ -117,7 +117,7 @@ def ending(monkeypatch: pytest.MonkeyPatch, stream: Any, code: int) -> int:
 def test_what_is_left_in_standard_output_is_not_lost_in_silence(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A command that ended well has not if its last words were not taken; one that failed has told why, and once."""
+    """A command whose last output could not be written has failed; one that failed before reports its error once."""
     with open("/dev/full", "w", encoding="utf-8") as stream:  # noqa: PTH123 - a device
         assert ending(monkeypatch, stream, 0) == 1
         assert capfd.readouterr().err == "error: cannot write to standard output: No space left on device\n"
@@ -127,10 +127,10 @@ def test_what_is_left_in_standard_output_is_not_lost_in_silence(
     assert capfd.readouterr().err == ""
 
 
-def test_a_pipe_that_nobody_reads_is_no_news(
+def test_a_pipe_that_no_process_reads_is_no_news(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A reader that has gone ends a command with 1, and nothing is told."""
+    """A reader that has gone ends a command with 1, and nothing is reported."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     with os.fdopen(write_end, "w") as stream:
