@@ -234,7 +234,7 @@ def test_batch_writes_a_new_file_for_its_owner_alone(tmp_path: Path) -> None:
     [("there.jsonl", "is there already; it may hold answers that were paid for"), ("no/where.jsonl", "No such file")],
 )
 def test_batch_pays_nothing_when_it_cannot_write(clova: Emulator, tmp_path: Path, output: str, why: str) -> None:
-    """An output that exists is never overwritten, one that cannot be created is an error, and no call is made for either."""
+    """An output that exists is never overwritten; one that cannot be created is an error; neither sends a call."""
     (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
     (tmp_path / "there.jsonl").write_text("paid for")
     result = clova_ocr("batch", "receipt", tmp_path / "a.png", "-o", tmp_path / output)
@@ -412,7 +412,7 @@ def test_a_batch_shows_that_it_pays_again() -> None:
 
 
 def test_a_stopped_batch_shows_its_error_twice_and_what_was_not_sent_once(clova: Emulator, scans: Path) -> None:
-    """An error that stops a batch is printed with its image and at the end; images never sent are counted, not named."""
+    """An error that stops a batch is printed with its image and at the end; images never sent are only counted."""
     clova.script(*["bad-secret"] * 40)
     done = shell(clova, '"$@"', "batch", "receipt", scans, "-j", "1")
     assert done.returncode == 3
