@@ -155,7 +155,7 @@ def _store(context: click.Context, option: click.Parameter, value: Any) -> None:
     given = context.ensure_object(Common)
     if option.name == "verbose":
         given.verbose += value
-    elif value:
+    elif value:  # an option that is not given here must not reset the one before the verb
         setattr(given, str(option.name), value)
 
 

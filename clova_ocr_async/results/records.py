@@ -102,7 +102,7 @@ def record_of(record: SourceRecord) -> dict[str, Any]:
     outcome: Outcome[Any]
     if isinstance(result, ClovaOCRError):
         if entry.state is State.SENT:
-            result.billing = Billing.MAYBE_BILLED
+            result.billing = Billing.MAYBE_BILLED  # its request is still in flight
         outcome = Failure(record.path, result)
     else:
         outcome = Success(record.path, result)

@@ -107,6 +107,7 @@ def command(*, document: type[Document], paths: tuple[str, ...], folder: str | N
     from clova_ocr_async.cli.runs.inputs import check_paths
     from clova_ocr_async.cli.runs.pipes import check_once, spooled
 
+    # Every mistake is refused before a run directory is made, a pipe is read or a call is paid.
     _check(paths, folder, options)
     check_paths(paths, folders=True)
     check_once((*paths, *options["manifests"]))
@@ -128,7 +129,7 @@ def _run_once(document: type[Document], paths: tuple[str, ...], options: dict[st
 
     calls = CallCounter()
     client = _client(options, calls)
-    search = _search(paths, options, piped=read_piped(paths))
+    search = _search(paths, options, piped=read_piped(paths))  # blocks, so it comes before the event loop
     with opened_output(options["output"]) as output:
         return asyncio.run(run_once(client, calls, document, search, output, jobs=options["jobs"]))
 

@@ -44,6 +44,7 @@ def command(*, folder: str, _format: str, output: str | None, force: bool, key_f
     from clova_ocr_async.cli.terminal.output_target import STANDARD, check_ending
     from clova_ocr_async.ledger.seal import load_seal
 
+    # A wrong key or ending is refused before the output is touched.
     seal = load_seal(key_file, os.environ)
     if output is not None:
         check_ending(output, _format)

@@ -47,6 +47,7 @@ class CallCounter:
         elif isinstance(event, CallFinished):
             self.billed += event.billing is Billing.BILLED
             maybe_billed = self._maybe_billed_of.pop(event.request_id, 0)
+            # Every other error knows its own bill and reaches the taker of the outcomes.
             cancelled = event.error is not None and not isinstance(event.error, ClovaOCRError)
             if cancelled and event.billing is not Billing.NOT_BILLED:
                 self.cut_off[event.request_id] = maybe_billed

@@ -61,7 +61,7 @@ def transport() -> AiohttpTransport:
 
 
 def _trusting(ca_file: str) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    context = ssl.create_default_context()  # the machine's certificates stay trusted
     try:
         context.load_verify_locations(ca_file)
     except ssl.SSLError:

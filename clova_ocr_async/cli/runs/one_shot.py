@@ -13,9 +13,10 @@ from clova_ocr_async.cli.exit_codes import ExitCode, exit_code
 from clova_ocr_async.cli.runs.graceful_stop import GracefulStop, loop_signals
 from clova_ocr_async.cli.runs.line_writer import LineWriter, spare_output
 from clova_ocr_async.cli.terminal.counts import Counts
+from clova_ocr_async.cli.terminal.logs import COUNTER_THREAD
 from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, format_gates, list_names, what_to_check
 from clova_ocr_async.cli.terminal.progress import shown_progress
-from clova_ocr_async.cli.terminal.stderr import COUNTER_THREAD, echo_lines, echo_stderr, is_quiet
+from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, is_quiet
 from clova_ocr_async.errors import Billing, ClovaOCRError
 from clova_ocr_async.protocol.plural import plural
 from clova_ocr_async.results.records import billed_of, maybe_billed_of, status_of
@@ -128,8 +129,10 @@ class OneShotRun:
                         batch.stop(self._writer.failure)
                     progress.update(self.counts)
         finally:
+            # However the batch is left, answers that were paid for get their line.
             for outcome in batch.left_over:
                 self._take_left_over(outcome)
+        # A failed output was printed when it failed; it is not also an early stop.
         if batch.stopped is not self._writer.failure:
             self.stopped = batch.stopped
 
@@ -140,6 +143,7 @@ class OneShotRun:
             with contextlib.suppress(ClovaOCRError):  # the reading raises the same error
                 self.counts.total = sum(1 for _ in files())
 
+        # A daemon, because the walk of a huge folder must not delay the end of the command.
         threading.Thread(target=run, name=COUNTER_THREAD, daemon=True).start()
 
     def finish(self, *, interrupted: bool = False) -> ExitCode:
@@ -203,6 +207,7 @@ class OneShotRun:
             self._take(outcome)
             return
         error = outcome.error
+        # The batch knows one request of the call; the counter has seen all of them.
         error.maybe_billed = self._calls.cut_off[request_id]
         self._cut_off.append(outcome.source)
         self.counts.add_cut_off(billed=error.billing is Billing.BILLED, maybe_billed=error.maybe_billed)

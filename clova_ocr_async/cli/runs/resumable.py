@@ -131,7 +131,7 @@ class ResumableRun:
                 await self._read_until_stopped(found)
         except ClovaOCRError as error:
             if self._begun:
-                with suppress(LedgerError):
+                with suppress(LedgerError):  # the first error is the one to report
                     self._report()
             if isinstance(error, LedgerError) and error.resumable:
                 echo_stderr(f"to go on: {self._settings.resume}", even_when_quiet=True)
@@ -167,15 +167,18 @@ class ResumableRun:
                 echo_stderr(
                     f"the run's ceiling of {plural(ledger.max_calls, 'call')} holds; --max-calls gives another, or none"
                 )
+            # A command that is refused here must not have put images up for sending again.
             await ledger.open_for(services_of(self._client.domains))
             if (start := await ledger.start_in(os.getcwd())) is not None:  # noqa: PTH109 - as a text
                 raise ConfigurationError(wrong_folder(settings.folder, start))
             self._begun = True
             for billing in settings.retry_billings:
                 count = self._sent_again[billing] = await ledger.requeue(billing, settings.document.path_word)
+                # What may be paid twice is printed even with --quiet.
                 paid = billing is not Billing.NOT_BILLED
                 bill = cost(settings.price if paid else None, count)
                 echo_stderr(f"sending again {plural(count, *_SENT_AGAIN[billing])}{bill}", even_when_quiet=paid)
+            # Images are read while the last files are still being listed.
             total = _Total(settings.folder, found)
             worklist = WorkList(ledger, settings.document.path_word, total.counted())
             dispatcher = BatchDispatcher(self._client, settings.jobs, ledger=ledger)
@@ -204,7 +207,7 @@ class ResumableRun:
         self._update_bill()
         if status == "pending" or _is_put_off(outcome):  # it stays in the ledger, for the next command
             return
-        self.counts.add(status, billed=False)
+        self.counts.add(status, billed=False)  # the hook counts the calls, also those whose outcome is not taken
         self.counts.from_ledger += isinstance(outcome, Success) and not outcome.billed
         if self._write_if_unstored(outcome):
             return
@@ -275,7 +278,7 @@ class ResumableRun:
             echo_stderr(
                 f"{images}: perhaps paid, no answer; --retry-ambiguous sends {them} again: "
                 f"{list_names(reader.doubtful(), ambiguous)}",
-                even_when_quiet=self._stop_requests > 0,
+                even_when_quiet=self._stop_requests > 0,  # a second signal has just made them ambiguous
             )
         try:
             failures = write_failures(self._settings.folder, reader)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from clova_ocr_async.cli.terminal.stderr import COUNTER_THREAD, echo_stderr
+from clova_ocr_async.cli.terminal.stderr import echo_stderr
 
-__all__ = ["configure_logging"]
+__all__ = ["COUNTER_THREAD", "configure_logging"]
+
+COUNTER_THREAD = "clova-ocr-count"
+"""Name of the thread that counts images. Its warnings are dropped: the reading logs the same ones."""
 
 
 class _StderrHandler(logging.Handler):
@@ -22,5 +25,6 @@ class _StderrHandler(logging.Handler):
 def configure_logging(*, quiet: bool, verbose: int) -> None:
     """Print log records from WARNING on; from ERROR on if ``quiet``, from INFO or DEBUG on with ``verbose``."""
     level = logging.ERROR if quiet else {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    # Other libraries' records are printed from WARNING on, whatever the level: their details help few users.
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", handlers=[_StderrHandler()])
     logging.getLogger("clova_ocr_async").setLevel(level)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "shown_bar", "shown_progress"]
 
-_EVERY = 5.0  # seconds between two lines
+_EVERY = 5.0  # seconds between two lines: a log of an hour stays readable
 
 
 class Progress(Protocol):

@@ -13,10 +13,7 @@ from clova_ocr_async.cli.terminal.shell_hints import for_shell
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["COUNTER_THREAD", "echo_lines", "echo_stderr", "is_quiet", "printable"]
-
-COUNTER_THREAD = "clova-ocr-count"
-"""Name of the thread that counts images. Its warnings are dropped: the reading logs the same ones."""
+__all__ = ["echo_lines", "echo_stderr", "is_quiet", "printable"]
 
 
 def is_quiet() -> bool:
