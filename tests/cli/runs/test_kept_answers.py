@@ -5,14 +5,12 @@ import os
 import re
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.commands import clova_ocr, exported
 
 from clova_ocr_async.cli.runs.failures import FAILURES
-from clova_ocr_async.emulator import Emulator
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import os
 import pty
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
