@@ -54,6 +54,8 @@ class DirectReader:
         except asyncio.CancelledError:
             if journal.billing is not Billing.NOT_BILLED:
                 progress.known_outcome = cut_off_failure(source, journal.billing, journal.raw)
+                progress.known_outcome.error.request_id = journal.request_id
+                progress.known_outcome.error.attempts = journal.attempts
             raise
 
 
@@ -63,18 +65,23 @@ class _DirectJournal:
     Attributes:
         billing: Whether the call may have been billed, if it is cut off now.
         raw: Its answer, if the call was cut off before that was decoded.
+        request_id: The requestId of the call; None before its first request.
+        attempts: Requests of the call so far.
     """
 
     def __init__(self, stop: StopSwitch, progress: ImageProgress) -> None:
         self.billing = Billing.NOT_BILLED
         self.raw = b""
+        self.request_id: str | None = None
+        self.attempts = 0
         self._stop = stop
         self._progress = progress
 
-    def sending(self, attempt: Attempt) -> None:  # noqa: ARG002 - any attempt of any image
+    def sending(self, attempt: Attempt) -> None:
         """Let a request leave, or raise what keeps it from leaving."""
         self._stop.check_may_send()
         self.billing = Billing.MAYBE_BILLED  # until the request has ended
+        self.request_id, self.attempts = attempt.request_id, attempt.number
         self._progress.start_request()
 
     def answered(self, attempt: Attempt, response: HTTPResponse) -> None:

@@ -1,4 +1,4 @@
-"""The verbs, their common options, and how their errors are told."""
+"""The command line's verbs and their common options; errors become one line and an exit code."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 import click
 
 from clova_ocr_async import __version__
+from clova_ocr_async.cli.exit_codes import exit_code
 from clova_ocr_async.cli.options import CONFIG, common, common_options
-from clova_ocr_async.cli.terminal.signals import INTERRUPTED, handling, interrupting
-from clova_ocr_async.cli.terminal.stderr import say
-from clova_ocr_async.protocol.echoed_input import shown_path
+from clova_ocr_async.cli.terminal.signals import interrupt_handlers, signal_handlers
+from clova_ocr_async.cli.terminal.stderr import echo_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -64,29 +64,31 @@ This package is unofficial; CLOVA is NAVER's trademark.
 """
 
 
-_GIVEN = re.compile(r"(?<=')[^']+(?=')|(?<=\")[^\"]+(?=\")|(?<=\()[^)]+(?=\))")
+_VALUE = re.compile(r"(?<=')[^']+(?=')|(?<=\")[^\"]+(?=\")|(?<=\()[^)]+(?=\))")
 
 
 @contextlib.contextmanager
 def _short_errors() -> Generator[None]:
-    """Keep what was given out of the errors about arguments where it is long, or an image or a URL by mistake."""
+    """Shorten values in errors about arguments: a value may be an image or a URL with a key by mistake."""
     try:
         yield
     except click.UsageError as error:
-        short = _GIVEN.sub(lambda given: shown_path(given[0]), error.message)
-        error.message = short  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  # it is shown later
+        from clova_ocr_async.protocol.echoed_input import shown_path  # the protocol is slow to import
+
+        short = _VALUE.sub(lambda value: shown_path(value[0]), error.message)
+        error.message = short  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  # click prints it later
         raise
 
 
 class _LazyGroup(click.Group):
-    """Imports a verb's module when the verb is called; the list of verbs needs none."""
+    """A group that imports a verb's module only when the verb is called."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with _short_errors():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _short_errors():  # those of the verb's own arguments
+        with _short_errors():  # errors about the verb's own arguments
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -106,7 +108,7 @@ class _LazyGroup(click.Group):
 
 
 def _for_verbs() -> list[click.Option]:
-    # A verb that calls has a --config of its own; the others take it as well, so that one alias fits all of them.
+    # A verb that calls has its own --config. The others accept it too, so that one alias fits all verbs.
     config = click.Option(["--config"], type=click.Path(), expose_value=False, hidden=True)
     return [*common_options(), config]
 
@@ -118,7 +120,7 @@ else:
 
 
 class _DocumentParam(_ParamType):
-    """The vendor's path word of a document; becomes its class."""
+    """The vendor's path word of a document; its class is the value."""
 
     name = "document"
 
@@ -148,34 +150,33 @@ app.params[:0] = common_options()
 
 
 def verb(function: Callable[P, int]) -> Callable[P, NoReturn]:
-    """Make a function's result the exit code, and tell its errors in one line."""
+    """Make a function's result the exit code, and print its errors in one line."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
-        with handling(interrupting()):
-            sys.exit(_ended(function, *args, **kwargs))
+        with signal_handlers(interrupt_handlers()):
+            sys.exit(_exit_code_of(function, *args, **kwargs))
 
     return run
 
 
-def _ended(function: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
-    """Return a verb's exit code, its errors told."""
+def _exit_code_of(function: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
+    """Run a verb, print its error, and return its exit code."""
     try:
-        from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
-        from clova_ocr_async.cli.terminal.logs import tell_logs  # logging is slow to import, and --help logs nothing
+        from clova_ocr_async.cli.terminal.logs import configure_logging  # logging is slow to import
         from clova_ocr_async.errors import ClovaOCRError
 
-        tell_logs(quiet=common().quiet, verbose=common().verbose)
+        configure_logging(quiet=common().quiet, verbose=common().verbose)
         try:
             return function(*args, **kwargs)
         except ClovaOCRError as error:
-            say(f"error: {error}", even_when_quiet=True)
-            return exit_code_of(error)
+            echo_stderr(f"error: {error}", even_when_quiet=True)
+            return exit_code(error)
         except OSError as error:
-            if error.errno == errno.EPIPE:  # click ends quietly when the reader has enough
+            if error.errno == errno.EPIPE:  # click ends silently when the reader, such as head, has enough
                 raise
-            say(f"error: {error.strerror}", even_when_quiet=True)
-            return ExitCode.SOME_FAILED
-    except KeyboardInterrupt:
-        say("interrupted", even_when_quiet=True)
-        return INTERRUPTED
+            echo_stderr(f"error: {error.strerror}", even_when_quiet=True)
+            return exit_code(error)
+    except KeyboardInterrupt as interrupt:
+        echo_stderr("interrupted", even_when_quiet=True)
+        return exit_code(interrupt)

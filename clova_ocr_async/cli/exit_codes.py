@@ -1,30 +1,18 @@
-"""Exit codes: stable, and the same for every verb."""
+"""Exit codes of the commands. All of them are decided here, by one function without side effects.
+
+They are stable, and the same for every command. Nothing heavy is imported at the top, because the handlers of signals
+need a code before anything else is loaded.
+"""
 
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
 
-from clova_ocr_async.errors import (
-    AuthenticationError,
-    ClovaOCRError,
-    ConfigurationError,
-    DomainError,
-    LedgerError,
-    QuotaExceededError,
-    ServerError,
-    SpendingCeilingError,
-    TransportError,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["ExitCode", "exit_code_of"]
+__all__ = ["ExitCode", "exit_code"]
 
 
 class ExitCode(enum.IntEnum):
-    """How a command ended."""
+    """The exit code of a command."""
 
     OK = 0
     SOME_FAILED = 1
@@ -35,21 +23,40 @@ class ExitCode(enum.IntEnum):
     INTERRUPTED = 130
 
 
-_BY_ERROR: Sequence[tuple[type[ClovaOCRError], ExitCode]] = (
-    (AuthenticationError, ExitCode.CREDENTIALS),
-    (QuotaExceededError, ExitCode.STOPPED),
-    (SpendingCeilingError, ExitCode.STOPPED),
-    (ConfigurationError, ExitCode.USAGE),
-    (LedgerError, ExitCode.USAGE),
-    (DomainError, ExitCode.USAGE),
-    (ClovaOCRError, ExitCode.SOME_FAILED),
-)
+def exit_code(
+    error: BaseException | None = None, *, interrupted: bool = False, found: bool = True, unread: bool = False
+) -> ExitCode:
+    """Decide the exit code of a command; the first reason that applies counts.
+
+    Args:
+        error: The error that ended the command or stopped its batch early.
+        interrupted: Whether a signal asked the command to end, or its question was answered with no.
+        found: Whether there was any image.
+        unread: Whether images failed, were skipped or are ambiguous.
+    """
+    if interrupted or isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    if error is not None:
+        return _code_of(error)
+    if not found:
+        return ExitCode.NO_INPUT
+    return ExitCode.SOME_FAILED if unread else ExitCode.OK
 
 
-def exit_code_of(error: ClovaOCRError) -> ExitCode:
-    """Return the exit code of a command that an error ended."""
-    if error.stops_run and isinstance(error, TransportError | ServerError):  # nobody answers any more
+def _code_of(error: BaseException) -> ExitCode:
+    from clova_ocr_async import errors
+
+    # An outage and a full disk pass, and then the same command goes on. The same classes of errors also end single
+    # images, or mean a run that cannot be used at all; those have the codes of the table.
+    is_outage = isinstance(error, errors.TransportError | errors.ServerError) and error.stops_run
+    if is_outage or (isinstance(error, errors.LedgerError) and error.resumable):
         return ExitCode.STOPPED
-    if isinstance(error, LedgerError) and error.resumable:
-        return ExitCode.STOPPED
-    return next(code for kind, code in _BY_ERROR if isinstance(error, kind))
+    table = (
+        (errors.AuthenticationError, ExitCode.CREDENTIALS),
+        (errors.QuotaExceededError, ExitCode.STOPPED),
+        (errors.SpendingCeilingError, ExitCode.STOPPED),
+        (errors.ConfigurationError, ExitCode.USAGE),
+        (errors.LedgerError, ExitCode.USAGE),
+        (errors.DomainError, ExitCode.USAGE),
+    )
+    return next((code for kind, code in table if isinstance(error, kind)), ExitCode.SOME_FAILED)

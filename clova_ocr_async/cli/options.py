@@ -1,4 +1,4 @@
-"""Options and kinds of values that several verbs share."""
+"""Options and types of values that several commands share."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class _KRWParam(_ParamType):
     name = "krw"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from decimal import Decimal, InvalidOperation  # slow to import, and seldom wanted
+        from decimal import Decimal, InvalidOperation  # slow to import, and rarely needed
 
         try:
             amount = Decimal(value)
         except InvalidOperation:
-            return self.fail(f"{value!r} is no number", param, ctx)
+            return self.fail(f"{value!r} is not a number", param, ctx)
         if not amount.is_finite() or amount <= 0:
-            return self.fail(f"{value!r} is no amount; it must be more than 0", param, ctx)
+            return self.fail(f"{value!r} is not an amount; it must be more than 0", param, ctx)
         return amount
 
 
@@ -61,18 +61,20 @@ class _DurationParam(_ParamType):
         found = _DURATION.fullmatch(value)
         if found is None:
             return self.fail(
-                f"{value!r} is no duration; write a number and s, m, h, d or w, as in 12h or 30d", param, ctx
+                f"{value!r} is not a duration; write a number and s, m, h, d or w, as in 12h or 30d", param, ctx
             )
         return float(found[1]) * _SECONDS[found[2]]
 
 
 class PathParam(click.Path):
-    """A path, with the home folder for a ``~`` that no shell has expanded, as in ``--run=~/run``."""
+    """A path; a ``~`` that the shell has not expanded, as in ``--run=~/run``, becomes the home folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path, or fail if the home folder is not there."""
+        """Return the path, or fail if the home folder is not known."""
         if isinstance(value, str) and value.startswith("~"):
-            from clova_ocr_async.config_values import expand_home  # what it imports is slow, and seldom wanted
+            from clova_ocr_async.config_values import (
+                expand_home,  # what it imports is slow, and seldom wanted
+            )
             from clova_ocr_async.errors import ConfigurationError
 
             try:
@@ -87,7 +89,7 @@ PATH = PathParam()
 
 
 class _CeilingParam(_ParamType):
-    """A number of calls, or none for any number."""
+    """A number of calls, or "none" for any number."""
 
     name = "ceiling"
 
@@ -100,7 +102,7 @@ class _CeilingParam(_ParamType):
 
 
 CEILING = _CeilingParam()
-"""Type of an option that is a ceiling of calls."""
+"""Type of an option that is a limit of calls."""
 
 KRW = _KRWParam()
 """Type of an option that is an amount in KRW."""
@@ -113,7 +115,7 @@ DURATION = _DurationParam()
 
 
 def _nearest(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
-    """Return what was given behind the verb, else what was given before it."""
+    """Return the value given after the verb, else the one given before it."""
     return value if value is not None else context.find_root().params.get("config")
 
 
@@ -124,16 +126,16 @@ CONFIG = click.option(
     callback=_nearest,
     help="A TOML file with the domains.  [default: CLOVA_OCR_CONFIG, else the environment's domains]",
 )
-"""The file of domains of a verb that calls; the command itself takes it as well, before the verb."""
+"""The file of domains, an option of each verb that calls; it may also stand before the verb."""
 
 
 @dataclass(slots=True)
 class Common:
-    """The options that every verb takes, on either side of it.
+    """The options that every verb takes, before or after it.
 
     Attributes:
-        quiet: Whether nothing is said but errors.
-        verbose: How much is said besides.
+        quiet: Whether only errors are printed.
+        verbose: The level of further messages.
         proxy: The URL of a proxy, which may hold a password.
         ca_file: A file of further certificates to trust.
     """
@@ -145,22 +147,22 @@ class Common:
 
 
 def common() -> Common:
-    """Return the options that every verb takes, as they were given to the command that runs."""
+    """Return the common options of the command that runs."""
     context = click.get_current_context(silent=True)
     return (None if context is None else context.find_object(Common)) or Common()
 
 
-def _note(context: click.Context, option: click.Parameter, value: Any) -> None:
-    """Note one of the options; what is given behind the verb adds to what is given before it, or wins."""
+def _store(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Store a common option; a value after the verb is added to the one before it, or replaces it."""
     given = context.ensure_object(Common)
     if option.name == "verbose":
         given.verbose += value
-    elif value:
+    elif value:  # an option that is not given here must not reset the one before the verb
         setattr(given, str(option.name), value)
 
 
 class _ProxyParam(_ParamType):
-    """The URL of a proxy; it may hold a user name and a password, so no message repeats it."""
+    """The URL of a proxy; no message repeats it, because it may hold a user name and a password."""
 
     name = "url"
 
@@ -176,13 +178,13 @@ class _ProxyParam(_ParamType):
 
 
 def common_options() -> list[click.Option]:
-    """Return the options that every verb takes, and the command itself before the verb."""
+    """Return the options that every verb takes, before or after it."""
     return [
-        click.Option(["-q", "--quiet"], is_flag=True, callback=_note, expose_value=False, help="Print only errors."),
+        click.Option(["-q", "--quiet"], is_flag=True, callback=_store, expose_value=False, help="Print only errors."),
         click.Option(
             ["-v", "--verbose"],
             count=True,
-            callback=_note,
+            callback=_store,
             expose_value=False,
             help="Print each retry; -vv also the result of each request.",
         ),
@@ -190,7 +192,7 @@ def common_options() -> list[click.Option]:
             ["--proxy"],
             type=_ProxyParam(),
             metavar="URL",
-            callback=_note,
+            callback=_store,
             expose_value=False,
             help="An HTTP proxy to call through; the URL may hold a user name and a password.",
         ),
@@ -198,7 +200,7 @@ def common_options() -> list[click.Option]:
             ["--ca-file"],
             type=PATH,
             metavar="FILE",
-            callback=_note,
+            callback=_store,
             expose_value=False,
             help="Further certificates (PEM) to trust.",
         ),
@@ -210,7 +212,7 @@ ALLOW_TRUNCATED = click.option(
     is_flag=True,
     help="Send pictures whose end is missing; the call is paid even if the service reads nothing.",
 )
-"""Whether pictures are sent that are cut off, for a verb that calls."""
+"""An option of each verb that calls: whether truncated pictures are sent."""
 
 RUN = click.argument("folder", metavar="DIR", type=PATH)
 """The run directory of a verb that needs one."""

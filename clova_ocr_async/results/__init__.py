@@ -1,1 +1,1 @@
-"""Results in the forms that people use."""
+"""Results of images in the forms that people use."""

@@ -1,4 +1,26 @@
-"""An outcome as a line of JSON."""
+r"""Records: the JSON Lines that the commands write, one record an image under one of its names.
+
+=============  ========================================================================================================
+source         The path as it was given; bytes that are not UTF-8 are written as ``\xNN``. None if there is no path.
+source_bytes   The path's bytes in base64, only where ``source`` is not the exact path.
+replaced       True, only where the file at the path has been replaced since the image was paid for.
+sha256         Of the file's bytes, in hex; None if the file was not read.
+document       The vendor's path word, such as "receipt".
+status         "succeeded"; "failed"; "ambiguous": the call may have been billed, and no answer arrived; "skipped": the
+               image was refused before it was sent; "pending": the image was not sent.
+billed         Whether a call was billed for this record: False for a copy of another image, None if it is not known.
+maybe_billed   The number of requests that may have been billed and have no answer.
+copy_of        The source of the image with the same bytes that was billed; None if this record is that image.
+attempts       The number of requests.
+request_id     The requestId of the call; None if nothing was sent.
+uid            The vendor's id of the answer; None without an answer.
+result         The vendor's object of the image, if it was read; from a run byte for byte as it was answered.
+error          ``type``, ``code`` (None if the vendor gave none) and ``message``, if the image was not read.
+raw            The bytes of an answer that was paid for and could not be decoded or stored, in base64.
+=============  ========================================================================================================
+
+The sums of ``billed`` and ``maybe_billed`` over all records are the calls that were and may have been paid.
+"""
 
 from __future__ import annotations
 
@@ -25,87 +47,78 @@ from clova_ocr_async.protocol.answer_image_object import image_object
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
-    from clova_ocr_async.cli.runs.inputs import InputFile
     from clova_ocr_async.documents import Document
-    from clova_ocr_async.ledger.states import Entry
     from clova_ocr_async.ledger.storage import SourceRecord
-    from clova_ocr_async.protocol.answer_image_object import ImageObject
 
-__all__ = ["billed_of", "line_of", "maybe_billed_of", "record_of", "status_of", "without_answer"]
+__all__ = [
+    "billed_of",
+    "encode_record",
+    "maybe_billed_of",
+    "record_of",
+    "record_of_outcome",
+    "status_of",
+    "without_answer",
+]
 
 _BILLED = {Billing.NOT_BILLED: False, Billing.MAYBE_BILLED: None, Billing.BILLED: True}
 
 
-def line_of(outcome: Outcome[Any], document: type[Document], copy_of: str | None = None) -> bytes:
-    """Return the record of an outcome: one line, with its end.
+def encode_record(record: dict[str, Any]) -> bytes:
+    """Return a record as one line of JSON, with its line end."""
+    return msgspec.json.encode(record) + b"\n"
+
+
+def record_of_outcome(
+    outcome: Outcome[Any], document: type[Document], *, path: str, sha256: str | None
+) -> dict[str, Any]:
+    """Return the record of an outcome.
 
     Args:
-        outcome: Of an image that was called for, or of a copy of one.
-        document: What was asked for.
-        copy_of: The path of the image that was called for, if this is a copy of it.
+        outcome: The outcome of an image.
+        document: The class that was asked for.
+        path: The image's path.
+        sha256: The hash of its bytes in hex; None if they were not read.
     """
-    source: InputFile = outcome.source
-    names = record_source(source.path) | {"sha256": source.sha256, "document": document.path_word}
-    return msgspec.json.encode(names | {"status": status_of(outcome)} | _ended(outcome, copy_of)) + b"\n"
+    names = record_source(path) | {"sha256": sha256, "document": document.path_word}
+    return names | {"status": status_of(outcome)} | _bill_and_end(outcome)
 
 
 def record_of(record: SourceRecord) -> dict[str, Any]:
-    """Return the record of an image of a run; ``result`` as the JSON that came, where that is on one line."""
+    """Return the record of an image of a run; ``result`` as the JSON that was answered, where that is on one line."""
     names: dict[str, Any] = {"source": None} if record.path is None else dict(record_source(record.path))
     names |= {"replaced": True} if record.replaced else {}
     entry = record.entry
     if entry is not None and record.status == "pending" and entry.state in FINISHED:
-        entry = None  # the file has changed since, and is to be read again
+        entry = None  # the file has changed since, and is going to be read again
     names |= {"sha256": None if entry is None else entry.item.sha256.hex(), "document": record.document}
     if entry is None:
-        outcome: Outcome[Any] = Failure(
-            record.path, decode_failure(record.failure) if record.failure else NotSentError()
-        )
-        return names | {"status": record.status} | _ended(outcome)
+        error = decode_failure(record.failure) if record.failure else NotSentError()
+        return names | {"status": record.status} | _bill_and_end(Failure(record.path, error))
     if entry.state is State.SUCCEEDED and entry.answer is not None and (image := image_object(entry.answer.body)):
         bill = _bill(billed=True, maybe_billed=entry.maybe_billed, copy_of=record.copy_of)
-        return names | {"status": record.status} | bill | _as_it_came(entry, image)
-    ended = replay(entry, DOCUMENTS[record.document])
-    if isinstance(ended, ClovaOCRError):
+        end = {"attempts": entry.attempts, "request_id": image.request_id, "uid": image.uid, "result": image.raw}
+        return names | {"status": record.status} | bill | end
+    result = replay(entry, DOCUMENTS[record.document])
+    outcome: Outcome[Any]
+    if isinstance(result, ClovaOCRError):
         if entry.state is State.SENT:
-            ended.billing = Billing.MAYBE_BILLED
-        outcome = Failure(record.path, ended)
+            result.billing = Billing.MAYBE_BILLED  # its request is still in flight
+        outcome = Failure(record.path, result)
     else:
-        outcome = Success(record.path, ended)
-    return names | {"status": record.status} | _ended(outcome, record.copy_of)
+        outcome = Success(record.path, result)
+    return names | {"status": record.status} | _bill_and_end(outcome, record.copy_of)
 
 
 def without_answer(record: dict[str, Any], *, sealed: bool) -> dict[str, Any]:
-    """Return a record without what was answered; of a sealed run also without the words of its error."""
+    """Return a record without its answer; of a sealed run also without the message of its error."""
     kept = {key: value for key, value in record.items() if key not in {"result", "raw"}}
     if sealed and "error" in kept:
         kept["error"] |= {"message": None}
     return kept
 
 
-def _ended(outcome: Outcome[Any], copy_of: str | None = None) -> dict[str, Any]:
-    bill = _bill(billed=billed_of(outcome), maybe_billed=maybe_billed_of(outcome), copy_of=copy_of)
-    return bill | (_read(outcome) if isinstance(outcome, Success) else _failed(outcome))
-
-
-def _bill(*, billed: bool | None, maybe_billed: int, copy_of: str | None) -> dict[str, Any]:
-    """Return what an image cost under one of its names: nothing if it is a copy, so that the sum is what was paid."""
-    if copy_of is not None and (billed is not False or maybe_billed):
-        return {"billed": False, "maybe_billed": 0, "copy_of": shown_path(copy_of)}
-    return {"billed": billed, "maybe_billed": maybe_billed, "copy_of": None}
-
-
-def _as_it_came(entry: Entry, image: ImageObject) -> dict[str, Any]:
-    return {"attempts": entry.attempts, "request_id": image.request_id, "uid": image.uid, "result": image.raw}
-
-
 def status_of(outcome: Outcome[Any]) -> str:
-    """Return how an image ended.
-
-    Returns:
-        "succeeded", "failed", "skipped" (refused before it was sent), "pending" (not sent, because the batch was
-        stopped), or "ambiguous" (perhaps paid, no answer).
-    """
+    """Return the status of an outcome, as the record has it."""
     if isinstance(outcome, Success) or (isinstance(outcome.error, AnswerNotKeptError) and not outcome.error.lost):
         return "succeeded"
     if outcome.error.billing is Billing.MAYBE_BILLED:
@@ -116,16 +129,28 @@ def status_of(outcome: Outcome[Any]) -> str:
 
 
 def billed_of(outcome: Outcome[Any]) -> bool | None:
-    """Return whether an image was paid; None if nobody knows."""
+    """Return whether the call for an image was billed; None if it is not known."""
     return outcome.billed if isinstance(outcome, Success) else _BILLED[outcome.error.billing]
 
 
 def maybe_billed_of(outcome: Outcome[Any]) -> int:
-    """Return how many requests for an image may have been paid without an answer."""
+    """Return the number of requests for an image that may have been billed and have no answer."""
     return outcome.recognition.maybe_billed if isinstance(outcome, Success) else outcome.error.maybe_billed
 
 
-def _read(outcome: Success[Any]) -> dict[str, Any]:
+def _bill_and_end(outcome: Outcome[Any], copy_of: str | None = None) -> dict[str, Any]:
+    bill = _bill(billed=billed_of(outcome), maybe_billed=maybe_billed_of(outcome), copy_of=copy_of)
+    return bill | (_success(outcome) if isinstance(outcome, Success) else _failure(outcome))
+
+
+def _bill(*, billed: bool | None, maybe_billed: int, copy_of: str | None) -> dict[str, Any]:
+    """Return what an image cost under one of its names: nothing for a copy, so that sums count each call once."""
+    if copy_of is not None and (billed is not False or maybe_billed):
+        return {"billed": False, "maybe_billed": 0, "copy_of": shown_path(copy_of)}
+    return {"billed": billed, "maybe_billed": maybe_billed, "copy_of": None}
+
+
+def _success(outcome: Success[Any]) -> dict[str, Any]:
     recognition = outcome.recognition
     return {
         "attempts": recognition.attempts,
@@ -135,7 +160,7 @@ def _read(outcome: Success[Any]) -> dict[str, Any]:
     }
 
 
-def _failed(outcome: Failure) -> dict[str, Any]:
+def _failure(outcome: Failure) -> dict[str, Any]:
     error = outcome.error
     record: dict[str, Any] = {
         "attempts": error.attempts,

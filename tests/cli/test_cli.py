@@ -3,28 +3,28 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import logging
 import os
 import re
 import resource
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner, Result
+from support.commands import CLOVA_OCR, clova_ocr, environment_of, shell
 from support.waiting import wait_for
 
-from clova_ocr_async.cli.app import app, verb
+from clova_ocr_async.cli.app import verb
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread, write_samples
 from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from click.testing import Result
 
     from clova_ocr_async.emulator import Emulator
 
@@ -38,20 +38,6 @@ def clova(monkeypatch: pytest.MonkeyPatch) -> Generator[Emulator]:
         monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", emulator.url(domain=f"1/{KEY}"))
         monkeypatch.setenv("CLOVA_OCR_SECRET", emulator.secret)
         yield emulator
-
-
-def clova_ocr(*arguments: str | Path, stdin: bytes = b"") -> Result:
-    """Run a command in this process, in a thread of its own.
-
-    CPython 3.11 reports one return too many when an exception wakes a task, which would make coverage lose this thread.
-    """
-    logger = logging.getLogger("clova_ocr_async")
-    before = logger.level
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(CliRunner().invoke, app, [str(part) for part in arguments], input=stdin).result()
-    finally:
-        logger.setLevel(before)
 
 
 def lines_of(result: Result) -> list[dict[str, Any]]:
@@ -111,8 +97,8 @@ def test_help_and_bad_arguments_wait_for_no_heavy_library(arguments: str, code: 
     assert f"HEAVY [] {code}" in done.stdout, done.stderr
 
 
-def test_without_the_extra_the_command_says_what_to_install() -> None:
-    """A base install that lacks click is told the pip line."""
+def test_without_the_extra_the_command_shows_what_to_install() -> None:
+    """A base install that lacks click is reported the pip line."""
     done = python("import sys; sys.modules['click'] = None; from clova_ocr_async.cli import main; main()")
     assert done.returncode == 1
     assert "pip install 'clova-ocr-async[cli]'" in done.stderr
@@ -181,8 +167,8 @@ def test_a_lost_answer_is_ambiguous(clova: Emulator, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "code"), [("bad-secret", 3), ("wrong-domain", 2), ("not-deployed", 2), ("invalid-body", 1)]
 )
-def test_the_exit_code_tells_why_a_run_ended(clova: Emulator, tmp_path: Path, fault: str, code: int) -> None:
-    """Rejected credentials are 3, a wrong domain 2, one refused image 1; the first two stop the run and say so."""
+def test_the_exit_code_shows_why_a_run_ended(clova: Emulator, tmp_path: Path, fault: str, code: int) -> None:
+    """Rejected credentials are 3, a wrong domain 2, one refused image 1; the first two stop the run and print so."""
     (tmp_path / "receipt.png").write_bytes(draw_sample("receipt").data)
     clova.script(fault)
     result = clova_ocr("recognize", "receipt", tmp_path / "receipt.png")
@@ -193,7 +179,7 @@ def test_the_exit_code_tells_why_a_run_ended(clova: Emulator, tmp_path: Path, fa
 
 
 def test_without_configuration_the_command_names_the_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An environment without a domain is a usage error that says what to set."""
+    """An environment without a domain is a usage error that shows what to set."""
     monkeypatch.delenv("CLOVA_OCR_INVOKE_URL", raising=False)
     (tmp_path / "a.jpg").write_bytes(draw_sample("receipt").data)
     result = clova_ocr("recognize", "receipt", tmp_path / "a.jpg")
@@ -221,7 +207,7 @@ def test_batch_reads_a_folder_and_its_sub_folders(clova: Emulator, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("clova")
-def test_batch_leaves_sub_folders_out_when_told(tmp_path: Path) -> None:
+def test_batch_leaves_sub_folders_out_when_reported(tmp_path: Path) -> None:
     """A folder of nothing but sub-folders holds no images of its own: exit code 5."""
     write_samples(tmp_path, 6)
     result = clova_ocr("batch", "receipt", tmp_path, "--no-recursive")
@@ -231,7 +217,7 @@ def test_batch_leaves_sub_folders_out_when_told(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("clova")
 def test_batch_writes_a_new_file_for_its_owner_alone(tmp_path: Path) -> None:
-    """The output file can be read by nobody else, whatever the umask."""
+    """The output file can be read only by its owner, whatever the umask."""
     (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
     before = os.umask(0)
     try:
@@ -248,7 +234,7 @@ def test_batch_writes_a_new_file_for_its_owner_alone(tmp_path: Path) -> None:
     [("there.jsonl", "is there already; it may hold answers that were paid for"), ("no/where.jsonl", "No such file")],
 )
 def test_batch_pays_nothing_when_it_cannot_write(clova: Emulator, tmp_path: Path, output: str, why: str) -> None:
-    """An output that exists is never overwritten, one that cannot be made is told, and no call is made for either."""
+    """An output that exists is never overwritten; one that cannot be created is an error; neither sends a call."""
     (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
     (tmp_path / "there.jsonl").write_text("paid for")
     result = clova_ocr("batch", "receipt", tmp_path / "a.png", "-o", tmp_path / output)
@@ -259,19 +245,11 @@ def test_batch_pays_nothing_when_it_cannot_write(clova: Emulator, tmp_path: Path
 
 
 @pytest.mark.usefixtures("clova")
-def test_quiet_says_nothing_but_errors(tmp_path: Path) -> None:
+def test_quiet_shows_nothing_but_errors(tmp_path: Path) -> None:
     """With -q a run that went well leaves standard error empty."""
     (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
     result = clova_ocr("-q", "batch", "receipt", tmp_path)
     assert (result.exit_code, result.stderr) == (0, "")
-
-
-def environment_of(clova: Emulator) -> dict[str, str]:
-    """Return the environment of a process that is to call a local CLOVA."""
-    return os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
-
-
-CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
 
 
 def test_an_interrupt_ends_a_batch_with_130(tmp_path: Path) -> None:
@@ -291,13 +269,13 @@ def test_an_interrupt_ends_a_batch_with_130(tmp_path: Path) -> None:
             while b"once more cuts them off" not in process.stderr.readline():
                 pass
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=30)
+            _, printed = process.communicate(timeout=30)
     assert first["status"] == "succeeded"
     assert process.returncode == 130
-    assert b"1 succeeded" in said
-    assert b"; 1 call billed, " in said
-    assert b"calls were under way and may have been paid: " + str(tmp_path).encode() in said
-    assert said.endswith(b"interrupted\n")
+    assert b"1 succeeded" in printed
+    assert b"; 1 call billed, " in printed
+    assert b"calls were under way and may have been paid: " + str(tmp_path).encode() in printed
+    assert printed.endswith(b"interrupted\n")
 
 
 def test_an_interrupt_ends_the_wait_for_standard_input(clova: Emulator) -> None:
@@ -319,16 +297,10 @@ def test_an_interrupt_ends_the_wait_for_standard_input(clova: Emulator) -> None:
         assert process.stderr is not None
         assert process.stderr.readline() == b"reading\n"
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, printed = process.communicate(timeout=30)
         os.close(write_end)
-    assert (process.returncode, said) == (130, b"interrupted\n")
+    assert (process.returncode, printed) == (130, b"interrupted\n")
     assert clova.requests == 0
-
-
-def shell(command: str, clova: Emulator, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
-    """Run the command through a shell, in which it is ``"$@"``."""
-    words = ["bash", "-c", command, "bash", *CLOVA_OCR, *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, env=environment_of(clova), check=False, timeout=50)
 
 
 @pytest.fixture
@@ -343,20 +315,20 @@ def scans(tmp_path: Path) -> Path:
 
 def test_a_full_device_costs_no_more_than_what_is_under_way(clova: Emulator, scans: Path) -> None:
     """Where nothing can be written no further call begins, and each paid answer that has no line is named."""
-    done = shell('"$@" > /dev/full', clova, "batch", "receipt", scans)
+    done = shell(clova, '"$@" > /dev/full', "batch", "receipt", scans)
     assert done.returncode == 1
     assert b"cannot write to standard output: No space left on device" in done.stderr
     assert 0 < clova.billed.total() < 40
-    told = f"{plural(clova.billed.total(), 'paid answer was not written', 'paid answers were not written')}: {scans}/"
-    assert told.encode() in done.stderr
+    text = f"{plural(clova.billed.total(), 'paid answer was not written', 'paid answers were not written')}: {scans}/"
+    assert text.encode() in done.stderr
     assert f"{plural(40 - clova.billed.total(), 'image was not sent', 'images were not sent')}".encode() in done.stderr
     assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("quiet", [(), ("-q",)])
 def test_a_reader_that_goes_away_ends_a_batch_quietly(clova: Emulator, scans: Path, quiet: tuple[str, ...]) -> None:
-    """With head nothing is told but the paid answers it did not take, and the exit code is 1."""
-    done = shell('"$@" | head -1; exit ${PIPESTATUS[0]}', clova, *quiet, "batch", "receipt", scans)
+    """With head nothing is reported but the paid answers it did not take, and the exit code is 1."""
+    done = shell(clova, '"$@" | head -1; exit ${PIPESTATUS[0]}', *quiet, "batch", "receipt", scans)
     assert done.returncode == 1
     assert json.loads(done.stdout)["status"] == "succeeded"
     assert b"cannot write" not in done.stderr
@@ -364,9 +336,9 @@ def test_a_reader_that_goes_away_ends_a_batch_quietly(clova: Emulator, scans: Pa
     assert clova.billed.total() < 40
 
 
-def test_a_closed_standard_output_is_told_before_anything_is_paid(clova: Emulator, scans: Path) -> None:
+def test_a_closed_standard_output_is_reported_before_anything_is_paid(clova: Emulator, scans: Path) -> None:
     """Without standard output, and without -o, nothing is sent."""
-    done = shell('"$@" >&-', clova, "batch", "receipt", scans)
+    done = shell(clova, '"$@" >&-', "batch", "receipt", scans)
     assert done.returncode == 2
     assert b"standard output is closed" in done.stderr
     assert clova.requests == 0
@@ -374,20 +346,20 @@ def test_a_closed_standard_output_is_told_before_anything_is_paid(clova: Emulato
 
 def test_a_closed_standard_error_ends_nothing(clova: Emulator, scans: Path) -> None:
     """Without standard error a batch runs to its end, in silence."""
-    done = shell('"$@" 2>&-', clova, "batch", "receipt", scans)
+    done = shell(clova, '"$@" 2>&-', "batch", "receipt", scans)
     assert (done.returncode, done.stdout.count(b"\n")) == (0, 40)
 
 
-def test_a_standard_error_nobody_reads_ends_nothing(clova: Emulator, scans: Path) -> None:
+def test_a_standard_error_no_process_reads_ends_nothing(clova: Emulator, scans: Path) -> None:
     """A standard error that cannot be written does not end what is paid for."""
     (scans / "broken.png").write_bytes(b"no image")
-    done = shell('"$@" 2> /dev/full', clova, "batch", "receipt", scans)
+    done = shell(clova, '"$@" 2> /dev/full', "batch", "receipt", scans)
     assert (done.returncode, done.stdout.count(b"\n")) == (1, 41)
 
 
-def test_a_closed_standard_input_is_told(clova: Emulator) -> None:
+def test_a_closed_standard_input_is_reported(clova: Emulator) -> None:
     """A dash without a standard input is a usage error."""
-    done = shell('"$@" <&-', clova, "recognize", "receipt", "-")
+    done = shell(clova, '"$@" <&-', "recognize", "receipt", "-")
     assert (done.returncode, done.stderr) == (2, b"error: -: standard input is closed\n")
 
 
@@ -413,8 +385,8 @@ def test_a_disk_that_fills_up_leaves_whole_lines(clova: Emulator, scans: Path, t
     assert lines.endswith(b"\n")
     assert f"cannot write to {tmp_path / 'out.jsonl'}: File too large" in result.stderr
     assert 0 < missing < 40
-    told = plural(missing, "line of a paid answer is", "lines of paid answers are")
-    assert f"{told} on standard output instead: " in result.stderr
+    text = plural(missing, "line of a paid answer is", "lines of paid answers are")
+    assert f"{text} on standard output instead: " in result.stderr
     assert len(lines_of(result)) == missing
 
 
@@ -434,24 +406,24 @@ def test_standard_input_is_paid_once(clova: Emulator) -> None:
     assert clova.requests == 0
 
 
-def test_a_batch_says_that_it_pays_again() -> None:
-    """The help of batch tells that the same command again pays for everything again."""
+def test_a_batch_shows_that_it_pays_again() -> None:
+    """The help of batch shows that the same command again pays for everything again."""
     assert "pays for all of them again" in " ".join(clova_ocr("batch", "--help").stdout.split())
 
 
-def test_a_stopped_batch_tells_its_error_twice_and_what_was_not_sent_once(clova: Emulator, scans: Path) -> None:
-    """An error that stops a batch is told beside its image and at the end; images never sent are counted, not named."""
+def test_a_stopped_batch_shows_its_error_twice_and_what_was_not_sent_once(clova: Emulator, scans: Path) -> None:
+    """An error that stops a batch is printed with its image and at the end; images never sent are only counted."""
     clova.script(*["bad-secret"] * 40)
-    done = shell('"$@"', clova, "batch", "receipt", scans, "-j", "1")
+    done = shell(clova, '"$@"', "batch", "receipt", scans, "-j", "1")
     assert done.returncode == 3
     assert done.stderr.count(b"code 0002") == 2
     assert b"39 images were not sent" in done.stderr
 
 
-def test_a_quiet_batch_that_was_stopped_tells_why_once(clova: Emulator, scans: Path) -> None:
-    """With -q the error that stopped a batch is all that is said, once."""
+def test_a_quiet_batch_that_was_stopped_shows_why_once(clova: Emulator, scans: Path) -> None:
+    """With -q the error that stopped a batch is all that is printed, once."""
     clova.script("bad-secret")
-    done = shell('"$@"', clova, "-q", "batch", "receipt", scans, "-j", "1")
+    done = shell(clova, '"$@"', "-q", "batch", "receipt", scans, "-j", "1")
     assert done.returncode == 3
     assert done.stderr.startswith(b"stopped early: ")
     assert done.stderr.count(b"\n") == 1
@@ -461,31 +433,31 @@ def test_a_quiet_batch_that_was_stopped_tells_why_once(clova: Emulator, scans: P
     ("option", "seen"),
     [("-q", []), ("-v", ["sent again"]), ("-vv", ["sent again", "request 1: ", "request 2: "])],
 )
-def test_verbose_tells_of_retries_and_very_verbose_of_every_request(
+def test_verbose_shows_of_retries_and_very_verbose_of_every_request(
     clova: Emulator, scans: Path, option: str, seen: list[str]
 ) -> None:
     """-v shows that a request is sent again, -vv how each ended, -q neither."""
     clova.script("rate-limited")
-    done = shell('"$@"', clova, option, "recognize", "receipt", scans / "00.png")
+    done = shell(clova, '"$@"', option, "recognize", "receipt", scans / "00.png")
     assert done.returncode == 0, done.stderr
     for words in ("sent again", "request 1: ", "request 2: "):
         assert (words.encode() in done.stderr) == (words in seen)
 
 
-def test_a_request_that_may_be_paid_twice_is_told_and_counted(clova: Emulator, scans: Path) -> None:
+def test_a_request_that_may_be_paid_twice_is_reported_and_counted(clova: Emulator, scans: Path) -> None:
     """A request sent again in doubt is a warning, and its record and the summary count it as perhaps billed."""
     clova.script("engine-error")
-    done = shell('"$@"', clova, "recognize", "receipt", scans / "00.png")
+    done = shell(clova, '"$@"', "recognize", "receipt", scans / "00.png")
     record = json.loads(done.stdout)
     assert (record["billed"], record["maybe_billed"], record["attempts"]) == (True, 1, 2)
     assert b"WARNING: call " in done.stderr
     assert b"1 call billed, 1 perhaps" in done.stderr
 
 
-def test_a_picture_that_is_left_out_is_told_once(clova: Emulator, scans: Path) -> None:
-    """The counting of images repeats nothing that the reading says."""
+def test_a_picture_that_is_left_out_is_reported_once(clova: Emulator, scans: Path) -> None:
+    """The counting of images repeats nothing that the reading shows."""
     (scans / "link.png").symlink_to(scans / "00.png")
-    done = shell('"$@"', clova, "batch", "receipt", scans)
+    done = shell(clova, '"$@"', "batch", "receipt", scans)
     assert done.stderr.count(b"1 file left out: 1 symbolic link; to read it, give the symbolic link itself") == 1
 
 
@@ -505,18 +477,18 @@ def test_the_emulator_prints_what_points_at_it_and_counts(tmp_path: Path) -> Non
         recognize = [sys.executable, "-m", "clova_ocr_async", "recognize", "receipt", str(tmp_path / "a.png")]
         done = subprocess.run(recognize, env=os.environ | variables, capture_output=True, check=False, timeout=50)
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, printed = process.communicate(timeout=30)
     assert done.returncode == 0, done.stderr
     assert process.returncode == 0
-    assert "1 request, 1 call that would have been billed" in said
+    assert "1 request, 1 call that would have been billed" in printed
 
 
 def test_the_emulator_does_not_print_a_secret_of_the_users_own() -> None:
     """A secret that comes from the environment is used and not printed: another shell gets it by a private file."""
     with emulator(CLOVA_OCR_SECRET="a-secret-of-the-users-own") as process:
         assert process.stdout is not None
-        said = process.stdout.readline() + process.stdout.readline()
-        variables = dict(re.findall(r"export (\w+)=(\S+)", said))
+        printed = process.stdout.readline() + process.stdout.readline()
+        variables = dict(re.findall(r"export (\w+)=(\S+)", printed))
         file = Path(variables["CLOVA_OCR_SECRET_FILE"])
         mode = file.stat().st_mode
         doctor = [sys.executable, "-m", "clova_ocr_async", "doctor", "--probe"]
@@ -527,11 +499,11 @@ def test_the_emulator_does_not_print_a_secret_of_the_users_own() -> None:
     assert set(variables) == {"CLOVA_OCR_INVOKE_URL", "CLOVA_OCR_SECRET_FILE"}
     assert mode & 0o077 == 0
     assert not file.exists()
-    assert "a-secret-of-the-users-own" not in said + rest
+    assert "a-secret-of-the-users-own" not in printed + rest
 
 
-def test_the_emulator_tells_that_its_port_is_taken(clova: Emulator) -> None:
-    """A port that somebody else listens at is a usage error."""
+def test_the_emulator_shows_that_its_port_is_taken(clova: Emulator) -> None:
+    """A port that another process listens at is a usage error."""
     taken = re.search(r":(\d+)/", clova.url())
     assert taken is not None
     result = clova_ocr("emulator", "--port", taken[1])
@@ -540,7 +512,7 @@ def test_the_emulator_tells_that_its_port_is_taken(clova: Emulator) -> None:
 
 
 def test_an_unknown_verb_is_a_usage_error() -> None:
-    """A verb that does not exist is told, with exit code 2."""
+    """A verb that does not exist is reported, with exit code 2."""
     result = clova_ocr("serve")
     assert result.exit_code == 2
     assert "serve" in result.stderr
@@ -581,7 +553,7 @@ def test_doctor_probes_without_a_bill(monkeypatch: pytest.MonkeyPatch, clova: Em
     assert (clova.requests, clova.billed.total()) == (2, 0)
 
 
-def test_doctor_tells_rejected_credentials(monkeypatch: pytest.MonkeyPatch, clova: Emulator) -> None:
+def test_doctor_shows_rejected_credentials(monkeypatch: pytest.MonkeyPatch, clova: Emulator) -> None:
     """A secret that is not accepted makes doctor exit with 3."""
     monkeypatch.setenv("CLOVA_OCR_SECRET", "not-the-secret")
     result = clova_ocr("doctor", "--probe")
@@ -602,7 +574,7 @@ def test_doctor_names_what_is_not_installed() -> None:
 
 
 def test_demo_draws_reads_and_shows(tmp_path: Path) -> None:
-    """The demo reads every sample it drew as it was drawn, and says what to do next."""
+    """The demo reads every sample it drew as it was drawn, and shows what to do next."""
     result = clova_ocr("demo", "--count", "12", "--folder", tmp_path / "samples")
     assert result.exit_code == 0, result.output
     assert "12 of 12 read, every text as it was drawn; 12 calls" in result.stdout
@@ -627,8 +599,8 @@ def test_demo_does_not_overwrite_a_file_of_somebody_elses(tmp_path: Path) -> Non
     assert "receipt-0001.jpg" in result.stderr
 
 
-def test_demo_without_the_extra_says_what_to_install() -> None:
-    """An install without Pillow is told the pip line."""
+def test_demo_without_the_extra_shows_what_to_install() -> None:
+    """An install without Pillow is reported the pip line."""
     done = python(
         "import sys; sys.modules['PIL'] = None; sys.argv[1:] = ['demo']; from clova_ocr_async.cli import main; main()"
     )
@@ -636,9 +608,9 @@ def test_demo_without_the_extra_says_what_to_install() -> None:
     assert "pip install 'clova-ocr-async[emulator]'" in done.stderr
 
 
-def test_a_verb_that_cannot_print_says_why(clova: Emulator) -> None:
-    """Standard output that takes nothing is told in one line."""
-    done = shell('"$@" > /dev/full', clova, "doctor")
+def test_a_verb_that_cannot_print_shows_why(clova: Emulator) -> None:
+    """Standard output that takes nothing is reported in one line."""
+    done = shell(clova, '"$@" > /dev/full', "doctor")
     assert (done.returncode, done.stderr) == (1, b"error: No space left on device\n")
 
 

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import logging
 import ssl
 import subprocess
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner, Result
+from support.commands import clova_ocr
 
-from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.options import Common
 from clova_ocr_async.cli.terminal.phrases import resume_command
-from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+from clova_ocr_async.emulator import draw_sample
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -32,49 +29,29 @@ PASSWORD = "p%40ss-w@rd-of-a-proxy"
 
 
 @pytest.fixture
-def clova(monkeypatch: pytest.MonkeyPatch) -> Generator[Emulator]:
-    """A local CLOVA, named by the environment."""
-    with emulator_in_thread(latency=0, sigma=0) as emulator:
-        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", emulator.url())
-        monkeypatch.setenv("CLOVA_OCR_SECRET", emulator.secret)
-        yield emulator
-
-
-@pytest.fixture
 def picture(tmp_path: Path) -> Path:
     """A receipt."""
     (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
     return tmp_path / "a.png"
 
 
-def clova_ocr(*arguments: str | Path) -> Result:
-    """Run a command in this process, in a thread of its own."""
-    logger = logging.getLogger("clova_ocr_async")
-    before = logger.level
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(CliRunner().invoke, app, [str(part) for part in arguments]).result()
-    finally:
-        logger.setLevel(before)
-
-
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_takes_them_behind_it(verb: str) -> None:
     """Help names them, and none is refused, whatever the verb."""
-    told = clova_ocr(verb, "--help").stdout
+    text = clova_ocr(verb, "--help").stdout
     for option in ("-q, --quiet", "-v, --verbose", "--proxy URL", "--ca-file FILE"):
-        assert option in told
+        assert option in text
     options = ("-q", "-vv", "--config", "x", "--proxy", "http://proxy:1", "--ca-file", "x")
     assert clova_ocr(*options, verb, *options, "--help").exit_code == 0
 
 
 def test_the_command_names_them_too() -> None:
     """They stand in the help of the command, whose headings stay."""
-    told = clova_ocr("--help").stdout
+    text = clova_ocr("--help").stdout
     for word in ("--quiet", "--verbose", "--proxy URL", "--ca-file FILE", "--config FILE"):
-        assert word in told
+        assert word in text
     for heading in ("Verbs:", "Exit codes:", "Examples:"):
-        assert heading in told
+        assert heading in text
 
 
 @pytest.mark.usefixtures("clova")
@@ -89,7 +66,7 @@ def test_quiet_holds_on_either_side(picture: Path, before: bool) -> None:
 @pytest.mark.usefixtures("clova")
 @pytest.mark.parametrize(("before", "behind"), [(["-vv"], []), ([], ["-vv"]), (["-v"], ["-v"])])
 def test_verbose_adds_up(picture: Path, before: list[str], behind: list[str], caplog: pytest.LogCaptureFixture) -> None:
-    """Two -v tell how each request ended, wherever they stand; one does not."""
+    """Two -v report how each request ended, wherever they stand; one does not."""
     clova_ocr("recognize", "receipt", picture, "-v")
     assert "request 1: " not in caplog.text
     clova_ocr(*before, "recognize", "receipt", picture, *behind)
@@ -160,7 +137,7 @@ def serving() -> Generator[Proxy]:
 
 
 @pytest.mark.parametrize("verb", ["recognize", "batch", "run", "doctor"])
-def test_calls_go_through_the_proxy_and_nothing_tells_its_password(
+def test_calls_go_through_the_proxy_and_nothing_shows_its_password(
     clova: Emulator, picture: Path, tmp_path: Path, verb: str
 ) -> None:
     """Each verb that calls uses --proxy with the credentials in it, and never prints them."""
@@ -181,7 +158,7 @@ def test_calls_go_through_the_proxy_and_nothing_tells_its_password(
     assert "ss-of-a-proxy" not in result.output
 
 
-def test_a_proxy_that_is_away_is_told_without_its_password(
+def test_a_proxy_that_is_away_is_reported_without_its_password(
     clova: Emulator, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error names the proxy's host, and the command that resumes masks what stands before it."""
@@ -217,7 +194,7 @@ def test_the_options_print_no_password() -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate that nobody has signed."""
+    """A self-signed certificate."""
     path = tmp_path_factory.mktemp("tls") / "both.pem"
     command = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost "
@@ -239,7 +216,7 @@ def test_a_certificate_is_trusted_that_a_file_names(
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         await reader.readexactly(int(head.partition("content-length:")[2].split()[0]))
         answered.set()
-        body = json.dumps({"code": "0011", "message": "said"}).encode()
+        body = json.dumps({"code": "0011", "message": "printed"}).encode()
         writer.write(
             b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
         )
@@ -282,7 +259,7 @@ def listening(answer: object, context: ssl.SSLContext) -> Generator[int]:
 
 
 @pytest.mark.usefixtures("clova")
-def test_a_file_of_certificates_that_cannot_be_used_is_told(picture: Path, tmp_path: Path) -> None:
+def test_a_file_of_certificates_that_cannot_be_used_is_reported(picture: Path, tmp_path: Path) -> None:
     """A file that is not there, or holds no certificate, is a usage error that names the option."""
     for path, why in ((tmp_path / "none", "No such file"), (picture, "it holds no certificate in PEM form")):
         result = clova_ocr("recognize", "receipt", picture, "--ca-file", path)

@@ -1,19 +1,15 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shlex
 import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner, Result
+from support.commands import CLOVA_OCR, clova_ocr, status
 
 from clova_ocr_async import ClovaOCRClient
-from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.terminal.phrases import resume_command
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 
@@ -25,15 +21,14 @@ if TYPE_CHECKING:
 
 KEY = "k" * 40
 SECRET_NAME = "SECRET_OF_A_FILES_DOMAIN"
-CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
 
 
 @pytest.fixture
 def clova(monkeypatch: pytest.MonkeyPatch) -> Generator[Emulator]:
     """A local CLOVA that the environment names wrongly: what reaches it was named by a file."""
     with emulator_in_thread() as emulator:
-        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", "http://127.0.0.1:9/custom/v1/1/nobody")
-        monkeypatch.setenv("CLOVA_OCR_SECRET", "of-nobody")
+        monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", "http://127.0.0.1:9/custom/v1/1/unused")
+        monkeypatch.setenv("CLOVA_OCR_SECRET", "unused")
         monkeypatch.setenv(SECRET_NAME, emulator.secret)
         yield emulator
 
@@ -63,23 +58,6 @@ def receipt(tmp_path: Path) -> Path:
     return path
 
 
-def clova_ocr(*arguments: str | Path) -> Result:
-    """Run a command in this process, in a thread of its own."""
-    logger = logging.getLogger("clova_ocr_async")
-    before = logger.level
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(CliRunner().invoke, app, [str(part) for part in arguments]).result()
-    finally:
-        logger.setLevel(before)
-
-
-def status(run: Path) -> dict[str, Any]:
-    """Return how far a run is."""
-    told: dict[str, Any] = json.loads(clova_ocr("status", run, "--json").stdout)
-    return told
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Where it is given
 
@@ -89,7 +67,7 @@ def status(run: Path) -> dict[str, Any]:
 def test_a_verb_that_calls_takes_the_domains_of_a_file(
     clova: Emulator, config: Path, receipt: Path, verb: str, before: bool
 ) -> None:
-    """--config says which domains are called, before the verb as well as behind it, whatever the environment names."""
+    """--config shows which domains are called, before the verb as well as behind it, whatever the environment names."""
     given = ("--config", config)
     result = clova_ocr(*(given if before else ()), verb, "receipt", receipt, *(() if before else given))
     assert result.exit_code == 0, result.stderr
@@ -118,7 +96,7 @@ def test_what_is_given_behind_the_verb_wins(
 
 
 def test_a_file_that_cannot_work_is_a_usage_error(config: Path, receipt: Path) -> None:
-    """What is wrong with the file is told with its line, without its text, and nothing is called."""
+    """What is wrong with the file is reported with its line, without its text, and nothing is called."""
     config.write_text(config.read_text().replace(f'"{SECRET_NAME}"', '"not-the-name"', 1))
     result = clova_ocr("recognize", "receipt", receipt, "--config", config)
     assert result.exit_code == 2
@@ -195,8 +173,8 @@ def test_doctor_probes_the_domains_of_the_file(clova: Emulator, config: Path) ->
 
 
 @pytest.mark.usefixtures("clova")
-def test_doctor_tells_that_the_environment_names_the_domains() -> None:
-    """Without a file doctor says that the domains are the environment's."""
+def test_doctor_shows_that_the_environment_names_the_domains() -> None:
+    """Without a file doctor shows that the domains are the environment's."""
     assert "domains of the environment\n" in clova_ocr("doctor").stdout
 
 
@@ -218,7 +196,7 @@ def test_a_name_that_is_no_text_is_shown(tmp_path: Path) -> None:
     assert "\\xff.toml': the file cannot be read: No such file" in result.stderr
 
 
-def test_help_tells_of_the_file() -> None:
+def test_help_shows_of_the_file() -> None:
     """The help of the command and of each verb that calls names --config."""
     assert "CLOVA_OCR_CONFIG, or --config FILE" in clova_ocr("--help").stdout
     for verb in ("recognize", "batch", "doctor"):
@@ -257,10 +235,10 @@ def test_a_tilde_behind_an_options_sign_is_the_home_folder(
     assert clova.billed.total() == 2
 
 
-def test_a_tilde_of_nobody_is_refused_by_its_option(receipt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_of_no_process_is_refused_by_its_option(receipt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home folder that is not there is a usage error that names the option; no folder of that name is made."""
     monkeypatch.chdir(receipt.parent)
-    result = clova_ocr("batch", "receipt", receipt, "--run=~nobody-of-that-name/run")
+    result = clova_ocr("batch", "receipt", receipt, "--run=~no-such-user/run")
     assert result.exit_code == 2
     assert "'--run': the path begins with ~, and there is no such home folder" in result.stderr
     assert {path.name for path in receipt.parent.iterdir()} == {receipt.name}

@@ -16,7 +16,7 @@ BASE64 = base64.b64encode(b"\xff\xd8\xff" + b"canary " * 9_000).decode()
 GIVEN = [BASE64, "data:image/png;base64," + BASE64, f"https://host.example/a.jpg?sig={CANARY}", '{"data":"canary"}']
 
 
-def said(*arguments: str | Path) -> str:
+def printed(*arguments: str | Path) -> str:
     """Return what a command that is refused writes."""
     result = CliRunner().invoke(app, [str(part) for part in arguments])
     assert result.exit_code == 2
@@ -44,22 +44,22 @@ def test_an_argument_that_is_the_image_is_not_repeated(given: str, tmp_path: Pat
         (given,),
         (f"--{given}",),
     ):
-        output = said(*arguments)
+        output = printed(*arguments)
         assert CANARY not in output
         assert BASE64[-20:] not in output
         assert len(output) < 2000
 
 
 def test_an_image_in_the_place_of_a_path_gets_the_shells_way_out() -> None:
-    """A command is told in a shell's words what to give instead of the image itself."""
-    assert "IMAGE is a URL of 37 characters; give the path of a file, or - and the image on" in said(
+    """A command is reported in a shell's words what to give instead of the image itself."""
+    assert "IMAGE is a URL of 37 characters; give the path of a file, or - and the image on" in printed(
         "recognize", "receipt", GIVEN[2]
     )
 
 
 def test_a_name_too_long_for_a_file_is_not_there(tmp_path: Path) -> None:
     """A path that no file system can hold is named, shortened, as one that is not there."""
-    output = said("recognize", "receipt", tmp_path / ("x" * 300 + ".jpg"))
+    output = printed("recognize", "receipt", tmp_path / ("x" * 300 + ".jpg"))
     assert "x…x" in output
     assert output.rstrip().endswith(".jpg: no such file or folder")
 
@@ -71,4 +71,4 @@ def test_a_name_in_an_error_steers_no_terminal(tmp_path: Path) -> None:
         ("export", "a\n\x9b31m\u202eb"),
         ("batch", "receipt", tmp_path, "--from", "a\n\x9b31m\u202eb"),
     ):
-        assert r"a\n\u009b31m\u202eb" in said(*arguments)
+        assert r"a\n\u009b31m\u202eb" in printed(*arguments)

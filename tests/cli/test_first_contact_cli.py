@@ -1,4 +1,4 @@
-"""What the command line does where nobody can be reached."""
+"""Commands without a service that can be reached."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from support.commands import CLOVA_OCR
 
 from clova_ocr_async.emulator import draw_sample
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-CLOVA_OCR = [sys.executable, "-m", "clova_ocr_async"]
 
 
 def refusing() -> str:
@@ -29,7 +27,7 @@ def refusing() -> str:
 
 @pytest.mark.parametrize("verb", ["recognize", "batch", "run"])
 @pytest.mark.parametrize("host", ["refuses", "is not there"])
-def test_a_host_that_cannot_be_reached_is_told_at_once(tmp_path: Path, verb: str, host: str) -> None:
+def test_a_host_that_cannot_be_reached_is_reported_at_once(tmp_path: Path, verb: str, host: str) -> None:
     """A mistyped host or a refused connection ends a command within seconds, with 4, the host and what to check."""
     (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
     url = refusing() if host == "refuses" else "https://nosuchhost.invalid/custom/v1/1/key"
@@ -47,7 +45,7 @@ def test_a_host_that_cannot_be_reached_is_told_at_once(tmp_path: Path, verb: str
     if verb == "run":
         assert b"to go on: " in done.stderr
         command = [*CLOVA_OCR, "status", "run", "--json"]
-        told = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=50).stdout
-        assert json.loads(told)["images"] == {"pending": 1}
+        text = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=50).stdout
+        assert json.loads(text)["images"] == {"pending": 1}
     else:
         assert json.loads(done.stdout)["billed"] is False

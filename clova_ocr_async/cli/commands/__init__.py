@@ -1,1 +1,1 @@
-"""The verbs of the command line, a module each; a verb is loaded when it is called."""
+"""Commands, one module each; a module is loaded when its command is called."""

@@ -19,12 +19,13 @@ from clova_ocr_async.protocol.plural import plural
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from clova_ocr_async.cli.runs.call_counter import CallCounter
     from clova_ocr_async.cli.runs.inputs import Search
+    from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
     from clova_ocr_async.errors import Billing
     from clova_ocr_async.ledger.sqlite.run_settings import CallLimit
     from clova_ocr_async.protocol.image import ImageLimits
-    from clova_ocr_async.slots import Slots
 
 __all__ = ["command"]
 
@@ -104,8 +105,9 @@ def command(*, document: type[Document], paths: tuple[str, ...], folder: str | N
     On Ctrl-C the command sends nothing further and completes the calls under way. A second Ctrl-C cancels them.
     """
     from clova_ocr_async.cli.runs.inputs import check_paths
-    from clova_ocr_async.cli.runs.piped import check_once, spooled
+    from clova_ocr_async.cli.runs.pipes import check_once, spooled
 
+    # Every mistake is refused before a run directory is made, a pipe is read or a call is paid.
     _check(paths, folder, options)
     check_paths(paths, folders=True)
     check_once((*paths, *options["manifests"]))
@@ -113,38 +115,32 @@ def command(*, document: type[Document], paths: tuple[str, ...], folder: str | N
         options |= {"manifests": manifests, "manifest_names": options["manifests"]}
         _check_lists(folder, options)
         if options["dry_run"]:
-            return _rehearse(document, paths, folder, options)
+            return _dry_run(document, paths, folder, options)
         if folder is not None:
             return _run_in(folder, document, paths, options)
         return _run_once(document, paths, options)
 
 
 def _run_once(document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
-    from clova_ocr_async.cli.runs.calls import FOR_BATCHES, transport
-    from clova_ocr_async.cli.runs.one_shot import run
-    from clova_ocr_async.cli.runs.piped import read_piped
-    from clova_ocr_async.cli.runs.tracking import WatchedClient
+    from clova_ocr_async.cli.runs.call_counter import CallCounter
+    from clova_ocr_async.cli.runs.one_shot import run_once
+    from clova_ocr_async.cli.runs.pipes import read_piped
     from clova_ocr_async.cli.terminal.output import opened_output
-    from clova_ocr_async.domains.environment import configured_domains
 
-    domains = configured_domains(os.environ, options["config"])
-    client = WatchedClient(
-        *domains, slots=_slots(options), retry=FOR_BATCHES, limits=_limits(options), transport=transport()
-    )
-    search = _search(paths, options, piped=read_piped(paths))
-    with opened_output(options["output"]) as lines:
-        return asyncio.run(run(client, document, search, lines, jobs=options["jobs"]))
+    calls = CallCounter()
+    client = _client(options, calls)
+    search = _search(paths, options, piped=read_piped(paths))  # blocks, so it comes before the event loop
+    with opened_output(options["output"]) as output:
+        return asyncio.run(run_once(client, calls, document, search, output, jobs=options["jobs"]))
 
 
 def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
-    from clova_ocr_async.cli.exit_codes import ExitCode
-    from clova_ocr_async.cli.runs.calls import FOR_BATCHES, CallCounter, transport
+    from clova_ocr_async.cli.exit_codes import exit_code
+    from clova_ocr_async.cli.runs.call_counter import CallCounter
     from clova_ocr_async.cli.runs.dry_run import is_new
     from clova_ocr_async.cli.runs.resumable import ResumableRun, RunSettings
     from clova_ocr_async.cli.terminal.phrases import resume_command
-    from clova_ocr_async.cli.terminal.stderr import say, say_all
-    from clova_ocr_async.client import ClovaOCRClient
-    from clova_ocr_async.domains.environment import configured_domains
+    from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr
     from clova_ocr_async.ledger.seal import load_seal
 
     settings = RunSettings(
@@ -152,31 +148,23 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
         document=document,
         seal=load_seal(options["key_file"], os.environ),
         store=options["store"],
-        max_calls=_most_calls(options),
+        max_calls=_max_calls(options),
         moved=options["run_moved"],
         price=options["price"],
-        again=_again(options),
+        retry_billings=_retry_billings(options),
         jobs=options["jobs"],
         resume=resume_command(click.get_current_context().find_root().info_name or "clova-ocr", sys.argv[1:]),
     )
     calls = CallCounter()
-    domains = configured_domains(os.environ, options["config"])
-    client = ClovaOCRClient(
-        *domains,
-        slots=_slots(options),
-        retry=FOR_BATCHES,
-        limits=_limits(options),
-        transport=transport(),
-        hooks=[calls.note],
-    )
+    client = _client(options, calls)
     search = _search(paths, options)
     found = search.found()
     if is_new(folder):
         # A run directory is made only for images: one without any would have to be removed by hand.
         if (first := next(found, None)) is None:
-            say(search.absence(), even_when_quiet=True)
-            say_all(search.remarks())
-            return ExitCode.NO_INPUT
+            echo_stderr(search.absence(), even_when_quiet=True)
+            echo_lines(search.remarks())
+            return exit_code(found=False)
         found = itertools.chain((first,), found)
     return asyncio.run(ResumableRun(client, calls, settings, search).run(found))
 
@@ -199,41 +187,42 @@ def _limits(options: dict[str, Any]) -> ImageLimits:
     return ImageLimits(allow_truncated=options["allow_truncated"])
 
 
-def _slots(options: dict[str, Any]) -> Slots:
-    from clova_ocr_async.cli.runs.calls import shared_slots
+def _client(options: dict[str, Any], calls: CallCounter) -> ClovaOCRClient:
+    from clova_ocr_async.cli.runs.client_settings import FOR_BATCHES, make_client, shared_slots
 
-    return shared_slots(options["concurrency"], options["max_per_second"])
+    slots = shared_slots(options["concurrency"], options["max_per_second"])
+    return make_client(options["config"], calls, slots=slots, retry=FOR_BATCHES, limits=_limits(options))
 
 
-def _rehearse(document: type[Document], paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> int:
-    from clova_ocr_async.cli.runs.dry_run import rehearse
+def _dry_run(document: type[Document], paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> int:
+    from clova_ocr_async.cli.runs.dry_run import dry_run
     from clova_ocr_async.ledger.seal import load_seal
 
-    load_seal(options["key_file"], os.environ)  # what would end the run ends its rehearsal
+    load_seal(options["key_file"], os.environ)  # a key that would end the run also ends its dry run
     search = _search(paths, options)
     return asyncio.run(
-        rehearse(
+        dry_run(
             document.path_word,
             search.found(once=folder is None),
             search=search,
             folder=folder,
-            again=_again(options),
-            max_calls=_most_calls(options),
+            retry_billings=_retry_billings(options),
+            max_calls=_max_calls(options),
             price=options["price"],
             limits=_limits(options),
         )
     )
 
 
-def _most_calls(options: dict[str, Any]) -> CallLimit | None:
-    """Return the lower one of the two ceilings."""
+def _max_calls(options: dict[str, Any]) -> CallLimit | None:
+    """Return the lower limit of calls, by number and by cost."""
     if options["max_calls"] == "none":
         return "none"
     by_cost = None if options["max_cost"] is None else int(options["max_cost"] / options["price"])
     return min((limit for limit in (options["max_calls"], by_cost) if limit is not None), default=None)
 
 
-def _again(options: dict[str, Any]) -> tuple[Billing, ...]:
+def _retry_billings(options: dict[str, Any]) -> tuple[Billing, ...]:
     from clova_ocr_async.errors import Billing
 
     asked = {
@@ -245,30 +234,30 @@ def _again(options: dict[str, Any]) -> tuple[Billing, ...]:
 
 
 _RETRIED = ("failed", "ambiguous", "billed")
-_AGAIN = ("retry_billed", "retry_ambiguous")
+_PAID_AGAIN = ("retry_billed", "retry_ambiguous")
 _FOR_RUNS = ("run_moved", "max_calls", "max_cost", *(f"retry_{what}" for what in _RETRIED), "key_file", "store")
 
 
 def _check(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> None:
-    """Refuse what does not go together, before anything is read.
+    """Refuse options that contradict each other, before anything is read.
 
     Raises:
-        ConfigurationError: An option needs another one, or excludes it; nothing is given to read.
+        ConfigurationError: An option needs another one, or excludes it; or there is nothing to read.
     """
-    from clova_ocr_async.cli.terminal.targets import check_ending
+    from clova_ocr_async.cli.terminal.output_target import check_ending
     from clova_ocr_async.errors import ConfigurationError
 
-    if wrong := _wrong(paths, folder, options):
+    if wrong := _contradiction(paths, folder, options):
         raise ConfigurationError(wrong)
     if options["output"] is not None:
         check_ending(options["output"], "jsonl")
 
 
 def _check_lists(folder: str | None, options: dict[str, Any]) -> None:
-    """Refuse lists that are not there, that hold something else than paths, or whose images would be paid again.
+    """Refuse lists that do not exist, that hold something else than paths, or whose images would be paid for again.
 
     Raises:
-        ConfigurationError: A list cannot be read, or names images that were paid for elsewhere.
+        ConfigurationError: A list cannot be read, or names images that were paid for by another command.
     """
     from clova_ocr_async.batch.sources.manifest import check_list
 
@@ -279,14 +268,14 @@ def _check_lists(folder: str | None, options: dict[str, Any]) -> None:
 
 
 def _check_unpaid(manifest: str, folder: str | None, options: dict[str, Any]) -> None:
-    """Refuse a list of payments of which this command knows nothing, unless they are to be made again."""
+    """Refuse a list of images that another command has paid for, unless an option asks to pay for them again."""
     from clova_ocr_async.batch.sources.manifest import billed_in
     from clova_ocr_async.errors import ConfigurationError
     from clova_ocr_async.protocol.echoed_input import shown_path
 
     use = "go on with the run they are of, with --run DIR" if folder is None else "use the run they are of"
     who = "this command" if folder is None else "this run"
-    for count, how, option in zip(billed_in(manifest), ("paid", "perhaps paid"), _AGAIN, strict=True):
+    for count, how, option in zip(billed_in(manifest), ("paid", "perhaps paid"), _PAID_AGAIN, strict=True):
         if count and not options[option]:
             images, them = plural(count, "image that is", "images that are"), "it" if count == 1 else "them"
             raise ConfigurationError(
@@ -295,41 +284,41 @@ def _check_unpaid(manifest: str, folder: str | None, options: dict[str, Any]) ->
             )
 
 
-def _wrong(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> str | None:
-    if not paths and not options["manifests"] and not _goes_on(folder, options):
+def _contradiction(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> str | None:
+    if not paths and not options["manifests"] and not _run_has_images(folder, options):
         return "nothing to read: give a PATH, or a list of files with --from"
-    if folder is None and (wrong := _wrong_without_run(options)):
+    if folder is None and (wrong := _contradiction_without_run(options)):
         return wrong
     if options["max_cost"] is not None and options["price"] is None:
         return "--max-cost needs --price, what a call costs on your plan"
     if options["max_cost"] is not None and options["max_calls"] == "none":
         return "--max-calls none lifts the ceiling, and --max-cost gives one; give one of them"
     if folder is not None or options["dry_run"]:
-        return _wrong_for_runs(paths, folder, options)
+        return _contradiction_with_run(paths, folder, options)
     return "--price is for --run or --dry-run" if options["price"] is not None else None
 
 
-def _wrong_without_run(options: dict[str, Any]) -> str | None:
+def _contradiction_without_run(options: dict[str, Any]) -> str | None:
     for name in _FOR_RUNS:
         if options[name] in {None, False}:
             continue
         option = f"--{name.replace('_', '-')}"
-        if name not in _AGAIN:
+        if name not in _PAID_AGAIN:
             return f"{option} is for a run directory; give one with --run DIR"
         if not options["manifests"]:
             return f"{option} is for a run directory or a list; give one with --run DIR or --from FILE"
     return None
 
 
-def _wrong_for_runs(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> str | None:
-    from clova_ocr_async.cli.terminal.phrases import pasted
+def _contradiction_with_run(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> str | None:
+    from clova_ocr_async.cli.terminal.phrases import quote_path
 
     if options["output"] is not None:
         if options["dry_run"]:
             return "-o is for lines, and a dry run writes none"
-        export = f"clova-ocr export {pasted(folder or '')} -o FILE"
+        export = f"clova-ocr export {quote_path(folder or '')} -o FILE"
         return f"with --run the results are in {shown_path(folder or '')}; write them with: {export}"
-    from clova_ocr_async.cli.runs.piped import is_piped
+    from clova_ocr_async.cli.runs.pipes import is_piped
 
     if (piped := next(filter(is_piped, paths), None)) is not None:
         kind = "standard input" if piped == "-" else "a pipe"
@@ -337,8 +326,8 @@ def _wrong_for_runs(paths: tuple[str, ...], folder: str | None, options: dict[st
     return None
 
 
-def _goes_on(folder: str | None, options: dict[str, Any]) -> bool:
-    """Whether a run that is there says itself what is to be read again."""
+def _run_has_images(folder: str | None, options: dict[str, Any]) -> bool:
+    """Return whether an existing run determines the images, because some of them are sent again."""
     from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 
-    return folder is not None and bool(_again(options)) and Path(folder, LEDGER).exists()
+    return folder is not None and bool(_retry_billings(options)) and Path(folder, LEDGER).exists()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,12 @@ import click
 
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import PathParam
-from clova_ocr_async.cli.terminal.stderr import is_quiet, say
+from clova_ocr_async.cli.terminal.stderr import echo_stderr, is_quiet
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator
+    from collections.abc import AsyncIterator
 
     from clova_ocr_async.documents import Document
 
@@ -47,48 +47,40 @@ def command(*, count: int, folder: str | None) -> int:
 
     It needs no account and no network.
     """
-    with _folder(folder) as place:
-        return asyncio.run(_demo(place, count))
-
-
-@contextlib.contextmanager
-def _folder(kept: str | None) -> Generator[Path]:
-    if kept is not None:
-        yield Path(kept)
-        return
-    with tempfile.TemporaryDirectory(prefix="clova-ocr-demo-") as made:
-        yield Path(made)
+    with tempfile.TemporaryDirectory(prefix="clova-ocr-demo-") if folder is None else nullcontext(folder) as samples:
+        return asyncio.run(_demo(Path(samples), count))
 
 
 async def _demo(folder: Path, count: int) -> int:
-    from clova_ocr_async.cli.terminal.counts import Tally
+    from clova_ocr_async.cli.exit_codes import exit_code
+    from clova_ocr_async.cli.terminal.counts import Counts
     from clova_ocr_async.cli.terminal.demo_table import Reading, show_table
     from clova_ocr_async.cli.terminal.progress import shown_progress
 
-    say(f"drawing {plural(count, 'sample document')} in {shown_path(str(folder))}")
-    paths = await asyncio.to_thread(_drawn, folder, count)
-    tally = Tally(total=count)
+    echo_stderr(f"drawing {plural(count, 'sample document')} in {shown_path(str(folder))}")
+    paths = await asyncio.to_thread(_draw, folder, count)
+    counts = Counts(total=count)
     readings: list[Reading] = []
     with shown_progress(quiet=is_quiet()) as progress:
         async for path, outcome in _read(paths):
             reading = Reading.of(path, outcome)
             readings.append(reading)
-            tally.add(
+            counts.add(
                 "succeeded" if reading.right else "misread",
                 billed=reading.billed is True,
                 maybe_billed=reading.maybe_billed,
             )
-            progress.update(tally)
+            progress.update(counts)
     show_table(sorted(readings, key=lambda reading: reading.path))
     right = sum(reading.right for reading in readings)
     click.echo(
-        f"{right} of {count} read, every text as it was drawn; {plural(tally.billed, 'call')}, {tally.rate:.1f}/s"
+        f"{right} of {count} read, every text as it was drawn; {plural(counts.billed, 'call')}, {counts.rate:.1f}/s"
     )
     click.echo(_NEXT)
-    return 0 if right == count else 1
+    return exit_code(unread=right < count)
 
 
-def _drawn(folder: Path, count: int) -> list[Path]:
+def _draw(folder: Path, count: int) -> list[Path]:
     from clova_ocr_async.errors import ConfigurationError
 
     try:
@@ -108,7 +100,7 @@ async def _read(paths: list[Path]) -> AsyncIterator[tuple[Path, Any]]:
     from clova_ocr_async.domains import Domain
     from clova_ocr_async.emulator import Emulator
 
-    # The folder names the type.
+    # The name of the folder is the type.
     images: list[tuple[Any, type[Document]]] = [(path, DOCUMENTS[path.parent.name]) for path in paths]
     async with (
         Emulator(latency=0.2, sigma=0.5) as clova,

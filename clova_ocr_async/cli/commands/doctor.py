@@ -13,8 +13,8 @@ import click
 from clova_ocr_async import __version__
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import CONFIG
+from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.cli.terminal.stderr import printable
-from clova_ocr_async.cli.terminal.vocabulary import in_words
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.plural import plural
 
@@ -90,13 +90,13 @@ def _line(domain: Domain) -> str:
 
 
 async def _probe(domain: Domain) -> ExitCode:
-    from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
-    from clova_ocr_async.cli.runs.calls import transport
+    from clova_ocr_async.cli.exit_codes import exit_code
+    from clova_ocr_async.cli.runs.client_settings import transport
     from clova_ocr_async.client.probe import probe
 
     error = await probe(domain, transport)
     if error is None:
         click.echo("  it answers, takes the secret, and refused a request without an image as it should")
-        return ExitCode.OK
-    click.echo(printable(f"  {type(error).__name__}: {in_words(str(error))}"))
-    return exit_code_of(error)
+    else:
+        click.echo(printable(f"  {type(error).__name__}: {for_shell(str(error))}"))
+    return exit_code(error)

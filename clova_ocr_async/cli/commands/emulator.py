@@ -13,8 +13,8 @@ import click
 
 import clova_ocr_async as clova
 from clova_ocr_async.cli.app import verb
-from clova_ocr_async.cli.runs.interrupts import handled_signals
-from clova_ocr_async.cli.terminal.stderr import say
+from clova_ocr_async.cli.runs.graceful_stop import loop_signals
+from clova_ocr_async.cli.terminal.stderr import echo_stderr
 from clova_ocr_async.config_values import env_value
 from clova_ocr_async.protocol.echoed_input import shown
 from clova_ocr_async.protocol.plural import plural
@@ -72,24 +72,24 @@ async def _serve(settings: dict[str, Any]) -> int:
     except OSError as error:
         where = f"{settings['host']}:{settings['port']}"
         raise clova.ConfigurationError(f"cannot listen at {where}: {error.strerror}") from None
-    interrupted = asyncio.Event()
+    stop_requested = asyncio.Event()
     try:
-        # The handler first: a script may end it as soon as it listens.
-        with handled_signals(interrupted.set), _secret_export(secret, server.secret) as export:
+        # The handler comes first: a script may send a signal as soon as it reads the lines.
+        with loop_signals(stop_requested.set), _secret_export(secret, server.secret) as export:
             click.echo(f"export CLOVA_OCR_INVOKE_URL={shlex.quote(server.url())}")
             click.echo(export)
-            say("a local CLOVA listens; nothing here is real. Ctrl-C ends it")
-            await interrupted.wait()
+            echo_stderr("a local CLOVA listens; nothing here is real. Ctrl-C ends it")
+            await stop_requested.wait()
     finally:
         await server.stop()
     calls = plural(server.billed.total(), "call")
-    say(f"{plural(server.requests, 'request')}, {calls} that would have been billed")
+    echo_stderr(f"{plural(server.requests, 'request')}, {calls} that would have been billed")
     return 0
 
 
 @contextlib.contextmanager
 def _secret_export(own: str | None, secret: str) -> Generator[str]:
-    """Yield the line that gives another shell the secret; a secret of the user's own goes by a private file, unseen."""
+    """Yield the line that gives another shell the secret; the user's own secret stays in a private file, unseen."""
     if not own:
         yield f"export CLOVA_OCR_SECRET={shlex.quote(secret)}"
         return

@@ -10,7 +10,7 @@ import click
 
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import KEY_FILE, PATH, RUN
-from clova_ocr_async.cli.terminal.stderr import say
+from clova_ocr_async.cli.terminal.stderr import echo_stderr
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.plural import plural
 
@@ -40,44 +40,41 @@ def command(*, folder: str, _format: str, output: str | None, force: bool, key_f
 
     The command works while a batch is running. The output file gets its name when it is complete; only you can read it.
     """
-    from clova_ocr_async.cli.exit_codes import ExitCode
-    from clova_ocr_async.cli.terminal.targets import STANDARD, check_ending
+    from clova_ocr_async.cli.exit_codes import exit_code
+    from clova_ocr_async.cli.terminal.output_target import STANDARD, check_ending
     from clova_ocr_async.ledger.seal import load_seal
 
+    # A wrong key or ending is refused before the output is touched.
     seal = load_seal(key_file, os.environ)
     if output is not None:
         check_ending(output, _format)
-    count = _exported(folder, seal, output, force=force)
+    count = _export(folder, seal, output, force=force)
     if count == 0:
-        say("the run holds no images", even_when_quiet=True)
-        return ExitCode.NO_INPUT
-    if output not in {None, STANDARD}:
-        say(f"{plural(count, 'record')} in {shown_path(str(output))}")
-    return ExitCode.OK
+        echo_stderr("the run holds no images", even_when_quiet=True)
+    elif output not in {None, STANDARD}:
+        echo_stderr(f"{plural(count, 'record')} in {shown_path(str(output))}")
+    return exit_code(found=count > 0)
 
 
-def _exported(folder: str, seal: Seal, output: str | None, *, force: bool) -> int:
-    from clova_ocr_async.cli.terminal.files import whole_output
-    from clova_ocr_async.cli.terminal.output import OutputError
+def _export(folder: str, seal: Seal, output: str | None, *, force: bool) -> int:
+    from clova_ocr_async.cli.terminal.output import OutputError, whole_output
 
     with whole_output(output, force=force) as write:
         try:
-            return _write(folder, seal, write)
+            return _write_records(folder, seal, write)
         except OutputError as error:
-            if error.reader_gone:  # a reader such as head that has enough is no news
+            if error.reader_gone:  # a reader such as head that has enough is no error
                 raise BrokenPipeError(errno.EPIPE, str(error)) from None
             raise
 
 
-def _write(folder: str, seal: Seal, write: Callable[[bytes], object]) -> int:
-    import msgspec
-
+def _write_records(folder: str, seal: Seal, write: Callable[[bytes], object]) -> int:
     from clova_ocr_async.ledger.sqlite.run_view import RunReader
-    from clova_ocr_async.results.records import record_of
+    from clova_ocr_async.results.records import encode_record, record_of
 
     count = 0
     with RunReader(folder, seal) as reader:
         for record in reader.records():
-            write(msgspec.json.encode(record_of(record)) + b"\n")
+            write(encode_record(record_of(record)))
             count += 1
     return count

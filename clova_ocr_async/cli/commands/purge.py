@@ -11,7 +11,7 @@ import click
 
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import DURATION, KEY_FILE, RUN
-from clova_ocr_async.cli.terminal.stderr import say
+from clova_ocr_async.cli.terminal.stderr import echo_stderr
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.plural import plural
 
@@ -38,28 +38,28 @@ def command(*, folder: str, older_than: float | None, yes: bool, key_file: str |
     images themselves and the files that clova-ocr export wrote are not touched. On a terminal, without --older-than
     and --yes, the command names the number of answers and what they cost, and asks first.
     """
-    from clova_ocr_async.cli.exit_codes import ExitCode
+    from clova_ocr_async.cli.exit_codes import exit_code
     from clova_ocr_async.cli.runs.failures import FAILURES, write_failures
-    from clova_ocr_async.cli.terminal.held_files import remove_abandoned
+    from clova_ocr_async.cli.terminal.locked_files import remove_abandoned
     from clova_ocr_async.ledger.seal import load_seal
     from clova_ocr_async.ledger.sqlite.purge import purge
     from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
     seal = load_seal(key_file, os.environ)
     if older_than is None and not yes and _on_terminal() and not _confirmed(folder, seal):
-        say("nothing was deleted", even_when_quiet=True)
-        return ExitCode.INTERRUPTED
+        echo_stderr("nothing was deleted", even_when_quiet=True)
+        return exit_code(interrupted=True)
     purged = purge(folder, seal, older_than)
     with RunReader(folder, seal) as reader:
-        write_failures(folder, reader)  # it repeats what errors said
+        write_failures(folder, reader)  # the old one repeats the messages of errors
     for left in remove_abandoned(Path(folder).glob(f"{FAILURES}.*.part")):
-        told = f"{shown_path(str(left))} was not deleted, because another process is writing it"
-        say(f"{told}; when that process has ended, purge again", even_when_quiet=True)
-    say(_told(purged))
-    return ExitCode.OK
+        message = f"{shown_path(str(left))} was not deleted, because another process is writing it"
+        echo_stderr(f"{message}; when that process has ended, purge again", even_when_quiet=True)
+    echo_stderr(_summary(purged))
+    return exit_code()
 
 
-def _told(purged: Purged) -> str:
+def _summary(purged: Purged) -> str:
     if not (purged.answers or purged.failures):
         return "nothing was deleted: the run keeps no such answers"
     answers, errors = plural(purged.answers, "answer"), plural(purged.failures, "error message")
@@ -77,7 +77,7 @@ def _on_terminal() -> bool:
 
 def _confirmed(folder: str, seal: Seal) -> bool:
     """Ask whether the answers of a run are to be deleted; without any there is nothing to ask."""
-    from clova_ocr_async.cli.terminal.phrases import pasted
+    from clova_ocr_async.cli.terminal.phrases import quote_path
     from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
     with RunReader(folder, seal) as reader:
@@ -85,9 +85,9 @@ def _confirmed(folder: str, seal: Seal) -> bool:
     if not count:
         return True
     answers, calls = plural(count, "answer"), plural(count, "paid call")
-    say(
+    echo_stderr(
         f"{answers} of this run would be deleted for good. They cost {calls}; reading the images again would cost as "
-        f"many. To keep a copy, first write one: clova-ocr export {pasted(folder)} -o FILE",
+        f"many. To keep a copy, first write one: clova-ocr export {quote_path(folder)} -o FILE",
         even_when_quiet=True,
     )
     try:

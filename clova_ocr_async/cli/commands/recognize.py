@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -29,19 +28,18 @@ def command(*, document: type[Document], images: tuple[str, ...], allow_truncate
     DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport. IMAGE is a file, or - for standard
     input; clova-ocr batch reads folders.
     """
-    from clova_ocr_async.cli.runs.calls import FOR_PEOPLE, shared_slots, transport
+    from clova_ocr_async.cli.runs.call_counter import CallCounter
+    from clova_ocr_async.cli.runs.client_settings import FOR_PEOPLE, make_client, shared_slots
     from clova_ocr_async.cli.runs.inputs import Search, check_paths
-    from clova_ocr_async.cli.runs.one_shot import run
-    from clova_ocr_async.cli.runs.piped import read_piped
-    from clova_ocr_async.cli.runs.tracking import WatchedClient
+    from clova_ocr_async.cli.runs.one_shot import run_once
+    from clova_ocr_async.cli.runs.pipes import read_piped
     from clova_ocr_async.cli.terminal.output import opened_output
-    from clova_ocr_async.domains.environment import configured_domains
     from clova_ocr_async.protocol.image import ImageLimits
 
     check_paths(images, folders=False)
-    domains = configured_domains(os.environ, config)
     limits = ImageLimits(allow_truncated=allow_truncated)
-    client = WatchedClient(*domains, slots=shared_slots(), retry=FOR_PEOPLE, limits=limits, transport=transport())
+    calls = CallCounter()
+    client = make_client(config, calls, slots=shared_slots(), retry=FOR_PEOPLE, limits=limits)
     search = Search(images, piped=read_piped(images))
-    with opened_output(None) as lines:
-        return asyncio.run(run(client, document, search, lines, ordered=True))
+    with opened_output(None) as output:
+        return asyncio.run(run_once(client, calls, document, search, output, ordered=True))

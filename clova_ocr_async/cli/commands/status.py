@@ -35,14 +35,14 @@ def command(*, folder: str, as_json: bool, price: Decimal | None) -> int:
     from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
     with RunReader(folder) as reader:
-        status, doubtful = reader.status(), list(reader.ambiguous_names())
+        status, ambiguous = reader.status(), list(reader.ambiguous_names())
     if as_json:
-        told = status.to_dict() | {"ambiguous": doubtful}
-        click.echo(msgspec.json.Encoder(decimal_format="number").encode(told | {"cost": _cost(status, price)}))
+        counts = status.to_dict() | {"ambiguous": ambiguous}
+        click.echo(msgspec.json.Encoder(decimal_format="number").encode(counts | {"cost": _cost(status, price)}))
         return 0
     for title, words in _lines(status, price).items():
         click.echo(f"{title:<10} {printable(words)}")
-    for number, name in enumerate(doubtful):
+    for number, name in enumerate(ambiguous):
         click.echo(f"{'' if number else 'in doubt':<10} {printable(name)}")
     return 0
 

@@ -1,1 +1,1 @@
-"""Runs of images as the command line makes them: at once, resumable, or only counted."""
+"""Runs of images as the command line makes them: one-shot, resumable, or only counted (dry)."""

@@ -1,4 +1,4 @@
-"""A dry run: what a batch would send and what it would cost, found out without sending or writing anything."""
+"""Dry runs: the calls that a batch would send, and their cost, counted without sending or writing anything."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from clova_ocr_async.batch.hashing import file_at, hash_now
-from clova_ocr_async.cli.exit_codes import ExitCode
-from clova_ocr_async.cli.terminal.phrases import MOST_NAMED, cost, elsewhere
-from clova_ocr_async.cli.terminal.stderr import printable, say, say_all
-from clova_ocr_async.cli.terminal.vocabulary import in_words
+from clova_ocr_async.cli.exit_codes import exit_code
+from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, cost, wrong_folder
+from clova_ocr_async.cli.terminal.shell_hints import for_shell
+from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, printable
 from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.host.paths import alternate_path, normalize_path
@@ -29,15 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator
     from decimal import Decimal
 
+    from clova_ocr_async.cli.exit_codes import ExitCode
     from clova_ocr_async.cli.runs.inputs import Search
     from clova_ocr_async.ledger.sqlite.run_settings import CallLimit
     from clova_ocr_async.protocol.image import ImageLimits
 
-__all__ = ["DryRun", "is_new", "rehearse"]
+__all__ = ["DryRun", "dry_run", "is_new"]
 
 _NUMBER = re.compile(r"(\d[\d,]*|…)")
-_LOOKS = 64  # files that are known between two turns of the event loop
-_ENOUGH = 8  # bytes of a hash: that two of a million images share them by chance is one in millions
+_BLOCK = 64  # known files between two iterations of the event loop
+_HASH_BYTES = 8  # two of a million images share these bytes with a chance of one in tens of millions
 _HINTS = {
     "answered already": "not sent again",
     "duplicates": "the same bytes under another name, paid once",
@@ -50,43 +51,43 @@ _HINTS = {
 
 
 class Reason:
-    """Why some files cannot be sent: one reason, in whose text only the numbers differ.
+    """A reason why some files cannot be sent; their texts differ only in numbers.
 
     Args:
-        first: The text of the first file.
+        first: The text for the first file.
 
     Attributes:
-        count: Files it was told of.
-        told: The text, with the numbers that all of them share.
+        count: The number of files.
+        text: The text, with the numbers that all of them share.
     """
 
     def __init__(self, first: str) -> None:
         self.count = 0
-        self.told = first
+        self.text = first
 
     def add(self, text: str) -> None:
-        """Count a file."""
+        """Count a file with this text."""
         self.count += 1
-        parts = zip(_NUMBER.split(self.told), _NUMBER.split(text), strict=True)
-        self.told = "".join(known if known == found else "…" for known, found in parts)
+        parts = zip(_NUMBER.split(self.text), _NUMBER.split(text), strict=True)
+        self.text = "".join(known if known == found else "…" for known, found in parts)
 
 
 class DryRun:
-    """Finds out what a batch would do with each file.
+    """Counts what a batch would do with each file.
 
     Args:
         document: The vendor's path word.
-        reader: Looks into the run; None if there is nothing in it yet, or no run.
+        reader: Reads the run; None without a run, or if it is still empty.
         once: Whether the same bytes are paid once, as in a run.
-        again: Images that were not read are tried again if their billing is one of these.
-        limits: Which images are refused before they are sent.
+        retry_billings: Images that were not read are sent again if their billing is one of these.
+        limits: Limits of images, checked before they are sent.
 
     Attributes:
         found: Files so far.
-        billable: Calls to be billed.
-        counts: Files that need no call, by why.
-        again: Calls to be billed whose image was paid for before, or perhaps was, by which of the two.
-        reasons: Files that cannot be sent, by why.
+        billable: Calls that would be billed.
+        not_sent: Files that need no call, by reason.
+        billed_before: Calls that would be billed again, by the billing of the earlier call.
+        reasons: Files that cannot be sent, by reason.
         skipped: Names of the first of them.
     """
 
@@ -96,96 +97,95 @@ class DryRun:
         reader: RunReader | None,
         *,
         once: bool,
-        again: Collection[Billing] = (),
+        retry_billings: Collection[Billing] = (),
         limits: ImageLimits,
     ) -> None:
         self.found = 0
         self.billable = 0
-        self.counts: Counter[str] = Counter()
-        self.again: Counter[Billing] = Counter()
+        self.not_sent: Counter[str] = Counter()
+        self.billed_before: Counter[Billing] = Counter()
         self.reasons: dict[str, Reason] = {}
         self.skipped: list[str] = []
         self._document = document
         self._reader = reader
         self._once = once
-        self._again = again
+        self._retry_billings = retry_billings
         self._limits = limits
         self._seen: set[int] = set()
 
     def files(self, found: Iterable[os.DirEntry[str] | str]) -> Iterator[str | None]:
-        """Yield the files a batch would look at: what is left in the run, then what is found and is not among that.
+        """Yield the files that a batch would process: those left in the run, then those that are found besides.
 
-        In a run a file is one image, however many of the paths lead to it; None stands for one that comes again.
+        In a run a file is one image, however many paths lead to it; None is yielded in place of a repeated one.
         """
         if not self._once:
             yield from (os.fspath(file) for file in found)
             return
         if self._reader is not None:
-            yield from self._reader.to_read(self._document, self._again)
+            yield from self._reader.to_read(self._document, self._retry_billings)
         here = os.fsencode(Path.cwd())
         listed: set[int] = set()
         for file in found:
             path = normalize_path(os.fsencode(file))
             spellings = frozenset({path, alternate_path(path, here) or path})
-            again = hash(spellings) in listed or self._is_left(spellings)
+            repeated = hash(spellings) in listed or self._is_left(spellings)
             listed.add(hash(spellings))
-            yield None if again else os.fsdecode(path)
+            yield None if repeated else os.fsdecode(path)
 
     def _is_left(self, spellings: Iterable[bytes]) -> bool:
-        """Return whether a file is among what is left in the run."""
+        """Return whether a file is among those left in the run."""
         if self._reader is None:
             return False
-        return any(self._reader.is_to_read(os.fsdecode(one), self._document, self._again) for one in spellings)
+        return any(self._reader.is_to_read(os.fsdecode(one), self._document, self._retry_billings) for one in spellings)
 
-    async def look_at(self, path: str) -> None:
-        """Find out what would be done with a file."""
+    async def add(self, path: str) -> None:
+        """Count a file by what a batch would do with it."""
         self.found += 1
         try:
             sha256, entry = await self._known(path)
         except ImageError as error:
             self._skip(path, str(error))
             return
-        why = None if entry is None else self._why_not(entry)
-        number = int.from_bytes(sha256[:_ENOUGH])
-        if why is None and number in self._seen:
-            why = "duplicates"
-        if why is not None:
-            self.counts[why] += 1
-        if why is None or not self._once:
+        reason = None if entry is None else self._reason_not_sent(entry)
+        number = int.from_bytes(sha256[:_HASH_BYTES])
+        if reason is None and number in self._seen:
+            reason = "duplicates"
+        if reason is not None:
+            self.not_sent[reason] += 1
+        if reason is None or not self._once:
             self.billable += 1
             self._seen.add(number)
             if entry is not None and entry.state in FINISHED:
-                self.again[entry.billing] += 1
+                self.billed_before[entry.billing] += 1
 
     async def _known(self, path: str) -> tuple[bytes, Entry | None]:
-        """Return an image's hash, and what is known of it.
+        """Return an image's hash, and its entry in the ledger.
 
-        Files are looked at and read in the event loop, in which nothing else runs: a thread for each would cost more
-        than the look.
+        Files are read in the event loop, because nothing else runs in it, and a thread for each would cost more.
 
         Raises:
-            ImageError: It cannot be sent.
+            ImageError: The image cannot be sent.
         """
         if self._reader is not None and (file := file_at(path)) is not None:
             entry = self._reader.recall(file, self._document)
-            if entry is not None and self._why_not(entry) is not None:
+            if entry is not None and self._reason_not_sent(entry) is not None:
                 return entry.item.sha256, entry
-        await asyncio.sleep(0)  # an interrupt gets through between two files that are read
+        await asyncio.sleep(0)  # a signal is handled between two files that are read
         hashed = hash_now(path, self._limits)
         item = Item(hashed.sha256, self._document)
         entry = None if self._reader is None else self._reader.find(item)
-        if entry is None or self._why_not(entry) is None:
+        if entry is None or self._reason_not_sent(entry) is None:
             await load_image(hashed.image(), self._limits)
         return hashed.sha256, entry
 
-    def _why_not(self, entry: Entry) -> str | None:
-        """Return why an image that is known is not sent; None if it is sent."""
+    def _reason_not_sent(self, entry: Entry) -> str | None:
+        """Return the reason why an image of the ledger is not sent; None if it is sent."""
         # The view has projected the entry: it is as the next batch will find it, and as that will requeue it.
         if entry.state is State.SENT:
             return "under way"
         if entry.state is State.SUCCEEDED:
             return "answered already"
-        if entry.state not in FINISHED or is_requeued(entry, self._again):
+        if entry.state not in FINISHED or is_requeued(entry, self._retry_billings):
             return None
         if entry.billing is Billing.MAYBE_BILLED:
             return "in doubt"
@@ -197,32 +197,33 @@ class DryRun:
         name = Path(path).name
         for subject in (f"image {quoted(name)} ", f"image {quoted(name)}: ", f"{shown_path(path)}: "):
             reason = reason.removeprefix(subject)
-        reason, _, way_out = in_words(reason).partition(";")
+        reason, _, way_out = for_shell(reason).partition(";")
         if "--allow-truncated" in way_out:
             reason += "; --allow-truncated sends it as it is"
         self.reasons.setdefault(_NUMBER.sub("", reason), Reason(reason)).add(reason)
-        if len(self.skipped) < MOST_NAMED:
+        if len(self.skipped) < MAX_NAMED:
             self.skipped.append(shown_path(path))
 
     def lines(self, *, used: int, max_calls: int | None, price: Decimal | None) -> Iterator[str]:
-        """Yield what was found out.
+        """Yield the lines of the result.
 
         Args:
             used: Calls of the run so far.
-            max_calls: Calls over the whole life of the run; None for any number.
-            price: KRW a call; None if it is not known.
+            max_calls: Most calls over the whole life of the run; None for any number.
+            price: KRW per call; None if it is not known.
         """
         yield _line("images found", self.found)
-        for why, hint in _HINTS.items():
-            if self.counts[why]:
-                yield _line(why, self.counts[why], hint if self._once or why != "duplicates" else _PAID_TWICE)
-        for reason in sorted(self.reasons.values(), key=lambda reason: -reason.count):
-            yield _line("skipped", reason.count, reason.told)
+        for reason, hint in _HINTS.items():
+            if self.not_sent[reason]:
+                paid_twice = reason == "duplicates" and not self._once
+                yield _line(reason, self.not_sent[reason], _PAID_TWICE if paid_twice else hint)
+        for skipped in sorted(self.reasons.values(), key=lambda reason: -reason.count):
+            yield _line("skipped", skipped.count, skipped.text)
         for name in self.skipped:
             yield f"{'':<32}{name}"
         yield _line("billable calls", self.billable, cost(price, self.billable).strip(" ()"))
-        for billing, (title, hint) in _AGAIN.items():
-            if count := self.again[billing]:
+        for billing, (title, hint) in _BILLED_BEFORE.items():
+            if count := self.billed_before[billing]:
                 yield _line(title, count, hint + cost(price, count))
         if max_calls is not None:
             allowed = max(min(self.billable, max_calls - used), 0)
@@ -230,7 +231,7 @@ class DryRun:
             yield _line("within the ceiling", allowed, hint)
 
 
-_AGAIN = {
+_BILLED_BEFORE = {
     Billing.BILLED: ("paid again", "of them for images that were paid for and not read"),
     Billing.MAYBE_BILLED: ("perhaps paid again", "of them for images that may have been paid for already"),
 }
@@ -241,45 +242,45 @@ def _line(title: str, count: int, hint: str = "") -> str:
     return f"{title:<20}{count:>10,}  {hint}".rstrip()
 
 
-async def rehearse(
+async def dry_run(
     document: str,
     found: Iterable[os.DirEntry[str] | str],
     *,
     folder: str | None,
-    again: Collection[Billing],
+    retry_billings: Collection[Billing],
     max_calls: CallLimit | None,
     price: Decimal | None,
     limits: ImageLimits,
     search: Search,
 ) -> ExitCode:
-    """Tell on standard output what a batch would do.
+    """Print on standard output what a batch would do.
 
     Args:
         document: The vendor's path word.
         found: Yields the files.
         folder: The run directory; None without one.
-        again: Images that were not read are tried again if their billing is one of these.
-        max_calls: Calls over the whole life of the run; "none" for any number, None for the ceiling that the run has.
-        price: KRW a call; None if it is not known.
-        limits: Which images are refused before they are sent.
-        search: What found the files, and says what it has passed over.
+        retry_billings: Images that were not read are sent again if their billing is one of these.
+        max_calls: Most calls over the whole life of the run; "none" for any number, None for the run's own limit.
+        price: KRW per call; None if it is not known.
+        limits: Limits of images, checked before they are sent.
+        search: The search that finds the files, for its remarks.
     """
     with _opened(folder) as reader:
-        rehearsal = DryRun(document, reader, once=folder is not None, again=again, limits=limits)
-        for number, path in enumerate(rehearsal.files(found)):
+        dry = DryRun(document, reader, once=folder is not None, retry_billings=retry_billings, limits=limits)
+        for number, path in enumerate(dry.files(found)):
             if path is not None:
-                await rehearsal.look_at(path)
-            if not number % _LOOKS:
-                await asyncio.sleep(0)  # an interrupt gets through
+                await dry.add(path)
+            if not number % _BLOCK:
+                await asyncio.sleep(0)  # a signal is handled
         status = None if reader is None else reader.status()
     kept, used = (None, 0) if status is None else (status.max_calls, status.calls)
     most = kept if max_calls is None else None if max_calls == "none" else max_calls
-    for line in rehearsal.lines(used=used, max_calls=most, price=price):
+    for line in dry.lines(used=used, max_calls=most, price=price):
         click.echo(printable(line))
-    if not rehearsal.found:
-        say(search.absence(), even_when_quiet=True)
-    say_all(search.remarks())
-    return ExitCode.OK if rehearsal.found else ExitCode.NO_INPUT
+    if not dry.found:
+        echo_stderr(search.absence(), even_when_quiet=True)
+    echo_lines(search.remarks())
+    return exit_code(found=dry.found > 0)
 
 
 @contextlib.contextmanager
@@ -289,7 +290,7 @@ def _opened(folder: str | None) -> Generator[RunReader | None]:
         return
     with RunReader(folder) as reader:
         if (start := reader.other_base_folder(str(Path.cwd()))) is not None:
-            raise ConfigurationError(elsewhere(folder, start))
+            raise ConfigurationError(wrong_folder(folder, start))
         yield reader
 
 
@@ -297,5 +298,5 @@ def is_new(folder: str) -> bool:
     """Return whether a batch would begin a run there."""
     if not os.path.lexists(folder):
         return True
-    # What is wrong with a folder that cannot be read is named when the run in it is opened.
+    # If the folder cannot be read, opening the run names the error.
     return Path(folder).is_dir() and os.access(folder, os.R_OK) and next(Path(folder).iterdir(), None) is None

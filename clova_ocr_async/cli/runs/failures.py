@@ -1,14 +1,13 @@
-"""The images of a run that were not read, as a file beside its ledger that another run can read from."""
+"""File of the images of a run that were not read; it lies beside the ledger, and another run can read from it."""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from clova_ocr_async.cli.terminal.files import replaced
-from clova_ocr_async.results.records import record_of, without_answer
+from clova_ocr_async.cli.terminal.output import atomic_write
+from clova_ocr_async.results.records import encode_record, record_of, without_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,22 +17,22 @@ if TYPE_CHECKING:
 __all__ = ["FAILURES", "write_failures"]
 
 FAILURES = "failures.jsonl"
-"""Name of the file in a run directory."""
+"""The file's name in a run directory."""
 
 
 def write_failures(folder: str, reader: RunReader, watch: Callable[[str], object] | None = None) -> Path | None:
-    """Write a record for every image that failed, is in doubt, or was skipped; without what was answered.
+    """Write a record, without its answer, for every image that failed, was skipped or is ambiguous.
 
     Args:
         folder: The run directory.
-        reader: Looks into it.
-        watch: As ``replace_file`` takes it.
+        reader: Reads the run.
+        watch: As in ``replace_file``.
 
     Returns:
-        The file; None if there are no such images, and then there is none.
+        The file's path; None if there are no such images, and then there is no file.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     path = Path(folder) / FAILURES
     sealed = reader.status().sealed is not None
@@ -41,8 +40,7 @@ def write_failures(folder: str, reader: RunReader, watch: Callable[[str], object
     if (first := next(records, None)) is None:
         path.unlink(missing_ok=True)
         return None
-    with replaced(path, watch) as write:
-        write(msgspec.json.encode(without_answer(record_of(first), sealed=sealed)) + b"\n")
-        for record in records:
-            write(msgspec.json.encode(without_answer(record_of(record), sealed=sealed)) + b"\n")
+    with atomic_write(path, watch) as write:
+        for record in itertools.chain((first,), records):
+            write(encode_record(without_answer(record_of(record), sealed=sealed)))
     return path

@@ -1,4 +1,4 @@
-"""Which images a command reads."""
+"""Images that a command reads: files, folders, lists of files, and inputs that can be read only once."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.batch.sources.exclusions import READ_SUFFIXES, Exclusions, listed
 from clova_ocr_async.batch.sources.folders import entries_in
 from clova_ocr_async.batch.sources.manifest import images_from
-from clova_ocr_async.cli.runs.piped import check_once
-from clova_ocr_async.cli.terminal.phrases import some_names
+from clova_ocr_async.cli.runs.pipes import check_once
+from clova_ocr_async.cli.terminal.phrases import list_names
 from clova_ocr_async.client.loading import read_path
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echoed_input import non_path, shown_path
@@ -30,11 +30,11 @@ STDIN = "-"
 
 
 class InputFile:
-    """A file the client reads like an open one, and whose hash is that of what was read: bytes sent = bytes hashed.
+    """A file that the client reads like an open one; it is hashed while it is read, so the hash is of the bytes sent.
 
     Args:
-        path: Where it is; "-" for standard input.
-        piped: What it holds, if it can be read only once.
+        path: Its path; "-" for standard input.
+        piped: Its content, if it can be read only once.
     """
 
     def __init__(self, path: str, piped: bytes | None = None) -> None:
@@ -45,26 +45,26 @@ class InputFile:
 
     @property
     def name(self) -> str:
-        """The path, as open files have it."""
+        """The file's name, as open files have it."""
         return "stdin" if self.path == STDIN else self.path
 
     @property
     def shown(self) -> str:
-        r"""The path as it is told: bytes that are no UTF-8 become \xNN, so that different names stay different."""
+        r"""The path as messages show it; bytes that are not UTF-8 become \xNN, so that names stay different."""
         return shown_path(self.path)
 
     @property
     def sha256(self) -> str | None:
-        """Of what was read, in hex; None before."""
+        """The hash of the bytes that were read, in hex; None before."""
         return self._hash.hexdigest() if self._begun else None
 
     def rewind(self) -> None:
-        """Read the file anew: it was still being written. Standard input cannot be."""
+        """Read the file from its start again, because it was still being written."""
         self._hash = hashlib.sha256()
         self._begun = False
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes; a file that has more than it is asked for is refused by its size."""
+        """Return the next bytes; refuse a file that is larger than ``size``."""
         if self._piped is not None:
             data = self._piped.read(size)
         elif self._begun:
@@ -77,19 +77,19 @@ class InputFile:
 
 
 def check_paths(paths: Sequence[str], *, folders: bool) -> None:
-    """Refuse what would be a mistake, before anything is paid.
+    """Refuse paths that are mistakes, before anything is paid.
 
     Args:
-        paths: Of files and folders; "-" for standard input.
-        folders: Whether folders are welcome.
+        paths: Paths of files and folders; "-" for standard input.
+        folders: Whether folders are allowed.
 
     Raises:
-        ConfigurationError: A path is not there, is a folder, or can be read once and is given twice.
+        ConfigurationError: A path does not exist, is a folder, or can be read only once and is given twice.
     """
     for path in paths:
         if path == STDIN:
             continue
-        if not os.path.exists(path):  # noqa: PTH110 - a Path raises where a name is too long
+        if not os.path.exists(path):  # noqa: PTH110 - Path raises if a name is too long
             raise ConfigurationError(_not_there(path, folders=folders))
         if not folders and Path(path).is_dir():
             raise ConfigurationError(f"{shown_path(path)} is a folder; for all images in it use clova-ocr batch")
@@ -100,19 +100,19 @@ def _not_there(path: str, *, folders: bool) -> str:
     odd = non_path(path)
     if odd is None:
         return f"{shown_path(path) or 'an empty name'}: no such file or folder"
-    name = "PATH" if folders else "IMAGE"  # as the help of the verb has it
+    name = "PATH" if folders else "IMAGE"  # as in the help of the command
     return f"{name} is {odd.what}; give the path of a file, or - and the image on standard input"
 
 
 class Search:
-    """The search for the files of some paths, which may be repeated, and what it has passed over.
+    """A search for the files of some paths. It can be repeated, and counts the files that it leaves out.
 
     Args:
-        paths: Of files and folders; "-" for standard input.
-        recursive: Also the sub-folders of folders.
-        piped: What those hold that can be read only once.
-        manifests: Files that list further ones.
-        manifest_names: What messages call those; None for their paths.
+        paths: Paths of files and folders; "-" for standard input.
+        recursive: Whether to search sub-folders.
+        piped: The contents of paths that can be read only once.
+        manifests: Files that list further files.
+        manifest_names: The names of those in messages; None for their paths.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Search:
         self._repeated = 0
 
     def files(self) -> Iterator[InputFile]:
-        """Yield the files to read: files as they are, folders by their pictures, each file once."""
+        """Yield the files to read, each once: files as they are given, folders by their pictures."""
         for file in self.found(once=True):
             path = os.fspath(file)
             yield InputFile(path, self._piped.get(path))
@@ -142,17 +142,17 @@ class Search:
         """Yield the files as they are found.
 
         Args:
-            once: A file that is found a second time is passed over. A run's ledger does that by itself.
+            once: Leave out a file that is found a second time. A run's ledger does that by itself.
         """
         left_out, repeated = Exclusions(), 0
-        # The walk of one folder comes by each file once, and need not remember millions of them.
+        # The walk of one folder finds each file once, and need not remember millions of them.
         seen = _Seen() if once and len(self._paths) + len(self._manifests) * 2 > 1 else None
         for file in itertools.chain(self._in_paths(left_out), _listed_in(self._manifests)):
             if seen is not None and seen.before(file):
                 repeated += 1
             else:
                 yield file
-        # Only now: searches run at the same time, and each counts for itself.
+        # Set at the end: two searches run at the same time, and each has counts of its own.
         self._left_out, self._repeated = left_out, repeated
 
     def _in_paths(self, left_out: Exclusions) -> Iterator[os.DirEntry[str] | str]:
@@ -163,33 +163,33 @@ class Search:
                 yield path
 
     def remarks(self) -> Iterator[str]:
-        """Yield what is to be said of files that were passed over, by the last search that came to its end."""
+        """Yield messages about files that the last complete search has left out."""
         if self._repeated:
             one, many = "file was found a second time, and is read", "files were found a second time, and are read"
             yield f"{plural(self._repeated, one, many)} once"
-        if told := self._left_out.summary():
-            yield f"{told}; {self._left_out.way_out()}"
+        if left_out := self._left_out.summary():
+            yield f"{left_out}; {self._left_out.way_out()}"
 
     def absence(self) -> str:
-        """Return what is to be said where no file was found: where it was looked, and for which names."""
+        """Return the message for a search without a file: where it searched, and for which names."""
         lists = ("standard input" if name == STDIN else shown_path(name) for name in self._manifest_names)
         places = [*map(shown_path, self._paths), *lists]
         endings = listed(sorted(READ_SUFFIXES), "or")
-        told = f"no images found in {some_names(places, len(places))}"
+        message = f"no images found in {list_names(places, len(places))}"
         if not self._paths:
-            return f"{told}: it lists no file" if len(places) == 1 else f"{told}: they list no file"
+            return f"{message}: it lists no file" if len(places) == 1 else f"{message}: they list no file"
         below = "" if self._recursive else ", and sub-folders are not searched (--no-recursive)"
-        return f"{told}; a folder is searched for files that end in {endings}{below}"
+        return f"{message}; a folder is searched for files that end in {endings}{below}"
 
 
 class _Seen:
-    """Which files a search has come by."""
+    """Files that a search has found already."""
 
     def __init__(self) -> None:
         self._keys: set[int] = set()
 
     def before(self, file: os.DirEntry[str] | str) -> bool:
-        """Return whether a file was found before, by whatever path, and remember it."""
+        """Return whether a file was found before, by any path, and remember it."""
         key = _key_of(file)
         if key is None or key in self._keys:
             return key is not None
@@ -198,21 +198,21 @@ class _Seen:
 
 
 def _key_of(file: os.DirEntry[str] | str) -> int | None:
-    """Return what tells a file from others, whatever its path; None for what is not there, or standard input."""
+    """Return the same number for all paths of a file; None for standard input and a path that does not exist."""
     if file == STDIN:
         return None
     try:
-        found = os.stat(file)  # noqa: PTH116 - of each file, and a Path takes longer than the file system
+        found = os.stat(file)  # noqa: PTH116 - for each file, and Path takes longer than the file system
     except (OSError, ValueError):
         return None
     if found.st_ino and found.st_nlink == 1:
         return hash((found.st_dev, found.st_ino))
-    # Two names of one file are two images for the user; and some file systems do not number their files.
+    # Two hard links are two images for the user, and some file systems do not number their files.
     return hash(os.path.realpath(file))
 
 
 def _listed_in(manifests: Iterable[str]) -> Iterator[str]:
     for manifest in manifests:
         for path in images_from(manifest):
-            # In a list it is a file's name, and only there.
+            # A dash in a list is the name of a file; only as an argument does it mean standard input.
             yield os.path.join(os.curdir, STDIN) if str(path) == STDIN else str(path)  # noqa: PTH118 - Path drops the dot

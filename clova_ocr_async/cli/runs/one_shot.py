@@ -1,4 +1,4 @@
-"""A batch from files to lines: what ``recognize`` and ``batch`` share."""
+"""One-shot runs: a batch without a run directory, whose result is a line for each image."""
 
 from __future__ import annotations
 
@@ -9,247 +9,210 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.batch.dispatcher import BatchDispatcher
 from clova_ocr_async.batch.outcome import Failure
-from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
-from clova_ocr_async.cli.runs.interrupts import Interrupts, handled_signals
-from clova_ocr_async.cli.runs.last_resort import spare_output
-from clova_ocr_async.cli.terminal.counts import Tally
-from clova_ocr_async.cli.terminal.output import OutputError
-from clova_ocr_async.cli.terminal.phrases import MOST_NAMED, format_gates, some_names, what_to_check
+from clova_ocr_async.cli.exit_codes import ExitCode, exit_code
+from clova_ocr_async.cli.runs.graceful_stop import GracefulStop, loop_signals
+from clova_ocr_async.cli.runs.line_writer import LineWriter, spare_output
+from clova_ocr_async.cli.terminal.counts import Counts
+from clova_ocr_async.cli.terminal.logs import COUNTER_THREAD
+from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, format_gates, list_names, what_to_check
 from clova_ocr_async.cli.terminal.progress import shown_progress
-from clova_ocr_async.cli.terminal.stderr import COUNTING, is_quiet, say, say_all
+from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, is_quiet
 from clova_ocr_async.errors import Billing, ClovaOCRError
 from clova_ocr_async.protocol.plural import plural
-from clova_ocr_async.results.records import billed_of, line_of, maybe_billed_of, status_of
+from clova_ocr_async.results.records import billed_of, maybe_billed_of, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from clova_ocr_async.batch.outcome import Outcome
+    from clova_ocr_async.cli.runs.call_counter import CallCounter
     from clova_ocr_async.cli.runs.inputs import InputFile, Search
-    from clova_ocr_async.cli.runs.tracking import WatchedClient
     from clova_ocr_async.cli.terminal.output import Output
     from clova_ocr_async.cli.terminal.progress import Progress
+    from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
 
-__all__ = ["Run", "run"]
+__all__ = ["OneShotRun", "run_once"]
 
 
-async def run(
-    client: WatchedClient,
+async def run_once(
+    client: ClovaOCRClient,
+    calls: CallCounter,
     document: type[Document],
     search: Search,
-    lines: Output,
+    output: Output,
     *,
     jobs: int | None = None,
     ordered: bool = False,
 ) -> ExitCode:
     """Read files, and write a line for each.
 
-    The first signal sends no other request and lets what is under way land; the second one cuts it off.
+    After the first signal no further request is sent, and the calls in flight finish; the second signal cuts them off.
 
     Args:
-        client: Calls; it is closed at the end.
+        client: The client; it is closed at the end.
+        calls: Counts the client's calls.
         document: The class of all images.
         search: Finds the files.
-        lines: Takes the lines.
-        jobs: Images in work at once.
+        output: Takes the lines.
+        jobs: Most images that are processed at once.
         ordered: Whether the lines come in the order of the files.
     """
-    spare = spare_output(lines)
-    batch = Run(client, document, lines.write, search, spare=None if spare is None else spare.write)
-    batch.count(search.files)
-    interrupts = Interrupts(lambda: client.under_way)
+    spare = spare_output(output)
+    writer = LineWriter(output.write, None if spare is None else spare.write)
+    run = OneShotRun(client, calls, document, writer, search)
+    run.count(search.files)
+    stop = GracefulStop(lambda: calls.in_flight)
     async with client:
-        with handled_signals(interrupts.ask):
+        with loop_signals(stop.request_stop):
             try:
-                with shown_progress(quiet=is_quiet(), bar_fits=not lines.on_terminal) as progress:
-                    await batch.read(search.files(), progress, interrupts, jobs=jobs, ordered=ordered)
+                with shown_progress(quiet=is_quiet(), bar_fits=not output.on_terminal) as progress:
+                    await run.read(search.files(), progress, stop, jobs=jobs, ordered=ordered)
                 await asyncio.sleep(0)  # a cancellation of the last moment arrives here
             except (asyncio.CancelledError, ClovaOCRError, KeyboardInterrupt):
-                batch.tell_cut_short()
-                if not interrupts.forgive():
+                run.report_cut_short()
+                if not stop.uncancel():
                     raise
-                say("interrupted", even_when_quiet=True)
-                return ExitCode.INTERRUPTED
-    return batch.finish(interrupted=interrupts.asked > 0)
+                echo_stderr("interrupted", even_when_quiet=True)
+                return exit_code(interrupted=True)
+    return run.finish(interrupted=stop.requests > 0)
 
 
-class Run:
-    """One batch of the command line.
+class OneShotRun:
+    """One batch without a run directory.
 
     Args:
-        client: Calls.
+        client: The client.
+        calls: Counts the client's calls.
         document: The class of all images.
-        write: Takes a line of the output, or raises an OutputError: then no other request is sent, what is under way
-            lands, and paid answers whose lines cannot be written are named.
-        search: What finds the files, and says what it has passed over.
-        spare: Takes the lines of calls that were or may have been paid, once ``write`` fails; None if nothing does.
+        writer: Takes a line for each image. Once its output fails, no further request is sent and the calls in flight
+            finish.
+        search: The search that finds the files, for its remarks.
     """
 
     def __init__(
         self,
-        client: WatchedClient,
+        client: ClovaOCRClient,
+        calls: CallCounter,
         document: type[Document],
-        write: Callable[[bytes], object],
+        writer: LineWriter,
         search: Search,
-        *,
-        spare: Callable[[bytes], object] | None = None,
     ) -> None:
-        self.tally = Tally(gates=lambda: format_gates(client, document))
+        self.counts = Counts(gates=lambda: format_gates(client, document))
         self.stopped: ClovaOCRError | None = None
         self._client = client
+        self._calls = calls
         self._document = document
-        self._write = write
+        self._writer = writer
         self._search = search
-        self._failed_output: OutputError | None = None
-        self._stalled = False
-        self._spare = spare
-        self._spared: list[InputFile] = []
-        self._unwritten: list[InputFile] = []
+        self._cut_off: list[InputFile] = []
         self._named = 0
 
     async def read(
         self,
         files: Iterable[InputFile],
         progress: Progress,
-        interrupts: Interrupts | None = None,
+        stop: GracefulStop | None = None,
         *,
         jobs: int | None,
         ordered: bool,
     ) -> None:
-        """Read all files, writing a line for each as it comes out."""
-        outcomes = BatchDispatcher(self._client, jobs).dispatch(files, self._document, ordered=ordered)
+        """Read all files, and write the line of each as soon as it is finished."""
+        batch = BatchDispatcher(self._client, jobs).dispatch(files, self._document, ordered=ordered)
         try:
-            async with outcomes:
-                if interrupts is not None:
-                    interrupts.batch = outcomes
-                async for outcome in outcomes:
+            async with batch:
+                if stop is not None:
+                    stop.batch = batch
+                async for outcome in batch:
                     self._take(outcome)
-                    if self._failed_output is not None:
-                        outcomes.stop(self._failed_output)
-                    progress.update(self.tally)
+                    if self._writer.failure is not None:
+                        batch.stop(self._writer.failure)
+                    progress.update(self.counts)
         finally:
-            self._settle(outcomes.left_over)
-        if outcomes.stopped is not self._failed_output:
-            self.stopped = outcomes.stopped
+            # However the batch is left, answers that were paid for get their line.
+            for outcome in batch.left_over:
+                self._take_left_over(outcome)
+        # A failed output was printed when it failed; it is not also an early stop.
+        if batch.stopped is not self._writer.failure:
+            self.stopped = batch.stopped
 
     def count(self, files: Callable[[], Iterable[InputFile]]) -> None:
-        """Count the files beside the reading, so that neither waits for the other."""
+        """Count the files in a thread, while others are read already."""
 
         def run() -> None:
-            with contextlib.suppress(ClovaOCRError):  # the reading tells it
-                self.tally.total = sum(1 for _ in files())
+            with contextlib.suppress(ClovaOCRError):  # the reading raises the same error
+                self.counts.total = sum(1 for _ in files())
 
-        threading.Thread(target=run, name=COUNTING, daemon=True).start()
+        # A daemon, because the walk of a huge folder must not delay the end of the command.
+        threading.Thread(target=run, name=COUNTER_THREAD, daemon=True).start()
 
     def finish(self, *, interrupted: bool = False) -> ExitCode:
-        """Say how it ended, and return the exit code."""
+        """Print the summary, and return the exit code."""
+        found = self.counts.done > 0
         if interrupted:
-            self._tell_counts()
-            whole = not (self._unwritten or self.tally.in_doubt)
-            say(f"interrupted{'; every paid answer is written' if whole else ''}", even_when_quiet=True)
-            return ExitCode.INTERRUPTED
-        if self.tally.done == 0:
-            say(self._search.absence(), even_when_quiet=True)
-            say_all(self._search.remarks())
-            return ExitCode.NO_INPUT
-        self._tell_counts()
-        if self.stopped is not None:
-            say(f"stopped early: {self.stopped}{what_to_check(self.stopped)}", even_when_quiet=True)
-        if self._failed_output is not None:
-            return ExitCode.SOME_FAILED
-        if self.stopped is not None:
-            return exit_code_of(self.stopped)
-        return ExitCode.SOME_FAILED if self.tally.bad else ExitCode.OK
+            self._print_counts()
+            complete = not (self._writer.unwritten or self.counts.maybe_billed)
+            echo_stderr(f"interrupted{'; every paid answer is written' if complete else ''}", even_when_quiet=True)
+        elif not found:
+            echo_stderr(self._search.absence(), even_when_quiet=True)
+            echo_lines(self._search.remarks())
+        else:
+            self._print_counts()
+            if self.stopped is not None:
+                echo_stderr(f"stopped early: {self.stopped}{what_to_check(self.stopped)}", even_when_quiet=True)
+        error = self._writer.failure or self.stopped
+        return exit_code(error, interrupted=interrupted, found=found, unread=self.counts.unread > 0)
 
-    def tell_cut_short(self) -> None:
-        """Say how far it came, and which images may have been paid without an answer."""
-        cut_off = self._client.cut_off
-        if self.tally.done or cut_off:
-            self._tell_counts()
-        if cut_off:
-            told = plural(len(cut_off), "call was", "calls were")
-            say(
-                f"{told} under way and may have been paid: {_names(list(cut_off))}",
-                even_when_quiet=True,
-            )
+    def report_cut_short(self) -> None:
+        """Print the counts of a run that was cancelled, and the images whose call may have been billed."""
+        if self.counts.done or self._cut_off:
+            self._print_counts()
+        if self._cut_off:
+            were = plural(len(self._cut_off), "call was", "calls were")
+            echo_stderr(f"{were} under way and may have been paid: {_names(self._cut_off)}", even_when_quiet=True)
 
-    def _tell_counts(self) -> None:
-        say(self.tally.summary())
-        say_all(self._search.remarks())
+    def _print_counts(self) -> None:
+        echo_stderr(self.counts.summary())
+        echo_lines(self._search.remarks())
         if unsent := self._unsent():
-            if self.tally.total is None:
-                say(f"{unsent:,} or more images were not sent")
+            if self.counts.total is None:
+                echo_stderr(f"{unsent:,} or more images were not sent")
             else:
-                say(plural(unsent, "image was not sent", "images were not sent"))
-        if self._spared:
-            told = plural(len(self._spared), "line of a paid answer is", "lines of paid answers are")
-            say(f"{told} on standard output instead: {_names(self._spared)}", even_when_quiet=True)
-        if self._unwritten:
-            told = plural(len(self._unwritten), "paid answer was", "paid answers were")
-            say(f"{told} not written: {_names(self._unwritten)}", even_when_quiet=True)
+                echo_stderr(plural(unsent, "image was not sent", "images were not sent"))
+        if diverted := self._writer.diverted:
+            lines = plural(len(diverted), "line of a paid answer is", "lines of paid answers are")
+            echo_stderr(f"{lines} on standard output instead: {_names(diverted)}", even_when_quiet=True)
+        if unwritten := self._writer.unwritten:
+            answers = plural(len(unwritten), "paid answer was", "paid answers were")
+            echo_stderr(f"{answers} not written: {_names(unwritten)}", even_when_quiet=True)
 
     def _unsent(self) -> int:
-        pending = self.tally.statuses["pending"]
-        if self.tally.total is None:
+        pending = self.counts.statuses["pending"]
+        if self.counts.total is None:
             return pending
-        return pending + self.tally.total - self.tally.done - len(self._client.cut_off)
+        return pending + self.counts.total - self.counts.done - len(self._cut_off)
 
     def _take(self, outcome: Outcome[Any]) -> None:
-        # An image that no domain reads never got as far as the client.
-        self._client.landed.pop(outcome.source, None)
         status = status_of(outcome)
-        self.tally.add(status, billed=billed_of(outcome) is True, maybe_billed=maybe_billed_of(outcome))
-        if isinstance(outcome, Failure) and status != "pending" and self._named < MOST_NAMED:
+        self.counts.add(status, billed=billed_of(outcome) is True, maybe_billed=maybe_billed_of(outcome))
+        if isinstance(outcome, Failure) and status != "pending" and self._named < MAX_NAMED:
             self._named += 1
-            say(f"{outcome.source.shown}: {outcome.error}")
-        self._write_line(outcome)
+            echo_stderr(f"{outcome.source.shown}: {outcome.error}")
+        self._writer.write(outcome, self._document)
 
-    def _write_line(self, outcome: Outcome[Any]) -> None:
-        line, billed = line_of(outcome, self._document), billed_of(outcome)
-        if self._stalled:
-            self._unwritten += [outcome.source] if billed else []
-            return
-        try:
-            self._write(line)
-        except KeyboardInterrupt:  # the third signal: the output takes nothing, and is not waited for again
-            self._stalled = True
-            raise
-        except OutputError as error:
-            self._stop_writing(error)
-            if billed is not False and self._written_elsewhere(line):
-                self._spared.append(outcome.source)
-            elif billed:
-                self._unwritten.append(outcome.source)
-
-    def _written_elsewhere(self, line: bytes) -> bool:
-        """Return whether the spare output has taken a line."""
-        if self._spare is None:
-            return False
-        try:
-            self._spare(line)
-        except OutputError:
-            return False
-        return True
-
-    def _stop_writing(self, error: OutputError) -> None:
-        if self._failed_output is None:
-            self._failed_output = error
-            # A reader such as head that has enough is no news.
-            if not error.reader_gone:
-                say(f"{error}; no other image is sent", even_when_quiet=True)
-
-    def _settle(self, left_over: Iterable[Outcome[Any]]) -> None:
-        """Write what became of the images that were not handed out because the batch was left."""
-        landed, cut_off = list(self._client.landed.values()), self._client.cut_off
-        known = {outcome.source for outcome in landed} | set(cut_off)
-        for outcome in (*landed, *(outcome for outcome in left_over if outcome.source not in known)):
+    def _take_left_over(self, outcome: Outcome[Any]) -> None:
+        """Take an outcome of a batch that was left: a finished one as usual; a call that was cut off is listed."""
+        request_id = outcome.error.request_id if isinstance(outcome, Failure) else None
+        if not isinstance(outcome, Failure) or request_id not in self._calls.cut_off:
             self._take(outcome)
-        for failure in cut_off.values():
-            error = failure.error
-            self.tally.add_cut_off(billed=error.billing is Billing.BILLED, maybe_billed=error.maybe_billed)
-            self._write_line(failure)
+            return
+        error = outcome.error
+        # The batch knows one request of the call; the counter has seen all of them.
+        error.maybe_billed = self._calls.cut_off[request_id]
+        self._cut_off.append(outcome.source)
+        self.counts.add_cut_off(billed=error.billing is Billing.BILLED, maybe_billed=error.maybe_billed)
+        self._writer.write(outcome, self._document)
 
 
 def _names(files: Sequence[InputFile]) -> str:
-    return some_names((file.shown for file in files), len(files))
+    return list_names((file.shown for file in files), len(files))

@@ -1,4 +1,4 @@
-"""A batch with a run directory: paid once, resumed by the same command, ended by a signal without a loss."""
+"""Resumable runs: a batch with a run directory, which pays for each image once and which the same command resumes."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from clova_ocr_async.batch.dispatcher import BatchDispatcher
 from clova_ocr_async.batch.ledgered import services_of
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.sources.worklist import WorkList
-from clova_ocr_async.cli.exit_codes import ExitCode, exit_code_of
+from clova_ocr_async.cli.exit_codes import ExitCode, exit_code
 from clova_ocr_async.cli.runs.failures import write_failures
-from clova_ocr_async.cli.runs.interrupts import InterruptError, Interrupts, handled_signals
-from clova_ocr_async.cli.runs.last_resort import write_lost
-from clova_ocr_async.cli.terminal.counts import Tally
-from clova_ocr_async.cli.terminal.output import OutputError
+from clova_ocr_async.cli.runs.graceful_stop import GracefulStop, InterruptError, loop_signals
+from clova_ocr_async.cli.runs.inputs import InputFile
+from clova_ocr_async.cli.runs.line_writer import line_of
+from clova_ocr_async.cli.terminal.counts import Counts
+from clova_ocr_async.cli.terminal.output import OutputError, opened_output
 from clova_ocr_async.cli.terminal.phrases import (
-    MOST_NAMED,
+    MAX_NAMED,
     cost,
-    elsewhere,
     format_gates,
     format_status,
-    pasted,
-    some_names,
+    list_names,
+    quote_path,
     what_to_check,
+    wrong_folder,
 )
 from clova_ocr_async.cli.terminal.progress import shown_progress
-from clova_ocr_async.cli.terminal.stderr import is_quiet, say, say_all
+from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, is_quiet
 from clova_ocr_async.errors import (
     AnswerNotKeptError,
     Billing,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from clova_ocr_async.batch import Batch
-    from clova_ocr_async.cli.runs.calls import CallCounter
+    from clova_ocr_async.cli.runs.call_counter import CallCounter
     from clova_ocr_async.cli.runs.inputs import Search
     from clova_ocr_async.cli.terminal.progress import Progress
     from clova_ocr_async.client import ClovaOCRClient
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResumableRun", "RunSettings"]
 
-_AGAIN = {
+_SENT_AGAIN = {
     Billing.NOT_BILLED: ("image that was certainly not paid for", "images that were certainly not paid for"),
     Billing.MAYBE_BILLED: ("image that may have been paid for already", "images that may have been paid for already"),
     Billing.BILLED: ("image that was paid for and not read", "images that were paid for and not read"),
@@ -69,19 +70,19 @@ _AGAIN = {
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What is asked of a run.
+    """Settings of one command on a run.
 
     Attributes:
         folder: The run directory.
         document: The class of all images.
-        seal: What seals answers on the disk.
-        store: Which answers are kept; as the run was begun if None.
-        max_calls: Calls over the whole life of the run; "none" for any number, None for the ceiling that the run has.
-        moved: Whether the run directory goes on in the place of the one that it was copied or moved from.
-        price: KRW a call; None if it is not known.
-        again: Images that were not read are tried again if their billing is one of these.
-        jobs: Images in work at once.
-        resume: The command that goes on with the run.
+        seal: Encrypts answers on the disk.
+        store: Which answers are kept; None for the run's own setting.
+        max_calls: Most calls over the whole life of the run; "none" for any number, None for the run's own limit.
+        moved: Whether the directory continues a run in place of the one it was copied or moved from.
+        price: KRW per call; None if it is not known.
+        retry_billings: Images that were not read are sent again if their billing is one of these.
+        jobs: Most images that are processed at once.
+        resume: The command that resumes the run.
     """
 
     folder: str
@@ -91,7 +92,7 @@ class RunSettings:
     max_calls: CallLimit | None = None
     moved: bool = False
     price: Decimal | None = None
-    again: tuple[Billing, ...] = ()
+    retry_billings: tuple[Billing, ...] = ()
     jobs: int | None = None
     resume: str = ""
 
@@ -100,32 +101,26 @@ class ResumableRun:
     """One command's part in a run.
 
     Args:
-        client: Calls; it is closed at the end.
-        calls: Counts them.
-        settings: What is asked.
-        search: What finds the files, and says what it has passed over.
+        client: The client; it is closed at the end.
+        calls: Counts the client's calls.
+        settings: The command's settings.
+        search: The search that finds the files, for its remarks.
     """
 
-    def __init__(
-        self,
-        client: ClovaOCRClient,
-        calls: CallCounter,
-        settings: RunSettings,
-        search: Search,
-    ) -> None:
-        self.tally = Tally(gates=lambda: format_gates(client, settings.document))
+    def __init__(self, client: ClovaOCRClient, calls: CallCounter, settings: RunSettings, search: Search) -> None:
+        self.counts = Counts(gates=lambda: format_gates(client, settings.document))
         self._client = client
         self._calls = calls
         self._settings = settings
         self._search = search
         self._begun = False
-        self._again: dict[Billing, int] = {}
-        self._asked = 0
+        self._sent_again: dict[Billing, int] = {}
+        self._stop_requests = 0
         self._named = 0
         self._stopped: ClovaOCRError | None = None
 
     async def run(self, found: Iterable[os.DirEntry[str] | str]) -> ExitCode:
-        """Read files, say how it went, and return the exit code.
+        """Read files, print the results, and return the exit code.
 
         Args:
             found: Yields the files, in a thread.
@@ -133,184 +128,195 @@ class ResumableRun:
         try:
             async with self._client:
                 self._client.serving(self._settings.document)
-                await self._until_asked(found)
+                await self._read_until_stopped(found)
         except ClovaOCRError as error:
             if self._begun:
-                with suppress(LedgerError):
-                    self._told_standing()
+                with suppress(LedgerError):  # the first error is the one to report
+                    self._report()
             if isinstance(error, LedgerError) and error.resumable:
-                say(f"to go on: {self._settings.resume}", even_when_quiet=True)
-                if self._asked:  # the interrupt is why it ended; the trouble came to light on the way
-                    say(f"error: {error}", even_when_quiet=True)
-                    return ExitCode.INTERRUPTED
+                echo_stderr(f"to go on: {self._settings.resume}", even_when_quiet=True)
+                if self._stop_requests:  # the signal is why the command ended; the trouble came to light on the way
+                    echo_stderr(f"error: {error}", even_when_quiet=True)
+                    return exit_code(interrupted=True)
             raise
-        return self._finished()
+        return self._finish()
 
-    async def _until_asked(self, found: Iterable[os.DirEntry[str] | str]) -> None:
-        interrupts = Interrupts(lambda: self._calls.under_way)
-        with handled_signals(interrupts.ask):
+    async def _read_until_stopped(self, found: Iterable[os.DirEntry[str] | str]) -> None:
+        stop = GracefulStop(lambda: self._calls.in_flight)
+        with loop_signals(stop.request_stop):
             try:
-                await self._read(found, interrupts)
+                await self._read(found, stop)
                 await asyncio.sleep(0)  # a cancellation of the last moment arrives here
             except asyncio.CancelledError:
-                if not interrupts.forgive():
+                if not stop.uncancel():
                     raise
             finally:
-                self._asked = interrupts.asked
+                self._stop_requests = stop.requests
 
-    async def _read(self, found: Iterable[os.DirEntry[str] | str], interrupts: Interrupts) -> None:
-        asked = self._settings
+    async def _read(self, found: Iterable[os.DirEntry[str] | str], stop: GracefulStop) -> None:
+        settings = self._settings
         ledger = SqliteLedger(
-            asked.folder, seal=asked.seal, store=asked.store, max_calls=asked.max_calls, moved=asked.moved
+            settings.folder,
+            seal=settings.seal,
+            store=settings.store,
+            max_calls=settings.max_calls,
+            moved=settings.moved,
         )
         async with ledger:
-            if asked.max_calls is None and ledger.max_calls is not None:
-                say(
+            if settings.max_calls is None and ledger.max_calls is not None:
+                echo_stderr(
                     f"the run's ceiling of {plural(ledger.max_calls, 'call')} holds; --max-calls gives another, or none"
                 )
+            # A command that is refused here must not have put images up for sending again.
             await ledger.open_for(services_of(self._client.domains))
             if (start := await ledger.set_base_folder(os.getcwd())) is not None:  # noqa: PTH109 - as a text
-                raise ConfigurationError(elsewhere(asked.folder, start))
+                raise ConfigurationError(wrong_folder(settings.folder, start))
             self._begun = True
-            for billing in asked.again:
-                self._again[billing] = await ledger.requeue(billing, asked.document.path_word)
-                self._tell_again(billing, self._again[billing])
-            total = _Total(asked.folder, found)
-            listing = WorkList(ledger, asked.document.path_word, total.counted())
-            dispatcher = BatchDispatcher(self._client, asked.jobs, ledger=ledger)
-            batch = dispatcher.dispatch(listing, asked.document)
+            for billing in settings.retry_billings:
+                count = self._sent_again[billing] = await ledger.requeue(billing, settings.document.path_word)
+                # What may be paid twice is printed even with --quiet.
+                paid = billing is not Billing.NOT_BILLED
+                bill = cost(settings.price if paid else None, count)
+                echo_stderr(f"sending again {plural(count, *_SENT_AGAIN[billing])}{bill}", even_when_quiet=paid)
+            # Images are read while the last files are still being listed.
+            total = _Total(settings.folder, found)
+            worklist = WorkList(ledger, settings.document.path_word, total.counted())
+            dispatcher = BatchDispatcher(self._client, settings.jobs, ledger=ledger)
+            batch = dispatcher.dispatch(worklist, settings.document)
             try:
                 async with batch:
-                    interrupts.batch = batch
+                    stop.batch = batch
                     with shown_progress(quiet=is_quiet()) as progress:
-                        await self._take_all(batch, progress, lambda: total.of(self.tally.done, listing.listed))
+                        await self._take_all(batch, progress, lambda: total.of(self.counts.done, worklist.listed))
             finally:
                 for outcome in batch.left_over:
-                    self._write_if_lost(outcome)
+                    self._write_if_unstored(outcome)
             self._stopped = batch.stopped
-        self._stopped = self._stopped or ledger.stop_reason  # also of the closing
-
-    def _tell_again(self, billing: Billing, count: int) -> None:
-        price = None if billing is Billing.NOT_BILLED else self._settings.price
-        paid = billing is not Billing.NOT_BILLED
-        say(f"sending again {plural(count, *_AGAIN[billing])}{cost(price, count)}", even_when_quiet=paid)
-
-    def _tell_paid_again(self, status: RunStatus) -> None:
-        """Say how many images were sent again that had been paid for, and apart from them, that perhaps had."""
-        paid, perhaps = (self._again.get(billing, 0) for billing in (Billing.BILLED, Billing.MAYBE_BILLED))
-        if paid or perhaps:
-            left = "at most " if status.images.get("pending") else ""
-            told = plural(paid, "image that was paid for already", "images that were paid for already")
-            told = f"{left}{told}, {plural(perhaps, 'that perhaps was', 'that perhaps were')}"
-            say(f"sent again on request: {told}{cost(self._settings.price, paid, perhaps)}")
+        self._stopped = self._stopped or ledger.stop_reason  # closing the ledger can fail as well
 
     async def _take_all(self, batch: Batch[Any], progress: Progress, total: Callable[[], int | None]) -> None:
         async for outcome in batch:
             self._take(outcome)
-            known = self.tally.total
-            # Those that have come out and wait to be taken were not counted.
-            self.tally.total = total() if known is None else max(known, self.tally.done)
-            progress.update(self.tally)
+            known = self.counts.total
+            # A total does not include images that were finished and not yet taken when it was counted.
+            self.counts.total = total() if known is None else max(known, self.counts.done)
+            progress.update(self.counts)
 
     def _take(self, outcome: Outcome[Any]) -> None:
         status = status_of(outcome)
-        self.tally.billed, self.tally.in_doubt = self._calls.billed, self._calls.perhaps
+        self._update_bill()
         if status == "pending" or _is_put_off(outcome):  # it stays in the ledger, for the next command
             return
-        self.tally.add(status, billed=False)
-        self.tally.recalled += isinstance(outcome, Success) and not outcome.billed
-        if self._write_if_lost(outcome):
+        self.counts.add(status, billed=False)  # the hook counts the calls, also those whose outcome is not taken
+        self.counts.from_ledger += isinstance(outcome, Success) and not outcome.billed
+        if self._write_if_unstored(outcome):
             return
-        if isinstance(outcome, Failure) and status != "succeeded" and self._named < MOST_NAMED:
+        if isinstance(outcome, Failure) and status != "succeeded" and self._named < MAX_NAMED:
             self._named += 1
-            say(f"{shown_path(str(outcome.source))}: {outcome.error}")
+            echo_stderr(f"{shown_path(str(outcome.source))}: {outcome.error}")
 
-    def _write_if_lost(self, outcome: Outcome[Any]) -> bool:
-        """Write the record of an image whose answer nothing but its error holds; return whether it is one."""
+    def _update_bill(self) -> None:
+        self.counts.billed, self.counts.maybe_billed = self._calls.billed, self._calls.maybe_billed
+
+    def _write_if_unstored(self, outcome: Outcome[Any]) -> bool:
+        """Write the record of an image whose paid answer could not be stored; return whether it is one."""
         if not (isinstance(outcome, Failure) and isinstance(outcome.error, AnswerNotKeptError) and outcome.error.raw):
             return False
-        write_lost(outcome, self._settings.document)
+        _write_to_stdout(outcome, self._settings.document)
         return True
 
     # -----------------------------------------------------------------------------------------------------------------
     # The end
 
-    def _finished(self) -> ExitCode:
+    def _finish(self) -> ExitCode:
+        interrupted = self._stop_requests > 0
         try:
-            status = self._told_standing()
-        except (LedgerError, OSError) as error:  # a full disk may not even let it be read
-            say(f"error: {error}", even_when_quiet=True)
-            code = ExitCode.SOME_FAILED if isinstance(error, OSError) else exit_code_of(self._stopped or error)
-            return ExitCode.INTERRUPTED if self._asked else code
-        self._tell_how_to_go_on(status)
-        if self._asked:
-            return ExitCode.INTERRUPTED
-        if self._stopped is not None:
-            return exit_code_of(self._stopped)
-        if not status.total:
-            say(self._search.absence(), even_when_quiet=True)
-            return ExitCode.NO_INPUT
-        # A file that has gone is this command's news, and not that of all later ones.
-        return ExitCode.SOME_FAILED if _bad(status) or self.tally.statuses["skipped"] else ExitCode.OK
+            status = self._report()
+        except (LedgerError, OSError) as error:  # on a full disk even reading the ledger can fail
+            echo_stderr(f"error: {error}", even_when_quiet=True)
+            return exit_code(error if isinstance(error, OSError) else self._stopped or error, interrupted=interrupted)
+        self._print_next_step(status)
+        if not (status.total or interrupted or self._stopped):
+            echo_stderr(self._search.absence(), even_when_quiet=True)
+        # A file that has vanished counts for the command that missed it, and not for all later ones.
+        unread = sum(status.images.get(word, 0) for word in ("failed", "ambiguous", "skipped")) - status.vanished
+        return exit_code(
+            self._stopped,
+            interrupted=interrupted,
+            found=status.total > 0,
+            unread=unread > 0 or self.counts.statuses["skipped"] > 0,
+        )
 
-    def _told_standing(self) -> RunStatus:
-        """Say what this command did and how far the run is, and write down what was not read."""
-        asked = self._settings
-        with RunReader(asked.folder, asked.seal) as reader:
+    def _report(self) -> RunStatus:
+        """Print the counts of this command and of the run, and write the file of failures."""
+        settings = self._settings
+        with RunReader(settings.folder, settings.seal) as reader:
             status = reader.status()
             if status.total:
-                self.tally.billed, self.tally.in_doubt = self._calls.billed, self._calls.perhaps
-                idle = not (self.tally.done or self.tally.billed or self.tally.in_doubt)
-                say("nothing was sent" if idle else self.tally.summary())
-                self._tell_paid_again(status)
-                say(f"the run in {shown_path(asked.folder)}: {format_status(status, asked.price)}")
-                self._tell_unread(reader, status)
-        say_all(self._search.remarks())
+                self._update_bill()
+                idle = not (self.counts.done or self.counts.billed or self.counts.maybe_billed)
+                echo_stderr("nothing was sent" if idle else self.counts.summary())
+                self._print_sent_again(status)
+                echo_stderr(f"the run in {shown_path(settings.folder)}: {format_status(status, settings.price)}")
+                self._print_unread(reader, status)
+        echo_lines(self._search.remarks())
         return status
 
-    def _tell_unread(self, reader: RunReader, status: RunStatus) -> None:
-        if doubtful := status.images.get("ambiguous"):
-            told = plural(doubtful, "image is in doubt", "images are in doubt")
-            them = "it" if doubtful == 1 else "them"
-            told = f"{told}: perhaps paid, no answer; --retry-ambiguous sends {them} again"
-            say(f"{told}: {some_names(reader.ambiguous_names(), doubtful)}", even_when_quiet=bool(self._asked))
+    def _print_sent_again(self, status: RunStatus) -> None:
+        """Print the number of images that were sent again although they were paid, and of those that may have been."""
+        billed, maybe_billed = (self._sent_again.get(billing, 0) for billing in (Billing.BILLED, Billing.MAYBE_BILLED))
+        if billed or maybe_billed:
+            at_most = "at most " if status.images.get("pending") else ""
+            images = plural(billed, "image that was paid for already", "images that were paid for already")
+            images = f"{at_most}{images}, {plural(maybe_billed, 'that perhaps was', 'that perhaps were')}"
+            echo_stderr(f"sent again on request: {images}{cost(self._settings.price, billed, maybe_billed)}")
+
+    def _print_unread(self, reader: RunReader, status: RunStatus) -> None:
+        if ambiguous := status.images.get("ambiguous"):
+            images = plural(ambiguous, "image is in doubt", "images are in doubt")
+            them = "it" if ambiguous == 1 else "them"
+            echo_stderr(
+                f"{images}: perhaps paid, no answer; --retry-ambiguous sends {them} again: "
+                f"{list_names(reader.ambiguous_names(), ambiguous)}",
+                even_when_quiet=self._stop_requests > 0,  # a second signal has just made them ambiguous
+            )
         try:
             failures = write_failures(self._settings.folder, reader)
         except OutputError as error:
-            say(str(error), even_when_quiet=True)
+            echo_stderr(str(error), even_when_quiet=True)
         else:
             if failures is not None:
-                say(f"what was not read: {shown_path(str(failures))}")
+                echo_stderr(f"what was not read: {shown_path(str(failures))}")
 
-    def _tell_how_to_go_on(self, status: RunStatus) -> None:
+    def _print_next_step(self, status: RunStatus) -> None:
         if self._stopped is not None and not isinstance(self._stopped, InterruptError):
-            say(f"stopped early: {self._stopped}{what_to_check(self._stopped)}", even_when_quiet=True)
-        if status.images.get("pending") and (self._stopped is not None or self._asked):
-            more = "raise the ceiling and repeat" if isinstance(self._stopped, SpendingCeilingError) else "to go on"
-            say(f"{more}: {self._settings.resume}", even_when_quiet=True)
+            echo_stderr(f"stopped early: {self._stopped}{what_to_check(self._stopped)}", even_when_quiet=True)
+        if status.images.get("pending") and (self._stopped is not None or self._stop_requests):
+            action = "raise the ceiling and repeat" if isinstance(self._stopped, SpendingCeilingError) else "to go on"
+            echo_stderr(f"{action}: {self._settings.resume}", even_when_quiet=True)
         elif status.total:
-            say(f"for the results: clova-ocr export {pasted(self._settings.folder)}")
+            echo_stderr(f"for the results: clova-ocr export {quote_path(self._settings.folder)}")
 
 
 class _Total:
-    """How many images a command has to do, once all its files are listed."""
+    """The number of images that a command has to read, known once all its files are listed."""
 
     def __init__(self, folder: str, found: Iterable[os.DirEntry[str] | str]) -> None:
         self._folder = folder
         self._found = found
         self._count = 0
-        self._whole = False
+        self._complete = False
 
     def counted(self) -> Iterator[os.DirEntry[str] | str]:
         """Yield the files; called in a thread."""
         for file in self._found:
             self._count += 1
             yield file
-        self._whole = True
+        self._complete = True
 
     def of(self, done: int, listed: int) -> int | None:
-        """Return how many there are; None while they are listed."""
-        if not self._whole or listed < self._count:
+        """Return the number of images; None while files are listed."""
+        if not self._complete or listed < self._count:
             return None
         with suppress(LedgerError), RunReader(self._folder) as reader:
             return done + reader.pending()
@@ -318,11 +324,22 @@ class _Total:
 
 
 def _is_put_off(outcome: Outcome[Any]) -> bool:
-    """Whether an image met what every other one would have met as well, at no cost."""
+    """Return whether an image met an unbilled error that every other image would meet as well."""
     if isinstance(outcome, Success):
         return False
     return outcome.error.stops_run and outcome.error.billing is Billing.NOT_BILLED
 
 
-def _bad(status: RunStatus) -> int:
-    return sum(status.images.get(word, 0) for word in ("failed", "ambiguous", "skipped")) - status.vanished
+def _write_to_stdout(outcome: Failure, document: type[Document]) -> None:
+    """Write the record of an image whose paid answer is in its error and nowhere else to standard output."""
+    file = InputFile(str(outcome.source))
+    with suppress(ClovaOCRError):  # the file has gone or was replaced; the record has no hash then
+        file.read()
+    try:
+        with opened_output(None) as output:
+            output.write(line_of(Failure(file, outcome.error), document))
+    except OutputError as error:
+        echo_stderr(f"{file.shown}: its paid answer is lost: {error}", even_when_quiet=True)
+    else:
+        place = 'its paid answer is on standard output, in "raw", and nowhere else'
+        echo_stderr(f"{file.shown}: {place}", even_when_quiet=True)

@@ -1,1 +1,1 @@
-"""Standard streams, files and signals, and the words that people read."""
+"""Terminal of a command: standard streams, output files, signals, and the texts that people read."""

@@ -1,4 +1,4 @@
-"""The counts of a batch, and how they are told."""
+"""Counts of a batch: images by status, calls by billing, and the lines that show them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from clova_ocr_async.protocol.plural import plural
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Tally"]
+__all__ = ["Counts"]
 
 
 @dataclass(slots=True)
-class Tally:
-    """The counts of a batch.
+class Counts:
+    """Counts of a batch.
 
     Attributes:
         clock: Returns seconds that only grow.
-        total: How many images there are; None while they are still being counted.
-        statuses: Images by status.
-        billed: Calls that were paid.
-        in_doubt: Requests that may have been paid, and nobody knows.
-        recalled: Images answered from the ledger, which were paid before.
-        gates: Says how the gates of the domains stand.
+        total: The number of images; None while they are still being counted.
+        statuses: Finished images by status.
+        billed: Calls that were billed.
+        maybe_billed: Requests that may have been billed.
+        from_ledger: Images that were answered from the ledger, because they were paid before.
+        gates: Returns a text about the gates of the domains, which limit the calls at once.
     """
 
     clock: Callable[[], float] = time.monotonic
     total: int | None = None
     statuses: Counter[str] = field(default_factory=Counter[str])
     billed: int = 0
-    in_doubt: int = 0
-    recalled: int = 0
+    maybe_billed: int = 0
+    from_ledger: int = 0
     gates: Callable[[], str] = str
     started: float = field(init=False)
 
@@ -42,51 +42,51 @@ class Tally:
         self.started = self.clock()
 
     def add(self, status: str, *, billed: bool, maybe_billed: int = 0) -> None:
-        """Count an image, and what was or may have been paid for it."""
+        """Count a finished image and its requests."""
         self.statuses[status] += 1
         self.add_cut_off(billed=billed, maybe_billed=maybe_billed)
 
     def add_cut_off(self, *, billed: bool, maybe_billed: int) -> None:
-        """Count what was or may have been paid for an image that did not come out."""
+        """Count the requests of an image whose call was cut off; the image itself is not finished."""
         self.billed += billed
-        self.in_doubt += maybe_billed
+        self.maybe_billed += maybe_billed
 
     @property
     def done(self) -> int:
-        """Images that came out."""
+        """Images that are finished."""
         return self.statuses.total()
 
     @property
-    def bad(self) -> int:
-        """Images that came out unread."""
+    def unread(self) -> int:
+        """Images that are finished and were not read."""
         return self.done - self.statuses["succeeded"]
 
     @property
     def rate(self) -> float:
-        """Images a second, since the start."""
+        """Images per second since the start."""
         elapsed = self.clock() - self.started
         return self.done / elapsed if elapsed > 0 else 0.0
 
-    def progress(self) -> str:
-        """Say how far it is."""
+    def progress_line(self) -> str:
+        """Return the line that shows how far the batch is."""
         images = plural(self.done, "image")
         if self.total is not None:
             images = f"{self.done:,} of {plural(self.total, 'image')}"
         left = ""
         if self.total is not None and self.rate > 0:
             left = f", {_duration((self.total - self.done) / self.rate)} left"
-        bad = f", {self.bad:,} not read" if self.bad else ""
+        unread = f", {self.unread:,} not read" if self.unread else ""
         gates = self.gates()
-        return f"{images}{bad}, {self.rate:.1f}/s{left}{gates and '; '}{gates}"
+        return f"{images}{unread}, {self.rate:.1f}/s{left}{gates and '; '}{gates}"
 
     def summary(self) -> str:
-        """Say how it ended."""
+        """Return the line that sums up a batch that has ended."""
         counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
-        doubt = f", {self.in_doubt:,} perhaps" if self.in_doubt else ""
+        perhaps = f", {self.maybe_billed:,} perhaps" if self.maybe_billed else ""
         elapsed = _duration(self.clock() - self.started)
-        recalled = f"; {self.recalled:,} answered from the ledger" if self.recalled else ""
-        bill = f"{plural(self.billed, 'call')} billed{doubt}"
-        return f"{plural(self.done, 'image')}: {counts or 'none'}{recalled}; {bill}; {elapsed}, {self.rate:.1f}/s"
+        from_ledger = f"; {self.from_ledger:,} answered from the ledger" if self.from_ledger else ""
+        bill = f"{plural(self.billed, 'call')} billed{perhaps}"
+        return f"{plural(self.done, 'image')}: {counts or 'none'}{from_ledger}; {bill}; {elapsed}, {self.rate:.1f}/s"
 
 
 def _duration(seconds: float) -> str:

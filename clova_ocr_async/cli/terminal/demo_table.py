@@ -1,4 +1,4 @@
-"""What the demo read, as a table."""
+"""Table of the demo: each sample with the most important fields that were read."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["Reading", "highlights", "show_table"]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How one sample was read.
+    """The reading of one sample.
 
     Attributes:
         path: The sample.
-        right: Whether what was read is what was drawn, to the last polygon.
-        billed: Whether a call would have been billed; None if that is not known.
-        maybe_billed: Requests that may have been billed, and nobody knows.
-        shown: The most telling fields, or the error.
+        right: Whether the answer equals the ground truth, to the last polygon.
+        billed: Whether a call would have been billed; None if it is not known.
+        maybe_billed: Requests that may have been billed.
+        shown: The most important fields, or the error.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class Reading:
 
     @classmethod
     def of(cls, path: Path, outcome: Outcome[Any]) -> Reading:
-        """Hold an outcome against the truth the sample carries."""
+        """Compare an outcome with the ground truth in the sample's file."""
         billed, maybe_billed = billed_of(outcome), maybe_billed_of(outcome)
         if isinstance(outcome, Failure):
             return cls(path, False, billed, maybe_billed, str(outcome.error))
@@ -49,9 +49,9 @@ class Reading:
 
 
 def _is_right(path: Path, outcome: Success[Any]) -> bool:
-    truth = find_ground_truth(path.read_bytes())
+    ground_truth = find_ground_truth(path.read_bytes())
     read = msgspec.json.decode(msgspec.json.encode(outcome.recognition.document))
-    return truth is not None and read == truth.answer
+    return ground_truth is not None and read == ground_truth.answer
 
 
 def _of_receipt(document: Receipt) -> tuple[object, ...]:
@@ -85,7 +85,7 @@ def _of_passport(document: Passport) -> tuple[object, ...]:
     return read.first_name.value, read.last_name1.value, read.date_of_expiry.value
 
 
-_TELLING: dict[type[Document], Callable[[Any], tuple[object, ...]]] = {
+_HIGHLIGHTS: dict[type[Document], Callable[[Any], tuple[object, ...]]] = {
     Receipt: _of_receipt,
     CreditCard: _of_credit_card,
     NameCard: _of_name_card,
@@ -96,8 +96,8 @@ _TELLING: dict[type[Document], Callable[[Any], tuple[object, ...]]] = {
 
 
 def highlights(document: Document) -> str:
-    """Return the most telling fields of a document in one line."""
-    return " · ".join(str(value) for value in _TELLING[type(document)](document) if value)
+    """Return the most important fields of a document in one line."""
+    return " · ".join(str(value) for value in _HIGHLIGHTS[type(document)](document) if value)
 
 
 def _first(cells: tuple[Any, ...]) -> str | None:
@@ -105,11 +105,11 @@ def _first(cells: tuple[Any, ...]) -> str | None:
 
 
 def show_table(readings: Iterable[Reading], console: Console | None = None) -> None:
-    """Print what was read, a line a sample, on standard output unless another console is given."""
+    """Print a line for each sample, on standard output unless another console is given."""
     table = Table(box=None, pad_edge=False)
     for title in ("sample", "what was read", ""):
         table.add_column(title, overflow="fold")
     for reading in readings:
-        verdict = "as drawn" if reading.right else "NOT as drawn"
-        table.add_row(reading.path.name, reading.shown, verdict)
+        result = "as drawn" if reading.right else "NOT as drawn"
+        table.add_row(reading.path.name, reading.shown, result)
     (console or Console()).print(table)

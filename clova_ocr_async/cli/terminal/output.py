@@ -1,4 +1,8 @@
-"""Where a command's lines go: standard output, what takes them as they come, or a new file only its owner can read."""
+"""Outputs of the commands: standard output, a device or FIFO, or a private file.
+
+There are two kinds of files. The lines of a batch were paid for, so they are in their file as soon as they are written
+(``opened_output``). An export can be repeated, so its file appears when it is complete (``whole_output``).
+"""
 
 from __future__ import annotations
 
@@ -11,24 +15,33 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from clova_ocr_async.cli.terminal.targets import STANDARD, Target, find_target
+from clova_ocr_async.cli.terminal.locked_files import create_locked
+from clova_ocr_async.cli.terminal.output_target import STANDARD, OutputTarget, inspect_target
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
-from clova_ocr_async.host.files import open_new_private
+from clova_ocr_async.host.files import check_replaceable, open_new_private, replace_file, temporary_beside
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ["Output", "OutputError", "opened_directly", "opened_output", "standard_output"]
+__all__ = [
+    "Output",
+    "OutputError",
+    "atomic_write",
+    "opened_directly",
+    "opened_output",
+    "standard_output",
+    "whole_output",
+]
 
-_THERE = os.O_WRONLY | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
+_EXISTING = os.O_WRONLY | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class OutputError(ClovaOCRError):
     """A line cannot be written.
 
     Attributes:
-        reader_gone: Whoever read the lines has enough of them.
+        reader_gone: Whether the reader of the lines has closed its end, as head does when it has enough.
     """
 
     def __init__(self, name: str, cause: OSError) -> None:
@@ -37,13 +50,13 @@ class OutputError(ClovaOCRError):
 
 
 class Output:
-    """Takes lines, each written through at once and whole, or not at all.
+    """Writes lines without a buffer, each line completely or not at all.
 
     Args:
-        name: What messages call it.
-        put: Writes some of what it is given and returns how many bytes.
-        descriptor: The file that ``put`` writes to; None if there is none to mend.
-        wait: Returns when there is room again.
+        name: The output's name in messages.
+        put: Writes a part of the bytes it is given, and returns their number.
+        descriptor: The descriptor that ``put`` writes to; None if there is none.
+        wait: Returns when ``put`` can write again.
     """
 
     def __init__(
@@ -61,7 +74,7 @@ class Output:
 
     @property
     def on_terminal(self) -> bool:
-        """Whether the lines are seen as they come."""
+        """True if the lines appear on a terminal."""
         return self._descriptor is not None and os.isatty(self._descriptor)
 
     def leads_to(self, path: str) -> bool:
@@ -69,7 +82,7 @@ class Output:
         return self._descriptor is not None and os.path.samestat(os.fstat(self._descriptor), Path(path).stat())
 
     def shares_place(self, other: Output) -> bool:
-        """Return whether the lines of both outputs go to the same place."""
+        """Return whether the lines of both outputs go to the same file or device."""
         if self._descriptor is None or other._descriptor is None:
             return self._descriptor is other._descriptor
         return os.path.samestat(os.fstat(self._descriptor), os.fstat(other._descriptor))
@@ -78,7 +91,7 @@ class Output:
         """Write a line.
 
         Raises:
-            OutputError: It could not be written, and nothing of it is left, or all later lines fail as well.
+            OutputError: The line could not be written. No part of it is left, or all later lines fail as well.
         """
         if self._torn is not None:
             raise self._torn
@@ -95,12 +108,12 @@ class Output:
     def _put_some(self, part: bytes) -> int:
         try:
             return self._put(part)
-        except BlockingIOError:  # whoever shares the pipe or the terminal has made it so
+        except BlockingIOError:  # another process that shares the pipe or terminal has made it non-blocking
             self._wait()
             return 0
 
     def _taken_back(self, count: int) -> bool:
-        """Cut the last bytes off the output again; False if it is no file, or somebody else has written since."""
+        """Cut the last bytes off the output; return False if it is not a file, or if another process has written."""
         if count == 0:
             return True
         if self._descriptor is None:
@@ -116,92 +129,6 @@ class Output:
         return True
 
 
-@contextmanager
-def opened_output(name: str | None) -> Generator[Output]:
-    """Open an output for as long as the context is open.
-
-    Lines are in a new file as soon as they are written: what was paid for is there, however the process ends.
-
-    Args:
-        name: A file that is not there yet, or a device, a FIFO or an open descriptor; "-" or None for standard output.
-
-    Raises:
-        ConfigurationError: The file is there already, or cannot be made; standard output is closed.
-        OutputError: The file cannot be closed, so lines may be missing in it.
-    """
-    if name in {None, STANDARD}:
-        yield standard_output()
-        return
-    target = find_target(str(name))
-    if target.occupied:
-        raise ConfigurationError(
-            f"{shown_path(str(name))} is there already; it may hold answers that were paid for; choose another file"
-        )
-    with opened_directly(target) if target.direct else _new_file(target) as output:
-        yield output
-
-
-@contextmanager
-def opened_directly(target: Target) -> Generator[Output]:
-    """Open what takes lines as they come; for a FIFO this waits until somebody reads from it.
-
-    It blocks, so that an interrupt gets through: open it before the event loop runs.
-
-    Args:
-        target: A device, a FIFO or an open descriptor.
-
-    Raises:
-        ConfigurationError: It cannot be opened.
-        OutputError: It cannot be closed, so lines may be missing in it.
-    """
-    try:
-        descriptor = os.open(target.place, _THERE) if target.descriptor is None else os.dup(target.descriptor)
-    except OSError as error:
-        raise ConfigurationError(f"{target.name}: {error.strerror}") from None
-    with _closing(target.name, descriptor) as output:
-        yield output
-
-
-@contextmanager
-def _new_file(target: Target) -> Generator[Output]:
-    try:
-        descriptor = open_new_private(target.place)
-    except OSError as error:
-        raise ConfigurationError(f"{target.name}: {error.strerror}") from None
-    with _closing(target.name, descriptor) as output:
-        try:
-            yield output
-        finally:
-            _remove_if_empty(target.place, descriptor)
-
-
-def _remove_if_empty(place: Path, descriptor: int) -> None:
-    """Remove a new file without a line: the next command with this name would be refused because of it."""
-    with suppress(OSError):
-        made = os.fstat(descriptor)
-        if made.st_size == 0 and os.path.samestat(made, place.stat()):
-            place.unlink()
-
-
-@contextmanager
-def _closing(name: str, descriptor: int) -> Generator[Output]:
-    try:
-        yield Output(name, partial(os.write, descriptor), descriptor, partial(_wait_for_room, descriptor))
-    finally:
-        _close(name, descriptor)
-
-
-def _close(path: str, descriptor: int) -> None:
-    try:
-        os.close(descriptor)
-    except OSError as error:  # some network's disks tell only now that they are full
-        raise OutputError(path, error) from None
-
-
-def _wait_for_room(descriptor: int) -> None:
-    select.select((), (descriptor,), ())
-
-
 def standard_output() -> Output:
     """Return standard output.
 
@@ -214,7 +141,7 @@ def standard_output() -> Output:
     name = "standard output"
     try:
         descriptor = int(stdout.fileno())
-    except OSError:  # a stream in memory, in the place of standard output
+    except OSError:  # a stream in memory has replaced it
         return Output(name, partial(_put_through, stdout.buffer))
     stdout.flush()
     return Output(name, partial(os.write, descriptor), descriptor, partial(_wait_for_room, descriptor))
@@ -224,3 +151,145 @@ def _put_through(stream: BinaryIO, part: bytes) -> int:
     count = stream.write(part)
     stream.flush()
     return count
+
+
+def _wait_for_room(descriptor: int) -> None:
+    select.select((), (descriptor,), ())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lines that are there as soon as they are written
+
+
+@contextmanager
+def opened_output(name: str | None) -> Generator[Output]:
+    """Open an output for the lines of a batch.
+
+    A line is in a new file as soon as it is written: an answer that was paid for is there, however the process ends.
+
+    Args:
+        name: A file that does not exist yet, a device, a FIFO or an open descriptor; "-" or None for standard output.
+
+    Raises:
+        ConfigurationError: The file exists already or cannot be created; standard output is closed.
+        OutputError: The file cannot be closed, so lines may be missing in it.
+    """
+    if name in {None, STANDARD}:
+        yield standard_output()
+        return
+    target = inspect_target(str(name))
+    if target.occupied:
+        raise ConfigurationError(
+            f"{shown_path(str(name))} is there already; it may hold answers that were paid for; choose another file"
+        )
+    with opened_directly(target) if target.direct else _new_file(target) as output:
+        yield output
+
+
+@contextmanager
+def opened_directly(target: OutputTarget) -> Generator[Output]:
+    """Open a device, a FIFO or an open descriptor; opening a FIFO waits for its reader.
+
+    The call blocks and can be interrupted, so it must come before the event loop runs.
+    """
+    try:
+        descriptor = os.open(target.path, _EXISTING) if target.descriptor is None else os.dup(target.descriptor)
+    except OSError as error:
+        raise ConfigurationError(f"{target.name}: {error.strerror}") from None
+    with _closing(target.name, descriptor) as output:
+        yield output
+
+
+@contextmanager
+def _new_file(target: OutputTarget) -> Generator[Output]:
+    try:
+        descriptor = open_new_private(target.path)
+    except OSError as error:
+        raise ConfigurationError(f"{target.name}: {error.strerror}") from None
+    with _closing(target.name, descriptor) as output:
+        try:
+            yield output
+        finally:
+            _remove_if_empty(target.path, descriptor)
+
+
+def _remove_if_empty(path: Path, descriptor: int) -> None:
+    """Remove a new file without a line: because of it the next command with this name would be refused."""
+    with suppress(OSError):
+        created = os.fstat(descriptor)
+        if created.st_size == 0 and os.path.samestat(created, path.stat()):
+            path.unlink()
+
+
+@contextmanager
+def _closing(name: str, descriptor: int) -> Generator[Output]:
+    try:
+        yield Output(name, partial(os.write, descriptor), descriptor, partial(_wait_for_room, descriptor))
+    finally:
+        try:
+            os.close(descriptor)
+        except OSError as error:  # some network file systems report a full disk only here
+            raise OutputError(name, error) from None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files that appear when they are complete
+
+
+@contextmanager
+def whole_output(name: str | None, *, force: bool) -> Generator[Callable[[bytes], object]]:
+    """Open an output for a complete result: a file appears when it is complete, all other outputs take it as it comes.
+
+    Args:
+        name: A file, a device, a FIFO or an open descriptor; "-" or None for standard output.
+        force: Whether an existing file may be replaced.
+
+    Raises:
+        ConfigurationError: The name cannot be written to, or exists already and ``force`` is not given.
+        OutputError: The result cannot be written; an existing file is unchanged.
+    """
+    if name in {None, STANDARD}:
+        yield standard_output().write
+        return
+    target = inspect_target(str(name))
+    if target.occupied and not force:
+        raise ConfigurationError(
+            f"{shown_path(str(name))} is there already; choose another file, or replace it with --force"
+        )
+    if target.direct:
+        with opened_directly(target) as output:
+            yield output.write
+    else:
+        with atomic_write(target.path) as write:
+            yield write
+
+
+@contextmanager
+def atomic_write(final: Path, watch: Callable[[str], object] | None = None) -> Generator[Callable[[bytes], object]]:
+    """Write a file that only its owner can read, and that appears when it is complete and on the disk.
+
+    Args:
+        final: The path of the file.
+        watch: As in ``replace_file``.
+
+    Raises:
+        OutputError: The file cannot be written; an existing one is unchanged.
+    """
+    temporary = temporary_beside(final)
+    try:
+        check_replaceable(final)
+        descriptor = create_locked(temporary)
+    except OSError as error:
+        raise OutputError(os.fspath(final), error) from None
+    try:
+        try:
+            yield Output(os.fspath(final), lambda part: os.write(descriptor, part), descriptor).write
+            os.fsync(descriptor)
+            replace_file(temporary, final, watch)  # still locked, so that no process removes it as abandoned
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OutputError(os.fspath(final), error) from None
+    finally:
+        # Also if a signal arrives just after the file was created: no other process uses this name.
+        temporary.unlink(missing_ok=True)

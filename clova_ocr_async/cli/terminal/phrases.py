@@ -1,4 +1,4 @@
-"""How a run is told: its counts, what they cost, and the command that resumes it."""
+"""Phrases that several commands print: counts, costs, names, and commands to paste into a shell."""
 
 from __future__ import annotations
 
@@ -24,66 +24,66 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.storage import RunStatus
 
 __all__ = [
-    "MOST_NAMED",
+    "MAX_NAMED",
     "cost",
-    "elsewhere",
     "format_counts",
     "format_gates",
     "format_status",
-    "pasted",
+    "list_names",
+    "quote_path",
     "resume_command",
-    "some_names",
     "what_to_check",
+    "wrong_folder",
 ]
 
-MOST_NAMED = 20
-"""So many images are named at most; all of them are in the results."""
+MAX_NAMED = 20
+"""Most images that a message names; the results have all of them."""
 
 _USER_INFO = re.compile(r"(?<=://).*@")
-_PLAIN = frozenset((string.ascii_letters + string.digits + "_./").encode())  # bytes that printf prints as they are
+_PLAIN = frozenset((string.ascii_letters + string.digits + "_./").encode())  # bytes that printf prints unchanged
 _DONE_ONCE = frozenset({"--run-moved", "--retry-failed", "--retry-ambiguous", "--retry-billed"})
 
 
-def cost(price: Decimal | None, calls: int, perhaps: int = 0) -> str:
-    """Return what calls cost, to stand behind their count.
+def cost(price: Decimal | None, calls: int, maybe_billed: int = 0) -> str:
+    """Return the cost of calls, in a form that follows their count.
 
     Args:
-        price: KRW a call; None if it is not known.
-        calls: That are paid.
-        perhaps: That may be paid besides.
+        price: KRW per call; None if it is not known.
+        calls: Calls that were billed.
+        maybe_billed: Further calls that may have been billed.
     """
     if price is None:
         return ""
-    least, most = f"{calls * price:,f}", f"{(calls + perhaps) * price:,f}"
+    least, most = f"{calls * price:,f}", f"{(calls + maybe_billed) * price:,f}"
     return f" ({least} KRW)" if least == most else f" ({least} to {most} KRW)"
 
 
 def format_counts(counts: dict[str, int]) -> str:
-    """Return counts in a line."""
+    """Return counts in one line."""
     return ", ".join(f"{count:,} {word}" for word, count in counts.items()) or "none"
 
 
 def format_status(status: RunStatus, price: Decimal | None = None) -> str:
-    """Return how far a run is, in a line."""
+    """Return the state of a run in one line."""
     rest = {"perhaps": status.maybe_billed, "under way": status.in_flight}
-    told = f"{plural(status.billed, 'call')} billed"
-    told += "".join(f", {count:,} {word}" for word, count in rest.items() if count)
-    open_ = status.maybe_billed + status.in_flight
+    bill = f"{plural(status.billed, 'call')} billed"
+    bill += "".join(f", {count:,} {word}" for word, count in rest.items() if count)
+    maybe_billed = status.maybe_billed + status.in_flight
     gone = f" ({status.vanished:,} no longer there)" if status.vanished else ""
     images = f"{plural(status.total, 'image')}: {format_counts(status.images)}{gone}"
-    return f"{images}; {told}{cost(price, status.billed, open_)}"
+    return f"{images}; {bill}{cost(price, status.billed, maybe_billed)}"
 
 
-def elsewhere(run: str, start: str) -> str:
-    """Return what is wrong with a command on a run whose relative paths start in another folder."""
+def wrong_folder(run: str, start: str) -> str:
+    """Return the error of a command on a run whose relative paths start in another folder."""
     return (
         f"the run in {shown_path(run)} names its images by paths that start in {shown_path(start)}; "
-        f"repeat the command there: cd {pasted(start)}"
+        f"repeat the command there: cd {quote_path(start)}"
     )
 
 
 def format_gates(client: ClovaOCRClient, document: type[Document]) -> str:
-    """Return how the gates of the domains stand together that serve a document now."""
+    """Return the sums of the concurrency limits of all domains that serve a document now."""
     serving = set(client.serving(document)) - set(client.on_hold)
     gates = [gate for domain, gate in client.gates.items() if domain in serving]
     at_once, ceiling = sum(gate.in_flight for gate in gates), sum(gate.ceiling for gate in gates)
@@ -97,30 +97,30 @@ def format_gates(client: ClovaOCRClient, document: type[Document]) -> str:
     return f"{at_once:,} of {plural(ceiling, 'call')} at once{where}{rest}"
 
 
-def some_names(names: Iterable[str], count: int) -> str:
-    """Return the first names of so many."""
-    named = ", ".join(itertools.islice(names, MOST_NAMED))
-    return f"{named} and {count - MOST_NAMED:,} more" if count > MOST_NAMED else named
+def list_names(names: Iterable[str], count: int) -> str:
+    """Return the first of the names in one line, and the number of the others."""
+    named = ", ".join(itertools.islice(names, MAX_NAMED))
+    return f"{named} and {count - MAX_NAMED:,} more" if count > MAX_NAMED else named
 
 
-def pasted(path: str) -> str:
-    """Return a path as a word of a command that can be pasted into a shell; one that looks like an option does not."""
+def quote_path(path: str) -> str:
+    """Return a path as a word of a command that can be pasted into a shell, and that no command takes for an option."""
     return _word(f"./{path}" if path.startswith("-") else path)
 
 
 def _word(text: str) -> str:
-    """Return a text as a word that a shell reads as just these bytes, in characters that standard error can show."""
-    if _shows(text):
+    """Return a text as a word that a shell reads as exactly these bytes, in characters that standard error can show."""
+    if _can_show(text):
         return shlex.quote(text)
-    # printf, and not $'…', which not every shell has. $(…) drops the line ends at its end.
+    # Not every shell has $'…', so printf writes the bytes. $(…) drops line ends at its end, so they follow it.
     kept = text.rstrip("\n")
     printed = "".join(chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in os.fsencode(kept))
     ends = text[len(kept) :]
     return f"\"$(printf '{printed}')\"" + (shlex.quote(ends) if ends else "")
 
 
-def _shows(text: str) -> bool:
-    """Return whether standard error shows a text as it is."""
+def _can_show(text: str) -> bool:
+    """Return whether standard error can show a text unchanged."""
     try:
         text.encode(getattr(sys.stderr, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -129,7 +129,7 @@ def _shows(text: str) -> bool:
 
 
 def what_to_check(error: ClovaOCRError | None) -> str:
-    """Return what to look at after an error that only the caller's side can mend; empty for any other."""
+    """Return a hint for an error whose cause is on the user's side; empty for any other error."""
     if isinstance(error, ConnectionFailedError):
         return "; check the host of the invoke URL (clova-ocr doctor shows it), the network, and --proxy"
     return ""
@@ -138,15 +138,16 @@ def what_to_check(error: ClovaOCRError | None) -> str:
 def resume_command(program: str, arguments: Sequence[str]) -> str:
     """Return the command that resumes a run.
 
-    Images that are to be tried again are written down as that: asking once more would send what failed meanwhile.
+    Options that send images again are left out: the ledger has recorded them, and repeating an option would also send
+    images again that have failed since.
 
     Args:
-        program: How the command was called.
-        arguments: What it was called with.
+        program: The name of the command.
+        arguments: Its arguments.
     """
     return " ".join((program, *(_word(_masked(argument)) for argument in arguments if argument not in _DONE_ONCE)))
 
 
 def _masked(argument: str) -> str:
-    """Return an argument without the user name and password of a URL, be it --proxy=URL in one word."""
+    """Return an argument without the user name and password of a URL, also where it is one word, as in --proxy=URL."""
     return _USER_INFO.sub("***@", argument)

@@ -1,7 +1,7 @@
-"""Signals that end a command, outside of a batch's event loop (``interrupts`` has those of a batch).
+"""Signals that end a command; ``runs/graceful_stop.py`` has those that reach a running batch.
 
-SIGTERM and SIGHUP (docker stop, systemd, timeout, a closed terminal) do what Ctrl-C does: without a handler they would
-end the process before anything is said or cleaned up, and as the first process of a container they would be ignored.
+SIGTERM and SIGHUP (docker stop, systemd, timeout, a closed terminal) do what Ctrl-C does. Without a handler they would
+end the process before it could clean up, and the first process of a container would ignore them.
 """
 
 from __future__ import annotations
@@ -11,27 +11,26 @@ import signal
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from clova_ocr_async.cli.exit_codes import ExitCode
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from types import FrameType
 
-__all__ = ["INTERRUPTED", "SIGNALS", "end_at_once", "handling", "interrupting"]
-
-INTERRUPTED = 130
-"""The exit code of a command that a signal has ended."""
+__all__ = ["SIGNALS", "exit_at_once", "interrupt_handlers", "signal_handlers"]
 
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)  # not every system has a terminal that hangs up
+)  # Windows has no SIGHUP
 
 Handler = Any  # what signal.signal takes and returns
 
 
 @contextmanager
-def handling(handlers: dict[signal.Signals, Handler]) -> Generator[None]:
-    """Handle some signals while the context is open.
+def signal_handlers(handlers: dict[signal.Signals, Handler]) -> Generator[None]:
+    """Install handlers of signals while the context is open.
 
-    A signal that is ignored, as nohup has it, stays ignored. Outside of the main thread nothing is changed.
+    A signal that is ignored, as nohup does it, stays ignored. Outside of the main thread nothing is changed.
     """
     before: dict[signal.Signals, Handler] = {}
     try:
@@ -50,10 +49,10 @@ def handling(handlers: dict[signal.Signals, Handler]) -> Generator[None]:
             signal.signal(number, previous)
 
 
-def interrupting() -> dict[signal.Signals, Handler]:
-    """Return handlers with which every signal does what Ctrl-C does: it raises KeyboardInterrupt.
+def interrupt_handlers() -> dict[signal.Signals, Handler]:
+    """Return handlers that raise KeyboardInterrupt, as Ctrl-C does.
 
-    SIGINT gets Python's own handler, which asyncio takes over while a loop runs; the others pass on to it.
+    SIGINT gets Python's own handler, which asyncio replaces while a loop runs; the other signals pass on to it.
     """
     return {number: signal.default_int_handler if number is signal.SIGINT else _as_ctrl_c for number in SIGNALS}
 
@@ -66,18 +65,18 @@ def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
-def end_at_once(end: Callable[[int], object] = os._exit) -> None:
-    """Let each signal end the process, silently, from now on.
+def exit_at_once(exit_process: Callable[[int], object] = os._exit) -> None:
+    """Let each signal end the process silently from now on.
 
-    While modules are loaded and after all is done there is nothing to clean up, and a KeyboardInterrupt would come out
-    as a traceback of whatever was loaded.
+    While modules are loaded, and after the command has ended, there is nothing to clean up. A KeyboardInterrupt would
+    print the traceback of an import.
 
     Args:
-        end: Ends the process with an exit code.
+        exit_process: Ends the process with an exit code.
     """
 
     def handler(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
-        end(INTERRUPTED)
+        exit_process(ExitCode.INTERRUPTED)
 
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:

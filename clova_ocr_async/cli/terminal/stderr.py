@@ -1,4 +1,4 @@
-"""What the commands say on stderr."""
+"""Messages of the commands on standard error."""
 
 from __future__ import annotations
 
@@ -8,35 +8,32 @@ from typing import TYPE_CHECKING
 import click
 
 from clova_ocr_async.cli.options import common
-from clova_ocr_async.cli.terminal.vocabulary import in_words
+from clova_ocr_async.cli.terminal.shell_hints import for_shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["COUNTING", "is_quiet", "printable", "say", "say_all"]
-
-COUNTING = "clova-ocr-count"
-"""Name of the thread that counts images, which finds fault with the same ones as the reading."""
+__all__ = ["echo_lines", "echo_stderr", "is_quiet", "printable"]
 
 
 def is_quiet() -> bool:
-    """Whether --quiet was given."""
+    """Return whether --quiet was given."""
     return common().quiet
 
 
 def printable(text: str) -> str:
-    """Return a text without what could steer a terminal."""
+    """Return a text without characters that could steer a terminal."""
     return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
 
 
-def say(text: str, *, even_when_quiet: bool = False) -> None:
-    """Tell something on stderr; what could steer a terminal is left out of it."""
+def echo_stderr(text: str, *, even_when_quiet: bool = False) -> None:
+    """Print a message on standard error, without characters that could steer a terminal."""
     if even_when_quiet or not is_quiet():
-        with contextlib.suppress(OSError):  # nobody listens; that must not end what is paid for
-            click.echo(printable(in_words(text)), err=True)
+        with contextlib.suppress(OSError):  # a closed standard error must not end calls that are paid for
+            click.echo(printable(for_shell(text)), err=True)
 
 
-def say_all(lines: Iterable[str]) -> None:
-    """Say each of some lines."""
+def echo_lines(lines: Iterable[str]) -> None:
+    """Print each line on standard error, unless --quiet was given."""
     for line in lines:
-        say(line)
+        echo_stderr(line)

@@ -10,7 +10,7 @@ import pytest
 from support.fakes import JPEG, FakeTransport, domain
 
 from clova_ocr_async.batch import BatchDispatcher
-from clova_ocr_async.cli.runs.dry_run import DryRun, rehearse
+from clova_ocr_async.cli.runs.dry_run import DryRun, dry_run
 from clova_ocr_async.cli.runs.inputs import Search
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
@@ -40,15 +40,15 @@ def test_files_cost_no_thread_each(known: list[str], tmp_path: Path) -> None:
     new = tmp_path / "new.jpg"
     new.write_bytes(JPEG + JPEG)
     with RunReader(str(tmp_path / "run")) as reader:
-        rehearsal = DryRun("receipt", reader, once=True, limits=ImageLimits())
+        dry = DryRun("receipt", reader, once=True, limits=ImageLimits())
 
         async def look() -> list[str]:
             for path in [*known, str(new)]:
-                await rehearsal.look_at(path)
+                await dry.add(path)
             return [thread.name for thread in threading.enumerate() if thread.name.startswith("AnyIO")]
 
         assert asyncio.run(look()) == []
-    assert (rehearsal.billable, rehearsal.counts) == (1, {"answered already": 3})
+    assert (dry.billable, dry.not_sent) == (1, {"answered already": 3})
 
 
 @pytest.mark.parametrize("kind", ["known", "new"])
@@ -58,11 +58,11 @@ def test_a_dry_run_can_be_interrupted(kind: str, known: list[str], tmp_path: Pat
 
     async def interrupted() -> None:
         task = asyncio.create_task(
-            rehearse(
+            dry_run(
                 "receipt",
                 itertools.cycle(known),
                 folder=folder,
-                again=(),
+                retry_billings=(),
                 max_calls=None,
                 price=None,
                 limits=ImageLimits(),

@@ -12,23 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.commands import shell
 
 import clova_ocr_async
 from clova_ocr_async.cli.terminal import streams
-from clova_ocr_async.cli.terminal.bar import shown_bar
-from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+from clova_ocr_async.cli.terminal.progress import shown_bar
+from clova_ocr_async.emulator import draw_sample
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from clova_ocr_async.emulator import Emulator
-
-
-@pytest.fixture(scope="module")
-def clova() -> Generator[Emulator]:
-    """A local CLOVA that answers at once."""
-    with emulator_in_thread(latency=0, sigma=0) as emulator:
-        yield emulator
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +29,6 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("streams")
     (folder / "영수증.png").write_bytes(draw_sample("receipt").data)
     return folder
-
-
-def shell(clova: Emulator, here: Path, command: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a line of bash in a folder, in which ``clova-ocr`` is the command."""
-    line = f'clova-ocr() {{ "{sys.executable}" -m clova_ocr_async "$@"; }}; {command}'
-    variables = os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret} | environment
-    words = ["bash", "-c", line]
-    return subprocess.run(words, cwd=here, env=variables, capture_output=True, check=False, timeout=50)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +48,8 @@ def shell(clova: Emulator, here: Path, command: str, **environment: str) -> subp
 def test_a_stream_that_takes_nothing_changes_no_exit_code_into_pythons(
     clova: Emulator, here: Path, command: str, code: int
 ) -> None:
-    """A full or closed standard error changes nothing; what standard output does not take is told, with 1."""
-    done = shell(clova, here, f"clova-ocr {command}")
+    """A full or closed standard error changes nothing; what standard output does not take is reported, with 1."""
+    done = shell(clova, folder=here, command=f"clova-ocr {command}")
     assert done.returncode == code, done.stderr
     assert b"Exception ignored" not in done.stderr
     assert b"Traceback" not in done.stderr
@@ -74,31 +58,31 @@ def test_a_stream_that_takes_nothing_changes_no_exit_code_into_pythons(
 
 
 def test_a_reader_that_has_enough_is_no_news(clova: Emulator, here: Path) -> None:
-    """Where nobody reads on, a command ends quietly."""
-    done = shell(clova, here, "clova-ocr --help | true; clova-ocr doctor | true")
+    """A command whose reader has gone ends without a message."""
+    done = shell(clova, folder=here, command="clova-ocr --help | true; clova-ocr doctor | true")
     assert done.stderr == b""
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp949", "utf-8"])
-def test_a_stream_that_cannot_say_hangul_says_it_in_escapes(clova: Emulator, here: Path, encoding: str) -> None:
-    """Help, a dry run, a demo and errors are told in any encoding; records are UTF-8 in all of them."""
+def test_a_stream_that_cannot_print_hangul_shows_it_in_escapes(clova: Emulator, here: Path, encoding: str) -> None:
+    """Help, a dry run, a demo and errors are reported in any encoding; records are UTF-8 in all of them."""
     line = "clova-ocr --help && clova-ocr batch receipt 영수증.png --dry-run && clova-ocr recognize receipt 영수증.png"
-    done = shell(clova, here, line, PYTHONIOENCODING=encoding)
+    done = shell(clova, folder=here, command=line, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout.splitlines()[-1].decode("utf-8"))
     assert record["source"] == "영수증.png"
-    done = shell(clova, here, "clova-ocr recognize receipt 없음.png", PYTHONIOENCODING=encoding)
+    done = shell(clova, folder=here, command="clova-ocr recognize receipt 없음.png", PYTHONIOENCODING=encoding)
     assert (done.returncode, b"Traceback" in done.stderr) == (2, False)
 
 
 def test_a_demo_is_shown_in_any_encoding(clova: Emulator, here: Path) -> None:
     """The table of the demo holds Hangul, which ASCII does not."""
-    done = shell(clova, here, "clova-ocr demo --count 2", PYTHONIOENCODING="ascii", LANG="C")
+    done = shell(clova, folder=here, command="clova-ocr demo --count 2", PYTHONIOENCODING="ascii", LANG="C")
     assert done.returncode == 0, done.stderr
 
 
 def test_the_version_needs_no_metadata(tmp_path: Path) -> None:
-    """In a zip, or frozen, where no metadata of an installation is, --version is told all the same."""
+    """In a zip, or frozen, where no metadata of an installation is, --version is reported all the same."""
     package = Path(clova_ocr_async.__file__).parent
     with zipfile.ZipFile(tmp_path / "package.zip", "w") as archive:
         for path in package.rglob("*.py"):
@@ -124,16 +108,16 @@ def ending(monkeypatch: pytest.MonkeyPatch, stream: Any, code: int) -> int:
 
     def command() -> None:
         monkeypatch.setattr(sys, "stdout", stream)
-        stream.write("what nobody gets")
+        stream.write("dropped")
         sys.exit(code)
 
-    return streams.settled(command)
+    return streams.run_and_flush(command)
 
 
 def test_what_is_left_in_standard_output_is_not_lost_in_silence(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A command that ended well has not if its last words were not taken; one that failed has told why, and once."""
+    """A command whose last output could not be written has failed; one that failed before reports its error once."""
     with open("/dev/full", "w", encoding="utf-8") as stream:  # noqa: PTH123 - a device
         assert ending(monkeypatch, stream, 0) == 1
         assert capfd.readouterr().err == "error: cannot write to standard output: No space left on device\n"
@@ -143,10 +127,10 @@ def test_what_is_left_in_standard_output_is_not_lost_in_silence(
     assert capfd.readouterr().err == ""
 
 
-def test_a_pipe_that_nobody_reads_is_no_news(
+def test_a_pipe_that_no_process_reads_is_no_news(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A reader that has gone ends a command with 1, and nothing is told."""
+    """A reader that has gone ends a command with 1, and nothing is reported."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     with os.fdopen(write_end, "w") as stream:
@@ -159,16 +143,16 @@ def test_closed_streams_stay_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     for stand_in in (None, io.StringIO()):
         monkeypatch.setattr(sys, "stdout", stand_in)
         monkeypatch.setattr(sys, "stderr", stand_in)
-        streams.prepare()
+        streams.prepare_streams()
         assert vars(sys)["stderr"] is stand_in
-        assert streams.settled(lambda: None) == 0
+        assert streams.run_and_flush(lambda: None) == 0
 
 
 def prepared(monkeypatch: pytest.MonkeyPatch, stream: Any) -> Any:
     """Prepare a stream in the place of standard error."""
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(sys, "stdout", None)
-    streams.prepare()
+    streams.prepare_streams()
     return sys.stderr
 
 
@@ -194,11 +178,11 @@ def test_a_bar_spins_in_ascii_where_nothing_else_can_be_shown() -> None:
     """The bar of a terminal that is not UTF-8 is not full of escapes."""
     from rich.console import Console  # noqa: PLC0415 - this test's own
 
-    from clova_ocr_async.cli.terminal.counts import Tally  # noqa: PLC0415 - this test's own
+    from clova_ocr_async.cli.terminal.counts import Counts  # noqa: PLC0415 - this test's own
 
     raw = io.BytesIO()
     console = Console(file=io.TextIOWrapper(raw, "ascii", "backslashreplace"), force_terminal=True, width=80)
     with shown_bar(console) as bar:
-        bar.update(Tally(total=1))
+        bar.update(Counts(total=1))
     console.file.flush()
     assert b"\\u" not in raw.getvalue()

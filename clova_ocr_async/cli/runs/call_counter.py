@@ -1,0 +1,59 @@
+"""Counter of a command's calls, fed by the events of the client."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished
+from clova_ocr_async.errors import Billing, ClovaOCRError
+
+if TYPE_CHECKING:
+    from clova_ocr_async.client.hooks import Event
+
+__all__ = ["CallCounter"]
+
+logger = logging.getLogger("clova_ocr_async")
+
+
+class CallCounter:
+    """Counts the calls of a client; its ``note`` is one of the client's hooks.
+
+    Attributes:
+        billed: Calls that were billed.
+        maybe_billed: Requests that may have been billed and have no answer.
+        in_flight: Requests whose answer has not arrived.
+        cut_off: Calls that were cancelled and may have been billed: the number of such requests, by requestId.
+    """
+
+    def __init__(self) -> None:
+        self.billed = 0
+        self.maybe_billed = 0
+        self.in_flight = 0
+        self.cut_off: dict[str, int] = {}
+        self._maybe_billed_of: Counter[str] = Counter()
+
+    def note(self, event: Event) -> None:
+        """Count an event."""
+        if isinstance(event, AttemptStarted):
+            self.in_flight += 1
+        elif isinstance(event, AttemptFinished):
+            self.in_flight -= 1
+            if event.billing is Billing.MAYBE_BILLED:
+                self.maybe_billed += 1
+                self._maybe_billed_of[event.attempt.request_id] += 1
+            _log(event)
+        elif isinstance(event, CallFinished):
+            self.billed += event.billing is Billing.BILLED
+            maybe_billed = self._maybe_billed_of.pop(event.request_id, 0)
+            # Every other error knows its own bill and reaches the taker of the outcomes.
+            cancelled = event.error is not None and not isinstance(event.error, ClovaOCRError)
+            if cancelled and event.billing is not Billing.NOT_BILLED:
+                self.cut_off[event.request_id] = maybe_billed
+
+
+def _log(event: AttemptFinished) -> None:
+    end = "read" if event.error is None else repr(event.error)
+    attempt = event.attempt
+    logger.debug("call %s, request %d: %.2f s, %s", attempt.request_id, attempt.number, event.elapsed, end)

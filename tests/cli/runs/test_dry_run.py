@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from typing import TYPE_CHECKING
+
+from support.commands import clova_ocr, resumable_run
+from support.fakes import FakeTransport, Held
+
+from clova_ocr_async.batch.hashing import stamp_of
+from clova_ocr_async.cli.exit_codes import ExitCode
+from clova_ocr_async.ledger.sqlite import SqliteLedger
+from clova_ocr_async.ledger.states import Item, ItemEvent, Settlement, SourceFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+    from click.testing import Result
+
+    from clova_ocr_async.emulator import Emulator
+
+
+def counts_of(result: Result) -> dict[str, int]:
+    """Return the numbers of a dry run."""
+    found = re.findall(r"^(\S.*?) {2,}([\d,]+)(?: |$)", result.stdout, re.MULTILINE)
+    return {title: int(number.replace(",", "")) for title, number in found}
+
+
+def test_a_dry_run_without_a_run_counts_every_image(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent or written, no domain is needed; duplicates would be paid each, and unfit files are named."""
+    monkeypatch.delenv("CLOVA_OCR_INVOKE_URL", raising=False)
+    (scans / "empty.png").touch()
+    (scans / "notes.png").write_bytes(b"a note")
+    before = sorted(tmp_path.rglob("*"))
+    result = clova_ocr("batch", "receipt", scans, "--dry-run", "--price", "60")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert counts_of(result) == {"images found": 9, "duplicates": 1, "skipped": 1, "billable calls": 7}
+    assert "each paid; with --run once" in result.stdout
+    assert "is plain text, and the service reads" in result.stdout
+    assert str(scans / "empty.png") in result.stdout
+    assert "420 KRW" in result.stdout
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_names_the_first_unfit_files(scans: Path) -> None:
+    """All unfit files are counted, twenty are named."""
+    for number in range(25):
+        (scans / f"empty{number}.png").touch()
+    result = clova_ocr("batch", "receipt", scans, "--dry-run")
+    assert counts_of(result)["skipped"] == 25
+    assert result.stdout.count(f" {scans}/empty") == 20
+
+
+def test_a_dry_run_of_a_run_shows_what_the_run_will_do(clova: Emulator, scans: Path, run: Path) -> None:
+    """What a dry run counts as billable is what the run then pays, before it, in its middle and after it."""
+    command = ("batch", "receipt", scans, "--run", run)
+    fresh = clova_ocr(*command, "--dry-run", "--max-calls", "4", "--price", "60")
+    assert counts_of(fresh) == {"images found": 7, "duplicates": 1, "billable calls": 6, "within the ceiling": 4}
+    assert "of 4, 0 are used (240 KRW)" in fresh.stdout
+    assert not run.exists()
+    run.mkdir()
+    assert counts_of(clova_ocr(*command, "--dry-run"))["billable calls"] == 6
+    clova_ocr(*command, "--max-calls", "2")
+    left = counts_of(clova_ocr(*command, "--dry-run"))
+    assert (left["billable calls"], left["images found"]) == (4, 7)
+    clova_ocr(*command, "--max-calls", "none")
+    assert clova.billed.total() == 6
+    done = counts_of(clova_ocr(*command, "--dry-run"))
+    assert done == {"images found": 7, "answered already": 7, "billable calls": 0}
+
+
+def test_a_dry_run_shows_what_is_parked_and_what_a_flag_would_send(clova: Emulator, scans: Path, run: Path) -> None:
+    """Images in doubt, failed and refused ones are counted apart, and become billable with their flags."""
+    clova.script("close-after-body", "failure", "invalid-body")
+    (scans / "0.png").unlink()
+    (scans / "notes.png").write_bytes(b"a note")
+    (scans / "gone.png").write_bytes(b"another note")
+    command = ("batch", "receipt", scans, "--run", run)
+    clova_ocr(*command)
+    (scans / "gone.png").unlink()
+    parked = counts_of(clova_ocr(*command, "--dry-run"))
+    kinds = {"in doubt": 1, "failed, billed": 1, "failed, not billed": 1, "refused before": 1}
+    assert parked == {"images found": 7, "answered already": 3, **kinds, "billable calls": 0}
+    for flag, kind in (("ambiguous", "in doubt"), ("billed", "failed, billed"), ("failed", "failed, not billed")):
+        counts = counts_of(clova_ocr(*command, "--dry-run", f"--retry-{flag}"))
+        assert kind not in counts
+        assert counts["billable calls"] == 1
+
+
+async def test_a_dry_run_does_not_read_what_has_not_changed(scans: Path, run: Path) -> None:
+    """A file that is as it was when it was read is known without a look at its bytes."""
+    path = scans / "0.png"
+    async with SqliteLedger(run) as ledger:
+        file = SourceFile(os.fsencode(path), stamp_of(path.stat()))
+        claim = (await ledger.admit(Item(b"of other bytes".ljust(32), "receipt"), file)).claim
+        assert claim is not None
+        await ledger.settle(claim, Settlement(ItemEvent.SKIP))
+    for flags, kind in ((), "refused before"), (("--retry-failed",), "billable calls"):
+        text = await asyncio.to_thread(clova_ocr, "batch", "receipt", path, "--run", run, "--dry-run", *flags)
+        assert counts_of(text)[kind] == 1
+
+
+async def test_a_dry_run_beside_a_batch_counts_what_is_under_way(scans: Path, run: Path) -> None:
+    """What another process has sent is not counted again."""
+    held = Held()
+    reading = asyncio.create_task(resumable_run(run, transport=FakeTransport(held)).run([str(scans / "0.png")]))
+    await held.reached.wait()
+    beside = await asyncio.to_thread(clova_ocr, "batch", "receipt", scans / "0.png", "--run", run, "--dry-run")
+    held.go_on.set()
+    assert counts_of(beside) == {"images found": 1, "under way": 1, "billable calls": 0}
+    assert await reading is ExitCode.OK
