@@ -1,4 +1,4 @@
-"""How calls end: settlements, what a dead process left, and the way back from a stored entry to an outcome. Pure."""
+"""Ends of calls: settlements, what a dead process left, and the way back from a stored entry to an outcome. Pure."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ from clova_ocr_async.ledger.sqlite.run_settings import (
     store_or_check_services,
 )
 from clova_ocr_async.ledger.sqlite.schema import migrate
+from clova_ocr_async.ledger.sqlite.stored_values import entry_of, sealed_answer, sealed_failure
 from clova_ocr_async.ledger.sqlite.waiting import Waiters
 from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
 from clova_ocr_async.ledger.states import (
@@ -202,7 +203,7 @@ class SqliteLedger:
     async def recall(self, source: SourceFile, document: str) -> Entry | None:
         """Return the finished item of a file whose stamp is the one it was read with; None if it must be read."""
         row = await self._writer.submit(lambda db: statements.find_source(db, source, document), "recall")
-        entry = None if row is None else statements.entry_of(row, self._seal)
+        entry = None if row is None else entry_of(row, self._seal)
         return entry if entry is not None and entry.state in FINISHED else None
 
     async def admit(self, item: Item, source: SourceFile | None) -> Admission:
@@ -220,7 +221,7 @@ class SqliteLedger:
         if claim is None:
             row = statements.find_item(db, item)
             assert row is not None  # noqa: S101 - an item that cannot be claimed is there
-            entry = statements.entry_of(row, self._seal)
+            entry = entry_of(row, self._seal)
         else:
             entry = Entry(claim.number, item, State.CLAIMED)
         if source is not None:
@@ -241,7 +242,7 @@ class SqliteLedger:
             await self._write(lambda db: statements.reject_source(db, source, document, failure), "reject")
             return None
         row = await self._write(lambda db: statements.reject_gone(db, source, document, failure), "reject")
-        return None if row is None else statements.entry_of(row, self._seal)
+        return None if row is None else entry_of(row, self._seal)
 
     # -----------------------------------------------------------------------------------------------------------------
     # The marks of a request, and the end of its call
@@ -295,7 +296,7 @@ class SqliteLedger:
         """Store an answer; durable when this returns, whichever process owns the item by now."""
         if self._store == "none":
             return
-        status, cut, body, unpacked = statements.sealed_answer(self._seal, claim.item, response)
+        status, cut, body, unpacked = sealed_answer(self._seal, claim.item, response)
         foreign = not is_answer_to(response.body, request_id)
         spilled = AnswerRecord(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign)
         self._participant.note_size(max(len(body), len(response.body)))  # the next one may not be packed as well
@@ -307,7 +308,7 @@ class SqliteLedger:
     async def settle(self, claim: Claim, settlement: Settlement) -> None:
         """Record how the call ended, and give the claim back."""
         self._participant.finished(claim.number)
-        failure = statements.sealed_failure(self._seal, claim.item, settlement.failure)
+        failure = sealed_failure(self._seal, claim.item, settlement.failure)
         ended = SettlementRecord(claim, replace(settlement, failure=b""), failure, self._now())
         if settlement.event is ItemEvent.SUCCEED and self._store == "full":
             # The answer is on the disk and settles the item again if this is lost. So the caller gets it even while

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.errors import APIError, ClovaOCRError, LedgerError
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
-from clova_ocr_async.ledger.sqlite import owners, statements
+from clova_ocr_async.ledger.sqlite import owners
 from clova_ocr_async.ledger.sqlite.connection import connect_existing
 from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.overflow import delete_replayed, has_records, overflow_paths, replay_files
 from clova_ocr_async.ledger.sqlite.run_settings import check_seal
+from clova_ocr_async.ledger.sqlite.stored_values import seal_context, sealed_failure
 from clova_ocr_async.ledger.states import Item
 from clova_ocr_async.ledger.storage import Purged
 from clova_ocr_async.protocol.plural import plural
@@ -113,13 +114,13 @@ class _Purge:
         changed = 0
         for number, sha256, document, failure in found.fetchall():
             item = Item(sha256, document)
-            kept = self.seal.open(failure, statements.seal_context(item, "failure"))
+            kept = self.seal.open(failure, seal_context(item, "failure"))
             bare = encode_failure(_without_message(decode_failure(kept)))
             if bare != kept:
                 changed += 1
                 db.execute(
                     "UPDATE item SET failure = ? WHERE id = ?",
-                    (statements.sealed_failure(self.seal, item, bare), number),
+                    (sealed_failure(self.seal, item, bare), number),
                 )
         return changed
 

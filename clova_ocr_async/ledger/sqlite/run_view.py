@@ -25,6 +25,7 @@ from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.owners import living_owners
 from clova_ocr_async.ledger.sqlite.run_settings import call_limit_of, check_seal, read_setting
 from clova_ocr_async.ledger.sqlite.snapshot import open_view
+from clova_ocr_async.ledger.sqlite.stored_values import entry_of
 from clova_ocr_async.ledger.states import State
 from clova_ocr_async.ledger.storage import RunStatus, SourceRecord
 from clova_ocr_async.protocol.echoed_input import shown_path
@@ -238,7 +239,7 @@ class RunReader:
 
     def _stored_and_projected(self, number: int, living: Collection[int]) -> tuple[Entry, Entry]:
         """Return an item as it is stored, and as the next batch will find it."""
-        entry = statements.entry_of(statements.find_by_number(self._db, number), self._seal)
+        entry = entry_of(statements.find_by_number(self._db, number), self._seal)
         if self._seal is None and entry.answered:  # only the sealed answer could settle it
             return entry, entry
         return entry, project(entry, owner_alive=entry.owner in living)

@@ -6,19 +6,15 @@ applies to and what fences it, so a late or foreign caller changes no row.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.errors import Billing
-from clova_ocr_async.ledger.seal import SealError
-from clova_ocr_async.ledger.sqlite.compression import CompressionError, compress, decompress
 from clova_ocr_async.ledger.states import (
     FINISHED,
     OWNED,
     TRANSITIONS,
     Claim,
     ClaimLostError,
-    Entry,
     FileStamp,
     Item,
     ItemEvent,
@@ -27,22 +23,16 @@ from clova_ocr_async.ledger.states import (
     State,
     from_states,
 )
-from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-    from clova_ocr_async.ledger.seal import Seal
-
-logger = logging.getLogger("clova_ocr_async")
 
 __all__ = [
-    "StoredAnswer",
     "calls",
     "claim_item",
     "count_foreign_answer",
-    "entry_of",
     "find_by_number",
     "find_item",
     "find_source",
@@ -55,16 +45,10 @@ __all__ = [
     "reject_gone",
     "reject_source",
     "reopen_sources",
-    "seal_context",
-    "sealed_answer",
-    "sealed_failure",
     "send",
     "settle",
     "stamp_columns",
 ]
-
-StoredAnswer = tuple[int, str | None, bytes, int | None]
-"""An answer as it is stored: status, why the body is not whole, the packed and sealed body, its unpacked size."""
 
 _ENTRY = """
     SELECT item.id, sha256, item.document, state, attempts, maybe_billed, billing, item.request_id, elapsed,
@@ -77,76 +61,6 @@ _SEND = f"""
     UPDATE item SET state = ?, request_id = ?, sent_at = ?, attempts = attempts + 1
     WHERE id = ? AND owner = ? AND state IN ({", ".join("?" * len(from_states(ItemEvent.SEND)))})
 """
-
-
-def seal_context(item: Item, what: str) -> bytes:
-    """Return the context that binds a sealed value to its item, so that it opens nowhere else."""
-    return b"|".join((what.encode(), item.document.encode(), item.sha256))
-
-
-def entry_of(row: tuple[Any, ...], seal: Seal | None) -> Entry:
-    """Return a row of ``find_…`` as an entry.
-
-    Args:
-        row: The row.
-        seal: Opens what is sealed; None to leave that out.
-    """
-    number, sha256, document, state, attempts, maybe_billed, billing, request_id, elapsed, failure, *rest = row
-    owner, is_in_flight, answered, status, body, unpacked, cut, came = rest
-    item = Item(sha256, document)
-    opened = None if seal is None else _answer(seal, body, unpacked, item)
-    return Entry(
-        number,
-        item,
-        State(state),
-        attempts,
-        maybe_billed,
-        Billing(billing),
-        request_id,
-        elapsed,
-        b"" if seal is None else _opened(seal, failure, item, "failure") or b"",
-        None if opened is None else HTTPResponse(status, opened, cut=cut),
-        None if seal is None else came,
-        owner,
-        bool(is_in_flight),
-        bool(answered),
-    )
-
-
-def sealed_answer(seal: Seal, item: Item, response: HTTPResponse) -> StoredAnswer:
-    """Return an answer as it is stored."""
-    packed, size = compress(response.body)
-    return response.status, response.cut, seal.seal(packed, seal_context(item, "answer")), size
-
-
-def sealed_failure(seal: Seal, item: Item, failure: bytes) -> bytes | None:
-    """Return a failure as it is stored."""
-    return seal.seal(failure, seal_context(item, "failure")) if failure else None
-
-
-def _answer(seal: Seal, sealed: bytes | None, size: int | None, item: Item) -> bytes | None:
-    if (packed := _opened(seal, sealed, item, "answer")) is None:
-        return None
-    try:
-        return decompress(packed, size)
-    except CompressionError as error:
-        _log_damage("answer", item, error)
-        return None
-
-
-def _opened(seal: Seal, sealed: bytes | None, item: Item, what: str) -> bytes | None:
-    if sealed is None:
-        return None
-    try:
-        return seal.open(sealed, seal_context(item, what))
-    except SealError as error:
-        _log_damage(what, item, error)
-        return None
-
-
-def _log_damage(what: str, item: Item, error: Exception) -> None:
-    # A value that is damaged is lost; the rest of the run is not, so this is no error.
-    logger.warning("the stored %s of image %s… does not open: %s", what, item.sha256.hex()[:12], error)
 
 
 def find_item(db: sqlite3.Connection, item: Item) -> tuple[Any, ...] | None:
