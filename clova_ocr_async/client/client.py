@@ -9,11 +9,10 @@ import msgspec
 
 from clova_ocr_async.arguments import require_seconds, require_whole_number
 from clova_ocr_async.client.deadline import Deadline
-from clova_ocr_async.client.frames import frameless
+from clova_ocr_async.client.event_loop import BoundLoop
 from clova_ocr_async.client.hooks import CallFinished, Hook, notify
 from clova_ocr_async.client.journal import NULL_JOURNAL, Journal
 from clova_ocr_async.client.loading import ImageSource, load_image
-from clova_ocr_async.client.loop import BoundLoop
 from clova_ocr_async.client.retry.call import Call
 from clova_ocr_async.client.retry.policy import RetryPolicy
 from clova_ocr_async.client.sender import Sender
@@ -28,6 +27,8 @@ from clova_ocr_async.client.settings import (
     resolve_slots,
     resolve_transport,
 )
+from clova_ocr_async.client.timeouts import CONNECT_TIMEOUT, DEADLINE, KEEP_LATE_ANSWERS, READ_TIMEOUT
+from clova_ocr_async.client.tracebacks import frameless
 from clova_ocr_async.domains.environment import domains_from_env
 from clova_ocr_async.domains.file import domains_from_file
 from clova_ocr_async.domains.pool import DomainPool
@@ -97,11 +98,11 @@ class ClovaOCRClient:
         domain: Domain,
         *more_domains: Domain,
         concurrency: int | None = None,
-        deadline: float | None = 300.0,
-        connect_timeout: float = 10.0,
-        read_timeout: float = 60.0,
+        deadline: float | None = DEADLINE,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        read_timeout: float = READ_TIMEOUT,
         max_queued: int | None = None,
-        keep_late_answers: float = 60.0,
+        keep_late_answers: float = KEEP_LATE_ANSWERS,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
         slots: Slots | None = None,
         session: aiohttp.ClientSession | None = None,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 from aiohttp.payload import Payload
 
-from clova_ocr_async.client.frames import without_frames
+from clova_ocr_async.client.timeouts import CONNECT_TIMEOUT, READ_TIMEOUT
 from clova_ocr_async.client.tls import tls_failure
+from clova_ocr_async.client.tracebacks import without_frames
 from clova_ocr_async.errors import (
     ClovaOCRError,
     ConfigurationError,
@@ -185,8 +186,8 @@ class AiohttpTransport:
         self,
         session: aiohttp.ClientSession | None = None,
         *,
-        connect_timeout: float = 10.0,
-        read_timeout: float = 60.0,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        read_timeout: float = READ_TIMEOUT,
         proxy: str | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:

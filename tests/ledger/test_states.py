@@ -8,7 +8,7 @@ import pytest
 from support.ledgers import item
 
 from clova_ocr_async.errors import Billing
-from clova_ocr_async.ledger.sqlite import statements
+from clova_ocr_async.ledger.sqlite import call_limit, statements
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.sqlite.worklist import requeue
 from clova_ocr_async.ledger.states import (
@@ -133,16 +133,16 @@ def test_a_missing_refusal_is_made_up_for(db: sqlite3.Connection, state: State, 
     """A request that was refused while the disk was full is neither maybe billed nor counted when its call ends."""
     happen(db, put(db, state), what)
     assert state_of(db) is MADE_UP_FOR[state, what]
-    assert statements.calls(db) == 0
+    assert call_limit.calls(db) == 0
 
 
 def test_a_refused_request_is_uncounted_once(db: sqlite3.Connection) -> None:
     """A call that ends after its last request was marked as refused counts as it did before."""
     claim = put(db, State.SENT)
     statements.refuse(db, claim.number, REQUEST, maybe_billed_before=True)
-    assert statements.calls(db) == 0
+    assert call_limit.calls(db) == 0
     happen(db, claim, ItemEvent.RELEASE)
-    assert (state_of(db), statements.calls(db)) == (State.QUEUED, 0)
+    assert (state_of(db), call_limit.calls(db)) == (State.QUEUED, 0)
 
 
 def test_a_missing_maybe_billed_mark_is_made_up_for(db: sqlite3.Connection) -> None:
@@ -150,7 +150,7 @@ def test_a_missing_maybe_billed_mark_is_made_up_for(db: sqlite3.Connection) -> N
     claim = put(db, State.SENT)
     happen(db, claim, ItemEvent.DOUBT)
     assert db.execute("SELECT maybe_billed FROM item").fetchone() == (1,)
-    assert statements.calls(db) == 1
+    assert call_limit.calls(db) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.errors import Billing
+from clova_ocr_async.ledger.sqlite.call_limit import may_send, uncount_call
 from clova_ocr_async.ledger.states import (
     FINISHED,
     OWNED,
@@ -30,13 +31,11 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "calls",
     "claim_item",
     "count_foreign_answer",
     "find_by_number",
     "find_item",
     "find_source",
-    "in_flight",
     "is_owned",
     "keep_answer",
     "link_source",
@@ -159,24 +158,12 @@ def send(db: sqlite3.Connection, claim: Claim, request_id: str, now: float, max_
     Raises:
         ClaimLostError: Another process has the item.
     """
-    if max_calls is not None and calls(db) >= max_calls:
-        return None if in_flight(db) else False
+    if not (allowed := may_send(db, max_calls)):
+        return allowed
     values = (State.SENT, request_id, now, claim.number, claim.owner, *from_states(ItemEvent.SEND))
     if not db.execute(_SEND, values).rowcount:
         raise ClaimLostError
     return True
-
-
-def calls(db: sqlite3.Connection) -> int:
-    """Return the number of calls that were billed, or may have been, those in flight included."""
-    (count,) = db.execute("SELECT value FROM run WHERE name = 'calls'").fetchone()
-    return int(count)
-
-
-def in_flight(db: sqlite3.Connection) -> int:
-    """Return the number of requests in flight."""
-    (count,) = db.execute("SELECT count(*) FROM item WHERE owner IS NOT NULL AND sent_at IS NOT NULL").fetchone()
-    return int(count)
 
 
 def refuse(db: sqlite3.Connection, number: int, request_id: str, *, maybe_billed_before: bool) -> None:
@@ -184,7 +171,7 @@ def refuse(db: sqlite3.Connection, number: int, request_id: str, *, maybe_billed
     # An earlier request of the same call may have been billed: the item must not look as if it were only claimed.
     state = State.SENT if maybe_billed_before else TRANSITIONS[State.SENT, ItemEvent.REFUSE]
     if _end_request(db, number, request_id, f"state = '{state}'"):
-        _uncount_call(db)
+        uncount_call(db)
 
 
 def mark_maybe_billed(db: sqlite3.Connection, number: int, request_id: str) -> None:
@@ -306,7 +293,7 @@ def _refuse_unmarked(db: sqlite3.Connection, claim: Claim) -> None:
             (TRANSITIONS[State.SENT, ItemEvent.REFUSE], claim.number),
         )
         if found[0] is not None:
-            _uncount_call(db)
+            uncount_call(db)
 
 
 def _resolve_ambiguous(db: sqlite3.Connection, claim: Claim, settlement: Settlement) -> None:
@@ -318,11 +305,7 @@ def _resolve_ambiguous(db: sqlite3.Connection, claim: Claim, settlement: Settlem
         (claim.number, State.AMBIGUOUS, settlement.request_id),
     ).rowcount
     if changed and settlement.billing is Billing.NOT_BILLED:
-        _uncount_call(db)
-
-
-def _uncount_call(db: sqlite3.Connection) -> None:
-    db.execute("UPDATE run SET value = value - 1 WHERE name = 'calls'")
+        uncount_call(db)
 
 
 def reopen_sources(db: sqlite3.Connection, items: Iterable[int]) -> None:
