@@ -95,7 +95,7 @@ class InstantClient:
         journal: Journal = given.get("journal", NULL_JOURNAL)
         journal.sending(_ATTEMPT)
         await asyncio.sleep(0)
-        journal.finished(Billing.BILLED, b"")
+        journal.finished(Billing.BILLED, 0, b"")
         return _READ
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +50,10 @@ class DirectReader:
             return await self._unfinished.defer(source, error, until, again) or Failure(source, error)
         except ClovaOCRError as error:
             return Failure(source, self._stop.note_error(error))
-        except asyncio.CancelledError:
+        except BaseException:
+            # Cancelled, or a defect of the caller's transport or slots: the request may be billed all the same.
             if journal.billing is not Billing.NOT_BILLED:
-                progress.known_outcome = cut_off_failure(source, journal.billing, journal.raw)
-                progress.known_outcome.error.request_id = journal.request_id
-                progress.known_outcome.error.attempts = journal.attempts
+                progress.known_outcome = journal.outcome_if_cancelled(source)
             raise
 
 
@@ -67,13 +65,14 @@ class _DirectJournal:
         raw: Its answer, if the call was cut off before that was decoded.
         request_id: The requestId of the call; None before its first request.
         attempts: Requests of the call so far.
+        maybe_billed: How many of them may have been billed.
     """
 
     def __init__(self, stop: StopSwitch, progress: ImageProgress) -> None:
         self.billing = Billing.NOT_BILLED
         self.raw = b""
         self.request_id: str | None = None
-        self.attempts = 0
+        self.attempts = self.maybe_billed = 0
         self._stop = stop
         self._progress = progress
 
@@ -81,6 +80,7 @@ class _DirectJournal:
         """Let a request leave, or raise what keeps it from leaving."""
         self._stop.check_may_send()
         self.billing = Billing.MAYBE_BILLED  # until the request has ended
+        self.maybe_billed += 1
         self.request_id, self.attempts = attempt.request_id, attempt.number
         self._progress.start_request()
 
@@ -90,7 +90,18 @@ class _DirectJournal:
     def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:
         """Keep nothing: the caller gets the error."""
 
-    def finished(self, billing: Billing, raw: bytes) -> None:
+    def finished(self, billing: Billing, maybe_billed: int, raw: bytes) -> None:
         """Note the billing and the answer, and let the batch withdraw the image if it waits for another request."""
-        self.billing, self.raw = billing, raw
+        self.billing, self.maybe_billed, self.raw = billing, maybe_billed, raw
         self._progress.finish_request()
+
+    def outcome_if_cancelled(self, source: Any) -> Failure:
+        """Return what is known of the call when it is cancelled and may have been billed."""
+        return cut_off_failure(
+            source,
+            self.billing,
+            request_id=self.request_id,
+            attempts=self.attempts,
+            maybe_billed=self.maybe_billed,
+            raw=self.raw,
+        )

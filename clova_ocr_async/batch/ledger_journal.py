@@ -7,6 +7,8 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.work import cut_off_failure
 from clova_ocr_async.errors import AnswerNotKeptError, Billing, ClovaOCRError, ConnectionLostError, LedgerError
@@ -62,12 +64,12 @@ class LedgerJournal:
         self._answer: HTTPResponse | None = None
         self._decoded: Recognition[Any] | ClovaOCRError | None = None
         self._store_error: LedgerError | None = None
-        self._maybe_billed = 0
+        self._maybe_billed = self._attempts = 0
 
     async def sending(self, attempt: Attempt) -> None:
         """Mark the request as sent, once the call limit of the ledger allows it."""
         self._stop.check_may_send()
-        self.request_id = attempt.request_id
+        self.request_id, self._attempts = attempt.request_id, attempt.number
         # At the call limit, calls of other processes that are still in flight may turn out not to be billed.
         while not await self._ledger.sending(self.claim, attempt.request_id):
             await asyncio.sleep(_POLL)
@@ -122,23 +124,18 @@ class LedgerJournal:
         finally:
             self.progress.finish_request()
 
-    def finished(self, billing: Billing, raw: bytes) -> None:
+    def finished(self, billing: Billing, maybe_billed: int, raw: bytes) -> None:
         """Do nothing: ``answered`` and ``unanswered`` have recorded what the ledger needs."""
 
-    def lost_answer(self, attempts: int = 0, maybe_billed: int = 0) -> AnswerNotKeptError | None:
-        """Return an error that holds a paid answer which could not be stored; None if there is no such answer.
-
-        Args:
-            attempts: Requests sent for the call.
-            maybe_billed: How many of them may have been billed.
-        """
+    def lost_answer(self) -> AnswerNotKeptError | None:
+        """Return an error that holds a paid answer which could not be stored; None if there is no such answer."""
         if self._store_error is None or self._answer is None:
             return None
         lost = AnswerNotKeptError(
             f"paid for, and its answer is not stored: {self._store_error}", billing=Billing.BILLED
         )
         lost.lost, lost.raw, lost.request_id = True, self._answer.body, self.request_id
-        lost.attempts, lost.maybe_billed = attempts, maybe_billed
+        lost.attempts, lost.maybe_billed = self._attempts, self._maybe_billed
         return lost
 
     async def decode(self) -> None:
@@ -160,11 +157,18 @@ class LedgerJournal:
         """
         if (lost := self.lost_answer()) is not None:
             return Failure(source, lost)
+        attempts, maybe_billed = self._attempts, self._maybe_billed
         if isinstance(self._decoded, ClovaOCRError):
+            self._decoded.attempts, self._decoded.maybe_billed = attempts, maybe_billed
+            self._decoded.request_id = self.request_id
             return Failure(source, self._decoded)
         if self._decoded is not None:
-            return Success(source, self._decoded)
-        return cut_off_failure(source, Billing.MAYBE_BILLED) if self._maybe_billed else None
+            return Success(source, structs.replace(self._decoded, attempts=attempts, maybe_billed=maybe_billed))
+        if not maybe_billed:
+            return None
+        return cut_off_failure(
+            source, Billing.MAYBE_BILLED, request_id=self.request_id, attempts=attempts, maybe_billed=maybe_billed
+        )
 
     def settlement_if_cancelled(self) -> Settlement:
         """Return the settlement of the call when it is cancelled."""

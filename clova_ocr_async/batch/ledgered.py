@@ -164,7 +164,7 @@ class LedgeredReader:
                 await self._settle(journal.claim, journal.settlement_if_cancelled())
             raise
         # An answer that is stored nowhere must reach the caller as bytes, and stop the batch, also if it was decoded.
-        result = journal.lost_answer(result.attempts, result.maybe_billed) or result
+        result = journal.lost_answer() or result
         if isinstance(result, ClovaOCRError):
             journal.progress.settle(Failure(source, result))
             await self._settle(journal.claim, failed_settlement(result, journal.request_id))

@@ -132,16 +132,22 @@ class ImagesInWork:
         return image.withdrawn and not image.task.uncancel()
 
 
-def cut_off_failure(source: Any, billing: Billing, raw: bytes = b"") -> Failure:
+def cut_off_failure(
+    source: Any, billing: Billing, *, request_id: str | None, attempts: int, maybe_billed: int, raw: bytes = b""
+) -> Failure:
     """Return the outcome of an image whose call was cancelled when it may have been billed.
 
     Args:
         source: The image.
         billing: Whether it may have been billed.
-        raw: Its answer, if that had arrived and was not decoded.
+        request_id: The requestId of the call.
+        attempts: Requests sent for the call.
+        maybe_billed: How many of them may have been billed.
+        raw: The answer, if one had arrived and was not decoded.
     """
     error = ConnectionLostError("the call was cancelled after it had been sent; it may have been billed")
-    error.billing, error.raw = billing, raw
+    error.billing, error.raw, error.request_id = billing, raw, request_id
+    error.attempts, error.maybe_billed = attempts, maybe_billed
     return Failure(source, error)
 
 

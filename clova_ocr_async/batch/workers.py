@@ -129,6 +129,8 @@ class Workers:
         except ClovaOCRError as error:  # of the ledger
             return Failure(image.source, self._stop.note_error(error))
         except Exception as error:  # noqa: BLE001 - of slots, transports or images of the caller's own
+            if progress.known_outcome is not None:  # a request that has left may be billed, whatever failed after it
+                self._outbox.note_cut_off(image, progress.known_outcome)
             self._stop.fail(error)
             return None
         finally:

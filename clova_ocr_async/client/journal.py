@@ -62,12 +62,15 @@ class Journal(Protocol):
         """
         ...
 
-    def finished(self, billing: Billing, raw: bytes) -> None:
+    def finished(self, billing: Billing, maybe_billed: int, raw: bytes) -> None:
         """Note that a request has ended, and that its answer is decoded, if the call was not cancelled before.
+
+        Called once for each request that was not stopped in ``sending``. An exception of it is logged and not raised.
 
         Args:
             billing: The worst billing over the requests of the call so far.
-            raw: The answer to the request; empty if none arrived, or if it was raised as an error.
+            maybe_billed: Requests of the call so far of which it is unknown whether they were billed.
+            raw: The answer to the request; empty if none arrived, or if it was not billed.
         """
         ...
 
@@ -84,7 +87,7 @@ class NullJournal:
     def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:
         """Keep nothing."""
 
-    def finished(self, billing: Billing, raw: bytes) -> None:
+    def finished(self, billing: Billing, maybe_billed: int, raw: bytes) -> None:
         """Keep nothing."""
 
 

@@ -165,7 +165,9 @@ class LateAnswers:
             error: The error that ended it.
         """
         answer = call.received() if isinstance(error, asyncio.CancelledError) and call.is_single else None
-        if answer is None or call.last_error is not None or call.detached:
+        if answer is None or call.detached:
+            return
+        if call.last_error is not None and call.last_error.billing is not Billing.BILLED:
             return
         late = LateRequest(call)
         self._start(late, self._finish_received(late, call, answer))

@@ -7,6 +7,7 @@ in flight is a task of its own (``in_flight``), and may outlive its call (``late
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from clova_ocr_async.slots.interface import Slot, Slots
 
 __all__ = ["Lease", "Sender"]
+
+logger = logging.getLogger("clova_ocr_async")
 
 
 class Sender:
@@ -207,7 +210,7 @@ class Sender:
         notify(self._hooks, AttemptFinished(attempt, elapsed, None, Billing.BILLED))
         self._admission.learn(call, domain, elapsed)
         call.end_timing_probe()
-        call.journal.finished(Billing.BILLED, response.body)
+        self._finish_journal(call, Billing.BILLED, response)
         return recognition
 
     def _on_error(self, call: Call[Any], lease: Lease, attempt: Attempt, error: BaseException) -> None:
@@ -217,9 +220,9 @@ class Sender:
         if isinstance(error, ClovaOCRError):
             call.history.count(error)
             call.last_error = error
-            billing, answer = error.billing, None
+            billing = error.billing
         else:
-            billing, answer = call.billing_if_cancelled(), call.received()
+            billing = call.billing_if_cancelled()
         notify(self._hooks, AttemptFinished(attempt, elapsed, error, billing))
         # An error is the end of the request; a cancellation may be the end of its caller only.
         if isinstance(error, Exception) or not self._late_answers.adopt(call, lease):
@@ -227,7 +230,21 @@ class Sender:
             if isinstance(error, ClovaOCRError) and error.billing is Billing.BILLED:
                 self._admission.learn(call, domain, elapsed)
             call.end_timing_probe()
-        call.journal.finished(call.worst_billing(), b"" if answer is None else answer.body)
+        self._finish_journal(call, billing, None if billing is Billing.NOT_BILLED else call.received())
+
+    @staticmethod
+    def _finish_journal(call: Call[Any], billing: Billing, answer: HTTPResponse | None) -> None:
+        # A request that ended in an error of ours is in the history already.
+        cut_off = call.last_error is None and billing is Billing.MAYBE_BILLED
+        try:
+            call.journal.finished(
+                max(call.worst_billing(), billing),
+                call.history.maybe_billed + cut_off,
+                b"" if answer is None else answer.body,
+            )
+        except Exception:
+            # The answer is paid for, and its caller waits: a journal of the caller's must not lose it.
+            logger.exception("a journal failed as call %s finished a request", call.request_id)
 
     async def _exchange(self, call: Call[Any], request: HTTPRequest, attempt: Attempt) -> HTTPResponse:
         """Send a request and return its answer, after the journal has kept it."""

@@ -56,9 +56,6 @@ async def run_to_completion(work: Awaitable[None] | None) -> None:
     if work is None:
         return
     running = asyncio.ensure_future(work)  # a future needs no task
-    if running.done():
-        running.result()
-        return
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError as cancelled:

@@ -173,6 +173,8 @@ def project(entry: Entry, *, owner_alive: bool) -> Entry:
     if settlement is None:
         if entry.state is State.CLAIMED and not owner_alive:
             return dataclasses.replace(entry, state=TRANSITIONS[State.CLAIMED, ItemEvent.RELEASE], owner=None)
+        if entry.state is State.AMBIGUOUS and entry.answered:  # by an answer that cannot be opened
+            return dataclasses.replace(entry, maybe_billed=max(entry.maybe_billed, 1))
         return entry
     maybe_billed = entry.maybe_billed
     if settlement.event is ItemEvent.DOUBT:

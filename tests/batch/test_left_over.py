@@ -14,7 +14,7 @@ from support.ledgers import answers, calls, dead_process, eventually, maybe_bill
 
 from clova_ocr_async.batch import Batch, BatchDispatcher, Failure, Success
 from clova_ocr_async.batch.sources.iterables import EXHAUSTED, AsyncSource, SyncSource
-from clova_ocr_async.client import ClovaOCRClient
+from clova_ocr_async.client import Attempt, ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.emulator import Emulator
 from clova_ocr_async.errors import (
@@ -391,7 +391,7 @@ async def test_a_client_that_reports_no_billing_may_have_been_billed() -> None:
 
     class Silent(ClovaOCRClient):
         async def recognize(self, image: Any, document: Any, **given: Any) -> Any:  # noqa: ARG002 - the client's signature
-            given["journal"].sending(None)
+            given["journal"].sending(Attempt("r", 1, "receipt", "https://…"))
             await asyncio.Event().wait()
 
     async with BatchDispatcher(Silent(domain())).dispatch([Image(JPEG, "x")], Receipt) as outcomes:

@@ -29,6 +29,6 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split())
-    heavy = ("asyncio", "logging", "sqlite3", "msgspec", "aiohttp", "rich", "documents", "errors", "client", "protocol")
+    heavy = ("asyncio", "logging", "msgspec", "aiohttp", "rich", "documents", "errors", "client", "ledger", "protocol")
     assert loaded & {*heavy, *(f"clova_ocr_async.{name}" for name in heavy)} == set()
     assert "clova_ocr_async.cli.app" in loaded

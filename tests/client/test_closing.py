@@ -252,7 +252,7 @@ def test_closing_keeps_what_has_come_of_an_answer(missing: int, lane: Any) -> No
         await case.client.close(wait=0)
         if missing:
             with pytest.raises(
-                MalformedResponseError, match="not whole: the client was closed while it came"
+                MalformedResponseError, match="incomplete: the client was closed while it came"
             ) as caught:
                 await call
             assert (caught.value.billing, caught.value.raw) == (BILLED, body)

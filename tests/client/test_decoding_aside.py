@@ -175,7 +175,7 @@ async def test_an_answer_that_nobody_can_keep_is_dropped_with_a_word(caplog: pyt
         await asyncio.wait([call])
     await reached(case.late)
     assert case.late() == [AnswerDropped]
-    assert "was for nothing (BILLED)" in caplog.text
+    assert "was in vain (BILLED)" in caplog.text
     await case.client.close()
 
 

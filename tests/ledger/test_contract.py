@@ -477,6 +477,24 @@ async def test_a_late_answer_settles_an_ambiguous_item(
         assert await awake.requeue(Billing.MAYBE_BILLED) == requeued
 
 
+async def test_another_calls_late_answer_takes_back_no_doubt(store: Store) -> None:
+    """Two requests of one call that may have been billed stay two when an answer to another call arrives late."""
+    clock, other = Clock(), Clock()
+    async with (
+        store.open(process=remote_process(), clock=clock) as sleeper,
+        store.open(process=remote_process(), clock=other) as awake,
+    ):
+        claim = await sent(sleeper, "a")
+        await sleeper.maybe_billed(claim, "a")
+        await sleeper.sending(claim, "a")
+        other.now += LEASE + 1
+        await awake.others_at_work("receipt")
+        assert counts(store, clock=other) == (2, 2, 0)
+        await sleeper.answered(claim, "a", FOREIGN)
+        await awake.others_at_work("receipt")
+        assert (states(store, "a", clock=other), counts(store, clock=other)) == (["ambiguous"], (2, 2, 0))
+
+
 async def test_a_waiting_caller_does_not_wait_for_a_dead_process(store: Store) -> None:
     """A caller that waits for an item wakes when the process that has it dies, and gets the claim."""
     clock, other = Clock(), Clock()

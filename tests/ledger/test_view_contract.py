@@ -238,7 +238,7 @@ async def test_a_purge_removes_answers_and_words(store: Store) -> None:
     assert records["failed"].entry is not None
     refused = decode_failure(records["failed"].entry.failure)
     assert isinstance(refused, InvalidRequestError)
-    assert (refused.code, refused.message) == ("0011", "what it said has been purged")
+    assert (refused.code, refused.message) == ("0011", "its message was deleted by a purge")
     async with store.open() as ledger:
         assert (await ledger.admit(item("read"), None)).claim is None
 
@@ -259,7 +259,7 @@ async def test_a_purge_is_refused_while_a_process_is_at_work(store: Store) -> No
     """While a process has the run open nothing is removed."""
     async with store.open() as ledger:
         await succeeded(ledger, "read")
-        with pytest.raises(LedgerError, match="1 processes are at work"):
+        with pytest.raises(LedgerError, match="1 process is at work"):
             store.purge()
     with store.view() as view:
         assert view.answers() == 1

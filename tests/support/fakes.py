@@ -299,7 +299,7 @@ class RecordingJournal:
         """Note."""
         await self._write("unanswered", attempt, error, body_began)
 
-    def finished(self, billing: Billing, raw: bytes) -> None:  # noqa: ARG002 - only the billing is looked at
+    def finished(self, billing: Billing, maybe_billed: int, raw: bytes) -> None:  # noqa: ARG002 - only the billing is looked at
         """Note the billing."""
         self.billings.append(billing)
 

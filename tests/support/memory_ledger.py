@@ -35,6 +35,7 @@ from clova_ocr_async.ledger.states import (
     SourceFile,
     State,
 )
+from clova_ocr_async.protocol.request_id import is_answer_to
 from support.memory_run import LEASE, Answer, MemoryRun, Row
 
 if TYPE_CHECKING:
@@ -215,7 +216,8 @@ class MemoryLedger:
         row = run.rows[claim.number]
         entry = row.entry
         mine, late = entry.request_id == request_id, TRANSITIONS.get((entry.state, ItemEvent.ANSWER))
-        if not mine or late is not None or (entry.state is State.AMBIGUOUS and not entry.answered):
+        settles = not mine or late is not None or (entry.state is State.AMBIGUOUS and not entry.answered)
+        if settles and is_answer_to(response.body, request_id):
             row.change(maybe_billed=max(entry.maybe_billed - 1, 0))
         if mine and late is not None:
             row.set_answer(answer, state=late, owner=None, billing=Billing.MAYBE_BILLED)

@@ -160,7 +160,7 @@ def purge_memory(
 ) -> Purged:
     """Remove stored answers, and the words of errors."""
     if run.living(Process.this(), clock()):
-        raise LedgerError("1 processes are at work on this run; end them, or purge when they have ended")
+        raise LedgerError("1 process is at work on this run; wait for it to end, or end it, then purge again")
     run.take_over(list(run.owners), now())
     before = float("inf") if older_than is None else now() - older_than
     gone = {id(answer) for answer in run.answers if answer.came < before}
@@ -182,5 +182,5 @@ def _holds_its_item(name: Name) -> bool:
 
 
 def _without_words(error: ClovaOCRError) -> ClovaOCRError:
-    words = "what it said has been purged"
+    words = "its message was deleted by a purge"
     return type(error)(error.status, error.code, words) if isinstance(error, APIError) else type(error)(words)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, CallFinished
@@ -24,15 +23,14 @@ class CallCounter:
         billed: Calls that were billed.
         maybe_billed: Requests that may have been billed and have no answer.
         in_flight: Requests whose answer has not arrived.
-        cut_off: Calls that were cancelled and may have been billed: the number of such requests, by requestId.
+        cut_off: RequestIds of the calls that were cancelled and may have been billed.
     """
 
     def __init__(self) -> None:
         self.billed = 0
         self.maybe_billed = 0
         self.in_flight = 0
-        self.cut_off: dict[str, int] = {}
-        self._maybe_billed_of: Counter[str] = Counter()
+        self.cut_off: set[str] = set()
 
     def note(self, event: Event) -> None:
         """Count an event."""
@@ -42,15 +40,13 @@ class CallCounter:
             self.in_flight -= 1
             if event.billing is Billing.MAYBE_BILLED:
                 self.maybe_billed += 1
-                self._maybe_billed_of[event.attempt.request_id] += 1
             _log(event)
         elif isinstance(event, CallFinished):
             self.billed += event.billing is Billing.BILLED
-            maybe_billed = self._maybe_billed_of.pop(event.request_id, 0)
             # Every other error knows its own bill and reaches the taker of the outcomes.
             cancelled = event.error is not None and not isinstance(event.error, ClovaOCRError)
             if cancelled and event.billing is not Billing.NOT_BILLED:
-                self.cut_off[event.request_id] = maybe_billed
+                self.cut_off.add(event.request_id)
 
 
 def _log(event: AttemptFinished) -> None:

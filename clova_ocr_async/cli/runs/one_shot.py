@@ -207,8 +207,6 @@ class OneShotRun:
             self._take(outcome)
             return
         error = outcome.error
-        # The batch knows one request of the call; the counter has seen all of them.
-        error.maybe_billed = self._calls.cut_off[request_id]
         self._cut_off.append(outcome.source)
         self.counts.add_cut_off(billed=error.billing is Billing.BILLED, maybe_billed=error.maybe_billed)
         self._writer.write(outcome, self._document)

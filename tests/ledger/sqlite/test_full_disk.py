@@ -61,7 +61,7 @@ async def test_on_a_full_disk_answers_overflow_and_nothing_more_is_sent(
     assert answers(run) == [ANSWER.body]
     assert states(run) == ["succeeded", "queued"]
     assert overflow_paths(run) == []
-    assert "kept beside the ledger" in caplog.text
+    assert "is kept in the overflow file" in caplog.text
     async with opened(run) as ledger:
         assert (await ledger.admit(item("a"), None)).entry.answer == ANSWER
 
@@ -107,7 +107,7 @@ async def test_a_refusal_overflows(
         await ledger.refused(claim, "r", **refused)
         with pytest.raises(DiskFullError):
             await ledger.sending(claim, "r")
-    assert "that a call was not paid is kept beside the ledger" in caplog.text
+    assert "the refusal of a request is kept in the overflow file" in caplog.text
     assert states(run) == ["sent"]
     async with opened(run):
         assert (*states(run), calls(run), maybe_billed(run)) == expected
