@@ -38,7 +38,8 @@ class Outbox(Generic[DocumentT]):
 
     def put(self, image: PulledImage, outcome: Outcome[DocumentT] | None) -> None:
         """Pass an outcome on; None, for an image that has none, only keeps the order going."""
-        del self._expected[image.number]
+        if image.number not in self._cut_off:  # an image that was cut off stays to be left over
+            del self._expected[image.number]
         if not self._ordered:
             self._pass_on(image, outcome)
             return

@@ -189,8 +189,10 @@ class ClovaOCRClient:
         self._usable_loop()
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # asyncio.run cancels its task at the first Ctrl-C. The second one raises KeyboardInterrupt, and asks not
+        # to wait for the requests in flight.
+        await self.close(wait=0 if kind is not None and issubclass(kind, KeyboardInterrupt) else None)
 
     async def close(self, *, wait: float | None = None) -> None:
         """Send nothing more, wait for the requests in flight, and close the connections.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from support.fakes import BUSY, FAILED, JPEG, FakeTime, FakeTransport, Held, domain, steps
+from support.fakes import BUSY, FAILED, JPEG, FakeTime, FakeTransport, Held, Sent, domain, steps
 from support.ledgers import answers, calls, dead_process, eventually, maybe_billed, opened, states
 
 from clova_ocr_async.batch import Batch, BatchDispatcher, Failure, Success
@@ -134,8 +134,29 @@ async def test_a_withdrawn_image_keeps_its_billing(kept: bool, run: Path) -> Non
     assert isinstance(found, Failure)
     assert isinstance(found.error, ConnectionLostError)
     assert found.error.billing is Billing.MAYBE_BILLED
+    assert (found.error.request_id, found.error.attempts, found.error.maybe_billed) == ("id-1", 1, 1)
     if kept:
         assert (states(run), maybe_billed(run)) == (["ambiguous"], 1)
+
+
+async def test_a_defect_after_a_request_has_left_hides_no_bill() -> None:
+    """An image whose transport fails by a defect after the request has left is left over as maybe billed."""
+
+    async def broken(sent: Sent) -> HTTPResponse:
+        sent.progress.body_began = True
+        raise ZeroDivisionError("a defect")
+
+    async def read_all() -> None:
+        async with batch as outcomes:
+            async for _ in outcomes:
+                pass
+
+    batch = BatchDispatcher(client_of(FakeTransport(broken))).dispatch([Image(JPEG, "x")], Receipt)
+    with pytest.raises(ZeroDivisionError, match="a defect"):
+        await read_all()
+    (failure,) = batch.left_over
+    assert isinstance(failure, Failure)
+    assert (failure.error.billing, failure.error.maybe_billed) == (Billing.MAYBE_BILLED, 1)
 
 
 async def test_an_image_that_waits_after_a_refusal_was_not_sent() -> None:

@@ -56,6 +56,23 @@ async def test_close_waits_for_what_is_in_flight() -> None:
         assert clova.billed.total() == 1
 
 
+async def test_a_second_interrupt_waits_for_no_request() -> None:
+    """A client that is left by KeyboardInterrupt cuts the requests in flight, instead of waiting for their answers."""
+    held = Held()
+    client = ClovaOCRClient(domain(), transport=FakeTransport(held), read_timeout=3600.0)
+    call = asyncio.create_task(client.recognize(JPEG, Receipt))
+
+    async def interrupted() -> None:
+        async with client:
+            await held.reached.wait()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await interrupted()
+    with pytest.raises(ConnectionLostError, match="the client was closed"):
+        await call
+
+
 def test_closing_drops_what_nobody_has_taken(caplog: pytest.LogCaptureFixture) -> None:
     """Kept answers, and the ones that still came, are dropped with the client, with a warning of how many."""
 
