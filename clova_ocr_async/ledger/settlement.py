@@ -42,6 +42,7 @@ __all__ = [
     "replay",
     "settle_from_answer",
     "settlement_due",
+    "settlement_of",
     "succeeded_settlement",
 ]
 

@@ -160,6 +160,6 @@ async def crash(ledger: SqliteLedger) -> None:
     """End a ledger as kill -9 does: nothing is given back, and its files stay without a process that locks them."""
     writer, participant = ledger._writer, ledger._participant  # noqa: SLF001 - no seam ends a process halfway
     await writer.stop()
-    spill = participant._spill  # noqa: SLF001 - as above
+    spill = participant._overflow  # noqa: SLF001 - as above
     assert spill is not None
     os.close(spill._descriptor)  # noqa: SLF001 - as above

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit, StoredAnswers
+    from clova_ocr_async.ledger.sqlite.run_settings import AnswerStorage, CallLimit
     from clova_ocr_async.ledger.storage import RunStatus
 
 __all__ = ["ResumableRun", "RunSettings"]
@@ -88,7 +88,7 @@ class RunSettings:
     folder: str
     document: type[Document]
     seal: Seal
-    store: StoredAnswers | None = None
+    store: AnswerStorage | None = None
     max_calls: CallLimit | None = None
     moved: bool = False
     price: Decimal | None = None

@@ -48,7 +48,7 @@ def remove_abandoned(paths: Iterable[Path], load: Callable[[str], ModuleType] = 
     """Remove files that no process has locked.
 
     Args:
-        paths: Files that ``open_held`` made.
+        paths: Files that ``create_locked`` made.
         load: Imports a module.
 
     Returns:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.errors import Billing
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit, StoredAnswers
+    from clova_ocr_async.ledger.sqlite.run_settings import AnswerStorage, CallLimit
     from clova_ocr_async.protocol.response import HTTPResponse
 
 __all__ = ["SqliteLedger"]
@@ -102,7 +102,7 @@ class SqliteLedger:
         folder: str | os.PathLike[str],
         *,
         seal: Seal | None = None,
-        store: StoredAnswers | None = None,
+        store: AnswerStorage | None = None,
         max_calls: CallLimit | None = None,
         moved: bool = False,
         lease: float = owners.LEASE,
@@ -117,7 +117,7 @@ class SqliteLedger:
         self._path = folder
         self._seal = seal or NoSeal()
         self._requested = RequestedSettings(self._seal, store, max_calls, moved)
-        self._store: StoredAnswers = store or "full"
+        self._store: AnswerStorage = store or "full"
         self.max_calls: int | None = None
         self._now = now
         self._participant = Participant(process or Process.this(), lease, clock, now, self._seal)
@@ -184,13 +184,13 @@ class SqliteLedger:
             self._store = store_or_check(db, self._folder / LEDGER, self._requested)
             self.max_calls = call_limit_of(db)
             db.execute("INSERT INTO run (name, value) VALUES ('calls', 0) ON CONFLICT (name) DO NOTHING")
-            brought_in = self._participant.enter(db, self._folder, keeps_answers=self._store == "full")
+            replayed = self._participant.enter(db, self._folder, keeps_answers=self._store == "full")
             db.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):  # on some errors SQLite has rolled back itself
                 db.execute("ROLLBACK")
             raise
-        delete_replayed(brought_in)
+        delete_replayed(replayed)
         self._participant.reserve_overflow(db)
 
     async def open_for(self, services: Sequence[str]) -> None:
@@ -298,10 +298,10 @@ class SqliteLedger:
             return
         status, cut, body, unpacked = sealed_answer(self._seal, claim.item, response)
         foreign = not is_answer_to(response.body, request_id)
-        spilled = AnswerRecord(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign)
+        record = AnswerRecord(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign)
         self._participant.note_size(max(len(body), len(response.body)))  # the next one may not be packed as well
         try:
-            await self._fallback.keep_answer(spilled)
+            await self._fallback.keep_answer(record)
         finally:
             self._participant.finished(claim.number)
 

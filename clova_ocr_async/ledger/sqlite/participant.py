@@ -64,7 +64,7 @@ class Participant:
         self._folder: Path | None = None
         self._file = ""
         self._inode: int | None = None
-        self._spill: OverflowFile | None = None
+        self._overflow: OverflowFile | None = None
         self._reservation = Reservation()
         self._inconclusive: set[tuple[int, str, int]] = set()
 
@@ -84,9 +84,9 @@ class Participant:
         self._inode = _inode_of(self._file)
         self._reservation = Reservation(keeps_answers=keeps_answers)
         self._reservation.note_size(_largest_answer(db))
-        brought_in = self.take_over(db)
+        replayed = self.take_over(db)
         self.owner = self._registered(db)
-        return brought_in
+        return replayed
 
     def reserve_overflow(self, db: sqlite3.Connection) -> None:
         """Create the overflow file with its reserve, outside of any transaction.
@@ -96,7 +96,7 @@ class Participant:
         """
         assert self._folder is not None  # noqa: S101 - it has entered
         try:
-            self._spill = OverflowFile(overflow_path(self._folder, self.owner))
+            self._overflow = OverflowFile(overflow_path(self._folder, self.owner))
         except BaseException:
             with suppress(sqlite3.Error):  # the owner stays, and its lease runs out
                 owners.release_all(db, self.owner)
@@ -120,10 +120,10 @@ class Participant:
         if error is not None:
             logger.warning("the lease could not be renewed: %s", error)
             return
-        self.owner, brought_in = result
-        if self._spill is not None and self._spill.path in brought_in:
-            self._spill.mark_replayed(brought_in[self._spill.path])
-        delete_replayed(brought_in)
+        self.owner, replayed = result
+        if self._overflow is not None and self._overflow.path in replayed:
+            self._overflow.mark_replayed(replayed[self._overflow.path])
+        delete_replayed(replayed)
 
     def _registered(self, db: sqlite3.Connection) -> int:
         return owners.register(db, self._process, self._clock() + self._lease)
@@ -141,17 +141,17 @@ class Participant:
         assert self._folder is not None  # noqa: S101 - it has entered
         living = owners.living_owners(db, self._process, self._clock())
         theirs = {overflow_path(self._folder, owner) for owner in living}
-        if self._spill is not None:
-            (theirs.discard if own and self._spill.used else theirs.add)(self._spill.path)
-        brought_in = replay_files(db, [path for path in overflow_paths(self._folder) if path not in theirs])
+        if self._overflow is not None:
+            (theirs.discard if own and self._overflow.used else theirs.add)(self._overflow.path)
+        replayed = replay_files(db, [path for path in overflow_paths(self._folder) if path not in theirs])
         dead = owners.dead_owners(db, self._process, self._clock(), apart_from=self.owner)
         owners.take_over(db, dead, self._seal, self._now, self._inconclusive)
-        return brought_in
+        return replayed
 
     def replay_own(self, db: sqlite3.Connection) -> None:
         """Replay the overflow file of this process; it is emptied at the next renewal of the lease."""
-        if self._spill is not None and self._spill.used:
-            replay_files(db, [self._spill.path])
+        if self._overflow is not None and self._overflow.used:
+            replay_files(db, [self._overflow.path])
 
     def check_not_replaced(self) -> None:
         """Refuse to go on in a file that is not the run's ledger any more.
@@ -164,11 +164,11 @@ class Participant:
 
     def leave(self, db: sqlite3.Connection) -> int:
         """Settle what this owner has, and remove it; return the argument of ``mark_emptied`` after the commit."""
-        assert self._spill is not None  # noqa: S101 - it has an overflow file
+        assert self._overflow is not None  # noqa: S101 - it has an overflow file
         _note_largest_answer(db, self._reservation.largest)
-        brought_in = replay_files(db, [self._spill.path])
+        replayed = replay_files(db, [self._overflow.path])
         owners.take_over(db, [self.owner], self._seal, self._now, self._inconclusive)
-        return brought_in.get(self._spill.path, 0)
+        return replayed.get(self._overflow.path, 0)
 
     def mark_emptied(self, read: int) -> None:
         """Empty the own overflow file of what the ledger has now.
@@ -176,8 +176,8 @@ class Participant:
         Args:
             read: Bytes of it that were replayed.
         """
-        assert self._spill is not None  # noqa: S101 - it has an overflow file
-        self._spill.mark_replayed(read)
+        assert self._overflow is not None  # noqa: S101 - it has an overflow file
+        self._overflow.mark_replayed(read)
 
     # -----------------------------------------------------------------------------------------------------------------
     # The overflow file
@@ -194,13 +194,13 @@ class Participant:
         Raises:
             DiskFullError: There is no room, and no call is in flight that could free some.
         """
-        assert self._spill is not None  # noqa: S101 - it has an overflow file
+        assert self._overflow is not None  # noqa: S101 - it has an overflow file
         others = self._reservation.others(number)
         try:
             try:
-                self._spill.reserve(self._reservation.preferred(others + 1, self._spill.available()))
+                self._overflow.reserve(self._reservation.preferred(others + 1, self._overflow.available()))
             except DiskFullError:
-                self._spill.reserve(self._reservation.minimum(others + 1))
+                self._overflow.reserve(self._reservation.minimum(others + 1))
         except DiskFullError:
             if others:
                 return False
@@ -214,31 +214,31 @@ class Participant:
 
     def note_size(self, size: int) -> None:
         """Note the bytes of an answer; those of the calls in flight may be as large."""
-        if self._reservation.note_size(size) and self._spill is not None:
+        if self._reservation.note_size(size) and self._overflow is not None:
             with suppress(DiskFullError):  # the next request meets it, and is not sent
-                self._spill.reserve(self._reservation.minimum())
+                self._overflow.reserve(self._reservation.minimum())
 
-    def keep(self, spilled: OverflowRecord) -> None:
+    def keep(self, record: OverflowRecord) -> None:
         """Keep a record in the overflow file, since the ledger cannot take it.
 
         Raises:
             DiskFullError: There is no room left.
         """
-        if self._spill is None:
-            raise DiskFullError(f"{spilled.name} could not be kept: the ledger is not open")
-        self._spill.append(spilled)
+        if self._overflow is None:
+            raise DiskFullError(f"{record.name} could not be kept: the ledger is not open")
+        self._overflow.append(record)
 
     def close(self) -> None:
         """Close the overflow file."""
-        if self._spill is not None:
-            self._spill.close()
-            self._spill = None
+        if self._overflow is not None:
+            self._overflow.close()
+            self._overflow = None
 
     def abandon_after_fork(self) -> None:
         """Forget the overflow file and touch nothing: after a fork it is the parent's."""
-        if self._spill is not None:
-            self._spill.abandon_after_fork()
-            self._spill = None
+        if self._overflow is not None:
+            self._overflow.abandon_after_fork()
+            self._overflow = None
 
 
 def _largest_answer(db: sqlite3.Connection) -> int:

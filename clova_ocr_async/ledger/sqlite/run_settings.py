@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
 
 __all__ = [
+    "AnswerStorage",
     "CallLimit",
     "RequestedSettings",
-    "StoredAnswers",
     "call_limit_of",
     "check_seal",
     "read_setting",
@@ -31,7 +31,7 @@ __all__ = [
     "store_or_check_services",
 ]
 
-StoredAnswers = Literal["full", "none"]
+AnswerStorage = Literal["full", "none"]
 """The answers that a run stores: all of them, or none and only how each call ended."""
 
 CallLimit = int | Literal["none"]
@@ -56,7 +56,7 @@ class RequestedSettings:
     """
 
     seal: Seal
-    store: StoredAnswers | None
+    store: AnswerStorage | None
     max_calls: CallLimit | None
     moved: bool
 
@@ -68,7 +68,7 @@ class RequestedSettings:
             raise ConfigurationError(f"max_calls is {shown(number)}; it must be a whole number from 0, 'none' or None")
 
 
-def store_or_check(db: sqlite3.Connection, ledger: Path, requested: RequestedSettings) -> StoredAnswers:
+def store_or_check(db: sqlite3.Connection, ledger: Path, requested: RequestedSettings) -> AnswerStorage:
     """Begin a run with some settings, or refuse those that it was not begun with; return the answers that it stores.
 
     Args:
@@ -121,8 +121,8 @@ def _other_seal(begun: object, seal: Seal) -> str:
     return f"this run is sealed with {begun}, and the key given is for {seal.name}"
 
 
-def _store_or_check_answers(db: sqlite3.Connection, store: StoredAnswers | None) -> StoredAnswers:
-    begun: StoredAnswers = _begun_with(db, "store", store or "full")
+def _store_or_check_answers(db: sqlite3.Connection, store: AnswerStorage | None) -> AnswerStorage:
+    begun: AnswerStorage = _begun_with(db, "store", store or "full")
     if store not in {None, begun}:
         raise LedgerError(
             f"store is {shown(store)}, and this run was begun with {shown(begun)}; begin another run for that"

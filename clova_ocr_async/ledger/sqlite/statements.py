@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "claim_item",
-    "count_foreign_answer",
+    "count_unusable_answer",
     "find_by_number",
     "find_item",
     "find_source",
@@ -190,7 +190,7 @@ def _end_request(db: sqlite3.Connection, number: int, request_id: str, change: s
     )
 
 
-def count_foreign_answer(db: sqlite3.Connection, number: int) -> None:
+def count_unusable_answer(db: sqlite3.Connection, number: int) -> None:
     """Count an abandoned call as maybe billed again: its late answer, which uncounted it, cannot be opened.
 
     One of several ambiguous requests is counted then, since it is known that one of them was answered.

@@ -109,7 +109,7 @@ async def test_an_answer_that_fits_nowhere_waits_for_a_short_lock(run: Path) -> 
 
     class Roomless(SqliteLedger):
         def fill(self) -> None:
-            spill = self._participant._spill  # noqa: SLF001 - no seam fills the room of an open ledger
+            spill = self._participant._overflow  # noqa: SLF001 - no seam fills the room of an open ledger
             assert spill is not None
 
             def allocate(*_: int) -> None:
