@@ -25,18 +25,18 @@ def draw() -> random.Random:
 def test_a_kill_at_a_named_point_costs_nothing(what: str, draw: random.Random) -> None:
     """Killed before and after a commit, a batch pays nothing twice, loses nothing, and doubts only what was sent."""
     points = [(point, count) for point, count in POINTS if point.endswith(f"of {what}") and count == 1]
-    assert chaos.kills_at_points(120, points, draw) == []
+    assert chaos.kills_at_points(80, points, draw) == []
 
 
 def test_a_kill_around_a_rename_costs_nothing(draw: random.Random) -> None:
     """Killed before and after its list of failures gets its name, a batch has lost nothing."""
-    assert chaos.kills_at_points(120, [("after commit of sent", 1), *RENAMES], draw) == []
+    assert chaos.kills_at_points(80, [("after commit of sent", 1), *RENAMES], draw) == []
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_kills_at_random_cost_nothing(processes: int, draw: random.Random) -> None:
     """Killed at random, one or two processes pay nothing twice, lose nothing, and doubt only what was in flight."""
-    assert chaos.random_kills(2 * processes, 300, processes, draw) == []
+    assert chaos.random_kills(2 * processes, 200, processes, draw) == []
 
 
 def test_a_full_disk_costs_nothing(draw: random.Random) -> None:
@@ -51,4 +51,4 @@ def test_sleep_past_the_lease_costs_nothing(draw: random.Random) -> None:
 
 def test_a_drain_leaves_nothing_in_doubt(draw: random.Random) -> None:
     """SIGTERM lets what is under way land."""
-    assert chaos.drains(2, 250, draw) == []
+    assert chaos.drains(2, 150, draw) == []

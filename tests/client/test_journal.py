@@ -326,3 +326,16 @@ def test_an_answer_that_came_in_time_is_shown_though_its_journal_was_late() -> N
         assert journal.log == ["sending", "answered"]
 
     run_jumping(run())
+
+
+async def test_a_journal_that_fails_at_the_end_loses_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception of a journal, once the request has ended, is logged; the paid answer reaches its caller."""
+
+    class Failing(NullJournal):
+        def finished(self, billing: Billing, maybe_billed: int, raw: bytes) -> None:  # noqa: ARG002 - fails in any case
+            raise ZeroDivisionError("a defect")
+
+    client = ClovaOCRClient(domain(), transport=FakeTransport())
+    recognition = await client.recognize(JPEG, Receipt, lane="batch", journal=Failing())
+    assert recognition.attempts == 1
+    assert "a journal failed as call" in caplog.text

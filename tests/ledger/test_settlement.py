@@ -65,3 +65,9 @@ def test_a_settlement_without_an_answer_names_its_call() -> None:
     assert settlement is not None
     assert (settlement.event, settlement.request_id) == (ItemEvent.DOUBT, "r")
     assert b"ended before the answer came" in settlement.failure
+
+
+def test_an_ambiguous_item_with_a_damaged_answer_counts() -> None:
+    """An ambiguous item whose late answer cannot be opened counts as maybe billed, as the take-over counts it."""
+    entry = dataclasses.replace(SENT, state=State.AMBIGUOUS, in_flight=False, answered=True, maybe_billed=0)
+    assert project(entry, owner_alive=False).maybe_billed == 1
