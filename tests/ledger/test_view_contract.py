@@ -7,6 +7,7 @@ from support.ledgers import ANSWER, Clock, claimed, dead_process, item, remote_p
 
 from clova_ocr_async.errors import Billing, ConnectionLostError, ImageError, InvalidRequestError, LedgerError
 from clova_ocr_async.ledger.settlement import GONE, decode_failure, encode_failure
+from clova_ocr_async.ledger.sqlite.owners import LEASE
 from clova_ocr_async.ledger.states import FileStamp, ItemEvent, Settlement, SourceFile, State
 from clova_ocr_async.ledger.storage import Purged
 
@@ -163,6 +164,24 @@ async def test_a_changed_file_is_pending_unless_it_is_ambiguous(store: Store) ->
         assert [record.status for record in view.records()] == ["pending", "ambiguous", "succeeded"]
         assert list(view.to_read("receipt")) == ["read", "ambiguous", "young"]
         assert view.pending() == 3
+
+
+async def test_the_files_of_a_dead_process_are_to_be_read(store: Store) -> None:
+    """What a killed process had claimed is to be read, and what it had sent if ambiguous items are asked for."""
+    clock = Clock()
+    dead = store.open(process=remote_process(), clock=Clock())
+    await dead.__aenter__()
+    await sent(dead, "sent")
+    await dead.admit(item("claimed"), file("claimed"))
+    with store.view(clock=clock) as view:  # alive as yet
+        assert list(view.to_read("receipt", [Billing.MAYBE_BILLED])) == []
+    await store.crash(dead)
+    clock.now += LEASE + 1
+    with store.view(clock=clock) as view:
+        assert list(view.to_read("receipt")) == ["claimed"]
+        assert list(view.to_read("receipt", [Billing.MAYBE_BILLED])) == ["sent", "claimed"]
+        assert (view.is_to_read("claimed", "receipt"), view.is_to_read("sent", "receipt")) == (True, False)
+        assert view.is_to_read("sent", "receipt", [Billing.MAYBE_BILLED])
 
 
 async def test_the_files_that_a_batch_would_read(store: Store) -> None:

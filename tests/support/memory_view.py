@@ -133,9 +133,15 @@ class MemoryView:
     def to_read(self, document: str, retry_billings: Collection[Billing] = ()) -> Iterator[str]:
         """Yield the files to read."""
         for name in list(self._run.names.values()):
-            again = name.row is not None and is_requeued(name.row.entry, retry_billings)
-            if name.document == document and (name.open or again):
+            if name.document == document and (name.open or self._is_read_again(name.row, retry_billings)):
                 yield os.fsdecode(name.path)
+
+    def _is_read_again(self, row: Row | None, retry_billings: Collection[Billing]) -> bool:
+        if row is None:
+            return False
+        entry = self._entry(row)
+        released = entry.state is State.QUEUED and row.entry.state is State.CLAIMED
+        return released or is_requeued(entry, retry_billings)
 
     def is_to_read(self, path: str, document: str, retry_billings: Collection[Billing] = ()) -> bool:
         """Return whether a file is to be read."""

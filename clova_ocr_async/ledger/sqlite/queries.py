@@ -49,7 +49,8 @@ NAMELESS = f"""SELECT item.id, item.was, item.document, {_STATUS}, NULL, item.id
                FROM {_WITHOUT_NAME} AND item.id > ? AND (item.was IS NULL OR item.state IN ('sent', 'ambiguous')
                  OR item.billing <> 0 OR item.maybe_billed > 0)
                ORDER BY item.id LIMIT ?"""
-UNSETTLED = """SELECT id FROM item WHERE state IN ('claimed', 'sent') OR state = 'ambiguous' AND answer IS NOT NULL"""
+_UNSETTLED = "item.state IN ('claimed', 'sent') OR item.state = 'ambiguous' AND item.answer IS NOT NULL"
+UNSETTLED = f"SELECT id FROM item WHERE {_UNSETTLED}"
 AMBIGUOUS = """SELECT item.id, coalesce(path, was), sha256 FROM item LEFT JOIN source ON source.item = item.id
                WHERE item.state IN ('ambiguous', 'sent') ORDER BY source.id"""
 
@@ -61,6 +62,8 @@ PENDING = (
 )
 
 _IS_OPEN = "(open = 1 OR item.state IN ('failed', 'ambiguous', 'skipped') AND item.billing IN ({}))"
-TO_READ = f"""SELECT source.id, path FROM {_SOURCES} WHERE source.id > ? AND source.document = ? AND {_IS_OPEN}
-              ORDER BY source.id LIMIT ?"""
-IS_TO_READ = f"SELECT count(*) FROM {_SOURCES} WHERE source.document = ? AND path = ? AND {_IS_OPEN}"
+# The last column is the item whose projection decides; NULL where the row alone does.
+_MAY_BE_READ = f"""SELECT source.id, path, CASE WHEN open = 0 AND ({_UNSETTLED}) THEN item.id END
+                   FROM {_SOURCES} WHERE source.document = ? AND ({_IS_OPEN} OR {_UNSETTLED})"""
+TO_READ = f"{_MAY_BE_READ} AND source.id > ? ORDER BY source.id LIMIT ?"
+IS_TO_READ = f"{_MAY_BE_READ} AND path = ?"

@@ -19,7 +19,7 @@ import msgspec
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.seal import NoSeal
-from clova_ocr_async.ledger.settlement import GONE, project
+from clova_ocr_async.ledger.settlement import GONE, is_requeued, project
 from clova_ocr_async.ledger.sqlite import queries, statements, worklist
 from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.owners import living_owners
@@ -219,18 +219,27 @@ class RunReader:
         """
         query, last = queries.TO_READ.format(_numbers(retry_billings)), 0
         while True:
-            with self._snapshot():
-                page = self._db.execute(query, (last, document, _PAGE)).fetchall()
+            with self._snapshot() as living:
+                page = self._db.execute(query, (document, last, _PAGE)).fetchall()
+                paths = [path for _, path, item in page if self._is_read(item, living, retry_billings)]
             if not page:
                 return
             last = page[-1][0]
-            yield from (os.fsdecode(path) for _, path in page)
+            yield from map(os.fsdecode, paths)
 
     def is_to_read(self, path: str, document: str, retry_billings: Collection[Billing] = ()) -> bool:
         """Return whether ``to_read`` yields a file."""
-        with self._snapshot():
+        with self._snapshot() as living:
             query = queries.IS_TO_READ.format(_numbers(retry_billings))
-            return bool(self._number(query, document, os.fsencode(path)))
+            row = self._db.execute(query, (document, os.fsencode(path))).fetchone()
+            return row is not None and self._is_read(row[2], living, retry_billings)
+
+    def _is_read(self, number: int | None, living: Collection[int], retry_billings: Collection[Billing]) -> bool:
+        """Return whether the file of an item is read, once what dead processes left of the item is settled."""
+        if number is None:
+            return True
+        entry = self._entry(number, living)
+        return entry.state is State.QUEUED or is_requeued(entry, retry_billings)
 
     # -----------------------------------------------------------------------------------------------------------------
 

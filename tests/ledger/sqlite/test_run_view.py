@@ -181,7 +181,8 @@ async def test_a_sealed_run_shows_files_and_states_without_its_key(tmp_path: Pat
         assert list(reader.to_read("receipt")) == ["unread"]
         assert list(reader.to_read("id-card")) == []
         assert list(reader.to_read("receipt", [Billing.NOT_BILLED])) == ["failed", "refused", "unread"]
-        assert list(reader.to_read("receipt", [Billing.MAYBE_BILLED])) == ["ambiguous", "unread"]
+        found_again = ["ambiguous", "lost", "asked again", "unread"]  # two of them were left by a dead process
+        assert list(reader.to_read("receipt", [Billing.MAYBE_BILLED])) == found_again
         assert reader.is_to_read("unread", "receipt")
         assert not reader.is_to_read("failed", "receipt")
         assert reader.is_to_read("failed", "receipt", [Billing.NOT_BILLED])
