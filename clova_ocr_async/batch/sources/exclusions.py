@@ -135,7 +135,8 @@ class Exclusions:
         }
         if sum(kinds.values()) == 1:
             (kind,) = (kind for kind, count in kinds.items() if count)
-            return f"to read it, give the {kind.removeprefix('such ')} itself as a PATH"
+            noun = kind.removeprefix("such ").removesuffix(" with another ending")
+            return f"to read it, give the {noun} itself as a PATH"
         paths = [f"each {kind}" for kind, count in kinds.items() if count]
         return f"to read them, give {listed(paths, 'and')} as a PATH of its own"
 

@@ -107,7 +107,7 @@ def test_a_search_can_be_repeated_at_the_same_time(scans: Path) -> None:
     assert len(found) == 4
     assert list(search.remarks()) == [
         "1 file was found a second time, and is read once",
-        "1 file left out: 1 with another ending (.txt); to read it, give the file with another ending itself as a PATH",
+        "1 file left out: 1 with another ending (.txt); to read it, give the file itself as a PATH",
     ]
 
 
@@ -207,7 +207,7 @@ def test_a_folder_of_a_run_that_cannot_be_looked_into_is_reported(scans: Path) -
         (".hidden.png", "1 hidden; to read it, give the hidden file itself as a PATH"),
         ("link.png", "1 symbolic link; to read it, give the symbolic link itself as a PATH"),
         ("@eaDir/a.png", "1 in @eaDir; to read it, give the folder itself as a PATH"),
-        ("a.tmp", "1 with another ending (.tmp); to read it, give the file with another ending itself as a PATH"),
+        ("a.tmp", "1 with another ending (.tmp); to read it, give the file itself as a PATH"),
     ],
     ids=["hidden", "link", "folder", "ending"],
 )
