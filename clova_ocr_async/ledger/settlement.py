@@ -114,7 +114,7 @@ def _event_of(error: ClovaOCRError) -> ItemEvent:
         return ItemEvent.FAIL
     if isinstance(error, ImageError):
         return ItemEvent.SKIP
-    # An error that every other image would meet as well is no property of this one, which stays to be sent.
+    # An error that every other image would meet as well is not about this one, which stays to be sent.
     return ItemEvent.RELEASE if error.stops_run or isinstance(error, NotSentError) else ItemEvent.FAIL
 
 

@@ -333,9 +333,10 @@ async def test_a_journal_that_fails_at_the_end_loses_no_answer(caplog: pytest.Lo
 
     class Failing(NullJournal):
         def finished(self, billing: Billing, maybe_billed: int, raw: bytes) -> None:  # noqa: ARG002 - fails in any case
-            raise ZeroDivisionError("a defect")
+            raise ZeroDivisionError("canaryVALUE")
 
     client = ClovaOCRClient(domain(), transport=FakeTransport())
     recognition = await client.recognize(JPEG, Receipt, lane="batch", journal=Failing())
     assert recognition.attempts == 1
-    assert "a journal failed as call" in caplog.text
+    assert "a journal raised ZeroDivisionError as call" in caplog.text
+    assert "canaryVALUE" not in caplog.text

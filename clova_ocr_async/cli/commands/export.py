@@ -63,7 +63,7 @@ def _export(folder: str, seal: Seal, output: str | None, *, force: bool) -> int:
         try:
             return _write_records(folder, seal, write)
         except OutputError as error:
-            if error.reader_gone:  # a reader such as head that has enough is no error
+            if error.reader_gone:  # a reader such as head that has enough is not an error
                 raise BrokenPipeError(errno.EPIPE, str(error)) from None
             raise
 

@@ -77,7 +77,7 @@ class LineWriter:
         except OutputError as error:
             if self.failure is None:
                 self.failure = error
-                if not error.reader_gone:  # a reader such as head that has enough is no error
+                if not error.reader_gone:  # a reader such as head that has enough is not an error
                     echo_stderr(f"{error}; no other image is sent", even_when_quiet=True)
             # Lines of calls that cost nothing are dropped: repeating the command gives them again.
             if billed is not False and self._written_to_spare(line):

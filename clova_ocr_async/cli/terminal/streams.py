@@ -70,7 +70,7 @@ def _failed(error: OSError) -> int:
     from clova_ocr_async.cli.exit_codes import exit_code
     from clova_ocr_async.cli.terminal.stderr import echo_stderr  # click is slow to import, and is loaded by now
 
-    if error.errno != errno.EPIPE:  # a reader such as head that has enough is no error
+    if error.errno != errno.EPIPE:  # a reader such as head that has enough is not an error
         echo_stderr(f"error: cannot write to standard output: {error.strerror}", even_when_quiet=True)
     return exit_code(error)
 

@@ -183,7 +183,7 @@ class DomainRouter:
             return self._open_for_outage(call, domain, error)
         decision = self._retry_or_fail(call, error)
         if breaker is not None and breaker.cause == "outage":
-            self._breakers.release_probes(call)  # a single call probes once; its own retries are no probes
+            self._breakers.release_probes(call)  # a single call probes once; its own retries are not probess
         return decision
 
     def _retry_or_fail(self, call: Call[Any], error: ClovaOCRError) -> Decision:

@@ -91,5 +91,5 @@ def _opened(seal: Seal, sealed: bytes | None, item: Item, what: str) -> bytes | 
 
 
 def _log_damage(what: str, item: Item, error: Exception) -> None:
-    # A value that is damaged is lost; the rest of the run is not, so this is no error.
+    # A value that is damaged is lost; the rest of the run is not, so this is not an error.
     logger.warning("the stored %s of image %s… does not open: %s", what, item.sha256.hex()[:12], error)
