@@ -6,14 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.batch.hashing import size_to_read
+from clova_ocr_async.batch.images_in_work import cut_off_failure
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.batch.work import cut_off_failure
 from clova_ocr_async.errors import Billing, ClovaOCRError, ImageError
 
 if TYPE_CHECKING:
+    from clova_ocr_async.batch.images_in_work import Deferred, ImageProgress
     from clova_ocr_async.batch.stop import StopSwitch
     from clova_ocr_async.batch.unfinished import UnfinishedFiles
-    from clova_ocr_async.batch.work import Deferred, ImageProgress
     from clova_ocr_async.client.client import ClovaOCRClient
     from clova_ocr_async.client.journal import Attempt
     from clova_ocr_async.documents.base import Document

@@ -25,7 +25,7 @@ from clova_ocr_async.ledger.sqlite import SqliteLedger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
 
-    from clova_ocr_async.batch.work import Reader
+    from clova_ocr_async.batch.images_in_work import Reader
     from clova_ocr_async.client.client import ClovaOCRClient
     from clova_ocr_async.client.loading import ImageSource
     from clova_ocr_async.documents.base import Document

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
+from clova_ocr_async.batch.images_in_work import cut_off_failure
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.batch.work import cut_off_failure
 from clova_ocr_async.errors import AnswerNotKeptError, Billing, ClovaOCRError, ConnectionLostError, LedgerError
 from clova_ocr_async.host.tasks import call_unblocking, wait_shielded
 from clova_ocr_async.ledger.settlement import decoded_or_error, encode_failure, failed_settlement, settlement_of
 from clova_ocr_async.ledger.states import ItemEvent, Settlement
-from clova_ocr_async.protocol.request_id import is_answer_to
+from clova_ocr_async.protocol.answer_identity import is_answer_to
 from clova_ocr_async.protocol.response import unpaid_error
 
 if TYPE_CHECKING:
+    from clova_ocr_async.batch.images_in_work import ImageProgress
     from clova_ocr_async.batch.stop import StopSwitch
-    from clova_ocr_async.batch.work import ImageProgress
     from clova_ocr_async.client.journal import Attempt
     from clova_ocr_async.documents.base import Document
     from clova_ocr_async.documents.recognition import Recognition

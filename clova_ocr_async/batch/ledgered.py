@@ -13,9 +13,9 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 
 from clova_ocr_async.batch.hashing import read_hashed, source_file, stat_source
+from clova_ocr_async.batch.images_in_work import Deferred
 from clova_ocr_async.batch.ledger_journal import LedgerJournal
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.batch.work import Deferred
 from clova_ocr_async.errors import AnswerNotKeptError, ClovaOCRError, ImageError, LedgerError
 from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
 from clova_ocr_async.ledger.settlement import GONE, encode_failure, failed_settlement, replay, succeeded_settlement
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from clova_ocr_async.batch.hashing import HashedImage
+    from clova_ocr_async.batch.images_in_work import ImageProgress
     from clova_ocr_async.batch.stop import StopSwitch
     from clova_ocr_async.batch.unfinished import UnfinishedFiles
-    from clova_ocr_async.batch.work import ImageProgress
     from clova_ocr_async.client.client import ClovaOCRClient
     from clova_ocr_async.documents.base import Document
     from clova_ocr_async.documents.recognition import Recognition

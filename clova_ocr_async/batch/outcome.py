@@ -9,7 +9,7 @@ from clova_ocr_async.documents.base import safe_repr
 from clova_ocr_async.documents.recognition import DocumentT, Recognition
 from clova_ocr_async.errors import ClovaOCRError
 from clova_ocr_async.protocol.echoed_input import quoted
-from clova_ocr_async.protocol.redacted import Redacted
+from clova_ocr_async.protocol.repr_without_values import Redacted
 
 __all__ = ["Failure", "Outcome", "Success"]
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio.to_thread
 
 from clova_ocr_async.batch.hashing import file_at
-from clova_ocr_async.batch.work import Deferred
+from clova_ocr_async.batch.images_in_work import Deferred
 from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.protocol.image import Image, ImageLimits
 
 if TYPE_CHECKING:
+    from clova_ocr_async.batch.images_in_work import ImageProgress
     from clova_ocr_async.batch.outcome import Outcome
-    from clova_ocr_async.batch.work import ImageProgress
     from clova_ocr_async.errors import ImageError
     from clova_ocr_async.host.runtime import Runtime
     from clova_ocr_async.ledger.states import FileStamp

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVarTuple, cast
 
+from clova_ocr_async.batch.images_in_work import Deferred, ImageProgress, ImagesInWork
 from clova_ocr_async.batch.outcome import Failure, Outcome
 from clova_ocr_async.batch.stop import StopState
-from clova_ocr_async.batch.work import Deferred, ImageProgress, ImagesInWork
 from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from clova_ocr_async.batch.images_in_work import Reader
     from clova_ocr_async.batch.intake import Intake, PulledImage
     from clova_ocr_async.batch.outbox import Outbox
     from clova_ocr_async.batch.stop import StopSwitch
-    from clova_ocr_async.batch.work import Reader
 
 __all__ = ["Workers"]
 

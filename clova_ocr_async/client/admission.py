@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client.usual_time import UsualTime
 from clova_ocr_async.errors import ClovaOCRError, OverloadedError
-from clova_ocr_async.protocol.plural import plural
+from clova_ocr_async.host.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -21,8 +21,8 @@ from clova_ocr_async.errors import (
     ConnectionLostError,
     ResponseTimeoutError,
 )
+from clova_ocr_async.protocol.answer_identity import is_answer_to
 from clova_ocr_async.protocol.content_encoding import decode_body
-from clova_ocr_async.protocol.request_id import is_answer_to
 from clova_ocr_async.protocol.response import MAX_BODY_BYTES, HTTPResponse, retry_after
 
 if TYPE_CHECKING:

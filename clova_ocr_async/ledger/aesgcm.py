@@ -9,8 +9,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.ledger.seal import SealError
-from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable

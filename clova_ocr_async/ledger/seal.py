@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from clova_ocr_async.config_values import decode_text, env_path, env_value, parse_value
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import quoted
-from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

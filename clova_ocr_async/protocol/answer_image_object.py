@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from clova_ocr_async.protocol.redacted import Redacted
+from clova_ocr_async.protocol.repr_without_values import Redacted
 
 __all__ = ["ImageObject", "image_object"]
 

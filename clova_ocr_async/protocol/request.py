@@ -15,7 +15,7 @@ import msgspec
 
 from clova_ocr_async.documents.untyped import is_array, is_object
 from clova_ocr_async.errors import DomainError, InvalidRequestError
-from clova_ocr_async.protocol.redacted import Redacted
+from clova_ocr_async.protocol.repr_without_values import Redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

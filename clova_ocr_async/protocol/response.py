@@ -29,10 +29,10 @@ from clova_ocr_async.errors import (
     RecognitionError,
     ServerError,
 )
+from clova_ocr_async.protocol.answer_identity import is_answer_to
 from clova_ocr_async.protocol.codes import normalize_code, rule_for
 from clova_ocr_async.protocol.masking import mask_invoke_keys
-from clova_ocr_async.protocol.redacted import Redacted
-from clova_ocr_async.protocol.request_id import is_answer_to
+from clova_ocr_async.protocol.repr_without_values import Redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

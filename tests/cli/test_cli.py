@@ -19,7 +19,7 @@ from support.waiting import wait_for
 
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread, write_samples
-from clova_ocr_async.protocol.plural import plural
+from clova_ocr_async.host.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Generator

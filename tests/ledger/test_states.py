@@ -8,7 +8,7 @@ import pytest
 from support.ledgers import item
 
 from clova_ocr_async.errors import Billing
-from clova_ocr_async.ledger.sqlite import call_limit, statements
+from clova_ocr_async.ledger.sqlite import call_limit, item_statements
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.sqlite.worklist import requeue
 from clova_ocr_async.ledger.states import (
@@ -67,19 +67,19 @@ def happen(db: sqlite3.Connection, claim: Claim, what: ItemEvent) -> None:
     """Make an event happen in the store."""
     match what:
         case ItemEvent.CLAIM:
-            statements.claim_item(db, claim.item, ME)
+            item_statements.claim_item(db, claim.item, ME)
         case ItemEvent.SEND:
-            statements.send(db, claim, REQUEST, 1.0, None)
+            item_statements.send(db, claim, REQUEST, 1.0, None)
         case ItemEvent.REFUSE:
-            statements.refuse(db, claim.number, REQUEST, maybe_billed_before=False)
+            item_statements.refuse(db, claim.number, REQUEST, maybe_billed_before=False)
         case ItemEvent.ANSWER:
-            statements.keep_answer(db, claim.number, REQUEST, (200, None, b"{}"), 1.0)
+            item_statements.keep_answer(db, claim.number, REQUEST, (200, None, b"{}"), 1.0)
         case ItemEvent.REQUEUE:
             for billing in Billing:
                 requeue(db, billing)
         case _:
             settlement = Settlement(what, BILLINGS.get(what, Billing.NOT_BILLED), request_id=REQUEST)
-            statements.settle(db, claim, settlement, None, 1.0)
+            item_statements.settle(db, claim, settlement, None, 1.0)
 
 
 def state_of(db: sqlite3.Connection) -> State:
@@ -99,7 +99,7 @@ def test_a_store_makes_every_transition(db: sqlite3.Connection, state: State, wh
     """Each change of the table takes an item to the state it names, and ends its claim if it is finished."""
     claim = put(db, state)
     if (state, what) == (State.SENT, ItemEvent.FAIL):  # a refused item is claimed again before it fails
-        statements.settle(db, claim, Settlement(what, Billing.BILLED, request_id=REQUEST), None, 1.0)
+        item_statements.settle(db, claim, Settlement(what, Billing.BILLED, request_id=REQUEST), None, 1.0)
     else:
         happen(db, claim, what)
     assert state_of(db) is TRANSITIONS[state, what]
@@ -139,7 +139,7 @@ def test_a_missing_refusal_is_made_up_for(db: sqlite3.Connection, state: State, 
 def test_a_refused_request_is_uncounted_once(db: sqlite3.Connection) -> None:
     """A call that ends after its last request was marked as refused counts as it did before."""
     claim = put(db, State.SENT)
-    statements.refuse(db, claim.number, REQUEST, maybe_billed_before=True)
+    item_statements.refuse(db, claim.number, REQUEST, maybe_billed_before=True)
     assert call_limit.calls(db) == 0
     happen(db, claim, ItemEvent.RELEASE)
     assert (state_of(db), call_limit.calls(db)) == (State.QUEUED, 0)
@@ -183,9 +183,9 @@ def test_an_owner_that_lost_an_item_changes_nothing_of_it(
 
 def test_a_new_item_is_claimed_once(db: sqlite3.Connection) -> None:
     """A new item is recorded and claimed, and no other owner is given it."""
-    assert statements.claim_item(db, item(), ME) == Claim(1, ME, item())
-    assert statements.claim_item(db, item(), ME + 1) is None
-    assert statements.claim_item(db, item("b"), ME + 1) == Claim(2, ME + 1, item("b"))
+    assert item_statements.claim_item(db, item(), ME) == Claim(1, ME, item())
+    assert item_statements.claim_item(db, item(), ME + 1) is None
+    assert item_statements.claim_item(db, item("b"), ME + 1) == Claim(2, ME + 1, item("b"))
 
 
 def test_the_table_has_no_dead_ends() -> None:

@@ -27,8 +27,8 @@ from support.fakes import JPEG, FakeTime, FakeTransport, domain
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator
 
+    from clova_ocr_async.batch.images_in_work import Reader
     from clova_ocr_async.batch.window import Window
-    from clova_ocr_async.batch.work import Reader
     from clova_ocr_async.ledger.sqlite import SqliteLedger
 
 

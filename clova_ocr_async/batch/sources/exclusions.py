@@ -11,7 +11,7 @@ import re
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.protocol.plural import plural
+from clova_ocr_async.host.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,8 +13,8 @@ import click
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import PathParam
 from clova_ocr_async.cli.terminal.stderr import echo_stderr, is_quiet
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
-from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -15,8 +15,8 @@ from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import CONFIG
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.cli.terminal.stderr import printable
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
-from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from clova_ocr_async.cli.exit_codes import ExitCode

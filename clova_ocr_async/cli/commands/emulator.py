@@ -16,8 +16,8 @@ from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.runs.graceful_stop import loop_signals
 from clova_ocr_async.cli.terminal.stderr import echo_stderr
 from clova_ocr_async.config_values import env_value
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown
-from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Generator

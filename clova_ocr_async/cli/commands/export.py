@@ -11,8 +11,8 @@ import click
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import KEY_FILE, PATH, RUN
 from clova_ocr_async.cli.terminal.stderr import echo_stderr
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
-from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable

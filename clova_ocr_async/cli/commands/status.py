@@ -9,7 +9,7 @@ import click
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import KRW, RUN
 from clova_ocr_async.cli.terminal.stderr import printable
-from clova_ocr_async.protocol.plural import plural
+from clova_ocr_async.host.plural import plural
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.cli.terminal.signals import SIGNALS, signal_handlers
 from clova_ocr_async.cli.terminal.stderr import echo_stderr
 from clova_ocr_async.errors import ClovaOCRError
-from clova_ocr_async.protocol.plural import plural
+from clova_ocr_async.host.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

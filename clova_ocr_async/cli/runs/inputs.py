@@ -17,9 +17,9 @@ from clova_ocr_async.cli.runs.pipes import check_once
 from clova_ocr_async.cli.terminal.phrases import list_names
 from clova_ocr_async.client.loading import read_path
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import non_path, shown_path
 from clova_ocr_async.protocol.image import ImageLimits
-from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

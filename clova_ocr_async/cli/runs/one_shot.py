@@ -18,7 +18,7 @@ from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, format_gates, list_n
 from clova_ocr_async.cli.terminal.progress import shown_progress
 from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, is_quiet
 from clova_ocr_async.errors import Billing, ClovaOCRError
-from clova_ocr_async.protocol.plural import plural
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.results.records import billed_of, maybe_billed_of, status_of
 
 if TYPE_CHECKING:

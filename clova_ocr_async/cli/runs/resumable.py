@@ -39,10 +39,10 @@ from clova_ocr_async.errors import (
     LedgerError,
     SpendingCeilingError,
 )
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.protocol.echoed_input import shown_path
-from clova_ocr_async.protocol.plural import plural
 from clova_ocr_async.results.records import status_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.protocol.plural import plural
+from clova_ocr_async.host.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable

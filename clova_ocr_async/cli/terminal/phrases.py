@@ -11,8 +11,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import ConnectionFailedError
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
-from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

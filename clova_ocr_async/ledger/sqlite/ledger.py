@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, LedgerError, SpendingCeilingError
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.settlement import GONE
-from clova_ocr_async.ledger.sqlite import owners, statements, worklist
-from clova_ocr_async.ledger.sqlite.arguments import check_settings
+from clova_ocr_async.ledger.sqlite import item_statements, owners, worklist
 from clova_ocr_async.ledger.sqlite.connection import connect
-from clova_ocr_async.ledger.sqlite.fallback import FallbackWriter
 from clova_ocr_async.ledger.sqlite.lock_wait import PATIENCE, LockWait
 from clova_ocr_async.ledger.sqlite.overflow import check_locks, delete_replayed, reclaim
+from clova_ocr_async.ledger.sqlite.overflow_fallback import FallbackWriter
 from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord, RefusalRecord, SettlementRecord
 from clova_ocr_async.ledger.sqlite.participant import Participant
 from clova_ocr_async.ledger.sqlite.payment_stop import PaymentStop
@@ -34,6 +34,7 @@ from clova_ocr_async.ledger.sqlite.run_settings import (
     store_or_check_services,
 )
 from clova_ocr_async.ledger.sqlite.schema import migrate
+from clova_ocr_async.ledger.sqlite.settings_check import check_settings
 from clova_ocr_async.ledger.sqlite.stored_values import entry_of, sealed_answer, sealed_failure
 from clova_ocr_async.ledger.sqlite.waiting import Waiters
 from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
@@ -48,8 +49,7 @@ from clova_ocr_async.ledger.states import (
     SourceFile,
     State,
 )
-from clova_ocr_async.protocol.plural import plural
-from clova_ocr_async.protocol.request_id import is_answer_to
+from clova_ocr_async.protocol.answer_identity import is_answer_to
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -202,7 +202,7 @@ class SqliteLedger:
 
     async def recall(self, source: SourceFile, document: str) -> Entry | None:
         """Return the finished item of a file whose stamp is the one it was read with; None if it must be read."""
-        row = await self._writer.submit(lambda db: statements.find_source(db, source, document), "recall")
+        row = await self._writer.submit(lambda db: item_statements.find_source(db, source, document), "recall")
         entry = None if row is None else entry_of(row, self._seal)
         return entry if entry is not None and entry.state in FINISHED else None
 
@@ -217,31 +217,31 @@ class SqliteLedger:
             raise
 
     def _claim(self, db: sqlite3.Connection, item: Item, source: SourceFile | None) -> Admission:
-        claim = statements.claim_item(db, item, self._participant.owner)
+        claim = item_statements.claim_item(db, item, self._participant.owner)
         if claim is None:
-            row = statements.find_item(db, item)
+            row = item_statements.find_item(db, item)
             assert row is not None  # noqa: S101 - an item that cannot be claimed is there
             entry = entry_of(row, self._seal)
         else:
             entry = Entry(claim.number, item, State.CLAIMED)
         if source is not None:
             # In the same transaction, so that every ambiguous item has a name.
-            statements.link_source(db, source, item.document, entry.number)
+            item_statements.link_source(db, source, item.document, entry.number)
         return Admission(entry, claim)
 
     def _release_unwanted(self, admitted: asyncio.Future[Admission]) -> None:
         if admitted.cancelled() or admitted.exception() is not None or (claim := admitted.result().claim) is None:
             return
         settlement = Settlement(ItemEvent.RELEASE)
-        release = partial(statements.settle, claim=claim, settlement=settlement, failure=None, now=self._now())
+        release = partial(item_statements.settle, claim=claim, settlement=settlement, failure=None, now=self._now())
         self._writer.submit(release, "released").add_done_callback(partial(self._written, claim.number))
 
     async def reject(self, source: SourceFile, document: str, failure: bytes) -> Entry | None:
         """Record that a file cannot be read; the name of one that was removed keeps its item, which is returned."""
         if failure != GONE:
-            await self._write(lambda db: statements.reject_source(db, source, document, failure), "reject")
+            await self._write(lambda db: item_statements.reject_source(db, source, document, failure), "reject")
             return None
-        row = await self._write(lambda db: statements.reject_gone(db, source, document, failure), "reject")
+        row = await self._write(lambda db: item_statements.reject_gone(db, source, document, failure), "reject")
         return None if row is None else entry_of(row, self._seal)
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -268,12 +268,12 @@ class SqliteLedger:
         if not self._participant.reserve(claim.number):
             return None
         self.max_calls = call_limit_of(db)  # another process may have given the run another one
-        return statements.send(db, claim, request_id, self._now(), self.max_calls)
+        return item_statements.send(db, claim, request_id, self._now(), self.max_calls)
 
     async def refused(self, claim: Claim, request_id: str, *, maybe_billed_before: bool) -> None:
         """Mark that the request in flight was certainly not billed."""
         refuse = partial(
-            statements.refuse, number=claim.number, request_id=request_id, maybe_billed_before=maybe_billed_before
+            item_statements.refuse, number=claim.number, request_id=request_id, maybe_billed_before=maybe_billed_before
         )
         try:
             await self._write(refuse, "refused")
@@ -285,7 +285,7 @@ class SqliteLedger:
     async def maybe_billed(self, claim: Claim, request_id: str) -> None:
         """Mark that the request in flight may have been billed and has no answer."""
         try:
-            await self._write(lambda db: statements.mark_maybe_billed(db, claim.number, request_id), "doubted")
+            await self._write(lambda db: item_statements.mark_maybe_billed(db, claim.number, request_id), "doubted")
         except LedgerError as error:
             self._payment_stop.stop(error)
             raise
@@ -340,7 +340,7 @@ class SqliteLedger:
     async def _free_of(self, numbers: Sequence[int]) -> list[int]:
         def find(db: sqlite3.Connection) -> list[int]:
             self._participant.take_over(db)
-            return [number for number in numbers if not statements.is_owned(db, number)]
+            return [number for number in numbers if not item_statements.is_owned(db, number)]
 
         return await self._writer.submit(find, "look")
 

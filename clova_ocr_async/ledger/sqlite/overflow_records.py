@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from clova_ocr_async.ledger.sqlite.statements import keep_answer, refuse, settle
+from clova_ocr_async.ledger.sqlite.item_statements import keep_answer, refuse, settle
 from clova_ocr_async.ledger.states import Claim, Settlement
-from clova_ocr_async.protocol.redacted import Redacted
+from clova_ocr_async.protocol.repr_without_values import Redacted
 
 if TYPE_CHECKING:
     import sqlite3

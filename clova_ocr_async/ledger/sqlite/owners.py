@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from clova_ocr_async.host.processes import Process, lease_is_over
 from clova_ocr_async.ledger.settlement import settlement_due
-from clova_ocr_async.ledger.sqlite.statements import count_unusable_answer, find_by_number, reopen_sources, settle
+from clova_ocr_async.ledger.sqlite.item_statements import count_unusable_answer, find_by_number, reopen_sources, settle
 from clova_ocr_async.ledger.sqlite.stored_values import entry_of, sealed_failure
 from clova_ocr_async.ledger.states import TRANSITIONS, Claim, ItemEvent, Settlement, State
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import APIError, ClovaOCRError, LedgerError
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
 from clova_ocr_async.ledger.sqlite import owners
@@ -21,7 +22,6 @@ from clova_ocr_async.ledger.sqlite.run_settings import check_seal
 from clova_ocr_async.ledger.sqlite.stored_values import seal_context, sealed_failure
 from clova_ocr_async.ledger.states import Item
 from clova_ocr_async.ledger.storage import Purged
-from clova_ocr_async.protocol.plural import plural
 
 if TYPE_CHECKING:
     import os

@@ -20,7 +20,7 @@ from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.settlement import GONE, is_requeued, project
-from clova_ocr_async.ledger.sqlite import queries, statements, worklist
+from clova_ocr_async.ledger.sqlite import item_statements, view_queries, worklist
 from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.owners import living_owners
 from clova_ocr_async.ledger.sqlite.run_settings import call_limit_of, check_seal, read_setting
@@ -98,13 +98,13 @@ class RunReader:
     def status(self) -> RunStatus:
         """Return the progress of the run."""
         with self._snapshot() as living:
-            images = self._counted(f"{queries.COUNT_NAMED} UNION ALL {queries.COUNT_NAMELESS}")
+            images = self._counted(f"{view_queries.COUNT_NAMED} UNION ALL {view_queries.COUNT_NAMELESS}")
             items = self._counted("SELECT state, count(*) FROM item GROUP BY state")
             maybe_billed = self._number("SELECT coalesce(sum(maybe_billed), 0) FROM item")
             in_flight = 0
-            for (number,) in self._db.execute(queries.UNSETTLED).fetchall():  # few: each was in work once
+            for (number,) in self._db.execute(view_queries.UNSETTLED).fetchall():  # few: each was in work once
                 stored, entry = self._stored_and_projected(number, living)
-                names = self._number(queries.COUNT_NAMES, number)
+                names = self._number(view_queries.COUNT_NAMES, number)
                 if stored.state in _MAY_BE_DUE:
                     images[stored.state.value] -= names
                     images[_status_of(entry.state)] += names
@@ -136,7 +136,7 @@ class RunReader:
     def pending(self) -> int:
         """Return the number of images that are still to be finished; fast, however long the run is."""
         with self._snapshot():
-            return sum(map(self._number, queries.PENDING))
+            return sum(map(self._number, view_queries.PENDING))
 
     # -----------------------------------------------------------------------------------------------------------------
     # Images
@@ -156,8 +156,8 @@ class RunReader:
         if self._seal is None:
             raise LedgerError(f"this run is sealed ({self._sealed()}); give its key (--key-file, CLOVA_OCR_KEY_FILE)")
         if not unread:
-            return self._paged(queries.NAMED, queries.NAMELESS)
-        return (record for record in self._paged(queries.NAMED_UNREAD) if record.status in _UNREAD)
+            return self._paged(view_queries.NAMED, view_queries.NAMELESS)
+        return (record for record in self._paged(view_queries.NAMED_UNREAD) if record.status in _UNREAD)
 
     def _paged(self, *selections: str) -> Iterator[SourceRecord]:
         with self._snapshot() as living:
@@ -183,7 +183,7 @@ class RunReader:
         with self._snapshot() as living:
             found = [
                 (path, sha256)
-                for number, path, sha256 in self._db.execute(queries.AMBIGUOUS).fetchall()
+                for number, path, sha256 in self._db.execute(view_queries.AMBIGUOUS).fetchall()
                 if self._entry(number, living).state is State.AMBIGUOUS
             ]
         for path, sha256 in found:
@@ -192,13 +192,13 @@ class RunReader:
     def recall(self, file: SourceFile, document: str) -> Entry | None:
         """Return the item of a file whose stamp is the one it was read with; None if there is none."""
         with self._snapshot() as living:
-            row = statements.find_source(self._db, file, document)
+            row = item_statements.find_source(self._db, file, document)
             return None if row is None else self._entry(row[0], living)
 
     def find(self, item: Item) -> Entry | None:
         """Return an item as the run has it; None if it has not."""
         with self._snapshot() as living:
-            row = statements.find_item(self._db, item)
+            row = item_statements.find_item(self._db, item)
             return None if row is None else self._entry(row[0], living)
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ class RunReader:
             document: The vendor's path word.
             retry_billings: Unread items with one of these billings are tried again.
         """
-        query, last = queries.TO_READ.format(_numbers(retry_billings)), 0
+        query, last = view_queries.TO_READ.format(_numbers(retry_billings)), 0
         while True:
             with self._snapshot() as living:
                 page = self._db.execute(query, (document, last, _PAGE)).fetchall()
@@ -230,7 +230,7 @@ class RunReader:
     def is_to_read(self, path: str, document: str, retry_billings: Collection[Billing] = ()) -> bool:
         """Return whether ``to_read`` yields a file."""
         with self._snapshot() as living:
-            query = queries.IS_TO_READ.format(_numbers(retry_billings))
+            query = view_queries.IS_TO_READ.format(_numbers(retry_billings))
             row = self._db.execute(query, (document, os.fsencode(path))).fetchone()
             return row is not None and self._is_read(row[2], living, retry_billings)
 
@@ -248,7 +248,7 @@ class RunReader:
 
     def _stored_and_projected(self, number: int, living: Collection[int]) -> tuple[Entry, Entry]:
         """Return an item as it is stored, and as the next batch will find it."""
-        entry = entry_of(statements.find_by_number(self._db, number), self._seal)
+        entry = entry_of(item_statements.find_by_number(self._db, number), self._seal)
         if self._seal is None and entry.answered:  # only the sealed answer could settle it
             return entry, entry
         return entry, project(entry, owner_alive=entry.owner in living)

@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import Billing
+from clova_ocr_async.ledger.sqlite.item_statements import reopen_sources, stamp_columns
 from clova_ocr_async.ledger.sqlite.run_settings import read_setting
-from clova_ocr_async.ledger.sqlite.statements import reopen_sources, stamp_columns
 from clova_ocr_async.ledger.states import TRANSITIONS, ItemEvent, State, from_states
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from support.commands import CLOVA_OCR, environment_of, records_in, shell
 from support.waiting import wait_for
 
 from clova_ocr_async.emulator import Emulator, draw_sample, emulator_in_thread
-from clova_ocr_async.protocol.plural import plural
+from clova_ocr_async.host.plural import plural
 
 if TYPE_CHECKING:
     from pathlib import Path

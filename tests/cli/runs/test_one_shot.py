@@ -22,7 +22,7 @@ from clova_ocr_async.emulator import Emulator, draw_sample
 from clova_ocr_async.errors import (
     ConfigurationError,
 )
-from clova_ocr_async.protocol.plural import plural
+from clova_ocr_async.host.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

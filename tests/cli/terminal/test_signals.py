@@ -16,7 +16,7 @@ from support.waiting import wait_for
 from clova_ocr_async.cli.runs.graceful_stop import loop_signals
 from clova_ocr_async.cli.terminal.signals import SIGNALS, exit_at_once, interrupt_handlers, signal_handlers
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
-from clova_ocr_async.protocol.plural import plural
+from clova_ocr_async.host.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Generator

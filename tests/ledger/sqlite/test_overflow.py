@@ -16,6 +16,7 @@ from support.ledgers import item
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
 from clova_ocr_async.ledger.sqlite.call_limit import calls
+from clova_ocr_async.ledger.sqlite.item_statements import claim_item, send
 from clova_ocr_async.ledger.sqlite.overflow import (
     OverflowFile,
     create_locked,
@@ -29,7 +30,6 @@ from clova_ocr_async.ledger.sqlite.overflow import (
 )
 from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord, RefusalRecord, encode_record
 from clova_ocr_async.ledger.sqlite.schema import migrate
-from clova_ocr_async.ledger.sqlite.statements import claim_item, send
 from clova_ocr_async.ledger.states import Claim
 
 if TYPE_CHECKING:

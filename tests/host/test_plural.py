@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clova_ocr_async.protocol.plural import plural
+from clova_ocr_async.host.plural import plural
 
 
 @pytest.mark.parametrize(("count", "said"), [(0, "0 images"), (1, "1 image"), (2, "2 images"), (1000, "1,000 images")])

@@ -4,7 +4,7 @@ import msgspec
 from rich.pretty import pretty_repr
 
 from clova_ocr_async import HTTPRequest, HTTPResponse
-from clova_ocr_async.protocol.redacted import Redacted
+from clova_ocr_async.protocol.repr_without_values import Redacted
 from clova_ocr_async.protocol.request import Body
 
 

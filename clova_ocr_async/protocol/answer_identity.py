@@ -2,7 +2,7 @@
 
 HTTP assigns answers to requests only by their order on a connection. An answer that is sent twice, or too late, shifts
 that order, and each following call gets the data of the one before. The service repeats the requestId of the request
-in its answer, so the requestId decides. ``Runtime.new_id`` makes one for each call; all attempts of a call share it.
+in its answer, so the requestId decides. ``host.request_id`` makes one for each call; all attempts of a call share it.
 
 Source: API specification v1.0.6 (2023-11-23), "Response bodies": requestId. Assumed: it is repeated as it was sent
 (every captured answer does so), and an answer without one, such as an error, belongs to the request it came for.
