@@ -142,15 +142,21 @@ def from_states(event: ItemEvent) -> tuple[State, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """The bytes of a picture and the document asked for: what is billed once.
+    """A picture and the document asked for: what is billed once.
+
+    The picture is named by what it was made of, never by the bytes that a version of a library happened to produce.
 
     Attributes:
-        sha256: Of the image's bytes.
+        sha256: Of the bytes of the file.
         document: The vendor's path word of the document asked for.
+        page: The page that is cut out of the file, from 1; None if the file is sent whole.
+        recipe: The steps that the picture needs before it is sent, and their settings; empty if it needs none.
     """
 
     sha256: bytes
     document: str
+    page: int | None = None
+    recipe: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +186,15 @@ class SourceFile:
             might not show.
         alias: The same path in its other spelling, absolute or relative, under which the run may have it; None if there
             is none.
+        page: The page of the file, from 1; None for the whole file.
+        columns: The columns of its own that a manifest gave the image, as a JSON object; empty if there are none.
     """
 
     path: bytes
     stamp: FileStamp | None = None
     alias: bytes | None = None
+    page: int | None = None
+    columns: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +231,7 @@ class Entry:
         owner: The number of the process that works on it; None if none does.
         in_flight: Whether its last request has left, and how it ended is not recorded.
         answered: Whether an answer is stored, be it one that cannot be read.
+        picture: The picture that was sent, as JSON of ``documents.picture.Picture``; empty if it is not recorded.
     """
 
     number: int
@@ -237,6 +248,7 @@ class Entry:
     owner: int | None = None
     in_flight: bool = False
     answered: bool = False
+    picture: bytes = b""
 
     def __repr__(self) -> str:
         return f"Entry({self.number}, {self.item.sha256.hex()[:12]}…, {self.item.document}, {self.state.value})"
