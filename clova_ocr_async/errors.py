@@ -92,6 +92,7 @@ class ClovaOCRError(Exception):
     raw: bytes = b""
 
     def __init__(self, *args: object, billing: Billing | None = None, retryable: bool | None = None) -> None:
+        # Keyword arguments are not in ``args``: unpickling restores them from the instance's __dict__.
         super().__init__(*args)
         # Set only if given: an attribute of the instance overrides the class's.
         if billing is not None:
@@ -311,6 +312,7 @@ class QuotaExceededError(APIError):
         retry_after: Seconds until the next attempt is worthwhile; None if not known.
     """
 
+    # Both: the same image can be read later, and no other image can be read now.
     retryable = True
     stops_run = True
     retry_after: float | None = None

@@ -42,6 +42,7 @@ class Deadline:
         self._loop = loop
         self._due = math.inf if seconds is None else loop.time() + seconds
         self._reserved = 0.0
+        # It raises TimeoutError for its own cancellation only; one from outside stays a cancellation.
         self._timeout = asyncio.Timeout(None)
         self._timer: asyncio.TimerHandle | None = None
 

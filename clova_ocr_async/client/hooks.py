@@ -182,5 +182,5 @@ def notify(hooks: Sequence[Hook], event: Event) -> None:
             if inspect.iscoroutine(result := hook(event)):
                 result.close()  # else Python warns about it, far from here
                 raise TypeError("the hook returned a coroutine, which is never awaited; return None")  # noqa: TRY301 - logged below
-        except Exception:
+        except Exception:  # a hook must not lose an answer that is paid for
             logger.exception("a hook failed on %s", type(event).__name__)

@@ -91,7 +91,7 @@ class NullJournal:
         """Keep nothing."""
 
 
-NULL_JOURNAL: Journal = NullJournal()
+NULL_JOURNAL: Journal = NullJournal()  # the only one: calls without a journal are recognized by it
 
 
 async def announce_sending(journal: Journal, attempt: Attempt) -> None:

@@ -100,6 +100,7 @@ class LateRequest:
 
     def matches(self, data: bytes, digest: bytes) -> bool:
         """Whether the request was sent for an image; only for images of the same size."""
+        # The hash of a large image takes a thread some milliseconds, and the next call may come before it is ready.
         return self._digest == digest if self._digest else self._data == data
 
 
@@ -146,6 +147,7 @@ class LateAnswers:
             lease: The slot, which the request holds until it ends.
         """
         request = call.request_task
+        # One that is being cancelled belongs to a client that closes.
         if request is None or not call.may_detach or request.cancelled() or request.cancelling():
             return False
         lease.keep()  # the service still works on the request
@@ -168,7 +170,7 @@ class LateAnswers:
         if answer is None or call.detached:
             return
         if call.last_error is not None and call.last_error.billing is not Billing.BILLED:
-            return
+            return  # not a paid answer: the next call must send its own request
         late = LateRequest(call)
         self._start(late, self._finish_received(late, call, answer))
 
@@ -261,7 +263,7 @@ class LateAnswers:
             await asyncio.wait([request], timeout=self._longest)
             if not request.done():
                 request.cancel()
-                await wait_shielded(request)
+                await wait_shielded(request)  # its part of the answer is complete only then
         finally:
             late.elapsed = self._clock() - late.began
             try:
@@ -291,6 +293,7 @@ class LateAnswers:
             slot.admitted()
         elif isinstance(error, ClovaOCRError):
             report_to_slot(slot, error)
+        # Only such an answer shows that the domain serves, and how long it takes.
         if _billing_of(error) is Billing.BILLED:
             self._router.on_answer(call, slot.domain, error if isinstance(error, ClovaOCRError) else None)
             self._admission.learn(call, slot.domain, late.elapsed)

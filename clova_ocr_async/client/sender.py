@@ -310,4 +310,5 @@ class Lease:
 
     async def release(self) -> None:
         """Release the slot."""
+        # Without the error: the slot was given the result, and a detached request outlives the error of its caller.
         await self._context.__aexit__(None, None, None)

@@ -45,6 +45,7 @@ KindT = TypeVar("KindT")
 class NotGiven(enum.Enum):
     """The type of ``NOT_GIVEN``, the default of an argument whose None has a meaning."""
 
+    # An enum and not an object(), since type checkers can narrow it.
     NOT_GIVEN = "as the client has it"
 
     def __repr__(self) -> str:
@@ -139,6 +140,7 @@ def resolve_slots(slots: Slots | None, concurrency: int | None, runtime: Runtime
         raise ConfigurationError(
             "slots and concurrency are both given; the slots have their own limit, so leave out concurrency"
         )
+    # By its methods, since users bring slots of their own.
     if slots is not None and not (hasattr(slots, "slot") and hasattr(slots, "state")):
         raise ConfigurationError(f"slots is a {type(slots).__name__}; it must have the methods of Slots")
     return slots if slots is not None else LocalSlots(concurrency, runtime=runtime)
@@ -152,6 +154,7 @@ def resolve_transport(
     read_timeout: float,
 ) -> Transport:
     """Return the given transport, or aiohttp with the given session or one of its own."""
+    # Checked even if another transport does not use them, so that a mistake shows at once.
     connect_timeout = require_seconds("connect_timeout", connect_timeout)
     read_timeout = require_seconds("read_timeout", read_timeout)
     if transport is not None and session is not None:
@@ -160,6 +163,6 @@ def resolve_transport(
         )
     if transport is not None:
         return transport
-    if session is not None and not hasattr(session, "post"):
+    if session is not None and not hasattr(session, "post"):  # a wrapper around a session is good as well
         raise ConfigurationError(f"session is a {type(session).__name__}; it must be an aiohttp.ClientSession")
     return AiohttpTransport(session, connect_timeout=connect_timeout, read_timeout=read_timeout)

@@ -36,8 +36,10 @@ logger = logging.getLogger("clova_ocr_async")
 
 _KEEP_ALIVE = 15.0  # seconds; shorter than a gateway's, so that a connection is rarely closed just as it is reused
 _YIELD_EVERY = 384 * 1024  # bytes; a socket that never blocks would otherwise block the loop
+# "identity": the part of an answer that was cut off stays readable, and a small body cannot become a huge one.
 _REQUEST_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "clova-ocr-async"}
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+# Some are subclasses of the error for a refused connection, which is retried. A retry makes no certificate valid.
 _TLS_ERRORS = (
     aiohttp.ClientConnectorSSLError,
     aiohttp.ClientConnectorCertificateError,
@@ -124,7 +126,7 @@ class BodyPayload(Payload):
         connection: The connection that it was last written to; None before that.
     """
 
-    _autoclose = True
+    _autoclose = True  # bytes in memory: aiohttp has nothing to close after it has sent them
 
     def __init__(self, body: Body, progress: RequestProgress) -> None:
         super().__init__(body)
@@ -198,7 +200,7 @@ class AiohttpTransport:
         self._closed = False
         # With the caller's session `connect` would include the wait for one of its connections.
         self._timeout = aiohttp.ClientTimeout(
-            total=None,
+            total=None,  # the deadline bounds the call
             connect=connect_timeout if self._own else None,
             sock_connect=connect_timeout,
             sock_read=read_timeout,
@@ -295,7 +297,7 @@ async def _receive(
         while chunk := await response.content.readany():
             if (size := progress.receive(chunk)) > MAX_BODY_BYTES:
                 cut = f"it is larger than {MAX_BODY_BYTES // 1024**2} MiB"
-                response.close()
+                response.close()  # the rest is still to come, so the connection cannot serve another call
                 break
         if maybe_read and not size:
             progress.receive(await response.read())
@@ -321,6 +323,7 @@ def translate_error(error: Exception, progress: RequestProgress) -> ClovaOCRErro
         return _not_connected(error) if wrong is None else ConfigurationError(wrong)
     if isinstance(error, TimeoutError):
         return ResponseTimeoutError("the request was sent and no answer came in time; it may have been billed")
+    # Raised for a status line or headers that cannot be parsed. Its status 400 is aiohttp's own, not the service's.
     what = "the answer is not HTTP" if isinstance(error, aiohttp.ClientResponseError) else "the connection broke"
     return ConnectionLostError(f"the request was sent and {what} ({name}); it may have been billed")
 

@@ -47,6 +47,7 @@ class UsualTime:
         self.usual = self.safe = 0.0
         self.prober: object | None = None
         self._answered = -math.inf
+        # The same times twice: in order of arrival, to drop the oldest, and sorted, to read the quantiles.
         self._last: deque[float] = deque()
         self._sorted: list[float] = []
 

@@ -27,7 +27,7 @@ class Secret:
             or characters outside ASCII.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_value",)  # without a __dict__, which debuggers and crash reporters print
 
     def __init__(self, value: str) -> None:
         self._value = _checked_secret(value)
@@ -129,11 +129,13 @@ class Domain:
             read = "the secret" if self.source is None else f"the secret in {self.source}"
             page = "the domain's API Gateway integration page in the CLOVA OCR console"
             error.hint = f"compare {read} with the one on {page}"
+        # The hint comes from the wire protocol, which does not know where the URL was read.
         elif isinstance(error, DomainError) and error.hint is not None and self.url_source is not None:
             error.hint = error.hint.replace("the invoke URL", f"the invoke URL in {self.url_source}", 1)
 
     def redact(self, text: str) -> str:
         """Return a text with the secret and the invoke key masked."""
+        # A server may repeat the request's headers and path in its error.
         return self.url.redact(text.replace(self.secret.reveal(), "***"))
 
     def __repr__(self) -> str:

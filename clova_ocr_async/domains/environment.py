@@ -96,7 +96,7 @@ def _domain_from_env(environ: Mapping[str, str], infix: str, document: type[Docu
     """Return the domain in a document's variables, or in the common ones; None if there is none."""
     name = f"{_PREFIX}{infix}INVOKE_URL"
     if not (url := env_value(environ, name)):
-        return None
+        return None  # a secret alone is not an error: it may be the common one of several URLs
     source, secret = _secret_from_env(environ, infix)
     allow_http = env_flag(environ, _ALLOW_HTTP)
     try:

@@ -144,7 +144,7 @@ class _ConfigFile:
             if key != "domain":
                 raise self.error(_outside_message(key), key)
         tables = values.get("domain", [])
-        if is_object(tables):
+        if is_object(tables):  # [domain] in single brackets
             raise self.error("a domain begins with [[domain]], in double brackets", "domain")
         if not is_array(tables) or not all(map(is_object, tables)):
             raise self.error("domain is not a table; each domain begins with [[domain]] on a line of its own", "domain")
@@ -264,6 +264,7 @@ def _secret(table: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> 
 
 def _without(url: str, what: str) -> str:
     """Return the message about a URL, without the parts of the URL that it repeats."""
+    # Whatever was pasted as the URL may be the secret, and messages about a URL name its host.
     for part in set(re.split(r"[/:@?#]+", url.strip().lower())) - _WORDS_OF_MESSAGES:
         if part and part in what:
             what = re.sub(rf"(?<![\w.-]){re.escape(part)}(?![\w.-])", "***", what)
@@ -277,7 +278,7 @@ def read_secret_file(path: str | os.PathLike[str]) -> str:
         ConfigurationError: The file cannot be read, or holds no secret; the message shows neither path nor content.
     """
     secret = parse_value(decode_text(_read(path, _LONGEST_SECRET_FILE)))
-    if lines := secret.count("\n"):
+    if lines := secret.count("\n"):  # a .env file, say, or a key file of another service
         raise ConfigurationError(f"the file has {lines + 1} lines; it must hold the secret alone, in one line")
     return secret
 
@@ -286,7 +287,7 @@ def _read(path: str | os.PathLike[str], most: int) -> bytes:
     try:
         with Path(path).open("rb") as file:
             return file.read(most)
-    except OSError as error:
+    except OSError as error:  # its strerror alone: str(error) has the path, where a secret may stand
         raise ConfigurationError(f"the file cannot be read: {error.strerror}") from None
     except ValueError:
         raise ConfigurationError("its path holds a NUL or another character that no path can hold") from None

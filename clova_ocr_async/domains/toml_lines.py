@@ -75,10 +75,11 @@ def read_toml(text: str) -> dict[str, Any] | Flaw:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         reason = str(error)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # Python's own limits, such as 4,300 digits of a whole number
         return Flaw(None, "it has a number of thousands of digits in it, or arrays that are nested too deep")
     known = (message for begin, message in _MESSAGES.items() if reason.startswith(begin))
     found = _LINE.search(reason)
+    # A text that ends too early has no line in the message, but "at end of document".
     line = int(found[1]) if found else text.count("\n") + 1
     return Flaw(line, next(known, "this is not TOML"))
 

@@ -172,6 +172,8 @@ def report_to_slot(slot: Slot, error: ClovaOCRError) -> None:
     if isinstance(error, RateLimitError):
         by_rate = error.kind == "per_second"
         slot.refused(LimitSignal(error.ceiling, by_rate=by_rate, retry_after=error.retry_after))
+    # Status 200 shows that the call was let in. Other errors may come from a proxy or the gateway, and then the service
+    # has not counted the call.
     elif isinstance(error, RecognitionError | MalformedResponseError):
         slot.admitted()
 
@@ -198,5 +200,6 @@ def log_limit_change(domain: Domain, before: int, limit: ConcurrencyLimit, resul
     if limit.value != before:
         why = "more calls are let in" if limit.value > before else "a call was refused"
         logger.info("domain %s: %d calls at once, not %d: %s", domain.url, limit.value, before, why)
+    # The rate is logged at refusals only: it rises often, and each time by a tenth.
     if isinstance(result, LimitSignal) and limit.pacer.rate is not None:
         logger.info("domain %s: %.2f calls a second at most, until more are let in", domain.url, limit.pacer.rate)

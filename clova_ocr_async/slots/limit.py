@@ -114,6 +114,7 @@ class ConcurrencyLimit(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
             max_per_second: The user's bound on calls a second; None for no bound.
             max_concurrency: The user's bound on calls at once; None for no bound.
         """
+        # While calls are in flight, their answers are still to come: what was learned is not from long ago.
         if not in_flight and self.pacer.is_stale(now):
             self._forget_low(INITIAL_LIMIT if max_concurrency is None else min(INITIAL_LIMIT, max_concurrency))
         self.pacer.on_sent(now, max_per_second)
@@ -152,12 +153,14 @@ class ConcurrencyLimit(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
         self.pacer.on_admitted()
         if permit.epoch == self.epoch:
             self.rate_cleared_for = max(0, self.rate_cleared_for - 1)
+        # The user's bound lets no more calls leave, so nothing would confirm or refute a higher limit.
         if max_concurrency is not None and self.value >= max_concurrency:
             return
         if self.slow_start:
             # The advertised number ends a slow start: beyond it there are only rare probes.
             if self.value == self.advertised:
                 self.slow_start = False
+            # Answers while slots are idle do not show that the domain takes more.
             elif self.last_in_flight >= self.value:
                 self.value += 1
         elif permit.epoch == self.epoch and permit.in_flight >= self.value:
@@ -176,6 +179,7 @@ class ConcurrencyLimit(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
         if self.probing:  # a whole round was let in above the old limit
             self.consecutive_refusals = 0
             self.slow_start = self.value != self.advertised
+        # The number that was named is wrong, or about another time: it must not lower the limit again.
         if self.advertised is not None and self.value > self.advertised:
             self.advertised, self.disproved = None, self.advertised
         self._change(self.value + 1, probing=True)
@@ -208,8 +212,10 @@ class ConcurrencyLimit(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
             self.rate_cleared_for = self.value
         elif is_new:
             self.consecutive_refusals, self.slow_start, self.rate_cleared_for = self.consecutive_refusals + 1, False, 0
+        # A limit on calls at once needs no pause, but one that the service asks for is kept.
         if signal.retry_after is not None and not by_rate:
             self.pacer.pause(now, signal.retry_after)
+        # Each refusal of one burst leaves fewer calls in flight, and only the last one shows how many the domain takes.
         if is_new or value < self.value:
             self._change(value, probing=False)
 
@@ -217,6 +223,8 @@ class ConcurrencyLimit(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
         """Return whether a refusal without a reason is put down to the rate, as this many calls were let in before."""
         if signal.advertised is not None or self.rate_cleared_for:
             return False
+        # A limit that was just raised explains a refusal by itself. Where calls keep to a limited rate, their number is
+        # the likelier cause.
         searching = self.probing or self.slow_start or self.pacer.rate is not None
         return self.last_in_flight < self.value or not searching
 

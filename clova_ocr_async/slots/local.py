@@ -43,6 +43,7 @@ class LocalSlots:
         self._concurrency, self._max_per_second = checked_limits(concurrency, max_per_second)
         self._runtime = runtime
         self._domains: dict[str, _DomainSlots] = {}
+        # One queue for all domains: a call that waits for several of them must get one slot, not one of each.
         self._queue: WaitQueue[_Grant] = WaitQueue()
 
     def slot(self, domains: Sequence[Domain], lane: Lane, since: float) -> _LocalSlot:
@@ -85,6 +86,7 @@ class _DomainSlots:
         self._runtime = runtime
         self._max_concurrency = max_concurrency
         self._max_per_second = max_per_second
+        # It never exceeds the user's bound: it starts there, and no answer raises it further.
         self._learned = ConcurrencyLimit() if max_concurrency is None else ConcurrencyLimit.known(max_concurrency)
         self._in_flight = 0
         self._timer: asyncio.Task[None] | None = None
@@ -92,24 +94,20 @@ class _DomainSlots:
     def state(self) -> GateState:
         """Return a snapshot."""
         return GateState(
-            ceiling=self._limit(),
+            ceiling=self._learned.value,
             in_flight=self._in_flight,
             waiting=self._queue.length(self.key),
             rejections=self._learned.rejections,
             pace=self._learned.pacer.rate,
         )
 
-    def _limit(self) -> int:
-        value = self._learned.value
-        return value if self._max_concurrency is None else min(value, self._max_concurrency)
-
     def free(self) -> int:
         """Return the number of slots that no call holds or waits for."""
-        return self._limit() - self._in_flight - self._queue.length(self.key)
+        return self._learned.value - self._in_flight - self._queue.length(self.key)
 
     def can_take_now(self) -> bool:
         """Return whether a call may take a slot at once, without overtaking a waiter."""
-        full = self._in_flight >= self._limit() or self._queue.length(self.key)
+        full = self._in_flight >= self._learned.value or self._queue.length(self.key)
         return not full and not self._learned.pacer.wait(self._runtime.clock())
 
     def take(self) -> Permit:
@@ -135,10 +133,11 @@ class _DomainSlots:
         Args:
             now: The earliest time that it can be.
         """
-        while (waiter := self._queue.peek(self.key)) is not None and self._in_flight < self._limit():
+        while (waiter := self._queue.peek(self.key)) is not None and self._in_flight < self._learned.value:
             now = max(now, self._runtime.clock())
             if wait := self._learned.pacer.wait(now):
                 if self._timer is None:
+                    # A task and not the loop's timer: the runtime's ``sleep`` may have a time of its own.
                     self._timer = asyncio.create_task(self._grant_after(wait, now + wait))
                 return
             waiter.granted.set_result((self, self.take()))

@@ -67,6 +67,7 @@ class WaitQueue(Generic[GrantT]):
         """Remove a waiter that was granted a slot or was cancelled. Call once, after its future is done."""
         for domain in waiter.domains:
             self._lengths[domain] -= 1
+            # Cancelled ones would otherwise stay in memory until the next call has to wait.
             if not self._lengths[domain]:
                 self._heaps[domain].clear()
 
@@ -84,5 +85,6 @@ class WaitQueue(Generic[GrantT]):
     def peek_many(self, domain: str, count: int) -> list[Waiter[GrantT]]:
         """Return the first waiters of a domain, in their order."""
         self.peek(domain)  # drops those at the front that are done
+        # Not popped: a waiter leaves the queue when its slot has arrived, and a sync may fail.
         waiting = [waiter for waiter in self._heaps.get(domain, []) if not waiter.granted.done()]
         return heapq.nsmallest(count, waiting, key=_by_priority)

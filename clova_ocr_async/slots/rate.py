@@ -97,6 +97,7 @@ class Pacer(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
             if self.is_stale(now):
                 self.rate, self.consecutive_pauses, self.next_send, self.paused_until = None, 0, 0.0, 0.0
             self.counted_since, self.sent = now, 0
+        # At the lowest rate, 50 answers take 100 s. Whatever limited the rate may be gone long before.
         if self.rate is not None and now - self.changed > _DOUBLE_AFTER:
             self.rate = self._raised(2.0)
             self.changed, self.limited_sends, self.admitted = now, 0, 0
@@ -140,8 +141,9 @@ class Pacer(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
         """
         self._lower(now)
         self.changed = now
+        # The exponent is capped, as the number of pauses in a row is not.
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self.consecutive_pauses, 60))
-        self.pause(now, uniform(longest / 2, longest))
+        self.pause(now, uniform(longest / 2, longest))  # drawn, so that programs do not come back together
         if retry_after is not None:
             self.pause(now, retry_after)
         self.consecutive_pauses += 1

@@ -39,6 +39,7 @@ _abandoned: list[SlotBroker] = []
 
 
 def _one_thread() -> Executor:
+    # A store serves one thread at a time. The thread itself starts with the first sync.
     return ThreadPoolExecutor(1, thread_name_prefix="clova-ocr-slots")
 
 
@@ -175,4 +176,5 @@ class _SharedSlot(HeldSlot):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        # The broker that granted the slot: after a fork or in a new loop, the slots have another one.
         self._broker.release(self._grant, self.result)

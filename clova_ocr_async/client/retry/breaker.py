@@ -77,6 +77,7 @@ class Breaker:
         """Return the error of a call that sends nothing because the domain is on hold."""
         if self.cause == "quota":
             refusal = QuotaExceededError(400, "0023", "the domain's quota is spent, as another call found out")
+            # Once the probes are used up, it is unknown when the quota is renewed.
             refusal.retry_after = None if self.given_up is not None else self.retry_after
             return refusal
         # Of the class that was met last: handlers of that class then serve both cases.
@@ -87,6 +88,7 @@ class Breaker:
             if isinstance(met, APIError)
             else type(met)(f"{lasted}: {met}", billing=Billing.NOT_BILLED)
         )
+        # The outage has nothing to do with the image: the batch stops, and a later run sends it.
         failure.retryable = failure.stops_run = True
         return failure
 

@@ -58,6 +58,7 @@ class CallHistory(msgspec.Struct):
         """Count a failed request."""
         self.billing = max(self.billing, error.billing)
         self.maybe_billed += error.billing is Billing.MAYBE_BILLED
+        # Those requests did not run, or met a domain that serves no image: they say nothing about this one.
         if not isinstance(error, RateLimitError | QuotaExceededError | AuthenticationError | DomainError):
             self.attempts += 1
             self.server_errors += isinstance(error, ServerError) and error.retryable
@@ -192,6 +193,7 @@ class Call(msgspec.Struct, Generic[DocumentT]):
         # A call that sent nothing may fail with another call's answer; the billing belongs to that other call.
         error.billing = max(error.billing, self.history.billing) if self.sent else Billing.NOT_BILLED
         error.attempts, error.maybe_billed = self.sent, self.history.maybe_billed
+        # The vendor's support would search in vain for an id that was never sent.
         error.request_id = self.request_id if self.sent else None
         return error.billing
 

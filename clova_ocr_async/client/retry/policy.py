@@ -107,6 +107,7 @@ class RetryPolicy:
         if isinstance(error, MalformedResponseError):
             return False  # an answer was billed, and another request may be answered in the same way
         if error.billing is Billing.MAYBE_BILLED:
+            # Retryable are a server's passing errors, of unknown billing. With the others the answer is lost.
             return (self.server_errors if error.retryable else self.ambiguous) == "retry"
         return error.retryable
 
@@ -124,6 +125,7 @@ class RetryPolicy:
             history: The failed requests of the call, that failure included.
             uniform: Draws a float between two bounds.
         """
+        # Nothing was processed where no connection was made, so the next request may leave much sooner.
         base = self.connection_base if isinstance(error, ConnectionFailedError) else self.server_base
         return _at_least_retry_after(error, uniform(0.0, self._backoff(base, history.attempts, self.cap)))
 
@@ -142,7 +144,7 @@ class RetryPolicy:
             return _at_least_retry_after(
                 error, uniform(0.0, self._backoff(self.server_base, failures, self.outage_cap))
             )
-        if cause != "quota":
+        if cause != "quota":  # minutes apart, so that probes of several processes need not be spread
             return self._backoff(_EJECTED_BASE, failures, _EJECTED_CAP)
         asked = error.retry_after if isinstance(error, QuotaExceededError) else None
         return _or_retry_after(asked, uniform(0.0, self._backoff(self.quota_base, failures, self.quota_cap)))
@@ -163,6 +165,7 @@ class RetryPolicy:
 
     @staticmethod
     def _backoff(base: float, failures: int, cap: float) -> float:
+        # The exponent is capped: 2.0 ** 1024 is an error, and an outage may see more failures than that.
         return min(cap, base * 2.0 ** min(failures - 1, 60))
 
 

@@ -170,6 +170,7 @@ class DomainRouter:
         # Only a failure after a connection shows that the host exists.
         if not isinstance(error, ConnectionFailedError):
             self._reached.add(domain.key)
+        # An error about this one image is as good a sign of life as a recognition.
         if cause is None and isinstance(error, _ANSWERS):
             self.on_answer(call, domain, error)
         if breaker is not None and breaker.prober is call and breaker.cause == cause:
@@ -183,7 +184,7 @@ class DomainRouter:
             return self._open_for_outage(call, domain, error)
         decision = self._retry_or_fail(call, error)
         if breaker is not None and breaker.cause == "outage":
-            self._breakers.release_probes(call)  # a single call probes once; its own retries are not probess
+            self._breakers.release_probes(call)  # a single call probes once; its own retries are not probes
         return decision
 
     def _retry_or_fail(self, call: Call[Any], error: ClovaOCRError) -> Decision:
@@ -265,7 +266,7 @@ class DomainRouter:
             if breaker is None or not self._gives_up(breaker, now):
                 return False
         for breaker in filter(None, breakers):
-            if not breaker.ejected:
+            if not breaker.ejected:  # no call waits for such a domain, and it stays out of the pool
                 self._breakers.give_up(breaker, now)
         return True
 

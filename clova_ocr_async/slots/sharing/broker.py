@@ -61,6 +61,7 @@ class SyncThread:
     def close(self) -> None:
         """Release everything, for good: the event loop was closed over its calls."""
         self._closed = True
+        # In the thread, as a sync may still run there.
         self._executor.submit(self._sync.release_all)
         self._executor.shutdown(wait=False)
 
@@ -152,6 +153,7 @@ class SlotBroker:
         waiter = Waiter[Grant](keys, interactive=interactive, since=since)
         self._queue.add(waiter)
         self._has_unsynced = True
+        # With each call, because the socket is closed whenever no call of this process waits or holds a slot.
         self._wakeup.listen(loop, self._start_sync)
         if self._needs_sync(waiter):
             self._start_sync()
@@ -218,6 +220,7 @@ class SlotBroker:
 
     def _start_sync(self) -> None:
         self._sync_is_scheduled = False
+        # Else the last sync's waiters are still all there are. To look for them takes a pass over the whole queue.
         if self._has_unsynced or not self._is_awaited():
             waiting = {
                 key: self._queue.peek_many(key, _MAX_WAITERS) for key in self._domains if self._queue.length(key)
@@ -237,7 +240,7 @@ class SlotBroker:
         self._seen |= result.seen
         for waiter, grant in result.grants:
             self._held[grant[0]] += 1
-            if waiter.granted.done():
+            if waiter.granted.done():  # cancelled while the sync ran
                 self.release(grant, None)
             else:
                 waiter.granted.set_result(grant)
@@ -250,6 +253,7 @@ class SlotBroker:
             self._start_sync()
 
     def _fail_all(self, error: Exception) -> None:
+        # The store is the same for all domains, so no waiter would get a slot of another one.
         for key in self._domains:
             while (waiter := self._queue.peek(key)) is not None:
                 waiter.granted.set_exception(error)
@@ -262,7 +266,7 @@ class SlotBroker:
             self._timer.cancel()
             self._timer = None
         if self._thread.loop is None or not self._is_busy():
-            return
+            return  # without calls the process is not a member, and has no lease to renew
         delay = _RENEW_EVERY
         if self._is_awaited():
             # Spread, so that the processes of a host do not all open the store at the same moment.

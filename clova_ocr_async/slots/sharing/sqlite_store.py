@@ -157,7 +157,7 @@ class SqliteGateStore:
     def _read_or_replace(self, names: Collection[str]) -> dict[str, SharedGate]:
         try:
             return self._read(names)
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError:  # locked, a full disk, no right: the file itself is in order
             raise
         except sqlite3.DatabaseError:
             # Not a database, or a damaged one. What it holds is learned again, which is better than to stop.
@@ -174,6 +174,7 @@ class SqliteGateStore:
             _check_place(self._path)
             self._file_id = _file_id(self._path)
             self._db = _opened(self._path, self._patience, self._sleep)
+        # IMMEDIATE, because a transaction that starts with a read cannot wait for the lock when it comes to write.
         self._db.execute("BEGIN IMMEDIATE")
         return {name: _stored_gate(self._db, name, self._clock()) for name in names}
 
@@ -204,6 +205,7 @@ def _check_place(path: Path) -> None:
         OSError: It is a symbolic link or not a file, has another name as well, or belongs to another user. Anything
             could stand in it.
     """
+    # SQLite trusts the two files beside the database as much as the database.
     for end in ("", "-wal", "-shm"):
         file = path.with_name(path.name + end)
         with suppress(FileNotFoundError):
@@ -223,7 +225,7 @@ def check_private_file(file: Path, found: os.stat_result, user: int | None = Non
     """
     if not stat.S_ISREG(found.st_mode):
         raise OSError(f"{file.name} is {'a symbolic link' if stat.S_ISLNK(found.st_mode) else 'not a file'}")
-    if found.st_nlink > 1:
+    if found.st_nlink > 1:  # the other name may be in a folder of another user
         raise OSError(f"{file.name} has another name as well (a hard link)")
     if hasattr(os, "geteuid"):  # on other systems neither number nor mode shows which users may write
         if found.st_uid != (os.geteuid() if user is None else user):
@@ -243,6 +245,7 @@ def _file_id(path: Path) -> tuple[int, int] | None:
 
 
 def _opened(path: Path, patience: float, sleep: Callable[[float], object]) -> sqlite3.Connection:
+    # An executor may run each sync in another thread. SQLite demands only that they come one after the other.
     db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         enable_wal(db, patience, sleep)

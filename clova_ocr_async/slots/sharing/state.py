@@ -68,6 +68,7 @@ class Limits(
         """Return the calls at once that are allowed; a given limit applies as it is until a call is refused."""
         if self.max_concurrency is None:
             return limit.value
+        # This user knows the limit, and a slow start of another process may not have come that far.
         unrefused = limit.slow_start and not limit.rejections
         return self.max_concurrency if unrefused else min(limit.value, self.max_concurrency)
 
@@ -97,6 +98,7 @@ class Member(
 
     def is_dead(self, seen_from: Process, now: float) -> bool:
         """Return whether its process has ended, or its lease is over."""
+        # The process too: a lease alone would keep the slots of a killed process for half a minute.
         return lease_is_over(self.expires, now, LEASE) or self.process.is_dead(seen_from)
 
 

@@ -58,5 +58,5 @@ def transaction(store: GateStore, keys: Iterable[str]) -> Generator[dict[str, Sh
         yield {key: loaded[name] for key, name in names.items()}
         store.save(loaded)
     except BaseException:
-        store.close()
+        store.close()  # unlocks the domains: other processes must not wait for this one's error
         raise

@@ -111,9 +111,11 @@ class GateSync:
         self._sync({})
 
     def _sync(self, waiting: Mapping[str, Sequence[Waiter[Grant]]]) -> SyncResult:
+        # A fixed number: the event loop may append meanwhile, and those calls go with the next sync.
         finished = [self.finished.popleft() for _ in range(len(self.finished))]
         for key, _ in finished:
             self._held[key] -= 1
+        # Where the process is a member it also syncs without news, which renews its lease.
         keys = list(dict.fromkeys([*waiting, *(key for key, _ in finished), *self._member_of]))
         held, result = self._held.copy(), SyncResult()
         try:
@@ -137,11 +139,13 @@ class GateSync:
         result: SyncResult,
     ) -> None:
         if not self._name:  # with the first sync, and not in the constructor: a fork may lie between the two
+            # A process may be several members, one for each object and event loop, so its pid is not a name.
             self._process, self._name = Process.this(), uuid.uuid4().hex
         with transaction(self._store, keys) as gates:
             now = self._store.now()
             # Waiters have their time from this process's clock. Rounded, since reading two clocks takes a moment.
             ahead = round(now - self._runtime.clock(), 3)
+            # To look for dead members reads /proc once for each, and only waiters gain by their slots.
             if waiting and now - self._evicted_at >= _EVICT_EVERY:
                 self._evicted_at = now
                 for gate in gates.values():
@@ -151,6 +155,7 @@ class GateSync:
                 queued = [
                     _Queued(one, (one.priority[0], one.priority[1] + ahead, one.priority[2]))
                     for one in waiting.get(key, ())
+                    # A slot of another domain, or of the sync before, may be on its way to the waiter.
                     if not one.reserved and not one.granted.done()
                 ]
                 ended = [call for where, call in finished if where == key]
