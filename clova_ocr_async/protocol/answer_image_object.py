@@ -48,6 +48,7 @@ def image_object(body: bytes) -> ImageObject | None:
     """
     try:
         answer = _decoder.decode(body)
+        # The list may hold null (seen in a client's code, not documented).
         raw = next((raw for raw in answer.images if bytes(memoryview(raw)[:1]) != b"n"), None)
         if raw is None or not _is_one_line(raw):
             return None

@@ -106,6 +106,7 @@ GATEWAY_RULES: dict[str, Rule] = {
     "420": Rule(RateLimitError, "rate limited", retryable=True, kind="per_second"),
     "430": Rule(InvalidRequestError, "the request is too large", hint="send a smaller image"),
     "500": Rule(ServerError, "the endpoint failed", retryable=True, billing=_FAILED),
+    # Not retried, like the status 504: the service may still work on the image, and charge for it.
     "510": Rule(ServerError, "the endpoint did not answer in time", billing=_FAILED),
     "900": Rule(ServerError, "unexpected error of the gateway", billing=_FAILED),
 }
@@ -113,6 +114,7 @@ GATEWAY_RULES: dict[str, Rule] = {
 
 STATUS_RULES: dict[int, Rule] = {
     HTTPStatus.UNAUTHORIZED: Rule(AuthenticationError, "the secret is not accepted"),
+    # A firewall in front of the service may answer so as well. No image will be read before that is settled.
     HTTPStatus.FORBIDDEN: Rule(AuthenticationError, "permission denied"),
     HTTPStatus.NOT_FOUND: Rule(DomainError, "not found", hint=_URL),
     HTTPStatus.METHOD_NOT_ALLOWED: Rule(DomainError, "this URL takes no OCR calls", hint=_URL),
@@ -127,6 +129,7 @@ _STATUS_CLASSES = {
     4: Rule(InvalidRequestError, "the request is not accepted"),
     5: Rule(ServerError, "the service failed", billing=_FAILED),
 }
+# Such as 200 with an error body of an unknown code. Nothing shows that the service did not run.
 _UNKNOWN = Rule(APIError, "an error with an unknown code", billing=_FAILED)
 
 

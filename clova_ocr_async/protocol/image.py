@@ -52,6 +52,7 @@ class ImageFormat(enum.StrEnum):
 
 
 _FORMATS = {format_.value: format_ for format_ in ImageFormat} | {"jpeg": ImageFormat.JPG, "tif": ImageFormat.TIFF}
+# None marks the formats that the service does not take: a file with such a name that is sent is named wrongly.
 _EXTENSIONS: dict[str, ImageFormat | None] = _FORMATS | dict.fromkeys(("avif", "bmp", "gif", "heic", "heif", "webp"))
 _DIMENSIONS: dict[ImageFormat, Callable[[bytes], Dimensions]] = {
     ImageFormat.JPG: jpeg_dimensions,
@@ -231,8 +232,10 @@ def check_image(
     if image.format not in limits.formats:
         allowed = _listed(limits.formats)
         raise ImageError(f"{_subject(image.name)} is {image.format}, and ImageLimits.formats allows {allowed} only")
+    # Before the pages: a truncated file may have lost some, and its missing end is the fault to name.
     truncated = _check_completeness(image, limits)
     facts = ImageFacts(image.format, len(image.data), *_DIMENSIONS[image.format](image.data))
+    # A counter has to parse the whole file, so it is asked only where the header does not have the number.
     if callable(pages):
         pages = pages(image.data) if image.format is ImageFormat.PDF and facts.pages is None else None
     if pages is not None:
@@ -303,7 +306,7 @@ def _empty(subject: str) -> ImageError:
 
 def _checked_name(name: object) -> str:
     if name is None or name == "":
-        return "image"
+        return "image"  # the specification demands a name
     if not isinstance(name, str):
         raise ImageError(f"the name of an image must be a str, not {type(name).__name__}")
     try:
@@ -359,9 +362,11 @@ def _format_of(data: bytes, subject: str) -> ImageFormat:
     for found, magics in _MAGIC:
         if data.startswith(magics):
             return found
+    # Before the late header: an archive may have a PDF, and so such a header, among its first 1,024 bytes.
     unsupported = unsupported_signature(data)
     if unsupported is None and _LATE_PDF.search(data, 0, 1024):
         return ImageFormat.PDF
+    # A single byte may begin many formats.
     if any(magic.startswith(data) for _, magics in _MAGIC for magic in magics) and len(data) > 1:
         raise ImageError(f"{subject} is cut off after {len(data)} bytes; get the whole file", truncated=True)
     kind, advice = unsupported or guess_unsupported(data)

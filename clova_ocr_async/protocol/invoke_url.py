@@ -21,7 +21,9 @@ _DOCUMENT_TAIL = re.compile(r"/document(?:/([^/]*))?$", re.IGNORECASE)
 _WORD = re.compile(r"[a-z_-]{1,20}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SHORTEST_SECRET_KEY = 8  # a shorter one is a test's, and masking it would hide half of any text
+# RFC 6761, 6762 and 8375; "internal" by ICANN (2024).
 _PRIVATE_SUFFIXES = (".local", ".localhost", ".internal", ".test", ".home.arpa")
+# They resolve to private addresses. From outside, a call would end in a timeout that explains nothing.
 _MANUAL_LINK_HOSTS = re.compile(r"clovaocr-api(-\w+)?\.(gov-)?ncloud\.com$")
 _EXAMPLE = "https://….apigw.ntruss.com/custom/v1/{domain id}/{invoke key}/document/receipt"
 
@@ -83,6 +85,7 @@ def parse_invoke_url(url: str, *, allow_http: bool = False) -> InvokeURL:
     plaintext = _check_scheme(parts.scheme, host, allow_http=allow_http)
     path, path_word = _split_tail(parts.path.rstrip("/"), host)
     keyed = KEYED_PATH.search(path)
+    # In a path of another form the last part may be the key, so it is masked as well.
     key = keyed[2] if keyed else path.rpartition("/")[2] if path.count("/") > 1 else ""
     return InvokeURL(f"{parts.scheme}://{_netloc(host, parts)}{path}", path_word, key, plaintext)
 
@@ -100,11 +103,12 @@ def _split(url: str) -> SplitResult:
         raise ConfigurationError("invoke_url has blanks, control characters or characters outside ASCII in it")
     try:
         parts = urlsplit(url)
-        port = parts.port
+        port = parts.port  # read here: it is parsed, and may fail, only when it is read
     except ValueError:
         raise ConfigurationError("invoke_url is not a URL: its host or port cannot be read") from None
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError("invoke_url has a user name or password in it; the secret is a setting of its own")
+    # urlsplit does not show an empty query or fragment.
     if parts.query or parts.fragment or url.endswith(("?", "#")):
         raise ConfigurationError("invoke_url has a query or a fragment; copy it without")
     if port == 0:

@@ -298,6 +298,7 @@ def _signed_bytes(values: list[Any]) -> bytes:
     return bytes([value & 0xFF for value in values])
 
 
+# Quantifiers before an optional part are possessive, so that a hostile head costs time linear to its length.
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;,\s]+))', re.IGNORECASE)
 _FORM_DATA = re.compile(rb"\s*+form-data\b", re.IGNORECASE)
 _PART_NAME = re.compile(rb';\s*+name=(?:"([^"]*+)"|([^;\s]++))', re.IGNORECASE)
@@ -321,6 +322,7 @@ def _multipart_parts(content_type: str, body: bytes) -> dict[str, bytes]:
 
 def _part_name(head: bytes) -> str | None:
     """Return the name in a part's head, in time linear to the head: each line is parsed once."""
+    # A header may be folded over several lines (RFC 5322).
     for line in head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ").splitlines():
         field, _, value = line.partition(b":")
         if field.strip().lower() != b"content-disposition" or not _FORM_DATA.match(value):

@@ -249,8 +249,8 @@ def _recognition(
 def _missing_document(image: ImageAnswer, response: HTTPResponse, document: type[Document]) -> ClovaOCRError:
     if image.fields is not None:
         problem = "the answer is of a General or Template domain; the invoke URL must be of a Document domain"
-    elif other := [key for key in _document_keys() if getattr(image, _attributes[key]) is not _absent_of(key)]:
-        problem = f"the answer holds {other[0]}, not {document.answer_key}; the invoke URL is of another document"
+    elif other := _other_document(image):
+        problem = f"the answer holds {other}, not {document.answer_key}; the invoke URL is of another document"
     else:
         return _malformed(f"the answer holds no {document.answer_key}", response)
     # Assumed: the service ran, so the answer is billed, although it is of no use here.
@@ -259,14 +259,13 @@ def _missing_document(image: ImageAnswer, response: HTTPResponse, document: type
     return error
 
 
-def _document_keys() -> list[str]:
-    return [
-        key for key, attribute in _attributes.items() if isinstance(getattr(absent(ImageAnswer), attribute), Document)
-    ]
-
-
-def _absent_of(key: str) -> object:
-    return getattr(absent(ImageAnswer), _attributes[key])
+def _other_document(image: ImageAnswer) -> str | None:
+    """Return the key of the first document in an answer; None if it has none."""
+    for key, attribute in _attributes.items():
+        missing = getattr(absent(ImageAnswer), attribute)
+        if isinstance(missing, Document) and getattr(image, attribute) is not missing:
+            return key
+    return None
 
 
 def _api_error(response: HTTPResponse, answer: Answer | None, redact: Callable[[str], str]) -> APIError:
@@ -310,6 +309,7 @@ def _sanitized(text: str | None, redact: Callable[[str], str]) -> str | None:
     """Return a text of an answer as an error repeats it: on one line, of bounded length, without secrets."""
     if text is None:
         return None
+    # Masked before it is cut: the rest of a key would not be recognized.
     return "".join(character if character.isprintable() else " " for character in redact(text)[:_MAX_MESSAGE])
 
 
@@ -323,7 +323,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """
     value = headers.get("retry-after", "").strip()
     try:
-        seconds = float(value)
+        seconds = float(value)  # a fraction is not allowed, but sent; "nan" and "inf" are dropped below
     except ValueError:
         try:
             until, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("date", ""))

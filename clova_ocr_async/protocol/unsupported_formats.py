@@ -32,6 +32,7 @@ _SIGNATURES = (
     (b"Rar!\x1a\x07", "a rar archive", _UNPACK),
     (b"\x7fELF", "a program (ELF)", _UNPACK),
     (b"data:", "a data: URL", _DECODE),
+    # The first bytes of the formats that the service takes, in base64.
     (b"/9j/", "JPEG in base64", _DECODE),
     (b"iVBORw0KGgo", "PNG in base64", _DECODE),
     (b"JVBERi0", "PDF in base64", _DECODE),
@@ -55,6 +56,7 @@ def unsupported_signature(data: bytes) -> tuple[str, str] | None:
         return "WebP", _CONVERT
     if data[4:8] == b"ftyp":
         return _iso_media(data)
+    # QuickTime files from before the ISO format do not begin with "ftyp".
     if data[:1] == b"\x00" and data[4:8] in {b"moov", b"mdat", b"wide", b"free"}:
         return "a video (MOV)", "pass a still picture"
     return None
@@ -62,6 +64,7 @@ def unsupported_signature(data: bytes) -> tuple[str, str] | None:
 
 def _iso_media(data: bytes) -> tuple[str, str]:
     """Distinguish the formats of ISO base media by their brands, the major one and the compatible ones."""
+    # "mif1" is a brand of AVIF and of HEIC, so the compatible brands decide. A size of gigabytes would be a lie.
     end = min(int.from_bytes(data[:4], "big"), 64)
     brands = {data[8:12], *(data[at : at + 4] for at in range(16, end, 4))}
     if brands & {b"avif", b"avis"}:
