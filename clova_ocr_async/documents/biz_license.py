@@ -31,8 +31,8 @@ class BizLicenseResult(VendorObject, frozen=True, kw_only=True):
     corp_name: tuple[BaseObject, ...] = ABSENT
     corp_register_num: tuple[BaseObject, ...] = ABSENT
     co_rep_social_num: tuple[BaseObject, ...] = ABSENT
-    document_type: tuple[StringObject, ...] = ABSENT
-    head_address: tuple[BaseObject, ...] = ABSENT
+    document_type: tuple[StringObject, ...] = ABSENT  # the only field with a formatted value
+    head_address: tuple[BaseObject, ...] = ABSENT  # may be the only address that was read
     issuance_date: tuple[BaseObject, ...] = ABSENT
     issuance_reason: tuple[BaseObject, ...] = ABSENT
     open_date: tuple[BaseObject, ...] = ABSENT

@@ -55,6 +55,7 @@ _TIME = (
 )
 _WHOLE_TEXT = re.compile(
     rf"(?:(?:{_BEFORE})\s*[:.]?\s*)?"
+    # A weekday of one letter must not be the beginning of another word.
     rf"(?:{_DATE}(?:\s*(?:\((?:{_WEEKDAY})\)|(?:{_WEEKDAY})(?![가-힣a-z])))?)?"
     rf"\s*[T,]?\s*(?:{_TIME})?"
     rf"\s*(?:{_AFTER})?",
@@ -103,6 +104,7 @@ def date_from_text(text: str | None) -> dt.date | None:
 
 def time_from_parts(hour: str | None, minute: str | None, second: str | None) -> dt.time | None:
     """Return the time of three parts, a missing second as 0; None without hour and minute, or if impossible."""
+    # Many receipts print no seconds.
     hours, minutes, seconds = hour or "", minute or "", text_or_none(second) or "0"
     if not (_PART.fullmatch(hours) and _PART.fullmatch(minutes) and _PART.fullmatch(seconds)):
         return None

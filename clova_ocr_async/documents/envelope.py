@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import field
-
 from clova_ocr_async.documents.base import ABSENT, VendorObject, absent
 from clova_ocr_async.documents.biz_license import BizLicense
 from clova_ocr_async.documents.credit_card import CreditCard
@@ -36,7 +34,7 @@ class ConvertedImageInfo(VendorObject, frozen=True, kw_only=True):
     width: int | None = None
     height: int | None = None
     page_index: int | None = None
-    long_image: bool | None = None
+    long_image: bool | None = None  # not documented; seen in answers of the General API
 
 
 class ImageAnswer(VendorObject, frozen=True, kw_only=True):
@@ -71,9 +69,9 @@ class Answer(VendorObject, frozen=True, kw_only=True):
     version: str | None = None
     request_id: str | None = None
     timestamp: int | None = None
-    images: tuple[ImageAnswer | None, ...] = ABSENT
+    images: tuple[ImageAnswer | None, ...] = ABSENT  # the nulls are not documented, but a client guards against them
     code: str | int | None = None
     message: str | None = None
     path: str | None = None
-    trace_id: str | None = field(default=None, name="traceId")
+    trace_id: str | None = None
     error: GatewayError = absent(GatewayError)

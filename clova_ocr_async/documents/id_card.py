@@ -77,6 +77,7 @@ class KoreanPassport(VendorObject, frozen=True, kw_only=True):
     wire_upper_mrz1: tuple[StringObject, ...] = field(default=ABSENT, name="MRZ1")
     wire_upper_mrz2: tuple[StringObject, ...] = field(default=ABSENT, name="MRZ2")
 
+    # The lower-case spelling is that of every captured answer; the other one is the specification's table.
     @property
     def mrz1(self) -> tuple[StringObject, ...]:
         """First line of the machine readable zone."""

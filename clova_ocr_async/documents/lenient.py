@@ -112,6 +112,7 @@ def _members(type_: Any) -> tuple[Any, ...]:
 
 
 def _object(cls: type[ObjectT], value: Any, path: str, problems: list[Problem]) -> ObjectT:
+    # The vendor has made arrays of objects before (subTotal, 2023-11), so both directions are read.
     if is_array(value) and len(value) == 1:
         _misfit(path, "object", value, problems)
         value = value[0]

@@ -100,6 +100,7 @@ class BaseObject(VendorObject, frozen=True, kw_only=True):
     wire_text: str | None = field(default=None, name="text")
     wire_empty_key: str | None = field(default=None, name="")
     bounding_polys: tuple[BoundingPoly, ...] = ABSENT
+    # Captured answers have these two since 2024 only.
     key_text: str | None = None
     wire_confidence_score: float | str | None = field(default=None, name="confidenceScore")
 
@@ -138,11 +139,11 @@ class FormattedValue(VendorObject, frozen=True, kw_only=True):
         return None if value is None else str(value)
 
 
-class StringObject(BaseObject, frozen=True, kw_only=True):
-    """A text with a normal form; ``masking_polys`` cover the part that a copy should not show."""
+class _FormattedObject(BaseObject, frozen=True, kw_only=True):
+    """The base of the three objects with a text in a normal form."""
 
+    # Captured answers lack it on cells of several kinds, such as a count that was read as "·".
     formatted: FormattedValue = absent(FormattedValue)
-    masking_polys: tuple[BoundingPoly, ...] = ABSENT
 
     @property
     def value(self) -> str | None:
@@ -150,26 +151,19 @@ class StringObject(BaseObject, frozen=True, kw_only=True):
         return text_or_none(self.formatted.value) or text_or_none(self.text)
 
 
-class TelObject(BaseObject, frozen=True, kw_only=True):
+class StringObject(_FormattedObject, frozen=True, kw_only=True):
+    """A text with a normal form; ``masking_polys`` cover the part that a copy should not show."""
+
+    # For the picture only: the service never masks the text itself.
+    masking_polys: tuple[BoundingPoly, ...] = ABSENT
+
+
+class TelObject(_FormattedObject, frozen=True, kw_only=True):
     """A telephone number; formatted as digits with perhaps a leading "+"."""
 
-    formatted: FormattedValue = absent(FormattedValue)
 
-    @property
-    def value(self) -> str | None:
-        """The formatted number, else the text; None if not read."""
-        return text_or_none(self.formatted.value) or text_or_none(self.text)
-
-
-class FloatObject(BaseObject, frozen=True, kw_only=True):
+class FloatObject(_FormattedObject, frozen=True, kw_only=True):
     """A price or a count."""
-
-    formatted: FormattedValue = absent(FormattedValue)
-
-    @property
-    def value(self) -> str | None:
-        """The formatted number, else the text; None if not read."""
-        return text_or_none(self.formatted.value) or text_or_none(self.text)
 
     @property
     def decimal(self) -> Decimal | None:

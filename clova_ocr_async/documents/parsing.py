@@ -7,7 +7,7 @@ import re
 
 __all__ = ["flag_or_none", "number_or_none", "text_or_none", "whole_number_or_none"]
 
-_NOTHING = frozenset({"", "-", "N/A"})
+_NOTHING = frozenset({"", "-", "N/A"})  # "-" in the specification's passport; "N/A" in a client's test data
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 _WHOLE = re.compile(r"[-+]?[0-9]{1,20}")  # bounded: int() of thousands of digits takes quadratic time
 
