@@ -68,7 +68,9 @@ PROXY_PAGES: dict[Fault, ProxyPage] = {
     Fault.BAD_GATEWAY_BILLED: ProxyPage(502, _BAD_GATEWAY, billed=True),
     Fault.UNAVAILABLE_PAGE: ProxyPage(503, _UNAVAILABLE),
     Fault.UNAVAILABLE_BILLED: ProxyPage(503, _UNAVAILABLE, billed=True),
+    # Seen by users who had made a stage of their own at the gateway.
     Fault.UNKNOWN_STATUS: ProxyPage(520, "<html><h1>Unknown Endpoint Domain</h1></html>"),
+    # Port 9 is "discard": a client that follows is refused, and its secret arrives nowhere.
     Fault.REDIRECT: ProxyPage(307, location="http://127.0.0.1:9/elsewhere"),
 }
 """The answers of proxies, by fault."""

@@ -101,6 +101,7 @@ def _gateway(status: int, code: str, message: str, *, billed: bool = False) -> E
     return ErrorAnswer(status, code, message, gateway=True, billed=billed)
 
 
+# The messages are the vendor's, faults of grammar included: a program under test may search them for words.
 ERROR_FAULTS: dict[Fault, ErrorAnswer] = {
     Fault.INVALID_URL: ErrorAnswer(400, "0001", "URL is invalid."),
     Fault.BAD_SECRET: ErrorAnswer(401, "0002", "Secret key validate failed."),
@@ -108,6 +109,7 @@ ERROR_FAULTS: dict[Fault, ErrorAnswer] = {
     Fault.BAD_VERSION: ErrorAnswer(400, "0021", "Protocol version not support."),
     Fault.WRONG_DOMAIN: ErrorAnswer(400, "0022", "Request domain invalid."),
     Fault.QUOTA: ErrorAnswer(400, "0023", "The number of API requests has reached the upper limit."),
+    # The number is part of the message in the vendor's guide (2026-09), and clients learn their limit from it.
     Fault.RATE_LIMITED: ErrorAnswer(
         400, "0025", "Calls to this API are limited to {ceiling} API calls per domain at the same time."
     ),
@@ -129,6 +131,7 @@ ERROR_FAULTS: dict[Fault, ErrorAnswer] = {
     Fault.GATEWAY_RATE_LIMITED: _gateway(429, "420", "Rate Limited"),
     Fault.GATEWAY_TOO_LARGE: _gateway(413, "430", "Request Entity Too Large"),
     Fault.GATEWAY_ENDPOINT: _gateway(503, "500", "Endpoint Error"),
+    # Billed, as the worst case: the gateway has given up, and the service may work on.
     Fault.GATEWAY_TIMEOUT: _gateway(504, "510", "Endpoint Timeout", billed=True),
     Fault.GATEWAY_UNEXPECTED: _gateway(500, "900", "Unexpected Error"),
 }

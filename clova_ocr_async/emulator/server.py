@@ -199,11 +199,12 @@ def _is_loopback(host: str) -> bool:
 def _host_header(request: web.Request) -> str:
     try:
         return request.url.host or ""
-    except ValueError:
+    except ValueError:  # a Host header that is not a host
         return ""
 
 
 def _deployed(documents: Iterable[str]) -> frozenset[str]:
+    # A str is an iterable too, of letters.
     words = [documents] if isinstance(documents, str) else list(documents)
     if unknown := [word for word in words if word not in DOCUMENTS]:
         raise ConfigurationError(f"documents has {shown(unknown[0])}; documents are {', '.join(DOCUMENTS)}")

@@ -56,6 +56,7 @@ class Latency:
         """Return the duration of one call, in seconds."""
         if not self.sigma or not self.mean:
             return self.mean
+        # The mean of a log-normal distribution is above its median, so the median is shifted down.
         return self.random.lognormvariate(math.log(self.mean) - self.sigma**2 / 2, self.sigma)
 
 
@@ -107,6 +108,7 @@ class Service:
         if (refusal := self._refusal(request, document)) is not None:
             return _error(request, ERROR_FAULTS[refusal], state)
         fault = self.faults[0] if self.faults else None
+        # Before the body is read: the caller must still be sending when the connection breaks.
         if fault is not None and fault in EARLY_NETWORK_FAULTS:
             self.faults.popleft()
             return await NETWORK_FAULTS[fault](request, b"", self.sleep)
@@ -174,7 +176,7 @@ async def _read(request: web.Request) -> ParsedRequest | ErrorAnswer:
         return parse_request(request.headers.get("Content-Type", ""), await request.read())
     except web.HTTPRequestEntityTooLarge:
         return ERROR_FAULTS[Fault.GATEWAY_TOO_LARGE]
-    except (web.RequestPayloadError, ConnectionError):
+    except (web.RequestPayloadError, ConnectionError):  # the caller broke off; no one reads this answer
         return ERROR_FAULTS[Fault.GATEWAY_BAD_REQUEST]
     except APIError as error:
         return ErrorAnswer(error.status, str(error.code), str(error.message))

@@ -138,6 +138,7 @@ def _passport(page: _Page) -> AnswerObject:
     zone = fake_data.machine_readable_zone(page.random, holder)
     texts = {
         "issuingStateCode": fake_data.STATE,
+        # As in the specification's example, which has the family name here, and "-" for no name.
         "firstName": holder.person.family,
         "lastName1": holder.person.given,
         "lastName2": "-",
@@ -146,6 +147,7 @@ def _passport(page: _Page) -> AnswerObject:
         "mrzLines": f"{zone.first}\n{zone.second}",
     }
     objects: AnswerObject = {key: _mrz(text, text) for key, text in texts.items()}
+    # The zone has two digits of a year. The service completes them.
     objects["dateOfBirth"] = _mrz(f"{holder.born:%y%m%d}", f"{holder.born:%Y/%m/%d}")
     objects["gender"] = _mrz("M" if holder.male else "F", "Male" if holder.male else "Female")
     objects["dateOfExpiry"] = _mrz(f"{holder.expires:%y%m%d}", f"{holder.expires:%Y/%m/%d}")

@@ -184,6 +184,7 @@ def licence_number(random: Random) -> str:
 
 def passport_number(random: Random) -> str:
     """Return a random passport number of nine characters."""
+    # A letter among the digits, as Korean passports have it since 2021.
     return f"{random.choice('XYZ')}{digits(random, 3)}A{digits(random, 4)}"
 
 

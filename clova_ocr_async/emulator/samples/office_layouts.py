@@ -43,6 +43,7 @@ def biz_license(random: Random, seed: int, typeface: Typeface) -> DrawnDocument:
     canvas, corporation = sheet.canvas, seed % 2 == 1
     canvas.draw_card((36, 36, 724, 1004), "#ffffff")
     canvas.draw_specimen_mark()
+    # An empty array for what is not on the paper, as in the specification's example.
     objects: dict[str, list[AnswerObject]] = {key: [] for key in _BIZ_FIELDS}
     objects["documentType"].append(_heading(sheet))
     tax = sheet.localized(("법인사업자", "Corporation") if corporation else ("일반과세자", "Ordinary taxpayer"))

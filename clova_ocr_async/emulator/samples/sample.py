@@ -34,7 +34,7 @@ _LAYOUTS: dict[str, Layout] = {
     "id-card": id_card,
     "passport": passport,
 }
-_SEEDS_APART = 10_000
+_SEEDS_APART = 10_000  # documents of each type before the samples of one seed are those of the next one
 
 
 @dataclass(frozen=True, slots=True)

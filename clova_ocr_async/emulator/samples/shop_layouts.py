@@ -38,6 +38,7 @@ def receipt(random: Random, seed: int, typeface: Typeface) -> DrawnDocument:
     """Draw a receipt; every sixth is of a cinema, every second has a discount, every third has item codes."""
     goods = random.sample(fake_data.GOODS, 2 + random.randrange(6))
     coded, cinema, discounted = seed % 3 == 0, seed % 6 == _CINEMA, seed % 2 == 1
+    # Paper from a roll is as long as its rows.
     height = 630 + (62 if coded else 36) * len(goods) + (34 if cinema else 0) + (68 if discounted else 0)
     sheet = Sheet(random, (620, height), typeface)
     items = [_item(sheet, sheet.localized(good), coded=coded) for good in goods]
@@ -128,6 +129,7 @@ def _sums(sheet: Sheet, total: int, y: float, *, discounted: bool) -> tuple[Answ
         less = total // 1000 * 100
         total -= less
         discount, y = _sum(sheet, ("할인", "Discount"), less, y), y + 34
+        # Prices include the tax of 10 %, which therefore is an eleventh.
         tax, y = _sum(sheet, ("부가세", "VAT"), total // 11, y), y + 34
         sums["subTotal"] = [{"taxPrice": [tax], "discountPrice": [discount]}]
     label = sheet.localized(("합계", "TOTAL"))
@@ -143,6 +145,7 @@ def _sum(sheet: Sheet, label: tuple[str, str], amount: int, y: float) -> AnswerO
 
 def _card(sheet: Sheet, y: float) -> AnswerObject:
     number = fake_data.card_number(sheet.random)
+    # Receipts print part of the number only, and the service returns it so.
     starred = f"{number[:4]}-{number[4:6]}**-****-{number[12:]}"
     rows = (
         (("카드", "Card"), sheet.choose(_CARDS)),
