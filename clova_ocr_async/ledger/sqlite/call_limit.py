@@ -27,7 +27,7 @@ def may_send(db: sqlite3.Connection, max_calls: int | None) -> bool | None:
     """
     if max_calls is None or calls(db) < max_calls:
         return True
-    return None if in_flight(db) else False
+    return None if in_flight(db) else False  # counted only at the limit: a stored count would cost every call
 
 
 def calls(db: sqlite3.Connection) -> int:

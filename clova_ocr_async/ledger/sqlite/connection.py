@@ -137,7 +137,7 @@ def prepare_to_write(db: sqlite3.Connection, folder: Path, patience: float = _PA
             "disk"
         )
     check_hard_links(folder)  # once more, now that the log and its index exist
-    db.execute("PRAGMA secure_delete = ON")
+    db.execute("PRAGMA secure_delete = ON")  # else a purged answer stays readable in free pages
 
 
 def connect_existing(path: str | os.PathLike[str]) -> sqlite3.Connection:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LockTimeoutError", "file_error", "ledger_error", "translate_sqlite_errors"]
 
+# A full disk shows as FULL, IOERR or CANTOPEN, by the file that could not grow. READONLY: it was remounted read-only.
 _NOT_WRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 

@@ -108,6 +108,7 @@ def link_source(db: sqlite3.Connection, source: SourceFile, document: str, numbe
 
 def claim_item(db: sqlite3.Connection, item: Item, owner: int) -> Claim | None:
     """Claim an item that is new or queued."""
+    # One statement for both cases, so that no other process can claim it between a look and the claim.
     row = db.execute(
         "INSERT INTO item (sha256, document, state, owner) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (sha256, document) DO UPDATE SET state = excluded.state, owner = excluded.owner WHERE state = ? "
@@ -222,6 +223,7 @@ def keep_answer(
         foreign: Whether it is another call's answer, which leaves the item as ambiguous as it was.
     """
     before = db.execute("SELECT maybe_billed, id FROM item WHERE id = ?", (number,)).fetchall() if foreign else ()
+    # An overflow file is replayed twice if the process dies between the commit and the file's removal.
     db.execute(
         "INSERT INTO answer (item, request_id, status, cut, body, came, unpacked) VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (item, request_id, came) DO NOTHING",

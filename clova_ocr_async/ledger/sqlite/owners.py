@@ -108,6 +108,7 @@ def take_over(
             again.
     """
     for owner in owners:
+        # Before the release, which would give back as unsent what may have been billed.
         sent = db.execute("SELECT id FROM item WHERE owner = ? AND state = ?", (owner, State.SENT)).fetchall()
         for (number,) in sent:
             _settle_due(db, owner, number, seal, now())

@@ -159,12 +159,14 @@ class Participant:
         Raises:
             LedgerError: Its file was removed or replaced since it was opened.
         """
+        # A ledger that was restored from a backup does not have the images that were paid for since.
         if _inode_of(self._file) != self._inode:
             raise LedgerError(f"{LEDGER} was removed or replaced while a batch was at work; nothing more is sent")
 
     def leave(self, db: sqlite3.Connection) -> int:
         """Settle what this owner has, and remove it; return the argument of ``mark_emptied`` after the commit."""
         assert self._overflow is not None  # noqa: S101 - it has an overflow file
+        # The next process reserves as much from its first request on.
         _note_largest_answer(db, self._reservation.largest)
         replayed = replay_files(db, [self._overflow.path])
         owners.take_over(db, [self.owner], self._seal, self._now, self._inconclusive)

@@ -65,7 +65,7 @@ def purge(
         db = connect_existing(folder)
         try:
             db.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
-            check_seal(db, seal)
+            check_seal(db, seal)  # first: an error's message must be opened before it can be removed
             before = math.inf if older_than is None else now() - older_than
             purged = _in_one_transaction(
                 db, _Purge(Path(folder), seal, before, process or Process.this(), clock(), now)

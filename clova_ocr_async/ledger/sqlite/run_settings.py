@@ -63,7 +63,7 @@ class RequestedSettings:
     def __post_init__(self) -> None:
         if self.store not in (None, "full", "none"):
             raise ConfigurationError(f"store is {shown(self.store)}; it must be 'full' or 'none'")
-        number = self.max_calls
+        number = self.max_calls  # its type is compared, as True is an int as well
         if number is not None and number != "none" and (type(number) is not int or number < 0):
             raise ConfigurationError(f"max_calls is {shown(number)}; it must be a whole number from 0, 'none' or None")
 
@@ -192,6 +192,7 @@ def _another_file(recorded: FileIdentity, found: FileIdentity) -> str:
 
 
 def _begun_with(db: sqlite3.Connection, name: str, value: object) -> Any:
+    # Where two processes begin a run at the same time, the settings of the first one hold for both.
     db.execute("INSERT INTO run (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", (name, value))
     return read_setting(db, name)
 

@@ -19,6 +19,7 @@ APPLICATION_ID = 0x434C4F56
 
 
 def _create(db: sqlite3.Connection) -> None:
+    # Not executescript, which would commit the migration's transaction.
     for statement in _TABLES.split(";\n\n"):  # a trigger has semicolons of its own
         db.execute(statement)
 
