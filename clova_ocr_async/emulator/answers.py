@@ -51,6 +51,7 @@ def image_answer(document: str, request: ParsedRequest) -> dict[str, Any]:
 
 
 def _uid(request: ParsedRequest) -> str:
+    # 32 hex digits, as many as the service's.
     return hashlib.md5(request.request_id.encode() + request.data, usedforsecurity=False).hexdigest()
 
 

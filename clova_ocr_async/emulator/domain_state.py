@@ -72,7 +72,7 @@ class DomainState:
     def set_ceiling(self, ceiling: int | None) -> None:
         """Change the ceiling; running calls continue."""
         with self._lock:
-            self._accumulate()
+            self._accumulate()  # the time until now has the old ceiling
             self.ceiling = ceiling
 
     @property

@@ -35,7 +35,7 @@ def emulator_in_thread(**settings: Any) -> Generator[Emulator]:
     """
     emulator = Emulator(**settings)
     loop = asyncio.new_event_loop()
-    # A daemon, so that a test that is interrupted here does not keep the interpreter from its end.
+    # A daemon, so that a test that is interrupted here does not keep the interpreter from exiting.
     thread = threading.Thread(target=loop.run_forever, name="clova-emulator", daemon=True)
     thread.start()
     try:

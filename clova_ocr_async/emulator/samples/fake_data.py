@@ -54,7 +54,7 @@ MONTHS = (
 """The months in English, whatever the locale of the process."""
 
 _CENTURY = 2000
-_MRZ_WEIGHTS = (7, 3, 1)
+_MRZ_WEIGHTS = (7, 3, 1)  # Source: ICAO Doc 9303, part 3, check digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +173,7 @@ def resident_number(random: Random, born: date, *, male: bool, alien: bool = Fal
 def card_number(random: Random) -> str:
     """Return 16 random digits of a card, with a first digit that no network has and a wrong check digit."""
     body = f"0{digits(random, 14)}"  # the numbers of no card network begin with 0
+    # The Luhn sum, as on real cards.
     doubled = (int(digit) * (2 - index % 2) for index, digit in enumerate(body))
     return f"{body}{_other_digit(random, -sum(sum(divmod(value, 10)) for value in doubled) % 10)}"
 

@@ -105,6 +105,7 @@ def _resident(sheet: Sheet) -> list[_Row]:
         _Row(
             "address", ("주소", "Address"), sheet.choose(fake_data.ADDRESSES), (_LEFT, 312), objects.string, width=300
         ),
+        # In captured answers this date has masking polygons as well.
         _Row("issueDate", ("발급일", "Issued on"), day, (_LEFT, 426), _day(sheet, issued, masked=True)),
         _Row("authority", ("발급기관", "Issued by"), office, (_LEFT, 502), objects.string, width=520),
     ]
@@ -116,7 +117,9 @@ def _driver(sheet: Sheet) -> list[_Row]:
     number = fake_data.resident_number(random, born, male=fake_data.boolean(random))
     start, end = date(issued.year + 9, 1, 1), date(issued.year + 9, 12, 31)
     office = sheet.localized(("가상경찰청장", "Chief, Gasang Police"))
+    # The service expands the abbreviation in its normal form.
     full = sheet.localized(("가상지방경찰청장", "Chief, Gasang Provincial Police"))
+    # Without I and O, which look like digits.
     code = "".join(random.choice("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789") for _ in range(6))
     class_ = sheet.localized(random.choice((("1종 보통", "Class 1"), ("2종 보통", "Class 2"))))
     donor = sheet.localized(("장기기증 희망", "Organ donor"))
@@ -185,10 +188,11 @@ def _national_passport(sheet: Sheet) -> list[_Row]:
 def _page(sheet: Sheet, holder: fake_data.PassportHolder) -> list[_Row]:
     """Return the rows of a passport's page, without its machine readable zone."""
     objects, born, expires = sheet.objects, holder.born, holder.expires
-    issued = expires.replace(year=expires.year - 10)
+    issued = expires.replace(year=expires.year - 10)  # the validity of most passports
     code, state, sex = holder.code.rstrip("<"), "REPUBLIC OF UTOPIA", "M" if holder.male else "F"
     return [
         _Row("type", ("종류", "Type"), code, (_LEFT, 130), objects.string),
+        # This field and the authority have no normal form in captured answers.
         _Row("issueCountry", ("발행국", "Country code"), fake_data.STATE, (_LEFT + 120, 130), objects.base),
         _Row("num", ("여권번호", "Passport No."), holder.number, (_RIGHT, 130), _hidden(sheet)),
         _Row("surName", ("성", "Surname"), holder.person.family, (_LEFT, 196), objects.string),
@@ -238,6 +242,7 @@ def _reading(holder: fake_data.PassportHolder, zone: fake_data.MachineReadableZo
         "checkDigitForDocumentNumber": _mrz(number),
         "nationality": _mrz(fake_data.STATE, "Utopia"),
         "dateOfBirth": _mrz(f"{born:%y%m%d}", f"{born:%Y/%m/%d}"),
+        # Calculated by the service, and not in the zone: no raw text.
         "age": _mrz("", age),
         "checkDigitForDateOfBirth": _mrz(birth),
         "gender": _mrz("M", "Male") if holder.male else _mrz("F", "Female"),

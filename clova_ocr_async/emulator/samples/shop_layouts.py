@@ -22,7 +22,7 @@ _LEFT_EDGE, _UNIT_EDGE, _COUNT_EDGE, _RIGHT_EDGE = 64, 392, 442, 556
 _DAYS = ("{0:%Y-%m-%d}", "{0:%Y.%m.%d}", "{0.year}/{0.month}/{0.day}")
 _CARDS = (("모의카드", "Moui Card"), ("예시카드", "Yesi Card"))
 _CINEMA = 5
-_NAMELESS = 3
+_NAMELESS = 3  # of four seeds: the holder's name is often not on a card, or not read
 _PLASTICS = ("#dce8f6", "#e4f0e2", "#f3e6ee", "#f2ecd9")
 
 
