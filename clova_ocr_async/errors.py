@@ -153,7 +153,7 @@ class NotSentError(ClovaOCRError):
     """
 
     def __init__(self, reason: ClovaOCRError | None = None) -> None:
-        super().__init__(reason)
+        super().__init__(reason)  # the text is made on demand: unpickling calls the class with ``args``
         self.reason = reason
 
     def __str__(self) -> str:
@@ -209,6 +209,7 @@ class ConnectionFailedError(TransportError):
     retry_after: float | None = None
 
 
+# Not retryable, unlike the class above: the same request might be billed again.
 class ResponseTimeoutError(TransportError):
     """The body had begun to leave, and no answer was received in time."""
 
@@ -342,6 +343,7 @@ class MalformedResponseError(ClovaOCRError):
     billing = Billing.BILLED
 
     def __init__(self, message: str, *, raw: bytes = b"", status: int = 200, billing: Billing | None = None) -> None:
+        # The bytes are not in ``args``, which a crash reporter prints.
         super().__init__(message, billing=billing)
         self.raw = raw
         self.status = status

@@ -157,6 +157,7 @@ class Intake:
         slots = 0
         for domain in self._domains:
             if domain not in on_hold:  # it takes no calls now, and an image read for it would only take memory
+                # Slots of other processes take images that those processes have read.
                 slots += max(0, gates[domain].ceiling - gates[domain].elsewhere)
         return self._window.follow_slots(slots)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StopState", "StopSwitch"]
 
+# A logger of its own: the command line drops these records, since its summary repeats them.
 logger = logging.getLogger("clova_ocr_async.batch.outcome")
 
 
@@ -105,7 +106,7 @@ class StopSwitch:
         self._move_to(StopState.STOPPED)
 
     def _move_to(self, state: StopState) -> None:
-        if state > self.state:
+        if state > self.state:  # never back: an input that ends after a cut-off changes nothing
             self.state = state
             for subscriber in self._subscribers:
                 subscriber(state)

@@ -48,6 +48,7 @@ class Window:
 
     def follow_slots(self, slots: int) -> bool:
         """Set the size to what so many slots need; return whether it has changed."""
+        # Also without slots, while every domain is on hold: the first free slot finds an image that is read.
         size = slots + max(_MIN_SPARE, slots // _SLOTS_PER_SPARE)
         if self._concurrency is not None:
             size = min(size, self._concurrency)

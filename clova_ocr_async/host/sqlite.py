@@ -35,6 +35,7 @@ def enable_wal(db: sqlite3.Connection, patience: float, sleep: Callable[[float],
         try:
             (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
         except sqlite3.OperationalError as error:
+            # The lower byte is the code, without its details. Only a lock passes by itself.
             if waited >= patience or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
         else:

@@ -50,6 +50,7 @@ class Reading:
 
 def _is_right(path: Path, outcome: Success[Any]) -> bool:
     ground_truth = find_ground_truth(path.read_bytes())
+    # By way of JSON, as the ground truth is plain values.
     read = msgspec.json.decode(msgspec.json.encode(outcome.recognition.document))
     return ground_truth is not None and read == ground_truth.answer
 
@@ -62,6 +63,7 @@ def _of_receipt(document: Receipt) -> tuple[object, ...]:
 
 def _of_credit_card(document: CreditCard) -> tuple[object, ...]:
     number = document.result.number.value
+    # The last digits alone, since a terminal is easily looked at and recorded.
     return number and f"**** {number[-4:]}", document.result.valid_thru.value
 
 
@@ -77,6 +79,7 @@ def _of_biz_license(document: BizLicense) -> tuple[object, ...]:
 
 def _of_id_card(document: IdCard) -> tuple[object, ...]:
     card = getattr(document.result, document.result.kind or "ic")
+    # A Korean passport has two names and no ``name``.
     return document.result.id_type, _first(getattr(card, "name", ())), _first(card.issue_date)
 
 

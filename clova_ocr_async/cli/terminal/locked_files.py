@@ -59,6 +59,7 @@ def remove_abandoned(paths: Iterable[Path], load: Callable[[str], ModuleType] = 
 
 def _removed(path: Path, load: Callable[[str], ModuleType]) -> bool:
     try:
+        # Opened for writing too, which NFS demands of an exclusive lock.
         descriptor = os.open(path, os.O_RDWR | _NO_LINK)
     except FileNotFoundError:
         return True

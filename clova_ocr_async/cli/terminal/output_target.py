@@ -119,6 +119,7 @@ def named_descriptor(name: str) -> int | None:
         plain = os.path.normpath(name)
         if plain in _STANDARD_STREAMS:
             return _STANDARD_STREAMS[plain]
+        # The descriptors of another process lead to files, which are opened by their names.
         if (found := _DESCRIPTOR.fullmatch(plain)) and found[1] in {None, str(os.getpid())}:
             return int(found[2])
         try:

@@ -39,6 +39,7 @@ __all__ = [
 MAX_NAMED = 20
 """Most images that a message names; the results have all of them."""
 
+# Up to the last @, since a password may hold one.
 _USER_INFO = re.compile(r"(?<=://).*@")
 _PLAIN = frozenset((string.ascii_letters + string.digits + "_./").encode())  # bytes that printf prints unchanged
 _DONE_ONCE = frozenset({"--run-moved", "--retry-failed", "--retry-ambiguous", "--retry-billed"})
@@ -84,6 +85,7 @@ def wrong_folder(run: str, start: str) -> str:
 
 def format_gates(client: ClovaOCRClient, document: type[Document]) -> str:
     """Return the sums of the concurrency limits of all domains that serve a document now."""
+    # A domain on hold takes no calls, so its limit would promise too much.
     serving = set(client.serving(document)) - set(client.on_hold)
     gates = [gate for domain, gate in client.gates.items() if domain in serving]
     at_once, ceiling = sum(gate.in_flight for gate in gates), sum(gate.ceiling for gate in gates)
