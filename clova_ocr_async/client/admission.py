@@ -64,7 +64,8 @@ class Admission:
         first = call.queued_at is None
         # A call that was sent before and queues again has kept its place, so no other call waits before it.
         queued = self._queue_length(domains) if first else 0
-        if first and self._max_queued is not None and queued >= self._max_queued and not self._has_free_slot(domains):
+        full = first and self._max_queued is not None and queued >= self._max_queued
+        if full and not any(self._slots.state(domain).free > 0 for domain in domains):
             raise self._overloaded(call, domains, f"{_waiting(queued)}, and more may not (max_queued)")
         if call.deadline.seconds is None:
             return domains
@@ -131,9 +132,6 @@ class Admission:
 
     def _queue_length(self, domains: Sequence[Domain]) -> int:
         return min([self._queued[domain.key] for domain in domains])
-
-    def _has_free_slot(self, domains: Sequence[Domain]) -> bool:
-        return any(self._slots.state(domain).free > 0 for domain in domains)
 
     def _known_times(self, call: Call[Any], domains: Sequence[Domain]) -> dict[Domain, UsualTime]:
         """Return the answer times of the domains of which some are known."""

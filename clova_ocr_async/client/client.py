@@ -266,6 +266,7 @@ class ClovaOCRClient:
         return elapsed
 
     def _usable_loop(self) -> asyncio.AbstractEventLoop:
+        # First, since the loop of a closed client is often closed too, and this explains more.
         if self._sender.closed:
             raise ConfigurationError("the client is closed; make a new one")
         return self._loop.get()

@@ -67,6 +67,7 @@ class Deadline:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
+        # Cancelled first: a timer that fires later would reschedule a timeout that has ended, which is an error.
         if self._timer is not None:
             self._timer.cancel()
         await self._timeout.__aexit__(kind, error, where)

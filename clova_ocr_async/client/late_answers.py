@@ -136,7 +136,7 @@ class LateAnswers:
         self._admission = admission
         self._router = router
         self._open: dict[tuple[type[Document], int], list[LateRequest]] = {}  # in flight or kept, and not yet taken
-        self._kept: dict[LateRequest, int] = {}  # with the size of the answer in bytes
+        self._kept: dict[LateRequest, int] = {}  # with the size of the answer in bytes; the oldest one first
         self._tasks: set[asyncio.Task[None]] = set()
 
     def adopt(self, call: Call[Any], lease: Lease) -> bool:
@@ -147,7 +147,7 @@ class LateAnswers:
             lease: The slot, which the request holds until it ends.
         """
         request = call.request_task
-        # One that is being cancelled belongs to a client that closes.
+        # A request that is being cancelled belongs to a client that closes.
         if request is None or not call.may_detach or request.cancelled() or request.cancelling():
             return False
         lease.keep()  # the service still works on the request
@@ -196,6 +196,7 @@ class LateAnswers:
         late = await self._find(call)
         if late is None:
             return None
+        # No await lies between the search and this line, or two calls with the same image could get the answer.
         late.claimed = call.joined = True  # one answer is for one call, as one payment is
         try:
             await late.ended.wait()
@@ -315,7 +316,9 @@ class LateAnswers:
 
     def _store(self, late: LateRequest, response: HTTPResponse) -> None:
         self._kept[late] = len(response.body)
-        late.timer = asyncio.get_running_loop().call_later(self.keep, self._expire, late)
+        late.timer = asyncio.get_running_loop().call_later(
+            self.keep, self._drop_logged, late, "expired", Billing.BILLED, "no call came for it in time"
+        )
         logger.info(
             "call %s was answered after its caller had gone; the answer is kept for %g s",
             late.attempt.request_id,
@@ -324,9 +327,6 @@ class LateAnswers:
         notify(self._hooks, AnswerKept(late.attempt, late.elapsed))
         while len(self._kept) > MOST_ANSWERS or sum(self._kept.values()) > MOST_BYTES:
             self._drop_logged(next(iter(self._kept)), "no room", Billing.BILLED, "too many answers are kept")
-
-    def _expire(self, late: LateRequest) -> None:
-        self._drop_logged(late, "expired", Billing.BILLED, "no call came for it in time")
 
     def _drop_logged(self, late: LateRequest, reason: Reason, billing: Billing, why: str) -> None:
         level = logging.INFO if billing is Billing.NOT_BILLED else logging.WARNING

@@ -39,7 +39,7 @@ _YIELD_EVERY = 384 * 1024  # bytes; a socket that never blocks would otherwise b
 # "identity": the part of an answer that was cut off stays readable, and a small body cannot become a huge one.
 _REQUEST_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "clova-ocr-async"}
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
-# Some are subclasses of the error for a refused connection, which is retried. A retry makes no certificate valid.
+# Some are subclasses of the error for a refused connection, which is retried. A certificate stays wrong.
 _TLS_ERRORS = (
     aiohttp.ClientConnectorSSLError,
     aiohttp.ClientConnectorCertificateError,
@@ -215,7 +215,9 @@ class AiohttpTransport:
         try:
             answer = await self._post(session, request, payload, progress)
         except Exception as error:  # noqa: BLE001 - a session of the caller's may raise anything
-            answer, failure = _arrived_answer(progress, error), translate_error(error, progress)
+            answer, failure = progress.answer, translate_error(error, progress)
+            if answer is not None:
+                logger.warning("the session's middleware or trace raised %s; the answer stands", type(error).__name__)
         except BaseException as error:  # noqa: BLE001 - raised below
             answer, failure = None, without_frames(error)
         if answer is None:
@@ -248,7 +250,7 @@ class AiohttpTransport:
 
     async def close(self) -> None:
         """Close the session if it is the transport's own."""
-        self._closed = True
+        self._closed = True  # first, so that no request opens a new session meanwhile
         if self._own and self._session is not None:
             await self._session.close()
 
@@ -291,6 +293,7 @@ async def _receive(
     response: aiohttp.ClientResponse, progress: RequestProgress, *, maybe_read: bool = False
 ) -> HTTPResponse:
     """Read an answer as far as it arrives; one that other code has read already is taken from there."""
+    # Before the body is read: with the status 200 the call is billed, whatever arrives.
     progress.begin_response(response.status, {name.lower(): value for name, value in response.headers.items()})
     cut, size = None, 0
     try:
@@ -305,13 +308,6 @@ async def _receive(
         cut = "no more of it came in time" if isinstance(error, TimeoutError) else "the connection broke"
     progress.end_response(cut)
     assert progress.answer is not None  # noqa: S101 - for the type checkers: the headers were noted before
-    return progress.answer
-
-
-def _arrived_answer(progress: RequestProgress, error: Exception) -> HTTPResponse | None:
-    """Return the answer that had arrived before a middleware or trace raised an error; None if none had."""
-    if progress.answer is not None:
-        logger.warning("the session's middleware or trace raised %s; the answer stands", type(error).__name__)
     return progress.answer
 
 
@@ -350,16 +346,10 @@ def _settings_fault(error: Exception) -> str | None:
     """Return the fault in the settings, if that is the cause; else None."""
     if isinstance(error, aiohttp.InvalidURL | UnicodeError):
         return "the invoke URL's host is not a valid host name"
-    if isinstance(error, aiohttp.ClientHttpProxyError) and not _is_transient(error.status):
-        return f"the proxy refused the connection with HTTP {error.status}"
-    return tls_failure(error) if isinstance(error, _TLS_ERRORS) and not _handshake_was_cut(error) else None
-
-
-def _is_transient(status: int) -> bool:
-    """Whether a status of a proxy means that the proxy, or the host behind it, fails only for the moment."""
-    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING
-
-
-def _handshake_was_cut(error: Exception) -> bool:
-    """Whether the connection was cut during the handshake, which has nothing to do with the certificate."""
-    return isinstance(getattr(error, "os_error", None), ssl.SSLEOFError | ssl.SSLZeroReturnError)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        # With these, the proxy or the host behind it fails only for the moment.
+        passes = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status in _PASSING
+        return None if passes else f"the proxy refused the connection with HTTP {error.status}"
+    # A connection that was cut during the handshake has nothing to do with the certificate.
+    was_cut = isinstance(getattr(error, "os_error", None), ssl.SSLEOFError | ssl.SSLZeroReturnError)
+    return tls_failure(error) if isinstance(error, _TLS_ERRORS) and not was_cut else None

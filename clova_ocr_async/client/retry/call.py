@@ -187,6 +187,7 @@ class Call(msgspec.Struct, Generic[DocumentT]):
     def finish(self, error: BaseException | None) -> Billing:
         """Write the call's attempts and billing into its error, and return the billing of the whole call."""
         if error is None:
+            # A call that got an earlier call's answer is not billed.
             return Billing.BILLED if self.sent else Billing.NOT_BILLED
         if not isinstance(error, ClovaOCRError):
             return self.worst_billing()

@@ -107,7 +107,7 @@ class RetryPolicy:
         if isinstance(error, MalformedResponseError):
             return False  # an answer was billed, and another request may be answered in the same way
         if error.billing is Billing.MAYBE_BILLED:
-            # Retryable are a server's passing errors, of unknown billing. With the others the answer is lost.
+            # A server's passing errors are retryable, and their billing is unknown. With the others the answer is lost.
             return (self.server_errors if error.retryable else self.ambiguous) == "retry"
         return error.retryable
 
@@ -147,7 +147,8 @@ class RetryPolicy:
         if cause != "quota":  # minutes apart, so that probes of several processes need not be spread
             return self._backoff(_EJECTED_BASE, failures, _EJECTED_CAP)
         asked = error.retry_after if isinstance(error, QuotaExceededError) else None
-        return _or_retry_after(asked, uniform(0.0, self._backoff(self.quota_base, failures, self.quota_cap)))
+        drawn = uniform(0.0, self._backoff(self.quota_base, failures, self.quota_cap))
+        return drawn if asked is None or asked > _LONGEST_RETRY_AFTER else max(drawn, asked)
 
     def gives_up(self, cause: Cause, failures: int, lasted: float, *, reached: bool = True) -> bool:
         """Whether a domain on hold was probed often enough, or for long enough.
@@ -167,11 +168,6 @@ class RetryPolicy:
     def _backoff(base: float, failures: int, cap: float) -> float:
         # The exponent is capped: 2.0 ** 1024 is an error, and an outage may see more failures than that.
         return min(cap, base * 2.0 ** min(failures - 1, 60))
-
-
-def _or_retry_after(asked: float | None, drawn: float) -> float:
-    """Return the drawn wait, or a longer one that the server asks for, unless that is too long."""
-    return drawn if asked is None or asked > _LONGEST_RETRY_AFTER else max(drawn, asked)
 
 
 def _at_least_retry_after(error: BaseException, drawn: float) -> float:

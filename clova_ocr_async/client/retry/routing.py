@@ -218,7 +218,7 @@ class DomainRouter:
         if breaker.prober is call:
             if self._give_up_all(call):
                 return Decision(Action.FAIL, error)
-        elif call.lane == "interactive" and not self._has_alternative(call):
+        elif call.lane == "interactive" and None not in map(self._breakers.get, call.domains):
             # Its caller waits, and a quota is rarely renewed within a deadline.
             error.retry_after = error.retry_after or breaker.retry_after
             return Decision(Action.FAIL, error)
@@ -273,9 +273,6 @@ class DomainRouter:
     def _gives_up(self, breaker: Breaker, now: float) -> bool:
         reached = breaker.domain.key in self._reached
         return self._policy.gives_up(breaker.cause, breaker.failures, now - breaker.since, reached=reached)
-
-    def _has_alternative(self, call: Call[Any]) -> bool:
-        return any(self._breakers.get(domain) is None for domain in call.domains)
 
     def _next_domain(self, call: Call[Any], error: ClovaOCRError) -> Decision:
         now = self._runtime.clock()
