@@ -50,16 +50,14 @@ def image_object(body: bytes) -> ImageObject | None:
         answer = _decoder.decode(body)
         # The list may hold null (seen in a client's code, not documented).
         raw = next((raw for raw in answer.images if bytes(memoryview(raw)[:1]) != b"n"), None)
-        if raw is None or not _is_one_line(raw):
+        if raw is None:
             return None
+        text = str(memoryview(raw), "utf-8")
+        if "\n" in text or "\r" in text:
+            return None  # a record of JSON Lines is one line
         return ImageObject(answer.request_id, _image_decoder.decode(raw).uid, raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _is_one_line(raw: msgspec.Raw) -> bool:
-    text = str(memoryview(raw), "utf-8")
-    return "\n" not in text and "\r" not in text
 
 
 _decoder = msgspec.json.Decoder(_Answer)

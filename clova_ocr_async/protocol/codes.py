@@ -114,7 +114,7 @@ GATEWAY_RULES: dict[str, Rule] = {
 
 STATUS_RULES: dict[int, Rule] = {
     HTTPStatus.UNAUTHORIZED: Rule(AuthenticationError, "the secret is not accepted"),
-    # A firewall in front of the service may answer so as well. No image will be read before that is settled.
+    # Assumed: a gateway or firewall that refuses one call refuses all of them.
     HTTPStatus.FORBIDDEN: Rule(AuthenticationError, "permission denied"),
     HTTPStatus.NOT_FOUND: Rule(DomainError, "not found", hint=_URL),
     HTTPStatus.METHOD_NOT_ALLOWED: Rule(DomainError, "this URL takes no OCR calls", hint=_URL),
@@ -129,7 +129,7 @@ _STATUS_CLASSES = {
     4: Rule(InvalidRequestError, "the request is not accepted"),
     5: Rule(ServerError, "the service failed", billing=_FAILED),
 }
-# Such as 200 with an error body of an unknown code. Nothing shows that the service did not run.
+# For example 200 with an error body of an unknown code. Nothing shows that the service did not run.
 _UNKNOWN = Rule(APIError, "an error with an unknown code", billing=_FAILED)
 
 

@@ -157,17 +157,11 @@ def _split_tail(path: str, host: str) -> tuple[str, str | None]:
     found = _DOCUMENT_TAIL.search(path)
     base, word = (path[: found.start()], (found[1] or "").lower()) if found else (path, None)
     if word and word not in DOCUMENTS:
-        raise ConfigurationError(
-            f"invoke_url ends in /document/{_shown_word(word)}; documents are {', '.join(DOCUMENTS)}"
-        )
+        named = word if _WORD.fullmatch(word) else MASK  # it may be the invoke key
+        raise ConfigurationError(f"invoke_url ends in /document/{named}; documents are {', '.join(DOCUMENTS)}")
     if not base and host.endswith("ntruss.com"):
         raise ConfigurationError(f"invoke_url has no path; copy all of it from the console: {_EXAMPLE}")
     return base, word or None
-
-
-def _shown_word(word: str) -> str:
-    """Return the word in the place of a document, masked if it may be the invoke key."""
-    return word if _WORD.fullmatch(word) else MASK
 
 
 def _address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

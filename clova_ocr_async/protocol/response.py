@@ -68,6 +68,7 @@ _FAILURES = {
 class _ErrorOutline(msgspec.Struct):
     """The parts of a body that make it an error's, kept as raw JSON."""
 
+    # Not decoded: a code of an unexpected type must not hide an error.
     code: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
 
@@ -124,7 +125,8 @@ def decode_response(
     """
     # First: nothing in another call's answer, not even its status, says anything about this call.
     if request_id is not None and not is_answer_to(response.body, request_id):
-        raise _wrong_request_id(response)
+        message = "the answer has another call's requestId, so this call has no answer; it may have been billed"
+        raise _malformed(message, response, Billing.MAYBE_BILLED)
     read = _read(response.body)
     answer = read[0] if read is not None else None
     if response.status // 100 != _SUCCESS or (answer is not None and _is_error(answer)):
@@ -133,7 +135,10 @@ def decode_response(
     if response.cut is not None:
         raise _malformed(f"the body of the answer is incomplete: {response.cut}", response)
     if read is None:
-        raise _malformed(_unreadable(response.body), response)
+        too_many = f"the answer holds more than {_MAX_VALUES:,} values"
+        raise _malformed(
+            too_many if _has_too_many_values(response.body) else "the answer is not a JSON object", response
+        )
     return _recognition(*read, response, document)
 
 
@@ -191,30 +196,13 @@ def _has_too_many_values(body: bytes) -> bool:
     return len(body) > _MAX_VALUES and sum(map(body.count, (b"{", b"[", b","))) > _MAX_VALUES
 
 
-def _unreadable(body: bytes) -> str:
-    return (
-        f"the answer holds more than {_MAX_VALUES:,} values"
-        if _has_too_many_values(body)
-        else "the answer is not a JSON object"
-    )
-
-
 def _is_error(answer: Answer) -> bool:
     """Whether a body is an error; a list of empty images does not make it an answer."""
     return (answer.code is not None or bool(answer.error)) and not any(answer.images)
 
 
-def _malformed(message: str, response: HTTPResponse) -> MalformedResponseError:
-    return MalformedResponseError(message, raw=response.body, status=response.status)
-
-
-def _wrong_request_id(response: HTTPResponse) -> MalformedResponseError:
-    return MalformedResponseError(
-        "the answer has another call's requestId, so this call has no answer; it may have been billed",
-        raw=response.body,
-        status=response.status,
-        billing=Billing.MAYBE_BILLED,
-    )
+def _malformed(message: str, response: HTTPResponse, billing: Billing | None = None) -> MalformedResponseError:
+    return MalformedResponseError(message, raw=response.body, status=response.status, billing=billing)
 
 
 def _recognition(
@@ -323,7 +311,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """
     value = headers.get("retry-after", "").strip()
     try:
-        seconds = float(value)  # a fraction is not allowed, but sent; "nan" and "inf" are dropped below
+        seconds = float(value)  # more than RFC 9110 allows; "nan" and "inf" are dropped below
     except ValueError:
         try:
             until, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("date", ""))
