@@ -85,6 +85,7 @@ class VendorObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_def
         for name, value in self._present():
             yield name, Shape(safe_repr(value))
 
+    # A copy of an absent object would count as one that the vendor sent.
     def __copy__(self) -> Self:
         return self
 

@@ -61,6 +61,7 @@ _WHOLE_TEXT = re.compile(
     rf"\s*(?:{_AFTER})?",
     re.IGNORECASE,
 )
+# Not the "am" inside another word.
 _HALVES = re.compile(rf"(?<![a-z])(?:(?P<morning>{_MORNING})|(?P<afternoon>{_AFTERNOON}))(?![a-z])", re.IGNORECASE)
 _MAX_LENGTH = 60  # characters of a date with its weekday, time and words
 
@@ -81,6 +82,7 @@ def date_from_parts(year: str | None, month: str | None, day: str | None, text: 
         return None
     number = int(years)
     if len(years.strip()) == len("24"):
+        # "00" stands for a part that was not read.
         if number == 0 or _ERA.search(normalize_text(text or "")):
             return None
         number += 2000 if number <= _LAST_YEAR_OF_2000S else 1900

@@ -40,6 +40,7 @@ class ConvertedImageInfo(VendorObject, frozen=True, kw_only=True):
 class ImageAnswer(VendorObject, frozen=True, kw_only=True):
     """The answer for one image. ``fields`` is present only if the domain is of another product."""
 
+    # All six, whatever was asked for, so that the answer of a domain of another document is recognized.
     receipt: Receipt = absent(Receipt)
     credit_card: CreditCard = absent(CreditCard)
     biz_license: BizLicense = absent(BizLicense)

@@ -16,6 +16,7 @@ __all__ = ["NameCard", "NameCardResult"]
 class NameCardResult(VendorObject, frozen=True, kw_only=True):
     """The result; each field may hold several entries. ``name_furigana`` exists only for language "ja"."""
 
+    # The specification's tables give these fields a formatted value, its example has none.
     name: tuple[StringObject, ...] = ABSENT
     name_furigana: tuple[StringObject, ...] = ABSENT
     company: tuple[StringObject, ...] = ABSENT

@@ -89,7 +89,7 @@ class ReceiptItem(VendorObject, frozen=True, kw_only=True):
 
     name: StringObject = absent(StringObject)
     code: StringObject = absent(StringObject)
-    count: FloatObject = absent(FloatObject)
+    count: FloatObject = absent(FloatObject)  # in captured answers sometimes missing, or a mark that was misread
     price: ItemPrice = absent(ItemPrice)
 
 
@@ -114,6 +114,7 @@ class TotalPrice(VendorObject, frozen=True, kw_only=True):
         return _several(self.wire_credit_card_price)
 
 
+# A FloatObject of its own, as in the specification. Since 2023-11 there is an array of them.
 class SubTotal(FloatObject, frozen=True, kw_only=True):
     """Amounts before the total; each is an object or an array, in the spelling of 2023 or the older one."""
 
