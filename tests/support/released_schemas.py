@@ -86,6 +86,11 @@ def make_older(run: Path, version: int) -> None:
             columns, marks = ", ".join(names), ", ".join("?" * len(names))
             rows = db.execute(f"SELECT {columns} FROM {table}")  # noqa: S608 - names of our own
             older.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # noqa: S608 - as above
+        if version == 1:  # which stored answers as they came
+            packed = db.execute("SELECT body, id FROM answer WHERE unpacked IS NOT NULL").fetchall()
+            older.executemany(
+                "UPDATE answer SET body = ? WHERE id = ?", [(zlib.decompress(body), number) for body, number in packed]
+            )
         older.commit()
         older.backup(db)
 
