@@ -137,6 +137,7 @@ class LateAnswers:
         self._open: dict[tuple[type[Document], int], list[LateRequest]] = {}  # in flight or kept, and not yet taken
         self._kept: dict[LateRequest, int] = {}  # with the size of the answer in bytes
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def adopt(self, call: Call[Any], lease: Lease) -> bool:
         """Let the request of a cancelled call run on if it may; return whether it does.
@@ -235,14 +236,17 @@ class LateAnswers:
 
     async def close(self) -> None:
         """Wait for the detached requests, which end with the client's requests, and drop the answers."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        if self._kept:
-            logger.warning(
-                "%d billed answers whose callers had gone are dropped: the client is closed", len(self._kept)
-            )
-        for late in list(self._kept):
-            self._drop(late, "closed", Billing.BILLED)
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:  # a close that is cancelled ends the client as well
+            self._closed = True
+            if self._kept:
+                logger.warning(
+                    "%d billed answers whose callers had gone are dropped: the client is closed", len(self._kept)
+                )
+            for late in list(self._kept):
+                self._drop(late, "closed", Billing.BILLED)
 
     async def _find(self, call: Call[Any]) -> LateRequest | None:
         key = (call.document, len(call.image.data))
@@ -311,6 +315,9 @@ class LateAnswers:
                 self._store(late, response)
 
     def _store(self, late: LateRequest, response: HTTPResponse) -> None:
+        if self._closed:  # a caller may go while its slot is released, after the close
+            self._drop_logged(late, "closed", Billing.BILLED, "the client is closed")
+            return
         self._kept[late] = len(response.body)
         late.timer = asyncio.get_running_loop().call_later(self.keep, self._expire, late)
         logger.info(
