@@ -80,11 +80,11 @@ class LateRequest:
     )
 
     def __init__(self, call: Call[Any]) -> None:
-        assert call.attempt is not None  # noqa: S101 - for the type checkers: it was sent
-        self.attempt: Attempt = call.attempt
-        self.began = call.began
+        assert call.request.attempt is not None  # noqa: S101 - for the type checkers: it was sent
+        self.attempt: Attempt = call.request.attempt
+        self.began = call.request.began
         self.key: tuple[type[Document], int] = (call.document, len(call.image.data))
-        self.redact: Callable[[str], str] = call.redact
+        self.redact: Callable[[str], str] = call.request.redact
         self.elapsed = 0.0
         self.response: HTTPResponse | None = None
         self.ended = asyncio.Event()
@@ -146,11 +146,11 @@ class LateAnswers:
             call: The call.
             lease: The slot, which the request holds until it ends.
         """
-        request = call.request_task
+        request = call.request.task
         if request is None or not call.may_detach or request.cancelled() or request.cancelling():
             return False
         lease.keep()  # the service still works on the request
-        call.detached = True
+        call.request.detached = True
         late = LateRequest(call)
         self._start(late, self._finish(late, call, request, lease))
         return True
@@ -165,10 +165,10 @@ class LateAnswers:
             call: The call.
             error: The error that ended it.
         """
-        answer = call.received() if isinstance(error, asyncio.CancelledError) and call.is_single else None
-        if answer is None or call.detached:
+        answer = call.request.received() if isinstance(error, asyncio.CancelledError) and call.is_single else None
+        if answer is None or call.request.detached:
             return
-        if call.last_error is not None and call.last_error.billing is not Billing.BILLED:
+        if call.request.error is not None and call.request.error.billing is not Billing.BILLED:
             return
         late = LateRequest(call)
         self._start(late, self._finish_received(late, call, answer))
@@ -359,7 +359,7 @@ async def _result(
 ) -> tuple[HTTPResponse | None, BaseException | None]:
     """Return the answer to a request, and the error that it is or that the request ended in."""
     if not request.done() or request.cancelled():
-        response = call.progress.response("the request was cut off")  # the part that has arrived is billed
+        response = call.request.progress.response("the request was cut off")  # the part that has arrived is billed
         if response is None:
             return None, asyncio.CancelledError("the request was cut off")
     elif (failure := request.exception()) is not None:
