@@ -489,16 +489,25 @@ async def test_a_session_of_the_callers() -> None:
         await ClovaOCRClient(domain(), session=session).recognize(JPEG, Receipt)
 
 
-async def test_an_own_session() -> None:
-    """A session of the client's own opens with the first call and closes with the client."""
+async def test_an_own_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session of the client's own asks no proxy of the environment, and its connection closes with the client."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    hung_up = asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(OK)
+        await connection.hung_up()
+        hung_up.set()
+
     transport = AiohttpTransport()
-    async with raw_server(answering(OK)) as server:
+    async with raw_server(script) as server:
         await transport.send(a_request(f"{server.url}/document/receipt"), RequestProgress())
-        session = transport._session  # noqa: SLF001 - nobody else can see it
-        assert session is not None
-        assert not session.trust_env
+        await asyncio.sleep(0)
+        assert not hung_up.is_set()
         await transport.close()
-    assert session.closed
+        await asyncio.wait_for(hung_up.wait(), 10)
 
 
 async def test_closed_before_the_first_call() -> None:
