@@ -216,7 +216,7 @@ async def test_anothers_answer_that_cannot_be_stored_is_not_this_images(run: Pat
 async def test_anothers_answer_that_cannot_be_stored_as_the_batch_is_cut_off(run: Path) -> None:
     """An image that got another call's answer is left over as maybe billed, with the bytes in its error."""
     client = ClovaOCRClient(domain(), transport=FakeTransport(then=ANSWER), runtime=FakeTime().runtime())
-    async with opened(run, seal=Full(), watch=(stalled := Stalled("doubted"))) as ledger:
+    async with opened(run, seal=Full(), watch=(stalled := Stalled("maybe billed"))) as ledger:
         batch = BatchDispatcher(client, ledger=ledger).dispatch([JPEG], Receipt)
 
         async def take() -> None:
