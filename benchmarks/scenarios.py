@@ -1,4 +1,4 @@
-"""What the simulated service may allow: limits of calls at once and rates, fixed and changing, in refusals of several forms."""
+"""Limits of calls at once and rates of the simulated service, fixed and changing, in refusals of several forms."""
 
 from __future__ import annotations
 

@@ -346,7 +346,7 @@ async def _reset_after(connection: Connection) -> None:
 @pytest.mark.parametrize("script", [_reset_at_once, _reset_midway, _reset_after])
 @pytest.mark.parametrize("data", [JPEG + bytes(200_000), BIG], ids=["small", "big"])
 async def test_a_reset_while_sending(script: Callable[[Connection], Awaitable[None]], data: bytes) -> None:
-    """A connection reset before the answer is lost, and the call in doubt."""
+    """A connection reset before the answer is lost, and the call maybe billed."""
     async with raw_server(script) as server:
         error, progress = await send_one(server.port, data)
     assert type(error) is ConnectionLostError
@@ -388,7 +388,7 @@ async def test_a_kept_connection_that_the_server_closed() -> None:
 
 
 async def test_a_connection_closed_just_as_it_is_used_again() -> None:
-    """A connection that dies under the second request leaves it in doubt: aiohttp may not send it again by itself."""
+    """A connection that dies under the second request leaves that maybe billed: aiohttp may not send it again itself."""
     requests = 0
 
     async def script(connection: Connection) -> None:

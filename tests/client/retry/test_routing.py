@@ -117,9 +117,10 @@ async def test_a_batch_that_waited_too_long_fails_with_the_outage() -> None:
 
 @pytest.mark.parametrize("error", [AuthenticationError(401), QuotaExceededError(400)])
 async def test_a_call_goes_to_the_next_domain_at_once(error: ClovaOCRError) -> None:
-    """A call whose domain cannot serve goes to another one without a delay."""
+    """A call whose domain cannot serve goes to another one without a delay, and at no price."""
     scene = Scene()
     assert scene.fail(scene.call(domains=(ONE, TWO)), error) == Decision(Action.NEXT_DOMAIN, error, 0.0)
+    assert scene.budget.left == 500
 
 
 # ---------------------------------------------------------------------------------------------------------------------
