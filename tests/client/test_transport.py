@@ -388,7 +388,7 @@ async def test_a_kept_connection_that_the_server_closed() -> None:
 
 
 async def test_a_connection_closed_just_as_it_is_used_again() -> None:
-    """A connection that dies under the second request leaves that maybe billed: aiohttp may not send it again itself."""
+    """A connection that dies under the second request leaves it maybe billed: aiohttp may not send it again."""
     requests = 0
 
     async def script(connection: Connection) -> None:
