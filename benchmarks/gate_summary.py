@@ -36,8 +36,8 @@ class Goal:
 
 
 GOALS = {
-    "unknown": Goal("unknown ceiling of 5", 0.97, 0.01),
-    "steps": Goal("ceiling of 5, then 2, then 8", 0.90, 0.02),
+    "unknown": Goal("unknown limit of 5", 0.97, 0.01),
+    "steps": Goal("limit of 5, then 2, then 8", 0.90, 0.02),
     "one run": Goal("a run directory and shared slots", 0.97, 0.01),
     "two processes": Goal("two processes on one run", 0.95, 0.02),
     "four processes": Goal("four processes on one run", 0.95, 0.02),

@@ -1,4 +1,4 @@
-"""What the simulated service may allow: ceilings and rates, fixed and changing, and told of in several ways."""
+"""Limits of calls at once and rates of the simulated service, fixed and changing, in refusals of several forms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Scenario:
 
     Attributes:
         name: What it is called.
-        limit: The ceiling, or the rate at first.
+        limit: Calls at once, or the rate at first.
         items: Images read.
         burst: Calls that a rate lets in at first; 0 for a limit of calls at once.
         gateway: Whether a rate is the gateway's.
@@ -65,22 +65,22 @@ class Scenario:
 ON_AND_OFF = tuple((30.0 * step, 8 if step % 2 == 0 else 5) for step in range(1, 40))
 
 SCENARIOS = [
-    Scenario(name="ceiling 1", limit=1, items=600),
-    Scenario(name="ceiling 2", limit=2),
-    Scenario(name="ceiling 5", limit=5),
-    Scenario(name="ceiling 16", limit=16, items=2000),
-    Scenario(name="ceiling 64", limit=64, items=6400),
+    Scenario(name="limit 1", limit=1, items=600),
+    Scenario(name="limit 2", limit=2),
+    Scenario(name="limit 5", limit=5),
+    Scenario(name="limit 16", limit=16, items=2000),
+    Scenario(name="limit 64", limit=64, items=6400),
     Scenario(name="steps 5, 2, 8 by thirds of the images", limit=5, thirds=(2, 8), items=2000),
     Scenario(name="steps 5, 2, 5 by time", limit=5, times=((60.0, 2), (180.0, 5)), items=2000),
-    Scenario(name="ceiling 5, no number", limit=5, says=NO_NUMBER),
+    Scenario(name="limit 5, no number", limit=5, says=NO_NUMBER),
     Scenario(name="steps 5, 2, 8 by thirds, no number", limit=5, thirds=(2, 8), items=2000, says=NO_NUMBER),
-    Scenario(name="ceiling 5, in Korean", limit=5, says=LOCALIZED),
-    Scenario(name="ceiling 5, a wrong number: 3", limit=5, says=NAMED.format(3)),
-    Scenario(name="ceiling 5, a wrong number: 50", limit=5, says=NAMED.format(50)),
-    Scenario(name="ceiling 16, no number", limit=16, says=NO_NUMBER, items=2000),
-    Scenario(name="ceiling 8, 3 slots taken, half of the time", limit=5, says=NAMED.format(8), times=ON_AND_OFF),
-    Scenario(name="ceiling 8, 3 slots taken, no number", limit=5, says=NO_NUMBER, times=ON_AND_OFF),
-    Scenario(name="ceiling 8, 3 calls of a foreign client", limit=8, foreign=3),
+    Scenario(name="limit 5, in Korean", limit=5, says=LOCALIZED),
+    Scenario(name="limit 5, a wrong number: 3", limit=5, says=NAMED.format(3)),
+    Scenario(name="limit 5, a wrong number: 50", limit=5, says=NAMED.format(50)),
+    Scenario(name="limit 16, no number", limit=16, says=NO_NUMBER, items=2000),
+    Scenario(name="limit 8, 3 slots taken, half of the time", limit=5, says=NAMED.format(8), times=ON_AND_OFF),
+    Scenario(name="limit 8, 3 slots taken, no number", limit=5, says=NO_NUMBER, times=ON_AND_OFF),
+    Scenario(name="limit 8, 3 calls of a foreign client", limit=8, foreign=3),
     Scenario(name="rate 2/s, burst 2", limit=2, burst=2, items=600),
     Scenario(name="rate 8/s, burst 8", limit=8, burst=8),
     Scenario(name="rate 20/s, burst 20", limit=20, burst=20, items=2000),
@@ -90,14 +90,14 @@ SCENARIOS = [
     Scenario(name="rate 20/s, burst 20, gateway", limit=20, burst=20, gateway=True, items=2000),
     Scenario(name="rate 20, 8, 20/s by thirds", limit=20, burst=20, thirds=(8, 20), items=2000),
     Scenario(name="rate 20, 8, 20/s by thirds, gateway", limit=20, burst=20, thirds=(8, 20), gateway=True, items=2000),
-    Scenario(name="ceiling 5, 2 processes", limit=5, processes=2),
-    Scenario(name="ceiling 5, 4 processes", limit=5, processes=4),
-    Scenario(name="ceiling 5, 8 processes", limit=5, processes=8),
+    Scenario(name="limit 5, 2 processes", limit=5, processes=2),
+    Scenario(name="limit 5, 4 processes", limit=5, processes=4),
+    Scenario(name="limit 5, 8 processes", limit=5, processes=8),
 ]
 QUICK = (
-    "ceiling 5",
-    "ceiling 16",
+    "limit 5",
+    "limit 16",
     "steps 5, 2, 8 by thirds of the images",
     "rate 8/s, burst 8",
-    "ceiling 5, 4 processes",
+    "limit 5, 4 processes",
 )

@@ -1,7 +1,7 @@
 """CLOVA OCR behind an HTTP endpoint of your own.
 
 One client for the whole process: opened and closed with the app, shared by all requests, so that all of them together
-keep to the domain's ceiling. A client a request would leak connections and know nothing of the others.
+keep to the domain's limit of calls at once. A client a request would leak connections and know nothing of the others.
 
 Run: CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… uvicorn --app-dir examples fastapi_app:app
 """

@@ -49,8 +49,8 @@ async def report(expenses: Expenses, image: str) -> None:
     try:
         print(image, await expenses.of(image))
     except ClovaOCRError as error:
-        doubt = " (may have been billed)" if error.billing is Billing.MAYBE_BILLED else ""
-        print(image, f"{error}{doubt}")
+        billing = " (may have been billed)" if error.billing is Billing.MAYBE_BILLED else ""
+        print(image, f"{error}{billing}")
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ def test_one_error_may_judge_otherwise_than_its_class() -> None:
     assert ClovaOCRError("x", billing=NOT, retryable=False).billing is NOT
 
 
-def test_doubt_is_ordered() -> None:
+def test_billing_is_ordered() -> None:
     """The maximum of several attempts' billing is the worst of them."""
     assert NOT < MAYBE < BILLED
     assert max([MAYBE, NOT]) is MAYBE

@@ -73,7 +73,7 @@ class LedgerSession:
 
 
 class Batch(Generic[DocumentT]):
-    """A batch under way: an async context manager, and in it an async iterator of outcomes.
+    """A running batch: an async context manager, and in it an async iterator of outcomes.
 
     Every image that was pulled comes out once, as Success or Failure. An exception of the iterable of images is raised
     here, when all images that were pulled before have come out. Leaving early pulls and sends no more; ``left_over``

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from clova_ocr_async.batch.intake import Intake
-    from clova_ocr_async.batch.stop import StopSwitch
     from clova_ocr_async.documents.base import Document
 
 __all__ = ["Deferred", "ImageProgress", "ImagesInWork", "Reader", "cut_off_failure"]
@@ -83,29 +82,23 @@ class ImageProgress:
 
 
 class ImagesInWork:
-    """The images that tasks work on, and the withdrawal of those that wait when the batch is stopped.
+    """The images that tasks work on, and the withdrawal of those that wait when the batch is stopped."""
 
-    Args:
-        stop: The state of the batch.
-    """
-
-    def __init__(self, stop: StopSwitch) -> None:
-        self._stop = stop
+    def __init__(self) -> None:
         self._images: set[ImageProgress] = set()
+        self._withdrawing = False
 
-    def add(self, image: ImageProgress) -> bool:
-        """Count an image into work; return False if the batch sends nothing any more."""
-        if self._stop.sends_nothing:
-            return False
+    def add(self, image: ImageProgress) -> None:
+        """Count an image into work."""
         self._images.add(image)
-        return True
 
     def remove(self, image: ImageProgress) -> None:
         """Count an image out of work."""
         self._images.discard(image)
 
     def withdraw_waiting(self) -> None:
-        """Cancel the work on all images that have no request in flight."""
+        """Cancel the work on all images that have no request in flight, and on the others when theirs has finished."""
+        self._withdrawing = True
         for image in list(self._images):
             if image.requests_finished:
                 self._withdraw_later(image)
@@ -114,7 +107,7 @@ class ImagesInWork:
 
     def request_finished(self, image: ImageProgress) -> None:
         """Withdraw an image whose request has finished in a stopped batch, unless its outcome follows at once."""
-        if self._stop.sends_nothing:
+        if self._withdrawing:
             self._withdraw_later(image)
 
     def _withdraw_later(self, image: ImageProgress) -> None:

@@ -38,7 +38,7 @@ class Workers:
         self._reader = reader
         self._outbox = outbox
         self._stop = stop
-        self._in_work = ImagesInWork(stop)
+        self._in_work = ImagesInWork()
         self._group = asyncio.TaskGroup()
         self._pulling_ended = asyncio.Event()  # until then the group stays open, even if no worker runs
         stop.subscribe(self._on_stop)
@@ -116,8 +116,9 @@ class Workers:
         Returns:
             None if code of the caller's own failed, whose exception the batch raises at its end.
         """
-        if not self._in_work.add(progress):
+        if self._stop.sends_nothing:
             return Failure(image.source, self._stop.unsent())
+        self._in_work.add(progress)
         try:
             return await work(*args, progress)
         except asyncio.CancelledError:

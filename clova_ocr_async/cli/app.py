@@ -47,10 +47,10 @@ Configuration (environment):
   CLOVA_OCR_KEY or CLOVA_OCR_KEY_FILE: the key that encrypts the answers of a run
 \b
 Exit codes:
-  0 all images were read   1 some images failed, were skipped or are in doubt,
+  0 all images were read   1 some images failed, were skipped or are ambiguous,
   or lines could not be written   2 wrong usage or configuration   3 credentials
-  rejected   4 stopped early: quota, spending ceiling, full disk or outage; with
-  --run the same command resumes   5 no images found   130 interrupted
+  rejected   4 stopped early: quota, call limit, full disk or outage; with --run
+  the same command resumes   5 no images found   130 interrupted
   With --run the exit code covers all images of the run.
 \b
 Examples:

@@ -16,7 +16,7 @@ else:
 
 __all__ = [
     "ALLOW_TRUNCATED",
-    "CEILING",
+    "CALL_LIMIT",
     "CONFIG",
     "DURATION",
     "KEY_FILE",
@@ -88,10 +88,10 @@ PATH = PathParam()
 """Type of an option that is a path."""
 
 
-class _CeilingParam(_ParamType):
+class _CallLimitParam(_ParamType):
     """A number of calls, or "none" for any number."""
 
-    name = "ceiling"
+    name = "call limit"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "none":
@@ -101,7 +101,7 @@ class _CeilingParam(_ParamType):
         return int(value)
 
 
-CEILING = _CeilingParam()
+CALL_LIMIT = _CallLimitParam()
 """Type of an option that is a limit of calls."""
 
 KRW = _KRWParam()

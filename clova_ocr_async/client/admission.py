@@ -124,7 +124,7 @@ class Admission:
             seconds: How long the request held its slot.
         """
         times = self._times.setdefault((domain.key, call.document), UsualTime())
-        times.learn(seconds, self._clock(), late=call.detached)
+        times.learn(seconds, self._clock(), late=call.request.detached)
 
     def too_late(self, call: Call[Any]) -> OverloadedError:
         """Return the error of a call that got no slot while it had time."""
@@ -150,8 +150,8 @@ class Admission:
         return total
 
     def _out_of_time(self, call: Call[Any], domains: Sequence[Domain], usual: float) -> ClovaOCRError:
-        if call.last_error is not None:
-            return call.last_error
+        if call.request.error is not None:
+            return call.request.error
         seconds, takes = call.deadline.seconds or 0.0, f"the {usual:.3g} s that calls of this domain usually take"
         if seconds >= usual:
             return self._overloaded(call, domains, f"less time is left than {takes}")

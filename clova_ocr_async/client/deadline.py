@@ -99,25 +99,28 @@ def deadline_error(call: Call[Any], keep: float) -> ClovaOCRError:
         call: The call.
         keep: Seconds that the answer is kept if the request runs on.
     """
+    request = call.request
     seconds = f"the deadline of {call.deadline.seconds or 0.0:g} s passed"
     if call.joined:
         return ResponseTimeoutError(
             f"{seconds} while an earlier request for the same image was in flight; nothing more was sent",
             billing=Billing.NOT_BILLED,
         )
-    partial = call.progress.response(TOO_LATE)
+    partial = request.progress.response(TOO_LATE)
     # An error of the service is raised now. A recognition that is still arriving is kept when it is complete.
-    if partial is not None and not (call.detached and partial.status == HTTPStatus.OK):
+    if partial is not None and not (request.detached and partial.status == HTTPStatus.OK):
         try:
             call.decode(partial)
         except ClovaOCRError as error:
             return error
-    if not call.progress.body_began:
+    if not request.progress.body_began:
         return ConnectionFailedError(f"{seconds} before anything was sent")
     again = (
-        f"; called again within {keep:g} s of the answer, the call gets it unbilled" if call.detached and keep else ""
+        f"; called again within {keep:g} s of the answer, the call gets it unbilled"
+        if request.detached and keep
+        else ""
     )
-    billing = max(Billing.MAYBE_BILLED, call.billing_if_cancelled())
+    billing = max(Billing.MAYBE_BILLED, request.billing_if_cancelled())
     phase = "while its answer came; it was billed" if billing is Billing.BILLED else _UNKNOWN_BILLING
     late = ResponseTimeoutError(f"{seconds} {phase}{again}", billing=billing)
     late.raw = b"" if partial is None else partial.body

@@ -64,27 +64,27 @@ class InFlight:
         except TimeoutError:
             if not limit.expired:
                 raise
-        if (answer := call.response() or call.progress.response(TOO_LATE)) is not None:
+        if (answer := call.request.returned() or call.request.progress.response(TOO_LATE)) is not None:
             return answer
         raise deadline_error(call, 0.0)
 
     async def _answer(self, call: Call[Any], request: HTTPRequest) -> HTTPResponse:
         """Return the answer to a request.
 
-        If the caller is cancelled, a request that may detach runs on in ``call.request_task``. Any other request has
+        If the caller is cancelled, a request that may detach runs on in ``call.request.task``. Any other request has
         ended by then.
         """
         self.check_open()
         loop = asyncio.get_running_loop()
         # A future of its own: a cancelled await of the task itself would cancel the request.
         ended: asyncio.Future[None] = loop.create_future()
-        call.request_task = task = loop.create_task(self._send(request, call.progress, ended))
-        self._tasks[call.progress] = task
+        call.request.task = task = loop.create_task(self._send(request, call.request.progress, ended))
+        self._tasks[call.request.progress] = task
         try:
             await ended
         except asyncio.CancelledError:
             if not call.may_detach:
-                await self._cut_off(task, call.progress)
+                await self._cut_off(task, call.request.progress)
             raise
         return self._answer_at_close(call) if task.cancelled() else task.result()
 
@@ -108,9 +108,9 @@ class InFlight:
 
     def _answer_at_close(self, call: Call[Any]) -> HTTPResponse:
         """Return what has arrived of an answer when the client closed: it may have been billed."""
-        if (answer := call.progress.response("the client was closed while it came")) is not None:
+        if (answer := call.request.progress.response("the client was closed while it came")) is not None:
             return answer
-        if call.progress.body_began:
+        if call.request.progress.body_began:
             raise ConnectionLostError("the client was closed before the answer came; it may have been billed")
         raise ConfigurationError("the client was closed while the call was in flight")
 

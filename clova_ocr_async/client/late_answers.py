@@ -80,11 +80,11 @@ class LateRequest:
     )
 
     def __init__(self, call: Call[Any]) -> None:
-        assert call.attempt is not None  # noqa: S101 - for the type checkers: it was sent
-        self.attempt: Attempt = call.attempt
-        self.began = call.began
+        assert call.request.attempt is not None  # noqa: S101 - for the type checkers: it was sent
+        self.attempt: Attempt = call.request.attempt
+        self.began = call.request.began
         self.key: tuple[type[Document], int] = (call.document, len(call.image.data))
-        self.redact: Callable[[str], str] = call.redact
+        self.redact: Callable[[str], str] = call.request.redact
         self.elapsed = 0.0
         self.response: HTTPResponse | None = None
         self.ended = asyncio.Event()
@@ -138,6 +138,7 @@ class LateAnswers:
         self._open: dict[tuple[type[Document], int], list[LateRequest]] = {}  # in flight or kept, and not yet taken
         self._kept: dict[LateRequest, int] = {}  # with the size of the answer in bytes; the oldest one first
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def adopt(self, call: Call[Any], lease: Lease) -> bool:
         """Let the request of a cancelled call run on if it may; return whether it does.
@@ -146,12 +147,12 @@ class LateAnswers:
             call: The call.
             lease: The slot, which the request holds until it ends.
         """
-        request = call.request_task
+        request = call.request.task
         # A request that is being cancelled belongs to a client that closes.
         if request is None or not call.may_detach or request.cancelled() or request.cancelling():
             return False
         lease.keep()  # the service still works on the request
-        call.detached = True
+        call.request.detached = True
         late = LateRequest(call)
         self._start(late, self._finish(late, call, request, lease))
         return True
@@ -166,10 +167,10 @@ class LateAnswers:
             call: The call.
             error: The error that ended it.
         """
-        answer = call.received() if isinstance(error, asyncio.CancelledError) and call.is_single else None
-        if answer is None or call.detached:
+        answer = call.request.received() if isinstance(error, asyncio.CancelledError) and call.is_single else None
+        if answer is None or call.request.detached:
             return
-        if call.last_error is not None and call.last_error.billing is not Billing.BILLED:
+        if call.request.error is not None and call.request.error.billing is not Billing.BILLED:
             return  # not a paid answer: the next call must send its own request
         late = LateRequest(call)
         self._start(late, self._finish_received(late, call, answer))
@@ -238,14 +239,17 @@ class LateAnswers:
 
     async def close(self) -> None:
         """Wait for the detached requests, which end with the client's requests, and drop the answers."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        if self._kept:
-            logger.warning(
-                "%d billed answers whose callers had gone are dropped: the client is closed", len(self._kept)
-            )
-        for late in list(self._kept):
-            self._drop(late, "closed", Billing.BILLED)
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:  # a close that is cancelled ends the client as well
+            self._closed = True
+            if self._kept:
+                logger.warning(
+                    "%d billed answers whose callers had gone are dropped: the client is closed", len(self._kept)
+                )
+            for late in list(self._kept):
+                self._drop(late, "closed", Billing.BILLED)
 
     async def _find(self, call: Call[Any]) -> LateRequest | None:
         key = (call.document, len(call.image.data))
@@ -315,6 +319,9 @@ class LateAnswers:
                 self._store(late, response)
 
     def _store(self, late: LateRequest, response: HTTPResponse) -> None:
+        if self._closed:  # a caller may go while its slot is released, after the close
+            self._drop_logged(late, "closed", Billing.BILLED, "the client is closed")
+            return
         self._kept[late] = len(response.body)
         late.timer = asyncio.get_running_loop().call_later(
             self.keep, self._drop_logged, late, "expired", Billing.BILLED, "no call came for it in time"
@@ -355,7 +362,7 @@ async def _result(
 ) -> tuple[HTTPResponse | None, BaseException | None]:
     """Return the answer to a request, and the error that it is or that the request ended in."""
     if not request.done() or request.cancelled():
-        response = call.progress.response("the request was cut off")  # the part that has arrived is billed
+        response = call.request.progress.response("the request was cut off")  # the part that has arrived is billed
         if response is None:
             return None, asyncio.CancelledError("the request was cut off")
     elif (failure := request.exception()) is not None:

@@ -127,8 +127,8 @@ class Sender:
         except TimeoutError:
             if not call.deadline.expired:  # raised by a journal or a session of the caller's
                 raise
-        answer = None if call.detached else call.received()
-        if call.last_error is None and answer is not None:
+        answer = None if call.request.detached else call.request.received()
+        if call.request.error is None and answer is not None:
             # The answer came in time; only the journal, the decoding or a middleware did not finish.
             return await call_unblocking(len(answer.body), partial(call.decode, answer))
         raise self._too_late(call)
@@ -143,13 +143,13 @@ class Sender:
         if error is not None:
             self._late_answers.keep_received(call, error)
         self._router.release(call)
-        if not call.detached:  # else its request still measures
+        if not call.request.detached:  # else its request still measures
             call.end_timing_probe()
 
     def _too_late(self, call: Call[Any]) -> ClovaOCRError:
         # The failure that the call was about to retry explains more than a passed deadline.
-        if call.last_error is not None:
-            return call.last_error
+        if call.request.error is not None:
+            return call.request.error
         if not call.sent and not call.joined:
             return self._admission.too_late(call)
         error = deadline_error(call, self._late_answers.keep)
@@ -206,7 +206,7 @@ class Sender:
         except BaseException as error:
             self._on_error(call, lease, attempt, error)
             raise
-        elapsed = self._runtime.clock() - call.began
+        elapsed = self._runtime.clock() - call.request.began
         notify(self._hooks, AttemptFinished(attempt, elapsed, None, Billing.BILLED))
         self._admission.learn(call, domain, elapsed)
         call.end_timing_probe()
@@ -214,15 +214,15 @@ class Sender:
         return recognition
 
     def _on_error(self, call: Call[Any], lease: Lease, attempt: Attempt, error: BaseException) -> None:
-        elapsed = self._runtime.clock() - call.began
+        elapsed = self._runtime.clock() - call.request.began
         domain = lease.slot.domain
         domain.explain(error)
         if isinstance(error, ClovaOCRError):
             call.history.count(error)
-            call.last_error = error
+            call.request.error = error
             billing = error.billing
         else:
-            billing = call.billing_if_cancelled()
+            billing = call.request.billing_if_cancelled()
         notify(self._hooks, AttemptFinished(attempt, elapsed, error, billing))
         # An error is the end of the request; a cancellation may be the end of its caller only.
         if isinstance(error, Exception) or not self._late_answers.adopt(call, lease):
@@ -230,12 +230,12 @@ class Sender:
             if isinstance(error, ClovaOCRError) and error.billing is Billing.BILLED:
                 self._admission.learn(call, domain, elapsed)
             call.end_timing_probe()
-        self._finish_journal(call, billing, None if billing is Billing.NOT_BILLED else call.received())
+        self._finish_journal(call, billing, None if billing is Billing.NOT_BILLED else call.request.received())
 
     @staticmethod
     def _finish_journal(call: Call[Any], billing: Billing, answer: HTTPResponse | None) -> None:
         # A request that ended in an error of ours is in the history already.
-        cut_off = call.last_error is None and billing is Billing.MAYBE_BILLED
+        cut_off = call.request.error is None and billing is Billing.MAYBE_BILLED
         try:
             call.journal.finished(
                 max(call.worst_billing(), billing),
@@ -251,12 +251,12 @@ class Sender:
     async def _exchange(self, call: Call[Any], request: HTTPRequest, attempt: Attempt) -> HTTPResponse:
         """Send a request and return its answer, after the journal has kept it."""
         try:
-            call.answer = answer = await self._in_flight.send(call, request)
+            call.request.answer = answer = await self._in_flight.send(call, request)
         except BaseException as error:
-            if (answered := call.received()) is not None:  # just as the call was cancelled, and it is billed
+            if (answered := call.request.received()) is not None:  # just as the call was cancelled, and it is billed
                 await run_to_completion(call.journal.answered(attempt, answered))
             else:
-                began = call.progress.body_began
+                began = call.request.progress.body_began
                 await run_to_completion(call.journal.unanswered(attempt, error, body_began=began))
             raise
         await run_to_completion(call.journal.answered(attempt, answer))

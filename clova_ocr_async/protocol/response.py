@@ -257,7 +257,7 @@ def _other_document(image: ImageAnswer) -> str | None:
 
 
 def _api_error(response: HTTPResponse, answer: Answer | None, redact: Callable[[str], str]) -> APIError:
-    answer = answer or absent(Answer)
+    answer = absent(Answer) if answer is None else answer
     service_code = normalize_code(answer.code)
     gateway_code = str("" if answer.error.error_code is None else answer.error.error_code).strip() or None
     rule = rule_for(response.status, service_code, gateway_code)

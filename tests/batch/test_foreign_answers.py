@@ -122,7 +122,7 @@ async def test_anothers_answer_of_a_process_that_died(run: Path, beside: bool) -
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["in the ledger", "beside it"])
-async def test_anothers_late_answer_takes_back_no_doubt(run: Path, beside: bool) -> None:
+async def test_anothers_late_answer_leaves_an_image_ambiguous(run: Path, beside: bool) -> None:
     """Two requests of one call that may have been paid stay two, also when another call's answer comes late."""
     later = Clock()
     later.now += 31
@@ -144,7 +144,7 @@ async def test_anothers_late_answer_takes_back_no_doubt(run: Path, beside: bool)
 
 
 async def test_anothers_late_answer_leaves_a_new_call_alone(run: Path) -> None:
-    """An image that was sent again on request keeps the doubt of its first call, for which another's answer came."""
+    """An image that was sent again on request stays maybe billed for its first call, to which another's answer came."""
     later = Clock()
     later.now += 31
     async with opened(run, clock=Clock(), process=remote_process()) as sleeper:
@@ -216,7 +216,7 @@ async def test_anothers_answer_that_cannot_be_stored_is_not_this_images(run: Pat
 async def test_anothers_answer_that_cannot_be_stored_as_the_batch_is_cut_off(run: Path) -> None:
     """An image that got another call's answer is left over as maybe billed, with the bytes in its error."""
     client = ClovaOCRClient(domain(), transport=FakeTransport(then=ANSWER), runtime=FakeTime().runtime())
-    async with opened(run, seal=Full(), watch=(stalled := Stalled("doubted"))) as ledger:
+    async with opened(run, seal=Full(), watch=(stalled := Stalled("maybe billed"))) as ledger:
         batch = BatchDispatcher(client, ledger=ledger).dispatch([JPEG], Receipt)
 
         async def take() -> None:

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.states import Claim
 
 
-@pytest.mark.parametrize("name", ["recall", "claim", "sent", "answered", "refused", "doubted", "settled", "reject"])
+@pytest.mark.parametrize(
+    "name", ["recall", "claim", "sent", "answered", "refused", "maybe billed", "settled", "reject"]
+)
 async def test_a_full_disk_stops_the_billing(
     tmp_path: Path, run: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -55,7 +57,7 @@ async def test_a_full_disk_stops_the_billing(
 
 async def test_a_lost_connection_that_cannot_be_written_down_is_ambiguous(run: Path) -> None:
     """If a full disk cannot take the mark of a lost connection, its item is ambiguous all the same."""
-    async with opened(run, watch=FullDisk("doubted")) as ledger:
+    async with opened(run, watch=FullDisk("maybe billed")) as ledger:
         (failure,) = errors_of((await batch(ledger, [Image(picture("a"))], FakeTransport(ConnectionLostError)))[0])
     assert isinstance(failure, ConnectionLostError)
     assert (states(run), calls(run), maybe_billed(run)) == (["ambiguous"], 1, 1)
@@ -63,7 +65,7 @@ async def test_a_lost_connection_that_cannot_be_written_down_is_ambiguous(run: P
 
 async def test_a_copy_does_not_wait_for_a_settlement_that_cannot_be_written_down(run: Path) -> None:
     """If a settlement cannot be written down, copies of the image fail with the ledger's error, and the batch stops."""
-    async with opened(run, watch=FullDisk("doubted", "settled")) as ledger:
+    async with opened(run, watch=FullDisk("maybe billed", "settled")) as ledger:
         images = [Image(picture("a"), name) for name in ("one", "two")]
         found, stopped = await batch(ledger, images, FakeTransport(ConnectionLostError))
     assert {type(error) for error in errors_of(found)} == {ConnectionLostError, DiskFullError}

@@ -1,7 +1,7 @@
 """What the scenes cost, a line each and a table in the end: billed twice, lost, silent, and the longest end.
 
 * *billed twice*: pictures that the service charged for more than once without being asked to;
-* *lost*: pictures that were charged for, whose answer is kept nowhere, and that are not in doubt;
+* *lost*: pictures that were charged for, whose answer is kept nowhere, and that are not ambiguous;
 * *silent*: pictures that were charged for and that no list and no message names, or that have another one's answer;
 * *longest end*: seconds from the trouble, or from the signal, to the end of the slowest process.
 """

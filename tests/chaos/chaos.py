@@ -5,8 +5,8 @@ which counts what it charges. Its processes are killed, at random and at every n
 left to finish. In the end
 
 * no picture was charged for twice,
-* every picture that was charged for has its answer, or is listed as in doubt,
-* in doubt are at most the calls that were in flight at the kills,
+* every picture that was charged for has its answer, or is listed as ambiguous,
+* ambiguous are at most the calls that were in flight at the kills,
 * the database is whole.
 
 Before that the scenes of ``stress.py`` and ``copies.py`` are played. In the end a table shows of each scene that
@@ -153,13 +153,13 @@ class Scene:
             left = db.execute("SELECT count(*) FROM source WHERE open = 1 OR item IS NULL").fetchone()[0]
         billed = self.clova.billed
         read = {sha for sha, state in states.items() if state == "succeeded"}
-        doubtful = {sha for sha, state in states.items() if state == "ambiguous"}
+        ambiguous = {sha for sha, state in states.items() if state == "ambiguous"}
         found = {
             "charged for twice": [sha for sha, count in billed.items() if count > 1],
             "read without an answer": list(read - kept),
-            "charged for, and neither read nor in doubt": list(set(billed) - read - doubtful),
-            "neither read nor in doubt": list(self.pictures - read - doubtful),
-            "more in doubt than were in flight": list(doubtful) if len(doubtful) > SLOTS * self.kills else [],
+            "charged for, and neither read nor ambiguous": list(set(billed) - read - ambiguous),
+            "neither read nor ambiguous": list(self.pictures - read - ambiguous),
+            "more ambiguous than were in flight": list(ambiguous) if len(ambiguous) > SLOTS * self.kills else [],
             "files left over": [str(left)] if left else [],
             f"integrity: {integrity}": [] if integrity == "ok" else [integrity],
         }
@@ -246,8 +246,8 @@ def kills_at_points(items: int, points: list[tuple[str, int]], draw: random.Rand
 def _killed_at(stage: Scene, point: str, count: int) -> bool:
     """Kill a process when it comes to a point; return whether it came there."""
     # A picture that waits to be sent again after a 503 may have been charged for as well.
-    if point.endswith(("refused", "doubted")):
-        fault = "unavailable-page" if point.endswith("doubted") else "rate-limited"
+    if point.endswith(("refused", "maybe billed")):
+        fault = "unavailable-page" if point.endswith("maybe billed") else "rate-limited"
         stage.clova.script(*[fault, None, None] * 3)
     stage.add(_MORE)
     # Whoever waits for another process looks for what it left.
@@ -256,24 +256,24 @@ def _killed_at(stage: Scene, point: str, count: int) -> bool:
     if other is not None:
         other.kill()
         other.wait()
-    stage.kills += killed + (other is not None) + ("doubted" in point)
+    stage.kills += killed + (other is not None) + ("maybe billed" in point)
     return killed
 
 
 def full_disk(items: int, draw: random.Random) -> list[str]:
-    """Let the disk be full in the middle of a run, and have room again: nothing may be in doubt."""
+    """Let the disk be full in the middle of a run, and have room again: nothing may be ambiguous."""
     with scene(items, 0.01, draw.getrandbits(32)) as stage:
         limit = draw.randrange(2_200_000, 3_000_000)  # bytes a file may have: the ledger's log comes to this first
         code = stage.ended(stage.batch(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))))
         stopped = stage.states()
         stage.finish()
         wrong = [f"exit code {code} on a full disk"] if code != RESUMABLE else []
-        wrong += [f"{doubt} in doubt after a full disk"] if (doubt := stage.states()["ambiguous"]) else []
+        wrong += [f"{left} ambiguous after a full disk"] if (left := stage.states()["ambiguous"]) else []
         return _reported(stage, f"disk full after {stopped.total()} pictures", wrong)
 
 
 def sleep(items: int, draw: random.Random) -> list[str]:
-    """Stop a process past its lease while another works on, and let it go on: nothing may be in doubt."""
+    """Stop a process past its lease while another works on, and let it go on: nothing may be ambiguous."""
     with scene(items, 0.1, draw.getrandbits(32)) as stage:
         sleeper = stage.worker(1.5)
         stage.until_under_way(sleeper)
@@ -288,12 +288,12 @@ def sleep(items: int, draw: random.Random) -> list[str]:
         codes = (other, stage.ended(sleeper))
         stage.kills = 1
         wrong = [f"exit codes {codes}"] if codes != (0, 0) else []
-        wrong += [f"{doubt} in doubt after sleep"] if (doubt := stage.states()["ambiguous"]) else []
+        wrong += [f"{left} ambiguous after sleep"] if (left := stage.states()["ambiguous"]) else []
         return _reported(stage, f"slept with {given_up} calls in flight", wrong)
 
 
 def drains(count: int, items: int, draw: random.Random) -> list[str]:
-    """End processes with SIGTERM: nothing may be in doubt."""
+    """End processes with SIGTERM: nothing may be ambiguous."""
     wrong: list[str] = []
     done = 0
     while done < count:
@@ -309,14 +309,14 @@ def drains(count: int, items: int, draw: random.Random) -> list[str]:
                     stage.ended(process)
                     done += 1
             stage.finish()
-            doubt = stage.states()["ambiguous"]
-            wrong += _reported(stage, f"{done} of {count} drained", [f"{doubt} in doubt after drains"] if doubt else [])
+            left = stage.states()["ambiguous"]
+            wrong += _reported(stage, f"{done} of {count} drained", [f"{left} ambiguous after drains"] if left else [])
     return wrong
 
 
 def _reported(stage: Scene, what: str, wrong: Iterable[str] = ()) -> list[str]:
-    billed, doubts = sum(stage.clova.billed.values()), stage.states()["ambiguous"]
-    counts = f"{len(stage.pictures)} pictures, {billed} charged, {doubts} in doubt"
+    billed, ambiguous = sum(stage.clova.billed.values()), stage.states()["ambiguous"]
+    counts = f"{len(stage.pictures)} pictures, {billed} charged, {ambiguous} ambiguous"
     return stress.reported(stage.account(f"{what}: {counts}", wrong))
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _REFUSED = (2,)  # exit code
-_ENDED = (0, 1)  # exit codes; what was in flight at a kill stays in doubt
+_ENDED = (0, 1)  # exit codes; what was in flight at a kill stays ambiguous
 _MOUNTED = 'mount --bind -o ro "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
 
 
@@ -33,7 +33,7 @@ def copies(draw: random.Random, pictures: int = 10 * MANY) -> list[str]:
         before = stage.service.total
         stage.ended(stage.batch("--run-moved", run=late), _ENDED)
         stage.wrong += ["a copy of the finished run paid"] if stage.service.total != before else []
-        return reported(stage.account("killed, then hard-linked, copied and renamed", doubtful=MANY))
+        return reported(stage.account("killed, then hard-linked, copied and renamed", most_ambiguous=MANY))
 
 
 def _hold_links(stage: Scene) -> None:
@@ -61,7 +61,7 @@ def read_only(draw: random.Random, pictures: int = 10 * MANY) -> list[str]:
         stage.wrong += ["a batch on it paid"] if stage.service.total != charged else []
         stage.wrong += ["a read-only medium was written to"] if _contents(stage.run) != before else []
         stage.ended(stage.batch(), _ENDED)
-        return reported(stage.account("killed, and read on a read-only medium", doubtful=MANY))
+        return reported(stage.account("killed, and read on a read-only medium", most_ambiguous=MANY))
 
 
 def all_scenes(draw: random.Random) -> list[str]:

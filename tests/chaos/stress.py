@@ -223,12 +223,12 @@ class Scene:
         self.service.go_on.set()
         self.ended(self.batch(), (0, 1))
 
-    def account(self, what: str, *, doubtful: int = 0) -> Account:
+    def account(self, what: str, *, most_ambiguous: int = 0) -> Account:
         """Return what the scene has cost.
 
         Args:
             what: What was played.
-            doubtful: How many pictures may be in doubt.
+            most_ambiguous: How many pictures may be ambiguous.
         """
         with closing(sqlite3.connect(self.run / "ledger.sqlite3")) as db:
             (integrity,) = db.execute("PRAGMA integrity_check").fetchone()
@@ -240,13 +240,13 @@ class Scene:
                 )
             }
         own = {number for number, answer in stored.items() if number == answer}
-        doubts, handed_out = {number for number in states if states[number] == "ambiguous"}, set(self.handed_out())
+        ambiguous, handed_out = {number for number in states if states[number] == "ambiguous"}, set(self.handed_out())
         named = {number for number in handed_out if re.search(rf"/{number}\.jpg: its paid answer", self.told)}
         found = {
             "charged for twice": {number for number, count in self.service.charged.items() if count > 1},
-            "lost": set(self.service.charged) - own - handed_out - doubts,
+            "lost": set(self.service.charged) - own - handed_out - ambiguous,
             "handed out without a name": handed_out - named,
-            "in doubt without a name": doubts - self.named_in_doubt() if doubts else set[int](),
+            "ambiguous without a name": ambiguous - self.ambiguous_by_name() if ambiguous else set[int](),
             "read with another picture's answer": {
                 number for number in stored.keys() - own if states[number] != "ambiguous"
             },
@@ -254,13 +254,15 @@ class Scene:
         self.wrong += [
             f"{name}: {sorted(numbers)}, {Counter(states.values())}" for name, numbers in found.items() if numbers
         ]
-        self.wrong += [f"in doubt: {len(doubts)}, and not {doubtful} at the most"] if len(doubts) > doubtful else []
+        self.wrong += (
+            [f"ambiguous: {len(ambiguous)}, at most {most_ambiguous}"] if len(ambiguous) > most_ambiguous else []
+        )
         self.wrong += [f"integrity: {integrity}"] if integrity != "ok" else []
         twice, lost, *silent = map(len, found.values())
         return Account(what, twice, lost, lost + sum(silent), self.longest, self.wrong)
 
-    def named_in_doubt(self) -> set[int]:
-        """Return the pictures that the run lists by name as in doubt."""
+    def ambiguous_by_name(self) -> set[int]:
+        """Return the pictures that the run lists by name as ambiguous."""
         status = json.loads(self.told_by("status", self.run, "--json").stdout)
         return {int(Path(name).stem) for name in status["ambiguous"]}
 
@@ -426,7 +428,7 @@ def late_answers(pictures: int, late: int) -> list[str]:
 
     Args:
         pictures: How many are read.
-        late: Requests that get another one's answer; each must be in doubt, by name, and nobody may have that answer.
+        late: Requests that get another one's answer; each is ambiguous, by name, and no caller may have that answer.
     """
     with scene(pictures) as stage:
         stage.service.late = late
@@ -434,7 +436,7 @@ def late_answers(pictures: int, late: int) -> list[str]:
         stage.ended(stage.batch(), (1,))
         stage.ended(stage.batch(), (1,))  # which asks for nothing again
         stage.wrong += [f"{stage.service.late} not late"] if stage.service.late > 0 else []
-        account = stage.account(f"{late} of {pictures} answered with another one's answer", doubtful=late)
+        account = stage.account(f"{late} of {pictures} answered with another one's answer", most_ambiguous=late)
         before = stage.service.total
         stage.ended(stage.batch("--retry-ambiguous"), (0,))
         again = stage.service.total - before

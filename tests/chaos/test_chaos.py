@@ -23,7 +23,7 @@ def draw() -> random.Random:
 
 @pytest.mark.parametrize("what", ["claim", "sent", "answered", "settled", "look", "lease", "close"])
 def test_a_kill_at_a_named_point_costs_nothing(what: str, draw: random.Random) -> None:
-    """Killed before and after a commit, a batch pays nothing twice, loses nothing, and doubts only what was sent."""
+    """Killed at a commit, a batch pays nothing twice and loses nothing; only what was sent is ambiguous."""
     points = [(point, count) for point, count in POINTS if point.endswith(f"of {what}") and count == 1]
     assert chaos.kills_at_points(80, points, draw) == []
 
@@ -35,7 +35,7 @@ def test_a_kill_around_a_rename_costs_nothing(draw: random.Random) -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_kills_at_random_cost_nothing(processes: int, draw: random.Random) -> None:
-    """Killed at random, one or two processes pay nothing twice, lose nothing, and doubt only what was in flight."""
+    """Killed at random, processes pay nothing twice and lose nothing; only what was in flight is ambiguous."""
     assert chaos.random_kills(2 * processes, 200, processes, draw) == []
 
 
@@ -49,6 +49,6 @@ def test_sleep_past_the_lease_costs_nothing(draw: random.Random) -> None:
     assert chaos.sleep(200, draw) == []
 
 
-def test_a_drain_leaves_nothing_in_doubt(draw: random.Random) -> None:
+def test_a_drain_leaves_nothing_ambiguous(draw: random.Random) -> None:
     """SIGTERM lets what is under way land."""
     assert chaos.drains(2, 150, draw) == []

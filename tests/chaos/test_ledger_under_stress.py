@@ -64,7 +64,7 @@ def test_links_and_copies_of_a_killed_run_pay_for_nothing() -> None:
 
 
 def test_late_answers_on_kept_connections_are_nobodys() -> None:
-    """Requests that get the answer to the one before are in doubt, by name, and no picture has another one's answer."""
+    """Requests that get the answer to the one before are ambiguous, by name; no picture has another's answer."""
     assert stress.late_answers(60, 6) == []
 
 

@@ -27,7 +27,7 @@ POINTS = [
         "claim": (1, 3, 20),
         "sent": (1, 4, 9),
         "refused": (1, 2),
-        "doubted": (1, 2),
+        "maybe billed": (1, 2),
         "answered": (1, 3, 8),
         "settled": (1, 3),
         "list": (1, 2),

@@ -161,7 +161,7 @@ def test_a_lost_answer_is_ambiguous(clova: Emulator, tmp_path: Path) -> None:
     result = clova_ocr("recognize", "receipt", tmp_path / "receipt.png")
     record = lines_of(result)[0]
     assert (result.exit_code, record["status"], record["billed"]) == (1, "ambiguous", None)
-    assert "1 perhaps" in result.stderr
+    assert "1 maybe billed" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_an_interrupt_ends_a_batch_with_130(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert b"1 succeeded" in printed
     assert b"; 1 call billed, " in printed
-    assert b"calls were under way and may have been paid: " + str(tmp_path).encode() in printed
+    assert b"calls were in flight and may have been paid: " + str(tmp_path).encode() in printed
     assert printed.endswith(b"interrupted\n")
 
 
@@ -445,13 +445,13 @@ def test_verbose_shows_of_retries_and_very_verbose_of_every_request(
 
 
 def test_a_request_that_may_be_paid_twice_is_reported_and_counted(clova: Emulator, scans: Path) -> None:
-    """A request sent again in doubt is a warning, and its record and the summary count it as perhaps billed."""
+    """A maybe billed request that is sent again is a warning; its record and the summary count it as that."""
     clova.script("engine-error")
     done = shell(clova, '"$@"', "recognize", "receipt", scans / "00.png")
     record = json.loads(done.stdout)
     assert (record["billed"], record["maybe_billed"], record["attempts"]) == (True, 1, 2)
     assert b"WARNING: call " in done.stderr
-    assert b"1 call billed, 1 perhaps" in done.stderr
+    assert b"1 call billed, 1 maybe billed" in done.stderr
 
 
 def test_a_picture_that_is_left_out_is_reported_once(clova: Emulator, scans: Path) -> None:

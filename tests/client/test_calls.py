@@ -151,7 +151,7 @@ async def test_max_attempts(attempts: int) -> None:
 
 
 @pytest.mark.parametrize("lost", [ConnectionLostError, ResponseTimeoutError, error("510", 504)])
-async def test_doubt_is_parked(lost: Any) -> None:
+async def test_an_ambiguous_request_is_parked(lost: Any) -> None:
     """A request that may have been paid is not sent again by default."""
     transport = FakeTransport(lost)
     with pytest.raises(ClovaOCRError) as caught:
@@ -159,7 +159,7 @@ async def test_doubt_is_parked(lost: Any) -> None:
     assert (len(transport.sent), caught.value.attempts, caught.value.billing) == (1, 1, MAYBE)
 
 
-async def test_doubt_is_retried_on_demand() -> None:
+async def test_an_ambiguous_request_is_retried_on_demand() -> None:
     """ambiguous="retry" sends again, and the recognition or error counts the request that may be billed."""
     client = client_of(FakeTransport(ConnectionLostError, None), retry=RetryPolicy(ambiguous="retry"))
     assert (await client.recognize(JPEG, Receipt)).attempts == 2
@@ -476,7 +476,7 @@ async def test_quota_gives_up_when_the_probes_are_spent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "answers", "doubts"),
+    ("policy", "answers", "maybe_billed"),
     [
         (RetryPolicy(), [error("0500", 500), error("0501", 500)], 2),
         (PATIENT, [ConnectionLostError], 1),
@@ -484,18 +484,18 @@ async def test_quota_gives_up_when_the_probes_are_spent() -> None:
     ],
 )
 async def test_a_request_that_may_have_been_paid_twice_is_counted_and_told(
-    policy: RetryPolicy, answers: list[Any], doubts: int, caplog: pytest.LogCaptureFixture
+    policy: RetryPolicy, answers: list[Any], maybe_billed: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A success counts the earlier requests that may have been billed, and each retry after one is a warning."""
     caplog.set_level(logging.INFO, logger="clova_ocr_async")
     recognition = await client_of(FakeTransport(*answers), retry=policy).recognize(JPEG, Receipt)
-    assert recognition.maybe_billed == doubts
-    assert f"maybe_billed={doubts}" in repr(recognition)
+    assert recognition.maybe_billed == maybe_billed
+    assert f"maybe_billed={maybe_billed}" in repr(recognition)
     levels = [record.levelno for record in caplog.records if "is sent again" in record.getMessage()]
-    assert levels == [logging.WARNING if doubts else logging.INFO] * len(answers)
+    assert levels == [logging.WARNING if maybe_billed else logging.INFO] * len(answers)
 
 
-async def test_a_failure_counts_its_doubts_too() -> None:
+async def test_a_failure_counts_its_maybe_billed_requests() -> None:
     """An error counts the requests that may have been billed."""
     with pytest.raises(ServerError) as caught:
         await client_of(FakeTransport(then=error("0500", 500))).recognize(JPEG, Receipt)

@@ -95,15 +95,19 @@ def test_closing_drops_what_nobody_has_taken(caplog: pytest.LogCaptureFixture) -
     assert "3 billed answers whose callers had gone are dropped: the client is closed" in caplog.text
 
 
+class Slow(LocalSlots):
+    """A slot whose release takes three seconds."""
+
+    @asynccontextmanager
+    async def slot(self, *args: Any) -> AsyncGenerator[Any]:  # type: ignore[override]
+        """Grant a slot."""
+        async with super().slot(*args) as slot:
+            yield slot
+            await asyncio.sleep(3)
+
+
 def test_closing_waits_until_slots_are_given_back() -> None:
     """A slot of a request that ran on has been given back when close() returns, however long that takes."""
-
-    class Slow(LocalSlots):
-        @asynccontextmanager
-        async def slot(self, *args: Any) -> AsyncGenerator[Any]:  # type: ignore[override]
-            async with super().slot(*args) as slot:
-                yield slot
-                await asyncio.sleep(3)
 
     async def main() -> None:
         held, slots = Held(), Slow(1)
@@ -115,6 +119,35 @@ def test_closing_waits_until_slots_are_given_back() -> None:
         held.go_on.set()
         await client.close()
         assert slots.state(client.domains[0]).in_flight == 0
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize("goes", ["before", "after"])
+def test_a_closed_client_keeps_no_answer(goes: str) -> None:
+    """An answer whose slot is released while the client is closed is dropped, whenever its caller goes.
+
+    Before: the answer is kept already when ``close()`` is cancelled. After: the caller is cancelled after ``close()``.
+    """
+
+    async def main() -> None:
+        held, events = Held(), list[Any]()
+        client = ClovaOCRClient(domain(), transport=FakeTransport(held), slots=Slow(1), hooks=[events.append])
+        call = asyncio.create_task(client.recognize(JPEG, Receipt))
+        await held.reached.wait()
+        if goes == "before":
+            call.cancel()
+        held.go_on.set()
+        await steps()
+        closing = asyncio.create_task(client.close())
+        await steps()
+        assert closing.done() == (goes == "after")
+        closing.cancel()
+        call.cancel()
+        await asyncio.wait([closing, call])
+        await asyncio.sleep(100)  # nor does a timer drop it a second time
+        dropped = [event for event in events if isinstance(event, AnswerDropped)]
+        assert [(event.reason, event.billing) for event in dropped] == [("closed", BILLED)]
 
     run_virtually(main())
 

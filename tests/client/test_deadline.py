@@ -96,7 +96,7 @@ def test_before_anything_was_sent(lane: Any) -> None:
 
 @pytest.mark.parametrize("lane", ["interactive", "batch"])
 def test_while_waiting_for_the_answer(lane: Any) -> None:
-    """A deadline that passes in flight is a response timeout, perhaps paid."""
+    """A deadline that passes in flight is a response timeout, and maybe billed."""
     failure = late(StuckTransport(), lane)
     assert type(failure) is ResponseTimeoutError
     assert (failure.billing, failure.attempts, failure.request_id) == (MAYBE, 1, failure.request_id)
@@ -169,7 +169,7 @@ def test_in_backoff(step: Any, kind: type[ClovaOCRError], billing: Billing) -> N
     run_jumping(main())
 
 
-def test_the_doubt_of_earlier_attempts_stays() -> None:
+def test_the_billing_of_earlier_attempts_stays() -> None:
     """A deadline in a later attempt has the worst billing of all attempts."""
     failure = late(StuckTransport(FAILED, body_began=False))
     assert type(failure) is ConnectionFailedError

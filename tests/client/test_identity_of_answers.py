@@ -84,7 +84,7 @@ async def test_a_late_duplicate_is_not_the_next_answer(session: aiohttp.ClientSe
 
 
 async def test_an_answer_that_nobody_asked_for(session: aiohttp.ClientSession | None) -> None:
-    """A connection that brought something while it was idle is not used again, and its call is not in doubt."""
+    """A connection that brought something while it was idle is not used again, and its call is not maybe billed."""
     go_on, sent = asyncio.Event(), asyncio.Event()
 
     async def script(connection: Connection) -> None:
@@ -140,7 +140,7 @@ async def test_a_connection_with_something_unread_has_sent_nothing(session: aioh
 
 @pytest.mark.parametrize("faults", [[Fault.LATE_DUPLICATE], [Fault.LATE_DUPLICATE, Fault.LATE_DUPLICATE]])
 async def test_the_emulator_answers_late_twice(faults: list[Fault]) -> None:
-    """With the emulator's late duplicate the next call on the connection is in doubt, and the one after is well."""
+    """With the emulator's late duplicate the next call on the connection is maybe billed, and the one after is well."""
     async with Emulator(faults=faults) as clova, ClovaOCRClient(Domain(clova.url(), clova.secret)) as client:
         first = await client.recognize(JPEG, Receipt)
         with pytest.raises(MalformedResponseError) as caught:

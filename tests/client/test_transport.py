@@ -346,7 +346,7 @@ async def _reset_after(connection: Connection) -> None:
 @pytest.mark.parametrize("script", [_reset_at_once, _reset_midway, _reset_after])
 @pytest.mark.parametrize("data", [JPEG + bytes(200_000), BIG], ids=["small", "big"])
 async def test_a_reset_while_sending(script: Callable[[Connection], Awaitable[None]], data: bytes) -> None:
-    """A connection reset before the answer is lost, and the call in doubt."""
+    """A connection reset before the answer is lost, and the call maybe billed."""
     async with raw_server(script) as server:
         error, progress = await send_one(server.port, data)
     assert type(error) is ConnectionLostError
@@ -388,7 +388,7 @@ async def test_a_kept_connection_that_the_server_closed() -> None:
 
 
 async def test_a_connection_closed_just_as_it_is_used_again() -> None:
-    """A connection that dies under the second request leaves it in doubt: aiohttp may not send it again by itself."""
+    """A connection that dies under the second request leaves it maybe billed: aiohttp may not send it again."""
     requests = 0
 
     async def script(connection: Connection) -> None:
@@ -489,16 +489,25 @@ async def test_a_session_of_the_callers() -> None:
         await ClovaOCRClient(domain(), session=session).recognize(JPEG, Receipt)
 
 
-async def test_an_own_session() -> None:
-    """A session of the client's own opens with the first call and closes with the client."""
+async def test_an_own_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session of the client's own asks no proxy of the environment, and its connection closes with the client."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    hung_up = asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(OK)
+        await connection.hung_up()
+        hung_up.set()
+
     transport = AiohttpTransport()
-    async with raw_server(answering(OK)) as server:
+    async with raw_server(script) as server:
         await transport.send(a_request(f"{server.url}/document/receipt"), RequestProgress())
-        session = transport._session  # noqa: SLF001 - nobody else can see it
-        assert session is not None
-        assert not session.trust_env
+        await asyncio.sleep(0)
+        assert not hung_up.is_set()
         await transport.close()
-    assert session.closed
+        await asyncio.wait_for(hung_up.wait(), 10)
 
 
 async def test_closed_before_the_first_call() -> None:

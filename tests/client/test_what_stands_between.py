@@ -178,7 +178,7 @@ async def test_a_middleware_that_sends_again() -> None:
 
 
 async def test_what_breaks_after_the_body_began_is_never_a_setting() -> None:
-    """An error that would be the settings' before anything was sent leaves the call in doubt after that."""
+    """An error that would be the settings' before anything was sent leaves the call maybe billed after that."""
 
     async def unreadable(request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
         try:

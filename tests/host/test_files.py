@@ -92,3 +92,11 @@ def test_only_a_file_or_a_link_is_replaced(tmp_path: Path) -> None:
     for name in ("folder", "pipe"):
         with pytest.raises(OSError, match="it is not a file"):
             check_replaceable(tmp_path / name)
+
+
+def test_a_replacement_needs_no_watcher(tmp_path: Path) -> None:
+    """A file is replaced as well if nothing watches the rename."""
+    (tmp_path / "new").write_text("new")
+    (tmp_path / "final").write_text("old")
+    replace_file(tmp_path / "new", tmp_path / "final")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("final", "new")]

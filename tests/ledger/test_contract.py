@@ -340,7 +340,7 @@ async def test_the_call_limit_is_never_passed(store: Store) -> None:
         assert await two.sending(third, "r3")
         await two.answered(third, "r3", ANSWER)
         await one.answered(first, "r1", ANSWER)
-        with pytest.raises(SpendingCeilingError, match="ceiling of 2"):
+        with pytest.raises(SpendingCeilingError, match="call limit of the run is reached: 2 calls"):
             await one.sending(second, "r2")
         assert two.max_calls == 2
     async with store.open(max_calls="none") as ledger:

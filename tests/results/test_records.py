@@ -67,13 +67,13 @@ def test_a_record_keeps_a_paid_answer_that_no_process_can_read() -> None:
     assert base64.b64decode(json.loads(line)["raw"]) == b'{"images":[\xff'
 
 
-@pytest.mark.parametrize(("doubts", "status", "billed"), [(0, "pending", False), (1, "ambiguous", None)])
-def test_a_record_of_an_image_that_was_not_sent(doubts: int, status: str, billed: bool | None) -> None:
+@pytest.mark.parametrize(("maybe_billed", "status", "billed"), [(0, "pending", False), (1, "ambiguous", None)])
+def test_a_record_of_an_image_that_was_not_sent(maybe_billed: int, status: str, billed: bool | None) -> None:
     """An image of a stopped batch is pending, unless an earlier request for it may have been paid."""
     error = NotSentError(ImageError("another"))
-    error.billing, error.maybe_billed = Billing(doubts), doubts
+    error.billing, error.maybe_billed = Billing(maybe_billed), maybe_billed
     record = json.loads(line_of(Failure(InputFile("a.jpg"), error), Receipt))
-    assert (record["status"], record["billed"], record["maybe_billed"]) == (status, billed, doubts)
+    assert (record["status"], record["billed"], record["maybe_billed"]) == (status, billed, maybe_billed)
     assert "raw" not in record
 
 

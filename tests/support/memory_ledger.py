@@ -190,7 +190,7 @@ class MemoryLedger:
         if run.max_calls is not None and run.calls >= run.max_calls:
             if any(row.entry.owner is not None and row.entry.in_flight for row in run.rows.values()):
                 return False
-            raise SpendingCeilingError(f"the ceiling of {run.max_calls:,} calls is reached")
+            raise SpendingCeilingError(f"the call limit of the run is reached: {run.max_calls:,} calls")
         row = run.rows[claim.number]
         after = TRANSITIONS.get((row.entry.state, ItemEvent.SEND))
         if after is None or row.entry.owner != claim.owner:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clova_ocr_async.cli.app import DOCUMENT, verb
-from clova_ocr_async.cli.options import ALLOW_TRUNCATED, CEILING, CONFIG, KEY_FILE, KRW, PATH, RATE
+from clova_ocr_async.cli.options import ALLOW_TRUNCATED, CALL_LIMIT, CONFIG, KEY_FILE, KRW, PATH, RATE
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -56,7 +56,7 @@ __all__ = ["command"]
 )
 @click.option(
     "--max-calls",
-    type=CEILING,
+    type=CALL_LIMIT,
     metavar="N",
     help="Most calls over the whole life of the run; later commands keep it until N or none is given.",
 )
@@ -102,7 +102,7 @@ def command(*, document: type[Document], paths: tuple[str, ...], folder: str | N
     once, whatever its names. The same command again resumes the run, and also reads the images that an earlier command
     has left, whatever PATH is. Several processes may share a run. clova-ocr export writes the results.
 
-    On Ctrl-C the command sends nothing further and completes the calls under way. A second Ctrl-C cancels them.
+    On Ctrl-C the command sends nothing further and completes the calls in flight. A second Ctrl-C cancels them.
     """
     from clova_ocr_async.cli.runs.inputs import check_paths
     from clova_ocr_async.cli.runs.pipes import check_once, spooled
@@ -235,6 +235,10 @@ def _retry_billings(options: dict[str, Any]) -> tuple[Billing, ...]:
 
 _RETRIED = ("failed", "ambiguous", "billed")
 _PAID_AGAIN = ("retry_billed", "retry_ambiguous")
+_PAID_FOR = {
+    "retry_billed": ("image that is", "images that are"),
+    "retry_ambiguous": ("image that may be", "images that may be"),
+}
 _FOR_RUNS = ("run_moved", "max_calls", "max_cost", *(f"retry_{what}" for what in _RETRIED), "key_file", "store")
 
 
@@ -275,11 +279,12 @@ def _check_unpaid(manifest: str, folder: str | None, options: dict[str, Any]) ->
 
     use = "go on with the run they are of, with --run DIR" if folder is None else "use the run they are of"
     who = "this command" if folder is None else "this run"
-    for count, how, option in zip(billed_in(manifest), ("paid", "perhaps paid"), _PAID_AGAIN, strict=True):
+    for count, option in zip(billed_in(manifest), _PAID_AGAIN, strict=True):
         if count and not options[option]:
-            images, them = plural(count, "image that is", "images that are"), "it" if count == 1 else "them"
+            (one, many), them = _PAID_FOR[option], "it" if count == 1 else "them"
             raise ConfigurationError(
-                f"{shown_path(manifest)} lists {images} {how} for, and {who} would pay for {them} again; "
+                f"{shown_path(manifest)} lists {plural(count, one, many)} paid for, "
+                f"and {who} would pay for {them} again; "
                 f"{use}, or give --{option.replace('_', '-')}"
             )
 
@@ -292,7 +297,7 @@ def _contradiction(paths: tuple[str, ...], folder: str | None, options: dict[str
     if options["max_cost"] is not None and options["price"] is None:
         return "--max-cost needs --price, what a call costs on your plan"
     if options["max_cost"] is not None and options["max_calls"] == "none":
-        return "--max-calls none lifts the ceiling, and --max-cost gives one; give one of them"
+        return "--max-calls none lifts the call limit, and --max-cost sets one; give one of them"
     if folder is not None or options["dry_run"]:
         return _contradiction_with_run(paths, folder, options)
     return "--price is for --run or --dry-run" if options["price"] is not None else None

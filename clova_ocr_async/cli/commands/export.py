@@ -69,12 +69,13 @@ def _export(folder: str, seal: Seal, output: str | None, *, force: bool) -> int:
 
 
 def _write_records(folder: str, seal: Seal, write: Callable[[bytes], object]) -> int:
+    from clova_ocr_async.cli.terminal.shell_hints import record_for_shell
     from clova_ocr_async.ledger.sqlite.run_view import RunReader
     from clova_ocr_async.results.records import encode_record, record_of
 
     count = 0
     with RunReader(folder, seal) as reader:
         for record in reader.records():
-            write(encode_record(record_of(record)))
+            write(encode_record(record_for_shell(record_of(record))))
             count += 1
     return count

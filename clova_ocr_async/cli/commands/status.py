@@ -43,7 +43,7 @@ def command(*, folder: str, as_json: bool, price: Decimal | None) -> int:
     for title, words in _lines(status, price).items():
         click.echo(f"{title:<10} {printable(words)}")
     for number, name in enumerate(ambiguous):
-        click.echo(f"{'' if number else 'in doubt':<10} {printable(name)}")
+        click.echo(f"{'' if number else 'ambiguous':<10} {printable(name)}")
     return 0
 
 
@@ -59,13 +59,13 @@ def _lines(status: RunStatus, price: Decimal | None) -> dict[str, str]:
     from clova_ocr_async.cli.terminal.phrases import cost, format_counts
 
     different = sum(status.items.values())
-    calls = {"billed": status.billed, "perhaps": status.maybe_billed, "under way": status.in_flight}
+    calls = {"billed": status.billed, "maybe billed": status.maybe_billed, "in flight": status.in_flight}
     return {
         "images": f"{status.total:,}: {format_counts(status.images)}",
         "different": f"{different:,} by their bytes, of those read from the disk so far",
         "calls": f"{status.calls:,}: {format_counts(calls)}"
         f"{cost(price, status.billed, status.maybe_billed + status.in_flight)}",
-        "ceiling": "none"
+        "call limit": "none"
         if status.max_calls is None
         else f"{plural(status.max_calls, 'call')} over the life of the run",
         "processes": f"{status.processes:,} at work",

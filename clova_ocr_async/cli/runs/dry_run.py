@@ -42,11 +42,11 @@ _HASH_BYTES = 8  # two of a million images share these bytes with a chance of on
 _HINTS = {
     "answered already": "not sent again",
     "duplicates": "the same bytes under another name, paid once",
-    "in doubt": "perhaps paid, not sent without --retry-ambiguous",
+    "ambiguous": "maybe billed, not sent without --retry-ambiguous",
     "refused before": "no picture the service takes, not looked at again without --retry-failed",
     "failed, not billed": "not sent without --retry-failed",
     "failed, billed": "not sent without --retry-billed",
-    "under way": "another process has sent them",
+    "in flight": "another process has sent them",
 }
 
 
@@ -184,13 +184,13 @@ class DryRun:
         """Return the reason why an image of the ledger is not sent; None if it is sent."""
         # The view has projected the entry: it is as the next batch will find it, and as that will requeue it.
         if entry.state is State.SENT:
-            return "under way"
+            return "in flight"
         if entry.state is State.SUCCEEDED:
             return "answered already"
         if entry.state not in FINISHED or is_requeued(entry, self._retry_billings):
             return None
         if entry.billing is Billing.MAYBE_BILLED:
-            return "in doubt"
+            return "ambiguous"
         if entry.state is State.SKIPPED:
             return "refused before"
         return "failed, billed" if entry.billing is Billing.BILLED else "failed, not billed"
@@ -230,12 +230,12 @@ class DryRun:
         if max_calls is not None:
             allowed = max(min(self.billable, max_calls - used), 0)
             hint = f"of {max_calls:,}, {used:,} are used" + cost(price, allowed)
-            yield _line("within the ceiling", allowed, hint)
+            yield _line("within call limit", allowed, hint)
 
 
 _BILLED_BEFORE = {
     Billing.BILLED: ("paid again", "of them for images that were paid for and not read"),
-    Billing.MAYBE_BILLED: ("perhaps paid again", "of them for images that may have been paid for already"),
+    Billing.MAYBE_BILLED: ("maybe paid again", "of them for images that may have been paid for already"),
 }
 _PAID_TWICE = "the same bytes under another name, each paid; with --run once"
 

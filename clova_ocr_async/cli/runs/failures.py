@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.cli.terminal.output import atomic_write
+from clova_ocr_async.cli.terminal.shell_hints import record_for_shell
 from clova_ocr_async.results.records import encode_record, record_of, without_answer
 
 if TYPE_CHECKING:
@@ -42,5 +43,5 @@ def write_failures(folder: str, reader: RunReader, watch: Callable[[str], object
         return None
     with atomic_write(path, watch) as write:
         for record in itertools.chain((first,), records):
-            write(encode_record(without_answer(record_of(record), sealed=sealed)))
+            write(encode_record(record_for_shell(without_answer(record_of(record), sealed=sealed))))
     return path

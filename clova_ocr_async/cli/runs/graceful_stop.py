@@ -55,7 +55,7 @@ class GracefulStop:
             message = "ending"
             if count := self._in_flight():
                 them = "it" if count == 1 else "them"
-                message = f"finishing {plural(count, 'call')} under way; once more cuts {them} off"
+                message = f"finishing {plural(count, 'call')} in flight; once more cuts {them} off"
             echo_stderr(message, even_when_quiet=True)
             self.batch.stop(InterruptError("interrupted"))
         elif not self.cancelled and self._task is not None:

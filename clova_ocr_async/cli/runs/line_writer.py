@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.cli.terminal.output import Output, OutputError, standard_output
+from clova_ocr_async.cli.terminal.shell_hints import record_for_shell
 from clova_ocr_async.cli.terminal.stderr import echo_stderr
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.results.records import billed_of, encode_record, record_of_outcome
@@ -23,7 +24,7 @@ __all__ = ["LineWriter", "line_of", "spare_output"]
 def line_of(outcome: Outcome[Any], document: type[Document]) -> bytes:
     """Return the line of an outcome whose source is an input file."""
     file: InputFile = outcome.source
-    return encode_record(record_of_outcome(outcome, document, path=file.path, sha256=file.sha256))
+    return encode_record(record_for_shell(record_of_outcome(outcome, document, path=file.path, sha256=file.sha256)))
 
 
 def spare_output(output: Output) -> Output | None:

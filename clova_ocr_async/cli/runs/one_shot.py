@@ -169,7 +169,7 @@ class OneShotRun:
             self._print_counts()
         if self._cut_off:
             were = plural(len(self._cut_off), "call was", "calls were")
-            echo_stderr(f"{were} under way and may have been paid: {_names(self._cut_off)}", even_when_quiet=True)
+            echo_stderr(f"{were} in flight and may have been paid: {_names(self._cut_off)}", even_when_quiet=True)
 
     def _print_counts(self) -> None:
         echo_stderr(self.counts.summary())

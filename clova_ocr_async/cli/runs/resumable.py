@@ -165,7 +165,7 @@ class ResumableRun:
         async with ledger:
             if settings.max_calls is None and ledger.max_calls is not None:
                 echo_stderr(
-                    f"the run's ceiling of {plural(ledger.max_calls, 'call')} holds; --max-calls gives another, or none"
+                    f"the run has a limit of {plural(ledger.max_calls, 'call')}; --max-calls sets another one, or none"
                 )
             # A command that is refused here must not have put images up for sending again.
             await ledger.open_for(services_of(self._client.domains))
@@ -268,15 +268,15 @@ class ResumableRun:
         if billed or maybe_billed:
             at_most = "at most " if status.images.get("pending") else ""
             images = plural(billed, "image that was paid for already", "images that were paid for already")
-            images = f"{at_most}{images}, {plural(maybe_billed, 'that perhaps was', 'that perhaps were')}"
+            images = f"{at_most}{images}, {maybe_billed:,} that may have been"
             echo_stderr(f"sent again on request: {images}{cost(self._settings.price, billed, maybe_billed)}")
 
     def _print_unread(self, reader: RunReader, status: RunStatus) -> None:
         if ambiguous := status.images.get("ambiguous"):
-            images = plural(ambiguous, "image is in doubt", "images are in doubt")
+            images = plural(ambiguous, "image is ambiguous", "images are ambiguous")
             them = "it" if ambiguous == 1 else "them"
             echo_stderr(
-                f"{images}: perhaps paid, no answer; --retry-ambiguous sends {them} again: "
+                f"{images}: maybe billed, no answer; --retry-ambiguous sends {them} again: "
                 f"{list_names(reader.ambiguous_names(), ambiguous)}",
                 even_when_quiet=self._stop_requests > 0,  # a second signal has just made them ambiguous
             )
@@ -292,7 +292,9 @@ class ResumableRun:
         if self._stopped is not None and not isinstance(self._stopped, InterruptError):
             echo_stderr(f"stopped early: {self._stopped}{what_to_check(self._stopped)}", even_when_quiet=True)
         if status.images.get("pending") and (self._stopped is not None or self._stop_requests):
-            action = "raise the ceiling and repeat" if isinstance(self._stopped, SpendingCeilingError) else "to go on"
+            action = (
+                "raise the call limit and repeat" if isinstance(self._stopped, SpendingCeilingError) else "to go on"
+            )
             echo_stderr(f"{action}: {self._settings.resume}", even_when_quiet=True)
         elif status.total:
             echo_stderr(f"for the results: clova-ocr export {quote_path(self._settings.folder)}")

@@ -82,10 +82,10 @@ class Counts:
     def summary(self) -> str:
         """Return the line that sums up a batch that has ended."""
         counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
-        perhaps = f", {self.maybe_billed:,} perhaps" if self.maybe_billed else ""
+        maybe = f", {self.maybe_billed:,} maybe billed" if self.maybe_billed else ""
         elapsed = _duration(self.clock() - self.started)
         from_ledger = f"; {self.from_ledger:,} answered from the ledger" if self.from_ledger else ""
-        bill = f"{plural(self.billed, 'call')} billed{perhaps}"
+        bill = f"{plural(self.billed, 'call')} billed{maybe}"
         return f"{plural(self.done, 'image')}: {counts or 'none'}{from_ledger}; {bill}; {elapsed}, {self.rate:.1f}/s"
 
 

@@ -66,7 +66,7 @@ def format_counts(counts: dict[str, int]) -> str:
 
 def format_status(status: RunStatus, price: Decimal | None = None) -> str:
     """Return the state of a run in one line."""
-    rest = {"perhaps": status.maybe_billed, "under way": status.in_flight}
+    rest = {"maybe billed": status.maybe_billed, "in flight": status.in_flight}
     bill = f"{plural(status.billed, 'call')} billed"
     bill += "".join(f", {count:,} {word}" for word, count in rest.items() if count)
     maybe_billed = status.maybe_billed + status.in_flight
@@ -88,7 +88,7 @@ def format_gates(client: ClovaOCRClient, document: type[Document]) -> str:
     # A domain on hold takes no calls, so its limit would promise too much.
     serving = set(client.serving(document)) - set(client.on_hold)
     gates = [gate for domain, gate in client.gates.items() if domain in serving]
-    at_once, ceiling = sum(gate.in_flight for gate in gates), sum(gate.ceiling for gate in gates)
+    at_once, limit = sum(gate.in_flight for gate in gates), sum(gate.ceiling for gate in gates)
     counts = {
         "by other processes": sum(gate.elsewhere for gate in gates),
         "waiting": sum(gate.waiting for gate in gates),
@@ -96,7 +96,7 @@ def format_gates(client: ClovaOCRClient, document: type[Document]) -> str:
     }
     rest = "".join(f", {count:,} {word}" for word, count in counts.items() if count)
     where = f" on {len(gates)} domains" if len(gates) > 1 else ""
-    return f"{at_once:,} of {plural(ceiling, 'call')} at once{where}{rest}"
+    return f"{at_once:,} of {plural(limit, 'call')} at once{where}{rest}"
 
 
 def list_names(names: Iterable[str], count: int) -> str:

@@ -7,12 +7,12 @@ hint that is right in both places needs no entry in this table.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["for_shell"]
+__all__ = ["for_shell", "record_for_shell"]
 
 
 def _domain_to_set(found: re.Match[str]) -> str:
@@ -36,12 +36,24 @@ _HINTS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         "--allow-truncated (a run that refused it also needs --retry-failed)",
     ),
     (re.compile(r" \(base64\.b64decode\) and pass the bytes\b"), " (base64 -d) and give the file"),
+    (
+        re.compile(r": --ca-file on the command line, session= with an aiohttp session of your own in Python"),
+        ": give --ca-file",
+    ),
     (re.compile(r" \(in Python: SqliteLedger\(…, moved=True\)\)"), ""),
     (re.compile(r", CLOVA_OCR_KEY_FILE, or seal=\)"), " or CLOVA_OCR_KEY_FILE)"),
     (re.compile(r"\bno domain of this client reads (\w+): \[.*\]"), _domain_to_set),
     (re.compile(r"\b[A-Z]\w*\((['\"])(.*?)\1, billing=[A-Z_]+\)"), r"\2"),  # the repr of an error, in a log record
     (re.compile(r"\bwas stopped by (?:InterruptError|OutputError): "), "was stopped: "),
 )
+
+
+def record_for_shell(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record of an image, with the hint of its error for command-line users."""
+    error = record.get("error")
+    if error is None or error["message"] is None:
+        return record
+    return record | {"error": error | {"message": for_shell(error["message"])}}
 
 
 def for_shell(text: str) -> str:

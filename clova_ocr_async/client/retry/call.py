@@ -33,7 +33,7 @@ from clova_ocr_async.slots.interface import Lane
 if TYPE_CHECKING:
     from clova_ocr_async.protocol.request import Content, HTTPRequest
 
-__all__ = ["Call", "CallHistory"]
+__all__ = ["Call", "CallHistory", "RequestState"]
 
 
 class CallHistory(msgspec.Struct):
@@ -68,6 +68,49 @@ class CallHistory(msgspec.Struct):
         self.attempts = self.maybe_billed
 
 
+class RequestState(msgspec.Struct):
+    """The last request of a call: how far it has come, and how it ended.
+
+    Attributes:
+        attempt: Its number and its ids; None before the first request.
+        began: When it got its slot, by the client's clock.
+        redact: Masks the secrets of its domain.
+        progress: How far it has come on the wire.
+        task: The task that sends it; None before it is sent.
+        answer: The complete answer; None until it has arrived.
+        error: The error in which it ended; None while it is in flight.
+        detached: Whether it runs on without the caller.
+    """
+
+    attempt: Attempt | None = None
+    began: float = 0.0
+    redact: Callable[[str], str] = str
+    progress: RequestProgress = msgspec.field(default_factory=RequestProgress)
+    task: asyncio.Task[HTTPResponse] | None = None
+    answer: HTTPResponse | None = None
+    error: ClovaOCRError | None = None
+    detached: bool = False
+
+    def received(self) -> HTTPResponse | None:
+        """Return the answer if it has arrived, even if a middleware still holds it."""
+        return self.answer or self.returned() or self.progress.answer
+
+    def returned(self) -> HTTPResponse | None:
+        """Return the answer that the task has returned; None if there is none."""
+        task = self.task
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+            return None
+        return task.result()
+
+    def billing_if_cancelled(self) -> Billing:
+        """Return the billing if the request is cut off now; NOT_BILLED if it is not in flight."""
+        if self.error is not None or not self.progress.body_began:
+            return Billing.NOT_BILLED
+        # The service bills an answer when it sends its status, even if the rest never arrives.
+        response = self.progress.response()
+        return Billing.BILLED if response is not None and response.status == HTTPStatus.OK else Billing.MAYBE_BILLED
+
+
 class Call(msgspec.Struct, Generic[DocumentT]):
     """One call.
 
@@ -82,17 +125,10 @@ class Call(msgspec.Struct, Generic[DocumentT]):
         queued_at: When the call first queued for a slot, by the client's clock; None before that.
         sent: Requests sent so far.
         history: How they failed.
-        attempt: The last request; None before the first one.
-        began: When the last request got its slot, by the client's clock.
-        progress: How far the last request has come.
-        request_task: The task of the last request; None before that is sent.
-        detached: Whether the last request runs on without the caller.
+        request: The last one.
         joined: Whether the call waits for the answer to another call's detached request.
-        answer: The complete answer to the last request; None until it has arrived.
-        last_error: The error in which the last request ended; None while a request is in flight.
         probing: The breaker whose domain this call probes; None if it probes none.
         timing_probe: The answer times that this call measures anew; None if it does not.
-        redact: Masks the secrets of the domain that the last request went to.
     """
 
     image: Image
@@ -105,23 +141,15 @@ class Call(msgspec.Struct, Generic[DocumentT]):
     queued_at: float | None = None
     sent: int = 0
     history: CallHistory = msgspec.field(default_factory=CallHistory)
-    attempt: Attempt | None = None
-    began: float = 0.0
-    progress: RequestProgress = msgspec.field(default_factory=RequestProgress)
-    request_task: asyncio.Task[HTTPResponse] | None = None
-    detached: bool = False
+    request: RequestState = msgspec.field(default_factory=RequestState)
     joined: bool = False
-    answer: HTTPResponse | None = None
-    last_error: ClovaOCRError | None = None
     probing: Breaker | None = None
     timing_probe: UsualTime | None = None
-    redact: Callable[[str], str] = str
 
     def begin_request(self, attempt: Attempt, began: float, redact: Callable[[str], str]) -> None:
-        """Count a request that is about to leave, and reset what belonged to the last one."""
+        """Count a request that is about to leave."""
         self.sent += 1
-        self.progress, self.request_task, self.answer, self.last_error = RequestProgress(), None, None, None
-        self.attempt, self.began, self.redact = attempt, began, redact
+        self.request = RequestState(attempt, began, redact)
 
     @property
     def may_detach(self) -> bool:
@@ -131,25 +159,14 @@ class Call(msgspec.Struct, Generic[DocumentT]):
         before the deadline passed: it returns that answer.
         """
         # Before the body begins nothing is billed, so the request may just as well be cut off.
-        if not self.is_single or not self.progress.body_began:
+        if not self.is_single or not self.request.progress.body_began:
             return False
-        return not self.deadline.expired or self.received() is None
+        return not self.deadline.expired or self.request.received() is None
 
     @property
     def is_single(self) -> bool:
         """Whether it is a single call without a journal, so that its answer is for its caller alone."""
         return self.lane == "interactive" and self.journal is NULL_JOURNAL
-
-    def received(self) -> HTTPResponse | None:
-        """Return the answer to the last request if it has arrived, even if a middleware still holds it."""
-        return self.answer or self.response() or self.progress.answer
-
-    def response(self) -> HTTPResponse | None:
-        """Return the answer that the last request's task has returned; None if there is none."""
-        task = self.request_task
-        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
-            return None
-        return task.result()
 
     def request_to(self, domain: Domain, content: Content, now: float) -> HTTPRequest:
         """Return the request to a domain.
@@ -176,7 +193,7 @@ class Call(msgspec.Struct, Generic[DocumentT]):
         Raises:
             ClovaOCRError: The answer is an error, cannot be decoded, or belongs to another call.
         """
-        return decode_response(response, self.document, request_id=self.request_id, redact=self.redact)
+        return decode_response(response, self.document, request_id=self.request_id, redact=self.request.redact)
 
     def end_timing_probe(self) -> None:
         """Let another call measure the answer times, if this one does."""
@@ -200,12 +217,4 @@ class Call(msgspec.Struct, Generic[DocumentT]):
 
     def worst_billing(self) -> Billing:
         """Return the worst billing over all requests, one that was cut off included."""
-        return max(self.history.billing, self.billing_if_cancelled())
-
-    def billing_if_cancelled(self) -> Billing:
-        """Return the billing of the request in flight when it is cut off; NOT_BILLED if none is."""
-        if self.last_error is not None or not self.progress.body_began:
-            return Billing.NOT_BILLED
-        # The service bills an answer when it sends its status, even if the rest never arrives.
-        response = self.progress.response()
-        return Billing.BILLED if response is not None and response.status == HTTPStatus.OK else Billing.MAYBE_BILLED
+        return max(self.history.billing, self.request.billing_if_cancelled())

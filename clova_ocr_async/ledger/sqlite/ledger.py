@@ -260,8 +260,8 @@ class SqliteLedger:
             if granted is not True:
                 self._participant.finished(claim.number)
         if granted is False:
-            ceiling = plural(self.max_calls or 0, "call")
-            raise SpendingCeilingError(f"the ceiling of {ceiling} is reached: as many are paid in this run, or perhaps")
+            limit = plural(self.max_calls or 0, "call")
+            raise SpendingCeilingError(f"the call limit of the run is reached: {limit}, billed or maybe billed")
         return granted is True
 
     def _send(self, db: sqlite3.Connection, claim: Claim, request_id: str, picture: bytes) -> bool | None:
@@ -287,7 +287,9 @@ class SqliteLedger:
     async def maybe_billed(self, claim: Claim, request_id: str) -> None:
         """Mark that the request in flight may have been billed and has no answer."""
         try:
-            await self._write(lambda db: item_statements.mark_maybe_billed(db, claim.number, request_id), "doubted")
+            await self._write(
+                lambda db: item_statements.mark_maybe_billed(db, claim.number, request_id), "maybe billed"
+            )
         except LedgerError as error:
             self._payment_stop.stop(error)
             raise

@@ -1,7 +1,7 @@
 """Overflow files: answers and settlements kept beside the ledger while it cannot take them, on a full disk or locked.
 
 They save at most the calls in flight, about 400 KRW: after the first record nothing more is sent until the ledger works
-again. Without them those calls would be ambiguous, and perhaps paid a second time.
+again. Without them those calls would be ambiguous, and might be paid a second time.
 
 Glossary:
     Overflow file: one for each process, ``answers-<owner>.spill``, locked for as long as the process runs.

@@ -51,7 +51,7 @@ async def cancelled_in_its_retry(client: ClovaOCRClient, transport: NoConnection
 
 
 async def test_a_request_that_never_began_is_not_counted() -> None:
-    """A call that is cancelled before the body of its retry began counts the doubt of its first request alone."""
+    """A call that is cancelled before the body of its retry began counts its first request alone as maybe billed."""
     calls, transport, time = CallCounter(), NoConnection(), FakeTime()
     client = ClovaOCRClient(domain(), transport=transport, runtime=time.runtime(), hooks=[calls.note])
     await cancelled_in_its_retry(client, transport)
@@ -93,8 +93,8 @@ async def test_a_hook_hears_of_each_request_what_it_may_have_cost() -> None:
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_a_doubt_is_counted_once(begun: bool) -> None:
-    """A call that is cancelled counts the doubt of its earlier request once, and its last one's if that had begun."""
+async def test_a_maybe_billed_request_is_counted_once(begun: bool) -> None:
+    """A call that is cancelled counts its earlier request once as maybe billed, and its last one if that had begun."""
     calls, time, held = CallCounter(), FakeTime(), Held()
     if not begun:
         time.gate = asyncio.Event()  # a call that waits to send again waits for ever

@@ -59,7 +59,7 @@ def test_a_dry_run_of_a_run_shows_what_the_run_will_do(clova: Emulator, scans: P
     """What a dry run counts as billable is what the run then pays, before it, in its middle and after it."""
     command = ("batch", "receipt", scans, "--run", run)
     fresh = clova_ocr(*command, "--dry-run", "--max-calls", "4", "--price", "60")
-    assert counts_of(fresh) == {"images found": 7, "duplicates": 1, "billable calls": 6, "within the ceiling": 4}
+    assert counts_of(fresh) == {"images found": 7, "duplicates": 1, "billable calls": 6, "within call limit": 4}
     assert "of 4, 0 are used (240 KRW)" in fresh.stdout
     assert not run.exists()
     run.mkdir()
@@ -74,7 +74,7 @@ def test_a_dry_run_of_a_run_shows_what_the_run_will_do(clova: Emulator, scans: P
 
 
 def test_a_dry_run_shows_what_is_parked_and_what_a_flag_would_send(clova: Emulator, scans: Path, run: Path) -> None:
-    """Images in doubt, failed and refused ones are counted apart, and become billable with their flags."""
+    """Ambiguous, failed and refused ones are counted apart, and become billable with their flags."""
     clova.script("close-after-body", "failure", "invalid-body")
     (scans / "0.png").unlink()
     (scans / "notes.png").write_bytes(b"a note")
@@ -83,9 +83,9 @@ def test_a_dry_run_shows_what_is_parked_and_what_a_flag_would_send(clova: Emulat
     clova_ocr(*command)
     (scans / "gone.png").unlink()
     parked = counts_of(clova_ocr(*command, "--dry-run"))
-    kinds = {"in doubt": 1, "failed, billed": 1, "failed, not billed": 1, "refused before": 1}
+    kinds = {"ambiguous": 1, "failed, billed": 1, "failed, not billed": 1, "refused before": 1}
     assert parked == {"images found": 7, "answered already": 3, **kinds, "billable calls": 0}
-    for flag, kind in (("ambiguous", "in doubt"), ("billed", "failed, billed"), ("failed", "failed, not billed")):
+    for flag, kind in (("ambiguous", "ambiguous"), ("billed", "failed, billed"), ("failed", "failed, not billed")):
         counts = counts_of(clova_ocr(*command, "--dry-run", f"--retry-{flag}"))
         assert kind not in counts
         assert counts["billable calls"] == 1
@@ -111,5 +111,5 @@ async def test_a_dry_run_beside_a_batch_counts_what_is_under_way(scans: Path, ru
     await held.reached.wait()
     beside = await asyncio.to_thread(clova_ocr, "batch", "receipt", scans / "0.png", "--run", run, "--dry-run")
     held.go_on.set()
-    assert counts_of(beside) == {"images found": 1, "under way": 1, "billable calls": 0}
+    assert counts_of(beside) == {"images found": 1, "in flight": 1, "billable calls": 0}
     assert await reading is ExitCode.OK

@@ -66,7 +66,7 @@ def test_what_was_not_read_is_named_and_listed_for_another_run(clova: Emulator, 
 def test_another_runs_payments_are_not_paid_again_unasked(
     clova: Emulator, scans: Path, run: Path, tmp_path: Path, fault: str, option: str
 ) -> None:
-    """A list of what was paid, or perhaps, is refused by a run that knows nothing of that, unless it is asked for."""
+    """A run refuses a list of images that another one has paid for, or may have, unless that is asked for."""
     clova.script(fault if fault == "failure" else "close-after-body")
     clova_ocr("batch", "receipt", scans / "0.png", "--run", run)
     failures, other = run / "failures.jsonl", tmp_path / "other"

@@ -333,20 +333,20 @@ def test_a_run_that_was_moved_with_its_images_goes_on(scans: Path, monkeypatch: 
 
 
 def test_payments_on_request_are_reported_apart(clova: Emulator, scans: Path) -> None:
-    """A dry run and the summary count what is certainly paid again and what perhaps is, each with its cost."""
+    """A dry run and the summary count what is certainly paid again and what may be, each with its cost."""
     again = ("--retry-billed", "--retry-ambiguous", "--price", "60")
     clova.script("failure", "close-after-body", "close-after-body")
     clova_ocr("batch", "receipt", "scans", "--run", "run", "-j", "1")
     rehearsed = clova_ocr("batch", "receipt", "scans", "--run", "run", "--dry-run", *again)
     assert "billable calls               3  180 KRW\n" in rehearsed.stdout
-    paid, perhaps = "images that were paid for and not read", "images that may have been paid for already"
+    paid, maybe = "images that were paid for and not read", "images that may have been paid for already"
     assert f"paid again                   1  of them for {paid} (60 KRW)\n" in rehearsed.stdout
-    assert f"perhaps paid again           2  of them for {perhaps} (120 KRW)\n" in rehearsed.stdout
+    assert f"maybe paid again             2  of them for {maybe} (120 KRW)\n" in rehearsed.stdout
     only = clova_ocr("batch", "receipt", "scans", "--run", "run", "--dry-run", "--retry-billed")
     assert f"paid again                   1  of them for {paid}\n" in only.stdout
-    assert "perhaps paid again" not in only.stdout
+    assert "maybe paid again" not in only.stdout
     stopped = clova_ocr("batch", "receipt", scans, "--run", "run", "--max-calls", "5", *again)
-    text = "1 image that was paid for already, 2 that perhaps were (60 to 180 KRW)\n"
+    text = "1 image that was paid for already, 2 that may have been (60 to 180 KRW)\n"
     assert f"sent again on request: at most {text}" in stopped.stderr
     done = clova_ocr("batch", "receipt", scans, "--run", "run", "--max-calls", "50", "--retry-billed")
     assert (done.exit_code, "sent again on request" in done.stderr) == (0, False)
@@ -357,5 +357,5 @@ def test_payments_on_request_are_counted_when_all_is_sent(clova: Emulator, scans
     clova.script("close-after-body")
     clova_ocr("batch", "receipt", scans, "--run", "run", "-j", "1")
     done = clova_ocr("batch", "receipt", scans, "--run", "run", "--retry-ambiguous")
-    assert "sent again on request: 0 images that were paid for already, 1 that perhaps was\n" in done.stderr
+    assert "sent again on request: 0 images that were paid for already, 1 that may have been\n" in done.stderr
     assert clova.billed.total() == 5

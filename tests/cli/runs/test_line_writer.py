@@ -67,7 +67,7 @@ def test_a_paid_answer_that_neither_place_takes_is_named(clova: Emulator, scans:
 
 @pytest.mark.parametrize("verb", ["batch", "recognize"])
 def test_what_a_second_signal_cuts_off_has_its_line(scans: Path, verb: str) -> None:
-    """A call that was cut off is a line in doubt, and an image that was taken and not sent is a line to be sent."""
+    """A call that was cut off is an ambiguous line, and an image that was taken and not sent is a line to be sent."""
     images = [scans, "--concurrency", "4"] if verb == "batch" else sorted(scans.iterdir())
     with emulator_in_thread(faults=["silence"] * 12, concurrency=4) as clova:
         command = [*CLOVA_OCR, verb, "receipt", *map(str, images)]
@@ -85,12 +85,12 @@ def test_what_a_second_signal_cuts_off_has_its_line(scans: Path, verb: str) -> N
     records = records_in(lines)
     assert process.returncode == 130
     assert {record["status"] for record in records} <= {"ambiguous", "pending"}
-    doubtful = [record for record in records if record["status"] == "ambiguous"]
-    assert len(doubtful) == requests
-    assert all(record["billed"] is None and record["maybe_billed"] == 1 and record["sha256"] for record in doubtful)
+    ambiguous = [record for record in records if record["status"] == "ambiguous"]
+    assert len(ambiguous) == requests
+    assert all(record["billed"] is None and record["maybe_billed"] == 1 and record["sha256"] for record in ambiguous)
     assert len({record["source"] for record in records}) == len(records)
     assert (
-        f"{plural(requests, 'call was under way', 'calls were under way')} and may have been paid: ".encode() in printed
+        f"{plural(requests, 'call was in flight', 'calls were in flight')} and may have been paid: ".encode() in printed
     )
-    assert f"{requests} perhaps".encode() in printed
+    assert f"{requests} maybe billed".encode() in printed
     assert f"{plural(12 - requests, 'image was not sent', 'images were not sent')}".encode() in printed

@@ -112,12 +112,12 @@ def test_an_error_of_a_list_from_standard_input_names_standard_input(listed: byt
 
 def test_what_a_list_names_as_paid_is_not_paid_again_without_being_asked(clova: Emulator, tmp_path: Path) -> None:
     """Without a run directory, too, images that a list has as paid are sent again only on request."""
-    for billed, how, option in ((True, "paid", "--retry-billed"), (None, "perhaps paid", "--retry-ambiguous")):
+    for billed, how, option in ((True, "is paid", "--retry-billed"), (None, "may be paid", "--retry-ambiguous")):
         (tmp_path / "list.jsonl").write_text(json.dumps({"source": "a.png", "billed": billed}) + "\n")
         for dry in ([], ["--dry-run"]):
             result = clova_ocr("batch", "receipt", "--from", "list.jsonl", *dry)
             assert result.exit_code == 2, result.output
-            assert f"list.jsonl lists 1 image that is {how} for" in result.stderr
+            assert f"list.jsonl lists 1 image that {how} for" in result.stderr
             assert f"--run DIR, or give {option}" in result.stderr
             assert clova_ocr("batch", "receipt", "--from", "list.jsonl", option, *dry).exit_code == 0
     assert clova.billed.total() == 2

@@ -130,7 +130,7 @@ async def test_an_output_that_fails_finishes_what_is_under_way_and_sends_no_more
     assert f"{run.counts.statuses['pending']} or more images were not sent" in printed
 
 
-async def test_an_interrupt_writes_what_was_answered_and_names_what_is_in_doubt(
+async def test_an_interrupt_writes_what_was_answered_and_names_what_is_ambiguous(
     receipts: list[InputFile], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Answers that wait for their turn are written; calls that were cut off are counted by what they may have cost."""
@@ -165,8 +165,8 @@ async def test_an_interrupt_writes_what_was_answered_and_names_what_is_in_doubt(
             await reading
     printed = capsys.readouterr().err
     assert output.read_bytes().count(b'"succeeded"') == 28
-    assert "28 images: 28 succeeded; 29 calls billed, 2 perhaps" in printed
-    assert f"2 calls were under way and may have been paid: {receipts[0].path}, {receipts[1].path}\n" in printed
+    assert "28 images: 28 succeeded; 29 calls billed, 2 maybe billed" in printed
+    assert f"2 calls were in flight and may have been paid: {receipts[0].path}, {receipts[1].path}\n" in printed
 
 
 async def test_a_folder_that_turns_out_unreadable_is_reported_once_with_what_was_paid_before(
@@ -195,7 +195,7 @@ async def test_a_batch_that_cannot_begin_counts_nothing(tmp_path: Path, capsys: 
     assert capsys.readouterr().err == ""
 
 
-async def test_a_call_that_was_cut_off_before_it_was_sent_is_in_no_doubt(
+async def test_a_call_that_was_cut_off_before_it_was_sent_is_not_ambiguous(
     receipts: list[InputFile], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Images that wait for a slot when a batch is interrupted are not named."""
@@ -210,4 +210,4 @@ async def test_a_call_that_was_cut_off_before_it_was_sent_is_in_no_doubt(
         with pytest.raises(asyncio.CancelledError):
             await reading
         batch.report_cut_short()
-    assert "1 call was under way and may have been paid: " in capsys.readouterr().err
+    assert "1 call was in flight and may have been paid: " in capsys.readouterr().err

@@ -67,13 +67,13 @@ def test_the_first_image_that_all_would_fail_with_is_not_failed(clova: Emulator,
     assert status(run)["calls"] == 0
 
 
-def test_a_ceiling_holds_over_the_whole_life_of_a_run(clova: Emulator, scans: Path, run: Path) -> None:
-    """However often the command is repeated, no more calls are billed than allowed; a higher ceiling goes on."""
+def test_a_call_limit_holds_over_the_whole_life_of_a_run(clova: Emulator, scans: Path, run: Path) -> None:
+    """However often the command is repeated, no more calls are billed than allowed; a higher limit goes on."""
     for _ in range(2):
         result = clova_ocr("batch", "receipt", scans, "--run", run, "--max-calls", "2")
         assert result.exit_code == 4
         assert clova.billed.total() == 2
-    assert "raise the ceiling and repeat: " in result.stderr
+    assert "raise the call limit and repeat: " in result.stderr
     cost = ("--max-cost", "300", "--price", "60.5", "--max-calls", "5")
     assert clova_ocr("batch", "receipt", scans, "--run", run, *cost).exit_code == 4
     assert clova.billed.total() == 4
@@ -112,13 +112,13 @@ def test_what_was_not_read_is_sent_again_only_when_its_flag_is_given(
     assert printed in result.stderr
 
 
-def test_an_image_in_doubt_is_reported_by_name(clova: Emulator, scans: Path, run: Path) -> None:
+def test_an_ambiguous_image_is_reported_by_name(clova: Emulator, scans: Path, run: Path) -> None:
     """What may have been paid without an answer is named by batch and status, and has no bill in its record."""
     clova.script("close-after-body")
     result = clova_ocr("batch", "receipt", scans / "1.png", "--run", run)
-    assert "1 image is in doubt: perhaps paid, no answer; --retry-ambiguous sends it again: " in result.stderr
+    assert "1 image is ambiguous: maybe billed, no answer; --retry-ambiguous sends it again: " in result.stderr
     text = clova_ocr("status", run).stdout
-    assert re.search(rf"in doubt +{scans / '1.png'}", text)
+    assert re.search(rf"ambiguous +{scans / '1.png'}", text)
     (record,) = exported(run)
     assert (record["status"], record["billed"], record["maybe_billed"]) == ("ambiguous", None, 1)
     assert record["error"]["type"] == "ConnectionLostError"

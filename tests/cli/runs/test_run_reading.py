@@ -72,16 +72,16 @@ async def with_copies(ledger: SqliteLedger, name: str, verdict: Settlement) -> N
 
 
 async def test_copies_of_what_was_not_read_cost_nothing_more(run: Path) -> None:
-    """A doubt, a paid failure and what was paid besides stand in one line; where nothing was paid nothing is a copy."""
+    """What was or may be paid stands in one line of the copies; where nothing was paid nothing is a copy."""
     paid = encode_failure(InvalidRequestError(400, "0011", "no"))
     async with opened(run) as ledger:
-        await with_copies(ledger, "doubt", ambiguous())
+        await with_copies(ledger, "ambiguous", ambiguous())
         await with_copies(ledger, "billed", Settlement(ItemEvent.FAIL, Billing.BILLED, 1.0, paid, "r"))
         await with_copies(ledger, "free", Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 1.0, paid, "r"))
         await with_copies(ledger, "read", read())
     records = {record["source"]: record for record in exported(run)}
-    assert [records[f"doubt{n}"]["billed"] for n in (1, 2, 3)] == [None, False, False]
-    assert [records[f"doubt{n}"]["maybe_billed"] for n in (1, 2, 3)] == [1, 0, 0]
+    assert [records[f"ambiguous{n}"]["billed"] for n in (1, 2, 3)] == [None, False, False]
+    assert [records[f"ambiguous{n}"]["maybe_billed"] for n in (1, 2, 3)] == [1, 0, 0]
     assert [records[f"billed{n}"]["billed"] for n in (1, 2, 3)] == [True, False, False]
     assert [records[f"free{n}"]["copy_of"] for n in (1, 2, 3)] == [None] * 3
     assert [records[f"read{n}"]["copy_of"] for n in (1, 2, 3)] == [None, "read1", "read1"]
@@ -184,40 +184,40 @@ def test_status_shows_that_a_run_keeps_no_answers(scans: Path, run: Path) -> Non
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The ceiling, and runs that were moved
+# The call limit, and runs that were moved
 
 
-def test_the_next_command_keeps_to_the_ceiling_and_shows_it(clova: Emulator, scans: Path, run: Path) -> None:
-    """A ceiling that was given once holds until another is given; batch, status and a dry run show it."""
+def test_the_next_command_keeps_to_the_call_limit_and_shows_it(clova: Emulator, scans: Path, run: Path) -> None:
+    """A call limit that was given once holds until another is given; batch, status and a dry run show it."""
     command: tuple[Any, ...] = ("batch", "receipt", scans, "--run", run)
     clova_ocr(*command, "--max-cost", "85", "--price", "80")
     again = clova_ocr(*command)
     assert (again.exit_code, clova.billed.total()) == (4, 1)
-    assert "the run's ceiling of 1 call holds; --max-calls gives another, or none" in again.stderr
-    assert "ceiling    1 call over the life of the run\n" in clova_ocr("status", run).stdout
+    assert "the run has a limit of 1 call; --max-calls sets another one, or none" in again.stderr
+    assert "call limit 1 call over the life of the run\n" in clova_ocr("status", run).stdout
     rehearsed = clova_ocr(*command, "--dry-run").stdout
-    assert "within the ceiling           0  of 1, 1 are used" in rehearsed
-    assert "within the ceiling" not in clova_ocr(*command, "--dry-run", "--max-calls", "none").stdout
+    assert "within call limit            0  of 1, 1 are used" in rehearsed
+    assert "within call limit" not in clova_ocr(*command, "--dry-run", "--max-calls", "none").stdout
     assert clova_ocr(*command, "--max-calls", "2").exit_code == 4
     lifted = clova_ocr(*command, "--max-calls", "none")
     assert (lifted.exit_code, clova.billed.total()) == (0, 3)
-    assert "ceiling    none\n" in clova_ocr("status", run).stdout
+    assert "call limit none\n" in clova_ocr("status", run).stdout
 
 
 @pytest.mark.parametrize("wrong", ["-1", "1.5", "nothing", "", "\uff11", "9" * 19])
-def test_a_ceiling_is_a_number_of_calls_or_none(scans: Path, run: Path, wrong: str) -> None:
+def test_a_call_limit_is_a_number_of_calls_or_none(scans: Path, run: Path, wrong: str) -> None:
     """What is no number of calls is refused with what may be given."""
     result = clova_ocr("batch", "receipt", scans, "--run", run, "--max-calls", wrong)
     assert result.exit_code == 2
     assert "write a whole number from 0, or none" in result.stderr
 
 
-def test_a_ceiling_is_given_or_lifted(scans: Path, run: Path) -> None:
+def test_a_call_limit_is_given_or_lifted(scans: Path, run: Path) -> None:
     """One command cannot do both."""
     cost = ("--max-calls", "none", "--max-cost", "800", "--price", "80")
     result = clova_ocr("batch", "receipt", scans, "--run", run, *cost)
     assert result.exit_code == 2
-    assert "lifts the ceiling" in result.stderr
+    assert "lifts the call limit" in result.stderr
 
 
 def test_a_moved_run_is_said_once(clova: Emulator, scans: Path, run: Path, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 async def test_one_signal_finishes_what_is_under_way(
     scans: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After the first signal nothing else is sent, what flies is recorded, nothing is in doubt, and the code is 130."""
+    """After the first signal calls in flight are recorded, nothing else is sent or ambiguous, and the code is 130."""
     held = Held()
     transport = FakeTransport(held)
     command = resumable_run(run, concurrency=1, transport=transport)
@@ -44,7 +44,7 @@ async def test_one_signal_finishes_what_is_under_way(
     held.go_on.set()
     assert await reading is ExitCode.INTERRUPTED
     printed = capsys.readouterr().err
-    assert "finishing 1 call under way; once more cuts it off" in printed
+    assert "finishing 1 call in flight; once more cuts it off" in printed
     assert "1 image: 1 succeeded; 1 call billed" in printed
     assert "to go on: " in printed
     with RunReader(run) as reader:
@@ -55,7 +55,7 @@ async def test_one_signal_finishes_what_is_under_way(
 async def test_two_signals_cut_off_what_is_under_way(
     scans: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After the second signal what flew is in doubt and named; a third changes nothing."""
+    """After the second signal what was in flight is ambiguous and named; a third changes nothing."""
     held = Held()
     command = resumable_run(run, concurrency=1, transport=FakeTransport(held))
     reading = asyncio.create_task(command.run([str(scans / f"{number}.png") for number in range(4)]))
@@ -65,9 +65,9 @@ async def test_two_signals_cut_off_what_is_under_way(
         await steps()
     assert await reading is ExitCode.INTERRUPTED
     printed = capsys.readouterr().err
-    assert "finishing 1 call under way; once more cuts it off" in printed
-    assert re.search(r"1 image is in doubt: .*\d\.png", printed)
-    assert "0 images: none; 0 calls billed, 1 perhaps" in printed
+    assert "finishing 1 call in flight; once more cuts it off" in printed
+    assert re.search(r"1 image is ambiguous: .*\d\.png", printed)
+    assert "0 images: none; 0 calls billed, 1 maybe billed" in printed
     with RunReader(run) as reader:
         assert reader.status().images == {"ambiguous": 1, "pending": 3}
 
@@ -84,7 +84,7 @@ async def test_a_cancellation_from_elsewhere_is_none_of_ours(scans: Path, run: P
 
 
 def test_sigterm_drains_a_process_and_the_same_command_resumes(tmp_path: Path, run: Path) -> None:
-    """A drained process leaves no doubt, shows the very command that resumes, and that pays for the rest alone."""
+    """A drained process leaves nothing ambiguous, and shows the command that resumes and pays for the rest alone."""
     with emulator_in_thread(latency=0.2) as clova:
         folder = many_pictures(tmp_path / "scans", 40)
         command = ("batch", "receipt", folder, "--run", run)
@@ -103,8 +103,8 @@ def test_sigterm_drains_a_process_and_the_same_command_resumes(tmp_path: Path, r
         assert clova.billed.total() == len(clova.billed) == 40
 
 
-def test_a_killed_process_leaves_no_more_doubt_than_calls_under_way(tmp_path: Path, run: Path) -> None:
-    """After kill -9 the repeated command pays for every image once, but for those in doubt, which are named."""
+def test_a_killed_process_leaves_no_more_ambiguous_than_calls_in_flight(tmp_path: Path, run: Path) -> None:
+    """After kill -9 the repeated command pays for every image once, but for the ambiguous ones, which are named."""
     with emulator_in_thread(latency=0.1) as clova:
         folder = many_pictures(tmp_path / "scans", 40)
         with start(clova, "batch", "receipt", folder, "--run", run, "--concurrency", "5") as process:
@@ -126,7 +126,7 @@ def test_a_killed_process_leaves_no_more_doubt_than_calls_under_way(tmp_path: Pa
 
 
 def test_a_second_signal_ends_a_process_at_once(tmp_path: Path, run: Path) -> None:
-    """Two signals end a process while its calls hang; they are the only ones in doubt, and named."""
+    """Two signals end a process while its calls hang; they alone are ambiguous, and named."""
     with emulator_in_thread(faults=["silence"] * 40) as clova:
         folder = many_pictures(tmp_path / "scans", 20)
         with start(clova, "batch", "receipt", folder, "--run", run) as process:

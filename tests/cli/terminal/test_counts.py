@@ -26,6 +26,6 @@ def test_a_tally_shows_how_far_it_is_and_how_long_it_takes() -> None:
     assert counts.progress_line() == "2 images, 1 not read, 0.2/s"
     counts.total = 1000
     assert counts.progress_line() == "2 of 1,000 images, 1 not read, 0.2/s, 1 h 23 min left"
-    assert counts.summary() == "2 images: 1 succeeded, 1 ambiguous; 1 call billed, 3 perhaps; 10.0 s, 0.2/s"
+    assert counts.summary() == "2 images: 1 succeeded, 1 ambiguous; 1 call billed, 3 maybe billed; 10.0 s, 0.2/s"
     clock.now = 100.0
     assert "1 min 40 s" in counts.summary()

@@ -76,7 +76,7 @@ def test_a_run_whose_name_is_not_utf8_goes_on_by_its_printed_command(tmp_path: P
         environment = os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
         words = [*CLOVA_OCR, "batch", "receipt", "scans", "--run", os.fsdecode(b"run_\xb0\xa1"), "--max-calls", "1"]
         first = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, check=False)
-        found = re.search(rb"raise the ceiling and repeat: \S+(?: -m \S+)? (batch .*)\n", first.stderr)
+        found = re.search(rb"raise the call limit and repeat: \S+(?: -m \S+)? (batch .*)\n", first.stderr)
         assert found is not None, first.stderr
         command = os.fsdecode(found[1]).replace("--max-calls 1", "--max-calls none")
         line = f'"{sys.executable}" -m clova_ocr_async {command}'

@@ -52,6 +52,12 @@ def test_refused_images_are_reported_without_names_of_python(tmp_path: Path) -> 
     (tmp_path / "list.txt").write_text("three.tif\nlarge.jpg\nfolder\n")
     result = clova_ocr("batch", "receipt", "--from", "list.txt")
     assert PYTHON.search(result.stderr) is None, result.stderr
+    clova_ocr("batch", "receipt", "--from", "list.txt", "--run", "run")
+    failures = (tmp_path / "run" / "failures.jsonl").read_text()
+    for lines in (result.stdout, failures, clova_ocr("export", "run").stdout):
+        messages = [json.loads(line)["error"]["message"] for line in lines.splitlines()]
+        assert len(messages) == 3
+        assert PYTHON.search(" ".join(messages)) is None, messages
     assert "has 3 pages, more than 1; split it" in result.stderr
     assert "for its pictures give the folder to clova-ocr batch" in result.stderr
 
@@ -133,6 +139,9 @@ def test_every_hint_of_the_package_has_its_words_here() -> None:
             "use https, or allow it in a file of domains (allow_http = true) for a private host"
         ),
         "images_in.png: it is empty": "images_in.png: it is empty",
+        "trust it: --ca-file on the command line, session= with an aiohttp session of your own in Python": (
+            "trust it: give --ca-file"
+        ),
     }
     for text, words in printed.items():
         assert for_shell(text) == words

@@ -77,7 +77,7 @@ def test_a_second_signal_cuts_off_and_names(scans: Path, number: signal.Signals)
         process.send_signal(number)
         _, printed = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert f"4 calls were under way and may have been paid: {scans}/".encode() in printed
+    assert f"4 calls were in flight and may have been paid: {scans}/".encode() in printed
     assert printed.endswith(b"interrupted\n")
 
 

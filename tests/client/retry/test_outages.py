@@ -175,7 +175,7 @@ async def test_the_patience_is_the_users(patience: float) -> None:
 
 @pytest.mark.parametrize("budget", [0, 28])
 async def test_an_outage_that_may_be_paid_costs_one_request_a_wait(budget: int) -> None:
-    """With a failing server and no budget left, one perhaps paid request leaves at a time, each after a longer wait."""
+    """With a failing server and no budget left, one maybe billed request leaves at a time, each after a longer wait."""
     service = Service(DOWN, 300.0, retry=RetryPolicy(budget=budget))
     outcomes = await service.batch()
     failures = [outcome for outcome in outcomes if isinstance(outcome, ServerError)]
@@ -185,8 +185,8 @@ async def test_an_outage_that_may_be_paid_costs_one_request_a_wait(budget: int) 
     waits = [later - earlier for earlier, later in zip(service.sent_at, service.sent_at[1:], strict=False)]
     # The backoff is the breaker's: the next prober waits as long as the one before would have.
     assert [wait for wait in waits if wait >= 4][:11] == [4.0, 8.0, 16.0, *[30.0] * 8]
-    doubtful = sum(sent < service.back for sent in service.sent_at)
-    assert doubtful <= 5 + budget // 14 + 16
+    maybe_billed = sum(sent < service.back for sent in service.sent_at)
+    assert maybe_billed <= 5 + budget // 14 + 16
     assert service.changes[-1] == ("outage", False)
 
 
@@ -220,7 +220,7 @@ async def test_used_up_attempts_that_may_be_paid_hold_nothing() -> None:
     assert (failure.attempts, failure.stops_run, service.changes) == (3, False, [])
 
 
-async def test_parked_doubt_holds_nothing() -> None:
+async def test_a_parked_request_holds_nothing() -> None:
     """A failure that the policy never retries puts no domain on hold."""
     service = Service(ConnectionLostError, 1e9, retry=RetryPolicy(budget=0))
     failures = await service.batch(4)
@@ -228,7 +228,7 @@ async def test_parked_doubt_holds_nothing() -> None:
     assert service.changes == []
 
 
-async def test_a_prober_in_doubt_leaves_the_hold() -> None:
+async def test_a_maybe_billed_prober_leaves_the_hold() -> None:
     """A prober whose answer is lost fails as maybe billed, and the next one probes after the next wait."""
     service = Service(ConnectionFailedError, 1e9, retry=RetryPolicy(budget=0), concurrency=1)
     service.transport.steps.extend([REFUSED, ConnectionLostError, REFUSED, None])

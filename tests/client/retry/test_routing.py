@@ -9,6 +9,7 @@ import pytest
 from support.fakes import BUSY, JPEG, FakeTime, FakeTransport, domain
 
 import clova_ocr_async
+from clova_ocr_async.batch import BatchDispatcher, Success
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.client.deadline import Deadline
 from clova_ocr_async.client.journal import NULL_JOURNAL
@@ -116,9 +117,10 @@ async def test_a_batch_that_waited_too_long_fails_with_the_outage() -> None:
 
 @pytest.mark.parametrize("error", [AuthenticationError(401), QuotaExceededError(400)])
 async def test_a_call_goes_to_the_next_domain_at_once(error: ClovaOCRError) -> None:
-    """A call whose domain cannot serve goes to another one without a delay."""
+    """A call whose domain cannot serve goes to another one without a delay, and at no price."""
     scene = Scene()
     assert scene.fail(scene.call(domains=(ONE, TWO)), error) == Decision(Action.NEXT_DOMAIN, error, 0.0)
+    assert scene.budget.left == 500
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -176,19 +178,21 @@ class TracedSlots(LocalSlots):
 
 
 async def test_a_refusal_takes_a_short_way() -> None:
-    """A refused request of a batch passes at most 12 modules before its call waits for a slot again.
+    """A refused request of a batch enters at most 21 modules before its call waits for a slot again.
 
-    Counted are the folders that act: client and slots. What they ask of the folders below, to decode the refusal and to
-    mask it, are pure functions of one answer.
+    At most 13 of them act, and stand in batch, client and slots. The others are pure functions of the answer, which
+    decode it and mask secrets in it, and the step that runs work on few bytes at once.
     """
     trace = Trace()
-
     client = ClovaOCRClient(domain(), transport=TracedTransport(trace), slots=TracedSlots(trace))
     sys.setprofile(trace)
     try:
-        recognition = await client.recognize(JPEG, Receipt, lane="batch")
+        async with BatchDispatcher(client).dispatch([JPEG], Receipt) as outcomes:
+            [outcome] = [outcome async for outcome in outcomes]
     finally:
         sys.setprofile(None)
-    assert recognition.attempts == 2
-    passed = {module for module in trace.modules if module.startswith(("client/", "slots/"))}
-    assert len(passed) <= 12, sorted(passed)
+    assert isinstance(outcome, Success)
+    assert outcome.recognition.attempts == 2
+    assert len(trace.modules) <= 21, sorted(trace.modules)
+    acting = {module for module in trace.modules if module.startswith(("batch/", "client/", "slots/"))}
+    assert len(acting) <= 13, sorted(acting)

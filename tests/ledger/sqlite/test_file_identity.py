@@ -151,7 +151,7 @@ async def test_a_ceiling_holds_for_those_at_work(tmp_path: Path) -> None:
         claim = claimed(await one.admit(item("a"), None))
         async with opened(run, max_calls=0) as two:
             assert two.max_calls == 0
-        with pytest.raises(SpendingCeilingError, match="ceiling of 0 calls"):
+        with pytest.raises(SpendingCeilingError, match="call limit of the run is reached: 0 calls"):
             await one.sending(claim, "r")
         assert one.max_calls == 0
 

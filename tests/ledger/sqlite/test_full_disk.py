@@ -149,7 +149,7 @@ async def test_nothing_is_sent_after_a_missing_mark(run: Path) -> None:
     """If a request cannot be marked as maybe billed, the same call is not sent again: that would hide it."""
 
     def locked(where: str) -> None:
-        if where == "before commit of doubted":
+        if where == "before commit of maybe billed":
             raise LedgerError("made up: locked")
 
     async with opened(run, watch=locked) as ledger:

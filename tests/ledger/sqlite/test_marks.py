@@ -36,9 +36,11 @@ from clova_ocr_async.errors import (
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.sqlite.owners import LEASE
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
+from clova_ocr_async.ledger.sqlite.waiting import Waiters
 from clova_ocr_async.ledger.states import ItemEvent, Settlement, State
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 KEY = bytes(range(32))
@@ -172,6 +174,22 @@ async def test_a_name_and_its_claim_are_one_transaction(run: Path) -> None:
     assert not query(run, "SELECT path FROM source")
 
 
+async def test_a_caller_that_is_cancelled_as_it_is_woken_is_cancelled() -> None:
+    """Of two callers that are woken in one turn of the loop, one that was cancelled in it is cancelled."""
+
+    async def free_of(_: Sequence[int]) -> Sequence[int]:
+        raise AssertionError("polled")
+
+    waiters = Waiters(free_of, lambda _: asyncio.Event().wait())
+    both = [asyncio.create_task(waiters.wait(1)) for _ in range(2)]
+    await asyncio.sleep(0)
+    both[0].cancel()
+    waiters.wake(1)
+    await asyncio.wait(both)
+    assert [task.cancelled() for task in both] == [True, False]
+    waiters.stop_polling()
+
+
 async def test_a_waiting_caller_wakes_with_the_end_of_the_item(run: Path) -> None:
     """A caller wakes when the item ends in this process or another, and does not wait for a dead process."""
     clock = Clock()
@@ -185,14 +203,6 @@ async def test_a_waiting_caller_wakes_with_the_end_of_the_item(run: Path) -> Non
         waiting[0].cancel()
         await asyncio.sleep(0.01)
         assert not waiting[1].done()
-        both = [asyncio.create_task(one.changed(entry)) for _ in range(2)]
-        await asyncio.sleep(0)
-        both[0].cancel()
-        one._waiters.wake(entry.number)  # noqa: SLF001 - in the same turn of the loop
-        await asyncio.wait(both)
-        assert [task.cancelled() for task in both] == [True, False]
-        waiting[1] = asyncio.create_task(one.changed(entry))
-        await asyncio.sleep(0)
         await two.settle(claim, RELEASE)
         await waiting[1]
         claimed(await two.admit(item(), None))

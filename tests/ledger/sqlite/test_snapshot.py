@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -36,8 +36,10 @@ from clova_ocr_async.ledger.sqlite.schema import MIGRATIONS
 from clova_ocr_async.ledger.sqlite.snapshot import ReadMode, View, choose_read_mode, log_is_needed, open_view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
+
+    from clova_ocr_async.ledger.storage import SourceRecord
 
 LOG = f"{LEDGER}-wal"
 LEFT = """
@@ -259,8 +261,10 @@ async def test_a_view_follows_a_batch_that_begins(run: Path) -> None:
 async def test_a_batch_that_begins_does_not_disturb_a_look(run: Path) -> None:
     """A read in place is valid as long as only the log is written."""
     with RunReader(run) as reader:
-        with reader._snapshot():  # noqa: SLF001 - no seam is inside a look
-            process = begun(run, FIVE)
+        records = reader.records()
+        assert next(records).path == "a"
+        process = begun(run, FIVE)
+        assert list(records) == []
         assert reader.status().calls == 5
     ended(process)
 
@@ -268,19 +272,21 @@ async def test_a_batch_that_begins_does_not_disturb_a_look(run: Path) -> None:
 async def test_a_ledger_that_changes_while_it_is_read_in_place_is_refused(run: Path) -> None:
     """A read in place during which a batch began fails with the way out, also where SQLite raised an error."""
     with RunReader(run) as reader:
-        with pytest.raises(LedgerError, match=r"a batch began to work .* repeat"), reader._snapshot():  # noqa: SLF001 - no seam is inside a look
+        for error in (None, sqlite3.DatabaseError()):
+            records = looking(reader)
             _touch(run)
-        with pytest.raises(LedgerError, match=r"a batch began to work .* repeat"), reader._snapshot():  # noqa: SLF001 - as above
-            _tear(run)
+            with pytest.raises(LedgerError, match=r"a batch began to work .* repeat"):
+                records.send(None) if error is None else records.throw(error)
         assert reader.status().calls == 1
-        with pytest.raises(LedgerError, match="cannot be used"), reader._snapshot():  # noqa: SLF001 - as above
-            raise sqlite3.DatabaseError
+        with pytest.raises(LedgerError, match="cannot be used"):
+            looking(reader).throw(sqlite3.DatabaseError())
 
 
-def _tear(run: Path) -> None:
-    """Write to the ledger, and raise as SQLite does."""
-    _touch(run)
-    raise sqlite3.DatabaseError
+def looking(reader: RunReader) -> Generator[SourceRecord]:
+    """Return the records of a run, of which the first one was taken."""
+    records = cast("Generator[SourceRecord]", reader.records())
+    next(records)
+    return records
 
 
 def _touch(run: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -104,28 +105,28 @@ async def test_a_short_lock_costs_nothing_and_answers_do_not_wait_for_it(run: Pa
     assert calls(run) == 3
 
 
+@contextmanager
+def files_of_at_most(size: int) -> Generator[None]:
+    """Let no file of this process grow beyond a size, as on a disk without room for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 async def test_an_answer_that_fits_nowhere_waits_for_a_short_lock(run: Path) -> None:
     """An answer for which the overflow file has no room waits for the lock like other jobs, and is kept."""
-
-    class Roomless(SqliteLedger):
-        def fill(self) -> None:
-            spill = self._participant._overflow  # noqa: SLF001 - no seam fills the room of an open ledger
-            assert spill is not None
-
-            def allocate(*_: int) -> None:
-                raise OSError(28, "No space left on device")
-
-            spill._allocate, spill._end = allocate, spill._size  # noqa: SLF001 - as above
-
-    async with Roomless(run, patience=30.0) as ledger:
+    large = HTTPResponse(200, os.urandom(3 * MIB))  # it cannot be compressed
+    async with opened(run, patience=30.0) as ledger:
         (claim,) = await sent(ledger, "a")
-        ledger.fill()
-        with locked(run):
-            keeping = asyncio.create_task(ledger.answered(claim, "r1", ANSWER))
+        with locked(run), files_of_at_most(2 * MIB):
+            keeping = asyncio.create_task(ledger.answered(claim, "r1", large))
             done, _ = await asyncio.wait([keeping], timeout=1.0)
             assert not done
         await keeping
-        assert answers(run) == [ANSWER.body]
+        assert answers(run) == [large.body]
 
 
 async def test_a_lasting_lock_is_waited_for_once(run: Path) -> None:

@@ -228,6 +228,19 @@ def test_a_database_of_another_program(path: Path, clock: Clock, caplog: pytest.
     check_goes_on_alone(SqliteGateStore(path, clock), clock, caplog)
 
 
+def test_a_database_with_other_tables_keeps_them(path: Path, clock: Clock) -> None:
+    """A database of another program is left as it is, apart from the table that is added to it."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE other AS SELECT 7 AS value")
+    store = SqliteGateStore(path, clock)
+    learn(store, 5)
+    store.close()
+    assert fresh(path) == 5
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT value FROM other").fetchall() == [(7,)]
+
+
 def test_a_lock_held_too_long(
     store: SqliteGateStore, path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
