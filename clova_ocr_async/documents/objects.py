@@ -5,11 +5,11 @@ Source: API specification v1.0.6 (2023-11-23), "Field object" to "MrzInt object"
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import field
 
-from clova_ocr_async.documents.base import ABSENT, VendorObject, absent
+from clova_ocr_async.documents.base import ABSENT, Leaf, VendorObject, absent
 from clova_ocr_async.documents.dates import (
     date_from_parts,
     date_from_text,
@@ -74,7 +74,7 @@ class BoundingPoly(VendorObject, frozen=True, kw_only=True):
     vertices: tuple[Vertex, ...] = ABSENT
 
 
-class Field(VendorObject, frozen=True, kw_only=True):
+class Field(Leaf, frozen=True, kw_only=True):
     """A cell of a credit card."""
 
     # All scalars default to None: a default of "" would drop an empty text of the vendor's when it is encoded.
@@ -82,6 +82,9 @@ class Field(VendorObject, frozen=True, kw_only=True):
     wire_confidence: float | str | None = field(default=None, name="confidence")  # a number, or one in a text
     bounding_poly: BoundingPoly = absent(BoundingPoly)
     sub_bounding_polys: tuple[BoundingPoly, ...] = ABSENT
+
+    def _read_text(self) -> str | None:
+        return self.text
 
     @property
     def confidence(self) -> float | None:
@@ -94,7 +97,7 @@ class Field(VendorObject, frozen=True, kw_only=True):
         return text_or_none(self.text)
 
 
-class BaseObject(VendorObject, frozen=True, kw_only=True):
+class BaseObject(Leaf, frozen=True, kw_only=True):
     """A text as it was read, and its place. A value of several words has a polygon for each word."""
 
     wire_text: str | None = field(default=None, name="text")
@@ -102,6 +105,9 @@ class BaseObject(VendorObject, frozen=True, kw_only=True):
     bounding_polys: tuple[BoundingPoly, ...] = ABSENT
     key_text: str | None = None
     wire_confidence_score: float | str | None = field(default=None, name="confidenceScore")
+
+    def _read_text(self) -> str | None:
+        return self.text
 
     @property
     def text(self) -> str | None:
@@ -164,6 +170,8 @@ class TelObject(BaseObject, frozen=True, kw_only=True):
 class FloatObject(BaseObject, frozen=True, kw_only=True):
     """A price or a count."""
 
+    READINGS: ClassVar[tuple[str, ...]] = ("value", "decimal")
+
     formatted: FormattedValue = absent(FormattedValue)
 
     @property
@@ -197,6 +205,8 @@ class FormattedDate(VendorObject, frozen=True, kw_only=True):
 class DateObject(BaseObject, frozen=True, kw_only=True):
     """A date; ``masking_polys`` cover the part that a copy should not show."""
 
+    READINGS: ClassVar[tuple[str, ...]] = ("value", "date")
+
     formatted: FormattedDate = absent(FormattedDate)
     masking_polys: tuple[BoundingPoly, ...] = ABSENT
 
@@ -222,6 +232,8 @@ class FormattedTime(VendorObject, frozen=True, kw_only=True):
 
 class TimeObject(BaseObject, frozen=True, kw_only=True):
     """A time of day. The specification's table gives it ``masking_polys``, its model does not."""
+
+    READINGS: ClassVar[tuple[str, ...]] = ("value", "time")
 
     formatted: FormattedTime = absent(FormattedTime)
     masking_polys: tuple[BoundingPoly, ...] = ABSENT
@@ -261,7 +273,7 @@ class PoiObject(VendorObject, frozen=True, kw_only=True):
         return number_or_none(self.wire_confidence)
 
 
-class _MrzObject(VendorObject, frozen=True, kw_only=True):
+class _MrzObject(Leaf, frozen=True, kw_only=True):
     """The base of the three objects of a passport's machine readable zone.
 
     Source: API specification v1.0.6 (2023-11-23): ``postprocessed`` is an int in the tables and an array in the
@@ -279,6 +291,9 @@ class _MrzObject(VendorObject, frozen=True, kw_only=True):
         if self.wire_postprocessed is None:
             return ()
         return self.wire_postprocessed if isinstance(self.wire_postprocessed, tuple) else (self.wire_postprocessed,)
+
+    def _read_text(self) -> str | None:
+        return self.raw_text
 
     def _refined(self) -> str | int | float | bool | None:
         return self.wire_refined_text if self.wire_refined_text is not None else self.wire_refined_text_blank
