@@ -126,9 +126,11 @@ class Leaf(VendorObject, frozen=True, kw_only=True):
     """The base of objects of one value that was read: printed as the length of its text, and as what to type for it.
 
     Attributes:
+        TEXT: The attribute of the text as it was read.
         READINGS: The properties that give the value, each in its own type.
     """
 
+    TEXT: ClassVar[str] = "text"
     READINGS: ClassVar[tuple[str, ...]] = ("value",)
 
     def __repr__(self) -> str:
@@ -138,12 +140,8 @@ class Leaf(VendorObject, frozen=True, kw_only=True):
         if self:
             yield Shape(self._shape())
 
-    def _read_text(self) -> str | None:
-        """Return the text as it was read."""
-        raise NotImplementedError
-
     def _shape(self) -> str:
-        text = self._read_text()
+        text: str | None = getattr(self, self.TEXT)
         length = "no text" if text is None else f"text, {len(text)} character{'' if len(text) == 1 else 's'}"
         given = " ".join(f".{name}" for name in self.READINGS if getattr(self, name) is not None)
         return f"<{length}; {given}>" if given else f"<{length}>"

@@ -83,9 +83,6 @@ class Field(Leaf, frozen=True, kw_only=True):
     bounding_poly: BoundingPoly = absent(BoundingPoly)
     sub_bounding_polys: tuple[BoundingPoly, ...] = ABSENT
 
-    def _read_text(self) -> str | None:
-        return self.text
-
     @property
     def confidence(self) -> float | None:
         """Reliability of the reading, 0 to 1."""
@@ -105,9 +102,6 @@ class BaseObject(Leaf, frozen=True, kw_only=True):
     bounding_polys: tuple[BoundingPoly, ...] = ABSENT
     key_text: str | None = None
     wire_confidence_score: float | str | None = field(default=None, name="confidenceScore")
-
-    def _read_text(self) -> str | None:
-        return self.text
 
     @property
     def text(self) -> str | None:
@@ -280,6 +274,8 @@ class _MrzObject(Leaf, frozen=True, kw_only=True):
     example, and the models write ``refinedText`` with a blank behind it.
     """
 
+    TEXT: ClassVar[str] = "raw_text"
+
     raw_text: str | None = None
     wire_refined_text: str | int | float | bool | None = field(default=None, name="refinedText")
     wire_refined_text_blank: str | int | float | bool | None = field(default=None, name="refinedText ")
@@ -291,9 +287,6 @@ class _MrzObject(Leaf, frozen=True, kw_only=True):
         if self.wire_postprocessed is None:
             return ()
         return self.wire_postprocessed if isinstance(self.wire_postprocessed, tuple) else (self.wire_postprocessed,)
-
-    def _read_text(self) -> str | None:
-        return self.raw_text
 
     def _refined(self) -> str | int | float | bool | None:
         return self.wire_refined_text if self.wire_refined_text is not None else self.wire_refined_text_blank
