@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from clova_ocr_async.documents.base import VendorObject, public_name, safe_repr
-from clova_ocr_async.documents.objects import BaseObject, BoundingPoly, Field, MrzBool, MrzInt, MrzString
+from clova_ocr_async.documents.base import Leaf, VendorObject, public_name, safe_repr
+from clova_ocr_async.documents.objects import BaseObject, BoundingPoly, Field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from clova_ocr_async.documents.base import Document
 
-__all__ = ["ReadField", "fields_of", "tree_lines"]
-
-_LEAVES = (BaseObject, Field, MrzString, MrzInt, MrzBool)
-"""Objects of one value that was read."""
+__all__ = ["ReadField", "fields_of", "objects_of", "tree_lines"]
 
 _INDENT = "  "
 
@@ -46,28 +43,29 @@ def fields_of(document: Document) -> list[ReadField]:
 
     Values without a polygon, as all of a passport are, come last, in the order of the answer.
     """
-    found = list(_read_fields(document, ""))
+    found = [field for path, value in objects_of(document) if (field := _leaf(value, path)) is not None]
     placed = [field for field in found if _box(field.polygons) is not None]
     return [*_in_lines(placed), *(field for field in found if _box(field.polygons) is None)]
 
 
-def _read_fields(value: VendorObject, path: str) -> Iterator[ReadField]:
-    if isinstance(value, _LEAVES) and (field := _leaf(value, path)) is not None:
-        yield field
+def objects_of(value: VendorObject, path: str = "") -> Iterator[tuple[str, Leaf]]:
+    """Yield the objects of one value with their paths, in the order of the document's class."""
+    if isinstance(value, Leaf):
+        yield path, value
     for name, wire in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
         child = getattr(value, name)
         here = f"{path}.{wire.strip()}" if path else wire.strip()
         if isinstance(child, VendorObject):
-            yield from _read_fields(child, here)
+            yield from objects_of(child, here)
         elif isinstance(child, tuple):
             for index, element in enumerate(child):
                 if isinstance(element, VendorObject):
-                    yield from _read_fields(element, f"{here}[{index}]")
+                    yield from objects_of(element, f"{here}[{index}]")
 
 
 def _leaf(leaf: Any, path: str) -> ReadField | None:
     """Return the value of an object; None if nothing was read."""
-    text = leaf.raw_text if isinstance(leaf, MrzString | MrzInt | MrzBool) else leaf.text
+    text = getattr(leaf, leaf.TEXT)
     if leaf.value is None and text is None:
         return None
     if isinstance(leaf, Field):
@@ -130,7 +128,7 @@ def tree_lines(name: str, value: object, depth: int = 0) -> Iterator[str]:
         yield f"{indent}{name}: {value}"
         return
     children = list(_children(value))
-    leaf = _leaf(value, name) if isinstance(value, _LEAVES) else None
+    leaf = _leaf(value, name) if isinstance(value, Leaf) else None
     if leaf is not None:
         confidence = "" if leaf.confidence is None else f"  ({leaf.confidence:.2f})"
         yield f"{indent}{name}: {leaf.text if leaf.value is None else leaf.value}{confidence}"
@@ -147,9 +145,9 @@ def _children(value: VendorObject) -> Iterator[tuple[str, object]]:
         if child is None or _is_place(child):
             continue
         if isinstance(child, VendorObject | tuple):
-            if child and not (isinstance(value, _LEAVES) and name == "formatted"):
+            if child and not (isinstance(value, Leaf) and name == "formatted"):
                 yield public_name(type(value), name), child
-        elif not isinstance(value, _LEAVES):
+        elif not isinstance(value, Leaf):
             yield public_name(type(value), name), child
 
 
