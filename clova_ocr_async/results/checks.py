@@ -175,7 +175,7 @@ def _id_card(card: IdCard, today: dt.date) -> Iterator[Check]:
         case "ac":
             yield _alien_number(first(result.ac.alien_reg_num).value)
             yield _past_object("issue_date", first(result.ac.issue_date), "result.ac.issueDate[0]", today)
-        case None:
+        case _:  # no card was found on the picture
             pass
 
 
