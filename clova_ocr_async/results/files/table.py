@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -21,21 +20,22 @@ class TableFile(Protocol):
         """Write the rest. Without it the file is not complete."""
 
 
-class Sink(io.RawIOBase):
+class Sink:
     """A file object that passes bytes on to a function, for libraries that want to write to a file.
+
+    It is never closed: the function's owner ends the file. (A class of ``io`` would close itself in the garbage
+    collection, and a library's last write, after a failure, would be an error there.)
 
     Args:
         write: Takes the bytes.
     """
 
+    closed = False
+
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
         self._position = 0
         self._failed = False
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
 
     def write(self, data: Any) -> int:
         """Pass all bytes on, and return their number."""
@@ -53,3 +53,9 @@ class Sink(io.RawIOBase):
     def tell(self) -> int:
         """Return the number of bytes so far."""
         return self._position
+
+    def flush(self) -> None:
+        """Do nothing: no byte is held back."""
+
+    def close(self) -> None:
+        """Do nothing: the file is not this object's."""
