@@ -2,6 +2,7 @@
 
 from clova_ocr_async.results.checks import Check, check
 from clova_ocr_async.results.columns import SCHEMA_VERSION, Column, columns
+from clova_ocr_async.results.redaction import redact
 from clova_ocr_async.results.review import FieldToReview, fields_to_review
 from clova_ocr_async.results.rows import to_items, to_row
 
@@ -13,6 +14,7 @@ __all__ = [
     "check",
     "columns",
     "fields_to_review",
+    "redact",
     "to_items",
     "to_row",
 ]
