@@ -10,6 +10,7 @@ from clova_ocr_async.documents.base import Document, Shape, absent, safe_repr
 from clova_ocr_async.documents.envelope import Answer, ConvertedImageInfo, ImageAnswer, ValidationResult
 from clova_ocr_async.documents.fields import fields_of, tree_lines
 from clova_ocr_async.documents.lenient import Problem, read_leniently, unknown_paths
+from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.documents.untyped import is_array, is_object, untyped
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ __all__ = ["ConvertedImageInfo", "DocumentT", "Problem", "Recognition", "Validat
 
 _DOCUMENTED = frozenset({"SUCCESS", "FAILURE", "ERROR"})
 # Ids, counts and times are not personal, and useful in a log.
-_SHOWN = frozenset({"uid", "request_id", "timestamp", "attempts", "maybe_billed", "elapsed"})
+_SHOWN = frozenset({"picture", "uid", "request_id", "timestamp", "attempts", "maybe_billed", "elapsed"})
 _LONGEST_ID = 64  # characters; a longer one is not an id
 
 DocumentT = TypeVar("DocumentT", bound=Document)
@@ -46,6 +47,7 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
         elapsed: Seconds from the start of the call to the answer, waiting included.
         raw: The exact body.
         problems: Fields of an unexpected shape.
+        picture: The picture that was sent, and the way back from its polygons to the original.
     """
 
     document: DocumentT
@@ -62,6 +64,7 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
     elapsed: float = 0.0
     raw: bytes = b""
     problems: tuple[Problem, ...] = ()
+    picture: Picture = Picture()
 
     def unknown_fields(self) -> Iterator[str]:
         """Yield the paths of keys in the answer that no struct has, such as fields that the vendor has added."""

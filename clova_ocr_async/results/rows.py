@@ -61,7 +61,7 @@ def to_row(recognition: Recognition[Any], source: str | os.PathLike[str] | None 
     values = document_values(recognition) | {
         "key": key_of_answer(recognition),
         "source": None if source is None else name_in_table(source),
-        "page": getattr(recognition, "picture", None) and recognition.picture.page,
+        "page": recognition.picture.page,
         "document": document.path_word,
         "request_id": recognition.request_id,
     }
