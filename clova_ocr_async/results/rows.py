@@ -32,6 +32,7 @@ __all__ = [
     "JOINED",
     "document_values",
     "item_values",
+    "judged_values",
     "key_of_answer",
     "key_of_item",
     "name_in_table",
@@ -58,13 +59,17 @@ def to_row(recognition: Recognition[Any], source: str | os.PathLike[str] | None 
         as ``status`` and ``copy_of``, are None. ``key`` is made of the answer, since the file is not read here.
     """
     document = recognition.document
-    values = document_values(recognition) | {
-        "key": key_of_answer(recognition),
-        "source": None if source is None else name_in_table(source),
-        "page": recognition.picture.page,
-        "document": document.path_word,
-        "request_id": recognition.request_id,
-    }
+    values = (
+        document_values(recognition)
+        | judged_values(recognition)
+        | {
+            "key": key_of_answer(recognition),
+            "source": None if source is None else name_in_table(source),
+            "page": recognition.picture.page,
+            "document": document.path_word,
+            "request_id": recognition.request_id,
+        }
+    )
     return {column.name: values.get(column.name) for column in columns(type(document))}
 
 
@@ -103,19 +108,23 @@ def name_in_table(source: str | os.PathLike[str]) -> str:
 
 
 def document_values(recognition: Recognition[Any]) -> dict[str, Value]:
-    """Return the values of a document by the names of their columns, and those that judge its reading."""
+    """Return the values of a document by the names of their columns."""
     document = recognition.document
-    reviewed = JOINED.join(field.path for field in fields_to_review(recognition))
-    judged = {"min_confidence": lowest_confidence(recognition), "review_fields": reviewed or None}
     match document:
         case Receipt():
-            return judged | _receipt(document)
+            return _receipt(document)
         case Passport():
-            return judged | _by_name(document, document.passport_result)
+            return _by_name(document, document.passport_result)
         case IdCard():
-            return judged | _id_card(document)
+            return _id_card(document)
         case _:
-            return judged | _by_name(document, document.result)
+            return _by_name(document, document.result)
+
+
+def judged_values(recognition: Recognition[Any]) -> dict[str, Value]:
+    """Return the values of the columns that judge a reading: the lowest confidence, and the fields to look at."""
+    reviewed = JOINED.join(field.path for field in fields_to_review(recognition))
+    return {"min_confidence": lowest_confidence(recognition), "review_fields": reviewed or None}
 
 
 def item_values(receipt: Receipt, key: str) -> list[dict[str, Value]]:
@@ -145,9 +154,9 @@ def _receipt(receipt: Receipt) -> dict[str, Value]:
         "store_tel": _joined(store.tel),
         "store_address": _joined(store.addresses),
         "payment_date": payment.date.date,
-        "payment_date_text": payment.date.text,
+        "payment_date_text": payment.date.text or None,
         "payment_time": payment.time.time,
-        "payment_time_text": payment.time.text,
+        "payment_time_text": payment.time.text or None,
         "card_company": payment.card_info.company.value,
         "card_number": payment.card_info.number.value,
         "confirm_num": payment.confirm_num.value,
@@ -191,11 +200,11 @@ def _typed(name: str, type_: str, value: Any) -> dict[str, Value]:
 def _text(value: Any) -> str | None:
     """Return the text as it was read; of a passport's date the refined one, whose century is certain."""
     text: str | None = value.text if isinstance(value, BaseObject) else value.value
-    return text
+    return text or None
 
 
 def _number(name: str, value: FloatObject) -> dict[str, Value]:
-    return {name: value.decimal, f"{name}_text": value.text}
+    return {name: value.decimal, f"{name}_text": value.text or None}
 
 
 def _sum(name: str, values: Sequence[FloatObject]) -> dict[str, Value]:
