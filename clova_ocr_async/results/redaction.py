@@ -22,7 +22,7 @@ from clova_ocr_async.results.sensitive_paths import SENSITIVE, Policy, Rule, hid
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["check_policy", "hidden_numbers", "mask_answer", "redact"]
+__all__ = ["Masking", "check_policy", "mask_answer", "mask_image_object", "redact"]
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
@@ -83,13 +83,50 @@ def mask_answer(answer: Any, policy: Policy) -> Any:
     Raises:
         RedactionError: A hidden number is still there.
     """
-    numbers = set(hidden_numbers(answer, policy))
-    masked = _masked(answer, "", policy, _Search(numbers))
-    _check_nothing_left(masked, numbers)
-    return masked
+    return Masking(answer, policy).mask_answer()
 
 
-def hidden_numbers(answer: Any, policy: Policy) -> Iterator[tuple[str, Rule]]:
+def mask_image_object(image: Any, policy: Policy) -> Any:
+    """Return the plain values of an answer's image object, masked; as ``mask_answer``."""
+    return mask_answer({"images": [image]}, policy)["images"][0]
+
+
+class Masking:
+    """The masking of one answer, and of texts about it, such as the name of its file.
+
+    Args:
+        answer: The plain values of a whole answer; None if there is none.
+        policy: "standard" or "all".
+    """
+
+    def __init__(self, answer: Any, policy: Policy) -> None:
+        self._answer = answer
+        self._policy: Policy = policy
+        self._numbers = set(_hidden_numbers(answer, policy))
+        self._search = _Search(self._numbers)
+
+    def mask_answer(self) -> Any:
+        """Return the answer, masked.
+
+        Raises:
+            RedactionError: A hidden number is still there.
+        """
+        masked = _masked(self._answer, "", self._policy, self._search)
+        _check_nothing_left(masked, self._numbers)
+        return masked
+
+    def mask_text(self, text: str) -> str:
+        """Return a text about the answer without its numbers, and without any resident number."""
+        rule = _resident_rule(self._policy)
+        found = {(_bare(match[0]), rule) for match in _RESIDENT.finditer(_narrow(text))}
+        return _Search(found).mask(self._search.mask(text))
+
+
+def _resident_rule(policy: Policy) -> Rule:
+    return Rule.WHOLE if policy == "all" else Rule.LAST_SEVEN
+
+
+def _hidden_numbers(answer: Any, policy: Policy) -> Iterator[tuple[str, Rule]]:
     """Yield the bare letters and digits of every number that a policy hides, with its rule."""
     for path, text in _texts(answer, ""):
         if (rule := _rule_at(path, policy)) is not None:
@@ -97,9 +134,9 @@ def hidden_numbers(answer: Any, policy: Policy) -> Iterator[tuple[str, Rule]]:
         elif path.startswith(f"images.{_PUBLIC}"):
             continue
         else:
-            rule = Rule.WHOLE if policy == "all" else Rule.LAST_SEVEN
             matches = _RESIDENT.finditer(_narrow(text))
-            found = {(_bare(match[0]), rule) for match in matches if match[1] or not path.startswith("images.receipt")}
+            receipt = path.startswith("images.receipt")
+            found = {(_bare(match[0]), _resident_rule(policy)) for match in matches if match[1] or not receipt}
         # Of a number that was printed with stars, all that must be hidden may be hidden already.
         yield from ((number, rule) for number, rule in found if hide(number, rule) != number)
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from clova_ocr_async.documents import DOCUMENTS, Receipt, Recognition
+from clova_ocr_async.documents.untyped import untyped
 from clova_ocr_async.errors import RedactionError
 from clova_ocr_async.ledger.settlement import replay
 from clova_ocr_async.ledger.states import FINISHED
 from clova_ocr_async.results.columns import Column, columns
 from clova_ocr_async.results.possible_copies import signature_of
 from clova_ocr_async.results.records import record_of
-from clova_ocr_async.results.redaction import redact
+from clova_ocr_async.results.redaction import Masking, redact
 from clova_ocr_async.results.rows import document_values, item_values, judged_values, key_of_item, name_in_table
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def _row_of(record: SourceRecord, seen: PossibleCopies, own: Collection[str], po
             values |= plain if shown is recognition else document_values(shown)
             if isinstance(shown.document, Receipt) and record.copy_of is None:
                 items = item_values(shown.document, values["key"])
+    if policy is not None:
+        values |= _masked_names(values, own, document, recognition, policy)
     names = [column.name for column in columns_of_run(document, own)]
     return RunRow(record.document, {name: values.get(name) for name in names}, items)
 
@@ -100,6 +103,16 @@ def _masked(recognition: Recognition[Any], policy: Policy, values: dict[str, Any
     except RedactionError as error:
         values["error"] = f"{type(error).__name__}: {error}"
         return None
+
+
+def _masked_names(
+    values: dict[str, Any], own: Collection[str], document: type[Document], recognition: object, policy: Policy
+) -> dict[str, Any]:
+    """Return the names of files and the own columns, which may repeat a number, masked."""
+    masking = Masking(untyped(recognition.raw) if isinstance(recognition, Recognition) else None, policy)
+    taken = {column.name for column in columns(document)}
+    names = ("source", "copy_of", "possible_copy_of", "error", *(_own_name(name, taken) for name in own))
+    return {name: masking.mask_text(text) for name in names if (text := values.get(name)) is not None}
 
 
 def _possible_copy(

@@ -132,6 +132,18 @@ def test_masked_rows_hide_numbers() -> None:
     assert list(masked.row) == list(plain.row)
 
 
+def test_masked_rows_hide_numbers_in_names() -> None:
+    """The name of a file, and an own column, may repeat a number: it is hidden there as well."""
+    card = {"ic": {"personalNum": [read("900101-1234567")]}}
+    own = {"note": "see 9001011234567"}
+    (found,) = rows(
+        record("900101-1234567.jpg", card, IdCard, columns=json.dumps(own).encode()), own=own, policy="standard"
+    )
+    assert (found.row["source"], found.row["note"]) == ("900101-*******.jpg", "see 900101*******")
+    (skipped,) = rows(record("900101-1234567.jpg", status="pending"), policy="all")
+    assert skipped.row["source"] == "******-*******.jpg"
+
+
 def test_a_record_that_cannot_be_masked_shows_no_value() -> None:
     """Where masking is not certain, the row has the reason and no value of the document."""
     card = {"ic": {"personalNum": [read("900101-1234567")], "address": [read("900101-12"), read("34567")]}}
