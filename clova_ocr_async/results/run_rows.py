@@ -18,7 +18,7 @@ from clova_ocr_async.results.redaction import Masking, redact
 from clova_ocr_async.results.rows import document_values, item_values, judged_values, key_of_item, name_in_table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from clova_ocr_async.documents import Document
     from clova_ocr_async.ledger.states import Entry, SourceRecord
@@ -61,18 +61,22 @@ def _own_name(name: str, taken: Collection[str]) -> str:
 
 
 def rows_of(
-    records: Iterable[SourceRecord], seen: PossibleCopies, *, own: Collection[str] = (), policy: Policy | None = None
+    records: Iterable[SourceRecord],
+    seen: PossibleCopies,
+    *,
+    own: Mapping[str, Collection[str]] | None = None,
+    policy: Policy | None = None,
 ) -> Iterator[RunRow]:
     """Yield the rows of a run's records.
 
     Args:
         records: The records.
         seen: The receipts so far.
-        own: The names of the manifests' own columns.
+        own: The names of the manifests' own columns, by the vendor's path word.
         policy: How values are masked; None for as they are. A record that cannot be masked has a row without values.
     """
     for record in records:
-        yield _row_of(record, seen, own, policy)
+        yield _row_of(record, seen, (own or {}).get(record.document, ()), policy)
 
 
 def _row_of(record: SourceRecord, seen: PossibleCopies, own: Collection[str], policy: Policy | None) -> RunRow:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.answers import answer_of
 
-from clova_ocr_async.documents import Document, IdCard, Receipt
+from clova_ocr_async.documents import DOCUMENTS, Document, IdCard, Receipt
 from clova_ocr_async.errors import Billing, ImageError
 from clova_ocr_async.ledger.settlement import encode_failure
 from clova_ocr_async.ledger.states import Entry, Item, SourceRecord, State
@@ -60,7 +60,7 @@ def record(
 def rows(*records: SourceRecord, own: Iterable[str] = (), policy: Any = None) -> list[RunRow]:
     """Return the rows of some records."""
     with PossibleCopies() as seen:
-        return list(rows_of(records, seen, own=tuple(own), policy=policy))
+        return list(rows_of(records, seen, own=dict.fromkeys(DOCUMENTS, tuple(own)), policy=policy))
 
 
 def test_a_record_that_was_read_has_its_values() -> None:
