@@ -16,7 +16,7 @@ _HOMES = {
     "client": "AnswerDropped AnswerKept AnswerTaken AttemptFinished AttemptStarted CallFinished ClovaOCRClient "
     "Event HoldChanged Hook ImageSource RetryPolicy RetryScheduled",
     "documents": "BizLicense CreditCard DOCUMENTS Document IdCard NameCard Passport Problem Receipt Recognition "
-    "date_from_text",
+    "date_from_text first",
     "domains": "Domain Secret",
     "emulator": "Emulator Fault",
     "errors": "APIError AnswerNotKeptError AuthenticationError Billing ClovaOCRError ConfigurationError "

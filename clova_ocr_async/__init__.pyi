@@ -28,6 +28,7 @@ from clova_ocr_async.documents import (
     Receipt,
     Recognition,
     date_from_text,
+    first,
 )
 from clova_ocr_async.domains import Domain, Secret
 from clova_ocr_async.emulator import Emulator, Fault
@@ -126,6 +127,7 @@ __all__ = [
     "Success",
     "TransportError",
     "date_from_text",
+    "first",
     "images_from",
     "images_in",
     "load_seal",

@@ -55,6 +55,7 @@ __all__ = [
     "QuotaExceededError",
     "RateLimitError",
     "RecognitionError",
+    "RedactionError",
     "ResponseTimeoutError",
     "ServerError",
     "SpendingCeilingError",
@@ -126,6 +127,10 @@ class DiskFullError(LedgerError):
     """The ledger cannot be written at present, so nothing is sent; paid answers are kept, and a later run continues."""
 
     resumable = True
+
+
+class RedactionError(ClovaOCRError):
+    """A masked copy cannot be made for certain, so none is made; the message shows no value."""
 
 
 class ImageError(ClovaOCRError):

@@ -76,6 +76,7 @@ NAMES = [
     "Success",
     "TransportError",
     "date_from_text",
+    "first",
     "images_from",
     "images_in",
     "load_seal",

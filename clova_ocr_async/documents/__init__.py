@@ -5,6 +5,8 @@ from clova_ocr_async.documents.biz_license import BizLicense, BizLicenseResult
 from clova_ocr_async.documents.credit_card import CreditCard, CreditCardResult
 from clova_ocr_async.documents.dates import date_from_text
 from clova_ocr_async.documents.envelope import ConvertedImageInfo, ValidationResult
+from clova_ocr_async.documents.fields import ReadField
+from clova_ocr_async.documents.first_object import first
 from clova_ocr_async.documents.id_card import (
     AlienRegistrationCard,
     DriverLicense,
@@ -96,6 +98,7 @@ __all__ = [
     "PaymentInfo",
     "PoiObject",
     "Problem",
+    "ReadField",
     "Receipt",
     "ReceiptItem",
     "ReceiptResult",
@@ -113,4 +116,5 @@ __all__ = [
     "VendorObject",
     "Vertex",
     "date_from_text",
+    "first",
 ]

@@ -9,6 +9,7 @@ property over them. So a document encodes to exactly the keys, nesting and value
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ABSENT", "Document", "Shape", "VendorObject", "absent", "safe_repr"]
+__all__ = ["ABSENT", "Document", "Leaf", "Shape", "VendorObject", "absent", "public_name", "safe_repr"]
 
 
 class _AbsentList(tuple[Any, ...]):
@@ -56,6 +57,25 @@ def safe_repr(value: object) -> str:
             return f"<{len(cast('tuple[object, ...]', value))} items>"
         case _:
             return f"<{type(value).__name__}>"
+
+
+_PREFIX = "wire_"
+_MARKS = ("upper_", "blank_", "empty_")  # in the names of fields for further spellings
+# The business registration has its texts under an empty key; the sum had another name before 2021-07-22.
+_RENAMED = {"key": "text", "foundvaluessum": "foundvaluesum"}
+
+
+@functools.cache
+def public_name(cls: type[VendorObject], field: str) -> str:
+    """Return the name under which people read a field: that of the property over it, where it is a spelling."""
+    if not field.startswith(_PREFIX):
+        return field
+    bare = field.removeprefix(_PREFIX)
+    for mark in _MARKS:
+        bare = bare.removeprefix(mark)
+    bare = bare.removesuffix("_blank").replace("_", "")
+    bare = _RENAMED.get(bare, bare)
+    return next(name for name in dir(cls) if name.replace("_", "") == bare and not name.startswith("_"))
 
 
 class Shape:
@@ -100,7 +120,32 @@ class VendorObject(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_def
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if value is not getattr(empty, name):  # identity: an empty object that the vendor sent is present
-                yield name, value
+                yield public_name(type(self), name), value
+
+
+class Leaf(VendorObject, frozen=True, kw_only=True):
+    """The base of objects of one value that was read: printed as the length of its text, and as what to type for it.
+
+    Attributes:
+        TEXT: The attribute of the text as it was read.
+        READINGS: The properties that give the value, each in its own type.
+    """
+
+    TEXT: ClassVar[str] = "text"
+    READINGS: ClassVar[tuple[str, ...]] = ("value",)
+
+    def __repr__(self) -> str:
+        return self._shape() if self else f"{type(self).__name__}()"
+
+    def __rich_repr__(self) -> Iterator[Shape]:  # type: ignore[override]  # rich allows single values
+        if self:
+            yield Shape(self._shape())
+
+    def _shape(self) -> str:
+        text: str | None = getattr(self, self.TEXT)
+        length = "no text" if text is None else f"text, {len(text)} character{'' if len(text) == 1 else 's'}"
+        given = " ".join(f".{name}" for name in self.READINGS if getattr(self, name) is not None)
+        return f"<{length}; {given}>" if given else f"<{length}>"
 
 
 def _rebuild(cls: type[ObjectT], fields: dict[str, Any]) -> ObjectT:

@@ -19,7 +19,7 @@ from clova_ocr_async.documents.untyped import is_array, is_object
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Problem", "read_leniently", "unknown_paths"]
+__all__ = ["Problem", "places_in", "read_leniently", "unknown_paths"]
 
 ObjectT = TypeVar("ObjectT", bound=VendorObject)
 
@@ -61,7 +61,7 @@ def unknown_paths(cls: type[VendorObject], value: Any, path: str = "") -> Iterat
     """Yield the paths of keys that no struct has."""
     if not is_object(value):
         return
-    known = _places_in(cls)
+    known = places_in(cls)
     for key, item in value.items():
         here = _join(path, key)
         if key not in known:
@@ -88,7 +88,8 @@ class _Place(NamedTuple):
 _places: dict[type[VendorObject], dict[str, _Place]] = {}
 
 
-def _places_in(cls: type[VendorObject]) -> dict[str, _Place]:
+def places_in(cls: type[VendorObject]) -> dict[str, _Place]:
+    """Return the fields of a class by their names on the wire."""
     if cls not in _places:
         hints = get_type_hints(cls)
         names = zip(cls.__struct_encode_fields__, cls.__struct_fields__, strict=True)
@@ -120,7 +121,7 @@ def _object(cls: type[ObjectT], value: Any, path: str, problems: list[Problem]) 
         _misfit(path, "object", value, problems)
         return absent(cls)
     found: dict[str, Any] = {}
-    for wire, place in _places_in(cls).items():
+    for wire, place in places_in(cls).items():
         if (item := value.get(wire)) is not None:
             read = _read(place, item, _join(path, wire), problems)
             if read is not None:

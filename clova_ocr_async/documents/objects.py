@@ -5,11 +5,11 @@ Source: API specification v1.0.6 (2023-11-23), "Field object" to "MrzInt object"
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import field
 
-from clova_ocr_async.documents.base import ABSENT, VendorObject, absent
+from clova_ocr_async.documents.base import ABSENT, Leaf, VendorObject, absent
 from clova_ocr_async.documents.dates import (
     date_from_parts,
     date_from_text,
@@ -74,7 +74,7 @@ class BoundingPoly(VendorObject, frozen=True, kw_only=True):
     vertices: tuple[Vertex, ...] = ABSENT
 
 
-class Field(VendorObject, frozen=True, kw_only=True):
+class Field(Leaf, frozen=True, kw_only=True):
     """A cell of a credit card."""
 
     # All scalars default to None: a default of "" would drop an empty text of the vendor's when it is encoded.
@@ -94,7 +94,7 @@ class Field(VendorObject, frozen=True, kw_only=True):
         return text_or_none(self.text)
 
 
-class BaseObject(VendorObject, frozen=True, kw_only=True):
+class BaseObject(Leaf, frozen=True, kw_only=True):
     """A text as it was read, and its place. A value of several words has a polygon for each word."""
 
     wire_text: str | None = field(default=None, name="text")
@@ -165,6 +165,8 @@ class TelObject(_FormattedObject, frozen=True, kw_only=True):
 class FloatObject(_FormattedObject, frozen=True, kw_only=True):
     """A price or a count."""
 
+    READINGS: ClassVar[tuple[str, ...]] = ("value", "decimal")
+
     @property
     def decimal(self) -> Decimal | None:
         """The number: the formatted one, else the one the text consists of ("7,500원"); None if there is none ("·").
@@ -191,6 +193,8 @@ class FormattedDate(VendorObject, frozen=True, kw_only=True):
 class DateObject(BaseObject, frozen=True, kw_only=True):
     """A date; ``masking_polys`` cover the part that a copy should not show."""
 
+    READINGS: ClassVar[tuple[str, ...]] = ("value", "date")
+
     formatted: FormattedDate = absent(FormattedDate)
     masking_polys: tuple[BoundingPoly, ...] = ABSENT
 
@@ -216,6 +220,8 @@ class FormattedTime(VendorObject, frozen=True, kw_only=True):
 
 class TimeObject(BaseObject, frozen=True, kw_only=True):
     """A time of day. The specification's table gives it ``masking_polys``, its model does not."""
+
+    READINGS: ClassVar[tuple[str, ...]] = ("value", "time")
 
     formatted: FormattedTime = absent(FormattedTime)
     masking_polys: tuple[BoundingPoly, ...] = ABSENT
@@ -255,12 +261,14 @@ class PoiObject(VendorObject, frozen=True, kw_only=True):
         return number_or_none(self.wire_confidence)
 
 
-class _MrzObject(VendorObject, frozen=True, kw_only=True):
+class _MrzObject(Leaf, frozen=True, kw_only=True):
     """The base of the three objects of a passport's machine readable zone.
 
     Source: API specification v1.0.6 (2023-11-23): ``postprocessed`` is an int in the tables and an array in the
     example, and the models write ``refinedText`` with a blank behind it.
     """
+
+    TEXT: ClassVar[str] = "raw_text"
 
     raw_text: str | None = None
     wire_refined_text: str | int | float | bool | None = field(default=None, name="refinedText")

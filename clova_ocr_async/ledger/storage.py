@@ -322,6 +322,17 @@ class RunView(Protocol):
         """
         ...
 
+    def documents(self) -> list[str]:
+        """Return the vendor's path words of the documents that the run has, sorted."""
+        ...
+
+    def own_columns(self, document: str) -> list[str]:
+        """Return the names of the columns of their own that manifests gave the images of a document, sorted.
+
+        Of a sealed run whose seal was not given, there are none.
+        """
+        ...
+
     def ambiguous_names(self) -> Iterator[str]:
         """Yield the names of the ambiguous images, as people read them."""
         ...

@@ -101,10 +101,9 @@ def test_what_is_printed_helps() -> None:
     cell = StringObject(
         wire_text="secret", formatted=FormattedValue(wire_value=1234567), wire_confidence_score=0.5, bounding_polys=()
     )
-    shown = "wire_text=<6 characters>, bounding_polys=<0 items>, wire_confidence_score=<float>"
-    assert repr(cell) == f"StringObject({shown}, formatted=FormattedValue(wire_value=<int>))"
+    assert repr(cell) == "<text, 6 characters; .value>"
     assert repr(StringObject()) == "StringObject()"
-    assert repr(Checksum(wire_found={"secret": 1})) == "Checksum(wire_found=<1 items>)"
+    assert repr(Checksum(wire_found={"secret": 1})) == "Checksum(found=<1 items>)"
 
 
 def test_what_a_log_wants_is_printed() -> None:

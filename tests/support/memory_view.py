@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import Counter
@@ -119,6 +120,16 @@ class MemoryView:
             if name is not None and name.failure:
                 return "skipped"
         return state.value if state is not None and state.value in STATUSES else "pending"
+
+    def documents(self) -> list[str]:
+        """Return the documents of the run."""
+        words = {name.document for name in self._run.names.values()}
+        return sorted(words | {row.entry.item.document for row in self._run.rows.values()})
+
+    def own_columns(self, document: str) -> list[str]:
+        """Return the names of own columns."""
+        found = [name.columns for name in self._run.names.values() if name.document == document and name.columns]
+        return sorted({key for columns in found for key in json.loads(columns)})
 
     def ambiguous_names(self) -> Iterator[str]:
         """Yield the names of ambiguous images."""

@@ -149,4 +149,9 @@ def check_ending(name: str, format_: str, others: tuple[str, ...] = ()) -> None:
         raise ConfigurationError(f"{name} ends in {ending}, and {_FORMAT_NAMES[format_]} are written; {way_out}")
 
 
-_FORMAT_NAMES = {"jsonl": "JSON Lines (a record a line)"}
+_FORMAT_NAMES = {
+    "jsonl": "JSON Lines (a record a line)",
+    "csv": "tables as CSV",
+    "xlsx": "tables as XLSX",
+    "parquet": "tables as Parquet",
+}

@@ -187,6 +187,18 @@ class RunReader:
             columns=opened_columns(self._seal, sealed, path, page or None, document),
         )
 
+    def documents(self) -> list[str]:
+        """Return the vendor's path words of the documents that the run has, sorted."""
+        with self._snapshot():
+            return sorted(word for (word,) in self._db.execute(view_queries.DOCUMENTS))
+
+    def own_columns(self, document: str) -> list[str]:
+        """Return the names of the columns of their own that manifests gave the images of a document, sorted."""
+        with self._snapshot():
+            rows = self._db.execute(view_queries.OWN_COLUMNS, (document,))
+            found = (opened_columns(self._seal, sealed, path, page or None, document) for path, page, sealed in rows)
+            return sorted({name for columns in found if columns for name in msgspec.json.decode(columns, type=dict)})
+
     def ambiguous_names(self) -> Iterator[str]:
         """Yield the names of the ambiguous images, as people read them; it needs no seal."""
         with self._snapshot() as living:

@@ -11,10 +11,12 @@ __all__ = [
     "COUNT_NAMED",
     "COUNT_NAMELESS",
     "COUNT_NAMES",
+    "DOCUMENTS",
     "IS_TO_READ",
     "NAMED",
     "NAMED_UNREAD",
     "NAMELESS",
+    "OWN_COLUMNS",
     "PENDING",
     "TO_READ",
     "UNSETTLED",
@@ -56,6 +58,8 @@ NAMELESS = f"""SELECT item.was, item.page, item.document, {_STATUS}, NULL, item.
                FROM {_WITHOUT_NAME} AND (item.was IS NULL OR item.state IN ('sent', 'ambiguous')
                  OR item.billing <> 0 OR item.maybe_billed > 0)
                ORDER BY item.id"""
+DOCUMENTS = "SELECT document FROM source UNION SELECT document FROM item"
+OWN_COLUMNS = "SELECT path, page, columns FROM source WHERE document = ? AND columns IS NOT NULL"
 _UNSETTLED = "item.state IN ('claimed', 'sent') OR item.state = 'ambiguous' AND item.answer IS NOT NULL"
 UNSETTLED = f"SELECT id FROM item WHERE {_UNSETTLED}"
 AMBIGUOUS = """SELECT item.id, coalesce(path, was), item.page, sha256

@@ -1,0 +1,157 @@
+"""The values that were read, one by one: as a list in reading order, and as a tree for people to look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from clova_ocr_async.documents.base import Leaf, VendorObject, public_name, safe_repr
+from clova_ocr_async.documents.objects import BaseObject, BoundingPoly, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from clova_ocr_async.documents.base import Document
+
+__all__ = ["ReadField", "fields_of", "objects_of", "tree_lines"]
+
+_INDENT = "  "
+
+
+class ReadField(NamedTuple):
+    """One value that was read; its ``repr`` shows its path alone.
+
+    Attributes:
+        path: Its place in the document, in the vendor's names, as in "result.storeInfo.name".
+        value: The formatted value, else the text; a number, or True or False, in a passport.
+        text: The text as it was read; None if there is none.
+        confidence: Reliability of the reading, 0 to 1; None if the answer has none.
+        polygons: Where it stands, a polygon a word; empty if the answer has none.
+    """
+
+    path: str
+    value: str | int | bool | None
+    text: str | None
+    confidence: float | None
+    polygons: tuple[BoundingPoly, ...]
+
+    def __repr__(self) -> str:
+        return f"ReadField(path={self.path!r}, value={safe_repr(self.value)})"
+
+
+def fields_of(document: Document) -> list[ReadField]:
+    """Return the values of a document in reading order: line by line, each from left to right.
+
+    Values without a polygon, as all of a passport are, come last, in the order of the answer.
+    """
+    found = [field for path, value in objects_of(document) if (field := _leaf(value, path)) is not None]
+    placed = [field for field in found if _box(field.polygons) is not None]
+    return [*_in_lines(placed), *(field for field in found if _box(field.polygons) is None)]
+
+
+def objects_of(value: VendorObject, path: str = "") -> Iterator[tuple[str, Leaf]]:
+    """Yield the objects of one value with their paths, in the order of the document's class."""
+    if isinstance(value, Leaf):
+        yield path, value
+    for name, wire in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
+        child = getattr(value, name)
+        here = f"{path}.{wire.strip()}" if path else wire.strip()
+        if isinstance(child, VendorObject):
+            yield from objects_of(child, here)
+        elif isinstance(child, tuple):
+            for index, element in enumerate(child):
+                if isinstance(element, VendorObject):
+                    yield from objects_of(element, f"{here}[{index}]")
+
+
+def _leaf(leaf: Any, path: str) -> ReadField | None:
+    """Return the value of an object; None if nothing was read."""
+    text = getattr(leaf, leaf.TEXT)
+    if leaf.value is None and text is None:
+        return None
+    if isinstance(leaf, Field):
+        polygons = (leaf.bounding_poly,) if leaf.bounding_poly else leaf.sub_bounding_polys
+        return ReadField(path, leaf.value, text, leaf.confidence, tuple(polygons))
+    if isinstance(leaf, BaseObject):
+        return ReadField(path, leaf.value, text, leaf.confidence_score, tuple(leaf.bounding_polys))
+    return ReadField(path, leaf.value, text, None, ())
+
+
+class _Box(NamedTuple):
+    left: float
+    top: float
+    bottom: float
+
+
+def _box(polygons: Sequence[BoundingPoly]) -> _Box | None:
+    corners = [
+        (corner.x, corner.y)
+        for polygon in polygons
+        for corner in polygon.vertices
+        if corner.x is not None and corner.y is not None
+    ]
+    if not corners:
+        return None
+    rows = [y for _, y in corners]
+    return _Box(min(x for x, _ in corners), min(rows), max(rows))
+
+
+def _in_lines(fields: Sequence[ReadField]) -> Iterator[ReadField]:
+    """Sort fields into lines: a field stands in a line if its middle is above the bottom of the line's first field."""
+    boxes = sorted(((cast("_Box", _box(field.polygons)), field) for field in fields), key=lambda item: item[0].top)
+    line: list[tuple[_Box, ReadField]] = []
+    for box, field in boxes:
+        if line and (box.top + box.bottom) / 2 > line[0][0].bottom:
+            yield from _from_left(line)
+            line = []
+        line.append((box, field))
+    yield from _from_left(line)
+
+
+def _from_left(line: list[tuple[_Box, ReadField]]) -> Iterator[ReadField]:
+    return (field for _, field in sorted(line, key=lambda item: item[0].left))
+
+
+def tree_lines(name: str, value: object, depth: int = 0) -> Iterator[str]:
+    """Yield the lines of a tree: names as they are typed, values, and confidences in brackets.
+
+    Args:
+        name: The name of the value.
+        value: An object of an answer, or a plain value of one.
+        depth: How far the first line is indented.
+    """
+    indent = _INDENT * depth
+    if isinstance(value, tuple):
+        for index, element in enumerate(cast("tuple[object, ...]", value)):
+            yield from tree_lines(f"{name}[{index}]", element, depth)
+        return
+    if not isinstance(value, VendorObject):
+        yield f"{indent}{name}: {value}"
+        return
+    children = list(_children(value))
+    leaf = _leaf(value, name) if isinstance(value, Leaf) else None
+    if leaf is not None:
+        confidence = "" if leaf.confidence is None else f"  ({leaf.confidence:.2f})"
+        yield f"{indent}{name}: {leaf.text if leaf.value is None else leaf.value}{confidence}"
+    elif children or depth == 0:
+        yield f"{indent}{name}"
+    for child_name, child in children:
+        yield from tree_lines(child_name, child, depth + 1)
+
+
+def _children(value: VendorObject) -> Iterator[tuple[str, object]]:
+    """Yield what stands below an object; of an object of one value only further objects of values."""
+    for name in value.__struct_fields__:
+        child = getattr(value, name)
+        if child is None or _is_place(child):
+            continue
+        if isinstance(child, VendorObject | tuple):
+            if child and not (isinstance(value, Leaf) and name == "formatted"):
+                yield public_name(type(value), name), child
+        elif not isinstance(value, Leaf):
+            yield public_name(type(value), name), child
+
+
+def _is_place(value: object) -> bool:
+    """Return whether a value is a polygon, or an array of them."""
+    parts = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+    return any(isinstance(part, BoundingPoly) for part in parts)

@@ -1,0 +1,71 @@
+"""The columns of the tables: their names, types, labels and order, the same for every run.
+
+A column's name, type or place changes only with ``SCHEMA_VERSION``, which every file names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from clova_ocr_async.results.column_lists import COMMON, DOCUMENTS, ITEMS
+
+if TYPE_CHECKING:
+    from clova_ocr_async.documents import Document
+
+__all__ = ["SCHEMA_VERSION", "Column", "ColumnType", "Table", "columns"]
+
+SCHEMA_VERSION = 1
+"""The version of the tables; it grows when a column is added, renamed, moved or typed anew."""
+
+ColumnType = Literal["text", "integer", "decimal", "float", "boolean", "date", "time"]
+Table = Literal["documents", "items"]
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a table.
+
+    Attributes:
+        name: Its name, in snake_case.
+        type: "text", "integer", "decimal", "float", "boolean", "date" or "time".
+        label_ko: Its Korean heading.
+        path: The place of its value in the vendor's answer, in the vendor's names; "" if it is not from an answer.
+        since: The schema version that brought it.
+    """
+
+    name: str
+    type: ColumnType
+    label_ko: str
+    path: str = ""
+    since: int = 1
+
+
+def columns(document: type[Document], table: Table = "documents") -> tuple[Column, ...]:
+    """Return the columns of a table, in their order.
+
+    Args:
+        document: The document's class.
+        table: "documents", a row a record; or "items", a row a line of a receipt.
+
+    Raises:
+        ValueError: The document has no such table.
+    """
+    if table == "documents":
+        return tuple(_expanded(COMMON + DOCUMENTS[document.path_word]))
+    if table == "items" and document.path_word == "receipt":
+        return tuple(_expanded(ITEMS))
+    raise ValueError(f"{document.__name__} has no table of this name; give 'documents', or 'items' of a receipt")
+
+
+def _expanded(specifications: tuple[tuple[str, str, str, str], ...]) -> list[Column]:
+    """Return the columns of a list, with the text of each number, date and time, and the rest of each array."""
+    found: list[Column] = []
+    for name, kind, label, path in specifications:
+        type_, _, several = kind.partition("*")
+        found.append(Column(name, msgspec.convert(type_, ColumnType), label, path))
+        if type_ in {"decimal", "date", "time"} or name == "age":
+            found.append(Column(f"{name}_text", "text", f"{label} (원문)", path))
+        if several:
+            found.append(Column(f"{name}_more", "text", f"{label} (나머지)", path))
+    return found

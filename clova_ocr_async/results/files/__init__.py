@@ -1,0 +1,1 @@
+"""Files of tables: CSV, XLSX and Parquet, each written row by row in bounded memory."""

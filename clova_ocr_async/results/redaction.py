@@ -1,0 +1,253 @@
+"""Masked copies of recognitions: numbers that identify a person or a card become stars, wherever they stand.
+
+A number is masked at its own field first, by the table of ``sensitive_paths``. Then every text of the answer, unknown
+fields included, is searched for the same digits, however they are written: with other separators, in full width, or a
+part of a longer text, as the machine readable zone of old passports. The result is searched once more; a digit that is
+still there is a ``RedactionError``, and no copy is returned.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+import msgspec
+
+from clova_ocr_async.documents import Document, Recognition
+from clova_ocr_async.documents.untyped import is_array, is_object, untyped
+from clova_ocr_async.errors import ConfigurationError, RedactionError
+from clova_ocr_async.results.sensitive_paths import SENSITIVE, Policy, Rule, hide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["Masking", "check_policy", "mask_answer", "mask_image_object", "redact"]
+
+DocumentT = TypeVar("DocumentT", bound=Document)
+
+_BETWEEN = r"[\s\-‐‑–—.·_/:,|]{0,3}"  # noqa: RUF001 - hyphens as scanners and people write them
+_SHORTEST = 6  # digits of a hidden part that is searched for by itself; fewer occur by chance
+# Ids of the call, in which digits are chance.
+_KEPT = frozenset({"requestId", "uid", "timestamp", "version", "traceId"})
+_POLYGON_KEYS = frozenset({"boundingPolys", "boundingPoly", "maskingPolys", "subBoundingPolys", "rois", "vertices"})
+# A resident or alien number, also where no field of the answer has it: a date of birth, a digit for century and sex,
+# and six more. On receipts thirteen digits in a row are barcodes, so there it needs its hyphen.
+_BIRTH = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
+_RESIDENT = re.compile(rf"(?<![0-9]){_BIRTH}({_BETWEEN})[0-9]{{7}}(?![0-9])")
+_PUBLIC = "bizLicense.result.corpRegisterNum"  # a number of the same form that is no secret
+
+
+def redact(recognition: Recognition[DocumentT], policy: Policy = "standard") -> Recognition[DocumentT]:
+    """Return a masked copy of a recognition.
+
+    Each letter or digit that is hidden becomes ``*``, separators stay: ``900101-*******``. "standard" hides the last
+    seven digits of resident and alien registration numbers, all but the first six and last four of card numbers, and
+    all of the expiry dates of cards, of passport and driver's licence numbers, and of machine readable zones. "all"
+    hides all of each. Typed values, ``raw`` and unknown fields are masked alike.
+
+    Masked is not anonymous: names, addresses and dates stay.
+
+    Args:
+        recognition: The recognition.
+        policy: "standard" or "all".
+
+    Raises:
+        ConfigurationError: There is no such policy.
+        RedactionError: The answer cannot be masked for certain. The message shows no value.
+    """
+    check_policy(policy)
+    answer = mask_answer(untyped(recognition.raw), policy)
+    again = Recognition.from_dict(answer, type(recognition.document))
+    kept = {
+        name: getattr(recognition, name)
+        for name in ("request_id", "attempts", "maybe_billed", "elapsed", "problems", "picture")
+        if hasattr(recognition, name)
+    }
+    return msgspec.structs.replace(again, **kept)
+
+
+def check_policy(policy: object) -> None:
+    """Refuse a policy that does not exist.
+
+    Raises:
+        ConfigurationError: It is neither "standard" nor "all".
+    """
+    if policy not in get_args(Policy):
+        raise ConfigurationError(f"policy is a {type(policy).__name__} that is not a policy; give 'standard' or 'all'")
+
+
+def mask_answer(answer: Any, policy: Policy) -> Any:
+    """Return the plain values of a whole answer, masked.
+
+    Raises:
+        RedactionError: A hidden number is still there.
+    """
+    return Masking(answer, policy).mask_answer()
+
+
+def mask_image_object(image: Any, policy: Policy) -> Any:
+    """Return the plain values of an answer's image object, masked; as ``mask_answer``."""
+    return mask_answer({"images": [image]}, policy)["images"][0]
+
+
+class Masking:
+    """The masking of one answer, and of texts about it, such as the name of its file.
+
+    Args:
+        answer: The plain values of a whole answer; None if there is none.
+        policy: "standard" or "all".
+    """
+
+    def __init__(self, answer: Any, policy: Policy) -> None:
+        self._answer = answer
+        self._policy: Policy = policy
+        self._numbers = set(_hidden_numbers(answer, policy))
+        self._search = _Search(self._numbers)
+
+    def mask_answer(self) -> Any:
+        """Return the answer, masked.
+
+        Raises:
+            RedactionError: A hidden number is still there.
+        """
+        masked = _masked(self._answer, "", self._policy, self._search)
+        _check_nothing_left(masked, self._numbers)
+        return masked
+
+    def mask_text(self, text: str) -> str:
+        """Return a text about the answer without its numbers, and without any resident number."""
+        rule = _resident_rule(self._policy)
+        found = {(_bare(match[0]), rule) for match in _RESIDENT.finditer(_narrow(text))}
+        return _Search(found).mask(self._search.mask(text))
+
+
+def _resident_rule(policy: Policy) -> Rule:
+    return Rule.WHOLE if policy == "all" else Rule.LAST_SEVEN
+
+
+def _hidden_numbers(answer: Any, policy: Policy) -> Iterator[tuple[str, Rule]]:
+    """Yield the bare letters and digits of every number that a policy hides, with its rule."""
+    for path, text in _texts(answer, ""):
+        if (rule := _rule_at(path, policy)) is not None:
+            found = {(_bare(text), rule)}
+        elif path.startswith(f"images.{_PUBLIC}"):
+            continue
+        else:
+            matches = _RESIDENT.finditer(_narrow(text))
+            receipt = path.startswith("images.receipt")
+            found = {(_bare(match[0]), _resident_rule(policy)) for match in matches if match[1] or not receipt}
+        # Of a number that was printed with stars, all that must be hidden may be hidden already.
+        yield from ((number, rule) for number, rule in found if hide(number, rule) != number)
+
+
+def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yield every text of an answer with the path of the object it belongs to, without numbers of elements."""
+    if is_object(value):
+        for key, child in value.items():
+            if key not in _KEPT and key not in _POLYGON_KEYS:
+                yield from _texts(child, _joined(path, key))
+    elif is_array(value):
+        for child in value:
+            yield from _texts(child, path)
+    elif isinstance(value, str):
+        yield path, value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield path, str(value)
+
+
+def _joined(path: str, key: str) -> str:
+    return f"{path}.{key.strip()}" if path else key.strip()
+
+
+def _rule_at(path: str, policy: Policy) -> Rule | None:
+    """Return the rule for a text at a path, or anywhere below it; paths begin at ``images``."""
+    below = path.removeprefix("images.")
+    # The specification's tables write MRZ1 and MRZ2, answers write mrz1 and mrz2.
+    below = below.replace(".MRZ1", ".mrz1").replace(".MRZ2", ".mrz2")
+    for sensitive, rules in SENSITIVE.items():
+        if below == sensitive or below.startswith(f"{sensitive}."):
+            return None if below.endswith(".keyText") else rules.rule(policy)
+    return None
+
+
+class _Search:
+    """A search for numbers in texts, however they are written.
+
+    Args:
+        numbers: Bare letters and digits with their rules.
+    """
+
+    def __init__(self, numbers: Iterable[tuple[str, Rule]]) -> None:
+        self._patterns: list[tuple[re.Pattern[str], Callable[[str], str]]] = []
+        for number, rule in sorted(numbers, key=lambda item: (-len(item[0]), item[0], item[1].value)):
+            hidden = _hidden_part(number, rule)
+            if len(number) >= _SHORTEST:
+                self._patterns.append((_pattern(number), lambda text, rule=rule: hide(text, rule)))  # type: ignore[misc]
+            if len(hidden) >= _SHORTEST and hidden != number:
+                self._patterns.append((_pattern(hidden), lambda text: hide(text, Rule.WHOLE)))
+
+    def mask(self, text: str) -> str:
+        """Return a text with all numbers masked."""
+        narrow = _narrow(text)
+        for pattern, masked in self._patterns:
+            for found in reversed(list(pattern.finditer(narrow))):
+                start, end = found.span()
+                part = masked(narrow[start:end])
+                text = text[:start] + part + text[end:]
+                narrow = narrow[:start] + part + narrow[end:]
+        return text
+
+
+def _pattern(number: str) -> re.Pattern[str]:
+    return re.compile(_BETWEEN.join(map(re.escape, number)), re.IGNORECASE)
+
+
+def _hidden_part(number: str, rule: Rule) -> str:
+    """Return the letters and digits of a number that its rule hides."""
+    masked = hide(number, rule)
+    return "".join(character for character, shown in zip(number, masked, strict=True) if shown == "*" != character)
+
+
+def _masked(value: Any, path: str, policy: Policy, search: _Search) -> Any:
+    if is_object(value):
+        return {
+            key: child if key in _KEPT or key in _POLYGON_KEYS else _masked(child, _joined(path, key), policy, search)
+            for key, child in value.items()
+        }
+    if is_array(value):
+        return [_masked(child, path, policy, search) for child in value]
+    whole_number = isinstance(value, int) and not isinstance(value, bool)
+    if not whole_number and not isinstance(value, str):
+        return value
+    text = str(value)
+    rule = _rule_at(path, policy)
+    masked = search.mask(text if rule is None else hide(text, rule))
+    return value if masked == text else masked
+
+
+def _check_nothing_left(masked: Any, numbers: Iterable[tuple[str, Rule]]) -> None:
+    """Refuse an answer in which a hidden number is still readable, in one text or over neighbouring ones."""
+    texts = [_bare(text) for _, text in _texts(masked, "")]
+    apart, joined = "\n".join(texts), "".join(texts)
+    for number, rule in numbers:
+        hidden = _hidden_part(number, rule)
+        # Over several texts only a whole number proves anything: a part of it may be there by chance.
+        found = len(number) >= _SHORTEST and (number in apart or number in joined)
+        if found or (len(hidden) >= _SHORTEST and hidden in apart):
+            raise RedactionError("a number that must be hidden is still readable in the answer; it is not returned")
+
+
+def _narrow(text: str) -> str:
+    """Return a text of the same length with full-width letters and digits in their usual form."""
+    return "".join(_narrow_character(character) for character in text)
+
+
+def _narrow_character(character: str) -> str:
+    narrow = unicodedata.normalize("NFKC", character)
+    return narrow if len(narrow) == 1 else character
+
+
+def _bare(text: str) -> str:
+    """Return the letters, digits and stars of a text, in their usual form and in upper case."""
+    return "".join(character for character in _narrow(text).upper() if character.isalnum() or character in "<*")

@@ -1,0 +1,223 @@
+"""Masked copies of recognitions."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.answers import DOCUMENT_TABLES, answer_of, decode, full_document
+
+from clova_ocr_async.documents import BizLicense, CreditCard, Document, IdCard, NameCard, Passport, Receipt, Recognition
+from clova_ocr_async.errors import ConfigurationError, RedactionError
+from clova_ocr_async.results import redact
+from clova_ocr_async.results.sensitive_paths import SENSITIVE, Rule, hide
+
+PERSONAL = "900101-1234567"
+CARD = "4111-1122-2233-1111"
+LINES = ("PMKORHONG<<GILDONG<<<<<<<<<<<<<<<<<<<<<<<<<<", "M123A45670KOR9001010M30081501234567V00000000")
+
+
+def read(text: str, **more: Any) -> dict[str, Any]:
+    """Return a wire object of a text."""
+    return {"text": text, "confidenceScore": 0.9} | more
+
+
+def masked(document: type[Document], result: dict[str, Any], policy: Any = "standard", **image: Any) -> Any:
+    """Return the masked plain values of a document."""
+    key = "passportResult" if document is Passport else "result"
+    answer = answer_of(document, {key: result})
+    answer["images"][0] |= image
+    recognition = redact(decode(answer, document), policy)
+    values = recognition.to_dict()
+    assert recognition.document == decode(json.loads(recognition.raw), document).document
+    return values[document.answer_key][key] | {name: values[name] for name in image}
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "expected"),
+    [
+        ("900101-1234567", Rule.LAST_SEVEN, "900101-*******"),
+        ("9001011234567", Rule.LAST_SEVEN, "900101*******"),
+        ("900101-I23456O", Rule.LAST_SEVEN, "900101-*******"),
+        ("12345", Rule.LAST_SEVEN, "*****"),
+        ("4111-1122-2233-1111", Rule.MIDDLE, "4111-11**-****-1111"),
+        ("4111-11**-****-1111", Rule.MIDDLE, "4111-11**-****-1111"),
+        ("3782 822463 10005", Rule.MIDDLE, "3782 82**** *0005"),
+        ("1234567890", Rule.MIDDLE, "**********"),
+        ("11-12-123456-12", Rule.WHOLE, "**-**-******-**"),
+        ("M1<2", Rule.WHOLE, "****"),
+        ("", Rule.WHOLE, ""),
+    ],
+)
+def test_a_number_is_hidden_by_its_rule(text: str, rule: Rule, expected: str) -> None:
+    """Each hidden letter or digit becomes a star, and separators stay."""
+    assert hide(text, rule) == expected
+
+
+@given(st.text(), st.sampled_from(Rule))
+def test_hiding_twice_changes_nothing(text: str, rule: Rule) -> None:
+    """A hidden text has the same length, and hiding it again changes nothing."""
+    once = hide(text, rule)
+    assert len(once) == len(text)
+    assert hide(once, rule) == once
+
+
+def test_a_resident_number_is_masked_wherever_it_stands() -> None:
+    """The last seven digits go from the field, its formatted value, other fields, unknown keys and the file's name."""
+    result = {
+        "ic": {
+            "personalNum": [read(PERSONAL, formatted={"value": "9001011234567"}, keyText="주민등록번호")],
+            "address": [read("Seoul 900101 1234567"), read("no. 1234567 only"), read("９００１０１－１２３４５６７")],  # noqa: RUF001
+            "new": {"copy": [PERSONAL], "number": 9001011234567},
+        }
+    }
+    found = masked(IdCard, result, name="900101-1234567.jpg")
+    assert found["ic"]["personalNum"][0]["text"] == "900101-*******"
+    assert found["ic"]["personalNum"][0]["formatted"]["value"] == "900101*******"
+    assert found["ic"]["personalNum"][0]["keyText"] == "주민등록번호"
+    assert [cell["text"] for cell in found["ic"]["address"]][:2] == ["Seoul 900101 *******", "no. ******* only"]
+    assert found["ic"]["new"] == {"copy": ["900101-*******"], "number": "900101*******"}
+    assert found["name"] == "900101-*******.jpg"
+    assert "1234567" not in json.dumps(found)
+    assert "１２３４５６７" not in json.dumps(found, ensure_ascii=False)  # noqa: RUF001
+
+
+def test_all_hides_whole_numbers() -> None:
+    """The policy "all" hides every digit of every number."""
+    assert (
+        masked(IdCard, {"ic": {"personalNum": [read(PERSONAL)]}}, "all")["ic"]["personalNum"][0]["text"]
+        == "******-*******"
+    )
+    assert masked(CreditCard, {"number": read(CARD)}, "all")["number"]["text"] == "****-****-****-****"
+
+
+def test_cards_keep_six_and_four_digits() -> None:
+    """A card number keeps its first six and last four digits; the expiry date goes whole."""
+    found = masked(CreditCard, {"number": read(CARD), "validThru": read("12/26"), "name": read("HONG")})
+    assert (found["number"]["text"], found["validThru"]["text"], found["name"]["text"]) == (
+        "4111-11**-****-1111",
+        "**/**",
+        "HONG",
+    )
+    paid = masked(Receipt, {"paymentInfo": {"cardInfo": {"number": read(CARD)}, "confirmNum": read("12345678")}})
+    assert paid["paymentInfo"]["cardInfo"]["number"]["text"] == "4111-11**-****-1111"
+    assert paid["paymentInfo"]["confirmNum"]["text"] == "12345678"
+
+
+def test_a_starred_number_stays() -> None:
+    """A card number that was printed with stars is as it was, and masks nothing else."""
+    wire = {
+        "paymentInfo": {"cardInfo": {"number": read("4111-11**-****-1111")}},
+        "storeInfo": {"name": read("4111111111")},
+    }
+    assert masked(Receipt, wire) == wire
+
+
+def test_passports_lose_numbers_and_zones() -> None:
+    """Of a passport the number, both lines and the parts of the zone go whole; an old one's resident digits too."""
+    wire = {
+        "pp": {
+            "num": [read("M123A4567")],
+            "personalNum": [read("1234567")],
+            "mrz1": [read(LINES[0])],
+            "MRZ2": [read(LINES[1])],
+            "authority": [read("M123A4567 1234567")],
+            "surName": [read("HONG")],
+        }
+    }
+    found = masked(IdCard, wire)["pp"]
+    assert found["surName"][0]["text"] == "HONG"
+    assert set(found["mrz1"][0]["text"]) == set(found["MRZ2"][0]["text"]) == {"*"}
+    assert found["authority"][0]["text"] == "********* *******"
+    parts = {"documentNumber": {"refinedText": "M123A4567"}, "age": {"refinedText": 36}}
+    foreign = masked(Passport, {"mrzLines": {"rawText": "\n".join(LINES)}} | parts)
+    assert set(foreign["mrzLines"]["rawText"]) == {"*", "\n"}
+    assert foreign["documentNumber"]["refinedText"] == "*********"
+    assert foreign["age"]["refinedText"] == 36
+
+
+def test_a_resident_number_in_a_field_of_its_own_kind() -> None:
+    """A resident number that stands where none is expected is masked; a corporate number, which is public, is not."""
+    wire = {"repName": [read(f"Hong ({PERSONAL})")], "corpRegisterNum": [read("110111-1707178")]}
+    found = masked(BizLicense, wire)
+    assert found["repName"][0]["text"] == "Hong (900101-*******)"
+    assert found["corpRegisterNum"][0]["text"] == "110111-1707178"
+    assert masked(NameCard, {"tel": [read(PERSONAL)]}, "all")["tel"][0]["text"] == "******-*******"
+
+
+def test_barcodes_of_a_receipt_stay() -> None:
+    """Thirteen digits in a row on a receipt are a barcode; with a hyphen they are a resident number."""
+    items = [{"code": read("8801016234567")}, {"code": read("880101-5234567")}]
+    found = masked(Receipt, {"subResults": [{"items": items}]})
+    assert [item["code"]["text"] for item in found["subResults"][0]["items"]] == ["8801016234567", "880101-*******"]
+
+
+def test_a_number_over_two_fields_is_refused() -> None:
+    """A number that is split over neighbouring texts cannot be masked for certain, so there is no copy."""
+    wire = {"ic": {"personalNum": [read(PERSONAL)], "address": [read("900101-12"), read("34567")]}}
+    with pytest.raises(RedactionError, match="still readable") as caught:
+        masked(IdCard, wire)
+    assert not re.search("[0-9]{2}", str(caught.value))
+
+
+@pytest.mark.parametrize("cls", DOCUMENT_TABLES, ids=lambda cls: cls.path_word)
+@pytest.mark.parametrize("policy", ["standard", "all"])
+def test_full_answers_are_masked(cls: type[Document], policy: Any) -> None:
+    """A full answer keeps its shape, its ids and its polygons, and masking it again changes nothing."""
+    recognition = decode(answer_of(cls, full_document(cls)), cls)
+    once = redact(recognition, policy)
+    assert (once.request_id, once.uid, once.attempts) == (recognition.request_id, recognition.uid, recognition.attempts)
+    assert [field.path for field in once.fields()] == [field.path for field in recognition.fields()]
+    assert [field.polygons for field in once.fields()] == [field.polygons for field in recognition.fields()]
+    assert redact(once, policy).document == once.document
+
+
+def test_a_wrong_policy_is_refused() -> None:
+    """A policy that does not exist is refused before anything is masked."""
+    with pytest.raises(ConfigurationError, match="give 'standard' or 'all'"):
+        redact(Recognition(document=IdCard()), "strict")  # type: ignore[arg-type]
+
+
+NAMED = {
+    # Source: API specification v1.0.6 (2023-11-23): paths whose descriptions name such a number.
+    "receipt.result.paymentInfo.cardInfo.number": "Card number",
+    "creditCard.result.number": "Refer to the Field object",
+    "bizLicense.result.coRepSocialNum": "Resident registration number of joint representative",
+    "bizLicense.result.socialNumber": "Resident registration number",
+    "idCard.result.ic.personalNum": "Resident registration number",
+    "idCard.result.dl.num": "License number",
+    "idCard.result.dl.personalNum": "Resident registration number",
+    "idCard.result.dl.code": "License Code",
+    "idCard.result.pp.num": "Passport number",
+    "idCard.result.pp.personalNum": "Resident registration number",
+    "idCard.result.pp.mrz1": "Machine Readable Zone (MRZ) 1",
+    "idCard.result.pp.mrz2": "Machine Readable Zone (MRZ) 2",
+    "idCard.result.ac.alienRegNum": "Alien Registration Number",
+    "idCard.result.ac.alienRegNumEtc": "Alien Registration Number, etc.",
+    "passport.passportResult.documentNumber": "Passport number",
+    "passport.passportResult.checkDigitForDocumentNumber": "Confirmation number on document number",
+    "passport.passportResult.personalNumber": "Resident registration number",
+    "passport.passportResult.checkDigitForPersonalNumber": "Confirmation number on resident registration number",
+    "passport.passportResult.mrzLines": "MRZ text",
+}
+
+
+def test_every_number_that_the_specification_names_is_in_the_table() -> None:
+    """The table has every path whose description names a resident, alien, passport, licence or card number."""
+    assert [path for path in NAMED if path not in SENSITIVE] == []
+
+
+@pytest.mark.parametrize("path", SENSITIVE)
+def test_every_path_of_the_table_is_one_of_an_answer(path: str) -> None:
+    """A path of the table leads to an object of a full answer, and what it holds is masked there."""
+    key, *steps = path.split(".")
+    (cls,) = (cls for cls in DOCUMENT_TABLES if cls.answer_key == key)
+    value: Any = full_document(cls)
+    for step in steps:
+        value = value.get(step, value.get(f" {step}", value.get(step.upper())))
+        value = value[0] if isinstance(value, list) else value
+    assert isinstance(value, dict)
