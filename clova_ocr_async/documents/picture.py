@@ -11,11 +11,12 @@ Formulas are those of continuous coordinates: the right edge of a picture lies a
 from __future__ import annotations
 
 import math
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import msgspec
 
-from clova_ocr_async.documents.objects import BoundingPoly, Vertex
+if TYPE_CHECKING:
+    from clova_ocr_async.documents.objects import BoundingPoly, Vertex
 
 __all__ = ["Picture"]
 

@@ -12,15 +12,15 @@ from clova_ocr_async.documents.picture import Picture
 ORIENTATIONS = range(1, 9)
 
 
-def poly(*points: tuple[float | None, float | None]) -> BoundingPoly:
+def _poly(*points: tuple[float | None, float | None]) -> BoundingPoly:
     return BoundingPoly(vertices=tuple(Vertex(x=x, y=y) for x, y in points))
 
 
-def points(polygon: BoundingPoly) -> list[tuple[float | None, float | None]]:
+def _points(polygon: BoundingPoly) -> list[tuple[float | None, float | None]]:
     return [(vertex.x, vertex.y) for vertex in polygon.vertices]
 
 
-def upright(x: float, y: float, orientation: int, width: float, height: float) -> tuple[float, float]:
+def _upright(x: float, y: float, orientation: int, width: float, height: float) -> tuple[float, float]:
     """Return a stored point as a viewer shows it, written out from the table of the EXIF specification."""
     return {
         1: (x, y),
@@ -34,11 +34,11 @@ def upright(x: float, y: float, orientation: int, width: float, height: float) -
     }[orientation]
 
 
-def viewer_size(orientation: int, width: float, height: float) -> tuple[float, float]:
+def _viewer_size(orientation: int, width: float, height: float) -> tuple[float, float]:
     return (height, width) if orientation >= 5 else (width, height)
 
 
-SQUARE = poly((0.0, 0.0), (10.0, 0.0), (10.0, 5.0), (0.0, 5.0))
+SQUARE = _poly((0.0, 0.0), (10.0, 0.0), (10.0, 5.0), (0.0, 5.0))
 
 
 def test_nothing_known_changes_nothing() -> None:
@@ -56,8 +56,8 @@ def test_sent_as_it_is(stored: bool) -> None:
 def test_scaled_by_the_exact_ratio_of_each_axis() -> None:
     """A shrunk picture whose sides were rounded maps its corners onto those of the original."""
     picture = Picture(size=(1001, 667), sent_size=(500, 333))
-    mapped = picture.to_original(poly((0.0, 0.0), (500.0, 333.0)))
-    assert points(mapped) == [(0, 0), (1001, 667)]
+    mapped = picture.to_original(_poly((0.0, 0.0), (500.0, 333.0)))
+    assert _points(mapped) == [(0, 0), (1001, 667)]
 
 
 sides = st.integers(1, 20_000)
@@ -70,20 +70,20 @@ def test_there_and_back(
 ) -> None:
     """A point of the original that is turned and scaled as the sent picture maps back to itself, in both rasters."""
     x, y = share_x * width, share_y * height
-    size, shown = viewer_size(orientation, width, height), upright(x, y, orientation, width, height)
+    size, shown = _viewer_size(orientation, width, height), _upright(x, y, orientation, width, height)
     before, point = (size, shown) if turned else ((width, height), (x, y))
     sent = (max(1, before[0] // divisor), max(1, before[1] // divisor))
     picture = Picture(size=size, sent_size=sent, orientation=orientation, upright=turned, steps=("some",))
-    polygon = poly((point[0] * sent[0] / before[0], point[1] * sent[1] / before[1]))
-    assert points(picture.to_original(polygon)) == [pytest.approx(shown, abs=1e-6)]
-    assert points(picture.to_original(polygon, stored=True)) == [pytest.approx((x, y), abs=1e-6)]
+    polygon = _poly((point[0] * sent[0] / before[0], point[1] * sent[1] / before[1]))
+    assert _points(picture.to_original(polygon)) == [pytest.approx(shown, abs=1e-6)]
+    assert _points(picture.to_original(polygon, stored=True)) == [pytest.approx((x, y), abs=1e-6)]
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("stored", [False, True])
 def test_sent_byte_for_byte_with_an_orientation(orientation: int, stored: bool) -> None:
     """The polygons of a file that was sent byte for byte stay as they were answered, whatever its orientation."""
-    picture = Picture(size=viewer_size(orientation, 40, 30), orientation=orientation)
+    picture = Picture(size=_viewer_size(orientation, 40, 30), orientation=orientation)
     assert picture.to_original(SQUARE, stored=stored) == SQUARE
 
 
@@ -101,7 +101,7 @@ def test_sides_of_a_converted_tiff(orientation: int, sent: tuple[int, int], lies
 def test_sides_that_show_nothing(orientation: int, size: tuple[int, int]) -> None:
     """A square, or an orientation that keeps the sides, leaves the polygon as it was answered but for its scale."""
     picture = Picture(size=size, sent_size=(size[0] / 2, size[1] / 2), orientation=orientation)
-    assert points(picture.to_original(poly((1.0, 2.0)), stored=True)) == [(2, 4)]
+    assert _points(picture.to_original(_poly((1.0, 2.0)), stored=True)) == [(2, 4)]
 
 
 CROP = (10.0, 20.0, 210.0, 320.0)
@@ -121,21 +121,21 @@ def test_page_of_a_pdf(rotation: int, corner: tuple[float, float], middle: tuple
     size = (300, 200) if rotation % 180 else (200, 300)
     sent = (size[0] * 2, size[1] * 2)
     picture = Picture(size=size, sent_size=sent, rotation=rotation, crop_box=CROP)
-    polygon = poly((0.0, 0.0), (100.0, 40.0))
-    assert points(picture.to_original(polygon)) == [(0, 0), (50, 20)]
-    assert points(picture.to_original(polygon, stored=True)) == [corner, middle]
+    polygon = _poly((0.0, 0.0), (100.0, 40.0))
+    assert _points(picture.to_original(polygon)) == [(0, 0), (50, 20)]
+    assert _points(picture.to_original(polygon, stored=True)) == [corner, middle]
 
 
 def test_size_of_a_page_follows_from_its_crop_box() -> None:
     """The size of a page that is not stated follows from its crop box and its rotation."""
     picture = Picture(sent_size=(600, 400), rotation=90, crop_box=CROP)
-    assert points(picture.to_original(poly((600.0, 400.0)))) == [(300, 200)]
+    assert _points(picture.to_original(_poly((600.0, 400.0)))) == [(300, 200)]
 
 
 @pytest.mark.parametrize("box", [(0.0, 0.0, 0.0, 10.0), (10.0, 10.0, 0.0, 0.0)])
 def test_crop_box_without_an_area(box: tuple[float, float, float, float]) -> None:
     """A crop box without an area is as good as none: the size stays that of the sent picture."""
-    assert points(Picture(sent_size=(9, 9), crop_box=box).to_original(poly((3.0, 4.0)))) == [(3, 4)]
+    assert _points(Picture(sent_size=(9, 9), crop_box=box).to_original(_poly((3.0, 4.0)))) == [(3, 4)]
 
 
 @pytest.mark.parametrize("sent", [(0, 0), (0, 10), (10, 0)])
@@ -148,9 +148,9 @@ def test_sent_size_of_zero(sent: tuple[int, int]) -> None:
 def test_unknown_coordinates_stay_unknown() -> None:
     """A coordinate that is None stays None, on the axis that it is turned to."""
     picture = Picture(size=(30, 40), sent_size=(30, 40), orientation=6, upright=True)
-    polygon = poly((None, None), (3.0, None), (None, 4.0))
-    assert points(picture.to_original(polygon)) == points(polygon)
-    assert points(picture.to_original(polygon, stored=True)) == [(None, None), (None, 27), (4, None)]
+    polygon = _poly((None, None), (3.0, None), (None, 4.0))
+    assert _points(picture.to_original(polygon)) == _points(polygon)
+    assert _points(picture.to_original(polygon, stored=True)) == [(None, None), (None, 27), (4, None)]
 
 
 def test_absent_polygon_stays_absent() -> None:
