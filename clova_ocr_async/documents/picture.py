@@ -18,6 +18,9 @@ import msgspec
 if TYPE_CHECKING:
     from clova_ocr_async.documents.objects import BoundingPoly, Vertex
 
+if TYPE_CHECKING:
+    from clova_ocr_async.documents.envelope import ConvertedImageInfo
+
 __all__ = ["Picture"]
 
 _Side: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
@@ -89,6 +92,16 @@ class Picture(
             return polygon
         vertices = tuple(self._vertex(vertex, size, stored=stored) for vertex in polygon.vertices)
         return msgspec.structs.replace(polygon, vertices=vertices)
+
+    def as_converted(self, info: ConvertedImageInfo) -> Picture:
+        """Return the picture with the size that the service gave a PDF or TIFF, which its polygons refer to.
+
+        Args:
+            info: Of the answer; empty for other formats.
+        """
+        if info.width is None or info.height is None:
+            return self
+        return msgspec.structs.replace(self, sent_size=(info.width, info.height))
 
     def to_json(self) -> bytes:
         """Return the picture as JSON, as a ledger stores it."""
