@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from clova_ocr_async.pictures.picture_header import PictureHeader, exif_orientation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["bmp_header", "gif_header", "webp_header"]
+__all__ = ["bmp_header", "gif_first_frame", "gif_header", "webp_header"]
 
 _MAX_BLOCKS = 1_000_000  # that are walked over; a GIF of 250 MB has as many
 
@@ -71,27 +71,43 @@ _GIF_IMAGE, _GIF_EXTENSION, _GIF_CONTROL = 0x2C, 0x21, 0xF9
 _GIF_DESCRIPTOR = 10  # bytes of an image descriptor
 
 
-class _GifBlocks(NamedTuple):
-    frames: int | None
-    alpha: bool
-
-
 def gif_header(data: bytes) -> PictureHeader:
     """Walk the blocks and count the frames; the sides are those of the logical screen."""
     if len(data) < _GIF_SCREEN:
         return PictureHeader(kind="gif", truncated=True)
-    width, height, flags = struct.unpack_from("<HHB", data, 6)
-    frames, alpha = _gif_blocks(data, _GIF_SCREEN + _colour_table(flags))
+    width, height, _ = struct.unpack_from("<HHB", data, 6)
+    frames, alpha, blocks = 0, False, 0
+    for kind, start, end, steps in _gif_blocks(data):
+        blocks += steps
+        if kind == _GIF_IMAGE:
+            frames += end <= len(data)
+        elif frames == 0 and data[start + 1] == _GIF_CONTROL:
+            alpha |= data[start + 3] & 1 > 0
     return PictureHeader(
         kind="gif",
         width=width or None,
         height=height or None,
-        frames=frames or (None if frames is None else 1),
+        frames=None if blocks >= _MAX_BLOCKS else max(frames, 1),
         colour="palette",
         alpha=alpha,
         lossless=True,
-        truncated=frames == 0,
+        truncated=frames == 0 and blocks < _MAX_BLOCKS,
     )
+
+
+def gif_first_frame(data: bytes) -> bytes:
+    """Return a GIF of the first frame and its transparent colour alone."""
+    kept = [data[: _gif_start(data)]]
+    for kind, start, end, _ in _gif_blocks(data):
+        if kind == _GIF_IMAGE:
+            return b"".join([*kept, data[start:end], b";"])
+        if data[start + 1] == _GIF_CONTROL:
+            kept.append(data[start:end])
+    return data  # no frame: the decoder judges it
+
+
+def _gif_start(data: bytes) -> int:
+    return _GIF_SCREEN + _colour_table(data[_GIF_SCREEN - 3])
 
 
 def _colour_table(flags: int) -> int:
@@ -99,27 +115,18 @@ def _colour_table(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _gif_blocks(data: bytes, at: int) -> _GifBlocks:
-    """Count the whole frames, None if there are too many blocks; and search the first for a transparent colour."""
-    frames, alpha, left = 0, False, _MAX_BLOCKS
-    while at + 2 < len(data):
-        if data[at] == _GIF_IMAGE and at + _GIF_DESCRIPTOR < len(data):
-            at += _GIF_DESCRIPTOR + _colour_table(data[at + _GIF_DESCRIPTOR - 1]) + 1  # and the code size
-            is_image = True
-        elif data[at] == _GIF_EXTENSION:
-            alpha |= (
-                frames == 0 and data[at + 1] == _GIF_CONTROL and data[at + 3 : at + 4] > b"" and data[at + 3] & 1 > 0
-            )
-            at, is_image = at + 2, False
-        else:
-            break
-        while at < len(data) and data[at]:
+def _gif_blocks(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the kind of each block, where it starts and ends, and of how many parts it is; at most a million parts."""
+    at, left = _gif_start(data), _MAX_BLOCKS
+    while left > 0 and at + _GIF_DESCRIPTOR < len(data) and data[at] in {_GIF_IMAGE, _GIF_EXTENSION}:
+        kind, start, before = data[at], at, left
+        at += 2
+        if kind == _GIF_IMAGE:
+            at = start + _GIF_DESCRIPTOR + _colour_table(data[start + _GIF_DESCRIPTOR - 1]) + 1  # and the code size
+        while left > 0 and at < len(data) and data[at]:
             at, left = at + 1 + data[at], left - 1
-        frames += is_image and at < len(data)
         at, left = at + 1, left - 1
-        if left <= 0:
-            return _GifBlocks(None, alpha)
-    return _GifBlocks(frames, alpha)
+        yield kind, start, at, before - left
 
 
 _BMP_OLD = 12  # bytes of the header of OS/2
