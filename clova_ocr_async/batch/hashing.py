@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import anyio.to_thread
 
 from clova_ocr_async.client.loading import is_pil_image, open_image
-from clova_ocr_async.client.preparing import count_pages
 from clova_ocr_async.client.tracebacks import frameless
-
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.ledger.states import FileStamp, Item, SourceFile
 from clova_ocr_async.pictures.page import Page
+from clova_ocr_async.pictures.pages import count_pages
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.image import Image
 

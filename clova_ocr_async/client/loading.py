@@ -17,16 +17,16 @@ from clova_ocr_async.client.preparation_threads import PreparationThreads
 from clova_ocr_async.client.preparing import (
     OpenedImage,
     PreparedImage,
-    count_pages,
     judge,
     judge_page,
-    judge_still,
+    judge_pil,
     make_picture,
 )
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.page import Page
+from clova_ocr_async.pictures.pages import count_pages, require_pages
 from clova_ocr_async.protocol.echoed_input import non_path, quoted, shown_path, shown_prose
 from clova_ocr_async.protocol.image import Image, ImageLimits, check_size
 
@@ -48,13 +48,13 @@ __all__ = [
 ]
 
 
+@runtime_checkable
 class BinaryFile(Protocol):
     """An object whose ``read`` returns bytes, such as a file opened in binary mode."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to so many bytes; all for -1."""
         ...
-
 
 
 class UploadedFile(Protocol):
@@ -86,16 +86,7 @@ class PILImage(Protocol):
 
 
 ImageSource = (
-    str
-    | os.PathLike[str]
-    | Page
-    | bytes
-    | bytearray
-    | memoryview
-    | BinaryFile
-    | UploadedFile
-    | PILImage
-    | Image
+    str | os.PathLike[str] | Page | bytes | bytearray | memoryview | BinaryFile | UploadedFile | PILImage | Image
 )
 """A path, a page of a file, bytes, a file opened in binary mode, an upload, a picture of Pillow, or an Image.
 
@@ -130,7 +121,9 @@ class ImageLoader:
         self.preparation = preparation
         self._threads = threads or PreparationThreads()
 
-    async def load(self, source: ImageSource | PreparedImage, held: Callable[[int], object] = _uncounted) -> PreparedImage:
+    async def load(
+        self, source: ImageSource | PreparedImage, held: Callable[[int], object] = _uncounted
+    ) -> PreparedImage:
         """Return the picture of an image.
 
         Args:
@@ -175,9 +168,7 @@ class ImageLoader:
         return await anyio.to_thread.run_sync(make) if opened.is_pdf else make()
 
 
-async def load_image(
-    source: ImageSource, limits: ImageLimits, preparation: Preparation | None = None
-) -> PreparedImage:
+async def load_image(source: ImageSource, limits: ImageLimits, preparation: Preparation | None = None) -> PreparedImage:
     """Read, prepare and check an image, as the ``ImageLoader`` of a client does."""
     return await ImageLoader(limits, preparation).load(source)
 
@@ -206,7 +197,7 @@ def open_image(
     if isinstance(source, Image):
         return judge(source, None, limits, preparation)
     if is_pil_image(source):
-        return judge_still(source, limits, preparation)
+        return judge_pil(source, limits, preparation)
     return judge(*read_bytes(source, _limits_to_read(limits, preparation)), limits, preparation)
 
 
@@ -223,13 +214,15 @@ def _open_page(
     """Open a page of a file. The only page of a file is the file: so it is billed once, however it is asked for."""
     path = os.fsdecode(page.path)
     # By its path, so that a library maps it into memory. The member of an archive has none of its own.
-    file = path if os.path.exists(path) else read_path(path, limits)  # noqa: PTH110 - Path raises for odd names
+    file = path if os.path.isfile(path) else read_path(path, limits)  # noqa: PTH113 - Path raises for odd names
     pages = count(file)
-    if pages is not None and not 1 <= page.number <= pages:
+    if pages is None:
+        pages = require_pages(file)  # which raises why they cannot be counted
+    if page.number > pages:
         raise ImageError(f"{shown_path(path)} has {plural(pages, 'page')}, so no page {page.number:,}")
     if pages == 1:
         return open_image(path, limits, preparation)
-    return judge_page(file, f"{_sent_name(path)}#{page.number}", page.number, preparation)
+    return judge_page(file, f"{_sent_name(path)}#{page.number}", page.number, limits, preparation)
 
 
 def is_pil_image(source: object) -> bool:
@@ -376,5 +369,3 @@ def _unusable(part: object) -> str:
         part.close()
         return "a coroutine; await it and pass the bytes"
     return f"a {type(part).__name__}; open it in binary mode"
-
-

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clova_ocr_async.batch import Outcome
-    from clova_ocr_async.documents import Receipt
     from clova_ocr_async.client.preparing import OpenedImage
+    from clova_ocr_async.documents import Receipt
 
 HALF = JPEG[:-2]
 EPOCH = 1_700_000_000.25  # what FakeTime adds to its clock
