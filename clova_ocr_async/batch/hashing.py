@@ -13,6 +13,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import anyio.to_thread
@@ -140,8 +141,7 @@ def _hash_file(path: str) -> bytes:
 
 async def read_hashed(
     source: Any,
-    limits: ImageLimits,
-    preparation: Preparation | None = None,
+    loader: ImageLoader,
     *,
     hashes: FileHashes | None = None,
     limiter: CapacityLimiter | None = None,
@@ -151,8 +151,7 @@ async def read_hashed(
 
     Args:
         source: The image, as the client takes it.
-        limits: How large it may be.
-        preparation: The steps that it may be prepared by; None for none.
+        loader: Its limits, and the steps that it may be prepared by.
         hashes: The hashes of files of several pages.
         limiter: How many threads may read at once; anyio's own number if not given.
         now: Returns Unix seconds.
@@ -160,7 +159,8 @@ async def read_hashed(
     Raises:
         ImageError: It cannot be read, or is too large.
     """
-    return await anyio.to_thread.run_sync(hash_now, source, limits, preparation, hashes, now, limiter=limiter)
+    read = partial(hash_now, source, loader.limits, loader.preparation, hashes, now)
+    return await loader.in_thread(source, read, limiter)
 
 
 async def stat_source(source: Any, limiter: CapacityLimiter | None = None) -> SourceFile | None:
@@ -192,6 +192,8 @@ def hash_now(
         return HashedImage(opened, sha256, _named(source, sha256))
     before = _stamp_at(path)
     opened, sha256 = _open_path(source, limits, preparation, hashes or FileHashes(), now())
+    if opened.record is not None and _stamp_at(path) != before:  # a page that was cut after its file was hashed
+        raise ImageError(changed_message(os.fsdecode(path)), truncated=True)
     file = source_file(source)
     if file is not None:
         # The stamp stands for these bytes only if a change during the reading, or from now on, would show in it.
@@ -214,7 +216,7 @@ def _open_path(
         return facts.pages
 
     opened = open_image(source, limits, preparation, count)
-    return opened, whole[0] if isinstance(opened.data, str) else opened.hash()
+    return opened, whole[0] if opened.page is not None and whole else opened.hash()
 
 
 async def make_picture_of(hashed: HashedImage, loader: ImageLoader) -> PreparedImage:

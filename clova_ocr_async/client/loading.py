@@ -8,8 +8,9 @@ import inspect
 import os
 import stat
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
 import anyio.to_thread
 
@@ -33,6 +34,8 @@ from clova_ocr_async.protocol.image import Image, ImageLimits, check_size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from anyio import CapacityLimiter
+
     from clova_ocr_async.pictures.preparation import Preparation
 
 __all__ = [
@@ -46,6 +49,8 @@ __all__ = [
     "read_bytes",
     "read_path",
 ]
+
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -94,6 +99,7 @@ A file that can be rewound is read from its start, any other one from its positi
 """
 
 _AT_HAND = (Image, bytes, bytearray, memoryview)
+_PIL_BYTES = 8  # of a pixel of Pillow while it is written
 _MAX_SHRUNK = 256 * 1024 * 1024  # bytes of a picture that is read to be shrunk
 
 
@@ -138,7 +144,7 @@ class ImageLoader:
         if isinstance(source, _AT_HAND):
             opened = open_image(source, self.limits, self.preparation)
         else:
-            opened = await anyio.to_thread.run_sync(self._opened_or_made, source)
+            opened = await self.in_thread(source, partial(self._opened_or_made, source))
             if isinstance(opened, PreparedImage):
                 return opened
         held(opened.bytes_held)
@@ -146,6 +152,19 @@ class ImageLoader:
         if opened.needs_preparation:
             held(len(made.image.data))
         return made
+
+    async def in_thread(self, source: Any, read: Callable[[], T], limiter: CapacityLimiter | None = None) -> T:
+        """Return what a function reads of an image, in a thread for reading, or for preparation if it takes that.
+
+        Args:
+            source: The image, as the user gave it.
+            read: The function.
+            limiter: How many threads may read at once; anyio's own number if not given.
+        """
+        if is_pil_image(source):  # it is encoded
+            width, height = source.size
+            return await self._threads.run(read, width * height * _PIL_BYTES)
+        return await anyio.to_thread.run_sync(read, limiter=limiter)
 
     def _opened_or_made(self, source: ImageSource) -> OpenedImage | PreparedImage:
         """Open an image, and make its picture in the same thread if that takes no preparation."""
