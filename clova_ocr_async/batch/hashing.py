@@ -135,8 +135,11 @@ class FileHashes:
 
 
 def _hash_file(path: str) -> bytes:
-    with os.fdopen(open_to_read(path), "rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").digest()
+    try:
+        with os.fdopen(open_to_read(path), "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise ImageError(f"{shown_path(path)}: {error.strerror}") from None
 
 
 async def read_hashed(
@@ -206,17 +209,17 @@ def _open_path(
     source: Any, limits: ImageLimits, preparation: Preparation | None, hashes: FileHashes, now: float
 ) -> tuple[OpenedImage, bytes]:
     """Open a path or a page, and return it with the hash of its file."""
-    whole: list[bytes] = []
+    hashed: list[bytes] = []
 
     def count(file: str | bytes) -> int | None:
         if isinstance(file, bytes):  # of an archive
             return count_pages(file)
         facts = hashes.facts(file, now)
-        whole.append(facts.sha256)
+        hashed.append(facts.sha256)
         return facts.pages
 
     opened = open_image(source, limits, preparation, count)
-    return opened, whole[0] if opened.page is not None and whole else opened.hash()
+    return opened, hashed[0] if opened.page is not None and hashed else opened.hash()
 
 
 async def make_picture_of(hashed: HashedImage, loader: ImageLoader) -> PreparedImage:

@@ -17,12 +17,11 @@ def heic(orientation: int = 6) -> bytes:
     return (_FILES / f"orientation-{orientation}.heic").read_bytes()
 
 
-def jpeg(orientation: int = 1, *, shade: int = 0) -> bytes:
-    """Return a JPEG as a camera writes it; one of another shade has other bytes."""
-    picture = as_stored(drawn(), orientation)
-    picture.putpixel((0, 0), (shade, 0, 0))
+def jpeg(orientation: int = 1, *, number: int = 0) -> bytes:
+    """Return a JPEG as a camera writes it; one of another number has other bytes."""
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=85, exif=b"Exif\0\0" + exif_of(orientation))
+    exif = b"Exif\0\0" + exif_of(orientation)
+    as_stored(drawn(), orientation).save(file, "JPEG", quality=85, exif=exif, comment=f"{number}")
     return file.getvalue()
 
 
