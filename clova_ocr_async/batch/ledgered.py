@@ -30,6 +30,7 @@ from clova_ocr_async.errors import AnswerNotKeptError, ClovaOCRError, ImageError
 from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
 from clova_ocr_async.ledger.settlement import GONE, encode_failure, failed_settlement, replay, succeeded_settlement
 from clova_ocr_async.ledger.states import FINISHED, ClaimLostError, ItemEvent, Settlement
+from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ class LedgeredReader:
     async def _admit(
         self, source: Any, document: type[Document], hashed: HashedImage, progress: ImageProgress
     ) -> Outcome[Any] | Deferred:
+        if self._listed and isinstance(source, Page) and hashed.opened.page is None:
+            await self._drop_page(source, document)
         admission = await self._ledger.admit(hashed.item(document.path_word), hashed.file)
         if admission.claim is None and admission.entry.state in FINISHED:
             return await _outcome_of(admission.entry, source, document)
@@ -148,6 +151,11 @@ class LedgeredReader:
                 await self._settle(admission.claim, Settlement(ItemEvent.RELEASE))
                 return await self._reject(source, document, ImageError(str(error)))
         return self._defer_to_other_call(source, document, admission.entry, hashed)
+
+    async def _drop_page(self, page: Page, document: type[Document]) -> None:
+        """Write down that a listed page is not there: its file was replaced by one of a single page, which is whole."""
+        if (listed := source_file(page)) is not None:
+            await self._ledger.reject(listed, document.path_word, GONE)
 
     def _defer_to_other_call(
         self, source: Any, document: type[Document], entry: Entry, hashed: HashedImage
