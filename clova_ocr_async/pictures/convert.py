@@ -280,7 +280,8 @@ def _encode(image: Image.Image, output: Output, **options: Any) -> bytes:
     """Write pixels and their colour profile alone."""
     file = io.BytesIO()
     if output == "png":
-        image.save(file, "PNG", icc_profile=options.get("icc_profile"), exif=b"", pnginfo=None)
+        # Level 3 of 9: half the time of the default, for files a few percent larger.
+        image.save(file, "PNG", icc_profile=options.get("icc_profile"), exif=b"", pnginfo=None, compress_level=3)
         return file.getvalue()
     if image.mode not in {"L", "RGB"}:
         image = image.convert("L" if image.mode == "1" else "RGB")

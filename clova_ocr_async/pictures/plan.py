@@ -249,7 +249,7 @@ def _check_pixels(nothing: Plan, size: tuple[int, int], *, foreign: bool) -> Non
 
 
 # Bytes of a pixel besides those of the picture itself: what each decoder holds, measured with some reserve.
-_DECODER = {"heic": 12, "avif": 10, "webp": 8, "gif": 4, "tiff": 4, "bigtiff": 4}
+_DECODER = {"heic": 4, "avif": 4, "webp": 8, "gif": 2, "tiff": 2, "bigtiff": 2}
 _PROGRESSIVE = 6  # coefficients of the whole picture, of 16 bits
 _SCRATCH = 8 * 1024 * 1024
 
