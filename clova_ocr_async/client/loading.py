@@ -78,7 +78,10 @@ class UploadedFile(Protocol):
 class PILImage(Protocol):
     """A picture of Pillow."""
 
-    mode: str
+    @property
+    def mode(self) -> str:
+        """The kind of its pixels, such as "RGB"."""
+        ...
 
     @property
     def size(self) -> tuple[int, int]:
@@ -141,12 +144,13 @@ class ImageLoader:
         """
         if isinstance(source, PreparedImage):
             return source
+        opened: OpenedImage | PreparedImage
         if isinstance(source, _AT_HAND):
             opened = open_image(source, self.limits, self.preparation)
         else:
             opened = await self.in_thread(source, partial(self._opened_or_made, source))
-            if isinstance(opened, PreparedImage):
-                return opened
+        if isinstance(opened, PreparedImage):
+            return opened
         held(opened.bytes_held)
         made = await self.make(opened)
         if opened.needs_preparation:

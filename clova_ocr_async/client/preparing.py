@@ -199,16 +199,20 @@ def make_picture(opened: OpenedImage, limits: ImageLimits, preparation: Preparat
     if opened.refusal is not None:
         raise opened.refusal
     if opened.plan is not None:
-        return _made(opened, *_convert().carry_out(opened.content, opened.plan), limits)
+        data, picture = _convert().carry_out(opened.content, opened.plan)
+        return _made(opened, data, picture, limits)
     if opened.cut is not None and opened.page is not None:
         file = cast("bytes | str", opened.data)
-        return _made(opened, *cut_page(file, opened.cut, max_bytes=limits.max_bytes, preparation=preparation), limits)
+        return _made(opened, *_cut(file, opened.cut, limits, preparation), limits=limits)
     image = opened.data if isinstance(opened.data, Image) else Image(opened.content, opened.name)
     _check(image, limits)
     if opened.cut is not None:  # rendered, now that it is known to be the only page
-        pages = cut_page(image.data, opened.cut, max_bytes=limits.max_bytes, preparation=preparation)
-        return _made(opened, *pages, limits)
+        return _made(opened, *_cut(image.data, opened.cut, limits, preparation), limits=limits)
     return PreparedImage(image, opened.record or _sent_whole(image, limits))
+
+
+def _cut(file: str | bytes, number: int, limits: ImageLimits, preparation: Preparation | None) -> tuple[bytes, Picture]:
+    return cut_page(file, number, max_bytes=limits.max_bytes, preparation=preparation)
 
 
 def _made(opened: OpenedImage, data: bytes, picture: Picture, limits: ImageLimits) -> PreparedImage:

@@ -47,6 +47,13 @@ def clova() -> Iterator[Emulator]:
 
 
 @pytest.fixture
+def slow_clova() -> Iterator[Emulator]:
+    """A local CLOVA whose calls take a while, so that some are in flight when their process is killed."""
+    with emulator_in_thread(latency=0.5) as emulator:
+        yield emulator
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a photo of a phone, a rotated one, a scan of four pages and a fax of two."""
     place = tmp_path / "in"
@@ -105,9 +112,9 @@ async def test_what_cannot_work_costs_nothing(clova: Emulator, folder: Path, run
     assert clova.billed.total() == clova.requests == 0
 
 
-async def test_a_killed_batch_goes_on_with_pages_and_photos(clova: Emulator, folder: Path, run: Path) -> None:
+async def test_a_killed_batch_goes_on_with_pages_and_photos(slow_clova: Emulator, folder: Path, run: Path) -> None:
     """A batch that is killed while calls are in flight is resumed, and no photo or page is billed twice."""
-    clova.latency = 0.5
+    clova = slow_clova
     command = [sys.executable, "-c", PROGRAM, clova.url(), clova.secret, str(folder), str(run)]
     with subprocess.Popen(command) as process:  # noqa: ASYNC220 - another process, to be killed
         deadline = time.monotonic() + 60
@@ -115,7 +122,6 @@ async def test_a_killed_batch_goes_on_with_pages_and_photos(clova: Emulator, fol
             assert time.monotonic() < deadline
             time.sleep(0.01)  # noqa: ASYNC251 - nothing else runs here
         process.send_signal(signal.SIGKILL)
-    clova.latency = 0.0
     found = await read(clova, everything_in(folder), run, Preparation())
     lost = [outcome for outcome in found if isinstance(outcome, Failure)]
     assert 1 <= len(lost) <= 2

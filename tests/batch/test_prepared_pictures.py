@@ -277,7 +277,12 @@ async def test_memory_of_conversions_is_counted(run: Path, kept: bool) -> None:
 def test_a_file_is_hashed_and_counted_once_for_all_its_pages(folder: Path) -> None:
     """A file of several pages is read once for its hash; a new one is read each time, and old ones are forgotten."""
     counted: list[Any] = []
-    hashes = FileHashes(1, lambda file: counted.append(file) or 7)
+
+    def count(file: str | bytes) -> int:
+        counted.append(file)
+        return 7
+
+    hashes = FileHashes(1, count)
     path, other = str(folder / "scan.pdf"), str(folder / "fax.tiff")
     later = (folder / "scan.pdf").stat().st_ctime + 100
     assert hashes.facts(path, later) == (hashlib.sha256((folder / "scan.pdf").read_bytes()).digest(), 7)
@@ -286,7 +291,7 @@ def test_a_file_is_hashed_and_counted_once_for_all_its_pages(folder: Path) -> No
     hashes.facts(other, later)
     hashes.facts(path, later)
     assert counted == [path, other, path]
-    young = FileHashes(count=counted.append)
+    young = FileHashes(count=count)
     young.facts(path, later - 100)
     young.facts(path, later - 100)
     assert counted[3:] == [path, path]
