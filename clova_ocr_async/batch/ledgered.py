@@ -27,9 +27,10 @@ from clova_ocr_async.batch.ledger_journal import LedgerJournal
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.client.tracebacks import frameless
 from clova_ocr_async.errors import AnswerNotKeptError, ClovaOCRError, ImageError, LedgerError
+from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
 from clova_ocr_async.ledger.settlement import GONE, encode_failure, failed_settlement, replay, succeeded_settlement
-from clova_ocr_async.ledger.states import FINISHED, ClaimLostError, ItemEvent, Settlement
+from clova_ocr_async.ledger.states import FINISHED, ClaimLostError, ItemEvent, Settlement, SourceFile
 from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -154,8 +155,8 @@ class LedgeredReader:
 
     async def _drop_page(self, page: Page, document: type[Document]) -> None:
         """Write down that a listed page is not there: its file was replaced by one of a single page, which is whole."""
-        if (listed := source_file(page)) is not None:
-            await self._ledger.reject(listed, document.path_word, GONE)
+        listed = SourceFile(normalize_path(os.fsencode(page.path)), page=page.number)
+        await self._ledger.reject(listed, document.path_word, GONE)
 
     def _defer_to_other_call(
         self, source: Any, document: type[Document], entry: Entry, hashed: HashedImage

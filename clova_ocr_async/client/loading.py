@@ -263,7 +263,8 @@ def read_bytes(source: Any, limits: ImageLimits) -> tuple[bytes, str | None]:
         ImageError: The file cannot be read, or is too large.
     """
     if isinstance(source, str | os.PathLike):
-        return read_path(source, limits), _sent_name(source)
+        path = cast("str | os.PathLike[str]", source)
+        return read_path(path, limits), _sent_name(path)
     if _is_upload(source):
         return _read_upload(source, limits)
     if isinstance(source, BinaryFile):

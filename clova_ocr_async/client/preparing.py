@@ -22,6 +22,7 @@ from clova_ocr_async.pictures.input_file import InputFile
 from clova_ocr_async.pictures.pages import cut_page
 from clova_ocr_async.pictures.plan import plan
 from clova_ocr_async.protocol.image import Image, ImageFormat, check_image
+from clova_ocr_async.protocol.truncation import Completeness, pdf_completeness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,7 +209,7 @@ def make_picture(opened: OpenedImage, limits: ImageLimits, preparation: Preparat
     _check(image, limits)
     if opened.cut is not None:  # rendered, now that it is known to be the only page
         return _made(opened, *_cut(image.data, opened.cut, limits, preparation), limits=limits)
-    return PreparedImage(image, opened.record or _sent_whole(image, limits))
+    return PreparedImage(image, opened.record or _sent_whole(image))
 
 
 def _cut(file: str | bytes, number: int, limits: ImageLimits, preparation: Preparation | None) -> tuple[bytes, Picture]:
@@ -230,7 +231,7 @@ def _check(image: Image, limits: ImageLimits, *, made: bool = False) -> None:
         logger.warning("%s", warning)
 
 
-def _sent_whole(image: Image, limits: ImageLimits) -> Picture:
+def _sent_whole(image: Image) -> Picture:
     """Return the record of an image that is sent byte for byte.
 
     Raises:
@@ -243,8 +244,8 @@ def _sent_whole(image: Image, limits: ImageLimits) -> Picture:
         picture = cut_page(image.data, 1, max_bytes=None, preparation=None)[1]
     except ConfigurationError:
         return Picture()
-    except ImageError as error:
-        if limits.allow_truncated and error.truncated:
+    except ImageError:
+        if pdf_completeness(image.data) is not Completeness.COMPLETE:  # and the limits allow that
             return Picture()
         raise
     return Picture() if picture.page is not None else picture  # the limits may allow several pages

@@ -13,7 +13,7 @@ from support.files import heic, jpeg, saved_pages
 from support.ledgers import calls, eventually, opened, query, states
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
-from clova_ocr_async.batch.hashing import FileHashes
+from clova_ocr_async.batch.hashing import FileHashes, hash_now
 from clova_ocr_async.batch.window import Window
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.loading import ImageLoader, PreparedImage
@@ -215,6 +215,23 @@ async def test_a_file_that_changes_between_its_hash_and_its_page(folder: Path, r
     found, transport = await batch(run, [Page(path, 2)])
     assert isinstance(found[0], Success)
     assert len(transport.sent) == 1
+
+
+def test_a_tiff_that_changes_between_its_hash_and_its_page(folder: Path) -> None:
+    """A page of a TIFF whose file is replaced after it was hashed is refused, before it is on record."""
+    path = folder / "fax.tiff"
+
+    class Replacing(FileHashes):
+        """Hashes of files, of which one is replaced as soon as it was hashed."""
+
+        def facts(self, path: str, now: float) -> Any:
+            """Replace the file afterwards."""
+            found = super().facts(path, now)
+            (folder / "fax.tiff").write_bytes(saved_pages("TIFF", 3))
+            return found
+
+    with pytest.raises(ImageError, match="changed while it was read"):
+        hash_now(Page(path, 1), ImageLimits(), PREPARE, Replacing(), lambda: 1e11)
 
 
 async def test_a_batch_without_a_ledger(folder: Path) -> None:
