@@ -26,7 +26,7 @@ def to_plain(image: Image.Image) -> Image.Image:
     Raises:
         ValueError: The picture's numbers cannot be scaled, as they are not finite.
     """
-    if "transparency" in image.info and image.mode not in _WITH_ALPHA:
+    if "transparency" in image.info and image.mode in PLAIN_MODES:
         image = image.convert("RGBA")
     if image.mode in _WITH_ALPHA:
         return _on_white(image)

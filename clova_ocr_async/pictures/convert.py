@@ -107,11 +107,9 @@ def from_pil(image: Image.Image) -> tuple[bytes, Picture]:
     try:
         image.load()
         plain = to_plain(image)
-        if plain is image and isinstance(image, JpegImagePlugin.JpegImageFile):
-            output, tables = "jpeg", _tables(image)
-        else:
-            output, tables = "png", dict[str, Any]()
-        data = _encode(plain, output, **tables)
+        stays_jpeg = plain is image and isinstance(image, JpegImagePlugin.JpegImageFile)
+        output: Output = "jpeg" if stays_jpeg else "png"
+        data = _encode(plain, output, **_tables(image))
     except Exception as error:  # noqa: BLE001 - Pillow and its codecs raise errors of any kind
         raise ImageError(
             f"the PIL image cannot be written ({type(error).__name__}); check that its file is whole and still open, "
@@ -203,7 +201,7 @@ def _decode_heic(data: bytes) -> Image.Image:
         heic = load_module("clova_ocr_async.pictures.heic", "a HEIC", "heic")
     except ConfigurationError as error:  # the other pictures of a run need not stop
         raise ImageError(f"{error} (its wheels are GPL); or convert the picture to JPEG or PNG") from None
-    image: Image.Image = heic.open_heic(data)
+    image: Image.Image = heic.open_heic(data, MAX_PIXELS)
     return image
 
 
@@ -290,11 +288,11 @@ def _encode(image: Image.Image, output: Output, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def _tables(image: JpegImagePlugin.JpegImageFile) -> dict[str, Any]:
+def _tables(image: Image.Image) -> dict[str, Any]:
     """Return the settings that write a JPEG as the original was, so that next to nothing is lost again."""
-    tables: dict[str, Any] = {"qtables": image.quantization, "icc_profile": _profile(image)}
-    if image.layers > 1:
-        tables["subsampling"] = JpegImagePlugin.get_sampling(image)
+    tables: dict[str, Any] = {"icc_profile": _profile(image)}
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        tables |= {"qtables": image.quantization, "subsampling": JpegImagePlugin.get_sampling(image)}
     return tables
 
 
@@ -309,4 +307,6 @@ def _final_steps(plan: Plan, header: PictureHeader, size: tuple[int, int], encod
         steps.append(scaled_step(ratio))
     if encoded.quality is not None:
         steps.append(f"compressed (quality {encoded.quality})")
+    elif "compressed" in plan.steps:  # by writing it anew alone
+        steps.append("compressed")
     return tuple(steps)

@@ -35,7 +35,8 @@ def jpeg_header(data: bytes) -> PictureHeader:
                 length = int.from_bytes(data[at + 2 : at + 4], "big")
                 orientation = exif_orientation(data[at + 4 : at + 2 + length])
             elif marker in _JPEG_FRAMES and at + 4 + _JPEG_FRAME.size <= len(data):
-                frame = _JpegFrame(*_JPEG_FRAME.unpack_from(data, at + 4), marker in _JPEG_PROGRESSIVE)
+                bits, height, width, components = _JPEG_FRAME.unpack_from(data, at + 4)
+                frame = _JpegFrame(bits, height, width, components, marker in _JPEG_PROGRESSIVE)
     except UnreadableError:
         pass
     return PictureHeader(

@@ -91,6 +91,13 @@ def test_transparent_colour_of_rgb() -> None:
     assert _values(to_plain(image)) == [(255, 255, 255), (4, 5, 6)]
 
 
+def test_transparent_number_of_16_bits() -> None:
+    """The transparent number of a grey of 16 bits is ignored: pixels are scaled all the same."""
+    image = Image.new("I;16", (1, 1), 32_896)
+    image.info["transparency"] = 0
+    assert _values(to_plain(image)) == [128]
+
+
 def test_lab() -> None:
     """LAB becomes the RGB that it means."""
     srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")

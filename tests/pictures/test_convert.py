@@ -18,6 +18,7 @@ from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.pictures.convert import carry_out, from_pil
 from clova_ocr_async.pictures.headers import read_header
+from clova_ocr_async.pictures.heic import open_heic
 from clova_ocr_async.pictures.plan import Plan, plan
 from clova_ocr_async.pictures.preparation import Preparation
 from clova_ocr_async.protocol.image import ImageLimits
@@ -214,6 +215,12 @@ def test_heic(file: str) -> None:
         assert _opened(sent).size == (64, 48)
 
 
+def test_heic_of_too_many_pixels() -> None:
+    """A HEIC is not decoded if it has more pixels than are allowed."""
+    with pytest.raises(ValueError, match=r"^$"):
+        open_heic((FILES / "grey.heic").read_bytes(), SIZE[0] * SIZE[1] - 1)
+
+
 def test_avif_is_turned_by_its_container() -> None:
     """An AVIF is turned as its container says, whatever the settings, and its record counts from the turned picture."""
     sent, picture = _prepared(_photo("AVIF", 6), upright=False)
@@ -274,6 +281,14 @@ def test_profile_of_other_colours_goes() -> None:
 
 def _noise(side: int) -> Image.Image:
     return Image.effect_noise((side, side), 100).convert("RGB")
+
+
+def test_writing_anew_may_suffice() -> None:
+    """A picture over the limit of bytes that fits once it is written anew has a record that says so."""
+    data = _saved(_noise(400), "JPEG", quality=100)
+    sent, picture = _prepared(data, ImageLimits(max_bytes=len(data) - 1))
+    assert len(sent) < len(data)
+    assert picture.steps == ("compressed",)
 
 
 def test_quality_first() -> None:
