@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.arguments import require_whole_number
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ConfigurationError, ImageError
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.input_file import InputFile
 from clova_ocr_async.pictures.page import Page
@@ -55,7 +56,12 @@ def _pages_in(path: Path, selection: PageSelection) -> Iterator[Path | Page]:
     numbers = selection.numbers(count)
     first = next(numbers, None)
     if first is None:
-        logger.warning("%s has %d of its pages in %s: nothing of it is read", shown_path(str(path)), count, selection)
+        logger.warning(
+            "%s: none of the pages %s is there, as the file has %s; nothing of it is read",
+            shown_path(str(path)),
+            selection,
+            plural(count, "page"),
+        )
     elif count == 1:
         yield path
     else:
