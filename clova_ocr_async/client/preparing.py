@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from clova_ocr_async.client.tracebacks import without_frames
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.pictures.extras import load_module
@@ -133,7 +134,7 @@ def judge(
     try:
         steps = plan(read_header(content), len(content), preparation, limits, name=_name_of(opened))
     except ImageError as error:
-        return replace(opened, refusal=error)
+        return replace(opened, refusal=without_frames(error))
     return replace(opened, plan=steps, recipe=steps.recipe, memory=steps.memory) if steps else opened
 
 

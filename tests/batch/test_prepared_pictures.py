@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -361,3 +362,13 @@ async def test_a_listed_page_whose_file_has_a_single_page_by_now(tmp_path: Path,
             assert [type(outcome) async for outcome in outcomes] == [Success]
         await ledger.release_files(["receipt"])
         assert await ledger.claim_files(["receipt"], 10) == []
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_missing_extra_stops_the_batch(run: Path, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra a batch stops at the first photo with the command that installs it, and no item is given up."""
+    monkeypatch.setitem(sys.modules, "clova_ocr_async.pictures.convert", None)
+    found, transport = await batch(run if kept else None, [heic(), heic(3)])
+    assert "pip install 'clova-ocr-async[pictures]'" in str(found[0].error)
+    assert transport.sent == []
+    assert not kept or set(states(run)) == {"queued"}
