@@ -135,6 +135,16 @@ def test_a_child_of_a_fork_opens_its_own(files: list[Path]) -> None:
     assert not scene.opened[0].is_closed
 
 
+def test_what_was_opened_before_a_fork(files: list[Path]) -> None:
+    """After a fork nothing is open, and the next use starts a timer."""
+    scene = Scene()
+    document = scene.use(files[0])
+    scene.documents.after_fork()
+    assert document.is_closed
+    scene.use(files[0])
+    assert len(scene.timers) == 2
+
+
 def test_no_timer_without_documents(files: list[Path]) -> None:
     """A timer that rings after everything was closed ends."""
     scene = Scene()

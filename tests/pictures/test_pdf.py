@@ -374,7 +374,7 @@ def test_ten_thousand_pages(tmp_path: Path) -> None:
     """A file of 10,000 pages is counted, and its last page is cut."""
     pdf = pikepdf.new()
     pdf.add_blank_page(page_size=(300, 200))
-    kids = Array([pdf.make_indirect(Dictionary(pdf.pages[0].obj)) for _ in range(10_000)])
+    kids = Array([pdf.make_indirect(Dictionary(Type=Name.Page, MediaBox=[0, 0, 300, 200])) for _ in range(10_000)])
     pdf.Root.Pages.Kids, pdf.Root.Pages.Count = kids, 10_000
     path = tmp_path / "long.pdf"
     pdf.save(path)
