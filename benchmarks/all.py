@@ -18,16 +18,8 @@ if TYPE_CHECKING:
 
 # In the order of the page: one call first, then many.
 QUESTIONS = (
-    "whole_call",
-    "decode",
-    "request",
-    "dispatcher",
-    "ledger",
-    "start",
-    "growth",
-    "gate_summary",
-    "overload",
-    "pictures",
+    *("whole_call", "decode", "request", "photos", "pictures"),
+    *("dispatcher", "ledger", "start", "growth", "gate_summary", "overload"),
 )
 
 

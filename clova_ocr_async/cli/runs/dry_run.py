@@ -17,12 +17,12 @@ from clova_ocr_async.cli.exit_codes import exit_code
 from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, cost, wrong_folder
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, printable
-from clova_ocr_async.client.loading import load_image
+from clova_ocr_async.client.loading import ImageLoader
 from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.host.paths import alternate_path, normalize_path
 from clova_ocr_async.ledger.settlement import is_requeued
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
-from clova_ocr_async.ledger.states import FINISHED, Entry, Item, SourceFile, State
+from clova_ocr_async.ledger.states import FINISHED, Entry, SourceFile, State
 from clova_ocr_async.protocol.echoed_input import quoted, shown_path
 
 if TYPE_CHECKING:
@@ -174,10 +174,9 @@ class DryRun:
                 return entry.item.sha256, entry
         await asyncio.sleep(0)  # a signal is handled between two files that are read
         hashed = hash_now(path, self._limits)
-        item = Item(hashed.sha256, self._document)
-        entry = None if self._reader is None else self._reader.find(item)
+        entry = None if self._reader is None else self._reader.find(hashed.item(self._document))
         if entry is None or self._reason_not_sent(entry) is None:
-            await load_image(hashed.image(), self._limits)
+            await ImageLoader(self._limits).make(hashed.opened)
         return hashed.sha256, entry
 
     def _reason_not_sent(self, entry: Entry) -> str | None:
