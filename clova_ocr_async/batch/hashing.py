@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio.to_thread
 
 from clova_ocr_async.client.loading import read_bytes
+from clova_ocr_async.host.archives import stat_file
 from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.ledger.states import FileStamp, SourceFile
 from clova_ocr_async.protocol.image import Image
@@ -152,10 +153,9 @@ def size_to_read(source: Any) -> int:
 
 def _stamp_at(path: str | os.PathLike[str]) -> FileStamp | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 - twice for every image, and a Path takes longer than the file system
+        return stamp_of(stat_file(path))
     except (OSError, ValueError):
         return None
-    return stamp_of(found)
 
 
 def stamp_of(found: os.stat_result) -> FileStamp:

@@ -17,6 +17,7 @@ from clova_ocr_async.batch.images_in_work import Deferred
 from clova_ocr_async.batch.ledger_journal import LedgerJournal
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.errors import AnswerNotKeptError, ClovaOCRError, ImageError, LedgerError
+from clova_ocr_async.host.archives import stat_file
 from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
 from clova_ocr_async.ledger.settlement import GONE, encode_failure, failed_settlement, replay, succeeded_settlement
 from clova_ocr_async.ledger.states import FINISHED, ClaimLostError, Item
@@ -185,7 +186,7 @@ class LedgeredReader:
 def is_gone(source: object) -> bool:
     """Return whether an image is a path of a file that does not exist."""
     try:
-        os.stat(source)  # type: ignore[arg-type]  # noqa: PTH116 - an object of another type is not gone
+        stat_file(source)  # type: ignore[arg-type]  # an object of another type is not gone
     except (FileNotFoundError, NotADirectoryError):
         return True
     except (OSError, TypeError, ValueError):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 import anyio.to_thread
 
 from clova_ocr_async.errors import ImageError
+from clova_ocr_async.host.archives import ArchiveError, member_size, read_member, split_member_path
 from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.protocol.echoed_input import non_path, quoted, shown_path, shown_prose
 from clova_ocr_async.protocol.image import Image, ImageFormat, ImageLimits, check_image, check_size
@@ -94,12 +95,14 @@ def _is_pair(source: Any) -> bool:
 
 
 def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
-    """Read a regular file; one that is too large is refused before it is read.
+    """Read a regular file, or a file in a zip archive; one that is too large is refused before it is read.
 
     Raises:
         ImageError: The path is not a regular file, cannot be read, or is too large.
     """
     name = os.fsdecode(path)
+    if (member := split_member_path(name)) is not None:
+        return _read_member(name, *member, limits)
     try:
         descriptor = open_to_read(name)
         try:
@@ -119,6 +122,16 @@ def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
         raise ImageError(_open_error(name, str(kind))) from None
     except ValueError:
         raise ImageError(_open_error(name, "the path holds a NUL or another character that no path can hold")) from None
+
+
+def _read_member(path: str, archive: str, name: str, limits: ImageLimits) -> bytes:
+    try:
+        check_size(member_size(archive, name), Path(name).name, limits)
+        return read_member(archive, name)
+    except ArchiveError as error:
+        raise ImageError(f"{shown_path(path)}: {error}") from None
+    except OSError as error:
+        raise ImageError(f"{shown_path(archive)}: {error.strerror}") from None
 
 
 def _open_error(name: str, why: str) -> str:
