@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio.to_thread
 
 from clova_ocr_async.client.loading import read_bytes
-from clova_ocr_async.host.archives import stat_file
+from clova_ocr_async.host.archives import ArchiveError, member_size, split_member_path, stat_file
 from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.ledger.states import FileStamp, SourceFile
 from clova_ocr_async.protocol.image import Image
@@ -147,8 +147,14 @@ def size_to_read(source: Any) -> int:
     if isinstance(source, _COPIED):
         return memoryview(cast("bytes", source)).nbytes
     file = None if isinstance(source, Image) else source_file(source)
-    stamp = None if file is None else _stamp_at(os.fsdecode(file.path))
-    return 0 if stamp is None else stamp.size
+    if file is None:
+        return 0
+    path = os.fsdecode(file.path)
+    try:
+        member = split_member_path(path)
+        return stat_file(path).st_size if member is None else member_size(*member)
+    except (OSError, ValueError, ArchiveError):
+        return 0
 
 
 def _stamp_at(path: str | os.PathLike[str]) -> FileStamp | None:

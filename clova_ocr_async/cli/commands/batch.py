@@ -259,23 +259,23 @@ def _check_lists(folder: str | None, options: dict[str, Any]) -> None:
     Raises:
         ConfigurationError: A list cannot be read, or names images that were paid for by another command.
     """
-    from clova_ocr_async.batch.sources.manifest import check_list
+    from clova_ocr_async.batch.sources.manifest import Manifest
 
     for manifest in options["manifests"]:
-        check_list(manifest)
+        Manifest(manifest).check(options["document"])
         if folder is None or Path(manifest).resolve().parent != Path(folder).resolve():
             _check_unpaid(manifest, folder, options)
 
 
 def _check_unpaid(manifest: str, folder: str | None, options: dict[str, Any]) -> None:
     """Refuse a list of images that another command has paid for, unless an option asks to pay for them again."""
-    from clova_ocr_async.batch.sources.manifest import billed_in
+    from clova_ocr_async.batch.sources.manifest import Manifest
     from clova_ocr_async.errors import ConfigurationError
     from clova_ocr_async.protocol.echoed_input import shown_path
 
     use = "go on with the run they are of, with --run DIR" if folder is None else "use the run they are of"
     who = "this command" if folder is None else "this run"
-    for count, how, option in zip(billed_in(manifest), ("paid", "perhaps paid"), _PAID_AGAIN, strict=True):
+    for count, how, option in zip(Manifest(manifest).billed(), ("paid", "perhaps paid"), _PAID_AGAIN, strict=True):
         if count and not options[option]:
             images, them = plural(count, "image that is", "images that are"), "it" if count == 1 else "them"
             raise ConfigurationError(

@@ -11,6 +11,8 @@ import pytest
 from support.zips import Member, write_zip
 
 from clova_ocr_async.batch import images_in
+from clova_ocr_async.batch.hashing import file_at, size_to_read, stamp_of
+from clova_ocr_async.batch.ledgered import is_gone
 from clova_ocr_async.batch.sources.archives import members_in
 from clova_ocr_async.batch.sources.exclusions import Exclusions
 from clova_ocr_async.client.loading import load_image
@@ -191,3 +193,22 @@ def test_a_file_that_cannot_be_looked_into_is_left_out(tmp_path: Path, monkeypat
     with monkeypatch.context() as patched:
         patched.setattr("os.read", failing)
         assert list(images_in(tmp_path)) == []
+
+
+def test_the_size_of_a_member_counts_and_not_that_of_its_archive(tmp_path: Path) -> None:
+    """An archive of many pictures does not fill the memory of a batch with its first one."""
+    archive = write_zip(tmp_path / "a.zip", Member(b"x.png", PNG), Member(b"y.png", bytes(5_000_000), method=0))
+    assert size_to_read(f"{archive}!/x.png") == len(PNG)
+    assert size_to_read(f"{archive}!/y.png") == 5_000_000
+    assert size_to_read(f"{archive}!/z.png") == 0
+    assert size_to_read(f"{tmp_path}/b.zip!/z.png") == 0
+
+
+def test_a_member_is_as_old_as_its_archive(tmp_path: Path) -> None:
+    """A finished picture of an archive is recognised by the archive's stamp, and is not there if it has no member."""
+    archive = write_zip(tmp_path / "a.zip", Member(b"x.png", PNG))
+    file = file_at(f"{archive}!/x.png")
+    assert file is not None
+    assert (file.path, file.stamp) == (os.fsencode(f"{archive}!/x.png"), stamp_of(archive.stat()))
+    assert file_at(f"{archive}!/y.png") is None
+    assert (is_gone(f"{archive}!/x.png"), is_gone(f"{archive}!/y.png")) == (False, True)
