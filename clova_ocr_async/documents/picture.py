@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
+    from clova_ocr_async.documents.envelope import ConvertedImageInfo
     from clova_ocr_async.documents.objects import BoundingPoly
 
 __all__ = ["Picture"]
@@ -40,3 +41,25 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def to_original(self, polygon: BoundingPoly, *, stored: bool = False) -> BoundingPoly:
         """Return a polygon of the answer on the original."""
         raise NotImplementedError
+
+    def as_converted(self, info: ConvertedImageInfo) -> Picture:
+        """Return the picture with the size that the service gave a PDF or TIFF, which its polygons refer to.
+
+        Args:
+            info: Of the answer; empty for other formats.
+        """
+        if info.width is None or info.height is None:
+            return self
+        return msgspec.structs.replace(self, sent_size=(info.width, info.height))
+
+    def to_json(self) -> bytes:
+        """Return the picture as a ledger keeps it."""
+        return msgspec.json.encode(self)
+
+    @staticmethod
+    def from_json(stored: bytes) -> Picture:
+        """Return the picture that ``to_json`` was asked for; an empty one if the bytes are not that."""
+        try:
+            return msgspec.json.decode(stored, type=Picture)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return Picture()

@@ -60,6 +60,7 @@ __all__ = [
     "FileStamp",
     "Item",
     "ItemEvent",
+    "ListedFile",
     "Settlement",
     "SourceFile",
     "State",
@@ -194,6 +195,23 @@ class SourceFile:
     stamp: FileStamp | None = None
     alias: bytes | None = None
     page: int | None = None
+    columns: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A file that is to be read, as the ledger hands it to a process.
+
+    Attributes:
+        path: As the run has it, in the file system's own bytes.
+        page: The page of the file, from 1; None for the whole file.
+        document: The vendor's path word of the document asked for.
+        columns: The columns of its own that a manifest gave the image, as a JSON object; empty if there are none.
+    """
+
+    path: bytes
+    page: int | None
+    document: str
     columns: bytes = field(default=b"", repr=False)
 
 

@@ -18,6 +18,7 @@ from clova_ocr_async.ledger.states import SourceFile
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
+    from clova_ocr_async.ledger.states import ListedFile
     from clova_ocr_async.ledger.storage import WorkListLedger
 
 __all__ = ["WorkList"]
@@ -58,7 +59,7 @@ class WorkList:
         self._document = document
         self._found = found
         self._sleep = sleep
-        self._ready: deque[bytes] = deque()
+        self._ready: deque[ListedFile] = deque()
         self._one_claims = asyncio.Lock()
         self._listing: asyncio.Task[None] | None = None
         self._stopped = threading.Event()
@@ -74,7 +75,7 @@ class WorkList:
             async with self._one_claims:
                 if not self._ready and not await self._claim():
                     return EXHAUSTED
-        return os.fsdecode(self._ready.popleft())
+        return os.fsdecode(self._ready.popleft().path)
 
     async def _claim(self) -> bool:
         """Claim further files, and wait for some; return False if there will be none."""
@@ -83,10 +84,10 @@ class WorkList:
             complete = listing.done()  # asked before the files are claimed, or the last ones could be missed
             if complete:
                 listing.result()
-            self._ready.extend(await self._ledger.claim_files(self._document, _CLAIMED_AT_ONCE))
+            self._ready.extend(await self._ledger.claim_files([self._document], _CLAIMED_AT_ONCE))
             if self._ready:
                 return True
-            if complete and not await self._ledger.others_at_work(self._document):
+            if complete and not await self._ledger.others_at_work([self._document]):
                 self._stopped.set()  # for the pulls that wait behind this one, and would ask the ledger again
                 return False
             await self._wait(listing)
@@ -108,7 +109,7 @@ class WorkList:
         self.stop()
         if self._listing is not None:
             await asyncio.wait([self._listing])
-            await self._ledger.release_files(self._document)
+            await self._ledger.release_files([self._document])
 
     def _list(self) -> None:
         found = iter(self._found)

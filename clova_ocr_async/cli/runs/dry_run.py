@@ -22,7 +22,7 @@ from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.host.paths import alternate_path, normalize_path
 from clova_ocr_async.ledger.settlement import is_requeued
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
-from clova_ocr_async.ledger.states import FINISHED, Entry, Item, State
+from clova_ocr_async.ledger.states import FINISHED, Entry, Item, SourceFile, State
 from clova_ocr_async.protocol.echoed_input import quoted, shown_path
 
 if TYPE_CHECKING:
@@ -122,7 +122,8 @@ class DryRun:
             yield from (os.fspath(file) for file in found)
             return
         if self._reader is not None:
-            yield from self._reader.to_read(self._document, self._retry_billings)
+            for left in self._reader.to_read(self._document, self._retry_billings):
+                yield os.fsdecode(left.path)
         here = os.fsencode(Path.cwd())
         listed: set[int] = set()
         for file in found:
@@ -136,7 +137,8 @@ class DryRun:
         """Return whether a file is among those left in the run."""
         if self._reader is None:
             return False
-        return any(self._reader.is_to_read(os.fsdecode(one), self._document, self._retry_billings) for one in spellings)
+        files = map(SourceFile, spellings)
+        return any(self._reader.is_to_read(file, self._document, self._retry_billings) for file in files)
 
     async def add(self, path: str) -> None:
         """Count a file by what a batch would do with it."""

@@ -108,12 +108,13 @@ class _Purge:
     def _remove_messages(self, db: sqlite3.Connection) -> int:
         """Remove the messages of errors; their types stay, so that each image keeps its state."""
         found = db.execute(
-            "SELECT id, sha256, document, failure FROM item WHERE failure IS NOT NULL AND finished_at < ?",
+            """SELECT id, sha256, document, page, recipe, failure FROM item
+               WHERE failure IS NOT NULL AND finished_at < ?""",
             (self.before,),
         )
         changed = 0
-        for number, sha256, document, failure in found.fetchall():
-            item = Item(sha256, document)
+        for number, sha256, document, page, recipe, failure in found.fetchall():
+            item = Item(sha256, document, page or None, recipe)
             kept = self.seal.open(failure, seal_context(item, "failure"))
             bare = encode_failure(_without_message(decode_failure(kept)))
             if bare != kept:

@@ -146,8 +146,8 @@ async def test_a_result_is_the_image_object_on_one_line(run: Path, body: bytes) 
     assert record["result"] == recognition.to_dict()
     assert (record["uid"], record["request_id"]) == (recognition.uid, recognition.request_id)
     assert list(record) == [
-        *("source", "sha256", "document", "status", "billed", "maybe_billed", "copy_of", "attempts", "request_id"),
-        *("uid", "result"),
+        *("source", "page", "sha256", "document", "status", "billed", "maybe_billed", "copy_of", "attempts"),
+        *("request_id", "uid", "prepared", "result"),
     ]
 
 
