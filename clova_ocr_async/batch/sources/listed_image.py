@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from clova_ocr_async.pictures.page import Page
 
-__all__ = ["ListedImage"]
+__all__ = ["FoundImage", "ListedImage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +35,7 @@ class ListedImage:
         """The image as the client takes it."""
         path = Path(self.path)
         return path if self.page is None else Page(path, self.page)
+
+
+FoundImage: TypeAlias = os.DirEntry[str] | str | ListedImage
+"""An image as a search finds it: an entry of a folder, a path, or an image of a list."""
