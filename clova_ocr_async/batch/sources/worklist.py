@@ -64,8 +64,6 @@ class WorkPage(Page):
 
     document: type[Document]
 
-    __str__ = Page.__str__
-
 
 class WorkList:
     """The images of a run that are still to be read, for ``BatchDispatcher.dispatch``.

@@ -15,7 +15,7 @@ from clova_ocr_async.batch.sources.worklist import WorkList
 from clova_ocr_async.cli.exit_codes import ExitCode, exit_code
 from clova_ocr_async.cli.runs.failures import write_failures
 from clova_ocr_async.cli.runs.graceful_stop import GracefulStop, InterruptError, loop_signals
-from clova_ocr_async.cli.runs.inputs import InputFile
+from clova_ocr_async.cli.runs.input_file import InputFile
 from clova_ocr_async.cli.runs.line_writer import line_of
 from clova_ocr_async.cli.terminal.counts import Counts
 from clova_ocr_async.cli.terminal.output import OutputError, opened_output
