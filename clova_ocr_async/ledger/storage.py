@@ -173,7 +173,9 @@ class WorkListLedger(Protocol):
 
         New files are to be read, and those whose stamp is not the one they were read with, and those that could not be
         read before. A file without a stamp is not there: if it was read, it stays what it was. A file that the run has
-        under its alias keeps that spelling, for all its pages. A file that a process has taken stays taken.
+        under its alias keeps that spelling, for all its pages. A file that a process has taken stays taken. Once pages
+        of a file are recorded, here or in ``admit``, its whole is not a name any more, as if it had been replaced.
+        Columns that are given replace those of an earlier time.
         """
 
     async def claim_files(self, documents: Sequence[str], most: int) -> list[ListedFile]:

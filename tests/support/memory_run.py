@@ -118,6 +118,8 @@ class MemoryRun:
         key = document, file.path, file.page
         if key not in self.names:
             self.names[key] = Name(next(self.numbers), *key)
+        if file.page is not None and (whole := self.names.pop((document, file.path, None), None)) is not None:
+            whole.link(None)
         self.names[key].columns = file.columns or self.names[key].columns
         return self.names[key]
 

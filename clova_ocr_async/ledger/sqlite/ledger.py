@@ -178,7 +178,7 @@ class SqliteLedger:
         return connect(self._folder, patience=0.0)  # the writer waits for locks itself, and lets a fork pass meanwhile
 
     def _begin(self, db: sqlite3.Connection) -> None:
-        migrate(db)
+        migrate(db, check=self._participant.require_none_at_work)
         db.execute("PRAGMA synchronous = FULL")  # the overflow files that are replayed here are deleted afterwards
         db.execute("BEGIN IMMEDIATE")
         try:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunReader"]
 
-_PAGE = 64  # images a query; each may bring an answer of megabytes into memory
+_BLOCK = 64  # images a query; each may bring an answer of megabytes into memory
 _UNREAD = ("failed", "ambiguous", "skipped")
 _MAY_BE_DUE = (State.SENT, State.AMBIGUOUS)
 _STATUSES = ("succeeded", *_UNREAD, "pending")
@@ -156,30 +156,35 @@ class RunReader:
         if self._seal is None:
             raise LedgerError(f"this run is sealed ({self._sealed()}); give its key (--key-file, CLOVA_OCR_KEY_FILE)")
         if not unread:
-            return self._paged(view_queries.NAMED, view_queries.NAMELESS)
-        return (record for record in self._paged(view_queries.NAMED_UNREAD) if record.status in _UNREAD)
+            return self._in_blocks(view_queries.NAMED, view_queries.NAMELESS)
+        return (record for record in self._in_blocks(view_queries.NAMED_UNREAD) if record.status in _UNREAD)
 
-    def _paged(self, *selections: str) -> Iterator[SourceRecord]:
+    def _in_blocks(self, *selections: str) -> Iterator[SourceRecord]:
         with self._snapshot() as living:
             for query in selections:
-                last = 0
-                while found := self._db.execute(query, (last, _PAGE)).fetchall():
-                    page = [self._record(row, living) for row in found]
+                rows = self._db.execute(query)
+                while found := rows.fetchmany(_BLOCK):
+                    records = [self._record(row, living) for row in found]
                     self._view.check()
-                    last = found[-1][0]
-                    yield from page
+                    yield from records
 
     def _record(self, row: tuple[Any, ...], living: Collection[int]) -> SourceRecord:
-        _, path, number, document, status, failure, item, first, replaced, sealed = row
+        path, page, document, status, failure, item, first, replaced, sealed = row
         name, copy_of = (None if one is None else os.fsdecode(one) for one in (path, first))
         # A name with both an item and a failure: its item was to be tried again, and its file was removed.
         entry = None if item is None or failure is not None else self._entry(item, living)
         if entry is not None and status in _MAY_BE_DUE:
             status = _status_of(entry.state)
-        page = number or None
-        columns = b"" if path is None else opened_columns(self._seal, sealed, path, page, document)
         return SourceRecord(
-            name, document, status, entry, failure or b"", copy_of, replaced=bool(replaced), page=page, columns=columns
+            name,
+            document,
+            status,
+            entry,
+            failure or b"",
+            copy_of,
+            replaced=bool(replaced),
+            page=page or None,
+            columns=opened_columns(self._seal, sealed, path, page or None, document),
         )
 
     def ambiguous_names(self) -> Iterator[str]:
@@ -227,15 +232,15 @@ class RunReader:
         query, last = view_queries.TO_READ.format(_numbers(retry_billings)), 0
         while True:
             with self._snapshot() as living:
-                page = self._db.execute(query, (document, last, _PAGE)).fetchall()
+                found = self._db.execute(query, (document, last, _BLOCK)).fetchall()
                 files = [
-                    SourceFile(path, page=number or None)
-                    for _, path, number, item in page
+                    SourceFile(path, page=page or None)
+                    for _, path, page, item in found
                     if self._is_read(item, living, retry_billings)
                 ]
-            if not page:
+            if not found:
                 return
-            last = page[-1][0]
+            last = found[-1][0]
             yield from files
 
     def is_to_read(self, file: SourceFile, document: str, retry_billings: Collection[Billing] = ()) -> bool:

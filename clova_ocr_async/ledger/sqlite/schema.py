@@ -219,7 +219,14 @@ _PAGES = """
 
     CREATE TRIGGER source_replaced AFTER UPDATE OF item ON source
     WHEN OLD.item IS NOT NULL AND NEW.item IS NOT OLD.item BEGIN
-        UPDATE item SET was = OLD.path WHERE id = OLD.item; END
+        UPDATE item SET was = OLD.path WHERE id = OLD.item; END;
+
+    CREATE TRIGGER source_removed AFTER DELETE ON source WHEN OLD.item IS NOT NULL BEGIN
+        UPDATE item SET was = OLD.path WHERE id = OLD.item; END;
+
+    -- A file of several pages was refused as a whole, or had one page then: its name is that of its pages now.
+    CREATE TRIGGER source_divided AFTER INSERT ON source WHEN NEW.page > 0 BEGIN
+        DELETE FROM source WHERE document = NEW.document AND path = NEW.path AND page = 0; END
 """
 
 
@@ -265,8 +272,18 @@ def is_current_version(db: sqlite3.Connection, folder: Path) -> bool:
     )
 
 
-def migrate(db: sqlite3.Connection, migrations: Sequence[Callable[[sqlite3.Connection], None]] = MIGRATIONS) -> None:
+def migrate(
+    db: sqlite3.Connection,
+    migrations: Sequence[Callable[[sqlite3.Connection], None]] = MIGRATIONS,
+    *,
+    check: Callable[[sqlite3.Connection], object] = lambda _: None,
+) -> None:
     """Bring a file up to date, each migration in a transaction.
+
+    Args:
+        db: The connection.
+        migrations: The migrations.
+        check: Called in the transaction before the tables of an older version are changed; raises to keep them.
 
     Raises:
         LedgerError: A newer version of this package wrote it, or another program.
@@ -274,7 +291,7 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Callable[[sqlite3.Conne
     while version_of(db) != len(migrations):
         db.execute("BEGIN IMMEDIATE")
         try:
-            _migrate_once(db, migrations)
+            _migrate_once(db, migrations, check)
         except BaseException:
             if db.in_transaction:  # on a full disk SQLite has rolled back itself, and its error is the one to raise
                 db.execute("ROLLBACK")
@@ -282,13 +299,19 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Callable[[sqlite3.Conne
         db.execute("COMMIT")
 
 
-def _migrate_once(db: sqlite3.Connection, migrations: Sequence[Callable[[sqlite3.Connection], None]]) -> None:
+def _migrate_once(
+    db: sqlite3.Connection,
+    migrations: Sequence[Callable[[sqlite3.Connection], None]],
+    check: Callable[[sqlite3.Connection], object],
+) -> None:
     version = version_of(db)  # read again: another process may have migrated meanwhile
     if version > len(migrations):
         raise LedgerError(
             f"the ledger has schema {version}, and this version of clova-ocr-async reads {len(migrations)}; update it"
         )
     if version < len(migrations):
+        if version:
+            check(db)
         migrations[version](db)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {version + 1}")

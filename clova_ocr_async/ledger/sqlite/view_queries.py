@@ -39,17 +39,23 @@ COUNT_NAMES = """SELECT CASE WHEN count(source.id) = 0 AND item.was IS NULL THEN
 _FIRST = """SELECT min(id) FROM source AS one WHERE one.item = source.item
             AND (one.open = 0 OR one.size IS NULL OR item.state IN ('ambiguous', 'sent'))"""
 _COPY_OF = f"(SELECT path FROM source AS first WHERE first.id = ({_FIRST}) AND first.id < source.id)"
-_SELECT = f"""SELECT source.id, path, source.page, source.document, {_STATUS} AS word, source.failure, source.item,
-              {_COPY_OF}, 0, source.columns FROM {_SOURCES}"""
-NAMED = f"{_SELECT} WHERE source.id > ? ORDER BY source.id LIMIT ?"
-NAMED_UNREAD = f"""{_SELECT} WHERE source.id > ? AND word IN ('failed', 'ambiguous', 'skipped', 'sent')
-                   ORDER BY source.id LIMIT ?"""
+# The pages of a file come one after the other where its first row stands, however late they were found.
+_SELECT = f"""SELECT source.path, source.page, source.document, {_STATUS} AS word, source.failure, source.item,
+                     {_COPY_OF}, 0, source.columns
+              FROM source AS head JOIN source ON source.document = head.document AND source.path = head.path
+              LEFT JOIN item ON item.id = source.item
+              WHERE NOT EXISTS (
+                  SELECT 1 FROM source AS earlier
+                  WHERE earlier.document = head.document AND earlier.path = head.path AND earlier.id < head.id)"""
+_IN_ORDER = "ORDER BY head.id, source.page"
+NAMED = f"{_SELECT} {_IN_ORDER}"
+NAMED_UNREAD = f"{_SELECT} AND word IN ('failed', 'ambiguous', 'skipped', 'sent') {_IN_ORDER}"
 # A picture that was replaced under its last name is listed only if it was billed or may have been.
-NAMELESS = f"""SELECT item.id, item.was, item.page, item.document, {_STATUS}, NULL, item.id, NULL,
+NAMELESS = f"""SELECT item.was, item.page, item.document, {_STATUS}, NULL, item.id, NULL,
                       item.was IS NOT NULL, NULL
-               FROM {_WITHOUT_NAME} AND item.id > ? AND (item.was IS NULL OR item.state IN ('sent', 'ambiguous')
+               FROM {_WITHOUT_NAME} AND (item.was IS NULL OR item.state IN ('sent', 'ambiguous')
                  OR item.billing <> 0 OR item.maybe_billed > 0)
-               ORDER BY item.id LIMIT ?"""
+               ORDER BY item.id"""
 _UNSETTLED = "item.state IN ('claimed', 'sent') OR item.state = 'ambiguous' AND item.answer IS NOT NULL"
 UNSETTLED = f"SELECT id FROM item WHERE {_UNSETTLED}"
 AMBIGUOUS = """SELECT item.id, coalesce(path, was), item.page, sha256

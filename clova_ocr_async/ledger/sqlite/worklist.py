@@ -46,6 +46,8 @@ def add_files(db: sqlite3.Connection, files: Iterable[SourceFile], document: str
     """Record files that are to be read: new ones, changed ones, and those that could not be read before."""
     for file in files:  # one by one, since the columns are sealed for the spelling that an earlier one may have brought
         known = _in_known_spelling(db, file, document)
+        if file.page is not None:  # the trigger source_divided does it for pages that are new
+            db.execute(_FORGET_WHOLE, (document, known.path))
         columns = sealed_columns(seal, known, document)
         db.execute(_ADD, (document, known.path, known.page or 0, columns, *stamp_columns(file.stamp)))
 
@@ -57,6 +59,7 @@ def _in_known_spelling(db: sqlite3.Connection, file: SourceFile, document: str) 
     return replace(file, path=file.alias)
 
 
+_FORGET_WHOLE = "DELETE FROM source WHERE document = ? AND path = ? AND page = 0"
 _HAS_PATH = "SELECT 1 FROM source WHERE document = ? AND path = ? LIMIT 1"
 
 
