@@ -78,7 +78,7 @@ class WorkList:
 
     async def _claim(self) -> bool:
         """Claim further files, and wait for some; return False if there will be none."""
-        listing = self._listing = self._listing or asyncio.create_task(asyncio.to_thread(self._list))
+        listing = self._listing = self._listing or asyncio.create_task(self._list())
         while not self._stopped.is_set():
             complete = listing.done()  # asked before the files are claimed, or the last ones could be missed
             if complete:
@@ -110,8 +110,13 @@ class WorkList:
             await asyncio.wait([self._listing])
             await self._ledger.release_files(self._document)
 
-    def _list(self) -> None:
-        found = iter(self._found)
+    async def _list(self) -> None:
+        """List all files; the list ends when this returns."""
+        await asyncio.to_thread(self._record, self._found)
+
+    def _record(self, files: Iterable[os.DirEntry[str] | str]) -> None:
+        """Record files in the ledger as they are found, in the current thread."""
+        found = iter(files)
         folder = os.fsencode(Path.cwd())
         while not self._stopped.is_set() and (chunk := list(itertools.islice(found, _LISTED_AT_ONCE))):
             self._ledger.add_files(list(_with_stamps(chunk, folder)), self._document)
