@@ -62,7 +62,7 @@ class FolderEvents:
             raise_interrupt=False,
             force_polling=False,  # the scans are the polling
             recursive=self._recursive,
-            ignore_permission_denied=True,
+            ignore_permission_denied=False,  # if true, other errors would be silent as well
         )
         try:
             for change in changes:
