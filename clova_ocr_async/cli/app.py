@@ -28,6 +28,7 @@ P = ParamSpec("P")
 _VERBS = {
     "recognize": "Read images; JSON Lines on stdout.",
     "batch": "Read folders of images, many at once; --run pays once and resumes.",
+    "watch": "Read the images that are put into a folder, until Ctrl-C.",
     "status": "Show the counts and the cost of a run, without network.",
     "export": "Write the results of a run as JSON Lines.",
     "purge": "Delete the answers that a run keeps.",
@@ -59,6 +60,7 @@ Examples:
   clova-ocr batch receipt scans/ -o receipts.jsonl
   clova-ocr batch receipt scans/ --run run/ --dry-run
   clova-ocr batch receipt scans/ --run run/ && clova-ocr export run/ -o out.jsonl
+  clova-ocr watch receipt inbox/ --run run/
 
 This package is unofficial; CLOVA is NAVER's trademark.
 """

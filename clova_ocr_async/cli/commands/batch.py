@@ -12,7 +12,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clova_ocr_async.cli.app import DOCUMENT, verb
-from clova_ocr_async.cli.options import ALLOW_TRUNCATED, CEILING, CONFIG, KEY_FILE, KRW, PATH, RATE
+from clova_ocr_async.cli.options import (
+    ALLOW_TRUNCATED,
+    CONCURRENCY,
+    CONFIG,
+    JOBS,
+    KEY_FILE,
+    MAX_CALLS,
+    MAX_COST,
+    MAX_PER_SECOND,
+    PATH,
+    PRICE,
+    RUN_MOVED,
+    STORE,
+)
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -24,7 +37,6 @@ if TYPE_CHECKING:
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
     from clova_ocr_async.errors import Billing
-    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit
     from clova_ocr_async.protocol.image import ImageLimits
 
 __all__ = ["command"]
@@ -49,19 +61,10 @@ __all__ = ["command"]
     help="A run directory: it records all calls and answers, and the same command resumes it.",
 )
 @click.option("--dry-run", is_flag=True, help="Send nothing; print how many calls would be billed.")
-@click.option(
-    "--run-moved",
-    is_flag=True,
-    help="Continue with a DIR that was copied, moved or restored; its other copies must not be used any more.",
-)
-@click.option(
-    "--max-calls",
-    type=CEILING,
-    metavar="N",
-    help="Most calls over the whole life of the run; later commands keep it until N or none is given.",
-)
-@click.option("--max-cost", type=KRW, metavar="KRW", help="Highest cost over the whole life of the run; needs --price.")
-@click.option("--price", type=KRW, metavar="KRW", help="The price of a call on your plan; costs are then printed.")
+@RUN_MOVED
+@MAX_CALLS
+@MAX_COST
+@PRICE
 @click.option(
     "--retry-failed", is_flag=True, help="Send images again that failed and were not billed, in the whole run."
 )
@@ -73,16 +76,11 @@ __all__ = ["command"]
 )
 @ALLOW_TRUNCATED
 @KEY_FILE
-@click.option("--store", type=click.Choice(["full", "none"]), help="Which answers the run keeps.  [default: full]")
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(min=1),
-    help="Most images that are processed at once.  [default: a few more than the calls at once]",
-)
+@STORE
+@JOBS
 @CONFIG
-@click.option("--concurrency", type=click.IntRange(min=1), help="Most calls at once per domain.  [default: learned]")
-@click.option("--max-per-second", type=RATE, metavar="N", help="Most calls per second per domain.")
+@CONCURRENCY
+@MAX_PER_SECOND
 @click.option(
     "-o", "--output", type=PATH, help="A new file, a device or a FIFO for the lines.  [default: standard output]"
 )
@@ -137,6 +135,7 @@ def _run_once(document: type[Document], paths: tuple[str, ...], options: dict[st
 def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
     from clova_ocr_async.cli.exit_codes import exit_code
     from clova_ocr_async.cli.runs.call_counter import CallCounter
+    from clova_ocr_async.cli.runs.ceilings import call_limit
     from clova_ocr_async.cli.runs.dry_run import is_new
     from clova_ocr_async.cli.runs.resumable import ResumableRun, RunSettings
     from clova_ocr_async.cli.terminal.phrases import resume_command
@@ -148,7 +147,7 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
         document=document,
         seal=load_seal(options["key_file"], os.environ),
         store=options["store"],
-        max_calls=_max_calls(options),
+        max_calls=call_limit(options),
         moved=options["run_moved"],
         price=options["price"],
         retry_billings=_retry_billings(options),
@@ -195,6 +194,7 @@ def _client(options: dict[str, Any], calls: CallCounter) -> ClovaOCRClient:
 
 
 def _dry_run(document: type[Document], paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> int:
+    from clova_ocr_async.cli.runs.ceilings import call_limit
     from clova_ocr_async.cli.runs.dry_run import dry_run
     from clova_ocr_async.ledger.seal import load_seal
 
@@ -207,19 +207,11 @@ def _dry_run(document: type[Document], paths: tuple[str, ...], folder: str | Non
             search=search,
             folder=folder,
             retry_billings=_retry_billings(options),
-            max_calls=_max_calls(options),
+            max_calls=call_limit(options),
             price=options["price"],
             limits=_limits(options),
         )
     )
-
-
-def _max_calls(options: dict[str, Any]) -> CallLimit | None:
-    """Return the lower limit of calls, by number and by cost."""
-    if options["max_calls"] == "none":
-        return "none"
-    by_cost = None if options["max_cost"] is None else int(options["max_cost"] / options["price"])
-    return min((limit for limit in (options["max_calls"], by_cost) if limit is not None), default=None)
 
 
 def _retry_billings(options: dict[str, Any]) -> tuple[Billing, ...]:
@@ -289,10 +281,10 @@ def _contradiction(paths: tuple[str, ...], folder: str | None, options: dict[str
         return "nothing to read: give a PATH, or a list of files with --from"
     if folder is None and (wrong := _contradiction_without_run(options)):
         return wrong
-    if options["max_cost"] is not None and options["price"] is None:
-        return "--max-cost needs --price, what a call costs on your plan"
-    if options["max_cost"] is not None and options["max_calls"] == "none":
-        return "--max-calls none lifts the ceiling, and --max-cost gives one; give one of them"
+    from clova_ocr_async.cli.runs.ceilings import ceiling_contradiction
+
+    if wrong := ceiling_contradiction(options):
+        return wrong
     if folder is not None or options["dry_run"]:
         return _contradiction_with_run(paths, folder, options)
     return "--price is for --run or --dry-run" if options["price"] is not None else None

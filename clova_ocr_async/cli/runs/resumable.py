@@ -47,6 +47,7 @@ from clova_ocr_async.results.records import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from decimal import Decimal
 
     from clova_ocr_async.batch import Batch
@@ -178,21 +179,31 @@ class ResumableRun:
                 paid = billing is not Billing.NOT_BILLED
                 bill = cost(settings.price if paid else None, count)
                 echo_stderr(f"sending again {plural(count, *_SENT_AGAIN[billing])}{bill}", even_when_quiet=paid)
-            # Images are read while the last files are still being listed.
-            total = _Total(settings.folder, found)
-            worklist = WorkList(ledger, settings.document.path_word, total.counted())
+            images, total = self._list_images(ledger, found)
             dispatcher = BatchDispatcher(self._client, settings.jobs, ledger=ledger)
-            batch = dispatcher.dispatch(worklist, settings.document)
+            batch = dispatcher.dispatch(images, settings.document)
             try:
                 async with batch:
                     stop.batch = batch
-                    with shown_progress(quiet=is_quiet()) as progress:
-                        await self._take_all(batch, progress, lambda: total.of(self.counts.done, worklist.listed))
+                    with self._shown_progress() as progress:
+                        await self._take_all(batch, progress, total)
             finally:
                 for outcome in batch.left_over:
                     self._write_if_unstored(outcome)
             self._stopped = batch.stopped
         self._stopped = self._stopped or ledger.stop_reason  # closing the ledger can fail as well
+
+    def _list_images(
+        self, ledger: SqliteLedger, found: Iterable[os.DirEntry[str] | str]
+    ) -> tuple[WorkList, Callable[[], int | None]]:
+        """Return the images, and a function that returns their number; None while it is not known."""
+        # Images are read while the last files are still being listed.
+        total = _Total(self._settings.folder, found)
+        images = WorkList(ledger, self._settings.document.path_word, total.counted())
+        return images, lambda: total.of(self.counts.done, images.listed)
+
+    def _shown_progress(self) -> AbstractContextManager[Progress]:
+        return shown_progress(quiet=is_quiet())
 
     async def _take_all(self, batch: Batch[Any], progress: Progress, total: Callable[[], int | None]) -> None:
         async for outcome in batch:
@@ -209,8 +220,10 @@ class ResumableRun:
             return
         self.counts.add(status, billed=False)  # the hook counts the calls, also those whose outcome is not taken
         self.counts.from_ledger += isinstance(outcome, Success) and not outcome.billed
-        if self._write_if_unstored(outcome):
-            return
+        if not self._write_if_unstored(outcome):
+            self._print_outcome(outcome, status)
+
+    def _print_outcome(self, outcome: Outcome[Any], status: str) -> None:
         if isinstance(outcome, Failure) and status != "succeeded" and self._named < MAX_NAMED:
             self._named += 1
             echo_stderr(f"{shown_path(str(outcome.source))}: {outcome.error}")
