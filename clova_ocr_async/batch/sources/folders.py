@@ -19,6 +19,8 @@ from clova_ocr_async.batch.sources.exclusions import (
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.archives import is_archive_name
 from clova_ocr_async.host.files import open_to_read
+from clova_ocr_async.pictures.page_selection import PageSelection
+from clova_ocr_async.pictures.pages import pages_in
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.picture_signatures import SIGNATURE_BYTES, is_picture
 
@@ -79,10 +81,6 @@ def paged(paths: Iterable[str], pages: str | None) -> Iterator[Path | Page]:
     """
     if pages is None:
         return map(Path, paths)
-    # Slow to import, and seldom needed.
-    from clova_ocr_async.pictures.page_selection import PageSelection  # noqa: PLC0415
-    from clova_ocr_async.pictures.pages import pages_in  # noqa: PLC0415
-
     PageSelection.parse(pages)  # here, so that a mistake is refused by the call and not by the first pull
     return (image for path in paths for image in pages_in(path, pages))
 

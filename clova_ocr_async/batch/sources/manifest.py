@@ -74,6 +74,8 @@ def images_from(manifest: str | os.PathLike[str]) -> Iterator[Path | Page]:
             message has its number.
     """
     listed = Manifest(manifest)
+    if listed.is_cp949:
+        logger.warning("%s: read as CP949, the encoding of Korean Windows", shown_path(os.fsdecode(manifest)))
     return (image.source for image in listed.images())
 
 
@@ -90,11 +92,13 @@ class Manifest:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._name = os.fsdecode(path)
         self._encoding = encoding_of(self._name)
-        if self._encoding == CP949:
-            if self._names_exist():
-                logger.warning("%s: read as CP949, the encoding of Korean Windows", shown_path(self._name))
-            else:
-                self._encoding = UTF8  # its names are bytes of another kind, or wrong
+        if self._encoding == CP949 and not self._names_exist():
+            self._encoding = UTF8  # its names are bytes of another kind, or wrong
+
+    @property
+    def is_cp949(self) -> bool:
+        """Whether it is read as CP949, the encoding of Korean Windows."""
+        return self._encoding == CP949
 
     def images(self) -> Iterator[ListedImage]:
         """Yield the images, as the file is read.

@@ -15,13 +15,14 @@ from clova_ocr_async.batch.sources.exclusions import READ_SUFFIXES, Exclusions, 
 from clova_ocr_async.batch.sources.folders import entries_in
 from clova_ocr_async.batch.sources.listed_image import ListedImage
 from clova_ocr_async.cli.runs.input_file import STDIN, FileHashes, InputFile, InputPage
-from clova_ocr_async.cli.runs.pipes import check_once
+from clova_ocr_async.cli.runs.pipes import check_once, is_piped
 from clova_ocr_async.cli.terminal.phrases import list_names
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.archives import is_archive_name, split_member_path, stat_file
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.page import Page
+from clova_ocr_async.pictures.page_selection import PageSelection
 from clova_ocr_async.pictures.pages import count_pages, pages_in
 from clova_ocr_async.protocol.echoed_input import non_path, shown_path
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.batch.sources.manifest import Manifest
     from clova_ocr_async.documents import Document
 
-__all__ = ["Search", "check_paths", "documents_of"]
+__all__ = ["Search", "check_paths", "documents_of", "pages_contradiction"]
 
 
 def check_paths(paths: Sequence[str], *, folders: bool) -> None:
@@ -57,6 +58,19 @@ def check_paths(paths: Sequence[str], *, folders: bool) -> None:
         if kind == "an archive":
             members_in(path)
     check_once(paths)
+
+
+def pages_contradiction(pages: str, paths: Iterable[str]) -> str | None:
+    """Return why --pages cannot be used with some paths; None if it can.
+
+    Raises:
+        ConfigurationError: ``pages`` names no pages.
+    """
+    PageSelection.parse(pages)
+    if (piped := next(filter(is_piped, paths), None)) is None:
+        return None
+    kind = "standard input" if piped == STDIN else "a pipe"
+    return f"{shown_path(piped)}: {kind} cannot be read again for each page, as --pages needs it; give a file"
 
 
 def _exists(path: str) -> bool:

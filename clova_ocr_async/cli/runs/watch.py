@@ -19,11 +19,11 @@ from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     from clova_ocr_async.batch.outcome import Outcome
+    from clova_ocr_async.batch.sources.listed_image import FoundImage
     from clova_ocr_async.batch.sources.watched_folder import WatchedFolder
     from clova_ocr_async.batch.sources.watchlist import OpenEvents
     from clova_ocr_async.batch.sources.worklist import WorkList
@@ -67,10 +67,10 @@ class WatchRun(ResumableRun):
     def _list_images(
         self,
         ledger: SqliteLedger,
-        found: Iterable[os.DirEntry[str] | str],  # noqa: ARG002 - none: the watch finds the files itself
+        found: Iterable[FoundImage],  # noqa: ARG002 - none: the watch finds the files itself
     ) -> tuple[WorkList, Callable[[], int | None]]:
-        document = self._settings.document.path_word
-        images = WatchList(ledger, document, self._folder, settle=self._settle, open_events=self._open_events)
+        (document,) = self._documents
+        images = WatchList(ledger, document.path_word, self._folder, settle=self._settle, open_events=self._open_events)
         self._forget = images.forget
         still = f"once it has not changed for {self._settle:g} s" if self._settle else "as soon as it is found"
         echo_stderr(f"watching {shown_path(self._folder.path)}: a file is read {still}; Ctrl-C or SIGTERM ends")

@@ -195,8 +195,10 @@ def test_lists_of_windows_are_read(
     """Lists in the encodings of Korean Windows and of Excel are read; CP949 only if the files exist, and it is said."""
     write("", "영수증.jpg")
     mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(encoding, b"")
+    manifest = write(mark + content.encode(encoding))
     with caplog.at_level(logging.WARNING):
-        [image] = listed(write(mark + content.encode(encoding)))
+        assert list(images_from(manifest)) == [Path("영수증.jpg")]
+    [image] = listed(manifest)
     assert image.path == "영수증.jpg"
     if content.startswith("path"):
         assert msgspec.json.decode(image.columns) == {"부서": "영업\n1"}
