@@ -250,9 +250,7 @@ PREPARE = click.option(
 )
 """An option of each verb that calls: whether pictures are prepared."""
 
-RENDER = click.option(
-    "--render", is_flag=True, help="Send each page of a PDF as a picture; implies --prepare."
-)
+RENDER = click.option("--render", is_flag=True, help="Send each page of a PDF as a picture; implies --prepare.")
 """An option of each verb that calls: whether pages of PDFs are rendered."""
 
 RUN = click.argument("folder", metavar="DIR", type=PATH)

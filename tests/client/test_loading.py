@@ -12,7 +12,8 @@ import anyio
 import pytest
 from support.fakes import JPEG
 
-from clova_ocr_async.client.loading import load_image, pdf_page_counter
+from clova_ocr_async.client.loading import load_image
+from clova_ocr_async.client.preparing import pdf_page_counter
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.protocol.image import Image, ImageLimits
@@ -75,7 +76,7 @@ async def test_every_kind_of_source(file: Path, kind: str, max_bytes: int | None
     """Every kind of source gives the picture's bytes and its name, and a file stays open."""
     make, name = KINDS[kind]
     source = make(file)
-    image = await load_image(source, ImageLimits(max_bytes=max_bytes))
+    image = (await load_image(source, ImageLimits(max_bytes=max_bytes))).image
     assert (image.data, image.name) == (JPEG, name)
     if hasattr(source, "close"):
         assert not source.closed
@@ -94,7 +95,7 @@ async def test_a_pipe_is_read_to_its_end() -> None:
                 other.close()
 
             group.start_soon(anyio.to_thread.run_sync, feed)
-            assert (await load_image(pipe, ImageLimits())).data == data
+            assert (await load_image(pipe, ImageLimits())).image.data == data
 
 
 class Endless:
@@ -186,9 +187,9 @@ async def test_an_undecodable_name(tmp_path: Path) -> None:
     """A name that is not UTF-8 is sent with its odd bytes replaced."""
     path = os.fsdecode(bytes(tmp_path) + b"/\xb0\xa1.jpg")
     await anyio.Path(path).write_bytes(JPEG)
-    assert (await load_image(path, ImageLimits())).name == "??.jpg"
+    assert (await load_image(path, ImageLimits())).image.name == "??.jpg"
     with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - a file as callers open it
-        assert (await load_image(file, ImageLimits())).name == "??.jpg"
+        assert (await load_image(file, ImageLimits())).image.name == "??.jpg"
 
 
 async def test_a_huge_file_is_refused_by_its_size(tmp_path: Path) -> None:
@@ -201,8 +202,8 @@ async def test_a_huge_file_is_refused_by_its_size(tmp_path: Path) -> None:
 async def test_limits_hold_for_every_kind() -> None:
     """The limits hold for bytes and files alike, to the byte."""
     exact, short = ImageLimits(max_bytes=len(JPEG)), ImageLimits(max_bytes=len(JPEG) - 1)
-    assert (await load_image(JPEG, exact)).data == JPEG
-    assert (await load_image(io.BytesIO(JPEG), exact)).data == JPEG
+    assert (await load_image(JPEG, exact)).image.data == JPEG
+    assert (await load_image(io.BytesIO(JPEG), exact)).image.data == JPEG
     assert "more than" in await refused(JPEG, short)
     assert "more than" in await refused(io.BytesIO(JPEG), short)
 
@@ -223,7 +224,7 @@ async def test_pdfs_of_several_pages(name: str, kind: Callable[[Path], Any]) -> 
 
 async def test_a_pdf_of_one_page() -> None:
     """A PDF of one page is accepted."""
-    assert (await load_image(PDFS / "img2pdf-1-page.pdf", ImageLimits())).format == "pdf"
+    assert (await load_image(PDFS / "img2pdf-1-page.pdf", ImageLimits())).image.format == "pdf"
 
 
 async def test_a_pdf_nobody_can_count(caplog: pytest.LogCaptureFixture) -> None:
@@ -257,7 +258,7 @@ async def test_a_file_that_gives_more_than_it_was_asked_for() -> None:
             """Give the next part, whatever its size."""
             return self.parts.pop(0)
 
-    image = await load_image(Generous(JPEG), ImageLimits(max_bytes=len(JPEG)))
+    image = (await load_image(Generous(JPEG), ImageLimits(max_bytes=len(JPEG)))).image
     assert image.data == JPEG
     with pytest.raises(ImageError, match="more than"):
         await load_image(Generous(JPEG, JPEG), ImageLimits(max_bytes=len(JPEG) + 1))

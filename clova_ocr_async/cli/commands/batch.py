@@ -94,9 +94,7 @@ __all__ = ["command"]
 )
 @click.option("--recursive/--no-recursive", default=True, help="Whether to read sub-folders.  [default: yes]")
 @verb
-def command(
-    *, document: type[Document] | str, paths: tuple[str, ...], folder: str | None, **options: Any
-) -> int:
+def command(*, document: type[Document] | str, paths: tuple[str, ...], folder: str | None, **options: Any) -> int:
     """Read files and folders of images, many at once.
 
     DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport; or auto for folders that are named

@@ -56,7 +56,7 @@ def make_client(
     """
     domains = configured_domains(os.environ, config)
     return ClovaOCRClient(
-        *domains, slots=slots, retry=retry, limits=limits, transport=transport(), hooks=[calls.note], **({} if prepare is None else {"prepare": prepare})
+        *domains, slots=slots, retry=retry, limits=limits, prepare=prepare, transport=transport(), hooks=[calls.note]
     )
 
 

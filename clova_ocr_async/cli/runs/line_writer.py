@@ -24,9 +24,7 @@ def line_of(outcome: Outcome[Any], document: type[Document]) -> bytes:
     """Return the line of an outcome whose source is an input file, or a page of one."""
     file: InputFile | InputPage = outcome.source
     path = os.fsdecode(file.path)
-    record = record_of_outcome(
-        outcome, document, path=path, sha256=file.sha256, page=file.page, columns=file.columns
-    )
+    record = record_of_outcome(outcome, document, path=path, sha256=file.sha256, page=file.page, columns=file.columns)
     return encode_record(record)
 
 

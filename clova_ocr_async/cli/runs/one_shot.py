@@ -27,9 +27,9 @@ from clova_ocr_async.results.records import billed_of, maybe_billed_of, status_o
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
+    from clova_ocr_async.batch import Batch
     from clova_ocr_async.batch.outcome import Outcome
     from clova_ocr_async.cli.runs.call_counter import CallCounter
-    from clova_ocr_async.batch import Batch
     from clova_ocr_async.cli.runs.input_file import InputFile, InputPage
     from clova_ocr_async.cli.runs.inputs import Search
     from clova_ocr_async.cli.terminal.output import Output

@@ -67,7 +67,11 @@ def test_a_folder_with_another_name_is_refused_by_its_name(tmp_path: Path) -> No
     (folder / "empty").mkdir()
     with pytest.raises(ConfigurationError) as error:
         check_folder(str(folder))
-    for name in ("in/receipts", "in/other", "are not named after a document; auto reads folders that are named receipt,"):
+    for name in (
+        "in/receipts",
+        "in/other",
+        "are not named after a document; auto reads folders that are named receipt,",
+    ):
         assert name in str(error.value)
     assert "empty" not in str(error.value)
     lay_out(folder, *(f"x{number}/a.jpg" for number in range(5)))
@@ -81,7 +85,9 @@ def test_pictures_directly_in_the_folder_are_refused(tmp_path: Path) -> None:
     """A picture that lies in no folder of a document is not guessed to be one."""
     folder = lay_out(tmp_path / "in", "receipt/a.jpg", "b.jpg")
     for walk in (check_folder, lambda path: list(images_by_folder(path))):
-        with pytest.raises(ConfigurationError, match=r"pictures lie directly in .*/in, so no folder names their document"):
+        with pytest.raises(
+            ConfigurationError, match=r"pictures lie directly in .*/in, so no folder names their document"
+        ):
             walk(str(folder))
 
 

@@ -10,6 +10,7 @@ import pytest
 from support.fakes import JPEG, FakeTransport, domain
 
 from clova_ocr_async.batch import BatchDispatcher
+from clova_ocr_async.batch.sources.listed_image import ListedImage
 from clova_ocr_async.cli.runs.dry_run import DryRun, dry_run
 from clova_ocr_async.cli.runs.inputs import Search
 from clova_ocr_async.client import ClovaOCRClient
@@ -40,11 +41,11 @@ def test_files_cost_no_thread_each(known: list[str], tmp_path: Path) -> None:
     new = tmp_path / "new.jpg"
     new.write_bytes(JPEG + JPEG)
     with RunReader(str(tmp_path / "run")) as reader:
-        dry = DryRun("receipt", reader, once=True, limits=ImageLimits())
+        dry = DryRun(["receipt"], reader, once=True, limits=ImageLimits())
 
         async def look() -> list[str]:
             for path in [*known, str(new)]:
-                await dry.add(path)
+                await dry.add(ListedImage(path, document="receipt"))
             return [thread.name for thread in threading.enumerate() if thread.name.startswith("AnyIO")]
 
         assert asyncio.run(look()) == []
@@ -59,7 +60,7 @@ def test_a_dry_run_can_be_interrupted(kind: str, known: list[str], tmp_path: Pat
     async def interrupted() -> None:
         task = asyncio.create_task(
             dry_run(
-                "receipt",
+                ["receipt"],
                 itertools.cycle(known),
                 folder=folder,
                 retry_billings=(),
