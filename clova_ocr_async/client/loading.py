@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import anyio.to_thread
 
@@ -57,6 +57,7 @@ class BinaryFile(Protocol):
         ...
 
 
+
 class UploadedFile(Protocol):
     """An upload of FastAPI or Starlette, whose ``file`` is a binary file."""
 
@@ -86,7 +87,16 @@ class PILImage(Protocol):
 
 
 ImageSource = (
-    str | os.PathLike[str] | Page | bytes | bytearray | memoryview | BinaryFile | UploadedFile | PILImage | Image
+    str
+    | os.PathLike[str]
+    | Page
+    | bytes
+    | bytearray
+    | memoryview
+    | BinaryFile
+    | UploadedFile
+    | PILImage
+    | Image
 )
 """A path, a page of a file, bytes, a file opened in binary mode, an upload, a picture of Pillow, or an Image.
 
@@ -121,9 +131,7 @@ class ImageLoader:
         self.preparation = preparation
         self._threads = threads or PreparationThreads()
 
-    async def load(
-        self, source: ImageSource | PreparedImage, held: Callable[[int], object] = _uncounted
-    ) -> PreparedImage:
+    async def load(self, source: ImageSource | PreparedImage, held: Callable[[int], object] = _uncounted) -> PreparedImage:
         """Return the picture of an image.
 
         Args:
@@ -168,7 +176,9 @@ class ImageLoader:
         return await anyio.to_thread.run_sync(make) if opened.is_pdf else make()
 
 
-async def load_image(source: ImageSource, limits: ImageLimits, preparation: Preparation | None = None) -> PreparedImage:
+async def load_image(
+    source: ImageSource, limits: ImageLimits, preparation: Preparation | None = None
+) -> PreparedImage:
     """Read, prepare and check an image, as the ``ImageLoader`` of a client does."""
     return await ImageLoader(limits, preparation).load(source)
 
@@ -379,3 +389,5 @@ def _unusable(part: object) -> str:
         part.close()
         return "a coroutine; await it and pass the bytes"
     return f"a {type(part).__name__}; open it in binary mode"
+
+

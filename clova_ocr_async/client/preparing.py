@@ -27,17 +27,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.pictures.preparation import Preparation
     from clova_ocr_async.protocol.image import ImageLimits
 
-__all__ = [
-    "OpenedImage",
-    "PreparedImage",
-    "count_pages",
-    "judge",
-    "judge_page",
-    "judge_still",
-    "load_pictures",
-    "make_picture",
-    "pdf_page_counter",
-]
+__all__ = ["OpenedImage", "PreparedImage", "count_pages", "judge", "judge_page", "judge_still", "load_pictures", "make_picture", "pdf_page_counter"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -104,7 +94,9 @@ class OpenedImage:
         return isinstance(data, bytes) and b"%PDF-" in data[:1024]
 
 
-def judge(data: bytes | Image, name: str | None, limits: ImageLimits, preparation: Preparation | None) -> OpenedImage:
+def judge(
+    data: bytes | Image, name: str | None, limits: ImageLimits, preparation: Preparation | None
+) -> OpenedImage:
     """Return an image with the steps that its header asks for; pure.
 
     Args:
@@ -160,9 +152,7 @@ def make_picture(opened: OpenedImage, limits: ImageLimits, preparation: Preparat
         raise opened.refusal
     if opened.page is not None:
         cut = load_pictures("pages", "a page of a file").cut_page
-        return _made(
-            *cut(opened.data, opened.page, max_bytes=limits.max_bytes, preparation=preparation), opened, limits
-        )
+        return _made(*cut(opened.data, opened.page, max_bytes=limits.max_bytes, preparation=preparation), opened, limits)
     if opened.plan is not None:
         content = opened.data.data if isinstance(opened.data, Image) else opened.data
         convert = load_pictures("convert", "to prepare a picture").carry_out

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image, ImageCms
-from support.drawn import RECTANGLES, SIZE, as_stored, drawn, exif_of, found, overlap
 
 from clova_ocr_async.documents.objects import BoundingPoly, Vertex
 from clova_ocr_async.documents.picture import Picture
@@ -19,6 +18,7 @@ from clova_ocr_async.pictures.headers import read_header
 from clova_ocr_async.pictures.plan import Plan, plan
 from clova_ocr_async.pictures.preparation import Preparation
 from clova_ocr_async.protocol.image import ImageLimits
+from support.drawn import RECTANGLES, SIZE, as_stored, drawn, exif_of, found, overlap
 
 if TYPE_CHECKING:
     from clova_ocr_async.pictures.picture_header import PictureHeader

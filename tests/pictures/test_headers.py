@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from support.drawn import exif_of
 
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.pictures.headers import PictureHeader, read_header
 from clova_ocr_async.pictures.picture_header import exif_orientation
+from support.drawn import exif_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

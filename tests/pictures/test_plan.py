@@ -202,4 +202,4 @@ def test_memory_grows_with_the_work() -> None:
     assert draft < whole / 2
     assert _plan(turned | {"progressive": True}, limits=half).memory > draft
     assert _plan(SCAN | {"orientation": 3}).memory < _plan(SCAN | {"orientation": 3, "colour": "rgb"}).memory
-    assert _plan(turned | {"width": 9459, "height": 9459, "alpha": True}, shrink=False).memory > MAX_PIXELS * 4
+    assert MAX_PIXELS * 4 < _plan(turned | {"width": 9459, "height": 9459, "alpha": True}, shrink=False).memory

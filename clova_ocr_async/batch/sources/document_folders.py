@@ -74,7 +74,7 @@ def _placed(path: str, exclusions: Exclusions) -> Iterator[tuple[str, list[str]]
     else:
         start = os.path.join(path, "")  # noqa: PTH118 - a Path drops the slash
         found = (entry.path for entry in entries_in(path, exclusions=exclusions))
-    return ((image, image[len(start) :].split(os.sep)[:-1]) for image in found)
+    return ((image, image[len(start) :].split("/")[:-1]) for image in found)
 
 
 def _document_of(root: str, folders: list[str]) -> str | None:
@@ -85,7 +85,7 @@ def _document_of(root: str, folders: list[str]) -> str | None:
         if (other := document_named(folder)) not in {None, outermost}:
             inside = shown_path(os.path.join(root, *folders[: folders.index(folder) + 1]))  # noqa: PTH118 - it may be in an archive
             raise ConfigurationError(
-                f"{inside} is named after the document {other} and lies in a folder of {outermost}; move it, or rename it"
+                f"{inside} is named after the document {other}, and lies in a folder of {outermost}; move or rename it"
             )
     return outermost
 

@@ -250,6 +250,7 @@ def _dry_run(images: _Images, folder: str | None, options: dict[str, Any]) -> in
     from clova_ocr_async.cli.runs.ceilings import call_limit
     from clova_ocr_async.cli.runs.client_settings import preparation
     from clova_ocr_async.cli.runs.dry_run import dry_run
+    from clova_ocr_async.client.loading import ImageLoader
     from clova_ocr_async.documents import DOCUMENTS
     from clova_ocr_async.ledger.seal import load_seal
 
@@ -264,8 +265,7 @@ def _dry_run(images: _Images, folder: str | None, options: dict[str, Any]) -> in
             retry_billings=_retry_billings(options),
             max_calls=call_limit(options),
             price=options["price"],
-            limits=_limits(options),
-            preparation=preparation(prepare=options["prepare"], render=options["render"]),
+            loader=ImageLoader(_limits(options), preparation(prepare=options["prepare"], render=options["render"])),
         )
     )
 

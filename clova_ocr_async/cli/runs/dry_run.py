@@ -19,7 +19,6 @@ from clova_ocr_async.cli.exit_codes import exit_code
 from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, cost, wrong_folder
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, printable
-from clova_ocr_async.client.loading import ImageLoader
 from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.host.paths import alternate_path, normalize_path
 from clova_ocr_async.ledger.settlement import is_requeued
@@ -33,10 +32,10 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.cli.exit_codes import ExitCode
     from clova_ocr_async.cli.runs.inputs import Search
+    from clova_ocr_async.client.loading import ImageLoader
     from clova_ocr_async.client.preparing import OpenedImage
     from clova_ocr_async.ledger.sqlite.run_settings import CallLimit
-    from clova_ocr_async.pictures.preparation import Preparation
-    from clova_ocr_async.protocol.image import ImageLimits
+    from clova_ocr_async.ledger.states import Item
 
 __all__ = ["DryRun", "dry_run", "is_new"]
 
@@ -85,8 +84,7 @@ class DryRun:
         reader: Reads the run; None without a run, or if it is still empty.
         once: Whether the same bytes are paid once, as in a run.
         retry_billings: Images that were not read are sent again if their billing is one of these.
-        limits: Limits of images, checked before they are sent.
-        preparation: How pictures are prepared; None to send them as they are.
+        loader: Reads and checks the images, as that of a client does.
 
     Attributes:
         found: Files so far.
@@ -104,8 +102,7 @@ class DryRun:
         *,
         once: bool,
         retry_billings: Collection[Billing] = (),
-        limits: ImageLimits,
-        preparation: Preparation | None = None,
+        loader: ImageLoader,
     ) -> None:
         self.found = 0
         self.billable = 0
@@ -117,10 +114,8 @@ class DryRun:
         self._reader = reader
         self._once = once
         self._retry_billings = retry_billings
-        self._limits = limits
-        self._preparation = preparation
+        self._loader = loader
         self._hashes = FileHashes()
-        self._loader = ImageLoader(limits, preparation)
         self._seen: set[int] = set()
 
     def images(self, found: Iterable[FoundImage]) -> Iterator[ListedImage | None]:
@@ -190,7 +185,7 @@ class DryRun:
             if entry is not None and self._reason_not_sent(entry) is not None:
                 return entry.item, entry
         await asyncio.sleep(0)  # a signal is handled between two files that are read
-        hashed = hash_now(image.source, self._limits, self._preparation, self._hashes)
+        hashed = hash_now(image.source, self._loader.limits, self._loader.preparation, self._hashes)
         item = hashed.item(document)
         entry = None if self._reader is None else self._reader.find(item)
         if entry is None or self._reason_not_sent(entry) is None:
@@ -201,8 +196,9 @@ class DryRun:
         """Refuse an image that cannot be sent; conversions are left out, as each takes a large part of a second."""
         if opened.refusal is not None:
             raise opened.refusal
-        rendered = opened.page is not None and self._preparation is not None and self._preparation.render
-        if opened.plan is None and not rendered:
+        preparation = self._loader.preparation
+        is_rendered = opened.page is not None and preparation is not None and preparation.render
+        if opened.plan is None and not is_rendered:
             await self._loader.make(opened)
 
     def _reason_not_sent(self, entry: Entry) -> str | None:
@@ -281,9 +277,8 @@ async def dry_run(
     retry_billings: Collection[Billing],
     max_calls: CallLimit | None,
     price: Decimal | None,
-    limits: ImageLimits,
+    loader: ImageLoader,
     search: Search,
-    preparation: Preparation | None = None,
 ) -> ExitCode:
     """Print on standard output what a batch would do.
 
@@ -294,9 +289,8 @@ async def dry_run(
         retry_billings: Images that were not read are sent again if their billing is one of these.
         max_calls: Most calls over the whole life of the run; "none" for any number, None for the run's own limit.
         price: KRW per call; None if it is not known.
-        limits: Limits of images, checked before they are sent.
+        loader: Reads and checks the images, as that of a client does.
         search: The search that finds the files, for its remarks.
-        preparation: How pictures are prepared; None to send them as they are.
     """
     with _opened(folder) as reader:
         dry = DryRun(
@@ -304,8 +298,7 @@ async def dry_run(
             reader,
             once=folder is not None,
             retry_billings=retry_billings,
-            limits=limits,
-            preparation=preparation,
+            loader=loader,
         )
         for number, image in enumerate(dry.images(found)):
             if image is not None:
