@@ -13,12 +13,12 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import anyio.to_thread
 
 from clova_ocr_async.client.loading import is_pil_image, open_image
-from clova_ocr_async.client.preparing import count_pages
 from clova_ocr_async.client.tracebacks import frameless
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.host.archives import ArchiveError, member_size, split_member_path, stat_file
@@ -26,6 +26,7 @@ from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.ledger.states import FileStamp, Item, SourceFile
 from clova_ocr_async.pictures.page import Page
+from clova_ocr_async.pictures.pages import count_pages
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.image import Image
 
@@ -135,14 +136,16 @@ class FileHashes:
 
 
 def _hash_file(path: str) -> bytes:
-    with os.fdopen(open_to_read(path), "rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").digest()
+    try:
+        with os.fdopen(open_to_read(path), "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise ImageError(f"{shown_path(path)}: {error.strerror}") from None
 
 
 async def read_hashed(
     source: Any,
-    limits: ImageLimits,
-    preparation: Preparation | None = None,
+    loader: ImageLoader,
     *,
     hashes: FileHashes | None = None,
     limiter: CapacityLimiter | None = None,
@@ -152,8 +155,7 @@ async def read_hashed(
 
     Args:
         source: The image, as the client takes it.
-        limits: How large it may be.
-        preparation: The steps that it may be prepared by; None for none.
+        loader: Its limits, and the steps that it may be prepared by.
         hashes: The hashes of files of several pages.
         limiter: How many threads may read at once; anyio's own number if not given.
         now: Returns Unix seconds.
@@ -161,7 +163,8 @@ async def read_hashed(
     Raises:
         ImageError: It cannot be read, or is too large.
     """
-    return await anyio.to_thread.run_sync(hash_now, source, limits, preparation, hashes, now, limiter=limiter)
+    read = partial(hash_now, source, loader.limits, loader.preparation, hashes, now)
+    return await loader.in_thread(source, read, limiter)
 
 
 async def stat_source(source: Any, limiter: CapacityLimiter | None = None) -> SourceFile | None:
@@ -193,6 +196,8 @@ def hash_now(
         return HashedImage(opened, sha256, _named(source, sha256))
     before = _stamp_at(path)
     opened, sha256 = _open_path(source, limits, preparation, hashes or FileHashes(), now())
+    if opened.record is not None and _stamp_at(path) != before:  # a page that was cut after its file was hashed
+        raise ImageError(changed_message(os.fsdecode(path)), truncated=True)
     file = source_file(source)
     if file is not None:
         # The stamp stands for these bytes only if a change during the reading, or from now on, would show in it.
@@ -205,17 +210,17 @@ def _open_path(
     source: Any, limits: ImageLimits, preparation: Preparation | None, hashes: FileHashes, now: float
 ) -> tuple[OpenedImage, bytes]:
     """Open a path or a page, and return it with the hash of its file."""
-    whole: list[bytes] = []
+    hashed: list[bytes] = []
 
     def count(file: str | bytes) -> int | None:
         if isinstance(file, bytes):  # of an archive
             return count_pages(file)
         facts = hashes.facts(file, now)
-        whole.append(facts.sha256)
+        hashed.append(facts.sha256)
         return facts.pages
 
     opened = open_image(source, limits, preparation, count)
-    return opened, whole[0] if isinstance(opened.data, str) else opened.hash()
+    return opened, hashed[0] if opened.page is not None and hashed else opened.hash()
 
 
 async def make_picture_of(hashed: HashedImage, loader: ImageLoader) -> PreparedImage:

@@ -101,9 +101,7 @@ class LedgeredReader:
         again = partial(self.process, source, document)
         loader = self._client.loader
         try:
-            hashed = await read_hashed(
-                source, loader.limits, loader.preparation, hashes=self._hashes, limiter=self._threads
-            )
+            hashed = await read_hashed(source, loader, hashes=self._hashes, limiter=self._threads)
         except ImageError as error:
             if (deferred := await self._unfinished.defer(source, error, until, again)) is not None:
                 return deferred

@@ -8,8 +8,9 @@ import inspect
 import os
 import stat
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
 import anyio.to_thread
 
@@ -17,10 +18,9 @@ from clova_ocr_async.client.preparation_threads import PreparationThreads
 from clova_ocr_async.client.preparing import (
     OpenedImage,
     PreparedImage,
-    count_pages,
     judge,
     judge_page,
-    judge_still,
+    judge_pil,
     make_picture,
 )
 from clova_ocr_async.errors import ImageError
@@ -28,11 +28,14 @@ from clova_ocr_async.host.archives import ArchiveError, member_size, read_member
 from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.page import Page
+from clova_ocr_async.pictures.pages import count_pages, require_pages
 from clova_ocr_async.protocol.echoed_input import non_path, quoted, shown_path, shown_prose
 from clova_ocr_async.protocol.image import Image, ImageLimits, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from anyio import CapacityLimiter
 
     from clova_ocr_async.pictures.preparation import Preparation
 
@@ -48,14 +51,16 @@ __all__ = [
     "read_path",
 ]
 
+T = TypeVar("T")
 
+
+@runtime_checkable
 class BinaryFile(Protocol):
     """An object whose ``read`` returns bytes, such as a file opened in binary mode."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to so many bytes; all for -1."""
         ...
-
 
 
 class UploadedFile(Protocol):
@@ -87,16 +92,7 @@ class PILImage(Protocol):
 
 
 ImageSource = (
-    str
-    | os.PathLike[str]
-    | Page
-    | bytes
-    | bytearray
-    | memoryview
-    | BinaryFile
-    | UploadedFile
-    | PILImage
-    | Image
+    str | os.PathLike[str] | Page | bytes | bytearray | memoryview | BinaryFile | UploadedFile | PILImage | Image
 )
 """A path, a page of a file, bytes, a file opened in binary mode, an upload, a picture of Pillow, or an Image.
 
@@ -104,6 +100,7 @@ A file that can be rewound is read from its start, any other one from its positi
 """
 
 _AT_HAND = (Image, bytes, bytearray, memoryview)
+_PIL_BYTES = 8  # of a pixel of Pillow while it is written
 _MAX_SHRUNK = 256 * 1024 * 1024  # bytes of a picture that is read to be shrunk
 
 
@@ -131,7 +128,9 @@ class ImageLoader:
         self.preparation = preparation
         self._threads = threads or PreparationThreads()
 
-    async def load(self, source: ImageSource | PreparedImage, held: Callable[[int], object] = _uncounted) -> PreparedImage:
+    async def load(
+        self, source: ImageSource | PreparedImage, held: Callable[[int], object] = _uncounted
+    ) -> PreparedImage:
         """Return the picture of an image.
 
         Args:
@@ -146,7 +145,7 @@ class ImageLoader:
         if isinstance(source, _AT_HAND):
             opened = open_image(source, self.limits, self.preparation)
         else:
-            opened = await anyio.to_thread.run_sync(self._opened_or_made, source)
+            opened = await self.in_thread(source, partial(self._opened_or_made, source))
             if isinstance(opened, PreparedImage):
                 return opened
         held(opened.bytes_held)
@@ -154,6 +153,19 @@ class ImageLoader:
         if opened.needs_preparation:
             held(len(made.image.data))
         return made
+
+    async def in_thread(self, source: Any, read: Callable[[], T], limiter: CapacityLimiter | None = None) -> T:
+        """Return what a function reads of an image, in a thread for reading, or for preparation if it takes that.
+
+        Args:
+            source: The image, as the user gave it.
+            read: The function.
+            limiter: How many threads may read at once; anyio's own number if not given.
+        """
+        if is_pil_image(source):  # it is encoded
+            width, height = source.size
+            return await self._threads.run(read, width * height * _PIL_BYTES)
+        return await anyio.to_thread.run_sync(read, limiter=limiter)
 
     def _opened_or_made(self, source: ImageSource) -> OpenedImage | PreparedImage:
         """Open an image, and make its picture in the same thread if that takes no preparation."""
@@ -176,9 +188,7 @@ class ImageLoader:
         return await anyio.to_thread.run_sync(make) if opened.is_pdf else make()
 
 
-async def load_image(
-    source: ImageSource, limits: ImageLimits, preparation: Preparation | None = None
-) -> PreparedImage:
+async def load_image(source: ImageSource, limits: ImageLimits, preparation: Preparation | None = None) -> PreparedImage:
     """Read, prepare and check an image, as the ``ImageLoader`` of a client does."""
     return await ImageLoader(limits, preparation).load(source)
 
@@ -207,7 +217,7 @@ def open_image(
     if isinstance(source, Image):
         return judge(source, None, limits, preparation)
     if is_pil_image(source):
-        return judge_still(source, limits, preparation)
+        return judge_pil(source, limits, preparation)
     return judge(*read_bytes(source, _limits_to_read(limits, preparation)), limits, preparation)
 
 
@@ -224,13 +234,15 @@ def _open_page(
     """Open a page of a file. The only page of a file is the file: so it is billed once, however it is asked for."""
     path = os.fsdecode(page.path)
     # By its path, so that a library maps it into memory. The member of an archive has none of its own.
-    file = path if os.path.exists(path) else read_path(path, limits)  # noqa: PTH110 - Path raises for odd names
+    file = path if os.path.isfile(path) else read_path(path, limits)  # noqa: PTH113 - Path raises for odd names
     pages = count(file)
-    if pages is not None and not 1 <= page.number <= pages:
+    if pages is None:
+        pages = require_pages(file)  # which raises why they cannot be counted
+    if page.number > pages:
         raise ImageError(f"{shown_path(path)} has {plural(pages, 'page')}, so no page {page.number:,}")
     if pages == 1:
         return open_image(path, limits, preparation)
-    return judge_page(file, f"{_sent_name(path)}#{page.number}", page.number, preparation)
+    return judge_page(file, f"{_sent_name(path)}#{page.number}", page.number, limits, preparation)
 
 
 def is_pil_image(source: object) -> bool:
@@ -389,5 +401,3 @@ def _unusable(part: object) -> str:
         part.close()
         return "a coroutine; await it and pass the bytes"
     return f"a {type(part).__name__}; open it in binary mode"
-
-

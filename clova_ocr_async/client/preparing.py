@@ -9,30 +9,34 @@ from __future__ import annotations
 import hashlib
 import importlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
 from clova_ocr_async.documents.picture import Picture
-from clova_ocr_async.errors import ImageError
+from clova_ocr_async.errors import ConfigurationError, ImageError
+from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.headers import read_header
+from clova_ocr_async.pictures.input_file import InputFile
+from clova_ocr_async.pictures.pages import cut_page
 from clova_ocr_async.pictures.plan import plan
-from clova_ocr_async.protocol.image import Image, check_image
+from clova_ocr_async.protocol.image import Image, ImageFormat, check_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from clova_ocr_async.pictures.pil_image import PILCopy
     from clova_ocr_async.pictures.plan import Plan
     from clova_ocr_async.pictures.preparation import Preparation
     from clova_ocr_async.protocol.image import ImageLimits
 
-__all__ = ["OpenedImage", "PreparedImage", "count_pages", "judge", "judge_page", "judge_still", "load_pictures", "make_picture", "pdf_page_counter"]
+__all__ = ["OpenedImage", "PreparedImage", "judge", "judge_page", "judge_pil", "make_picture", "pdf_page_counter"]
 
 logger = logging.getLogger("clova_ocr_async")
 
-_PIXEL_BYTES = 8  # of a picture while it is converted: its decoded pixels, and those of the next step
-_PAGE_BYTES = 32 * 1024 * 1024  # of a page while it is cut, or rendered at the default resolution
+PAGE_BYTES = 32 * 1024 * 1024
+"""Bytes that a page takes while it is cut out, or rendered at the default resolution."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -53,21 +57,27 @@ class OpenedImage:
     """An image that was read and judged by its header; its picture is still to be made.
 
     Attributes:
-        data: Its bytes; an Image as it was given; a copy of a picture of Pillow; or the path of a file, for a page.
+        data: Its bytes; an Image as it was given; the path of a file, for a page that is still to be cut out of it.
         name: The name it is sent under; None for the default.
-        page: The page to cut out of it, from 1; None if it is sent whole.
-        plan: The steps that it needs; None if it needs none.
+        page: The page of the file, from 1; None if the file is sent whole.
+        cut: The page to cut out, or to render, when the picture is made; None for none.
+        plan: The steps that the picture needs; None if it needs none.
         recipe: The name of these steps in a ledger; empty if it needs none.
-        memory: Bytes that its preparation takes meanwhile, as far as known; 0 if it needs none.
-        refusal: The error that its picture ends in; None if the header shows none.
+        memory: Bytes that the preparation takes meanwhile, as far as known; 0 if the picture needs none.
+        record: How the bytes were made, if they are not those of a file.
+        digest: The sha256 of the pixels, for a picture of Pillow; None for others.
+        refusal: The error that making the picture ends in; None if the header shows none.
     """
 
-    data: bytes | Image | PILCopy | str
+    data: bytes | Image | str
     name: str | None = None
     page: int | None = None
+    cut: int | None = None
     plan: Plan | None = None
     recipe: str = ""
     memory: int = 0
+    record: Picture | None = None
+    digest: bytes | None = None
     refusal: ImageError | None = None
 
     @property
@@ -80,66 +90,104 @@ class OpenedImage:
         """Bytes that it takes until its picture is made; an Image is the caller's own, and takes none."""
         return self.memory + (len(self.data) if isinstance(self.data, bytes) else 0)
 
-    def hash(self) -> bytes:
-        """Return the sha256 of its file; of the pixels of a picture of Pillow. Not for a page that is in its file."""
-        if isinstance(self.data, bytes | Image):
-            data = self.data if isinstance(self.data, bytes) else self.data.data
-            return hashlib.sha256(data).digest()
-        return cast("PILCopy", self.data).hash()
+    @property
+    def content(self) -> bytes:
+        """Its bytes; none for a page that is still in its file."""
+        if isinstance(self.data, Image):
+            return self.data.data
+        return self.data if isinstance(self.data, bytes) else b""
 
     @property
     def is_pdf(self) -> bool:
-        """Whether it may be a PDF, whose pages take time to count."""
-        data = self.data.data if isinstance(self.data, Image) else self.data
-        return isinstance(data, bytes) and b"%PDF-" in data[:1024]
+        """Whether it may be a PDF, which takes time to look into."""
+        return _is_pdf(self.content)
+
+    def hash(self) -> bytes:
+        """Return the sha256 of its bytes, or of the pixels of a picture of Pillow."""
+        return self.digest or hashlib.sha256(self.content).digest()
 
 
 def judge(
-    data: bytes | Image, name: str | None, limits: ImageLimits, preparation: Preparation | None
+    data: bytes | Image,
+    name: str | None,
+    limits: ImageLimits,
+    preparation: Preparation | None,
+    **known: Any,
 ) -> OpenedImage:
     """Return an image with the steps that its header asks for; pure.
 
     Args:
-        data: The bytes of the file, or an Image.
+        data: The bytes, or an Image.
         name: The name it is sent under; None for the default.
         limits: The limits of what is sent.
         preparation: The steps that are allowed; None for none.
+        known: Further attributes of the image.
     """
-    content = data.data if isinstance(data, Image) else data
-    header = None if preparation is None else read_header(content)
-    if preparation is None or header is None:  # a PDF, or not a picture
-        return OpenedImage(data=data, name=name)
+    opened = OpenedImage(data=data, name=name, **known)
+    if preparation is None:
+        return opened
+    if opened.is_pdf and preparation.render:
+        return replace(opened, cut=1, recipe=_render_recipe(preparation), memory=PAGE_BYTES)
+    content = opened.content
     try:
-        steps = plan(header, len(content), preparation, limits)
+        steps = plan(read_header(content), len(content), preparation, limits, name=_name_of(opened))
     except ImageError as error:
-        return OpenedImage(data=data, name=name, refusal=error)
-    if not steps.steps:
-        return OpenedImage(data=data, name=name)
-    width, height = header.stored_size or (0, 0)
-    memory = max(width * height * _PIXEL_BYTES, 1)
-    return OpenedImage(data=data, name=name, plan=steps, recipe=steps.recipe, memory=memory)
+        return replace(opened, refusal=error)
+    return replace(opened, plan=steps, recipe=steps.recipe, memory=steps.memory) if steps else opened
 
 
-def judge_page(file: str | bytes, name: str, number: int, preparation: Preparation | None) -> OpenedImage:
-    """Return a page that is cut out of a file when its picture is made.
+def judge_page(
+    file: str | bytes, name: str, page: int, limits: ImageLimits, preparation: Preparation | None
+) -> OpenedImage:
+    """Return a page of a PDF or TIFF of several.
+
+    A page of a TIFF that may be prepared is cut out at once: that is cheap, and only its own header tells what it
+    needs. A page of a PDF is cut out when its picture is made.
 
     Args:
         file: The path of the file, or its bytes.
         name: The name it is sent under.
-        number: The page, from 1.
+        page: The page, from 1.
+        limits: The limits of what is sent.
         preparation: The steps that are allowed; None for none.
-    """
-    recipe = ""
-    return OpenedImage(data=file, name=name, page=number, recipe=recipe, memory=_PAGE_BYTES)
-
-
-def judge_still(still: Any, limits: ImageLimits, preparation: Preparation | None) -> OpenedImage:
-    """Return a picture of Pillow, copied, so that a later change of it changes nothing.
 
     Raises:
-        ImageError: Its pixels cannot be read.
+        ImageError: The page cannot be cut out.
     """
-    raise NotImplementedError
+    if preparation is None or _is_pdf(InputFile.of(file).head):
+        recipe = _render_recipe(preparation) if preparation is not None and preparation.render else ""
+        return OpenedImage(data=file, name=name, page=page, cut=page, recipe=recipe, memory=PAGE_BYTES)
+    data, record = cut_page(file, page, max_bytes=None, preparation=preparation)
+    return judge(data, name, limits, preparation, page=page, record=record)
+
+
+def judge_pil(image: Any, limits: ImageLimits, preparation: Preparation | None) -> OpenedImage:
+    """Return a picture of Pillow, written to bytes; it takes a processor for long.
+
+    Raises:
+        ImageError: It cannot be written.
+    """
+    data, record = _convert().from_pil(image)
+    # Its pixels name it in a ledger: the bytes depend on the version of Pillow.
+    digest = hashlib.sha256(f"{image.mode} {image.size}".encode())
+    digest.update(image.tobytes())
+    return judge(data, None, limits, preparation, record=record, digest=digest.digest())
+
+
+def _is_pdf(content: bytes) -> bool:
+    return b"%PDF-" in content[:1024]
+
+
+def _name_of(opened: OpenedImage) -> str | None:
+    return opened.data.name if isinstance(opened.data, Image) else opened.name
+
+
+def _render_recipe(preparation: Preparation) -> str:
+    return f"1;render {preparation.dpi} dpi q{preparation.quality}"
+
+
+def _convert() -> Any:
+    return load_module("clova_ocr_async.pictures.convert", "the preparation of a picture")
 
 
 def make_picture(opened: OpenedImage, limits: ImageLimits, preparation: Preparation | None) -> PreparedImage:
@@ -150,22 +198,24 @@ def make_picture(opened: OpenedImage, limits: ImageLimits, preparation: Preparat
     """
     if opened.refusal is not None:
         raise opened.refusal
-    if opened.page is not None:
-        cut = load_pictures("pages", "a page of a file").cut_page
-        return _made(*cut(opened.data, opened.page, max_bytes=limits.max_bytes, preparation=preparation), opened, limits)
     if opened.plan is not None:
-        content = opened.data.data if isinstance(opened.data, Image) else opened.data
-        convert = load_pictures("convert", "to prepare a picture").carry_out
-        return _made(*convert(content, opened.plan), opened, limits)
-    image = opened.data if isinstance(opened.data, Image) else Image(cast("bytes", opened.data), opened.name)
+        return _made(opened, *_convert().carry_out(opened.content, opened.plan), limits)
+    if opened.cut is not None and opened.page is not None:
+        file = cast("bytes | str", opened.data)
+        return _made(opened, *cut_page(file, opened.cut, max_bytes=limits.max_bytes, preparation=preparation), limits)
+    image = opened.data if isinstance(opened.data, Image) else Image(opened.content, opened.name)
     _check(image, limits)
-    header = read_header(image.data)
-    return PreparedImage(image, Picture() if header is None else header.as_sent())
+    if opened.cut is not None:  # rendered, now that it is known to be the only page
+        pages = cut_page(image.data, opened.cut, max_bytes=limits.max_bytes, preparation=preparation)
+        return _made(opened, *pages, limits)
+    return PreparedImage(image, opened.record or _sent_whole(image, limits))
 
 
-def _made(data: bytes, picture: Picture, opened: OpenedImage, limits: ImageLimits) -> PreparedImage:
+def _made(opened: OpenedImage, data: bytes, picture: Picture, limits: ImageLimits) -> PreparedImage:
     """Return a picture that was made of an image, checked and under the image's name."""
-    image = Image(data, opened.data.name if isinstance(opened.data, Image) else opened.name)
+    if (record := opened.record) is not None:
+        picture = msgspec.structs.replace(picture, page=record.page, steps=(*record.steps, *picture.steps))
+    image = Image(data, _name_of(opened))
     _check(image, limits, made=True)
     return PreparedImage(image, picture)
 
@@ -176,14 +226,24 @@ def _check(image: Image, limits: ImageLimits, *, made: bool = False) -> None:
         logger.warning("%s", warning)
 
 
-def count_pages(file: str | bytes) -> int | None:
-    """Return the exact number of pages of a file; None if it cannot be counted.
+def _sent_whole(image: Image, limits: ImageLimits) -> Picture:
+    """Return the record of an image that is sent byte for byte.
 
     Raises:
-        ImageError: The extra ``pictures`` is not installed.
+        ImageError: It is a PDF that cannot be opened, and the extra ``pictures`` is installed to find that out.
     """
-    count: int | None = load_pictures("pages", "a page of a file").count_pages(file)
-    return count
+    if image.format is not ImageFormat.PDF:
+        header = read_header(image.data)
+        return Picture() if header is None else header.as_sent()
+    try:
+        picture = cut_page(image.data, 1, max_bytes=None, preparation=None)[1]
+    except ConfigurationError:
+        return Picture()
+    except ImageError as error:
+        if limits.allow_truncated and error.truncated:
+            return Picture()
+        raise
+    return Picture() if picture.page is not None else picture  # the limits may allow several pages
 
 
 def _pages_if_installed(data: bytes) -> int | None:
@@ -197,6 +257,6 @@ def pdf_page_counter(
 ) -> Callable[[bytes], int | None] | None:
     """Return the exact page counter of the extra ``pictures``; None where it is not installed."""
     try:
-        return cast("Callable[[bytes], int | None]", load("clova_ocr_async.pictures.pages").count_pdf_pages)
+        return cast("Callable[[bytes], int | None]", load("clova_ocr_async.pictures.pdf").count_pdf_pages)
     except ModuleNotFoundError:
         return None

@@ -80,6 +80,17 @@ class InputFile:
             raise self.changed()
         return file
 
+    def read(self) -> bytes:
+        """Return the whole file.
+
+        Raises:
+            ImageError: It cannot be read, or is another file by now.
+        """
+        with self.open() as file:
+            data = file.read()
+            self.check_unchanged(file)
+            return data
+
     def check_unchanged(self, file: BinaryIO) -> None:
         """Refuse what was read of the file if it was written to in the meantime.
 
@@ -114,21 +125,21 @@ def _opened(path: str) -> tuple[BinaryIO, Stamp]:
     """Open a regular file without a wait for a writer, and return it with its stamp."""
     try:
         descriptor = open_to_read(path)
-        try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, a socket or a device"
-                raise ImageError(f"{shown_path(path)}: it is {kind}, not a file")
-        except BaseException:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):  # fdopen() fails for a folder, and would leave its descriptor open
             os.close(descriptor)
-            raise
+            raise ImageError(f"{shown_path(path)}: it is {_kind(found.st_mode)}, not a file")
+        return cast("BinaryIO", os.fdopen(descriptor, "rb", buffering=0)), _stamp(found)
     except OSError as error:
         # Opening a socket or a missing device has errors of its own.
         kind = "not a file" if error.errno in {errno.ENXIO, errno.ENODEV} else str(error.strerror)
         raise ImageError(_open_error(path, kind)) from None
     except ValueError:
         raise ImageError(_open_error(path, "the path holds a NUL or another character that no path can hold")) from None
-    return cast("BinaryIO", os.fdopen(descriptor, "rb", buffering=0)), _stamp(found)
+
+
+def _kind(mode: int) -> str:
+    return "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
 
 
 def _open_error(path: str, why: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -145,24 +145,19 @@ class _Document:
 
     def __init__(self, file: InputFile) -> None:
         self._file = file
-        self._stream = file.open()
-        try:
+        with ExitStack() as stack:
+            self._stream = stack.enter_context(file.open())
             with _errors_of(file.name):
-                # Not mapped into memory, for which InputFile has the reason.
-                self._pdf = pikepdf.open(self._stream, access_mode=pikepdf.AccessMode.stream)
+                self._pdf = stack.enter_context(_opened(self._stream))
                 self.count = len(self._pdf.pages)
-                self._is_damaged = bool(self._pdf.get_warnings())
-            if self.count == 0:
-                raise ImageError(f"{file.name} has no page; check that the file was written to its end")
+                self._is_damaged = bool(self._pdf.get_warnings()) and _needs_recovery(self._stream)
+            _check_count(file.name, self.count)
             if self._is_damaged:
                 _check_whole(file.name, self._stream)
-        except BaseException:
-            self._stream.close()
-            raise
+            self._resources = stack.pop_all()
 
     def close(self) -> None:
-        self._pdf.close()
-        self._stream.close()
+        self._resources.close()
 
     def cut(self, number: int) -> _CutPage:
         """Cut a page.
@@ -224,6 +219,25 @@ class _Document:
 _DOCUMENTS = OpenDocuments(_Document, _PIKEPDF)
 
 
+def _check_count(name: str, count: int) -> None:
+    if count == 0:
+        raise ImageError(f"{name} has no page; check that the file was written to its end")
+
+
+def _opened(stream: BinaryIO, *, attempt_recovery: bool = True) -> pikepdf.Pdf:
+    # Not mapped into memory: the module of InputFile gives the reason.
+    return pikepdf.open(stream, access_mode=pikepdf.AccessMode.stream, attempt_recovery=attempt_recovery)
+
+
+def _needs_recovery(stream: BinaryIO) -> bool:
+    """Return whether a file with warnings cannot be opened as it is; most warnings are about harmless faults."""
+    try:
+        _opened(stream, attempt_recovery=False).close()
+    except pikepdf.PdfError:
+        return True
+    return False
+
+
 @contextmanager
 def _errors_of(name: str) -> Generator[None]:
     """Turn the errors of pikepdf into ours; its messages may repeat what stands in the file, so they are left out."""
@@ -236,7 +250,7 @@ def _errors_of(name: str) -> Generator[None]:
             f"{name} is encrypted and needs a password; remove it first: "
             "qpdf --decrypt --password=PASSWORD in.pdf out.pdf"
         ) from None
-    except Exception as error:  # any error of the library concerns this file alone
+    except Exception as error:  # noqa: BLE001 - any error of the library concerns this file alone
         raise ImageError(f"{name} cannot be read ({type(error).__name__}): the file is damaged; {_REPAIR}") from None
 
 
@@ -348,8 +362,8 @@ def _pixels(cut: _CutPage, scale: float) -> PIL.Image.Image:
     """
     if cut.largest_image > _MAX_IMAGE:
         raise ImageError(
-            f"{cut.name} holds a picture of {cut.largest_image:,} pixels, more than the {_MAX_IMAGE:,} that are decoded; "
-            "make it smaller first"
+            f"{cut.name} holds a picture of {cut.largest_image:,} pixels, and at most {_MAX_IMAGE:,} are decoded; "
+            "make it smaller"
         )
     with _PDFIUM:
         try:

@@ -37,7 +37,7 @@ def check_content(name: str, page: pikepdf.Page) -> None:
         left -= _length(stream, left)
         if left < 0:
             raise ImageError(
-                f"{name} has drawing instructions of more than {_MAX_CONTENT:,} bytes; print it to a new PDF as a picture"
+                f"{name} has drawing instructions of more than {_MAX_CONTENT:,} bytes; print it to a PDF as a picture"
             )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from clova_ocr_async.documents.picture import Picture
@@ -78,25 +79,22 @@ class _Document:
 
     def __init__(self, file: InputFile) -> None:
         self._file = file
-        self._stream = file.open()
-        self._data = _Slices(self._stream, file.size)
-        try:
-            self._directories = list(tiff_directories(self._data, _EVERY_TAG))
+        with ExitStack() as stack:
+            self._stream = stack.enter_context(file.open())
+            self._data = _Slices(self._stream, file.size)
+            try:
+                self._directories = list(tiff_directories(self._data, _EVERY_TAG))
+            except BeyondEndError:
+                raise _cut_off(file.name) from None
+            except UnreadableError:
+                raise ImageError(f"{file.name} is damaged: its chain of pages is broken; {_REPAIR}") from None
             self.pages = tiff_pages(self._directories)
             if not self.pages:
-                raise UnreadableError
-        except BeyondEndError:
-            self.close()
-            raise _cut_off(file.name) from None
-        except UnreadableError:
-            self.close()
-            raise ImageError(f"{file.name} is damaged: its pages cannot be told apart; {_REPAIR}") from None
-        except BaseException:
-            self.close()
-            raise
+                raise ImageError(f"{file.name} has no page, or only versions of one; {_REPAIR}")
+            self._resources = stack.pop_all()
 
     def close(self) -> None:
-        self._stream.close()
+        self._resources.close()
 
     def cut(self, number: int) -> _CutPage:
         """Cut a page.

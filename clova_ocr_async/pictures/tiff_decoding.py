@@ -34,8 +34,8 @@ def decoded_page(
     """
     if pixels > _MAX_PIXELS:
         raise ImageError(
-            f"{name} cannot be cut as it is, and has {pixels:,} pixels or lies behind a picture that has, more than the "
-            f"{_MAX_PIXELS:,} that are decoded; save it as JPEG or PNG"
+            f"{name} cannot be cut as it is, and it or a picture before it has {pixels:,} pixels; {_MAX_PIXELS:,} are "
+            "decoded; save it as JPEG or PNG"
         )
     picture = _decoded(stream, name, place)
     data, kind = _encoded(picture, "PNG"), "png"
@@ -55,7 +55,7 @@ def _decoded(stream: BinaryIO, name: str, place: int) -> PIL.Image.Image:
         with PIL.Image.open(stream, formats=["TIFF"]) as picture:
             picture.seek(place)
             return _plain(picture)
-    except Exception as error:  # any error of the decoder concerns this page alone
+    except Exception as error:  # noqa: BLE001 - any error of the decoder concerns this page alone
         raise ImageError(
             f"{name} cannot be decoded ({type(error).__name__}); save it as JPEG or PNG, or get the whole file"
         ) from None

@@ -272,7 +272,7 @@ def _check_pages(pages: int | None, name: str, max_pages: int | None) -> None:
     if max_pages is not None and pages > max_pages:
         raise ImageError(
             f"{_subject(name)} has {pages:,} pages, more than ImageLimits.max_pages, {max_pages:,}; "
-            "split it into files of one page each"
+            "split it into files of one page each, or read its pages with pages_in"
         )
 
 

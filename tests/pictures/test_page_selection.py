@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,10 +54,8 @@ def test_a_selection_is_written_as_it_is_parsed(text: str) -> None:
 @given(st.text())
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     """Any text is a selection or an error of the configuration, never another error."""
-    try:
-        assert PageSelection.parse(text).numbers(5) is not None
-    except ConfigurationError as error:
-        assert str(error).startswith("pages: ")
+    with suppress(ConfigurationError):
+        list(PageSelection.parse(text).numbers(5))
 
 
 @pytest.mark.parametrize(

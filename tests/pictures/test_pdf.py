@@ -161,7 +161,9 @@ def test_a_rendering_is_made_smaller_for_the_limit_of_bytes() -> None:
 
 def test_a_page_that_cannot_be_made_small_enough() -> None:
     """A page that stays over the limit of bytes in every try is refused with the limit to raise."""
-    with pytest.raises(ImageError, match=r"page 1 of the image has .* and 100 are allowed; raise ImageLimits.max_bytes"):
+    with pytest.raises(
+        ImageError, match=r"page 1 of the image has .* and 100 are allowed; raise ImageLimits.max_bytes"
+    ):
         cut(pdf_of(2), 1, max_bytes=100)
 
 
@@ -306,7 +308,9 @@ def test_a_file_that_is_cut_off(share: float) -> None:
     data = plain(scans(6))
     part = data[: int(len(data) * share)]
     assert count_pages(part) is None
-    with pytest.raises(ImageError, match="is cut off: the end of its pdf data is missing; get the whole file") as caught:
+    with pytest.raises(
+        ImageError, match="is cut off: the end of its pdf data is missing; get the whole file"
+    ) as caught:
         cut(part, 1)
     assert caught.value.truncated
 
@@ -370,7 +374,7 @@ def test_ten_thousand_pages(tmp_path: Path) -> None:
     """A file of 10,000 pages is counted, and its last page is cut."""
     pdf = pikepdf.new()
     pdf.add_blank_page(page_size=(300, 200))
-    kids = Array([pdf.copy_foreign(pdf.pages[0].obj) if False else pdf.make_indirect(Dictionary(pdf.pages[0].obj)) for _ in range(10_000)])
+    kids = Array([pdf.make_indirect(Dictionary(pdf.pages[0].obj)) for _ in range(10_000)])
     pdf.Root.Pages.Kids, pdf.Root.Pages.Count = kids, 10_000
     path = tmp_path / "long.pdf"
     pdf.save(path)
@@ -424,7 +428,7 @@ def test_a_picture_too_large_to_be_decoded() -> None:
     _hold_image(pdf, 50_000, 50_000)
     data = saved(pdf)
     assert cut(data, 1)[0][:4] == b"%PDF"
-    with pytest.raises(ImageError, match="holds a picture of 2,500,000,000 pixels, more than the 300,000,000"):
+    with pytest.raises(ImageError, match="holds a picture of 2,500,000,000 pixels, and 300,000,000 are decoded"):
         cut(data, 1, render=True)
 
 

@@ -278,11 +278,10 @@ class MemoryLedger:
         """Record files to read."""
         run = self._begin()
         for file in files:
-            spelling = file
-            if any((name.document, name.path) == (document, file.alias) for name in run.names.values()):
-                spelling = dataclasses.replace(file, path=file.alias)
-            is_new = (document, spelling.path, file.page) not in run.names
-            name = run.name(document, spelling)
+            known = any((name.document, name.path) == (document, file.alias) for name in run.names.values())
+            path = file.alias if known and file.alias is not None else file.path
+            is_new = (document, path, file.page) not in run.names
+            name = run.name(document, dataclasses.replace(file, path=path))
             if is_new:
                 name.open = True
             elif not name.open:
