@@ -85,16 +85,16 @@ def test_pictures_directly_in_the_folder_are_refused(tmp_path: Path) -> None:
     """A picture that lies in no folder of a document is not guessed to be one."""
     folder = lay_out(tmp_path / "in", "receipt/a.jpg", "b.jpg")
     for walk in (check_folder, lambda path: list(images_by_folder(path))):
-        with pytest.raises(
-            ConfigurationError, match=r"pictures lie directly in .*/in, so no folder names"
-        ):
+        with pytest.raises(ConfigurationError, match=r"pictures lie directly in .*/in, so no folder names"):
             walk(str(folder))
 
 
 def test_a_document_in_another_ones_folder_is_refused(tmp_path: Path) -> None:
     """A folder of passports in a folder of receipts would be read as receipts, and paid."""
     folder = lay_out(tmp_path / "in", "receipt/2026/passport/a.jpg", "receipt/receipt/b.jpg")
-    with pytest.raises(ConfigurationError, match=r"/in/receipt/2026/passport is named after the document passport, and"):
+    with pytest.raises(
+        ConfigurationError, match=r"/in/receipt/2026/passport is named after the document passport, and"
+    ):
         check_folder(str(folder))
     with pytest.raises(ConfigurationError, match=r"/receipt/2026/passport is named after"):
         check_folder(str(folder / "receipt"))
