@@ -214,6 +214,11 @@ def test_pages_and_preparation_over_the_fault_folder(clova: Emulator, folder: Pa
     (folder / "bomb.png").write_bytes(png(50_000, 50_000))
     for name in ("locked.pdf", "junk.pdf", "bomb.png"):
         os.utime(folder / name, (LONG_AGO, LONG_AGO))
+    dry = clova_ocr("batch", "receipt", folder, "--run", "run", "--pages", "all", "--prepare", "--dry-run")
+    assert (dry.exit_code, clova.requests) == (0, 0), dry.output
+    assert f"billable calls      {DIFFERENT + 10:>10}" in dry.stdout
+    for why in ("encrypted", "pixels", "is empty"):
+        assert why in dry.stdout
     result = clova_ocr("batch", "receipt", folder, "--run", "run", "--pages", "all", "--prepare")
     assert result.exit_code == 1, result.output
     records = {(Path(source_of(record)).name, record["page"]): record for record in exported("run")}

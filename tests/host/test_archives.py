@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import stat
 import tracemalloc
 import unicodedata
@@ -326,3 +327,18 @@ def test_hostile_bytes_are_an_error_of_ours(tmp_path_factory: pytest.TempPathFac
         assert ".." not in name.split("/")
         with contextlib.suppress(ArchiveError):
             assert read_member(str(archive), name) in {JPEG * 5, JPEG}
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EIO])
+def test_a_file_that_cannot_be_read_is_no_broken_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """A seek before the start of the file is a broken archive; an error of the disk stays one."""
+    archive = write_zip(tmp_path / "a.zip", Member(b"x.jpg", JPEG))
+
+    def failing(*_: object) -> None:
+        raise OSError(code, "it failed")
+
+    monkeypatch.setattr(zipfile, "ZipFile", failing)
+    with pytest.raises(ArchiveError if code == errno.EINVAL else OSError):
+        members_of(str(archive))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
+from PIL import Image as PILImage
 from support.zips import Member, write_zip
 
 from clova_ocr_async.batch import images_in
@@ -18,10 +19,9 @@ from clova_ocr_async.batch.sources.exclusions import Exclusions
 from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.errors import ConfigurationError, ImageError
+from clova_ocr_async.pictures.page import Page
+from clova_ocr_async.pictures.pages import count_pages, require_pages
 from clova_ocr_async.protocol.image import ImageLimits
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PNG = draw_sample("receipt").data
 BMP = b"BM" + bytes(8) + (54).to_bytes(4, "little") + (40).to_bytes(4, "little") + bytes(40)
@@ -212,3 +212,38 @@ def test_a_member_is_as_old_as_its_archive(tmp_path: Path) -> None:
     assert (file.path, file.stamp) == (os.fsencode(f"{archive}!/x.png"), stamp_of(archive.stat()))
     assert file_at(f"{archive}!/y.png") is None
     assert (is_gone(f"{archive}!/x.png"), is_gone(f"{archive}!/y.png")) == (False, True)
+
+
+def test_pages_of_pictures_in_a_folder_and_in_an_archive(tmp_path: Path) -> None:
+    """With pages each page of a file of several is yielded, and a wrong choice is refused by the call."""
+    (tmp_path / "in").mkdir()
+    first, second = (PILImage.new("L", (30 + number, 20)) for number in range(2))
+    first.save(tmp_path / "in" / "fax.tif", save_all=True, append_images=[second])
+    archive = write_zip(tmp_path / "a.zip", Member(b"fax.tif", (tmp_path / "in" / "fax.tif").read_bytes()))
+    for root, name in ((tmp_path / "in", tmp_path / "in" / "fax.tif"), (archive, Path(f"{archive}!/fax.tif"))):
+        assert list(images_in(root, pages="all")) == [Page(name, 1), Page(name, 2)]
+        assert list(images_in(root, pages="2-5")) == [Page(name, 2)]
+        with pytest.raises(ConfigurationError, match="'x' is neither a page nor a range"):
+            images_in(root, pages="x")
+
+
+def test_a_file_that_cannot_be_read_in_its_archive_has_no_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is yielded whole, and refused with its error when it is read."""
+    archive = write_zip(
+        tmp_path / "a.zip",
+        Member(b"locked.tif", b"II*\0", flags=1),
+        Member(b"large.tif", b"II*\0" + bytes(99), method=0),
+    )
+    monkeypatch.setattr("clova_ocr_async.pictures.input_file._MAX_MEMBER", 100)
+    assert count_pages(f"{archive}!/locked.tif") is None
+    with pytest.raises(ImageError, match=r"a\.zip!/large\.tif: it is too large to be divided in its archive; unpack"):
+        require_pages(f"{archive}!/large.tif")
+
+    def failing(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("clova_ocr_async.pictures.input_file.member_size", failing)
+    with pytest.raises(ImageError, match=r"a\.zip: Input/output error"):
+        require_pages(f"{archive}!/large.tif")

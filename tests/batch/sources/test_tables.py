@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import unicodedata
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clova_ocr_async.batch.sources import manifest_lines
 from clova_ocr_async.batch.sources.file_names import as_on_disk
 from clova_ocr_async.batch.sources.listed_image import ListedImage
 from clova_ocr_async.batch.sources.manifest import Manifest, images_from
@@ -271,3 +273,20 @@ def test_own_columns_come_back_from_json(
     manifest.write_text("".join(json.dumps({"path": "a.jpg"} | row) + "\n" for row in own), "utf-8")
     found = [json.loads(image.columns or b"{}") for image in listed(manifest)]
     assert found == own
+
+
+class FailingFile(io.BytesIO):
+    """A file of a disk that fails at the second line."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Return the first line, and no other one."""
+        if self.tell():
+            raise OSError(5, "Input/output error")
+        return super().readline(size)
+
+
+def test_a_disk_that_fails_between_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the line that could not be read."""
+    monkeypatch.setattr(manifest_lines, "open_manifest", lambda _: FailingFile(b"a.jpg\nb.jpg\n"))
+    with pytest.raises(ConfigurationError, match="list, line 2: Input/output error"):
+        list(manifest_lines.lines_of("list", "utf-8"))

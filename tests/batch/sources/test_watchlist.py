@@ -191,7 +191,7 @@ async def test_what_a_dead_process_has_left_is_read_at_once(run: Path, inbox: Pa
     dead = opened(run, process=dead_process())
     await dead.__aenter__()
     dead.add_files([SourceFile(os.fsencode(inbox / "a.jpg"))], "receipt")
-    assert len(await dead.claim_files("receipt", 1)) == 1
+    assert len(await dead.claim_files(["receipt"], 1)) == 1
     await crash(dead)
     ((at, outcome),) = await watched(run, inbox, Script({}), 4)
     assert (at < 1, outcome.source) == (True, str(inbox / "a.jpg"))
@@ -210,11 +210,11 @@ async def test_what_another_process_gives_back_is_read(run: Path, inbox: Path) -
 
     async with opened(run) as one, opened(run) as two:
         one.add_files([SourceFile(os.fsencode(inbox / "a.jpg"))], "receipt")
-        assert len(await one.claim_files("receipt", 1)) == 1
+        assert len(await one.claim_files(["receipt"], 1)) == 1
         images = WatchList(two, "receipt", WatchedFolder(str(inbox)), settle=5.0, wait=wait)
         pulling = asyncio.create_task(images.pull())
         await looked.wait()
-        await one.release_files("receipt")
+        await one.release_files(["receipt"])
         assert await pulling == str(inbox / "a.jpg")
         await images.close()
 
