@@ -198,11 +198,10 @@ def hash_now(
     opened, sha256 = _open_path(source, limits, preparation, hashes or FileHashes(), now())
     if opened.record is not None and _stamp_at(path) != before:  # a page that was cut after its file was hashed
         raise ImageError(changed_message(os.fsdecode(path)), truncated=True)
-    file = source_file(source)
-    if file is not None:
-        # The stamp stands for these bytes only if a change during the reading, or from now on, would show in it.
-        certain = _is_older_than_grain(before, now()) and _stamp_at(path) == before
-        file = SourceFile(file.path, before if certain else None, page=opened.page)
+    # The stamp stands for these bytes only if a change during the reading, or from now on, would show in it.
+    certain = _is_older_than_grain(before, now()) and _stamp_at(path) == before
+    name = normalize_path(os.fsencode(path))
+    file = SourceFile(name, before if certain else None, page=opened.page)
     return HashedImage(opened, sha256, file, before)
 
 

@@ -28,9 +28,11 @@ from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.client.tracebacks import frameless
 from clova_ocr_async.errors import AnswerNotKeptError, ClovaOCRError, ImageError, LedgerError
 from clova_ocr_async.host.archives import stat_file
+from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
 from clova_ocr_async.ledger.settlement import GONE, encode_failure, failed_settlement, replay, succeeded_settlement
-from clova_ocr_async.ledger.states import FINISHED, ClaimLostError, ItemEvent, Settlement
+from clova_ocr_async.ledger.states import FINISHED, ClaimLostError, ItemEvent, Settlement, SourceFile
+from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ class LedgeredReader:
         again = partial(self.process, source, document)
         loader = self._client.loader
         try:
-            hashed = await read_hashed(source, loader, hashes=self._hashes, limiter=self._threads)
+            hashed = await frameless(read_hashed(source, loader, hashes=self._hashes, limiter=self._threads))
         except ImageError as error:
             if (deferred := await self._unfinished.defer(source, error, until, again)) is not None:
                 return deferred
@@ -136,6 +138,8 @@ class LedgeredReader:
     async def _admit(
         self, source: Any, document: type[Document], hashed: HashedImage, progress: ImageProgress
     ) -> Outcome[Any] | Deferred:
+        if self._listed and isinstance(source, Page) and hashed.opened.page is None:
+            await self._drop_page(source, document)
         admission = await self._ledger.admit(hashed.item(document.path_word), hashed.file)
         if admission.claim is None and admission.entry.state in FINISHED:
             return await _outcome_of(admission.entry, source, document)
@@ -149,6 +153,11 @@ class LedgeredReader:
                 await self._settle(admission.claim, Settlement(ItemEvent.RELEASE))
                 return await self._reject(source, document, ImageError(str(error)))
         return self._defer_to_other_call(source, document, admission.entry, hashed)
+
+    async def _drop_page(self, page: Page, document: type[Document]) -> None:
+        """Write down that a listed page is not there: its file was replaced by one of a single page, which is whole."""
+        listed = SourceFile(normalize_path(os.fsencode(page.path)), page=page.number)
+        await self._ledger.reject(listed, document.path_word, GONE)
 
     def _defer_to_other_call(
         self, source: Any, document: type[Document], entry: Entry, hashed: HashedImage

@@ -7,7 +7,6 @@ and then stays the same, and refused when it has not changed for some seconds.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +18,8 @@ from clova_ocr_async.client.loading import ImageLoader
 from clova_ocr_async.client.preparing import OpenedImage, PreparedImage
 
 if TYPE_CHECKING:
+    import os
+
     from clova_ocr_async.batch.images_in_work import ImageProgress
     from clova_ocr_async.batch.outcome import Outcome
     from clova_ocr_async.errors import ImageError

@@ -79,7 +79,10 @@ class UploadedFile(Protocol):
 class PILImage(Protocol):
     """A picture of Pillow."""
 
-    mode: str
+    @property
+    def mode(self) -> str:
+        """The kind of its pixels, such as "RGB"."""
+        ...
 
     @property
     def size(self) -> tuple[int, int]:
@@ -147,12 +150,13 @@ class ImageLoader:
         """
         if isinstance(source, PreparedImage):
             return source
+        opened: OpenedImage | PreparedImage
         if isinstance(source, _AT_HAND):
             opened = open_image(source, self.limits, self.preparation)
         else:
             opened = await self.in_thread(source, partial(self._opened_or_made, source))
-            if isinstance(opened, PreparedImage):
-                return opened
+        if isinstance(opened, PreparedImage):
+            return opened
         held(opened.bytes_held)
         made = await self.make(opened)
         if opened.needs_preparation:
@@ -265,7 +269,8 @@ def read_bytes(source: Any, limits: ImageLimits) -> tuple[bytes, str | None]:
         ImageError: The file cannot be read, or is too large.
     """
     if isinstance(source, str | os.PathLike):
-        return read_path(source, limits), _sent_name(source)
+        path = cast("str | os.PathLike[str]", source)
+        return read_path(path, limits), _sent_name(path)
     if _is_upload(source):
         return _read_upload(source, limits)
     if isinstance(source, BinaryFile):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from clova_ocr_async.client.tracebacks import without_frames
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.pictures.extras import load_module
@@ -22,6 +23,7 @@ from clova_ocr_async.pictures.input_file import InputFile
 from clova_ocr_async.pictures.pages import cut_page
 from clova_ocr_async.pictures.plan import plan
 from clova_ocr_async.protocol.image import Image, ImageFormat, check_image
+from clova_ocr_async.protocol.truncation import Completeness, pdf_completeness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +134,7 @@ def judge(
     try:
         steps = plan(read_header(content), len(content), preparation, limits, name=_name_of(opened))
     except ImageError as error:
-        return replace(opened, refusal=error)
+        return replace(opened, refusal=without_frames(error))
     return replace(opened, plan=steps, recipe=steps.recipe, memory=steps.memory) if steps else opened
 
 
@@ -199,16 +201,20 @@ def make_picture(opened: OpenedImage, limits: ImageLimits, preparation: Preparat
     if opened.refusal is not None:
         raise opened.refusal
     if opened.plan is not None:
-        return _made(opened, *_convert().carry_out(opened.content, opened.plan), limits)
+        data, picture = _convert().carry_out(opened.content, opened.plan)
+        return _made(opened, data, picture, limits)
     if opened.cut is not None and opened.page is not None:
         file = cast("bytes | str", opened.data)
-        return _made(opened, *cut_page(file, opened.cut, max_bytes=limits.max_bytes, preparation=preparation), limits)
+        return _made(opened, *_cut(file, opened.cut, limits, preparation), limits=limits)
     image = opened.data if isinstance(opened.data, Image) else Image(opened.content, opened.name)
     _check(image, limits)
     if opened.cut is not None:  # rendered, now that it is known to be the only page
-        pages = cut_page(image.data, opened.cut, max_bytes=limits.max_bytes, preparation=preparation)
-        return _made(opened, *pages, limits)
-    return PreparedImage(image, opened.record or _sent_whole(image, limits))
+        return _made(opened, *_cut(image.data, opened.cut, limits, preparation), limits=limits)
+    return PreparedImage(image, opened.record or _sent_whole(image))
+
+
+def _cut(file: str | bytes, number: int, limits: ImageLimits, preparation: Preparation | None) -> tuple[bytes, Picture]:
+    return cut_page(file, number, max_bytes=limits.max_bytes, preparation=preparation)
 
 
 def _made(opened: OpenedImage, data: bytes, picture: Picture, limits: ImageLimits) -> PreparedImage:
@@ -226,7 +232,7 @@ def _check(image: Image, limits: ImageLimits, *, made: bool = False) -> None:
         logger.warning("%s", warning)
 
 
-def _sent_whole(image: Image, limits: ImageLimits) -> Picture:
+def _sent_whole(image: Image) -> Picture:
     """Return the record of an image that is sent byte for byte.
 
     Raises:
@@ -239,8 +245,8 @@ def _sent_whole(image: Image, limits: ImageLimits) -> Picture:
         picture = cut_page(image.data, 1, max_bytes=None, preparation=None)[1]
     except ConfigurationError:
         return Picture()
-    except ImageError as error:
-        if limits.allow_truncated and error.truncated:
+    except ImageError:
+        if pdf_completeness(image.data) is not Completeness.COMPLETE:  # and the limits allow that
             return Picture()
         raise
     return Picture() if picture.page is not None else picture  # the limits may allow several pages

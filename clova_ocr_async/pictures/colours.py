@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import cast
+from typing import Any, Literal, cast
 
 from PIL import Image, ImageCms
 
@@ -13,8 +13,8 @@ __all__ = ["PLAIN_MODES", "to_plain"]
 PLAIN_MODES = frozenset(("1", "L", "P", "RGB"))
 
 _WITH_ALPHA = frozenset(("LA", "La", "PA", "RGBA", "RGBa"))
-_WHITE_16_BIT = 65535
-_WHITE = 255
+_WHITE, _WHITE_16_BITS = 255, 65535
+_FROM_16_BITS = [round(value * _WHITE / _WHITE_16_BITS) for value in range(_WHITE_16_BITS + 1)]
 
 
 def to_plain(image: Image.Image) -> Image.Image:
@@ -26,7 +26,7 @@ def to_plain(image: Image.Image) -> Image.Image:
     Raises:
         ValueError: The picture's numbers cannot be scaled, as they are not finite.
     """
-    if "transparency" in image.info and image.mode not in _WITH_ALPHA:
+    if "transparency" in image.info and image.mode in PLAIN_MODES:
         image = image.convert("RGBA")
     if image.mode in _WITH_ALPHA:
         return _on_white(image)
@@ -51,20 +51,14 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Scale numbers to 0 to 255. White is the highest number of their depth, or the highest of the picture."""
     if image.mode.startswith("I;16"):
-        return _scaled(image if image.mode == "I;16" else image.convert("I"), 0, _WHITE_16_BIT)
+        return image.convert("I").point(_FROM_16_BITS, "L")
     low, high = cast("tuple[float, float]", image.getextrema())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError
-    depths = (1, _WHITE, _WHITE_16_BIT) if image.mode == "F" else (_WHITE, _WHITE_16_BIT)
-    return _scaled(image, min(low, 0), next((depth for depth in depths if high <= depth), high))
-
-
-def _scaled(image: Image.Image, black: float, white: float) -> Image.Image:
+    depths = (1, _WHITE, _WHITE_16_BITS) if image.mode == "F" else (_WHITE, _WHITE_16_BITS)
+    black, white = min(low, 0), next((depth for depth in depths if high <= depth), high)
     factor = _WHITE / (white - black)
-    if image.mode == "I;16":  # its own point function knows tables only
-        table = [round(value * factor) for value in range(_WHITE_16_BIT + 1)]
-        return image.point(table, "L")
-    # Rounded, not cut off; as F, because the integers of mode I overflow on the way.
+    # Rounded, not cut off; as F, because integers overflow on the way.
     return image.convert("F").point(lambda value: value * factor + (0.5 - black * factor)).convert("L")
 
 
@@ -72,7 +66,7 @@ def _managed(image: Image.Image) -> Image.Image:
     """Convert CMYK or LAB to RGB by the embedded profile; without a usable one as Pillow does, or by LAB's own."""
     profile: object = image.info.get("icc_profile")
     if image.mode == "LAB":
-        return _to_srgb(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
+        return _to_srgb(image, _standard_profile("LAB"))
     if isinstance(profile, bytes) and profile:
         try:
             return _to_srgb(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
@@ -82,7 +76,11 @@ def _managed(image: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    converted = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
+    converted = ImageCms.profileToProfile(image, profile, _standard_profile("sRGB"), outputMode="RGB")
     assert converted is not None  # noqa: S101 - it is None only where it was asked to work in place
     return converted
+
+
+def _standard_profile(space: Literal["LAB", "sRGB"]) -> ImageCms.ImageCmsProfile:
+    profile: Any = ImageCms.createProfile(space)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return ImageCms.ImageCmsProfile(profile)

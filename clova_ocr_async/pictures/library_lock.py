@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class LibraryLock:
             os.register_at_fork(
                 before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._lock.release
             )
+        # At the end of the interpreter functions run in the reverse order of their registration. The first finalizer of
+        # a process registers the one that closes what is still open, which must not run while a thread uses that.
+        weakref.finalize(self, int).detach()
         atexit.register(self._lock.acquire)
 
     def __enter__(self) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.arguments import require_whole_number
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ConfigurationError, ImageError
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.input_file import InputFile
 from clova_ocr_async.pictures.page import Page
@@ -27,7 +28,7 @@ __all__ = ["count_pages", "cut_page", "pages_in", "require_pages"]
 logger = logging.getLogger("clova_ocr_async")
 
 
-def pages_in(path: str | os.PathLike[str], pages: str = "all") -> Iterator[Path | Page]:
+def pages_in(path: str | os.PathLike[str], pages: str | PageSelection = "all") -> Iterator[Path | Page]:
     """Yield the pages of a PDF or TIFF file, as images to recognize. A page is cut out when it is its turn to be sent.
 
     A file of one page is yielded whole, as its path, and so is a file of another format. So is one that cannot be split
@@ -55,7 +56,12 @@ def _pages_in(path: Path, selection: PageSelection) -> Iterator[Path | Page]:
     numbers = selection.numbers(count)
     first = next(numbers, None)
     if first is None:
-        logger.warning("%s has %d of its pages in %s: nothing of it is read", shown_path(str(path)), count, selection)
+        logger.warning(
+            "%s: none of the pages %s is there, as the file has %s; nothing of it is read",
+            shown_path(str(path)),
+            selection,
+            plural(count, "page"),
+        )
     elif count == 1:
         yield path
     else:

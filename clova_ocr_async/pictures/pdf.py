@@ -40,9 +40,11 @@ __all__ = ["count_pages", "count_pdf_pages", "cut_page"]
 _MAX_SIDE = 8000  # pixels of a rendering. Assumed, as ImageLimits.max_side.
 _MAX_IMAGE = 300_000_000  # pixels of a picture inside a page that is rendered; A4 at 1,200 dpi has 140,000,000
 _WASTEFUL_BYTES, _WASTEFUL_FACTOR = 2_000_000, 4  # a larger page is compared with its rendering
-_TRIES = 4  # renderings of a page, each smaller, to stay within the limit of bytes
+_TRIES = 3  # further renderings of a page, each smaller, to stay within the limit of bytes
 _GLANCE = 400  # pixels of the longer side of a rendering that only shows that there is anything
 _TAIL = 2048  # bytes at the end of a file that hold its last table
+
+_BOXES = ("/MediaBox", "/CropBox")
 
 _PDFIUM = LibraryLock()
 _PIKEPDF = LibraryLock()  # made last, so it is the one that is taken first
@@ -276,10 +278,8 @@ def _dictionaries(value: object) -> list[pikepdf.Dictionary]:
 
 
 def _geometry(page: pikepdf.Page) -> PageGeometry:
-    boxes = [
-        list(box) if isinstance(box, pikepdf.Array) else None for box in map(page.obj.get, ("/MediaBox", "/CropBox"))
-    ]
-    return PageGeometry.of(*boxes, page.obj.get("/Rotate"), page.obj.get("/UserUnit"))
+    media, crop = (list(box) if isinstance(box, pikepdf.Array) else None for box in map(page.obj.get, _BOXES))
+    return PageGeometry.of(media, crop, page.obj.get("/Rotate"), page.obj.get("/UserUnit"))
 
 
 def _fits(size: int, max_bytes: int | None) -> bool:
@@ -320,17 +320,19 @@ def _rendered(
         ImageError: The page cannot be rendered, or not within the limit of bytes.
     """
     scale = cut.geometry.scale(settings.dpi, _MAX_SIDE)
-    for _ in range(_TRIES):
+    picture = _pixels(cut, scale)
+    data = _jpeg(picture, settings.quality)
+    tries = _TRIES
+    while max_bytes is not None and len(data) > max_bytes:
+        if not tries:
+            raise ImageError(
+                f"{cut.name} has {len(data):,} bytes as a jpeg of {picture.width} x {picture.height} pixels, "
+                f"and {max_bytes:,} are allowed; raise ImageLimits.max_bytes"
+            )
+        tries -= 1
+        scale *= 0.9 * (max_bytes / len(data)) ** 0.5
         picture = _pixels(cut, scale)
         data = _jpeg(picture, settings.quality)
-        if max_bytes is None or len(data) <= max_bytes:
-            break
-        scale *= 0.9 * (max_bytes / len(data)) ** 0.5
-    else:
-        raise ImageError(
-            f"{cut.name} has {len(data):,} bytes as a jpeg of {picture.width} x {picture.height} pixels, "
-            f"and {max_bytes:,} are allowed; raise ImageLimits.max_bytes"
-        )
     dpi = cut.geometry.dpi(scale)
     notes = [note for note in (why, _less(dpi, settings.dpi)) if note]
     step = f"rendered at {dpi:.0f} dpi to jpeg" + (f" ({'; '.join(notes)})" if notes else "")
@@ -373,7 +375,7 @@ def _pixels(cut: _CutPage, scale: float) -> PIL.Image.Image:
 
 
 def _drawn(data: bytes, scale: float) -> PIL.Image.Image:
-    document = pdfium.PdfDocument(data)
+    document: Any = pdfium.PdfDocument(data)
     try:
         if document.get_formtype():
             document.init_forms()  # must come before a page is loaded

@@ -185,9 +185,9 @@ def _output(header: PictureHeader, size: tuple[int, int], limits: ImageLimits) -
     pictures. JPEG for the rest: a photo as PNG is five to ten times as large.
     """
     keeps = header.lossless and (header.colour in _FEW_COLOURS or size[0] * size[1] <= _SMALL)
-    best, other = ("png", "jpeg") if keeps else ("jpeg", "png")
-    output: Output = best if _FORMATS[best] in limits.formats or _FORMATS[other] not in limits.formats else other
-    return output
+    best: Output = "png" if keeps else "jpeg"
+    other: Output = "jpeg" if keeps else "png"
+    return best if _FORMATS[best] in limits.formats or _FORMATS[other] not in limits.formats else other
 
 
 def _steps(
@@ -249,7 +249,7 @@ def _check_pixels(nothing: Plan, size: tuple[int, int], *, foreign: bool) -> Non
 
 
 # Bytes of a pixel besides those of the picture itself: what each decoder holds, measured with some reserve.
-_DECODER = {"heic": 12, "avif": 10, "webp": 8, "gif": 4, "tiff": 4, "bigtiff": 4}
+_DECODER = {"heic": 4, "avif": 4, "webp": 8, "gif": 2, "tiff": 2, "bigtiff": 2}
 _PROGRESSIVE = 6  # coefficients of the whole picture, of 16 bits
 _SCRATCH = 8 * 1024 * 1024
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bmp_header", "gif_first_frame", "gif_header", "webp_header"]
 
-_MAX_BLOCKS = 1_000_000  # that are walked over; a GIF of 250 MB has as many
+_MAX_BLOCKS = 200_000  # that are walked over; a GIF of 50 MB has as many
 
 _WEBP_CHUNK = struct.Struct("<4sI")
 _WEBP_ALPHA = 0x10
@@ -72,7 +72,7 @@ _GIF_DESCRIPTOR = 10  # bytes of an image descriptor
 
 
 def gif_header(data: bytes) -> PictureHeader:
-    """Walk the blocks and count the frames; the sides are those of the logical screen."""
+    """Walk the blocks and count the frames. A first frame that is larger than the logical screen enlarges it."""
     if len(data) < _GIF_SCREEN:
         return PictureHeader(kind="gif", truncated=True)
     width, height, _ = struct.unpack_from("<HHB", data, 6)
@@ -80,6 +80,9 @@ def gif_header(data: bytes) -> PictureHeader:
     for kind, start, end, steps in _gif_blocks(data):
         blocks += steps
         if kind == _GIF_IMAGE:
+            if frames == 0:
+                left, top, wide, high = struct.unpack_from("<HHHH", data, start + 1)
+                width, height = max(width, left + wide), max(height, top + high)
             frames += end <= len(data)
         elif frames == 0 and data[start + 1] == _GIF_CONTROL:
             alpha |= data[start + 3] & 1 > 0
@@ -116,7 +119,7 @@ def _colour_table(flags: int) -> int:
 
 
 def _gif_blocks(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Yield the kind of each block, where it starts and ends, and of how many parts it is; at most a million parts."""
+    """Yield the kind of each block, where it starts and ends, and its number of parts; up to the limit of parts."""
     at, left = _gif_start(data), _MAX_BLOCKS
     while left > 0 and at + _GIF_DESCRIPTOR < len(data) and data[at] in {_GIF_IMAGE, _GIF_EXTENSION}:
         kind, start, before = data[at], at, left

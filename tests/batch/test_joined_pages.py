@@ -5,7 +5,7 @@ from typing import Any
 
 from support.fakes import JPEG
 
-from clova_ocr_async.batch import Failure, Success, join_pages
+from clova_ocr_async.batch import Failure, Outcome, Success, join_pages
 from clova_ocr_async.documents import Receipt, Recognition
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.pictures import Page
@@ -35,11 +35,12 @@ def test_pages_come_together_in_their_order() -> None:
 def test_a_file_that_is_half_read_is_seen() -> None:
     """A file of which some pages failed has both the pages that were read and those that were not."""
     good, bad = read(Page("scan.pdf", 10)), not_read(Page("scan.pdf", 9))
-    pages = join_pages([good, bad])["scan.pdf"]
+    outcomes: list[Outcome[Receipt]] = [good, bad]
+    pages = join_pages(outcomes)["scan.pdf"]
     assert (pages.succeeded, pages.failed) == ((good,), (bad,))
 
 
 def test_images_without_a_path_are_not_lost() -> None:
     """Images that are not files are kept together, in the order of their outcomes."""
-    outcomes = [read(JPEG), not_read(Image(JPEG, "a")), read(b"more")]
+    outcomes: list[Outcome[Receipt]] = [read(JPEG), not_read(Image(JPEG, "a")), read(b"more")]
     assert join_pages(outcomes)[None].outcomes == tuple(outcomes)

@@ -3,16 +3,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.batches import batch_of
 from support.drawn import drawn
 from support.fakes import FakeTime, FakeTransport, Held, domain
 from support.files import heic, jpeg, saved_pages
-from support.ledgers import calls, eventually, query, states
+from support.ledgers import calls, eventually, opened, query, states
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
-from clova_ocr_async.batch.hashing import FileHashes
+from clova_ocr_async.batch.hashing import FileHashes, hash_now
+from clova_ocr_async.batch.window import Window
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.loading import ImageLoader, PreparedImage
 from clova_ocr_async.client.preparation_threads import PreparationThreads
@@ -20,6 +23,7 @@ from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.ledger import RunReader
+from clova_ocr_async.ledger.states import SourceFile
 from clova_ocr_async.pictures import Page, Preparation, pages_in
 from clova_ocr_async.protocol.image import ImageLimits
 
@@ -88,6 +92,11 @@ def sources(folder: Path) -> list[Any]:
     return [source for file in sorted(folder.iterdir()) for source in pages_in(file)]
 
 
+def hashes_in(folder: Path) -> set[bytes]:
+    """Return the hashes of the files of a folder."""
+    return {hashlib.sha256(file.read_bytes()).digest() for file in folder.iterdir()}
+
+
 def items(run: Path) -> set[tuple[Any, ...]]:
     """Return page and recipe of each item; page 0 is the whole file."""
     return set(query(run, "SELECT page, recipe FROM item"))
@@ -112,7 +121,7 @@ async def test_what_an_item_is(folder: Path, run: Path) -> None:
     recipes = {(page, recipe.partition(";")[0]) for page, recipe in items(run)}
     assert recipes == {(0, ""), (0, "1"), (1, ""), (2, ""), (3, ""), (4, ""), (1, "1"), (2, "1")}
     hashes = {bytes(value) for (value,) in query(run, "SELECT sha256 FROM item")}
-    assert hashes == {hashlib.sha256(file.read_bytes()).digest() for file in folder.iterdir()}
+    assert hashes == hashes_in(folder)
 
 
 async def test_copied_pages_and_photos_cost_nothing(folder: Path, run: Path) -> None:
@@ -209,6 +218,23 @@ async def test_a_file_that_changes_between_its_hash_and_its_page(folder: Path, r
     assert len(transport.sent) == 1
 
 
+def test_a_tiff_that_changes_between_its_hash_and_its_page(folder: Path) -> None:
+    """A page of a TIFF whose file is replaced after it was hashed is refused, before it is on record."""
+    path = folder / "fax.tiff"
+
+    class Replacing(FileHashes):
+        """Hashes of files, of which one is replaced as soon as it was hashed."""
+
+        def facts(self, path: str, now: float) -> Any:
+            """Replace the file afterwards."""
+            found = super().facts(path, now)
+            (folder / "fax.tiff").write_bytes(saved_pages("TIFF", 3))
+            return found
+
+    with pytest.raises(ImageError, match="changed while it was read"):
+        hash_now(Page(path, 1), ImageLimits(), PREPARE, Replacing(), lambda: 1e11)
+
+
 async def test_a_batch_without_a_ledger(folder: Path) -> None:
     """Without a ledger a batch reads the same pictures, and each outcome has its picture."""
     images = sources(folder)
@@ -269,7 +295,12 @@ async def test_memory_of_conversions_is_counted(run: Path, kept: bool) -> None:
 def test_a_file_is_hashed_and_counted_once_for_all_its_pages(folder: Path) -> None:
     """A file of several pages is read once for its hash; a new one is read each time, and old ones are forgotten."""
     counted: list[Any] = []
-    hashes = FileHashes(1, lambda file: counted.append(file) or 7)
+
+    def count(file: str | bytes) -> int:
+        counted.append(file)
+        return 7
+
+    hashes = FileHashes(1, count)
     path, other = str(folder / "scan.pdf"), str(folder / "fax.tiff")
     later = (folder / "scan.pdf").stat().st_ctime + 100
     assert hashes.facts(path, later) == (hashlib.sha256((folder / "scan.pdf").read_bytes()).digest(), 7)
@@ -278,7 +309,7 @@ def test_a_file_is_hashed_and_counted_once_for_all_its_pages(folder: Path) -> No
     hashes.facts(other, later)
     hashes.facts(path, later)
     assert counted == [path, other, path]
-    young = FileHashes(count=counted.append)
+    young = FileHashes(count=count)
     young.facts(path, later - 100)
     young.facts(path, later - 100)
     assert counted[3:] == [path, path]
@@ -314,3 +345,30 @@ async def test_a_page_of_a_file_that_is_still_being_written(folder: Path, run: P
     async with dispatcher.dispatch([Page(path, 2)], Receipt) as outcomes:
         assert [type(outcome) async for outcome in outcomes] == [Success]
     assert states(run) == ["succeeded"]
+
+
+async def test_a_listed_page_whose_file_has_a_single_page_by_now(tmp_path: Path, run: Path) -> None:
+    """A run that has listed page 1 of a file, which was replaced by a file of one page, reads that, and is finished."""
+    path = tmp_path / "scan.pdf"
+    path.write_bytes(saved_pages("PDF", 1))
+    os.utime(path, (1e9, 1e9))
+    client = client_of(FakeTransport())
+    async with opened(run) as ledger:
+        await asyncio.to_thread(ledger.add_files, [SourceFile(os.fsencode(path), None, page=1)], "receipt")
+        (listed,) = await ledger.claim_files(["receipt"], 10)
+        window = Window(200, 1)
+        images = [Page(os.fsdecode(listed.path), listed.page or 0)]
+        async with batch_of(client, images, window, ledger=ledger, listed=True) as outcomes:
+            assert [type(outcome) async for outcome in outcomes] == [Success]
+        await ledger.release_files(["receipt"])
+        assert await ledger.claim_files(["receipt"], 10) == []
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_missing_extra_stops_the_batch(run: Path, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra a batch stops at the first photo with the command that installs it, and no item is given up."""
+    monkeypatch.setitem(sys.modules, "clova_ocr_async.pictures.convert", None)
+    found, transport = await batch(run if kept else None, [heic(), heic(3)])
+    assert "pip install 'clova-ocr-async[pictures]'" in str(found[0].error)
+    assert transport.sent == []
+    assert not kept or set(states(run)) == {"queued"}

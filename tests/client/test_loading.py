@@ -278,6 +278,14 @@ async def test_a_pdf_that_cannot_be_opened(
     assert why == "password" or "could not be counted" in caplog.text
 
 
+async def test_a_pdf_without_its_end_is_sent_on_request() -> None:
+    """A PDF that is cut off is refused, and sent as it is if truncated pictures are allowed."""
+    data = (PDFS / "img2pdf-1-page.pdf").read_bytes()[:-300]
+    assert "cut off" in await refused(data)
+    prepared = await load_image(data, ImageLimits(allow_truncated=True))
+    assert (prepared.image.data, prepared.picture) == (data, Picture())
+
+
 def test_the_exact_counter_is_an_extra() -> None:
     """With the extra installed pages are counted exactly, without it not at all."""
     counter = pdf_page_counter(lambda name: SimpleNamespace(count_pdf_pages=lambda data: len(data + name.encode())))  # type: ignore[arg-type, return-value]

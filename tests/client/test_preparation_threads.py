@@ -134,3 +134,17 @@ async def test_several_places_that_are_waited_for_are_given_back(work: Blocked) 
     await work.until(2)
     work.go_on.set()
     assert (await first, await second) == ("made", "made")
+
+
+def test_a_loop_that_ends_while_a_picture_is_prepared(work: Blocked) -> None:
+    """A loop may be closed while a conversion runs: its result is dropped, and nothing is reported as lost."""
+    threads = PreparationThreads(1)
+
+    async def leave() -> None:
+        running.append(asyncio.create_task(threads.run(work)))
+        await work.until(1)
+
+    running: list[asyncio.Task[str]] = []
+    with asyncio.Runner() as runner:
+        runner.run(leave())
+    assert running[0].cancelled()

@@ -160,9 +160,8 @@ async def test_a_page_of_a_pdf(tmp_path: Path, prepare: Preparation | None) -> N
 
     recognition, sent = await call(Page(path, 3), prepare, FakeTransport(then=converted))
     assert (sent.parsed.format, sent.parsed.name) == ("pdf", "scan.pdf#3")
-    assert recognition.picture.page == 3
-    assert recognition.picture.size == (352, 240)
-    assert recognition.picture.sent_size == (1056, 720)
+    picture = recognition.picture
+    assert (picture.page, picture.size, picture.sent_size) == (3, (352, 240), (1056, 720))
     assert "has 3 pages, more than" in await refused(path, prepare)
     assert "read its pages with pages_in" in await refused(path, prepare)
     assert "has 3 pages, so no page 4" in await refused(Page(path, 4), prepare)

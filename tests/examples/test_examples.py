@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.files import saved_pages
 
 from clova_ocr_async import ClovaOCRClient, Domain, IdCard, Receipt, RetryPolicy
 from clova_ocr_async.cli.exit_codes import ExitCode
@@ -260,7 +261,7 @@ def test_the_readme_explains_every_key_of_the_command_line(clova: Emulator, tmp_
         assert f"`{key}`" in readme, key
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_the_readme_programs_run(clova: Emulator, tmp_path: Path, number: int) -> None:
     """Each Python program of the README does what it says, with the emulator for the service."""
     program = readme_blocks("python")[number]
@@ -270,6 +271,7 @@ def test_the_readme_programs_run(clova: Emulator, tmp_path: Path, number: int) -
     (tmp_path / "scans").mkdir()
     for path in (tmp_path / "receipt.jpg", tmp_path / "scans" / "receipt.png"):
         path.write_bytes(sample.data)
+    (tmp_path / "scan.pdf").write_bytes(saved_pages("PDF", 2))
     script = tmp_path / f"test_readme_{number}.py"
     script.write_text(program, encoding="utf-8")
     runner = ["-m", "pytest", "-q"] if "def test_" in program else []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger import RunLedger, RunView
     from clova_ocr_async.ledger.states import Claim, Entry
 
-NAMES = "ab"
+NAMES = {"a": 1, "b": 2}  # pages of one file
 DATA = st.data()
 UNREAD = {State.FAILED, State.AMBIGUOUS, State.SKIPPED}
 
@@ -200,12 +200,12 @@ class LedgerMachine(RuleBasedStateMachine):
     # Calls
 
     @precondition(lambda self: self.open)
-    @rule(data=DATA, name=st.sampled_from(NAMES))
+    @rule(data=DATA, name=st.sampled_from(list(NAMES)))
     def admit(self, data: st.DataObject, name: str) -> None:
         """A process meets an image."""
         ledger = data.draw(st.sampled_from(self.open))
         self.act(ledger)
-        admission = self.run(ledger.admit(item(name), source(name)))
+        admission = self.run(ledger.admit(item(page=NAMES[name]), source("scan.pdf", NAMES[name])))
         row = self.model.rows.setdefault(name, Row())
         if row.state is State.QUEUED:
             assert admission.claim is not None
@@ -336,7 +336,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.view = self.run_under_test.view(clock=lambda: self.now).__enter__()
         rows = self.model.rows
         for name, row in rows.items():
-            entry = self.view.find(item(name))
+            entry = self.view.find(item(page=NAMES[name]))
             assert entry is not None
             self.compare(entry, row)
         status = self.view.status()

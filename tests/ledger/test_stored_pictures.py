@@ -32,10 +32,9 @@ def replayed(picture: bytes, result: str = "SUCCESS", **more: object) -> Recogni
     outcome = replay(
         Entry(1, item(), state, billing=Billing.BILLED, request_id="r", answer=answer, picture=picture), Receipt
     )
-    if isinstance(outcome, RecognitionError):
-        outcome = outcome.recognition
-    assert isinstance(outcome, Recognition)
-    return outcome
+    found = outcome.recognition if isinstance(outcome, RecognitionError) else outcome
+    assert isinstance(found, Recognition)
+    return found
 
 
 @pytest.mark.parametrize("result", ["SUCCESS", "FAILURE"])

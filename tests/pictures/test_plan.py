@@ -154,8 +154,10 @@ def test_a_bomb_that_needs_nothing() -> None:
         ({"truncated": True}, "the picture is cut off: the end of its HEIC data is missing; get the whole file", True),
         (
             {"width": None},
-            "the picture is a HEIC whose header states no width and height, so it cannot be converted; open it in "
-            "another program and save it as JPEG or PNG",
+            (
+                "the picture is a HEIC whose header states no width and height, so it cannot be converted; open it in "
+                "another program and save it as JPEG or PNG"
+            ),
             False,
         ),
     ],
@@ -202,4 +204,4 @@ def test_memory_grows_with_the_work() -> None:
     assert draft < whole / 2
     assert _plan(turned | {"progressive": True}, limits=half).memory > draft
     assert _plan(SCAN | {"orientation": 3}).memory < _plan(SCAN | {"orientation": 3, "colour": "rgb"}).memory
-    assert MAX_PIXELS * 4 < _plan(turned | {"width": 9459, "height": 9459, "alpha": True}, shrink=False).memory
+    assert _plan(turned | {"width": 9459, "height": 9459, "alpha": True}, shrink=False).memory > MAX_PIXELS * 8

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+Colour: TypeAlias = tuple[int, int, int]
+Box: TypeAlias = tuple[float, float, float, float]
+
 SIZE = (640, 480)
-RECTANGLES = {
+RECTANGLES: dict[Colour, Box] = {
     (200, 0, 0): (24, 32, 264, 232),
     (0, 150, 0): (352, 24, 616, 200),
     (0, 0, 220): (48, 272, 304, 456),
     (0, 0, 0): (360, 248, 600, 440),
 }
 """Left, top, right and bottom by colour; no symmetry maps one onto another."""
+
+_NOT_ZERO = [0, *[255] * 255]
 
 _TURN_BACK = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -51,27 +56,28 @@ def exif_of(orientation: int, *, order: str = "II") -> bytes:
     return order.encode() + struct.pack(f"{entry_order}HIH", 42, 8, 1) + entry + bytes(4)
 
 
-def found(picture: Image.Image, colour: tuple[int, int, int]) -> tuple[float, float, float, float]:
-    """Find the box of the pixels that are nearer to a colour than to white or any other."""
-    others = [other for other in (*RECTANGLES, (255, 255, 255)) if other != colour]
-    distance = _distance(picture, colour)
-    mask = Image.new("L", picture.size, 255)
-    for other in others:
-        mask = Image.composite(mask, Image.new("L", picture.size), _less(distance, _distance(picture, other)))
+def found(picture: Image.Image) -> dict[Colour, Box]:
+    """Find the box of each rectangle: of the pixels that are nearer to its colour than to any other and to white."""
+    distances = {colour: _distance(picture, colour) for colour in (*RECTANGLES, (255, 255, 255))}
+    return {colour: _box(colour, distances) for colour in RECTANGLES}
+
+
+def _box(colour: Colour, distances: dict[Colour, Image.Image]) -> Box:
+    mine = distances[colour]
+    mask = Image.new("L", mine.size, 255)
+    for other, distance in distances.items():
+        if other != colour:
+            mask = ImageChops.multiply(mask, ImageChops.subtract(distance, mine).point(_NOT_ZERO))
     # Without the thin lines that a lossy format makes beside edges; each side loses a pixel, and gets it back.
     box = mask.filter(ImageFilter.MinFilter(3)).getbbox()
     assert box is not None, "the colour is not in the picture"
     left, top, right, bottom = box
-    return left - (left > 0), top - (top > 0), right + (right < picture.width), bottom + (bottom < picture.height)
+    return left - (left > 0), top - (top > 0), right + (right < mine.width), bottom + (bottom < mine.height)
 
 
-def _distance(picture: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
+def _distance(picture: Image.Image, colour: Colour) -> Image.Image:
     red, green, blue = ImageChops.difference(picture, Image.new("RGB", picture.size, colour)).split()
     return ImageChops.lighter(ImageChops.lighter(red, green), blue)
-
-
-def _less(one: Image.Image, other: Image.Image) -> Image.Image:
-    return ImageChops.subtract(other, one).point(lambda value: 255 if value else 0)
 
 
 def overlap(one: Iterable[float], other: Iterable[float]) -> float:

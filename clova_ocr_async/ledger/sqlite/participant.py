@@ -74,7 +74,9 @@ class Participant:
         Raises:
             LedgerError: There are some.
         """
-        owners.require_none_at_work(db, self._process, self._clock(), "run again: this version changes its tables")
+        owners.require_none_at_work(
+            db, self._process, self._clock(), "run again, since this version changes its tables"
+        )
 
     def enter(self, db: sqlite3.Connection, folder: Path, *, keeps_answers: bool = True) -> dict[Path, int]:
         """Take over what dead owners left, and become an owner.

@@ -1,4 +1,4 @@
-"""The columns of a manifest in the file of a run."""
+"""The columns of a manifest, and what is known of pages, in the file of a sealed run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 from support.ledgers import claimed, contents, item, opened, query
 
+from clova_ocr_async.errors import Billing, InvalidRequestError
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
+from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
+from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
+from clova_ocr_async.ledger.sqlite.stored_values import seal_context
 from clova_ocr_async.ledger.states import FileStamp, ItemEvent, Settlement, SourceFile
+from clova_ocr_async.ledger.storage import Purged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,3 +74,27 @@ async def test_columns_that_do_not_open_are_left_out(
     assert (found.columns, record.columns) == (b"", b"")
     assert "the stored columns of" in caplog.text
     assert "canary" not in caplog.text
+
+
+async def test_the_pages_of_a_sealed_run_are_sealed_each_for_itself(run: Path) -> None:
+    """The answer and the failure of a page open as those of that page alone, and a purge takes the words away."""
+    words = encode_failure(InvalidRequestError(400, "0011", "canaryWORDS"))
+    refused = Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 1.0, words, "r")
+    contexts = {
+        seal_context(item(page=page, recipe=recipe), "answer") for page in (None, 1, 11) for recipe in ("", "1")
+    }
+    assert len(contexts) == 6
+    async with opened(run, seal=KEY) as ledger:
+        claim = claimed(await ledger.admit(item(page=2), file(b"a", 2)))
+        await ledger.sending(claim, "r")
+        await ledger.refused(claim, "r", maybe_billed_before=False)
+        await ledger.settle(claim, refused)
+        assert (await ledger.admit(item(page=2), None)).entry.failure == words
+    assert purge(run, KEY) == Purged(0, 1)
+    async with opened(run, seal=KEY) as ledger:
+        entry = (await ledger.admit(item(page=2), None)).entry
+    assert "deleted by a purge" in str(decode_failure(entry.failure))
+    with closing(sqlite3.connect(run / LEDGER)) as db, db:
+        db.execute("UPDATE item SET page = 3")
+    async with opened(run, seal=KEY) as ledger:
+        assert (await ledger.admit(item(page=3), None)).entry.failure == b""
