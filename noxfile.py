@@ -93,6 +93,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def chaos(session: nox.Session) -> None:
-    """Kill batches, at random and at every named point, and count what that costs; arguments go to the program."""
-    session.install("-e", ".[cli,emulator]")
+    """Kill batches, at random and at every named point, and watches; arguments go to the program of the batches."""
+    session.install("-e", ".[cli,emulator,watch]")
     session.run("python", "tests/chaos/chaos.py", *session.posargs)
+    session.run("python", "tests/chaos/watch_kills.py")

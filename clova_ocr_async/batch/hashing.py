@@ -21,6 +21,7 @@ import anyio.to_thread
 from clova_ocr_async.client.loading import is_pil_image, open_image
 from clova_ocr_async.client.tracebacks import frameless
 from clova_ocr_async.errors import ImageError
+from clova_ocr_async.host.archives import ArchiveError, member_size, split_member_path, stat_file
 from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.ledger.states import FileStamp, Item, SourceFile
@@ -296,16 +297,21 @@ def size_to_read(source: Any) -> int:
     if isinstance(source, Page):  # its file is not kept in memory
         return 0
     file = None if isinstance(source, Image) else source_file(source)
-    stamp = None if file is None else _stamp_at(os.fsdecode(file.path))
-    return 0 if stamp is None else stamp.size
+    if file is None:
+        return 0
+    path = os.fsdecode(file.path)
+    try:
+        member = split_member_path(path)
+        return stat_file(path).st_size if member is None else member_size(*member)
+    except (OSError, ValueError, ArchiveError):
+        return 0
 
 
 def _stamp_at(path: str | os.PathLike[str]) -> FileStamp | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 - twice for every image, and a Path takes longer than the file system
+        return stamp_of(stat_file(path))
     except (OSError, ValueError):
         return None
-    return stamp_of(found)
 
 
 def stamp_of(found: os.stat_result) -> FileStamp:

@@ -27,6 +27,7 @@ from clova_ocr_async.batch.ledger_journal import LedgerJournal
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.client.tracebacks import frameless
 from clova_ocr_async.errors import AnswerNotKeptError, ClovaOCRError, ImageError, LedgerError
+from clova_ocr_async.host.archives import stat_file
 from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
 from clova_ocr_async.ledger.settlement import GONE, encode_failure, failed_settlement, replay, succeeded_settlement
@@ -215,7 +216,7 @@ class LedgeredReader:
 def is_gone(source: object) -> bool:
     """Return whether an image is a path of a file that does not exist."""
     try:
-        os.stat(source)  # type: ignore[arg-type]  # noqa: PTH116 - an object of another type is not gone
+        stat_file(source)  # type: ignore[arg-type]  # an object of another type is not gone
     except (FileNotFoundError, NotADirectoryError):
         return True
     except (OSError, TypeError, ValueError):

@@ -24,6 +24,7 @@ from clova_ocr_async.client.preparing import (
     make_picture,
 )
 from clova_ocr_async.errors import ImageError
+from clova_ocr_async.host.archives import ArchiveError, member_size, read_member, split_member_path
 from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.page import Page
@@ -129,6 +130,11 @@ class ImageLoader:
         self.limits = limits
         self.preparation = preparation
         self._threads = threads or PreparationThreads()
+
+    @property
+    def preparing(self) -> int:
+        """The number of pictures that are being prepared."""
+        return self._threads.busy
 
     async def load(
         self, source: ImageSource | PreparedImage, held: Callable[[int], object] = _uncounted
@@ -288,12 +294,14 @@ def _is_pair(source: Any) -> bool:
 
 
 def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
-    """Read a regular file; one that is too large is refused before it is read.
+    """Read a regular file, or a file in a zip archive; one that is too large is refused before it is read.
 
     Raises:
         ImageError: The path is not a regular file, cannot be read, or is too large.
     """
     name = os.fsdecode(path)
+    if (member := split_member_path(name)) is not None:
+        return _read_member(name, *member, limits)
     try:
         descriptor = open_to_read(name)
         try:
@@ -313,6 +321,16 @@ def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
         raise ImageError(_open_error(name, str(kind))) from None
     except ValueError:
         raise ImageError(_open_error(name, "the path holds a NUL or another character that no path can hold")) from None
+
+
+def _read_member(path: str, archive: str, name: str, limits: ImageLimits) -> bytes:
+    try:
+        check_size(member_size(archive, name), Path(name).name, limits)
+        return read_member(archive, name)
+    except ArchiveError as error:
+        raise ImageError(f"{shown_path(path)}: {error}") from None
+    except OSError as error:
+        raise ImageError(f"{shown_path(archive)}: {error.strerror}") from None
 
 
 def _open_error(name: str, why: str) -> str:

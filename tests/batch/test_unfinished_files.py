@@ -14,7 +14,7 @@ from support.ledgers import states
 from clova_ocr_async.batch import Batch, Failure, Success
 from clova_ocr_async.batch.unfinished import UnfinishedFiles
 from clova_ocr_async.batch.window import Window
-from clova_ocr_async.cli.runs.inputs import InputFile
+from clova_ocr_async.cli.runs.input_file import InputFile
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.loading import ImageLoader, PreparedImage, read_bytes
 from clova_ocr_async.errors import ConfigurationError, ImageError, NotSentError

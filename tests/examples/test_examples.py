@@ -16,6 +16,7 @@ import pytest
 from support.files import saved_pages
 
 from clova_ocr_async import ClovaOCRClient, Domain, IdCard, Receipt, RetryPolicy
+from clova_ocr_async.cli.exit_codes import ExitCode
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread, write_samples
 
 if TYPE_CHECKING:
@@ -287,6 +288,17 @@ def test_the_readme_programs_run(clova: Emulator, tmp_path: Path, number: int) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8")
+def test_the_unit_of_the_watch_starts_a_command_there_is_and_knows_its_exit_codes(tmp_path: Path) -> None:
+    """The command of the systemd unit is accepted up to its folder, and the unit treats exit codes as they are meant."""
+    unit = (EXAMPLES / "clova-ocr-watch.service").read_text(encoding="utf-8")
+    settings = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
+    _, *arguments = settings["ExecStart"].split()
+    done = clova_ocr(*arguments, where=tmp_path)
+    assert (done.returncode, done.stderr) == (ExitCode.USAGE, "error: /srv/scans: No such file or directory\n")
+    assert settings["SuccessExitStatus"] == str(int(ExitCode.INTERRUPTED))
+    assert settings["RestartPreventExitStatus"] == f"{ExitCode.USAGE:d} {ExitCode.CREDENTIALS:d}"
+
+
 def test_the_folder_example_reads_a_file_whose_name_is_not_utf_8(clova: Emulator, tmp_path: Path) -> None:
     """A name that is not UTF-8 is written with its odd bytes escaped, and a second table pays for nothing."""
     (tmp_path / "scans").mkdir()
