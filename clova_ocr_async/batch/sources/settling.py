@@ -70,10 +70,6 @@ class Settling(Generic[StampT]):
                 self._waiting[path] = (stamp, since)
         return found
 
-    def forget(self, path: str) -> None:
-        """Take a file for a new one when a scan finds it again."""
-        self._settled.pop(path, None)
-
 
 def pause_before_next(scan: float, due: float | None, longest: float) -> tuple[float, float]:
     """Return how long to wait between two scans.

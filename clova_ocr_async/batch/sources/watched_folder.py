@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from clova_ocr_async.batch.sources.exclusions import PICTURE_SUFFIXES, is_hidden, is_system_folder, suffix_of
@@ -75,6 +76,7 @@ class WatchedFolder:
         self.recursive = recursive
         self._look_up = look_up
         self._unreadable: set[str] = set()
+        self._forgotten: deque[str] = deque()
         try:
             os.scandir(self.path).close()
             found = look_up(self.path)
@@ -106,7 +108,21 @@ class WatchedFolder:
                 continue
             self._sort(folder, entries, files, pending, exclusions)
         self._unreadable = unreadable
+        while self._forgotten:
+            files.pop(self._forgotten.popleft(), None)
         return files
+
+    def forget(self, path: str) -> None:
+        """Leave a file out of the next scan, so that it is a new one if a later scan finds it; called in any thread."""
+        self._forgotten.append(path)
+
+    def is_as_scanned(self) -> bool:
+        """Return whether the folder is the one of the last scan: no event reports that a drive was unmounted."""
+        try:
+            found = self._look_up(self.path)
+        except OSError:
+            return self.identity is None
+        return self.identity == (found.st_dev, found.st_ino)
 
     def _is_there(self) -> bool:
         """Return whether the folder is there, and log it if that has changed."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from clova_ocr_async.batch.sources.settling import Settling, pause_before_next
@@ -24,6 +23,7 @@ __all__ = ["Events", "WatchList"]
 
 _POLL = 1.0  # seconds between two scans where no event starts one
 _FULL_SCAN = 60.0  # seconds between two scans where events start them: some are lost, or never sent
+_FOLDER_POLL = 2.0  # seconds between looks at the folder itself
 _CLAIM_POLL = 5.0  # seconds between looks at files that another process of the run has left
 
 
@@ -72,15 +72,10 @@ class _Scanner:
     ) -> None:
         self._folder = folder
         self._settling = Settling["FileTimes"](settle)
-        self._missed: deque[str] = deque()  # files to forget at the next scan
         self._open_events = open_events
         self._events: Events | None = None
         self._events_of: tuple[int, int] | None = None
         self._clock = clock
-
-    def forget(self, path: str) -> None:
-        """Take a file for a new one when a later scan finds it; called in any thread."""
-        self._missed.append(path)
 
     def scan(self, stopped: threading.Event, notify: Callable[[], object]) -> _Scan:
         """Scan the folder once.
@@ -93,8 +88,6 @@ class _Scanner:
         files = self._folder.scan(stopped)
         ended = self._clock()
         self._follow_folder(notify)  # what changes before the events begin is found by the scan that they start then
-        while self._missed:
-            self._settling.forget(self._missed.popleft())
         settled = self._settling.observe(files, began, ended)
         due = self._settling.next_due
         longest = _FULL_SCAN if self._events is not None and self._events.working else _POLL
@@ -153,6 +146,7 @@ class WatchList(WorkList):
         wait: Callable[[asyncio.Event, float], Awaitable[object]] = _wait_for,
     ) -> None:
         super().__init__(ledger, document, ())
+        self._folder = folder
         self._scanner = _Scanner(folder, settle, open_events, clock)
         self._wait_for = wait
         self._changed = asyncio.Event()  # a scan is worth it
@@ -165,10 +159,6 @@ class WatchList(WorkList):
         """Return the next path; wait while the folder is away, since each of its files would be missing."""
         await self._present.wait()
         return await super().pull()
-
-    def forget(self, path: str) -> None:
-        """Note that a file was gone before it was read; should it come back, it is listed again."""
-        self._scanner.forget(path)
 
     def stop(self) -> None:
         """Yield no more, and scan no more."""
@@ -192,13 +182,21 @@ class WatchList(WorkList):
                 if scan.settled:
                     await asyncio.to_thread(self._record, scan.settled)
                     self._recorded.set()
-                if scan.present:
+                if scan.present or self._stopped.is_set():
                     self._present.set()
-                elif not self._stopped.is_set():
+                else:
                     self._present.clear()
                 await self._wait_for(self._ended, scan.rest)
-                await self._wait_for(self._changed, scan.pause - scan.rest)
-                self._changed.clear()
+                await self._wait_for_change(scan.pause - scan.rest)
         finally:
             self._recorded.set()  # an error of the listing is raised by the next claim
             await asyncio.to_thread(self._scanner.close)
+
+    async def _wait_for_change(self, seconds: float) -> None:
+        """Wait for an event or another folder at the place of the scanned one, but no longer than some seconds."""
+        while seconds > 0 and not self._changed.is_set():
+            await self._wait_for(self._changed, min(seconds, _FOLDER_POLL))
+            seconds -= _FOLDER_POLL
+            if seconds > 0 and not await asyncio.to_thread(self._folder.is_as_scanned):
+                break
+        self._changed.clear()

@@ -62,7 +62,6 @@ class WatchRun(ResumableRun):
         self._folder = folder
         self._settle = settle
         self._open_events = open_events
-        self._forget: Callable[[str], None] | None = None
 
     def _list_images(
         self,
@@ -71,7 +70,6 @@ class WatchRun(ResumableRun):
     ) -> tuple[WorkList, Callable[[], int | None]]:
         document = self._settings.document.path_word
         images = WatchList(ledger, document, self._folder, settle=self._settle, open_events=self._open_events)
-        self._forget = images.forget
         still = f"once it has not changed for {self._settle:g} s" if self._settle else "as soon as it is found"
         echo_stderr(f"watching {shown_path(self._folder.path)}: a file is read {still}; Ctrl-C or SIGTERM ends")
         return images, lambda: None
@@ -83,8 +81,7 @@ class WatchRun(ResumableRun):
         # People and programs move files out of a folder at any time; the run lists such a file as no longer there.
         if isinstance(outcome, Failure) and isinstance(outcome.error, ImageError) and is_gone(outcome.source):
             echo_stderr(f"{shown_path(str(outcome.source))}: gone before it was read")
-            if self._forget is not None:
-                self._forget(str(outcome.source))
+            self._folder.forget(str(outcome.source))  # should it come back, it is read
         else:
             super()._take(outcome)
 

@@ -52,6 +52,15 @@ def test_a_change_anywhere_below_the_folder_is_reported_and_a_look_is_not(tmp_pa
     assert bell.rung == heard <= 12
 
 
+def test_a_second_without_a_change_brings_no_call() -> None:
+    """The first word of the library means that it watches; after that only changes count, until it ends."""
+    bell = Bell()
+    events = FolderEvents("any", bell, open_changes=lambda *_, **__: iter([[], [], ["change"], [], ["change"]]))
+    wait_for(lambda: bell.rung == 4)
+    events.close()
+    assert (bell.rung, events.working) == (4, False)
+
+
 def test_events_that_cannot_be_had_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     """Where the system refuses, the log says so, and the last call lets the watch scan by itself."""
     bell = Bell()

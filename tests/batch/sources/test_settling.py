@@ -45,12 +45,9 @@ def test_a_settled_file_that_changes_settles_again() -> None:
 
 
 def test_a_file_that_vanishes_is_forgotten() -> None:
-    """A file that is gone in one scan is a new one when it is back, and so is one that is forgotten on request."""
+    """A file that is gone in one scan is a new one when it is back."""
     settling = Settling[int](SETTLE)
     assert observed(settling, (0, {"a": 1}), (5, {"a": 1}), (6, {}), (7, {"a": 1}), (12, {"a": 1}))[-1] == ["a"]
-    settling.forget("a")
-    settling.forget("never there")
-    assert observed(settling, (13, {"a": 1}), (18, {"a": 1})) == [[], ["a"]]
 
 
 def test_without_a_wait_a_file_settles_at_first_sight() -> None:

@@ -134,6 +134,28 @@ def test_a_folder_that_vanishes_is_reported_once_and_so_is_its_return(
     assert said(caplog) == [f"{inbox}: the folder is back"]
 
 
+def test_the_folder_can_be_compared_with_that_of_the_last_scan(inbox: Path) -> None:
+    """Another folder, or none, at its place is noticed without a scan."""
+    folder = WatchedFolder(str(inbox))
+    assert folder.is_as_scanned()
+    inbox.rename(inbox.with_name("away"))
+    assert not folder.is_as_scanned()
+    folder.scan(GO_ON)
+    assert folder.is_as_scanned()
+    inbox.mkdir()
+    assert not folder.is_as_scanned()
+
+
+def test_a_file_that_is_forgotten_is_missing_in_one_scan(inbox: Path) -> None:
+    """So it counts as a new file afterwards; one that is not there can be forgotten as well."""
+    write(inbox, "a.jpg", "b.jpg")
+    folder = WatchedFolder(str(inbox))
+    folder.forget(str(inbox / "a.jpg"))
+    folder.forget(str(inbox / "never.jpg"))
+    assert names(folder, inbox) == {"b.jpg"}
+    assert names(folder, inbox) == {"a.jpg", "b.jpg"}
+
+
 def test_another_file_system_at_its_place_is_reported(inbox: Path, caplog: pytest.LogCaptureFixture) -> None:
     """After an unmount the empty mount point would look like an inbox without files."""
     write(inbox, "a.jpg")

@@ -74,24 +74,15 @@ class Script:
             await asyncio.sleep(0)  # an event that an action has sent arrives
 
 
-async def watched(run: Path, inbox: Path, script: Script, until: float, **settings: Any) -> list[tuple[float, Any]]:
+async def watched(run: Path, inbox: Path, script: Script, until: float) -> list[tuple[float, Any]]:
     """Watch a folder until some time of a script; return the outcomes, each with the time at which it came."""
     client = ClovaOCRClient(domain(), transport=FakeTransport())
-    came: list[tuple[float, Any]] = []
     async with opened(run) as ledger, client:
-        images = WatchList(
-            ledger,
-            "receipt",
-            WatchedFolder(str(inbox)),
-            **({"settle": 5.0, "clock": script.clock, "wait": script.wait} | settings),
-        )
+        folder = WatchedFolder(str(inbox))
+        images = WatchList(ledger, "receipt", folder, settle=5.0, clock=script.clock, wait=script.wait)
         async with BatchDispatcher(client, ledger=ledger).dispatch(images, Receipt) as outcomes:
             script.at(until, lambda: outcomes.stop(NotSentError()))
-            async for outcome in outcomes:
-                if isinstance(outcome, Failure):
-                    images.forget(str(outcome.source))
-                came.append((script.now, outcome))
-    return came
+            return [(script.now, outcome) async for outcome in outcomes]
 
 
 def sources(came: list[tuple[float, Any]]) -> list[str]:
@@ -253,12 +244,13 @@ async def test_a_file_that_vanishes_and_comes_back_unchanged_is_read(run: Path, 
     script = Script({})
     client = ClovaOCRClient(domain(), transport=FakeTransport())
     async with opened(run) as ledger, client:
-        images = WatchList(ledger, "receipt", Vanishing(str(inbox)), settle=5.0, clock=script.clock, wait=script.wait)
+        folder = Vanishing(str(inbox))
+        images = WatchList(ledger, "receipt", folder, settle=5.0, clock=script.clock, wait=script.wait)
         async with BatchDispatcher(client, ledger=ledger).dispatch(images, Receipt) as outcomes:
             gone = await anext(outcomes)
             assert isinstance(gone, Failure)
             kept.rename(inbox / "a.jpg")
-            images.forget(str(gone.source))
+            folder.forget(str(gone.source))
             assert isinstance(await anext(outcomes), Success)
     assert calls(run) == 1
 
@@ -365,6 +357,17 @@ async def test_a_folder_that_was_replaced_gets_events_of_its_own(run: Path, inbo
     assert scans[:2] == [0.0, 10.0]
     assert [one.closed for one in events] == [True, True]
     assert events[1].identity == WatchedFolder(str(inbox)).identity != events[0].identity
+
+
+async def test_a_drive_that_is_unmounted_is_noticed_without_an_event(run: Path, inbox: Path) -> None:
+    """The folder itself is looked at every two seconds, since no event says that another one is at its place."""
+    away = inbox.with_name("away")
+    scans, events = await scans_with_events(
+        run, inbox, {10.5: lambda _: inbox.rename(away), 20.5: lambda _: away.rename(inbox)}, 25
+    )
+    assert 10.5 < scans[1] <= 12.6
+    assert 20.5 <= next(scan for scan in scans if scan >= 20.5) <= 21.6
+    assert [one.closed for one in events] == [True, True]
 
 
 async def test_an_error_of_the_ledger_ends_the_watch(inbox: Path) -> None:

@@ -134,6 +134,7 @@ def test_what_ends_a_batch_ends_a_watch(
         ("{inbox} --run {run} --settle nan", "'nan' is not a number of seconds"),
         ("{inbox} --run {run} --settle soon", "'soon' is not a number of seconds"),
         ("{inbox} --run {run} --max-cost 100", "--max-cost needs --price"),
+        ("{inbox} --run {run} --max-cost 100 --price 1 --max-calls none", "give one of them"),
     ],
 )
 def test_mistakes_are_refused_before_a_run_is_made(
