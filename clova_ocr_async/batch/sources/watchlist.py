@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Awaitable, Callable
 
-    from clova_ocr_async.batch.sources.watched_folder import WatchedFolder
+    from clova_ocr_async.batch.sources.watched_folder import FileTimes, WatchedFolder
     from clova_ocr_async.ledger.storage import WorkListLedger
 
     OpenEvents = Callable[[WatchedFolder, Callable[[], object]], "Events"]
@@ -71,7 +71,7 @@ class _Scanner:
         self, folder: WatchedFolder, settle: float, open_events: OpenEvents | None, clock: Callable[[], float]
     ) -> None:
         self._folder = folder
-        self._settling = Settling["FileTimes"](settle)
+        self._settling: Settling[FileTimes] = Settling(settle)
         self._open_events = open_events
         self._events: Events | None = None
         self._events_of: tuple[int, int] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
@@ -100,7 +100,7 @@ def check_apart(folder: str, run: str) -> None:
     Raises:
         ConfigurationError: One lies in the other.
     """
-    inbox, place = Path(folder).resolve(), Path(run).resolve()
+    inbox, place = (Path(os.path.realpath(path)) for path in (folder, run))  # Path.resolve raises for a loop of links
     if place.is_relative_to(inbox):
         raise ConfigurationError(
             f"--run {shown_path(run)} lies in {shown_path(folder)}, which is watched; give a directory outside of it"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ async def test_a_file_is_read_once_its_writer_has_finished(run: Path, inbox: Pat
     def page(number: int) -> None:
         fax.write_bytes(picture("page" * (number + 1)))
 
-    script = Script({1.5 + 4 * number: lambda number=number: page(number) for number in range(6)})
+    script = Script({1.5 + 4 * number: partial(page, number) for number in range(6)})
     ((at, outcome),) = await watched(run, inbox, script, 60)
     assert isinstance(outcome, Success)
     assert 26.5 <= at <= 28.5
@@ -295,7 +296,7 @@ async def scans_with_events(
         events.append(FakeEvents(*args))
         return events[-1]
 
-    script = Script({at: (lambda action=action: action(events)) for at, action in actions.items()})
+    script = Script({at: partial(action, events) for at, action in actions.items()})
     async with opened(run) as ledger:
         images = WatchList(
             ledger,
