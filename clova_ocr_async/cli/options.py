@@ -25,8 +25,11 @@ __all__ = [
     "MAX_CALLS",
     "MAX_COST",
     "MAX_PER_SECOND",
+    "PAGES",
     "PATH",
+    "PREPARE",
     "PRICE",
+    "RENDER",
     "RUN",
     "RUN_MOVED",
     "SECONDS",
@@ -232,6 +235,23 @@ ALLOW_TRUNCATED = click.option(
     help="Send pictures whose end is missing; the call is paid even if the service reads nothing.",
 )
 """An option of each verb that calls: whether truncated pictures are sent."""
+
+PAGES = click.option(
+    "--pages",
+    metavar="all|1-3,7",
+    help="Read these pages of files of several pages, each as an image.  [default: such a file is refused]",
+)
+"""An option of each verb that calls: the pages that are read."""
+
+PREPARE = click.option(
+    "--prepare",
+    is_flag=True,
+    help="Convert, turn and shrink pictures that the service does not read as they are, such as HEIC photos.",
+)
+"""An option of each verb that calls: whether pictures are prepared."""
+
+RENDER = click.option("--render", is_flag=True, help="Send each page of a PDF as a picture; implies --prepare.")
+"""An option of each verb that calls: whether pages of PDFs are rendered."""
 
 RUN = click.argument("folder", metavar="DIR", type=PATH)
 """The run directory of a verb that needs one."""

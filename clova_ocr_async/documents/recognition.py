@@ -9,6 +9,7 @@ import msgspec
 from clova_ocr_async.documents.base import Document, Shape, absent, safe_repr
 from clova_ocr_async.documents.envelope import Answer, ConvertedImageInfo, ValidationResult
 from clova_ocr_async.documents.lenient import Problem, unknown_paths
+from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.documents.untyped import is_array, is_object, untyped
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
         elapsed: Seconds from the start of the call to the answer, waiting included.
         raw: The exact body.
         problems: Fields of an unexpected shape.
+        picture: The picture that was sent, and the way back from its polygons to the original.
     """
 
     document: DocumentT
@@ -55,6 +57,7 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
     elapsed: float = 0.0
     raw: bytes = b""
     problems: tuple[Problem, ...] = ()
+    picture: Picture = Picture()
 
     def unknown_fields(self) -> Iterator[str]:
         """Yield the paths of keys in the answer that no struct has, such as fields that the vendor has added."""
@@ -73,5 +76,5 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
         for name in self.__struct_fields__:
             value = getattr(self, name)
             # These are not personal, and useful in a log.
-            plain = name in {"attempts", "maybe_billed"} or (isinstance(value, str) and value in _DOCUMENTED)
+            plain = name in {"attempts", "maybe_billed", "picture"} or (isinstance(value, str) and value in _DOCUMENTED)
             yield name, Shape(repr(value) if plain else safe_repr(value))

@@ -9,6 +9,7 @@ import msgspec
 
 from clova_ocr_async import errors
 from clova_ocr_async.documents import DOCUMENTS
+from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import (
     AnswerNotKeptError,
     APIError,
@@ -19,6 +20,7 @@ from clova_ocr_async.errors import (
     MalformedResponseError,
     NotSentError,
     RateLimitError,
+    RecognitionError,
 )
 from clova_ocr_async.ledger.states import FINISHED, TRANSITIONS, Entry, ItemEvent, Settlement, State, from_states
 from clova_ocr_async.protocol.codes import rule_for
@@ -216,13 +218,24 @@ def replay(entry: Entry, document: type[Document]) -> Recognition[Any] | ClovaOC
     """
     outcome = _outcome(entry, document)
     if not isinstance(outcome, ClovaOCRError):
-        return msgspec.structs.replace(
-            outcome, attempts=entry.attempts, maybe_billed=entry.maybe_billed, elapsed=entry.elapsed
-        )
+        return _as_called(outcome, entry)
+    if isinstance(outcome, RecognitionError) and outcome.recognition is not None:
+        outcome.recognition = _as_called(outcome.recognition, entry)
     outcome.attempts, outcome.maybe_billed, outcome.request_id = entry.attempts, entry.maybe_billed, entry.request_id
     if not (isinstance(outcome, MalformedResponseError) and outcome.billing is Billing.MAYBE_BILLED):
         outcome.billing = entry.billing if entry.state in FINISHED else Billing.NOT_BILLED
     return outcome
+
+
+def _as_called(recognition: Recognition[Any], entry: Entry) -> Recognition[Any]:
+    """Return a decoded recognition with what only its call knew."""
+    return msgspec.structs.replace(
+        recognition,
+        attempts=entry.attempts,
+        maybe_billed=entry.maybe_billed,
+        elapsed=entry.elapsed,
+        picture=Picture.from_json(entry.picture).as_converted(recognition.converted_image_info),
+    )
 
 
 def _outcome(entry: Entry, document: type[Document]) -> Recognition[Any] | ClovaOCRError:

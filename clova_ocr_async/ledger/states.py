@@ -10,8 +10,8 @@ money:
       └────requeue─── failed, ambiguous, skipped ◀─skip─ claimed
 
 Glossary:
-    item            the bytes of a picture and the document asked for: what is billed once
-    source          a file name that an item goes by; an item may have many, or none
+    item            a file's bytes, the page and the steps that make the picture, and the document: what is billed once
+    source          a file name and page that an item goes by; an item may have many, or none
     claim, lease    the right of one process to work on an item, and the time until which its claims hold
     sent, answered  a request may have left; its answer is stored (a ``sent`` item can be both)
     maybe_billed    the number of an item's requests that may have been billed although no answer is stored
@@ -30,7 +30,7 @@ Rules:
 * An answer is on the disk, byte for byte, before its caller reads it. A ``sent`` item that has its answer is settled
   from that answer by the process that finds it. Answers are stored without a check of the owner: a process that slept
   past its lease still brings in what was paid for.
-* The same bytes under many names are one item, billed once, and its answer is the answer of every name.
+* The same bytes and page under many names are one item, billed once, and its answer is the answer of every name.
 * Events before the request are fenced by the owner's number, which is never used twice. Events after it are fenced by
   the requestId, which no other call has. A process that lost its lease is refused at ``send``.
 
@@ -60,8 +60,10 @@ __all__ = [
     "FileStamp",
     "Item",
     "ItemEvent",
+    "ListedFile",
     "Settlement",
     "SourceFile",
+    "SourceRecord",
     "State",
     "from_states",
 ]
@@ -178,7 +180,7 @@ class FileStamp:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file name that an image goes by.
+    """A file name, and perhaps a page, that an image goes by.
 
     Attributes:
         path: As it was given, in the file system's own bytes.
@@ -194,6 +196,23 @@ class SourceFile:
     stamp: FileStamp | None = None
     alias: bytes | None = None
     page: int | None = None
+    columns: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A file that is to be read, as the ledger hands it to a process.
+
+    Attributes:
+        path: As the run has it, in the file system's own bytes.
+        page: The page of the file, from 1; None for the whole file.
+        document: The vendor's path word of the document asked for.
+        columns: The columns of its own that a manifest gave the image, as a JSON object; empty if there are none.
+    """
+
+    path: bytes
+    page: int | None
+    document: str
     columns: bytes = field(default=b"", repr=False)
 
 
@@ -252,6 +271,36 @@ class Entry:
 
     def __repr__(self) -> str:
         return f"Entry({self.number}, {self.item.sha256.hex()[:12]}…, {self.item.document}, {self.state.value})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SourceRecord:
+    """An image of a run under one of its names.
+
+    Attributes:
+        path: The name; None if the image has none.
+        document: The vendor's path word.
+        status: "ambiguous" if its item is. Else "pending" if it is to be read and has a stamp or no item, since its
+            file has changed. Else "skipped" if it has a failure. Else the item's state, "pending" unless finished.
+        entry: Its item; None if it was not read from the disk.
+        failure: Why it could not be read from the disk, as ``encode_failure`` wrote it; empty if that is not known.
+        copy_of: The first name of the same image, under which it was billed, apart from names whose file has changed;
+            None if this is that name.
+        replaced: Whether another picture is under the name by now, and the image has no other name. It is listed since
+            it was billed, or may have been, and does not count among the images.
+        page: The page of the file, from 1; None for the whole file.
+        columns: The columns of its own that a manifest gave the name, as a JSON object; empty if there are none.
+    """
+
+    path: str | None
+    document: str
+    status: str
+    entry: Entry | None = None
+    failure: bytes = b""
+    copy_of: str | None = None
+    replaced: bool = False
+    page: int | None = None
+    columns: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

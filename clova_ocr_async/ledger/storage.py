@@ -24,7 +24,9 @@ Rules for the whole store:
 * **Counting.** ``calls`` grows by one with each request that is marked as sent. It shrinks by one when that request
   turns out not to be billed. An item's ``maybe_billed`` counts its requests that may have been billed and have no
   stored answer. So ``calls`` is always the sum of billed, maybe billed and in-flight calls.
-* **Sealing.** The answer's body and the failure of an item are sealed, with the item as their context; the rest is not.
+* **Names.** A name is a path, a page and a document. Columns that come with one, in any method, replace those it had.
+* **Sealing.** The answer's body and the failure of an item are sealed with the item as their context, and columns with
+  their name; the rest is not.
 * **Failures.** Every method raises a ``LedgerError`` if the store cannot be read or written; its docstring names what
   else it raises. After a failed write ``sending`` is refused, since the next request could hide how the last one ended.
   A store may keep an answer, a refusal or a settlement elsewhere until it can be written, and then raises nothing; but
@@ -36,11 +38,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from clova_ocr_async.ledger.states import SourceRecord
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Iterator, Sequence
 
     from clova_ocr_async.errors import Billing, ClovaOCRError
-    from clova_ocr_async.ledger.states import Admission, Claim, Entry, Item, Settlement, SourceFile
+    from clova_ocr_async.ledger.states import Admission, Claim, Entry, Item, ListedFile, Settlement, SourceFile
     from clova_ocr_async.protocol.response import HTTPResponse
 
 __all__ = ["Ledger", "PurgeRun", "Purged", "RunLedger", "RunStatus", "RunView", "SourceRecord", "WorkListLedger"]
@@ -91,8 +95,10 @@ class Ledger(Protocol):
             The item that the name keeps; None if it has none.
         """
 
-    async def sending(self, claim: Claim, request_id: str) -> bool:
+    async def sending(self, claim: Claim, request_id: str, picture: bytes = b"") -> bool:
         """Mark a request that is about to leave, and count it; durable when this returns True.
+
+        What it sends is ``picture``, as ``Entry.picture`` has it. It replaces that of an earlier request of the item.
 
         The check of the call limit and the mark are one transaction over all processes: together they never send more
         calls than allowed.
@@ -171,24 +177,25 @@ class WorkListLedger(Protocol):
 
         New files are to be read, and those whose stamp is not the one they were read with, and those that could not be
         read before. A file without a stamp is not there: if it was read, it stays what it was. A file that the run has
-        under its alias keeps that spelling. A file that a process has taken stays taken.
+        under its alias keeps that spelling, for all its pages. A file that a process has taken stays taken. The pages
+        of a file, recorded here or by ``admit``, take the place of the whole: its item is a replaced one from then on.
         """
 
-    async def claim_files(self, document: str, most: int) -> list[bytes]:
-        """Take at most so many of the files that are to be read, in the order they were found.
+    async def claim_files(self, documents: Sequence[str], most: int) -> list[ListedFile]:
+        """Take at most so many of the files of some documents that are to be read, in the order they were found.
 
         No other process is given them until they are admitted, rejected or released, or until this owner is dead.
         """
         ...
 
-    async def release_files(self, document: str) -> None:
-        """Give back the files that this process has taken and will not read."""
+    async def release_files(self, documents: Sequence[str]) -> None:
+        """Give back the files of some documents that this process has taken and will not read."""
 
-    async def others_at_work(self, document: str) -> bool:
+    async def others_at_work(self, documents: Sequence[str]) -> bool:
         """Take over what dead owners left, then return whether there may still be more to do.
 
         Returns:
-            True if another process has files or items of the document, or if files that are to be read are free.
+            True if another process has files or items of the documents, or if files that are to be read are free.
         """
         ...
 
@@ -286,32 +293,6 @@ class RunStatus:
         return kept | {"total": self.total, "billed": self.billed}
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class SourceRecord:
-    """An image of a run under one of its names.
-
-    Attributes:
-        path: The name; None if the image has none.
-        document: The vendor's path word.
-        status: "ambiguous" if its item is. Else "pending" if it is to be read and has a stamp or no item, since its
-            file has changed. Else "skipped" if it has a failure. Else the item's state, "pending" unless finished.
-        entry: Its item; None if it was not read from the disk.
-        failure: Why it could not be read from the disk, as ``encode_failure`` wrote it; empty if that is not known.
-        copy_of: The first name of the same image, under which it was billed, apart from names whose file has changed;
-            None if this is that name.
-        replaced: Whether another picture is under the name by now, and the image has no other name. It is listed since
-            it was billed, or may have been, and does not count among the images.
-    """
-
-    path: str | None
-    document: str
-    status: str
-    entry: Entry | None = None
-    failure: bytes = b""
-    copy_of: str | None = None
-    replaced: bool = False
-
-
 class RunView(Protocol):
     """A look at a run that changes nothing; a context manager, for one thread.
 
@@ -356,12 +337,15 @@ class RunView(Protocol):
     def other_base_folder(self, folder: str) -> str | None:
         """Return the folder in which the run's relative paths start; None if that is the given one, or unknown."""
 
-    def to_read(self, document: str, retry_billings: Collection[Billing] = ()) -> Iterator[str]:
-        """Yield the recorded files that a batch would read, if it also requeued unread items with these billings."""
+    def to_read(self, document: str, retry_billings: Collection[Billing] = ()) -> Iterator[SourceFile]:
+        """Yield the recorded files that a batch would read, if it also requeued unread items with these billings.
+
+        They have their path and page alone.
+        """
         ...
 
-    def is_to_read(self, path: str, document: str, retry_billings: Collection[Billing] = ()) -> bool:
-        """Return whether ``to_read`` yields a file."""
+    def is_to_read(self, file: SourceFile, document: str, retry_billings: Collection[Billing] = ()) -> bool:
+        """Return whether ``to_read`` yields a file; its path and page decide."""
         ...
 
     def recall(self, file: SourceFile, document: str) -> Entry | None:

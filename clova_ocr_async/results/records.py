@@ -3,7 +3,9 @@ r"""Records: the JSON Lines that the commands write, one record an image under o
 =============  ========================================================================================================
 source         The path as it was given; bytes that are not UTF-8 are written as ``\xNN``. None if there is no path.
 source_bytes   The path's bytes in base64, only where ``source`` is not the exact path.
+page           The page of the file, from 1; None for a file that was sent whole.
 replaced       True, only where the file at the path has been replaced since the image was paid for.
+columns        The columns of its own that a manifest gave the image, as an object; only where there are any.
 sha256         Of the file's bytes, in hex; None if the file was not read.
 document       The vendor's path word, such as "receipt".
 status         "succeeded"; "failed"; "ambiguous": the call may have been billed, and no answer arrived; "skipped": the
@@ -14,6 +16,7 @@ copy_of        The source of the image with the same bytes that was billed; None
 attempts       The number of requests.
 request_id     The requestId of the call; None if nothing was sent.
 uid            The vendor's id of the answer; None without an answer.
+prepared       The steps from the file to the picture that was sent; None if it was sent byte for byte.
 result         The vendor's object of the image, if it was read; from a run byte for byte as it was answered.
 error          ``type``, ``code`` (None if the vendor gave none) and ``message``, if the image was not read.
 raw            The bytes of an answer that was paid for and could not be decoded or stored, in base64.
@@ -25,13 +28,15 @@ The sums of ``billed`` and ``maybe_billed`` over all records are the calls that 
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.batch.sources.manifest import record_source
+from clova_ocr_async.batch.sources.record_names import record_source
 from clova_ocr_async.documents import DOCUMENTS
+from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import (
     AnswerNotKeptError,
     APIError,
@@ -69,7 +74,13 @@ def encode_record(record: dict[str, Any]) -> bytes:
 
 
 def record_of_outcome(
-    outcome: Outcome[Any], document: type[Document], *, path: str, sha256: str | None
+    outcome: Outcome[Any],
+    document: type[Document],
+    *,
+    path: str,
+    sha256: str | None,
+    page: int | None = None,
+    columns: bytes = b"",
 ) -> dict[str, Any]:
     """Return the record of an outcome.
 
@@ -77,27 +88,29 @@ def record_of_outcome(
         outcome: The outcome of an image.
         document: The class that was asked for.
         path: The image's path.
-        sha256: The hash of its bytes in hex; None if they were not read.
+        sha256: The hash of the file's bytes in hex; None if they were not read.
+        page: The page of the file, from 1; None for the whole file.
+        columns: The columns of its own that a manifest gave the image, as a JSON object; empty if there are none.
     """
-    names = record_source(path) | {"sha256": sha256, "document": document.path_word}
-    return names | {"status": status_of(outcome)} | _bill_and_end(outcome)
+    names = _names(path, page, columns) | {"sha256": sha256, "document": document.path_word}
+    return names | {"status": status_of(outcome)} | _bill_and_end(outcome, _picture_of(outcome))
 
 
 def record_of(record: SourceRecord) -> dict[str, Any]:
     """Return the record of an image of a run; ``result`` as the JSON that was answered, where that is on one line."""
-    names: dict[str, Any] = {"source": None} if record.path is None else dict(record_source(record.path))
-    names |= {"replaced": True} if record.replaced else {}
+    names = _names(record.path, record.page, record.columns, replaced=record.replaced)
     entry = record.entry
     if entry is not None and record.status == "pending" and entry.state in FINISHED:
         entry = None  # the file has changed since, and is going to be read again
     names |= {"sha256": None if entry is None else entry.item.sha256.hex(), "document": record.document}
     if entry is None:
         error = decode_failure(record.failure) if record.failure else NotSentError()
-        return names | {"status": record.status} | _bill_and_end(Failure(record.path, error))
+        return names | {"status": record.status} | _bill_and_end(Failure(record.path, error), Picture())
+    picture = Picture.from_json(entry.picture)
     if entry.state is State.SUCCEEDED and entry.answer is not None and (image := image_object(entry.answer.body)):
         bill = _bill(billed=True, maybe_billed=entry.maybe_billed, copy_of=record.copy_of)
-        end = {"attempts": entry.attempts, "request_id": image.request_id, "uid": image.uid, "result": image.raw}
-        return names | {"status": record.status} | bill | end
+        call = {"attempts": entry.attempts, "request_id": image.request_id, "uid": image.uid}
+        return names | {"status": record.status} | bill | call | {"prepared": _steps(picture), "result": image.raw}
     result = replay(entry, DOCUMENTS[record.document])
     outcome: Outcome[Any]
     if isinstance(result, ClovaOCRError):
@@ -106,12 +119,13 @@ def record_of(record: SourceRecord) -> dict[str, Any]:
         outcome = Failure(record.path, result)
     else:
         outcome = Success(record.path, result)
-    return names | {"status": record.status} | _bill_and_end(outcome, record.copy_of)
+    return names | {"status": record.status} | _bill_and_end(outcome, picture, record.copy_of)
 
 
 def without_answer(record: dict[str, Any], *, sealed: bool) -> dict[str, Any]:
-    """Return a record without its answer; of a sealed run also without the message of its error."""
-    kept = {key: value for key, value in record.items() if key not in {"result", "raw"}}
+    """Return a record without its answer; of a sealed run also without its columns and the message of its error."""
+    left_out = {"result", "raw", "columns"} if sealed else {"result", "raw"}
+    kept = {key: value for key, value in record.items() if key not in left_out}
     if sealed and "error" in kept:
         kept["error"] |= {"message": None}
     return kept
@@ -138,9 +152,32 @@ def maybe_billed_of(outcome: Outcome[Any]) -> int:
     return outcome.recognition.maybe_billed if isinstance(outcome, Success) else outcome.error.maybe_billed
 
 
-def _bill_and_end(outcome: Outcome[Any], copy_of: str | None = None) -> dict[str, Any]:
+def _names(path: str | None, page: int | None, columns: bytes, *, replaced: bool = False) -> dict[str, Any]:
+    names: dict[str, Any] = {"source": None} if path is None else dict(record_source(path))
+    names |= {"page": page} | ({"replaced": True} if replaced else {})
+    # Decoded, since a value that another program has changed must not break the line.
+    with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        names |= {"columns": msgspec.json.decode(columns, type=dict[str, Any])}
+    return names
+
+
+def _picture_of(outcome: Outcome[Any]) -> Picture:
+    if isinstance(outcome, Success):
+        return outcome.recognition.picture
+    error = outcome.error
+    if isinstance(error, RecognitionError) and error.recognition is not None:
+        return error.recognition.picture
+    return Picture()
+
+
+def _steps(picture: Picture) -> tuple[str, ...] | None:
+    return picture.steps or None
+
+
+def _bill_and_end(outcome: Outcome[Any], picture: Picture, copy_of: str | None = None) -> dict[str, Any]:
     bill = _bill(billed=billed_of(outcome), maybe_billed=maybe_billed_of(outcome), copy_of=copy_of)
-    return bill | (_success(outcome) if isinstance(outcome, Success) else _failure(outcome))
+    steps = _steps(picture)
+    return bill | (_success(outcome, steps) if isinstance(outcome, Success) else _failure(outcome, steps))
 
 
 def _bill(*, billed: bool | None, maybe_billed: int, copy_of: str | None) -> dict[str, Any]:
@@ -150,22 +187,24 @@ def _bill(*, billed: bool | None, maybe_billed: int, copy_of: str | None) -> dic
     return {"billed": billed, "maybe_billed": maybe_billed, "copy_of": None}
 
 
-def _success(outcome: Success[Any]) -> dict[str, Any]:
+def _success(outcome: Success[Any], steps: tuple[str, ...] | None) -> dict[str, Any]:
     recognition = outcome.recognition
     return {
         "attempts": recognition.attempts,
         "request_id": recognition.request_id,
         "uid": recognition.uid,
+        "prepared": steps,
         "result": recognition.to_dict(),
     }
 
 
-def _failure(outcome: Failure) -> dict[str, Any]:
+def _failure(outcome: Failure, steps: tuple[str, ...] | None) -> dict[str, Any]:
     error = outcome.error
     record: dict[str, Any] = {
         "attempts": error.attempts,
         "request_id": error.request_id,
         "uid": None,
+        "prepared": steps,
         "error": {"type": type(error).__name__, "code": _code_of(error), "message": str(error)},
     }
     if isinstance(error, RecognitionError) and error.recognition is not None:

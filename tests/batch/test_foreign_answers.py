@@ -286,7 +286,7 @@ async def test_anothers_answer_of_a_process_that_slept(run: Path, beside: bool) 
             assert (calls(run), maybe_billed(run), answers(run)) == (1, 1, [ANSWER.body])
             before = seal.opened
             for _ in range(3):
-                await other.others_at_work("receipt")
+                await other.others_at_work(["receipt"])
             assert seal.opened == before
     assert (states(run), maybe_billed(run)) == (["ambiguous"], 1)
     assert query(run, "SELECT billing FROM item") == [(int(Billing.MAYBE_BILLED),)]

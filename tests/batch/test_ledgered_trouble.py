@@ -77,12 +77,12 @@ async def test_a_lost_claim_is_tried_again(run: Path) -> None:
     class Losing(SqliteLedger):
         lost = 0
 
-        async def sending(self, claim: Claim, request_id: str) -> bool:
+        async def sending(self, claim: Claim, request_id: str, picture: bytes = b"") -> bool:
             self.lost += 1
             if self.lost == 1:
                 await self.settle(claim, Settlement(ItemEvent.RELEASE))
                 raise ClaimLostError
-            return await super().sending(claim, request_id)
+            return await super().sending(claim, request_id, picture)
 
     async with Losing(run, sleep=lambda _: asyncio.sleep(0.001)) as ledger:
         transport = FakeTransport()
@@ -95,8 +95,8 @@ async def test_an_image_withdrawn_as_it_is_marked_is_not_ambiguous(run: Path) ->
     """A batch that stops on a full disk, just as a request was marked as sent, leaves nothing ambiguous."""
 
     class Marking(SqliteLedger):
-        async def sending(self, claim: Claim, request_id: str) -> bool:
-            granted = await super().sending(claim, request_id)
+        async def sending(self, claim: Claim, request_id: str, picture: bytes = b"") -> bool:
+            granted = await super().sending(claim, request_id, picture)
             outcomes.stop(NotSentError())
             return granted
 

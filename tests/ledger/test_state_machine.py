@@ -192,7 +192,7 @@ class LedgerMachine(RuleBasedStateMachine):
         others = {*self.open, *self.crashed} - {ledger}
         self.slept.discard(ledger)
         self.slept |= others - self.crashed
-        self.run(ledger.others_at_work("receipt"))
+        self.run(ledger.others_at_work(["receipt"]))
         self.model.take_over(others)
         self.crashed.clear()
 

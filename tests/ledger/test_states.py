@@ -69,7 +69,7 @@ def happen(db: sqlite3.Connection, claim: Claim, what: ItemEvent) -> None:
         case ItemEvent.CLAIM:
             item_statements.claim_item(db, claim.item, ME)
         case ItemEvent.SEND:
-            item_statements.send(db, claim, REQUEST, 1.0, None)
+            item_statements.send(db, claim, REQUEST, b"", 1.0, None)
         case ItemEvent.REFUSE:
             item_statements.refuse(db, claim.number, REQUEST, maybe_billed_before=False)
         case ItemEvent.ANSWER:

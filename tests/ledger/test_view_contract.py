@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.ledgers import ANSWER, Clock, claimed, dead_process, item, remote_process, source
+from support.ledgers import ANSWER, Clock, claimed, dead_process, item, remote_process, shown, source
 
 from clova_ocr_async.errors import Billing, ConnectionLostError, ImageError, InvalidRequestError, LedgerError
 from clova_ocr_async.ledger.settlement import GONE, decode_failure, encode_failure
@@ -162,7 +162,7 @@ async def test_a_changed_file_is_pending_unless_it_is_ambiguous(store: Store) ->
         ledger.add_files([file(name, CHANGED) for name in ("read", "ambiguous", "young")], "receipt")
     with store.view() as view:
         assert [record.status for record in view.records()] == ["pending", "ambiguous", "succeeded"]
-        assert list(view.to_read("receipt")) == ["read", "ambiguous", "young"]
+        assert shown(view.to_read("receipt")) == ["read", "ambiguous", "young"]
         assert view.pending() == 3
 
 
@@ -174,14 +174,17 @@ async def test_the_files_of_a_dead_process_are_to_be_read(store: Store) -> None:
     await sent(dead, "sent")
     await dead.admit(item("claimed"), file("claimed"))
     with store.view(clock=clock) as view:  # alive as yet
-        assert list(view.to_read("receipt", [Billing.MAYBE_BILLED])) == []
+        assert shown(view.to_read("receipt", [Billing.MAYBE_BILLED])) == []
     await store.crash(dead)
     clock.now += LEASE + 1
     with store.view(clock=clock) as view:
-        assert list(view.to_read("receipt")) == ["claimed"]
-        assert list(view.to_read("receipt", [Billing.MAYBE_BILLED])) == ["sent", "claimed"]
-        assert (view.is_to_read("claimed", "receipt"), view.is_to_read("sent", "receipt")) == (True, False)
-        assert view.is_to_read("sent", "receipt", [Billing.MAYBE_BILLED])
+        assert shown(view.to_read("receipt")) == ["claimed"]
+        assert shown(view.to_read("receipt", [Billing.MAYBE_BILLED])) == ["sent", "claimed"]
+        assert (view.is_to_read(source("claimed"), "receipt"), view.is_to_read(source("sent"), "receipt")) == (
+            True,
+            False,
+        )
+        assert view.is_to_read(source("sent"), "receipt", [Billing.MAYBE_BILLED])
 
 
 async def test_the_files_that_a_batch_would_read(store: Store) -> None:
@@ -192,13 +195,13 @@ async def test_the_files_that_a_batch_would_read(store: Store) -> None:
         await ambiguous(ledger, "ambiguous")
         ledger.add_files([file("new")], "receipt")
     with store.view() as view:
-        assert list(view.to_read("receipt")) == ["new"]
-        assert list(view.to_read("id-card")) == []
-        assert list(view.to_read("receipt", [Billing.NOT_BILLED])) == ["failed", "new"]
-        assert list(view.to_read("receipt", [Billing.MAYBE_BILLED])) == ["ambiguous", "new"]
-        assert view.is_to_read("new", "receipt")
-        assert not view.is_to_read("failed", "receipt")
-        assert view.is_to_read("failed", "receipt", [Billing.NOT_BILLED])
+        assert shown(view.to_read("receipt")) == ["new"]
+        assert shown(view.to_read("id-card")) == []
+        assert shown(view.to_read("receipt", [Billing.NOT_BILLED])) == ["failed", "new"]
+        assert shown(view.to_read("receipt", [Billing.MAYBE_BILLED])) == ["ambiguous", "new"]
+        assert view.is_to_read(source("new"), "receipt")
+        assert not view.is_to_read(source("failed"), "receipt")
+        assert view.is_to_read(source("failed"), "receipt", [Billing.NOT_BILLED])
         recalled, found = view.recall(file("read"), "receipt"), view.find(item("ambiguous"))
         assert recalled is not None
         assert recalled.item == item("read")

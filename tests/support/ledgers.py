@@ -17,10 +17,10 @@ from clova_ocr_async.ledger.states import Item, ItemEvent, Settlement, SourceFil
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from clova_ocr_async.ledger.states import Admission, Claim
+    from clova_ocr_async.ledger.states import Admission, Claim, ListedFile
 
 # Without a requestId, so it passes for the answer of any call.
 ANSWER = HTTPResponse(
@@ -79,14 +79,19 @@ class FullDisk:
             raise error
 
 
-def item(text: str = "a", document: str = "receipt") -> Item:
+def item(text: str = "a", document: str = "receipt", page: int | None = None, recipe: str = "") -> Item:
     """Return an item."""
-    return Item(hashlib.sha256(text.encode()).digest(), document)
+    return Item(hashlib.sha256(text.encode()).digest(), document, page, recipe)
 
 
-def source(name: str) -> SourceFile:
+def source(name: str, page: int | None = None) -> SourceFile:
     """Return a file name without a stamp."""
-    return SourceFile(name.encode())
+    return SourceFile(name.encode(), page=page)
+
+
+def shown(files: Iterable[ListedFile | SourceFile]) -> list[str]:
+    """Return files as people read them: the path, and the page if there is one."""
+    return [os.fsdecode(file.path) + ("" if file.page is None else f"#{file.page}") for file in files]
 
 
 def opened(folder: str | Path, **settings: Any) -> SqliteLedger:

@@ -8,6 +8,7 @@ sealed, since nothing is on a disk.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 from typing import TYPE_CHECKING, Self
@@ -31,6 +32,7 @@ from clova_ocr_async.ledger.states import (
     Entry,
     Item,
     ItemEvent,
+    ListedFile,
     Settlement,
     SourceFile,
     State,
@@ -163,7 +165,7 @@ class MemoryLedger:
         if (row := run.row_of(item)) is None:
             row = run.rows[len(run.rows) + 1] = Row(Entry(len(run.rows) + 1, item, State.QUEUED))
         if source is not None:
-            run.name(item.document, source.path).link(row, source.stamp)
+            run.name(item.document, source).link(row, source.stamp)
         if row.entry.state is not State.QUEUED:
             return Admission(row.entry, None)
         row.change(state=TRANSITIONS[State.QUEUED, ItemEvent.CLAIM], owner=self._owner)
@@ -171,7 +173,7 @@ class MemoryLedger:
 
     async def reject(self, source: SourceFile, document: str, failure: bytes) -> Entry | None:
         """Record that a file cannot be read."""
-        name = self._begin().name(document, source.path)
+        name = self._begin().name(document, source)
         if failure != GONE:
             name.link(None, failure=failure)
             return None
@@ -182,7 +184,7 @@ class MemoryLedger:
     # -----------------------------------------------------------------------------------------------------------------
     # Marks
 
-    async def sending(self, claim: Claim, request_id: str) -> bool:
+    async def sending(self, claim: Claim, request_id: str, picture: bytes = b"") -> bool:
         """Mark and count a request."""
         run = self._begin()
         if run.max_calls is not None and run.calls >= run.max_calls:
@@ -193,7 +195,8 @@ class MemoryLedger:
         after = TRANSITIONS.get((row.entry.state, ItemEvent.SEND))
         if after is None or row.entry.owner != claim.owner:
             raise ClaimLostError
-        row.change(state=after, request_id=request_id, in_flight=True, attempts=row.entry.attempts + 1)
+        attempts = row.entry.attempts + 1
+        row.change(state=after, request_id=request_id, in_flight=True, attempts=attempts, picture=picture)
         run.calls += 1
         return True
 
@@ -275,34 +278,37 @@ class MemoryLedger:
         """Record files to read."""
         run = self._begin()
         for file in files:
-            known = run.names.get((document, file.alias or b"")) or run.names.get((document, file.path))
-            if known is None:
-                run.name(document, file.path).open = True
-            elif not known.open:
-                changed = bool(known.failure) or known.stamp is None or known.stamp != file.stamp
-                known.open = known.row is None if file.stamp is None else changed
+            known = any((name.document, name.path) == (document, file.alias) for name in run.names.values())
+            path = file.alias if known and file.alias is not None else file.path
+            is_new = (document, path, file.page) not in run.names
+            name = run.name(document, dataclasses.replace(file, path=path))
+            if is_new:
+                name.open = True
+            elif not name.open:
+                changed = bool(name.failure) or name.stamp is None or name.stamp != file.stamp
+                name.open = name.row is None if file.stamp is None else changed
 
-    async def claim_files(self, document: str, most: int) -> list[bytes]:
+    async def claim_files(self, documents: Sequence[str], most: int) -> list[ListedFile]:
         """Take files."""
-        free = [name for name in self._begin().names.values() if _is_free(name, document)][:most]
+        free = [name for name in self._begin().names.values() if _is_free(name, documents)][:most]
         for name in free:
             name.owner = self._owner
-        return [name.path for name in free]
+        return [ListedFile(name.path, name.page, name.document, name.columns) for name in free]
 
-    async def release_files(self, document: str) -> None:
+    async def release_files(self, documents: Sequence[str]) -> None:
         """Give files back."""
         for name in self._begin().names.values():
-            if name.owner == self._owner and name.document == document:
+            if name.owner == self._owner and name.document in documents:
                 name.owner = None
 
-    async def others_at_work(self, document: str) -> bool:
+    async def others_at_work(self, documents: Sequence[str]) -> bool:
         """Take over, then return whether there may be more to do."""
         run = self._begin()
         self._take_over()
         held = [(name.owner, name.document) for name in run.names.values()]
         held += [(row.entry.owner, row.entry.item.document) for row in run.rows.values()]
-        others = any(owner not in {None, self._owner} for owner, asked in held if asked == document)
-        return others or any(_is_free(name, document) for name in run.names.values())
+        others = any(owner not in {None, self._owner} for owner, asked in held if asked in documents)
+        return others or any(_is_free(name, documents) for name in run.names.values())
 
     async def set_base_folder(self, folder: str) -> str | None:
         """Record the folder of relative paths."""
@@ -324,5 +330,5 @@ class MemoryLedger:
         return len(found)
 
 
-def _is_free(name: Name, document: str) -> bool:
-    return name.open and name.owner is None and name.document == document
+def _is_free(name: Name, documents: Sequence[str]) -> bool:
+    return name.open and name.owner is None and name.document in documents

@@ -13,18 +13,20 @@ from clova_ocr_async.ledger.settlement import project
 from clova_ocr_async.ledger.states import (
     Entry,
     Item,
-    SourceFile,
     State,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from clova_ocr_async.ledger.states import FileStamp
+    from clova_ocr_async.ledger.states import FileStamp, SourceFile
     from clova_ocr_async.protocol.response import HTTPResponse
 
 
 LEASE = 30.0
+
+NameKey = tuple[str, bytes, int | None]
+"""The document, the path, and the page."""
 
 
 @dataclass(eq=False)
@@ -67,11 +69,13 @@ class Row:
 
 @dataclass(eq=False)
 class Name:
-    """A file name; ``row`` is its item once it was read."""
+    """A page under a file name; ``row`` is its item once it was read."""
 
     number: int
     document: str
     path: bytes
+    page: int | None = None
+    columns: bytes = b""
     open: bool = False
     owner: int | None = None
     row: Row | None = None
@@ -90,7 +94,7 @@ class MemoryRun:
     """One run: its tables, and the rules that its entry points share."""
 
     rows: dict[int, Row] = field(default_factory=dict[int, Row])
-    names: dict[tuple[str, bytes], Name] = field(default_factory=dict[tuple[str, bytes], Name])
+    names: dict[NameKey, Name] = field(default_factory=dict["NameKey", Name])
     answers: list[Answer] = field(default_factory=list[Answer])
     owners: dict[int, tuple[Process, float]] = field(default_factory=dict[int, tuple[Process, float]])
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -109,9 +113,15 @@ class MemoryRun:
         """Return the names of an item, in the order they were found."""
         return [name for name in self.names.values() if name.row is row]
 
-    def name(self, document: str, path: bytes) -> Name:
+    def name(self, document: str, file: SourceFile) -> Name:
         """Return a name, added if it is new."""
-        return self.names.setdefault((document, path), Name(len(self.names), document, path))
+        key = document, file.path, file.page
+        if key not in self.names:
+            self.names[key] = Name(next(self.numbers), *key)
+        if file.page is not None and (whole := self.names.pop((document, file.path, None), None)) is not None:
+            whole.link(None)
+        self.names[key].columns = file.columns or self.names[key].columns
+        return self.names[key]
 
     def living(self, process: Process, now: float) -> list[int]:
         """Return the owners that are alive."""
@@ -144,12 +154,12 @@ class MemoryRun:
 
     def recalled(self, file: SourceFile, document: str) -> Row | None:
         """Return the item of an unchanged file."""
-        name = self.names.get((document, file.path))
+        name = self.names.get((document, file.path, file.page))
         return name.row if name is not None and file.stamp is not None and name.stamp == file.stamp else None
 
     def other_base(self, folder: str) -> str | None:
         """Return the folder in which relative paths start, if that is another one."""
-        if self.base is None or all(path.startswith(b"/") for _, path in self.names):
+        if self.base is None or all(path.startswith(b"/") for _, path, _ in self.names):
             return None
         try:
             return None if os.path.samefile(self.base, folder) else self.base  # noqa: PTH121 - a text, as it was given

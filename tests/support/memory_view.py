@@ -25,7 +25,7 @@ from clova_ocr_async.ledger.storage import Purged, RunStatus, SourceRecord
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from support.memory_run import MemoryRun, Name, Row
 
@@ -81,14 +81,23 @@ class MemoryView:
         return iter([one for one in found if one.path is not None and one.status in UNREAD] if unread else found)
 
     def _records(self) -> Iterator[SourceRecord]:
-        for name in self._run.names.values():
+        for name in _by_file(self._run.names.values()):
             entry = None if name.row is None or name.failure else self._entry(name.row)
             first = (
                 None if name.row is None else next(iter(filter(_holds_its_item, self._run.names_of(name.row))), None)
             )
             copy_of = os.fsdecode(first.path) if first is not None and first.number < name.number else None
             path = os.fsdecode(name.path)
-            yield SourceRecord(path, name.document, self._status(name.row, name), entry, name.failure, copy_of)
+            yield SourceRecord(
+                path,
+                name.document,
+                self._status(name.row, name),
+                entry,
+                name.failure,
+                copy_of,
+                page=name.page,
+                columns=name.columns,
+            )
         for row in self._run.rows.values():
             if self._run.names_of(row):
                 continue
@@ -96,8 +105,11 @@ class MemoryView:
             spent = entry.state is State.AMBIGUOUS or entry.billing is not Billing.NOT_BILLED or entry.maybe_billed
             if row.was is None or spent or row.entry.state is State.SENT:
                 last = None if row.was is None else os.fsdecode(row.was)
-                document = row.entry.item.document
-                yield SourceRecord(last, document, self._status(row, None), entry, replaced=row.was is not None)
+                item = row.entry.item
+                replaced = row.was is not None
+                yield SourceRecord(
+                    last, item.document, self._status(row, None), entry, replaced=replaced, page=item.page
+                )
 
     def _status(self, row: Row | None, name: Name | None) -> str:
         state = None if row is None else self._entry(row).state
@@ -113,7 +125,8 @@ class MemoryView:
         for row in self._run.rows.values():
             if self._entry(row).state is State.AMBIGUOUS:
                 paths = [name.path for name in self._run.names_of(row)] or ([] if row.was is None else [row.was])
-                yield from (shown_path(os.fsdecode(path)) for path in paths)
+                page = row.entry.item.page
+                yield from (shown_path(os.fsdecode(path)) + (f"#{page}" if page else "") for path in paths)
                 if not paths:
                     yield f"an image without a name, sha256 {row.entry.item.sha256.hex()}"
 
@@ -130,11 +143,11 @@ class MemoryView:
         """Return another base folder."""
         return self._run.other_base(folder)
 
-    def to_read(self, document: str, retry_billings: Collection[Billing] = ()) -> Iterator[str]:
+    def to_read(self, document: str, retry_billings: Collection[Billing] = ()) -> Iterator[SourceFile]:
         """Yield the files to read."""
         for name in list(self._run.names.values()):
             if name.document == document and (name.open or self._is_read_again(name.row, retry_billings)):
-                yield os.fsdecode(name.path)
+                yield SourceFile(name.path, page=name.page)
 
     def _is_read_again(self, row: Row | None, retry_billings: Collection[Billing]) -> bool:
         if row is None:
@@ -143,9 +156,9 @@ class MemoryView:
         released = entry.state is State.QUEUED and row.entry.state is State.CLAIMED
         return released or is_requeued(entry, retry_billings)
 
-    def is_to_read(self, path: str, document: str, retry_billings: Collection[Billing] = ()) -> bool:
+    def is_to_read(self, file: SourceFile, document: str, retry_billings: Collection[Billing] = ()) -> bool:
         """Return whether a file is to be read."""
-        return path in self.to_read(document, retry_billings)
+        return SourceFile(file.path, page=file.page) in self.to_read(document, retry_billings)
 
     def recall(self, file: SourceFile, document: str) -> Entry | None:
         """Return the item of an unchanged file."""
@@ -180,6 +193,15 @@ def purge_memory(
             failures += bare != row.entry.failure
             row.change(failure=bare)
     return Purged(len(gone), failures)
+
+
+def _by_file(names: Iterable[Name]) -> Iterator[Name]:
+    """Yield names in the order their files were found, the pages of a file one after the other."""
+    files: dict[tuple[str, bytes], list[Name]] = {}
+    for name in names:
+        files.setdefault((name.document, name.path), []).append(name)
+    for pages in files.values():
+        yield from sorted(pages, key=lambda name: name.page or 0)
 
 
 def _holds_its_item(name: Name) -> bool:

@@ -8,12 +8,14 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from clova_ocr_async.batch.sources.settling import Settling, pause_before_next
+from clova_ocr_async.batch.sources.watched_folder import is_picture_file
 from clova_ocr_async.batch.sources.worklist import WorkList
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
+    from clova_ocr_async.batch.sources.listed_image import FoundImage
     from clova_ocr_async.batch.sources.watched_folder import FileTimes, WatchedFolder
     from clova_ocr_async.ledger.storage import WorkListLedger
 
@@ -45,7 +47,7 @@ class _Scan(NamedTuple):
     """The result of a scan.
 
     Attributes:
-        settled: The files that have settled.
+        settled: The pictures that have settled.
         present: Whether the folder was there.
         rest: Seconds in which no event may start the next scan.
         pause: Seconds until the next scan if no event starts it.
@@ -88,7 +90,7 @@ class _Scanner:
         files = self._folder.scan(stopped)
         ended = self._clock()
         self._follow_folder(notify)  # what changes before the events begin is found by the scan that they start then
-        settled = self._settling.observe(files, began, ended)
+        settled = [path for path in self._settling.observe(files, began, ended) if is_picture_file(path)]
         due = self._settling.next_due
         longest = _FULL_SCAN if self._events is not None and self._events.working else _POLL
         rest, pause = pause_before_next(ended - began, None if due is None else due - ended, longest)
@@ -128,6 +130,7 @@ class WatchList(WorkList):
         document: The vendor's path word.
         folder: The folder.
         settle: Seconds in which a file must not change before it is listed.
+        divide: Yields the images of settled files: the files themselves, or their pages.
         open_events: Begins to call a function, in any thread, when something has changed in the folder; None to scan
             every second.
         clock: Returns seconds that only grow.
@@ -141,6 +144,7 @@ class WatchList(WorkList):
         folder: WatchedFolder,
         *,
         settle: float,
+        divide: Callable[[Iterable[str]], Iterable[FoundImage]] = iter,
         open_events: OpenEvents | None = None,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[asyncio.Event, float], Awaitable[object]] = _wait_for,
@@ -148,6 +152,7 @@ class WatchList(WorkList):
         super().__init__(ledger, document, ())
         self._folder = folder
         self._scanner = _Scanner(folder, settle, open_events, clock)
+        self._divide = divide
         self._wait_for = wait
         self._changed = asyncio.Event()  # a scan is worth it
         self._recorded = asyncio.Event()  # a claim is worth it
@@ -180,7 +185,7 @@ class WatchList(WorkList):
             while not self._stopped.is_set():
                 scan = await asyncio.to_thread(self._scanner.scan, self._stopped, notify)
                 if scan.settled:
-                    await asyncio.to_thread(self._record, scan.settled)
+                    await asyncio.to_thread(self._record, self._divide(scan.settled))
                     self._recorded.set()
                 if scan.present or self._stopped.is_set():
                     self._present.set()

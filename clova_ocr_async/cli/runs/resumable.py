@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.batch.dispatcher import BatchDispatcher
 from clova_ocr_async.batch.ledgered import services_of
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.batch.sources.worklist import WorkList
+from clova_ocr_async.batch.sources.worklist import WorkFile, WorkList
 from clova_ocr_async.cli.exit_codes import ExitCode, exit_code
 from clova_ocr_async.cli.runs.failures import write_failures
 from clova_ocr_async.cli.runs.graceful_stop import GracefulStop, InterruptError, loop_signals
-from clova_ocr_async.cli.runs.inputs import InputFile
+from clova_ocr_async.cli.runs.input_file import InputFile, InputPage
 from clova_ocr_async.cli.runs.line_writer import line_of
 from clova_ocr_async.cli.terminal.counts import Counts
 from clova_ocr_async.cli.terminal.output import OutputError, opened_output
@@ -31,6 +31,7 @@ from clova_ocr_async.cli.terminal.phrases import (
 )
 from clova_ocr_async.cli.terminal.progress import shown_progress
 from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, is_quiet
+from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import (
     AnswerNotKeptError,
     Billing,
@@ -42,6 +43,7 @@ from clova_ocr_async.errors import (
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
+from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.results.records import status_of
 
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from clova_ocr_async.batch import Batch
+    from clova_ocr_async.batch.sources.listed_image import FoundImage
     from clova_ocr_async.cli.runs.call_counter import CallCounter
     from clova_ocr_async.cli.runs.inputs import Search
     from clova_ocr_async.cli.terminal.progress import Progress
@@ -75,7 +78,7 @@ class RunSettings:
 
     Attributes:
         folder: The run directory.
-        document: The class of all images.
+        document: The class of all images; None if each has its own.
         seal: Encrypts answers on the disk.
         store: Which answers are kept; None for the run's own setting.
         max_calls: Most calls over the whole life of the run; "none" for any number, None for the run's own limit.
@@ -84,10 +87,11 @@ class RunSettings:
         retry_billings: Images that were not read are sent again if their billing is one of these.
         jobs: Most images that are processed at once.
         resume: The command that resumes the run.
+        documents: The classes that the images found have, if each has its own.
     """
 
     folder: str
-    document: type[Document]
+    document: type[Document] | None
     seal: Seal
     store: AnswerStorage | None = None
     max_calls: CallLimit | None = None
@@ -96,6 +100,12 @@ class RunSettings:
     retry_billings: tuple[Billing, ...] = ()
     jobs: int | None = None
     resume: str = ""
+    documents: tuple[type[Document], ...] = ()
+
+    @property
+    def needed(self) -> tuple[type[Document], ...]:
+        """The classes that the images of the command have; each needs a domain."""
+        return self.documents if self.document is None else (self.document,)
 
 
 class ResumableRun:
@@ -109,18 +119,19 @@ class ResumableRun:
     """
 
     def __init__(self, client: ClovaOCRClient, calls: CallCounter, settings: RunSettings, search: Search) -> None:
-        self.counts = Counts(gates=lambda: format_gates(client, settings.document))
+        self.counts = Counts(gates=lambda: format_gates(client, self._documents))
         self._client = client
         self._calls = calls
         self._settings = settings
         self._search = search
+        self._documents = settings.needed
         self._begun = False
         self._sent_again: dict[Billing, int] = {}
         self._stop_requests = 0
         self._named = 0
         self._stopped: ClovaOCRError | None = None
 
-    async def run(self, found: Iterable[os.DirEntry[str] | str]) -> ExitCode:
+    async def run(self, found: Iterable[FoundImage]) -> ExitCode:
         """Read files, print the results, and return the exit code.
 
         Args:
@@ -128,7 +139,7 @@ class ResumableRun:
         """
         try:
             async with self._client:
-                self._client.serving(self._settings.document)
+                self._documents = self._served_documents()
                 await self._read_until_stopped(found)
         except ClovaOCRError as error:
             if self._begun:
@@ -142,7 +153,25 @@ class ResumableRun:
             raise
         return self._finish()
 
-    async def _read_until_stopped(self, found: Iterable[os.DirEntry[str] | str]) -> None:
+    def _served_documents(self) -> tuple[type[Document], ...]:
+        """Return the classes of the images that are read: those needed, and others that the run may have left.
+
+        Raises:
+            ConfigurationError: No domain reads a class that is needed.
+        """
+        for document in self._settings.needed:
+            self._client.serving(document)
+        if self._settings.document is not None:
+            return self._settings.needed
+        return tuple(document for document in DOCUMENTS.values() if self._is_served(document))
+
+    def _is_served(self, document: type[Document]) -> bool:
+        try:
+            return bool(self._client.serving(document))
+        except ConfigurationError:
+            return False
+
+    async def _read_until_stopped(self, found: Iterable[FoundImage]) -> None:
         stop = GracefulStop(lambda: self._calls.in_flight)
         with loop_signals(stop.request_stop):
             try:
@@ -154,7 +183,7 @@ class ResumableRun:
             finally:
                 self._stop_requests = stop.requests
 
-    async def _read(self, found: Iterable[os.DirEntry[str] | str], stop: GracefulStop) -> None:
+    async def _read(self, found: Iterable[FoundImage], stop: GracefulStop) -> None:
         settings = self._settings
         ledger = SqliteLedger(
             settings.folder,
@@ -174,7 +203,10 @@ class ResumableRun:
                 raise ConfigurationError(wrong_folder(settings.folder, start))
             self._begun = True
             for billing in settings.retry_billings:
-                count = self._sent_again[billing] = await ledger.requeue(billing, settings.document.path_word)
+                count = 0
+                for document in self._documents:
+                    count += await ledger.requeue(billing, document.path_word)
+                self._sent_again[billing] = count
                 # What may be paid twice is printed even with --quiet.
                 paid = billing is not Billing.NOT_BILLED
                 bill = cost(settings.price if paid else None, count)
@@ -194,12 +226,13 @@ class ResumableRun:
         self._stopped = self._stopped or ledger.stop_reason  # closing the ledger can fail as well
 
     def _list_images(
-        self, ledger: SqliteLedger, found: Iterable[os.DirEntry[str] | str]
+        self, ledger: SqliteLedger, found: Iterable[FoundImage]
     ) -> tuple[WorkList, Callable[[], int | None]]:
         """Return the images, and a function that returns their number; None while it is not known."""
         # Images are read while the last files are still being listed.
         total = _Total(self._settings.folder, found)
-        images = WorkList(ledger, self._settings.document.path_word, total.counted())
+        words = [document.path_word for document in self._documents]
+        images = WorkList(ledger, words if self._settings.document is None else words[0], total.counted())
         return images, lambda: total.of(self.counts.done, images.listed)
 
     def _shown_progress(self) -> AbstractContextManager[Progress]:
@@ -314,13 +347,13 @@ class ResumableRun:
 class _Total:
     """The number of images that a command has to read, known once all its files are listed."""
 
-    def __init__(self, folder: str, found: Iterable[os.DirEntry[str] | str]) -> None:
+    def __init__(self, folder: str, found: Iterable[FoundImage]) -> None:
         self._folder = folder
         self._found = found
         self._count = 0
         self._complete = False
 
-    def counted(self) -> Iterator[os.DirEntry[str] | str]:
+    def counted(self) -> Iterator[FoundImage]:
         """Yield the files; called in a thread."""
         for file in self._found:
             self._count += 1
@@ -336,6 +369,16 @@ class _Total:
         return None
 
 
+def _input_of(source: str | WorkFile | Page) -> InputFile | InputPage:
+    """Return an image of a run as its line needs it."""
+    if isinstance(source, Page):
+        return InputPage(source.path, source.number)
+    file = InputFile(os.fspath(source))
+    with suppress(ClovaOCRError):  # the file has gone or was replaced; the record has no hash then
+        file.read()
+    return file
+
+
 def _is_put_off(outcome: Outcome[Any]) -> bool:
     """Return whether an image met an unbilled error that every other image would meet as well."""
     if isinstance(outcome, Success):
@@ -343,11 +386,10 @@ def _is_put_off(outcome: Outcome[Any]) -> bool:
     return outcome.error.stops_run and outcome.error.billing is Billing.NOT_BILLED
 
 
-def _write_to_stdout(outcome: Failure, document: type[Document]) -> None:
+def _write_to_stdout(outcome: Failure, document: type[Document] | None) -> None:
     """Write the record of an image whose paid answer is in its error and nowhere else to standard output."""
-    file = InputFile(str(outcome.source))
-    with suppress(ClovaOCRError):  # the file has gone or was replaced; the record has no hash then
-        file.read()
+    file = _input_of(outcome.source)
+    document = document or outcome.source.document
     try:
         with opened_output(None) as output:
             output.write(line_of(Failure(file, outcome.error), document))

@@ -17,6 +17,7 @@ from clova_ocr_async.cli.terminal.phrases import quote_path
 from clova_ocr_async.cli.terminal.progress import shown_progress
 from clova_ocr_async.cli.terminal.stderr import echo_stderr
 from clova_ocr_async.errors import ConfigurationError, ImageError
+from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from clova_ocr_async.batch.outcome import Outcome
+    from clova_ocr_async.batch.sources.listed_image import FoundImage
     from clova_ocr_async.batch.sources.watched_folder import WatchedFolder
     from clova_ocr_async.batch.sources.watchlist import OpenEvents
     from clova_ocr_async.batch.sources.worklist import WorkList
@@ -45,6 +47,7 @@ class WatchRun(ResumableRun):
         settings: The command's settings.
         folder: The folder.
         settle: Seconds in which a file must not change before it is read.
+        pages: Which pages of files of several to read, as in ``images_in``; None to refuse such files.
         open_events: Opens events that start scans of the folder; None to scan it every second.
     """
 
@@ -56,9 +59,10 @@ class WatchRun(ResumableRun):
         folder: WatchedFolder,
         *,
         settle: float,
+        pages: str | None,
         open_events: OpenEvents | None,
     ) -> None:
-        super().__init__(client, calls, settings, Search((folder.path,), recursive=folder.recursive))
+        super().__init__(client, calls, settings, Search((folder.path,), recursive=folder.recursive, pages=pages))
         self._folder = folder
         self._settle = settle
         self._open_events = open_events
@@ -66,10 +70,17 @@ class WatchRun(ResumableRun):
     def _list_images(
         self,
         ledger: SqliteLedger,
-        found: Iterable[os.DirEntry[str] | str],  # noqa: ARG002 - none: the watch finds the files itself
+        found: Iterable[FoundImage],  # noqa: ARG002 - none: the watch finds the files itself
     ) -> tuple[WorkList, Callable[[], int | None]]:
-        document = self._settings.document.path_word
-        images = WatchList(ledger, document, self._folder, settle=self._settle, open_events=self._open_events)
+        (document,) = self._documents
+        images = WatchList(
+            ledger,
+            document.path_word,
+            self._folder,
+            settle=self._settle,
+            divide=self._search.divided,
+            open_events=self._open_events,
+        )
         still = f"once it has not changed for {self._settle:g} s" if self._settle else "as soon as it is found"
         echo_stderr(f"watching {shown_path(self._folder.path)}: a file is read {still}; Ctrl-C or SIGTERM ends")
         return images, lambda: None
@@ -79,9 +90,10 @@ class WatchRun(ResumableRun):
 
     def _take(self, outcome: Outcome[Any]) -> None:
         # People and programs move files out of a folder at any time; the run lists such a file as no longer there.
-        if isinstance(outcome, Failure) and isinstance(outcome.error, ImageError) and is_gone(outcome.source):
+        path = outcome.source.path if isinstance(outcome.source, Page) else outcome.source
+        if isinstance(outcome, Failure) and isinstance(outcome.error, ImageError) and is_gone(path):
             echo_stderr(f"{shown_path(str(outcome.source))}: gone before it was read")
-            self._folder.forget(str(outcome.source))  # should it come back, it is read
+            self._folder.forget(os.fsdecode(path))  # should it come back, it is read
         else:
             super()._take(outcome)
 

@@ -8,9 +8,10 @@ import re
 import shlex
 import string
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.errors import ConnectionFailedError
+from clova_ocr_async.errors import ConfigurationError, ConnectionFailedError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
+    from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.errors import ClovaOCRError
     from clova_ocr_async.ledger.storage import RunStatus
 
@@ -82,9 +84,12 @@ def wrong_folder(run: str, start: str) -> str:
     )
 
 
-def format_gates(client: ClovaOCRClient, document: type[Document]) -> str:
-    """Return the sums of the concurrency limits of all domains that serve a document now."""
-    serving = set(client.serving(document)) - set(client.on_hold)
+def format_gates(client: ClovaOCRClient, documents: Iterable[type[Document]]) -> str:
+    """Return the sums of the concurrency limits of all domains that serve some documents now."""
+    serving: set[Domain] = set()
+    for document in documents:
+        with suppress(ConfigurationError):  # of several documents, some may have no domain
+            serving |= set(client.serving(document)) - set(client.on_hold)
     gates = [gate for domain, gate in client.gates.items() if domain in serving]
     at_once, ceiling = sum(gate.in_flight for gate in gates), sum(gate.ceiling for gate in gates)
     counts = {

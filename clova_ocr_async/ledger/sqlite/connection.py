@@ -25,7 +25,7 @@ from clova_ocr_async.ledger.sqlite.schema import is_current_version, migrate
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
 __all__ = [
@@ -140,11 +140,12 @@ def prepare_to_write(db: sqlite3.Connection, folder: Path, patience: float = _PA
     db.execute("PRAGMA secure_delete = ON")
 
 
-def connect_existing(path: str | os.PathLike[str]) -> sqlite3.Connection:
+def connect_existing(path: str | os.PathLike[str], check: Callable[[sqlite3.Connection], object]) -> sqlite3.Connection:
     """Open the ledger of an existing run directory for writing, and bring its tables up to date.
 
     Args:
         path: The run directory.
+        check: As in ``migrate``.
 
     Raises:
         LedgerError: There is none, one of its files has a second name, or this version of the package cannot read it.
@@ -155,7 +156,7 @@ def connect_existing(path: str | os.PathLike[str]) -> sqlite3.Connection:
     db = connect(folder)
     try:
         if not is_current_version(db, folder):
-            migrate(db)
+            migrate(db, check=check)
     except BaseException:
         db.close()
         raise

@@ -50,14 +50,17 @@ __all__ = [
 ]
 
 _ENTRY = """
-    SELECT item.id, sha256, item.document, state, attempts, maybe_billed, billing, item.request_id, elapsed,
-           item.failure, item.owner, item.sent_at IS NOT NULL, item.answer IS NOT NULL,
+    SELECT item.id, sha256, item.document, item.page, recipe, state, attempts, maybe_billed, billing, item.request_id,
+           elapsed, item.failure, picture, item.owner, item.sent_at IS NOT NULL, item.answer IS NOT NULL,
            answer.status, answer.body, answer.unpacked, answer.cut, answer.came
     FROM item LEFT JOIN answer ON answer.id = item.answer
 """
+_STATE = 5  # the place of the state in such a row
+
+_CLAIMED = TRANSITIONS[State.QUEUED, ItemEvent.CLAIM]
 
 _SEND = f"""
-    UPDATE item SET state = ?, request_id = ?, sent_at = ?, attempts = attempts + 1
+    UPDATE item SET state = ?, request_id = ?, sent_at = ?, picture = ?, attempts = attempts + 1
     WHERE id = ? AND owner = ? AND state IN ({", ".join("?" * len(from_states(ItemEvent.SEND)))})
 """
 
@@ -65,7 +68,8 @@ _SEND = f"""
 def find_item(db: sqlite3.Connection, item: Item) -> tuple[Any, ...] | None:
     """Return an item's row."""
     row: tuple[Any, ...] | None = db.execute(
-        f"{_ENTRY} WHERE sha256 = ? AND item.document = ?", (item.sha256, item.document)
+        f"{_ENTRY} WHERE sha256 = ? AND item.document = ? AND item.page = ? AND recipe = ?",
+        (item.sha256, item.document, item.page or 0, item.recipe),
     ).fetchone()
     return row
 
@@ -88,66 +92,86 @@ def find_source(db: sqlite3.Connection, source: SourceFile, document: str) -> tu
         return None
     row: tuple[Any, ...] | None = db.execute(
         f"""{_ENTRY} JOIN source ON source.item = item.id
-            WHERE source.document = ? AND path = ? AND size = ? AND modified_ns = ? AND changed_ns = ? AND inode = ?""",
-        (document, source.path, *stamp_columns(source.stamp)),
+            WHERE source.document = ? AND path = ? AND source.page = ?
+              AND size = ? AND modified_ns = ? AND changed_ns = ? AND inode = ?""",
+        (document, source.path, source.page or 0, *stamp_columns(source.stamp)),
     ).fetchone()
     return row
 
 
-def link_source(db: sqlite3.Connection, source: SourceFile, document: str, number: int) -> None:
-    """Write down that a file is an item's, and that it need not be read any more."""
+def link_source(db: sqlite3.Connection, source: SourceFile, item: Item, number: int, columns: bytes | None) -> None:
+    """Write down that a file is an item's, and that it need not be read any more.
+
+    Args:
+        db: The connection.
+        source: The file.
+        item: The item.
+        number: The item's.
+        columns: The manifest's own columns, sealed; None leaves those that the file has.
+    """
     db.execute(
-        """INSERT INTO source (document, path, open, item, size, modified_ns, changed_ns, inode)
-           VALUES (?, ?, 0, ?, ?, ?, ?, ?)
-           ON CONFLICT (document, path) DO UPDATE SET open = 0, owner = NULL, failure = NULL, item = excluded.item,
+        """INSERT INTO source (document, path, page, open, item, columns, size, modified_ns, changed_ns, inode)
+           VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?)
+           ON CONFLICT (document, path, page) DO UPDATE SET open = 0, owner = NULL, failure = NULL,
+               item = excluded.item, columns = coalesce(excluded.columns, columns),
                size = excluded.size, modified_ns = excluded.modified_ns, changed_ns = excluded.changed_ns,
                inode = excluded.inode""",
-        (document, source.path, number, *stamp_columns(source.stamp)),
+        (item.document, source.path, source.page or 0, number, columns, *stamp_columns(source.stamp)),
     )
 
 
 def claim_item(db: sqlite3.Connection, item: Item, owner: int) -> Claim | None:
     """Claim an item that is new or queued."""
     row = db.execute(
-        "INSERT INTO item (sha256, document, state, owner) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (sha256, document) DO UPDATE SET state = excluded.state, owner = excluded.owner WHERE state = ? "
-        "RETURNING id",
-        (item.sha256, item.document, TRANSITIONS[State.QUEUED, ItemEvent.CLAIM], owner, State.QUEUED),
+        """INSERT INTO item (sha256, document, page, recipe, state, owner) VALUES (?, ?, ?, ?, ?, ?)
+           ON CONFLICT (sha256, document, page, recipe) DO UPDATE SET state = excluded.state, owner = excluded.owner
+           WHERE state = ? RETURNING id""",
+        (item.sha256, item.document, item.page or 0, item.recipe, _CLAIMED, owner, State.QUEUED),
     ).fetchone()
     return None if row is None else Claim(row[0], owner, item)
 
 
-def reject_source(db: sqlite3.Connection, source: SourceFile, document: str, failure: bytes) -> None:
+def reject_source(
+    db: sqlite3.Connection, source: SourceFile, document: str, failure: bytes, columns: bytes | None
+) -> None:
     """Record that a file cannot be read."""
     db.execute(
-        """INSERT INTO source (document, path, open, failure) VALUES (?, ?, 0, ?)
-           ON CONFLICT (document, path) DO UPDATE SET open = 0, owner = NULL, failure = excluded.failure, item = NULL,
+        """INSERT INTO source (document, path, page, open, failure, columns) VALUES (?, ?, ?, 0, ?, ?)
+           ON CONFLICT (document, path, page) DO UPDATE SET open = 0, owner = NULL, failure = excluded.failure,
+               item = NULL, columns = coalesce(excluded.columns, columns),
                size = NULL, modified_ns = NULL, changed_ns = NULL, inode = NULL""",
-        (document, source.path, failure),
+        (document, source.path, source.page or 0, failure, columns),
     )
 
 
-def reject_gone(db: sqlite3.Connection, source: SourceFile, document: str, failure: bytes) -> tuple[Any, ...] | None:
+def reject_gone(
+    db: sqlite3.Connection, source: SourceFile, document: str, failure: bytes, columns: bytes | None
+) -> tuple[Any, ...] | None:
     """Record that a file was removed; return its item's row if it was read before."""
     found: tuple[Any, ...] | None = db.execute(
-        f"{_ENTRY} JOIN source ON source.item = item.id WHERE source.document = ? AND path = ?", (document, source.path)
+        f"{_ENTRY} JOIN source ON source.item = item.id WHERE source.document = ? AND path = ? AND source.page = ?",
+        (document, source.path, source.page or 0),
     ).fetchone()
-    read = found is not None and State(found[3]) in FINISHED
+    read = found is not None and State(found[_STATE]) in FINISHED
     db.execute(
-        """INSERT INTO source (document, path, open, failure) VALUES (?, ?, 0, ?)
-           ON CONFLICT (document, path) DO UPDATE SET open = 0, owner = NULL, failure = excluded.failure""",
-        (document, source.path, None if read else failure),
+        """INSERT INTO source (document, path, page, open, failure, columns) VALUES (?, ?, ?, 0, ?, ?)
+           ON CONFLICT (document, path, page) DO UPDATE SET open = 0, owner = NULL, failure = excluded.failure,
+               columns = coalesce(excluded.columns, columns)""",
+        (document, source.path, source.page or 0, None if read else failure, columns),
     )
     return found
 
 
-def send(db: sqlite3.Connection, claim: Claim, request_id: str, now: float, max_calls: int | None) -> bool | None:
+def send(
+    db: sqlite3.Connection, claim: Claim, request_id: str, picture: bytes, now: float, max_calls: int | None
+) -> bool | None:
     """Mark a request that is about to leave.
 
     Args:
         db: The connection.
         claim: The right to the item.
         request_id: Of the call.
+        picture: What it sends, as ``Entry.picture`` has it.
         now: Unix seconds.
         max_calls: The call limit of the run; None for any number.
 
@@ -160,7 +184,7 @@ def send(db: sqlite3.Connection, claim: Claim, request_id: str, now: float, max_
     """
     if not (allowed := may_send(db, max_calls)):
         return allowed
-    values = (State.SENT, request_id, now, claim.number, claim.owner, *from_states(ItemEvent.SEND))
+    values = (State.SENT, request_id, now, picture or None, claim.number, claim.owner, *from_states(ItemEvent.SEND))
     if not db.execute(_SEND, values).rowcount:
         raise ClaimLostError
     return True

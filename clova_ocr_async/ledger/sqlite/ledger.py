@@ -35,7 +35,7 @@ from clova_ocr_async.ledger.sqlite.run_settings import (
 )
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.sqlite.settings_check import check_settings
-from clova_ocr_async.ledger.sqlite.stored_values import entry_of, sealed_answer, sealed_failure
+from clova_ocr_async.ledger.sqlite.stored_values import entry_of, sealed_answer, sealed_columns, sealed_failure
 from clova_ocr_async.ledger.sqlite.waiting import Waiters
 from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
 from clova_ocr_async.ledger.states import (
@@ -45,6 +45,7 @@ from clova_ocr_async.ledger.states import (
     Entry,
     Item,
     ItemEvent,
+    ListedFile,
     Settlement,
     SourceFile,
     State,
@@ -177,7 +178,7 @@ class SqliteLedger:
         return connect(self._folder, patience=0.0)  # the writer waits for locks itself, and lets a fork pass meanwhile
 
     def _begin(self, db: sqlite3.Connection) -> None:
-        migrate(db)
+        migrate(db, check=self._participant.require_none_at_work)
         db.execute("PRAGMA synchronous = FULL")  # the overflow files that are replayed here are deleted afterwards
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -226,7 +227,8 @@ class SqliteLedger:
             entry = Entry(claim.number, item, State.CLAIMED)
         if source is not None:
             # In the same transaction, so that every ambiguous item has a name.
-            item_statements.link_source(db, source, item.document, entry.number)
+            columns = sealed_columns(self._seal, source, item.document)
+            item_statements.link_source(db, source, item, entry.number, columns)
         return Admission(entry, claim)
 
     def _release_unwanted(self, admitted: asyncio.Future[Admission]) -> None:
@@ -238,20 +240,20 @@ class SqliteLedger:
 
     async def reject(self, source: SourceFile, document: str, failure: bytes) -> Entry | None:
         """Record that a file cannot be read; the name of one that was removed keeps its item, which is returned."""
-        if failure != GONE:
-            await self._write(lambda db: item_statements.reject_source(db, source, document, failure), "reject")
-            return None
-        row = await self._write(lambda db: item_statements.reject_gone(db, source, document, failure), "reject")
+        columns = sealed_columns(self._seal, source, document)
+        reject = item_statements.reject_gone if failure == GONE else item_statements.reject_source
+        row = await self._write(lambda db: reject(db, source, document, failure, columns), "reject")
         return None if row is None else entry_of(row, self._seal)
 
     # -----------------------------------------------------------------------------------------------------------------
     # The marks of a request, and the end of its call
 
-    async def sending(self, claim: Claim, request_id: str) -> bool:
+    async def sending(self, claim: Claim, request_id: str, picture: bytes = b"") -> bool:
         """Mark a request that is about to leave; durable when this returns True."""
         self._payment_stop.check()
         granted: bool | None = None
-        order = self._writer.submit(partial(self._send, claim=claim, request_id=request_id), "sent", durable=True)
+        send = partial(self._send, claim=claim, request_id=request_id, picture=picture)
+        order = self._writer.submit(send, "sent", durable=True)
         try:
             granted = await self._payment_stop.guard(order)
         finally:
@@ -262,13 +264,13 @@ class SqliteLedger:
             raise SpendingCeilingError(f"the ceiling of {ceiling} is reached: as many are paid in this run, or perhaps")
         return granted is True
 
-    def _send(self, db: sqlite3.Connection, claim: Claim, request_id: str) -> bool | None:
+    def _send(self, db: sqlite3.Connection, claim: Claim, request_id: str, picture: bytes) -> bool | None:
         self._participant.check_not_replaced()
         # What keeps the answer is there before the money is spent; a request without waits for that of another call.
         if not self._participant.reserve(claim.number):
             return None
         self.max_calls = call_limit_of(db)  # another process may have given the run another one
-        return item_statements.send(db, claim, request_id, self._now(), self.max_calls)
+        return item_statements.send(db, claim, request_id, picture, self._now(), self.max_calls)
 
     async def refused(self, claim: Claim, request_id: str, *, maybe_billed_before: bool) -> None:
         """Mark that the request in flight was certainly not billed."""
@@ -349,29 +351,29 @@ class SqliteLedger:
 
     def add_files(self, files: Sequence[SourceFile], document: str) -> None:
         """Record files that are to be read; called in a thread beside the event loop."""
-        self._writer.call(lambda db: worklist.add_files(db, files, document), "list")
+        self._writer.call(lambda db: worklist.add_files(db, files, document, self._seal), "list")
 
     async def set_base_folder(self, folder: str) -> str | None:
         """Record the folder in which relative paths start, unless they start in another one; return that one."""
         recorded = await self._write(lambda db: worklist.set_base_folder(db, os.fsencode(folder)), "begin")
         return None if recorded is None else os.fsdecode(recorded)
 
-    async def claim_files(self, document: str, most: int) -> list[bytes]:
-        """Take at most so many of the files that are to be read, in the order they were found."""
+    async def claim_files(self, documents: Sequence[str], most: int) -> list[ListedFile]:
+        """Take at most so many of the files of some documents that are to be read, in the order they were found."""
         return await self._write(  # the owner is read in the thread: a renewal before it may change it
-            lambda db: worklist.claim_files(db, document, self._participant.owner, most), "hand out"
+            lambda db: worklist.claim_files(db, documents, self._participant.owner, most, self._seal), "hand out"
         )
 
-    async def release_files(self, document: str) -> None:
-        """Give back the files that this process has taken and will not read."""
-        await self._write(lambda db: worklist.release_files(db, document, self._participant.owner), "give back")
+    async def release_files(self, documents: Sequence[str]) -> None:
+        """Give back the files of some documents that this process has taken and will not read."""
+        await self._write(lambda db: worklist.release_files(db, documents, self._participant.owner), "give back")
 
-    async def others_at_work(self, document: str) -> bool:
+    async def others_at_work(self, documents: Sequence[str]) -> bool:
         """Take over what dead owners left, then return whether there may still be more to do."""
 
         def find(db: sqlite3.Connection) -> bool:
             self._participant.take_over(db)
-            return worklist.others_at_work(db, document, self._participant.owner)
+            return worklist.others_at_work(db, documents, self._participant.owner)
 
         return await self._write(find, "look")
 

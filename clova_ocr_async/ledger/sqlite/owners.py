@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.host.processes import Process, lease_is_over
 from clova_ocr_async.ledger.settlement import settlement_due
 from clova_ocr_async.ledger.sqlite.item_statements import count_unusable_answer, find_by_number, reopen_sources, settle
@@ -21,7 +23,16 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.ledger.seal import Seal
 
-__all__ = ["LEASE", "dead_owners", "living_owners", "register", "release_all", "renew", "take_over"]
+__all__ = [
+    "LEASE",
+    "dead_owners",
+    "living_owners",
+    "register",
+    "release_all",
+    "renew",
+    "require_none_at_work",
+    "take_over",
+]
 
 LEASE = 30.0
 """Seconds a process may sleep before its work is given to others; the longest lease there is."""
@@ -71,6 +82,24 @@ def living_owners(db: sqlite3.Connection, process: Process, now: float) -> list[
     """Return the owners that are at work."""
     dead = dead_owners(db, process, now)
     return [owner for owner, _, _ in _owners(db) if owner not in dead]
+
+
+def require_none_at_work(db: sqlite3.Connection, process: Process, now: float, action: str) -> None:
+    """Refuse to go on while processes work on a run.
+
+    Args:
+        db: The connection.
+        process: This process.
+        now: Seconds of the shared clock.
+        action: What the user repeats once they have ended, for the error.
+
+    Raises:
+        LedgerError: There are some.
+    """
+    if living := living_owners(db, process, now):
+        told = plural(len(living), "process is at work", "processes are at work")
+        them = "it" if len(living) == 1 else "them"
+        raise LedgerError(f"{told} on this run; wait for {them} to end, or end {them}, then {action}")
 
 
 def _owners(db: sqlite3.Connection) -> list[tuple[int, Process, float]]:

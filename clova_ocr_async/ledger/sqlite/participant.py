@@ -68,6 +68,14 @@ class Participant:
         self._reservation = Reservation()
         self._inconclusive: set[tuple[int, str, int]] = set()
 
+    def require_none_at_work(self, db: sqlite3.Connection) -> None:
+        """Refuse to change the tables while processes work on the run: those of an older version could not go on.
+
+        Raises:
+            LedgerError: There are some.
+        """
+        owners.require_none_at_work(db, self._process, self._clock(), "run again: this version changes its tables")
+
     def enter(self, db: sqlite3.Connection, folder: Path, *, keeps_answers: bool = True) -> dict[Path, int]:
         """Take over what dead owners left, and become an owner.
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import APIError, ClovaOCRError, LedgerError
-from clova_ocr_async.host.plural import plural
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
 from clova_ocr_async.ledger.sqlite import owners
@@ -61,15 +60,14 @@ def purge(
         LedgerError: A process is at work on the run, the seal is not the run's, the ledger cannot be used, or an
             overflow file still has answers.
     """
+    before = math.inf if older_than is None else now() - older_than
+    wanted = _Purge(Path(folder), seal, before, process or Process.this(), clock(), now)
     with translate_sqlite_errors():
-        db = connect_existing(folder)
+        db = connect_existing(folder, check=wanted.require_none_at_work)
         try:
             db.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
             check_seal(db, seal)
-            before = math.inf if older_than is None else now() - older_than
-            purged = _in_one_transaction(
-                db, _Purge(Path(folder), seal, before, process or Process.this(), clock(), now)
-            )
+            purged = _in_one_transaction(db, wanted)
             _vacuum(db)
             _check_files(Path(folder))
         finally:
@@ -95,12 +93,13 @@ class _Purge:
         answers = db.execute("DELETE FROM answer WHERE came < ?", (self.before,)).rowcount
         return Purged(answers, failures)
 
+    def require_none_at_work(self, db: sqlite3.Connection) -> None:
+        """Refuse to purge while processes work on the run."""
+        owners.require_none_at_work(db, self.process, self.clock, "purge again")
+
     def settle_dead_owners(self, db: sqlite3.Connection) -> dict[Path, int]:
         """Settle the work of processes that have ended; return the argument of ``delete_replayed`` after the commit."""
-        if living := owners.living_owners(db, self.process, self.clock):
-            told = plural(len(living), "process is at work", "processes are at work")
-            them = "it" if len(living) == 1 else "them"
-            raise LedgerError(f"{told} on this run; wait for {them} to end, or end {them}, then purge again")
+        self.require_none_at_work(db)
         replayed = replay_files(db, overflow_paths(self.folder))
         owners.take_over(db, owners.dead_owners(db, self.process, self.clock), self.seal, self.now)
         return replayed
@@ -108,12 +107,13 @@ class _Purge:
     def _remove_messages(self, db: sqlite3.Connection) -> int:
         """Remove the messages of errors; their types stay, so that each image keeps its state."""
         found = db.execute(
-            "SELECT id, sha256, document, failure FROM item WHERE failure IS NOT NULL AND finished_at < ?",
+            """SELECT id, sha256, document, page, recipe, failure FROM item
+               WHERE failure IS NOT NULL AND finished_at < ?""",
             (self.before,),
         )
         changed = 0
-        for number, sha256, document, failure in found.fetchall():
-            item = Item(sha256, document)
+        for number, sha256, document, page, recipe, failure in found.fetchall():
+            item = Item(sha256, document, page or None, recipe)
             kept = self.seal.open(failure, seal_context(item, "failure"))
             bare = encode_failure(_without_message(decode_failure(kept)))
             if bare != kept:

@@ -25,8 +25,8 @@ from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.owners import living_owners
 from clova_ocr_async.ledger.sqlite.run_settings import call_limit_of, check_seal, read_setting
 from clova_ocr_async.ledger.sqlite.snapshot import open_view
-from clova_ocr_async.ledger.sqlite.stored_values import entry_of
-from clova_ocr_async.ledger.states import State
+from clova_ocr_async.ledger.sqlite.stored_values import entry_of, opened_columns
+from clova_ocr_async.ledger.states import SourceFile, State
 from clova_ocr_async.ledger.storage import RunStatus, SourceRecord
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.errors import Billing
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.ledger.states import Entry, Item, SourceFile
+    from clova_ocr_async.ledger.states import Entry, Item
 
 __all__ = ["RunReader"]
 
-_PAGE = 64  # images a query; each may bring an answer of megabytes into memory
+_BLOCK = 64  # images a query; each may bring an answer of megabytes into memory
 _UNREAD = ("failed", "ambiguous", "skipped")
 _MAY_BE_DUE = (State.SENT, State.AMBIGUOUS)
 _STATUSES = ("succeeded", *_UNREAD, "pending")
@@ -156,38 +156,50 @@ class RunReader:
         if self._seal is None:
             raise LedgerError(f"this run is sealed ({self._sealed()}); give its key (--key-file, CLOVA_OCR_KEY_FILE)")
         if not unread:
-            return self._paged(view_queries.NAMED, view_queries.NAMELESS)
-        return (record for record in self._paged(view_queries.NAMED_UNREAD) if record.status in _UNREAD)
+            return self._in_blocks(view_queries.NAMED, view_queries.NAMELESS)
+        return (record for record in self._in_blocks(view_queries.NAMED_UNREAD) if record.status in _UNREAD)
 
-    def _paged(self, *selections: str) -> Iterator[SourceRecord]:
+    def _in_blocks(self, *selections: str) -> Iterator[SourceRecord]:
         with self._snapshot() as living:
             for query in selections:
-                last = 0
-                while found := self._db.execute(query, (last, _PAGE)).fetchall():
-                    page = [self._record(row, living) for row in found]
+                rows = self._db.execute(query)
+                while found := rows.fetchmany(_BLOCK):
+                    records = [self._record(row, living) for row in found]
                     self._view.check()
-                    last = found[-1][0]
-                    yield from page
+                    yield from records
 
     def _record(self, row: tuple[Any, ...], living: Collection[int]) -> SourceRecord:
-        _, path, document, status, failure, item, first, replaced = row
+        path, page, document, status, failure, item, first, replaced, sealed = row
         name, copy_of = (None if one is None else os.fsdecode(one) for one in (path, first))
         # A name with both an item and a failure: its item was to be tried again, and its file was removed.
         entry = None if item is None or failure is not None else self._entry(item, living)
         if entry is not None and status in _MAY_BE_DUE:
             status = _status_of(entry.state)
-        return SourceRecord(name, document, status, entry, failure or b"", copy_of, replaced=bool(replaced))
+        return SourceRecord(
+            name,
+            document,
+            status,
+            entry,
+            failure or b"",
+            copy_of,
+            replaced=bool(replaced),
+            page=page or None,
+            columns=opened_columns(self._seal, sealed, path, page or None, document),
+        )
 
     def ambiguous_names(self) -> Iterator[str]:
         """Yield the names of the ambiguous images, as people read them; it needs no seal."""
         with self._snapshot() as living:
             found = [
-                (path, sha256)
-                for number, path, sha256 in self._db.execute(view_queries.AMBIGUOUS).fetchall()
+                (path, page, sha256)
+                for number, path, page, sha256 in self._db.execute(view_queries.AMBIGUOUS).fetchall()
                 if self._entry(number, living).state is State.AMBIGUOUS
             ]
-        for path, sha256 in found:
-            yield f"an image without a name, sha256 {sha256.hex()}" if path is None else shown_path(os.fsdecode(path))
+        for path, page, sha256 in found:
+            if path is None:
+                yield f"an image without a name, sha256 {sha256.hex()}"
+            else:
+                yield shown_path(os.fsdecode(path)) + (f"#{page}" if page else "")
 
     def recall(self, file: SourceFile, document: str) -> Entry | None:
         """Return the item of a file whose stamp is the one it was read with; None if there is none."""
@@ -210,7 +222,7 @@ class RunReader:
             recorded = worklist.other_base_folder(self._db, os.fsencode(folder))
         return None if recorded is None else os.fsdecode(recorded)
 
-    def to_read(self, document: str, retry_billings: Collection[Billing] = ()) -> Iterator[str]:
+    def to_read(self, document: str, retry_billings: Collection[Billing] = ()) -> Iterator[SourceFile]:
         """Yield the recorded files that a batch would read.
 
         Args:
@@ -220,19 +232,23 @@ class RunReader:
         query, last = view_queries.TO_READ.format(_numbers(retry_billings)), 0
         while True:
             with self._snapshot() as living:
-                page = self._db.execute(query, (document, last, _PAGE)).fetchall()
-                paths = [path for _, path, item in page if self._is_read(item, living, retry_billings)]
-            if not page:
+                found = self._db.execute(query, (document, last, _BLOCK)).fetchall()
+                files = [
+                    SourceFile(path, page=page or None)
+                    for _, path, page, item in found
+                    if self._is_read(item, living, retry_billings)
+                ]
+            if not found:
                 return
-            last = page[-1][0]
-            yield from map(os.fsdecode, paths)
+            last = found[-1][0]
+            yield from files
 
-    def is_to_read(self, path: str, document: str, retry_billings: Collection[Billing] = ()) -> bool:
-        """Return whether ``to_read`` yields a file."""
+    def is_to_read(self, file: SourceFile, document: str, retry_billings: Collection[Billing] = ()) -> bool:
+        """Return whether ``to_read`` yields a file; its path and page decide."""
         with self._snapshot() as living:
             query = view_queries.IS_TO_READ.format(_numbers(retry_billings))
-            row = self._db.execute(query, (document, os.fsencode(path))).fetchone()
-            return row is not None and self._is_read(row[2], living, retry_billings)
+            row = self._db.execute(query, (document, file.path, file.page or 0)).fetchone()
+            return row is not None and self._is_read(row[3], living, retry_billings)
 
     def _is_read(self, number: int | None, living: Collection[int], retry_billings: Collection[Billing]) -> bool:
         """Return whether the file of an item is read, once what dead processes left of the item is settled."""

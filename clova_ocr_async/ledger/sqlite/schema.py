@@ -18,9 +18,13 @@ APPLICATION_ID = 0x434C4F56
 """The mark of a SQLite file as a ledger: "CLOV"."""
 
 
-def _create(db: sqlite3.Connection) -> None:
-    for statement in _TABLES.split(";\n\n"):  # a trigger has semicolons of its own
+def _execute_all(db: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";\n\n"):  # a trigger has semicolons of its own
         db.execute(statement)
+
+
+def _create(db: sqlite3.Connection) -> None:
+    _execute_all(db, _TABLES)
 
 
 _TABLES = """
@@ -126,7 +130,112 @@ def _note_replaced(db: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_create, _note_compression, _note_replaced)
+def _add_pages(db: sqlite3.Connection) -> None:
+    # SQLite cannot change what is unique, so two tables are built anew. Their triggers and indexes go with them; those
+    # of other tables that name them must go before, since a renaming checks them.
+    _execute_all(db, _PAGES)
+
+
+_PAGES = """
+    DROP TRIGGER answer_came;
+
+    DROP TRIGGER source_replaced;
+
+    CREATE TABLE new_item (
+        id INTEGER PRIMARY KEY,
+        sha256 BLOB NOT NULL,       -- of the whole file
+        document TEXT NOT NULL,
+        page INTEGER NOT NULL DEFAULT 0,    -- 0 for the whole file
+        recipe TEXT NOT NULL DEFAULT '',    -- the steps that the picture needs before it is sent
+        state TEXT NOT NULL,
+        owner INTEGER,              -- while a process works on it
+        attempts INTEGER NOT NULL DEFAULT 0,
+        maybe_billed INTEGER NOT NULL DEFAULT 0,
+        billing INTEGER NOT NULL DEFAULT 0,
+        request_id TEXT,
+        sent_at REAL,               -- while a request is in flight; Unix seconds
+        finished_at REAL,
+        elapsed REAL NOT NULL DEFAULT 0,
+        answer INTEGER,             -- id of the accepted answer
+        failure BLOB,               -- encrypted, if the run is
+        was BLOB,                   -- the last file that held it and holds another image now
+        picture BLOB,               -- what the last request sent, as JSON of documents.picture.Picture
+        UNIQUE (sha256, document, page, recipe)
+    );
+
+    INSERT INTO new_item (id, sha256, document, state, owner, attempts, maybe_billed, billing, request_id, sent_at,
+                          finished_at, elapsed, answer, failure, was)
+    SELECT id, sha256, document, state, owner, attempts, maybe_billed, billing, request_id, sent_at,
+           finished_at, elapsed, answer, failure, was FROM item;
+
+    DROP TABLE item;
+
+    ALTER TABLE new_item RENAME TO item;
+
+    CREATE INDEX item_owned ON item (owner) WHERE owner IS NOT NULL;
+
+    CREATE INDEX item_late ON item (id) WHERE state = 'ambiguous' AND answer IS NOT NULL;
+
+    CREATE TABLE new_source (
+        id INTEGER PRIMARY KEY,
+        document TEXT NOT NULL,
+        path BLOB NOT NULL,
+        page INTEGER NOT NULL DEFAULT 0,    -- 0 for the whole file
+        open INTEGER NOT NULL,      -- 1 until it is read from the disk
+        owner INTEGER,              -- the process that is about to read it
+        item INTEGER,               -- its image, once it is read
+        failure BLOB,               -- the reason if it could not be read
+        size INTEGER,
+        modified_ns INTEGER,
+        changed_ns INTEGER,
+        inode INTEGER,
+        columns BLOB,               -- the manifest's own columns as JSON; encrypted, if the run is
+        UNIQUE (document, path, page)
+    );
+
+    INSERT INTO new_source (id, document, path, open, owner, item, failure, size, modified_ns, changed_ns, inode)
+    SELECT id, document, path, open, owner, item, failure, size, modified_ns, changed_ns, inode FROM source;
+
+    DROP TABLE source;
+
+    ALTER TABLE new_source RENAME TO source;
+
+    CREATE INDEX source_open ON source (document, id) WHERE open = 1 AND owner IS NULL;
+
+    CREATE INDEX source_owned ON source (owner) WHERE owner IS NOT NULL;
+
+    CREATE INDEX source_item ON source (item);
+
+    CREATE TRIGGER item_sent AFTER UPDATE OF attempts ON item WHEN NEW.attempts > OLD.attempts BEGIN
+        UPDATE run SET value = value + 1 WHERE name = 'calls'; END;
+
+    CREATE TRIGGER answer_came AFTER INSERT ON answer BEGIN
+        UPDATE item SET maybe_billed = maybe_billed - 1 WHERE id = NEW.item AND maybe_billed > 0 AND (
+            request_id <> NEW.request_id OR state IN ('queued', 'claimed') OR state = 'ambiguous' AND answer IS NULL);
+        UPDATE item SET answer = NEW.id, sent_at = NULL WHERE id = NEW.item AND request_id = NEW.request_id AND (
+            state IN ('sent', 'ambiguous') OR state IN ('succeeded', 'failed') AND answer IS NULL);
+        UPDATE item SET answer = NEW.id, state = 'ambiguous', owner = NULL, billing = 1
+        WHERE id = NEW.item AND request_id = NEW.request_id AND state IN ('queued', 'claimed'); END;
+
+    CREATE TRIGGER source_replaced AFTER UPDATE OF item ON source
+    WHEN OLD.item IS NOT NULL AND NEW.item IS NOT OLD.item BEGIN
+        UPDATE item SET was = OLD.path WHERE id = OLD.item; END;
+
+    CREATE TRIGGER source_removed AFTER DELETE ON source WHEN OLD.item IS NOT NULL BEGIN
+        UPDATE item SET was = OLD.path WHERE id = OLD.item; END;
+
+    -- A file of several pages was refused as a whole, or had one page then: its name is that of its pages now.
+    CREATE TRIGGER source_divided AFTER INSERT ON source WHEN NEW.page > 0 BEGIN
+        DELETE FROM source WHERE document = NEW.document AND path = NEW.path AND page = 0; END
+"""
+
+
+MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (
+    _create,
+    _note_compression,
+    _note_replaced,
+    _add_pages,
+)
 """Migrations; the one at index n brings a file from version n to n + 1."""
 
 
@@ -163,8 +272,18 @@ def is_current_version(db: sqlite3.Connection, folder: Path) -> bool:
     )
 
 
-def migrate(db: sqlite3.Connection, migrations: Sequence[Callable[[sqlite3.Connection], None]] = MIGRATIONS) -> None:
+def migrate(
+    db: sqlite3.Connection,
+    migrations: Sequence[Callable[[sqlite3.Connection], None]] = MIGRATIONS,
+    *,
+    check: Callable[[sqlite3.Connection], object] = lambda _: None,
+) -> None:
     """Bring a file up to date, each migration in a transaction.
+
+    Args:
+        db: The connection.
+        migrations: The migrations.
+        check: Called in the transaction before the tables of an older version are changed; raises to keep them.
 
     Raises:
         LedgerError: A newer version of this package wrote it, or another program.
@@ -172,7 +291,7 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Callable[[sqlite3.Conne
     while version_of(db) != len(migrations):
         db.execute("BEGIN IMMEDIATE")
         try:
-            _migrate_once(db, migrations)
+            _migrate_once(db, migrations, check)
         except BaseException:
             if db.in_transaction:  # on a full disk SQLite has rolled back itself, and its error is the one to raise
                 db.execute("ROLLBACK")
@@ -180,13 +299,19 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Callable[[sqlite3.Conne
         db.execute("COMMIT")
 
 
-def _migrate_once(db: sqlite3.Connection, migrations: Sequence[Callable[[sqlite3.Connection], None]]) -> None:
+def _migrate_once(
+    db: sqlite3.Connection,
+    migrations: Sequence[Callable[[sqlite3.Connection], None]],
+    check: Callable[[sqlite3.Connection], object],
+) -> None:
     version = version_of(db)  # read again: another process may have migrated meanwhile
     if version > len(migrations):
         raise LedgerError(
             f"the ledger has schema {version}, and this version of clova-ocr-async reads {len(migrations)}; update it"
         )
     if version < len(migrations):
+        if version:
+            check(db)
         migrations[version](db)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {version + 1}")

@@ -1,4 +1,4 @@
-"""Values as the tables hold them: answers compressed and encrypted, failures encrypted, and rows as entries.
+"""Values as the tables hold them: answers compressed and encrypted, failures and columns encrypted, rows as entries.
 
 A value that cannot be opened is lost, and only that value: the rest of the run is read all the same.
 """
@@ -6,18 +6,29 @@ A value that cannot be opened is lost, and only that value: the rest of the run 
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.seal import SealError
 from clova_ocr_async.ledger.sqlite.compression import CompressionError, compress, decompress
 from clova_ocr_async.ledger.states import Entry, Item, State
+from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
+    from clova_ocr_async.ledger.states import SourceFile
 
-__all__ = ["StoredAnswer", "entry_of", "seal_context", "sealed_answer", "sealed_failure"]
+__all__ = [
+    "StoredAnswer",
+    "entry_of",
+    "opened_columns",
+    "seal_context",
+    "sealed_answer",
+    "sealed_columns",
+    "sealed_failure",
+]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -27,7 +38,10 @@ StoredAnswer = tuple[int, str | None, bytes, int | None]
 
 def seal_context(item: Item, what: str) -> bytes:
     """Return the context that binds a sealed value to its item, so that it opens nowhere else."""
-    return b"|".join((what.encode(), item.document.encode(), item.sha256))
+    whole = b"|".join((what.encode(), item.document.encode(), item.sha256))
+    if item.page is None and not item.recipe:  # as the versions wrote it that knew whole files only
+        return whole
+    return whole + f"|{item.page or 0}|{item.recipe}".encode()
 
 
 def entry_of(row: tuple[Any, ...], seal: Seal | None) -> Entry:
@@ -37,9 +51,9 @@ def entry_of(row: tuple[Any, ...], seal: Seal | None) -> Entry:
         row: The row.
         seal: Opens what is sealed; None to leave that out.
     """
-    number, sha256, document, state, attempts, maybe_billed, billing, request_id, elapsed, failure, *rest = row
-    owner, is_in_flight, answered, status, body, unpacked, cut, came = rest
-    item = Item(sha256, document)
+    number, sha256, document, page, recipe, state, attempts, maybe_billed, billing, request_id, elapsed, *rest = row
+    failure, picture, owner, is_in_flight, answered, status, body, unpacked, cut, came = rest
+    item = Item(sha256, document, page or None, recipe)
     opened = None if seal is None else _answer(seal, body, unpacked, item)
     return Entry(
         number,
@@ -56,6 +70,7 @@ def entry_of(row: tuple[Any, ...], seal: Seal | None) -> Entry:
         owner,
         bool(is_in_flight),
         bool(answered),
+        picture or b"",
     )
 
 
@@ -68,6 +83,26 @@ def sealed_answer(seal: Seal, item: Item, response: HTTPResponse) -> StoredAnswe
 def sealed_failure(seal: Seal, item: Item, failure: bytes) -> bytes | None:
     """Return a failure as it is stored."""
     return seal.seal(failure, seal_context(item, "failure")) if failure else None
+
+
+def sealed_columns(seal: Seal, file: SourceFile, document: str) -> bytes | None:
+    """Return the manifest's own columns of a file as they are stored; None if it has none."""
+    return seal.seal(file.columns, _columns_context(file.path, file.page, document)) if file.columns else None
+
+
+def opened_columns(seal: Seal | None, sealed: bytes | None, path: bytes, page: int | None, document: str) -> bytes:
+    """Return the columns that were given to ``sealed_columns``; none if they cannot be opened."""
+    if seal is None or sealed is None:
+        return b""
+    try:
+        return seal.open(sealed, _columns_context(path, page, document))
+    except SealError as error:
+        logger.warning("the stored columns of %s do not open: %s", shown_path(os.fsdecode(path)), error)
+        return b""
+
+
+def _columns_context(path: bytes, page: int | None, document: str) -> bytes:
+    return f"columns|{document}|{page or 0}|".encode() + path
 
 
 def _answer(seal: Seal, sealed: bytes | None, size: int | None, item: Item) -> bytes | None:

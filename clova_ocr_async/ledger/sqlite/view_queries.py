@@ -39,19 +39,27 @@ COUNT_NAMES = """SELECT CASE WHEN count(source.id) = 0 AND item.was IS NULL THEN
 _FIRST = """SELECT min(id) FROM source AS one WHERE one.item = source.item
             AND (one.open = 0 OR one.size IS NULL OR item.state IN ('ambiguous', 'sent'))"""
 _COPY_OF = f"(SELECT path FROM source AS first WHERE first.id = ({_FIRST}) AND first.id < source.id)"
-_SELECT = f"""SELECT source.id, path, source.document, {_STATUS} AS word, source.failure, source.item, {_COPY_OF}, 0
-              FROM {_SOURCES}"""
-NAMED = f"{_SELECT} WHERE source.id > ? ORDER BY source.id LIMIT ?"
-NAMED_UNREAD = f"""{_SELECT} WHERE source.id > ? AND word IN ('failed', 'ambiguous', 'skipped', 'sent')
-                   ORDER BY source.id LIMIT ?"""
+# The pages of a file come one after the other where its first row stands, however late they were found.
+_SELECT = f"""SELECT source.path, source.page, source.document, {_STATUS} AS word, source.failure, source.item,
+                     {_COPY_OF}, 0, source.columns
+              FROM source AS head JOIN source ON source.document = head.document AND source.path = head.path
+              LEFT JOIN item ON item.id = source.item
+              WHERE NOT EXISTS (
+                  SELECT 1 FROM source AS earlier
+                  WHERE earlier.document = head.document AND earlier.path = head.path AND earlier.id < head.id)"""
+_IN_ORDER = "ORDER BY head.id, source.page"
+NAMED = f"{_SELECT} {_IN_ORDER}"
+NAMED_UNREAD = f"{_SELECT} AND word IN ('failed', 'ambiguous', 'skipped', 'sent') {_IN_ORDER}"
 # A picture that was replaced under its last name is listed only if it was billed or may have been.
-NAMELESS = f"""SELECT item.id, item.was, item.document, {_STATUS}, NULL, item.id, NULL, item.was IS NOT NULL
-               FROM {_WITHOUT_NAME} AND item.id > ? AND (item.was IS NULL OR item.state IN ('sent', 'ambiguous')
+NAMELESS = f"""SELECT item.was, item.page, item.document, {_STATUS}, NULL, item.id, NULL,
+                      item.was IS NOT NULL, NULL
+               FROM {_WITHOUT_NAME} AND (item.was IS NULL OR item.state IN ('sent', 'ambiguous')
                  OR item.billing <> 0 OR item.maybe_billed > 0)
-               ORDER BY item.id LIMIT ?"""
+               ORDER BY item.id"""
 _UNSETTLED = "item.state IN ('claimed', 'sent') OR item.state = 'ambiguous' AND item.answer IS NOT NULL"
 UNSETTLED = f"SELECT id FROM item WHERE {_UNSETTLED}"
-AMBIGUOUS = """SELECT item.id, coalesce(path, was), sha256 FROM item LEFT JOIN source ON source.item = item.id
+AMBIGUOUS = """SELECT item.id, coalesce(path, was), item.page, sha256
+               FROM item LEFT JOIN source ON source.item = item.id
                WHERE item.state IN ('ambiguous', 'sent') ORDER BY source.id"""
 
 # Each is answered by an index alone, so it stays fast in a long run.
@@ -63,7 +71,7 @@ PENDING = (
 
 _IS_OPEN = "(open = 1 OR item.state IN ('failed', 'ambiguous', 'skipped') AND item.billing IN ({}))"
 # The last column is the item whose projection decides; NULL where the row alone does.
-_MAY_BE_READ = f"""SELECT source.id, path, CASE WHEN open = 0 AND ({_UNSETTLED}) THEN item.id END
+_MAY_BE_READ = f"""SELECT source.id, path, source.page, CASE WHEN open = 0 AND ({_UNSETTLED}) THEN item.id END
                    FROM {_SOURCES} WHERE source.document = ? AND ({_IS_OPEN} OR {_UNSETTLED})"""
 TO_READ = f"{_MAY_BE_READ} AND source.id > ? ORDER BY source.id LIMIT ?"
-IS_TO_READ = f"{_MAY_BE_READ} AND path = ?"
+IS_TO_READ = f"{_MAY_BE_READ} AND path = ? AND source.page = ?"

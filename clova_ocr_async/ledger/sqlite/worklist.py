@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.sqlite.item_statements import reopen_sources, stamp_columns
 from clova_ocr_async.ledger.sqlite.run_settings import read_setting
-from clova_ocr_async.ledger.states import TRANSITIONS, ItemEvent, State, from_states
+from clova_ocr_async.ledger.sqlite.stored_values import opened_columns, sealed_columns
+from clova_ocr_async.ledger.states import TRANSITIONS, ItemEvent, ListedFile, State, from_states
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from clova_ocr_async.ledger.seal import Seal
     from clova_ocr_async.ledger.states import SourceFile
 
 __all__ = [
@@ -27,18 +30,37 @@ __all__ = [
 ]
 
 
-def add_files(db: sqlite3.Connection, files: Iterable[SourceFile], document: str) -> None:
+# A file that is open already stays as it is: the process that reads it records what it is then. One without a stamp is
+# not there, so it is only worth an entry if it never had an item.
+_READ_AGAIN = """CASE WHEN ?5 IS NULL THEN item IS NULL ELSE failure IS NOT NULL OR size IS NULL OR size IS NOT ?5
+    OR modified_ns IS NOT ?6 OR changed_ns IS NOT ?7 OR inode IS NOT ?8 END"""
+_ADD = f"""
+    INSERT INTO source (document, path, page, open, columns) VALUES (?1, ?2, ?3, 1, ?4)
+    ON CONFLICT (document, path, page) DO UPDATE
+    SET open = open OR {_READ_AGAIN}, columns = coalesce(?4, columns)
+    WHERE open = 0 AND {_READ_AGAIN} OR ?4 IS NOT NULL AND ?4 IS NOT columns
+"""
+
+
+def add_files(db: sqlite3.Connection, files: Iterable[SourceFile], document: str, seal: Seal) -> None:
     """Record files that are to be read: new ones, changed ones, and those that could not be read before."""
-    # A file that is open already stays as it is: the process that reads it records what it is then. One without a stamp
-    # is not there, so it is only worth an entry if it never had an item.
-    db.executemany(
-        """INSERT INTO source (document, path, open) VALUES (?1,
-               CASE WHEN EXISTS (SELECT 1 FROM source WHERE document = ?1 AND path = ?7) THEN ?7 ELSE ?2 END, 1)
-           ON CONFLICT (document, path) DO UPDATE SET open = 1
-           WHERE open = 0 AND CASE WHEN ?3 IS NULL THEN item IS NULL ELSE failure IS NOT NULL OR size IS NULL
-               OR size IS NOT ?3 OR modified_ns IS NOT ?4 OR changed_ns IS NOT ?5 OR inode IS NOT ?6 END""",
-        ((document, file.path, *stamp_columns(file.stamp), file.alias) for file in files),
-    )
+    for file in files:  # one by one, since the columns are sealed for the spelling that an earlier one may have brought
+        known = _in_known_spelling(db, file, document)
+        if file.page is not None:  # the trigger source_divided does it for pages that are new
+            db.execute(_FORGET_WHOLE, (document, known.path))
+        columns = sealed_columns(seal, known, document)
+        db.execute(_ADD, (document, known.path, known.page or 0, columns, *stamp_columns(file.stamp)))
+
+
+def _in_known_spelling(db: sqlite3.Connection, file: SourceFile, document: str) -> SourceFile:
+    """Return a file under its alias if the run has that, whatever its page."""
+    if file.alias is None or db.execute(_HAS_PATH, (document, file.alias)).fetchone() is None:
+        return file
+    return replace(file, path=file.alias)
+
+
+_FORGET_WHOLE = "DELETE FROM source WHERE document = ? AND path = ? AND page = 0"
+_HAS_PATH = "SELECT 1 FROM source WHERE document = ? AND path = ? LIMIT 1"
 
 
 def set_base_folder(db: sqlite3.Connection, folder: bytes) -> bytes | None:
@@ -67,31 +89,49 @@ def _has_relative(db: sqlite3.Connection) -> bool:
     return db.execute("SELECT 1 FROM source WHERE substr(path, 1, 1) <> x'2f' LIMIT 1").fetchone() is not None
 
 
-def claim_files(db: sqlite3.Connection, document: str, owner: int, most: int) -> list[bytes]:
+def claim_files(
+    db: sqlite3.Connection, documents: Sequence[str], owner: int, most: int, seal: Seal
+) -> list[ListedFile]:
     """Take files to read, first come first served."""
+    # The first ones of each document, since an index gives those however many files wait.
+    first = " UNION ALL ".join([_FIRST_OPEN] * len(documents))
+    values = [value for document in documents for value in (document, most)]
     rows = db.execute(
-        """UPDATE source SET owner = ? WHERE id IN
-             (SELECT id FROM source WHERE document = ? AND open = 1 AND owner IS NULL ORDER BY id LIMIT ?)
-           RETURNING id, path""",
-        (owner, document, most),
+        f"""UPDATE source SET owner = ? WHERE id IN (SELECT id FROM ({first}) ORDER BY id LIMIT ?)
+            RETURNING id, path, page, document, columns""",
+        (owner, *values, most),
     ).fetchall()
-    return [path for _, path in sorted(rows)]  # RETURNING has an order of its own
+    return [  # RETURNING has an order of its own
+        ListedFile(path, page or None, document, opened_columns(seal, columns, path, page, document))
+        for _, path, page, document, columns in sorted(rows)
+    ]
 
 
-def release_files(db: sqlite3.Connection, document: str, owner: int) -> None:
+_FIRST_OPEN = """SELECT * FROM
+    (SELECT id FROM source WHERE document = ? AND open = 1 AND owner IS NULL ORDER BY id LIMIT ?)"""
+
+
+def release_files(db: sqlite3.Connection, documents: Sequence[str], owner: int) -> None:
     """Give back the files that were taken and not read."""
-    db.execute("UPDATE source SET owner = NULL WHERE owner = ? AND document = ?", (owner, document))
+    db.execute(
+        f"UPDATE source SET owner = NULL WHERE owner = ? AND document IN ({_marks(documents)})", (owner, *documents)
+    )
 
 
-def others_at_work(db: sqlite3.Connection, document: str, owner: int) -> bool:
+def others_at_work(db: sqlite3.Connection, documents: Sequence[str], owner: int) -> bool:
     """Return whether other processes have files or items that they may yet give back, or have just given some back."""
+    asked = f"document IN ({_marks(documents)})"
     found = db.execute(
-        """SELECT EXISTS (SELECT 1 FROM source WHERE owner IS NOT NULL AND owner <> :me AND document = :document)
-               OR EXISTS (SELECT 1 FROM source WHERE open = 1 AND owner IS NULL AND document = :document)
-               OR EXISTS (SELECT 1 FROM item WHERE owner IS NOT NULL AND owner <> :me AND document = :document)""",
-        {"me": owner, "document": document},
+        f"""SELECT EXISTS (SELECT 1 FROM source WHERE owner IS NOT NULL AND owner <> ? AND {asked})
+                OR EXISTS (SELECT 1 FROM source WHERE open = 1 AND owner IS NULL AND {asked})
+                OR EXISTS (SELECT 1 FROM item WHERE owner IS NOT NULL AND owner <> ? AND {asked})""",
+        (owner, *documents, *documents, owner, *documents),
     ).fetchone()
     return bool(found[0])
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def requeue(db: sqlite3.Connection, billing: Billing, document: str | None = None) -> int:
@@ -108,7 +148,7 @@ def requeue(db: sqlite3.Connection, billing: Billing, document: str | None = Non
     states = from_states(ItemEvent.REQUEUE)
     items = db.execute(
         f"""SELECT id, state FROM item WHERE billing = ? AND document = coalesce(?, document)
-              AND state IN ({", ".join("?" * len(states))})
+              AND state IN ({_marks(states)})
               AND (was IS NULL OR EXISTS (SELECT 1 FROM source WHERE item = item.id))""",
         (billing, document, *states),
     ).fetchall()

@@ -37,7 +37,18 @@ def write(folder: Path, *files: str) -> None:
 
 def test_a_scan_finds_the_pictures_of_a_folder_and_its_sub_folders(inbox: Path) -> None:
     """Pictures by their names are found, in any case of the ending; sub-folders only if they are asked for."""
-    write(inbox, "a.jpg", "B.TIFF", "sub/c.pdf", "note.txt", ".hidden.jpg", "@eaDir/t.jpg", ".sync/d.jpg")
+    write(
+        inbox,
+        "a.jpg",
+        "B.TIFF",
+        "sub/c.pdf",
+        "raw.nef",
+        "old.zip",
+        "Thumbs.db",
+        ".hidden.jpg",
+        "@eaDir/t.jpg",
+        ".sync/d.jpg",
+    )
     (inbox / "link.jpg").symlink_to(inbox / "a.jpg")
     (inbox / "loop").symlink_to(inbox)
     os.mkfifo(inbox / "pipe.jpg")
@@ -92,12 +103,13 @@ def test_any_change_of_a_file_changes_its_stamp(inbox: Path) -> None:
 
 def test_files_left_out_are_counted_if_asked_for(inbox: Path) -> None:
     """The exclusions of a scan name what its rules leave out, temporary names as other endings."""
-    write(inbox, "a.jpg", ".b.jpg", "c.txt", "d.jpg.part", "@eaDir/e.jpg")
+    write(inbox, "a.jpg", ".b.jpg", "c.txt", "d.jpg.part", "@eaDir/e.jpg", "old.zip")
+    (inbox / "scan").write_bytes(b"\xff\xd8\xff\xe0x\xff\xd9")
     (inbox / "link.jpg").symlink_to(inbox / "a.jpg")
     exclusions = Exclusions()
     WatchedFolder(str(inbox)).scan(GO_ON, exclusions)
     assert exclusions.summary() == (
-        "5 files left out: 1 hidden, 1 in @eaDir, 1 symbolic link, 2 with another ending (.part, .txt)"
+        "6 files left out: 1 hidden, 1 in @eaDir, 1 symbolic link, 1 zip archive, 2 with another ending (.part, .txt)"
     )
 
 

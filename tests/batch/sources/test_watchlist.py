@@ -109,6 +109,8 @@ async def test_a_file_is_read_once_its_writer_has_finished(run: Path, inbox: Pat
 async def test_however_a_file_comes_into_the_folder_it_is_read_once(run: Path, inbox: Path, tmp_path: Path) -> None:
     """Files that were there, renamed in, copied with their old time, from the future, rewritten, replaced: all are."""
     (inbox / "there.jpg").write_bytes(picture("there"))
+    (inbox / "scan 1").write_bytes(picture("without an ending"))
+    (inbox / "notes.txt").write_text("no picture")
     (inbox / "sub").mkdir()
     (tmp_path / "elsewhere.jpg").write_bytes(picture("elsewhere"))
     os.utime(tmp_path / "elsewhere.jpg", (OLD, OLD))
@@ -142,11 +144,12 @@ async def test_however_a_file_comes_into_the_folder_it_is_read_once(run: Path, i
         "moved.jpg",
         "replaced.jpg",
         "rewritten.jpg",
+        "scan 1",
         "there.jpg",
         "upload.jpg",
     ]
     assert [outcome.billed for _, outcome in came].count(False) == 1  # the one with two names
-    assert calls(run) == 6
+    assert calls(run) == 7
 
 
 async def test_other_bytes_under_a_name_that_was_paid_are_read_and_the_same_are_not_billed(
@@ -183,7 +186,7 @@ async def test_what_a_dead_process_has_left_is_read_at_once(run: Path, inbox: Pa
     dead = opened(run, process=dead_process())
     await dead.__aenter__()
     dead.add_files([SourceFile(os.fsencode(inbox / "a.jpg"))], "receipt")
-    assert len(await dead.claim_files("receipt", 1)) == 1
+    assert len(await dead.claim_files(["receipt"], 1)) == 1
     await crash(dead)
     ((at, outcome),) = await watched(run, inbox, Script({}), 4)
     assert (at < 1, outcome.source) == (True, str(inbox / "a.jpg"))
@@ -202,11 +205,11 @@ async def test_what_another_process_gives_back_is_read(run: Path, inbox: Path) -
 
     async with opened(run) as one, opened(run) as two:
         one.add_files([SourceFile(os.fsencode(inbox / "a.jpg"))], "receipt")
-        assert len(await one.claim_files("receipt", 1)) == 1
+        assert len(await one.claim_files(["receipt"], 1)) == 1
         images = WatchList(two, "receipt", WatchedFolder(str(inbox)), settle=5.0, wait=wait)
         pulling = asyncio.create_task(images.pull())
         await looked.wait()
-        await one.release_files("receipt")
+        await one.release_files(["receipt"])
         assert await pulling == str(inbox / "a.jpg")
         await images.close()
 

@@ -10,7 +10,8 @@ from support.fakes import FAILED, FakeTime, FakeTransport, Held, Sent, domain, s
 
 from clova_ocr_async.cli.exit_codes import ExitCode
 from clova_ocr_async.cli.runs.call_counter import CallCounter
-from clova_ocr_async.cli.runs.inputs import InputFile, Search
+from clova_ocr_async.cli.runs.input_file import InputFile
+from clova_ocr_async.cli.runs.inputs import Search
 from clova_ocr_async.cli.runs.line_writer import LineWriter
 from clova_ocr_async.cli.runs.one_shot import OneShotRun, run_once
 from clova_ocr_async.cli.terminal.output import OutputError, opened_output

@@ -38,7 +38,7 @@ def watch_run(inbox: Path, run: Path, transport: FakeTransport) -> WatchRun:
     calls = CallCounter()
     client = ClovaOCRClient(domain(), hooks=[calls.note], transport=transport, concurrency=1)
     settings = RunSettings(str(run), Receipt, NoSeal(), jobs=1)
-    return WatchRun(client, calls, settings, WatchedFolder(str(inbox)), settle=0.0, open_events=None)
+    return WatchRun(client, calls, settings, WatchedFolder(str(inbox)), settle=0.0, pages=None, open_events=None)
 
 
 async def test_a_file_that_is_gone_before_it_is_read_is_no_failure(

@@ -26,7 +26,7 @@ from clova_ocr_async.slots.sharing.sqlite_store import default_path
 if TYPE_CHECKING:
     from clova_ocr_async.emulator import Emulator
 
-PYTHON = re.compile(r"ImageLimits|images_in|\.recognition\b|\b\w+=True|Error: ")
+PYTHON = re.compile(r"ImageLimits|images_in|pages_in|prepare=|\.recognition\b|\b\w+=True|Error: ")
 
 
 @pytest.fixture(autouse=True)
@@ -49,10 +49,13 @@ def test_refused_images_are_reported_without_names_of_python(tmp_path: Path) -> 
     (tmp_path / "three.tif").write_bytes(pages(3))
     (tmp_path / "large.jpg").write_bytes(b"\xff\xd8\xff" + bytes(60 * 2**20))
     (tmp_path / "folder").mkdir()
-    (tmp_path / "list.txt").write_text("three.tif\nlarge.jpg\nfolder\n")
+    (tmp_path / "moving.gif").write_bytes(b"GIF89a")
+    (tmp_path / "list.txt").write_text("three.tif\nlarge.jpg\nfolder\nmoving.gif\n")
     result = clova_ocr("batch", "receipt", "--from", "list.txt")
     assert PYTHON.search(result.stderr) is None, result.stderr
-    assert "has 3 pages, more than 1; split it" in result.stderr
+    assert "has 3 pages, more than 1; split it into files of one page each, or give --pages to " in result.stderr
+    assert "is GIF, and the service reads" in result.stderr
+    assert "convert it to JPEG or PNG, or give --prepare to clova-ocr batch" in result.stderr
     assert "for its pictures give the folder to clova-ocr batch" in result.stderr
 
 

@@ -196,11 +196,11 @@ async def test_an_overflow_file_stays_until_it_is_replayed(run: Path) -> None:
         full.names = {"look", "lease"}
         clock.now += LEASE + 1
         with pytest.raises(DiskFullError):
-            await ledger.others_at_work("receipt")
+            await ledger.others_at_work(["receipt"])
         assert full.failed == ["lease", "look"]
         assert answers(run) == []
         full.names.clear()
-        await ledger.others_at_work("receipt")
+        await ledger.others_at_work(["receipt"])
         assert answers(run) == [ANSWER.body]
         assert states(run) == ["succeeded"]
         clock.now += LEASE / 3

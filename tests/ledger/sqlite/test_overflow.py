@@ -316,7 +316,7 @@ def test_answers_are_replayed_once(overflow_file: OverflowFile, db: sqlite3.Conn
 
 def test_refusals_are_replayed_once(overflow_file: OverflowFile, db: sqlite3.Connection) -> None:
     """A replayed refusal takes its own request back, once, and no other call's."""
-    send(db, Claim(1, 7, item()), "r", 1.0, None)
+    send(db, Claim(1, 7, item()), "r", b"", 1.0, None)
     overflow_file.append(RefusalRecord(1, "another"))
     replay_files(db, [overflow_file.path])
     assert calls(db) == 1

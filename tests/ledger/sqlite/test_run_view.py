@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import a_request, success
+from support.ledgers import shown, source
 
 from clova_ocr_async.errors import Billing, ConnectionLostError, ImageError, InvalidRequestError, LedgerError
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
@@ -170,7 +171,7 @@ async def test_many_images_come_out_page_by_page(tmp_path: Path) -> None:
             first = next(records)
             ledger.add_files([file("late")], "receipt")
             paths = [first.path, *(record.path for record in records)]
-            to_read = list(reader.to_read("receipt"))
+            to_read = shown(reader.to_read("receipt"))
     assert [*paths, "late"] == to_read == [*(f"{number:03}" for number in range(150)), "late"]
 
 
@@ -178,14 +179,14 @@ async def test_a_sealed_run_shows_files_and_states_without_its_key(tmp_path: Pat
     """Without a key, a view still finds the files to read, the unchanged ones and the states of items."""
     await begun(tmp_path / "run", KEY)
     with RunReader(tmp_path / "run") as reader:
-        assert list(reader.to_read("receipt")) == ["unread"]
-        assert list(reader.to_read("id-card")) == []
-        assert list(reader.to_read("receipt", [Billing.NOT_BILLED])) == ["failed", "refused", "unread"]
+        assert shown(reader.to_read("receipt")) == ["unread"]
+        assert shown(reader.to_read("id-card")) == []
+        assert shown(reader.to_read("receipt", [Billing.NOT_BILLED])) == ["failed", "refused", "unread"]
         found_again = ["ambiguous", "lost", "asked again", "unread"]  # two of them were left by a dead process
-        assert list(reader.to_read("receipt", [Billing.MAYBE_BILLED])) == found_again
-        assert reader.is_to_read("unread", "receipt")
-        assert not reader.is_to_read("failed", "receipt")
-        assert reader.is_to_read("failed", "receipt", [Billing.NOT_BILLED])
+        assert shown(reader.to_read("receipt", [Billing.MAYBE_BILLED])) == found_again
+        assert reader.is_to_read(source("unread"), "receipt")
+        assert not reader.is_to_read(source("failed"), "receipt")
+        assert reader.is_to_read(source("failed"), "receipt", [Billing.NOT_BILLED])
         recalled = reader.recall(file("read", STAMP), "receipt")
         assert recalled is not None
         assert (recalled.item, recalled.answer) == (item(1), None)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.ledgers import ANSWER, claimed, item, opened, query, read, source
+from support.released_schemas import make_older
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.seal import NoSeal
@@ -31,6 +32,7 @@ from clova_ocr_async.ledger.sqlite.private_copy import default_places, private_c
 from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
+from clova_ocr_async.ledger.sqlite.schema import MIGRATIONS
 from clova_ocr_async.ledger.sqlite.snapshot import ReadMode, View, choose_read_mode, log_is_needed, open_view
 
 if TYPE_CHECKING:
@@ -386,7 +388,7 @@ async def test_answers_in_overflow_files_are_seen(run: Path, at_work: bool) -> N
 @pytest.mark.parametrize("at_work", [False, True])
 async def test_a_run_of_an_older_version_is_read_as_it_is(run: Path, at_work: bool) -> None:
     """The tables of an older version are brought up to date in a copy; the run's own stay as they are."""
-    older(run)
+    make_older(run, 1)
     process = begun(run) if at_work else None
     with RunReader(run) as reader:
         (record,) = reader.records()
@@ -401,29 +403,20 @@ async def test_a_run_of_an_older_version_is_read_as_it_is(run: Path, at_work: bo
 
 async def test_a_run_of_an_older_version_is_purged(run: Path) -> None:
     """Answers of an older version are removed like any others."""
-    older(run)
+    make_older(run, 1)
     assert purge(run, NoSeal()).answers == 1
     assert query(run, "SELECT count(*), max(unpacked) FROM answer") == [(0, None)]
 
 
 async def test_a_batch_brings_an_older_version_up_to_date_and_pays_nothing(run: Path) -> None:
     """An answer that an older version stored is read by a batch, and is not paid for again."""
-    older(run)
+    make_older(run, 1)
     async with opened(run) as ledger:
         admission = await ledger.admit(item(), None)
     assert admission.claim is None
     assert admission.entry.answer is not None
     assert admission.entry.answer.body == ANSWER.body
-    assert query(run, "PRAGMA user_version") == [(3,)]
-
-
-def older(run: Path) -> None:
-    """Turn a ledger into one of the first version."""
-    with closing(sqlite3.connect(run / LEDGER)) as db:
-        db.execute("DROP TRIGGER source_replaced")
-        db.execute("ALTER TABLE item DROP COLUMN was")
-        db.execute("ALTER TABLE answer DROP COLUMN unpacked")
-        db.execute("PRAGMA user_version = 1")
+    assert query(run, "PRAGMA user_version") == [(len(MIGRATIONS),)]
 
 
 @pytest.mark.parametrize("at_work", [False, True])

@@ -38,7 +38,7 @@ async def test_a_claim_of_a_removed_owner_is_taken_over(run: Path) -> None:
         )
         db.commit()
         db.close()
-        assert not await ledger.others_at_work("receipt")
+        assert not await ledger.others_at_work(["receipt"])
         assert (await ledger.admit(item(), None)).claim is not None
 
 
@@ -50,7 +50,7 @@ async def test_an_uncommitted_owner_is_not_used(run: Path, caplog: pytest.LogCap
         opened(run, process=remote_process(), clock=other) as awake,
     ):
         other.now += LEASE + 1
-        await awake.others_at_work("receipt")
+        await awake.others_at_work(["receipt"])
         clock.now = other.now
         await sleeper.recall(source("a"), "receipt")
         assert full.failed == ["lease"]
@@ -60,7 +60,7 @@ async def test_an_uncommitted_owner_is_not_used(run: Path, caplog: pytest.LogCap
         full.names.clear()
         clock.now += LEASE / 3
         await sleeper.recall(source("a"), "receipt")
-        await sleeper.others_at_work("receipt")
+        await sleeper.others_at_work(["receipt"])
         assert states(run) == ["queued"]
         await sleeper.admit(item(), None)
         (owner,) = query(run, "SELECT owner FROM item WHERE owner IS NOT NULL")[0]
@@ -78,11 +78,11 @@ async def test_a_damaged_late_answer_leaves_the_item_ambiguous(run: Path, caplog
         claim = claimed(await sleeper.admit(item(), None))
         await sleeper.sending(claim, "r")
         other.now += LEASE + 1
-        await awake.others_at_work("receipt")
+        await awake.others_at_work(["receipt"])
         await sleeper.answered(claim, "r", ANSWER)
         with closing(sqlite3.connect(run / LEDGER)) as db, db:
             db.execute("UPDATE answer SET body = zeroblob(length(body))")
         for _ in range(2):
-            await awake.others_at_work("receipt")
+            await awake.others_at_work(["receipt"])
             assert (states(run), calls(run), maybe_billed(run)) == (["ambiguous"], 1, 1)
     assert caplog.text.count("does not open") == 2  # once for each of the two processes

@@ -1,0 +1,21 @@
+"""Decoding of HEIC, by libheif (extra ``heic``)."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pillow_heif
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["open_heic"]
+
+
+def open_heic(data: bytes) -> Image.Image:
+    """Decode the primary picture of a HEIC. It is upright: libheif applies the rotation of the container.
+
+    Not by the plugin for Pillow, which would have to be registered for the whole process.
+    """
+    return pillow_heif.open_heif(io.BytesIO(data)).to_pillow()
