@@ -128,6 +128,11 @@ class ImageLoader:
         self.preparation = preparation
         self._threads = threads or PreparationThreads()
 
+    @property
+    def preparing(self) -> int:
+        """The number of pictures that are being prepared."""
+        return self._threads.busy
+
     async def load(
         self, source: ImageSource | PreparedImage, held: Callable[[int], object] = _uncounted
     ) -> PreparedImage:

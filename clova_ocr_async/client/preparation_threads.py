@@ -38,6 +38,11 @@ class PreparationThreads:
         self._turn = asyncio.Lock()  # one waits for its places at a time, or two large ones could each keep half
         self._running: set[asyncio.Task[Any]] = set()
 
+    @property
+    def busy(self) -> int:
+        """The number of pictures that are being prepared."""
+        return len(self._running)
+
     async def run(self, work: Callable[[], T], size: int = 0) -> T:
         """Return the result of work, done in one of these threads.
 

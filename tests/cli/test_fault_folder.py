@@ -1,4 +1,4 @@
-"""One folder with every kind of fault that a file can have: each has its outcome, and what cannot work costs nothing."""
+"""A folder with every fault that a file can have: each has its outcome, and what cannot work costs nothing."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ JPEG = saved("JPEG")
 TIFF = saved("TIFF")
 HEIC = (Path(__file__).parent.parent / "pictures" / "files" / "orientation-1.heic").read_bytes()
 
-REFUSED = {
+REFUSED: dict[str, tuple[bytes | int, str]] = {
     # 1, 2: nothing, or nearly nothing
     "empty.jpg": (b"", "is empty (0 bytes)"),
     "one-byte.jpg": (b"\xff", "unknown format"),
@@ -220,7 +220,9 @@ def test_pages_and_preparation_over_the_fault_folder(clova: Emulator, folder: Pa
     for name in ("locked.pdf", "junk.pdf", "bomb.png", "cut.jpg", "cut.pdf", "cut.tif", "empty.jpg", "exe.jpg"):
         assert (name, records[name, None]["status"]) == (name, "skipped")
     assert "encrypted" in records["locked.pdf", None]["error"]["message"]
-    read = {("pages.pdf", page) for page in (1, 2, 3)} | {("fax.tif", page) for page in (1, 2, 3)}
+    read: set[tuple[str, int | None]] = {("pages.pdf", page) for page in (1, 2, 3)} | {
+        ("fax.tif", page) for page in (1, 2, 3)
+    }
     read |= {(name, None) for name in ("photo.heic", "heic.jpg", "picture.webp", "picture.gif", "picture.bmp")}
     assert {key: records[key]["status"] for key in read} == dict.fromkeys(read, "succeeded")
     assert clova.billed.total() == DIFFERENT + len({records[key]["sha256"] + str(key[1]) for key in read})
@@ -228,7 +230,7 @@ def test_pages_and_preparation_over_the_fault_folder(clova: Emulator, folder: Pa
 
 @pytest.mark.parametrize("run", [[], ["--run", "run"]])
 def test_lists_with_faults(clova: Emulator, folder: Path, run: list[str]) -> None:
-    """A bad line and a line that is too long stop a command before it pays; a mark, CRLF and equal ids do not matter."""
+    """A bad line and one that is too long stop a command before it pays; a mark, CRLF and equal ids do not matter."""
     assert folder.exists()
     good = '\ufeff{"path": "in/plain.png", "id": 1}\r\n\r\n{"path": "in/a.png", "id": 1}\r\n'
     for bad, line in (('{"path": \r\n', 4), ('{"path": "' + "x" * 10_000_000 + '"}\r\n', 4)):

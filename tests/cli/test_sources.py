@@ -33,7 +33,7 @@ def fax(path: str, count: int) -> None:
 @pytest.mark.parametrize("run", [False, True])
 def test_the_pictures_of_an_archive_are_read_in_place(clova: Emulator, run: bool) -> None:
     """An archive is a PATH like a folder; each picture goes by its path, is paid once, and what is left out is said."""
-    names = ["a.png".encode(), "폴더/영수증.png".encode("cp949"), b"copy.png", b"__MACOSX/x.png", b"in.zip"]
+    names = [b"a.png", "폴더/영수증.png".encode("cp949"), b"copy.png", b"__MACOSX/x.png", b"in.zip"]
     data = [PICTURES[0], PICTURES[1], PICTURES[0], PICTURES[2], b"PK\3\4"]
     write_zip(Path("scans.zip"), *(Member(name, content) for name, content in zip(names, data, strict=True)))
     options = ["--run", "run"] if run else []
@@ -215,7 +215,7 @@ def test_a_row_that_names_a_missing_page_is_skipped(clova: Emulator) -> None:
 @pytest.mark.parametrize("run", [False, True])
 @pytest.mark.parametrize(("pages", "expected"), [("all", {1, 2, 3}), ("2-9", {2, 3}), ("1,3", {1, 3})])
 def test_pages_of_faxes_are_read(clova: Emulator, run: bool, pages: str, expected: set[int]) -> None:
-    """With --pages each page is an image of its file; a file of one page stays whole, and the dry run counts the same."""
+    """With --pages each page is an image; a file of one page stays whole, and the dry run counts the same."""
     Path("in").mkdir()
     fax("in/fax.tif", 3)
     Path("in/a.png").write_bytes(PICTURES[0])
@@ -236,7 +236,8 @@ def test_pages_of_faxes_are_read(clova: Emulator, run: bool, pages: str, expecte
         assert clova.billed.total() == count
 
 
-def test_pages_of_a_file_in_an_archive(clova: Emulator) -> None:
+@pytest.mark.usefixtures("clova")
+def test_pages_of_a_file_in_an_archive() -> None:
     """A fax in an archive is divided like any other."""
     fax("fax.tif", 2)
     write_zip(Path("a.zip"), Member(b"fax.tif", Path("fax.tif").read_bytes()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from clova_ocr_async.batch.sources.archives import members_in
 from clova_ocr_async.batch.sources.exclusions import (
@@ -34,11 +34,23 @@ __all__ = ["entries_in", "images_in"]
 logger = logging.getLogger("clova_ocr_async")
 
 
+@overload
+def images_in(folder: str | os.PathLike[str], recursive: bool = True, pages: None = None) -> Iterator[Path]: ...  # noqa: FBT001, FBT002 - as below
+
+
+@overload
+def images_in(folder: str | os.PathLike[str], recursive: bool = True, *, pages: str) -> Iterator[Path | Page]: ...  # noqa: FBT001, FBT002 - as below
+
+
+@overload
+def images_in(folder: str | os.PathLike[str], recursive: bool, pages: str) -> Iterator[Path | Page]: ...  # noqa: FBT001 - as below
+
+
 def images_in(
     folder: str | os.PathLike[str],
     recursive: bool = True,  # noqa: FBT001, FBT002 - part of the contract
     pages: str | None = None,
-) -> Iterator[Path | Page]:
+) -> Iterator[Path] | Iterator[Path | Page]:
     """Yield the pictures of a folder or of a zip archive, as they are found, without holding the list.
 
     A picture is a file with one of some endings, in any case; formats that the service does not take are yielded as

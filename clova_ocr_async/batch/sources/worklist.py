@@ -180,13 +180,10 @@ class WorkList:
 
 def _with_stamp(file: FoundImage, folder: bytes) -> SourceFile:
     """Return a file with its stamp, under one spelling of its path; one that is gone by now has no stamp."""
-    listed = file if isinstance(file, ListedImage) else None
-    path = normalize_path(os.fsencode(file.path if listed or isinstance(file, os.DirEntry) else file))
+    listed = file if isinstance(file, ListedImage) else ListedImage(os.fspath(file))
+    path = normalize_path(os.fsencode(listed.path))
     try:
         stamp = stamp_of(file.stat() if isinstance(file, os.DirEntry) else stat_file(path))
     except (OSError, ValueError):
         stamp = None
-    alias = alternate_path(path, folder)
-    if listed is None:
-        return SourceFile(path, stamp, alias)
-    return SourceFile(path, stamp, alias, page=listed.page, columns=listed.columns)
+    return SourceFile(path, stamp, alternate_path(path, folder), page=listed.page, columns=listed.columns)

@@ -127,9 +127,10 @@ class DryRun:
         if not self._once:
             yield from map(self._listed, found)
             return
-        for document in self._documents if self._reader is not None else ():
-            for left in self._reader.to_read(document, self._retry_billings):
-                yield ListedImage(os.fsdecode(left.path), left.page, document)
+        if self._reader is not None:
+            for document in self._documents:
+                for left in self._reader.to_read(document, self._retry_billings):
+                    yield ListedImage(os.fsdecode(left.path), left.page, document)
         here = os.fsencode(Path.cwd())
         before: set[int] = set()
         for image in map(self._listed, found):

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.batch.dispatcher import BatchDispatcher
 from clova_ocr_async.batch.ledgered import services_of
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.batch.sources.worklist import WorkFile, WorkList
+from clova_ocr_async.batch.sources.worklist import WorkList
 from clova_ocr_async.cli.exit_codes import ExitCode, exit_code
 from clova_ocr_async.cli.runs.failures import write_failures
 from clova_ocr_async.cli.runs.graceful_stop import GracefulStop, InterruptError, loop_signals
-from clova_ocr_async.cli.runs.input_file import InputFile, InputPage
-from clova_ocr_async.cli.runs.line_writer import line_of
+from clova_ocr_async.cli.runs.unstored_answers import write_to_stdout
 from clova_ocr_async.cli.terminal.counts import Counts
-from clova_ocr_async.cli.terminal.output import OutputError, opened_output
+from clova_ocr_async.cli.terminal.output import OutputError
 from clova_ocr_async.cli.terminal.phrases import (
     MAX_NAMED,
     cost,
@@ -43,7 +42,6 @@ from clova_ocr_async.errors import (
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
-from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.results.records import status_of
 
@@ -213,7 +211,8 @@ class ResumableRun:
                 echo_stderr(f"sending again {plural(count, *_SENT_AGAIN[billing])}{bill}", even_when_quiet=paid)
             images, total = self._list_images(ledger, found)
             dispatcher = BatchDispatcher(self._client, settings.jobs, ledger=ledger)
-            batch = dispatcher.dispatch(images, settings.document)
+            images_of: Any = images  # pairs of an image and its class, if there is no one class
+            batch = dispatcher.dispatch(images_of, settings.document)
             try:
                 async with batch:
                     stop.batch = batch
@@ -268,7 +267,7 @@ class ResumableRun:
         """Write the record of an image whose paid answer could not be stored; return whether it is one."""
         if not (isinstance(outcome, Failure) and isinstance(outcome.error, AnswerNotKeptError) and outcome.error.raw):
             return False
-        _write_to_stdout(outcome, self._settings.document)
+        write_to_stdout(outcome, self._settings.document)
         return True
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -369,32 +368,8 @@ class _Total:
         return None
 
 
-def _input_of(source: str | WorkFile | Page) -> InputFile | InputPage:
-    """Return an image of a run as its line needs it."""
-    if isinstance(source, Page):
-        return InputPage(source.path, source.number)
-    file = InputFile(os.fspath(source))
-    with suppress(ClovaOCRError):  # the file has gone or was replaced; the record has no hash then
-        file.read()
-    return file
-
-
 def _is_put_off(outcome: Outcome[Any]) -> bool:
     """Return whether an image met an unbilled error that every other image would meet as well."""
     if isinstance(outcome, Success):
         return False
     return outcome.error.stops_run and outcome.error.billing is Billing.NOT_BILLED
-
-
-def _write_to_stdout(outcome: Failure, document: type[Document] | None) -> None:
-    """Write the record of an image whose paid answer is in its error and nowhere else to standard output."""
-    file = _input_of(outcome.source)
-    document = document or outcome.source.document
-    try:
-        with opened_output(None) as output:
-            output.write(line_of(Failure(file, outcome.error), document))
-    except OutputError as error:
-        echo_stderr(f"{file.shown}: its paid answer is lost: {error}", even_when_quiet=True)
-    else:
-        place = 'its paid answer is on standard output, in "raw", and nowhere else'
-        echo_stderr(f"{file.shown}: {place}", even_when_quiet=True)

@@ -96,6 +96,7 @@ def format_gates(client: ClovaOCRClient, documents: Iterable[type[Document]]) ->
         "by other processes": sum(gate.elsewhere for gate in gates),
         "waiting": sum(gate.waiting for gate in gates),
         "refused": sum(gate.rejections for gate in gates),
+        "being prepared": client.loader.preparing,
     }
     rest = "".join(f", {count:,} {word}" for word, count in counts.items() if count)
     where = f" on {len(gates)} domains" if len(gates) > 1 else ""

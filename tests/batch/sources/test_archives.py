@@ -27,9 +27,9 @@ PNG = draw_sample("receipt").data
 BMP = b"BM" + bytes(8) + (54).to_bytes(4, "little") + (40).to_bytes(4, "little") + bytes(40)
 
 
-def found(archive: Path, **settings: bool) -> list[str]:
+def found(archive: Path, *, recursive: bool = True) -> list[str]:
     """Return the names of the pictures of an archive."""
-    return [str(path).removeprefix(f"{archive}!/") for path in images_in(archive, **settings)]
+    return [str(path).removeprefix(f"{archive}!/") for path in images_in(archive, recursive)]
 
 
 def test_pictures_of_an_archive_are_paths(tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_two_files_of_one_name_are_an_error(write: Callable[..., Path]) -> None:
     """Which of two files is meant is not guessed."""
     mixed = unicodedata.normalize("NFC", "가") + unicodedata.normalize("NFD", "나")
     for form in ("NFC", "NFD"):
-        write("", unicodedata.normalize(form, mixed))  # type: ignore[arg-type]
+        write("", unicodedata.normalize(form, mixed))
     with pytest.raises(ConfigurationError, match=r"list, line 2: 2 files of \. have the name .*\(NFC, NFD\)"):
         listed(write(f"a.jpg\n{mixed}\n"))
 
