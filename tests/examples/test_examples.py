@@ -287,9 +287,8 @@ def test_the_readme_programs_run(clova: Emulator, tmp_path: Path, number: int) -
 # What examples do with what real folders, keyboards and servers bring
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8")
 def test_the_unit_of_the_watch_starts_a_command_there_is_and_knows_its_exit_codes(tmp_path: Path) -> None:
-    """The command of the systemd unit is accepted up to its folder, and the unit treats exit codes as they are meant."""
+    """The command of the systemd unit is accepted up to its folder, and the unit names the exit codes that it means."""
     unit = (EXAMPLES / "clova-ocr-watch.service").read_text(encoding="utf-8")
     settings = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
     _, *arguments = settings["ExecStart"].split()
@@ -299,6 +298,7 @@ def test_the_unit_of_the_watch_starts_a_command_there_is_and_knows_its_exit_code
     assert settings["RestartPreventExitStatus"] == f"{ExitCode.USAGE:d} {ExitCode.CREDENTIALS:d}"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8")
 def test_the_folder_example_reads_a_file_whose_name_is_not_utf_8(clova: Emulator, tmp_path: Path) -> None:
     """A name that is not UTF-8 is written with its odd bytes escaped, and a second table pays for nothing."""
     (tmp_path / "scans").mkdir()

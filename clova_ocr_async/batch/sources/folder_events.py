@@ -15,7 +15,7 @@ from watchfiles import watch
 from clova_ocr_async.protocol.echoed_input import shown_path, shown_prose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
 
 __all__ = ["FolderEvents"]
 
@@ -32,16 +32,25 @@ class FolderEvents:
         path: The folder.
         notify: Called at each change, and also when the events begin and when they end.
         recursive: Also for changes in its sub-folders.
+        open_changes: Yields sets of changes, as ``watchfiles.watch`` does.
 
     Attributes:
         working: Whether changes are noticed now.
     """
 
-    def __init__(self, path: str, notify: Callable[[], object], *, recursive: bool = True) -> None:
+    def __init__(
+        self,
+        path: str,
+        notify: Callable[[], object],
+        *,
+        recursive: bool = True,
+        open_changes: Callable[..., Iterator[Collection[object]]] = watch,
+    ) -> None:
         self.working = False
         self._path = path
         self._notify = notify
         self._recursive = recursive
+        self._open_changes = open_changes
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="clova-ocr-events", daemon=True)
         self._thread.start()
@@ -52,7 +61,7 @@ class FolderEvents:
         self._thread.join()
 
     def _run(self) -> None:
-        changes = watch(
+        changes = self._open_changes(
             self._path,
             watch_filter=None,
             step=_STEP,

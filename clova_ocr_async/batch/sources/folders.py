@@ -164,7 +164,7 @@ def _pictures_of(folder: str, folders: list[os.DirEntry[str]], exclusions: Exclu
             elif is_archive_name(name):
                 logger.info("left out, a zip archive: %s", shown_path(entry.path))
                 exclusions.archives += 1
-            elif may_be_picture(name) and _begins_like_picture(entry):
+            elif may_be_picture(name) and entry.is_file(follow_symlinks=False) and begins_like_picture(entry.path):
                 logger.info("a picture by its first bytes: %s", shown_path(entry.path))
                 exclusions.by_content += 1
                 yield entry
@@ -173,11 +173,10 @@ def _pictures_of(folder: str, folders: list[os.DirEntry[str]], exclusions: Exclu
                 exclusions.add_other(name)
 
 
-def _begins_like_picture(entry: os.DirEntry[str]) -> bool:
-    if not entry.is_file(follow_symlinks=False):  # a pipe or a device is not touched
-        return False
+def begins_like_picture(path: str) -> bool:
+    """Return whether the first bytes of a file are those of a picture; it must not be a pipe or a device."""
     try:
-        descriptor = open_to_read(entry.path)
+        descriptor = open_to_read(path)
     except OSError:
         return False
     try:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from clova_ocr_async.batch.sources.exclusions import PICTURE_SUFFIXES, is_hidden, is_system_folder, suffix_of
+from clova_ocr_async.batch.sources.exclusions import (
+    PICTURE_SUFFIXES,
+    is_hidden,
+    is_system_folder,
+    may_be_picture,
+    suffix_of,
+)
+from clova_ocr_async.batch.sources.folders import begins_like_picture
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.host.archives import is_archive_name
 from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch.sources.exclusions import Exclusions
 
-__all__ = ["FileTimes", "WatchedFolder", "is_temporary"]
+__all__ = ["FileTimes", "WatchedFolder", "is_picture_file", "is_temporary"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -75,6 +84,7 @@ class WatchedFolder:
         self.recursive = recursive
         self._look_up = look_up
         self._unreadable: set[str] = set()
+        self._forgotten: deque[str] = deque()
         try:
             os.scandir(self.path).close()
             found = look_up(self.path)
@@ -84,7 +94,7 @@ class WatchedFolder:
         self._device = found.st_dev
 
     def scan(self, stopped: threading.Event, exclusions: Exclusions | None = None) -> dict[str, FileTimes]:
-        """Return the pictures in the folder; none while the folder is away.
+        """Return the files in the folder that may be pictures by their names; none while the folder is away.
 
         Args:
             stopped: Ends the scan early once it is set.
@@ -106,7 +116,21 @@ class WatchedFolder:
                 continue
             self._sort(folder, entries, files, pending, exclusions)
         self._unreadable = unreadable
+        while self._forgotten:
+            files.pop(self._forgotten.popleft(), None)
         return files
+
+    def forget(self, path: str) -> None:
+        """Leave a file out of the next scan, so that it is a new one if a later scan finds it; called in any thread."""
+        self._forgotten.append(path)
+
+    def is_as_scanned(self) -> bool:
+        """Return whether the folder is the one of the last scan: no event reports that a drive was unmounted."""
+        try:
+            found = self._look_up(self.path)
+        except OSError:
+            return self.identity is None
+        return self.identity == (found.st_dev, found.st_ino)
 
     def _is_there(self) -> bool:
         """Return whether the folder is there, and log it if that has changed."""
@@ -140,7 +164,7 @@ class WatchedFolder:
         folders: list[str],
         exclusions: Exclusions | None,
     ) -> None:
-        """Add the pictures among some entries to the files, and the sub-folders to the folders."""
+        """Add the files among some entries that may be pictures to the files, and the sub-folders to the folders."""
         for entry in entries:
             name = entry.name
             if entry.is_dir(follow_symlinks=False):
@@ -148,11 +172,13 @@ class WatchedFolder:
                     folders.extend([f"{folder}{name}/"] * self.recursive)
                 elif exclusions is not None:
                     exclusions.add_folder(entry)
-            elif suffix_of(name) not in PICTURE_SUFFIXES or is_temporary(name) or entry.is_symlink():
-                if exclusions is not None:
-                    _count(entry, exclusions)
-            elif (times := _times_of(entry)) is not None:
-                files[folder + name] = times
+            elif _is_candidate(name) and not entry.is_symlink():
+                if (times := _times_of(entry)) is not None:
+                    files[folder + name] = times
+                    if exclusions is not None and not is_picture_file(entry.path):
+                        exclusions.add_other(name)
+            elif exclusions is not None:
+                _count(entry, exclusions)
 
 
 def _prefix(path: str) -> str:
@@ -173,11 +199,25 @@ def _times_of(entry: os.DirEntry[str]) -> FileTimes | None:
     return FileTimes(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
+def _is_candidate(name: str) -> bool:
+    """Return whether a file may be a picture by its name; without the ending of one, its first bytes decide later."""
+    if is_temporary(name):
+        return False
+    return suffix_of(name) in PICTURE_SUFFIXES or (may_be_picture(name) and not is_archive_name(name))
+
+
+def is_picture_file(path: str) -> bool:
+    """Return whether a file of a scan is a picture: by its ending, or else by its first bytes."""
+    return suffix_of(path) in PICTURE_SUFFIXES or begins_like_picture(path)
+
+
 def _count(entry: os.DirEntry[str], exclusions: Exclusions) -> None:
     """Count an entry that is left out, for the reason that a walk of a batch would have."""
     if is_hidden(entry.name):
         exclusions.add_hidden(entry.name)
     elif entry.is_symlink():
         exclusions.add_link()
+    elif is_archive_name(entry.name):
+        exclusions.archives += 1
     else:
         exclusions.add_other(entry.name)

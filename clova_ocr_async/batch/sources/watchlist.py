@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from clova_ocr_async.batch.sources.settling import Settling, pause_before_next
+from clova_ocr_async.batch.sources.watched_folder import is_picture_file
 from clova_ocr_async.batch.sources.worklist import WorkList
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
-    from clova_ocr_async.batch.sources.watched_folder import WatchedFolder
+    from clova_ocr_async.batch.sources.listed_image import FoundImage
+    from clova_ocr_async.batch.sources.watched_folder import FileTimes, WatchedFolder
     from clova_ocr_async.ledger.storage import WorkListLedger
 
     OpenEvents = Callable[[WatchedFolder, Callable[[], object]], "Events"]
@@ -24,6 +25,7 @@ __all__ = ["Events", "WatchList"]
 
 _POLL = 1.0  # seconds between two scans where no event starts one
 _FULL_SCAN = 60.0  # seconds between two scans where events start them: some are lost, or never sent
+_FOLDER_POLL = 2.0  # seconds between looks at the folder itself
 _CLAIM_POLL = 5.0  # seconds between looks at files that another process of the run has left
 
 
@@ -45,7 +47,7 @@ class _Scan(NamedTuple):
     """The result of a scan.
 
     Attributes:
-        settled: The files that have settled.
+        settled: The pictures that have settled.
         present: Whether the folder was there.
         rest: Seconds in which no event may start the next scan.
         pause: Seconds until the next scan if no event starts it.
@@ -71,16 +73,11 @@ class _Scanner:
         self, folder: WatchedFolder, settle: float, open_events: OpenEvents | None, clock: Callable[[], float]
     ) -> None:
         self._folder = folder
-        self._settling = Settling["FileTimes"](settle)
-        self._missed: deque[str] = deque()  # files to forget at the next scan
+        self._settling: Settling[FileTimes] = Settling(settle)
         self._open_events = open_events
         self._events: Events | None = None
         self._events_of: tuple[int, int] | None = None
         self._clock = clock
-
-    def forget(self, path: str) -> None:
-        """Take a file for a new one when a later scan finds it; called in any thread."""
-        self._missed.append(path)
 
     def scan(self, stopped: threading.Event, notify: Callable[[], object]) -> _Scan:
         """Scan the folder once.
@@ -93,9 +90,7 @@ class _Scanner:
         files = self._folder.scan(stopped)
         ended = self._clock()
         self._follow_folder(notify)  # what changes before the events begin is found by the scan that they start then
-        while self._missed:
-            self._settling.forget(self._missed.popleft())
-        settled = self._settling.observe(files, began, ended)
+        settled = [path for path in self._settling.observe(files, began, ended) if is_picture_file(path)]
         due = self._settling.next_due
         longest = _FULL_SCAN if self._events is not None and self._events.working else _POLL
         rest, pause = pause_before_next(ended - began, None if due is None else due - ended, longest)
@@ -135,6 +130,7 @@ class WatchList(WorkList):
         document: The vendor's path word.
         folder: The folder.
         settle: Seconds in which a file must not change before it is listed.
+        divide: Yields the images of settled files: the files themselves, or their pages.
         open_events: Begins to call a function, in any thread, when something has changed in the folder; None to scan
             every second.
         clock: Returns seconds that only grow.
@@ -148,12 +144,15 @@ class WatchList(WorkList):
         folder: WatchedFolder,
         *,
         settle: float,
+        divide: Callable[[Iterable[str]], Iterable[FoundImage]] = iter,
         open_events: OpenEvents | None = None,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[asyncio.Event, float], Awaitable[object]] = _wait_for,
     ) -> None:
         super().__init__(ledger, document, ())
+        self._folder = folder
         self._scanner = _Scanner(folder, settle, open_events, clock)
+        self._divide = divide
         self._wait_for = wait
         self._changed = asyncio.Event()  # a scan is worth it
         self._recorded = asyncio.Event()  # a claim is worth it
@@ -165,10 +164,6 @@ class WatchList(WorkList):
         """Return the next path; wait while the folder is away, since each of its files would be missing."""
         await self._present.wait()
         return await super().pull()
-
-    def forget(self, path: str) -> None:
-        """Note that a file was gone before it was read; should it come back, it is listed again."""
-        self._scanner.forget(path)
 
     def stop(self) -> None:
         """Yield no more, and scan no more."""
@@ -190,15 +185,23 @@ class WatchList(WorkList):
             while not self._stopped.is_set():
                 scan = await asyncio.to_thread(self._scanner.scan, self._stopped, notify)
                 if scan.settled:
-                    await asyncio.to_thread(self._record, scan.settled)
+                    await asyncio.to_thread(self._record, self._divide(scan.settled))
                     self._recorded.set()
-                if scan.present:
+                if scan.present or self._stopped.is_set():
                     self._present.set()
-                elif not self._stopped.is_set():
+                else:
                     self._present.clear()
                 await self._wait_for(self._ended, scan.rest)
-                await self._wait_for(self._changed, scan.pause - scan.rest)
-                self._changed.clear()
+                await self._wait_for_change(scan.pause - scan.rest)
         finally:
             self._recorded.set()  # an error of the listing is raised by the next claim
             await asyncio.to_thread(self._scanner.close)
+
+    async def _wait_for_change(self, seconds: float) -> None:
+        """Wait for an event or another folder at the place of the scanned one, but no longer than some seconds."""
+        while seconds > 0 and not self._changed.is_set():
+            await self._wait_for(self._changed, min(seconds, _FOLDER_POLL))
+            seconds -= _FOLDER_POLL
+            if seconds > 0 and not await asyncio.to_thread(self._folder.is_as_scanned):
+                break
+        self._changed.clear()

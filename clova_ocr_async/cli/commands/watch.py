@@ -19,8 +19,11 @@ from clova_ocr_async.cli.options import (
     MAX_CALLS,
     MAX_COST,
     MAX_PER_SECOND,
+    PAGES,
     PATH,
+    PREPARE,
     PRICE,
+    RENDER,
     RUN_MOVED,
     SECONDS,
     STORE,
@@ -62,6 +65,9 @@ __all__ = ["command"]
 @MAX_CALLS
 @MAX_COST
 @PRICE
+@PAGES
+@PREPARE
+@RENDER
 @ALLOW_TRUNCATED
 @KEY_FILE
 @STORE
@@ -91,26 +97,32 @@ def command(*, document: type[Document], folder: str, run: str, **options: Any) 
     from clova_ocr_async.cli.runs.call_limits import call_limit_contradiction
     from clova_ocr_async.cli.runs.watch import WatchRun, check_apart, native_events, print_exclusions
     from clova_ocr_async.errors import ConfigurationError
+    from clova_ocr_async.pictures.page_selection import PageSelection
 
     if wrong := call_limit_contradiction(options):
         raise ConfigurationError(wrong)
+    if options["pages"] is not None:
+        PageSelection.parse(options["pages"])  # a mistake is refused before a run directory is made
     inbox = WatchedFolder(folder, recursive=options["recursive"])
     check_apart(folder, run)
     calls = CallCounter()
     client, settings = _client(options, calls), _settings(document, run, options)
     open_events = None if options["poll"] else native_events()
     print_exclusions(inbox, run)
-    watch = WatchRun(client, calls, settings, inbox, settle=options["settle"], open_events=open_events)
+    watch = WatchRun(
+        client, calls, settings, inbox, settle=options["settle"], pages=options["pages"], open_events=open_events
+    )
     return asyncio.run(watch.run(()))
 
 
 def _client(options: dict[str, Any], calls: CallCounter) -> ClovaOCRClient:
-    from clova_ocr_async.cli.runs.client_settings import FOR_BATCHES, make_client, shared_slots
+    from clova_ocr_async.cli.runs.client_settings import FOR_BATCHES, make_client, preparation, shared_slots
     from clova_ocr_async.protocol.image import ImageLimits
 
     slots = shared_slots(options["concurrency"], options["max_per_second"])
     limits = ImageLimits(allow_truncated=options["allow_truncated"])
-    return make_client(options["config"], calls, slots=slots, retry=FOR_BATCHES, limits=limits)
+    prepare = preparation(prepare=options["prepare"], render=options["render"])
+    return make_client(options["config"], calls, slots=slots, retry=FOR_BATCHES, limits=limits, prepare=prepare)
 
 
 def _settings(document: type[Document], run: str, options: dict[str, Any]) -> RunSettings:

@@ -181,7 +181,7 @@ class Search:
         # The walk of one folder finds each file once, and need not remember millions of them.
         seen = _Seen() if once and len(self._paths) + len(self._manifests) * 2 > 1 else None
         listed_in = (image for manifest in self._manifests for image in _listed_in(manifest, by_row=self._by_folder))
-        for image in self._divided(itertools.chain(self._in_paths(left_out), listed_in)):
+        for image in self.divided(itertools.chain(self._in_paths(left_out), listed_in)):
             if seen is not None and seen.before(image):
                 repeated += 1
             else:
@@ -200,7 +200,7 @@ class Search:
             else:
                 yield path
 
-    def _divided(self, found: Iterator[FoundImage]) -> Iterator[FoundImage]:
+    def divided(self, found: Iterable[FoundImage]) -> Iterator[FoundImage]:
         """Yield the pages of files of several, where they are asked for."""
         for image in found:
             if isinstance(image, ListedImage) and image.page is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from clova_ocr_async.cli.terminal.phrases import quote_path
 from clova_ocr_async.cli.terminal.progress import shown_progress
 from clova_ocr_async.cli.terminal.stderr import echo_stderr
 from clova_ocr_async.errors import ConfigurationError, ImageError
+from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class WatchRun(ResumableRun):
         settings: The command's settings.
         folder: The folder.
         settle: Seconds in which a file must not change before it is read.
+        pages: Which pages of files of several to read, as in ``images_in``; None to refuse such files.
         open_events: Opens events that start scans of the folder; None to scan it every second.
     """
 
@@ -56,13 +59,13 @@ class WatchRun(ResumableRun):
         folder: WatchedFolder,
         *,
         settle: float,
+        pages: str | None,
         open_events: OpenEvents | None,
     ) -> None:
-        super().__init__(client, calls, settings, Search((folder.path,), recursive=folder.recursive))
+        super().__init__(client, calls, settings, Search((folder.path,), recursive=folder.recursive, pages=pages))
         self._folder = folder
         self._settle = settle
         self._open_events = open_events
-        self._forget: Callable[[str], None] | None = None
 
     def _list_images(
         self,
@@ -70,8 +73,14 @@ class WatchRun(ResumableRun):
         found: Iterable[FoundImage],  # noqa: ARG002 - none: the watch finds the files itself
     ) -> tuple[WorkList, Callable[[], int | None]]:
         (document,) = self._documents
-        images = WatchList(ledger, document.path_word, self._folder, settle=self._settle, open_events=self._open_events)
-        self._forget = images.forget
+        images = WatchList(
+            ledger,
+            document.path_word,
+            self._folder,
+            settle=self._settle,
+            divide=self._search.divided,
+            open_events=self._open_events,
+        )
         still = f"once it has not changed for {self._settle:g} s" if self._settle else "as soon as it is found"
         echo_stderr(f"watching {shown_path(self._folder.path)}: a file is read {still}; Ctrl-C or SIGTERM ends")
         return images, lambda: None
@@ -81,10 +90,10 @@ class WatchRun(ResumableRun):
 
     def _take(self, outcome: Outcome[Any]) -> None:
         # People and programs move files out of a folder at any time; the run lists such a file as no longer there.
-        if isinstance(outcome, Failure) and isinstance(outcome.error, ImageError) and is_gone(outcome.source):
+        path = outcome.source.path if isinstance(outcome.source, Page) else outcome.source
+        if isinstance(outcome, Failure) and isinstance(outcome.error, ImageError) and is_gone(path):
             echo_stderr(f"{shown_path(str(outcome.source))}: gone before it was read")
-            if self._forget is not None:
-                self._forget(str(outcome.source))
+            self._folder.forget(os.fsdecode(path))  # should it come back, it is read
         else:
             super()._take(outcome)
 
@@ -103,7 +112,7 @@ def check_apart(folder: str, run: str) -> None:
     Raises:
         ConfigurationError: One lies in the other.
     """
-    inbox, place = Path(folder).resolve(), Path(run).resolve()
+    inbox, place = (Path(os.path.realpath(path)) for path in (folder, run))  # Path.resolve raises for a loop of links
     if place.is_relative_to(inbox):
         raise ConfigurationError(
             f"--run {shown_path(run)} lies in {shown_path(folder)}, which is watched; give a directory outside of it"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from support.waiting import wait_for
@@ -26,6 +27,10 @@ class Bell:
         """Count."""
         self.rung += 1
 
+    def rung_since(self, before: int) -> bool:
+        """Return whether it was called since then."""
+        return self.rung > before
+
 
 def test_a_change_anywhere_below_the_folder_is_reported_and_a_look_is_not(tmp_path: Path) -> None:
     """Events begin with a call, each change brings another, and the scans and reads of a watch bring none."""
@@ -34,7 +39,7 @@ def test_a_change_anywhere_below_the_folder_is_reported_and_a_look_is_not(tmp_pa
     assert open_events is not None
     events = open_events(folder, bell)
     wait_for(lambda: bell.rung)
-    assert events.working
+    working = [events.working]
     for change in (
         lambda: (tmp_path / "sub" / "deep").mkdir(parents=True),
         lambda: (tmp_path / "sub" / "deep" / "a.jpg").write_bytes(b"x"),
@@ -43,13 +48,22 @@ def test_a_change_anywhere_below_the_folder_is_reported_and_a_look_is_not(tmp_pa
     ):
         before = bell.rung
         change()
-        wait_for(lambda before=before: bell.rung > before)
+        wait_for(partial(bell.rung_since, before))
         folder.scan(threading.Event())
     events.close()
-    assert not events.working
+    assert [*working, events.working] == [True, False]
     heard = bell.rung
     (tmp_path / "c.jpg").touch()
     assert bell.rung == heard <= 12
+
+
+def test_a_second_without_a_change_brings_no_call() -> None:
+    """The first word of the library means that it watches; after that only changes count, until it ends."""
+    bell = Bell()
+    events = FolderEvents("any", bell, open_changes=lambda *_, **__: iter([[], [], ["change"], [], ["change"]]))
+    wait_for(lambda: bell.rung == 4)
+    events.close()
+    assert (bell.rung, events.working) == (4, False)
 
 
 def test_events_that_cannot_be_had_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:

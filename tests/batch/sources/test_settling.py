@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,12 +46,9 @@ def test_a_settled_file_that_changes_settles_again() -> None:
 
 
 def test_a_file_that_vanishes_is_forgotten() -> None:
-    """A file that is gone in one scan is a new one when it is back, and so is one that is forgotten on request."""
+    """A file that is gone in one scan is a new one when it is back."""
     settling = Settling[int](SETTLE)
     assert observed(settling, (0, {"a": 1}), (5, {"a": 1}), (6, {}), (7, {"a": 1}), (12, {"a": 1}))[-1] == ["a"]
-    settling.forget("a")
-    settling.forget("never there")
-    assert observed(settling, (13, {"a": 1}), (18, {"a": 1})) == [[], ["a"]]
 
 
 def test_without_a_wait_a_file_settles_at_first_sight() -> None:
@@ -136,9 +134,31 @@ def test_whatever_happens_only_files_that_stood_still_settle_and_each_content_on
 
 @given(scan=st.floats(0, 1e4), due=st.none() | st.floats(-10, 1e4), longest=st.floats(0.1, 60))
 def test_scans_take_a_small_share_of_the_time(scan: float, due: float | None, longest: float) -> None:
-    """A pause is long against its scan up to a bound, and otherwise ends when a file may settle, or is the longest."""
+    """A pause is long against its scan, up to a bound; it ends when a file may settle, or else after the longest."""
     rest, pause = pause_before_next(scan, due, longest)
-    assert 0 < rest <= pause
-    assert rest >= min(19 * scan, 60)
-    if rest < pause:
-        assert pause == (longest if due is None else min(due, longest))
+    assert 0.1 <= rest <= pause
+    if due is None:
+        assert (rest, pause) == (max(0.1, min(19 * scan, 60)), max(rest, longest))
+    else:
+        assert pause >= max(0.1, min(4 * scan, due, longest))
+        assert pause <= max(60, longest)
+        assert pause <= max(due, 4 * scan, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("scan", "due", "longest", "expected"),
+    [
+        (0.0, None, 60.0, (0.1, 60.0)),  # nothing happens in a small folder
+        (0.01, 4.3, 1.0, (0.19, 1.0)),  # a file waits, and others may come
+        (0.0, 0.02, 1.0, (0.1, 0.1)),
+        (0.6, None, 1.0, (11.4, 11.4)),  # 100,000 files
+        (0.6, 5.0, 60.0, (5.0, 5.0)),
+        (3.0, 5.0, 60.0, (12.0, 12.0)),
+        (600.0, 5.0, 60.0, (60.0, 60.0)),
+    ],
+)
+def test_pauses_of_small_and_large_folders(
+    scan: float, due: float | None, longest: float, expected: tuple[float, float]
+) -> None:
+    """A large folder is scanned more rarely, but not much later than its files settle."""
+    assert pause_before_next(scan, due, longest) == pytest.approx(expected)

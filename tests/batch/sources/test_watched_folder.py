@@ -37,7 +37,18 @@ def write(folder: Path, *files: str) -> None:
 
 def test_a_scan_finds_the_pictures_of_a_folder_and_its_sub_folders(inbox: Path) -> None:
     """Pictures by their names are found, in any case of the ending; sub-folders only if they are asked for."""
-    write(inbox, "a.jpg", "B.TIFF", "sub/c.pdf", "note.txt", ".hidden.jpg", "@eaDir/t.jpg", ".sync/d.jpg")
+    write(
+        inbox,
+        "a.jpg",
+        "B.TIFF",
+        "sub/c.pdf",
+        "raw.nef",
+        "old.zip",
+        "Thumbs.db",
+        ".hidden.jpg",
+        "@eaDir/t.jpg",
+        ".sync/d.jpg",
+    )
     (inbox / "link.jpg").symlink_to(inbox / "a.jpg")
     (inbox / "loop").symlink_to(inbox)
     os.mkfifo(inbox / "pipe.jpg")
@@ -92,12 +103,13 @@ def test_any_change_of_a_file_changes_its_stamp(inbox: Path) -> None:
 
 def test_files_left_out_are_counted_if_asked_for(inbox: Path) -> None:
     """The exclusions of a scan name what its rules leave out, temporary names as other endings."""
-    write(inbox, "a.jpg", ".b.jpg", "c.txt", "d.jpg.part", "@eaDir/e.jpg")
+    write(inbox, "a.jpg", ".b.jpg", "c.txt", "d.jpg.part", "@eaDir/e.jpg", "old.zip")
+    (inbox / "scan").write_bytes(b"\xff\xd8\xff\xe0x\xff\xd9")
     (inbox / "link.jpg").symlink_to(inbox / "a.jpg")
     exclusions = Exclusions()
     WatchedFolder(str(inbox)).scan(GO_ON, exclusions)
     assert exclusions.summary() == (
-        "5 files left out: 1 hidden, 1 in @eaDir, 1 symbolic link, 2 with another ending (.part, .txt)"
+        "6 files left out: 1 hidden, 1 in @eaDir, 1 symbolic link, 1 zip archive, 2 with another ending (.part, .txt)"
     )
 
 
@@ -132,6 +144,28 @@ def test_a_folder_that_vanishes_is_reported_once_and_so_is_its_return(
     assert names(folder, inbox) == {"a.jpg"}
     assert folder.identity == first
     assert said(caplog) == [f"{inbox}: the folder is back"]
+
+
+def test_the_folder_can_be_compared_with_that_of_the_last_scan(inbox: Path) -> None:
+    """Another folder, or none, at its place is noticed without a scan."""
+    folder = WatchedFolder(str(inbox))
+    assert folder.is_as_scanned()
+    inbox.rename(inbox.with_name("away"))
+    assert not folder.is_as_scanned()
+    folder.scan(GO_ON)
+    assert folder.is_as_scanned()
+    inbox.mkdir()
+    assert not folder.is_as_scanned()
+
+
+def test_a_file_that_is_forgotten_is_missing_in_one_scan(inbox: Path) -> None:
+    """So it counts as a new file afterwards; one that is not there can be forgotten as well."""
+    write(inbox, "a.jpg", "b.jpg")
+    folder = WatchedFolder(str(inbox))
+    folder.forget(str(inbox / "a.jpg"))
+    folder.forget(str(inbox / "never.jpg"))
+    assert names(folder, inbox) == {"b.jpg"}
+    assert names(folder, inbox) == {"a.jpg", "b.jpg"}
 
 
 def test_another_file_system_at_its_place_is_reported(inbox: Path, caplog: pytest.LogCaptureFixture) -> None:

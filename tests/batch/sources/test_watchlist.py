@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,24 +75,15 @@ class Script:
             await asyncio.sleep(0)  # an event that an action has sent arrives
 
 
-async def watched(run: Path, inbox: Path, script: Script, until: float, **settings: Any) -> list[tuple[float, Any]]:
+async def watched(run: Path, inbox: Path, script: Script, until: float) -> list[tuple[float, Any]]:
     """Watch a folder until some time of a script; return the outcomes, each with the time at which it came."""
     client = ClovaOCRClient(domain(), transport=FakeTransport())
-    came: list[tuple[float, Any]] = []
     async with opened(run) as ledger, client:
-        images = WatchList(
-            ledger,
-            "receipt",
-            WatchedFolder(str(inbox)),
-            **({"settle": 5.0, "clock": script.clock, "wait": script.wait} | settings),
-        )
+        folder = WatchedFolder(str(inbox))
+        images = WatchList(ledger, "receipt", folder, settle=5.0, clock=script.clock, wait=script.wait)
         async with BatchDispatcher(client, ledger=ledger).dispatch(images, Receipt) as outcomes:
             script.at(until, lambda: outcomes.stop(NotSentError()))
-            async for outcome in outcomes:
-                if isinstance(outcome, Failure):
-                    images.forget(str(outcome.source))
-                came.append((script.now, outcome))
-    return came
+            return [(script.now, outcome) async for outcome in outcomes]
 
 
 def sources(came: list[tuple[float, Any]]) -> list[str]:
@@ -107,7 +99,7 @@ async def test_a_file_is_read_once_its_writer_has_finished(run: Path, inbox: Pat
     def page(number: int) -> None:
         fax.write_bytes(picture("page" * (number + 1)))
 
-    script = Script({1.5 + 4 * number: lambda number=number: page(number) for number in range(6)})
+    script = Script({1.5 + 4 * number: partial(page, number) for number in range(6)})
     ((at, outcome),) = await watched(run, inbox, script, 60)
     assert isinstance(outcome, Success)
     assert 26.5 <= at <= 28.5
@@ -117,6 +109,8 @@ async def test_a_file_is_read_once_its_writer_has_finished(run: Path, inbox: Pat
 async def test_however_a_file_comes_into_the_folder_it_is_read_once(run: Path, inbox: Path, tmp_path: Path) -> None:
     """Files that were there, renamed in, copied with their old time, from the future, rewritten, replaced: all are."""
     (inbox / "there.jpg").write_bytes(picture("there"))
+    (inbox / "scan 1").write_bytes(picture("without an ending"))
+    (inbox / "notes.txt").write_text("no picture")
     (inbox / "sub").mkdir()
     (tmp_path / "elsewhere.jpg").write_bytes(picture("elsewhere"))
     os.utime(tmp_path / "elsewhere.jpg", (OLD, OLD))
@@ -150,11 +144,12 @@ async def test_however_a_file_comes_into_the_folder_it_is_read_once(run: Path, i
         "moved.jpg",
         "replaced.jpg",
         "rewritten.jpg",
+        "scan 1",
         "there.jpg",
         "upload.jpg",
     ]
     assert [outcome.billed for _, outcome in came].count(False) == 1  # the one with two names
-    assert calls(run) == 6
+    assert calls(run) == 7
 
 
 async def test_other_bytes_under_a_name_that_was_paid_are_read_and_the_same_are_not_billed(
@@ -253,12 +248,13 @@ async def test_a_file_that_vanishes_and_comes_back_unchanged_is_read(run: Path, 
     script = Script({})
     client = ClovaOCRClient(domain(), transport=FakeTransport())
     async with opened(run) as ledger, client:
-        images = WatchList(ledger, "receipt", Vanishing(str(inbox)), settle=5.0, clock=script.clock, wait=script.wait)
+        folder = Vanishing(str(inbox))
+        images = WatchList(ledger, "receipt", folder, settle=5.0, clock=script.clock, wait=script.wait)
         async with BatchDispatcher(client, ledger=ledger).dispatch(images, Receipt) as outcomes:
             gone = await anext(outcomes)
             assert isinstance(gone, Failure)
             kept.rename(inbox / "a.jpg")
-            images.forget(str(gone.source))
+            folder.forget(str(gone.source))
             assert isinstance(await anext(outcomes), Success)
     assert calls(run) == 1
 
@@ -303,7 +299,7 @@ async def scans_with_events(
         events.append(FakeEvents(*args))
         return events[-1]
 
-    script = Script({at: (lambda action=action: action(events)) for at, action in actions.items()})
+    script = Script({at: partial(action, events) for at, action in actions.items()})
     async with opened(run) as ledger:
         images = WatchList(
             ledger,
@@ -365,6 +361,17 @@ async def test_a_folder_that_was_replaced_gets_events_of_its_own(run: Path, inbo
     assert scans[:2] == [0.0, 10.0]
     assert [one.closed for one in events] == [True, True]
     assert events[1].identity == WatchedFolder(str(inbox)).identity != events[0].identity
+
+
+async def test_a_drive_that_is_unmounted_is_noticed_without_an_event(run: Path, inbox: Path) -> None:
+    """The folder itself is looked at every two seconds, since no event says that another one is at its place."""
+    away = inbox.with_name("away")
+    scans, events = await scans_with_events(
+        run, inbox, {10.5: lambda _: inbox.rename(away), 20.5: lambda _: away.rename(inbox)}, 25
+    )
+    assert 10.5 < scans[1] <= 12.6
+    assert 20.5 <= next(scan for scan in scans if scan >= 20.5) <= 21.6
+    assert [one.closed for one in events] == [True, True]
 
 
 async def test_an_error_of_the_ledger_ends_the_watch(inbox: Path) -> None:

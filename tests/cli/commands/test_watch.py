@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import PIL.Image
 import pytest
 from support.commands import PICTURES, clova_ocr, exported, many_pictures, start, status
 from support.waiting import wait_for
@@ -66,6 +67,26 @@ def test_a_watch_reads_what_is_there_and_what_is_put_into_the_folder(
         assert process.stdout is not None
         assert clova.billed.total() == len(clova.billed) == 2
     assert status(run)["images"] == {"succeeded": 3, "skipped": 1}
+
+
+def test_pages_and_pictures_that_need_preparation_are_read(inbox: Path, run: Path) -> None:
+    """Each page of a fax is an image, as with batch, and a picture that the service does not read is converted."""
+    pages = [PIL.Image.new("L", (40, 30), shade) for shade in (0, 90, 180)]
+    with emulator_in_thread(latency=0, sigma=0) as clova:
+        command = ("watch", "receipt", inbox, "--run", run, "--settle", "0.2", "--pages", "1,3", "--prepare")
+        with start(clova, *command) as process:
+            line_of(process, "watching")
+            pages[0].save(inbox / "fax.tif", save_all=True, append_images=pages[1:])
+            pages[1].save(inbox / "photo.bmp")
+            wait_for(lambda: clova.billed.total() >= 3)
+            ended(process)
+    records = exported(run)
+    assert sorted((record["source"].rpartition("/")[2], record["page"]) for record in records if record["page"]) == [
+        ("fax.tif", 1),
+        ("fax.tif", 3),
+    ]
+    assert {record["status"] for record in records} == {"succeeded"}
+    assert clova.billed.total() == len(records) == 3
 
 
 def test_a_signal_finishes_what_is_under_way_and_the_same_command_goes_on(tmp_path: Path, run: Path) -> None:
@@ -133,7 +154,9 @@ def test_what_ends_a_batch_ends_a_watch(
         ("{inbox} --run {run} --settle -1", "'-1' is not a number of seconds; write a number from 0 to 86400"),
         ("{inbox} --run {run} --settle nan", "'nan' is not a number of seconds"),
         ("{inbox} --run {run} --settle soon", "'soon' is not a number of seconds"),
+        ("{inbox} --run {run} --pages first", "first"),
         ("{inbox} --run {run} --max-cost 100", "--max-cost needs --price"),
+        ("{inbox} --run {run} --max-cost 100 --price 1 --max-calls none", "give one of them"),
     ],
 )
 def test_mistakes_are_refused_before_a_run_is_made(

@@ -13,7 +13,7 @@ from clova_ocr_async.batch.sources.watched_folder import WatchedFolder
 from clova_ocr_async.cli.exit_codes import ExitCode
 from clova_ocr_async.cli.runs.call_counter import CallCounter
 from clova_ocr_async.cli.runs.resumable import RunSettings
-from clova_ocr_async.cli.runs.watch import WatchRun, native_events
+from clova_ocr_async.cli.runs.watch import WatchRun, native_events, print_exclusions
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.ledger.seal import NoSeal
@@ -38,7 +38,7 @@ def watch_run(inbox: Path, run: Path, transport: FakeTransport) -> WatchRun:
     calls = CallCounter()
     client = ClovaOCRClient(domain(), hooks=[calls.note], transport=transport, concurrency=1)
     settings = RunSettings(str(run), Receipt, NoSeal(), jobs=1)
-    return WatchRun(client, calls, settings, WatchedFolder(str(inbox)), settle=0.0, open_events=None)
+    return WatchRun(client, calls, settings, WatchedFolder(str(inbox)), settle=0.0, pages=None, open_events=None)
 
 
 async def test_a_file_that_is_gone_before_it_is_read_is_no_failure(
@@ -79,6 +79,34 @@ async def test_a_second_signal_cuts_off_the_call_under_way(
     assert f"watching {inbox}: a file is read as soon as it is found" in printed
     assert "finishing 1 call under way; once more cuts it off" in printed
     assert "1 image is in doubt" in printed
+
+
+async def test_a_picture_that_cannot_be_read_has_a_line(
+    inbox: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A refused file is named with its status and the reason, and the watch goes on."""
+    (inbox / "broken.png").write_bytes(b"no image")
+    watching = asyncio.create_task(watch_run(inbox, run, FakeTransport()).run(()))
+    printed = ""
+    while printed.count(".png: ") < 3:
+        await asyncio.sleep(0.01)
+        printed += capsys.readouterr().err
+    signal.raise_signal(signal.SIGTERM)
+    assert await watching is ExitCode.INTERRUPTED
+    assert f"{inbox / 'broken.png'}: skipped: " in printed
+    assert printed.count(": succeeded, billed\n") == 2
+
+
+def test_files_that_are_left_out_are_counted_at_the_start(inbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files with other endings are counted, with the command that reads them; without any there is no line."""
+    print_exclusions(WatchedFolder(str(inbox)), "run")
+    assert capsys.readouterr().err == ""
+    (inbox / "notes.txt").touch()
+    print_exclusions(WatchedFolder(str(inbox)), "run")
+    assert capsys.readouterr().err == (
+        "1 file left out: 1 with another ending (.txt); "
+        "clova-ocr batch with --run run reads those that are given as a PATH\n"
+    )
 
 
 def test_without_the_extra_the_folder_is_polled(
