@@ -125,7 +125,7 @@ def delimiter_of(line: bytes) -> str | None:
 
 def _header_cells(line: bytes, delimiter: str) -> list[str]:
     try:
-        return [cell.strip() for cell in next(csv.reader([line.decode()], delimiter=delimiter), [])]
+        return [cell.strip() for row in csv.reader([line.decode()], delimiter=delimiter) for cell in row]
     except (UnicodeDecodeError, csv.Error):
         return []
 

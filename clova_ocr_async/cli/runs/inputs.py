@@ -107,7 +107,7 @@ def documents_of(document: type[Document] | None, paths: Iterable[str], manifest
         ConfigurationError: A list has a mistake; an image has no document, or two.
     """
     word = None if document is None else document.path_word
-    needed = set() if word is None else {word}
+    needed: set[str] = set() if word is None else {word}
     for path in paths if word is None else ():
         if path == STDIN or not (Path(path).is_dir() or _is_archive(path)):
             name = "standard input" if path == STDIN else shown_path(path)

@@ -24,10 +24,10 @@ __all__ = ["write_to_stdout"]
 def write_to_stdout(outcome: Failure, document: type[Document] | None) -> None:
     """Write the record of an image whose paid answer is in its error and nowhere else to standard output."""
     file = _input_of(outcome.source)
-    document = document or outcome.source.document
+    asked: type[Document] = document or outcome.source.document
     try:
         with opened_output(None) as output:
-            output.write(line_of(Failure(file, outcome.error), document))
+            output.write(line_of(Failure(file, outcome.error), asked))
     except OutputError as error:
         echo_stderr(f"{file.shown}: its paid answer is lost: {error}", even_when_quiet=True)
     else:

@@ -287,6 +287,10 @@ class FailingFile(io.BytesIO):
 
 def test_a_disk_that_fails_between_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the line that could not be read."""
-    monkeypatch.setattr(manifest_lines, "open_manifest", lambda _: FailingFile(b"a.jpg\nb.jpg\n"))
+
+    def failing(_: str) -> FailingFile:
+        return FailingFile(b"a.jpg\nb.jpg\n")
+
+    monkeypatch.setattr(manifest_lines, "open_manifest", failing)
     with pytest.raises(ConfigurationError, match="list, line 2: Input/output error"):
         list(manifest_lines.lines_of("list", "utf-8"))
