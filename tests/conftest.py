@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
 _numbers = itertools.count()
@@ -29,3 +31,12 @@ def _own_state(monkeypatch: pytest.MonkeyPatch, states: Path) -> None:
     """Give each test, and what it starts, a place of its own for what the command line remembers of domains."""
     for variable in ("XDG_STATE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(variable, str(states / str(next(_numbers))))
+
+
+@pytest.fixture(autouse=True)
+def _own_log_level() -> Generator[None]:
+    """Undo the level of the log that a command sets in this process: the next test may look at debug messages."""
+    logger = logging.getLogger("clova_ocr_async")
+    level = logger.level
+    yield
+    logger.setLevel(level)
