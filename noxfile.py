@@ -23,6 +23,7 @@ def group(name: str) -> tuple[str, ...]:
 
 
 PARALLEL = ("-n", "4", "--dist", "worksteal")  # many tests wait for processes and locks more than they work
+BENCHMARKS = "tests/test_benchmarks.py"  # minutes of computing, which say nothing of the package's lines
 
 
 def covered(session: nox.Session, *arguments: str) -> None:
@@ -37,7 +38,7 @@ def covered(session: nox.Session, *arguments: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests with the Python nox runs on, coverage whole."""
     session.install("-e", EVERYTHING, *group("tests"))
-    covered(session, *session.posargs)
+    covered(session, f"--ignore={BENCHMARKS}", *session.posargs)
 
 
 @nox.session(python=[version for version in PYTHONS if version != THIS])
@@ -80,6 +81,13 @@ def demo(session: nox.Session) -> None:
     session.chdir(place)
     session.run("clova-ocr", "demo", "--folder", str(Path(place) / "samples"))
     shutil.rmtree(place)
+
+
+@nox.session
+def short_bench(session: nox.Session) -> None:
+    """Run every benchmark in its short form: it shows that they run, and measures nothing that counts."""
+    session.install("-e", EVERYTHING, *group("tests"))
+    session.run("pytest", BENCHMARKS, *session.posargs)
 
 
 @nox.session(default=False)

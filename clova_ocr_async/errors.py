@@ -21,7 +21,8 @@
     │   ├── QuotaExceededError           the quota is spent; this call did not run
     │   └── ServerError                  the service failed
     ├── MalformedResponseError           the answer is unreadable, or another call's; its bytes are in .raw
-    └── RecognitionError                 the service ran and read nothing (inferResult FAILURE or ERROR)
+    ├── RecognitionError                 the service ran and read nothing (inferResult FAILURE or ERROR)
+    └── RedactionError                   a masked copy cannot be made for certain, so none is made
 
 Every error is picklable and free of secrets, invoke keys, image bytes and personal values. A paid answer is in an
 attribute that no ``str`` or ``repr`` shows: ``raw``, or the ``recognition`` of a RecognitionError.

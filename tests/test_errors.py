@@ -31,6 +31,7 @@ from clova_ocr_async.errors import (
     QuotaExceededError,
     RateLimitError,
     RecognitionError,
+    RedactionError,
     ResponseTimeoutError,
     ServerError,
     SpendingCeilingError,
@@ -63,6 +64,7 @@ TREE: list[tuple[type[ClovaOCRError], type[Exception], bool, Billing, bool]] = [
     (SpendingCeilingError, ClovaOCRError, False, NOT, True),
     (AnswerNotKeptError, ClovaOCRError, False, NOT, False),
     (RecognitionError, ClovaOCRError, False, BILLED, False),
+    (RedactionError, ClovaOCRError, False, NOT, False),
 ]
 
 

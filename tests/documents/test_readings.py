@@ -182,8 +182,7 @@ def test_no_text_gives_a_number_that_is_not_written_in_it(text: str) -> None:
     assert (number < 0) == (bool(number) and bool(re.search(r"[-△▲(]", written)))
     decimals = -int(number.as_tuple().exponent)
     if decimals:
-        behind = re.split("[.,]", written)[-1]
-        assert len(re.findall("[0-9]", behind)) == decimals
+        assert len(re.findall("[0-9]+", written)[-1]) == decimals
     assert not re.search("[만억kKOB%]", written.replace("kg", "").replace("₩", ""))
 
 

@@ -89,8 +89,8 @@ def command(*, document: type[Document], folder: str, run: str, **options: Any) 
     may share a run.
 
     Each image gets a line on standard error. On Ctrl-C or SIGTERM the command sends nothing further and completes the
-    calls under way. A second signal cancels them. A spent quota, a reached ceiling and a full disk end the command; the
-    same command goes on.
+    calls in flight. A second signal cancels them. A spent quota, a reached call limit and a full disk end the command;
+    the same command goes on.
     """
     from clova_ocr_async.batch.sources.watched_folder import WatchedFolder
     from clova_ocr_async.cli.runs.call_counter import CallCounter

@@ -127,7 +127,7 @@ def test_two_watches_of_one_run_share_the_files(inbox: Path, run: Path) -> None:
     ("faults", "more", "code", "why"),
     [
         (["bad-secret"] * 9, (), 3, "stopped early: HTTP 401"),
-        ([], ("--max-calls", "1"), 4, "raise the ceiling and repeat: "),
+        ([], ("--max-calls", "1"), 4, "raise the call limit and repeat: "),
     ],
 )
 def test_what_ends_a_batch_ends_a_watch(
