@@ -119,6 +119,7 @@ def plan(
     foreign = header.kind not in _SENT_AS_THEY_ARE
     if foreign and not preparation.convert:
         return nothing
+    # The service's own formats are left to ``check_image``, which may allow truncated ones.
     if foreign:
         _check_whole(nothing, header)
     if header.size is None:
@@ -218,6 +219,7 @@ def _recipe(output: Output, quality: int, *, turned: bool, max_side: int | None,
     parts = [str(_RECIPE_VERSION), f"jpeg q{quality}" if output == "jpeg" else output]
     if turned:
         parts.append("upright")
+    # Only limits that this picture exceeds: with any other one it is the same picture, and is not billed again.
     if max_side is not None:
         parts.append(f"shrink {max_side}")
     if max_bytes is not None:
