@@ -19,7 +19,7 @@ from clova_ocr_async.cli.runs.pipes import check_once, is_piped
 from clova_ocr_async.cli.terminal.phrases import list_names
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.host.archives import is_archive_name, split_member_path, stat_file
+from clova_ocr_async.host.archives import file_exists, is_archive_name, split_member_path
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.pictures.page_selection import PageSelection
@@ -50,7 +50,7 @@ def check_paths(paths: Sequence[str], *, folders: bool) -> None:
     for path in paths:
         if path == STDIN:
             continue
-        if not _exists(path):
+        if not file_exists(path):
             raise ConfigurationError(_not_there(path, folders=folders))
         kind = "a folder" if Path(path).is_dir() else "an archive" if _is_archive(path) else None
         if kind is not None and not folders:
@@ -71,14 +71,6 @@ def pages_contradiction(pages: str, paths: Iterable[str]) -> str | None:
         return None
     kind = "standard input" if piped == STDIN else "a pipe"
     return f"{shown_path(piped)}: {kind} cannot be read again for each page, as --pages needs it; give a file"
-
-
-def _exists(path: str) -> bool:
-    try:
-        stat_file(path)
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _is_archive(path: str) -> bool:
