@@ -182,6 +182,6 @@ class LedgerJournal:
             return settlement_of(self._decoded, self.request_id)
         if self._maybe_billed:
             failure = encode_failure(ConnectionLostError(CUT_OFF))
-            return Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 0.0, failure, self.request_id)
+            return Settlement(ItemEvent.MAYBE_BILLED, Billing.MAYBE_BILLED, 0.0, failure, self.request_id)
         # Nothing was billed, so the next process may send it at once.
         return Settlement(ItemEvent.RELEASE, request_id=self.request_id)

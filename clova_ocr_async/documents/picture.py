@@ -42,6 +42,7 @@ _FLIPS = {
 }
 
 
+# Unknown fields are refused: a field of a later version may change what the others mean, and boxes would be misplaced.
 class Picture(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True
 ):

@@ -104,6 +104,7 @@ def cut_page(
     """
     settings = preparation or Preparation()
     with _DOCUMENTS.borrow(file) as document:
+        # Only this part holds the document: other threads cut their pages while this one is rendered.
         cut = document.cut(number)
     # qpdf recovers 200 pages of a cut-off file whose content is gone: each would be a paid call for white paper.
     if cut.is_damaged and not _shows_anything(cut):

@@ -186,6 +186,7 @@ def _output(header: PictureHeader, size: tuple[int, int], limits: ImageLimits) -
     pictures. JPEG for the rest: a photo as PNG is five to ten times as large.
     """
     keeps = header.lossless and (header.colour in _FEW_COLOURS or size[0] * size[1] <= _SMALL)
+    # The other format only where the limits leave no choice: a user may have taken PNG or JPEG out of them.
     best: Output = "png" if keeps else "jpeg"
     other: Output = "jpeg" if keeps else "png"
     return best if _FORMATS[best] in limits.formats or _FORMATS[other] not in limits.formats else other

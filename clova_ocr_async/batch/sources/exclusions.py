@@ -155,6 +155,7 @@ class Exclusions:
 
     def inclusions(self) -> str:
         """Return the number of pictures that have no ending of a picture, in a sentence; "" for none."""
+        # A remark, because each of them costs a call that the user may not have expected.
         if not self.by_content:
             return ""
         one, many = "file is a picture by its first bytes", "files are pictures by their first bytes"

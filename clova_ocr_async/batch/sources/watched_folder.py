@@ -175,6 +175,7 @@ class WatchedFolder:
                 elif exclusions is not None:
                     exclusions.add_folder(entry)
             elif _is_candidate(name) and not entry.is_symlink():
+                # A ``stat`` for each file and scan: no other look shows that a file is still growing.
                 if (times := _times_of(entry)) is not None:
                     files[folder + name] = times
                     if exclusions is not None and not is_picture_file(entry.path):

@@ -14,7 +14,7 @@ from clova_ocr_async.batch.sources.document_folders import check_folder, images_
 from clova_ocr_async.batch.sources.exclusions import READ_SUFFIXES, Exclusions, listed
 from clova_ocr_async.batch.sources.folders import entries_in
 from clova_ocr_async.batch.sources.listed_image import ListedImage
-from clova_ocr_async.cli.runs.input_file import STDIN, FileHashes, InputFile, InputPage
+from clova_ocr_async.cli.runs.input_file import STDIN, InputFile, InputPage, LastFileHash
 from clova_ocr_async.cli.runs.pipes import check_once, is_piped
 from clova_ocr_async.cli.terminal.phrases import list_names
 from clova_ocr_async.documents import DOCUMENTS
@@ -56,7 +56,7 @@ def check_paths(paths: Sequence[str], *, folders: bool) -> None:
         if kind is not None and not folders:
             raise ConfigurationError(f"{shown_path(path)} is {kind}; for all images in it use clova-ocr batch")
         if kind == "an archive":
-            members_in(path)
+            members_in(path)  # only for its errors, which must come before anything is paid
     check_once(paths)
 
 
@@ -144,7 +144,7 @@ class Search:
         self._recursive = recursive
         self._pages = pages
         self._piped = piped
-        self._hashes = FileHashes()
+        self._hashes = LastFileHash()
         self._left_out = Exclusions()
         self._repeated = 0
 
@@ -195,6 +195,7 @@ class Search:
     def divided(self, found: Iterable[FoundImage]) -> Iterator[FoundImage]:
         """Yield the pages of files of several, where they are asked for."""
         for image in found:
+            # A list that names a page asks for that one, whatever --pages asks for.
             if isinstance(image, ListedImage) and image.page is not None:
                 yield _whole_if_only_page(image)
             elif self._pages is None or image == STDIN:
@@ -268,6 +269,7 @@ def _key_of_path(path: str) -> int | None:
     try:
         found = os.stat(path)  # noqa: PTH116 - for each file, and Path takes longer than the file system
     except (OSError, ValueError):
+        # Members of an archive by the archive and their name; the archive itself may be given by two paths.
         if (member := split_member_path(path)) is None:
             return None
         return hash((_key_of_path(member[0]), member[1]))
