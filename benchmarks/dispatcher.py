@@ -83,7 +83,7 @@ _READ = Recognition(document=Receipt())
 
 
 class InstantClient:
-    """A client whose calls end when everybody else has had a turn."""
+    """A client whose calls end when all other tasks have had a turn."""
 
     gates: ClassVar = {"a domain": GateState(64)}
     on_hold: ClassVar = dict[str, str]()
@@ -113,7 +113,7 @@ def present() -> list[str]:
 
 async def _cpu(name: str, items: int) -> float:
     read = itertools.count()
-    gc.collect()  # else whoever comes next pays for what the others have left
+    gc.collect()  # else the next measurement pays for what the earlier ones have left
     began = time.process_time()
     await STRATEGIES[name](cast("ClovaOCRClient", InstantClient()), range(items), AT_ONCE, lambda _: next(read))
     spent = time.process_time() - began
@@ -278,7 +278,7 @@ def growth(url: str, place: str, kind: str, count: int) -> float:
 
 
 def free_rows(waves: int, times: int) -> list[Row]:
-    """Measure what the images in work do when nobody bounds them."""
+    """Measure what the images in work do when nothing bounds them."""
     with sink(SLOW) as server:
         pool = [apart(pool_share, server.url, waves) for _ in range(times)]
         rows = [figure("throughput over the ideal, no option, a pool of 64 slots, 200 ms", pool, 0.9, at_least=True)]

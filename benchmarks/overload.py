@@ -1,9 +1,9 @@
 """What an overload costs: single calls with a deadline that come faster than the domain answers.
 
 Simulated in virtual time: the client and its gate are the real ones. The service runs five calls at once, of one second
-on average (log-normal, sigma 0.2), and charges for each it has begun, whether somebody waits or not. For a minute,
+on average (log-normal, sigma 0.2), and charges for each it has begun, whether a caller waits or not. For a minute,
 callers come at random (Poisson), wait three seconds, and do not come again. *Answered* is over what the service can do,
-*thrown away* the share of the paid answers that nobody got, *wait* the seconds until an answer. Beside the client
+*thrown away* the share of the paid answers that no caller got, *wait* the seconds until an answer. Beside the client
 stands what people write instead: a semaphore of the right size under ``asyncio.timeout``, which sends whatever gets a
 slot before its time is over.
 """
@@ -80,7 +80,7 @@ class Outcome:
         capacity: Calls a second that the service can answer.
         lasts: Seconds for which callers came.
         billed: Calls the service has charged for.
-        answers: When each answer came that somebody got, and how long that caller had waited.
+        answers: The time of each answer that reached a caller, and how long that caller had waited.
         failures: How long each other caller had waited.
         why: What these were told, and how often.
     """
@@ -94,12 +94,12 @@ class Outcome:
 
     @property
     def answered(self) -> float:
-        """Answers somebody got over what the service can give meanwhile."""
+        """Answers that reached a caller over what the service can give meanwhile."""
         return len(self.answers) / (self.capacity * self.lasts)
 
     @property
     def thrown_away(self) -> float:
-        """Share of the paid calls whose answer nobody got."""
+        """Share of the paid calls whose answer reached no caller."""
         return 1 - len(self.answers) / self.billed if self.billed else 0.0
 
     def waits(self) -> tuple[float, float]:
@@ -109,7 +109,7 @@ class Outcome:
 
 
 class Service:
-    """A service that goes on with what it has begun, whoever hangs up."""
+    """A service that goes on with what it has begun, also if its caller disconnects."""
 
     def __init__(self, load: Load, outcome: Outcome, chance: random.Random) -> None:
         self._load, self._outcome, self._chance = load, outcome, chance
@@ -234,7 +234,7 @@ def of_a_slow_minute() -> Row:
 
 def rows(quick: bool) -> list[Row]:  # noqa: FBT001 - the frame's form
     """Measure."""
-    logging.getLogger("clova_ocr_async").setLevel(logging.ERROR)  # each answer that nobody got is a warning
+    logging.getLogger("clova_ocr_async").setLevel(logging.ERROR)  # each answer that reached no caller is a warning
     return [*(row for factor in (LOADS[3:4] if quick else LOADS) for row in of_load(factor)), of_a_slow_minute()]
 
 

@@ -30,7 +30,7 @@ class Scenario:
         times: Limits that begin at some seconds.
         latency: Mean seconds of a call.
         processes: How many share the work.
-        foreign: Calls at once of somebody else, who tries again with full jitter.
+        foreign: Calls at once of another client, which tries again with full jitter.
     """
 
     name: str

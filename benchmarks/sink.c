@@ -104,7 +104,7 @@ static ssize_t give(int fd, const char *bytes, size_t size) {
     return send(fd, bytes, size, MSG_NOSIGNAL);
 }
 
-/* Answers are small and whoever asked is waiting for them, so a full buffer is waited for on the spot. */
+/* Answers are small and their callers wait for them, so a full buffer is waited for on the spot. */
 static void put(int fd, const char *bytes, size_t size) {
     while (size) {
         ssize_t sent = give(fd, bytes, size);

@@ -62,7 +62,7 @@ class Server:
 
     Attributes:
         url: The invoke URL.
-        kind: What it is, for whoever reads the results.
+        kind: The kind of the sink, for readers of the results.
         trusted: Who trusts its certificate; None without TLS.
         certificate: The file of its certificate; None without TLS.
     """

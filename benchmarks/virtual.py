@@ -202,7 +202,7 @@ def _error_0025(message: str) -> HTTPResponse:
 
 
 class SimulatedService:
-    """A service with a limit. Latencies are drawn in the order of the calls let in: the same work for everybody.
+    """A service with a limit. Latencies are drawn in the order of the calls let in: the same work for every client.
 
     Args:
         limit: What it lets in.

@@ -71,4 +71,4 @@ def test_a_tilde_is_what_a_shell_makes_of_it(monkeypatch: pytest.MonkeyPatch) ->
         "/home/of mine/a b",
     ]
     with pytest.raises(ConfigurationError, match=r"no such home folder; write the whole path, or \./~…"):
-        expand_home("~nobody-of-that-name")
+        expand_home("~unknown-user-name")

@@ -127,6 +127,7 @@ class Batch(Generic[DocumentT]):
     async def __aenter__(self) -> Self:
         if self._runner is not None:
             raise RuntimeError("a batch is opened once; dispatch another")
+        # The ledger first: nothing is pulled, and nothing can be sent, that could not be recorded.
         if self._session is not None:
             await self._session.open()
         self._runner = asyncio.create_task(self._workers.run())
@@ -139,11 +140,13 @@ class Batch(Generic[DocumentT]):
         if self._runner is None:
             raise RuntimeError("open the batch first: async with dispatcher.dispatch(…) as outcomes")
         ready = await self._outbox.take()
+        # At the end: images that were pulled before the failure may be paid for, and come out first.
         if ready is None:
             if self._stop.failure is not None:
                 raise self._stop.failure
             raise StopAsyncIteration
         image, outcome = ready
+        # Only now is there room for another image: outcomes must not pile up beside a slow consumer.
         self._intake.mark_taken(image)
         return outcome
 
@@ -194,6 +197,7 @@ class Batch(Generic[DocumentT]):
 
     async def _close(self, *, quietly: bool) -> None:
         """Close the source, then the ledger; what the source raises then must not hide why the batch is left."""
+        # In this order: a work list gives the files that it has claimed back through the ledger.
         try:
             await self._intake.close()
         except Exception as error:

@@ -49,6 +49,7 @@ class DirectReader:
             image = await self._prepared(source, progress)
             return Success(source, await self._client.recognize(image, document, lane="batch", journal=journal))
         except ImageError as error:
+            # A file that is still being written is no failure yet: nothing was sent for it.
             again = partial(self.process, source, document)
             return await self._unfinished.defer(source, error, until, again) or Failure(source, error)
         except ClovaOCRError as error:
@@ -88,6 +89,7 @@ class _DirectJournal:
 
     def sending(self, attempt: Attempt) -> None:
         """Let a request leave, or raise what keeps it from leaving."""
+        # The last moment in which an image can be kept back for free.
         self._stop.check_may_send()
         self.billing = Billing.MAYBE_BILLED  # until the request has ended
         self.maybe_billed += 1

@@ -64,6 +64,7 @@ class BatchDispatcher:
         ahead: int = _AHEAD,
         runtime: Runtime = Runtime(),  # noqa: B008 - immutable
     ) -> None:
+        # By its method and not its class: a wrapper of a client, or a double in a test, works as well.
         if not hasattr(client, "recognize"):
             raise ConfigurationError(f"client is a {type(client).__name__}; it must be a ClovaOCRClient")
         self._client = client
@@ -112,6 +113,7 @@ class BatchDispatcher:
         if self._ledger is None:
             reader = DirectReader(self._client, stop, unfinished)
         else:
+            # For each batch anew: a ledger is opened once, and a dispatcher dispatches many times.
             owned = isinstance(self._ledger, str | os.PathLike)
             ledger = _opened_ledger(self._ledger)
             session = LedgerSession(ledger, services_of(self._client.domains), owned=owned)
@@ -124,6 +126,7 @@ def _opened_ledger(ledger: str | os.PathLike[str] | Ledger) -> Ledger:
 
 
 def _checked_ledger(ledger: Any) -> str | os.PathLike[str] | Ledger | None:
+    # A store of the user's own needs no base class. This is the method without which nothing may be paid.
     if ledger is None or isinstance(ledger, str | os.PathLike) or hasattr(ledger, "sending"):
         return cast("str | os.PathLike[str] | Ledger | None", ledger)
     raise ConfigurationError(

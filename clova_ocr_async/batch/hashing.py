@@ -125,6 +125,7 @@ class FileHashes:
             if stamp is not None and (known := self._facts.get((path, stamp))) is not None:
                 self._facts.move_to_end((path, stamp))
                 return known
+            # Two reads of the file, so its stamp is compared afterwards: they must be of one version.
             found = _FileFacts(_hash_file(path), self._count(path))
             if stamp is None or _stamp_at(path) != stamp:
                 raise ImageError(changed_message(path), truncated=True)
@@ -137,7 +138,7 @@ class FileHashes:
 
 def _hash_file(path: str) -> bytes:
     try:
-        with os.fdopen(open_to_read(path), "rb", buffering=0) as file:
+        with os.fdopen(open_to_read(path), "rb", buffering=0) as file:  # file_digest has a buffer of its own
             return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         raise ImageError(f"{shown_path(path)}: {error.strerror}") from None
@@ -200,6 +201,7 @@ def hash_now(
         raise ImageError(changed_message(os.fsdecode(path)), truncated=True)
     # The stamp stands for these bytes only if a change during the reading, or from now on, would show in it.
     certain = _is_older_than_grain(before, now()) and _stamp_at(path) == before
+    # One spelling for a path: another one would be another image, with its own line, in a resumed run.
     name = normalize_path(os.fsencode(path))
     file = SourceFile(name, before if certain else None, page=opened.page)
     return HashedImage(opened, sha256, file, before)
@@ -209,6 +211,7 @@ def _open_path(
     source: Any, limits: ImageLimits, preparation: Preparation | None, hashes: FileHashes, now: float
 ) -> tuple[OpenedImage, bytes]:
     """Open a path or a page, and return it with the hash of its file."""
+    # The one look at a file that counts its pages gives its hash as well, also for all its further pages.
     hashed: list[bytes] = []
 
     def count(file: str | bytes) -> int | None:
@@ -241,6 +244,7 @@ async def make_picture_of(hashed: HashedImage, loader: ImageLoader) -> PreparedI
 
 
 async def _check_unchanged(hashed: HashedImage) -> None:
+    # A page is cut from the file that is there now, and billed under the hash of the file that was there before.
     path = hashed.opened.data
     if isinstance(path, str) and await anyio.to_thread.run_sync(_stamp_at, path) != hashed.stamp_before:
         raise ChangedFileError(changed_message(path))
@@ -316,4 +320,5 @@ def _stamp_at(path: str | os.PathLike[str]) -> FileStamp | None:
 
 def stamp_of(found: os.stat_result) -> FileStamp:
     """Return the stamp by which a change of a file is noticed."""
+    # The size may stay the same, and any program can set the time of modification back; the time of change it cannot.
     return FileStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)

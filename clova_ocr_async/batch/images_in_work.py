@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from clova_ocr_async.batch.intake import Intake
     from clova_ocr_async.documents.base import Document
 
-__all__ = ["Deferred", "ImageProgress", "ImagesInWork", "Reader", "cut_off_failure"]
+__all__ = ["CUT_OFF", "Deferred", "ImageProgress", "ImagesInWork", "Reader", "cut_off_failure"]
+
+CUT_OFF = "the call was cancelled after it had been sent; it may have been billed"
+"""The message of a call that was cut off."""
 
 _DECODING = 1.0  # seconds from an answer to its outcome; after that a call counts as waiting to send another request
 
@@ -70,6 +73,7 @@ class ImageProgress:
     def start_request(self) -> None:
         """Note that a request is sent."""
         self.in_flight = True
+        # The limits of the domains change as answers come in, and are looked at again whenever a slot was taken.
         self._intake.follow_slots()
 
     def finish_request(self) -> None:
@@ -103,6 +107,7 @@ class ImagesInWork:
     def withdraw_waiting(self) -> None:
         """Cancel the work on all images that have no request in flight, and on the others when theirs has finished."""
         self._withdrawing = True
+        # An image that has had a request may have an answer by now, and one that has not costs nothing.
         for image in list(self._images):
             if image.requests_finished:
                 self._withdraw_later(image)
@@ -126,6 +131,7 @@ class ImagesInWork:
     @staticmethod
     def accept_withdrawal(image: ImageProgress) -> bool:
         """Return whether a cancellation is nothing but the withdrawal, and take it back then."""
+        # What is left to uncancel is the cancellation by another, which came as well and must go on.
         return image.withdrawn and not image.task.uncancel()
 
 
@@ -142,7 +148,7 @@ def cut_off_failure(
         maybe_billed: How many of them may have been billed.
         raw: The answer, if one had arrived and was not decoded.
     """
-    error = ConnectionLostError("the call was cancelled after it had been sent; it may have been billed")
+    error = ConnectionLostError(CUT_OFF)
     error.billing, error.raw, error.request_id = billing, raw, request_id
     error.attempts, error.maybe_billed = attempts, maybe_billed
     return Failure(source, error)

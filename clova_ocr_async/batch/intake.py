@@ -106,6 +106,7 @@ class Intake:
         if item is EXHAUSTED:
             self._stop.end_input()
             return None
+        # Bytes that the iterable made are in memory already, whether the image is read or not.
         size = _bytes_in(source)
         image = PulledImage(self._window.add_pulled(size), source, document, size)
         self._start_worker()  # for the room there is, also what appeared during the pull
@@ -131,6 +132,7 @@ class Intake:
     async def wait_for_room(self) -> None:
         """Wait until there is room for a deferred image; it is in work then."""
         async with self._one_resumes:
+            # No await lies between the look and the clearing, so no change is missed.
             while not self._window.may_resume():
                 self._room_changed.clear()
                 await self._room_changed.wait()
@@ -217,7 +219,7 @@ def _checked_pair(item: Any) -> tuple[Any, Any]:
             return item, None
         case (source, type() as document) if document in DOCUMENTS.values():
             return source, document
-        case _:
+        case _:  # by its type alone: the item may be an image, and would fill the log
             raise TypeError(
                 f"images yielded a {type(item).__name__}; without a document class for all of them "
                 "each must be a pair (image, DocumentClass)"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, cast
+from typing import TYPE_CHECKING, Generic
 
+from clova_ocr_async.batch.hashing import path_of
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.documents.recognition import DocumentT
 from clova_ocr_async.pictures.page import Page
@@ -55,12 +56,13 @@ def join_pages(outcomes: Iterable[Outcome[DocumentT]]) -> dict[str | None, Joine
     found: dict[str | None, list[Outcome[DocumentT]]] = {}
     for outcome in outcomes:
         found.setdefault(_path_of(outcome.source), []).append(outcome)
+    # A stable sort: images without a page keep the order of their outcomes.
     return {path: JoinedPages(tuple(sorted(pages, key=_number_of))) for path, pages in found.items()}
 
 
 def _path_of(source: object) -> str | None:
-    path = source.path if isinstance(source, Page) else source
-    return os.fsdecode(cast("str", path)) if isinstance(path, str | os.PathLike) else None
+    path = path_of(source)
+    return None if path is None else os.fsdecode(path)
 
 
 def _number_of(outcome: Outcome[DocumentT]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from clova_ocr_async.batch.images_in_work import cut_off_failure
+from clova_ocr_async.batch.images_in_work import CUT_OFF, cut_off_failure
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.errors import AnswerNotKeptError, Billing, ClovaOCRError, ConnectionLostError, LedgerError
 from clova_ocr_async.host.tasks import call_unblocking, wait_shielded
@@ -32,7 +32,6 @@ __all__ = ["LedgerJournal"]
 
 logger = logging.getLogger("clova_ocr_async")
 
-_CUT_OFF = ConnectionLostError("the call was cancelled after it had been sent; it may have been billed")
 _POLL = 0.2  # seconds between looks at a call limit under which another process may free a call
 
 
@@ -70,19 +69,21 @@ class LedgerJournal:
 
     async def sending(self, attempt: Attempt) -> None:
         """Mark the request as sent, once the call limit of the ledger allows it."""
+        # Before the mark, which counts as a call and would have to be taken back.
         self._stop.check_may_send()
         self.request_id, self._attempts = attempt.request_id, attempt.number
         # At the call limit, calls of other processes that are still in flight may turn out not to be billed.
         while not await self._ledger.sending(self.claim, attempt.request_id, self.picture):
             await asyncio.sleep(_POLL)
             self._stop.check_may_send()
+        # Not earlier: while the call waits for the limit, nothing of it was sent, and a stop may withdraw it.
         self.progress.start_request()
 
     async def answered(self, attempt: Attempt, response: HTTPResponse) -> None:
         """Keep a paid answer, or mark the request as refused or as maybe billed."""
         try:
             await self._note_answer(attempt.request_id, response)
-        except LedgerError as error:
+        except LedgerError as error:  # not raised: the answer may be paid for, and its caller can still have it
             logger.warning("the end of a request could not be written down: %s", error)
         finally:
             # Last, because a withdrawal must not cut off the write.
@@ -117,6 +118,7 @@ class LedgerJournal:
     async def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:  # noqa: ARG002 - the call's business
         """Mark the request as maybe billed if any of the image had left, else as not billed."""
         try:
+            # Headers alone are not billed: the service cannot read an image that it has no byte of.
             if body_began:
                 await self._note_maybe_billed(attempt.request_id)
             else:
@@ -148,7 +150,7 @@ class LedgerJournal:
         decoding = asyncio.ensure_future(call_unblocking(len(self._answer.body), decode))
         try:
             await wait_shielded(decoding)
-        finally:
+        finally:  # also if the wait was cancelled: the item is then settled by what its answer says
             self._decoded = decoding.result()
 
     def outcome_if_cancelled(self, source: Any) -> Outcome[Any] | None:
@@ -179,5 +181,7 @@ class LedgerJournal:
         if self._decoded is not None and self.request_id is not None:
             return settlement_of(self._decoded, self.request_id)
         if self._maybe_billed:
-            return Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 0.0, encode_failure(_CUT_OFF), self.request_id)
+            failure = encode_failure(ConnectionLostError(CUT_OFF))
+            return Settlement(ItemEvent.MAYBE_BILLED, Billing.MAYBE_BILLED, 0.0, failure, self.request_id)
+        # Nothing was billed, so the next process may send it at once.
         return Settlement(ItemEvent.RELEASE, request_id=self.request_id)

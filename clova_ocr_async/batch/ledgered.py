@@ -110,7 +110,8 @@ class LedgeredReader:
             return await self._reject(source, document, error)
         progress.hold_bytes(hashed.bytes_held)
         if self._unfinished.is_fresh(hashed.stamp_before):
-            # Before it is on record: half a picture must not become an item of its own.
+            # Before it is on record: half a picture must not become an item of its own. A fault that waiting does not
+            # mend comes up again when the picture is made for the call, and is recorded then.
             try:
                 prepared = await frameless(self._unfinished.make(loader, hashed.opened))
             except ImageError as error:
@@ -140,6 +141,7 @@ class LedgeredReader:
     ) -> Outcome[Any] | Deferred:
         if self._listed and isinstance(source, Page) and hashed.opened.page is None:
             await self._drop_page(source, document)
+        # One transaction decides among all processes: the same bytes under two names are claimed once.
         admission = await self._ledger.admit(hashed.item(document.path_word), hashed.file)
         if admission.claim is None and admission.entry.state in FINISHED:
             return await _outcome_of(admission.entry, source, document)
@@ -147,6 +149,7 @@ class LedgeredReader:
             journal = LedgerJournal(self._ledger, admission.claim, document, self._stop, progress)
             try:
                 return await self._call(source, document, hashed, journal)
+            # Nothing was sent in either case, so the image may simply be looked at again.
             except ClaimLostError:  # another process took the image over while this one was suspended
                 pass
             except ChangedFileError as error:
@@ -181,6 +184,7 @@ class LedgeredReader:
             prepared = await make_picture_of(hashed, self._client.loader)
             if hashed.opened.needs_preparation:
                 journal.progress.hold_bytes(len(prepared.image.data))
+            # It is stored with the mark of the request: a run that is killed can still map the polygons of its answer.
             journal.picture = prepared.picture.to_json()
             result = await self._client.recognize(prepared, document, lane="batch", journal=journal)
         except ClovaOCRError as error:
@@ -206,6 +210,7 @@ class LedgeredReader:
         return outcome
 
     async def _settle(self, claim: Claim, settlement: Settlement) -> None:
+        # To its end, also if the batch is cut off: an item that is left as sent is ambiguous for the next process.
         try:
             await run_to_completion(self._ledger.settle(claim, settlement))
         except LedgerError as error:
@@ -245,6 +250,7 @@ def services_of(domains: Iterable[Domain]) -> list[str]:
 def _service_of(host: str) -> str:
     if host.endswith(_VENDOR):  # each domain has a host of its own there
         return _VENDOR.removeprefix(".")
+    # One service for all of them: an emulator or a proxy of one's own has another address each time.
     try:
         return "local" if ipaddress.ip_address(host).is_private else host
     except ValueError:

@@ -43,6 +43,7 @@ class Outbox(Generic[DocumentT]):
         if not self._ordered:
             self._pass_on(image, outcome)
             return
+        # An outcome waits here for all earlier ones; the window bounds how many can.
         self._early[image.number] = image, outcome
         while self._next in self._early:
             self._pass_on(*self._early.pop(self._next))

@@ -79,6 +79,7 @@ class StopSwitch:
         """
         if not error.stops_run:
             return error
+        # Logged once: all calls in flight meet the same error, and would repeat it.
         if self.reason is None:
             self._stop(error)
             logger.warning("the batch stops pulling images: %s", error)
@@ -94,6 +95,7 @@ class StopSwitch:
             cancelled: Whether a cancellation makes the caller leave. After ``stop`` it is the second request to end,
                 and the calls in flight are not waited for.
         """
+        # Without a ledger an answer that arrives later is recorded nowhere, and waiting for it would be in vain.
         self._move_to(StopState.STOPPED if waits and not (cancelled and self._requested) else StopState.CUT_OFF)
         return self.state is not StopState.CUT_OFF
 

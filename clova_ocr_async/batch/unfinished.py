@@ -71,9 +71,11 @@ class UnfinishedFiles:
         path = _path_again(source)
         if path is None or (until is not None and self._runtime.clock() >= until):
             return None
+        # Only faults that the end of the writing can mend: a scanner makes its file empty and fills it from the front.
         stamp = await _stamp_at(path)
         if stamp is None or not self.is_fresh(stamp) or not (stamp.size == 0 or getattr(error, "truncated", False)):
             return None
+        # By the clock that only grows: a time of day that is set back would defer the file for ever.
         end = self._runtime.clock() + _MAX_DEFERRED if until is None else until
 
         async def resume(progress: ImageProgress) -> Outcome[Any] | Deferred:
@@ -89,6 +91,7 @@ class UnfinishedFiles:
         while self._runtime.clock() < until:
             await self._runtime.sleep(_POLL)
             stamp = await _stamp_at(path)
+            # Two equal looks after a change: the writer has come to its end, or at least to a pause.
             if not self.is_fresh(stamp) or stamp == last != first:
                 return
             last = cast("FileStamp", stamp)

@@ -45,6 +45,7 @@ class Workers:
 
     def _on_stop(self, state: StopState) -> None:
         self._pulling_ended.set()
+        # A pull may wait for an iterable that never yields again.
         self._intake.end()
         if state is StopState.STOPPED:
             self._in_work.withdraw_waiting()
@@ -55,7 +56,7 @@ class Workers:
             async with self._group:
                 self._intake.open(lambda: self._group.create_task(self._work()))
                 await self._pulling_ended.wait()
-        finally:
+        finally:  # whatever happened: the consumer must not wait for outcomes that never come
             self._outbox.close()
 
     async def _work(self) -> None:
@@ -116,6 +117,7 @@ class Workers:
         Returns:
             None if code of the caller's own failed, whose exception the batch raises at its end.
         """
+        # Even a file that is only read costs time, which a batch that ends does not have.
         if self._stop.sends_nothing:
             return Failure(image.source, self._stop.unsent())
         self._in_work.add(progress)

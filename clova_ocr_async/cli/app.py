@@ -67,6 +67,7 @@ This package is unofficial; CLOVA is NAVER's trademark.
 """
 
 
+# The values in click's messages, which stand in quotes or brackets.
 _VALUE = re.compile(r"(?<=')[^']+(?=')|(?<=\")[^\"]+(?=\")|(?<=\()[^)]+(?=\))")
 
 
@@ -98,9 +99,10 @@ class _LazyGroup(click.Group):
         return list(_VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        if cmd_name not in _VERBS:
+        if cmd_name not in _VERBS:  # the name becomes part of a module's name below
             return None
         command: click.Command = importlib.import_module(f"clova_ocr_async.cli.commands.{cmd_name}").command
+        # A verb with an option of the same name has its own meaning for it.
         names = {parameter.name for parameter in command.params}
         command.params.extend(option for option in _for_verbs() if option.name not in names)
         return command
@@ -161,7 +163,7 @@ def app(*, config: str | None) -> None:
     """
 
 
-app.params[:0] = common_options()
+app.params[:0] = common_options()  # in front, where the help lists them first
 
 
 def verb(function: Callable[P, int]) -> Callable[P, NoReturn]:
@@ -177,6 +179,7 @@ def verb(function: Callable[P, int]) -> Callable[P, NoReturn]:
 
 def _exit_code_of(function: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
     """Run a verb, print its error, and return its exit code."""
+    # The imports are inside, because a Ctrl-C during them must end in one line as well.
     try:
         from clova_ocr_async.cli.terminal.logs import configure_logging  # logging is slow to import
         from clova_ocr_async.errors import ClovaOCRError

@@ -20,7 +20,7 @@ class ExitCode(enum.IntEnum):
     CREDENTIALS = 3
     STOPPED = 4
     NO_INPUT = 5
-    INTERRUPTED = 130
+    INTERRUPTED = 130  # 128 and the number of SIGINT, as shells report it
 
 
 def exit_code(
@@ -34,6 +34,7 @@ def exit_code(
         found: Whether there was any image.
         unread: Whether images failed, were skipped or are ambiguous.
     """
+    # Before all errors: calls that are cut off end with errors of their own, which are consequences.
     if interrupted or isinstance(error, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     if error is not None:

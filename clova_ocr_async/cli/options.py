@@ -42,6 +42,7 @@ __all__ = [
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LONGEST_COUNT = 18  # digits; SQLite keeps whole numbers of 63 bits
+# ASCII, because \d and float() take digits of all scripts.
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
 
 
@@ -57,6 +58,7 @@ class _KRWParam(_ParamType):
             amount = Decimal(value)
         except InvalidOperation:
             return self.fail(f"{value!r} is not a number", param, ctx)
+        # Decimal reads "nan" and "inf" as numbers.
         if not amount.is_finite() or amount <= 0:
             return self.fail(f"{value!r} is not an amount; it must be more than 0", param, ctx)
         return amount
@@ -82,9 +84,7 @@ class PathParam(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or fail if the home folder is not known."""
         if isinstance(value, str) and value.startswith("~"):
-            from clova_ocr_async.config_values import (
-                expand_home,  # what it imports is slow, and seldom wanted
-            )
+            from clova_ocr_async.config_values import expand_home  # what it imports is slow, and seldom wanted
             from clova_ocr_async.errors import ConfigurationError
 
             try:
@@ -170,6 +170,7 @@ class Common:
 
 def common() -> Common:
     """Return the common options of the command that runs."""
+    # Silent, for tests and programs that call the code of a command without its command line.
     context = click.get_current_context(silent=True)
     return (None if context is None else context.find_object(Common)) or Common()
 
@@ -191,6 +192,7 @@ class _ProxyParam(_ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
             parts = urlsplit(str(value))
+            # ``port`` raises for a text that is not a port, and 0 cannot be connected to.
             usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
         except ValueError:
             usable = False

@@ -77,7 +77,7 @@ class PreparationThreads:
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # its caller may have gone, and asyncio would log that nobody took it
+            task.exception()  # its caller may have gone, and asyncio would log that it was never retrieved
 
 
 def _release(limiter: CapacityLimiter, places: list[object]) -> None:

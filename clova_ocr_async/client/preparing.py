@@ -19,7 +19,7 @@ from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.headers import read_header
-from clova_ocr_async.pictures.input_file import InputFile
+from clova_ocr_async.pictures.paged_file import PagedFile
 from clova_ocr_async.pictures.pages import cut_page
 from clova_ocr_async.pictures.plan import plan
 from clova_ocr_async.protocol.image import Image, ImageFormat, check_image
@@ -156,7 +156,7 @@ def judge_page(
     Raises:
         ImageError: The page cannot be cut out.
     """
-    if preparation is None or _is_pdf(InputFile.of(file).head):
+    if preparation is None or _is_pdf(PagedFile.of(file).head):
         recipe = _render_recipe(preparation) if preparation is not None and preparation.render else ""
         return OpenedImage(data=file, name=name, page=page, cut=page, recipe=recipe, memory=PAGE_BYTES)
     data, record = cut_page(file, page, max_bytes=None, preparation=preparation)

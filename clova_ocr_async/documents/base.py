@@ -32,6 +32,7 @@ class _AbsentList(tuple[Any, ...]):
 ABSENT: tuple[Any, ...] = _AbsentList()
 """The value of an absent list: equal to ``()``."""
 
+# An object is absent if it is this very instance; an empty object that the vendor sent is another one.
 _absent_objects: dict[type[VendorObject], VendorObject] = {}
 
 ObjectT = TypeVar("ObjectT", bound="VendorObject")

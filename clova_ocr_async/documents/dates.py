@@ -21,26 +21,22 @@ _NOON = 12
 _YEAR = re.compile(r"\s*(?:[0-9]{4}|[0-9]{2})\s*")
 _PART = re.compile(r"\s*[0-9]{1,2}\s*")
 
+# Years of an era, which are not years of the common calendar.
+# Source: Unicode CLDR 48 (2025-10), Japanese eras and their letters; Korea counted from 단기 1 (2333 BC) until 1961.
 _ERA = re.compile(r"令和|平成|昭和|大正|明治|단기|檀紀|(?<![A-Z])[RHST]\.?\s*[0-9]{1,2}\s*[./年]", re.IGNORECASE)
-"""Years of an era, which are not years of the common calendar.
 
-Source: Unicode CLDR 48 (2025-10), Japanese eras and their letters; Korea counted from 단기 1 (2333 BC) until 1961.
-"""
-
+# Words beside a date that do not change it: the labels and endings of receipts, licences and registrations.
+# Source: API specification v1.0.6 (2023-11-23), the fields of its documents in Korean; those fields in Japanese.
 _BEFORE = (
     r"(?:발급|발행|거래|승인|결제|판매)?(?:일시|일자|일)|날짜|개업일|개업연월일|생년월일|시간|시각"
     r"|(?:取引|発行)日|日[時付]"
 )
 _AFTER = r"발급|발행|교부|개업|부터|까지|생|発行|交付|まで|から"
-"""Words beside a date that do not change it: the labels and endings of receipts, licences and registrations.
-
-Source: API specification v1.0.6 (2023-11-23), the fields of its documents in Korean; those fields in Japanese.
-"""
 
 _WEEKDAY = r"[월화수목금토일月火水木金土日](?:요일|曜日)?|(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}"
+# Halves of the day. Source: Unicode CLDR 48 (2025-10), day periods of ko, ja, zh and en.
 _MORNING = r"오전|午前|上午|a\.?m\.?"
 _AFTERNOON = r"오후|午後|下午|p\.?m\.?"
-"""Halves of the day. Source: Unicode CLDR 48 (2025-10), day periods of ko, ja, zh and en."""
 
 _DATE = (
     r"(?:(?P<year>[0-9]{4})\s*[-./]\s*(?P<month>[0-9]{1,2})\s*[-./]\s*(?P<day>[0-9]{1,2})\s*\.?"

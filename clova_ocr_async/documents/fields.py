@@ -97,6 +97,7 @@ def _box(polygons: Sequence[BoundingPoly]) -> _Box | None:
 
 def _in_lines(fields: Sequence[ReadField]) -> Iterator[ReadField]:
     """Sort fields into lines: a field stands in a line if its middle is above the bottom of the line's first field."""
+    # By the first field of a line, and not by a grid: lines have any height, and photographed ones are a little askew.
     boxes = sorted(((cast("_Box", _box(field.polygons)), field) for field in fields), key=lambda item: item[0].top)
     line: list[tuple[_Box, ReadField]] = []
     for box, field in boxes:

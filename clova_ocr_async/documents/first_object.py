@@ -81,6 +81,7 @@ def _names(cls: type[VendorObject]) -> Iterator[str]:
 
 def _classes_in_arrays() -> set[type[VendorObject]]:
     """Return the classes of the objects in arrays of answers, and of the objects below those."""
+    # Each class at most twice, since it may stand in an array in one document and alone in another.
     seen: set[tuple[type[VendorObject], bool]] = set()
     pending: list[tuple[type[VendorObject], bool]] = [(ImageAnswer, False)]
     while pending:

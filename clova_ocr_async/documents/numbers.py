@@ -19,33 +19,26 @@ __all__ = ["decimal_from_number", "decimal_from_text"]
 
 _MAX_LENGTH = 40  # characters; a longer number is neither a price nor a count
 
+# Money that is printed without decimals. Korean and Japanese fonts draw the backslash as a won or yen sign.
+# Source: Unicode CLDR 48 (2025-10), symbols and digits of KRW and JPY; w3c/csswg-drafts issue 6848 (2021-12).
 _WHOLE_MONEY = ("₩", "¥", "\\", "원", "won", "KRW", "円", "yen", "JPY")
-"""Money that is printed without decimals.
 
-Source: Unicode CLDR 48 (2025-10), symbols and digits of KRW and JPY. Korean and Japanese fonts draw the backslash as a
-won or yen sign (source: w3c/csswg-drafts issue 6848, 2021-12).
-"""
-
+# Money whose decimals follow a point. Source: Unicode CLDR 48 (2025-10), locales en, zh and zh-Hant.
 _POINT_MONEY = ("US$", "NT$", "HK$", "CA$", "A$", "$", "£", "元", "USD", "TWD", "HKD", "CAD", "AUD", "GBP", "CNY")
-"""Money whose decimals follow a point. Source: Unicode CLDR 48 (2025-10), locales en, zh and zh-Hant."""
 
+# Money whose decimals follow a comma in some countries. Source: Unicode CLDR 48 (2025-10), locales pt, de and sv.
 _COMMA_MONEY = ("R$", "€", "kr", "BRL", "EUR", "SEK", "NOK", "DKK")
-"""Money whose decimals follow a comma in some countries. Source: Unicode CLDR 48 (2025-10), locales pt, de and sv."""
 
+# Words behind a count; single Latin letters are not here, because "l" may be a misread 1 and "g" a misread 9.
+# Source: National Institute of Korean Language, Standard Korean Language Dictionary, bound nouns of counting.
 _COUNTERS = ("개", "매", "장", "병", "잔", "명", "인분", "봉지", "봉", "박스", "팩", "세트", "個", "点", "EA", "pcs")
-"""Words behind a count; single Latin letters are not here, because "l" may be a misread 1 and "g" a misread 9.
 
-Source: National Institute of Korean Language, Standard Korean Language Dictionary, bound nouns of counting.
-"""
-
+# Units behind a quantity that may have decimals. Source: SI Brochure, 9th edition (2019).
 _MEASURES = ("kg", "ml", "cc")
-"""Units behind a quantity that may have decimals. Source: SI Brochure, 9th edition (2019)."""
 
+# Signs before a number; a triangle is a minus, as are brackets around it.
+# Source: keihi.com/column/18457 (2024), signs of negative numbers in Japanese accounts; Korean ones use the same.
 _SIGNS = "-△▲+"
-"""Signs before a number; a triangle is a minus, as are brackets around it.
-
-Source: keihi.com/column/18457 (2024), signs of negative numbers in Japanese accounts; Korean ones use the same.
-"""
 
 
 def _any_of(*tables: tuple[str, ...]) -> str:

@@ -159,7 +159,7 @@ class StringObject(_FormattedObject, frozen=True, kw_only=True):
 
 
 class TelObject(_FormattedObject, frozen=True, kw_only=True):
-    """A telephone number; formatted as digits with perhaps a leading "+"."""
+    """A telephone number; formatted as digits, with or without a leading "+"."""
 
 
 class FloatObject(_FormattedObject, frozen=True, kw_only=True):

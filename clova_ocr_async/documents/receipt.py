@@ -40,6 +40,7 @@ OneT = TypeVar("OneT", bound=VendorObject)
 
 def _several(*spellings: tuple[OneT, ...] | OneT) -> tuple[OneT, ...]:
     """Join the objects and arrays of all spellings of a field."""
+    # An absent spelling is an empty tuple, so in practice the one spelling of the answer remains.
     joined: list[OneT] = []
     for value in spellings:
         if isinstance(value, tuple):

@@ -128,7 +128,7 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
             timestamp=typed.timestamp,
             attempts=attempts if isinstance(attempts, int) else 1,
             maybe_billed=maybe_billed if isinstance(maybe_billed, int) else 0,
-            raw=msgspec.json.encode(answer),
+            raw=msgspec.json.encode(answer),  # ``to_dict`` and ``unknown_fields`` read the bytes
             problems=problems,
         )
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 __all__ = ["normalize_text"]
 
+# Full-width ASCII. Source: Unicode 16.0, block Halfwidth and Fullwidth Forms.
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-"""Full-width ASCII. Source: Unicode 16.0, block Halfwidth and Fullwidth Forms."""
 
+# Blanks that are not U+0020. Source: Unicode 16.0, general category Zs.
 _SPACES = dict.fromkeys((0x00A0, 0x2007, 0x2009, 0x202F, 0x3000), " ")
-"""Blanks that are not U+0020. Source: Unicode 16.0, general category Zs."""
 
+# Dashes that stand for a hyphen or a minus sign. Source: Unicode 16.0, general category Pd, and U+2212.
 _MINUS_SIGNS = dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2212, 0xFE63, 0xFF0D), "-")
-"""Dashes that stand for a hyphen or a minus sign. Source: Unicode 16.0, general category Pd, and U+2212."""
 
 _OTHERS = {0x2236: ":", 0xFE55: ":", 0xFFE6: "₩", 0xFFE5: "¥"}
 

@@ -41,6 +41,7 @@ def image_answer(document: str, request: ParsedRequest) -> dict[str, Any]:
         return _nothing(envelope, "ERROR", "Image size is too large.")
     if (facts.pages or 1) > 1:
         return _nothing(envelope, "ERROR", "Only single page is supported.")
+    # Behind the checks of size and pages, which a sample that was made larger must not pass either.
     truth = find_ground_truth(request.data)
     if truth is None:
         width, height = _size(facts)

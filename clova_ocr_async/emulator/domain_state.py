@@ -56,7 +56,7 @@ class DomainState:
     def release(self) -> None:
         """End an admitted call."""
         with self._lock:
-            self._accumulate()
+            self._accumulate()  # with the call, which was running until now
             self.in_flight -= 1
 
     def take_quota(self) -> bool:

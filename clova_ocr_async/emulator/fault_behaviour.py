@@ -205,8 +205,8 @@ async def _bomb(*_: object) -> web.StreamResponse:
     return web.Response(body=_compressed_bomb(), headers=headers)
 
 
+# The answers to be sent a second time, by connection; an entry ends with its connection.
 _duplicates: weakref.WeakKeyDictionary[asyncio.BaseTransport, bytes] = weakref.WeakKeyDictionary()
-"""The answers to be sent a second time, by connection; an entry ends with its connection."""
 
 
 async def _answer_twice(request: web.Request, answer: bytes, *_: object) -> web.StreamResponse:

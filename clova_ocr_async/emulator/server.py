@@ -78,15 +78,13 @@ class Emulator:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
+        # It takes any picture and a secret in the clear, so a slip in the address must not open it to a network.
         if not expose and not _is_loopback(host):
             raise ConfigurationError(
                 f"host {shown(host)} is not this machine's own; pass expose=True to listen to others"
             )
-        self._host, self._port, self._exposed = (
-            host,
-            require_whole_number("port", port, least=0, most=_LAST_PORT),
-            expose,
-        )
+        self._host, self._exposed = host, expose
+        self._port = require_whole_number("port", port, least=0, most=_LAST_PORT)
         self._service = Service(
             secret=secret or secrets.token_urlsafe(32),
             documents=_deployed(documents),

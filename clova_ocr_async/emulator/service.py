@@ -121,6 +121,7 @@ class Service:
         """Return the fault of a request that is refused before its body is read."""
         # aiohttp decodes bytes of a header that are not UTF-8 to surrogates.
         secret = request.headers.get("X-OCR-SECRET", "").encode(errors="surrogateescape")
+        # In constant time: the emulator may be exposed, and may have the secret of the real service.
         if not secrets.compare_digest(secret, self.secret.encode()):
             return Fault.BAD_SECRET
         if document not in DOCUMENTS:

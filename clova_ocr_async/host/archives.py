@@ -32,6 +32,7 @@ __all__ = [
     "MEMBER_MARK",
     "ArchiveError",
     "Members",
+    "file_exists",
     "is_archive_name",
     "member_size",
     "members_of",
@@ -131,6 +132,15 @@ def stat_file(path: str | bytes | os.PathLike[str]) -> os.stat_result:
         if member is None or not _has_member(*member):
             raise
     return os.stat(member[0])  # noqa: PTH116 - as above
+
+
+def file_exists(path: str) -> bool:
+    """Return whether there is a file, or such a member of an archive; a text that cannot be a path names none."""
+    try:
+        stat_file(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _has_member(archive: str, name: str) -> bool:

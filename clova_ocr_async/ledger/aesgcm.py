@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AESGCMSeal"]
 
-_VERSION = b"\x01"
+_VERSION = b"\x01"  # in front of all sealed bytes, and authenticated, for a cipher that a later version may use
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 
@@ -73,6 +73,7 @@ class AESGCMSeal:
         return "AESGCMSeal('***')"
 
     def __reduce__(self) -> NoReturn:
+        # A key in a pickle would lie in a task queue, or in the memory of a scheduler, for any other task to read.
         raise TypeError(
             "a seal cannot be pickled, since it holds its key; load it in the other process from the key's file"
         )

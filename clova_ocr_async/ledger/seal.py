@@ -130,6 +130,7 @@ def _key(key_file: str | None, environ: Mapping[str, str]) -> bytes | None:
 def _key_in_file(subject: str, path: str) -> bytes:
     mode, content = _read(subject, path)
     _check_private(subject, mode)
+    # 32 bytes can only be a raw key: the forms in text are longer.
     key = content if len(content) == _KEY_BYTES else _key_in_text_file(content)
     if key is None:
         size = f"more than {_LONGEST_KEY} bytes" if len(content) > _LONGEST_KEY else plural(len(content), "byte")
@@ -151,9 +152,10 @@ def _read(subject: str, path: str) -> tuple[int, bytes]:
     """Return a file's mode and its first bytes, as many as a key can have and one more."""
     try:
         with Path(path).open("rb") as file:
+            # The mode of the open file, and not of the path, which may lead to another file a moment later.
             return os.fstat(file.fileno()).st_mode, file.read(_LONGEST_KEY + 1)
     except FileNotFoundError:
-        if _key_of_text(path) is not None:
+        if _key_of_text(path) is not None:  # the path is the secret itself, so no message may repeat it
             message = f"a key is given where the path of its file belongs; put it into a file or into {_KEY}"
             raise ConfigurationError(message) from None
         raise ConfigurationError(f"{subject}: no such file; make one with: (umask 077; {_COMMAND} > FILE)") from None

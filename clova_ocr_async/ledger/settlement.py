@@ -75,6 +75,7 @@ def encode_failure(error: ClovaOCRError) -> bytes:
     return msgspec.json.encode(failure)
 
 
+# Stores look for these very bytes, also in runs of earlier versions: another wording would be another failure.
 GONE = encode_failure(ImageError("the file is no longer there"))
 """The failure of a file that was removed before it was read."""
 
@@ -86,6 +87,7 @@ _ENDED = encode_failure(
 def decode_failure(failure: bytes) -> ClovaOCRError:
     """Return the error that was given to ``encode_failure``."""
     kept = _decoder.decode(failure)
+    # A later version of the package may have stored a class that this one does not have.
     kind: type[Any] = getattr(errors, kept.type, ClovaOCRError)
     if issubclass(kind, APIError):
         status = kept.status or 0
@@ -111,10 +113,10 @@ def failed_settlement(error: ClovaOCRError, request_id: str | None) -> Settlemen
 
 def _event_of(error: ClovaOCRError) -> ItemEvent:
     if error.billing is Billing.MAYBE_BILLED:
-        return ItemEvent.DOUBT
+        return ItemEvent.MAYBE_BILLED
     if error.billing is Billing.BILLED:
         return ItemEvent.FAIL
-    if isinstance(error, ImageError):
+    if isinstance(error, ImageError):  # refused by this package, before any request
         return ItemEvent.SKIP
     # An error that every other image would meet as well is not about this one, which stays to be sent.
     return ItemEvent.RELEASE if error.stops_run or isinstance(error, NotSentError) else ItemEvent.FAIL
@@ -162,7 +164,7 @@ def settlement_due(entry: Entry, *, owner_alive: bool) -> Settlement | None:
         return settle_from_answer(entry.answer, DOCUMENTS[entry.item.document], entry.request_id or "")
     if entry.state is State.AMBIGUOUS or owner_alive:
         return None
-    return Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, entry.elapsed, _ENDED, entry.request_id)
+    return Settlement(ItemEvent.MAYBE_BILLED, Billing.MAYBE_BILLED, entry.elapsed, _ENDED, entry.request_id)
 
 
 def project(entry: Entry, *, owner_alive: bool) -> Entry:
@@ -180,7 +182,7 @@ def project(entry: Entry, *, owner_alive: bool) -> Entry:
             return dataclasses.replace(entry, maybe_billed=max(entry.maybe_billed, 1))
         return entry
     maybe_billed = entry.maybe_billed
-    if settlement.event is ItemEvent.DOUBT:
+    if settlement.event is ItemEvent.MAYBE_BILLED:
         if entry.state is State.AMBIGUOUS:  # the late answer is another call's: the item stays as it is, and counts
             return dataclasses.replace(entry, maybe_billed=max(maybe_billed, 1))
         maybe_billed += entry.in_flight or entry.answered  # not yet counted as such
@@ -239,6 +241,7 @@ def _as_called(recognition: Recognition[Any], entry: Entry) -> Recognition[Any]:
 
 
 def _outcome(entry: Entry, document: type[Document]) -> Recognition[Any] | ClovaOCRError:
+    # Decoded at each look: a later version may read more out of the same bytes, and nothing is paid again for that.
     if entry.answer is not None and entry.state in {State.SUCCEEDED, State.FAILED}:
         try:
             return decode_response(entry.answer, document, request_id=entry.request_id)

@@ -4,9 +4,9 @@ A call is billed, has no idempotency key, and takes seconds; machines die meanwh
 have an answer for every image: *may it have been billed?* So its state is recorded around the one moment that costs
 money:
 
-    queued ──claim──▶ claimed ──send──▶ sent ──succeed──▶ succeeded
-      ▲                 │  ▲             │ ├──fail─────▶ failed
-      ├────release──────┘  └───refuse────┘ └──doubt────▶ ambiguous
+    queued ──claim──▶ claimed ──send──▶ sent ──succeed───▶ succeeded
+      ▲                 │  ▲             │ ├─────fail─────▶ failed
+      ├────release──────┘  └───refuse────┘ └─maybe billed─▶ ambiguous
       └────requeue─── failed, ambiguous, skipped ◀─skip─ claimed
 
 Glossary:
@@ -96,7 +96,7 @@ class ItemEvent(enum.StrEnum):
     """The item was read."""
     FAIL = "fail"
     """The item was not read, and it is certain whether that was billed."""
-    DOUBT = "doubt"
+    MAYBE_BILLED = "maybe_billed"
     """The call ended, it may have been billed, and no answer settles the item."""
     SKIP = "skip"
     """The image was refused before anything was sent."""
@@ -116,7 +116,7 @@ TRANSITIONS: dict[tuple[State, ItemEvent], State] = {
     (State.SENT, ItemEvent.REFUSE): State.CLAIMED,
     (State.SENT, ItemEvent.SUCCEED): State.SUCCEEDED,
     (State.SENT, ItemEvent.FAIL): State.FAILED,
-    (State.SENT, ItemEvent.DOUBT): State.AMBIGUOUS,
+    (State.SENT, ItemEvent.MAYBE_BILLED): State.AMBIGUOUS,
     (State.AMBIGUOUS, ItemEvent.SUCCEED): State.SUCCEEDED,  # the answer arrived after its process was given up
     (State.AMBIGUOUS, ItemEvent.FAIL): State.FAILED,
     (State.AMBIGUOUS, ItemEvent.REQUEUE): State.QUEUED,
@@ -180,7 +180,7 @@ class FileStamp:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file name, and perhaps a page, that an image goes by.
+    """A file name that an image goes by, and the page if it is one of several.
 
     Attributes:
         path: As it was given, in the file system's own bytes.
@@ -318,7 +318,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a call for an item ended.
+    """The end of a call for an item.
 
     Attributes:
         event: What happened to the item.

@@ -147,8 +147,8 @@ class Ledger(Protocol):
         any other caller nothing changes. The store also makes up for a mark that could not be written when the request
         ended:
 
-        * DOUBT counts a request that is still in flight as maybe billed. **It also counts one for a ``sent`` item that
-          has an answer**: that answer turned out to be another call's, and its request is neither billed nor in flight.
+        * MAYBE_BILLED counts a request that is still in flight. **It also counts one for a ``sent`` item that has an
+          answer**: that answer turned out to be another call's, and its request is neither billed nor in flight.
         * A settlement that is NOT_BILLED refuses a request that is still in flight, and uncounts it.
         * SUCCEED or FAIL of an ``ambiguous`` item without an answer: ``maybe_billed`` shrinks by one, and ``calls``
           as well if it is NOT_BILLED.

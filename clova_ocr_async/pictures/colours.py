@@ -26,6 +26,7 @@ def to_plain(image: Image.Image) -> Image.Image:
     Raises:
         ValueError: The picture's numbers cannot be scaled, as they are not finite.
     """
+    # PNG and GIF may name a transparent colour instead of having a channel for it.
     if "transparency" in image.info and image.mode in PLAIN_MODES:
         image = image.convert("RGBA")
     if image.mode in _WITH_ALPHA:
@@ -65,6 +66,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 def _managed(image: Image.Image) -> Image.Image:
     """Convert CMYK or LAB to RGB by the embedded profile; without a usable one as Pillow does, or by LAB's own."""
     profile: object = image.info.get("icc_profile")
+    # LAB names colours as they are seen, so it needs no profile of a device.
     if image.mode == "LAB":
         return _to_srgb(image, _standard_profile("LAB"))
     if isinstance(profile, bytes) and profile:

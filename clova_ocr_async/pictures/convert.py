@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image, JpegImagePlugin
 
-from clova_ocr_async.documents.picture import Picture
+from clova_ocr_async.documents.picture import Picture, swapped
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, ImageError
 from clova_ocr_async.pictures.colours import to_plain
+from clova_ocr_async.pictures.encoding import encode, rgb_profile
 from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.first_frame import needed_bytes
 from clova_ocr_async.pictures.plan import LABELS, MAX_PIXELS, Output, Plan, scaled_step, shrunk
@@ -55,7 +56,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _AS_STORED = _UPRIGHT | {6: _UPRIGHT[8], 8: _UPRIGHT[6]}  # the other turns are their own inverse
-_SWAPS_SIDES = 5  # EXIF orientations from 5 swap width and height
 
 
 def carry_out(data: bytes, plan: Plan) -> tuple[bytes, Picture]:
@@ -74,6 +74,7 @@ def carry_out(data: bytes, plan: Plan) -> tuple[bytes, Picture]:
     """
     header = plan.header
     if header is None or not plan:
+        # The record of a picture that is sent as it is has its sizes as well: polygons are mapped the same way.
         return data, Picture() if header is None else header.as_sent()
     with _as_image_errors(plan, header, data):
         opened = _resized(_open(data, plan, header), header, plan)
@@ -109,7 +110,7 @@ def from_pil(image: Image.Image) -> tuple[bytes, Picture]:
         plain = to_plain(image)
         stays_jpeg = plain is image and isinstance(image, JpegImagePlugin.JpegImageFile)
         output: Output = "jpeg" if stays_jpeg else "png"
-        data = _encode(plain, output, **_tables(image))
+        data = encode(plain, output, **_tables(image))
     except Exception as error:  # noqa: BLE001 - Pillow and its codecs raise errors of any kind
         raise ImageError(
             f"the PIL image cannot be written ({type(error).__name__}); check that its file is whole and still open, "
@@ -160,6 +161,7 @@ def _as_image_errors(plan: Plan, header: PictureHeader, data: bytes) -> Generato
     except Exception as error:  # noqa: BLE001 - Pillow and its codecs raise errors of any kind
         label = LABELS[header.kind]
         completeness = _COMPLETENESS.get(header.kind)
+        # A file that is cut off may still be on its way: ``truncated`` lets a batch wait for the rest of it.
         if completeness is not None and completeness(data) is not Completeness.COMPLETE:
             raise ImageError(
                 f"{plan.subject} is cut off: the end of its {label} data is missing; get the whole file",
@@ -174,26 +176,23 @@ def _as_image_errors(plan: Plan, header: PictureHeader, data: bytes) -> Generato
 def _open(data: bytes, plan: Plan, header: PictureHeader) -> _Opened:
     if header.kind == "heic":
         image = _decode_heic(data)
-        return _Opened(image, image.size, upright=True, box=None, profile=_profile(image))
-    # This format alone: most of Pillow's vulnerabilities lie in formats that nobody sends.
+        return _Opened(image, image.size, upright=True, box=None, profile=rgb_profile(image))
+    # This format alone: most of Pillow's vulnerabilities lie in formats that no phone or scanner writes.
     image = Image.open(io.BytesIO(needed_bytes(data, header)), formats=[_PILLOW_FORMATS[header.kind]])
     if header.first_frame:
-        image.seek(header.first_frame)
+        image.seek(header.first_frame)  # a thumbnail may lie in front of a TIFF's first page
+    # Again, by the size that Pillow will decode: the plan knows only what our own parser read in the header.
     _check_pixels(image, plan)
     stored = image.size
-    draft = image.draft(None, _swapped(plan.size, header)) if header.kind == "jpeg" else None
+    # A decoder of JPEG can shrink by 2, 4 or 8 while it decodes, which costs it less time and memory.
+    draft = image.draft(None, swapped(plan.size, header.orientation)) if header.kind == "jpeg" else None
     image.load()
-    profile = _profile(image)
+    profile = rgb_profile(image)
     if header.kind == "avif":
         image = _turn_avif(image)
     upright = header.kind in {"tiff", "bigtiff", "avif"}  # Pillow turns a TIFF as it loads it
-    size = image.size if upright else _swapped(stored, header)
+    size = image.size if upright else swapped(stored, header.orientation)
     return _Opened(image, size, upright, draft[1] if draft else None, profile)
-
-
-def _swapped(size: tuple[int, int], header: PictureHeader) -> tuple[int, int]:
-    """Return the sides of the other raster: the stored one for the upright one, and the reverse."""
-    return (size[1], size[0]) if header.orientation >= _SWAPS_SIDES else size
 
 
 def _decode_heic(data: bytes) -> Image.Image:
@@ -212,11 +211,6 @@ def _turn_avif(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _profile(image: Image.Image) -> bytes | None:
-    profile: object = image.info.get("icc_profile")
-    return profile if isinstance(profile, bytes) and image.mode in {"RGB", "RGBA", "RGBX"} else None
-
-
 def _check_pixels(image: Image.Image, plan: Plan) -> None:
     """Refuse a picture that is larger than its header said."""
     if image.width * image.height > MAX_PIXELS:
@@ -229,7 +223,7 @@ def _check_pixels(image: Image.Image, plan: Plan) -> None:
 def _resized(opened: _Opened, header: PictureHeader, plan: Plan) -> _Opened:
     """Shrink a picture to the size that its plan has for it, by the true ratio if the decoder has shrunk it already."""
     size = shrunk(opened.size, max(plan.size))
-    target = size if opened.upright else _swapped(size, header)
+    target = size if opened.upright else swapped(size, header.orientation)
     image = to_plain(opened.image)
     if image.size != target:
         image = _scaled(image, target, opened.box)
@@ -241,6 +235,7 @@ def _scaled(
 ) -> Image.Image:
     if image.mode in {"1", "P"}:  # their pixels have no values between two others
         image = image.convert("L" if image.mode == "1" else "RGB")
+    # The gap: Pillow first averages whole blocks, down to twice the size, which is faster, and only then resamples.
     return image.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
 
 
@@ -251,21 +246,22 @@ def _turned(opened: _Opened, header: PictureHeader, plan: Plan) -> Image.Image:
     return opened.image.transpose(turns[header.orientation])
 
 
+# Quality is lowered before pixels are given up, because letters suffer less from it.
 _LOWER_QUALITIES = (85, 75)
 _SMALLER = (0.75, 0.5, 0.35, 0.25)
-"""Quality is lowered before pixels are given up, because letters suffer less from it."""
 
 
 def _encode_within_limit(image: Image.Image, plan: Plan, profile: bytes | None) -> _Encoded:
     """Write a picture; where it is over the limit as JPEG of lower quality, and at last with fewer pixels."""
-    data = _encode(image, plan.output, icc_profile=profile, quality=plan.quality)
+    data = encode(image, plan.output, icc_profile=profile, quality=plan.quality)
     if plan.max_bytes is None or len(data) <= plan.max_bytes:
         return _Encoded(data, plan.output, image.size)
+    # JPEG from here on, also for scans: a PNG has no quality to lower.
     lower = [quality for quality in _LOWER_QUALITIES if quality < plan.quality] or [plan.quality]
     for ratio, quality in [*((1.0, quality) for quality in lower), *((ratio, lower[-1]) for ratio in _SMALLER)]:
         size = (max(1, round(image.width * ratio)), max(1, round(image.height * ratio)))
         smaller = image if ratio == 1 else _scaled(image, size)
-        data = _encode(smaller, "jpeg", icc_profile=profile, quality=quality)
+        data = encode(smaller, "jpeg", icc_profile=profile, quality=quality)
         if len(data) <= plan.max_bytes:
             return _Encoded(data, "jpeg", size, quality)
     raise ImageError(
@@ -274,23 +270,9 @@ def _encode_within_limit(image: Image.Image, plan: Plan, profile: bytes | None) 
     )
 
 
-def _encode(image: Image.Image, output: Output, **options: Any) -> bytes:
-    """Write pixels and their colour profile alone."""
-    file = io.BytesIO()
-    if output == "png":
-        # Level 3 of 9: half the time of the default, for files a few percent larger.
-        image.save(file, "PNG", icc_profile=options.get("icc_profile"), exif=b"", pnginfo=None, compress_level=3)
-        return file.getvalue()
-    if image.mode not in {"L", "RGB"}:
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    # An empty comment, because Pillow would write the original's.
-    image.save(file, "JPEG", exif=b"", comment=b"", **options)
-    return file.getvalue()
-
-
 def _tables(image: Image.Image) -> dict[str, Any]:
     """Return the settings that write a JPEG as the original was, so that next to nothing is lost again."""
-    tables: dict[str, Any] = {"icc_profile": _profile(image)}
+    tables: dict[str, Any] = {"icc_profile": rgb_profile(image)}
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         tables |= {"qtables": image.quantization, "subsampling": JpegImagePlugin.get_sampling(image)}
     return tables

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from clova_ocr_async.pictures.picture_header import Colour, PictureHeader, exif_orientation, orientation_of
 from clova_ocr_async.protocol.dimensions import UnreadableError
-from clova_ocr_async.protocol.image_headers import jpeg_segments, png_dimensions, tiff_dimensions, tiff_directories
+from clova_ocr_async.protocol.image_headers import (
+    is_tiff_page,
+    jpeg_segments,
+    png_dimensions,
+    tiff_dimensions,
+    tiff_directories,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +40,7 @@ def jpeg_header(data: bytes) -> PictureHeader:
             if marker == _JPEG_APP1 and orientation is None and data.startswith(b"Exif\0\0", at + 4):
                 length = int.from_bytes(data[at + 2 : at + 4], "big")
                 orientation = exif_orientation(data[at + 4 : at + 2 + length])
+            # No end at the first frame: a segment with the orientation may come later.
             elif marker in _JPEG_FRAMES and at + 4 + _JPEG_FRAME.size <= len(data):
                 bits, height, width, components = _JPEG_FRAME.unpack_from(data, at + 4)
                 frame = _JpegFrame(bits, height, width, components, marker in _JPEG_PROGRESSIVE)
@@ -98,13 +105,11 @@ def png_header(data: bytes) -> PictureHeader:
     )
 
 
-_SUBFILE, _OLD_SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _EXTRA_SAMPLES = 254, 255, 258, 262, 274, 338
+_BITS, _PHOTOMETRIC, _ORIENTATION, _EXTRA_SAMPLES = 258, 262, 274, 338
 _TIFF_TAGS = range(65536)  # all of them, because the sizes of all fields matter
 _TIFF_TEXTS = frozenset((1, 2, 6, 7))  # types of one byte, which decoders keep as they are
 _TIFF_MAX_NUMBERS = 200_000  # of a field; a decoder makes an object of each
 _TIFF_INTEGERS = {1: 1, 3: 2, 4: 4, 16: 8}  # BYTE, SHORT, LONG, LONG8: type -> bytes
-_TIFF_NO_PAGE = 0b101  # NewSubfileType: a reduced version of another picture, or a transparency mask
-_TIFF_OLD_REDUCED = 2
 _TIFF_COLOURS: dict[int, Colour] = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "rgb"}
 
 
@@ -141,7 +146,7 @@ def _first_page(data: bytes) -> tuple[int, dict[int, int]]:
         if any(map(_is_too_long, directory.values())):
             raise UnreadableError
         fields = {tag: _first_value(data, field) for tag, field in directory.items()}
-        if not fields.get(_SUBFILE, 0) & _TIFF_NO_PAGE and fields.get(_OLD_SUBFILE) != _TIFF_OLD_REDUCED:
+        if is_tiff_page(directory):
             return number, fields
         first = first or fields
     return 0, first

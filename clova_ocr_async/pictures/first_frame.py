@@ -23,6 +23,7 @@ _PNG_NEEDED = frozenset((b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT", b"IEND"))
 _JPEG_SCAN = 0xDA
 _JPEG_COMMENT = 0xFE
 _JPEG_ICC, _JPEG_ADOBE = 0xE2, 0xEE
+# The Adobe segment stays: without it a decoder may take a CMYK picture for its negative.
 _JPEG_APPLICATION = frozenset(range(0xE1, 0xF0)) - {_JPEG_ADOBE}
 
 

@@ -23,6 +23,7 @@ def open_heic(data: bytes, max_pixels: int) -> Image.Image:
     """
     file = pillow_heif.open_heif(io.BytesIO(data))  # pyright: ignore[reportUnknownMemberType]  # partly typed
     width, height = file.size
+    # Known from the header by now; the decoding comes with ``to_pillow``.
     if width * height > max_pixels:
         raise ValueError
     return file.to_pillow()

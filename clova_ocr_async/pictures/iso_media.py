@@ -33,6 +33,7 @@ class _Box(NamedTuple):
 
 def iso_media_header(data: bytes) -> PictureHeader | None:
     """Walk the boxes to the properties of the primary item; None if the file is not a picture."""
+    # The length of the list is the file's own claim, so no more than 128 bytes of it are believed.
     brands = {data[8:12], *(data[at : at + 4] for at in range(16, min(int.from_bytes(data[:4], "big"), 128), 4))}
     if not brands & (_AVIF_BRANDS | _HEIF_BRANDS):
         return None
@@ -80,6 +81,7 @@ def _child(data: bytes, boxes: list[_Box], kind: bytes, *, skip: int = 0) -> lis
 def _properties(data: bytes, boxes: list[_Box]) -> list[_Box]:
     """Return the properties of the primary item, in their order."""
     meta = _child(data, boxes, b"meta", skip=_FULL_BOX)
+    # A phone's file has items for tiles, a thumbnail and a gain map as well: the sides of those are not the picture's.
     primary = next((_item_id(data, box) for box in meta if box.kind == b"pitm"), None)
     container = _child(data, meta, b"iprp")
     shared = _child(data, container, b"ipco")

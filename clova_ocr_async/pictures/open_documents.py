@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
 
-    from clova_ocr_async.pictures.input_file import InputFile
+    from clova_ocr_async.pictures.paged_file import PagedFile
 
 __all__ = ["Closeable", "OpenDocuments"]
 
@@ -54,7 +54,7 @@ class OpenDocuments(Generic[DocumentT]):
 
     def __init__(
         self,
-        open_document: Callable[[InputFile], DocumentT],
+        open_document: Callable[[PagedFile], DocumentT],
         lock: AbstractContextManager[object],
         *,
         limit: int = _LIMIT,
@@ -64,7 +64,7 @@ class OpenDocuments(Generic[DocumentT]):
     ) -> None:
         self._open_document, self._lock, self._limit, self._idle = open_document, lock, limit, idle
         self._clock, self._start_timer = clock, start_timer
-        self._open: dict[InputFile, DocumentT] = {}  # the one used last is the last
+        self._open: dict[PagedFile, DocumentT] = {}  # the one used last is the last
         self._used = 0.0
         self._is_timed = False
         if hasattr(os, "register_at_fork"):
@@ -72,7 +72,7 @@ class OpenDocuments(Generic[DocumentT]):
             os.register_at_fork(after_in_child=self.after_fork)
 
     @contextmanager
-    def borrow(self, file: InputFile) -> Generator[DocumentT]:
+    def borrow(self, file: PagedFile) -> Generator[DocumentT]:
         """Lend the document of a file, open, to one thread at a time.
 
         Args:
@@ -87,8 +87,9 @@ class OpenDocuments(Generic[DocumentT]):
             try:
                 yield document
             except BaseException:
-                document.close()  # perhaps in a state that no later page must find
+                document.close()  # it may be in a state that no later page must find
                 raise
+            # Bytes are not kept: a caller may pass gigabytes, and expects them to be free afterwards.
             if isinstance(file.source, bytes):
                 document.close()
                 return
@@ -105,9 +106,10 @@ class OpenDocuments(Generic[DocumentT]):
         self._is_timed = False
         self.close()
 
-    def _keep(self, file: InputFile, document: DocumentT) -> None:
+    def _keep(self, file: PagedFile, document: DocumentT) -> None:
         self._open[file] = document
         self._used = self._clock()
+        # Versions of this file that were replaced go first: they would hold the disk space of deleted files.
         stale = [other for other in self._open if other.source == file.source and other != file]
         for other in stale or list(self._open)[: -self._limit]:
             self._open.pop(other).close()

@@ -11,6 +11,8 @@ from clova_ocr_async.errors import ConfigurationError
 
 __all__ = ["Page"]
 
+_BYTES = (bytes, bytearray, memoryview)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Page:
@@ -30,14 +32,8 @@ class Page:
     def __post_init__(self) -> None:
         path = cast("object", self.path)  # callers are not all typed
         if not isinstance(path, str | os.PathLike):
-            raise ConfigurationError(
-                f"Page.path is a {type(path).__name__}; it must be the path of a file"
-                + (
-                    "; for bytes, write them to a file first"
-                    if isinstance(path, bytes | bytearray | memoryview)
-                    else ""
-                )
-            )
+            advice = "; for bytes, write them to a file first" if isinstance(path, _BYTES) else ""
+            raise ConfigurationError(f"Page.path is a {type(path).__name__}; it must be the path of a file{advice}")
         require_whole_number("Page.number", self.number, advice="the first page is 1")
 
     def __str__(self) -> str:

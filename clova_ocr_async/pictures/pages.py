@@ -12,9 +12,9 @@ from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.extras import load_module
-from clova_ocr_async.pictures.input_file import InputFile
 from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.pictures.page_selection import PageSelection
+from clova_ocr_async.pictures.paged_file import PagedFile
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.image import Image, ImageFormat, ImageLimits, check_size
 
@@ -50,7 +50,7 @@ def pages_in(path: str | os.PathLike[str], pages: str | PageSelection = "all") -
 
 def _pages_in(path: Path, selection: PageSelection) -> Iterator[Path | Page]:
     count = count_pages(path)
-    if count is None:
+    if count is None:  # refused when it is read, with a message of its own and without an end of the whole walk
         yield path
         return
     numbers = selection.numbers(count)
@@ -94,7 +94,7 @@ def require_pages(file: str | os.PathLike[str] | bytes) -> int:
         ImageError: The file cannot be read, or is encrypted, broken or empty.
         ConfigurationError: The file is a PDF, and the extra ``pictures`` is not installed.
     """
-    found = InputFile.of(file)
+    found = PagedFile.of(file)
     format_ = _format_of(found)
     return 1 if format_ is None else int(_module_of(format_).count_pages(found))
 
@@ -120,7 +120,7 @@ def cut_page(
         ConfigurationError: ``number`` is not a whole number from 1, or the extra ``pictures`` is not installed.
     """
     require_whole_number("number", number, advice="the first page is 1")
-    found = InputFile.of(file)
+    found = PagedFile.of(file)
     format_ = _format_of(found)
     if format_ is not None:
         result: tuple[bytes, Picture] = _module_of(format_).cut_page(
@@ -135,8 +135,9 @@ def cut_page(
     return found.read(), Picture()
 
 
-def _format_of(file: InputFile) -> ImageFormat | None:
+def _format_of(file: PagedFile) -> ImageFormat | None:
     """Return the format of a file of pages; None for any other file."""
+    # By the first bytes: a file of several pages with a wrong ending must not be sent, and refused, whole.
     try:
         found = Image(file.head).format
     except ImageError:

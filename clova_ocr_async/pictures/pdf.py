@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     import PIL.Image
 
-    from clova_ocr_async.pictures.input_file import InputFile
+    from clova_ocr_async.pictures.paged_file import PagedFile
 
 __all__ = ["count_pages", "count_pdf_pages", "cut_page"]
 
@@ -76,7 +76,7 @@ def _pages_of(source: bytes | BinaryIO) -> int | None:
         document.close()
 
 
-def count_pages(file: InputFile) -> int:
+def count_pages(file: PagedFile) -> int:
     """Count the pages that can be cut out of a PDF.
 
     Raises:
@@ -87,7 +87,7 @@ def count_pages(file: InputFile) -> int:
 
 
 def cut_page(
-    file: InputFile, number: int, *, max_bytes: int | None, preparation: Preparation | None
+    file: PagedFile, number: int, *, max_bytes: int | None, preparation: Preparation | None
 ) -> tuple[bytes, Picture]:
     """Return one page of a PDF as a file of its own: a PDF, or a JPEG where a PDF would be wasteful or too large.
 
@@ -104,7 +104,9 @@ def cut_page(
     """
     settings = preparation or Preparation()
     with _DOCUMENTS.borrow(file) as document:
+        # Only this part holds the document: other threads cut their pages while this one is rendered.
         cut = document.cut(number)
+    # qpdf recovers 200 pages of a cut-off file whose content is gone: each would be a paid call for white paper.
     if cut.is_damaged and not _shows_anything(cut):
         raise ImageError(f"{cut.name} is damaged, and nothing of the page is left; {_REPAIR}")
     if settings.render:
@@ -143,7 +145,7 @@ class _CutPage:
 class _Document:
     """A PDF from which pages are cut; used by one thread at a time, under the lock of pikepdf."""
 
-    def __init__(self, file: InputFile) -> None:
+    def __init__(self, file: PagedFile) -> None:
         self._file = file
         with ExitStack() as stack:
             self._stream = stack.enter_context(file.open())
@@ -177,11 +179,14 @@ class _Document:
             self._keep_form(target, source)
             self._keep_layers(target)
             page = target.pages[0]
+            # In this order: the removal parses the drawing instructions, of which a few kilobytes may hold gigabytes.
             check_content(name, page)
             target.remove_unreferenced_resources()
             file = io.BytesIO()
+            # Else qpdf writes a random /ID: the same page would have another hash in each run.
             target.save(file, deterministic_id=True)
             geometry = _geometry(page)
+        # At the end, when all that the page needs has been read: qpdf reads objects as they are asked for.
         self._file.check_unchanged(self._stream)
         return _CutPage(
             name=name,
@@ -224,7 +229,7 @@ def _check_count(name: str, count: int) -> None:
 
 
 def _opened(stream: BinaryIO, *, attempt_recovery: bool = True) -> pikepdf.Pdf:
-    # Not mapped into memory: the module of InputFile gives the reason.
+    # Not mapped into memory: the module of PagedFile gives the reason.
     return pikepdf.open(stream, access_mode=pikepdf.AccessMode.stream, attempt_recovery=attempt_recovery)
 
 
@@ -285,6 +290,7 @@ def _fits(size: int, max_bytes: int | None) -> bool:
 
 def _thrifty(cut: _CutPage, settings: Preparation, max_bytes: int | None) -> tuple[bytes, Picture]:
     """Return a cut page, or its rendering if that is much smaller: a shared font comes whole with every page."""
+    # As a PDF if possible: its text stays sharp, and pages of one scan are not encoded a second time.
     if len(cut.data) > _WASTEFUL_BYTES:
         try:
             data, picture = _rendered(cut, settings, max_bytes, f"the page has {len(cut.data):,} bytes as a pdf")
@@ -327,6 +333,7 @@ def _rendered(
                 f"and {max_bytes:,} are allowed; raise ImageLimits.max_bytes"
             )
         tries -= 1
+        # Bytes grow with the area; a tenth less, so that one more try is enough for most pages.
         scale *= 0.9 * (max_bytes / len(data)) ** 0.5
         picture = _pixels(cut, scale)
         data = _jpeg(picture, settings.quality)
@@ -374,9 +381,12 @@ def _pixels(cut: _CutPage, scale: float) -> PIL.Image.Image:
 
 def _drawn(data: bytes, scale: float) -> PIL.Image.Image:
     document: Any = pdfium.PdfDocument(data)
+    # All is closed by hand: where forms are drawn, pages that are left to the garbage collector leak (pypdfium2 issue
+    # 444), and a finalizer would call pdfium outside of the lock.
     try:
+        # Without this, filled fields are missing from the picture. It must come before a page is loaded.
         if document.get_formtype():
-            document.init_forms()  # must come before a page is loaded
+            document.init_forms()
         page = document[0]
         try:
             bitmap = page.render(scale=scale)

@@ -60,6 +60,7 @@ def _instructions(page: pikepdf.Page) -> Iterator[pikepdf.Stream]:
     waiting = _streams(page.form_xobjects.values())
     while waiting:
         part = waiting.pop()
+        # Parts may draw each other in a circle.
         if part.objgen not in seen and len(seen) < _MAX_PARTS:
             seen.add(part.objgen)
             yield part
@@ -90,6 +91,7 @@ def _length(stream: pikepdf.Stream, limit: int) -> int:
 
 def _inflated(raw: bytes, limit: int) -> int:
     """Return the length of deflated data, or any number above the limit."""
+    # In steps that are thrown away: the length alone matters, and the whole may not fit into memory.
     length, inflate = 0, zlib.decompressobj()
     try:
         while raw and length <= limit and not inflate.eof:

@@ -39,6 +39,7 @@ class PageGeometry(NamedTuple):
         media = _box(media_box) or _LETTER
         left, bottom, right, top = _box(crop_box) or media
         visible = max(left, media[0]), max(bottom, media[1]), min(right, media[2]), min(top, media[3])
+        # Angles may be negative or beyond a full turn, and readers cut off what is not a quarter.
         quarters = int((_number(rotation) or 0.0) / _QUARTER)
         unit = _number(user_unit) or 1.0
         return cls(visible if _has_area(visible) else media, quarters * _QUARTER % _FULL, unit if unit > 0 else 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from clova_ocr_async.documents.picture import Picture
+from clova_ocr_async.documents.picture import Picture, swapped
 from clova_ocr_async.protocol.dimensions import UnreadableError
 from clova_ocr_async.protocol.image_headers import TiffField, tiff_directories
 
@@ -16,7 +16,6 @@ Colour: TypeAlias = Literal["bilevel", "grey", "palette", "rgb", "cmyk", "other"
 
 _ORIENTATION = 274
 _EXIF_INTEGERS = {1: 1, 3: 2, 4: 4}  # BYTE, SHORT, LONG: type -> bytes
-_SWAPS_SIDES = 5  # EXIF orientations from 5 swap width and height
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +60,8 @@ class PictureHeader:
     @property
     def size(self) -> tuple[int, int] | None:
         """Width and height as a viewer shows the picture; None if not known."""
-        if self.width is None or self.height is None:
-            return None
-        return (self.height, self.width) if self.orientation >= _SWAPS_SIDES else (self.width, self.height)
+        stored = self.stored_size
+        return None if stored is None else swapped(stored, self.orientation)
 
     def as_sent(self) -> Picture:
         """Return the record of the picture if it is sent byte for byte."""

@@ -119,6 +119,7 @@ def plan(
     foreign = header.kind not in _SENT_AS_THEY_ARE
     if foreign and not preparation.convert:
         return nothing
+    # The service's own formats are left to ``check_image``, which may allow truncated ones.
     if foreign:
         _check_whole(nothing, header)
     if header.size is None:
@@ -185,6 +186,7 @@ def _output(header: PictureHeader, size: tuple[int, int], limits: ImageLimits) -
     pictures. JPEG for the rest: a photo as PNG is five to ten times as large.
     """
     keeps = header.lossless and (header.colour in _FEW_COLOURS or size[0] * size[1] <= _SMALL)
+    # The other format only where the limits leave no choice: a user may have taken PNG or JPEG out of them.
     best: Output = "png" if keeps else "jpeg"
     other: Output = "jpeg" if keeps else "png"
     return best if _FORMATS[best] in limits.formats or _FORMATS[other] not in limits.formats else other
@@ -218,6 +220,7 @@ def _recipe(output: Output, quality: int, *, turned: bool, max_side: int | None,
     parts = [str(_RECIPE_VERSION), f"jpeg q{quality}" if output == "jpeg" else output]
     if turned:
         parts.append("upright")
+    # Only limits that this picture exceeds: with any other one it is the same picture, and is not billed again.
     if max_side is not None:
         parts.append(f"shrink {max_side}")
     if max_bytes is not None:

@@ -14,7 +14,7 @@ _MOST_DPI = 1200  # a page of A4 has 139 million pixels then
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparation:
-    """How pictures are made fit for the service before they are sent; pictures that need nothing stay as they are.
+    """Settings by which pictures are made fit for the service; pictures that need nothing are sent as they are.
 
     A picture that is written anew for one reason is written upright in plain colours, without metadata.
 

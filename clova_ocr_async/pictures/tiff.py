@@ -15,19 +15,20 @@ import struct
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from clova_ocr_async.documents.picture import Picture
+from clova_ocr_async.documents.picture import Picture, swapped
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.library_lock import LibraryLock
 from clova_ocr_async.pictures.open_documents import OpenDocuments
+from clova_ocr_async.pictures.picture_header import orientation_of
 from clova_ocr_async.protocol.dimensions import BeyondEndError, UnreadableError
 from clova_ocr_async.protocol.image_headers import TiffField, tiff_directories, tiff_pages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clova_ocr_async.pictures.input_file import InputFile
+    from clova_ocr_async.pictures.paged_file import PagedFile
     from clova_ocr_async.pictures.preparation import Preparation
 
 __all__ = ["count_pages", "cut_page"]
@@ -41,7 +42,6 @@ _NUMBERS = {1: "B", 3: "H", 4: "I"}  # BYTE, SHORT, LONG
 _LONG, _CLASSIC = 4, 42
 _HEADER, _ENTRY, _INLINE = 8, 12, 4  # bytes of the header, of an entry, and of a value that stands in its entry
 _EVERY_TAG = range(65536)
-_SIDEWAYS = frozenset(range(5, 9))  # orientations that swap width and height
 
 
 class _ExoticError(Exception):
@@ -77,7 +77,7 @@ class _Slices:
 class _Document:
     """A TIFF from which pages are cut; used by one thread at a time."""
 
-    def __init__(self, file: InputFile) -> None:
+    def __init__(self, file: PagedFile) -> None:
         self._file = file
         with ExitStack() as stack:
             self._stream = stack.enter_context(file.open())
@@ -114,13 +114,15 @@ class _Document:
             data = _copied(self._data, found)
         except _ExoticError:
             data = None
+        # Refused, although most of the page may be there: the call would be paid, and what is missing not be read.
         except BeyondEndError:
             raise _cut_off(name) from None
         except UnreadableError:
             raise ImageError(f"{name} is damaged: its parts overlap; {_REPAIR}") from None
         self._file.check_unchanged(self._stream)
         largest = max(_number(one, _WIDTH) * _number(one, _LENGTH) for one in self._directories[: place + 1])
-        return _CutPage(name, data, place, (_number(found, _WIDTH), _number(found, _LENGTH)), _turn(found), largest)
+        sides = _number(found, _WIDTH), _number(found, _LENGTH)
+        return _CutPage(name, data, place, sides, orientation_of(_number(found, _ORIENTATION)), largest)
 
 
 class _CutPage(NamedTuple):
@@ -145,11 +147,11 @@ class _CutPage(NamedTuple):
     @property
     def size(self) -> tuple[int, int]:
         """Width and height as a viewer shows the page."""
-        width, height = self.sides
-        return (height, width) if self.orientation in _SIDEWAYS else (width, height)
+        return swapped(self.sides, self.orientation)
 
 
 _REPAIR = "get the whole file, or save it anew"
+# The lock is for the position in the stream, which the reads of all threads move.
 _DOCUMENTS = OpenDocuments(_Document, LibraryLock())
 
 
@@ -157,7 +159,7 @@ def _cut_off(name: str) -> ImageError:
     return ImageError(f"{name} is cut off: the end of its tiff data is missing; get the whole file", truncated=True)
 
 
-def count_pages(file: InputFile) -> int:
+def count_pages(file: PagedFile) -> int:
     """Count the pages of a TIFF.
 
     Raises:
@@ -168,7 +170,7 @@ def count_pages(file: InputFile) -> int:
 
 
 def cut_page(
-    file: InputFile, number: int, *, max_bytes: int | None, preparation: Preparation | None
+    file: PagedFile, number: int, *, max_bytes: int | None, preparation: Preparation | None
 ) -> tuple[bytes, Picture]:
     """Return one page of a TIFF as a file of its own: a TIFF, or a PNG or JPEG where it cannot be copied.
 
@@ -192,6 +194,7 @@ def cut_page(
         digest = hashlib.sha256(cut.data).hexdigest()
         return cut.data, Picture(steps=steps, page=page, size=cut.size, orientation=cut.orientation, sha256=digest)
     decode = load_module("clova_ocr_async.pictures.tiff_decoding", "a TIFF that cannot be cut as it is").decoded_page
+    # A stream of its own: Pillow moves about in it for as long as it decodes, and no other page has to wait for that.
     with file.open() as stream:
         data, step = decode(
             stream, cut.name, place=cut.place, pixels=cut.largest, max_bytes=max_bytes, preparation=preparation
@@ -204,11 +207,6 @@ def cut_page(
         orientation=cut.orientation,
         sha256=hashlib.sha256(data).hexdigest(),
     )
-
-
-def _turn(directory: Mapping[int, TiffField]) -> int:
-    found = _number(directory, _ORIENTATION)
-    return found if found in _SIDEWAYS or 1 < found < min(_SIDEWAYS) else 1
 
 
 def _number(directory: Mapping[int, TiffField], tag: int) -> int:
@@ -232,6 +230,7 @@ def _copied(data: _Slices, directory: Mapping[int, TiffField]) -> bytes:
     places, sizes = (_TILES, _TILE_SIZES) if _TILES in directory else (_STRIPS, _STRIP_SIZES)
     kept = {tag: found for tag, found in directory.items() if tag not in _POINTERS and found.value_type in _SIZES}
     size = sum(map(_size, kept.values()))
+    # Before anything is read: a few entries that all point to the same bytes would fill the memory.
     if size > len(data):
         raise UnreadableError
     values = {tag: _Value(found.value_type, found.value_count, _read(data, found)) for tag, found in kept.items()}
@@ -270,6 +269,7 @@ def _read(data: _Slices, field: TiffField) -> bytes:
 def _written(order: str, values: dict[int, _Value], places: int, parts: list[bytes]) -> bytes:
     """Write a file: its header, the directory, the values that are too long for it, and the parts."""
     empty = _Value(_LONG, len(parts), bytes(4 * len(parts)))  # until the places of the parts are known
+    # Ascending by their tags. Source: TIFF 6.0 (1992), section 2, which also asks for even places.
     filled = dict(sorted({**values, places: empty}.items()))
     long_tags = [tag for tag, value in filled.items() if len(value.content) > _INLINE]
     starts = _starts(_HEADER + 2 + _ENTRY * len(filled) + 4, [*(filled[tag].content for tag in long_tags), *parts])

@@ -25,6 +25,7 @@ def webp_header(data: bytes) -> PictureHeader:
     width = height = None
     alpha, orientation, frames, lossless = False, 1, 0, False
     end = 8 + int.from_bytes(data[4:8], "little")
+    # 64 bytes of a chunk are enough for the sides; the rest of it are pixels.
     for kind, start, stop in _webp_chunks(data):
         chunk = data[start : min(stop, start + 64)]
         if kind == b"VP8X" and len(chunk) >= 10:  # noqa: PLR2004 - flags, reserved, two sides of 24 bits
@@ -80,6 +81,7 @@ def gif_header(data: bytes) -> PictureHeader:
     for kind, start, end, steps in _gif_blocks(data):
         blocks += steps
         if kind == _GIF_IMAGE:
+            # Pillow makes room for the whole of such a frame, so a small screen must not hide a bomb.
             if frames == 0:
                 left, top, wide, high = struct.unpack_from("<HHHH", data, start + 1)
                 width, height = max(width, left + wide), max(height, top + high)

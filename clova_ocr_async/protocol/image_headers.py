@@ -20,6 +20,7 @@ __all__ = [
     "Bytes",
     "Dimensions",
     "TiffField",
+    "is_tiff_page",
     "jpeg_dimensions",
     "jpeg_segments",
     "pdf_dimensions",
@@ -159,14 +160,16 @@ def tiff_dimensions(data: bytes) -> Dimensions:
 
 def tiff_pages(directories: Sequence[Mapping[int, TiffField]]) -> list[int]:
     """Return the places in the chain of the directories that are pages; none if pages cannot be told from versions."""
-    pages = [place for place, found in enumerate(directories) if not _is_not_a_page(_tiff_numbers(found))]
+    pages = [place for place, found in enumerate(directories) if is_tiff_page(found)]
     # Nothing but reduced versions: a single one is the page; several may be pages, or versions of one page.
     return pages or ([0] if len(directories) == 1 else [])
 
 
-def _is_not_a_page(directory: _Directory) -> bool:
-    subfile_type, old_type = directory.get(_NEW_SUBFILE_TYPE, 0), directory.get(_SUBFILE_TYPE)
-    return subfile_type & _TIFF_NO_PAGE > 0 or old_type == _TIFF_OLD_REDUCED
+def is_tiff_page(directory: Mapping[int, TiffField]) -> bool:
+    """Return whether a directory is a page, and not a reduced version or a mask of another page."""
+    numbers = _tiff_numbers(directory)
+    subfile_type, old_type = numbers.get(_NEW_SUBFILE_TYPE, 0), numbers.get(_SUBFILE_TYPE)
+    return subfile_type & _TIFF_NO_PAGE == 0 and old_type != _TIFF_OLD_REDUCED
 
 
 def tiff_directories(data: Bytes, tags: Collection[int]) -> Iterator[dict[int, TiffField]]:

@@ -61,7 +61,7 @@ def taken(batch: Batch[Receipt]) -> asyncio.Task[None]:
 
 
 async def cut_off(task: asyncio.Task[None]) -> None:
-    """Cancel whoever takes the outcomes as often as that cuts off the calls in flight."""
+    """Cancel the task that takes the outcomes as often as it needs to cut off the calls in flight."""
     task.cancel()
     await steps()
     task.cancel()

@@ -163,7 +163,7 @@ async def test_anothers_late_answer_leaves_a_new_call_alone(run: Path) -> None:
 def test_the_settlement_of_anothers_answer() -> None:
     """Another call's answer settles its item as ambiguous."""
     verdict = settle_from_answer(ANSWER, Receipt, "mine")
-    assert (verdict.event, verdict.billing) == (ItemEvent.DOUBT, Billing.MAYBE_BILLED)
+    assert (verdict.event, verdict.billing) == (ItemEvent.MAYBE_BILLED, Billing.MAYBE_BILLED)
     assert settle_from_answer(ANSWER, Receipt, "r").event is ItemEvent.SUCCEED
 
 

@@ -250,7 +250,7 @@ def _killed_at(stage: Scene, point: str, count: int) -> bool:
         fault = "unavailable-page" if point.endswith("maybe billed") else "rate-limited"
         stage.clova.script(*[fault, None, None] * 3)
     stage.add(_MORE)
-    # Whoever waits for another process looks for what it left.
+    # A process that waits for another one looks for what it left.
     other = stage.worker(30) if "look" in point else None
     killed = stage.worker(0.2, point, count).wait(LONGEST) == -signal.SIGKILL
     if other is not None:
@@ -283,7 +283,7 @@ def sleep(items: int, draw: random.Random) -> list[str]:
         given_up = stage.states()["ambiguous"]
         sleeper.send_signal(signal.SIGCONT)
         if other and stage.was_told("keeps the ledger locked"):
-            # It was stopped inside a transaction: nobody else can write then, and says so.
+            # It was stopped inside a transaction: no other process can write then, and the others report that.
             other = stage.ended(stage.worker(1.5))
         codes = (other, stage.ended(sleeper))
         stage.kills = 1

@@ -120,7 +120,7 @@ def test_a_look_at_a_killed_run_changes_nothing_of_it(
 
 
 def test_a_look_at_a_hard_linked_backup_does_not_touch_the_run(clova: Emulator, scans: Path, run: Path) -> None:
-    """Whoever links a killed run and looks at the link pays for nothing twice; neither is written to while linked."""
+    """A killed run that is linked and looked at by the link is paid for once; neither is written to while linked."""
     killed(clova, scans, run)
     backup = run.with_name("backup")
     shutil.copytree(run, backup, copy_function=os.link)

@@ -245,7 +245,7 @@ class Occupied(PreparationThreads):
         self.asked = asyncio.Event()
 
     async def run(self, work: Any, size: int = 0) -> Any:
-        """Note that somebody wants a place."""
+        """Note that a picture wants a place."""
         self.asked.set()
         return await super().run(work, size)
 

@@ -257,7 +257,7 @@ def test_a_tilde_in_a_variable_is_the_home_folder(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize("name", ["CLOVA_OCR_SECRET_FILE", "CLOVA_OCR_CONFIG"])
 def test_a_tilde_of_nobody_is_refused_by_the_variable(name: str) -> None:
     """A missing home folder is reported with the name of the variable."""
-    message = refused(lambda: domains_from_env({_URL: URL, name: "~nobody-of-that-name/secret"}))
+    message = refused(lambda: domains_from_env({_URL: URL, name: "~unknown-user-name/secret"}))
     assert message.startswith(f"{name}: the path begins with ~, and there is no such home folder; write")
 
 

@@ -221,7 +221,7 @@ def test_a_url_that_cannot_work_is_not_repeated(tmp_path: Path, url: str, expect
             'secret_file = "C:\\temp"',
             "line 3: secret_file: its path has a control character in it; put it in single quot",
         ),
-        ('secret_file = "~nobody-of-that-name/x"', "line 3: secret_file: the path begins with ~, and there is no such"),
+        ('secret_file = "~unknown-user-name/x"', "line 3: secret_file: the path begins with ~, and there is no such"),
         ('secret_env = "QUOTE"', "line 3: secret_env: a quote stands at one end of the value only"),
         ('secret_file = "empty"', "line 3: secret_file: secret is empty"),
         (

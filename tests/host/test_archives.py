@@ -200,7 +200,7 @@ def test_a_member_that_is_not_what_it_claims_is_refused(tmp_path: Path, member: 
 
 
 def test_a_small_member_may_have_any_ratio(tmp_path: Path) -> None:
-    """A blank page packs a thousandfold, and harms nobody."""
+    """A blank page packs a thousandfold, and does no harm."""
     archive = write_zip(tmp_path / "a.zip", Member(b"x.jpg", bytes(1_000_000)))
     assert read_member(str(archive), "x.jpg") == bytes(1_000_000)
 

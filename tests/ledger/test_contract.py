@@ -277,7 +277,7 @@ async def test_a_settlement_makes_up_for_a_missing_mark(
 
 
 async def test_a_doubt_counts_a_call_whose_answer_is_anothers(store: Store) -> None:
-    """A sent item that has an answer and is settled as DOUBT has one call more that may have been billed."""
+    """A sent item that has an answer and is settled as MAYBE_BILLED has one call more that may have been billed."""
     async with store.open() as ledger:
         claim = await sent(ledger, "a")
         await ledger.maybe_billed(claim, "a")

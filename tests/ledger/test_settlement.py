@@ -63,7 +63,7 @@ def test_a_settlement_without_an_answer_names_its_call() -> None:
     """The settlement of a lost call is fenced by its requestId, and says why it is ambiguous."""
     settlement = settlement_due(SENT, owner_alive=False)
     assert settlement is not None
-    assert (settlement.event, settlement.request_id) == (ItemEvent.DOUBT, "r")
+    assert (settlement.event, settlement.request_id) == (ItemEvent.MAYBE_BILLED, "r")
     assert b"ended before the answer came" in settlement.failure
 
 

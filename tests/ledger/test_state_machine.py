@@ -305,7 +305,8 @@ class LedgerMachine(RuleBasedStateMachine):
             mark, state = (ItemEvent.SUCCEED, State.SUCCEEDED) if call.answer else (ItemEvent.FAIL, State.FAILED)
             return state, Settlement(mark, Billing.BILLED, 1.0, b"" if call.answer else b"{}", call.request_id)
         if call.doubts:
-            return State.AMBIGUOUS, Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, b"{}", call.request_id)
+            mark = ItemEvent.MAYBE_BILLED
+            return State.AMBIGUOUS, Settlement(mark, Billing.MAYBE_BILLED, 1.0, b"{}", call.request_id)
         ends = {ItemEvent.RELEASE: State.QUEUED, ItemEvent.FAIL: State.FAILED, ItemEvent.SKIP: State.SKIPPED}
         mark = data.draw(st.sampled_from(list(ends)))
         return ends[mark], Settlement(mark, request_id=call.request_id)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ME, REQUEST = 7, "r"
 BILLINGS = {
     ItemEvent.SUCCEED: Billing.BILLED,
-    ItemEvent.DOUBT: Billing.MAYBE_BILLED,
+    ItemEvent.MAYBE_BILLED: Billing.MAYBE_BILLED,
 }
 
 
@@ -148,7 +148,7 @@ def test_a_refused_request_is_uncounted_once(db: sqlite3.Connection) -> None:
 def test_a_missing_maybe_billed_mark_is_made_up_for(db: sqlite3.Connection) -> None:
     """A request that may have been billed is counted once, also if its mark was missing when its call ended."""
     claim = put(db, State.SENT)
-    happen(db, claim, ItemEvent.DOUBT)
+    happen(db, claim, ItemEvent.MAYBE_BILLED)
     assert db.execute("SELECT maybe_billed FROM item").fetchone() == (1,)
     assert call_limit.calls(db) == 1
 
@@ -161,7 +161,7 @@ def test_a_missing_maybe_billed_mark_is_made_up_for(db: sqlite3.Connection) -> N
         ItemEvent.RELEASE,
         ItemEvent.SKIP,
         ItemEvent.FAIL,
-        ItemEvent.DOUBT,
+        ItemEvent.MAYBE_BILLED,
         ItemEvent.SUCCEED,
     ],
 )

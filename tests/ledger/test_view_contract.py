@@ -54,7 +54,7 @@ async def failed(ledger: RunLedger, name: str) -> None:
 async def ambiguous(ledger: RunLedger, name: str, **settings: Any) -> None:
     """Have an item end without an answer."""
     claim = await sent(ledger, name, **settings)
-    await ledger.settle(claim, Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, LOST, name))
+    await ledger.settle(claim, Settlement(ItemEvent.MAYBE_BILLED, Billing.MAYBE_BILLED, 1.0, LOST, name))
 
 
 async def begun(store: Store) -> None:

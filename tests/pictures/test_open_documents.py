@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clova_ocr_async.errors import ImageError
-from clova_ocr_async.pictures.input_file import InputFile
 from clova_ocr_async.pictures.open_documents import OpenDocuments
+from clova_ocr_async.pictures.paged_file import PagedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Document:
     """A document that notes when it is closed."""
 
-    def __init__(self, file: InputFile) -> None:
+    def __init__(self, file: PagedFile) -> None:
         self.file = file
         self.is_closed = False
 
@@ -43,14 +43,14 @@ class Scene:
             start_timer=lambda seconds, function: self.timers.append((seconds, function)),
         )
 
-    def _open(self, file: InputFile) -> Document:
+    def _open(self, file: PagedFile) -> Document:
         document = Document(file)
         self.opened.append(document)
         return document
 
     def use(self, path: Path | bytes) -> Document:
         """Borrow the document of a file, and give it back."""
-        with self.documents.borrow(InputFile.of(path)) as document:
+        with self.documents.borrow(PagedFile.of(path)) as document:
             assert not document.is_closed
             return document
 
@@ -104,7 +104,7 @@ def test_bytes_do_not_stay_open() -> None:
 def test_a_document_that_failed_is_closed(files: list[Path]) -> None:
     """After an error a document is opened anew."""
     scene = Scene()
-    with pytest.raises(ImageError), scene.documents.borrow(InputFile.of(files[0])):
+    with pytest.raises(ImageError), scene.documents.borrow(PagedFile.of(files[0])):
         raise ImageError
     assert scene.opened[0].is_closed
     assert not scene.use(files[0]).is_closed
@@ -170,12 +170,12 @@ def test_without_a_thread_nothing_stays_open(files: list[Path]) -> None:
 
     opened: list[Document] = []
 
-    def open_document(file: InputFile) -> Document:
+    def open_document(file: PagedFile) -> Document:
         opened.append(Document(file))
         return opened[0]
 
     documents = OpenDocuments(open_document, threading.RLock(), start_timer=refuse)
-    with documents.borrow(InputFile.of(files[0])):
+    with documents.borrow(PagedFile.of(files[0])):
         pass
     assert opened[0].is_closed
 
@@ -189,6 +189,6 @@ def test_a_real_timer_ends_with_the_last_document(files: list[Path]) -> None:
             closed.set()
 
     documents = OpenDocuments(Closing, threading.RLock(), idle=0.01)
-    with documents.borrow(InputFile.of(files[0])):
+    with documents.borrow(PagedFile.of(files[0])):
         assert all(thread.daemon or thread is threading.main_thread() for thread in threading.enumerate())
     assert closed.wait(30)

@@ -112,7 +112,7 @@ def read(request_id: str = "r") -> Settlement:
 
 def ambiguous(request_id: str = "r") -> Settlement:
     """Return the settlement of a call without an answer."""
-    return Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, b'{"type":"ConnectionLostError"}', request_id)
+    return Settlement(ItemEvent.MAYBE_BILLED, Billing.MAYBE_BILLED, 1.0, b'{"type":"ConnectionLostError"}', request_id)
 
 
 def query(folder: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:

@@ -259,7 +259,7 @@ class MemoryLedger:
         entry = row.entry
         if entry.state is not State.SENT:
             return
-        if settlement.event is ItemEvent.DOUBT and entry.request_id == settlement.request_id:
+        if settlement.event is ItemEvent.MAYBE_BILLED and entry.request_id == settlement.request_id:
             row.change(in_flight=False, maybe_billed=entry.maybe_billed + (entry.in_flight or entry.answered))
         elif settlement.billing is Billing.NOT_BILLED and entry.owner == claim.owner:
             self._run.calls -= entry.in_flight

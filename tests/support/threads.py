@@ -16,7 +16,7 @@ __all__ = ["no_thread_free", "reached"]
 
 @asynccontextmanager
 async def no_thread_free() -> AsyncGenerator[Callable[[], int]]:
-    """Let nobody into a thread of the loop; yields how many wait for one."""
+    """Let no call into a thread of the loop; yields how many wait for one."""
     limiter, holder = current_default_thread_limiter(), object()
     limiter.total_tokens = 1
     await limiter.acquire_on_behalf_of(holder)

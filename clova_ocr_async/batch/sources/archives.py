@@ -65,7 +65,7 @@ def _pictures_of(archive: str, names: tuple[str, ...], exclusions: Exclusions, *
             yield path
             continue
         logger.info("left out, %s: %s", reason, shown_path(path))
-        # As in a folder of a system: what has no ending of a picture there is nobody's picture.
+        # As in a folder of a system: a file there without the ending of a picture is the system's own.
         if not reason.startswith("in ") or (suffix_of(last) in PICTURE_SUFFIXES and not is_hidden(last)):
             exclusions.members[reason] += 1
 
@@ -75,10 +75,12 @@ def _exclusion(archive: str, name: str, folders: list[str], last: str, exclusion
     for folder in folders:
         if is_hidden(folder) or is_system_folder(folder):
             return f"in {folder}"
+    # By the name first: to look into a member costs the unpacking of its start.
     if is_hidden(last):
         return "hidden"
     if suffix_of(last) in PICTURE_SUFFIXES:
         return None
+    # Not opened: an archive in an archive is the way to make terabytes of a few kilobytes.
     if is_archive_name(last):
         return "archive in an archive"
     if not may_be_picture(last) or not _begins_like_picture(archive, name):

@@ -42,6 +42,7 @@ def images_by_folder(path: str, recursive: bool = True, exclusions: Exclusions |
         document = _document_of(path, folders)
         if document is None:
             raise ConfigurationError(_unnamed(path, [*folders[:1]]))
+        # Without recursion: what lies directly in the folder of a document, be that the root or a folder in it.
         if recursive or len(folders) <= (document_named(_own_name(path)) is None):
             yield ListedImage(image, document=document)
 
@@ -52,6 +53,7 @@ def check_folder(path: str) -> frozenset[str]:
     Raises:
         ConfigurationError: As ``images_by_folder``; the message names the first few folders that have other names.
     """
+    # A whole walk before the first call: a wrong folder that is found later leaves a batch paid for by half.
     documents: set[str] = set()
     unknown: dict[str, None] = {}
     for _, folders in _placed(path, Exclusions()):
@@ -82,6 +84,7 @@ def _document_of(root: str, folders: list[str]) -> str | None:
     own = document_named(_own_name(root))
     outermost = own or (document_named(folders[0]) if folders else None)
     for folder in folders if outermost is not None else ():
+        # A guess might pay for pictures that the wrong model reads.
         if (other := document_named(folder)) not in {None, outermost}:
             inside = shown_path(os.path.join(root, *folders[: folders.index(folder) + 1]))  # noqa: PTH118 - it may be in an archive
             raise ConfigurationError(

@@ -47,9 +47,7 @@ _SYSTEM_FOLDERS = frozenset(
     | {"__macosx", "network trash folder", "temporary items", "thevolumesettingsfolder", "lost+found", "lost.dir"}
     | {"thefindbycontentfolder", "resource.frk"}
 )
-_REPAIRED_DISK = re.compile(
-    r"found\.\d{3}", re.ASCII
-)  # where Windows puts the files that it finds while it repairs a disk
+_REPAIRED_DISK = re.compile(r"found\.\d{3}", re.ASCII)  # where Windows puts what it finds while it repairs a disk
 _SYSTEM_FILES = frozenset(
     {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "desktop db", "desktop df"}
 )
@@ -157,6 +155,7 @@ class Exclusions:
 
     def inclusions(self) -> str:
         """Return the number of pictures that have no ending of a picture, in a sentence; "" for none."""
+        # A remark, because each of them costs a call that the user may not have expected.
         if not self.by_content:
             return ""
         one, many = "file is a picture by its first bytes", "files are pictures by their first bytes"
@@ -206,6 +205,6 @@ def _names_below(folder: str) -> Iterator[str]:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)
-                    yield ""
+                    yield ""  # counts, or a tree of empty folders would be walked to its end
                 else:
                     yield entry.name

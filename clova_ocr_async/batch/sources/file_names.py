@@ -7,7 +7,7 @@ import unicodedata
 from functools import lru_cache
 
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.host.archives import stat_file
+from clova_ocr_async.host.archives import file_exists
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 __all__ = ["as_on_disk"]
@@ -21,20 +21,13 @@ def as_on_disk(path: str) -> str:
     Raises:
         ConfigurationError: Two files have the name.
     """
-    if path.isascii() or _exists(path):
+    # Nearly every path ends here, after one look at the file system.
+    if path.isascii() or file_exists(path):
         return path
     head, found = ("/", "/") if path.startswith("/") else ("", "")
     for part in path[len(head) :].split("/"):
         found = _with_part(found, part)
-    return found if _exists(found) else path
-
-
-def _exists(path: str) -> bool:
-    try:
-        stat_file(path)
-    except (OSError, ValueError):
-        return False
-    return True
+    return found if file_exists(found) else path
 
 
 def _with_part(folder: str, part: str) -> str:
@@ -63,6 +56,7 @@ def _listed(folder: str, _: int) -> dict[str, list[str]]:
 def _names_in(folder: str) -> dict[str, list[str]]:
     """Return the names in a folder by their normal form; none for a folder that cannot be read."""
     try:
+        # The time makes the cache forget a folder that has got new files.
         return _listed(folder, os.stat(folder).st_mtime_ns)  # noqa: PTH116 - once for each path of a list
     except OSError:
         return {}

@@ -63,12 +63,12 @@ class FolderEvents:
     def _run(self) -> None:
         changes = self._open_changes(
             self._path,
-            watch_filter=None,
+            watch_filter=None,  # its own filter leaves out folders of programmers, such as node_modules
             step=_STEP,
             stop_event=self._closed,
             rust_timeout=_BEGUN,
             yield_on_timeout=True,
-            raise_interrupt=False,
+            raise_interrupt=False,  # a Ctrl-C is for the main thread
             force_polling=False,  # the scans are the polling
             recursive=self._recursive,
             ignore_permission_denied=False,  # if true, other errors would be silent as well

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.pictures.page import Page
 
-__all__ = ["entries_in", "images_in"]
+__all__ = ["begins_like_picture", "entries_in", "images_in"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -78,19 +78,11 @@ def images_in(
         found = members_in(root, recursive, exclusions)
     else:
         found = (entry.path for entry in entries_in(root, recursive, exclusions))
-    return _logged(root, paged(found, pages), exclusions)
+    return _logged(root, _paged(found, pages), exclusions)
 
 
-def paged(paths: Iterable[str], pages: str | None) -> Iterator[Path | Page]:
-    """Yield files, or the pages of those that have several.
-
-    Args:
-        paths: The files.
-        pages: As in ``images_in``.
-
-    Raises:
-        ConfigurationError: ``pages`` names no pages.
-    """
+def _paged(paths: Iterable[str], pages: str | None) -> Iterator[Path | Page]:
+    """Yield files, or the pages of those that have several."""
     if pages is None:
         return map(Path, paths)
     PageSelection.parse(pages)  # here, so that a mistake is refused by the call and not by the first pull
@@ -102,6 +94,7 @@ def _logged(folder: str, pictures: Iterator[Path | Page], exclusions: Exclusions
     if inclusions := exclusions.inclusions():
         logger.info("%s: %s", folder, inclusions)
     if summary := exclusions.summary():
+        # A warning only if pictures may be missing: other files lie in every folder of scans.
         unseen = exclusions.pictures.total() or exclusions.archives or exclusions.members
         logger.log(logging.WARNING if unseen else logging.INFO, "%s: %s", folder, summary)
 
@@ -132,6 +125,7 @@ def entries_in(
 def _walk(pending: list[str], exclusions: Exclusions, *, recursive: bool) -> Iterator[os.DirEntry[str]]:
     while pending:
         folders: list[os.DirEntry[str]] = []
+        # The last one first: what is pending are then the folders beside one path, and not a whole level of the tree.
         yield from _pictures_of(pending.pop(), folders, exclusions)
         for folder in folders if recursive else ():
             if is_hidden(folder.name) or is_system_folder(folder.name):

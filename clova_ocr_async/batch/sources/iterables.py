@@ -67,6 +67,7 @@ class SyncSource:
 
     async def pull(self) -> Any:
         """Return the next item."""
+        # In the loop and not in a thread: the iterable may be tied to its thread, as the cursor of a database is.
         return next(self._iterator, EXHAUSTED)
 
     def stop(self) -> None:
@@ -90,6 +91,7 @@ class AsyncSource:
     def __init__(self, images: AsyncIterable[Any]) -> None:
         self._iterator = aiter(images)
         self._one_pulls = asyncio.Lock()
+        # One request at a time, so that no item is pulled that no worker has room for.
         self._requests: asyncio.Queue[asyncio.Future[Any]] = asyncio.Queue(1)  # futures for the next item
         self._waiting: asyncio.Future[Any] | None = None
         self._task: asyncio.Task[None] | None = None

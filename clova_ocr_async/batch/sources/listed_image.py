@@ -24,6 +24,7 @@ class ListedImage:
         from_record: Whether it is a record of an earlier command, so that its document is only the one of then.
     """
 
+    # Columns stay out of the repr: a list of receipts has the names of people in them.
     path: str
     page: int | None = None
     document: str | None = None

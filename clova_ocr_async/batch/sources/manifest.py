@@ -28,7 +28,7 @@ from clova_ocr_async.batch.sources.manifest_rows import (
     images_in_table,
 )
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.host.archives import stat_file
+from clova_ocr_async.host.archives import file_exists
 from clova_ocr_async.protocol.echoed_input import non_path, shown_path
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class Manifest:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._name = os.fsdecode(path)
         self._encoding = encoding_of(self._name)
+        # Bytes of any kind can pass for Hangul in CP949, so the files decide that the names lead to.
         if self._encoding == CP949 and not self._names_exist():
             self._encoding = UTF8  # its names are bytes of another kind, or wrong
 
@@ -156,6 +157,7 @@ class Manifest:
         try:
             for number, image in self._rows():
                 try:
+                    # Lists are written on Windows and Linux, and files copied from macOS, which spells Hangul apart.
                     path = as_on_disk(image.path)
                 except ConfigurationError as error:
                     raise RowError(number, str(error)) from None
@@ -185,6 +187,7 @@ class Manifest:
         # A list of paths may begin with a file named "path".
         if delimiter is not None and not _names_file(line):
             return _Form("table", number, delimiter)
+        # Otherwise each row of such a table would be taken for one path, and refused as a missing file.
         if line and self._name.lower().endswith(_TABLE_SUFFIXES) and not _names_file(line):
             raise RowError(number, "no column is named path; a table begins with the names of its columns")
         return _Form("lines", number)
@@ -195,7 +198,7 @@ class Manifest:
         try:
             for image in self.images():
                 if not image.path.isascii():
-                    if _exists(image.path):
+                    if file_exists(image.path):
                         return True
                     missing = True
         except ConfigurationError:
@@ -210,19 +213,11 @@ class _Form(NamedTuple):
 
 
 def _names_file(line: bytes) -> bool:
-    return _exists(os.fsdecode(line.removesuffix(b"\n").removesuffix(b"\r")))
-
-
-def _exists(path: str) -> bool:
-    try:
-        stat_file(path)
-    except (OSError, ValueError):
-        return False
-    return True
+    return file_exists(os.fsdecode(line.removesuffix(b"\n").removesuffix(b"\r")))
 
 
 def _check_path(path: str, *, in_line: bool) -> None:
-    if _exists(path):
+    if file_exists(path):
         return
     if (odd := non_path(path)) is not None:
         fetch = "; URLs are not fetched: download the file, and list its path" if odd.kind == "a URL" else ""

@@ -19,7 +19,7 @@ __all__ = ["CP949", "UTF8", "encoding_of", "is_utf8", "lines_of", "open_manifest
 
 UTF8, CP949, _UTF16 = "utf-8", "cp949", "utf-16"
 
-_LONGEST_LINE = 1024 * 1024  # bytes, its end included; characters in UTF-16
+_LONGEST_LINE = 1024 * 1024  # bytes, its end included; characters in UTF-16. An image in base64 may be in the list
 _CHUNK = 1024 * 1024
 
 
@@ -63,6 +63,7 @@ def _is_in(file: BinaryIO, encoding: str) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)()
     file.seek(0)
     try:
+        # All of it: the first name in Hangul may come after a million in ASCII.
         while chunk := file.read(_CHUNK):
             decoder.decode(chunk)
         decoder.decode(b"", final=True)
@@ -84,7 +85,7 @@ def lines_of(name: str, encoding: str) -> Iterator[tuple[int, bytes]]:
                 number += 1
                 if len(line) > _LONGEST_LINE:
                     raise ConfigurationError(f"{place(name, number)}: it is longer than {_LONGEST_LINE:,} bytes")
-                if number == 1:
+                if number == 1:  # Notepad and Excel put a mark there, which is not part of the first name
                     line = line.removeprefix(codecs.BOM_UTF8)  # noqa: PLW2901 - the same line
                 yield number, line.decode(CP949).encode() if encoding == CP949 else line
         except OSError as error:
@@ -96,9 +97,10 @@ def lines_of(name: str, encoding: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _decoded(file: BinaryIO) -> Iterator[bytes]:
+    # "\n" alone ends a line, as in the other encodings, so that the numbers in messages are those of an editor.
     with io.TextIOWrapper(file, encoding=_UTF16, newline="\n") as text:
         while line := text.readline(_LONGEST_LINE + 1):
-            yield line.encode("utf-8", "surrogatepass")
+            yield line.encode("utf-8", "surrogatepass")  # names on disks of Windows may hold half a surrogate pair
 
 
 def place(name: str, number: int) -> str:
@@ -122,6 +124,6 @@ def other_encoding(line: bytes) -> str:
     except UnicodeDecodeError:
         return "it is not UTF-8; save the list as UTF-8"
     return (
-        "it is not UTF-8 but perhaps CP949, as Excel on Korean Windows writes it; save the list as UTF-8, "
+        "it is not UTF-8 but may be CP949, as Excel on Korean Windows writes it; save the list as UTF-8, "
         "or convert it: iconv -f CP949 -t UTF-8 LIST > NEW_LIST"
     )

@@ -11,7 +11,7 @@ import msgspec
 from clova_ocr_async.batch.sources.document_names import DOCUMENT_WORDS, document_named
 from clova_ocr_async.batch.sources.listed_image import ListedImage
 from clova_ocr_async.batch.sources.manifest_lines import is_utf8, other_encoding
-from clova_ocr_async.batch.sources.record_names import checked_path, path_of
+from clova_ocr_async.batch.sources.record_names import checked_path, named_path
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import quoted, shown
@@ -23,7 +23,6 @@ __all__ = ["RowError", "delimiter_of", "image_in_line", "image_in_record", "imag
 
 _PATHS = ("path", "source")
 _SPECIAL = frozenset({*_PATHS, "source_bytes", "page", "document"})
-_OF_RECORDS = frozenset({"status", "sha256"})  # keys that every record of a command has
 _DELIMITERS = ",;\t"
 _LONGEST_PAGE = 9  # digits
 
@@ -68,7 +67,8 @@ def image_in_record(line: bytes) -> ListedImage:
     """
     try:
         record = msgspec.json.decode(line, type=_Record)
-        # Of a record of a command, the columns alone are the user's.
+        # Of a record of a command, the columns alone are the user's. Of any other, all unknown keys are: for those the
+        # line is decoded once more, because a struct drops them.
         is_own = msgspec.UNSET not in (record.status, record.sha256)
         fields: dict[str, Any] = {} if is_own else msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -87,7 +87,7 @@ def _image_of(record: _Record, columns: Any, *, is_own: bool) -> ListedImage:
         raise ConfigurationError("it has a path and a source; leave one of them out")
     key, value = ("source", record.source) if record.path is None else ("path", record.path)
     return ListedImage(
-        path_of(key, value, record.source_bytes),
+        named_path(key, value, record.source_bytes),
         _page(record.page),
         _document(record.document),
         msgspec.json.encode(columns) if columns else b"",
@@ -167,6 +167,7 @@ def _rows(lines: Iterator[tuple[int, bytes]], delimiter: str) -> Iterator[tuple[
             last = number
             yield line.decode()
 
+    # Strict, or a quote that is never closed would swallow all rows behind it as one cell.
     reader = csv.reader(texts(), delimiter=delimiter, strict=True)
     while True:
         first = last + 1
@@ -176,10 +177,12 @@ def _rows(lines: Iterator[tuple[int, bytes]], delimiter: str) -> Iterator[tuple[
             return
         except csv.Error as error:  # an open quote, for example; its message holds no cell
             raise RowError(max(first, 1), f"it is not CSV: {error}") from None
+        # Blank lines above the header were left out: its number is the one of the line that was read.
         yield max(first, last) if first == 1 else first, cells
 
 
 def _checked_header(number: int, cells: Sequence[str]) -> list[str]:
+    # The user's own columns keep their capitals: they come back under the same names.
     names = [name.lower() if name.lower() in _SPECIAL else name for name in map(str.strip, cells)]
     while names and not names[-1]:
         names.pop()
@@ -196,7 +199,7 @@ def _image_in_row(row: Mapping[str, str]) -> ListedImage:
     key = next(key for key in _PATHS if key in row)
     columns = {name: value for name, value in row.items() if name not in _SPECIAL}
     return ListedImage(
-        path_of(key, row[key], row.get("source_bytes") or None),
+        named_path(key, row[key], row.get("source_bytes") or None),
         _page(row.get("page", "").strip()),
         _document(row.get("document", "").strip()),
         msgspec.json.encode(columns) if columns else b"",

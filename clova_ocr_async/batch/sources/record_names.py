@@ -12,7 +12,7 @@ from clova_ocr_async.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["checked_path", "path_of", "record_source", "source_of"]
+__all__ = ["checked_path", "named_path", "record_source", "source_of"]
 
 
 def record_source(path: str) -> dict[str, str]:
@@ -53,10 +53,10 @@ def source_of(record: Mapping[str, object]) -> str:
     Raises:
         ConfigurationError: It names no path.
     """
-    return path_of("source", record.get("source"), record.get("source_bytes"))
+    return named_path("source", record.get("source"), record.get("source_bytes"))
 
 
-def path_of(key: str, source: object, source_bytes: object = None) -> str:
+def named_path(key: str, source: object, source_bytes: object = None) -> str:
     """Return the path that a value names.
 
     Args:
@@ -76,6 +76,7 @@ def path_of(key: str, source: object, source_bytes: object = None) -> str:
 
 def _decoded(source_bytes: object) -> str:
     try:
+        # Validated: Python skips what is not base64 otherwise, and the rest may be the name of another file.
         if isinstance(source_bytes, str):
             return os.fsdecode(base64.b64decode(source_bytes, validate=True))
     except (binascii.Error, ValueError):  # the second for characters outside ASCII

@@ -61,9 +61,12 @@ class Settling(Generic[StampT]):
             if path in settled and settled[path] == stamp:
                 self._settled[path] = stamp
                 continue
+            # The file may have changed until the last moment of the scan, so its time begins at the end. Only a file
+            # that need not stand still at all is due at its first sight.
             since = began if self._settle == 0 else ended
             if path in waiting and waiting[path][0] == stamp:
                 since = waiting[path][1]
+            # By the begin of this scan, which is the earliest moment in which it can have looked at the file.
             if began >= since + self._settle:
                 self._settled[path] = stamp
                 found.append(path)

@@ -84,7 +84,7 @@ class WatchedFolder:
         self.recursive = recursive
         self._look_up = look_up
         self._unreadable: set[str] = set()
-        self._forgotten: deque[str] = deque()
+        self._forgotten: deque[str] = deque()  # which the event loop may add to while a thread scans
         try:
             os.scandir(self.path).close()
             found = look_up(self.path)
@@ -102,12 +102,13 @@ class WatchedFolder:
         """
         files: dict[str, FileTimes] = {}
         unreadable: set[str] = set()
+        # Paths are put together by hand: a scan may see millions of names, and most lead to nothing new.
         pending = [_prefix(self.path)] if self._is_there() else []
         while pending and not stopped.is_set():
             folder = pending.pop()
             try:
                 entries = self._entries(folder)
-            except FileNotFoundError:
+            except FileNotFoundError:  # moved or removed during the scan, which is no trouble
                 continue
             except OSError as error:
                 unreadable.add(folder)
@@ -145,6 +146,7 @@ class WatchedFolder:
             return False
         if self.identity is None:
             logger.warning("%s: the folder is back", shown)
+        # An unmounted drive leaves an empty folder behind, and looks as if all files had been removed.
         if found.st_dev != self._device:
             what = "another file system is there now, as after an unmount or a mount"
             logger.warning("%s: %s; the watch goes on with its files", shown, what)
@@ -173,6 +175,7 @@ class WatchedFolder:
                 elif exclusions is not None:
                     exclusions.add_folder(entry)
             elif _is_candidate(name) and not entry.is_symlink():
+                # A ``stat`` for each file and scan: no other look shows that a file is still growing.
                 if (times := _times_of(entry)) is not None:
                     files[folder + name] = times
                     if exclusions is not None and not is_picture_file(entry.path):

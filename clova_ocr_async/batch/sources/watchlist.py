@@ -156,6 +156,7 @@ class WatchList(WorkList):
         self._wait_for = wait
         self._changed = asyncio.Event()  # a scan is worth it
         self._recorded = asyncio.Event()  # a claim is worth it
+        # Set until a scan finds otherwise: files that an earlier command left are read before the first scan ends.
         self._present = asyncio.Event()
         self._present.set()
         self._ended = asyncio.Event()
@@ -184,6 +185,7 @@ class WatchList(WorkList):
         try:
             while not self._stopped.is_set():
                 scan = await asyncio.to_thread(self._scanner.scan, self._stopped, notify)
+                # Recorded before they are read: what a process that dies has not finished is left for the next one.
                 if scan.settled:
                     await asyncio.to_thread(self._record, self._divide(scan.settled))
                     self._recorded.set()
@@ -191,6 +193,7 @@ class WatchList(WorkList):
                     self._present.set()
                 else:
                     self._present.clear()
+                # No event ends this pause: a folder that never stands still would be scanned all the time.
                 await self._wait_for(self._ended, scan.rest)
                 await self._wait_for_change(scan.pause - scan.rest)
         finally:

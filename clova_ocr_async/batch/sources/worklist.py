@@ -153,6 +153,7 @@ class WorkList:
     async def close(self) -> None:
         """Wait for the listing to end, and release the files that were claimed and not yielded."""
         self.stop()
+        # A thread cannot be cancelled: it ends after the files that it is recording.
         if self._listing is not None:
             await asyncio.wait([self._listing])
             await self._ledger.release_files(self._documents)
@@ -167,6 +168,7 @@ class WorkList:
         folder = os.fsencode(Path.cwd())
         while not self._stopped.is_set() and (chunk := list(itertools.islice(found, _LISTED_AT_ONCE))):
             by_document: dict[str, list[SourceFile]] = {}
+            # Files of several documents may be found in any order, and the ledger takes those of one at a time.
             for file in chunk:
                 by_document.setdefault(self._document_of(file), []).append(_with_stamp(file, folder))
             for document, sources in by_document.items():

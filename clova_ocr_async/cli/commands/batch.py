@@ -37,12 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from clova_ocr_async.batch.sources.manifest import Manifest
-    from clova_ocr_async.cli.runs.call_counter import CallCounter
     from clova_ocr_async.cli.runs.inputs import Search
-    from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
     from clova_ocr_async.errors import Billing
-    from clova_ocr_async.protocol.image import ImageLimits
 
 __all__ = ["command"]
 
@@ -156,6 +153,7 @@ def _needed_documents(
     from clova_ocr_async.cli.terminal.stderr import echo_stderr
     from clova_ocr_async.documents import DOCUMENTS
 
+    # It reads all lists and walks all folders of auto: a mistake in the last line is found before the first call.
     needed = documents_of(document, paths, manifests)
     for name, manifest in zip(options["manifest_names"], manifests, strict=True):
         if manifest.is_cp949:
@@ -166,12 +164,13 @@ def _needed_documents(
 
 def _run_once(images: _Images, options: dict[str, Any]) -> int:
     from clova_ocr_async.cli.runs.call_counter import CallCounter
+    from clova_ocr_async.cli.runs.client_settings import batch_client
     from clova_ocr_async.cli.runs.one_shot import run_once
     from clova_ocr_async.cli.runs.pipes import read_piped
     from clova_ocr_async.cli.terminal.output import opened_output
 
     calls = CallCounter()
-    client = _client(options, calls)
+    client = batch_client(options, calls)
     for document in images.documents:
         client.serving(document)  # a document without a domain is refused before a pipe is read or a call is paid
     search = _search(images, options, piped=read_piped(images.paths))  # blocks, so it comes before the event loop
@@ -183,6 +182,7 @@ def _run_in(folder: str, images: _Images, options: dict[str, Any]) -> int:
     from clova_ocr_async.cli.exit_codes import exit_code
     from clova_ocr_async.cli.runs.call_counter import CallCounter
     from clova_ocr_async.cli.runs.call_limits import call_limit
+    from clova_ocr_async.cli.runs.client_settings import batch_client
     from clova_ocr_async.cli.runs.dry_run import is_new
     from clova_ocr_async.cli.runs.resumable import ResumableRun, RunSettings
     from clova_ocr_async.cli.terminal.phrases import resume_command
@@ -203,7 +203,7 @@ def _run_in(folder: str, images: _Images, options: dict[str, Any]) -> int:
         resume=resume_command(click.get_current_context().find_root().info_name or "clova-ocr", sys.argv[1:]),
     )
     calls = CallCounter()
-    client = _client(options, calls)
+    client = batch_client(options, calls)
     search = _search(images, options)
     found = search.found()
     if is_new(folder):
@@ -212,7 +212,7 @@ def _run_in(folder: str, images: _Images, options: dict[str, Any]) -> int:
             echo_stderr(search.absence(), even_when_quiet=True)
             echo_lines(search.remarks())
             return exit_code(found=False)
-        found = itertools.chain((first,), found)
+        found = itertools.chain((first,), found)  # one walk, because a large folder takes minutes
     return asyncio.run(ResumableRun(client, calls, settings, search).run(found))
 
 
@@ -230,25 +230,9 @@ def _search(images: _Images, options: dict[str, Any], piped: Mapping[str, bytes]
     )
 
 
-def _limits(options: dict[str, Any]) -> ImageLimits:
-    from clova_ocr_async.protocol.image import ImageLimits
-
-    return ImageLimits(allow_truncated=options["allow_truncated"])
-
-
-def _client(options: dict[str, Any], calls: CallCounter) -> ClovaOCRClient:
-    from clova_ocr_async.cli.runs.client_settings import FOR_BATCHES, make_client, preparation, shared_slots
-
-    slots = shared_slots(options["concurrency"], options["max_per_second"])
-    prepare = preparation(prepare=options["prepare"], render=options["render"])
-    return make_client(
-        options["config"], calls, slots=slots, retry=FOR_BATCHES, limits=_limits(options), prepare=prepare
-    )
-
-
 def _dry_run(images: _Images, folder: str | None, options: dict[str, Any]) -> int:
     from clova_ocr_async.cli.runs.call_limits import call_limit
-    from clova_ocr_async.cli.runs.client_settings import preparation
+    from clova_ocr_async.cli.runs.client_settings import image_limits, preparation
     from clova_ocr_async.cli.runs.dry_run import dry_run
     from clova_ocr_async.client.loading import ImageLoader
     from clova_ocr_async.documents import DOCUMENTS
@@ -265,7 +249,7 @@ def _dry_run(images: _Images, folder: str | None, options: dict[str, Any]) -> in
             retry_billings=_retry_billings(options),
             max_calls=call_limit(options),
             price=options["price"],
-            loader=ImageLoader(_limits(options), preparation(prepare=options["prepare"], render=options["render"])),
+            loader=ImageLoader(image_limits(options), preparation(options)),
         )
     )
 
@@ -273,6 +257,7 @@ def _dry_run(images: _Images, folder: str | None, options: dict[str, Any]) -> in
 def _retry_billings(options: dict[str, Any]) -> tuple[Billing, ...]:
     from clova_ocr_async.errors import Billing
 
+    # One option for each bill, because the first costs nothing twice and the other two may.
     asked = {
         Billing.NOT_BILLED: options["retry_failed"],
         Billing.MAYBE_BILLED: options["retry_ambiguous"],
@@ -282,7 +267,7 @@ def _retry_billings(options: dict[str, Any]) -> tuple[Billing, ...]:
 
 
 _RETRIED = ("failed", "ambiguous", "billed")
-_PAID_AGAIN = ("retry_billed", "retry_ambiguous")
+_PAID_AGAIN = ("retry_billed", "retry_ambiguous")  # in the order of ``Manifest.billed``
 _PAID_FOR = {
     "retry_billed": ("image that is", "images that are"),
     "retry_ambiguous": ("image that may be", "images that may be"),
@@ -309,6 +294,7 @@ def _check_unpaid(file: str, manifest: Manifest, folder: str | None, options: di
     """Refuse a list of images that another command has paid for, unless an option asks to pay for them again."""
     from clova_ocr_async.errors import ConfigurationError
 
+    # The run's own list of failures, read into the same run: its ledger knows what was paid, and asks for the option.
     if folder is not None and Path(file).resolve().parent == Path(folder).resolve():
         return
     use = "go on with the run they are of, with --run DIR" if folder is None else "use the run they are of"
@@ -336,6 +322,7 @@ def _contradiction(paths: tuple[str, ...], folder: str | None, options: dict[str
 
     if wrong := call_limit_contradiction(options):
         return wrong
+    # A dry run has a price without a run, since it prints the cost.
     if folder is not None or options["dry_run"]:
         return _contradiction_with_run(paths, folder, options)
     return "--price is for --run or --dry-run" if options["price"] is not None else None

@@ -66,6 +66,7 @@ async def _show_domains(config: str | None, *, probe: bool) -> int:
     from clova_ocr_async.cli.exit_codes import ExitCode
     from clova_ocr_async.domains.environment import config_path, configured_domains
 
+    # First what was configured, then whether it works: an error in the file below must not hide which file it is.
     file = config_path(os.environ, config)
     click.echo(
         printable(f"domains of {'the environment' if file is None else f'the file {shown_path(os.fsdecode(file))}'}")
@@ -74,7 +75,7 @@ async def _show_domains(config: str | None, *, probe: bool) -> int:
     for domain in configured_domains(os.environ, config):
         click.echo(_line(domain))
         if probe:
-            worst = max(worst, await _probe(domain))
+            worst = max(worst, await _probe(domain))  # a script looks at one code for all domains
     if not probe:
         click.echo("nothing was sent; --probe asks the service")
     return worst

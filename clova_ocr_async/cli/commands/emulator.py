@@ -30,6 +30,7 @@ __all__ = ["command"]
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8089, show_default=True, help="The port; 0 for a free one."
 )
+# Five: the number in the one refusal of the service that was published.
 @click.option(
     "--concurrency", type=click.IntRange(min=1), default=5, show_default=True, help="Most calls at once per domain."
 )
@@ -61,10 +62,12 @@ def command(**settings: Any) -> int:
 
 
 async def _serve(settings: dict[str, Any]) -> int:
+    # Not checked by click: the emulator knows the faults, and names them all where one does not exist.
     faults = [None if fault == "ok" else fault for fault in settings.pop("faults")]
     documents = settings.pop("documents") or tuple(clova.DOCUMENTS)
     if unknown := sorted(set(documents) - set(clova.DOCUMENTS)):
         raise clova.ConfigurationError(f"--document {shown(unknown[0])}: it is none of {', '.join(clova.DOCUMENTS)}")
+    # The user's own, so that a program that is configured for the service needs another URL alone.
     secret = env_value(os.environ, "CLOVA_OCR_SECRET") or None
     server = clova.Emulator(secret=secret, documents=documents, faults=faults, **settings)
     try:

@@ -46,6 +46,7 @@ def command(*, folder: str, older_than: float | None, yes: bool, key_file: str |
     from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
     seal = load_seal(key_file, os.environ)
+    # With an age the command is mostly that of a scheduled job; without one it deletes all that was paid for.
     if older_than is None and not yes and _on_terminal() and not _confirmed(folder, seal):
         echo_stderr("nothing was deleted", even_when_quiet=True)
         return exit_code(interrupted=True)
@@ -92,5 +93,5 @@ def _confirmed(folder: str, seal: Seal) -> bool:
     )
     try:
         return click.confirm(f"Delete {answers}?", err=True)
-    except click.Abort:
+    except click.Abort:  # Ctrl-C at the question is a no, and not an error
         return False

@@ -32,23 +32,28 @@ def command(*, document: type[Document], images: tuple[str, ...], **options: Any
     archive (a.zip!/x.jpg), or - for standard input; clova-ocr batch reads folders and archives.
     """
     from clova_ocr_async.cli.runs.call_counter import CallCounter
-    from clova_ocr_async.cli.runs.client_settings import FOR_PEOPLE, make_client, preparation, shared_slots
+    from clova_ocr_async.cli.runs.client_settings import (
+        FOR_PEOPLE,
+        image_limits,
+        make_client,
+        preparation,
+        shared_slots,
+    )
     from clova_ocr_async.cli.runs.inputs import Search, check_paths, pages_contradiction
     from clova_ocr_async.cli.runs.one_shot import run_once
     from clova_ocr_async.cli.runs.pipes import read_piped
     from clova_ocr_async.cli.terminal.output import opened_output
     from clova_ocr_async.errors import ConfigurationError
-    from clova_ocr_async.protocol.image import ImageLimits
 
     check_paths(images, folders=False)
     if options["pages"] is not None and (wrong := pages_contradiction(options["pages"], images)):
         raise ConfigurationError(wrong)
-    limits = ImageLimits(allow_truncated=options["allow_truncated"])
-    prepare = preparation(prepare=options["prepare"], render=options["render"])
-    calls = CallCounter()
+    calls, limits, prepare = CallCounter(), image_limits(options), preparation(options)
+    # Slots are shared with batches of the same user: their calls and these use up the same limit of the service.
     client = make_client(
         options["config"], calls, slots=shared_slots(), retry=FOR_PEOPLE, limits=limits, prepare=prepare
     )
     search = Search(images, pages=options["pages"], piped=read_piped(images))
+    # In the order of the images: people read the lines beside what they have typed.
     with opened_output(None) as output:
         return asyncio.run(run_once(client, calls, document, search, output, ordered=True))

@@ -33,7 +33,7 @@ def command(*, document: type[Document], format: str) -> int:  # noqa: A002 - th
 
     stem = document.path_word.replace("-", "_")
     tables = {stem: columns(document)}
-    if document is Receipt:
+    if document is Receipt:  # the only document with lines, which have a table of their own
         tables[f"{stem}_items"] = columns(document, "items")
     if format == "json":
         schema = {"schema": str(SCHEMA_VERSION), "tables": tables}

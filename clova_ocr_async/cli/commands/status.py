@@ -38,6 +38,7 @@ def command(*, folder: str, as_json: bool, price: Decimal | None) -> int:
         status, ambiguous = reader.status(), list(reader.ambiguous_names())
     if as_json:
         counts = status.to_dict() | {"ambiguous": ambiguous}
+        # Costs as numbers, as all other values: programs add them up.
         click.echo(msgspec.json.Encoder(decimal_format="number").encode(counts | {"cost": _cost(status, price)}))
         return 0
     for title, words in _lines(status, price).items():
@@ -51,6 +52,7 @@ def _cost(status: RunStatus, price: Decimal | None) -> dict[str, Decimal] | None
     """Return what the calls cost, in KRW; None if the price is not known."""
     if price is None:
         return None
+    # The worst case: a call in flight may be billed as well.
     maybe_billed = status.maybe_billed + status.in_flight
     return {"price": price, "billed": status.billed * price, "maybe_billed": maybe_billed * price}
 

@@ -30,9 +30,7 @@ from clova_ocr_async.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from clova_ocr_async.cli.runs.call_counter import CallCounter
     from clova_ocr_async.cli.runs.resumable import RunSettings
-    from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
 
 __all__ = ["command"]
@@ -95,6 +93,7 @@ def command(*, document: type[Document], folder: str, run: str, **options: Any) 
     from clova_ocr_async.batch.sources.watched_folder import WatchedFolder
     from clova_ocr_async.cli.runs.call_counter import CallCounter
     from clova_ocr_async.cli.runs.call_limits import call_limit_contradiction
+    from clova_ocr_async.cli.runs.client_settings import batch_client
     from clova_ocr_async.cli.runs.watch import WatchRun, check_apart, native_events, print_exclusions
     from clova_ocr_async.errors import ConfigurationError
     from clova_ocr_async.pictures.page_selection import PageSelection
@@ -104,25 +103,16 @@ def command(*, document: type[Document], folder: str, run: str, **options: Any) 
     if options["pages"] is not None:
         PageSelection.parse(options["pages"])  # a mistake is refused before a run directory is made
     inbox = WatchedFolder(folder, recursive=options["recursive"])
+    # Before anything is made in the folder of the run.
     check_apart(folder, run)
     calls = CallCounter()
-    client, settings = _client(options, calls), _settings(document, run, options)
+    client, settings = batch_client(options, calls), _settings(document, run, options)
     open_events = None if options["poll"] else native_events()
     print_exclusions(inbox, run)
     watch = WatchRun(
         client, calls, settings, inbox, settle=options["settle"], pages=options["pages"], open_events=open_events
     )
-    return asyncio.run(watch.run(()))
-
-
-def _client(options: dict[str, Any], calls: CallCounter) -> ClovaOCRClient:
-    from clova_ocr_async.cli.runs.client_settings import FOR_BATCHES, make_client, preparation, shared_slots
-    from clova_ocr_async.protocol.image import ImageLimits
-
-    slots = shared_slots(options["concurrency"], options["max_per_second"])
-    limits = ImageLimits(allow_truncated=options["allow_truncated"])
-    prepare = preparation(prepare=options["prepare"], render=options["render"])
-    return make_client(options["config"], calls, slots=slots, retry=FOR_BATCHES, limits=limits, prepare=prepare)
+    return asyncio.run(watch.run(()))  # no files to begin with: the watch finds all of them
 
 
 def _settings(document: type[Document], run: str, options: dict[str, Any]) -> RunSettings:

@@ -38,6 +38,7 @@ class CallCounter:
             self.in_flight += 1
         elif isinstance(event, AttemptFinished):
             self.in_flight -= 1
+            # Request by request: one call may leave several behind whose bill is not known.
             if event.billing is Billing.MAYBE_BILLED:
                 self.maybe_billed += 1
             _log(event)

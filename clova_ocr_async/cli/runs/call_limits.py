@@ -16,6 +16,7 @@ def call_limit(options: Mapping[str, Any]) -> CallLimit | None:
     """Return the lower limit of calls, by --max-calls and by --max-cost; None for the run's own limit."""
     if options["max_calls"] == "none":
         return "none"
+    # Rounded down: the last call must fit into the cost as well.
     by_cost = None if options["max_cost"] is None else int(options["max_cost"] / options["price"])
     return min((limit for limit in (options["max_calls"], by_cost) if limit is not None), default=None)
 

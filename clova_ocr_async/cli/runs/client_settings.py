@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.cli.options import common
 from clova_ocr_async.cli.terminal.stderr import echo_stderr
@@ -12,24 +12,24 @@ from clova_ocr_async.client import AiohttpTransport, ClovaOCRClient, RetryPolicy
 from clova_ocr_async.domains.environment import configured_domains
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.pictures.preparation import Preparation
+from clova_ocr_async.protocol.image import ImageLimits
 from clova_ocr_async.slots import LocalSlots, SharedSlots
 from clova_ocr_async.slots.sharing.sqlite_store import default_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from clova_ocr_async.cli.runs.call_counter import CallCounter
-    from clova_ocr_async.protocol.image import ImageLimits
     from clova_ocr_async.slots import Slots
 
-__all__ = ["FOR_BATCHES", "FOR_PEOPLE", "make_client", "preparation", "shared_slots", "transport"]
+__all__ = ["FOR_PEOPLE", "batch_client", "image_limits", "make_client", "preparation", "shared_slots", "transport"]
 
 FOR_PEOPLE = RetryPolicy(outage_patience=0.0, connect_patience=2.0)
 """For a few images at a terminal: a service that does not answer is an error at once."""
 
-FOR_BATCHES = RetryPolicy(connect_patience=5.0)
-"""For a batch: it waits for a service that has answered before. A host that was never reached is a wrong name."""
+# It waits for a service that has answered before. A host that was never reached is a wrong name.
+_FOR_BATCHES = RetryPolicy(connect_patience=5.0)
 
 
 def make_client(
@@ -60,9 +60,26 @@ def make_client(
     )
 
 
-def preparation(*, prepare: bool, render: bool) -> Preparation | None:
+def batch_client(options: Mapping[str, Any], calls: CallCounter) -> ClovaOCRClient:
+    """Return the client of a command that reads many images, by its options; raises as ``make_client`` does."""
+    return make_client(
+        options["config"],
+        calls,
+        slots=shared_slots(options["concurrency"], options["max_per_second"]),
+        retry=_FOR_BATCHES,
+        limits=image_limits(options),
+        prepare=preparation(options),
+    )
+
+
+def image_limits(options: Mapping[str, Any]) -> ImageLimits:
+    """Return the limits of images that the options of a command ask for."""
+    return ImageLimits(allow_truncated=options["allow_truncated"])
+
+
+def preparation(options: Mapping[str, Any]) -> Preparation | None:
     """Return the preparation that --prepare and --render ask for; None without them."""
-    return Preparation(render=render) if prepare or render else None
+    return Preparation(render=options["render"]) if options["prepare"] or options["render"] else None
 
 
 def transport() -> AiohttpTransport:
@@ -98,6 +115,7 @@ def shared_slots(
         max_per_second: Most calls per second per domain.
         find: Returns the path of the shared file.
     """
+    # A container without a home folder can still read images; it only shares its slots with no other process.
     try:
         path = find()
     except ConfigurationError as error:

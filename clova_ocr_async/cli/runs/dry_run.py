@@ -127,6 +127,7 @@ class DryRun:
         if not self._once:
             yield from map(self._listed, found)
             return
+        # Those left come first, as in a batch: of two names of the same bytes the later one is the duplicate.
         if self._reader is not None:
             for document in self._documents:
                 for left in self._reader.to_read(document, self._retry_billings):
@@ -136,6 +137,7 @@ class DryRun:
         for image in map(self._listed, found):
             path = normalize_path(os.fsencode(image.path))
             spellings = frozenset({path, alternate_path(path, here) or path})
+            # A number in place of the names, of which a folder may have millions.
             key = hash((spellings, image.page, image.document))
             repeated = key in before or self._is_left(spellings, image)
             before.add(key)
@@ -182,6 +184,7 @@ class DryRun:
         """
         document = _document_of(image)
         if self._reader is not None and (file := file_at(image.path, image.page)) is not None:
+            # By its stamp, as a batch does it: a run of a million finished files is counted without reading one.
             entry = self._reader.recall(file, document)
             if entry is not None and self._reason_not_sent(entry) is not None:
                 return entry.item, entry
@@ -197,6 +200,7 @@ class DryRun:
         """Refuse an image that cannot be sent; conversions are left out, as each takes a large part of a second."""
         if opened.refusal is not None:
             raise opened.refusal
+        # Cutting a page is cheap and finds damaged ones; rendering one takes as long as a conversion.
         preparation = self._loader.preparation
         is_rendered = opened.page is not None and preparation is not None and preparation.render
         if opened.plan is None and not is_rendered:
@@ -218,10 +222,12 @@ class DryRun:
         return "failed, billed" if entry.billing is Billing.BILLED else "failed, not billed"
 
     def _skip(self, image: ListedImage, reason: str) -> None:
+        # Messages begin with the image; without it, files with the same fault have the same message and one line.
         path, name = image.path, Path(image.path).name
         for subject in (f"image {quoted(name)} ", f"image {quoted(name)}: ", f"{shown_path(path)}: "):
             reason = reason.removeprefix(subject)
         reason, _, way_out = for_shell(reason).partition(";")
+        # The other ways out are about one file, and this line is about many.
         if "--allow-truncated" in way_out:
             reason += "; --allow-truncated sends it as it is"
         self.reasons.setdefault(_NUMBER.sub("", reason), Reason(reason)).add(reason)
@@ -250,6 +256,7 @@ class DryRun:
             if count := self.billed_before[billing]:
                 yield _line(title, count, hint + cost(price, count))
         if max_calls is not None:
+            # Never below 0: a limit may have been lowered below what is used already.
             allowed = max(min(self.billable, max_calls - used), 0)
             hint = f"of {max_calls:,}, {used:,} are used" + cost(price, allowed)
             yield _line("within call limit", allowed, hint)

@@ -36,11 +36,13 @@ def write_failures(folder: str, reader: RunReader, watch: Callable[[str], object
         OutputError: The file cannot be written.
     """
     path = Path(folder) / FAILURES
+    # The file lies beside the ledger, readable: what the ledger seals must not be in it.
     sealed = reader.status().sealed is not None
     records = (record for record in reader.records(unread=True) if record.path is not None)
     if (first := next(records, None)) is None:
-        path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # one of an earlier command would name images that were read since
         return None
+    # Whole or not at all: images that a broken-off list leaves out would not be retried.
     with atomic_write(path, watch) as write:
         for record in itertools.chain((first,), records):
             write(encode_record(record_for_shell(without_answer(record_of(record), sealed=sealed))))

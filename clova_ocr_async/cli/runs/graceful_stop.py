@@ -57,6 +57,7 @@ class GracefulStop:
                 them = "it" if count == 1 else "them"
                 message = f"finishing {plural(count, 'call')} in flight; once more cuts {them} off"
             echo_stderr(message, even_when_quiet=True)
+            # A stop and not a cancellation: the calls in flight are paid for, and end within seconds.
             self.batch.stop(InterruptError("interrupted"))
         elif not self.cancelled and self._task is not None:
             self.cancelled = True
@@ -89,6 +90,7 @@ def loop_signals(handler: Callable[[], object]) -> Generator[None]:
         if unhandled == _MAX_UNHANDLED:
             raise KeyboardInterrupt
         unhandled += 1
+        # Not at once: a signal arrives between any two instructions, also in the middle of the loop's own work.
         loop.call_soon_threadsafe(handle)
 
     with signal_handlers(dict.fromkeys(SIGNALS, on_signal)):

@@ -19,7 +19,7 @@ from clova_ocr_async.protocol.image import ImageLimits
 if TYPE_CHECKING:
     from clova_ocr_async.documents import Document
 
-__all__ = ["STDIN", "FileHashes", "InputFile", "InputPage"]
+__all__ = ["STDIN", "InputFile", "InputPage", "LastFileHash"]
 
 STDIN = "-"
 """The path that means standard input."""
@@ -81,13 +81,14 @@ class InputFile:
         elif self._begun:
             data = b""
         else:
+            # The client asks for one byte more than it allows; so a file of a gigabyte is refused without being read.
             data = read_path(self.path, ImageLimits(max_bytes=None if size < 0 else size - 1))
         self._begun = True
         self._hash.update(data)
         return data
 
 
-class FileHashes:
+class LastFileHash:
     """The hash of the file whose pages were read last: a file is not hashed again for each of its pages."""
 
     def __init__(self) -> None:
@@ -108,6 +109,7 @@ class FileHashes:
 
 
 def _hash_file(path: str) -> str:
+    # A member is unpacked to be hashed; a file is hashed as it is read, whatever its size.
     if split_member_path(path) is not None:
         return hashlib.sha256(read_path(path, ImageLimits(max_bytes=None))).hexdigest()
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path takes longer
@@ -126,7 +128,7 @@ class InputPage(Page):
 
     document: type[Document] | None = None
     columns: bytes = field(default=b"", repr=False)
-    hashes: FileHashes = field(default_factory=FileHashes, compare=False, repr=False)
+    hashes: LastFileHash = field(default_factory=LastFileHash, compare=False, repr=False)
 
     @property
     def page(self) -> int:

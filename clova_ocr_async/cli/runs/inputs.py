@@ -14,12 +14,12 @@ from clova_ocr_async.batch.sources.document_folders import check_folder, images_
 from clova_ocr_async.batch.sources.exclusions import READ_SUFFIXES, Exclusions, listed
 from clova_ocr_async.batch.sources.folders import entries_in
 from clova_ocr_async.batch.sources.listed_image import ListedImage
-from clova_ocr_async.cli.runs.input_file import STDIN, FileHashes, InputFile, InputPage
+from clova_ocr_async.cli.runs.input_file import STDIN, InputFile, InputPage, LastFileHash
 from clova_ocr_async.cli.runs.pipes import check_once, is_piped
 from clova_ocr_async.cli.terminal.phrases import list_names
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.host.archives import is_archive_name, split_member_path, stat_file
+from clova_ocr_async.host.archives import file_exists, is_archive_name, split_member_path
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.pictures.page_selection import PageSelection
@@ -50,13 +50,13 @@ def check_paths(paths: Sequence[str], *, folders: bool) -> None:
     for path in paths:
         if path == STDIN:
             continue
-        if not _exists(path):
+        if not file_exists(path):
             raise ConfigurationError(_not_there(path, folders=folders))
         kind = "a folder" if Path(path).is_dir() else "an archive" if _is_archive(path) else None
         if kind is not None and not folders:
             raise ConfigurationError(f"{shown_path(path)} is {kind}; for all images in it use clova-ocr batch")
         if kind == "an archive":
-            members_in(path)
+            members_in(path)  # only for its errors, which must come before anything is paid
     check_once(paths)
 
 
@@ -71,14 +71,6 @@ def pages_contradiction(pages: str, paths: Iterable[str]) -> str | None:
         return None
     kind = "standard input" if piped == STDIN else "a pipe"
     return f"{shown_path(piped)}: {kind} cannot be read again for each page, as --pages needs it; give a file"
-
-
-def _exists(path: str) -> bool:
-    try:
-        stat_file(path)
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _is_archive(path: str) -> bool:
@@ -152,7 +144,7 @@ class Search:
         self._recursive = recursive
         self._pages = pages
         self._piped = piped
-        self._hashes = FileHashes()
+        self._hashes = LastFileHash()
         self._left_out = Exclusions()
         self._repeated = 0
 
@@ -203,6 +195,7 @@ class Search:
     def divided(self, found: Iterable[FoundImage]) -> Iterator[FoundImage]:
         """Yield the pages of files of several, where they are asked for."""
         for image in found:
+            # A list that names a page asks for that one, whatever --pages asks for.
             if isinstance(image, ListedImage) and image.page is not None:
                 yield _whole_if_only_page(image)
             elif self._pages is None or image == STDIN:
@@ -276,6 +269,7 @@ def _key_of_path(path: str) -> int | None:
     try:
         found = os.stat(path)  # noqa: PTH116 - for each file, and Path takes longer than the file system
     except (OSError, ValueError):
+        # Members of an archive by the archive and their name; the archive itself may be given by two paths.
         if (member := split_member_path(path)) is None:
             return None
         return hash((_key_of_path(member[0]), member[1]))

@@ -42,6 +42,7 @@ def spare_output(output: Output) -> Output | None:
         spare = standard_output()
     except ConfigurationError:
         return None
+    # The same full disk takes no line either, and the null device would swallow what was paid for.
     return None if spare.shares_place(output) or spare.leads_to(os.devnull) else spare
 
 

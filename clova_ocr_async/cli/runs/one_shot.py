@@ -210,7 +210,7 @@ class OneShotRun:
         status = status_of(outcome)
         self.counts.add(status, billed=billed_of(outcome) is True, maybe_billed=maybe_billed_of(outcome))
         if isinstance(outcome, Failure) and status != "pending" and self._named < MAX_NAMED:
-            self._named += 1
+            self._named += 1  # a folder of broken files must not fill the terminal; each has its line in the output
             echo_stderr(f"{outcome.source.shown}: {outcome.error}")
         self._write(outcome)
 
@@ -224,6 +224,7 @@ class OneShotRun:
             self._take(outcome)
             return
         error = outcome.error
+        # It has a line as well: given back with --from and --retry-ambiguous, the lines send such images again.
         self._cut_off.append(outcome.source)
         self.counts.add_cut_off(billed=error.billing is Billing.BILLED, maybe_billed=error.maybe_billed)
         self._write(outcome)
@@ -231,6 +232,7 @@ class OneShotRun:
 
 async def pulled_in_thread(items: Iterable[Any]) -> AsyncIterator[Any]:
     """Yield the items of an iterable that blocks, each pulled in a thread."""
+    # One thread at a time, as a generator is pulled in; None ends it, for no image is None.
     iterator = iter(items)
     while (item := await anyio.to_thread.run_sync(next, iterator, None)) is not None:
         yield item

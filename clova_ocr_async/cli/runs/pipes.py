@@ -45,6 +45,7 @@ def check_once(paths: Iterable[str]) -> None:
     """
     seen: set[object] = set()
     for path in filter(is_piped, paths):
+        # "-", /dev/stdin and /dev/fd/0 are one input under three names.
         known = 0 if path == STANDARD else named_descriptor(path)
         if (which := path if known is None else known) in seen:
             name = "standard input" if which == 0 else "a pipe"
@@ -116,6 +117,7 @@ def _opened(path: str) -> Generator[BinaryIO]:
         return
     descriptor = named_descriptor(path)
     try:
+        # A copy: closing it leaves the shell's own descriptor open.
         with open(path if descriptor is None else os.dup(descriptor), "rb") as stream:  # noqa: PTH123 - Path does not open a descriptor
             yield stream
     except OSError as error:

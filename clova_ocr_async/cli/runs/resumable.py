@@ -159,6 +159,7 @@ class ResumableRun:
         """
         for document in self._settings.needed:
             self._client.serving(document)
+        # With auto, images of any document may be left from an earlier command; one without a domain now stays left.
         if self._settings.document is not None:
             return self._settings.needed
         return tuple(document for document in DOCUMENTS.values() if self._is_served(document))
@@ -197,18 +198,11 @@ class ResumableRun:
                 )
             # A command that is refused here must not have put images up for sending again.
             await ledger.open_for(services_of(self._client.domains))
+            # Relative paths would name other files from another folder, which the run would pay for as new ones.
             if (start := await ledger.set_base_folder(os.getcwd())) is not None:  # noqa: PTH109 - as a text
                 raise ConfigurationError(wrong_folder(settings.folder, start))
             self._begun = True
-            for billing in settings.retry_billings:
-                count = 0
-                for document in self._documents:
-                    count += await ledger.requeue(billing, document.path_word)
-                self._sent_again[billing] = count
-                # What may be paid twice is printed even with --quiet.
-                paid = billing is not Billing.NOT_BILLED
-                bill = cost(settings.price if paid else None, count)
-                echo_stderr(f"sending again {plural(count, *_SENT_AGAIN[billing])}{bill}", even_when_quiet=paid)
+            await self._requeue(ledger)
             images, total = self._list_images(ledger, found)
             dispatcher = BatchDispatcher(self._client, settings.jobs, ledger=ledger)
             images_of: Any = images  # pairs of an image and its class, if there is no one class
@@ -218,11 +212,23 @@ class ResumableRun:
                     stop.batch = batch
                     with self._shown_progress() as progress:
                         await self._take_all(batch, progress, total)
-            finally:
+            finally:  # however the batch is left: answers that could not be stored exist nowhere else
                 for outcome in batch.left_over:
                     self._write_if_unstored(outcome)
             self._stopped = batch.stopped
         self._stopped = self._stopped or ledger.stop_reason  # closing the ledger can fail as well
+
+    async def _requeue(self, ledger: SqliteLedger) -> None:
+        """Put the images up for sending again that the options ask for, and print their number."""
+        for billing in self._settings.retry_billings:
+            count = 0
+            for document in self._documents:
+                count += await ledger.requeue(billing, document.path_word)
+            self._sent_again[billing] = count
+            # What may be paid twice is printed even with --quiet.
+            paid = billing is not Billing.NOT_BILLED
+            bill = cost(self._settings.price if paid else None, count)
+            echo_stderr(f"sending again {plural(count, *_SENT_AGAIN[billing])}{bill}", even_when_quiet=paid)
 
     def _list_images(
         self, ledger: SqliteLedger, found: Iterable[FoundImage]
@@ -277,6 +283,7 @@ class ResumableRun:
         interrupted = self._stop_requests > 0
         try:
             status = self._report()
+        # The code of what ended the run, where it is known: a report that fails is a consequence.
         except (LedgerError, OSError) as error:  # on a full disk even reading the ledger can fail
             echo_stderr(f"error: {error}", even_when_quiet=True)
             return exit_code(error if isinstance(error, OSError) else self._stopped or error, interrupted=interrupted)
@@ -363,6 +370,7 @@ class _Total:
 
     def of(self, done: int, listed: int) -> int | None:
         """Return the number of images; None while files are listed."""
+        # The ledger alone knows which of the files are images of their own, so it is asked once all are in it.
         if not self._complete or listed < self._count:
             return None
         with suppress(LedgerError), RunReader(self._folder) as reader:

@@ -25,6 +25,7 @@ def write_to_stdout(outcome: Failure, document: type[Document] | None) -> None:
     """Write the record of an image whose paid answer is in its error and nowhere else to standard output."""
     file = _input_of(outcome.source)
     asked: type[Document] = document or outcome.source.document
+    # Opened for each: a run writes nothing to standard output otherwise, which may be closed.
     try:
         with opened_output(None) as output:
             output.write(line_of(Failure(file, outcome.error), asked))

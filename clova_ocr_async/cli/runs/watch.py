@@ -112,6 +112,7 @@ def check_apart(folder: str, run: str) -> None:
     Raises:
         ConfigurationError: One lies in the other.
     """
+    # The ledger changes with each call, and each change in the folder would start a scan of it.
     inbox, place = (Path(os.path.realpath(path)) for path in (folder, run))  # Path.resolve raises for a loop of links
     if place.is_relative_to(inbox):
         raise ConfigurationError(

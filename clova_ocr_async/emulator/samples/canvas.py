@@ -302,6 +302,7 @@ def encode(picture: Image.Image, format: Format, truth: GroundTruth) -> bytes:  
                 raise ValueError(
                     f"a ground truth of {len(note)} bytes does not fit a JPEG comment of {MAX_JPEG_COMMENT}"
                 )
+            # Without subsampling of colours: the ink of small letters would fray.
             picture.save(file, "JPEG", quality=_JPEG_QUALITY, subsampling=0, comment=note)
         case "png":
             chunk = PngImagePlugin.PngInfo()

@@ -177,6 +177,8 @@ def _alien(sheet: Sheet) -> list[_Row]:
 def _national_passport(sheet: Sheet) -> list[_Row]:
     """Return the rows of a passport for the ID card model: its page and its machine readable zone."""
     holder = fake_data.passport_holder(sheet.random, "PM", "")
+    # Korean passports had the last seven digits of the resident number in their zone until 2020-12-21: programs that
+    # mask such numbers need samples of it.
     number = fake_data.resident_number(sheet.random, holder.born, male=holder.male)
     holder = replace(holder, personal=number.partition("-")[2])
     rows = _page(sheet, holder)

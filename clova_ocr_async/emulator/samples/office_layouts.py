@@ -30,8 +30,7 @@ _TRADES = (("문구", "Stationery"), ("소프트웨어 개발", "Software"), ("�
 _REASONS = (("신규", "New"), ("재발급", "Reissue"), ("정정", "Correction"))
 _DEPARTMENTS = (("견본기획팀", "Specimen Planning"), ("모의영업부", "Mock Sales"))
 _POSITIONS = (("과장", "Manager"), ("대리", "Associate"), ("책임연구원", "Principal Researcher"))
-_KEY = {"keyText": "", "confidenceScore": 0.0}
-"""The key and confidence of every object of a certificate; the service always sends these."""
+_KEY = {"keyText": "", "confidenceScore": 0.0}  # of every object of a certificate; the service always sends these
 
 _Row: TypeAlias = tuple[str, Pair, str]
 """A field of a certificate: the vendor's key, its label, its text."""
@@ -39,6 +38,7 @@ _Row: TypeAlias = tuple[str, Pair, str]
 
 def biz_license(random: Random, seed: int, typeface: Typeface) -> DrawnDocument:
     """Draw a business registration certificate, in turn of a person and of a corporation."""
+    # Straight and on white: certificates are scanned, where cards and receipts are photographed.
     sheet = Sheet(random, (760, 1040), typeface, photographed=False)
     canvas, corporation = sheet.canvas, seed % 2 == 1
     canvas.draw_card((36, 36, 724, 1004), "#ffffff")

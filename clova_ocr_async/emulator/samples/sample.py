@@ -83,6 +83,7 @@ def draw_sample(
         raise ValueError(f"{shown(document)} is not a sample document; the documents are {', '.join(DOCUMENTS)}")
     if format not in FORMATS:
         raise ValueError(f"{shown(format)} is not a format of samples; the formats are {', '.join(FORMATS)}")
+    # Seeded by a text, which every version of Python hashes in the same way.
     random = Random(f"{document} {seed}")  # noqa: S311 - equal documents for equal seeds, nothing secret
     canvas, answer = layout(random, seed, typeface or find_typeface())
     truth = GroundTruth(document, canvas.width, canvas.height, answer)

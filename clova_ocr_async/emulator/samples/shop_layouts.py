@@ -21,7 +21,7 @@ _RIGHT = Style(19, anchor="right")
 _LEFT_EDGE, _UNIT_EDGE, _COUNT_EDGE, _RIGHT_EDGE = 64, 392, 442, 556
 _DAYS = ("{0:%Y-%m-%d}", "{0:%Y.%m.%d}", "{0.year}/{0.month}/{0.day}")
 _CARDS = (("모의카드", "Moui Card"), ("예시카드", "Yesi Card"))
-_CINEMA = 5
+_CINEMA = 5  # of six seeds: a film has a field of its own, which few receipts show
 _NAMELESS = 3  # of four seeds: the holder's name is often not on a card, or not read
 _PLASTICS = ("#dce8f6", "#e4f0e2", "#f3e6ee", "#f2ecd9")
 
@@ -126,7 +126,7 @@ def _sums(sheet: Sheet, total: int, y: float, *, discounted: bool) -> tuple[Answ
     y += 54
     sums: AnswerObject = {}
     if discounted:
-        less = total // 1000 * 100
+        less = total // 1000 * 100  # whole hundreds: won have no decimals, and shops round to coins
         total -= less
         discount, y = _sum(sheet, ("할인", "Discount"), less, y), y + 34
         # Prices include the tax of 10 %, which therefore is an eleventh.

@@ -253,7 +253,7 @@ def keep_answer(
         "ON CONFLICT (item, request_id, came) DO NOTHING",
         (number, request_id, *answer, came, unpacked),
     )
-    # The trigger of the insertion takes any answer for the call's own, which settles a doubt.
+    # The trigger of the insertion takes any answer for the call's own, which settles an ambiguous item.
     db.executemany("UPDATE item SET maybe_billed = ? WHERE id = ?", before)
 
 
@@ -271,7 +271,7 @@ def settle(db: sqlite3.Connection, claim: Claim, settlement: Settlement, failure
         Whether the item was still this call's to settle.
     """
     # The mark of the last request is missing if the disk was full when that request ended; it is made up for here.
-    if settlement.event is ItemEvent.DOUBT:
+    if settlement.event is ItemEvent.MAYBE_BILLED:
         mark_maybe_billed(db, claim.number, settlement.request_id or "")
         _doubt_answered(db, claim.number, settlement.request_id or "")
     elif settlement.billing is Billing.NOT_BILLED:

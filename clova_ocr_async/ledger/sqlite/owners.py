@@ -154,7 +154,7 @@ def _settle_late(db: sqlite3.Connection, seal: Seal, now: Callable[[], float], i
         if maybe_billed and key in inconclusive:
             continue
         settlement = _settle_due(db, 0, number, seal, now())
-        if settlement is None or settlement.event is ItemEvent.DOUBT:
+        if settlement is None or settlement.event is ItemEvent.MAYBE_BILLED:
             count_unusable_answer(db, number)
             inconclusive.add(key)
 

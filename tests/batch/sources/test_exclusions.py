@@ -107,7 +107,7 @@ def test_what_is_left_out_is_counted_by_where_it_is(tmp_path: Path) -> None:
     ]
     laid_out(tmp_path, [*names, "c.xlsx", "d.XLSX", "e.txt", "f"])
     (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
-    (tmp_path / ".#lock").symlink_to("nobody@nowhere")
+    (tmp_path / ".#lock").symlink_to("user@host:1")
     exclusions = Exclusions()
     assert len(list(entries_in(tmp_path, exclusions=exclusions))) == 1
     assert exclusions.summary() == (

@@ -216,8 +216,8 @@ def test_a_table_in_cp949_with_ascii_names_is_read(write: Callable[..., Path]) -
 
 def test_a_list_in_cp949_of_files_that_do_not_exist_is_refused(write: Callable[..., Path]) -> None:
     """Bytes that may be CP949 by chance are not guessed to be that."""
-    assert "it is not UTF-8 but perhaps CP949" in refused(write("path\n영수증.jpg\n".encode("cp949")))
-    assert "it is not UTF-8 but perhaps CP949" in refused(write("영수증.jpg\n".encode("cp949")))
+    assert "it is not UTF-8 but may be CP949" in refused(write("path\n영수증.jpg\n".encode("cp949")))
+    assert "it is not UTF-8 but may be CP949" in refused(write("영수증.jpg\n".encode("cp949")))
     assert "no column is named path" in refused(write("경로\n영수증.jpg\n".encode("cp949"), "list.csv"))
 
 

@@ -11,7 +11,7 @@ from support.zips import Member, write_zip
 
 from clova_ocr_async.batch.outcome import Failure
 from clova_ocr_async.batch.sources.worklist import WorkFile, WorkPage
-from clova_ocr_async.cli.runs.input_file import FileHashes, InputPage
+from clova_ocr_async.cli.runs.input_file import InputPage, LastFileHash
 from clova_ocr_async.cli.runs.unstored_answers import write_to_stdout
 from clova_ocr_async.documents import IdCard
 from clova_ocr_async.errors import AnswerNotKeptError
@@ -26,7 +26,7 @@ def test_a_page_has_the_hash_of_its_file(tmp_path: Path) -> None:
     """The file is hashed once for all its pages, again once it has changed, and also in an archive."""
     path = tmp_path / "a.pdf"
     path.write_bytes(b"one")
-    hashes = FileHashes()
+    hashes = LastFileHash()
     page = InputPage(str(path), 2, hashes=hashes)
     assert page == InputPage(str(path), 2)
     assert (page.page, page.shown, str(page)) == (2, f"{path}#2", f"{path}#2")

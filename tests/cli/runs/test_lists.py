@@ -59,7 +59,7 @@ def test_a_list_in_cp949_is_refused_with_the_way_out(clova: Emulator, listed: st
     result = clova_ocr("batch", "receipt", "--from", "-", "--run", "run", stdin=listed.encode("cp949"))
     assert (result.exit_code, clova.requests) == (2, 0)
     assert "standard input, line 1: " in result.stderr
-    assert "it is not UTF-8 but perhaps CP949, as Excel on Korean Windows writes it" in result.stderr
+    assert "it is not UTF-8 but may be CP949, as Excel on Korean Windows writes it" in result.stderr
     assert "iconv -f CP949 -t UTF-8 LIST > NEW_LIST" in result.stderr
     assert not Path("run").exists()
 

@@ -64,7 +64,7 @@ async def with_copies(ledger: SqliteLedger, name: str, verdict: Settlement) -> N
         await ledger.sending(claim, verdict.request_id)
     if verdict.event is ItemEvent.SUCCEED:
         await ledger.answered(claim, "r", ANSWER)
-    if verdict.event is ItemEvent.DOUBT:
+    if verdict.event is ItemEvent.MAYBE_BILLED:
         await ledger.maybe_billed(claim, "r")
     await ledger.settle(claim, verdict)
     for number in (2, 3):

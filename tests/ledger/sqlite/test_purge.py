@@ -184,7 +184,7 @@ async def test_an_answer_that_came_late_is_counted_before_it_is_removed(tmp_path
         assert claim is not None
         await ledger.sending(claim, "id")
         await ledger.maybe_billed(claim, "id")
-        await ledger.settle(claim, Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, b"", "id"))
+        await ledger.settle(claim, Settlement(ItemEvent.MAYBE_BILLED, Billing.MAYBE_BILLED, 1.0, b"", "id"))
         await ledger.answered(claim, "id", ANSWER)
     assert purge(tmp_path / "run", seal_of(None)) == Purged(1, 0)
     with RunReader(tmp_path / "run") as reader:

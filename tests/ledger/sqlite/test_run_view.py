@@ -65,7 +65,7 @@ async def ended_ambiguous(ledger: SqliteLedger, number: int, name: str | None) -
     """Have an item end without an answer."""
     claim = await sent(ledger, number, name)
     await ledger.maybe_billed(claim, f"id-{number}")
-    await ledger.settle(claim, Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, LOST, f"id-{number}"))
+    await ledger.settle(claim, Settlement(ItemEvent.MAYBE_BILLED, Billing.MAYBE_BILLED, 1.0, LOST, f"id-{number}"))
 
 
 async def begun(folder: Path, seal: Any = None) -> None:
@@ -155,7 +155,7 @@ async def test_a_late_answer_counts_at_once(tmp_path: Path) -> None:
     async with SqliteLedger(tmp_path / "run") as ledger:
         claim = await sent(ledger, 1, "late")
         await ledger.maybe_billed(claim, "id-1")
-        await ledger.settle(claim, Settlement(ItemEvent.DOUBT, Billing.MAYBE_BILLED, 1.0, LOST, "id-1"))
+        await ledger.settle(claim, Settlement(ItemEvent.MAYBE_BILLED, Billing.MAYBE_BILLED, 1.0, LOST, "id-1"))
         await ledger.answered(claim, "id-1", ANSWER)
         with RunReader(tmp_path / "run") as reader:
             assert [record.status for record in reader.records()] == ["succeeded"]

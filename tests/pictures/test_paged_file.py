@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clova_ocr_async.errors import ImageError
-from clova_ocr_async.pictures.input_file import InputFile
+from clova_ocr_async.pictures.paged_file import PagedFile
 from clova_ocr_async.pictures.pages import count_pages, cut_page
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def test_a_file_that_was_replaced_is_not_read(tmp_path: Path) -> None:
     """A file that is another one than that which was looked at is refused."""
     path = tmp_path / "a.bin"
     path.write_bytes(b"one")
-    found = InputFile.of(path)
+    found = PagedFile.of(path)
     assert found.read() == b"one"
     path.write_bytes(b"another")
     with pytest.raises(ImageError, match=r"a\.bin: the file changed while it was read; read it again once"):
@@ -29,7 +29,7 @@ def test_a_file_that_is_written_to_while_it_is_read(tmp_path: Path) -> None:
     """What was read of a file that changed in the meantime is refused."""
     path = tmp_path / "a.bin"
     path.write_bytes(b"one")
-    found = InputFile.of(path)
+    found = PagedFile.of(path)
     with found.open() as file:
         found.check_unchanged(file)
         path.write_bytes(b"another")
@@ -39,7 +39,7 @@ def test_a_file_that_is_written_to_while_it_is_read(tmp_path: Path) -> None:
 
 def test_bytes_never_change() -> None:
     """Bytes are read in the place of a file."""
-    found = InputFile.of(b"bytes")
+    found = PagedFile.of(b"bytes")
     assert (found.read(), found.stamp, found.size) == (b"bytes", (), 5)
 
 
@@ -56,7 +56,7 @@ def test_what_is_not_a_file(kind: str, tmp_path: Path) -> None:
         listening.bind(str(path))
         listening.close()
     with pytest.raises(ImageError, match="not a file"):
-        InputFile.of(path)
+        PagedFile.of(path)
     assert count_pages(path) is None
 
 

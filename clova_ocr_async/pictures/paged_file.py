@@ -20,7 +20,7 @@ from clova_ocr_async.protocol.echoed_input import non_path, shown_path
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["InputFile", "Stamp"]
+__all__ = ["PagedFile", "Stamp"]
 
 Stamp: TypeAlias = tuple[int, ...]
 """Device, inode, size and times of a file: another stamp is another file."""
@@ -30,7 +30,7 @@ _HEAD = 1024  # bytes; readers accept the header of a PDF anywhere in them
 
 
 @dataclass(frozen=True, slots=True)
-class InputFile:
+class PagedFile:
     """A file, as it was when it was looked at.
 
     Attributes:
@@ -74,6 +74,7 @@ class InputFile:
         """
         if isinstance(self.source, bytes):
             return io.BytesIO(self.source)
+        # By name again, and not by a descriptor that is kept: a batch may have thousands of files in sight.
         file, stamp = _opened(self.source)
         if stamp != self.stamp:
             file.close()
