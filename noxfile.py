@@ -35,14 +35,14 @@ def covered(session: nox.Session, *arguments: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests with the Python nox runs on, coverage whole."""
-    session.install("-e", ".[all]", *group("tests"))
+    session.install("-e", ".[all,heic]", *group("tests"))
     covered(session, *session.posargs)
 
 
 @nox.session(python=[version for version in PYTHONS if version != THIS])
 def others(session: nox.Session) -> None:
     """Run the tests with the other supported Pythons; those that are not installed are skipped."""
-    session.install("-e", ".[all]", *group("tests"))
+    session.install("-e", ".[all,heic]", *group("tests"))
     session.run("pytest", *PARALLEL, *session.posargs)
 
 
@@ -50,7 +50,7 @@ def others(session: nox.Session) -> None:
 def minimums(session: nox.Session) -> None:
     """Run the tests with the oldest versions of the four dependencies that are allowed."""
     oldest = [line.split(";")[0].replace(">=", "==").strip() for line in PROJECT["project"]["dependencies"]]
-    session.install("-e", ".[all]", *group("tests"), *oldest)
+    session.install("-e", ".[all,heic]", *group("tests"), *oldest)
     session.run("pytest", *PARALLEL, *session.posargs)
 
 
@@ -66,7 +66,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types, with both checkers at their strictest, and that users see all of them."""
-    session.install("-e", ".[all]", *group("types"))
+    session.install("-e", ".[all,heic]", *group("types"))
     session.run("mypy")
     session.run("pyright")
 
@@ -86,7 +86,7 @@ def bench(session: nox.Session) -> None:
     """Measure beside others, and write benchmarks/README.md anew; arguments go to benchmarks/all.py."""
     # niquests brings a urllib3 of its own, which would take the place of the one that requests is measured with.
     own = {"URLLIB3_NO_OVERRIDE": "1"}
-    session.install("--no-binary", "urllib3-future", "-e", ".[cli,emulator]", *group("bench"), env=own)
+    session.install("--no-binary", "urllib3-future", "-e", ".[cli,emulator,heic,pictures]", *group("bench"), env=own)
     session.run("python", "benchmarks/all.py", *session.posargs)
 
 
