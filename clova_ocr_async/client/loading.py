@@ -205,6 +205,6 @@ def pdf_page_counter(
 ) -> Callable[[bytes], int | None] | None:
     """Return the exact page counter of the extra ``pictures``; None where it is not installed."""
     try:
-        return cast("Callable[[bytes], int | None]", load("clova_ocr_async.pictures.pages").count_pdf_pages)
+        return cast("Callable[[bytes], int | None]", load("clova_ocr_async.pictures.pdf").count_pdf_pages)
     except ModuleNotFoundError:
         return None

@@ -5,20 +5,42 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from clova_ocr_async.arguments import require_whole_number
+from clova_ocr_async.errors import ConfigurationError
+
 __all__ = ["Page"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Page:
-    """One page of a PDF or TIFF file.
+    """One page of a PDF or TIFF file. ``str`` gives "scan.pdf#3".
 
     Args:
         path: The file.
         number: The page, from 1.
+
+    Raises:
+        ConfigurationError: The path is not a path, or the number is not a whole number from 1.
     """
 
     path: str | os.PathLike[str]
     number: int
 
+    def __post_init__(self) -> None:
+        path: object = self.path  # callers are not all typed
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigurationError(
+                f"Page.path is a {type(path).__name__}; it must be the path of a file"
+                + (
+                    "; for bytes, write them to a file first"
+                    if isinstance(path, bytes | bytearray | memoryview)
+                    else ""
+                )
+            )
+        require_whole_number("Page.number", self.number, advice="the first page is 1")
+
     def __str__(self) -> str:
         return f"{os.fsdecode(self.path)}#{self.number}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({os.fsdecode(self.path)!r}, {self.number})"

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from clova_ocr_async.protocol.dimensions import BeyondEndError, Dimensions, UnreadableError
 from clova_ocr_async.protocol.pdf_header import pdf_dimensions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 __all__ = [
+    "Bytes",
     "Dimensions",
     "TiffField",
     "jpeg_dimensions",
@@ -25,9 +26,19 @@ __all__ = [
     "png_dimensions",
     "tiff_dimensions",
     "tiff_directories",
+    "tiff_pages",
 ]
 
 _Order: TypeAlias = Literal["little", "big"]
+
+
+class Bytes(Protocol):
+    """Bytes, or a file of which slices are read as they are needed."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> bytes: ...
+
 
 _PNG_IHDR = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
 _PNG_SIDES = struct.Struct(">II")
@@ -94,7 +105,7 @@ def _jpeg_segment(data: bytes, at: int) -> int:
     return length
 
 
-def _unsigned(data: bytes, at: int, size: int, order: _Order) -> int:
+def _unsigned(data: Bytes, at: int, size: int, order: _Order) -> int:
     if at + size > len(data):
         raise BeyondEndError
     return int.from_bytes(data[at : at + size], order)
@@ -134,19 +145,23 @@ def tiff_dimensions(data: bytes) -> Dimensions:
     Pages are the directories of the chain that are neither a reduced version nor a mask of another page.
     Sub-directories are outside the chain and are not counted. The pages of a broken or circular chain are unknown.
     """
-    directories: list[_Directory] = []
+    directories: list[dict[int, TiffField]] = []
     intact = True
     try:
-        directories.extend(
-            map(_tiff_numbers, tiff_directories(data, _TIFF_TAGS))
-        )  # keeps the directories before a break
+        directories.extend(tiff_directories(data, _TIFF_TAGS))  # keeps the directories before a break
     except UnreadableError:
         intact = False
-    pages = [directory for directory in directories if not _is_not_a_page(directory)]
-    first = next(iter(pages or directories), _Directory())
+    pages = tiff_pages(directories)
+    first = _tiff_numbers(directories[pages[0] if pages else 0]) if directories else _Directory()
+    count = len(pages) if pages and intact else None
+    return Dimensions(first.get(_IMAGE_WIDTH) or None, first.get(_IMAGE_LENGTH) or None, count)
+
+
+def tiff_pages(directories: Sequence[Mapping[int, TiffField]]) -> list[int]:
+    """Return the places in the chain of the directories that are pages; none if pages cannot be told from versions."""
+    pages = [place for place, found in enumerate(directories) if not _is_not_a_page(_tiff_numbers(found))]
     # Nothing but reduced versions: a single one is the page; several may be pages, or versions of one page.
-    count = len(pages) or (1 if len(directories) == 1 else None)
-    return Dimensions(first.get(_IMAGE_WIDTH) or None, first.get(_IMAGE_LENGTH) or None, count if intact else None)
+    return pages or ([0] if len(directories) == 1 else [])
 
 
 def _is_not_a_page(directory: _Directory) -> bool:
@@ -154,7 +169,7 @@ def _is_not_a_page(directory: _Directory) -> bool:
     return subfile_type & _TIFF_NO_PAGE > 0 or old_type == _TIFF_OLD_REDUCED
 
 
-def tiff_directories(data: bytes, tags: Collection[int]) -> Iterator[dict[int, TiffField]]:
+def tiff_directories(data: Bytes, tags: Collection[int]) -> Iterator[dict[int, TiffField]]:
     """Yield the directories of the chain of a TIFF or BigTIFF, each with the fields of the given tags.
 
     Raises:
@@ -181,7 +196,7 @@ def tiff_directories(data: bytes, tags: Collection[int]) -> Iterator[dict[int, T
         at = _unsigned(data, end, word, order)
 
 
-def _tiff_numbers(directory: dict[int, TiffField]) -> _Directory:
+def _tiff_numbers(directory: Mapping[int, TiffField]) -> _Directory:
     return {
         tag: int.from_bytes(field.value[: _TIFF_SIZES[field.value_type]], field.order)
         for tag, field in directory.items()

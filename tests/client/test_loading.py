@@ -236,7 +236,7 @@ def test_the_exact_counter_is_an_extra() -> None:
     """With the extra installed pages are counted exactly, without it not at all."""
     counter = pdf_page_counter(lambda name: SimpleNamespace(count_pdf_pages=lambda data: len(data + name.encode())))  # type: ignore[arg-type, return-value]
     assert counter is not None
-    assert counter(b"") == len("clova_ocr_async.pictures.pages")
+    assert counter(b"") == len("clova_ocr_async.pictures.pdf")
 
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(name)

@@ -21,7 +21,7 @@ import pytest
         ),
         (
             "pypdfium2",
-            "import clova_ocr_async.pictures",
+            "from clova_ocr_async.pictures import count_pdf_pages",
             "count_pdf_pages needs pypdfium2: pip install 'clova-ocr-async[pictures]'",
         ),
     ],

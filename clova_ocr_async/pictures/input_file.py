@@ -1,0 +1,136 @@
+"""A file, or bytes in its place, whose pages are counted or cut.
+
+Nothing is mapped into memory: a program that shortens a mapped file ends every process that reads it there.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
+
+from clova_ocr_async.errors import ImageError
+from clova_ocr_async.host.files import open_to_read
+from clova_ocr_async.protocol.echoed_input import non_path, shown_path
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["InputFile", "Stamp"]
+
+Stamp: TypeAlias = tuple[int, ...]
+"""Device, inode, size and times of a file: another stamp is another file."""
+
+_HEAD = 1024  # bytes; readers accept the header of a PDF anywhere in them
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file, as it was when it was looked at.
+
+    Attributes:
+        name: Its name, as messages show it.
+        source: Its path, or the bytes themselves.
+        stamp: Its stamp; empty for bytes.
+        size: Its length in bytes.
+        head: Its first bytes, which decide its format.
+    """
+
+    name: str
+    source: str | bytes
+    stamp: Stamp
+    size: int
+    head: bytes
+
+    @classmethod
+    def of(cls, source: str | os.PathLike[str] | bytes) -> Self:
+        """Look at a file.
+
+        Raises:
+            ImageError: It is not a regular file, or cannot be read.
+        """
+        if isinstance(source, bytes):
+            return cls("the image", source, (), len(source), source[:_HEAD])
+        if not isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
+            raise ImageError(f"the file is a {type(source).__name__}; it must be a path or bytes")
+        path = os.fsdecode(source)
+        file, stamp = _opened(path)
+        with file:
+            return cls(shown_path(path), path, stamp, os.fstat(file.fileno()).st_size, file.read(_HEAD))
+
+    def open(self) -> BinaryIO:
+        """Open the file; the caller closes it.
+
+        Raises:
+            ImageError: It cannot be opened any more, or is another file by now.
+        """
+        if isinstance(self.source, bytes):
+            return io.BytesIO(self.source)
+        file, stamp = _opened(self.source)
+        if stamp != self.stamp:
+            file.close()
+            raise self.changed()
+        return file
+
+    def read(self) -> bytes:
+        """Return the whole file.
+
+        Raises:
+            ImageError: It cannot be read, or is another file by now.
+        """
+        with self.open() as file:
+            data = file.read()
+            self.check_unchanged(file)
+            return data
+
+    def check_unchanged(self, file: BinaryIO) -> None:
+        """Refuse what was read of the file if it was written to in the meantime.
+
+        Args:
+            file: The file, opened.
+
+        Raises:
+            ImageError: Its stamp is another one.
+        """
+        if self.stamp and _stamp(os.fstat(file.fileno())) != self.stamp:
+            raise self.changed()
+
+    def changed(self) -> ImageError:
+        """Return the error of a file that is another one by now."""
+        return ImageError(
+            f"{self.name}: the file changed while it was read; read it again once it is written to its end"
+        )
+
+
+def _opened(path: str) -> tuple[BinaryIO, Stamp]:
+    """Open a regular file without a wait for a writer, and return it with its stamp."""
+    try:
+        descriptor = open_to_read(path)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):  # fdopen() fails for a folder, and would leave its descriptor open
+            os.close(descriptor)
+            raise ImageError(f"{shown_path(path)}: it is {_kind(found.st_mode)}, not a file")
+        return cast("BinaryIO", os.fdopen(descriptor, "rb", buffering=0)), _stamp(found)
+    except OSError as error:
+        # Opening a socket or a missing device has errors of its own.
+        kind = "not a file" if error.errno in {errno.ENXIO, errno.ENODEV} else str(error.strerror)
+        raise ImageError(_open_error(path, kind)) from None
+    except ValueError:
+        raise ImageError(_open_error(path, "the path holds a NUL or another character that no path can hold")) from None
+
+
+def _kind(mode: int) -> str:
+    return "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+
+
+def _open_error(path: str, why: str) -> str:
+    """Return why a path cannot be opened. It is not repeated if it is the image itself or a URL."""
+    odd = non_path(path)
+    return f"{shown_path(path)}: {why}" if odd is None else f"the image is {odd.what}, not a path; {odd.advice}"
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

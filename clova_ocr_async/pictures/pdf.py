@@ -1,0 +1,391 @@
+"""Pages of PDFs: counted, cut without re-encoding, and rendered where a cut page would be wasteful.
+
+pikepdf (qpdf) counts and cuts. A cut page brings only what it uses: with the images of all pages in resources that all
+pages share, 200 pages of a 62 MB file came to 12 GB. Equal files give equal bytes. pdfium renders, and sees nothing but
+the page that was cut.
+
+Glossary: *widget*, the place of a form's field on a page; *AcroForm*, the list of a document's fields, without which a
+reader draws no widget; *optional content*, layers that a reader shows or hides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import pikepdf
+import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no py.typed
+
+from clova_ocr_async.documents.picture import Picture
+from clova_ocr_async.errors import ImageError
+from clova_ocr_async.host.plural import plural
+from clova_ocr_async.pictures.library_lock import LibraryLock
+from clova_ocr_async.pictures.open_documents import OpenDocuments
+from clova_ocr_async.pictures.pdf_content import check_content, largest_image
+from clova_ocr_async.pictures.pdf_page import PageGeometry
+from clova_ocr_async.pictures.preparation import Preparation
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import PIL.Image
+
+    from clova_ocr_async.pictures.input_file import InputFile
+
+__all__ = ["count_pages", "count_pdf_pages", "cut_page"]
+
+_MAX_SIDE = 8000  # pixels of a rendering. Assumed, as ImageLimits.max_side.
+_MAX_IMAGE = 300_000_000  # pixels of a picture inside a page that is rendered; A4 at 1,200 dpi has 140,000,000
+_WASTEFUL_BYTES, _WASTEFUL_FACTOR = 2_000_000, 4  # a larger page is compared with its rendering
+_TRIES = 4  # renderings of a page, each smaller, to stay within the limit of bytes
+_GLANCE = 400  # pixels of the longer side of a rendering that only shows that there is anything
+_TAIL = 2048  # bytes at the end of a file that hold its last table
+
+_PDFIUM = LibraryLock()
+_PIKEPDF = LibraryLock()  # made last, so it is the one that is taken first
+
+
+def count_pdf_pages(data: bytes) -> int | None:
+    """Count the pages of a PDF of any kind, encrypted ones that open without a password included.
+
+    Safe to call from several threads; they take turns.
+
+    Args:
+        data: The whole file.
+
+    Returns:
+        The number of pages, at least 1, as pdfium opens no file without pages. None if it cannot open the file.
+    """
+    with _PDFIUM:
+        return _pages_of(data)
+
+
+def _pages_of(source: bytes | BinaryIO) -> int | None:
+    try:
+        document = pdfium.PdfDocument(source)
+    except pdfium.PdfiumError:
+        return None
+    try:
+        return len(document)
+    finally:
+        document.close()
+
+
+def count_pages(file: InputFile) -> int:
+    """Count the pages that can be cut out of a PDF.
+
+    Raises:
+        ImageError: The file is encrypted, broken or empty.
+    """
+    with _DOCUMENTS.borrow(file) as document:
+        return document.count
+
+
+def cut_page(
+    file: InputFile, number: int, *, max_bytes: int | None, preparation: Preparation | None
+) -> tuple[bytes, Picture]:
+    """Return one page of a PDF as a file of its own: a PDF, or a JPEG where a PDF would be wasteful or too large.
+
+    A file of one page is returned as it is, if it may be.
+
+    Args:
+        file: The file.
+        number: The page, from 1.
+        max_bytes: The largest file that may be sent; None for no limit.
+        preparation: The settings of renderings; None for the default ones.
+
+    Raises:
+        ImageError: The file is encrypted, broken or empty, has no such page, or the page cannot be made small enough.
+    """
+    settings = preparation or Preparation()
+    with _DOCUMENTS.borrow(file) as document:
+        cut = document.cut(number)
+    if cut.is_damaged and not _shows_anything(cut):
+        raise ImageError(f"{cut.name} is damaged, and nothing of the page is left; {_REPAIR}")
+    if settings.render:
+        return _rendered(cut, settings, max_bytes)
+    if cut.page is None and _fits(file.size, max_bytes):
+        return file.read(), _picture(cut, ())
+    if not _fits(len(cut.data), max_bytes):
+        return _rendered(cut, settings, max_bytes, f"the page has {len(cut.data):,} bytes as a pdf")
+    return _thrifty(cut, settings, max_bytes)
+
+
+_REPAIR = "get the whole file, or print it to a new PDF"
+
+
+@dataclass(frozen=True, slots=True)
+class _CutPage:
+    """A page as a PDF of its own.
+
+    Attributes:
+        name: Page and file, as messages show them.
+        page: The number of the page; None for the only page of a file.
+        data: The PDF.
+        steps: What was done to the page.
+        geometry: The visible part of it.
+        largest_image: The pixels of the largest picture in it.
+        is_damaged: Whether qpdf had to guess.
+    """
+
+    name: str
+    page: int | None
+    data: bytes
+    steps: tuple[str, ...]
+    geometry: PageGeometry
+    largest_image: int
+    is_damaged: bool
+
+
+class _Document:
+    """A PDF from which pages are cut; used by one thread at a time, under the lock of pikepdf."""
+
+    def __init__(self, file: InputFile) -> None:
+        self._file = file
+        with ExitStack() as stack:
+            self._stream = stack.enter_context(file.open())
+            with _errors_of(file.name):
+                self._pdf = stack.enter_context(_opened(self._stream))
+                self.count = len(self._pdf.pages)
+                self._is_damaged = bool(self._pdf.get_warnings()) and _needs_recovery(self._stream)
+            _check_count(file.name, self.count)
+            if self._is_damaged:
+                _check_whole(file.name, self._stream)
+            self._resources = stack.pop_all()
+
+    def close(self) -> None:
+        self._resources.close()
+
+    def cut(self, number: int) -> _CutPage:
+        """Cut a page.
+
+        Raises:
+            ImageError: There is no such page, or it cannot be read.
+        """
+        if number > self.count:
+            raise ImageError(
+                f"{self._file.name} has {plural(self.count, 'page')}, so there is no page {number:,}; "
+                f"give a number from 1 to {self.count:,}"
+            )
+        name = f"page {number:,} of {self._file.name}"
+        with _errors_of(name), pikepdf.new() as target:
+            source = self._pdf.pages[number - 1]
+            target.pages.append(source)
+            self._keep_form(target, source)
+            self._keep_layers(target)
+            page = target.pages[0]
+            check_content(name, page)
+            target.remove_unreferenced_resources()
+            file = io.BytesIO()
+            target.save(file, deterministic_id=True)
+            geometry, largest = _geometry(page), largest_image(target)
+        self._file.check_unchanged(self._stream)
+        return _CutPage(
+            name=name,
+            page=None if self.count == 1 else number,
+            data=file.getvalue(),
+            steps=self._steps(number),
+            geometry=geometry,
+            largest_image=largest,
+            is_damaged=self._is_damaged or bool(self._pdf.get_warnings()),
+        )
+
+    def _steps(self, number: int) -> tuple[str, ...]:
+        page = () if self.count == 1 else (f"page {number:,} of {self.count:,}",)
+        return (*page, "decrypted (owner password)") if self._pdf.is_encrypted else page
+
+    def _keep_form(self, target: pikepdf.Pdf, source: pikepdf.Page) -> None:
+        """Keep the fields of a form visible: their widgets come with the page, and the list of fields does not."""
+        widgets = [widget for widget in _dictionaries(source.obj.get("/Annots")) if widget.get("/Subtype") == "/Widget"]
+        if not widgets:
+            return
+        if self._pdf.acroform.exists:
+            target.acroform.fix_copied_annotations(target.pages[0], source, self._pdf.acroform)
+        else:
+            # Some readers draw widgets without a form; with a list of them all readers do.
+            copied = [note for note in _dictionaries(target.pages[0].obj.Annots) if note.get("/Subtype") == "/Widget"]
+            target.Root.AcroForm = pikepdf.Dictionary(Fields=pikepdf.Array(list(map(target.make_indirect, copied))))
+
+    def _keep_layers(self, target: pikepdf.Pdf) -> None:
+        """Keep hidden layers hidden."""
+        layers = self._pdf.Root.get("/OCProperties")
+        if isinstance(layers, pikepdf.Dictionary):
+            target.Root.OCProperties = target.copy_foreign(self._pdf.make_indirect(layers))
+
+
+_DOCUMENTS = OpenDocuments(_Document, _PIKEPDF)
+
+
+def _check_count(name: str, count: int) -> None:
+    if count == 0:
+        raise ImageError(f"{name} has no page; check that the file was written to its end")
+
+
+def _opened(stream: BinaryIO, *, attempt_recovery: bool = True) -> pikepdf.Pdf:
+    # Not mapped into memory: the module of InputFile gives the reason.
+    return pikepdf.open(stream, access_mode=pikepdf.AccessMode.stream, attempt_recovery=attempt_recovery)
+
+
+def _needs_recovery(stream: BinaryIO) -> bool:
+    """Return whether a file with warnings cannot be opened as it is; most warnings are about harmless faults."""
+    try:
+        _opened(stream, attempt_recovery=False).close()
+    except pikepdf.PdfError:
+        return True
+    return False
+
+
+@contextmanager
+def _errors_of(name: str) -> Generator[None]:
+    """Turn the errors of pikepdf into ours; its messages may repeat what stands in the file, so they are left out."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except pikepdf.PasswordError:
+        raise ImageError(
+            f"{name} is encrypted and needs a password; remove it first: "
+            "qpdf --decrypt --password=PASSWORD in.pdf out.pdf"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - any error of the library concerns this file alone
+        raise ImageError(f"{name} cannot be read ({type(error).__name__}): the file is damaged; {_REPAIR}") from None
+
+
+def _check_whole(name: str, stream: BinaryIO) -> None:
+    """Refuse a damaged file that lost more than its table: qpdf recovers its pages without their content.
+
+    Raises:
+        ImageError: The end is missing, or pdfium cannot open the file either.
+    """
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(max(0, size - _TAIL))
+    tail = stream.read(_TAIL)
+    if b"%%EOF" not in tail and b"startxref" not in tail:
+        raise ImageError(f"{name} is cut off: the end of its pdf data is missing; get the whole file", truncated=True)
+    with _PDFIUM:
+        if _pages_of(stream) is None:
+            raise ImageError(f"{name} is damaged, and its pages cannot be read; {_REPAIR}")
+
+
+def _dictionaries(value: object) -> list[pikepdf.Dictionary]:
+    """Return the dictionaries of an array; none if it is not one."""
+    return [item for item in value if isinstance(item, pikepdf.Dictionary)] if isinstance(value, pikepdf.Array) else []
+
+
+def _geometry(page: pikepdf.Page) -> PageGeometry:
+    boxes = [
+        list(box) if isinstance(box, pikepdf.Array) else None for box in map(page.obj.get, ("/MediaBox", "/CropBox"))
+    ]
+    return PageGeometry.of(*boxes, page.obj.get("/Rotate"), page.obj.get("/UserUnit"))
+
+
+def _fits(size: int, max_bytes: int | None) -> bool:
+    return max_bytes is None or size <= max_bytes
+
+
+def _thrifty(cut: _CutPage, settings: Preparation, max_bytes: int | None) -> tuple[bytes, Picture]:
+    """Return a cut page, or its rendering if that is much smaller: a shared font comes whole with every page."""
+    if len(cut.data) > _WASTEFUL_BYTES:
+        try:
+            data, picture = _rendered(cut, settings, max_bytes, f"the page has {len(cut.data):,} bytes as a pdf")
+        except ImageError:
+            pass  # the page can be sent as it is
+        else:
+            if len(data) * _WASTEFUL_FACTOR < len(cut.data):
+                return data, picture
+    return cut.data, _picture(cut, cut.steps, sha256=hashlib.sha256(cut.data).hexdigest())
+
+
+def _picture(cut: _CutPage, steps: tuple[str, ...], **facts: Any) -> Picture:
+    geometry = cut.geometry
+    return Picture(
+        steps=steps,
+        page=cut.page,
+        size=geometry.size,
+        rotation=geometry.rotation,
+        crop_box=geometry.crop_box,
+        **facts,
+    )
+
+
+def _rendered(
+    cut: _CutPage, settings: Preparation, max_bytes: int | None, why: str | None = None
+) -> tuple[bytes, Picture]:
+    """Render a page as a JPEG; at a lower dpi than asked for if it would be too large.
+
+    Raises:
+        ImageError: The page cannot be rendered, or not within the limit of bytes.
+    """
+    scale = cut.geometry.scale(settings.dpi, _MAX_SIDE)
+    for _ in range(_TRIES):
+        picture = _pixels(cut, scale)
+        data = _jpeg(picture, settings.quality)
+        if max_bytes is None or len(data) <= max_bytes:
+            break
+        scale *= 0.9 * (max_bytes / len(data)) ** 0.5
+    else:
+        raise ImageError(
+            f"{cut.name} has {len(data):,} bytes as a jpeg of {picture.width} x {picture.height} pixels, "
+            f"and {max_bytes:,} are allowed; raise ImageLimits.max_bytes"
+        )
+    dpi = cut.geometry.dpi(scale)
+    notes = [note for note in (why, _less(dpi, settings.dpi)) if note]
+    step = f"rendered at {dpi:.0f} dpi to jpeg" + (f" ({'; '.join(notes)})" if notes else "")
+    facts = {"sent_size": picture.size, "sha256": hashlib.sha256(data).hexdigest()}
+    return data, _picture(cut, (*cut.steps, step), **facts)
+
+
+def _less(dpi: float, wanted: int) -> str | None:
+    return f"{wanted} dpi would exceed the limits" if round(dpi) < wanted else None
+
+
+def _jpeg(picture: PIL.Image.Image, quality: int) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def _shows_anything(cut: _CutPage) -> bool:
+    """Return whether a page is anything but one colour."""
+    darkest, brightest = _pixels(cut, cut.geometry.scale(72, _GLANCE)).convert("L").getextrema()
+    return darkest != brightest
+
+
+def _pixels(cut: _CutPage, scale: float) -> PIL.Image.Image:
+    """Render a page with the fields of its form.
+
+    Raises:
+        ImageError: The page cannot be rendered, or holds a picture too large to be decoded.
+    """
+    if cut.largest_image > _MAX_IMAGE:
+        raise ImageError(
+            f"{cut.name} holds a picture of {cut.largest_image:,} pixels, and at most {_MAX_IMAGE:,} are decoded; "
+            "make it smaller"
+        )
+    with _PDFIUM:
+        try:
+            return _drawn(cut.data, scale)
+        except (pdfium.PdfiumError, ValueError, MemoryError):
+            raise ImageError(f"{cut.name} cannot be rendered: the page is damaged; {_REPAIR}") from None
+
+
+def _drawn(data: bytes, scale: float) -> PIL.Image.Image:
+    document = pdfium.PdfDocument(data)
+    try:
+        if document.get_formtype():
+            document.init_forms()  # must come before a page is loaded
+        page = document[0]
+        try:
+            bitmap = page.render(scale=scale)
+            try:
+                picture: PIL.Image.Image = bitmap.to_pil().convert("RGB")
+                return picture
+            finally:
+                bitmap.close()
+        finally:
+            page.close()
+    finally:
+        document.close()

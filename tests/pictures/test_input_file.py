@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from clova_ocr_async.errors import ImageError
+from clova_ocr_async.pictures.input_file import InputFile
+from clova_ocr_async.pictures.pages import count_pages, cut_page
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_file_that_was_replaced_is_not_read(tmp_path: Path) -> None:
+    """A file that is another one than that which was looked at is refused."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"one")
+    found = InputFile.of(path)
+    assert found.read() == b"one"
+    path.write_bytes(b"another")
+    with pytest.raises(ImageError, match=r"a\.bin: the file changed while it was read; read it again once"):
+        found.read()
+
+
+def test_a_file_that_is_written_to_while_it_is_read(tmp_path: Path) -> None:
+    """What was read of a file that changed in the meantime is refused."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"one")
+    found = InputFile.of(path)
+    with found.open() as file:
+        found.check_unchanged(file)
+        path.write_bytes(b"another")
+        with pytest.raises(ImageError, match="the file changed while it was read"):
+            found.check_unchanged(file)
+
+
+def test_bytes_never_change() -> None:
+    """Bytes are read in the place of a file."""
+    found = InputFile.of(b"bytes")
+    assert (found.read(), found.stamp, found.size) == (b"bytes", (), 5)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket"])
+def test_what_is_not_a_file(kind: str, tmp_path: Path) -> None:
+    """A folder, a pipe and a socket are refused at once, without a wait."""
+    path = tmp_path / kind
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(path))
+        listening.close()
+    with pytest.raises(ImageError, match="not a file"):
+        InputFile.of(path)
+    assert count_pages(path) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("missing.pdf", r"missing\.pdf: No such file or directory"),
+        ("nul\0.pdf", "NUL or another character that no path can hold"),
+        ("https://example.com/a.pdf?key=secret", "the image is a URL of 36 characters, not a path; download it first"),
+        (3, "the file is a int; it must be a path or bytes"),
+        (None, "the file is a NoneType"),
+    ],
+)
+def test_what_cannot_be_opened(source: Any, message: str) -> None:
+    """What cannot be opened is refused with its reason; a URL is not repeated."""
+    with pytest.raises(ImageError, match=message) as caught:
+        cut_page(source, 1, max_bytes=None, preparation=None)
+    assert "secret" not in str(caught.value)
