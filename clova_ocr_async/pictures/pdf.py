@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.pictures.input_file import InputFile
 
-__all__ = ["count_pages", "count_pdf_pages", "cut_page"]
+__all__ = ["count_pages", "count_pdf_pages", "cut_page", "draw_page"]
 
 _MAX_SIDE = 8000  # pixels of a rendering. Assumed, as ImageLimits.max_side.
 _MAX_IMAGE = 300_000_000  # pixels of a picture inside a page that is rendered; A4 at 1,200 dpi has 140,000,000
@@ -114,6 +114,28 @@ def cut_page(
     return _thrifty(cut, settings, max_bytes)
 
 
+def draw_page(file: InputFile, number: int, size: tuple[int, int]) -> PIL.Image.Image:
+    """Return a page as a picture of a certain size.
+
+    Args:
+        file: The file.
+        number: The page, from 1.
+        size: Width and height in pixels.
+
+    Raises:
+        ImageError: The file is encrypted, broken or empty, has no such page, or the sides of the page have another
+            ratio.
+    """
+    with _DOCUMENTS.borrow(file) as document:
+        cut = document.cut(number)
+    # A little less, because pdfium rounds up.
+    scale = max(side / shown for side, shown in zip(size, cut.geometry.size, strict=True)) * (1 - 1e-9)
+    if any(abs(side - shown * scale) > _ROUNDING for side, shown in zip(size, cut.geometry.size, strict=True)):
+        raise ImageError(f"{cut.name} has sides of another ratio than {size[0]} x {size[1]} pixels")
+    return _pixels(cut, scale).crop((0, 0, *size))
+
+
+_ROUNDING = 2  # pixels
 _REPAIR = "get the whole file, or print it to a new PDF"
 
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import msgspec
 
 from clova_ocr_async.documents import Document, Recognition
-from clova_ocr_async.documents.untyped import is_array, is_object, untyped
+from clova_ocr_async.documents.untyped import UNREADABLE, is_array, is_object, untyped
 from clova_ocr_async.errors import ConfigurationError, RedactionError
 from clova_ocr_async.results.sensitive_paths import SENSITIVE, Policy, Rule, hide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Masking", "check_policy", "mask_answer", "mask_image_object", "redact"]
+__all__ = ["Masking", "answer_of", "check_policy", "mask_answer", "mask_image_object", "redact", "rule_at"]
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
@@ -33,18 +33,8 @@ _SHORTEST = 6  # digits of a hidden part that is searched for by itself; fewer o
 _KEPT = frozenset({"requestId", "uid", "timestamp", "version", "traceId"})
 _OF_CALL = frozenset({"", "images"})
 # Coordinates and confidences are numbers that stay; a text in their place does not.
-_NUMBER_KEYS = frozenset(
-    [
-        "boundingPolys",
-        "boundingPoly",
-        "maskingPolys",
-        "subBoundingPolys",
-        "rois",
-        "vertices",
-        "confidence",
-        "confidenceScore",
-    ]
-)
+_POLYGON_KEYS = ("boundingPolys", "boundingPoly", "maskingPolys", "subBoundingPolys", "rois", "vertices")
+_NUMBER_KEYS = frozenset((*_POLYGON_KEYS, "confidence", "confidenceScore"))
 # A resident or alien number, also where no field of the answer has it: a date of birth, a digit for century and sex,
 # and six more. On receipts thirteen digits in a row are barcodes, so there it needs its hyphen.
 _BIRTH = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
@@ -74,7 +64,7 @@ def redact(recognition: Recognition[DocumentT], policy: Policy = "standard") -> 
         RedactionError: The answer cannot be masked for certain. The message shows no value.
     """
     check_policy(policy)
-    answer = mask_answer(untyped(recognition.raw), policy)
+    answer = mask_answer(answer_of(recognition), policy)
     again = Recognition.from_dict(answer, type(recognition.document))
     kept = {
         name: getattr(recognition, name)
@@ -82,6 +72,21 @@ def redact(recognition: Recognition[DocumentT], policy: Policy = "standard") -> 
         if hasattr(recognition, name)
     }
     return msgspec.structs.replace(again, **kept)
+
+
+def answer_of(recognition: Recognition[Any]) -> dict[str, Any]:
+    """Return the plain values of a recognition's answer.
+
+    Raises:
+        RedactionError: It has none, as one that was made by hand.
+    """
+    try:
+        answer = untyped(recognition.raw)
+    except UNREADABLE:
+        answer = None
+    if not is_object(answer) or "images" not in answer:
+        raise RedactionError("the recognition has no answer in raw, so nothing shows where its numbers are")
+    return answer
 
 
 def check_policy(policy: object) -> None:
@@ -166,7 +171,7 @@ def _hidden_numbers(answer: Any, policy: Policy) -> Iterator[tuple[str, Rule]]:
     """Yield the bare letters and digits of every number that a policy hides, with its rule."""
     # No rule of a field is about its keys.
     for path, text in (*_texts(answer, ""), *(("", key) for key in _keys(answer))):
-        if (rule := _rule_at(path, policy)) is not None:
+        if (rule := rule_at(path, policy)) is not None:
             found = {(_bare(text), rule)}
         elif path.startswith(f"images.{_PUBLIC}"):
             continue
@@ -214,8 +219,13 @@ def _joined(path: str, key: str) -> str:
     return f"{path}.{key.strip()}" if path else key.strip()
 
 
-def _rule_at(path: str, policy: Policy) -> Rule | None:
-    """Return the rule for a text at a path, or anywhere below it; paths begin at ``images``."""
+def rule_at(path: str, policy: Policy) -> Rule | None:
+    """Return the rule for a text at a path, or anywhere below it.
+
+    Args:
+        path: A path of an answer, from ``images`` or from the document on.
+        policy: "standard" or "all".
+    """
     below = path.removeprefix("images.")
     # The specification's tables write MRZ1 and MRZ2, answers write mrz1 and mrz2.
     below = below.replace(".MRZ1", ".mrz1").replace(".MRZ2", ".mrz2")
@@ -282,7 +292,7 @@ def _masked(value: Any, path: str, policy: Policy, search: _Search, *, numbers_s
     text = None if numbers_stay and not isinstance(value, str) else _searched_text(value)
     if text is None:
         return value
-    rule = _rule_at(path, policy)
+    rule = rule_at(path, policy)
     masked = search.mask(text if rule is None else hide(text, rule))
     return value if masked == text else masked
 
