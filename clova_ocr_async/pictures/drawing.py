@@ -20,7 +20,7 @@ __all__ = ["black_out", "encode_pixels", "stroke"]
 _BLACK = 0
 _GROWTH, _SHARE = 4.0, 0.06
 """A covered polygon grows outward by so many pixels, and by a share of its lesser side: letters stand out of boxes."""
-_QUALITY = 92
+_QUALITY = 95
 
 
 def encode_pixels(image: Image.Image, output: Literal["jpeg", "png"]) -> bytes:
