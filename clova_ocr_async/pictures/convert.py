@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.pictures.picture_header import PictureHeader, PictureKind
 
-__all__ = ["carry_out", "decode", "from_pil"]
+__all__ = ["carry_out", "decode", "from_pil", "has_transparency"]
 
 _PILLOW_FORMATS: dict[PictureKind, str] = {
     "jpeg": "JPEG",
@@ -110,6 +110,22 @@ def decode(data: bytes, name: str | None = None) -> Image.Image:
         opened = _open(data, plan, header)
         image = _turned(opened._replace(image=to_plain(opened.image)), header, plan)
         return image if image.mode in {"L", "RGB"} else image.convert("L" if image.mode == "1" else "RGB")
+
+
+def has_transparency(data: bytes) -> bool:
+    """Return whether a PNG has pixels that are not opaque; True for one that cannot be decoded, or is too large."""
+    header = read_header(data)
+    if header is None or header.size is None or header.size[0] * header.size[1] > MAX_PIXELS:
+        return True
+    try:
+        with Image.open(io.BytesIO(needed_bytes(data, header)), formats=["PNG"]) as image:
+            lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
+    except Exception:  # noqa: BLE001 - Pillow and its codecs raise errors of any kind
+        return True
+    return lowest != _OPAQUE
+
+
+_OPAQUE = 255
 
 
 def from_pil(image: Image.Image) -> tuple[bytes, Picture]:

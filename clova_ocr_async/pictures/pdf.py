@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.pictures.input_file import InputFile
 
-__all__ = ["count_pages", "count_pdf_pages", "cut_page", "draw_page"]
+__all__ = ["PDFIUM", "PIKEPDF", "count_pages", "count_pdf_pages", "cut_page", "draw_page"]
 
 _MAX_SIDE = 8000  # pixels of a rendering. Assumed, as ImageLimits.max_side.
 _MAX_IMAGE = 300_000_000  # pixels of a picture inside a page that is rendered; A4 at 1,200 dpi has 140,000,000
@@ -44,8 +44,8 @@ _TRIES = 4  # renderings of a page, each smaller, to stay within the limit of by
 _GLANCE = 400  # pixels of the longer side of a rendering that only shows that there is anything
 _TAIL = 2048  # bytes at the end of a file that hold its last table
 
-_PDFIUM = LibraryLock()
-_PIKEPDF = LibraryLock()  # made last, so it is the one that is taken first
+PDFIUM = LibraryLock()
+PIKEPDF = LibraryLock()  # made last, so it is the one that is taken first
 
 
 def count_pdf_pages(data: bytes) -> int | None:
@@ -59,7 +59,7 @@ def count_pdf_pages(data: bytes) -> int | None:
     Returns:
         The number of pages, at least 1, as pdfium opens no file without pages. None if it cannot open the file.
     """
-    with _PDFIUM:
+    with PDFIUM:
         return _pages_of(data)
 
 
@@ -238,7 +238,7 @@ class _Document:
             target.Root.OCProperties = target.copy_foreign(self._pdf.make_indirect(layers))
 
 
-_DOCUMENTS = OpenDocuments(_Document, _PIKEPDF)
+_DOCUMENTS = OpenDocuments(_Document, PIKEPDF)
 
 
 def _check_count(name: str, count: int) -> None:
@@ -287,7 +287,7 @@ def _check_whole(name: str, stream: BinaryIO) -> None:
     tail = stream.read(_TAIL)
     if b"%%EOF" not in tail and b"startxref" not in tail:
         raise ImageError(f"{name} is cut off: the end of its pdf data is missing; get the whole file", truncated=True)
-    with _PDFIUM:
+    with PDFIUM:
         if _pages_of(stream) is None:
             raise ImageError(f"{name} is damaged, and its pages cannot be read; {_REPAIR}")
 
@@ -387,7 +387,7 @@ def _pixels(cut: _CutPage, scale: float) -> PIL.Image.Image:
             f"{cut.name} holds a picture of {cut.largest_image:,} pixels, and at most {_MAX_IMAGE:,} are decoded; "
             "make it smaller"
         )
-    with _PDFIUM:
+    with PDFIUM:
         try:
             return _drawn(cut.data, scale)
         except (pdfium.PdfiumError, ValueError, MemoryError):

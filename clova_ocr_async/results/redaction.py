@@ -22,7 +22,7 @@ from clova_ocr_async.results.sensitive_paths import SENSITIVE, Policy, Rule, hid
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Masking", "answer_of", "check_policy", "mask_answer", "mask_image_object", "redact", "rule_at"]
+__all__ = ["Masking", "answer_of", "check_policy", "mask_answer", "mask_image_object", "narrowed", "redact", "rule_at"]
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
@@ -157,7 +157,7 @@ class Masking:
 
 def _residents_in(text: str) -> set[str]:
     """Return what reads as a resident number; with misread letters only where a separator divides it."""
-    narrow = _narrow(text)
+    narrow = narrowed(text)
     whole = {match[0] for match in _RESIDENT.finditer(narrow)}
     misread = _RESIDENT.finditer(narrow.translate(_AS_DIGIT))
     return whole | {narrow[match.start() : match.end()] for match in misread if match[1]}
@@ -253,7 +253,7 @@ class _Search:
 
     def mask(self, text: str) -> str:
         """Return a text with all numbers masked."""
-        narrow = _narrow(text)
+        narrow = narrowed(text)
         for pattern, masked in self._patterns:
             for found in reversed(list(pattern.finditer(narrow))):
                 start, end = found.span()
@@ -312,9 +312,9 @@ def _check_nothing_left(masked: Any, numbers: Iterable[tuple[str, Rule]]) -> Non
             raise RedactionError("a number that must be hidden is still readable in the answer; it is not returned")
 
 
-def _narrow(text: str) -> str:
+def narrowed(text: str) -> str:
     """Return a text of the same length with full-width letters and digits in their usual form."""
-    return "".join(_narrow_character(character) for character in text)
+    return text if text.isascii() else "".join(map(_narrow_character, text))
 
 
 def _narrow_character(character: str) -> str:
@@ -325,4 +325,4 @@ def _narrow_character(character: str) -> str:
 
 def _bare(text: str) -> str:
     """Return the letters, digits and stars of a text, in their usual form and in upper case."""
-    return "".join(character for character in _narrow(text).upper() if character.isalnum() or character in "<*")
+    return "".join(character for character in narrowed(text).upper() if character.isalnum() or character in "<*")

@@ -76,7 +76,7 @@ class MaskedSample:
 
 def draw(document: str, seed: int, policy: str, angle: float = 0.0) -> MaskedSample:
     """Draw a sample, turned by some degrees about its middle."""
-    canvas, answer = LAYOUTS[document](Random(f"{document} {seed}"), seed, find_typeface())
+    canvas, answer = LAYOUTS[document](Random(f"{document} {seed}"), seed, find_typeface())  # noqa: S311 - as the emulator draws it
     hidden, numbers = _hidden(answer["result"], canvas.words, policy)
     picture = canvas.render()
     sample = MaskedSample(document, picture, copy.deepcopy(answer), hidden, numbers)
@@ -196,7 +196,7 @@ def to_stored(size: tuple[int, int], orientation: int) -> Callable[[float, float
     return place
 
 
-def ink_left(masked: Image.Image, hidden: list[Corners], paper: int = 40) -> int:
+def ink_left(masked: Image.Image, hidden: list[Corners]) -> int:
     """Return the brightest value inside the places that must be black; 0 to a few for a whole cover."""
     grey = masked.convert("L")
     places = Image.new("L", grey.size)
