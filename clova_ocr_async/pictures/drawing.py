@@ -26,8 +26,12 @@ _QUALITY = 95
 def encode_pixels(image: Image.Image, output: Literal["jpeg", "png"]) -> bytes:
     """Write the pixels of a picture in grey or RGB, and nothing else that came with them, to a file in memory."""
     # Pillow writes the comments and profiles of the picture that an image was opened from; a new image has none.
-    fresh = Image.new(image.mode, image.size)
-    fresh.paste(image)
+    if type(image) is Image.Image:  # made of pixels already, as a turned picture is
+        fresh = image
+        fresh.info = {}
+    else:
+        fresh = Image.new(image.mode, image.size)
+        fresh.paste(image)
     file = io.BytesIO()
     if output == "jpeg":
         fresh.save(file, "JPEG", quality=_QUALITY)
