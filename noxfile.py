@@ -14,6 +14,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
+EVERYTHING = ".[all,heic]"  # ``all`` leaves out heic, whose wheels are GPL
 CODE = ["clova_ocr_async", "tests", "examples", "benchmarks", "noxfile.py"]
 
 
@@ -35,14 +36,14 @@ def covered(session: nox.Session, *arguments: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests with the Python nox runs on, coverage whole."""
-    session.install("-e", ".[all,heic]", *group("tests"))
+    session.install("-e", EVERYTHING, *group("tests"))
     covered(session, *session.posargs)
 
 
 @nox.session(python=[version for version in PYTHONS if version != THIS])
 def others(session: nox.Session) -> None:
     """Run the tests with the other supported Pythons; those that are not installed are skipped."""
-    session.install("-e", ".[all,heic]", *group("tests"))
+    session.install("-e", EVERYTHING, *group("tests"))
     session.run("pytest", *PARALLEL, *session.posargs)
 
 
@@ -50,7 +51,7 @@ def others(session: nox.Session) -> None:
 def minimums(session: nox.Session) -> None:
     """Run the tests with the oldest versions of the four dependencies that are allowed."""
     oldest = [line.split(";")[0].replace(">=", "==").strip() for line in PROJECT["project"]["dependencies"]]
-    session.install("-e", ".[all,heic]", *group("tests"), *oldest)
+    session.install("-e", EVERYTHING, *group("tests"), *oldest)
     session.run("pytest", *PARALLEL, *session.posargs)
 
 
@@ -66,7 +67,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types, with both checkers at their strictest, and that users see all of them."""
-    session.install("-e", ".[all,heic]", *group("types"))
+    session.install("-e", EVERYTHING, *group("types"))
     session.run("mypy")
     session.run("pyright")
 
@@ -92,6 +93,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def chaos(session: nox.Session) -> None:
-    """Kill batches, at random and at every named point, and count what that costs; arguments go to the program."""
-    session.install("-e", ".[cli,emulator]")
+    """Kill batches, at random and at every named point, and watches; arguments go to the program of the batches."""
+    session.install("-e", ".[cli,emulator,watch]")
     session.run("python", "tests/chaos/chaos.py", *session.posargs)
+    session.run("python", "tests/chaos/watch_kills.py")

@@ -49,6 +49,7 @@ from clova_ocr_async import (
     Domain,
     GateState,
     Image,
+    ImageLimits,
     Receipt,
     Recognition,
     Success,
@@ -56,6 +57,7 @@ from clova_ocr_async import (
 )
 from clova_ocr_async.client import Attempt, Journal
 from clova_ocr_async.client.journal import NULL_JOURNAL
+from clova_ocr_async.client.loading import ImageLoader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,6 +87,7 @@ class InstantClient:
 
     gates: ClassVar = {"a domain": GateState(64)}
     on_hold: ClassVar = dict[str, str]()
+    loader: ClassVar = ImageLoader(ImageLimits())
 
     def serving(self, document: Any) -> tuple[str, ...]:  # noqa: ARG002 - the client's signature
         """Return the only domain."""

@@ -54,6 +54,7 @@ from clova_ocr_async.batch.ledgered import READER_THREADS
 from clova_ocr_async.batch.sources.folders import entries_in
 from clova_ocr_async.batch.sources.worklist import WorkList
 from clova_ocr_async.client.hooks import AttemptStarted, Event
+from clova_ocr_async.client.loading import ImageLoader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -248,10 +249,10 @@ def listed(folder: Path, run: Path) -> Listed:
 
 
 async def _hashed(paths: list[Path]) -> float:
-    readers, limits, left = CapacityLimiter(READER_THREADS), ImageLimits(), iter(paths)
+    readers, loader, left = CapacityLimiter(READER_THREADS), ImageLoader(ImageLimits()), iter(paths)
 
     async def work() -> int:
-        return sum([bool((await read_hashed(path, limits, limiter=readers)).sha256) for path in left])
+        return sum([bool((await read_hashed(path, loader, limiter=readers)).sha256) for path in left])
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:

@@ -39,7 +39,8 @@ def photo(kind: str, smaller: int) -> bytes:
     if kind == "HEIC":
         import pillow_heif  # noqa: PLC0415 - it may be missing
 
-        pillow_heif.from_pillow(picture).save(file, quality=60)
+        heic: Any = pillow_heif.from_pillow(picture)
+        heic.save(file, quality=60)
     else:
         picture.save(file, kind, quality=88, exif=EXIF)
     return file.getvalue()

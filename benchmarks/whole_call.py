@@ -192,7 +192,7 @@ def bottleneck(server: Server, rounds: int) -> Row:
 
 async def wrapped(rounds: int, times: int) -> list[float]:
     """Return microseconds that the retries add to a call that does not fail, in each round."""
-    image = await load_image(Image(PICTURE), ImageLimits())
+    image = (await load_image(Image(PICTURE), ImageLimits())).image
     call = Call(image, Receipt, (), "interactive", NULL_JOURNAL, "", Deadline(None, asyncio.get_running_loop()))
     retries, answer = RetryLoop(RetryBudget(RetryPolicy().budget), Runtime(), ()), Recognition(document=Receipt())
 

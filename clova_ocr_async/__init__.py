@@ -25,6 +25,7 @@ _HOMES = {
     "QuotaExceededError RateLimitError RecognitionError ResponseTimeoutError ServerError SpendingCeilingError "
     "TransportError",
     "ledger": "SqliteLedger load_seal",
+    "pictures": "Page Preparation pages_in",
     "protocol": "HTTPRequest HTTPResponse Image ImageFormat ImageLimits",
     "slots": "GateState LocalSlots SharedSlots",
 }

@@ -58,6 +58,7 @@ from clova_ocr_async.errors import (
     TransportError,
 )
 from clova_ocr_async.ledger import SqliteLedger, load_seal
+from clova_ocr_async.pictures import Page, Preparation, pages_in
 from clova_ocr_async.protocol import HTTPRequest, HTTPResponse, Image, ImageFormat, ImageLimits
 from clova_ocr_async.slots import GateState, LocalSlots, SharedSlots
 
@@ -109,7 +110,9 @@ __all__ = [
     "NotSentError",
     "Outcome",
     "OverloadedError",
+    "Page",
     "Passport",
+    "Preparation",
     "Problem",
     "QuotaExceededError",
     "RateLimitError",
@@ -131,6 +134,7 @@ __all__ = [
     "images_from",
     "images_in",
     "load_seal",
+    "pages_in",
 ]
 
 __version__: str

@@ -58,7 +58,9 @@ NAMES = [
     "NotSentError",
     "Outcome",
     "OverloadedError",
+    "Page",
     "Passport",
+    "Preparation",
     "Problem",
     "QuotaExceededError",
     "RateLimitError",
@@ -80,6 +82,7 @@ NAMES = [
     "images_from",
     "images_in",
     "load_seal",
+    "pages_in",
 ]
 
 STUB = ast.parse(Path(clova_ocr_async.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 from clova_ocr_async.batch.batch import Batch
 from clova_ocr_async.batch.dispatcher import BatchDispatcher
+from clova_ocr_async.batch.joined_pages import JoinedPages, join_pages
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
 from clova_ocr_async.batch.sources import WorkList, images_from, images_in
 from clova_ocr_async.ledger import Purged, RunReader, purge
@@ -10,6 +11,7 @@ __all__ = [
     "Batch",
     "BatchDispatcher",
     "Failure",
+    "JoinedPages",
     "Outcome",
     "Purged",
     "RunReader",
@@ -17,5 +19,6 @@ __all__ = [
     "WorkList",
     "images_from",
     "images_in",
+    "join_pages",
     "purge",
 ]

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.batch.hashing import size_to_read
 from clova_ocr_async.batch.images_in_work import cut_off_failure
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
+from clova_ocr_async.client.tracebacks import frameless
 from clova_ocr_async.errors import Billing, ClovaOCRError, ImageError
+from clova_ocr_async.pictures.page import Page
 
 if TYPE_CHECKING:
     from clova_ocr_async.batch.images_in_work import Deferred, ImageProgress
@@ -44,7 +46,8 @@ class DirectReader:
         progress.hold_bytes(size_to_read(source))
         journal = _DirectJournal(self._stop, progress)
         try:
-            return Success(source, await self._client.recognize(source, document, lane="batch", journal=journal))
+            image = await self._prepared(source, progress)
+            return Success(source, await self._client.recognize(image, document, lane="batch", journal=journal))
         except ImageError as error:
             again = partial(self.process, source, document)
             return await self._unfinished.defer(source, error, until, again) or Failure(source, error)
@@ -55,6 +58,13 @@ class DirectReader:
             if journal.billing is not Billing.NOT_BILLED:
                 progress.known_outcome = journal.outcome_if_cancelled(source)
             raise
+
+    async def _prepared(self, source: Any, progress: ImageProgress) -> Any:
+        """Return what the client is given: a prepared picture where that takes memory that the batch has to count."""
+        loader = self._client.loader
+        if loader.preparation is None and not isinstance(source, Page):
+            return source
+        return await frameless(loader.load(source, progress.hold_bytes))
 
 
 class _DirectJournal:

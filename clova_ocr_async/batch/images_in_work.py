@@ -32,7 +32,8 @@ class ImageProgress:
         task: The task that works on the image.
         in_flight: Whether a request is in flight, or its outcome is being written down.
         requests_finished: How many requests have finished.
-        bytes_held: Bytes that were read, or are about to be; None before.
+        bytes_held: Bytes that it takes: those that were read, or are about to be, and those of its preparation; None
+            before.
         withdrawn: Whether the work was cancelled because the batch was stopped.
         known_outcome: The outcome if the work is cancelled now; None if nothing was billed.
     """
@@ -59,9 +60,12 @@ class ImageProgress:
         self.known_outcome: Outcome[Any] | None = None
 
     def hold_bytes(self, size: int) -> None:
-        """Count the bytes of the image, once."""
-        self.bytes_held = size
-        self._intake.hold_bytes(size)
+        """Count the bytes of the image, in place of those that were counted before."""
+        before, self.bytes_held = self.bytes_held, size
+        if before is None:
+            self._intake.hold_bytes(size)
+        else:
+            self._intake.change_bytes(size - before)
 
     def start_request(self) -> None:
         """Note that a request is sent."""

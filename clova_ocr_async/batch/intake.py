@@ -173,6 +173,13 @@ class Intake:
         if was_full:  # no worker was started while the unread images had reached their bound
             self._start_worker()
 
+    def change_bytes(self, change: int) -> None:
+        """Count that an image takes more or fewer bytes than before, as once it is prepared."""
+        was_closed = not self._window.is_open
+        self._window.change_bytes(change)
+        if was_closed and change < 0:
+            self.use_room()
+
     def finish_work(self, size: int | None) -> None:
         """Count an image out of work, and the bytes it held; None if it was not read. Its worker pulls the next one."""
         self._window.finish_work(size)

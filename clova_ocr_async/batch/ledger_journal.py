@@ -50,6 +50,7 @@ class LedgerJournal:
         claim: The claim of the image.
         progress: The progress of the image.
         request_id: The requestId of the call; None before the first request.
+        picture: The picture that is sent, as JSON; empty before it is made.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class LedgerJournal:
         self.claim = claim
         self.progress = progress
         self.request_id: str | None = None
+        self.picture = b""
         self._ledger = ledger
         self._document = document
         self._stop = stop
@@ -71,7 +73,7 @@ class LedgerJournal:
         self._stop.check_may_send()
         self.request_id, self._attempts = attempt.request_id, attempt.number
         # At the call limit, calls of other processes that are still in flight may turn out not to be billed.
-        while not await self._ledger.sending(self.claim, attempt.request_id):
+        while not await self._ledger.sending(self.claim, attempt.request_id, self.picture):
             await asyncio.sleep(_POLL)
             self._stop.check_may_send()
         self.progress.start_request()

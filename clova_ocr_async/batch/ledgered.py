@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import logging
 import os
@@ -12,14 +13,26 @@ from urllib.parse import urlsplit
 import anyio.to_thread
 from anyio import CapacityLimiter
 
-from clova_ocr_async.batch.hashing import read_hashed, source_file, stat_source
+from clova_ocr_async.batch.hashing import (
+    ChangedFileError,
+    FileHashes,
+    make_picture_of,
+    path_of,
+    read_hashed,
+    source_file,
+    stat_source,
+)
 from clova_ocr_async.batch.images_in_work import Deferred
 from clova_ocr_async.batch.ledger_journal import LedgerJournal
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
+from clova_ocr_async.client.tracebacks import frameless
 from clova_ocr_async.errors import AnswerNotKeptError, ClovaOCRError, ImageError, LedgerError
+from clova_ocr_async.host.archives import stat_file
+from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
 from clova_ocr_async.ledger.settlement import GONE, encode_failure, failed_settlement, replay, succeeded_settlement
-from clova_ocr_async.ledger.states import FINISHED, ClaimLostError, Item
+from clova_ocr_async.ledger.states import FINISHED, ClaimLostError, ItemEvent, Settlement, SourceFile
+from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
@@ -33,7 +46,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents.base import Document
     from clova_ocr_async.documents.recognition import Recognition
     from clova_ocr_async.domains.domain import Domain
-    from clova_ocr_async.ledger.states import Claim, Entry, Settlement
+    from clova_ocr_async.ledger.states import Claim, Entry
     from clova_ocr_async.ledger.storage import Ledger
 
 __all__ = ["READER_THREADS", "LedgeredReader", "is_gone", "services_of"]
@@ -73,6 +86,7 @@ class LedgeredReader:
         self._unfinished = unfinished
         self._listed = listed
         self._threads = CapacityLimiter(READER_THREADS)
+        self._hashes = FileHashes()
 
     async def process(
         self, source: Any, document: type[Document], progress: ImageProgress, until: float | None = None
@@ -87,8 +101,9 @@ class LedgeredReader:
         if entry is not None:
             return await _outcome_of(entry, source, document)
         again = partial(self.process, source, document)
+        loader = self._client.loader
         try:
-            hashed = await read_hashed(source, self._client.limits, limiter=self._threads)
+            hashed = await frameless(read_hashed(source, loader, hashes=self._hashes, limiter=self._threads))
         except ImageError as error:
             if (deferred := await self._unfinished.defer(source, error, until, again)) is not None:
                 return deferred
@@ -97,10 +112,12 @@ class LedgeredReader:
         if self._unfinished.is_fresh(hashed.stamp_before):
             # Before it is on record: half a picture must not become an item of its own.
             try:
-                await self._unfinished.check(hashed.image(), self._client.limits)
+                prepared = await frameless(self._unfinished.make(loader, hashed.opened))
             except ImageError as error:
                 if (deferred := await self._unfinished.defer(source, error, until, again)) is not None:
                     return deferred
+            else:
+                hashed = dataclasses.replace(hashed, prepared=prepared)
         return await self._admit(source, document, hashed, progress)
 
     async def _recall(self, source: Any, document: type[Document]) -> Entry | None:
@@ -121,7 +138,9 @@ class LedgeredReader:
     async def _admit(
         self, source: Any, document: type[Document], hashed: HashedImage, progress: ImageProgress
     ) -> Outcome[Any] | Deferred:
-        admission = await self._ledger.admit(Item(hashed.sha256, document.path_word), hashed.file)
+        if self._listed and isinstance(source, Page) and hashed.opened.page is None:
+            await self._drop_page(source, document)
+        admission = await self._ledger.admit(hashed.item(document.path_word), hashed.file)
         if admission.claim is None and admission.entry.state in FINISHED:
             return await _outcome_of(admission.entry, source, document)
         if admission.claim is not None:
@@ -130,13 +149,21 @@ class LedgeredReader:
                 return await self._call(source, document, hashed, journal)
             except ClaimLostError:  # another process took the image over while this one was suspended
                 pass
+            except ChangedFileError as error:
+                await self._settle(admission.claim, Settlement(ItemEvent.RELEASE))
+                return await self._reject(source, document, ImageError(str(error)))
         return self._defer_to_other_call(source, document, admission.entry, hashed)
+
+    async def _drop_page(self, page: Page, document: type[Document]) -> None:
+        """Write down that a listed page is not there: its file was replaced by one of a single page, which is whole."""
+        listed = SourceFile(normalize_path(os.fsencode(page.path)), page=page.number)
+        await self._ledger.reject(listed, document.path_word, GONE)
 
     def _defer_to_other_call(
         self, source: Any, document: type[Document], entry: Entry, hashed: HashedImage
     ) -> Deferred:
         # A file that was read to its end cannot be read again; others can, and take no memory until then.
-        kept = None if isinstance(source, str | os.PathLike) else hashed
+        kept = hashed if path_of(source) is None else None
 
         async def resume(progress: ImageProgress) -> Outcome[Any] | Deferred:
             if kept is None:
@@ -151,7 +178,11 @@ class LedgeredReader:
     ) -> Outcome[Any]:
         result: Recognition[Any] | ClovaOCRError
         try:
-            result = await self._client.recognize(hashed.image(), document, lane="batch", journal=journal)
+            prepared = await make_picture_of(hashed, self._client.loader)
+            if hashed.opened.needs_preparation:
+                journal.progress.hold_bytes(len(prepared.image.data))
+            journal.picture = prepared.picture.to_json()
+            result = await self._client.recognize(prepared, document, lane="batch", journal=journal)
         except ClovaOCRError as error:
             result = error
         except BaseException:
@@ -185,7 +216,7 @@ class LedgeredReader:
 def is_gone(source: object) -> bool:
     """Return whether an image is a path of a file that does not exist."""
     try:
-        os.stat(source)  # type: ignore[arg-type]  # noqa: PTH116 - an object of another type is not gone
+        stat_file(source)  # type: ignore[arg-type]  # an object of another type is not gone
     except (FileNotFoundError, NotADirectoryError):
         return True
     except (OSError, TypeError, ValueError):

@@ -8,6 +8,7 @@ from typing import Any, Generic
 from clova_ocr_async.documents.base import safe_repr
 from clova_ocr_async.documents.recognition import DocumentT, Recognition
 from clova_ocr_async.errors import ClovaOCRError
+from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import quoted
 from clova_ocr_async.protocol.repr_without_values import Redacted
 
@@ -52,5 +53,5 @@ Outcome = Success[DocumentT] | Failure
 
 
 def _named(source: object) -> str:
-    """Return a path, which the user has given; of any other source only its kind and size."""
-    return quoted(str(source)) if isinstance(source, str | Path) else safe_repr(source)
+    """Return a path or a page, which the user has given; of any other source only its kind and size."""
+    return quoted(str(source)) if isinstance(source, str | Path | Page) else safe_repr(source)

@@ -7,27 +7,28 @@ and then stays the same, and refused when it has not changed for some seconds.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio.to_thread
 
-from clova_ocr_async.batch.hashing import file_at
+from clova_ocr_async.batch.hashing import file_at, path_of
 from clova_ocr_async.batch.images_in_work import Deferred
-from clova_ocr_async.client.loading import load_image
-from clova_ocr_async.protocol.image import Image, ImageLimits
+from clova_ocr_async.client.loading import ImageLoader
+from clova_ocr_async.client.preparing import OpenedImage, PreparedImage
 
 if TYPE_CHECKING:
+    import os
+
     from clova_ocr_async.batch.images_in_work import ImageProgress
     from clova_ocr_async.batch.outcome import Outcome
     from clova_ocr_async.errors import ImageError
     from clova_ocr_async.host.runtime import Runtime
     from clova_ocr_async.ledger.states import FileStamp
 
-__all__ = ["ImageCheck", "UnfinishedFiles"]
+__all__ = ["Make", "UnfinishedFiles"]
 
-ImageCheck = Callable[[Image, ImageLimits], Awaitable[object]]
+Make = Callable[[ImageLoader, OpenedImage], Awaitable[PreparedImage]]
 
 _FRESH = 10.0  # seconds since the last change in which a file counts as being written: network copies stall for some
 _POLL = 1.0  # seconds between looks at a file
@@ -39,11 +40,11 @@ class UnfinishedFiles:
 
     Args:
         runtime: Time, and waiting.
-        check: Raises an ImageError if an image is not a whole picture.
+        make: Makes the picture of a file, and raises an ImageError if the file is not whole.
     """
 
-    def __init__(self, runtime: Runtime, check: ImageCheck = load_image) -> None:
-        self.check = check
+    def __init__(self, runtime: Runtime, make: Make = ImageLoader.make) -> None:
+        self.make = make
         self._runtime = runtime
 
     def is_fresh(self, stamp: FileStamp | None) -> bool:
@@ -67,7 +68,7 @@ class UnfinishedFiles:
                 deferred yet.
             process: Processes it again, given that time.
         """
-        path = _path_of(source)
+        path = _path_again(source)
         if path is None or (until is not None and self._runtime.clock() >= until):
             return None
         stamp = await _stamp_at(path)
@@ -76,7 +77,7 @@ class UnfinishedFiles:
         end = self._runtime.clock() + _MAX_DEFERRED if until is None else until
 
         async def resume(progress: ImageProgress) -> Outcome[Any] | Deferred:
-            if not isinstance(source, str | os.PathLike):
+            if path_of(source) is None:
                 source.rewind()
             return await process(progress, end)
 
@@ -93,12 +94,10 @@ class UnfinishedFiles:
             last = cast("FileStamp", stamp)
 
 
-def _path_of(source: Any) -> str | os.PathLike[str] | None:
+def _path_again(source: Any) -> str | os.PathLike[str] | None:
     """Return the path of an image that can be read again; None for one that cannot."""
-    if isinstance(source, str | os.PathLike):
-        return cast("str | os.PathLike[str]", source)
-    # A file object that opens its file itself, and can do so again.
-    return cast("str", source.path) if hasattr(source, "rewind") else None
+    # A file object that opens its file itself can do so again.
+    return cast("str", source.path) if hasattr(source, "rewind") else path_of(source)
 
 
 async def _stamp_at(path: str | os.PathLike[str]) -> FileStamp | None:

@@ -100,11 +100,15 @@ class Window:
         self.unread -= 1
         self.bytes_held += size
 
+    def change_bytes(self, change: int) -> None:
+        """Count that an image takes more or fewer bytes than before."""
+        self.bytes_held += change
+
     def finish_work(self, size: int | None) -> None:
         """Count an image out of work.
 
         Args:
-            size: The argument of ``hold_bytes``; None if the image was not read.
+            size: The bytes that it takes by now; None if the image was not read.
         """
         self.in_work -= 1
         if size is None:

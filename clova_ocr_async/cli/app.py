@@ -21,13 +21,14 @@ from clova_ocr_async.cli.terminal.stderr import echo_stderr
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ["DOCUMENT", "app", "verb"]
+__all__ = ["AUTO", "DOCUMENT", "DOCUMENT_OR_AUTO", "app", "verb"]
 
 P = ParamSpec("P")
 
 _VERBS = {
     "recognize": "Read images; JSON Lines on stdout.",
     "batch": "Read folders of images, many at once; --run pays once and resumes.",
+    "watch": "Read the images that are put into a folder, until Ctrl-C.",
     "status": "Show the counts and the cost of a run, without network.",
     "export": "Write the results of a run as JSON Lines or tables.",
     "schema": "Print the columns of the tables.",
@@ -63,6 +64,7 @@ Examples:
   clova-ocr batch receipt scans/ -o receipts.jsonl
   clova-ocr batch receipt scans/ --run run/ --dry-run
   clova-ocr batch receipt scans/ --run run/ && clova-ocr export run/ -o out.jsonl
+  clova-ocr watch receipt inbox/ --run run/
 
 This package is unofficial; CLOVA is NAVER's trademark.
 """
@@ -123,21 +125,33 @@ else:
     _ParamType = click.ParamType
 
 
+AUTO = "auto"
+"""The word in place of a document, where each image has its own."""
+
+
 class _DocumentParam(_ParamType):
     """The vendor's path word of a document; its class is the value."""
 
     name = "document"
+
+    def __init__(self, *others: str) -> None:
+        self._others = others
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from clova_ocr_async.documents import DOCUMENTS
 
         if value in DOCUMENTS:
             return DOCUMENTS[value]
-        return self.fail(f"{value!r} is none of {', '.join(DOCUMENTS)}", param, ctx)
+        if value in self._others:
+            return value
+        return self.fail(f"{value!r} is none of {', '.join([*DOCUMENTS, *self._others])}", param, ctx)
 
 
 DOCUMENT = _DocumentParam()
 """Type of the argument DOCUMENT."""
+
+DOCUMENT_OR_AUTO = _DocumentParam(AUTO)
+"""Type of the argument DOCUMENT of a verb whose images may each have a document of their own."""
 
 
 @click.group(cls=_LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -16,14 +16,24 @@ else:
 
 __all__ = [
     "ALLOW_TRUNCATED",
-    "CALL_LIMIT",
+    "CONCURRENCY",
     "CONFIG",
     "DURATION",
+    "JOBS",
     "KEY_FILE",
     "KRW",
+    "MAX_CALLS",
+    "MAX_COST",
+    "MAX_PER_SECOND",
+    "PAGES",
     "PATH",
-    "RATE",
+    "PREPARE",
+    "PRICE",
+    "RENDER",
     "RUN",
+    "RUN_MOVED",
+    "SECONDS",
+    "STORE",
     "Common",
     "PathParam",
     "common",
@@ -101,14 +111,26 @@ class _CallLimitParam(_ParamType):
         return int(value)
 
 
-CALL_LIMIT = _CallLimitParam()
-"""Type of an option that is a limit of calls."""
+class _SecondsParam(_ParamType):
+    """A number of seconds, at most a day."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds <= _SECONDS["d"]:  # nan is not either
+            return self.fail(f"{value!r} is not a number of seconds; write a number from 0 to 86400", param, ctx)
+        return seconds
+
 
 KRW = _KRWParam()
 """Type of an option that is an amount in KRW."""
 
-RATE = click.FloatRange(min=0, min_open=True, max=1_000_000)
-"""Type of an option that is a number of calls a second."""
+SECONDS = _SecondsParam()
+"""Type of an option that is a number of seconds."""
 
 DURATION = _DurationParam()
 """Type of an option that is a duration, as in 30d."""
@@ -214,6 +236,23 @@ ALLOW_TRUNCATED = click.option(
 )
 """An option of each verb that calls: whether truncated pictures are sent."""
 
+PAGES = click.option(
+    "--pages",
+    metavar="all|1-3,7",
+    help="Read these pages of files of several pages, each as an image.  [default: such a file is refused]",
+)
+"""An option of each verb that calls: the pages that are read."""
+
+PREPARE = click.option(
+    "--prepare",
+    is_flag=True,
+    help="Convert, turn and shrink pictures that the service does not read as they are, such as HEIC photos.",
+)
+"""An option of each verb that calls: whether pictures are prepared."""
+
+RENDER = click.option("--render", is_flag=True, help="Send each page of a PDF as a picture; implies --prepare.")
+"""An option of each verb that calls: whether pages of PDFs are rendered."""
+
 RUN = click.argument("folder", metavar="DIR", type=PATH)
 """The run directory of a verb that needs one."""
 
@@ -223,3 +262,54 @@ KEY_FILE = click.option(
     metavar="FILE",
     help="The key that encrypts the answers.  [default: CLOVA_OCR_KEY, else CLOVA_OCR_KEY_FILE, else no encryption]",
 )
+
+RUN_MOVED = click.option(
+    "--run-moved",
+    is_flag=True,
+    help="Continue with a DIR that was copied, moved or restored; its other copies must not be used any more.",
+)
+"""An option of each verb that works on a run: whether a copied run directory is continued."""
+
+MAX_CALLS = click.option(
+    "--max-calls",
+    type=_CallLimitParam(),
+    metavar="N",
+    help="Most calls over the whole life of the run; later commands keep it until N or none is given.",
+)
+"""The limit of calls of a run."""
+
+MAX_COST = click.option(
+    "--max-cost", type=KRW, metavar="KRW", help="Highest cost over the whole life of the run; needs --price."
+)
+"""The limit of the cost of a run."""
+
+PRICE = click.option(
+    "--price", type=KRW, metavar="KRW", help="The price of a call on your plan; costs are then printed."
+)
+"""The price of a call."""
+
+STORE = click.option(
+    "--store", type=click.Choice(["full", "none"]), help="Which answers the run keeps.  [default: full]"
+)
+"""The choice of the answers that a run keeps."""
+
+JOBS = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Most images that are processed at once.  [default: a few more than the calls at once]",
+)
+"""The limit of images in work."""
+
+CONCURRENCY = click.option(
+    "--concurrency", type=click.IntRange(min=1), help="Most calls at once per domain.  [default: learned]"
+)
+"""The limit of calls at once."""
+
+MAX_PER_SECOND = click.option(
+    "--max-per-second",
+    type=click.FloatRange(min=0, min_open=True, max=1_000_000),
+    metavar="N",
+    help="Most calls per second per domain.",
+)
+"""The limit of calls per second."""

@@ -12,7 +12,7 @@ from clova_ocr_async.client.deadline import Deadline
 from clova_ocr_async.client.event_loop import BoundLoop
 from clova_ocr_async.client.hooks import CallFinished, Hook, notify
 from clova_ocr_async.client.journal import NULL_JOURNAL, Journal
-from clova_ocr_async.client.loading import ImageSource, load_image
+from clova_ocr_async.client.loading import ImageLoader, ImageSource, PreparedImage
 from clova_ocr_async.client.retry.call import Call
 from clova_ocr_async.client.retry.policy import RetryPolicy
 from clova_ocr_async.client.sender import Sender
@@ -32,8 +32,9 @@ from clova_ocr_async.client.tracebacks import frameless
 from clova_ocr_async.domains.environment import domains_from_env
 from clova_ocr_async.domains.file import domains_from_file
 from clova_ocr_async.domains.pool import DomainPool
-from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.errors import ConfigurationError, RecognitionError
 from clova_ocr_async.host.runtime import Runtime
+from clova_ocr_async.pictures.preparation import Preparation
 from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.settings import ClientSettings
     from clova_ocr_async.client.transport import Transport
     from clova_ocr_async.documents import Document
+    from clova_ocr_async.documents.picture import Picture
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
     from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.protocol.request import Content
@@ -83,11 +85,14 @@ class ClovaOCRClient:
         hooks: Functions that are called with an event for every request, retry and call.
         content: How images travel: "multipart", or "json" for base64.
         limits: Limits beyond which images are refused before they are sent.
+        prepare: How pictures that the service does not take as they are, such as HEIC photos, are made fit for it;
+            None sends every image as it is. It needs the extra ``pictures``.
         transport: Replaces aiohttp; give this or ``session``.
         runtime: Time and randomness.
 
     Attributes:
         limits: As given.
+        loader: Reads, prepares and checks the images of the client's calls.
 
     Raises:
         ConfigurationError: An argument cannot work; the message names it.
@@ -109,6 +114,7 @@ class ClovaOCRClient:
         hooks: Iterable[Hook] = (),
         content: Content = "multipart",
         limits: ImageLimits = ImageLimits(),  # noqa: B008 - immutable
+        prepare: Preparation | None = None,
         transport: Transport | None = None,
         runtime: Runtime = Runtime(),  # noqa: B008 - immutable
     ) -> None:
@@ -118,6 +124,9 @@ class ClovaOCRClient:
         self._hooks = require_hooks(hooks)
         self._pool = DomainPool(require_domains((domain, *more_domains)))
         self.limits = require_instance("limits", limits, ImageLimits)
+        self.loader = ImageLoader(
+            self.limits, None if prepare is None else require_instance("prepare", prepare, Preparation)
+        )
         self._read_timeout = require_seconds("read_timeout", read_timeout)
         self._sender = Sender(
             resolve_transport(transport, session, connect_timeout=connect_timeout, read_timeout=read_timeout),
@@ -208,7 +217,7 @@ class ClovaOCRClient:
 
     async def recognize(
         self,
-        image: ImageSource,
+        image: ImageSource | PreparedImage,
         document: type[DocumentT],
         *,
         deadline: float | NotGiven | None = NOT_GIVEN,
@@ -218,7 +227,8 @@ class ClovaOCRClient:
         """Recognize one image.
 
         Args:
-            image: A path, bytes, a file opened in binary mode, or an Image; one picture of one page.
+            image: A path, a Page of a file, bytes, a file opened in binary mode, an upload of FastAPI, a picture of
+                Pillow, or an Image; one picture of one page. A file that can be rewound is read from its start.
             document: The document's class: Receipt, CreditCard, NameCard, BizLicense, IdCard or Passport.
             deadline: Seconds for this call, instead of the client's; None for no bound.
             lane: "interactive", or "batch" for one of many calls: it waits for a slot as long as it takes, even while
@@ -243,19 +253,25 @@ class ClovaOCRClient:
         seconds = self._deadline if isinstance(deadline, NotGiven) else require_deadline(deadline)
         started = self._runtime.clock()
         # Loaded before the deadline begins: a slow disk is not the service's fault.
-        loading = frameless(load_image(image, self.limits))
+        loading = frameless(self.loader.load(image))
         del image  # so that no frame from here on holds the picture
         loaded = await loading
-        call = Call(loaded, document, domains, lane, journal, self._runtime.new_id(), Deadline(seconds, loop))
+        call = Call(loaded.image, document, domains, lane, journal, self._runtime.new_id(), Deadline(seconds, loop))
         try:
             recognition = await self._sender.run(call)
         except BaseException as error:
             # A cancelled call too has a billing, and other calls may wait for its probe.
             self._finish(call, started, error)
+            if isinstance(error, RecognitionError) and error.recognition is not None:
+                error.recognition = _with_picture(error.recognition, loaded.picture)
             raise
         elapsed = self._finish(call, started, None)
-        return msgspec.structs.replace(
-            recognition, attempts=call.sent, maybe_billed=call.history.maybe_billed, elapsed=elapsed
+        return _with_picture(
+            recognition,
+            loaded.picture,
+            attempts=call.sent,
+            maybe_billed=call.history.maybe_billed,
+            elapsed=elapsed,
         )
 
     def _finish(self, call: Call[Any], started: float, error: BaseException | None) -> float:
@@ -270,3 +286,9 @@ class ClovaOCRClient:
         if self._sender.closed:
             raise ConfigurationError("the client is closed; make a new one")
         return self._loop.get()
+
+
+def _with_picture(recognition: Recognition[DocumentT], picture: Picture, **known: Any) -> Recognition[DocumentT]:
+    """Return a recognition with the picture that was sent for it, and with what else only its call knows."""
+    picture = picture.as_converted(recognition.converted_image_info)
+    return msgspec.structs.replace(recognition, picture=picture, **known)

@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
-import importlib
-import logging
+import inspect
 import os
 import stat
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
 import anyio.to_thread
 
+from clova_ocr_async.client.preparation_threads import PreparationThreads
+from clova_ocr_async.client.preparing import (
+    OpenedImage,
+    PreparedImage,
+    judge,
+    judge_page,
+    judge_pil,
+    make_picture,
+)
 from clova_ocr_async.errors import ImageError
+from clova_ocr_async.host.archives import ArchiveError, member_size, read_member, split_member_path
 from clova_ocr_async.host.files import open_to_read
+from clova_ocr_async.host.plural import plural
+from clova_ocr_async.pictures.page import Page
+from clova_ocr_async.pictures.pages import count_pages, require_pages
 from clova_ocr_async.protocol.echoed_input import non_path, quoted, shown_path, shown_prose
-from clova_ocr_async.protocol.image import Image, ImageFormat, ImageLimits, check_image, check_size
+from clova_ocr_async.protocol.image import Image, ImageLimits, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
 
-__all__ = ["BinaryFile", "ImageSource", "load_image", "pdf_page_counter", "read_bytes", "read_path"]
+    from anyio import CapacityLimiter
 
-logger = logging.getLogger("clova_ocr_async")
+    from clova_ocr_async.pictures.preparation import Preparation
+
+__all__ = [
+    "BinaryFile",
+    "ImageLoader",
+    "ImageSource",
+    "PreparedImage",
+    "is_pil_image",
+    "load_image",
+    "open_image",
+    "read_bytes",
+    "read_path",
+]
+
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -36,33 +63,203 @@ class BinaryFile(Protocol):
         ...
 
 
-ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Image
-"""A path, bytes, a file opened in binary mode (read from its position, never closed), or an Image."""
+class UploadedFile(Protocol):
+    """An upload of FastAPI or Starlette, whose ``file`` is a binary file."""
+
+    @property
+    def file(self) -> BinaryFile:
+        """The file that the upload was written to."""
+        ...
+
+    async def read(self, size: int = -1) -> bytes:
+        """Return up to so many bytes; all for -1."""
+        ...
 
 
-async def load_image(source: ImageSource, limits: ImageLimits) -> Image:
-    """Read and check an image.
+class PILImage(Protocol):
+    """A picture of Pillow."""
+
+    @property
+    def mode(self) -> str:
+        """The kind of its pixels, such as "RGB"."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        ...
+
+    def tobytes(self) -> bytes:
+        """Return the pixels."""
+        ...
+
+
+ImageSource = (
+    str | os.PathLike[str] | Page | bytes | bytearray | memoryview | BinaryFile | UploadedFile | PILImage | Image
+)
+"""A path, a page of a file, bytes, a file opened in binary mode, an upload, a picture of Pillow, or an Image.
+
+A file that can be rewound is read from its start, any other one from its position; neither is closed.
+"""
+
+_AT_HAND = (Image, bytes, bytearray, memoryview)
+_PIL_BYTES = 8  # of a pixel of Pillow while it is written
+_MAX_SHRUNK = 256 * 1024 * 1024  # bytes of a picture that is read to be shrunk
+
+
+def _uncounted(size: int) -> None:
+    """Count nothing."""
+
+
+class ImageLoader:
+    """Loads the images of one client: reads each, checks it, and prepares it where it needs that.
+
+    Args:
+        limits: The limits beyond which an image is refused.
+        preparation: The steps that pictures may be prepared by; None to send them as they are.
+        threads: The threads in which pictures are prepared.
+
+    Attributes:
+        limits: As given.
+        preparation: As given.
+    """
+
+    def __init__(
+        self, limits: ImageLimits, preparation: Preparation | None = None, threads: PreparationThreads | None = None
+    ) -> None:
+        self.limits = limits
+        self.preparation = preparation
+        self._threads = threads or PreparationThreads()
+
+    @property
+    def preparing(self) -> int:
+        """The number of pictures that are being prepared."""
+        return self._threads.busy
+
+    async def load(
+        self, source: ImageSource | PreparedImage, held: Callable[[int], object] = _uncounted
+    ) -> PreparedImage:
+        """Return the picture of an image.
+
+        Args:
+            source: The image, as the user gave it.
+            held: Called with the bytes that the image takes from then on: once it is read, and once it is prepared.
+
+        Raises:
+            ImageError: The image cannot be read, or the service would refuse or waste it.
+        """
+        if isinstance(source, PreparedImage):
+            return source
+        opened: OpenedImage | PreparedImage
+        if isinstance(source, _AT_HAND):
+            opened = open_image(source, self.limits, self.preparation)
+        else:
+            opened = await self.in_thread(source, partial(self._opened_or_made, source))
+        if isinstance(opened, PreparedImage):
+            return opened
+        held(opened.bytes_held)
+        made = await self.make(opened)
+        if opened.needs_preparation:
+            held(len(made.image.data))
+        return made
+
+    async def in_thread(self, source: Any, read: Callable[[], T], limiter: CapacityLimiter | None = None) -> T:
+        """Return what a function reads of an image, in a thread for reading, or for preparation if it takes that.
+
+        Args:
+            source: The image, as the user gave it.
+            read: The function.
+            limiter: How many threads may read at once; anyio's own number if not given.
+        """
+        if is_pil_image(source):  # it is encoded
+            width, height = source.size
+            return await self._threads.run(read, width * height * _PIL_BYTES)
+        return await anyio.to_thread.run_sync(read, limiter=limiter)
+
+    def _opened_or_made(self, source: ImageSource) -> OpenedImage | PreparedImage:
+        """Open an image, and make its picture in the same thread if that takes no preparation."""
+        opened = open_image(source, self.limits, self.preparation)
+        return opened if opened.needs_preparation else make_picture(opened, self.limits, self.preparation)
+
+    async def make(self, opened: OpenedImage) -> PreparedImage:
+        """Return the picture of an image, made in a thread if it takes long.
+
+        Raises:
+            ImageError: It cannot be made, or the service would refuse or waste it.
+        """
+
+        def make() -> PreparedImage:
+            return make_picture(opened, self.limits, self.preparation)
+
+        if opened.needs_preparation:
+            return await self._threads.run(make, opened.memory)
+        # Pages of a PDF are slow to count.
+        return await anyio.to_thread.run_sync(make) if opened.is_pdf else make()
+
+
+async def load_image(source: ImageSource, limits: ImageLimits, preparation: Preparation | None = None) -> PreparedImage:
+    """Read, prepare and check an image, as the ``ImageLoader`` of a client does."""
+    return await ImageLoader(limits, preparation).load(source)
+
+
+def open_image(
+    source: Any,
+    limits: ImageLimits,
+    preparation: Preparation | None = None,
+    count: Callable[[str | bytes], int | None] = count_pages,
+) -> OpenedImage:
+    """Read an image, and judge it by its header; blocks on the file system.
 
     Args:
         source: The image, as the user gave it.
         limits: The limits beyond which an image is refused.
+        preparation: The steps that it may be prepared by; None for none.
+        count: Counts the pages of a file, by its path or its bytes.
 
     Raises:
-        ImageError: The image cannot be read, or the service would refuse or waste it.
+        ImageError: The image cannot be read.
     """
-    if isinstance(source, Image | bytes | bytearray | memoryview):
-        image = source if isinstance(source, Image) else Image(source)
-        if image.format is not ImageFormat.PDF:  # pages of a PDF are slow to count, so that is done in a thread
-            return _checked(image, limits)
-        return await anyio.to_thread.run_sync(_checked, image, limits)
-    return await anyio.to_thread.run_sync(_read, source, limits)
+    if isinstance(source, Page):
+        return _open_page(source, limits, preparation, count)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return judge(bytes(cast("bytes", source)), None, limits, preparation)
+    if isinstance(source, Image):
+        return judge(source, None, limits, preparation)
+    if is_pil_image(source):
+        return judge_pil(source, limits, preparation)
+    return judge(*read_bytes(source, _limits_to_read(limits, preparation)), limits, preparation)
 
 
-def _read(source: str | os.PathLike[str] | BinaryFile, limits: ImageLimits) -> Image:
-    return _checked(Image(*read_bytes(source, limits)), limits)
+def _limits_to_read(limits: ImageLimits, preparation: Preparation | None) -> ImageLimits:
+    """Return the limits of a file that is read: a picture that is too large to be sent may be shrunk."""
+    if preparation is None or not preparation.shrink or limits.max_bytes is None:
+        return limits
+    return dataclasses.replace(limits, max_bytes=max(limits.max_bytes, _MAX_SHRUNK))
 
 
-def read_bytes(source: str | os.PathLike[str] | BinaryFile, limits: ImageLimits) -> tuple[bytes, str | None]:
+def _open_page(
+    page: Page, limits: ImageLimits, preparation: Preparation | None, count: Callable[[str | bytes], int | None]
+) -> OpenedImage:
+    """Open a page of a file. The only page of a file is the file: so it is billed once, however it is asked for."""
+    path = os.fsdecode(page.path)
+    # By its path, so that a library maps it into memory. The member of an archive has none of its own.
+    file = path if os.path.isfile(path) else read_path(path, limits)  # noqa: PTH113 - Path raises for odd names
+    pages = count(file)
+    if pages is None:
+        pages = require_pages(file)  # which raises why they cannot be counted
+    if page.number > pages:
+        raise ImageError(f"{shown_path(path)} has {plural(pages, 'page')}, so no page {page.number:,}")
+    if pages == 1:
+        return open_image(path, limits, preparation)
+    return judge_page(file, f"{_sent_name(path)}#{page.number}", page.number, limits, preparation)
+
+
+def is_pil_image(source: object) -> bool:
+    """Return whether a source is a picture of Pillow, without importing Pillow."""
+    return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(source).__mro__)
+
+
+def read_bytes(source: Any, limits: ImageLimits) -> tuple[bytes, str | None]:
     """Read a path or a file, without a check of its format.
 
     Returns:
@@ -72,12 +269,15 @@ def read_bytes(source: str | os.PathLike[str] | BinaryFile, limits: ImageLimits)
         ImageError: The file cannot be read, or is too large.
     """
     if isinstance(source, str | os.PathLike):
-        return read_path(source, limits), _sent_name(source)
-    if isinstance(source, BinaryFile):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
-        return _read_file(source, limits)
+        path = cast("str | os.PathLike[str]", source)
+        return read_path(path, limits), _sent_name(path)
+    if _is_upload(source):
+        return _read_upload(source, limits)
+    if isinstance(source, BinaryFile):
+        return _read_file(source, getattr(source, "name", None), limits)
     raise ImageError(
-        f"the image is a {type(source).__name__}; it must be a path, bytes, a file opened in binary mode, or an Image"
-        f"{_WITHOUT_CLASS if _is_pair(source) else ''}"
+        f"the image is a {type(source).__name__}; it must be a path, a Page, bytes, a file opened in binary mode, or "
+        f"an Image{_WITHOUT_CLASS if _is_pair(source) else ''}"
     )
 
 
@@ -94,12 +294,14 @@ def _is_pair(source: Any) -> bool:
 
 
 def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
-    """Read a regular file; one that is too large is refused before it is read.
+    """Read a regular file, or a file in a zip archive; one that is too large is refused before it is read.
 
     Raises:
         ImageError: The path is not a regular file, cannot be read, or is too large.
     """
     name = os.fsdecode(path)
+    if (member := split_member_path(name)) is not None:
+        return _read_member(name, *member, limits)
     try:
         descriptor = open_to_read(name)
         try:
@@ -121,6 +323,16 @@ def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
         raise ImageError(_open_error(name, "the path holds a NUL or another character that no path can hold")) from None
 
 
+def _read_member(path: str, archive: str, name: str, limits: ImageLimits) -> bytes:
+    try:
+        check_size(member_size(archive, name), Path(name).name, limits)
+        return read_member(archive, name)
+    except ArchiveError as error:
+        raise ImageError(f"{shown_path(path)}: {error}") from None
+    except OSError as error:
+        raise ImageError(f"{shown_path(archive)}: {error.strerror}") from None
+
+
 def _open_error(name: str, why: str) -> str:
     """Return why a name cannot be opened. It is not repeated if it is the image itself or a URL."""
     odd = non_path(name)
@@ -140,14 +352,27 @@ def _kind(mode: int) -> str:
     )
 
 
-def _read_file(file: BinaryFile, limits: ImageLimits) -> tuple[bytes, str | None]:
+def _is_upload(source: Any) -> bool:
+    """Return whether a source is an upload of FastAPI or Starlette, whose own ``read`` is for the event loop."""
+    return hasattr(source, "file") and inspect.iscoroutinefunction(getattr(source, "read", None))
+
+
+def _read_upload(upload: Any, limits: ImageLimits) -> tuple[bytes, str | None]:
+    if getattr(upload.file, "closed", False):
+        named = f" {quoted(upload.filename)}" if upload.filename else ""
+        raise ImageError(f"the upload{named} is closed, as each is at the end of its request; pass it before that")
+    return _read_file(upload.file, upload.filename, limits)
+
+
+def _read_file(file: BinaryFile, name: object, limits: ImageLimits) -> tuple[bytes, str | None]:
     try:
+        if (seekable := getattr(file, "seekable", None)) is not None and seekable():
+            cast("Any", file).seek(0)
         data = _read_all(file, limits.max_bytes)
     except ImageError:
         raise
     except Exception as error:  # any error of the user's file concerns this one image only
         raise ImageError(f"the file cannot be read: {shown_prose(error)}") from error
-    name = getattr(file, "name", None)
     stem = _sent_name(name) if isinstance(name, str) else None
     if not data and _is_past_start(file):
         subject = "file" if stem is None else f"file {quoted(stem)}"
@@ -186,25 +411,3 @@ def _unusable(part: object) -> str:
         part.close()
         return "a coroutine; await it and pass the bytes"
     return f"a {type(part).__name__}; open it in binary mode"
-
-
-def _checked(image: Image, limits: ImageLimits) -> Image:
-    for warning in check_image(image, limits, pages=_count_pages)[1]:
-        logger.warning("%s", warning)
-    return image
-
-
-def _count_pages(data: bytes) -> int | None:
-    # Imported only when it is needed: the counter is slow to load.
-    count = pdf_page_counter()
-    return None if count is None else count(data)
-
-
-def pdf_page_counter(
-    load: Callable[[str], ModuleType] = importlib.import_module,
-) -> Callable[[bytes], int | None] | None:
-    """Return the exact page counter of the extra ``pictures``; None where it is not installed."""
-    try:
-        return cast("Callable[[bytes], int | None]", load("clova_ocr_async.pictures.pdf").count_pdf_pages)
-    except ModuleNotFoundError:
-        return None

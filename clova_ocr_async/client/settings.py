@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.hooks import Hook
     from clova_ocr_async.client.retry.policy import RetryPolicy
     from clova_ocr_async.host.runtime import Runtime
+    from clova_ocr_async.pictures.preparation import Preparation
     from clova_ocr_async.protocol.image import ImageLimits
     from clova_ocr_async.slots.interface import Slots
 
@@ -70,6 +71,7 @@ class ClientSettings(TypedDict, total=False):
     hooks: Iterable[Hook]
     content: Content
     limits: ImageLimits
+    prepare: Preparation | None
     transport: Transport | None
     runtime: Runtime
 

@@ -41,6 +41,7 @@ from clova_ocr_async.documents.objects import (
     Vertex,
 )
 from clova_ocr_async.documents.passport import Passport, PassportResult
+from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.documents.receipt import (
     CardInfo,
     ItemPrice,
@@ -96,6 +97,7 @@ __all__ = [
     "Passport",
     "PassportResult",
     "PaymentInfo",
+    "Picture",
     "PoiObject",
     "Problem",
     "ReadField",

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import msgspec
 
 if TYPE_CHECKING:
-    from clova_ocr_async.documents.envelope import ConvertedImageInfo
     from clova_ocr_async.documents.objects import BoundingPoly, Vertex
+
+if TYPE_CHECKING:
+    from clova_ocr_async.documents.envelope import ConvertedImageInfo
 
 __all__ = ["Picture"]
 
@@ -116,8 +118,8 @@ class Picture(
     def _viewer_size(self) -> _Size | None:
         if self.size is None and self.crop_box is not None:
             left, bottom, right, top = self.crop_box
-            size = (right - left, top - bottom)
-            return _usable(size[::-1] if self.rotation % 180 else size)
+            width, height = right - left, top - bottom
+            return _usable((height, width) if self.rotation % 180 else (width, height))
         return _usable(self.size)
 
     def _lies_upright(self, size: _Size) -> bool | None:
@@ -137,7 +139,7 @@ class Picture(
 
     def _point(self, point: _Point, size: _Size, *, stored: bool) -> _Point:
         upright = self._lies_upright(size)
-        raster = size[::-1] if self.orientation >= _SWAPS_SIDES else size
+        raster = _swapped(size, self.orientation)
         point = _scaled(point, _usable(self.sent_size), raster if upright is False else size)
         if stored and self.crop_box is not None:
             return _to_user_space(point, self.rotation, self.crop_box)
@@ -160,13 +162,15 @@ def _scaled(point: _Point, sent: _Size | None, original: _Size) -> _Point:
 
 
 def _to_stored(upright: _Point, orientation: int, raster: _Size) -> _Point:
-    point = upright[::-1] if orientation >= _SWAPS_SIDES else upright
-    return _flipped(point, orientation, raster)
+    return _flipped(_swapped(upright, orientation), orientation, raster)
 
 
 def _to_upright(stored: _Point, orientation: int, raster: _Size) -> _Point:
-    point = _flipped(stored, orientation, raster)
-    return point[::-1] if orientation >= _SWAPS_SIDES else point
+    return _swapped(_flipped(stored, orientation, raster), orientation)
+
+
+def _swapped(pair: tuple[float, float], orientation: int) -> tuple[float, float]:
+    return (pair[1], pair[0]) if orientation >= _SWAPS_SIDES else pair
 
 
 def _flipped(point: _Point, orientation: int, raster: _Size) -> _Point:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import cast
+from typing import Any, Literal, cast
 
 from PIL import Image, ImageCms
 
@@ -66,7 +66,7 @@ def _managed(image: Image.Image) -> Image.Image:
     """Convert CMYK or LAB to RGB by the embedded profile; without a usable one as Pillow does, or by LAB's own."""
     profile: object = image.info.get("icc_profile")
     if image.mode == "LAB":
-        return _to_srgb(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
+        return _to_srgb(image, _standard_profile("LAB"))
     if isinstance(profile, bytes) and profile:
         try:
             return _to_srgb(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
@@ -76,7 +76,11 @@ def _managed(image: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    converted = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
+    converted = ImageCms.profileToProfile(image, profile, _standard_profile("sRGB"), outputMode="RGB")
     assert converted is not None  # noqa: S101 - it is None only where it was asked to work in place
     return converted
+
+
+def _standard_profile(space: Literal["LAB", "sRGB"]) -> ImageCms.ImageCmsProfile:
+    profile: Any = ImageCms.createProfile(space)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return ImageCms.ImageCmsProfile(profile)

@@ -24,7 +24,7 @@ from clova_ocr_async.pictures.plan import LABELS, MAX_PIXELS, Output, Plan, scal
 from clova_ocr_async.protocol.truncation import Completeness, jpeg_completeness, png_completeness, tiff_completeness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from clova_ocr_async.pictures.picture_header import PictureHeader, PictureKind
 
@@ -191,7 +191,7 @@ class _Encoded(NamedTuple):
 
 
 @contextmanager
-def _as_image_errors(plan: Plan, header: PictureHeader, data: bytes) -> Iterator[None]:
+def _as_image_errors(plan: Plan, header: PictureHeader, data: bytes) -> Generator[None]:
     """Raise an ImageError for whatever a decoder raises; it may repeat bytes of the picture, so its type must do."""
     try:
         yield
@@ -233,7 +233,7 @@ def _open(data: bytes, plan: Plan, header: PictureHeader) -> _Opened:
 
 def _swapped(size: tuple[int, int], header: PictureHeader) -> tuple[int, int]:
     """Return the sides of the other raster: the stored one for the upright one, and the reverse."""
-    return size[::-1] if header.orientation >= _SWAPS_SIDES else size
+    return (size[1], size[0]) if header.orientation >= _SWAPS_SIDES else size
 
 
 def _decode_heic(data: bytes) -> Image.Image:

@@ -99,7 +99,9 @@ def png_header(data: bytes) -> PictureHeader:
 
 
 _SUBFILE, _OLD_SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _EXTRA_SAMPLES = 254, 255, 258, 262, 274, 338
-_TIFF_TAGS = frozenset((_SUBFILE, _OLD_SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _EXTRA_SAMPLES))
+_TIFF_TAGS = range(65536)  # all of them, because the sizes of all fields matter
+_TIFF_TEXTS = frozenset((1, 2, 6, 7))  # types of one byte, which decoders keep as they are
+_TIFF_MAX_NUMBERS = 200_000  # of a field; a decoder makes an object of each
 _TIFF_INTEGERS = {1: 1, 3: 2, 4: 4, 16: 8}  # BYTE, SHORT, LONG, LONG8: type -> bytes
 _TIFF_NO_PAGE = 0b101  # NewSubfileType: a reduced version of another picture, or a transparency mask
 _TIFF_OLD_REDUCED = 2
@@ -109,7 +111,10 @@ _TIFF_COLOURS: dict[int, Colour] = {0: "grey", 1: "grey", 2: "rgb", 3: "palette"
 def tiff_header(data: bytes) -> PictureHeader:
     """Follow the chain of directories; the facts are those of the first page."""
     width, height, pages = tiff_dimensions(data)
-    number, fields = _first_page(data)
+    try:
+        number, fields = _first_page(data)
+    except UnreadableError:
+        number, fields, width, height = 0, dict[int, int](), None, None
     depth, colour = fields.get(_BITS, 1), _TIFF_COLOURS.get(fields.get(_PHOTOMETRIC, 0), "other")
     return PictureHeader(
         kind="bigtiff" if data[2:4] in {b"+\0", b"\0+"} else "tiff",
@@ -126,17 +131,24 @@ def tiff_header(data: bytes) -> PictureHeader:
 
 
 def _first_page(data: bytes) -> tuple[int, dict[int, int]]:
-    """Return the number and fields of the first directory that is a page; of the first one if none is."""
+    """Return the number and fields of the first directory that is a page; of the first one if none is.
+
+    Raises:
+        UnreadableError: The chain of directories breaks before, or a field is of too many numbers.
+    """
     first: dict[int, int] = {}
-    try:
-        for number, directory in enumerate(tiff_directories(data, _TIFF_TAGS)):
-            fields = {tag: _first_value(data, field) for tag, field in directory.items()}
-            if not fields.get(_SUBFILE, 0) & _TIFF_NO_PAGE and fields.get(_OLD_SUBFILE) != _TIFF_OLD_REDUCED:
-                return number, fields
-            first = first or fields
-    except UnreadableError:
-        pass
+    for number, directory in enumerate(tiff_directories(data, _TIFF_TAGS)):
+        if any(map(_is_too_long, directory.values())):
+            raise UnreadableError
+        fields = {tag: _first_value(data, field) for tag, field in directory.items()}
+        if not fields.get(_SUBFILE, 0) & _TIFF_NO_PAGE and fields.get(_OLD_SUBFILE) != _TIFF_OLD_REDUCED:
+            return number, fields
+        first = first or fields
     return 0, first
+
+
+def _is_too_long(field: TiffField) -> bool:
+    return field.value_count > _TIFF_MAX_NUMBERS and field.value_type not in _TIFF_TEXTS
 
 
 def _first_value(data: bytes, field: TiffField) -> int:

@@ -43,7 +43,7 @@ def needed_bytes(data: bytes, header: PictureHeader) -> bytes:
 
 def _jpeg(data: bytes) -> bytes:
     """Leave out EXIF, XMP, comments and the list of further pictures, up to the first scan."""
-    kept, at = [], 0
+    kept, at = list[bytes](), 0
     try:
         for marker, start in jpeg_segments(data):
             if marker == _JPEG_SCAN:

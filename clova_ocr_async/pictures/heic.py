@@ -21,7 +21,7 @@ def open_heic(data: bytes, max_pixels: int) -> Image.Image:
     Raises:
         ValueError: The picture has more than ``max_pixels`` pixels; it is not decoded then.
     """
-    file = pillow_heif.open_heif(io.BytesIO(data))
+    file = pillow_heif.open_heif(io.BytesIO(data))  # pyright: ignore[reportUnknownMemberType]  # partly typed
     width, height = file.size
     if width * height > max_pixels:
         raise ValueError

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from clova_ocr_async.errors import ImageError
+from clova_ocr_async.host.archives import ArchiveError, member_size, read_member, split_member_path
 from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.protocol.echoed_input import non_path, shown_path
 
@@ -24,6 +25,7 @@ __all__ = ["InputFile", "Stamp"]
 Stamp: TypeAlias = tuple[int, ...]
 """Device, inode, size and times of a file: another stamp is another file."""
 
+_MAX_MEMBER = 256 * 1024 * 1024  # bytes of a file in an archive, which is divided in memory
 _HEAD = 1024  # bytes; readers accept the header of a PDF anywhere in them
 
 
@@ -57,6 +59,9 @@ class InputFile:
         if not isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
             raise ImageError(f"the file is a {type(source).__name__}; it must be a path or bytes")
         path = os.fsdecode(source)
+        if (member := split_member_path(path)) is not None:
+            content = _read_member(path, *member)
+            return cls(shown_path(path), content, (), len(content), content[:_HEAD])
         file, stamp = _opened(path)
         with file:
             return cls(shown_path(path), path, stamp, os.fstat(file.fileno()).st_size, file.read(_HEAD))
@@ -103,6 +108,17 @@ class InputFile:
         return ImageError(
             f"{self.name}: the file changed while it was read; read it again once it is written to its end"
         )
+
+
+def _read_member(path: str, archive: str, name: str) -> bytes:
+    try:
+        if member_size(archive, name) > _MAX_MEMBER:
+            raise ImageError(f"{shown_path(path)}: it is too large to be divided in its archive; unpack the archive")
+        return read_member(archive, name)
+    except ArchiveError as error:
+        raise ImageError(f"{shown_path(path)}: {error}") from None
+    except OSError as error:
+        raise ImageError(f"{shown_path(archive)}: {error.strerror}") from None
 
 
 def _opened(path: str) -> tuple[BinaryIO, Stamp]:

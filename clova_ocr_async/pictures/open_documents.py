@@ -69,7 +69,7 @@ class OpenDocuments(Generic[DocumentT]):
         self._is_timed = False
         if hasattr(os, "register_at_fork"):
             # Parent and child have one position in a file that both have open. The timer's thread is the parent's.
-            os.register_at_fork(after_in_child=self._forget)
+            os.register_at_fork(after_in_child=self.after_fork)
 
     @contextmanager
     def borrow(self, file: InputFile) -> Generator[DocumentT]:
@@ -100,6 +100,11 @@ class OpenDocuments(Generic[DocumentT]):
             while self._open:
                 self._open.popitem()[1].close()
 
+    def after_fork(self) -> None:
+        """Close the documents that a child of a fork has from its parent."""
+        self._is_timed = False
+        self.close()
+
     def _keep(self, file: InputFile, document: DocumentT) -> None:
         self._open[file] = document
         self._used = self._clock()
@@ -125,7 +130,3 @@ class OpenDocuments(Generic[DocumentT]):
                 self.close()
             elif self._open:
                 self._time(left)
-
-    def _forget(self) -> None:
-        self._is_timed = False
-        self.close()

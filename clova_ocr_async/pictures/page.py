@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import cast
 
 from clova_ocr_async.arguments import require_whole_number
 from clova_ocr_async.errors import ConfigurationError
@@ -27,7 +28,7 @@ class Page:
     number: int
 
     def __post_init__(self) -> None:
-        path: object = self.path  # callers are not all typed
+        path = cast("object", self.path)  # callers are not all typed
         if not isinstance(path, str | os.PathLike):
             raise ConfigurationError(
                 f"Page.path is a {type(path).__name__}; it must be the path of a file"

@@ -30,7 +30,7 @@ class PageSelection:
     ranges: tuple[tuple[int, int], ...] | None = None
 
     @classmethod
-    def parse(cls, text: str) -> PageSelection:
+    def parse(cls, text: str | PageSelection) -> PageSelection:
         """Parse a text such as "all" or "1-3,7".
 
         Args:
@@ -40,14 +40,13 @@ class PageSelection:
         Raises:
             ConfigurationError: A piece of the text is neither a page number nor a range, and the message names it.
         """
-        given: object = text  # callers are not all typed
-        if isinstance(given, PageSelection):
-            return given
-        if not isinstance(given, str):
-            raise ConfigurationError(f"pages is {shown(given)}; {_ADVICE}")
-        if given.strip().lower() == _ALL:
+        if isinstance(text, PageSelection):
+            return text
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
+            raise ConfigurationError(f"pages is {shown(text)}; {_ADVICE}")
+        if text.strip().lower() == _ALL:
             return cls()
-        return cls(_merged([_range(piece.strip()) for piece in given.split(",")]))
+        return cls(_merged([_range(piece.strip()) for piece in text.split(",")]))
 
     def numbers(self, count: int) -> Iterator[int]:
         """Yield the wanted pages of a file, ascending; pages that the file does not have are left out.

@@ -28,7 +28,7 @@ __all__ = ["count_pages", "cut_page", "pages_in", "require_pages"]
 logger = logging.getLogger("clova_ocr_async")
 
 
-def pages_in(path: str | os.PathLike[str], pages: str = "all") -> Iterator[Path | Page]:
+def pages_in(path: str | os.PathLike[str], pages: str | PageSelection = "all") -> Iterator[Path | Page]:
     """Yield the pages of a PDF or TIFF file, as images to recognize. A page is cut out when it is its turn to be sent.
 
     A file of one page is yielded whole, as its path, and so is a file of another format. So is one that cannot be split

@@ -26,6 +26,7 @@ from clova_ocr_async.pictures.library_lock import LibraryLock
 from clova_ocr_async.pictures.open_documents import OpenDocuments
 from clova_ocr_async.pictures.pdf_content import check_content, largest_image
 from clova_ocr_async.pictures.pdf_page import PageGeometry
+from clova_ocr_async.pictures.pdfium import PDFIUM, drawn
 from clova_ocr_async.pictures.preparation import Preparation
 
 if TYPE_CHECKING:
@@ -35,17 +36,18 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.pictures.input_file import InputFile
 
-__all__ = ["PDFIUM", "PIKEPDF", "count_pages", "count_pdf_pages", "cut_page", "draw_page"]
+__all__ = ["PIKEPDF", "count_pages", "count_pdf_pages", "cut_page", "draw_page"]
 
 _MAX_SIDE = 8000  # pixels of a rendering. Assumed, as ImageLimits.max_side.
 _MAX_IMAGE = 300_000_000  # pixels of a picture inside a page that is rendered; A4 at 1,200 dpi has 140,000,000
 _WASTEFUL_BYTES, _WASTEFUL_FACTOR = 2_000_000, 4  # a larger page is compared with its rendering
-_TRIES = 4  # renderings of a page, each smaller, to stay within the limit of bytes
+_TRIES = 3  # further renderings of a page, each smaller, to stay within the limit of bytes
 _GLANCE = 400  # pixels of the longer side of a rendering that only shows that there is anything
 _TAIL = 2048  # bytes at the end of a file that hold its last table
 
-PDFIUM = LibraryLock()
-PIKEPDF = LibraryLock()  # made last, so it is the one that is taken first
+_BOXES = ("/MediaBox", "/CropBox")
+
+PIKEPDF = LibraryLock()  # made after that of pdfium, so it is the one that is taken first
 
 
 def count_pdf_pages(data: bytes) -> int | None:
@@ -149,7 +151,6 @@ class _CutPage:
         data: The PDF.
         steps: What was done to the page.
         geometry: The visible part of it.
-        largest_image: The pixels of the largest picture in it.
         is_damaged: Whether qpdf had to guess.
     """
 
@@ -158,7 +159,6 @@ class _CutPage:
     data: bytes
     steps: tuple[str, ...]
     geometry: PageGeometry
-    largest_image: int
     is_damaged: bool
 
 
@@ -203,7 +203,7 @@ class _Document:
             target.remove_unreferenced_resources()
             file = io.BytesIO()
             target.save(file, deterministic_id=True)
-            geometry, largest = _geometry(page), largest_image(target)
+            geometry = _geometry(page)
         self._file.check_unchanged(self._stream)
         return _CutPage(
             name=name,
@@ -211,7 +211,6 @@ class _Document:
             data=file.getvalue(),
             steps=self._steps(number),
             geometry=geometry,
-            largest_image=largest,
             is_damaged=self._is_damaged or bool(self._pdf.get_warnings()),
         )
 
@@ -298,10 +297,8 @@ def _dictionaries(value: object) -> list[pikepdf.Dictionary]:
 
 
 def _geometry(page: pikepdf.Page) -> PageGeometry:
-    boxes = [
-        list(box) if isinstance(box, pikepdf.Array) else None for box in map(page.obj.get, ("/MediaBox", "/CropBox"))
-    ]
-    return PageGeometry.of(*boxes, page.obj.get("/Rotate"), page.obj.get("/UserUnit"))
+    media, crop = (list(box) if isinstance(box, pikepdf.Array) else None for box in map(page.obj.get, _BOXES))
+    return PageGeometry.of(media, crop, page.obj.get("/Rotate"), page.obj.get("/UserUnit"))
 
 
 def _fits(size: int, max_bytes: int | None) -> bool:
@@ -342,17 +339,19 @@ def _rendered(
         ImageError: The page cannot be rendered, or not within the limit of bytes.
     """
     scale = cut.geometry.scale(settings.dpi, _MAX_SIDE)
-    for _ in range(_TRIES):
+    picture = _pixels(cut, scale)
+    data = _jpeg(picture, settings.quality)
+    tries = _TRIES
+    while max_bytes is not None and len(data) > max_bytes:
+        if not tries:
+            raise ImageError(
+                f"{cut.name} has {len(data):,} bytes as a jpeg of {picture.width} x {picture.height} pixels, "
+                f"and {max_bytes:,} are allowed; raise ImageLimits.max_bytes"
+            )
+        tries -= 1
+        scale *= 0.9 * (max_bytes / len(data)) ** 0.5
         picture = _pixels(cut, scale)
         data = _jpeg(picture, settings.quality)
-        if max_bytes is None or len(data) <= max_bytes:
-            break
-        scale *= 0.9 * (max_bytes / len(data)) ** 0.5
-    else:
-        raise ImageError(
-            f"{cut.name} has {len(data):,} bytes as a jpeg of {picture.width} x {picture.height} pixels, "
-            f"and {max_bytes:,} are allowed; raise ImageLimits.max_bytes"
-        )
     dpi = cut.geometry.dpi(scale)
     notes = [note for note in (why, _less(dpi, settings.dpi)) if note]
     step = f"rendered at {dpi:.0f} dpi to jpeg" + (f" ({'; '.join(notes)})" if notes else "")
@@ -382,32 +381,14 @@ def _pixels(cut: _CutPage, scale: float) -> PIL.Image.Image:
     Raises:
         ImageError: The page cannot be rendered, or holds a picture too large to be decoded.
     """
-    if cut.largest_image > _MAX_IMAGE:
+    with PIKEPDF, pikepdf.open(io.BytesIO(cut.data)) as pdf:
+        largest = largest_image(pdf)
+    if largest > _MAX_IMAGE:
         raise ImageError(
-            f"{cut.name} holds a picture of {cut.largest_image:,} pixels, and at most {_MAX_IMAGE:,} are decoded; "
-            "make it smaller"
+            f"{cut.name} holds a picture of {largest:,} pixels, and at most {_MAX_IMAGE:,} are decoded; make it smaller"
         )
     with PDFIUM:
         try:
-            return _drawn(cut.data, scale)
+            return drawn(cut.data, scale)
         except (pdfium.PdfiumError, ValueError, MemoryError):
             raise ImageError(f"{cut.name} cannot be rendered: the page is damaged; {_REPAIR}") from None
-
-
-def _drawn(data: bytes, scale: float) -> PIL.Image.Image:
-    document = pdfium.PdfDocument(data)
-    try:
-        if document.get_formtype():
-            document.init_forms()  # must come before a page is loaded
-        page = document[0]
-        try:
-            bitmap = page.render(scale=scale)
-            try:
-                picture: PIL.Image.Image = bitmap.to_pil().convert("RGB")
-                return picture
-            finally:
-                bitmap.close()
-        finally:
-            page.close()
-    finally:
-        document.close()

@@ -47,8 +47,9 @@ def largest_image(pdf: pikepdf.Pdf) -> int:
 
 
 def _pixels(stream: pikepdf.Stream) -> int:
-    width, height = stream.get("/Width"), stream.get("/Height")
-    return width * height if isinstance(width, int) and isinstance(height, int) else 0
+    sides: tuple[object, object] = stream.get("/Width"), stream.get("/Height")
+    width, height = sides
+    return int(width * height) if isinstance(width, int) and isinstance(height, int) else 0
 
 
 def _instructions(page: pikepdf.Page) -> Iterator[pikepdf.Stream]:
@@ -56,7 +57,7 @@ def _instructions(page: pikepdf.Page) -> Iterator[pikepdf.Stream]:
     contents = page.obj.get("/Contents")
     yield from _streams(contents if isinstance(contents, pikepdf.Array) else [contents])
     seen = set[tuple[int, int]]()
-    waiting = list(page.form_xobjects.values())
+    waiting = _streams(page.form_xobjects.values())
     while waiting:
         part = waiting.pop()
         if part.objgen not in seen and len(seen) < _MAX_PARTS:
@@ -68,7 +69,7 @@ def _instructions(page: pikepdf.Page) -> Iterator[pikepdf.Stream]:
 def _parts(stream: pikepdf.Stream) -> list[pikepdf.Stream]:
     resources = stream.get("/Resources")
     named = resources.get("/XObject") if isinstance(resources, pikepdf.Dictionary) else None
-    found = _streams(named.values()) if isinstance(named, pikepdf.Dictionary) else []
+    found = _streams(value for _, value in named.items()) if isinstance(named, pikepdf.Dictionary) else []
     return [part for part in found if part.get("/Subtype") == "/Form"]
 
 
@@ -83,7 +84,8 @@ def _length(stream: pikepdf.Stream, limit: int) -> int:
     names = [str(name) for name in (filters if isinstance(filters, pikepdf.Array) else [filters]) if name is not None]
     if names == ["/FlateDecode"]:
         return len(raw) * _RATIO if len(raw) * _RATIO <= limit else _inflated(raw, limit)
-    return len(raw) * _USUAL_RATIO ** sum(name in _PACKED for name in names)
+    packings = sum(name in _PACKED for name in names)
+    return len(raw) * int(_USUAL_RATIO**packings)
 
 
 def _inflated(raw: bytes, limit: int) -> int:

@@ -9,7 +9,8 @@ import pikepdf
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no py.typed
 
 from clova_ocr_async.errors import ImageError
-from clova_ocr_async.pictures.pdf import PDFIUM, PIKEPDF
+from clova_ocr_async.pictures.pdf import PIKEPDF
+from clova_ocr_async.pictures.pdfium import PDFIUM, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,26 +29,9 @@ def texts_of_pages(data: bytes) -> list[str]:
     """
     with PDFIUM:
         try:
-            document = pdfium.PdfDocument(data)
+            return texts(data)
         except pdfium.PdfiumError:
             raise ImageError("the PDF is encrypted or broken") from None
-        try:
-            return [_text_of(document, index) for index in range(len(document))]
-        finally:
-            document.close()
-
-
-def _text_of(document: pdfium.PdfDocument, index: int) -> str:
-    page = document[index]
-    try:
-        layer = page.get_textpage()
-        try:
-            text: str = layer.get_text_bounded()
-            return text
-        finally:
-            layer.close()
-    finally:
-        page.close()
 
 
 def hidden_parts(data: bytes) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.protocol.dimensions import UnreadableError
-from clova_ocr_async.protocol.image_headers import tiff_directories
+from clova_ocr_async.protocol.image_headers import TiffField, tiff_directories
 
 __all__ = ["Colour", "PictureHeader", "PictureKind", "exif_orientation", "orientation_of"]
 
@@ -61,8 +61,9 @@ class PictureHeader:
     @property
     def size(self) -> tuple[int, int] | None:
         """Width and height as a viewer shows the picture; None if not known."""
-        stored = self.stored_size
-        return stored[::-1] if stored is not None and self.orientation >= _SWAPS_SIDES else stored
+        if self.width is None or self.height is None:
+            return None
+        return (self.height, self.width) if self.orientation >= _SWAPS_SIDES else (self.width, self.height)
 
     def as_sent(self) -> Picture:
         """Return the record of the picture if it is sent byte for byte."""
@@ -77,7 +78,7 @@ def exif_orientation(exif: bytes) -> int:
     if not exif.startswith((b"II*\0", b"MM\0*")):
         return 1
     try:
-        directory = next(tiff_directories(exif, {_ORIENTATION}), {})
+        directory = next(tiff_directories(exif, {_ORIENTATION}), dict[int, TiffField]())
     except UnreadableError:
         return 1
     field = directory.get(_ORIENTATION)

@@ -246,16 +246,16 @@ def _copied(data: _Slices, directory: Mapping[int, TiffField]) -> bytes:
 
 
 class _Value(NamedTuple):
-    """The values of a tag: the number of their type, how many there are, and their bytes."""
+    """The values of a tag: the number of their type, their number, and their bytes."""
 
     value_type: int
-    count: int
+    value_count: int
     content: bytes
 
     def numbers(self, order: str) -> tuple[int, ...]:
         """Return whole numbers; none if they are of another type."""
         kind = _NUMBERS.get(self.value_type)
-        return () if kind is None else struct.unpack(f"{order}{self.count}{kind}", self.content)
+        return () if kind is None else struct.unpack(f"{order}{self.value_count}{kind}", self.content)
 
 
 def _size(field: TiffField) -> int:
@@ -281,7 +281,7 @@ def _written(order: str, values: dict[int, _Value], places: int, parts: list[byt
     pieces = [magic + struct.pack(f"{order}HIH", _CLASSIC, _HEADER, len(filled))]
     for tag, value in filled.items():
         inline = struct.pack(f"{order}I", place_of[tag]) if tag in place_of else value.content.ljust(_INLINE, b"\0")
-        pieces.append(struct.pack(f"{order}HHI", tag, value.value_type, value.count) + inline)
+        pieces.append(struct.pack(f"{order}HHI", tag, value.value_type, value.value_count) + inline)
     pieces.append(bytes(4))  # the end of the chain
     for content in [*(filled[tag].content for tag in long_tags), *parts]:
         pieces += (content, bytes(len(content) % 2))

@@ -210,7 +210,11 @@ def check_size(size: int, name: str, limits: ImageLimits) -> None:
 
 
 def check_image(
-    image: Image, limits: ImageLimits, *, pages: int | Callable[[bytes], int | None] | None = None
+    image: Image,
+    limits: ImageLimits,
+    *,
+    pages: int | Callable[[bytes], int | None] | None = None,
+    converted: bool = False,
 ) -> tuple[ImageFacts, tuple[str, ...]]:
     """Refuse an image that the service would reject or waste.
 
@@ -219,6 +223,7 @@ def check_image(
         limits: The limits to check.
         pages: The exact number of pages, if the caller can open the file; or a function that counts the pages of a PDF
             whose header does not state them; None to rely on the header.
+        converted: Whether the image was made of a file of another format, whose name it has.
 
     Returns:
         The facts in the header, and a warning for each possible problem: a missing end, a side longer than
@@ -241,7 +246,7 @@ def check_image(
     if pages is not None:
         facts = msgspec.structs.replace(facts, pages=pages)
     _check_pages(facts.pages, image.name, limits.max_pages)
-    warnings = [*truncated, *_warnings(image.name, facts, limits)]
+    warnings = [*truncated, *_warnings("" if converted else image.name, facts, limits)]
     return facts, tuple([f"{_subject(image.name)} {warning}" for warning in warnings])
 
 
@@ -270,7 +275,7 @@ def _check_pages(pages: int | None, name: str, max_pages: int | None) -> None:
     if max_pages is not None and pages > max_pages:
         raise ImageError(
             f"{_subject(name)} has {pages:,} pages, more than ImageLimits.max_pages, {max_pages:,}; "
-            "split it into files of one page each"
+            "split it into files of one page each, or read its pages with pages_in"
         )
 
 

@@ -10,11 +10,12 @@ from clova_ocr_async.protocol.echoed_input import non_path
 __all__ = ["guess_unsupported", "unsupported_signature"]
 
 _CONVERT = "convert it to JPEG or PNG"
+_PREPARE = f"{_CONVERT}, or give the file to a client with prepare=Preparation()"
 _PRINT = "save it as a PDF of one page, or as JPEG or PNG"
 _UNPACK = "pass the picture itself"
 _DECODE = "decode it (base64.b64decode) and pass the bytes"
 _SIGNATURES = (
-    (b"GIF8", "GIF", _CONVERT),
+    (b"GIF8", "GIF", _PREPARE),
     (b"\x00\x00\x00\x0cjP  \r\n", "JPEG 2000", _CONVERT),
     (b"\xff\x4f\xff\x51", "JPEG 2000", _CONVERT),
     (b"\x00\x00\x00\x0cJXL ", "JPEG XL", _CONVERT),
@@ -38,7 +39,7 @@ _SIGNATURES = (
     (b"JVBERi0", "PDF in base64", _DECODE),
 )
 _SHORT_SIGNATURES = {
-    b"BM": ("BMP", _CONVERT),
+    b"BM": ("BMP", _PREPARE),
     b"MZ": ("a program (EXE)", _UNPACK),
 }  # also the first letters of many texts
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
@@ -53,7 +54,7 @@ def unsupported_signature(data: bytes) -> tuple[str, str] | None:
         if data.startswith(magic):
             return kind, advice
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WebP", _CONVERT
+        return "WebP", _PREPARE
     if data[4:8] == b"ftyp":
         return _iso_media(data)
     # QuickTime files from before the ISO format do not begin with "ftyp".
@@ -68,9 +69,9 @@ def _iso_media(data: bytes) -> tuple[str, str]:
     end = min(int.from_bytes(data[:4], "big"), 64)
     brands = {data[8:12], *(data[at : at + 4] for at in range(16, end, 4))}
     if brands & {b"avif", b"avis"}:
-        return "AVIF", _CONVERT
+        return "AVIF", _PREPARE
     if brands & _HEIF_BRANDS:
-        return "HEIC/HEIF", _CONVERT
+        return "HEIC/HEIF", _PREPARE
     return "a video (MP4, MOV)", "pass a still picture"
 
 

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.batch.sources.manifest import record_source
+from clova_ocr_async.batch.sources.record_names import record_source
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import (

@@ -22,6 +22,7 @@ from support.ledgers import (
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.batch.hashing import read_hashed, source_file, stat_source
 from clova_ocr_async.client import ClovaOCRClient
+from clova_ocr_async.client.loading import ImageLoader
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import (
     AuthenticationError,
@@ -128,10 +129,10 @@ async def test_an_unchanged_file_is_not_read_again(tmp_path: Path, run: Path) ->
     (path,) = pictures(tmp_path / "in", "a.jpg")
     transport = FakeTransport()
     later = (tmp_path / "in" / "a.jpg").stat().st_ctime + 100
-    hashed = await read_hashed(path, ImageLimits(), now=lambda: later)
+    hashed = await read_hashed(path, ImageLoader(ImageLimits()), now=lambda: later)
     assert hashed.file is not None
     assert hashed.file.stamp is not None
-    young = await read_hashed(path, ImageLimits())
+    young = await read_hashed(path, ImageLoader(ImageLimits()))
     assert young.file is not None
     assert young.file.stamp is None  # it could change within the grain of its times
     async with opened(run) as ledger:
@@ -157,7 +158,7 @@ async def test_a_file_that_changes_while_it_is_read_is_not_known_by_its_times(tm
             (tmp_path / "in" / "a.jpg").write_bytes(picture("a" * self.asked))
             return path
 
-    hashed = await read_hashed(Changing(), ImageLimits(), now=lambda: 1e11)
+    hashed = await read_hashed(Changing(), ImageLoader(ImageLimits()), now=lambda: 1e11)
     assert hashed.file is not None
     assert hashed.file.stamp is None
 

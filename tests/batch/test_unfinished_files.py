@@ -14,20 +14,19 @@ from support.ledgers import states
 from clova_ocr_async.batch import Batch, Failure, Success
 from clova_ocr_async.batch.unfinished import UnfinishedFiles
 from clova_ocr_async.batch.window import Window
-from clova_ocr_async.cli.runs.inputs import InputFile
+from clova_ocr_async.cli.runs.input_file import InputFile
 from clova_ocr_async.client import ClovaOCRClient
-from clova_ocr_async.client.loading import load_image, read_bytes
+from clova_ocr_async.client.loading import ImageLoader, PreparedImage, read_bytes
 from clova_ocr_async.errors import ConfigurationError, ImageError, NotSentError
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.protocol.image import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from clova_ocr_async.batch import Outcome
+    from clova_ocr_async.client.preparing import OpenedImage
     from clova_ocr_async.documents import Receipt
-    from clova_ocr_async.protocol.image import ImageLimits
 
 HALF = JPEG[:-2]
 EPOCH = 1_700_000_000.25  # what FakeTime adds to its clock
@@ -39,11 +38,12 @@ class CutOffError(ImageError):
     truncated = True
 
 
-async def check(image: Image, limits: ImageLimits) -> object:
+async def make(loader: ImageLoader, opened: OpenedImage) -> PreparedImage:
     """Refuse a picture without its end."""
-    if not image.data.endswith(JPEG[-2:]):
+    assert isinstance(opened.data, bytes)
+    if not opened.data.endswith(JPEG[-2:]):
         raise CutOffError("its end is missing")
-    return await load_image(image, limits)
+    return await loader.make(opened)
 
 
 class Judging(ClovaOCRClient):
@@ -52,7 +52,7 @@ class Judging(ClovaOCRClient):
     async def recognize(self, image: Any, document: Any, **given: Any) -> Any:
         """Refuse a picture without its end, as the client does once it is read."""
         path = image.path if isinstance(image, InputFile) else image
-        data = image.data if isinstance(image, Image) else read_bytes(path, self.limits)[0]
+        data = image.image.data if isinstance(image, PreparedImage) else read_bytes(path, self.limits)[0]
         if not data.endswith(JPEG[-2:]):
             raise CutOffError("its end is missing")
         return await super().recognize(image, document, **given)
@@ -82,7 +82,7 @@ class Scene:
         """Read files, each outcome as it comes."""
         client = Judging(domain(), transport=self.transport, concurrency=1)
         ledger = SqliteLedger(self.run) if self._kept else None
-        unfinished = UnfinishedFiles(self.time.runtime(), check)
+        unfinished = UnfinishedFiles(self.time.runtime(), make)
         batch = self.batch = batch_of(client, images, Window(200, 1), ledger=ledger, owned=True, unfinished=unfinished)
         async with batch:
             async for outcome in batch:

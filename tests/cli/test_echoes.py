@@ -52,7 +52,7 @@ def test_an_argument_that_is_the_image_is_not_repeated(given: str, tmp_path: Pat
 
 def test_an_image_in_the_place_of_a_path_gets_the_shells_way_out() -> None:
     """A command is reported in a shell's words what to give instead of the image itself."""
-    assert "IMAGE is a URL of 37 characters; give the path of a file, or - and the image on" in printed(
+    assert "IMAGE is a URL of 37 characters; URLs are not fetched: download the file, and give its" in printed(
         "recognize", "receipt", GIVEN[2]
     )
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import socket
+import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from starlette.datastructures import UploadFile
 from support.fakes import JPEG
 
-from clova_ocr_async.client.loading import load_image, pdf_page_counter
+from clova_ocr_async.client.loading import load_image
+from clova_ocr_async.client.preparing import pdf_page_counter
 from clova_ocr_async.documents import Receipt
+from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.protocol.image import Image, ImageLimits
 
@@ -46,9 +50,35 @@ def file(tmp_path: Path) -> Path:
 
 
 def positioned(file: Any) -> Any:
-    """Put something before the picture and stand behind it."""
-    file.write(b"before" + JPEG)
+    """Write the picture, and stand somewhere in it."""
+    file.write(JPEG)
     file.seek(6)
+    return file
+
+
+class AsyncUpload:
+    """An upload of a web framework: its own read is for the event loop, its file is a plain one."""
+
+    def __init__(self, data: bytes, filename: str | None = "lunch.jpg") -> None:
+        self.file = io.BytesIO(data)
+        self.file.seek(len(data))
+        self.filename = filename
+
+    async def read(self, size: int = -1) -> bytes:
+        """Return what is left."""
+        return self.file.read(size)
+
+
+async def starlette_upload() -> UploadFile:
+    """Return an upload of Starlette, as a form leaves it after it was written."""
+    upload = UploadFile(io.BytesIO(), filename="lunch.jpg")
+    await upload.write(JPEG)
+    return upload
+
+
+def at_end(file: Any) -> Any:
+    """Read a file to its end."""
+    file.read()
     return file
 
 
@@ -65,6 +95,9 @@ KINDS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "open file": (lambda path: path.open("rb"), "lunch.jpg"),
     "unbuffered": (lambda path: path.open("rb", buffering=0), "lunch.jpg"),
     "by descriptor": (lambda path: os.fdopen(os.open(path, os.O_RDONLY), "rb"), "image"),
+    "at its end": (lambda path: at_end(path.open("rb")), "lunch.jpg"),
+    "upload": (lambda _: AsyncUpload(JPEG), "lunch.jpg"),
+    "upload without a name": (lambda _: AsyncUpload(JPEG, None), "image"),
     "Image": (lambda _: Image(JPEG, "own.png"), "own.png"),
 }
 
@@ -75,7 +108,7 @@ async def test_every_kind_of_source(file: Path, kind: str, max_bytes: int | None
     """Every kind of source gives the picture's bytes and its name, and a file stays open."""
     make, name = KINDS[kind]
     source = make(file)
-    image = await load_image(source, ImageLimits(max_bytes=max_bytes))
+    image = (await load_image(source, ImageLimits(max_bytes=max_bytes))).image
     assert (image.data, image.name) == (JPEG, name)
     if hasattr(source, "close"):
         assert not source.closed
@@ -94,7 +127,7 @@ async def test_a_pipe_is_read_to_its_end() -> None:
                 other.close()
 
             group.start_soon(anyio.to_thread.run_sync, feed)
-            assert (await load_image(pipe, ImageLimits())).data == data
+            assert (await load_image(pipe, ImageLimits())).image.data == data
 
 
 class Endless:
@@ -186,9 +219,9 @@ async def test_an_undecodable_name(tmp_path: Path) -> None:
     """A name that is not UTF-8 is sent with its odd bytes replaced."""
     path = os.fsdecode(bytes(tmp_path) + b"/\xb0\xa1.jpg")
     await anyio.Path(path).write_bytes(JPEG)
-    assert (await load_image(path, ImageLimits())).name == "??.jpg"
+    assert (await load_image(path, ImageLimits())).image.name == "??.jpg"
     with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - a file as callers open it
-        assert (await load_image(file, ImageLimits())).name == "??.jpg"
+        assert (await load_image(file, ImageLimits())).image.name == "??.jpg"
 
 
 async def test_a_huge_file_is_refused_by_its_size(tmp_path: Path) -> None:
@@ -201,8 +234,8 @@ async def test_a_huge_file_is_refused_by_its_size(tmp_path: Path) -> None:
 async def test_limits_hold_for_every_kind() -> None:
     """The limits hold for bytes and files alike, to the byte."""
     exact, short = ImageLimits(max_bytes=len(JPEG)), ImageLimits(max_bytes=len(JPEG) - 1)
-    assert (await load_image(JPEG, exact)).data == JPEG
-    assert (await load_image(io.BytesIO(JPEG), exact)).data == JPEG
+    assert (await load_image(JPEG, exact)).image.data == JPEG
+    assert (await load_image(io.BytesIO(JPEG), exact)).image.data == JPEG
     assert "more than" in await refused(JPEG, short)
     assert "more than" in await refused(io.BytesIO(JPEG), short)
 
@@ -223,13 +256,34 @@ async def test_pdfs_of_several_pages(name: str, kind: Callable[[Path], Any]) -> 
 
 async def test_a_pdf_of_one_page() -> None:
     """A PDF of one page is accepted."""
-    assert (await load_image(PDFS / "img2pdf-1-page.pdf", ImageLimits())).format == "pdf"
+    assert (await load_image(PDFS / "img2pdf-1-page.pdf", ImageLimits())).image.format == "pdf"
 
 
-async def test_a_pdf_nobody_can_count(caplog: pytest.LogCaptureFixture) -> None:
-    """A PDF whose pages cannot be counted is sent with a warning."""
-    await load_image(b"%PDF-1.7 that is broken %%EOF", ImageLimits())
-    assert "could not be counted" in caplog.text
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"%PDF-1.7 that is broken %%EOF", "damaged"),
+        ((PDFS / "pypdf-encrypted-1-page.pdf").read_bytes(), "password"),
+    ],
+    ids=["broken", "encrypted"],
+)
+async def test_a_pdf_that_cannot_be_opened(
+    data: bytes, why: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A PDF that is broken or encrypted is refused; without the extra that opens it, it is sent with a warning."""
+    assert why in await refused(data)
+    monkeypatch.setitem(sys.modules, "clova_ocr_async.pictures.pdf", None)
+    prepared = await load_image(data, ImageLimits(max_pages=1))
+    assert (prepared.image.data, prepared.picture) == (data, Picture())
+    assert why == "password" or "could not be counted" in caplog.text
+
+
+async def test_a_pdf_without_its_end_is_sent_on_request() -> None:
+    """A PDF that is cut off is refused, and sent as it is if truncated pictures are allowed."""
+    data = (PDFS / "img2pdf-1-page.pdf").read_bytes()[:-300]
+    assert "cut off" in await refused(data)
+    prepared = await load_image(data, ImageLimits(allow_truncated=True))
+    assert (prepared.image.data, prepared.picture) == (data, Picture())
 
 
 def test_the_exact_counter_is_an_extra() -> None:
@@ -257,28 +311,29 @@ async def test_a_file_that_gives_more_than_it_was_asked_for() -> None:
             """Give the next part, whatever its size."""
             return self.parts.pop(0)
 
-    image = await load_image(Generous(JPEG), ImageLimits(max_bytes=len(JPEG)))
+    image = (await load_image(Generous(JPEG), ImageLimits(max_bytes=len(JPEG)))).image
     assert image.data == JPEG
     with pytest.raises(ImageError, match="more than"):
         await load_image(Generous(JPEG, JPEG), ImageLimits(max_bytes=len(JPEG) + 1))
 
 
-class Upload(io.BytesIO):
-    """A file that a framework has filled."""
-
-    name: str | None = None
-
-
 @pytest.mark.parametrize(("name", "subject"), [("receipt.jpg", "the file 'receipt.jpg'"), (None, "the file")])
-async def test_a_file_at_its_end_must_be_rewound(name: str | None, subject: str) -> None:
-    """A file that was written and not rewound is not called empty."""
-    file = Upload()
-    file.name = name
-    file.write(JPEG)
+async def test_a_file_at_its_end_that_does_not_say_that_it_can_be_rewound(name: str | None, subject: str) -> None:
+    """A file that was read to its end, and that the client cannot rewind, is not called empty."""
+    file = SimpleNamespace(read=lambda _: b"", tell=lambda: 7, name=name)
     assert await refused(file) == f"{subject} is at its end; rewind it: file.seek(0)"
-    file.truncate(0)
-    file.seek(0)
-    assert "is empty" in await refused(file)
+
+
+async def test_uploads_of_starlette() -> None:
+    """An upload is read from its start, in whatever position the framework left it; a closed one is named as closed."""
+    upload = await starlette_upload()
+    prepared = await load_image(upload, ImageLimits())
+    assert (prepared.image.data, prepared.image.name) == (JPEG, "lunch.jpg")
+    await upload.close()
+    assert "the upload 'lunch.jpg' is closed, as each is at the end of its request" in await refused(upload)
+    nameless = AsyncUpload(JPEG, None)
+    nameless.file.close()
+    assert "the upload is closed" in await refused(nameless)
 
 
 async def test_a_file_that_does_not_tell_where_it_stands_is_empty() -> None:

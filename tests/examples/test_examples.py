@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.files import saved_pages
 
 from clova_ocr_async import ClovaOCRClient, Domain, IdCard, Receipt, RetryPolicy
+from clova_ocr_async.cli.exit_codes import ExitCode
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread, write_samples
 
 if TYPE_CHECKING:
@@ -259,7 +261,7 @@ def test_the_readme_explains_every_key_of_the_command_line(clova: Emulator, tmp_
         assert f"`{key}`" in readme, key
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_the_readme_programs_run(clova: Emulator, tmp_path: Path, number: int) -> None:
     """Each Python program of the README does what it says, with the emulator for the service."""
     program = readme_blocks("python")[number]
@@ -269,6 +271,7 @@ def test_the_readme_programs_run(clova: Emulator, tmp_path: Path, number: int) -
     (tmp_path / "scans").mkdir()
     for path in (tmp_path / "receipt.jpg", tmp_path / "scans" / "receipt.png"):
         path.write_bytes(sample.data)
+    (tmp_path / "scan.pdf").write_bytes(saved_pages("PDF", 2))
     script = tmp_path / f"test_readme_{number}.py"
     script.write_text(program, encoding="utf-8")
     runner = ["-m", "pytest", "-q"] if "def test_" in program else []
@@ -282,6 +285,17 @@ def test_the_readme_programs_run(clova: Emulator, tmp_path: Path, number: int) -
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What examples do with what real folders, keyboards and servers bring
+
+
+def test_the_unit_of_the_watch_starts_a_command_there_is_and_knows_its_exit_codes(tmp_path: Path) -> None:
+    """The command of the systemd unit is accepted up to its folder, and the unit names the exit codes that it means."""
+    unit = (EXAMPLES / "clova-ocr-watch.service").read_text(encoding="utf-8")
+    settings = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
+    _, *arguments = settings["ExecStart"].split()
+    done = clova_ocr(*arguments, where=tmp_path)
+    assert (done.returncode, done.stderr) == (ExitCode.USAGE, "error: /srv/scans: No such file or directory\n")
+    assert settings["SuccessExitStatus"] == str(int(ExitCode.INTERRUPTED))
+    assert settings["RestartPreventExitStatus"] == f"{ExitCode.USAGE:d} {ExitCode.CREDENTIALS:d}"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8")

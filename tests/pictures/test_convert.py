@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from support.drawn import RECTANGLES, SIZE, as_stored, drawn, exif_of, found, overlap
 
@@ -192,6 +194,15 @@ def test_first_frame_of_a_gif() -> None:
     sent, picture = _prepared(data)
     assert picture.steps == ("gif to png", "first of 3 frames")
     assert _opened(sent).convert("RGB").getpixel((30, 20)) == (255, 0, 0)
+
+
+def test_transparent_colour_of_a_gif() -> None:
+    """The transparent colour of a GIF becomes white."""
+    image = Image.new("P", (64, 48), 1)
+    image.putpalette([0, 0, 0, 0, 0, 0])
+    sent, picture = _prepared(_saved(image, "GIF", transparency=1))
+    assert picture.steps == ("gif to png", "alpha on white")
+    assert _opened(sent).getpixel((30, 20)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
@@ -471,3 +482,24 @@ def test_pil_image_of_a_broken_file() -> None:
     for image in (cut, Image.new("RGB", (0, 0))):
         with pytest.raises(ImageError, match="the PIL image cannot be written"):
             from_pil(image)
+
+
+# Any bytes
+
+
+SMALL = [
+    *(_saved(drawn().resize((32, 24)), kind) for kind in ("BMP", "GIF", "AVIF")),
+    *(_saved(drawn().resize((32, 24)), kind, exif=EXIF + exif_of(6)) for kind in ("JPEG", "PNG", "WEBP", "TIFF")),
+    (FILES / "ten-bit.heic").read_bytes(),
+]
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(SMALL), st.data())
+def test_damaged_files(data: bytes, draw: st.DataObject) -> None:
+    """A picture that is changed at random is prepared, or refused with an ImageError; nothing else is raised."""
+    damaged = bytearray(data)
+    for _ in range(draw.draw(st.integers(1, 5))):
+        damaged[draw.draw(st.integers(0, len(damaged) - 1))] = draw.draw(st.integers(0, 255))
+    with suppress(ImageError):
+        _prepared(bytes(damaged), ImageLimits(max_side=16))

@@ -67,6 +67,7 @@ def _facts(data: bytes) -> tuple[object, ...]:
         ("WEBP", "RGB", {}, ("webp", 8, "rgb", False)),
         ("WEBP", "RGBA", {}, ("webp", 8, "rgb", True)),
         ("WEBP", "RGB", {"lossless": True}, ("webp", 8, "rgb", False)),
+        ("WEBP", "RGBA", {"lossless": True, "exif": exif_of(1)}, ("webp", 8, "rgb", True)),
         ("WEBP", "RGB", {"icc_profile": b"profile"}, ("webp", 8, "rgb", False)),
         ("GIF", "P", {}, ("gif", 8, "palette", False)),
         ("GIF", "P", {"transparency": 0}, ("gif", 8, "palette", True)),
@@ -171,6 +172,14 @@ def test_page_behind_a_thumbnail() -> None:
     data[data.rindex(reduced) + 8] = 0  # the second directory is a page
     header = _header(bytes(data))
     assert (header.stored_size, header.first_frame, header.frames, header.colour) == ((60, 40), 1, 1, "rgb")
+
+
+def test_tiff_with_a_field_of_many_numbers() -> None:
+    """A TIFF with a field of more numbers than a decoder should make objects of has no size, so it is not decoded."""
+    data = _saved("TIFF", mode="L")
+    depth = struct.pack("<HHI", 258, 3, 1)
+    header = _header(data.replace(depth, struct.pack("<HHI", 258, 3, 200_001)))
+    assert (header.kind, header.size, header.frames) == ("tiff", None, 1)
 
 
 def test_tiff_of_thumbnails_alone() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.pdfs import pdf_of, text_of
 
+from clova_ocr_async.pictures.library_lock import LibraryLock
 from clova_ocr_async.pictures.pages import cut_page
 from clova_ocr_async.pictures.preparation import Preparation
 
@@ -32,6 +34,7 @@ def test_many_threads_at_once(tmp_path: Path) -> None:
 
 BEGIN = """
 import os, sys, threading
+from clova_ocr_async.pictures.library_lock import LibraryLock
 from clova_ocr_async.pictures.pages import cut_page
 from clova_ocr_async.pictures.preparation import Preparation
 path = sys.argv[1]
@@ -92,3 +95,10 @@ def test_a_process_that_forks_or_ends(program: str, tmp_path: Path) -> None:
         [sys.executable, "-c", BEGIN + program, path], capture_output=True, text=True, timeout=50, check=False
     )
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_without_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where processes do not fork, the lock is one all the same."""
+    monkeypatch.delattr(os, "register_at_fork")
+    with LibraryLock() as nothing:
+        assert nothing is None

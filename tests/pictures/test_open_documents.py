@@ -70,6 +70,13 @@ def test_a_document_stays_open(files: list[Path]) -> None:
     assert scene.use(files[0]) is scene.use(files[0])
 
 
+def test_without_forks(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where processes do not fork, documents stay open as well."""
+    monkeypatch.delattr(os, "register_at_fork")
+    scene = Scene()
+    assert scene.use(files[0]) is scene.use(files[0])
+
+
 def test_the_oldest_is_closed(files: list[Path]) -> None:
     """No more documents are open than the limit, and the one that was used last stays."""
     scene = Scene()
@@ -133,6 +140,16 @@ def test_a_child_of_a_fork_opens_its_own(files: list[Path]) -> None:
         os._exit(0 if is_closed and (len(scene.opened), len(scene.timers)) == (2, 2) else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert not scene.opened[0].is_closed
+
+
+def test_what_was_opened_before_a_fork(files: list[Path]) -> None:
+    """After a fork nothing is open, and the next use starts a timer."""
+    scene = Scene()
+    document = scene.use(files[0])
+    scene.documents.after_fork()
+    assert document.is_closed
+    scene.use(files[0])
+    assert len(scene.timers) == 2
 
 
 def test_no_timer_without_documents(files: list[Path]) -> None:

@@ -11,7 +11,7 @@ from support.ledgers import ANSWER, item
 
 from clova_ocr_async.batch import Failure
 from clova_ocr_async.batch.outcome import Outcome, Success
-from clova_ocr_async.cli.runs.inputs import InputFile
+from clova_ocr_async.cli.runs.input_file import InputFile
 from clova_ocr_async.cli.runs.line_writer import line_of
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.documents.picture import Picture

@@ -123,6 +123,7 @@ def batch_of(
     owned: bool = False,
     unfinished: UnfinishedFiles | None = None,
     ordered: bool = False,
+    listed: bool = False,
 ) -> Batch[Receipt]:
     """Return a batch of receipts, as a dispatcher makes it, with these parts."""
     stop, outbox = StopSwitch(), Outbox[Receipt](ordered=ordered)
@@ -132,6 +133,6 @@ def batch_of(
     if ledger is None:
         reader, session = DirectReader(client, stop, unfinished), None
     else:
-        reader = LedgeredReader(client, ledger, stop, unfinished)
+        reader = LedgeredReader(client, ledger, stop, unfinished, listed=listed)
         session = LedgerSession(ledger, ["local"], owned=owned)
     return Batch(intake, Workers(intake, reader, outbox, stop), outbox, stop, session)

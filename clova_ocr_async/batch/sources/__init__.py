@@ -1,4 +1,4 @@
-"""Sources of images: iterables, folders, manifests, and the files of a run."""
+"""Sources of images: iterables, folders, also watched ones, manifests, and the files of a run."""
 
 from clova_ocr_async.batch.sources.folders import images_in
 from clova_ocr_async.batch.sources.manifest import images_from

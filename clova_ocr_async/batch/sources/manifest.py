@@ -1,238 +1,246 @@
-"""Manifests: files that list paths of images, and records that name an image so that it is found again."""
+"""Manifests: lists of images, as lines with a path, as a table in CSV, or as JSON Lines."""
 
 from __future__ import annotations
 
-import base64
-import binascii
+import logging
 import os
-import stat
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
+from clova_ocr_async.batch.sources.document_names import DOCUMENT_WORDS
+from clova_ocr_async.batch.sources.file_names import as_on_disk
+from clova_ocr_async.batch.sources.manifest_lines import (
+    CP949,
+    UTF8,
+    encoding_of,
+    is_utf8,
+    lines_of,
+    other_encoding,
+    place,
+)
+from clova_ocr_async.batch.sources.manifest_rows import (
+    RowError,
+    delimiter_of,
+    image_in_line,
+    image_in_record,
+    images_in_table,
+)
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.host.files import open_to_read
+from clova_ocr_async.host.archives import stat_file
 from clova_ocr_async.protocol.echoed_input import non_path, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
+    from pathlib import Path
 
-__all__ = ["billed_in", "check_list", "images_from", "record_source", "source_of"]
+    from clova_ocr_async.batch.sources.listed_image import ListedImage
+    from clova_ocr_async.pictures.page import Page
 
-_LONGEST_LINE = 1024 * 1024  # bytes, its end included
-_BOM = b"\xef\xbb\xbf"
+__all__ = ["Manifest", "images_from"]
 
+logger = logging.getLogger("clova_ocr_async")
 
-class _Record(msgspec.Struct):
-    source: Any = None
-    source_bytes: Any = None
-    billed: Any = False
+_TABLE_SUFFIXES = (".csv", ".tsv")
 
 
-def images_from(manifest: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield the paths that a file lists, as it is read.
+class _Billed(msgspec.Struct):
+    billed: object = False
 
-    The file holds one path a line, or JSON Lines: one object a line, with the path under ``source``, as the command
-    line's output has it; other keys are ignored. Its first line that is not blank decides which. Blank lines are left
-    out. Relative paths start at the current folder, wherever the manifest is.
+
+def images_from(manifest: str | os.PathLike[str]) -> Iterator[Path | Page]:
+    """Yield the images that a file lists, as it is read.
+
+    The first line that is not blank decides the form of the file:
+
+    * one path a line;
+    * JSON Lines, one object a line, with the path under ``path`` or ``source``, as the command line's output has it;
+    * a table in CSV, with commas, semicolons or tabs, whose header has a column ``path``.
+
+    ``page`` (from 1) names one page of a file of several. Other keys and columns do not matter here. Blank lines are
+    left out. Relative paths start at the current folder, wherever the manifest is. A name is also found in the other
+    normal form of Unicode, as macOS writes it. The file is in UTF-8, in UTF-16 with its mark, or in CP949 of Korean
+    Windows if the files that it names exist.
 
     Args:
         manifest: The file.
+
+    Returns:
+        Paths, and a ``Page`` where a page is named.
 
     Raises:
         ConfigurationError: It is not a regular file, or cannot be read. While it is read: a line names no image; the
             message has its number.
     """
-    name = os.fsdecode(manifest)
-    _open(name).close()
-    return _images(name)
+    listed = Manifest(manifest)
+    if listed.is_cp949:
+        logger.warning("%s: read as CP949, the encoding of Korean Windows", shown_path(os.fsdecode(manifest)))
+    return (image.source for image in listed.images())
 
 
-def check_list(manifest: str | os.PathLike[str]) -> None:
-    """Read a manifest to its end, and refuse a line that does not look like a path and names no file, such as base64.
-
-    Raises:
-        ConfigurationError: As ``images_from``; also for such a line, which the message does not repeat.
-    """
-    for _ in _images(os.fsdecode(manifest), _checked_path):
-        pass
-
-
-def billed_in(manifest: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return how many images a manifest lists as billed, and as maybe billed; none if it is a list of paths.
-
-    Raises:
-        ConfigurationError: As ``images_from``.
-    """
-    billed = maybe_billed = 0
-    for number, line in _lines(os.fsdecode(manifest)):
-        if number == 1 and not line.lstrip().startswith(b"{"):
-            break
-        try:
-            record = msgspec.json.decode(line, type=_Record)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            continue  # reported with its line when the images are read
-        billed += record.billed is True
-        maybe_billed += record.billed is None
-    return billed, maybe_billed
-
-
-def _open(name: str) -> BinaryIO:
-    shown = shown_path(name)
-    try:
-        descriptor = open_to_read(name)
-    except OSError as error:
-        raise ConfigurationError(f"{shown}: {error.strerror}") from None
-    except ValueError:
-        raise ConfigurationError("the manifest's path holds a NUL or another character that no path can hold") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ConfigurationError(f"{shown} is not a regular file; a manifest is a file with a path or a record a line")
-    return os.fdopen(descriptor, "rb")
-
-
-def _images(name: str, check: Callable[[str, bool], str] = lambda path, _: path) -> Iterator[Path]:
-    path_of: Callable[[bytes], str] | None = None
-    for number, line in _lines(name):
-        if path_of is None:
-            path_of = _path_in_record if line.lstrip().startswith(b"{") else _path_in_line
-        try:
-            yield Path(check(path_of(line), path_of is _path_in_line))
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{_place(name, number)}: {error}") from None
-
-
-def _lines(name: str) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that are not blank, with their numbers and without their ends."""
-    with _open(name) as file:
-        number = 0
-        try:
-            while line := file.readline(_LONGEST_LINE + 1):
-                number += 1
-                if len(line) > _LONGEST_LINE:
-                    raise ConfigurationError(f"{_place(name, number)}: it is longer than {_LONGEST_LINE:,} bytes")
-                if number == 1:
-                    line = line.removeprefix(_BOM)
-                if line.strip():
-                    yield number, line.removesuffix(b"\n").removesuffix(b"\r")
-        except OSError as error:
-            raise ConfigurationError(f"{_place(name, number + 1)}: {error.strerror}") from None
-
-
-def _place(name: str, number: int) -> str:
-    return f"{shown_path(name)}, line {number:,}"
-
-
-def _path_in_line(line: bytes) -> str:
-    return _checked(os.fsdecode(line))
-
-
-def _path_in_record(line: bytes) -> str:
-    try:
-        record = msgspec.json.decode(line, type=_Record)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        wrong = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
-        if not _is_utf8(line):
-            wrong = _other_encoding(line)
-    else:
-        return _path(record.source, record.source_bytes)
-    # Raised out here, because the decoder's error holds the line, and would be the context of this one.
-    raise ConfigurationError(f"it is not a record, that is a JSON object with the path under source: {wrong}")
-
-
-def _as_text(path: str) -> str:
-    r"""Return a path as text: bytes that are not UTF-8 become \xNN, so that different names stay different."""
-    try:
-        name = path.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # a str that is not the decoded name of any file
-        name = path.encode("utf-8", "backslashreplace")
-    return name.decode("utf-8", "backslashreplace")
-
-
-def record_source(path: str) -> dict[str, str]:
-    """Return the keys of a record that name an image, so that ``source_of`` finds it again.
+class Manifest:
+    """A list of images. It can be read any number of times.
 
     Args:
-        path: The path as it was given.
-
-    Returns:
-        ``source``, the path as text can hold it; and ``source_bytes``, base64 of the name's bytes where they are not
-        UTF-8.
-    """
-    text = _as_text(path)
-    if text == path:
-        return {"source": text}
-    try:
-        name = os.fsencode(path)
-    except UnicodeEncodeError:  # a str that cannot name a file
-        return {"source": text}
-    return {"source": text, "source_bytes": base64.b64encode(name).decode()}
-
-
-def source_of(record: Mapping[str, object]) -> str:
-    """Return the path that a record names; the inverse of ``record_source``.
-
-    Args:
-        record: The record; keys other than ``source`` and ``source_bytes`` are ignored.
+        path: The file.
 
     Raises:
-        ConfigurationError: It names no path.
+        ConfigurationError: It is not a regular file, or cannot be read.
     """
-    return _path(record.get("source"), record.get("source_bytes"))
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._name = os.fsdecode(path)
+        self._encoding = encoding_of(self._name)
+        if self._encoding == CP949 and not self._names_exist():
+            self._encoding = UTF8  # its names are bytes of another kind, or wrong
+
+    @property
+    def is_cp949(self) -> bool:
+        """Whether it is read as CP949, the encoding of Korean Windows."""
+        return self._encoding == CP949
+
+    def images(self) -> Iterator[ListedImage]:
+        """Yield the images, as the file is read.
+
+        Raises:
+            ConfigurationError: A line names no image; the message has its number.
+        """
+        return (image for _, image in self._numbered())
+
+    def check(self, document: str | None) -> frozenset[str]:
+        """Read the list to its end, and return the documents that it asks for.
+
+        Args:
+            document: The vendor's path word of the document of all images; None if the list has one for each.
+
+        Raises:
+            ConfigurationError: As ``images``. Also: a line does not look like a path and names no file, such as base64,
+                which the message does not repeat; an image has no document, or has another one.
+        """
+        documents: set[str] = set()
+        in_lines: bool | None = None
+        for number, image in self._numbered():
+            in_lines = self._form().kind == "lines" if in_lines is None else in_lines
+            try:
+                _check_path(image.path, in_line=in_lines)
+                documents.add(_checked_document(image, document))
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{place(self._name, number)}: {error}") from None
+        return frozenset(documents)
+
+    def billed(self) -> tuple[int, int]:
+        """Return how many images the list has as billed, and as maybe billed; none if it has no records.
+
+        Raises:
+            ConfigurationError: The file cannot be read.
+        """
+        billed = maybe_billed = 0
+        for _, line in self._lines() if self._begins_records() else ():
+            try:
+                record = msgspec.json.decode(line, type=_Billed)
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+                continue  # reported with its line when the images are read
+            billed += record.billed is True
+            maybe_billed += record.billed is None
+        return billed, maybe_billed
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines that are not blank, with their numbers and ends."""
+        return ((number, line) for number, line in lines_of(self._name, self._encoding) if line.strip())
+
+    def _begins_records(self) -> bool:
+        return next(self._lines(), (1, b""))[1].lstrip().startswith(b"{")
+
+    def _numbered(self) -> Iterator[tuple[int, ListedImage]]:
+        try:
+            for number, image in self._rows():
+                try:
+                    path = as_on_disk(image.path)
+                except ConfigurationError as error:
+                    raise RowError(number, str(error)) from None
+                yield number, image if path == image.path else replace(image, path=path)
+        except RowError as error:
+            raise ConfigurationError(f"{place(self._name, error.number)}: {error}") from None
+
+    def _rows(self) -> Iterator[tuple[int, ListedImage]]:
+        form = self._form()
+        if form.kind == "table":
+            after = ((number, line) for number, line in lines_of(self._name, self._encoding) if number >= form.begins)
+            yield from images_in_table(after, form.delimiter)
+            return
+        image_in = image_in_record if form.kind == "records" else image_in_line
+        for number, line in self._lines():
+            try:
+                yield number, image_in(line.removesuffix(b"\n").removesuffix(b"\r"))
+            except ConfigurationError as error:
+                raise RowError(number, str(error)) from None
+
+    def _form(self) -> _Form:
+        """Return the form of the list, which its first line that is not blank decides."""
+        number, line = next(self._lines(), (1, b""))
+        if self._begins_records():
+            return _Form("records", number)
+        delimiter = delimiter_of(line)
+        # A list of paths may begin with a file named "path".
+        if delimiter is not None and not _names_file(line):
+            return _Form("table", number, delimiter)
+        if line and self._name.lower().endswith(_TABLE_SUFFIXES) and not _names_file(line):
+            raise RowError(number, "no column is named path; a table begins with the names of its columns")
+        return _Form("lines", number)
+
+    def _names_exist(self) -> bool:
+        """Return whether a list may be in the encoding that it was opened with, by the files that it names."""
+        missing = False
+        try:
+            for image in self.images():
+                if not image.path.isascii():
+                    if _exists(image.path):
+                        return True
+                    missing = True
+        except ConfigurationError:
+            return False
+        return not missing
 
 
-def _path(source: object, source_bytes: object) -> str:
-    if source is None:
-        raise ConfigurationError("it has no source")
-    if not isinstance(source, str):
-        raise ConfigurationError(f"source is a {type(source).__name__}; it must be a string")
-    return _checked(source if source_bytes is None else _decoded(source_bytes))
+class _Form(NamedTuple):
+    kind: Literal["lines", "records", "table"]
+    begins: int
+    delimiter: str = ""
 
 
-def _decoded(source_bytes: object) -> str:
+def _names_file(line: bytes) -> bool:
+    return _exists(os.fsdecode(line.removesuffix(b"\n").removesuffix(b"\r")))
+
+
+def _exists(path: str) -> bool:
     try:
-        if isinstance(source_bytes, str):
-            return os.fsdecode(base64.b64decode(source_bytes, validate=True))
-    except (binascii.Error, ValueError):  # the second for characters outside ASCII
-        pass
-    raise ConfigurationError("source_bytes is not base64; it must hold the bytes of the path, or be left out")
-
-
-def _checked_path(path: str, in_line: bool) -> str:  # noqa: FBT001 - for one caller
-    if os.path.exists(path):  # noqa: PTH110 - a Path raises where a name is too long
-        return path
-    if (odd := non_path(path)) is not None:
-        raise ConfigurationError(f"it is {odd.what}, not a path; a manifest holds one path a line")
-    # A record names the bytes of a name that is not UTF-8, so there it is no slip.
-    if in_line and not _is_utf8(name := os.fsencode(path)):
-        raise ConfigurationError(f"no file has this name, and {_other_encoding(name)}")
-    return path
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
+        stat_file(path)
+    except (OSError, ValueError):
         return False
     return True
 
 
-def _other_encoding(line: bytes) -> str:
-    """Return what is wrong with a line that is not UTF-8, and the way out."""
-    try:
-        line.decode("cp949")
-    except UnicodeDecodeError:
-        return "it is not UTF-8; save the list as UTF-8"
-    return (
-        "it is not UTF-8 but perhaps CP949, as Excel on Korean Windows writes it; save the list as UTF-8, "
-        "or convert it: iconv -f CP949 -t UTF-8 LIST > NEW_LIST"
-    )
+def _check_path(path: str, *, in_line: bool) -> None:
+    if _exists(path):
+        return
+    if (odd := non_path(path)) is not None:
+        fetch = "; URLs are not fetched: download the file, and list its path" if odd.kind == "a URL" else ""
+        raise ConfigurationError(f"it is {odd.what}, not a path; a manifest holds one path a line{fetch}")
+    # A record names the bytes of a name that is not UTF-8, so there it is no slip.
+    if in_line and not is_utf8(name := os.fsencode(path)):
+        raise ConfigurationError(f"no file has this name, and {other_encoding(name)}")
 
 
-def _checked(path: str) -> str:
-    if not path:
-        raise ConfigurationError("the path is empty")
-    if "\0" in path:
-        raise ConfigurationError("it holds a NUL, which a path cannot; if the file is UTF-16, save it as UTF-8")
-    return path
+def _checked_document(image: ListedImage, document: str | None) -> str:
+    asked = image.document
+    if document is None:
+        if asked is None:
+            raise ConfigurationError(f"it has no document, and auto needs one: {DOCUMENT_WORDS}")
+        return asked
+    if asked not in {None, document} and not image.from_record:
+        raise ConfigurationError(
+            f"its document is {asked}, and the command reads {document}; leave the column out, or use auto in place of "
+            f"{document}"
+        )
+    return document

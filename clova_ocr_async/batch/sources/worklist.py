@@ -7,21 +7,27 @@ import itertools
 import os
 import threading
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.batch.hashing import stamp_of
 from clova_ocr_async.batch.sources.iterables import EXHAUSTED
+from clova_ocr_async.batch.sources.listed_image import FoundImage, ListedImage
+from clova_ocr_async.documents import DOCUMENTS
+from clova_ocr_async.host.archives import stat_file
 from clova_ocr_async.host.paths import alternate_path, normalize_path
 from clova_ocr_async.ledger.states import SourceFile
+from clova_ocr_async.pictures.page import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+    from clova_ocr_async.documents.base import Document
     from clova_ocr_async.ledger.states import ListedFile
     from clova_ocr_async.ledger.storage import WorkListLedger
 
-__all__ = ["WorkList"]
+__all__ = ["WorkFile", "WorkList", "WorkPage"]
 
 _LISTED_AT_ONCE = 256  # files a transaction, since the mark of a call waits for at most one of them
 _CLAIMED_AT_ONCE = 16  # files: those that one process has claimed no other process can read
@@ -29,8 +35,38 @@ _POLL = 0.5  # seconds between looks at files that other processes have released
 _LISTING_POLL = 0.02  # seconds between looks at files that were listed, while all earlier ones are in work
 
 
+@dataclass(frozen=True, slots=True)
+class WorkFile:
+    """A file of a run whose images are of several documents: a path that also has its document.
+
+    Attributes:
+        path: The file.
+        document: The class of the document asked for.
+    """
+
+    path: str
+    document: type[Document]
+
+    def __fspath__(self) -> str:
+        return self.path
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class WorkPage(Page):
+    """A page of a run whose images are of several documents.
+
+    Attributes:
+        document: The class of the document asked for.
+    """
+
+    document: type[Document]
+
+
 class WorkList:
-    """The paths of a run that are still to be read, for ``BatchDispatcher.dispatch``.
+    """The images of a run that are still to be read, for ``BatchDispatcher.dispatch``.
 
     The files are listed in a thread while the first are read, so a large folder does not hold up the first call, and
     files that an earlier run has left come before those that are found now. The list ends when all files are listed and
@@ -38,7 +74,8 @@ class WorkList:
 
     Args:
         ledger: Lists the files, and lets one process at a time claim each.
-        document: The vendor's path word.
+        document: The vendor's path word of all images; or several words, if each image that is found has one of them.
+            Then the list yields pairs of an image and its class, and ``dispatch`` is given no class.
         found: Yields the files, in the thread.
         sleep: Waits some seconds.
 
@@ -49,14 +86,15 @@ class WorkList:
     def __init__(
         self,
         ledger: WorkListLedger,
-        document: str,
-        found: Iterable[os.DirEntry[str] | str],
+        document: str | Sequence[str],
+        found: Iterable[FoundImage],
         *,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.listed = 0
         self._ledger = ledger
-        self._document = document
+        self._document = document if isinstance(document, str) else None
+        self._documents = (document,) if isinstance(document, str) else tuple(document)
         self._found = found
         self._sleep = sleep
         self._ready: deque[ListedFile] = deque()
@@ -70,24 +108,32 @@ class WorkList:
         return self._listing is not None and self._listing.done()
 
     async def pull(self) -> Any:
-        """Return the next path."""
+        """Return the next image: a path, or a page of a file; with its class if the images have several."""
         while not self._ready:
             async with self._one_claims:
                 if not self._ready and not await self._claim():
                     return EXHAUSTED
-        return os.fsdecode(self._ready.popleft().path)
+        return self._image_of(self._ready.popleft())
+
+    def _image_of(self, file: ListedFile) -> Any:
+        path = os.fsdecode(file.path)
+        if self._document is not None:
+            return path if file.page is None else Page(path, file.page)
+        document = DOCUMENTS[file.document]
+        image = WorkFile(path, document) if file.page is None else WorkPage(path, file.page, document)
+        return image, document
 
     async def _claim(self) -> bool:
         """Claim further files, and wait for some; return False if there will be none."""
-        listing = self._listing = self._listing or asyncio.create_task(asyncio.to_thread(self._list))
+        listing = self._listing = self._listing or asyncio.create_task(self._list())
         while not self._stopped.is_set():
             complete = listing.done()  # asked before the files are claimed, or the last ones could be missed
             if complete:
                 listing.result()
-            self._ready.extend(await self._ledger.claim_files([self._document], _CLAIMED_AT_ONCE))
+            self._ready.extend(await self._ledger.claim_files(self._documents, _CLAIMED_AT_ONCE))
             if self._ready:
                 return True
-            if complete and not await self._ledger.others_at_work([self._document]):
+            if complete and not await self._ledger.others_at_work(self._documents):
                 self._stopped.set()  # for the pulls that wait behind this one, and would ask the ledger again
                 return False
             await self._wait(listing)
@@ -109,22 +155,35 @@ class WorkList:
         self.stop()
         if self._listing is not None:
             await asyncio.wait([self._listing])
-            await self._ledger.release_files([self._document])
+            await self._ledger.release_files(self._documents)
 
-    def _list(self) -> None:
-        found = iter(self._found)
+    async def _list(self) -> None:
+        """List all files; the list ends when this returns."""
+        await asyncio.to_thread(self._record, self._found)
+
+    def _record(self, files: Iterable[FoundImage]) -> None:
+        """Record files in the ledger as they are found, in the current thread."""
+        found = iter(files)
         folder = os.fsencode(Path.cwd())
         while not self._stopped.is_set() and (chunk := list(itertools.islice(found, _LISTED_AT_ONCE))):
-            self._ledger.add_files(list(_with_stamps(chunk, folder)), self._document)
+            by_document: dict[str, list[SourceFile]] = {}
+            for file in chunk:
+                by_document.setdefault(self._document_of(file), []).append(_with_stamp(file, folder))
+            for document, sources in by_document.items():
+                self._ledger.add_files(sources, document)
             self.listed += len(chunk)
 
+    def _document_of(self, file: FoundImage) -> str:
+        asked = file.document if isinstance(file, ListedImage) else None
+        return self._document or asked or self._documents[0]
 
-def _with_stamps(found: Iterable[os.DirEntry[str] | str], folder: bytes) -> Iterator[SourceFile]:
-    """Yield files with their stamps, each under one spelling of its path; one that is gone by now has no stamp."""
-    for file in found:
-        path = normalize_path(os.fsencode(file))
-        try:
-            stamp = stamp_of(os.stat(path) if isinstance(file, str) else file.stat())  # noqa: PTH116 - a path may be bytes that are not text
-        except OSError:
-            stamp = None
-        yield SourceFile(path, stamp, alternate_path(path, folder))
+
+def _with_stamp(file: FoundImage, folder: bytes) -> SourceFile:
+    """Return a file with its stamp, under one spelling of its path; one that is gone by now has no stamp."""
+    listed = file if isinstance(file, ListedImage) else ListedImage(os.fspath(file))
+    path = normalize_path(os.fsencode(listed.path))
+    try:
+        stamp = stamp_of(file.stat() if isinstance(file, os.DirEntry) else stat_file(path))
+    except (OSError, ValueError):
+        stamp = None
+    return SourceFile(path, stamp, alternate_path(path, folder), page=listed.page, columns=listed.columns)

@@ -6,32 +6,49 @@ import asyncio
 import itertools
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from clova_ocr_async.cli.app import DOCUMENT, verb
-from clova_ocr_async.cli.options import ALLOW_TRUNCATED, CALL_LIMIT, CONFIG, KEY_FILE, KRW, PATH, RATE
+from clova_ocr_async.cli.app import DOCUMENT_OR_AUTO, verb
+from clova_ocr_async.cli.options import (
+    ALLOW_TRUNCATED,
+    CONCURRENCY,
+    CONFIG,
+    JOBS,
+    KEY_FILE,
+    MAX_CALLS,
+    MAX_COST,
+    MAX_PER_SECOND,
+    PAGES,
+    PATH,
+    PREPARE,
+    PRICE,
+    RENDER,
+    RUN_MOVED,
+    STORE,
+)
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from clova_ocr_async.batch.sources.manifest import Manifest
     from clova_ocr_async.cli.runs.call_counter import CallCounter
     from clova_ocr_async.cli.runs.inputs import Search
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
     from clova_ocr_async.errors import Billing
-    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit
     from clova_ocr_async.protocol.image import ImageLimits
 
 __all__ = ["command"]
 
 
 @click.command("batch")
-@click.argument("document", type=DOCUMENT)
+@click.argument("document", type=DOCUMENT_OR_AUTO)
 @click.argument("paths", nargs=-1, metavar="[PATH…]")
 @click.option(
     "--from",
@@ -39,7 +56,7 @@ __all__ = ["command"]
     multiple=True,
     type=PATH,
     metavar="FILE",
-    help="A list of further files, in UTF-8; - for standard input.",
+    help="A list of further images; - for standard input.",
 )
 @click.option(
     "--run",
@@ -49,19 +66,10 @@ __all__ = ["command"]
     help="A run directory: it records all calls and answers, and the same command resumes it.",
 )
 @click.option("--dry-run", is_flag=True, help="Send nothing; print how many calls would be billed.")
-@click.option(
-    "--run-moved",
-    is_flag=True,
-    help="Continue with a DIR that was copied, moved or restored; its other copies must not be used any more.",
-)
-@click.option(
-    "--max-calls",
-    type=CALL_LIMIT,
-    metavar="N",
-    help="Most calls over the whole life of the run; later commands keep it until N or none is given.",
-)
-@click.option("--max-cost", type=KRW, metavar="KRW", help="Highest cost over the whole life of the run; needs --price.")
-@click.option("--price", type=KRW, metavar="KRW", help="The price of a call on your plan; costs are then printed.")
+@RUN_MOVED
+@MAX_CALLS
+@MAX_COST
+@PRICE
 @click.option(
     "--retry-failed", is_flag=True, help="Send images again that failed and were not billed, in the whole run."
 )
@@ -71,28 +79,28 @@ __all__ = ["command"]
 @click.option(
     "--retry-billed", is_flag=True, help="Send images again that were billed and not read, in the whole run or in FILE."
 )
+@PAGES
+@PREPARE
+@RENDER
 @ALLOW_TRUNCATED
 @KEY_FILE
-@click.option("--store", type=click.Choice(["full", "none"]), help="Which answers the run keeps.  [default: full]")
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(min=1),
-    help="Most images that are processed at once.  [default: a few more than the calls at once]",
-)
+@STORE
+@JOBS
 @CONFIG
-@click.option("--concurrency", type=click.IntRange(min=1), help="Most calls at once per domain.  [default: learned]")
-@click.option("--max-per-second", type=RATE, metavar="N", help="Most calls per second per domain.")
+@CONCURRENCY
+@MAX_PER_SECOND
 @click.option(
     "-o", "--output", type=PATH, help="A new file, a device or a FIFO for the lines.  [default: standard output]"
 )
 @click.option("--recursive/--no-recursive", default=True, help="Whether to read sub-folders.  [default: yes]")
 @verb
-def command(*, document: type[Document], paths: tuple[str, ...], folder: str | None, **options: Any) -> int:
+def command(*, document: type[Document] | str, paths: tuple[str, ...], folder: str | None, **options: Any) -> int:
     """Read files and folders of images, many at once.
 
-    DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport. PATH is a file, a folder, or - for
-    standard input. FILE holds one path per line, or records as this command writes them.
+    DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport; or auto for folders that are named
+    after documents, and for lists with a column document. PATH is a file, a folder, a zip archive, a file in an archive
+    (a.zip!/x.jpg), or - for standard input. FILE holds one path per line, a table in CSV with a column path (optional
+    columns: document, page, and your own), or records as this command writes them.
 
     Without --run the command writes a line of JSON for each image as soon as it is finished. An image that could not be
     read has a line with its error. Nothing is recorded: the same command again reads all images again, and pays for all
@@ -104,24 +112,59 @@ def command(*, document: type[Document], paths: tuple[str, ...], folder: str | N
 
     On Ctrl-C the command sends nothing further and completes the calls in flight. A second Ctrl-C cancels them.
     """
+    from clova_ocr_async.batch.sources.manifest import Manifest
     from clova_ocr_async.cli.runs.inputs import check_paths
     from clova_ocr_async.cli.runs.pipes import check_once, spooled
 
+    one_document = None if isinstance(document, str) else document
     # Every mistake is refused before a run directory is made, a pipe is read or a call is paid.
     _check(paths, folder, options)
     check_paths(paths, folders=True)
     check_once((*paths, *options["manifests"]))
-    with spooled(options["manifests"]) as manifests:
+    with spooled(options["manifests"]) as files:
+        manifests = [Manifest(file) for file in files]
         options |= {"manifests": manifests, "manifest_names": options["manifests"]}
-        _check_lists(folder, options)
+        images = _Images(one_document, _needed_documents(one_document, paths, manifests, options), paths)
+        for file, manifest in zip(files, manifests, strict=True):
+            _check_unpaid(file, manifest, folder, options)
         if options["dry_run"]:
-            return _dry_run(document, paths, folder, options)
+            return _dry_run(images, folder, options)
         if folder is not None:
-            return _run_in(folder, document, paths, options)
-        return _run_once(document, paths, options)
+            return _run_in(folder, images, options)
+        return _run_once(images, options)
 
 
-def _run_once(document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """The images that a command was given.
+
+    Attributes:
+        document: The class of all of them; None if each has its own.
+        documents: The classes that they have.
+        paths: Files, folders and archives.
+    """
+
+    document: type[Document] | None
+    documents: tuple[type[Document], ...]
+    paths: tuple[str, ...]
+
+
+def _needed_documents(
+    document: type[Document] | None, paths: tuple[str, ...], manifests: Sequence[Manifest], options: dict[str, Any]
+) -> tuple[type[Document], ...]:
+    from clova_ocr_async.cli.runs.inputs import documents_of
+    from clova_ocr_async.cli.terminal.stderr import echo_stderr
+    from clova_ocr_async.documents import DOCUMENTS
+
+    needed = documents_of(document, paths, manifests)
+    for name, manifest in zip(options["manifest_names"], manifests, strict=True):
+        if manifest.is_cp949:
+            shown = "standard input" if name == "-" else shown_path(name)
+            echo_stderr(f"{shown}: read as CP949, the encoding of Korean Windows")
+    return tuple(found for word, found in DOCUMENTS.items() if word in needed)
+
+
+def _run_once(images: _Images, options: dict[str, Any]) -> int:
     from clova_ocr_async.cli.runs.call_counter import CallCounter
     from clova_ocr_async.cli.runs.one_shot import run_once
     from clova_ocr_async.cli.runs.pipes import read_piped
@@ -129,14 +172,17 @@ def _run_once(document: type[Document], paths: tuple[str, ...], options: dict[st
 
     calls = CallCounter()
     client = _client(options, calls)
-    search = _search(paths, options, piped=read_piped(paths))  # blocks, so it comes before the event loop
+    for document in images.documents:
+        client.serving(document)  # a document without a domain is refused before a pipe is read or a call is paid
+    search = _search(images, options, piped=read_piped(images.paths))  # blocks, so it comes before the event loop
     with opened_output(options["output"]) as output:
-        return asyncio.run(run_once(client, calls, document, search, output, jobs=options["jobs"]))
+        return asyncio.run(run_once(client, calls, images.document, search, output, jobs=options["jobs"]))
 
 
-def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], options: dict[str, Any]) -> int:
+def _run_in(folder: str, images: _Images, options: dict[str, Any]) -> int:
     from clova_ocr_async.cli.exit_codes import exit_code
     from clova_ocr_async.cli.runs.call_counter import CallCounter
+    from clova_ocr_async.cli.runs.call_limits import call_limit
     from clova_ocr_async.cli.runs.dry_run import is_new
     from clova_ocr_async.cli.runs.resumable import ResumableRun, RunSettings
     from clova_ocr_async.cli.terminal.phrases import resume_command
@@ -145,10 +191,11 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
 
     settings = RunSettings(
         folder=folder,
-        document=document,
+        document=images.document,
+        documents=images.documents,
         seal=load_seal(options["key_file"], os.environ),
         store=options["store"],
-        max_calls=_max_calls(options),
+        max_calls=call_limit(options),
         moved=options["run_moved"],
         price=options["price"],
         retry_billings=_retry_billings(options),
@@ -157,7 +204,7 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
     )
     calls = CallCounter()
     client = _client(options, calls)
-    search = _search(paths, options)
+    search = _search(images, options)
     found = search.found()
     if is_new(folder):
         # A run directory is made only for images: one without any would have to be removed by hand.
@@ -169,11 +216,13 @@ def _run_in(folder: str, document: type[Document], paths: tuple[str, ...], optio
     return asyncio.run(ResumableRun(client, calls, settings, search).run(found))
 
 
-def _search(paths: tuple[str, ...], options: dict[str, Any], piped: Mapping[str, bytes] | None = None) -> Search:
+def _search(images: _Images, options: dict[str, Any], piped: Mapping[str, bytes] | None = None) -> Search:
     from clova_ocr_async.cli.runs.inputs import Search
 
     return Search(
-        paths,
+        images.paths,
+        by_folder=images.document is None,
+        pages=options["pages"],
         recursive=options["recursive"],
         piped=piped or {},
         manifests=options["manifests"],
@@ -188,38 +237,37 @@ def _limits(options: dict[str, Any]) -> ImageLimits:
 
 
 def _client(options: dict[str, Any], calls: CallCounter) -> ClovaOCRClient:
-    from clova_ocr_async.cli.runs.client_settings import FOR_BATCHES, make_client, shared_slots
+    from clova_ocr_async.cli.runs.client_settings import FOR_BATCHES, make_client, preparation, shared_slots
 
     slots = shared_slots(options["concurrency"], options["max_per_second"])
-    return make_client(options["config"], calls, slots=slots, retry=FOR_BATCHES, limits=_limits(options))
+    prepare = preparation(prepare=options["prepare"], render=options["render"])
+    return make_client(
+        options["config"], calls, slots=slots, retry=FOR_BATCHES, limits=_limits(options), prepare=prepare
+    )
 
 
-def _dry_run(document: type[Document], paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> int:
+def _dry_run(images: _Images, folder: str | None, options: dict[str, Any]) -> int:
+    from clova_ocr_async.cli.runs.call_limits import call_limit
+    from clova_ocr_async.cli.runs.client_settings import preparation
     from clova_ocr_async.cli.runs.dry_run import dry_run
+    from clova_ocr_async.client.loading import ImageLoader
+    from clova_ocr_async.documents import DOCUMENTS
     from clova_ocr_async.ledger.seal import load_seal
 
     load_seal(options["key_file"], os.environ)  # a key that would end the run also ends its dry run
-    search = _search(paths, options)
+    search = _search(images, options)
     return asyncio.run(
         dry_run(
-            document.path_word,
+            [*DOCUMENTS] if images.document is None else [images.document.path_word],
             search.found(once=folder is None),
             search=search,
             folder=folder,
             retry_billings=_retry_billings(options),
-            max_calls=_max_calls(options),
+            max_calls=call_limit(options),
             price=options["price"],
-            limits=_limits(options),
+            loader=ImageLoader(_limits(options), preparation(prepare=options["prepare"], render=options["render"])),
         )
     )
-
-
-def _max_calls(options: dict[str, Any]) -> CallLimit | None:
-    """Return the lower limit of calls, by number and by cost."""
-    if options["max_calls"] == "none":
-        return "none"
-    by_cost = None if options["max_cost"] is None else int(options["max_cost"] / options["price"])
-    return min((limit for limit in (options["max_calls"], by_cost) if limit is not None), default=None)
 
 
 def _retry_billings(options: dict[str, Any]) -> tuple[Billing, ...]:
@@ -257,47 +305,37 @@ def _check(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) 
         check_ending(options["output"], "jsonl")
 
 
-def _check_lists(folder: str | None, options: dict[str, Any]) -> None:
-    """Refuse lists that do not exist, that hold something else than paths, or whose images would be paid for again.
-
-    Raises:
-        ConfigurationError: A list cannot be read, or names images that were paid for by another command.
-    """
-    from clova_ocr_async.batch.sources.manifest import check_list
-
-    for manifest in options["manifests"]:
-        check_list(manifest)
-        if folder is None or Path(manifest).resolve().parent != Path(folder).resolve():
-            _check_unpaid(manifest, folder, options)
-
-
-def _check_unpaid(manifest: str, folder: str | None, options: dict[str, Any]) -> None:
+def _check_unpaid(file: str, manifest: Manifest, folder: str | None, options: dict[str, Any]) -> None:
     """Refuse a list of images that another command has paid for, unless an option asks to pay for them again."""
-    from clova_ocr_async.batch.sources.manifest import billed_in
     from clova_ocr_async.errors import ConfigurationError
-    from clova_ocr_async.protocol.echoed_input import shown_path
 
+    if folder is not None and Path(file).resolve().parent == Path(folder).resolve():
+        return
     use = "go on with the run they are of, with --run DIR" if folder is None else "use the run they are of"
     who = "this command" if folder is None else "this run"
-    for count, option in zip(billed_in(manifest), _PAID_AGAIN, strict=True):
+    for count, option in zip(manifest.billed(), _PAID_AGAIN, strict=True):
         if count and not options[option]:
             (one, many), them = _PAID_FOR[option], "it" if count == 1 else "them"
             raise ConfigurationError(
-                f"{shown_path(manifest)} lists {plural(count, one, many)} paid for, "
+                f"{shown_path(file)} lists {plural(count, one, many)} paid for, "
                 f"and {who} would pay for {them} again; "
                 f"{use}, or give --{option.replace('_', '-')}"
             )
 
 
 def _contradiction(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> str | None:
+    from clova_ocr_async.cli.runs.inputs import pages_contradiction
+
     if not paths and not options["manifests"] and not _run_has_images(folder, options):
         return "nothing to read: give a PATH, or a list of files with --from"
+    if options["pages"] is not None and (wrong := pages_contradiction(options["pages"], paths)):
+        return wrong
     if folder is None and (wrong := _contradiction_without_run(options)):
         return wrong
-    if options["max_cost"] is not None and options["price"] is None:
-        return "--max-cost needs --price, what a call costs on your plan"
-    if options["max_cost"] is not None and options["max_calls"] == "none":
-        return "--max-calls none lifts the call limit, and --max-cost sets one; give one of them"
+    from clova_ocr_async.cli.runs.call_limits import call_limit_contradiction
+
+    if wrong := call_limit_contradiction(options):
+        return wrong
     if folder is not None or options["dry_run"]:
         return _contradiction_with_run(paths, folder, options)
     return "--price is for --run or --dry-run" if options["price"] is not None else None

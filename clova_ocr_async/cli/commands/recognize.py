@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from clova_ocr_async.cli.app import DOCUMENT, verb
-from clova_ocr_async.cli.options import ALLOW_TRUNCATED, CONFIG
+from clova_ocr_async.cli.options import ALLOW_TRUNCATED, CONFIG, PAGES, PREPARE, RENDER
 
 if TYPE_CHECKING:
     from clova_ocr_async.documents import Document
@@ -19,27 +19,36 @@ __all__ = ["command"]
 @click.command("recognize")
 @click.argument("document", type=DOCUMENT)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE…")
+@PAGES
+@PREPARE
+@RENDER
 @ALLOW_TRUNCATED
 @CONFIG
 @verb
-def command(*, document: type[Document], images: tuple[str, ...], allow_truncated: bool, config: str | None) -> int:
+def command(*, document: type[Document], images: tuple[str, ...], **options: Any) -> int:
     """Read images of one page each, and print a line of JSON for each image, in the order of the images.
 
-    DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport. IMAGE is a file, or - for standard
-    input; clova-ocr batch reads folders.
+    DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport. IMAGE is a file, a file in a zip
+    archive (a.zip!/x.jpg), or - for standard input; clova-ocr batch reads folders and archives.
     """
     from clova_ocr_async.cli.runs.call_counter import CallCounter
-    from clova_ocr_async.cli.runs.client_settings import FOR_PEOPLE, make_client, shared_slots
-    from clova_ocr_async.cli.runs.inputs import Search, check_paths
+    from clova_ocr_async.cli.runs.client_settings import FOR_PEOPLE, make_client, preparation, shared_slots
+    from clova_ocr_async.cli.runs.inputs import Search, check_paths, pages_contradiction
     from clova_ocr_async.cli.runs.one_shot import run_once
     from clova_ocr_async.cli.runs.pipes import read_piped
     from clova_ocr_async.cli.terminal.output import opened_output
+    from clova_ocr_async.errors import ConfigurationError
     from clova_ocr_async.protocol.image import ImageLimits
 
     check_paths(images, folders=False)
-    limits = ImageLimits(allow_truncated=allow_truncated)
+    if options["pages"] is not None and (wrong := pages_contradiction(options["pages"], images)):
+        raise ConfigurationError(wrong)
+    limits = ImageLimits(allow_truncated=options["allow_truncated"])
+    prepare = preparation(prepare=options["prepare"], render=options["render"])
     calls = CallCounter()
-    client = make_client(config, calls, slots=shared_slots(), retry=FOR_PEOPLE, limits=limits)
-    search = Search(images, piped=read_piped(images))
+    client = make_client(
+        options["config"], calls, slots=shared_slots(), retry=FOR_PEOPLE, limits=limits, prepare=prepare
+    )
+    search = Search(images, pages=options["pages"], piped=read_piped(images))
     with opened_output(None) as output:
         return asyncio.run(run_once(client, calls, document, search, output, ordered=True))

@@ -11,6 +11,7 @@ from clova_ocr_async.cli.terminal.stderr import echo_stderr
 from clova_ocr_async.client import AiohttpTransport, ClovaOCRClient, RetryPolicy
 from clova_ocr_async.domains.environment import configured_domains
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.pictures.preparation import Preparation
 from clova_ocr_async.slots import LocalSlots, SharedSlots
 from clova_ocr_async.slots.sharing.sqlite_store import default_path
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.protocol.image import ImageLimits
     from clova_ocr_async.slots import Slots
 
-__all__ = ["FOR_BATCHES", "FOR_PEOPLE", "make_client", "shared_slots", "transport"]
+__all__ = ["FOR_BATCHES", "FOR_PEOPLE", "make_client", "preparation", "shared_slots", "transport"]
 
 FOR_PEOPLE = RetryPolicy(outage_patience=0.0, connect_patience=2.0)
 """For a few images at a terminal: a service that does not answer is an error at once."""
@@ -32,7 +33,13 @@ FOR_BATCHES = RetryPolicy(connect_patience=5.0)
 
 
 def make_client(
-    config: str | None, calls: CallCounter, *, slots: Slots, retry: RetryPolicy, limits: ImageLimits
+    config: str | None,
+    calls: CallCounter,
+    *,
+    slots: Slots,
+    retry: RetryPolicy,
+    limits: ImageLimits,
+    prepare: Preparation | None = None,
 ) -> ClovaOCRClient:
     """Return the client of the command that runs.
 
@@ -42,12 +49,20 @@ def make_client(
         slots: Limit the calls at once.
         retry: The retry policy.
         limits: Limits of images, checked before they are sent.
+        prepare: How pictures are prepared; None to send them as they are.
 
     Raises:
         ConfigurationError: No domain is configured, or --ca-file cannot be used.
     """
     domains = configured_domains(os.environ, config)
-    return ClovaOCRClient(*domains, slots=slots, retry=retry, limits=limits, transport=transport(), hooks=[calls.note])
+    return ClovaOCRClient(
+        *domains, slots=slots, retry=retry, limits=limits, prepare=prepare, transport=transport(), hooks=[calls.note]
+    )
+
+
+def preparation(*, prepare: bool, render: bool) -> Preparation | None:
+    """Return the preparation that --prepare and --render ask for; None without them."""
+    return Preparation(render=render) if prepare or render else None
 
 
 def transport() -> AiohttpTransport:

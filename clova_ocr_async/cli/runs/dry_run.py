@@ -7,32 +7,35 @@ import contextlib
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from clova_ocr_async.batch.hashing import file_at, hash_now
+from clova_ocr_async.batch.hashing import FileHashes, file_at, hash_now
+from clova_ocr_async.batch.sources.listed_image import FoundImage, ListedImage
 from clova_ocr_async.cli.exit_codes import exit_code
 from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, cost, wrong_folder
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, printable
-from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.host.paths import alternate_path, normalize_path
 from clova_ocr_async.ledger.settlement import is_requeued
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
-from clova_ocr_async.ledger.states import FINISHED, Entry, Item, SourceFile, State
+from clova_ocr_async.ledger.states import FINISHED, Entry, SourceFile, State
 from clova_ocr_async.protocol.echoed_input import quoted, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable, Iterator
+    from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
     from decimal import Decimal
 
     from clova_ocr_async.cli.exit_codes import ExitCode
     from clova_ocr_async.cli.runs.inputs import Search
+    from clova_ocr_async.client.loading import ImageLoader
+    from clova_ocr_async.client.preparing import OpenedImage
     from clova_ocr_async.ledger.sqlite.run_settings import CallLimit
-    from clova_ocr_async.protocol.image import ImageLimits
+    from clova_ocr_async.ledger.states import Item
 
 __all__ = ["DryRun", "dry_run", "is_new"]
 
@@ -76,11 +79,12 @@ class DryRun:
     """Counts what a batch would do with each file.
 
     Args:
-        document: The vendor's path word.
+        documents: The vendor's path words of the documents of all images; the first one is that of an image that names
+            none.
         reader: Reads the run; None without a run, or if it is still empty.
         once: Whether the same bytes are paid once, as in a run.
         retry_billings: Images that were not read are sent again if their billing is one of these.
-        limits: Limits of images, checked before they are sent.
+        loader: Reads and checks the images, as that of a client does.
 
     Attributes:
         found: Files so far.
@@ -93,12 +97,12 @@ class DryRun:
 
     def __init__(
         self,
-        document: str,
+        documents: Sequence[str],
         reader: RunReader | None,
         *,
         once: bool,
         retry_billings: Collection[Billing] = (),
-        limits: ImageLimits,
+        loader: ImageLoader,
     ) -> None:
         self.found = 0
         self.billable = 0
@@ -106,50 +110,58 @@ class DryRun:
         self.billed_before: Counter[Billing] = Counter()
         self.reasons: dict[str, Reason] = {}
         self.skipped: list[str] = []
-        self._document = document
+        self._documents = tuple(documents)
         self._reader = reader
         self._once = once
         self._retry_billings = retry_billings
-        self._limits = limits
+        self._loader = loader
+        self._hashes = FileHashes()
         self._seen: set[int] = set()
 
-    def files(self, found: Iterable[os.DirEntry[str] | str]) -> Iterator[str | None]:
-        """Yield the files that a batch would process: those left in the run, then those that are found besides.
+    def images(self, found: Iterable[FoundImage]) -> Iterator[ListedImage | None]:
+        """Yield the images that a batch would process: those left in the run, then those that are found besides.
 
-        In a run a file is one image, however many paths lead to it; None is yielded in place of a repeated one.
+        In a run a file, or a page of it, is one image, however many paths lead to it; None is yielded in place of a
+        repeated one.
         """
         if not self._once:
-            yield from (os.fspath(file) for file in found)
+            yield from map(self._listed, found)
             return
         if self._reader is not None:
-            for left in self._reader.to_read(self._document, self._retry_billings):
-                yield os.fsdecode(left.path)
+            for document in self._documents:
+                for left in self._reader.to_read(document, self._retry_billings):
+                    yield ListedImage(os.fsdecode(left.path), left.page, document)
         here = os.fsencode(Path.cwd())
-        listed: set[int] = set()
-        for file in found:
-            path = normalize_path(os.fsencode(file))
+        before: set[int] = set()
+        for image in map(self._listed, found):
+            path = normalize_path(os.fsencode(image.path))
             spellings = frozenset({path, alternate_path(path, here) or path})
-            repeated = hash(spellings) in listed or self._is_left(spellings)
-            listed.add(hash(spellings))
-            yield None if repeated else os.fsdecode(path)
+            key = hash((spellings, image.page, image.document))
+            repeated = key in before or self._is_left(spellings, image)
+            before.add(key)
+            yield None if repeated else replace(image, path=os.fsdecode(path))
 
-    def _is_left(self, spellings: Iterable[bytes]) -> bool:
-        """Return whether a file is among those left in the run."""
+    def _listed(self, found: FoundImage) -> ListedImage:
+        image = found if isinstance(found, ListedImage) else ListedImage(os.fspath(found))
+        return image if image.document is not None else replace(image, document=self._documents[0])
+
+    def _is_left(self, spellings: Iterable[bytes], image: ListedImage) -> bool:
+        """Return whether an image is among those left in the run."""
         if self._reader is None:
             return False
-        files = map(SourceFile, spellings)
-        return any(self._reader.is_to_read(file, self._document, self._retry_billings) for file in files)
+        files = (SourceFile(path, page=image.page) for path in spellings)
+        return any(self._reader.is_to_read(file, _document_of(image), self._retry_billings) for file in files)
 
-    async def add(self, path: str) -> None:
-        """Count a file by what a batch would do with it."""
+    async def add(self, image: ListedImage) -> None:
+        """Count an image by what a batch would do with it."""
         self.found += 1
         try:
-            sha256, entry = await self._known(path)
+            key, entry = await self._known(image)
         except ImageError as error:
-            self._skip(path, str(error))
+            self._skip(image, str(error))
             return
         reason = None if entry is None else self._reason_not_sent(entry)
-        number = int.from_bytes(sha256[:_HASH_BYTES])
+        number = hash((int.from_bytes(key.sha256[:_HASH_BYTES]), key.document, key.page, key.recipe))
         if reason is None and number in self._seen:
             reason = "duplicates"
         if reason is not None:
@@ -160,25 +172,35 @@ class DryRun:
             if entry is not None and entry.state in FINISHED:
                 self.billed_before[entry.billing] += 1
 
-    async def _known(self, path: str) -> tuple[bytes, Entry | None]:
-        """Return an image's hash, and its entry in the ledger.
+    async def _known(self, image: ListedImage) -> tuple[Item, Entry | None]:
+        """Return what is billed once for an image, and its entry in the ledger.
 
         Files are read in the event loop, because nothing else runs in it, and a thread for each would cost more.
 
         Raises:
             ImageError: The image cannot be sent.
         """
-        if self._reader is not None and (file := file_at(path)) is not None:
-            entry = self._reader.recall(file, self._document)
+        document = _document_of(image)
+        if self._reader is not None and (file := file_at(image.path, image.page)) is not None:
+            entry = self._reader.recall(file, document)
             if entry is not None and self._reason_not_sent(entry) is not None:
-                return entry.item.sha256, entry
+                return entry.item, entry
         await asyncio.sleep(0)  # a signal is handled between two files that are read
-        hashed = hash_now(path, self._limits)
-        item = Item(hashed.sha256, self._document)
+        hashed = hash_now(image.source, self._loader.limits, self._loader.preparation, self._hashes)
+        item = hashed.item(document)
         entry = None if self._reader is None else self._reader.find(item)
         if entry is None or self._reason_not_sent(entry) is None:
-            await load_image(hashed.image(), self._limits)
-        return hashed.sha256, entry
+            await self._check(hashed.opened)
+        return item, entry
+
+    async def _check(self, opened: OpenedImage) -> None:
+        """Refuse an image that cannot be sent; conversions are left out, as each takes a large part of a second."""
+        if opened.refusal is not None:
+            raise opened.refusal
+        preparation = self._loader.preparation
+        is_rendered = opened.page is not None and preparation is not None and preparation.render
+        if opened.plan is None and not is_rendered:
+            await self._loader.make(opened)
 
     def _reason_not_sent(self, entry: Entry) -> str | None:
         """Return the reason why an image of the ledger is not sent; None if it is sent."""
@@ -195,8 +217,8 @@ class DryRun:
             return "refused before"
         return "failed, billed" if entry.billing is Billing.BILLED else "failed, not billed"
 
-    def _skip(self, path: str, reason: str) -> None:
-        name = Path(path).name
+    def _skip(self, image: ListedImage, reason: str) -> None:
+        path, name = image.path, Path(image.path).name
         for subject in (f"image {quoted(name)} ", f"image {quoted(name)}: ", f"{shown_path(path)}: "):
             reason = reason.removeprefix(subject)
         reason, _, way_out = for_shell(reason).partition(";")
@@ -204,7 +226,7 @@ class DryRun:
             reason += "; --allow-truncated sends it as it is"
         self.reasons.setdefault(_NUMBER.sub("", reason), Reason(reason)).add(reason)
         if len(self.skipped) < MAX_NAMED:
-            self.skipped.append(shown_path(path))
+            self.skipped.append(shown_path(str(image.source)))
 
     def lines(self, *, used: int, max_calls: int | None, price: Decimal | None) -> Iterator[str]:
         """Yield the lines of the result.
@@ -244,34 +266,44 @@ def _line(title: str, count: int, hint: str = "") -> str:
     return f"{title:<20}{count:>10,}  {hint}".rstrip()
 
 
+def _document_of(image: ListedImage) -> str:
+    return str(image.document)
+
+
 async def dry_run(
-    document: str,
-    found: Iterable[os.DirEntry[str] | str],
+    documents: Sequence[str],
+    found: Iterable[FoundImage],
     *,
     folder: str | None,
     retry_billings: Collection[Billing],
     max_calls: CallLimit | None,
     price: Decimal | None,
-    limits: ImageLimits,
+    loader: ImageLoader,
     search: Search,
 ) -> ExitCode:
     """Print on standard output what a batch would do.
 
     Args:
-        document: The vendor's path word.
-        found: Yields the files.
+        documents: The vendor's path words of the documents of all images.
+        found: Yields the images.
         folder: The run directory; None without one.
         retry_billings: Images that were not read are sent again if their billing is one of these.
         max_calls: Most calls over the whole life of the run; "none" for any number, None for the run's own limit.
         price: KRW per call; None if it is not known.
-        limits: Limits of images, checked before they are sent.
+        loader: Reads and checks the images, as that of a client does.
         search: The search that finds the files, for its remarks.
     """
     with _opened(folder) as reader:
-        dry = DryRun(document, reader, once=folder is not None, retry_billings=retry_billings, limits=limits)
-        for number, path in enumerate(dry.files(found)):
-            if path is not None:
-                await dry.add(path)
+        dry = DryRun(
+            documents,
+            reader,
+            once=folder is not None,
+            retry_billings=retry_billings,
+            loader=loader,
+        )
+        for number, image in enumerate(dry.images(found)):
+            if image is not None:
+                await dry.add(image)
             if not number % _BLOCK:
                 await asyncio.sleep(0)  # a signal is handled
         status = None if reader is None else reader.status()

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clova_ocr_async.batch.outcome import Outcome
-    from clova_ocr_async.cli.runs.inputs import InputFile
+    from clova_ocr_async.cli.runs.input_file import InputFile, InputPage
     from clova_ocr_async.documents import Document
 
 __all__ = ["LineWriter", "line_of", "spare_output"]
 
 
 def line_of(outcome: Outcome[Any], document: type[Document]) -> bytes:
-    """Return the line of an outcome whose source is an input file."""
-    file: InputFile = outcome.source
-    return encode_record(record_for_shell(record_of_outcome(outcome, document, path=file.path, sha256=file.sha256)))
+    """Return the line of an outcome whose source is an input file, or a page of one."""
+    file: InputFile | InputPage = outcome.source
+    path = os.fsdecode(file.path)
+    record = record_of_outcome(outcome, document, path=path, sha256=file.sha256, page=file.page, columns=file.columns)
+    return encode_record(record_for_shell(record))
 
 
 def spare_output(output: Output) -> Output | None:
@@ -58,8 +60,8 @@ class LineWriter:
 
     def __init__(self, write: Callable[[bytes], object], spare: Callable[[bytes], object] | None = None) -> None:
         self.failure: OutputError | None = None
-        self.diverted: list[InputFile] = []
-        self.unwritten: list[InputFile] = []
+        self.diverted: list[InputFile | InputPage] = []
+        self.unwritten: list[InputFile | InputPage] = []
         self._write = write
         self._spare = spare
         self._hangs = False

@@ -7,6 +7,8 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
+
 from clova_ocr_async.batch.dispatcher import BatchDispatcher
 from clova_ocr_async.batch.outcome import Failure
 from clova_ocr_async.cli.exit_codes import ExitCode, exit_code
@@ -17,16 +19,19 @@ from clova_ocr_async.cli.terminal.logs import COUNTER_THREAD
 from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, format_gates, list_names, what_to_check
 from clova_ocr_async.cli.terminal.progress import shown_progress
 from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, is_quiet
+from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import Billing, ClovaOCRError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.results.records import billed_of, maybe_billed_of, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
+    from clova_ocr_async.batch import Batch
     from clova_ocr_async.batch.outcome import Outcome
     from clova_ocr_async.cli.runs.call_counter import CallCounter
-    from clova_ocr_async.cli.runs.inputs import InputFile, Search
+    from clova_ocr_async.cli.runs.input_file import InputFile, InputPage
+    from clova_ocr_async.cli.runs.inputs import Search
     from clova_ocr_async.cli.terminal.output import Output
     from clova_ocr_async.cli.terminal.progress import Progress
     from clova_ocr_async.client import ClovaOCRClient
@@ -38,7 +43,7 @@ __all__ = ["OneShotRun", "run_once"]
 async def run_once(
     client: ClovaOCRClient,
     calls: CallCounter,
-    document: type[Document],
+    document: type[Document] | None,
     search: Search,
     output: Output,
     *,
@@ -52,7 +57,7 @@ async def run_once(
     Args:
         client: The client; it is closed at the end.
         calls: Counts the client's calls.
-        document: The class of all images.
+        document: The class of all images; None if each has its own.
         search: Finds the files.
         output: Takes the lines.
         jobs: Most images that are processed at once.
@@ -84,7 +89,7 @@ class OneShotRun:
     Args:
         client: The client.
         calls: Counts the client's calls.
-        document: The class of all images.
+        document: The class of all images; None if each has its own.
         writer: Takes a line for each image. Once its output fails, no further request is sent and the calls in flight
             finish.
         search: The search that finds the files, for its remarks.
@@ -94,23 +99,24 @@ class OneShotRun:
         self,
         client: ClovaOCRClient,
         calls: CallCounter,
-        document: type[Document],
+        document: type[Document] | None,
         writer: LineWriter,
         search: Search,
     ) -> None:
-        self.counts = Counts(gates=lambda: format_gates(client, document))
+        documents = DOCUMENTS.values() if document is None else [document]
+        self.counts = Counts(gates=lambda: format_gates(client, documents))
         self.stopped: ClovaOCRError | None = None
         self._client = client
         self._calls = calls
         self._document = document
         self._writer = writer
         self._search = search
-        self._cut_off: list[InputFile] = []
+        self._cut_off: list[InputFile | InputPage] = []
         self._named = 0
 
     async def read(
         self,
-        files: Iterable[InputFile],
+        files: Iterable[InputFile | InputPage],
         progress: Progress,
         stop: GracefulStop | None = None,
         *,
@@ -118,7 +124,7 @@ class OneShotRun:
         ordered: bool,
     ) -> None:
         """Read all files, and write the line of each as soon as it is finished."""
-        batch = BatchDispatcher(self._client, jobs).dispatch(files, self._document, ordered=ordered)
+        batch = self._dispatched(BatchDispatcher(self._client, jobs), files, ordered=ordered)
         try:
             async with batch:
                 if stop is not None:
@@ -136,7 +142,15 @@ class OneShotRun:
         if batch.stopped is not self._writer.failure:
             self.stopped = batch.stopped
 
-    def count(self, files: Callable[[], Iterable[InputFile]]) -> None:
+    def _dispatched(
+        self, dispatcher: BatchDispatcher, files: Iterable[InputFile | InputPage], *, ordered: bool
+    ) -> Batch[Any]:
+        images: Any = files if self._document is not None else ((file, file.document) for file in files)
+        if self._search.opens_files:  # it must not hold up the calls in flight
+            images = pulled_in_thread(images)
+        return dispatcher.dispatch(images, self._document, ordered=ordered)
+
+    def count(self, files: Callable[[], Iterable[InputFile | InputPage]]) -> None:
         """Count the files in a thread, while others are read already."""
 
         def run() -> None:
@@ -198,7 +212,10 @@ class OneShotRun:
         if isinstance(outcome, Failure) and status != "pending" and self._named < MAX_NAMED:
             self._named += 1
             echo_stderr(f"{outcome.source.shown}: {outcome.error}")
-        self._writer.write(outcome, self._document)
+        self._write(outcome)
+
+    def _write(self, outcome: Outcome[Any]) -> None:
+        self._writer.write(outcome, self._document or outcome.source.document)
 
     def _take_left_over(self, outcome: Outcome[Any]) -> None:
         """Take an outcome of a batch that was left: a finished one as usual; a call that was cut off is listed."""
@@ -209,8 +226,15 @@ class OneShotRun:
         error = outcome.error
         self._cut_off.append(outcome.source)
         self.counts.add_cut_off(billed=error.billing is Billing.BILLED, maybe_billed=error.maybe_billed)
-        self._writer.write(outcome, self._document)
+        self._write(outcome)
 
 
-def _names(files: Sequence[InputFile]) -> str:
+async def pulled_in_thread(items: Iterable[Any]) -> AsyncIterator[Any]:
+    """Yield the items of an iterable that blocks, each pulled in a thread."""
+    iterator = iter(items)
+    while (item := await anyio.to_thread.run_sync(next, iterator, None)) is not None:
+        yield item
+
+
+def _names(files: Sequence[InputFile | InputPage]) -> str:
     return list_names((file.shown for file in files), len(files))

@@ -15,10 +15,9 @@ from clova_ocr_async.batch.sources.worklist import WorkList
 from clova_ocr_async.cli.exit_codes import ExitCode, exit_code
 from clova_ocr_async.cli.runs.failures import write_failures
 from clova_ocr_async.cli.runs.graceful_stop import GracefulStop, InterruptError, loop_signals
-from clova_ocr_async.cli.runs.inputs import InputFile
-from clova_ocr_async.cli.runs.line_writer import line_of
+from clova_ocr_async.cli.runs.unstored_answers import write_to_stdout
 from clova_ocr_async.cli.terminal.counts import Counts
-from clova_ocr_async.cli.terminal.output import OutputError, opened_output
+from clova_ocr_async.cli.terminal.output import OutputError
 from clova_ocr_async.cli.terminal.phrases import (
     MAX_NAMED,
     cost,
@@ -31,6 +30,7 @@ from clova_ocr_async.cli.terminal.phrases import (
 )
 from clova_ocr_async.cli.terminal.progress import shown_progress
 from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, is_quiet
+from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import (
     AnswerNotKeptError,
     Billing,
@@ -47,9 +47,11 @@ from clova_ocr_async.results.records import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from decimal import Decimal
 
     from clova_ocr_async.batch import Batch
+    from clova_ocr_async.batch.sources.listed_image import FoundImage
     from clova_ocr_async.cli.runs.call_counter import CallCounter
     from clova_ocr_async.cli.runs.inputs import Search
     from clova_ocr_async.cli.terminal.progress import Progress
@@ -74,7 +76,7 @@ class RunSettings:
 
     Attributes:
         folder: The run directory.
-        document: The class of all images.
+        document: The class of all images; None if each has its own.
         seal: Encrypts answers on the disk.
         store: Which answers are kept; None for the run's own setting.
         max_calls: Most calls over the whole life of the run; "none" for any number, None for the run's own limit.
@@ -83,10 +85,11 @@ class RunSettings:
         retry_billings: Images that were not read are sent again if their billing is one of these.
         jobs: Most images that are processed at once.
         resume: The command that resumes the run.
+        documents: The classes that the images found have, if each has its own.
     """
 
     folder: str
-    document: type[Document]
+    document: type[Document] | None
     seal: Seal
     store: AnswerStorage | None = None
     max_calls: CallLimit | None = None
@@ -95,6 +98,12 @@ class RunSettings:
     retry_billings: tuple[Billing, ...] = ()
     jobs: int | None = None
     resume: str = ""
+    documents: tuple[type[Document], ...] = ()
+
+    @property
+    def needed(self) -> tuple[type[Document], ...]:
+        """The classes that the images of the command have; each needs a domain."""
+        return self.documents if self.document is None else (self.document,)
 
 
 class ResumableRun:
@@ -108,18 +117,19 @@ class ResumableRun:
     """
 
     def __init__(self, client: ClovaOCRClient, calls: CallCounter, settings: RunSettings, search: Search) -> None:
-        self.counts = Counts(gates=lambda: format_gates(client, settings.document))
+        self.counts = Counts(gates=lambda: format_gates(client, self._documents))
         self._client = client
         self._calls = calls
         self._settings = settings
         self._search = search
+        self._documents = settings.needed
         self._begun = False
         self._sent_again: dict[Billing, int] = {}
         self._stop_requests = 0
         self._named = 0
         self._stopped: ClovaOCRError | None = None
 
-    async def run(self, found: Iterable[os.DirEntry[str] | str]) -> ExitCode:
+    async def run(self, found: Iterable[FoundImage]) -> ExitCode:
         """Read files, print the results, and return the exit code.
 
         Args:
@@ -127,7 +137,7 @@ class ResumableRun:
         """
         try:
             async with self._client:
-                self._client.serving(self._settings.document)
+                self._documents = self._served_documents()
                 await self._read_until_stopped(found)
         except ClovaOCRError as error:
             if self._begun:
@@ -141,7 +151,25 @@ class ResumableRun:
             raise
         return self._finish()
 
-    async def _read_until_stopped(self, found: Iterable[os.DirEntry[str] | str]) -> None:
+    def _served_documents(self) -> tuple[type[Document], ...]:
+        """Return the classes of the images that are read: those needed, and others that the run may have left.
+
+        Raises:
+            ConfigurationError: No domain reads a class that is needed.
+        """
+        for document in self._settings.needed:
+            self._client.serving(document)
+        if self._settings.document is not None:
+            return self._settings.needed
+        return tuple(document for document in DOCUMENTS.values() if self._is_served(document))
+
+    def _is_served(self, document: type[Document]) -> bool:
+        try:
+            return bool(self._client.serving(document))
+        except ConfigurationError:
+            return False
+
+    async def _read_until_stopped(self, found: Iterable[FoundImage]) -> None:
         stop = GracefulStop(lambda: self._calls.in_flight)
         with loop_signals(stop.request_stop):
             try:
@@ -153,7 +181,7 @@ class ResumableRun:
             finally:
                 self._stop_requests = stop.requests
 
-    async def _read(self, found: Iterable[os.DirEntry[str] | str], stop: GracefulStop) -> None:
+    async def _read(self, found: Iterable[FoundImage], stop: GracefulStop) -> None:
         settings = self._settings
         ledger = SqliteLedger(
             settings.folder,
@@ -173,26 +201,41 @@ class ResumableRun:
                 raise ConfigurationError(wrong_folder(settings.folder, start))
             self._begun = True
             for billing in settings.retry_billings:
-                count = self._sent_again[billing] = await ledger.requeue(billing, settings.document.path_word)
+                count = 0
+                for document in self._documents:
+                    count += await ledger.requeue(billing, document.path_word)
+                self._sent_again[billing] = count
                 # What may be paid twice is printed even with --quiet.
                 paid = billing is not Billing.NOT_BILLED
                 bill = cost(settings.price if paid else None, count)
                 echo_stderr(f"sending again {plural(count, *_SENT_AGAIN[billing])}{bill}", even_when_quiet=paid)
-            # Images are read while the last files are still being listed.
-            total = _Total(settings.folder, found)
-            worklist = WorkList(ledger, settings.document.path_word, total.counted())
+            images, total = self._list_images(ledger, found)
             dispatcher = BatchDispatcher(self._client, settings.jobs, ledger=ledger)
-            batch = dispatcher.dispatch(worklist, settings.document)
+            images_of: Any = images  # pairs of an image and its class, if there is no one class
+            batch = dispatcher.dispatch(images_of, settings.document)
             try:
                 async with batch:
                     stop.batch = batch
-                    with shown_progress(quiet=is_quiet()) as progress:
-                        await self._take_all(batch, progress, lambda: total.of(self.counts.done, worklist.listed))
+                    with self._shown_progress() as progress:
+                        await self._take_all(batch, progress, total)
             finally:
                 for outcome in batch.left_over:
                     self._write_if_unstored(outcome)
             self._stopped = batch.stopped
         self._stopped = self._stopped or ledger.stop_reason  # closing the ledger can fail as well
+
+    def _list_images(
+        self, ledger: SqliteLedger, found: Iterable[FoundImage]
+    ) -> tuple[WorkList, Callable[[], int | None]]:
+        """Return the images, and a function that returns their number; None while it is not known."""
+        # Images are read while the last files are still being listed.
+        total = _Total(self._settings.folder, found)
+        words = [document.path_word for document in self._documents]
+        images = WorkList(ledger, words if self._settings.document is None else words[0], total.counted())
+        return images, lambda: total.of(self.counts.done, images.listed)
+
+    def _shown_progress(self) -> AbstractContextManager[Progress]:
+        return shown_progress(quiet=is_quiet())
 
     async def _take_all(self, batch: Batch[Any], progress: Progress, total: Callable[[], int | None]) -> None:
         async for outcome in batch:
@@ -209,8 +252,10 @@ class ResumableRun:
             return
         self.counts.add(status, billed=False)  # the hook counts the calls, also those whose outcome is not taken
         self.counts.from_ledger += isinstance(outcome, Success) and not outcome.billed
-        if self._write_if_unstored(outcome):
-            return
+        if not self._write_if_unstored(outcome):
+            self._print_outcome(outcome, status)
+
+    def _print_outcome(self, outcome: Outcome[Any], status: str) -> None:
         if isinstance(outcome, Failure) and status != "succeeded" and self._named < MAX_NAMED:
             self._named += 1
             echo_stderr(f"{shown_path(str(outcome.source))}: {outcome.error}")
@@ -222,7 +267,7 @@ class ResumableRun:
         """Write the record of an image whose paid answer could not be stored; return whether it is one."""
         if not (isinstance(outcome, Failure) and isinstance(outcome.error, AnswerNotKeptError) and outcome.error.raw):
             return False
-        _write_to_stdout(outcome, self._settings.document)
+        write_to_stdout(outcome, self._settings.document)
         return True
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -303,13 +348,13 @@ class ResumableRun:
 class _Total:
     """The number of images that a command has to read, known once all its files are listed."""
 
-    def __init__(self, folder: str, found: Iterable[os.DirEntry[str] | str]) -> None:
+    def __init__(self, folder: str, found: Iterable[FoundImage]) -> None:
         self._folder = folder
         self._found = found
         self._count = 0
         self._complete = False
 
-    def counted(self) -> Iterator[os.DirEntry[str] | str]:
+    def counted(self) -> Iterator[FoundImage]:
         """Yield the files; called in a thread."""
         for file in self._found:
             self._count += 1
@@ -330,18 +375,3 @@ def _is_put_off(outcome: Outcome[Any]) -> bool:
     if isinstance(outcome, Success):
         return False
     return outcome.error.stops_run and outcome.error.billing is Billing.NOT_BILLED
-
-
-def _write_to_stdout(outcome: Failure, document: type[Document]) -> None:
-    """Write the record of an image whose paid answer is in its error and nowhere else to standard output."""
-    file = InputFile(str(outcome.source))
-    with suppress(ClovaOCRError):  # the file has gone or was replaced; the record has no hash then
-        file.read()
-    try:
-        with opened_output(None) as output:
-            output.write(line_of(Failure(file, outcome.error), document))
-    except OutputError as error:
-        echo_stderr(f"{file.shown}: its paid answer is lost: {error}", even_when_quiet=True)
-    else:
-        place = 'its paid answer is on standard output, in "raw", and nowhere else'
-        echo_stderr(f"{file.shown}: {place}", even_when_quiet=True)

@@ -8,9 +8,10 @@ import re
 import shlex
 import string
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.errors import ConnectionFailedError
+from clova_ocr_async.errors import ConfigurationError, ConnectionFailedError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
+    from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.errors import ClovaOCRError
     from clova_ocr_async.ledger.storage import RunStatus
 
@@ -83,16 +85,20 @@ def wrong_folder(run: str, start: str) -> str:
     )
 
 
-def format_gates(client: ClovaOCRClient, document: type[Document]) -> str:
-    """Return the sums of the concurrency limits of all domains that serve a document now."""
-    # A domain on hold takes no calls, so its limit would promise too much.
-    serving = set(client.serving(document)) - set(client.on_hold)
+def format_gates(client: ClovaOCRClient, documents: Iterable[type[Document]]) -> str:
+    """Return the sums of the concurrency limits of all domains that serve some documents now."""
+    serving: set[Domain] = set()
+    for document in documents:
+        with suppress(ConfigurationError):  # of several documents, some may have no domain
+            # A domain on hold takes no calls, so its limit would promise too much.
+            serving |= set(client.serving(document)) - set(client.on_hold)
     gates = [gate for domain, gate in client.gates.items() if domain in serving]
     at_once, limit = sum(gate.in_flight for gate in gates), sum(gate.ceiling for gate in gates)
     counts = {
         "by other processes": sum(gate.elsewhere for gate in gates),
         "waiting": sum(gate.waiting for gate in gates),
         "refused": sum(gate.rejections for gate in gates),
+        "being prepared": client.loader.preparing,
     }
     rest = "".join(f", {count:,} {word}" for word, count in counts.items() if count)
     where = f" on {len(gates)} domains" if len(gates) > 1 else ""

@@ -27,6 +27,8 @@ _HINTS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         re.compile(r"; for its pictures see images_in\b(?:\(…\))?"),
         "; for its pictures give the folder to clova-ocr batch",
     ),
+    (re.compile(r"\bread its pages with pages_in\b"), "give --pages to clova-ocr batch"),
+    (re.compile(r"\bgive the file to a client with prepare=Preparation\(\)"), "give --prepare to clova-ocr batch"),
     (re.compile(r"in \.recognition\.message\b"), "in its record, under result.message"),
     (re.compile(r"\bpass allow_http=True\b"), "allow it in a file of domains (allow_http = true)"),
     (re.compile(r"\bpass expose=True\b"), "give --expose"),

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clova_ocr_async.batch.sources.manifest import billed_in, images_from, record_source, source_of
+from clova_ocr_async.batch.sources.manifest import Manifest, images_from
+from clova_ocr_async.batch.sources.record_names import record_source, source_of
 from clova_ocr_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def test_a_line_that_is_no_record(write: Callable[[bytes], Path], line: bytes) -
 
 def test_a_line_with_a_nul(write: Callable[[bytes], Path]) -> None:
     """A NUL is refused with its line and its likely cause."""
-    for content in (b"a.jpg\nb\0.jpg", "\n\nb.jpg".encode("utf-16")):
+    for content in (b"a.jpg\nb\0.jpg", "\n\nb.jpg".encode("utf-16-le")):
         with pytest.raises(ConfigurationError, match=r"line \d: it holds a NUL.* save it as UTF-8"):
             names(write(content))
 
@@ -225,7 +226,7 @@ def test_a_manifest_that_vanishes(write: Callable[[bytes], Path]) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="it takes a file that cannot be read, also by root")
 def test_a_disk_that_fails() -> None:
     """The error of a failing read names the line."""
-    with pytest.raises(ConfigurationError, match=r"/proc/self/mem, line 1: Input/output error"):
+    with pytest.raises(ConfigurationError, match=r"/proc/self/mem: Input/output error"):
         next(images_from("/proc/self/mem"))  # a regular file whose first bytes cannot be read
 
 
@@ -248,4 +249,4 @@ def test_what_a_list_says_was_paid(tmp_path: Path) -> None:
     )
     paths = tmp_path / "paths.txt"
     paths.write_text("a.png\nb.png\n")
-    assert (billed_in(records), billed_in(paths)) == ((1, 1), (0, 0))
+    assert (Manifest(records).billed(), Manifest(paths).billed()) == ((1, 1), (0, 0))

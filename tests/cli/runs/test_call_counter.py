@@ -8,7 +8,8 @@ import pytest
 from support.fakes import FAILED, JPEG, FakeTime, FakeTransport, Held, domain
 
 from clova_ocr_async.cli.runs.call_counter import CallCounter
-from clova_ocr_async.cli.runs.inputs import InputFile, Search
+from clova_ocr_async.cli.runs.input_file import InputFile
+from clova_ocr_async.cli.runs.inputs import Search
 from clova_ocr_async.cli.runs.line_writer import LineWriter
 from clova_ocr_async.cli.runs.one_shot import OneShotRun
 from clova_ocr_async.cli.terminal.progress import shown_progress

@@ -10,9 +10,11 @@ import pytest
 from support.fakes import JPEG, FakeTransport, domain
 
 from clova_ocr_async.batch import BatchDispatcher
+from clova_ocr_async.batch.sources.listed_image import ListedImage
 from clova_ocr_async.cli.runs.dry_run import DryRun, dry_run
 from clova_ocr_async.cli.runs.inputs import Search
 from clova_ocr_async.client import ClovaOCRClient
+from clova_ocr_async.client.loading import ImageLoader
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.ledger import RunReader
 from clova_ocr_async.protocol.image import ImageLimits
@@ -40,11 +42,11 @@ def test_files_cost_no_thread_each(known: list[str], tmp_path: Path) -> None:
     new = tmp_path / "new.jpg"
     new.write_bytes(JPEG + JPEG)
     with RunReader(str(tmp_path / "run")) as reader:
-        dry = DryRun("receipt", reader, once=True, limits=ImageLimits())
+        dry = DryRun(["receipt"], reader, once=True, loader=ImageLoader(ImageLimits()))
 
         async def look() -> list[str]:
             for path in [*known, str(new)]:
-                await dry.add(path)
+                await dry.add(ListedImage(path, document="receipt"))
             return [thread.name for thread in threading.enumerate() if thread.name.startswith("AnyIO")]
 
         assert asyncio.run(look()) == []
@@ -59,13 +61,13 @@ def test_a_dry_run_can_be_interrupted(kind: str, known: list[str], tmp_path: Pat
     async def interrupted() -> None:
         task = asyncio.create_task(
             dry_run(
-                "receipt",
+                ["receipt"],
                 itertools.cycle(known),
                 folder=folder,
                 retry_billings=(),
                 max_calls=None,
                 price=None,
-                limits=ImageLimits(),
+                loader=ImageLoader(ImageLimits()),
                 search=Search(()),
             )
         )

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clova_ocr_async.cli.runs.inputs import InputFile, Search
+from clova_ocr_async.cli.runs.input_file import InputFile
+from clova_ocr_async.cli.runs.inputs import Search
 from clova_ocr_async.errors import (
     ImageError,
 )

@@ -10,7 +10,8 @@ from support.fakes import FAILED, FakeTime, FakeTransport, Held, Sent, domain, s
 
 from clova_ocr_async.cli.exit_codes import ExitCode
 from clova_ocr_async.cli.runs.call_counter import CallCounter
-from clova_ocr_async.cli.runs.inputs import InputFile, Search
+from clova_ocr_async.cli.runs.input_file import InputFile, InputPage
+from clova_ocr_async.cli.runs.inputs import Search
 from clova_ocr_async.cli.runs.line_writer import LineWriter
 from clova_ocr_async.cli.runs.one_shot import OneShotRun, run_once
 from clova_ocr_async.cli.terminal.output import OutputError, opened_output
@@ -46,7 +47,9 @@ async def test_a_spent_quota_ends_a_run_as_resumable(tmp_path: Path) -> None:
     assert b'"code":"0023"' in lines[0]
 
 
-async def read(run: OneShotRun, files: Iterable[InputFile], *, jobs: int = 1, ordered: bool = False) -> None:
+async def read(
+    run: OneShotRun, files: Iterable[InputFile | InputPage], *, jobs: int = 1, ordered: bool = False
+) -> None:
     """Read files without showing how far it is."""
     with shown_progress(quiet=True) as progress:
         await run.read(files, progress, jobs=jobs, ordered=ordered)

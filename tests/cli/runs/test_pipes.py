@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.commands import shell
 
-from clova_ocr_async.cli.runs.inputs import InputFile
+from clova_ocr_async.cli.runs.input_file import InputFile
 from clova_ocr_async.cli.runs.pipes import check_once, is_piped, read_piped, spooled
 from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.errors import ConfigurationError

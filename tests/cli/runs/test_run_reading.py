@@ -13,7 +13,7 @@ from support.fakes import a_request, success
 from support.ledgers import ambiguous, claimed, item, opened, read, source
 
 from clova_ocr_async.batch.outcome import Failure, Success
-from clova_ocr_async.batch.sources.manifest import billed_in
+from clova_ocr_async.batch.sources.manifest import Manifest
 from clova_ocr_async.cli.runs.failures import FAILURES
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.emulator import Emulator, draw_sample
@@ -95,7 +95,7 @@ def test_the_list_of_failures_names_each_payment_once(clova: Emulator, scans: Pa
     clova_ocr("batch", "receipt", scans / "a.png", scans / "b.png", "--run", run)
     lines = [json.loads(line) for line in (run / FAILURES).read_bytes().splitlines()]
     assert [(line["billed"], line["copy_of"]) for line in lines] == [(True, None), (False, str(scans / "a.png"))]
-    assert billed_in(run / FAILURES) == (1, 0)
+    assert Manifest(run / FAILURES).billed() == (1, 0)
 
 
 async def test_a_file_that_changed_is_not_what_others_are_copies_of(run: Path) -> None:

@@ -30,8 +30,8 @@ async def test_progress_shows_the_domains_that_serve() -> None:
     serving = [Domain(url_of(number), SECRET, document=Receipt) for number in (1, 2)]
     other = Domain(url_of(3), SECRET, document=IdCard)
     async with ClovaOCRClient(*serving, other, transport=FakeTransport(), slots=LocalSlots(3)) as client:
-        assert format_gates(client, Receipt) == "0 of 6 calls at once on 2 domains"
-        assert format_gates(client, IdCard) == "0 of 3 calls at once"
+        assert format_gates(client, [Receipt]) == "0 of 6 calls at once on 2 domains"
+        assert format_gates(client, [IdCard]) == "0 of 3 calls at once"
     counts = Counts(Clock(), gates=lambda: "3 of 5 calls at once")
     assert counts.progress_line() == "0 images, 0.0/s; 3 of 5 calls at once"
 
@@ -43,6 +43,6 @@ async def test_progress_shows_what_the_gate_does(waiting: int, text: str) -> Non
     client = ClovaOCRClient(domain(), transport=FakeTransport(then=held), concurrency=1)
     calls = [asyncio.create_task(client.recognize(JPEG, Receipt)) for _ in range(waiting + 1)]
     await held.reached.wait()
-    assert format_gates(client, Receipt) == f"1 of 1 call at once{text}"
+    assert format_gates(client, [Receipt]) == f"1 of 1 call at once{text}"
     held.go_on.set()
     await asyncio.wait(calls)

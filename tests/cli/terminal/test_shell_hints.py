@@ -26,7 +26,7 @@ from clova_ocr_async.slots.sharing.sqlite_store import default_path
 if TYPE_CHECKING:
     from clova_ocr_async.emulator import Emulator
 
-PYTHON = re.compile(r"ImageLimits|images_in|\.recognition\b|\b\w+=True|Error: ")
+PYTHON = re.compile(r"ImageLimits|images_in|pages_in|prepare=|\.recognition\b|\b\w+=True|Error: ")
 
 
 @pytest.fixture(autouse=True)
@@ -49,16 +49,19 @@ def test_refused_images_are_reported_without_names_of_python(tmp_path: Path) -> 
     (tmp_path / "three.tif").write_bytes(pages(3))
     (tmp_path / "large.jpg").write_bytes(b"\xff\xd8\xff" + bytes(60 * 2**20))
     (tmp_path / "folder").mkdir()
-    (tmp_path / "list.txt").write_text("three.tif\nlarge.jpg\nfolder\n")
+    (tmp_path / "moving.gif").write_bytes(b"GIF89a")
+    (tmp_path / "list.txt").write_text("three.tif\nlarge.jpg\nfolder\nmoving.gif\n")
     result = clova_ocr("batch", "receipt", "--from", "list.txt")
     assert PYTHON.search(result.stderr) is None, result.stderr
     clova_ocr("batch", "receipt", "--from", "list.txt", "--run", "run")
     failures = (tmp_path / "run" / "failures.jsonl").read_text()
     for lines in (result.stdout, failures, clova_ocr("export", "run").stdout):
         messages = [json.loads(line)["error"]["message"] for line in lines.splitlines()]
-        assert len(messages) == 3
+        assert len(messages) == 4
         assert PYTHON.search(" ".join(messages)) is None, messages
-    assert "has 3 pages, more than 1; split it" in result.stderr
+    assert "has 3 pages, more than 1; split it into files of one page each, or give --pages to " in result.stderr
+    assert "is GIF, and the service reads" in result.stderr
+    assert "convert it to JPEG or PNG, or give --prepare to clova-ocr batch" in result.stderr
     assert "for its pictures give the folder to clova-ocr batch" in result.stderr
 
 

@@ -1,0 +1,184 @@
+"""What it costs to make the pictures that are sent: pages of a scanned PDF, beside bare libraries.
+
+A PDF of 200 pages with a JPEG on each is taken apart. *Bare pikepdf* opens the file once, and cuts each page as its
+documentation shows, with unreferenced resources removed and equal bytes each time; it neither hashes a page nor notices
+that the file was replaced. *Rendering* is the way of pdf2image and of most recipes: each page becomes a JPEG of 200 dpi
+by pypdfium2. *Naive cutting* leaves the resources as they are; where all pages share them, each page is as large as the
+file. OCRmyPDF and img2pdf make PDFs and take none apart, so they have no row.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frame import (
+    Row,
+    alone,
+    apart,
+    apart_in_turn,
+    compared,
+    effort,
+    figure,
+    forget_peak,
+    in_turn,
+    missing,
+    peak_memory,
+    unmeasured,
+)
+
+from clova_ocr_async.pictures.pages import cut_page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAGES, BYTES = 200, 312_000
+SIDES = (1654, 2339)  # A4 at 200 dpi
+
+
+def scanned_pdf(folder: Path, pages: int, *, inherited: bool = False) -> Path:
+    """Write a PDF with a JPEG on each page; its resources are the page's own, or all pages' together."""
+    import pikepdf  # noqa: PLC0415 - not installed everywhere
+    from pikepdf import Dictionary, Name  # noqa: PLC0415
+
+    path, chance = folder / f"{pages}-{inherited}.pdf", random.Random(pages)  # noqa: S311 - the same in each run
+    with pikepdf.new() as pdf:
+        pictures = {f"/Im{number}": pdf.make_stream(_jpeg(chance)) for number in range(pages)}
+        for name, picture in pictures.items():
+            picture.Type, picture.Subtype, picture.Filter = Name.XObject, Name.Image, Name.DCTDecode
+            picture.Width, picture.Height, picture.BitsPerComponent = *SIDES, 8
+            picture.ColorSpace = Name.DeviceGray
+            pdf.add_blank_page(page_size=(595, 842))
+            page = pdf.pages[-1].obj
+            page.Contents = pdf.make_stream(f"q 595 0 0 842 0 0 cm {name} Do Q".encode())
+            if inherited:
+                del page.Resources
+            else:
+                page.Resources = Dictionary(XObject=Dictionary({name: picture}))
+        if inherited:
+            pdf.Root.Pages.Resources = Dictionary(XObject=Dictionary(pictures))
+        pdf.save(path)
+    return path
+
+
+def _jpeg(chance: random.Random) -> bytes:
+    """Return a JPEG of the usual size of a scanned page; the bytes behind its end are never the same."""
+    import PIL.Image  # noqa: PLC0415
+
+    file = io.BytesIO()
+    PIL.Image.new("L", SIDES, 255).save(file, "JPEG")
+    return file.getvalue() + chance.randbytes(BYTES - file.tell())
+
+
+def ours(path: Path, pages: int) -> int:
+    """Cut each page as the client does; return the bytes of all."""
+    return sum(len(cut_page(path, number, max_bytes=None, preparation=None)[0]) for number in range(1, pages + 1))
+
+
+def bare(path: Path, pages: int) -> int:
+    """Cut each page with pikepdf alone."""
+    return _cut(path, pages, remove=True)
+
+
+def naive(path: Path, pages: int) -> int:
+    """Cut each page, with whatever it refers to."""
+    return _cut(path, pages, remove=False)
+
+
+def _cut(path: Path, pages: int, *, remove: bool) -> int:
+    import pikepdf  # noqa: PLC0415
+
+    total = 0
+    with pikepdf.open(path) as source:
+        for number in range(pages):
+            with pikepdf.new() as target:
+                target.pages.append(source.pages[number])
+                if remove:
+                    target.remove_unreferenced_resources()
+                file = io.BytesIO()
+                target.save(file, deterministic_id=True)
+                total += file.tell()
+    return total
+
+
+def rendering(path: Path, pages: int) -> int:
+    """Render each page as a JPEG of 200 dpi."""
+    import pypdfium2  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    total = 0
+    document: Any = pypdfium2.PdfDocument(path)
+    for number in range(pages):
+        page = document[number]
+        file = io.BytesIO()
+        page.render(scale=200 / 72).to_pil().save(file, "JPEG", quality=92)
+        total += file.tell()
+        page.close()
+    document.close()
+    return total
+
+
+def seconds(work: Callable[[Path, int], int], path: Path, pages: int) -> float:
+    """Return CPU seconds for the pages of a file."""
+    began = time.process_time()
+    work(path, pages)
+    return time.process_time() - began
+
+
+def rounds_of_pages(path: str, pages: int, rounds: int) -> dict[str, list[float]]:
+    """Measure in turn what cutting all pages costs."""
+    return in_turn(
+        {work.__name__: lambda work=work: seconds(work, Path(path), pages) for work in (ours, bare)},  # type: ignore[misc]
+        rounds,
+    )
+
+
+def peak_of(path: str, pages: int) -> float:
+    """Return the most MiB of a process that cuts all pages."""
+    forget_peak()
+    ours(Path(path), pages)
+    return peak_memory()
+
+
+def rates(path: str, pages: int) -> dict[str, float]:
+    """Return pages a second and core, by what is done to them."""
+    return {work.__name__: pages / seconds(work, Path(path), pages) for work in (ours, rendering)}
+
+
+def of_pages(folder: Path, *, quick: bool) -> list[Row]:
+    """Measure pages of PDFs."""
+    pages = 20 if quick else PAGES
+    if why := missing("pikepdf") or missing("pypdfium2"):
+        return [unmeasured("cutting pages over bare pikepdf", why, 1.5)]
+    own, shared = (str(scanned_pdf(folder, pages, inherited=inherited)) for inherited in (False, True))
+    much = effort(3, quick=quick)
+    found: list[Row] = []
+    for path, what in ((own, "own resources"), (shared, "shared resources")):
+        costs = apart_in_turn(much, rounds_of_pages, path, pages)
+        found.append(compared(f"cutting {pages} pages ({what}) over bare pikepdf", costs["ours"], costs["bare"], 1.5))
+    sizes = ours(Path(shared), 3), naive(Path(shared), 3)
+    found.append(figure("bytes of a page of shared resources over naive cutting", [sizes[0] / sizes[1]], 1.0))
+    peaks = [apart(peak_of, path, pages) for path in (own, shared)]
+    found.append(figure(f"peak memory of cutting {pages} pages", peaks, 130.0, unit="MiB"))
+    several = [apart(rates, own, min(pages, 20)) for _ in range(much.rounds)]
+    for name, what in (("ours", "cut"), ("rendering", "rendered at 200 dpi, as pdf2image does")):
+        found.append(figure(f"pages {what}", [one[name] for one in several], unit="pages/s a core"))
+    return found
+
+
+GROUPS = (of_pages,)
+"""What is measured; each is given a folder for its files."""
+
+
+def rows(quick: bool) -> list[Row]:  # noqa: FBT001 - the frame's form
+    """Measure."""
+    with tempfile.TemporaryDirectory() as folder:
+        return list(itertools.chain.from_iterable(group(Path(folder), quick=quick) for group in GROUPS))
+
+
+if __name__ == "__main__":
+    alone(rows)
