@@ -75,9 +75,9 @@ def test_the_copy_is_upright_and_masked_whether_the_service_turned_the_picture_o
     """For each orientation the digits are black on the upright copy, for polygons of either raster."""
     sample = draw("id-card", 1, "standard")
     data = encoded(sample.picture, form, orientation)
-    stored = sample.recognition(converted=form == "tiff", place=to_stored(sample.picture.size, orientation))
-    if form == "tiff" and orientation > 4:
-        stored = changed(stored, lambda image: image["convertedImageInfo"].update(width=660, height=900))
+    size = sample.picture.size[::-1] if orientation > 4 else sample.picture.size
+    place = to_stored(sample.picture.size, orientation)
+    stored = sample.recognition(converted=size if form == "tiff" else None, place=place)
     for recognition in (sample.recognition(converted=form == "tiff"), stored):
         masked = opened(redact_image(data, recognition))
         assert masked.size == sample.picture.size
@@ -133,7 +133,7 @@ def test_every_kind_of_source_gives_the_same_copy(tmp_path: Path) -> None:
     file.write_bytes(PNG)
     expected = redact_image(PNG, CARD.recognition())
     with file.open("rb") as stream:
-        sources = [file, str(file), bytearray(PNG), stream, SentImage(PNG), Image.open(file)]
+        sources: list[Any] = [file, str(file), bytearray(PNG), stream, SentImage(PNG), Image.open(file)]
         assert [redact_image(source, CARD.recognition()) == expected for source in sources] == [True] * 6
 
 
@@ -285,6 +285,13 @@ def test_a_picture_that_is_not_the_one_that_was_read_is_refused() -> None:
     large = msgspec.structs.replace(CARD.recognition(), picture=Picture(sent_size=(1e6, 1e6)))
     with pytest.raises(RedactionError, match="too large"):
         redact_image(pdf, large)
+    record = {
+        "result": msgspec.json.decode(CARD.recognition().raw)["images"][0],
+        "prepared": ["scaled 0.50"],
+        "page": 2,
+    }
+    with pytest.raises(RedactionError, match="how the picture was prepared"):
+        redact_image(PNG, Recognition.from_dict(record, IdCard))
 
 
 def test_a_passport_is_refused_with_the_way_out() -> None:

@@ -7,7 +7,7 @@ import io
 import math
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image, ImageChops, ImageDraw
 
@@ -18,9 +18,9 @@ from clova_ocr_async.emulator.samples.shop_layouts import credit_card, receipt
 from clova_ocr_async.pictures.typeface import find_typeface
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from clova_ocr_async.emulator.samples.placed_words import Word
+    from clova_ocr_async.emulator.samples.placed_words import Point, Word
 
 Corners = list[tuple[float, float]]
 
@@ -62,15 +62,24 @@ class MaskedSample:
     numbers: list[str]
 
     def recognition(
-        self, *, converted: bool = False, place: Callable[[float, float], tuple[float, float]] | None = None
+        self,
+        *,
+        converted: tuple[int, int] | bool | None = None,
+        place: Callable[[float, float], tuple[float, float]] | None = None,
     ) -> Recognition[Any]:
-        """Return its recognition, with polygons moved by a function."""
+        """Return its recognition.
+
+        Args:
+            converted: The size of the picture that the service made of a PDF or TIFF; True for that of the picture.
+            place: Moves the polygons.
+        """
         answer = copy.deepcopy(self.answer)
         if place is not None:
             move(answer, place)
-        image = {DOCUMENTS[self.document].answer_key: answer, "inferResult": "SUCCESS"}
+        image: dict[str, Any] = {DOCUMENTS[self.document].answer_key: answer, "inferResult": "SUCCESS"}
         if converted:
-            image["convertedImageInfo"] = {"width": self.picture.width, "height": self.picture.height, "pageIndex": 0}
+            width, height = self.picture.size if converted is True else converted
+            image["convertedImageInfo"] = {"width": width, "height": height, "pageIndex": 0}
         return Recognition.from_dict({"images": [image]}, DOCUMENTS[self.document])
 
 
@@ -112,42 +121,35 @@ def move(value: Any, place: Callable[[float, float], tuple[float, float]]) -> No
             move(child, place)
 
 
-def _hidden(result: dict[str, Any], words: list[Word], policy: str) -> tuple[list[Corners], list[str]]:
+def _hidden(result: dict[str, Any], words: Sequence[Word], policy: str) -> tuple[list[Corners], list[str]]:
+    """Return the polygons of the digits that a policy hides, and the texts that no output may hold."""
     places: list[Corners] = []
     numbers: list[str] = []
     for text, part in _numbers(result):
-        shown = text.split()
-        found = [
-            word
-            for word in words
-            if word.text in shown or word.text == text or (len(word.text) == 4 and word.text in text and part == "card")
-        ]
-        for word in found:
-            if part == "resident" and policy == "standard":
-                places.append([tuple(point) for point in word.tail])
-            elif part == "card" and policy == "standard":
-                if word.text == text[8:12] or word.text == text[4:8]:
-                    places.append(_right_half(word, text))
-            else:
-                places.append([tuple(point) for point in word.polygon])
         bare = "".join(letter for letter in text if letter.isalnum())
-        if part == "resident":
-            numbers += [bare[-7:]]
-        elif part == "card":
-            numbers += [bare[6:12], bare]
-        elif part == "whole" and len(bare) > 5:
-            numbers += [bare, text]
+        groups = [text[start : start + 4] for start in range(0, 16, 4)] if part == "card" else [text]
+        for word in (word for word in words if word.text in groups):
+            if policy == "all" or part == "whole":
+                places.append(list(word.polygon))
+            elif part == "resident":
+                places.append(list(word.tail))
+            elif word.text == groups[2]:
+                places.append(list(word.polygon))
+            elif word.text == groups[1]:
+                places.append(_right_half(word))
+        numbers += {"resident": [bare[-7:]], "card": [bare[6:12], bare], "whole": [bare] * (len(bare) > 5)}[part]
     return places, numbers
 
 
-def _right_half(word: Word, text: str) -> Corners:
-    """Return the polygon of a group of a card's number; of the second one its last two digits alone."""
-    corners = [tuple(point) for point in word.polygon]
-    if word.text == text[8:12]:
-        return corners
-    (a, b, c, d) = corners
-    half = lambda p, q: ((p[0] + q[0]) / 2 + (q[0] - p[0]) * 0.02, (p[1] + q[1]) / 2 + (q[1] - p[1]) * 0.02)  # noqa: E731
-    return [half(a, b), b, c, half(d, c)]
+def _right_half(word: Word) -> Corners:
+    """Return the polygon of the last two digits of four."""
+    first, second, third, fourth = word.polygon
+    return [_between(first, second), second, third, _between(fourth, third)]
+
+
+def _between(start: Point, end: Point) -> tuple[float, float]:
+    """Return a place a little behind the middle, where the third digit begins."""
+    return start.x + 0.52 * (end.x - start.x), start.y + 0.52 * (end.y - start.y)
 
 
 def _numbers(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -202,4 +204,5 @@ def ink_left(masked: Image.Image, hidden: list[Corners]) -> int:
     places = Image.new("L", grey.size)
     for corners in hidden:
         ImageDraw.Draw(places).polygon(corners, fill=255)
-    return int(ImageChops.multiply(grey, places).getextrema()[1])
+    _, brightest = cast("tuple[int, int]", ImageChops.multiply(grey, places).getextrema())
+    return brightest

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import unicodedata
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from support.commands import clova_ocr
-from support.masked_samples import draw
+from support.masked_samples import draw, ink_left
 
 from clova_ocr_async.cli.runs.picture_copies import copy_name
 from clova_ocr_async.emulator import draw_sample
@@ -56,6 +59,22 @@ def test_a_run_is_masked_and_annotated(clova: Emulator, cards: Path, run: Path, 
     assert drawn.exit_code == 0
     assert {path.read_bytes()[:4] for path in (tmp_path / "boxes").iterdir()} == {b"\x89PNG"}
     assert sum(clova.billed.values()) == 5
+
+
+@pytest.mark.usefixtures("clova")
+def test_members_of_archives_and_pages_have_copies(run: Path, tmp_path: Path) -> None:
+    """A picture in a zip archive, and a page of a file of several, are found again and masked."""
+    archive, pages = tmp_path / "cards.zip", tmp_path / "pages.tiff"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("sub/card.jpg", draw_sample("id-card", seed=0, format="jpg").data)
+    Image.new("RGB", (40, 40)).save(pages, save_all=True, append_images=[draw("id-card", 1, "all").picture.copy()])
+    clova_ocr("batch", "id-card", archive, pages, "--pages", "all", "--run", run)
+    done = clova_ocr("annotate", run, "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    assert sorted(path.name.split(".")[0] for path in (tmp_path / "out").iterdir()) == ["card", "pages", "pages"]
+    clova_ocr("redact", run, "-o", tmp_path / "masked")
+    (masked,) = (tmp_path / "masked").glob("card.*.jpg")
+    assert ink_left(Image.open(io.BytesIO(masked.read_bytes())), draw("id-card", 0, "standard").hidden) < 16
 
 
 @pytest.mark.usefixtures("clova")

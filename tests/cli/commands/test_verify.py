@@ -11,7 +11,7 @@ import pikepdf
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
-import xlsxwriter
+import xlsxwriter  # type: ignore[import-untyped]
 from PIL import Image, PngImagePlugin
 from support.commands import clova_ocr
 from support.pdfs import saved as saved_pdf
