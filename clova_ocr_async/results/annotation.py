@@ -9,8 +9,11 @@ from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.results.original_picture import open_original
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from clova_ocr_async.documents import Recognition
     from clova_ocr_async.documents.fields import ReadField
+    from clova_ocr_async.pictures.labelled import Label
     from clova_ocr_async.pictures.polygons import Point
     from clova_ocr_async.results.original_picture import PictureSource
 
@@ -63,22 +66,27 @@ def annotate(image: PictureSource, recognition: Recognition[Any]) -> bytes:
     fields = recognition.fields()
     places = [_places(field) for field in fields]
     original = open_original(image, recognition, [corners for place in places for corners in place])
-    way = original.ways[0]
-    # A service that gives no confidences writes 0 for each.
-    judged = any(field.confidence for field in fields)
-    labels = []
-    for field, place in zip(fields, places, strict=True):
-        confidence = field.confidence if judged else None
-        level = _level_of(confidence)
-        style = labelled.BoxStyle(level.meaning, level.colour, level.pattern)
-        note = "" if confidence is None else f"{confidence:.2f}"
-        boxes = [[way(point) for point in corners] for corners in place]
-        labels.append(labelled.Label(_name(field), str(field.value), note, style, boxes))
+    labels = _labels(labelled, fields, places, original.ways[0])
     used = {label.style.meaning for label in labels if label.boxes}
     legend = [labelled.BoxStyle(*level[1:]) for level in _LEVELS if level.meaning in used]
     drawing = load_module("clova_ocr_async.pictures.drawing", "drawing on a picture")
     annotated: bytes = drawing.encode_pixels(labelled.draw_labels(original.pixels, labels, legend, typeface), "png")
     return annotated
+
+
+def _labels(
+    labelled: Any, fields: list[ReadField], places: list[list[list[Point]]], way: Callable[[Point], Point]
+) -> list[Label]:
+    # A service that gives no confidences writes 0 for each.
+    judged = any(field.confidence for field in fields)
+    labels: list[Label] = []
+    for field, place in zip(fields, places, strict=True):
+        confidence = field.confidence if judged else None
+        style = labelled.BoxStyle(*_level_of(confidence)[1:])
+        note = "" if confidence is None else f"{confidence:.2f}"
+        boxes = [[way(point) for point in corners] for corners in place]
+        labels.append(labelled.Label(_name(field), str(field.value), note, style, boxes))
+    return labels
 
 
 def _level_of(confidence: float | None) -> _Level:

@@ -53,7 +53,7 @@ def command(*, count: int, folder: str | None) -> int:
 
 
 async def _demo(folder: Path, run: Path, count: int) -> int:
-    from clova_ocr_async.batch import Success
+    from clova_ocr_async.batch import Failure
     from clova_ocr_async.cli.exit_codes import exit_code
     from clova_ocr_async.cli.runs.demo_results import write_demo_results
     from clova_ocr_async.cli.terminal.counts import Counts
@@ -69,7 +69,7 @@ async def _demo(folder: Path, run: Path, count: int) -> int:
         async for path, outcome in _read(paths, run):
             reading = Reading.of(path, outcome)
             readings.append(reading)
-            if isinstance(outcome, Success):
+            if not isinstance(outcome, Failure):
                 read[path] = outcome.recognition
             counts.add(
                 "succeeded" if reading.right else "misread",

@@ -81,7 +81,7 @@ def write_copies(
         reader: The open run.
         folder: The folder of the copies; it is created if it is not there.
         draw: Returns the copy of a picture, from its bytes and its recognition.
-        shown_name: Returns a path as messages and names show it; the recognition is None if there is none.
+        shown_name: Returns a path, or a message, as people may see it; the recognition is None if there is none.
         force: Whether existing copies are replaced.
 
     Raises:
@@ -102,19 +102,15 @@ def write_copies(
             ending = "png" if data.startswith(b"\x89PNG") else "jpg"
             _write(place / copy_name(name, number, ending), data, force=force)
         except ClovaOCRError as error:
+            # A message may begin with the path, and repeat the name of the file.
+            reason = shown_name(str(error), recognition).removeprefix(f"{shown_path(name)}: ")
             page = "" if record.page is None else f"#{record.page}"
-            echo_stderr(f"{shown_path(name)}{page}: {_reason(error, path, name)}", even_when_quiet=True)
+            echo_stderr(f"{shown_path(name)}{page}: {reason}", even_when_quiet=True)
             copies.failed += 1
         else:
             copies.written += 1
     echo_stderr(f"{plural(copies.written, 'picture')} in {shown_path(folder)}")
     return copies
-
-
-def _reason(error: ClovaOCRError, path: str, name: str) -> str:
-    """Return the message of an error without the name it may begin with, which is shown already."""
-    text = str(error).removeprefix(f"{shown_path(path)}: ")
-    return text.replace(path, name) if path else text
 
 
 def _recognition_of(record: SourceRecord) -> Recognition[Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa  # type: ignore[import-untyped]  # it ships no py.typed
 import pyarrow.parquet as pq  # type: ignore[import-untyped]  # it ships no py.typed
@@ -15,10 +15,11 @@ __all__ = ["texts_of_columns"]
 
 def texts_of_columns(data: bytes) -> Iterator[tuple[str, Iterator[str]]]:
     """Yield the name and the texts of each column of a batch, batch by batch; whole numbers are texts as well."""
-    file = pq.ParquetFile(pa.BufferReader(data))
-    metadata = file.schema_arrow.metadata or {}
+    file: Any = cast("Any", pq).ParquetFile(cast("Any", pa).BufferReader(data))
+    metadata: dict[bytes, bytes] = file.schema_arrow.metadata or {}
     yield "", (value.decode("utf-8", "replace") for value in metadata.values())
     for batch in file.iter_batches():
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            yield "", iter([name])
-            yield name, (str(value) for value in column.to_pylist() if isinstance(value, str | int))
+            values: list[object] = column.to_pylist()
+            yield "", iter([str(name)])
+            yield str(name), (str(value) for value in values if isinstance(value, str | int))
