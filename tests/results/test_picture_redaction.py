@@ -91,7 +91,7 @@ def test_a_prepared_picture_is_masked_on_the_original(orientation: int) -> None:
     data = encoded(sample.picture, "jpg", orientation)
     steps = plan(read_header(data), len(data), Preparation(), ImageLimits(max_side=450))
     _, picture = carry_out(data, steps)
-    assert picture.sent_size == (450, 330)
+    assert list(picture.sent_size or ()) == [450, 330]
     recognition = sample.recognition(place=lambda x, y: (x / 2, y / 2))
     recognition = msgspec.structs.replace(recognition, picture=picture)
     assert ink_left(opened(redact_image(data, recognition)), sample.hidden) <= DARK

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from clova_ocr_async.emulator.samples.placed_words import Point, Word
+    from clova_ocr_async.emulator.samples.sheet import Layout
 
 Corners = list[tuple[float, float]]
 
-LAYOUTS = {"id-card": id_card, "credit-card": credit_card, "biz-license": biz_license, "receipt": receipt}
+LAYOUTS: dict[str, Layout] = {"id-card": id_card, "credit-card": credit_card, "biz-license": biz_license, "receipt": receipt}
 SAMPLES = [
     *(("id-card", kind) for kind in range(4)),
     ("credit-card", 0),
@@ -78,7 +79,7 @@ class MaskedSample:
             move(answer, place)
         image: dict[str, Any] = {DOCUMENTS[self.document].answer_key: answer, "inferResult": "SUCCESS"}
         if converted:
-            width, height = self.picture.size if converted is True else converted
+            width, height = converted if isinstance(converted, tuple) else self.picture.size
             image["convertedImageInfo"] = {"width": width, "height": height, "pageIndex": 0}
         return Recognition.from_dict({"images": [image]}, DOCUMENTS[self.document])
 
