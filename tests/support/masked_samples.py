@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 Corners = list[tuple[float, float]]
 
-LAYOUTS: dict[str, Layout] = {"id-card": id_card, "credit-card": credit_card, "biz-license": biz_license, "receipt": receipt}
+LAYOUTS: dict[str, Layout] = {
+    "id-card": id_card,
+    "credit-card": credit_card,
+    "biz-license": biz_license,
+    "receipt": receipt,
+}
 SAMPLES = [
     *(("id-card", kind) for kind in range(4)),
     ("credit-card", 0),
