@@ -15,7 +15,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("question", ["whole_call", "decode", "photos", "pictures", "dispatcher", "start", "overload"])
+@pytest.mark.parametrize(
+    "question", ["whole_call", "decode", "photos", "pictures", "masking", "dispatcher", "start", "overload"]
+)
 def test_a_question_is_answered_by_figures(question: str) -> None:
     """Each question prints a table in which our figure stands in every row whose contender is installed."""
     ran = subprocess.run(

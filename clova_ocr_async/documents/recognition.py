@@ -130,6 +130,7 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
             maybe_billed=maybe_billed if isinstance(maybe_billed, int) else 0,
             raw=msgspec.json.encode(answer),  # ``to_dict`` and ``unknown_fields`` read the bytes
             problems=problems,
+            picture=_picture_of(value),
         )
 
     def __repr__(self) -> str:
@@ -152,6 +153,15 @@ def _is_plain(name: str, value: object) -> bool:
 def _is_id(text: str) -> bool:
     """Return whether a text is like a UUID: hexadecimal digits and hyphens."""
     return not set(text.lower()) - set("0123456789abcdef-")
+
+
+def _picture_of(record: Mapping[str, Any]) -> Picture:
+    """Return what a record holds of the picture: the page and the steps, and no size."""
+    page, steps = record.get("page"), record.get("prepared")
+    return Picture(
+        page=page if isinstance(page, int) and page > 0 else None,
+        steps=tuple(map(str, cast("list[object]", steps))) if is_array(steps) else (),
+    )
 
 
 def _as_answer(value: object) -> dict[str, Any]:

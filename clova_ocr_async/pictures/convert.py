@@ -20,6 +20,7 @@ from clova_ocr_async.pictures.colours import to_plain
 from clova_ocr_async.pictures.encoding import encode, rgb_profile
 from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.first_frame import needed_bytes
+from clova_ocr_async.pictures.headers import read_header
 from clova_ocr_async.pictures.plan import LABELS, MAX_PIXELS, Output, Plan, scaled_step, shrunk
 from clova_ocr_async.protocol.truncation import Completeness, jpeg_completeness, png_completeness, tiff_completeness
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.pictures.picture_header import PictureHeader, PictureKind
 
-__all__ = ["carry_out", "from_pil"]
+__all__ = ["carry_out", "decode", "from_pil", "has_transparency"]
 
 _PILLOW_FORMATS: dict[PictureKind, str] = {
     "jpeg": "JPEG",
@@ -87,6 +88,45 @@ def carry_out(data: bytes, plan: Plan) -> tuple[bytes, Picture]:
         upright=None if header.orientation == 1 else plan.upright,
         sha256=hashlib.sha256(encoded.data).hexdigest(),
     )
+
+
+def decode(data: bytes, name: str | None = None) -> Image.Image:
+    """Return the pixels of a picture as a viewer shows it: upright, in grey or RGB of 8 bits, transparency on white.
+
+    Args:
+        data: The whole file, of one page.
+        name: The picture's name, for messages.
+
+    Raises:
+        ImageError: The file is not a picture, is broken or truncated, has too many pixels, or is a HEIC and the extra
+            ``heic`` is not installed.
+    """
+    header = read_header(data)
+    plan = Plan(header=header, name=name, size=(header.size if header else None) or (0, 0))
+    if header is None or header.size is None:
+        raise ImageError(f"{plan.subject} is not a picture that can be decoded; save it as JPEG or PNG")
+    if header.size[0] * header.size[1] > MAX_PIXELS:
+        raise ImageError(f"{plan.subject} has more than {MAX_PIXELS:,} pixels; scale it down")
+    with _as_image_errors(plan, header, data):
+        opened = _open(data, plan, header)
+        image = _turned(opened._replace(image=to_plain(opened.image)), header, plan)
+        return image if image.mode in {"L", "RGB"} else image.convert("L" if image.mode == "1" else "RGB")
+
+
+def has_transparency(data: bytes) -> bool:
+    """Return whether a PNG has pixels that are not opaque; True for one that cannot be decoded, or is too large."""
+    header = read_header(data)
+    if header is None or header.size is None or header.size[0] * header.size[1] > MAX_PIXELS:
+        return True
+    try:
+        with Image.open(io.BytesIO(needed_bytes(data, header)), formats=["PNG"]) as image:
+            lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
+    except Exception:  # noqa: BLE001 - Pillow and its codecs raise errors of any kind
+        return True
+    return lowest != _OPAQUE
+
+
+_OPAQUE = 255
 
 
 def from_pil(image: Image.Image) -> tuple[bytes, Picture]:

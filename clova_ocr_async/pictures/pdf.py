@@ -26,6 +26,7 @@ from clova_ocr_async.pictures.library_lock import LibraryLock
 from clova_ocr_async.pictures.open_documents import OpenDocuments
 from clova_ocr_async.pictures.pdf_content import check_content, largest_image
 from clova_ocr_async.pictures.pdf_page import PageGeometry
+from clova_ocr_async.pictures.pdfium import PDFIUM, drawn
 from clova_ocr_async.pictures.preparation import Preparation
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.pictures.paged_file import PagedFile
 
-__all__ = ["count_pages", "count_pdf_pages", "cut_page"]
+__all__ = ["PIKEPDF", "count_pages", "count_pdf_pages", "cut_page", "draw_page"]
 
 _MAX_SIDE = 8000  # pixels of a rendering. Assumed, as ImageLimits.max_side.
 _MAX_IMAGE = 300_000_000  # pixels of a picture inside a page that is rendered; A4 at 1,200 dpi has 140,000,000
@@ -46,8 +47,7 @@ _TAIL = 2048  # bytes at the end of a file that hold its last table
 
 _BOXES = ("/MediaBox", "/CropBox")
 
-_PDFIUM = LibraryLock()
-_PIKEPDF = LibraryLock()  # made last, so it is the one that is taken first
+PIKEPDF = LibraryLock()  # made after that of pdfium, so it is the one that is taken first
 
 
 def count_pdf_pages(data: bytes) -> int | None:
@@ -61,7 +61,7 @@ def count_pdf_pages(data: bytes) -> int | None:
     Returns:
         The number of pages, at least 1, as pdfium opens no file without pages. None if it cannot open the file.
     """
-    with _PDFIUM:
+    with PDFIUM:
         return _pages_of(data)
 
 
@@ -118,6 +118,28 @@ def cut_page(
     return _thrifty(cut, settings, max_bytes)
 
 
+def draw_page(file: InputFile, number: int, size: tuple[int, int]) -> PIL.Image.Image:
+    """Return a page as a picture of a certain size.
+
+    Args:
+        file: The file.
+        number: The page, from 1.
+        size: Width and height in pixels.
+
+    Raises:
+        ImageError: The file is encrypted, broken or empty, has no such page, or the sides of the page have another
+            ratio.
+    """
+    with _DOCUMENTS.borrow(file) as document:
+        cut = document.cut(number)
+    # A little less, because pdfium rounds up.
+    scale = max(side / shown for side, shown in zip(size, cut.geometry.size, strict=True)) * (1 - 1e-9)
+    if any(abs(side - shown * scale) > _ROUNDING for side, shown in zip(size, cut.geometry.size, strict=True)):
+        raise ImageError(f"{cut.name} has sides of another ratio than {size[0]} x {size[1]} pixels")
+    return _pixels(cut, scale).crop((0, 0, *size))
+
+
+_ROUNDING = 2  # pixels
 _REPAIR = "get the whole file, or print it to a new PDF"
 
 
@@ -220,7 +242,7 @@ class _Document:
             target.Root.OCProperties = target.copy_foreign(self._pdf.make_indirect(layers))
 
 
-_DOCUMENTS = OpenDocuments(_Document, _PIKEPDF)
+_DOCUMENTS = OpenDocuments(_Document, PIKEPDF)
 
 
 def _check_count(name: str, count: int) -> None:
@@ -269,7 +291,7 @@ def _check_whole(name: str, stream: BinaryIO) -> None:
     tail = stream.read(_TAIL)
     if b"%%EOF" not in tail and b"startxref" not in tail:
         raise ImageError(f"{name} is cut off: the end of its pdf data is missing; get the whole file", truncated=True)
-    with _PDFIUM:
+    with PDFIUM:
         if _pages_of(stream) is None:
             raise ImageError(f"{name} is damaged, and its pages cannot be read; {_REPAIR}")
 
@@ -366,36 +388,14 @@ def _pixels(cut: _CutPage, scale: float) -> PIL.Image.Image:
     Raises:
         ImageError: The page cannot be rendered, or holds a picture too large to be decoded.
     """
-    with _PIKEPDF, pikepdf.open(io.BytesIO(cut.data)) as pdf:
+    with PIKEPDF, pikepdf.open(io.BytesIO(cut.data)) as pdf:
         largest = largest_image(pdf)
     if largest > _MAX_IMAGE:
         raise ImageError(
             f"{cut.name} holds a picture of {largest:,} pixels, and at most {_MAX_IMAGE:,} are decoded; make it smaller"
         )
-    with _PDFIUM:
+    with PDFIUM:
         try:
-            return _drawn(cut.data, scale)
+            return drawn(cut.data, scale)
         except (pdfium.PdfiumError, ValueError, MemoryError):
             raise ImageError(f"{cut.name} cannot be rendered: the page is damaged; {_REPAIR}") from None
-
-
-def _drawn(data: bytes, scale: float) -> PIL.Image.Image:
-    document: Any = pdfium.PdfDocument(data)
-    # All is closed by hand: where forms are drawn, pages that are left to the garbage collector leak (pypdfium2 issue
-    # 444), and a finalizer would call pdfium outside of the lock.
-    try:
-        # Without this, filled fields are missing from the picture. It must come before a page is loaded.
-        if document.get_formtype():
-            document.init_forms()
-        page = document[0]
-        try:
-            bitmap = page.render(scale=scale)
-            try:
-                picture: PIL.Image.Image = bitmap.to_pil().convert("RGB")
-                return picture
-            finally:
-                bitmap.close()
-        finally:
-            page.close()
-    finally:
-        document.close()

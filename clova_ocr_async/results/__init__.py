@@ -1,20 +1,43 @@
 """Results of images in the forms that people use: rows of tables, checks, and the fields to look at."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from clova_ocr_async.results.checks import Check, check
 from clova_ocr_async.results.columns import SCHEMA_VERSION, Column, columns
 from clova_ocr_async.results.redaction import redact
 from clova_ocr_async.results.review import FieldToReview, fields_to_review
 from clova_ocr_async.results.rows import to_items, to_row
 
+if TYPE_CHECKING:
+    from clova_ocr_async.results.annotation import annotate
+    from clova_ocr_async.results.picture_redaction import redact_image
+
 __all__ = [
     "SCHEMA_VERSION",
     "Check",
     "Column",
     "FieldToReview",
+    "annotate",
     "check",
     "columns",
     "fields_to_review",
     "redact",
+    "redact_image",
     "to_items",
     "to_row",
 ]
+
+# Loaded when they are first used: they bring the whole client, and tables need none of it.
+_LAZY = {"annotate": "annotation", "redact_image": "picture_redaction"}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+        globals()[name] = value
+        return value

@@ -32,7 +32,7 @@ def masked_record(record: dict[str, Any], policy: Policy) -> tuple[dict[str, Any
         if kept.get(name) is not None:
             kept[name] = masking.mask_text(kept[name])
     if "columns" in kept:
-        kept["columns"] = msgspec.json.decode(masking.mask_text(msgspec.json.encode(kept["columns"]).decode()))
+        kept["columns"] = masking.mask_values(kept["columns"])
     if "error" in kept:
         kept["error"] |= {"message": masking.mask_text(kept["error"]["message"] or "")}
     certain = "raw" not in record

@@ -15,26 +15,33 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import msgspec
 
 from clova_ocr_async.documents import Document, Recognition
-from clova_ocr_async.documents.untyped import is_array, is_object, untyped
+from clova_ocr_async.documents.untyped import UNREADABLE, is_array, is_object, untyped
 from clova_ocr_async.errors import ConfigurationError, RedactionError
 from clova_ocr_async.results.sensitive_paths import SENSITIVE, Policy, Rule, hide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Masking", "check_policy", "mask_answer", "mask_image_object", "redact"]
+__all__ = ["Masking", "answer_of", "check_policy", "mask_answer", "mask_image_object", "narrowed", "redact", "rule_at"]
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
-_BETWEEN = r"[\s\-‐‑–—.·_/:,|]{0,3}"  # noqa: RUF001 - hyphens as scanners and people write them
+# Hyphens as scanners and people write them, and characters that nobody sees.
+_BETWEEN = "[\\s\\-‐‑–—.·_/:,|\u00ad\u200b-\u200f\u2060\ufeff]{0,3}"  # noqa: RUF001
 _SHORTEST = 6  # digits of a hidden part that is searched for by itself; fewer occur by chance
-# Ids of the call, in which digits are chance.
+# Ids of the call, in which digits are chance; below a document such a key may hold anything.
 _KEPT = frozenset({"requestId", "uid", "timestamp", "version", "traceId"})
-_POLYGON_KEYS = frozenset({"boundingPolys", "boundingPoly", "maskingPolys", "subBoundingPolys", "rois", "vertices"})
+_OF_CALL = frozenset({"", "images"})
+# Coordinates and confidences are numbers that stay; a text in their place does not.
+_POLYGON_KEYS = ("boundingPolys", "boundingPoly", "maskingPolys", "subBoundingPolys", "rois", "vertices")
+_NUMBER_KEYS = frozenset((*_POLYGON_KEYS, "confidence", "confidenceScore"))
 # A resident or alien number, also where no field of the answer has it: a date of birth, a digit for century and sex,
 # and six more. On receipts thirteen digits in a row are barcodes, so there it needs its hyphen.
 _BIRTH = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 _RESIDENT = re.compile(rf"(?<![0-9]){_BIRTH}({_BETWEEN})[0-9]{{7}}(?![0-9])")
+_LOOKALIKES = ("0OQD", "1IL|!", "2Z", "5S", "6G", "8B")
+"""Characters that recognition takes for each other, each group with its digit first."""
+_AS_DIGIT = str.maketrans({letter: group[0] for group in _LOOKALIKES for letter in group + group.lower()})
 _PUBLIC = "bizLicense.result.corpRegisterNum"  # a number of the same form that is no secret
 
 
@@ -57,14 +64,29 @@ def redact(recognition: Recognition[DocumentT], policy: Policy = "standard") -> 
         RedactionError: The answer cannot be masked for certain. The message shows no value.
     """
     check_policy(policy)
-    answer = mask_answer(untyped(recognition.raw), policy)
+    answer = mask_answer(answer_of(recognition), policy)
     again = Recognition.from_dict(answer, type(recognition.document))
     kept = {
         name: getattr(recognition, name)
-        for name in ("request_id", "attempts", "maybe_billed", "elapsed", "problems", "picture")
+        for name in ("request_id", "attempts", "maybe_billed", "elapsed", "picture")
         if hasattr(recognition, name)
     }
     return msgspec.structs.replace(again, **kept)
+
+
+def answer_of(recognition: Recognition[Any]) -> dict[str, Any]:
+    """Return the plain values of a recognition's answer.
+
+    Raises:
+        RedactionError: It has none, as one that was made by hand.
+    """
+    try:
+        answer = untyped(recognition.raw)
+    except UNREADABLE:
+        answer = None
+    if not is_object(answer) or "images" not in answer:
+        raise RedactionError("the recognition has no answer in raw, so nothing shows where its numbers are")
+    return answer
 
 
 def check_policy(policy: object) -> None:
@@ -118,8 +140,27 @@ class Masking:
     def mask_text(self, text: str) -> str:
         """Return a text about the answer without its numbers, and without any resident number."""
         rule = _resident_rule(self._policy)
-        found = {(_bare(match[0]), rule) for match in _RESIDENT.finditer(_narrow(text))}
+        found = {(_bare(number), rule) for number in _residents_in(text)}
         return _Search(found).mask(self._search.mask(text))
+
+    def mask_values(self, value: Any) -> Any:
+        """Return plain values about the answer, such as the own columns of a manifest, masked as texts are."""
+        if is_object(value):
+            return {self.mask_text(key): self.mask_values(child) for key, child in value.items()}
+        if is_array(value):
+            return [self.mask_values(child) for child in value]
+        if (text := _searched_text(value)) is None:
+            return value
+        masked = self.mask_text(text)
+        return value if masked == text else masked
+
+
+def _residents_in(text: str) -> set[str]:
+    """Return what reads as a resident number; with misread letters only where a separator divides it."""
+    narrow = narrowed(text)
+    whole = {match[0] for match in _RESIDENT.finditer(narrow)}
+    misread = _RESIDENT.finditer(narrow.translate(_AS_DIGIT))
+    return whole | {narrow[match.start() : match.end()] for match in misread if match[1]}
 
 
 def _resident_rule(policy: Policy) -> Rule:
@@ -128,40 +169,63 @@ def _resident_rule(policy: Policy) -> Rule:
 
 def _hidden_numbers(answer: Any, policy: Policy) -> Iterator[tuple[str, Rule]]:
     """Yield the bare letters and digits of every number that a policy hides, with its rule."""
-    for path, text in _texts(answer, ""):
-        if (rule := _rule_at(path, policy)) is not None:
+    # No rule of a field is about its keys.
+    for path, text in (*_texts(answer, ""), *(("", key) for key in _keys(answer))):
+        if (rule := rule_at(path, policy)) is not None:
             found = {(_bare(text), rule)}
         elif path.startswith(f"images.{_PUBLIC}"):
             continue
         else:
-            matches = _RESIDENT.finditer(_narrow(text))
             receipt = path.startswith("images.receipt")
-            found = {(_bare(match[0]), _resident_rule(policy)) for match in matches if match[1] or not receipt}
+            residents = [number for number in _residents_in(text) if not (receipt and number.isdigit())]
+            found = {(_bare(number), _resident_rule(policy)) for number in residents}
         # Of a number that was printed with stars, all that must be hidden may be hidden already.
         yield from ((number, rule) for number, rule in found if hide(number, rule) != number)
 
 
-def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+def _texts(value: Any, path: str, *, numbers_stay: bool = False) -> Iterator[tuple[str, str]]:
     """Yield every text of an answer with the path of the object it belongs to, without numbers of elements."""
     if is_object(value):
         for key, child in value.items():
-            if key not in _KEPT and key not in _POLYGON_KEYS:
-                yield from _texts(child, _joined(path, key))
+            if not (key in _KEPT and path in _OF_CALL):
+                yield from _texts(child, _joined(path, key), numbers_stay=numbers_stay or key in _NUMBER_KEYS)
     elif is_array(value):
         for child in value:
-            yield from _texts(child, path)
-    elif isinstance(value, str):
-        yield path, value
-    elif isinstance(value, int) and not isinstance(value, bool):
-        yield path, str(value)
+            yield from _texts(child, path, numbers_stay=numbers_stay)
+    elif isinstance(value, str) or not numbers_stay:
+        text = _searched_text(value)
+        if text is not None:
+            yield path, text
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """Yield every key of an answer; unknown ones may be anything."""
+    if is_object(value):
+        yield from value
+    for child in value.values() if is_object(value) else value if is_array(value) else ():
+        yield from _keys(child)
+
+
+def _searched_text(value: Any) -> str | None:
+    """Return the text in which a value is searched; None for one that holds no number."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _joined(path: str, key: str) -> str:
     return f"{path}.{key.strip()}" if path else key.strip()
 
 
-def _rule_at(path: str, policy: Policy) -> Rule | None:
-    """Return the rule for a text at a path, or anywhere below it; paths begin at ``images``."""
+def rule_at(path: str, policy: Policy) -> Rule | None:
+    """Return the rule for a text at a path, or anywhere below it.
+
+    Args:
+        path: A path of an answer, from ``images`` or from the document on.
+        policy: "standard" or "all".
+    """
     below = path.removeprefix("images.")
     # The specification's tables write MRZ1 and MRZ2, answers write mrz1 and mrz2.
     below = below.replace(".MRZ1", ".mrz1").replace(".MRZ2", ".mrz2")
@@ -189,7 +253,7 @@ class _Search:
 
     def mask(self, text: str) -> str:
         """Return a text with all numbers masked."""
-        narrow = _narrow(text)
+        narrow = narrowed(text)
         for pattern, masked in self._patterns:
             for found in reversed(list(pattern.finditer(narrow))):
                 start, end = found.span()
@@ -200,7 +264,13 @@ class _Search:
 
 
 def _pattern(number: str) -> re.Pattern[str]:
-    return re.compile(_BETWEEN.join(map(re.escape, number)), re.IGNORECASE)
+    return re.compile(_BETWEEN.join(map(_alike, number)), re.IGNORECASE)
+
+
+def _alike(character: str) -> str:
+    """Return a pattern of a character and of those that recognition takes for it."""
+    group = next((group for group in _LOOKALIKES if character in group), character)
+    return re.escape(group) if len(group) == 1 else f"[{re.escape(group)}]"
 
 
 def _hidden_part(number: str, rule: Rule) -> str:
@@ -209,45 +279,50 @@ def _hidden_part(number: str, rule: Rule) -> str:
     return "".join(character for character, shown in zip(number, masked, strict=True) if shown == "*" != character)
 
 
-def _masked(value: Any, path: str, policy: Policy, search: _Search) -> Any:
+def _masked(value: Any, path: str, policy: Policy, search: _Search, *, numbers_stay: bool = False) -> Any:
     if is_object(value):
         return {
-            key: child if key in _KEPT or key in _POLYGON_KEYS else _masked(child, _joined(path, key), policy, search)
+            search.mask(key): child
+            if key in _KEPT and path in _OF_CALL
+            else _masked(child, _joined(path, key), policy, search, numbers_stay=numbers_stay or key in _NUMBER_KEYS)
             for key, child in value.items()
         }
     if is_array(value):
-        return [_masked(child, path, policy, search) for child in value]
-    whole_number = isinstance(value, int) and not isinstance(value, bool)
-    if not whole_number and not isinstance(value, str):
+        return [_masked(child, path, policy, search, numbers_stay=numbers_stay) for child in value]
+    text = None if numbers_stay and not isinstance(value, str) else _searched_text(value)
+    if text is None:
         return value
-    text = str(value)
-    rule = _rule_at(path, policy)
+    rule = rule_at(path, policy)
     masked = search.mask(text if rule is None else hide(text, rule))
     return value if masked == text else masked
 
 
 def _check_nothing_left(masked: Any, numbers: Iterable[tuple[str, Rule]]) -> None:
     """Refuse an answer in which a hidden number is still readable, in one text or over neighbouring ones."""
-    texts = [_bare(text) for _, text in _texts(masked, "")]
-    apart, joined = "\n".join(texts), "".join(texts)
+    texts = [(path, _bare(text)) for path, text in _texts(masked, "")]
+    apart = "\n".join([*(text for _, text in texts), *map(_bare, _keys(masked))])
+    # Each field has its text and its formatted value: neighbours are those of one kind.
+    kinds = {path.rpartition(".")[2] for path, _ in texts}
+    joined = "\n".join("".join(text for path, text in texts if path.rpartition(".")[2] == kind) for kind in kinds)
     for number, rule in numbers:
         hidden = _hidden_part(number, rule)
-        # Over several texts only a whole number proves anything: a part of it may be there by chance.
-        found = len(number) >= _SHORTEST and (number in apart or number in joined)
-        if found or (len(hidden) >= _SHORTEST and hidden in apart):
+        # Over several texts a short part may be there by chance.
+        found = any(len(part) >= _SHORTEST and part in apart for part in (number, hidden))
+        if found or any(len(part) > _SHORTEST and part in joined for part in (number, hidden)):
             raise RedactionError("a number that must be hidden is still readable in the answer; it is not returned")
 
 
-def _narrow(text: str) -> str:
+def narrowed(text: str) -> str:
     """Return a text of the same length with full-width letters and digits in their usual form."""
-    return "".join(_narrow_character(character) for character in text)
+    return text if text.isascii() else "".join(map(_narrow_character, text))
 
 
 def _narrow_character(character: str) -> str:
     narrow = unicodedata.normalize("NFKC", character)
-    return narrow if len(narrow) == 1 else character
+    digit = unicodedata.decimal(narrow, None) if len(narrow) == 1 else None
+    return str(digit) if digit is not None else narrow if len(narrow) == 1 else character
 
 
 def _bare(text: str) -> str:
     """Return the letters, digits and stars of a text, in their usual form and in upper case."""
-    return "".join(character for character in _narrow(text).upper() if character.isalnum() or character in "<*")
+    return "".join(character for character in narrowed(text).upper() if character.isalnum() or character in "<*")

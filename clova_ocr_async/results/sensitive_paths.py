@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SENSITIVE", "Policy", "Rule", "Sensitive", "hide"]
+__all__ = ["ALWAYS_PRINTED", "SENSITIVE", "Policy", "Rule", "Sensitive", "hide"]
 
 Policy = Literal["standard", "all"]
 """How much of a number is hidden: a part, as is usual for its kind, or all of it."""
@@ -82,6 +82,15 @@ SENSITIVE: Mapping[str, Sensitive] = {
     "passport.passportResult.mrzLines": _ZONE,
 }
 """The rules by the vendor's path, without the numbers of array elements, in the spelling of answers."""
+
+ALWAYS_PRINTED: Mapping[str, tuple[str, ...]] = {
+    "creditCard.result": ("number",),
+    "idCard.result.ic": ("personalNum",),
+    "idCard.result.dl": ("personalNum", "num"),
+    "idCard.result.pp": ("num", "mrz1", "mrz2"),
+    "idCard.result.ac": ("alienRegNum",),
+}
+"""The numbers that every document of a kind shows: where one was not read, the picture shows it all the same."""
 
 
 def hide(text: str, rule: Rule) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +61,9 @@ def test_help_names_every_verb_the_variables_and_the_exit_codes() -> None:
         "batch",
         "status",
         "export",
+        "annotate",
+        "redact",
+        "verify",
         "purge",
         "emulator",
         "doctor",
@@ -70,7 +74,10 @@ def test_help_names_every_verb_the_variables_and_the_exit_codes() -> None:
         assert word in result.stdout
 
 
-@pytest.mark.parametrize("verb", ["recognize", "batch", "status", "export", "purge", "emulator", "doctor", "demo"])
+@pytest.mark.parametrize(
+    "verb",
+    ["recognize", "batch", "status", "export", "annotate", "redact", "verify", "purge", "emulator", "doctor", "demo"],
+)
 def test_every_verb_has_help(verb: str) -> None:
     """Each verb explains itself."""
     result = clova_ocr(verb, "--help")
@@ -578,8 +585,27 @@ def test_demo_draws_reads_and_shows(tmp_path: Path) -> None:
     result = clova_ocr("demo", "--count", "12", "--folder", tmp_path / "samples")
     assert result.exit_code == 0, result.output
     assert "12 of 12 read, every text as it was drawn; 12 calls" in result.stdout
+    places = re.findall(r"^(?:workbook|masked ID card|picture with boxes) +(\S+)$", result.stdout, re.MULTILINE)
+    assert [Path(place).suffix for place in places] == [".xlsx", ".jpg", ".png"]
+    assert all(Path(place).stat().st_size > 1000 for place in places)
+    shutil.rmtree(Path(places[0]).parent)
     assert "clova-ocr doctor --probe" in result.stdout
     assert len(list((tmp_path / "samples").rglob("*.*"))) == 12
+
+
+@pytest.mark.parametrize(
+    ("missing", "extra"), [("xlsxwriter", "tables"), ("clova_ocr_async.pictures.labelled", "pictures")]
+)
+def test_demo_shows_what_its_results_need(missing: str, extra: str) -> None:
+    """Without an extra the demo names it in place of the file."""
+    done = python(
+        f"import sys; sys.modules[{missing!r}] = None; sys.argv[1:] = ['demo', '--count', '5'];"
+        "from clova_ocr_async.cli import main; main()"
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"pip install 'clova-ocr-async[{extra}]'" in done.stdout
+    places = re.findall(r"(\S+clova-ocr-demo-results-[^/\s]+)/", done.stdout)
+    shutil.rmtree(places[0])
 
 
 def test_demo_leaves_nothing_behind() -> None:
@@ -588,6 +614,8 @@ def test_demo_leaves_nothing_behind() -> None:
     place = re.search(r"in (\S+)", result.stderr)
     assert place is not None
     assert not Path(place[1]).exists()
+    (results,) = re.findall(r"workbook +(\S+)", result.stdout)
+    shutil.rmtree(Path(results).parent)
 
 
 def test_demo_does_not_overwrite_a_file_of_somebody_elses(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from typing import Any
 
 import pytest
@@ -158,10 +159,44 @@ def test_barcodes_of_a_receipt_stay() -> None:
 
 def test_a_number_over_two_fields_is_refused() -> None:
     """A number that is split over neighbouring texts cannot be masked for certain, so there is no copy."""
-    wire = {"ic": {"personalNum": [read(PERSONAL)], "address": [read("900101-12"), read("34567")]}}
+    parts = [read(part, formatted={"value": part}) for part in ("900101-12", "34567")]
+    wire = {"ic": {"personalNum": [read(PERSONAL)], "address": parts}}
     with pytest.raises(RedactionError, match="still readable") as caught:
         masked(IdCard, wire)
     assert not re.search("[0-9]{2}", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        "９００１０１−１２３４５６７",  # noqa: RUF001
+        "٩٠٠١٠١-١٢٣٤٥٦٧",
+        "900101-I234S67",
+        "900101\u200b1234567",
+        {"900101-1234567": "key"},
+        9001011234567.0,
+        {"uid": PERSONAL, "rois": [{"vertices": [{"x": PERSONAL}]}]},
+        [["a", [PERSONAL]]],
+    ],
+    ids=["full width", "other digits", "misread", "unseen", "key", "float", "ids", "nested"],
+)
+def test_a_number_is_found_however_it_is_written(copy: Any) -> None:
+    """Digits of other scripts, misread ones, unseen characters, keys and numbers of JSON hide no number."""
+    found = masked(IdCard, {"ic": {"personalNum": [read(PERSONAL)], "new": copy}})
+    written = unicodedata.normalize("NFKC", json.dumps(found["ic"]["new"], ensure_ascii=False))
+    assert "*******" in written
+    assert not re.search(r"[1I]234[5S]67|١٢٣٤٥٦٧", written)
+
+
+def test_a_misread_number_without_a_field_is_masked() -> None:
+    """A resident number with a misread letter is masked where no field of the answer has it."""
+    assert masked(NameCard, {"tel": [read("900l01-I234567")]})["tel"][0]["text"] == "900l01-*******"
+
+
+def test_a_hidden_part_over_two_fields_is_refused() -> None:
+    """The hidden digits alone are refused as well where they are split over neighbouring texts."""
+    with pytest.raises(RedactionError, match="still readable"):
+        masked(IdCard, {"ic": {"personalNum": [read(PERSONAL)], "address": [read("1234"), read("567")]}})
 
 
 @pytest.mark.parametrize("cls", DOCUMENT_TABLES, ids=lambda cls: cls.path_word)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +44,18 @@ Without one, in your own tests: pytest's fixture clova_emulator, or clova-ocr em
 def command(*, count: int, folder: str | None) -> int:
     """Draw sample documents of all six types, read them from a local CLOVA, and show what was read.
 
-    It needs no account and no network.
+    At the end there are a workbook of all results, a masked ID card and a picture with boxes. It needs no account and
+    no network.
     """
-    with tempfile.TemporaryDirectory(prefix="clova-ocr-demo-") if folder is None else nullcontext(folder) as samples:
-        return asyncio.run(_demo(Path(samples), count))
+    with tempfile.TemporaryDirectory(prefix="clova-ocr-demo-") as temporary:
+        samples = Path(temporary, "samples") if folder is None else Path(folder)
+        return asyncio.run(_demo(samples, Path(temporary, "run"), count))
 
 
-async def _demo(folder: Path, count: int) -> int:
+async def _demo(folder: Path, run: Path, count: int) -> int:
+    from clova_ocr_async.batch import Failure
     from clova_ocr_async.cli.exit_codes import exit_code
+    from clova_ocr_async.cli.runs.demo_results import write_demo_results
     from clova_ocr_async.cli.terminal.counts import Counts
     from clova_ocr_async.cli.terminal.demo_table import Reading, show_table
     from clova_ocr_async.cli.terminal.progress import shown_progress
@@ -61,10 +64,13 @@ async def _demo(folder: Path, count: int) -> int:
     paths = await asyncio.to_thread(_draw, folder, count)
     counts = Counts(total=count)
     readings: list[Reading] = []
+    read: dict[Path, Any] = {}
     with shown_progress(quiet=is_quiet()) as progress:
-        async for path, outcome in _read(paths):
+        async for path, outcome in _read(paths, run):
             reading = Reading.of(path, outcome)
             readings.append(reading)
+            if not isinstance(outcome, Failure):
+                read[path] = outcome.recognition
             counts.add(
                 "succeeded" if reading.right else "misread",
                 billed=reading.billed is True,
@@ -76,6 +82,8 @@ async def _demo(folder: Path, count: int) -> int:
     click.echo(
         f"{right} of {count} read, every text as it was drawn; {plural(counts.billed, 'call')}, {counts.rate:.1f}/s"
     )
+    for title, place in (await asyncio.to_thread(write_demo_results, run, read)).items():
+        click.echo(f"{title:<18} {place}")
     click.echo(_NEXT)
     return exit_code(unread=right < count)
 
@@ -93,7 +101,7 @@ def _draw(folder: Path, count: int) -> list[Path]:
         raise ConfigurationError(str(error)) from None
 
 
-async def _read(paths: list[Path]) -> AsyncIterator[tuple[Path, Any]]:
+async def _read(paths: list[Path], run: Path) -> AsyncIterator[tuple[Path, Any]]:
     from clova_ocr_async.batch import BatchDispatcher
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import DOCUMENTS
@@ -105,7 +113,7 @@ async def _read(paths: list[Path]) -> AsyncIterator[tuple[Path, Any]]:
     async with (
         Emulator(latency=0.2, sigma=0.5) as clova,
         ClovaOCRClient(Domain(clova.url(), clova.secret)) as client,
-        BatchDispatcher(client).dispatch(images) as outcomes,
+        BatchDispatcher(client, ledger=run).dispatch(images) as outcomes,
     ):
         async for outcome in outcomes:
             yield outcome.source, outcome

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from clova_ocr_async.emulator.samples import fake_data
 from clova_ocr_async.emulator.samples.answer_objects import AnswerObject, bounding_poly
-from clova_ocr_async.emulator.samples.canvas import Style, Typeface
+from clova_ocr_async.emulator.samples.canvas import Style
 from clova_ocr_async.emulator.samples.sheet import LABEL, TEXT, DrawnDocument, Pair, Sheet
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from clova_ocr_async.emulator.samples.placed_words import Polygon, Word
+    from clova_ocr_async.pictures.typeface import Typeface
 
 __all__ = ["SEEN_ON", "id_card", "passport"]
 

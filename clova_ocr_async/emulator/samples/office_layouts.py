@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from clova_ocr_async.emulator.samples import fake_data
 from clova_ocr_async.emulator.samples.answer_objects import AnswerObject, base_object
-from clova_ocr_async.emulator.samples.canvas import Style, Typeface
+from clova_ocr_async.emulator.samples.canvas import Style
 from clova_ocr_async.emulator.samples.sheet import DrawnDocument, Pair, Sheet
 
 if TYPE_CHECKING:
     from random import Random
 
     from clova_ocr_async.emulator.samples.placed_words import Word
+    from clova_ocr_async.pictures.typeface import Typeface
 
 __all__ = ["biz_license", "name_card"]
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.emulator.samples.canvas import FORMATS, Format, Typeface, encode, find_typeface
+from clova_ocr_async.emulator.samples.canvas import FORMATS, Format, encode
 from clova_ocr_async.emulator.samples.ground_truth import DOCUMENTS, GroundTruth
 from clova_ocr_async.emulator.samples.identity_layouts import id_card, passport
 from clova_ocr_async.emulator.samples.office_layouts import biz_license, name_card
 from clova_ocr_async.emulator.samples.shop_layouts import credit_card, receipt
+from clova_ocr_async.pictures.typeface import Typeface, find_typeface
 from clova_ocr_async.protocol.echoed_input import shown, shown_path
 
 if TYPE_CHECKING:

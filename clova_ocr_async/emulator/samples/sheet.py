@@ -7,8 +7,9 @@ from random import Random
 from typing import TYPE_CHECKING, TypeAlias
 
 from clova_ocr_async.emulator.samples.answer_objects import AnswerObject, AnswerObjects
-from clova_ocr_async.emulator.samples.canvas import Canvas, Style, Typeface
+from clova_ocr_async.emulator.samples.canvas import Canvas, Style
 from clova_ocr_async.emulator.samples.fake_data import MONTHS, Person
+from clova_ocr_async.pictures.typeface import Typeface
 
 if TYPE_CHECKING:
     from datetime import date

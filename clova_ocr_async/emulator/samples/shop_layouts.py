@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from clova_ocr_async.emulator.samples import fake_data
 from clova_ocr_async.emulator.samples.answer_objects import AnswerObject, card_field
-from clova_ocr_async.emulator.samples.canvas import Canvas, Style, Typeface
+from clova_ocr_async.emulator.samples.canvas import Canvas, Style
 from clova_ocr_async.emulator.samples.sheet import LABEL, DrawnDocument, Sheet
 
 if TYPE_CHECKING:
     from random import Random
+
+    from clova_ocr_async.pictures.typeface import Typeface
 
 __all__ = ["credit_card", "receipt"]
 

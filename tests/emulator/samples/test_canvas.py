@@ -14,11 +14,10 @@ from clova_ocr_async.emulator.samples.canvas import (
     Canvas,
     Format,
     Style,
-    Typeface,
     encode,
-    find_typeface,
 )
 from clova_ocr_async.emulator.samples.placed_words import Polygon
+from clova_ocr_async.pictures.typeface import Typeface, find_typeface
 
 HANGUL, LATIN = find_typeface(), Typeface(None)
 TRUTH = GroundTruth("receipt", 400, 240, {"result": {"text": "견본"}})

@@ -16,10 +16,11 @@ import pytest
 from PIL import Image, ImageChops, ImageFilter, ImageOps, ImageStat
 
 from clova_ocr_async.emulator import Sample, draw_sample, find_ground_truth, write_samples
-from clova_ocr_async.emulator.samples.canvas import FORMATS, PDF_DOTS_PER_INCH, Canvas, Style, Typeface, find_typeface
+from clova_ocr_async.emulator.samples.canvas import FORMATS, PDF_DOTS_PER_INCH, Canvas, Style
 from clova_ocr_async.emulator.samples.fake_data import mrz_check
 from clova_ocr_async.emulator.samples.ground_truth import DOCUMENTS
 from clova_ocr_async.emulator.samples.identity_layouts import SEEN_ON, passport
+from clova_ocr_async.pictures.typeface import Typeface, find_typeface
 
 TYPEFACES = {"hangul": find_typeface(), "latin": Typeface(None)}
 SEEDS = range(8)

@@ -1,0 +1,252 @@
+"""The search of files for what a masked copy must not hold."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pikepdf
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pytest
+import xlsxwriter  # type: ignore[import-untyped]
+from PIL import Image, PngImagePlugin
+from support.commands import clova_ocr
+from support.pdfs import saved as saved_pdf
+from support.pdfs import written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NUMBER = "900101-1234567"
+CARD = "4111111111111111"
+PLAIN = Image.new("RGB", (64, 48), "white")
+
+
+def saved(form: str, picture: Image.Image = PLAIN, **options: Any) -> bytes:
+    """Return a picture as a file."""
+    file = io.BytesIO()
+    picture.copy().save(file, form, **options)
+    return file.getvalue()
+
+
+def png_text() -> bytes:
+    """Return a PNG with a text."""
+    note = PngImagePlugin.PngInfo()
+    note.add_text("Comment", "x")
+    return saved("PNG", pnginfo=note)
+
+
+def exif(thumbnail: bytes = b"") -> bytes:
+    """Return a JPEG with EXIF data, and perhaps a thumbnail in them."""
+    found = Image.Exif()
+    found[270] = "x"
+    return saved("JPEG", exif=found.tobytes() + thumbnail)
+
+
+def jpeg_with(segment: bytes) -> bytes:
+    """Return a JPEG with one more segment."""
+    data = saved("JPEG")
+    return data[:2] + segment + data[2:]
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    """Return a segment of a JPEG."""
+    return bytes((0xFF, marker)) + (len(content) + 2).to_bytes(2, "big") + content
+
+
+def transparent() -> bytes:
+    """Return a PNG that shows nothing of its pixels."""
+    picture = Image.new("RGBA", (8, 8), "white")
+    picture.putalpha(0)
+    return saved("PNG", picture)
+
+
+def pdf_with(change: Callable[[pikepdf.Pdf], object]) -> bytes:
+    """Return a PDF that was changed."""
+    with pikepdf.open(io.BytesIO(PDF)) as pdf:
+        change(pdf)
+        return saved_pdf(pdf)
+
+
+def attach(pdf: pikepdf.Pdf) -> None:
+    """Attach a file to a PDF."""
+    pdf.attachments["a.txt"] = b"x"
+
+
+def annotate(pdf: pikepdf.Pdf) -> None:
+    """Give the page of a PDF a list of notes."""
+    pdf.pages[0].obj.Annots = pikepdf.Array([])
+
+
+def inform(pdf: pikepdf.Pdf) -> None:
+    """Give a PDF a subject."""
+    pdf.docinfo["/Subject"] = "x"
+
+
+def describe(pdf: pikepdf.Pdf) -> None:
+    """Give a PDF a title in XMP."""
+    with pdf.open_metadata() as metadata:
+        metadata["dc:title"] = "x"
+
+
+def photograph(pdf: pikepdf.Pdf) -> None:
+    """Put a JPEG with a comment into a PDF."""
+    picture = pdf.make_stream(saved("JPEG", comment=b"x"))
+    picture.Filter = pikepdf.Name.DCTDecode
+    pdf.Root.Picture = picture
+
+
+PDF = saved_pdf(written(""))
+JPEG = saved("JPEG")
+TIFF = saved("TIFF", compression="tiff_adobe_deflate")
+
+
+def xlsx(*rows: tuple[Any, ...], **options: Any) -> bytes:
+    """Return a workbook."""
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file, options) as book:
+        sheet = book.add_worksheet()
+        for number, row in enumerate(rows):
+            sheet.write_row(number, 0, row)
+    return file.getvalue()
+
+
+def parquet(**columns: list[Any]) -> bytes:
+    """Return a Parquet file."""
+    file = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), file)
+    data: bytes = file.getvalue().to_pybytes()
+    return data
+
+
+def zipped(**members: bytes) -> bytes:
+    """Return a zip archive."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("folder/", b"")
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+LEAKS: dict[str, tuple[str, bytes, str]] = {
+    "exif": ("a.jpg", exif(), "EXIF metadata"),
+    "thumbnail in exif": ("a.jpg", exif(JPEG), "thumbnail"),
+    "xmp": ("a.jpg", jpeg_with(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>")), "XMP metadata"),
+    "profile": ("a.jpg", saved("JPEG", icc_profile=b"x" * 200), "colour profile"),
+    "second picture": ("a.jpg", jpeg_with(segment(0xE2, b"MPF\0abc")), "second picture"),
+    "iptc": ("a.jpg", jpeg_with(segment(0xED, b"Photoshop 3.0\0")), "IPTC metadata"),
+    "other segment": ("a.jpg", jpeg_with(segment(0xE5, b"x")), "metadata"),
+    "thumbnail of jfif": ("a.jpg", jpeg_with(segment(0xE0, b"JFIF\0" + b"\1" * 30)), "thumbnail"),
+    "thumbnail of jfxx": ("a.jpg", jpeg_with(segment(0xE0, b"JFXX\0" + JPEG)), "thumbnail"),
+    "comment": ("a.jpg", saved("JPEG", comment=b"x"), "comment"),
+    "trailing": ("a.jpg", JPEG + b"x", "trailing bytes"),
+    "broken": ("a.jpg", JPEG[:-20], "broken file"),
+    "number in bytes": (
+        "a.jpg",
+        jpeg_with(segment(0xEE, b"Adobe\0")) + NUMBER.encode(),
+        "resident registration number",
+    ),
+    "png text": ("a.png", png_text(), "comment"),
+    "png chunk": ("a.png", saved("PNG")[:33] + b"\0\0\0\0xxXx\0\0\0\0" + saved("PNG")[33:], "metadata"),
+    "png frames": ("a.png", saved("PNG", save_all=True, append_images=[Image.new("RGB", (64, 48))]), "second frame"),
+    "png profile": ("a.png", saved("PNG", icc_profile=b"x" * 200), "colour profile"),
+    "png trailing": ("a.png", saved("PNG") + b"x", "trailing bytes"),
+    "png broken": ("a.png", saved("PNG")[:-12], "broken file"),
+    "transparent": ("a.png", transparent(), "transparent pixels"),
+    "transparent and broken": ("a.png", transparent()[:60] + b"x" * 20, "transparent pixels"),
+    "tiff pages": ("a.tiff", saved("TIFF", save_all=True, append_images=[PLAIN.copy()]), "second frame"),
+    "tiff text": ("a.tiff", saved("TIFF", tiffinfo={270: "x"}), "metadata"),
+    "tiff thumbnail": (
+        "a.tiff",
+        saved("TIFF", save_all=True, tiffinfo={254: 1}, append_images=[PLAIN.copy(), PLAIN.copy()]),
+        "thumbnail",
+    ),
+    "tiff broken": ("a.tiff", b"II*\0\xff\xff\0\0", "broken file"),
+    "webp": ("a.webp", saved("WEBP"), "format that cannot be checked"),
+    "text layer": ("a.pdf", saved_pdf(written(NUMBER)), "text layer"),
+    "number in a text layer": ("a.pdf", saved_pdf(written(NUMBER)), "resident registration number"),
+    "pdf information": ("a.pdf", pdf_with(inform), "document information"),
+    "pdf xmp": ("a.pdf", pdf_with(describe), "XMP metadata"),
+    "pdf attachment": ("a.pdf", pdf_with(attach), "embedded file"),
+    "pdf annotation": ("a.pdf", pdf_with(annotate), "annotation over a page"),
+    "pdf picture": ("a.pdf", pdf_with(photograph), "comment, of a picture in the PDF"),
+    "pdf version": ("a.pdf", PDF + PDF, "earlier version"),
+    "pdf trailing": ("a.pdf", PDF + b"x" * 10, "trailing bytes"),
+    "pdf broken": ("a.pdf", b"%PDF-1.7 nothing", "format that cannot be checked"),
+    "csv": ("a.csv", f"name,id\nA,{NUMBER}\n".encode(), "row 2, column 2"),
+    "tsv": ("a.tsv", f"name\tid\nA\t{NUMBER}\n".encode("cp949"), "row 2, column 2"),
+    "alien": ("a.csv", b"900101-5234567\n", "alien registration number"),
+    "digits alone": ("a.csv", b"9001011234567\n", "resident registration number"),
+    "full width": ("a.txt", "９００１０１－１２３４５６７".encode(), "resident registration number"),  # noqa: RUF001
+    "utf-16": ("a.txt", NUMBER.encode("utf-16"), "resident registration number"),
+    "no encoding": ("a.txt", b"\xff\x00 " + NUMBER.encode(), "resident registration number"),
+    "card": ("a.txt", CARD.encode(), "card number"),
+    "card in groups": ("a.txt", b"1234-5678-9012-3456", "card number"),
+    "zone": ("a.txt", b"PMKORHONG<<GILDONG<<<<<<<<<<<<<<<<<<<<<<<<<<", "machine readable zone"),
+    "jsonl": ("a.jsonl", json.dumps({"a": [{"b": NUMBER}]}).encode(), "line 1"),
+    "json number": ("a.jsonl", b'{"a": 9001011234567}', "line 1"),
+    "json key": ("a.jsonl", json.dumps({NUMBER: 1}).encode(), "line 1"),
+    "broken json": ("a.jsonl", b'{"a": "' + NUMBER.encode(), "line 1"),
+    "xlsx": ("a.xlsx", xlsx(("id",), (NUMBER,)), "cell A2"),
+    "xlsx number": ("a.xlsx", xlsx(("id",), (9001011234567,)), "cell A2"),
+    "xlsx inline": ("a.xlsx", xlsx(("id",), (NUMBER,), constant_memory=True), "cell A2"),
+    "zip": ("a.zip", zipped(**{"a.jpg": saved("JPEG", comment=b"x")}), "comment, member 1 of the archive"),
+    "zip name": ("a.zip", zipped(**{f"{NUMBER}.txt": b""}), "in the name of member 1"),
+    "zip in zips": ("a.zip", zipped(a=zipped(a=zipped(a=zipped(a=b"")))), "too large or too deep"),
+    "zip broken": ("a.zip", b"PK\x03\x04 nothing", "format that cannot be checked"),
+    "parquet": ("a.parquet", parquet(id=[NUMBER, None]), "in a column of the Parquet file"),
+    "parquet number": ("a.parquet", parquet(id=[9001011234567]), "in a column of the Parquet file"),
+    "name": (f"{NUMBER}.csv", b"x", "in the file's name"),
+}
+
+
+@pytest.mark.parametrize(("name", "data", "message"), LEAKS.values(), ids=LEAKS)
+def test_a_planted_leak_of_each_kind_is_found(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    """The leak is named by its kind and place and never by its value, and the exit code is 1."""
+    file = tmp_path / name
+    file.write_bytes(data)
+    found = clova_ocr("verify", file)
+    assert found.exit_code == 1
+    assert message in found.stdout
+    assert "1234567" not in found.output
+    assert CARD not in found.output
+
+
+PUBLIC = "110111-1707178"
+CLEAN: dict[str, bytes] = {
+    "a.jpg": JPEG,
+    "grey.jpg": saved("JPEG", PLAIN.convert("L"), progressive=True),
+    "cmyk.jpg": saved("JPEG", PLAIN.convert("CMYK")),
+    "a.png": saved("PNG"),
+    "opaque.png": saved("PNG", PLAIN.convert("RGBA")),
+    "a.tiff": TIFF,
+    "a.pdf": PDF,
+    "a.csv": f"key,corp_register_num\n900101-*******,{PUBLIC}\n8801016234562,4111-11**-****-1111\n".encode(),
+    "a.jsonl": json.dumps(
+        {"corpRegisterNum": [{"text": PUBLIC}], "sha256": "a9001011234567b", "x": 0.9001011234567, "y": True}
+    ).encode(),
+    "a.xlsx": xlsx(("key", "corp_register_num"), ("x", PUBLIC)),
+    "a.parquet": parquet(corp_register_num=[PUBLIC], number=[1.5], key=["4111-11**-****-1111"]),
+    "a.zip": zipped(a=b"900101-*******", b=JPEG),
+    "a.txt": b"no. 901301-1234567, 1234567890123456, 550e8400-1234-1234-1234-123456789012",
+}
+
+
+@pytest.mark.parametrize(("name", "data"), CLEAN.items(), ids=CLEAN)
+def test_a_clean_file_passes(tmp_path: Path, name: str, data: bytes) -> None:
+    """A file without a leak has exit code 0: public numbers, barcodes, hashes and starred numbers are not leaks."""
+    file = tmp_path / name
+    file.write_bytes(data)
+    found = clova_ocr("verify", file)
+    assert (found.exit_code, found.stdout) == (0, "")
+
+
+def test_a_file_that_cannot_be_read_is_not_clean(tmp_path: Path) -> None:
+    """A folder, and a file that is not there, are named, and the exit code is 1."""
+    found = clova_ocr("verify", tmp_path, tmp_path / "none.png")
+    assert (found.exit_code, found.stderr.count("cannot be checked")) == (1, 2)
