@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from clova_ocr_async.documents.text_normalization import normalize_text
 
-__all__ = ["decimal_from_number", "decimal_from_text"]
+__all__ = ["decimal_from_number", "decimal_from_text", "has_other_sign"]
 
 _MAX_LENGTH = 40  # characters; a longer number is neither a price nor a count
 
@@ -63,6 +63,7 @@ _WHOLE_TEXT = re.compile(
 _SPREAD_THOUSANDS = re.compile(r"(?<=[0-9])(?:\s+,\s*|,\s+)(?=[0-9]{3}(?![0-9]))")
 _FORMATTED = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
 _PLAIN = re.compile(r"[0-9]+")
+_UNSIGNED = re.compile(r"[0-9.,]*")
 _ONE_GROUP = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 _THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+|(?:,[0-9]{3})+)")
 # A head of four digits before a group of three has lost a separator, or is two numbers.
@@ -95,6 +96,14 @@ def decimal_from_text(text: str) -> Decimal | None:
         digits = digits.removesuffix(".")  # a full stop; a comma would have more digits behind it
     number = _number_of(digits, _kinds_beside(found))
     return -number if number is not None and negative else number
+
+
+def has_other_sign(number: Decimal, text: str) -> bool:
+    """Return whether a text is a number with the opposite sign."""
+    if number > 0 and _UNSIGNED.fullmatch(text):  # nearly all texts: what follows takes twenty times as long
+        return False
+    # Zero equals its negative, so the comparison would always hold for it.
+    return number != 0 and decimal_from_text(text) == -number
 
 
 def _is_negative(found: re.Match[str]) -> bool | None:

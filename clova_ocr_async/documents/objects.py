@@ -17,7 +17,7 @@ from clova_ocr_async.documents.dates import (
     time_from_parts,
     time_from_text,
 )
-from clova_ocr_async.documents.numbers import decimal_from_number, decimal_from_text
+from clova_ocr_async.documents.numbers import decimal_from_number, decimal_from_text, has_other_sign
 from clova_ocr_async.documents.parsing import flag_or_none, number_or_none, text_or_none, whole_number_or_none
 
 if TYPE_CHECKING:
@@ -175,11 +175,10 @@ class FloatObject(_FormattedObject, frozen=True, kw_only=True):
         A character beside the number that is not known to be harmless ("5만원", "B67") makes it None, and so does a
         minus in the text that the formatted number lacks.
         """
-        # Zero equals its negative, so the comparison would always hold for it.
-        number, read = decimal_from_number(self.formatted.value or ""), decimal_from_text(self.text or "")
+        number = decimal_from_number(self.formatted.value or "")
         if number is None:
-            return read
-        return None if number and read == -number else number
+            return decimal_from_text(self.text or "")
+        return None if has_other_sign(number, self.text or "") else number
 
 
 class FormattedDate(VendorObject, frozen=True, kw_only=True):

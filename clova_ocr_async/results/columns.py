@@ -5,7 +5,8 @@ A column's name, type or place changes only with ``SCHEMA_VERSION``, which every
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import functools
+from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
@@ -41,6 +42,7 @@ class Column(msgspec.Struct, frozen=True):
     since: int = 1
 
 
+@functools.cache
 def columns(document: type[Document], table: Table = "documents") -> tuple[Column, ...]:
     """Return the columns of a table, in their order.
 
@@ -63,7 +65,7 @@ def _expanded(specifications: tuple[tuple[str, str, str, str], ...]) -> list[Col
     found: list[Column] = []
     for name, kind, label, path in specifications:
         type_, _, several = kind.partition("*")
-        found.append(Column(name, msgspec.convert(type_, ColumnType), label, path))
+        found.append(Column(name, cast("ColumnType", type_), label, path))
         if type_ in {"decimal", "date", "time"} or name == "age":
             found.append(Column(f"{name}_text", "text", f"{label} (원문)", path))
         if several:
