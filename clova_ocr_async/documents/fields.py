@@ -87,15 +87,11 @@ def _branches(cls: type[VendorObject]) -> tuple[tuple[str, str, object], ...]:
 
 def confidence_of(leaf: Leaf) -> float | None:
     """Return the reliability of a value, 0 to 1; None if nothing was read, or if the answer has none."""
-    if isinstance(leaf, Field):
-        return leaf.confidence if _was_read(leaf) else None
     if isinstance(leaf, BaseObject):
-        return leaf.confidence_score if _was_read(leaf) else None
+        return leaf.confidence_score if leaf.text is not None or leaf.value is not None else None
+    if isinstance(leaf, Field):
+        return leaf.confidence if leaf.text is not None else None
     return None
-
-
-def _was_read(leaf: Leaf) -> bool:
-    return getattr(leaf, leaf.TEXT) is not None or getattr(leaf, "value", None) is not None
 
 
 def in_reading_order(objects: Iterable[tuple[str, Leaf]]) -> list[ReadField]:

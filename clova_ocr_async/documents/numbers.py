@@ -10,12 +10,13 @@ Japanese receipts print "¥1,000-" so that no digit can be added (source: gentos
 
 from __future__ import annotations
 
+import functools
 import re
 from decimal import Decimal
 
 from clova_ocr_async.documents.text_normalization import normalize_text
 
-__all__ = ["decimal_from_number", "decimal_from_text", "has_other_sign"]
+__all__ = ["decimal_from_number", "decimal_from_text", "decimal_of"]
 
 _MAX_LENGTH = 40  # characters; a longer number is neither a price nor a count
 
@@ -98,12 +99,22 @@ def decimal_from_text(text: str) -> Decimal | None:
     return -number if number is not None and negative else number
 
 
-def has_other_sign(number: Decimal, text: str) -> bool:
-    """Return whether a text is a number with the opposite sign."""
-    if number > 0 and _UNSIGNED.fullmatch(text):  # nearly all texts: what follows takes twenty times as long
-        return False
+# A table and the checks of a receipt ask for the same numbers again.
+@functools.lru_cache(maxsize=256)
+def decimal_of(formatted: str, text: str) -> Decimal | None:
+    """Return the number of a normal form, else the one that a text consists of; None if they have opposite signs.
+
+    Args:
+        formatted: The service's normal form of the text; empty if there is none.
+        text: The text as it was read.
+    """
+    number = decimal_from_number(formatted)
+    if number is None:
+        return decimal_from_text(text)
+    if number > 0 and _UNSIGNED.fullmatch(text):  # nearly all texts: to read one takes twenty times as long
+        return number
     # Zero equals its negative, so the comparison would always hold for it.
-    return number != 0 and decimal_from_text(text) == -number
+    return None if number and decimal_from_text(text) == -number else number
 
 
 def _is_negative(found: re.Match[str]) -> bool | None:

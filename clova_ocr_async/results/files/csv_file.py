@@ -54,7 +54,7 @@ class CsvFile:
         self._columns = columns
         self._write = write
         self._encoding = encoding
-        self._cells = [(column.name, _form_of(column, guard=guard)) for column in columns]
+        self._forms = [(column.name, _form_of(column, guard=guard)) for column in columns]
         self._buffer = io.StringIO(newline="")
         self._end = "\r\n" if excel else "\n"
         # With both characters in its line end, the writer quotes cells that hold either; readers split lines at both.
@@ -70,7 +70,8 @@ class CsvFile:
         Raises:
             ConfigurationError: A value holds a character that the encoding lacks.
         """
-        cells = ["" if (value := row[name]) is None else form(value) for name, form in self._cells]
+        # The csv module writes None as an empty cell.
+        cells = [value if (value := row[name]) is None or form is None else form(value) for name, form in self._forms]
         if self._encoding != "utf-8":
             self._check(cells, row)
         self._csv.writerow(cells)
@@ -86,12 +87,12 @@ class CsvFile:
         self._buffer.write(line.removesuffix("\r\n"))
         self._buffer.write(self._end)
 
-    def _check(self, cells: Sequence[str], row: Mapping[str, Any]) -> None:
+    def _check(self, cells: Sequence[object], row: Mapping[str, Any]) -> None:
         for column, cell in zip(self._columns, cells, strict=True):
             try:
-                cell.encode(self._encoding)
+                str(cell).encode(self._encoding)
             except UnicodeEncodeError as error:
-                code = ord(cell[error.start])
+                code = ord(error.object[error.start])
                 raise ConfigurationError(
                     f"the row of {shown_path(str(row.get('source') or row.get('key')))} has the character U+{code:04X} "
                     f"in {column.name}, which {self._encoding.upper()} lacks; write UTF-8, with --excel for Excel"
@@ -104,11 +105,11 @@ class CsvFile:
         self._write(text.encode(self._encoding))
 
 
-def _form_of(column: Column, *, guard: bool) -> Callable[[Any], str]:
-    """Return the function that writes a value of a column as text."""
+def _form_of(column: Column, *, guard: bool) -> Callable[[Any], str] | None:
+    """Return the function that writes a value of a column; None where the csv module does it, dates as ISO 8601."""
     if column.type == "text":
-        return guarded if guard else str
-    return {"boolean": _as_boolean, "decimal": _as_decimal}.get(column.type, str)  # dates and times are ISO 8601
+        return guarded if guard else None
+    return {"boolean": _as_boolean, "decimal": _as_decimal}.get(column.type)
 
 
 def _as_boolean(value: object) -> str:
