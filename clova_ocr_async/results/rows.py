@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import os
 import unicodedata
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.documents import (
@@ -25,7 +26,6 @@ from clova_ocr_async.results.review import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from decimal import Decimal
 
     from clova_ocr_async.documents import Recognition
 
@@ -43,6 +43,8 @@ __all__ = [
 
 JOINED = " | "
 """The text between the values of a cell that holds several."""
+
+_EXACT = 100  # digits of a sum; a number that was read has 40 at the most
 
 Value = Any
 """str, int, float, Decimal, bool, date, time or None."""
@@ -228,9 +230,11 @@ def _number(name: str, value: FloatObject) -> dict[str, Value]:
 
 def _sum(name: str, values: Sequence[FloatObject]) -> dict[str, Value]:
     """Return the sum of amounts, None if one of them cannot be read, and their texts."""
+    total: Decimal | None = None
     numbers = [value.decimal for value in values]
-    known = [number for number in numbers if number is not None]
-    total: Decimal | None = sum(known[1:], known[0]) if known and len(known) == len(numbers) else None
+    if numbers and None not in numbers:
+        with localcontext(prec=_EXACT):
+            total = sum((number for number in numbers if number is not None), Decimal(0))
     return {name: total, f"{name}_text": JOINED.join(value.text for value in values if value.text) or None}
 
 
