@@ -243,7 +243,7 @@ def test_planted_values(planted: Path) -> None:
         },
         "unreadable": {"total_price": None, "total_price_text": "8만원", "tax_price": None, "tax_price_text": "x"},
         "old": {"payment_date": dt.date(204, 1, 2)},
-        "\uac00": {"status": "skipped", "billed": False, "key": None, "item_count": None},
+        "\uac00": {"status": "skipped", "billed": False, "item_count": None},
         "failure": {"status": "failed", "billed": True, "store_name": None},
         "half-json": {"status": "failed", "billed": True},
         "other-request-id": {"status": "ambiguous", "billed": None},
