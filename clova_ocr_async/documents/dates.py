@@ -59,6 +59,7 @@ _WHOLE_TEXT = re.compile(
 )
 # Not the "am" inside another word.
 _HALVES = re.compile(rf"(?<![a-z])(?:(?P<morning>{_MORNING})|(?P<afternoon>{_AFTERNOON}))(?![a-z])", re.IGNORECASE)
+_NO_WORD = re.compile(r"[0-9:. ]*")
 _MAX_LENGTH = 60  # characters of a date with its weekday, time and words
 
 
@@ -114,7 +115,9 @@ def time_from_parts(hour: str | None, minute: str | None, second: str | None) ->
 
 def in_another_half(time: dt.time, text: str | None) -> bool:
     """Return whether a text names a half of the day ("AM", "오후") that a time is not in."""
-    halves = {found.lastgroup for found in _HALVES.finditer(normalize_text(text or ""))}
+    if text is None or _NO_WORD.fullmatch(text):
+        return False
+    halves = {found.lastgroup for found in _HALVES.finditer(normalize_text(text))}
     return bool(halves - {"afternoon" if time.hour >= _NOON else "morning"})
 
 

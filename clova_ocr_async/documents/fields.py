@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from clova_ocr_async.documents.base import Leaf, VendorObject, public_name, safe_repr
+from clova_ocr_async.documents.base import Leaf, VendorObject, absent, public_name, safe_repr
+from clova_ocr_async.documents.lenient import places_in
 from clova_ocr_async.documents.objects import BaseObject, BoundingPoly, Field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from clova_ocr_async.documents.base import Document
 
-__all__ = ["ReadField", "fields_of", "objects_of", "tree_lines"]
+__all__ = ["ReadField", "confidence_of", "fields_of", "in_reading_order", "objects_of", "tree_lines"]
 
 _INDENT = "  "
 
@@ -39,28 +41,68 @@ class ReadField(NamedTuple):
 
 
 def fields_of(document: Document) -> list[ReadField]:
-    """Return the values of a document in reading order: line by line, each from left to right.
+    """Return the values of a document in reading order."""
+    return in_reading_order(objects_of(document))
+
+
+def objects_of(value: VendorObject, path: str = "") -> list[tuple[str, Leaf]]:
+    """Return the objects of one value that an answer has, with their paths, in the order of the document's class.
+
+    Args:
+        value: A document, or a part of one.
+        path: The place of the part in the document.
+    """
+    found: list[tuple[str, Leaf]] = []
+    _collect(value, path, found)
+    return found
+
+
+def _collect(value: VendorObject, path: str, found: list[tuple[str, Leaf]]) -> None:
+    if isinstance(value, Leaf):
+        found.append((path, value))
+    for attribute, wire, nothing in _branches(type(value)):
+        child = getattr(value, attribute)
+        if child is nothing:
+            continue
+        here = f"{path}.{wire}" if path else wire
+        if isinstance(child, VendorObject):
+            _collect(child, here, found)
+        else:
+            for index, element in enumerate(child):
+                _collect(element, f"{here}[{index}]", found)
+
+
+@functools.cache
+def _branches(cls: type[VendorObject]) -> tuple[tuple[str, str, object], ...]:
+    """Return the fields of a class that lead to values: attribute, name on the wire, and what it is where absent.
+
+    Most objects of an answer are corners of polygons, and a walk that looks at them takes ten times as long.
+    """
+    return tuple(
+        (place.attribute, wire.strip(), getattr(absent(cls), place.attribute))
+        for wire, place in places_in(cls).items()
+        if place.struct is not None and (issubclass(place.struct, Leaf) or _branches(place.struct))
+    )
+
+
+def confidence_of(leaf: Leaf) -> float | None:
+    """Return the reliability of a value, 0 to 1; None if nothing was read, or if the answer has none."""
+    if isinstance(leaf, BaseObject):
+        return leaf.confidence_score if leaf.text is not None or leaf.value is not None else None
+    if isinstance(leaf, Field):
+        return leaf.confidence if leaf.text is not None else None
+    return None
+
+
+def in_reading_order(objects: Iterable[tuple[str, Leaf]]) -> list[ReadField]:
+    """Return those of some objects that have a value, in reading order: line by line, each from left to right.
 
     Values without a polygon, as all of a passport are, come last, in the order of the answer.
     """
-    found = [field for path, value in objects_of(document) if (field := _leaf(value, path)) is not None]
-    placed = [field for field in found if _box(field.polygons) is not None]
-    return [*_in_lines(placed), *(field for field in found if _box(field.polygons) is None)]
-
-
-def objects_of(value: VendorObject, path: str = "") -> Iterator[tuple[str, Leaf]]:
-    """Yield the objects of one value with their paths, in the order of the document's class."""
-    if isinstance(value, Leaf):
-        yield path, value
-    for name, wire in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
-        child = getattr(value, name)
-        here = f"{path}.{wire.strip()}" if path else wire.strip()
-        if isinstance(child, VendorObject):
-            yield from objects_of(child, here)
-        elif isinstance(child, tuple):
-            for index, element in enumerate(child):
-                if isinstance(element, VendorObject):
-                    yield from objects_of(element, f"{here}[{index}]")
+    found = [field for path, value in objects if (field := _leaf(value, path)) is not None]
+    boxes = [(_box(field.polygons), field) for field in found]
+    placed = [(box, field) for box, field in boxes if box is not None]
+    return [*_in_lines(placed), *(field for box, field in boxes if box is None)]
 
 
 def _leaf(leaf: Any, path: str) -> ReadField | None:
@@ -95,12 +137,11 @@ def _box(polygons: Sequence[BoundingPoly]) -> _Box | None:
     return _Box(min(x for x, _ in corners), min(rows), max(rows))
 
 
-def _in_lines(fields: Sequence[ReadField]) -> Iterator[ReadField]:
+def _in_lines(fields: Iterable[tuple[_Box, ReadField]]) -> Iterator[ReadField]:
     """Sort fields into lines: a field stands in a line if its middle is above the bottom of the line's first field."""
     # By the first field of a line, and not by a grid: lines have any height, and photographed ones are a little askew.
-    boxes = sorted(((cast("_Box", _box(field.polygons)), field) for field in fields), key=lambda item: item[0].top)
     line: list[tuple[_Box, ReadField]] = []
-    for box, field in boxes:
+    for box, field in sorted(fields, key=lambda item: item[0].top):
         if line and (box.top + box.bottom) / 2 > line[0][0].bottom:
             yield from _from_left(line)
             line = []

@@ -10,12 +10,13 @@ Japanese receipts print "¥1,000-" so that no digit can be added (source: gentos
 
 from __future__ import annotations
 
+import functools
 import re
 from decimal import Decimal
 
 from clova_ocr_async.documents.text_normalization import normalize_text
 
-__all__ = ["decimal_from_number", "decimal_from_text"]
+__all__ = ["decimal_from_number", "decimal_from_text", "decimal_of"]
 
 _MAX_LENGTH = 40  # characters; a longer number is neither a price nor a count
 
@@ -56,6 +57,7 @@ _WHOLE_TEXT = re.compile(
 _SPREAD_THOUSANDS = re.compile(r"(?<=[0-9])(?:\s+,\s*|,\s+)(?=[0-9]{3}(?![0-9]))")
 _FORMATTED = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
 _PLAIN = re.compile(r"[0-9]+")
+_UNSIGNED = re.compile(r"[0-9.,]*")
 _ONE_GROUP = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 _THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+|(?:,[0-9]{3})+)")
 # A head of four digits before a group of three has lost a separator, or is two numbers.
@@ -88,6 +90,24 @@ def decimal_from_text(text: str) -> Decimal | None:
         digits = digits.removesuffix(".")  # a full stop; a comma would have more digits behind it
     number = _number_of(digits, _kinds_beside(found))
     return -number if number is not None and negative else number
+
+
+# A table and the checks of a receipt ask for the same numbers again.
+@functools.lru_cache(maxsize=256)
+def decimal_of(formatted: str, text: str) -> Decimal | None:
+    """Return the number of a normal form, else the one that a text consists of; None if they have opposite signs.
+
+    Args:
+        formatted: The service's normal form of the text; empty if there is none.
+        text: The text as it was read.
+    """
+    number = decimal_from_number(formatted)
+    if number is None:
+        return decimal_from_text(text)
+    if number > 0 and _UNSIGNED.fullmatch(text):  # nearly all texts: to read one takes twenty times as long
+        return number
+    # Zero equals its negative, so the comparison would always hold for it.
+    return None if number and decimal_from_text(text) == -number else number
 
 
 def _is_negative(found: re.Match[str]) -> bool | None:

@@ -17,7 +17,7 @@ from clova_ocr_async.documents.dates import (
     time_from_parts,
     time_from_text,
 )
-from clova_ocr_async.documents.numbers import decimal_from_number, decimal_from_text
+from clova_ocr_async.documents.numbers import decimal_of
 from clova_ocr_async.documents.parsing import flag_or_none, number_or_none, text_or_none, whole_number_or_none
 
 if TYPE_CHECKING:
@@ -175,11 +175,7 @@ class FloatObject(_FormattedObject, frozen=True, kw_only=True):
         A character beside the number that is not known to be harmless ("5만원", "B67") makes it None, and so does a
         minus in the text that the formatted number lacks.
         """
-        # Zero equals its negative, so the comparison would always hold for it.
-        number, read = decimal_from_number(self.formatted.value or ""), decimal_from_text(self.text or "")
-        if number is None:
-            return read
-        return None if number and read == -number else number
+        return decimal_of(self.formatted.value or "", self.text or "")
 
 
 class FormattedDate(VendorObject, frozen=True, kw_only=True):
@@ -207,7 +203,8 @@ class DateObject(BaseObject, frozen=True, kw_only=True):
     @property
     def value(self) -> str | None:
         """The date as YYYY-MM-DD, else the text; None if not read."""
-        return self.date.isoformat() if self.date else text_or_none(self.text)
+        date = self.date
+        return text_or_none(self.text) if date is None else date.isoformat()
 
 
 class FormattedTime(VendorObject, frozen=True, kw_only=True):
@@ -241,7 +238,8 @@ class TimeObject(BaseObject, frozen=True, kw_only=True):
     @property
     def value(self) -> str | None:
         """The time as HH:MM:SS, else the text; None if not read."""
-        return self.time.isoformat() if self.time else text_or_none(self.text)
+        time = self.time
+        return text_or_none(self.text) if time is None else time.isoformat()
 
 
 class PoiObject(VendorObject, frozen=True, kw_only=True):

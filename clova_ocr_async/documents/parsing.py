@@ -19,10 +19,14 @@ def text_or_none(text: str | None) -> str | None:
 
 def number_or_none(value: object) -> float | None:
     """Return a number from a number or a text; None for any other value, and for infinity and NaN."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if type(value) is float and math.isfinite(value):  # nearly all scores
+        return value
+    if isinstance(value, str):
+        value = value.strip()  # of more characters than float() strips
+        if not _NUMBER.fullmatch(value):
+            return None  # float() would read "1_000" and digits of every script as well
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
-        return None  # float() would read "1_000" and digits of every script as well
     try:
         number = float(value)
     except OverflowError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
 from contextlib import suppress
@@ -19,6 +20,7 @@ __all__ = [
     "open_new_private",
     "open_to_read",
     "replace_file",
+    "temporaries_beside",
     "temporary_beside",
 ]
 
@@ -71,6 +73,14 @@ def open_to_read(path: str | os.PathLike[str]) -> int:
 def temporary_beside(final: Path) -> Path:
     """Return a name in the folder of a file that no other process has, on this machine or another."""
     return final.with_name(f"{final.name[:_PREFIX]}.{os.getpid()}.{secrets.token_hex(8)}.part")
+
+
+def temporaries_beside(final: Path) -> list[Path]:
+    """Return the names in the folder of a file that ``temporary_beside`` gave for it, or for one of a similar name."""
+    form = re.compile(rf"{re.escape(final.name[:_PREFIX])}\.[0-9]+\.[0-9a-f]{{16}}\.\w+")
+    with suppress(OSError):
+        return [path for path in sorted(final.parent.iterdir()) if form.fullmatch(path.name)]
+    return []
 
 
 def check_replaceable(final: Path) -> None:

@@ -42,6 +42,7 @@ from clova_ocr_async.ledger.states import SourceRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from clova_ocr_async.errors import Billing, ClovaOCRError
     from clova_ocr_async.ledger.states import Admission, Claim, Entry, Item, ListedFile, Settlement, SourceFile
@@ -307,6 +308,10 @@ class RunView(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc_info: object) -> None: ...
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Let all methods see the run at one moment, that of entering the context this returns."""
+        ...
 
     def status(self) -> RunStatus:
         """Return the progress of the run."""

@@ -20,7 +20,7 @@ from clova_ocr_async.results.mrz_checks import check_mrz
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from clova_ocr_async.documents import Recognition
+    from clova_ocr_async.documents import DateObject, Recognition
 
 __all__ = ["Check", "check"]
 
@@ -76,7 +76,7 @@ def _receipt(receipt: Receipt, today: dt.date) -> Iterator[Check]:
     store, payment = receipt.result.store_info, receipt.result.payment_info
     yield _business_number("business_number", store.biz_num.value, "result.storeInfo.bizNum")
     yield _card_number("card_number", payment.card_info.number.value, "result.paymentInfo.cardInfo.number")
-    yield _past("payment_date", payment.date.date, payment.date.value, "result.paymentInfo.date", today)
+    yield _past_object("payment_date", payment.date, "result.paymentInfo.date", today)
     yield _items_add_up(receipt)
     yield _tax_fits(receipt)
 
@@ -89,11 +89,11 @@ def _items_add_up(receipt: Receipt) -> Check:
     total = _total(receipt)
     if not items or total is None or None in prices:
         return Check(name, "unknown", "a price of a line, or the total, was not read", fields)
-    found = sum((price for price in prices if price is not None), Decimal(0))
+    found = _sum(prices)
     # Receipts print prices with tax or without, and discounts as lines or apart.
     discounts = abs(_sum(price.decimal for group in receipt.result.sub_total for price in group.discount_price))
     taxes = _sum(price.decimal for group in receipt.result.sub_total for price in group.tax_price)
-    possible = {found, found - discounts, found + taxes, found - discounts + taxes}
+    possible = (found, found - discounts, found + taxes, found - discounts + taxes)
     if any(abs(amount - total) <= _TOLERANCE for amount in possible):
         return Check(name, "passed", "the lines add up to the total", fields)
     return Check(name, "failed", "the lines do not add up to the total, with tax and discounts or without", fields)
@@ -279,13 +279,13 @@ def _card_number(name: str, text: str | None, path: str) -> Check:
     return Check(name, "failed", "the check digit does not fit", (path,))
 
 
-def _past_object(name: str, value: Any, path: str, today: dt.date) -> Check:
-    return _past(name, value.date, value.value, path, today)
+def _past_object(name: str, value: DateObject, path: str, today: dt.date) -> Check:
+    return _past(name, value.date, value.text, path, today)
 
 
 def _past(name: str, date: dt.date | None, text: str | None, path: str, today: dt.date) -> Check:
     if date is None:
-        reason = "the date was not read" if text is None else "the text is not a date"
+        reason = "the text is not a date" if text else "the date was not read"
         return Check(name, "unknown", reason, (path,))
     if _EARLIEST <= date <= today + dt.timedelta(days=1):  # elsewhere on earth it may be tomorrow
         return Check(name, "passed", "the date is in the past", (path,))

@@ -5,16 +5,20 @@ A column's name, type or place changes only with ``SCHEMA_VERSION``, which every
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import functools
+from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
+from clova_ocr_async.documents import Receipt
 from clova_ocr_async.results.column_lists import COMMON, DOCUMENTS, ITEMS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from clova_ocr_async.documents import Document
 
-__all__ = ["SCHEMA_VERSION", "Column", "ColumnType", "Table", "columns"]
+__all__ = ["SCHEMA_VERSION", "Column", "ColumnType", "Table", "columns", "stem_of", "tables_of"]
 
 SCHEMA_VERSION = 1
 """The version of the tables; it grows when a column is added, renamed, moved or typed anew."""
@@ -41,6 +45,7 @@ class Column(msgspec.Struct, frozen=True):
     since: int = 1
 
 
+@functools.cache
 def columns(document: type[Document], table: Table = "documents") -> tuple[Column, ...]:
     """Return the columns of a table, in their order.
 
@@ -53,9 +58,26 @@ def columns(document: type[Document], table: Table = "documents") -> tuple[Colum
     """
     if table == "documents":
         return tuple(_expanded(COMMON + DOCUMENTS[document.path_word]))
-    if table == "items" and document.path_word == "receipt":
+    if table == "items" and document is Receipt:
         return tuple(_expanded(ITEMS))
     raise ValueError(f"{document.__name__} has no table of this name; give 'documents', or 'items' of a receipt")
+
+
+def stem_of(word: str) -> str:
+    """Return the name of a document's table, by the vendor's path word."""
+    return word.replace("-", "_")
+
+
+def tables_of(shown: Mapping[str, Sequence[Column]]) -> dict[str, Sequence[Column]]:
+    """Return the columns of all tables by their names: those of documents, and that of the lines of receipts.
+
+    Args:
+        shown: The columns of documents' tables, by the vendor's path word.
+    """
+    found = {stem_of(word): table for word, table in shown.items()}
+    if Receipt.path_word in shown:
+        found[f"{stem_of(Receipt.path_word)}_items"] = columns(Receipt, "items")
+    return found
 
 
 def _expanded(specifications: tuple[tuple[str, str, str, str], ...]) -> list[Column]:
@@ -63,7 +85,7 @@ def _expanded(specifications: tuple[tuple[str, str, str, str], ...]) -> list[Col
     found: list[Column] = []
     for name, kind, label, path in specifications:
         type_, _, several = kind.partition("*")
-        found.append(Column(name, msgspec.convert(type_, ColumnType), label, path))
+        found.append(Column(name, cast("ColumnType", type_), label, path))
         if type_ in {"decimal", "date", "time"} or name == "age":
             found.append(Column(f"{name}_text", "text", f"{label} (원문)", path))
         if several:

@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from array import array
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
-__all__ = ["PossibleCopies", "signature_of"]
+__all__ = ["PossibleCopies", "signatures_of"]
 
 _IDENTIFYING = ("store_biz_num", "payment_date", "payment_time", "total_price")
 _PROOFS = ("confirm_num", "card_number")
 _ALIGNMENT = 16  # bytes: places in the file are counted in these, so that 32 bits are enough
 _DIGEST = 16
 _FIRST_SIZE = 1 << 12
-_FULLEST = 0.6
+_FULLEST = 0.75
+# Both photographs may have been read with other separators.
+_SEPARATORS = re.compile(r"[^0-9A-Za-z*]")
 
 
-def signature_of(row: Mapping[str, Any]) -> bytes | None:
-    """Return a digest that two photographs of one receipt share; None if too little was read to tell.
+def signatures_of(row: Mapping[str, Any]) -> list[bytes]:
+    """Return digests of which two photographs of one receipt share one: with its approval number, and with its card.
 
     Args:
         row: The row of a receipt, not masked.
+
+    Returns:
+        The digests; none if too little was read to tell.
     """
-    proof = next((row[name] for name in _PROOFS if row[name] is not None), None)
-    values = [row[name] for name in _IDENTIFYING]
-    if proof is None or None in values:
-        return None
-    parts = [str(value) for value in (*values, proof)]
-    # Both photographs may have been read with other separators.
-    bare = ["".join(character for character in part if character.isalnum() or character == "*") for part in parts]
-    return hashlib.sha256("\n".join(bare).encode()).digest()[:_DIGEST]
+    number, date, time, total = (row[name] for name in _IDENTIFYING)
+    if number is None or date is None or time is None or total is None:
+        return []
+    purchase = f"{_SEPARATORS.sub('', number)} {date} {time} {total.normalize():f}"
+    found: list[bytes] = []
+    for name in _PROOFS:
+        proof = _SEPARATORS.sub("", row[name] or "")
+        if proof.strip("*"):
+            found.append(hashlib.sha256(f"{purchase} {name} {proof}".encode()).digest()[:_DIGEST])
+    return found
 
 
 class PossibleCopies:
@@ -57,13 +65,27 @@ class PossibleCopies:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def earlier(self, signature: bytes, name: str) -> str | None:
-        """Return the name of the first receipt with a signature; record the name and return None if there is none."""
+    def earlier(self, signatures: Iterable[bytes], name: str) -> str | None:
+        """Return the name of the first receipt with one of some signatures, and record those that are new.
+
+        Args:
+            signatures: Those of a receipt.
+            name: Its name.
+
+        Returns:
+            The name; None if there is no such receipt.
+        """
+        places = [self._place_of(signature, name) for signature in signatures]
+        known = [place for place in places if place is not None]
+        return self._name_at(min(known)) if known else None
+
+    def _place_of(self, signature: bytes, name: str) -> int | None:
+        """Return the place of a signature in the file; append it, and return None, if it is not there."""
         short = int.from_bytes(signature[:4], "little")
         slot = self._slot_of(short)
         while place := self._places[slot]:
-            if self._hashes[slot] == short and (found := self._name_at(place, signature)) is not None:
-                return found
+            if self._hashes[slot] == short and self._is_at(place, signature):
+                return place
             slot = (slot + 1) % len(self._places)
         self._hashes[slot], self._places[slot] = short, self._append(signature, name)
         self._count += 1
@@ -74,10 +96,12 @@ class PossibleCopies:
     def _slot_of(self, short: int) -> int:
         return short % len(self._places)
 
-    def _name_at(self, place: int, signature: bytes) -> str | None:
+    def _is_at(self, place: int, signature: bytes) -> bool:
         self._file.seek((place - 1) * _ALIGNMENT)
-        if self._file.read(_DIGEST) != signature:
-            return None
+        return self._file.read(_DIGEST) == signature
+
+    def _name_at(self, place: int) -> str:
+        self._file.seek((place - 1) * _ALIGNMENT + _DIGEST)
         length = int.from_bytes(self._file.read(4), "little")
         return self._file.read(length).decode()
 

@@ -49,18 +49,21 @@ from clova_ocr_async.errors import (
 from clova_ocr_async.ledger.settlement import decode_failure, replay
 from clova_ocr_async.ledger.states import FINISHED, State
 from clova_ocr_async.protocol.answer_image_object import image_object
-from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from clova_ocr_async.documents import Document
+    from clova_ocr_async.ledger.states import Entry
     from clova_ocr_async.ledger.storage import SourceRecord
 
 __all__ = [
+    "bill_of",
     "billed_of",
     "encode_record",
     "maybe_billed_of",
+    "outcome_of",
     "record_of",
     "record_of_outcome",
+    "shown_entry",
     "status_of",
     "without_answer",
 ]
@@ -98,28 +101,40 @@ def record_of_outcome(
 
 def record_of(record: SourceRecord) -> dict[str, Any]:
     """Return the record of an image of a run; ``result`` as the JSON that was answered, where that is on one line."""
+    entry = shown_entry(record)
     names = _names(record.path, record.page, record.columns, replaced=record.replaced)
+    names |= {"sha256": None if entry is None else entry.item.sha256.hex(), "document": record.document}
+    names |= {"status": record.status}
+    picture = Picture() if entry is None else Picture.from_json(entry.picture)
+    # An answer that was read once is repeated without being decoded again.
+    if entry is not None and entry.state is State.SUCCEEDED and entry.answer is not None:
+        image = image_object(entry.answer.body)
+        if image is not None:
+            bill = _bill(billed=True, maybe_billed=entry.maybe_billed, copy_of=record.copy_of)
+            call = {"attempts": entry.attempts, "request_id": image.request_id, "uid": image.uid}
+            return names | bill | call | {"prepared": _steps(picture), "result": image.raw}
+    return names | _bill_and_end(outcome_of(record), picture, record.copy_of)
+
+
+def shown_entry(record: SourceRecord) -> Entry | None:
+    """Return the item that a record shows; None if its file was not read, or has changed and is to be read again."""
     entry = record.entry
     if entry is not None and record.status == "pending" and entry.state in FINISHED:
-        entry = None  # the file has changed since, and is going to be read again
-    names |= {"sha256": None if entry is None else entry.item.sha256.hex(), "document": record.document}
+        return None
+    return entry
+
+
+def outcome_of(record: SourceRecord) -> Outcome[Any]:
+    """Return the outcome of an image of a run, as if its call had ended now."""
+    entry = shown_entry(record)
     if entry is None:
-        error = decode_failure(record.failure) if record.failure else NotSentError()
-        return names | {"status": record.status} | _bill_and_end(Failure(record.path, error), Picture())
-    picture = Picture.from_json(entry.picture)
-    if entry.state is State.SUCCEEDED and entry.answer is not None and (image := image_object(entry.answer.body)):
-        bill = _bill(billed=True, maybe_billed=entry.maybe_billed, copy_of=record.copy_of)
-        call = {"attempts": entry.attempts, "request_id": image.request_id, "uid": image.uid}
-        return names | {"status": record.status} | bill | call | {"prepared": _steps(picture), "result": image.raw}
+        return Failure(record.path, decode_failure(record.failure) if record.failure else NotSentError())
     result = replay(entry, DOCUMENTS[record.document])
-    outcome: Outcome[Any]
-    if isinstance(result, ClovaOCRError):
-        if entry.state is State.SENT:
-            result.billing = Billing.MAYBE_BILLED  # its request is still in flight
-        outcome = Failure(record.path, result)
-    else:
-        outcome = Success(record.path, result)
-    return names | {"status": record.status} | _bill_and_end(outcome, picture, record.copy_of)
+    if not isinstance(result, ClovaOCRError):
+        return Success(record.path, result)
+    if entry.state is State.SENT:
+        result.billing = Billing.MAYBE_BILLED  # its request is still in flight
+    return Failure(record.path, result)
 
 
 def without_answer(record: dict[str, Any], *, sealed: bool) -> dict[str, Any]:
@@ -175,15 +190,25 @@ def _steps(picture: Picture) -> tuple[str, ...] | None:
 
 
 def _bill_and_end(outcome: Outcome[Any], picture: Picture, copy_of: str | None = None) -> dict[str, Any]:
-    bill = _bill(billed=billed_of(outcome), maybe_billed=maybe_billed_of(outcome), copy_of=copy_of)
     steps = _steps(picture)
-    return bill | (_success(outcome, steps) if isinstance(outcome, Success) else _failure(outcome, steps))
+    end = _success(outcome, steps) if isinstance(outcome, Success) else _failure(outcome, steps)
+    return bill_of(outcome, copy_of) | end
+
+
+def bill_of(outcome: Outcome[Any], copy_of: str | None) -> dict[str, Any]:
+    """Return the keys ``billed``, ``maybe_billed`` and ``copy_of`` of a record.
+
+    Args:
+        outcome: The outcome of its image.
+        copy_of: The first name of the same image; None if the record has that name.
+    """
+    return _bill(billed=billed_of(outcome), maybe_billed=maybe_billed_of(outcome), copy_of=copy_of)
 
 
 def _bill(*, billed: bool | None, maybe_billed: int, copy_of: str | None) -> dict[str, Any]:
     """Return what an image cost under one of its names: nothing for a copy, so that sums count each call once."""
     if copy_of is not None and (billed is not False or maybe_billed):
-        return {"billed": False, "maybe_billed": 0, "copy_of": shown_path(copy_of)}
+        return {"billed": False, "maybe_billed": 0, "copy_of": record_source(copy_of)["source"]}
     return {"billed": billed, "maybe_billed": maybe_billed, "copy_of": None}
 
 

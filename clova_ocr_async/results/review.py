@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from clova_ocr_async.documents import DateObject, FloatObject, TimeObject
-from clova_ocr_async.documents.fields import objects_of
+from clova_ocr_async.documents.fields import confidence_of, in_reading_order, objects_of
 from clova_ocr_async.results.checks import check
 
 if TYPE_CHECKING:
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from clova_ocr_async.documents import Recognition
+    from clova_ocr_async.documents.base import Leaf
 
-__all__ = ["FieldToReview", "fields_to_review", "lowest_confidence"]
+__all__ = ["FieldToReview", "Judgement", "fields_to_review", "judge"]
 
 
 class FieldToReview(msgspec.Struct, frozen=True):
@@ -45,29 +46,49 @@ def fields_to_review(
         Each field once, with all its reasons: those of fields in reading order, then those of checks and of fields of
         an unexpected shape.
     """
-    reasons: dict[str, list[str]] = {}
-    for path, reason in _reasons(recognition, minimum, today):
-        reasons.setdefault(path, []).append(reason)
-    return tuple(FieldToReview(path, "; ".join(found)) for path, found in reasons.items())
+    return judge(recognition, minimum, today=today).to_review
 
 
-def lowest_confidence(recognition: Recognition[Any]) -> float | None:
-    """Return the lowest confidence of all values that were read; None if the answer has none that means anything.
+class Judgement(NamedTuple):
+    """The quality of a reading.
 
-    Source: business registrations have 0.0 everywhere (answers of 2026). A constant 0.0 says nothing.
+    Attributes:
+        lowest: The lowest confidence of all values that were read; None if the answer has none that means anything.
+        to_review: The fields that a person should look at.
     """
-    found = [field.confidence for field in recognition.fields() if field.confidence is not None]
-    return min(found) if any(found) else None
+
+    lowest: float | None
+    to_review: tuple[FieldToReview, ...]
 
 
-def _reasons(recognition: Recognition[Any], minimum: float, today: dt.date | None) -> Iterator[tuple[str, str]]:
-    confident = lowest_confidence(recognition) is not None
-    for field in recognition.fields():
-        if confident and field.confidence is not None and field.confidence < minimum:
-            yield field.path, f"confidence {field.confidence:.2f}"
-    for path, value in objects_of(recognition.document):
-        if (kind := _unreadable(value)) is not None:
-            yield path, f"the text is not {kind}"
+def judge(recognition: Recognition[Any], minimum: float = 0.9, *, today: dt.date | None = None) -> Judgement:
+    """Return the lowest confidence and the fields to look at, from one walk over the document.
+
+    Args:
+        recognition: The recognition.
+        minimum: As in ``fields_to_review``.
+        today: As in ``fields_to_review``.
+    """
+    objects = objects_of(recognition.document)
+    confidences = [confidence_of(leaf) for _, leaf in objects]
+    known = [confidence for confidence in confidences if confidence is not None]
+    # Source: business registrations have 0.0 everywhere (answers of 2026). A constant 0.0 says nothing.
+    lowest = min(known) if any(known) else None
+    reasons: dict[str, list[str]] = {}
+    if lowest is not None and lowest < minimum:
+        pairs = zip(objects, confidences, strict=True)
+        low = in_reading_order(pair for pair, confidence in pairs if confidence is not None and confidence < minimum)
+        for field in low:
+            reasons.setdefault(field.path, []).append(f"confidence {field.confidence:.2f}")
+    for path, leaf in objects:
+        if (kind := _unreadable(leaf)) is not None:
+            reasons.setdefault(path, []).append(f"the text is not {kind}")
+    for path, reason in _from_checks(recognition, today):
+        reasons.setdefault(path, []).append(reason)
+    return Judgement(lowest, tuple(FieldToReview(path, "; ".join(found)) for path, found in reasons.items()))
+
+
+def _from_checks(recognition: Recognition[Any], today: dt.date | None) -> Iterator[tuple[str, str]]:
     for found in check(recognition, today=today):
         if found.outcome == "failed":
             yield from ((path, f"{found.name}: {found.reason}") for path in found.fields)
@@ -75,12 +96,12 @@ def _reasons(recognition: Recognition[Any], minimum: float, today: dt.date | Non
         yield problem.path, f"a {problem.kind} instead of a {problem.expected}"
 
 
-def _unreadable(value: object) -> str | None:
+def _unreadable(leaf: Leaf) -> str | None:
     """Return the kind of value that a text should be and is not."""
-    if isinstance(value, FloatObject) and value.value is not None and value.decimal is None:
-        return "a number"
-    if isinstance(value, DateObject) and value.value is not None and value.date is None:
-        return "a date"
-    if isinstance(value, TimeObject) and value.value is not None and value.time is None:
-        return "a time"
+    if isinstance(leaf, FloatObject):
+        return "a number" if leaf.decimal is None and leaf.value is not None else None
+    if isinstance(leaf, DateObject):
+        return "a date" if leaf.date is None and leaf.value is not None else None
+    if isinstance(leaf, TimeObject):
+        return "a time" if leaf.time is None and leaf.value is not None else None
     return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import os
 import unicodedata
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.documents import (
@@ -17,14 +19,13 @@ from clova_ocr_async.documents import (
     Passport,
     Receipt,
     date_from_text,
-    first,
 )
+from clova_ocr_async.results.column_lists import DOCUMENTS
 from clova_ocr_async.results.columns import columns
-from clova_ocr_async.results.review import fields_to_review, lowest_confidence
+from clova_ocr_async.results.review import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from decimal import Decimal
 
     from clova_ocr_async.documents import Recognition
 
@@ -42,6 +43,8 @@ __all__ = [
 
 JOINED = " | "
 """The text between the values of a cell that holds several."""
+
+_EXACT = 100  # digits of a sum; a number that was read has 40 at the most
 
 Value = Any
 """str, int, float, Decimal, bool, date, time or None."""
@@ -103,7 +106,10 @@ def key_of_answer(recognition: Recognition[Any]) -> str:
 
 def name_in_table(source: str | os.PathLike[str]) -> str:
     r"""Return a path as tables have it: in NFC, with \xNN for bytes that are not UTF-8."""
-    text = os.fsdecode(source).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    name = os.fsdecode(source)
+    if name.isascii():
+        return name
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return unicodedata.normalize("NFC", text)
 
 
@@ -123,8 +129,23 @@ def document_values(recognition: Recognition[Any]) -> dict[str, Value]:
 
 def judged_values(recognition: Recognition[Any]) -> dict[str, Value]:
     """Return the values of the columns that judge a reading: the lowest confidence, and the fields to look at."""
-    reviewed = JOINED.join(field.path for field in fields_to_review(recognition))
-    return {"min_confidence": lowest_confidence(recognition), "review_fields": reviewed or None}
+    judgement = judge(recognition, today=_day_of(recognition))
+    reviewed = JOINED.join(field.path for field in judgement.to_review)
+    return {"min_confidence": judgement.lowest, "review_fields": reviewed or None}
+
+
+_KOREA = dt.timezone(dt.timedelta(hours=9))
+_LAST_MILLISECOND = dt.datetime(9999, 1, 1, tzinfo=_KOREA).timestamp() * 1000
+
+
+def _day_of(recognition: Recognition[Any]) -> dt.date | None:
+    """Return the day of the call in Korea; None if the answer does not repeat its time.
+
+    A card that was valid then stays so in the tables: the same answer gives the same row on every day.
+    """
+    if (sent := recognition.timestamp) is None or not 0 < sent < _LAST_MILLISECOND:
+        return None
+    return dt.datetime.fromtimestamp(sent / 1000, _KOREA).date()
 
 
 def item_values(receipt: Receipt, key: str) -> list[dict[str, Value]]:
@@ -169,21 +190,21 @@ def _receipt(receipt: Receipt) -> dict[str, Value]:
 
 def _id_card(card: IdCard) -> dict[str, Value]:
     kind = card.result.kind
-    judged = {"kind": kind, "id_type": card.result.id_type, "is_confident": card.result.is_confident}
+    judged = {"kind": kind, "id_type": card.result.id_type or None, "is_confident": card.result.is_confident}
     return judged if kind is None else judged | _by_name(card, getattr(card.result, kind))
 
 
 def _by_name(document: Document, holder: Any) -> dict[str, Value]:
     """Return the values of all columns whose names are those of attributes."""
     found: dict[str, Value] = {}
-    for column in columns(type(document)):
-        value = getattr(holder, column.name, None)
-        if isinstance(value, tuple):
-            objects: tuple[Any, ...] = value
-            found |= _typed(column.name, column.type, first(objects))
-            found[f"{column.name}_more"] = _joined(objects[1:])
-        elif value is not None:
-            found |= _typed(column.name, column.type, value)
+    for name, kind, _, _ in DOCUMENTS[document.path_word]:
+        type_, _, several = kind.partition("*")
+        value = getattr(holder, name, None)
+        if several and value:
+            found |= _typed(name, type_, value[0])
+            found[f"{name}_more"] = _joined(value[1:])
+        elif value:
+            found |= _typed(name, type_, value)
     return found
 
 
@@ -209,9 +230,11 @@ def _number(name: str, value: FloatObject) -> dict[str, Value]:
 
 def _sum(name: str, values: Sequence[FloatObject]) -> dict[str, Value]:
     """Return the sum of amounts, None if one of them cannot be read, and their texts."""
+    total: Decimal | None = None
     numbers = [value.decimal for value in values]
-    known = [number for number in numbers if number is not None]
-    total: Decimal | None = sum(known[1:], known[0]) if known and len(known) == len(numbers) else None
+    if numbers and None not in numbers:
+        with localcontext(prec=_EXACT):
+            total = sum((number for number in numbers if number is not None), Decimal(0))
     return {name: total, f"{name}_text": JOINED.join(value.text for value in values if value.text) or None}
 
 

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from clova_ocr_async.documents import DOCUMENTS, Receipt, Recognition
+from clova_ocr_async.batch.outcome import Success
+from clova_ocr_async.documents import DOCUMENTS, Receipt
 from clova_ocr_async.documents.untyped import untyped
 from clova_ocr_async.errors import RedactionError
-from clova_ocr_async.ledger.settlement import replay
-from clova_ocr_async.ledger.states import FINISHED
 from clova_ocr_async.results.columns import Column, columns
-from clova_ocr_async.results.possible_copies import signature_of
-from clova_ocr_async.results.records import record_of
+from clova_ocr_async.results.possible_copies import signatures_of
+from clova_ocr_async.results.records import bill_of, outcome_of, shown_entry
 from clova_ocr_async.results.redaction import Masking, redact
 from clova_ocr_async.results.rows import document_values, item_values, judged_values, key_of_item, name_in_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from clova_ocr_async.documents import Document
-    from clova_ocr_async.ledger.states import Entry, SourceRecord
+    from clova_ocr_async.batch.outcome import Outcome
+    from clova_ocr_async.documents import Document, Recognition
+    from clova_ocr_async.ledger.states import SourceRecord
     from clova_ocr_async.results.possible_copies import PossibleCopies
     from clova_ocr_async.results.sensitive_paths import Policy
 
@@ -37,11 +37,13 @@ class RunRow(NamedTuple):
         document: The vendor's path word.
         row: Its row in the table of documents.
         items: The lines of its receipt; empty for a copy, so that sums count no line twice.
+        refused: Whether its values are left out because they cannot be masked for certain.
     """
 
     document: str
     row: dict[str, Any]
     items: list[dict[str, Any]]
+    refused: bool = False
 
 
 def columns_of_run(document: type[Document], own: Iterable[str]) -> tuple[Column, ...]:
@@ -51,13 +53,21 @@ def columns_of_run(document: type[Document], own: Iterable[str]) -> tuple[Column
         document: The document's class.
         own: The names of the manifests' own columns; one that a fixed column has gets the prefix "manifest_".
     """
-    fixed = columns(document)
-    taken = {column.name for column in fixed}
-    return fixed + tuple(Column(_own_name(name, taken), "text", name) for name in sorted(own))
+    names = _own_names(document, own)
+    return columns(document) + tuple(Column(column, "text", name) for name, column in names.items())
 
 
-def _own_name(name: str, taken: Collection[str]) -> str:
-    return f"{_CLASH}{name}" if name in taken else name
+def _own_names(document: type[Document], own: Iterable[str]) -> dict[str, str]:
+    """Return the columns of a manifest's names, in the order of the names."""
+    names = sorted(set(own))
+    fixed = {column.name for column in columns(document)}
+    found: dict[str, str] = {}
+    for name in names:
+        column = name
+        while column in fixed or (column != name and column in names):
+            column = _CLASH + column
+        found[name] = column
+    return found
 
 
 def rows_of(
@@ -75,30 +85,96 @@ def rows_of(
         own: The names of the manifests' own columns, by the vendor's path word.
         policy: How values are masked; None for as they are. A record that cannot be masked has a row without values.
     """
+    layouts: dict[str, _Layout] = {}
     for record in records:
-        yield _row_of(record, seen, (own or {}).get(record.document, ()), policy)
+        layout = layouts.get(record.document)
+        if layout is None:
+            layout = layouts[record.document] = _Layout.of(record.document, (own or {}).get(record.document, ()))
+        yield _row_of(record, seen, layout, policy)
 
 
-def _row_of(record: SourceRecord, seen: PossibleCopies, own: Collection[str], policy: Policy | None) -> RunRow:
-    document = DOCUMENTS[record.document]
-    entry = record.entry
-    if entry is not None and record.status == "pending" and entry.state in FINISHED:
-        entry = None  # the file has changed since, and is going to be read again
-    values = _common(record, entry) | _own(record, document, own)
+class _Layout(NamedTuple):
+    """What all rows of a document have in common.
+
+    Attributes:
+        document: Its class.
+        names: The names of all columns.
+        own: The columns of the manifest's names.
+    """
+
+    document: type[Document]
+    names: tuple[str, ...]
+    own: dict[str, str]
+
+    @staticmethod
+    def of(word: str, own: Collection[str]) -> _Layout:
+        """Return the layout of a document by the vendor's path word."""
+        document = DOCUMENTS[word]
+        names = tuple(column.name for column in columns_of_run(document, own))
+        return _Layout(document, names, _own_names(document, own))
+
+
+def _row_of(record: SourceRecord, seen: PossibleCopies, layout: _Layout, policy: Policy | None) -> RunRow:
+    outcome = outcome_of(record)
+    values = _common(record, outcome)
+    if layout.own and record.columns:
+        values |= _own(record.columns, layout.own)
     items: list[dict[str, Any]] = []
-    recognition = None if entry is None else replay(entry, document)
-    if isinstance(recognition, Recognition):
+    recognition = outcome.recognition if isinstance(outcome, Success) else None
+    shown: Recognition[Any] | None = recognition
+    if recognition is not None:
         plain = document_values(recognition)
-        values |= judged_values(recognition) | _possible_copy(plain, document, record, seen)
+        values |= judged_values(recognition)
+        if layout.document is Receipt and record.copy_of is None:
+            values["possible_copy_of"] = seen.earlier(signatures_of(plain), _name_of(values))
         shown = recognition if policy is None else _masked(recognition, policy, values)
         if shown is not None:
             values |= plain if shown is recognition else document_values(shown)
             if isinstance(shown.document, Receipt) and record.copy_of is None:
                 items = item_values(shown.document, values["key"])
     if policy is not None:
-        values |= _masked_names(values, own, document, recognition, policy)
-    names = [column.name for column in columns_of_run(document, own)]
-    return RunRow(record.document, {name: values.get(name) for name in names}, items)
+        _mask_names(values, layout, recognition, policy)
+    row = {name: values.get(name) for name in layout.names}
+    return RunRow(record.document, row, items, refused=shown is None and recognition is not None)
+
+
+def _common(record: SourceRecord, outcome: Outcome[Any]) -> dict[str, Any]:
+    """Return the values that a record has whatever its image shows."""
+    entry = shown_entry(record)
+    item = None if entry is None else entry.item
+    bill = bill_of(outcome, record.copy_of)
+    error = None if isinstance(outcome, Success) else outcome.error
+    call = outcome.recognition if isinstance(outcome, Success) else outcome.error
+    return {
+        "key": None if item is None else key_of_item(item.sha256, item.document, item.page, item.recipe),
+        "source": None if record.path is None else name_in_table(record.path),
+        "page": record.page,
+        "copy_of": None if bill["copy_of"] is None else name_in_table(bill["copy_of"]),
+        "sha256": None if item is None else item.sha256.hex(),
+        "document": record.document,
+        "status": record.status,
+        "billed": bill["billed"],
+        "error": None if error is None else f"{type(error).__name__}: {error}",
+        "request_id": call.request_id or None,
+    }
+
+
+def _name_of(values: Mapping[str, Any]) -> str:
+    """Return what another row calls this one: its source, with the page; its key where it has no source."""
+    if values["source"] is None:
+        return str(values["key"])
+    return values["source"] if values["page"] is None else f"{values['source']}#{values['page']}"
+
+
+def _own(stored: bytes, own: Mapping[str, str]) -> dict[str, Any]:
+    values = msgspec.json.decode(stored, type=dict[str, Any])
+    return {column: _as_text(values.get(name)) for name, column in own.items()}
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value or None  # an empty cell is empty in all formats
+    return msgspec.json.encode(value).decode()
 
 
 def _masked(recognition: Recognition[Any], policy: Policy, values: dict[str, Any]) -> Recognition[Any] | None:
@@ -109,61 +185,9 @@ def _masked(recognition: Recognition[Any], policy: Policy, values: dict[str, Any
         return None
 
 
-def _masked_names(
-    values: dict[str, Any], own: Collection[str], document: type[Document], recognition: object, policy: Policy
-) -> dict[str, Any]:
-    """Return the names of files and the own columns, which may repeat a number, masked."""
-    masking = Masking(untyped(recognition.raw) if isinstance(recognition, Recognition) else None, policy)
-    taken = {column.name for column in columns(document)}
-    names = ("source", "copy_of", "possible_copy_of", "error", *(_own_name(name, taken) for name in own))
-    return {name: masking.mask_text(text) for name in names if (text := values.get(name)) is not None}
-
-
-def _possible_copy(
-    plain: dict[str, Any], document: type[Document], record: SourceRecord, seen: PossibleCopies
-) -> dict[str, Any]:
-    """Return the earlier record of another photograph of the same receipt; copies of the same bytes do not count."""
-    if document is not Receipt or record.copy_of is not None or (signature := signature_of(plain)) is None:
-        return {}
-    return {"possible_copy_of": seen.earlier(signature, _name(record) or "")}
-
-
-def _common(record: SourceRecord, entry: Entry | None) -> dict[str, Any]:
-    """Return the values that a record has whatever its image shows."""
-    found = record_of(record)
-    error = found.get("error")
-    return {
-        "key": None if entry is None else _key_of(entry),
-        "source": _name(record),
-        "page": record.page,
-        "copy_of": found["copy_of"] if found["copy_of"] is None else name_in_table(found["copy_of"]),
-        "sha256": found["sha256"],
-        "document": record.document,
-        "status": record.status,
-        "billed": found["billed"],
-        "error": None if error is None else f"{error['type']}: {error['message']}",
-        "request_id": found["request_id"],
-    }
-
-
-def _name(record: SourceRecord) -> str | None:
-    return None if record.path is None else name_in_table(record.path)
-
-
-def _key_of(entry: Entry) -> str:
-    item = entry.item
-    return key_of_item(item.sha256, item.document, item.page, item.recipe)
-
-
-def _own(record: SourceRecord, document: type[Document], own: Collection[str]) -> dict[str, Any]:
-    if not own or not record.columns:
-        return {}
-    taken = {column.name for column in columns(document)}
-    values = msgspec.json.decode(record.columns, type=dict[str, Any])
-    return {_own_name(name, taken): _as_text(values.get(name)) for name in own}
-
-
-def _as_text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return msgspec.json.encode(value).decode()
+def _mask_names(values: dict[str, Any], layout: _Layout, recognition: Recognition[Any] | None, policy: Policy) -> None:
+    """Mask the names of files and the own columns, which may repeat a number."""
+    masking = Masking(None if recognition is None else untyped(recognition.raw), policy)
+    for name in ("source", "copy_of", "possible_copy_of", "error", *layout.own.values()):
+        if (text := values.get(name)) is not None:
+            values[name] = masking.mask_text(text)

@@ -221,7 +221,7 @@ def test_a_whole_number_keeps_all_its_digits(written: Any, number: int | None) -
 
 
 @pytest.mark.parametrize(
-    ("written", "number"), [("0.99", 0.99), ("1e-3", 0.001), (".5", 0.5), ("1_0", None), ("٣", None)]
+    ("written", "number"), [("0.99", 0.99), ("1e-3", 0.001), (".5", 0.5), ("0.5\x1f", 0.5), ("1_0", None), ("٣", None)]
 )
 def test_a_score_is_read_as_it_is_written(written: str, number: float | None) -> None:
     """A score in text is a plain number; underscores and other scripts are not."""

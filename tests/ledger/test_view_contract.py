@@ -95,6 +95,21 @@ EXPECTED = {
 }
 
 
+async def test_a_snapshot_is_of_one_moment(store: Store) -> None:
+    """While a snapshot is open, all methods see the run as it was; afterwards they see it as it is."""
+    await begun(store)
+    columns = SourceFile(b"later", columns=b'{"id": 1}')
+    async with store.open() as ledger:
+        with store.view() as view:
+            with view.snapshot():
+                before = view.documents(), view.own_columns("id-card"), len(list(view.records()))
+                ledger.add_files([columns], "id-card")
+                assert (view.documents(), view.own_columns("id-card"), len(list(view.records()))) == before
+            assert before == (["receipt"], [], len(EXPECTED))
+            assert view.documents() == ["id-card", "receipt"]
+            assert view.own_columns("id-card") == ["id"]
+
+
 async def test_every_image_has_a_record(store: Store) -> None:
     """Each name comes out with its status, in the order they were found; images without a name come last."""
     await begun(store)

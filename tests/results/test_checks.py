@@ -19,7 +19,7 @@ from clova_ocr_async.documents import (
     Recognition,
 )
 from clova_ocr_async.results import check, fields_to_review
-from clova_ocr_async.results.review import lowest_confidence
+from clova_ocr_async.results.review import judge
 
 TODAY = dt.date(2026, 11, 29)
 
@@ -295,6 +295,6 @@ def test_a_constant_confidence_of_zero_says_nothing() -> None:
     wire = {"repName": [{"text": "x", "confidenceScore": 0.0}], "bisType": [{"text": "y", "confidenceScore": 0.0}]}
     recognition = decode(answer_of(BizLicense, {"result": wire}), BizLicense)
     assert fields_to_review(recognition) == ()
-    assert lowest_confidence(recognition) is None
+    assert judge(recognition).lowest is None
     wire["bisType"][0]["confidenceScore"] = 0.7
-    assert lowest_confidence(decode(answer_of(BizLicense, {"result": wire}), BizLicense)) == 0.0
+    assert judge(decode(answer_of(BizLicense, {"result": wire}), BizLicense)).lowest == 0.0

@@ -126,6 +126,12 @@ def test_a_receipt_as_a_row() -> None:
     assert "result.storeInfo.addresses[0]" in found["review_fields"].split(" | ")
 
 
+def test_a_sum_of_amounts_is_exact() -> None:
+    """Amounts that a row adds up keep every digit."""
+    found = row(Receipt, {"subTotal": [{"taxPrice": [read("1" * 36), read("1")], "discountPrice": [read("0.10")]}]})
+    assert (str(found["tax_price"]), str(found["discount_price"])) == ("1" * 35 + "2", "0.10")
+
+
 def test_lines_are_counted_over_all_groups() -> None:
     """Lines are numbered from 1 over all groups of the answer, with the key of their receipt."""
     item = {"name": read("tea"), "code": read("0012"), "count": read("1.5"), "price": {"price": read("·")}}

@@ -8,6 +8,7 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.answers import answer_of
@@ -17,7 +18,7 @@ from clova_ocr_async.errors import Billing, ImageError
 from clova_ocr_async.ledger.settlement import encode_failure
 from clova_ocr_async.ledger.states import Entry, Item, SourceRecord, State
 from clova_ocr_async.protocol import HTTPResponse
-from clova_ocr_async.results.possible_copies import PossibleCopies, signature_of
+from clova_ocr_async.results.possible_copies import PossibleCopies, signatures_of
 from clova_ocr_async.results.run_rows import RunRow, columns_of_run, rows_of
 
 if TYPE_CHECKING:
@@ -154,15 +155,18 @@ def test_a_record_that_cannot_be_masked_shows_no_value() -> None:
     assert found.row["status"] == "succeeded"
 
 
-@given(st.lists(st.tuples(st.binary(min_size=1, max_size=2), st.text(max_size=5)), max_size=60))
-def test_the_first_name_of_a_signature_is_found(seen: list[tuple[bytes, str]]) -> None:
-    """For each signature the first name is returned, whatever came between."""
-    first: dict[bytes, str] = {}
+@given(st.lists(st.tuples(st.lists(st.binary(min_size=1, max_size=2), max_size=2), st.text(max_size=5)), max_size=60))
+def test_the_first_name_of_a_signature_is_found(seen: list[tuple[list[bytes], str]]) -> None:
+    """For the signatures of a receipt the first name with one of them is returned, whatever came between."""
+    first: dict[bytes, tuple[int, str]] = {}
     with PossibleCopies() as copies:
-        for short, name in seen:
-            signature = short.ljust(16, b"\0")
-            assert copies.earlier(signature, name) == first.get(signature)
-            first.setdefault(signature, name)
+        for number, (shorts, name) in enumerate(seen):
+            signatures = [short.ljust(16, b"\0") for short in shorts]
+            known = [first[signature] for signature in signatures if signature in first]
+            for signature in signatures:
+                first.setdefault(signature, (number, name))
+            expected = min(known)[1] if known else name if len(set(signatures)) < len(signatures) else None
+            assert copies.earlier(signatures, name) == expected
 
 
 def test_many_signatures_are_found() -> None:
@@ -170,13 +174,51 @@ def test_many_signatures_are_found() -> None:
     with PossibleCopies() as copies:
         signatures = [hashlib.sha256(str(number).encode()).digest()[:16] for number in range(20_000)]
         for number, signature in enumerate(signatures):
-            assert copies.earlier(signature, f"{number}.jpg") is None
-        assert [copies.earlier(signatures[number], "x") for number in (0, 19_999)] == ["0.jpg", "19999.jpg"]
+            assert copies.earlier([signature], f"{number}.jpg") is None
+        assert [copies.earlier([signatures[number]], "x") for number in (0, 19_999)] == ["0.jpg", "19999.jpg"]
 
 
-def test_too_little_to_tell() -> None:
-    """Without an approval or card number nothing is compared."""
-    names = ("store_biz_num", "payment_date", "payment_time", "total_price", "confirm_num", "card_number")
-    assert signature_of(dict.fromkeys(names, "1")) is not None
-    assert signature_of(dict.fromkeys(names, "1") | {"confirm_num": None, "card_number": None}) is None
-    assert signature_of(dict.fromkeys(names, "1") | {"payment_time": None}) is None
+def read_receipt(**values: Any) -> dict[str, Any]:
+    """Return the values of a receipt that its signatures are made of."""
+    row = {"store_biz_num": "220-81-62517", "payment_date": dt.date(2026, 11, 29), "payment_time": dt.time(10, 20)}
+    return row | {"total_price": Decimal(5000), "confirm_num": "123", "card_number": "1234-****-****-5678"} | values
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"store_biz_num": "2208162517"},
+        {"total_price": Decimal("5000.00")},
+        {"total_price": Decimal("5E+3")},
+        {"confirm_num": None},
+        {"confirm_num": "B23"},
+        {"card_number": None},
+        {"confirm_num": "1 2 3", "card_number": "1234********5678"},
+    ],
+)
+def test_photographs_of_one_receipt_share_a_signature(second: dict[str, Any]) -> None:
+    """The approval number or the card proves it; separators, and how a number is written, do not count."""
+    assert set(signatures_of(read_receipt())) & set(signatures_of(read_receipt(**second)))
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"payment_time": dt.time(10, 21)},
+        {"total_price": Decimal("50.00")},
+        {"total_price": Decimal(-5000)},
+        {"confirm_num": "124", "card_number": "1234-****-****-5679"},
+        {"confirm_num": None, "card_number": None},
+        {"confirm_num": None, "card_number": "****-****-****-****"},
+        {"confirm_num": "1234********5678", "card_number": "123"},
+    ],
+)
+def test_other_receipts_share_no_signature(second: dict[str, Any]) -> None:
+    """Another time, total, or approval number and card is another receipt; stars alone prove nothing."""
+    assert not set(signatures_of(read_receipt())) & set(signatures_of(read_receipt(**second)))
+
+
+@pytest.mark.parametrize("missing", ["store_biz_num", "payment_date", "payment_time", "total_price"])
+def test_too_little_to_tell(missing: str) -> None:
+    """Without the number of the store, the date, the time or the total nothing is compared."""
+    assert signatures_of(read_receipt(**{missing: None})) == []

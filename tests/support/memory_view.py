@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import time
 from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from clova_ocr_async.errors import (
@@ -26,7 +28,7 @@ from clova_ocr_async.ledger.storage import Purged, RunStatus, SourceRecord
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 
     from support.memory_run import MemoryRun, Name, Row
 
@@ -47,6 +49,16 @@ class MemoryView:
 
     def __exit__(self, *exc_info: object) -> None:
         pass
+
+    @contextmanager
+    def snapshot(self) -> Generator[None]:
+        """See the run as it is now."""
+        run = self._run
+        self._run = copy.deepcopy(run)
+        try:
+            yield
+        finally:
+            self._run = run
 
     def _living(self) -> list[int]:
         return self._run.living(Process.this(), self._clock())

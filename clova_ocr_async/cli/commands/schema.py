@@ -9,6 +9,8 @@ import click
 from clova_ocr_async.cli.app import DOCUMENT, verb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from clova_ocr_async.documents import Document
     from clova_ocr_async.results.columns import Column
 
@@ -28,13 +30,9 @@ def command(*, document: type[Document], format: str) -> int:  # noqa: A002 - th
     import msgspec
 
     from clova_ocr_async.cli.exit_codes import exit_code
-    from clova_ocr_async.documents import Receipt
-    from clova_ocr_async.results.columns import SCHEMA_VERSION, columns
+    from clova_ocr_async.results.columns import SCHEMA_VERSION, columns, tables_of
 
-    stem = document.path_word.replace("-", "_")
-    tables = {stem: columns(document)}
-    if document is Receipt:  # the only document with lines, which have a table of their own
-        tables[f"{stem}_items"] = columns(document, "items")
+    tables = tables_of({document.path_word: columns(document)})
     if format == "json":
         schema = {"schema": str(SCHEMA_VERSION), "tables": tables}
         click.echo(msgspec.json.format(msgspec.json.encode(schema)).decode())
@@ -46,7 +44,7 @@ def command(*, document: type[Document], format: str) -> int:  # noqa: A002 - th
     return exit_code()
 
 
-def _text_of(table: tuple[Column, ...]) -> str:
+def _text_of(table: Sequence[Column]) -> str:
     """Return the columns of a table as lines whose parts stand below each other."""
     name_width, type_width = (max(map(len, words)) for words in zip(*((c.name, c.type) for c in table), strict=True))
     lines = [f"  {column.name:{name_width}}  {column.type:{type_width}}  {column.label_ko}" for column in table]

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import msgspec
 
 from clova_ocr_async import __version__
-from clova_ocr_async.cli.terminal.output import whole_output
+from clova_ocr_async.cli.terminal.output import OutputError, WholeOutputs
 from clova_ocr_async.cli.terminal.output_target import STANDARD, inspect_target
+from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.documents import DOCUMENTS, Receipt
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echoed_input import shown_path
-from clova_ocr_async.results.columns import SCHEMA_VERSION, columns
+from clova_ocr_async.results.columns import SCHEMA_VERSION, columns, stem_of, tables_of
 from clova_ocr_async.results.files.csv_file import CsvFile
 from clova_ocr_async.results.possible_copies import PossibleCopies
 from clova_ocr_async.results.run_rows import columns_of_run, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from clova_ocr_async.ledger.storage import RunView
     from clova_ocr_async.results.columns import Column
     from clova_ocr_async.results.files.table import TableFile
+    from clova_ocr_async.results.files.xlsx_file import XlsxFile
+    from clova_ocr_async.results.run_rows import RunRow
     from clova_ocr_async.results.sensitive_paths import Policy
 
 __all__ = ["TableOptions", "Written", "write_tables"]
@@ -77,8 +78,7 @@ class Written:
     files: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class _Pair(NamedTuple):
     """The tables of one document.
 
     Attributes:
@@ -91,7 +91,7 @@ class _Pair:
 
 
 def write_tables(reader: RunView, options: TableOptions) -> Written:
-    """Write the tables of a run.
+    """Write the tables of a run, all as it is at one moment.
 
     Args:
         reader: The open run.
@@ -101,81 +101,118 @@ def write_tables(reader: RunView, options: TableOptions) -> Written:
         ConfigurationError: The output cannot be written to, or does not fit the run.
         OutputError: The output cannot be written; existing files are unchanged.
     """
-    documents = reader.documents()
+    try:
+        with WholeOutputs() as outputs, reader.snapshot(), PossibleCopies() as seen:
+            return _written(reader, options, outputs, seen)
+    except OSError as error:  # of a temporary file
+        raise OutputError(options.output or "standard output", error) from None
+
+
+def _written(reader: RunView, options: TableOptions, outputs: WholeOutputs, seen: PossibleCopies) -> Written:
     written = Written()
+    documents = reader.documents()
+    folder = _folder_of(options.output)
     if not documents:
-        return written
+        if folder is None and options.format != "xlsx":
+            return written  # a single table is that of a document, and the run has none
+        documents = sorted(DOCUMENTS)
     own = {word: reader.own_columns(word) for word in documents}
-    with ExitStack() as stack, PossibleCopies() as seen:
-        outputs = _Outputs(stack, options, documents, own)
-        for found in rows_of(reader.records(), seen, own=own, policy=options.policy):
-            if found.row["copy_of"] is not None and not options.copies:
-                continue
-            pair = outputs.pairs[found.document]
-            pair.documents.write_row(found.row)
-            if pair.items is not None:
-                for item in found.items:
-                    pair.items.write_row(item)
+    with _Tables(outputs, options, {word: columns_of_run(DOCUMENTS[word], own[word]) for word in documents}) as tables:
+        tables.open(folder)
+        records = (record for record in reader.records() if options.copies or record.copy_of is None)
+        for found in rows_of(records, seen, own=own, policy=options.policy):
+            if found.row["error"] is not None:
+                found.row["error"] = for_shell(found.row["error"])
+            tables.write(found)
             written.rows += 1
-            written.refused += str(found.row["error"] or "").startswith("RedactionError")
-        outputs.close()
-        written.files = tuple(outputs.files)
+            written.refused += found.refused
+        tables.close()
+        written.files = tuple(tables.files)
     return written
 
 
-class _Outputs:
-    """The open files of an export; each appears when the stack is left without an error.
+class _Tables:
+    """The open tables of an export; a context manager.
 
     Args:
-        stack: Closes them.
+        outputs: The files, which appear together.
         options: The options.
-        documents: The vendor's path words.
-        own: The names of the manifests' own columns.
+        shown: The columns of each document's table, by the vendor's path word.
     """
 
-    def __init__(
-        self,
-        stack: ExitStack,
-        options: TableOptions,
-        documents: Sequence[str],
-        own: Mapping[str, Collection[str]],
-    ) -> None:
-        self._stack = stack
+    def __init__(self, outputs: WholeOutputs, options: TableOptions, shown: Mapping[str, Sequence[Column]]) -> None:
+        self._outputs = outputs
         self._options = options
-        self._book: Any = None
-        self._columns = {word: columns_of_run(DOCUMENTS[word], own[word]) for word in documents}
+        self._columns = shown
+        self._pairs: dict[str, _Pair] = {}
+        self._books: list[XlsxFile] = []
         self.files: list[str] = []
-        folder = _folder_of(options.output)
-        if options.format == "xlsx":
-            self.pairs = self._sheets(folder)
-        elif folder is not None:
-            self.pairs = {word: self._files(word, folder / f"{_stem(word)}.{options.format}") for word in documents}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for book in self._books:
+            book.abort()
+
+    def open(self, folder: Path | None) -> None:
+        """Open the tables of all documents.
+
+        Args:
+            folder: The folder for them; None for the file or the stream of the options.
+        """
+        if folder is not None:
+            for word in self._columns:
+                self._open_file([word], folder / f"{stem_of(word)}.{self._options.format}")
             self._write_schema(folder / "schema.json")
+        elif self._options.output in {None, STANDARD}:
+            self._open_stream()
         else:
-            self.pairs = {word: self._single(word, len(documents)) for word in documents}
+            self._open_file(list(self._columns), Path(str(self._options.output)))
 
-    def _single(self, word: str, count: int) -> _Pair:
-        """Return the tables of the only document of a run, in the file that was named or on standard output."""
-        name = self._options.output
-        if count > 1:
-            raise ConfigurationError(
-                f"the run has {count} kinds of documents, and each has a table of its own; give a folder, -o DIR/"
-            )
-        if name not in {None, STANDARD}:
-            return self._files(word, Path(str(name)))
-        if self._options.format == "parquet":
-            raise ConfigurationError("Parquet is not for standard output; give a file or a folder, -o FILE or -o DIR/")
-        write = self._stack.enter_context(whole_output(name, force=False))
-        return _Pair(self._csv(self._columns[word], write), None)
+    def write(self, found: RunRow) -> None:
+        """Write the rows of a record."""
+        pair = self._pairs[found.document]
+        pair.documents.write_row(found.row)
+        if pair.items is not None:
+            for item in found.items:
+                pair.items.write_row(item)
 
-    def _files(self, word: str, path: Path) -> _Pair:
-        """Return the tables of a document in a file and, for receipts, in one beside it."""
-        main = self._table(self._columns[word], path, "documents")
+    def close(self) -> None:
+        """Write the rest of all tables."""
+        for pair in self._pairs.values():
+            pair.documents.close()
+            if pair.items is not None:
+                pair.items.close()
+        for book in self._books:
+            book.close()
+
+    def _open_stream(self) -> None:
+        """Open the table of the only document on standard output."""
+        if self._options.format != "csv":
+            name = {"xlsx": "XLSX", "parquet": "Parquet"}[self._options.format]
+            raise ConfigurationError(f"{name} is not for standard output; give a file or a folder, -o FILE or -o DIR/")
+        word = self._only(list(self._columns))
+        self._pairs[word] = _Pair(self._csv(self._columns[word], self._outputs.open(None, force=False)), None)
+
+    def _open_file(self, words: Sequence[str], path: Path) -> None:
+        """Open the tables of documents in a file; where it holds one table, the lines of receipts are in one beside."""
+        if self._options.format == "xlsx":
+            self._open_book(words, path)
+            return
+        word = self._only(words)
+        main, items = self._table(self._columns[word], path, "documents"), None
         # A device or a FIFO has no place beside it.
-        if word != Receipt.path_word or inspect_target(str(path)).direct:
-            return _Pair(main, None)
-        beside = path.with_name(f"{path.stem}_items{path.suffix}")
-        return _Pair(main, self._table(columns(Receipt, "items"), beside, "items"))
+        if word == Receipt.path_word and not inspect_target(str(path)).direct:
+            items = self._table(columns(Receipt, "items"), path.with_name(f"{path.stem}_items{path.suffix}"), "items")
+        self._pairs[word] = _Pair(main, items)
+
+    def _only(self, words: Sequence[str]) -> str:
+        if len(words) > 1:
+            raise ConfigurationError(
+                f"the run has {len(words)} kinds of documents, and each has a table of its own; give a folder, -o DIR/"
+            )
+        return words[0]
 
     def _table(self, shown: Sequence[Column], path: Path, table: str) -> TableFile:
         write = self._open(path)
@@ -185,64 +222,43 @@ class _Outputs:
 
         return ParquetFile(shown, write, _facts(self._options) | {"table": table})
 
-    def _open(self, path: Path) -> Callable[[bytes], object]:
-        write = self._stack.enter_context(whole_output(str(path), force=self._options.force))
-        self.files.append(str(path))
-        return write
-
     def _csv(self, shown: Sequence[Column], write: Callable[[bytes], object]) -> CsvFile:
         options = self._options
-        headings = [column.label_ko for column in shown] if options.korean else None
         return CsvFile(
-            shown, write, headings=headings, excel=options.excel, encoding=options.encoding, guard=options.guard
+            shown,
+            write,
+            headings=self._headings(shown),
+            excel=options.excel,
+            encoding=options.encoding,
+            guard=options.guard,
         )
 
-    def _sheets(self, folder: Path | None) -> dict[str, _Pair]:
+    def _open_book(self, words: Sequence[str], path: Path) -> None:
         from clova_ocr_async.results.files.xlsx_file import XlsxFile
 
-        options = self._options
-        if options.output in {None, STANDARD}:
-            raise ConfigurationError("XLSX is not for standard output; give a file or a folder, -o FILE or -o DIR/")
-        path = Path(str(options.output)) if folder is None else folder / "tables.xlsx"
-        write = self._open(path)
-        # Rows lie in this folder until the file is written, and hold personal data: it is private, and beside the file.
-        place = tempfile.TemporaryDirectory(dir=path.parent, prefix=".clova-ocr-")
-        private = Path(self._stack.enter_context(place))
-        self._book = XlsxFile(write, private)
-        self._stack.callback(self._book.abort)
-        pairs: dict[str, _Pair] = {}
-        tables: dict[str, Sequence[Column]] = {}
-        for word, shown in self._columns.items():
-            tables[_stem(word)] = shown
-            items = None
-            if word == Receipt.path_word:
-                tables["receipt_items"] = columns(Receipt, "items")
-        sheets = {name: self._book.add_table(name, shown, self._headings(shown)) for name, shown in tables.items()}
-        for word in self._columns:
-            items = sheets["receipt_items"] if word == Receipt.path_word else None
-            pairs[word] = _Pair(sheets[_stem(word)], items)
-        self._book.add_about(_facts(options), tables)
-        return pairs
+        # Rows lie in the folder until the file is written, and hold personal data.
+        book = XlsxFile(self._open(path), self._outputs.folder())
+        self._books.append(book)
+        tables = tables_of({word: self._columns[word] for word in words})
+        sheets = {name: book.add_table(name, shown, self._headings(shown)) for name, shown in tables.items()}
+        for word in words:
+            self._pairs[word] = _Pair(sheets[stem_of(word)], sheets.get(f"{stem_of(word)}_items"))
+        book.add_about(_facts(self._options), tables)
 
     def _headings(self, shown: Sequence[Column]) -> list[str] | None:
         return [column.label_ko for column in shown] if self._options.korean else None
 
     def _write_schema(self, path: Path) -> None:
-        """Write the columns of all tables beside them."""
-        tables = {_stem(word): shown for word, shown in self._columns.items()}
-        if Receipt.path_word in self._columns:
-            tables["receipt_items"] = columns(Receipt, "items")
-        schema = _facts(self._options) | {"tables": tables}
-        self._open(path)(msgspec.json.format(msgspec.json.encode(schema)) + b"\n")
+        """Write the columns of all tables beside them, unless an export in another format has written the same."""
+        schema = _facts(self._options) | {"tables": tables_of(self._columns)}
+        text = msgspec.json.format(msgspec.json.encode(schema)) + b"\n"
+        if not path.is_file() or path.read_bytes() != text:
+            self._open(path)(text)
 
-    def close(self) -> None:
-        """Write the rest of all tables."""
-        for pair in self.pairs.values():
-            pair.documents.close()
-            if pair.items is not None:
-                pair.items.close()
-        if self._book is not None:
-            self._book.close()
+    def _open(self, path: Path) -> Callable[[bytes], object]:
+        write = self._outputs.open(str(path), force=self._options.force)
+        self.files.append(str(path))
+        return write
 
 
 def _folder_of(output: str | None) -> Path | None:
@@ -257,10 +273,6 @@ def _folder_of(output: str | None) -> Path | None:
     except OSError as error:
         raise ConfigurationError(f"{shown_path(output)}: {error.strerror}") from None
     return path
-
-
-def _stem(word: str) -> str:
-    return word.replace("-", "_")
 
 
 def _facts(options: TableOptions) -> dict[str, Any]:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.host.files import open_new_private
+from clova_ocr_async.host.files import open_new_private, temporaries_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
     from types import ModuleType
 
-__all__ = ["create_locked", "remove_abandoned"]
+__all__ = ["ROWS", "create_locked", "remove_abandoned", "remove_abandoned_beside"]
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -55,6 +56,20 @@ def remove_abandoned(paths: Iterable[Path], load: Callable[[str], ModuleType] = 
         The files that are left: a process is writing them, or they cannot be removed.
     """
     return [path for path in paths if not _removed(path, load)]
+
+
+ROWS = ".rows"
+"""The ending of a folder with temporary data of a locked file, whose name it has otherwise."""
+
+
+def remove_abandoned_beside(final: Path) -> None:
+    """Remove what a process that was killed has left of a file that was to appear under this name, or a similar one."""
+    found = temporaries_beside(final)
+    remove_abandoned(path for path in found if path.suffix != ROWS)
+    for folder in found:
+        # A process makes the file before the folder, and removes it behind it.
+        if folder.suffix == ROWS and not os.path.lexists(folder.with_suffix(".part")):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _removed(path: Path, load: Callable[[str], ModuleType]) -> bool:

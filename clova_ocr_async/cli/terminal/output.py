@@ -9,14 +9,17 @@ from __future__ import annotations
 import errno
 import os
 import select
+import shutil
 import sys
-from contextlib import contextmanager, suppress
+import tempfile
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Self
 
-from clova_ocr_async.cli.terminal.locked_files import create_locked
+from clova_ocr_async.cli.terminal.locked_files import ROWS, create_locked, remove_abandoned_beside
 from clova_ocr_async.cli.terminal.output_target import STANDARD, OutputTarget, inspect_target
+from clova_ocr_async.cli.terminal.signals import held_signals
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
 from clova_ocr_async.host.files import check_replaceable, open_new_private, replace_file, temporary_beside
 from clova_ocr_async.protocol.echoed_input import shown_path
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Output",
     "OutputError",
+    "WholeOutputs",
     "atomic_write",
     "opened_directly",
     "opened_output",
@@ -236,32 +240,121 @@ def _closing(name: str, descriptor: int) -> Generator[Output]:
 # Files that appear when they are complete
 
 
+class WholeOutputs:
+    """Outputs of one result, which is complete or is not there; a context manager.
+
+    All files of the result appear together when the context is left without an error. Other outputs take the result as
+    it comes.
+
+    Args:
+        watch: As in ``replace_file``.
+    """
+
+    def __init__(self, watch: Callable[[str], object] | None = None) -> None:
+        self._watch = watch
+        self._stack = ExitStack()
+        self._files: list[tuple[Path, Path, int]] = []  # the temporary name, the final one, and the descriptor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with held_signals(), self._stack:  # a second Ctrl-C would leave a temporary file
+            if kind is None:
+                self._publish()
+
+    def open(self, name: str | None, *, force: bool) -> Callable[[bytes], object]:
+        """Open an output, and return the function that writes to it.
+
+        Args:
+            name: A file, a device, a FIFO or an open descriptor; "-" or None for standard output.
+            force: Whether an existing file may be replaced.
+
+        Raises:
+            ConfigurationError: The name cannot be written to, or exists already and ``force`` is not given.
+            OutputError: The file cannot be created.
+        """
+        if name in {None, STANDARD}:
+            return standard_output().write
+        target = inspect_target(str(name))
+        if target.occupied and not force:
+            raise ConfigurationError(
+                f"{shown_path(str(name))} is there already; choose another file, or replace it with --force"
+            )
+        if target.direct:
+            return self._stack.enter_context(opened_directly(target)).write
+        return self.create(target.path)
+
+    def create(self, final: Path) -> Callable[[bytes], object]:
+        """Begin a file that only its owner can read, and return the function that writes to it.
+
+        Raises:
+            OutputError: It cannot be created.
+        """
+        remove_abandoned_beside(final)
+        temporary = temporary_beside(final)
+        # Before it is created, in case a signal arrives just then: no other process uses this name.
+        self._stack.callback(temporary.unlink, missing_ok=True)
+        with _named_errors(final):
+            check_replaceable(final)
+            descriptor = create_locked(temporary)
+        self._stack.callback(os.close, descriptor)
+        self._files.append((temporary, final, descriptor))
+        return Output(os.fspath(final), partial(os.write, descriptor), descriptor).write
+
+    def folder(self) -> Path:
+        """Make a private folder for temporary data of the last output; it is removed with the context.
+
+        Raises:
+            OSError: It cannot be created.
+        """
+        if not self._files:
+            return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="clova-ocr-")))
+        folder = self._files[-1][0].with_suffix(ROWS)
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def _publish(self) -> None:
+        """Give all files their names; if one of them fails, take back those that others have."""
+        for _, final, descriptor in self._files:
+            with _named_errors(final):
+                os.fsync(descriptor)
+        with ExitStack() as undo:
+            for temporary, final, _ in self._files:
+                if len(self._files) > 1:
+                    undo.callback(self._way_back(final))
+                with _named_errors(final):
+                    replace_file(temporary, final, self._watch)  # still locked, so that it is not removed as abandoned
+            undo.pop_all()
+
+    def _way_back(self, final: Path) -> Callable[[], object]:
+        """Return a function that gives a name back to the file that has it now, or to none."""
+        kept = temporary_beside(final)
+        try:
+            os.link(final, kept)
+        except FileNotFoundError:
+            return partial(final.unlink, missing_ok=True)
+        except OSError:  # no hard links here: a file that has replaced another stays
+            return lambda: None
+        self._stack.callback(kept.unlink, missing_ok=True)
+        return partial(kept.replace, final)
+
+
 @contextmanager
 def whole_output(name: str | None, *, force: bool) -> Generator[Callable[[bytes], object]]:
     """Open an output for a complete result: a file appears when it is complete, all other outputs take it as it comes.
 
     Args:
-        name: A file, a device, a FIFO or an open descriptor; "-" or None for standard output.
-        force: Whether an existing file may be replaced.
+        name: As in ``WholeOutputs.open``.
+        force: As in ``WholeOutputs.open``.
 
     Raises:
-        ConfigurationError: The name cannot be written to, or exists already and ``force`` is not given.
+        ConfigurationError: As in ``WholeOutputs.open``.
         OutputError: The result cannot be written; an existing file is unchanged.
     """
-    if name in {None, STANDARD}:
-        yield standard_output().write
-        return
-    target = inspect_target(str(name))
-    if target.occupied and not force:
-        raise ConfigurationError(
-            f"{shown_path(str(name))} is there already; choose another file, or replace it with --force"
-        )
-    if target.direct:
-        with opened_directly(target) as output:
-            yield output.write
-    else:
-        with atomic_write(target.path) as write:
-            yield write
+    with WholeOutputs() as outputs:
+        yield outputs.open(name, force=force)
 
 
 @contextmanager
@@ -275,21 +368,14 @@ def atomic_write(final: Path, watch: Callable[[str], object] | None = None) -> G
     Raises:
         OutputError: The file cannot be written; an existing one is unchanged.
     """
-    temporary = temporary_beside(final)
+    with _named_errors(final), WholeOutputs(watch) as outputs:
+        yield outputs.create(final)
+
+
+@contextmanager
+def _named_errors(path: Path) -> Generator[None]:
+    """Name the file in the errors of the system."""
     try:
-        check_replaceable(final)
-        descriptor = create_locked(temporary)
+        yield
     except OSError as error:
-        raise OutputError(os.fspath(final), error) from None
-    try:
-        try:
-            yield Output(os.fspath(final), lambda part: os.write(descriptor, part), descriptor).write
-            os.fsync(descriptor)
-            replace_file(temporary, final, watch)  # still locked, so that no process removes it as abandoned
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise OutputError(os.fspath(final), error) from None
-    finally:
-        # Also if a signal arrives just after the file was created: no other process uses this name.
-        temporary.unlink(missing_ok=True)
+        raise OutputError(os.fspath(path), error) from None

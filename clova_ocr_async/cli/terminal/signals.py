@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from types import FrameType
 
-__all__ = ["SIGNALS", "exit_at_once", "interrupt_handlers", "signal_handlers"]
+__all__ = ["SIGNALS", "exit_at_once", "held_signals", "interrupt_handlers", "signal_handlers"]
 
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -47,6 +47,19 @@ def signal_handlers(handlers: dict[signal.Signals, Handler]) -> Generator[None]:
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+@contextmanager
+def held_signals() -> Generator[None]:
+    """Let signals wait until the context is left, for what must be done whole or not at all."""
+    held: list[int] = []
+    try:
+        # Not by a mask of this thread: a library's thread would take the signal.
+        with signal_handlers(dict.fromkeys(SIGNALS, lambda number, _: held.append(number))):
+            yield
+    finally:
+        if held:
+            signal.raise_signal(held[0])
 
 
 def interrupt_handlers() -> dict[signal.Signals, Handler]:

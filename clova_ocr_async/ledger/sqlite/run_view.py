@@ -92,6 +92,12 @@ class RunReader:
     def _db(self) -> sqlite3.Connection:
         return self._view.db
 
+    @contextmanager
+    def snapshot(self) -> Generator[None]:
+        """Let all methods see the run at one moment, that of entering the context."""
+        with self._snapshot():
+            yield
+
     # -----------------------------------------------------------------------------------------------------------------
     # Counts
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
-from decimal import Decimal
+import re
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.errors import ConfigurationError
@@ -18,14 +18,14 @@ from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from decimal import Decimal
 
     from clova_ocr_async.results.columns import Column
 
 __all__ = ["CsvFile", "guarded"]
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - the full-width forms
-# Excel skips these before it looks for a formula.
-_BLANKS = " \u00a0\u200b\ufeff\u3000"
+# Excel skips the first characters, blanks of all kinds, before it looks for a formula.
+_LIKE_A_FORMULA = re.compile("[ \u00a0\u200b\ufeff\u3000]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _FLUSH = 64 * 1024  # characters
 
 
@@ -54,7 +54,7 @@ class CsvFile:
         self._columns = columns
         self._write = write
         self._encoding = encoding
-        self._guarded = {column.name for column in columns if guard and column.type == "text"}
+        self._forms = [(column.name, _form_of(column, guard=guard)) for column in columns]
         self._buffer = io.StringIO(newline="")
         self._end = "\r\n" if excel else "\n"
         # With both characters in its line end, the writer quotes cells that hold either; readers split lines at both.
@@ -70,7 +70,8 @@ class CsvFile:
         Raises:
             ConfigurationError: A value holds a character that the encoding lacks.
         """
-        cells = [self._cell(column.name, row[column.name]) for column in self._columns]
+        # The csv module writes None as an empty cell.
+        cells = [value if (value := row[name]) is None or form is None else form(value) for name, form in self._forms]
         if self._encoding != "utf-8":
             self._check(cells, row)
         self._csv.writerow(cells)
@@ -86,23 +87,12 @@ class CsvFile:
         self._buffer.write(line.removesuffix("\r\n"))
         self._buffer.write(self._end)
 
-    def _cell(self, name: str, value: Any) -> str:
-        if value is None:
-            return ""
-        if isinstance(value, str):
-            return guarded(value) if name in self._guarded else value
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, Decimal):
-            return f"{value:f}"
-        return str(value)  # whole numbers, floats; dates and times in ISO 8601
-
-    def _check(self, cells: Sequence[str], row: Mapping[str, Any]) -> None:
+    def _check(self, cells: Sequence[object], row: Mapping[str, Any]) -> None:
         for column, cell in zip(self._columns, cells, strict=True):
             try:
-                cell.encode(self._encoding)
+                str(cell).encode(self._encoding)
             except UnicodeEncodeError as error:
-                code = ord(cell[error.start])
+                code = ord(error.object[error.start])
                 raise ConfigurationError(
                     f"the row of {shown_path(str(row.get('source') or row.get('key')))} has the character U+{code:04X} "
                     f"in {column.name}, which {self._encoding.upper()} lacks; write UTF-8, with --excel for Excel"
@@ -115,6 +105,21 @@ class CsvFile:
         self._write(text.encode(self._encoding))
 
 
+def _form_of(column: Column, *, guard: bool) -> Callable[[Any], str] | None:
+    """Return the function that writes a value of a column; None where the csv module does it, dates as ISO 8601."""
+    if column.type == "text":
+        return guarded if guard else None
+    return {"boolean": _as_boolean, "decimal": _as_decimal}.get(column.type)
+
+
+def _as_boolean(value: object) -> str:
+    return "true" if value else "false"
+
+
+def _as_decimal(value: Decimal) -> str:
+    return f"{value:f}"  # never as 1E+3
+
+
 def guarded(text: str) -> str:
     """Return a text as a spreadsheet shows it and never runs it."""
-    return f"'{text}" if text.lstrip(_BLANKS).startswith(_FORMULA) else text
+    return f"'{text}" if _LIKE_A_FORMULA.match(text) else text

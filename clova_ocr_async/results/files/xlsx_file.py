@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,8 @@ __all__ = ["XlsxFile", "XlsxSheet"]
 logger = logging.getLogger("clova_ocr_async")
 
 _MOST_ROWS = 1_048_575  # of data: a sheet has one more, for the headings
-_LONGEST_CELL = 32_767  # characters
+_LONGEST_CELL = 32_767  # characters, as UTF-16 counts them
+_FIRST_YEAR = 1900  # of a date in Excel; an earlier one is a text
 _EXACT_DIGITS = 15  # of a number in Excel, which is a double
 _NARROW, _WIDE = 14, 28  # characters of a column
 # The same run gives the same bytes.
@@ -93,7 +95,8 @@ class XlsxFile:
     def abort(self) -> None:
         """Close the files in the temporary folder, without writing the file."""
         for sheet in self._book.worksheets():
-            sheet.row_data_fh.close()
+            with suppress(OSError):  # its last rows, on a full disk
+                sheet.row_data_fh.close()
 
 
 class XlsxSheet:
@@ -155,24 +158,34 @@ class XlsxSheet:
 
     def _write(self, place: int, column: Column, value: Any, row: Mapping[str, Any]) -> None:
         sheet, at = self._sheet, self._rows
-        if isinstance(value, str):
-            if len(value) > _LONGEST_CELL:
-                self._note_cut(column, row)
-                value = value[: _LONGEST_CELL - 1] + "…"
-            _checked(sheet.write_string(at, place, value, self._formats["text"]))
-        elif isinstance(value, bool):
-            _checked(sheet.write_boolean(at, place, value))
-        elif isinstance(value, dt.date):
-            _checked(sheet.write_datetime(at, place, value, self._formats["date"]))
-        elif isinstance(value, dt.time):
-            _checked(sheet.write_datetime(at, place, value, self._formats["time"]))
-        elif isinstance(value, Decimal) and len(value.normalize().as_tuple().digits) > _EXACT_DIGITS:
-            _checked(sheet.write_string(at, place, f"{value:f}", self._formats["text"]))
-        elif isinstance(value, Decimal):
-            kind = "integer" if value == value.to_integral_value() else "fraction"
-            _checked(sheet.write_number(at, place, float(value), self._formats[kind]))
-        else:
-            _checked(sheet.write_number(at, place, value))
+        match value:
+            case str():
+                _checked(sheet.write_string(at, place, self._fitting(value, column, row), self._formats["text"]))
+            case bool():
+                _checked(sheet.write_boolean(at, place, value))
+            case dt.date() if value.year >= _FIRST_YEAR:
+                _checked(sheet.write_datetime(at, place, value, self._formats["date"]))
+            case dt.time():
+                _checked(sheet.write_datetime(at, place, value, self._formats["time"]))
+            case dt.date():
+                _checked(sheet.write_string(at, place, value.isoformat(), self._formats["text"]))
+            case int() | Decimal() if len(Decimal(value).normalize().as_tuple().digits) > _EXACT_DIGITS:
+                _checked(sheet.write_string(at, place, f"{Decimal(value):f}", self._formats["text"]))
+            case Decimal():
+                kind = "integer" if value == value.to_integral_value() else "fraction"
+                _checked(sheet.write_number(at, place, float(value), self._formats[kind]))
+            case _:
+                _checked(sheet.write_number(at, place, value))
+
+    def _fitting(self, text: str, column: Column, row: Mapping[str, Any]) -> str:
+        """Return a text as a cell can hold it."""
+        if len(text) * 2 <= _LONGEST_CELL:  # no character takes more than two
+            return text
+        units = text.encode("utf-16-le")
+        if len(units) <= 2 * _LONGEST_CELL:
+            return text
+        self._note_cut(column, row)
+        return units[: 2 * (_LONGEST_CELL - 1)].decode("utf-16-le", "ignore") + "…"
 
     def _note_cut(self, column: Column, row: Mapping[str, Any]) -> None:
         self._cut += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import csv
 import io
 import json
@@ -17,6 +19,8 @@ from support.commands import clova_ocr, exported
 
 from clova_ocr_async.documents import DOCUMENTS, Receipt, Recognition
 from clova_ocr_async.emulator import Emulator, draw_sample
+from clova_ocr_async.ledger import SqliteLedger
+from clova_ocr_async.ledger.states import Item, SourceFile
 from clova_ocr_async.results import columns, to_row
 
 if TYPE_CHECKING:
@@ -49,6 +53,12 @@ def rows_in(text: str) -> list[dict[str, str]]:
 def totals(rows: Iterable[dict[str, Any]]) -> Decimal:
     """Return the sum of the prices of some lines."""
     return sum((Decimal(str(row["price"])) for row in rows if row["price"] not in {None, ""}), Decimal(0))
+
+
+def sheets_in(book: Path) -> list[str]:
+    """Return the names of a workbook's sheets."""
+    names: list[str] = calamine.CalamineWorkbook.from_path(str(book)).sheet_names
+    return names
 
 
 def test_documents_are_on_standard_output(receipts: Path) -> None:
@@ -216,8 +226,11 @@ def test_several_documents_have_several_tables(receipts: Path, clova: Emulator, 
         "schema.json",
     ]
     assert clova_ocr("export", receipts, "--format", "xlsx", "-o", folder).exit_code == 0
-    book = calamine.CalamineWorkbook.from_path(str(folder / "tables.xlsx"))
-    assert book.sheet_names == ["id_card", "receipt", "receipt_items", "about"]
+    assert sheets_in(folder / "id_card.xlsx") == ["id_card", "about"]
+    assert sheets_in(folder / "receipt.xlsx") == ["receipt", "receipt_items", "about"]
+    book = tmp_path / "all.xlsx"
+    assert clova_ocr("export", receipts, "--format", "xlsx", "-o", book).exit_code == 0
+    assert sheets_in(book) == ["id_card", "receipt", "receipt_items", "about"]
 
 
 def test_a_failed_export_leaves_nothing(receipts: Path, tmp_path: Path) -> None:
@@ -230,13 +243,85 @@ def test_a_failed_export_leaves_nothing(receipts: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
 
 
-def test_an_empty_run_has_no_rows(clova: Emulator, run: Path, tmp_path: Path) -> None:
-    """A run without images has nothing to export, and that is said."""
-    (tmp_path / "x.jpg").write_bytes(b"")
-    clova_ocr("batch", "receipt", tmp_path / "x.jpg", "--run", run)
-    assert clova.billed.total() == 0
-    found = clova_ocr("export", run, "--format", "csv")
-    assert [row["status"] for row in rows_in(found.stdout)] == ["skipped"]
+async def test_an_empty_run_has_the_same_columns(run: Path, tmp_path: Path) -> None:
+    """A run without images gives the empty tables of all documents; a single table cannot be named."""
+    async with SqliteLedger(run):
+        pass
+    folder = tmp_path / "tables"
+    for format_ in ("csv", "xlsx", "parquet"):
+        done = await asyncio.to_thread(clova_ocr, "export", run, "--format", format_, "-o", f"{folder}/")
+        assert (done.exit_code, "the run holds no images" in done.stderr) == (5, True)
+    for word, cls in DOCUMENTS.items():
+        stem = word.replace("-", "_")
+        names = [column.name for column in columns(cls)]
+        assert (folder / f"{stem}.csv").read_text() == ",".join(names) + "\n"
+        assert pq.read_schema(folder / f"{stem}.parquet").names == names
+        assert sheets_in(folder / f"{stem}.xlsx")[-1] == "about"
+    single = await asyncio.to_thread(clova_ocr, "export", run, "--format", "csv", "-o", tmp_path / "one.csv")
+    assert (single.exit_code, (tmp_path / "one.csv").exists()) == (5, False)
+
+
+async def test_a_run_at_work_is_exported_as_it_is(run: Path) -> None:
+    """Images that are in flight, or not read yet, have rows with their status and no values."""
+    async with SqliteLedger(run) as ledger:
+        claim = (await ledger.admit(Item(b"1" * 32, "receipt"), SourceFile(b"sent"))).claim
+        assert claim is not None
+        await ledger.sending(claim, "id")
+        ledger.add_files([SourceFile(b"unread", page=2)], "receipt")
+        rows = rows_in((await asyncio.to_thread(clova_ocr, "export", run, "--format", "csv")).stdout)
+    assert [(row["source"], row["page"], row["status"], row["billed"]) for row in rows] == [
+        ("sent", "", "pending", ""),
+        ("unread", "2", "pending", "false"),
+    ]
+    assert [row["request_id"] for row in rows] == ["id", ""]
+
+
+def test_purged_answers_leave_rows(receipts: Path) -> None:
+    """After a purge each image still has its row: its status and bill, the reason, and no values."""
+    before = rows_in(clova_ocr("export", receipts, "--format", "csv").stdout)
+    assert clova_ocr("purge", receipts, "--yes").exit_code == 0
+    after = rows_in(clova_ocr("export", receipts, "--format", "csv").stdout)
+    kept = ("key", "source", "sha256", "status", "billed", "copy_of")
+    assert [[row[name] for name in kept] for row in after] == [[row[name] for name in kept] for row in before]
+    assert {row["total_price"] for row in after} == {""}
+    assert {row["error"].partition(":")[0] for row in after} == {"AnswerNotKeptError", "ImageError"}
+
+
+def test_a_run_that_keeps_no_answers_has_rows(clova: Emulator, scans: Path, run: Path) -> None:
+    """With --store none the rows have no values, and copies are still marked."""
+    clova_ocr("batch", "receipt", scans, "--run", run, "--store", "none")
+    rows = rows_in(clova_ocr("export", run, "--format", "csv").stdout)
+    assert clova.billed.total() == [row["billed"] for row in rows].count("true") == 6
+    assert [bool(row["copy_of"]) for row in rows].count(True) == 1
+    assert {row["min_confidence"] for row in rows} == {""}
+
+
+@pytest.mark.usefixtures("clova")
+def test_a_sealed_run_gives_the_same_tables(scans: Path, run: Path, tmp_path: Path) -> None:
+    """With its key a sealed run is exported as any other; without it nothing is written."""
+    key = tmp_path / "key"
+    key.write_bytes(base64.b64encode(bytes(32)))
+    key.chmod(0o600)
+    sealed = tmp_path / "sealed"
+    clova_ocr("batch", "receipt", scans, "--run", run)
+    clova_ocr("batch", "receipt", scans, "--run", sealed, "--key-file", key)
+    output = tmp_path / "out.csv"
+    refused = clova_ocr("export", sealed, "--format", "csv", "-o", output)
+    assert (refused.exit_code, output.exists()) == (2, False)
+    of_the_call = {"request_id", "min_confidence"}
+    plain, opened = (
+        [{name: value for name, value in row.items() if name not in of_the_call} for row in rows_in(found.stdout)]
+        for found in (
+            clova_ocr("export", run, "--format", "csv"),
+            clova_ocr("export", sealed, "--format", "csv", "--key-file", key),
+        )
+    )
+    assert by_source(plain) == by_source(opened)
+
+
+def by_source(rows: Iterable[dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Return rows by their files; the names of copies depend on the order in which files were found."""
+    return {row["source"]: row for row in rows}
 
 
 @pytest.mark.parametrize("word", DOCUMENTS)
