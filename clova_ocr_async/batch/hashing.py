@@ -25,6 +25,7 @@ from clova_ocr_async.host.archives import ArchiveError, member_size, split_membe
 from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.ledger.states import FileStamp, Item, SourceFile
+from clova_ocr_async.pictures.input_file import InputFile
 from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.pictures.pages import count_pages
 from clova_ocr_async.protocol.echoed_input import shown_path
@@ -105,10 +106,10 @@ class FileHashes:
 
     Args:
         most: Files that are remembered.
-        count: Counts the pages of a file, by its path or its bytes.
+        count: Counts the pages of a file.
     """
 
-    def __init__(self, most: int = _MOST_HASHES, count: Callable[[str | bytes], int | None] = count_pages) -> None:
+    def __init__(self, most: int = _MOST_HASHES, count: Callable[[str], int | None] = count_pages) -> None:
         self._most = most
         self._count = count
         self._facts: OrderedDict[tuple[str, FileStamp], _FileFacts] = OrderedDict()
@@ -136,6 +137,8 @@ class FileHashes:
 
 
 def _hash_file(path: str) -> bytes:
+    if split_member_path(path) is not None:
+        return hashlib.sha256(InputFile.of(path).read()).digest()
     try:
         with os.fdopen(open_to_read(path), "rb", buffering=0) as file:
             return hashlib.file_digest(file, "sha256").digest()
@@ -211,9 +214,7 @@ def _open_path(
     """Open a path or a page, and return it with the hash of its file."""
     hashed: list[bytes] = []
 
-    def count(file: str | bytes) -> int | None:
-        if isinstance(file, bytes):  # of an archive
-            return count_pages(file)
+    def count(file: str) -> int | None:
         facts = hashes.facts(file, now)
         hashed.append(facts.sha256)
         return facts.pages

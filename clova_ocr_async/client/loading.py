@@ -206,7 +206,7 @@ def open_image(
     source: Any,
     limits: ImageLimits,
     preparation: Preparation | None = None,
-    count: Callable[[str | bytes], int | None] = count_pages,
+    count: Callable[[str], int | None] = count_pages,
 ) -> OpenedImage:
     """Read an image, and judge it by its header; blocks on the file system.
 
@@ -214,7 +214,7 @@ def open_image(
         source: The image, as the user gave it.
         limits: The limits beyond which an image is refused.
         preparation: The steps that it may be prepared by; None for none.
-        count: Counts the pages of a file, by its path or its bytes.
+        count: Counts the pages of a file.
 
     Raises:
         ImageError: The image cannot be read.
@@ -238,20 +238,18 @@ def _limits_to_read(limits: ImageLimits, preparation: Preparation | None) -> Ima
 
 
 def _open_page(
-    page: Page, limits: ImageLimits, preparation: Preparation | None, count: Callable[[str | bytes], int | None]
+    page: Page, limits: ImageLimits, preparation: Preparation | None, count: Callable[[str], int | None]
 ) -> OpenedImage:
     """Open a page of a file. The only page of a file is the file: so it is billed once, however it is asked for."""
     path = os.fsdecode(page.path)
-    # By its path, so that a library maps it into memory. The member of an archive has none of its own.
-    file = path if os.path.isfile(path) else read_path(path, limits)  # noqa: PTH113 - Path raises for odd names
-    pages = count(file)
+    pages = count(path)
     if pages is None:
-        pages = require_pages(file)  # which raises why they cannot be counted
+        pages = require_pages(path)  # which raises why they cannot be counted
     if page.number > pages:
         raise ImageError(f"{shown_path(path)} has {plural(pages, 'page')}, so no page {page.number:,}")
     if pages == 1:
         return open_image(path, limits, preparation)
-    return judge_page(file, f"{_sent_name(path)}#{page.number}", page.number, limits, preparation)
+    return judge_page(path, f"{_sent_name(path)}#{page.number}", page.number, limits, preparation)
 
 
 def is_pil_image(source: object) -> bool:

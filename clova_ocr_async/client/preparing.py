@@ -138,16 +138,14 @@ def judge(
     return replace(opened, plan=steps, recipe=steps.recipe, memory=steps.memory) if steps else opened
 
 
-def judge_page(
-    file: str | bytes, name: str, page: int, limits: ImageLimits, preparation: Preparation | None
-) -> OpenedImage:
+def judge_page(file: str, name: str, page: int, limits: ImageLimits, preparation: Preparation | None) -> OpenedImage:
     """Return a page of a PDF or TIFF of several.
 
     A page of a TIFF that may be prepared is cut out at once: that is cheap, and only its own header tells what it
     needs. A page of a PDF is cut out when its picture is made.
 
     Args:
-        file: The path of the file, or its bytes.
+        file: The path of the file.
         name: The name it is sent under.
         page: The page, from 1.
         limits: The limits of what is sent.
@@ -203,9 +201,8 @@ def make_picture(opened: OpenedImage, limits: ImageLimits, preparation: Preparat
     if opened.plan is not None:
         data, picture = _convert().carry_out(opened.content, opened.plan)
         return _made(opened, data, picture, limits)
-    if opened.cut is not None and opened.page is not None:
-        file = cast("bytes | str", opened.data)
-        return _made(opened, *_cut(file, opened.cut, limits, preparation), limits=limits)
+    if opened.cut is not None and isinstance(opened.data, str):
+        return _made(opened, *_cut(opened.data, opened.cut, limits, preparation), limits=limits)
     image = opened.data if isinstance(opened.data, Image) else Image(opened.content, opened.name)
     _check(image, limits)
     if opened.cut is not None:  # rendered, now that it is known to be the only page

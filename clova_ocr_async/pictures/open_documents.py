@@ -8,11 +8,11 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from clova_ocr_async.pictures.input_file import MAX_MEMBER, InputFile
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
-
-    from clova_ocr_async.pictures.input_file import InputFile
 
 __all__ = ["Closeable", "OpenDocuments"]
 
@@ -40,8 +40,9 @@ def _start_timer(seconds: float, function: Callable[[], object]) -> None:
 class OpenDocuments(Generic[DocumentT]):
     """The documents that were used last, by file and stamp; a file that was replaced is opened anew.
 
-    At most ``limit`` are open. All are closed once none was used for ``idle`` seconds, since an open file keeps its
-    place on the disk although its name is gone.
+    At most ``limit`` are open, and files in archives, which are in memory, up to the size of the largest one. All are
+    closed once none was used for ``idle`` seconds, since an open file keeps its place on the disk although its name is
+    gone.
 
     Args:
         open_document: Opens a document.
@@ -111,6 +112,9 @@ class OpenDocuments(Generic[DocumentT]):
         stale = [other for other in self._open if other.source == file.source and other != file]
         for other in stale or list(self._open)[: -self._limit]:
             self._open.pop(other).close()
+        members = [other for other in self._open if other.member is not None]
+        while sum(other.size for other in members) > MAX_MEMBER:
+            self._open.pop(members.pop(0)).close()
         if not self._is_timed:
             self._time(self._idle)
 

@@ -43,7 +43,7 @@ _WASTEFUL_BYTES, _WASTEFUL_FACTOR = 2_000_000, 4  # a larger page is compared wi
 _TRIES = 3  # further renderings of a page, each smaller, to stay within the limit of bytes
 _GLANCE = 400  # pixels of the longer side of a rendering that only shows that there is anything
 _TAIL = 2048  # bytes at the end of a file that hold its last table
-_MAX_COPIED = 32 * 2**20  # bytes of cut pages, after which a document is opened anew
+_MAX_COPIED = 16 * 2**20  # bytes of cut pages, after which a document is opened anew
 
 _BOXES = ("/MediaBox", "/CropBox")
 
