@@ -77,7 +77,7 @@ async def test_a_second_signal_cuts_off_the_call_under_way(
     assert await watching is ExitCode.INTERRUPTED
     printed = capsys.readouterr().err
     assert f"watching {inbox}: a file is read as soon as it is found" in printed
-    assert "finishing 1 call under way; once more cuts it off" in printed
+    assert "finishing 1 call in flight; once more cuts it off" in printed
     assert "1 image is in doubt" in printed
 
 
