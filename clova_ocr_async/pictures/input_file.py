@@ -60,14 +60,18 @@ class InputFile:
     member: tuple[str, str] | None = None
 
     @classmethod
-    def of(cls, source: str | os.PathLike[str] | bytes) -> Self:
+    def of(cls, source: str | os.PathLike[str] | bytes, name: str = "the image") -> Self:
         """Look at a file.
+
+        Args:
+            source: Its path, or its bytes.
+            name: The name of bytes in messages.
 
         Raises:
             ImageError: It is not a regular file, or cannot be read.
         """
         if isinstance(source, bytes):
-            return cls("the image", source, (), len(source), source[:_HEAD])
+            return cls(name, source, (), len(source), source[:_HEAD])
         if not isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
             raise ImageError(f"the file is a {type(source).__name__}; it must be a path or bytes")
         path = os.fsdecode(source)
