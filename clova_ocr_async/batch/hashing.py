@@ -26,6 +26,7 @@ from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.ledger.states import FileStamp, Item, SourceFile
 from clova_ocr_async.pictures.page import Page
+from clova_ocr_async.pictures.paged_file import InputFile
 from clova_ocr_async.pictures.pages import count_pages
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.image import Image
@@ -105,10 +106,10 @@ class FileHashes:
 
     Args:
         most: Files that are remembered.
-        count: Counts the pages of a file, by its path or its bytes.
+        count: Counts the pages of a file.
     """
 
-    def __init__(self, most: int = _MOST_HASHES, count: Callable[[str | bytes], int | None] = count_pages) -> None:
+    def __init__(self, most: int = _MOST_HASHES, count: Callable[[str], int | None] = count_pages) -> None:
         self._most = most
         self._count = count
         self._facts: OrderedDict[tuple[str, FileStamp], _FileFacts] = OrderedDict()
@@ -137,6 +138,8 @@ class FileHashes:
 
 
 def _hash_file(path: str) -> bytes:
+    if split_member_path(path) is not None:
+        return hashlib.sha256(InputFile.of(path).read()).digest()
     try:
         with os.fdopen(open_to_read(path), "rb", buffering=0) as file:  # file_digest has a buffer of its own
             return hashlib.file_digest(file, "sha256").digest()
@@ -214,9 +217,7 @@ def _open_path(
     # The one look at a file that counts its pages gives its hash as well, also for all its further pages.
     hashed: list[bytes] = []
 
-    def count(file: str | bytes) -> int | None:
-        if isinstance(file, bytes):  # of an archive
-            return count_pages(file)
+    def count(file: str) -> int | None:
         facts = hashes.facts(file, now)
         hashed.append(facts.sha256)
         return facts.pages

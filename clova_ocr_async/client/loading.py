@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import inspect
 import os
@@ -206,7 +205,7 @@ def open_image(
     source: Any,
     limits: ImageLimits,
     preparation: Preparation | None = None,
-    count: Callable[[str | bytes], int | None] = count_pages,
+    count: Callable[[str], int | None] = count_pages,
 ) -> OpenedImage:
     """Read an image, and judge it by its header; blocks on the file system.
 
@@ -214,7 +213,7 @@ def open_image(
         source: The image, as the user gave it.
         limits: The limits beyond which an image is refused.
         preparation: The steps that it may be prepared by; None for none.
-        count: Counts the pages of a file, by its path or its bytes.
+        count: Counts the pages of a file.
 
     Raises:
         ImageError: The image cannot be read.
@@ -227,31 +226,29 @@ def open_image(
         return judge(source, None, limits, preparation)
     if is_pil_image(source):
         return judge_pil(source, limits, preparation)
-    return judge(*read_bytes(source, _limits_to_read(limits, preparation)), limits, preparation)
+    return judge(*read_bytes(source, limits, _shrunk_from(limits, preparation)), limits, preparation)
 
 
-def _limits_to_read(limits: ImageLimits, preparation: Preparation | None) -> ImageLimits:
-    """Return the limits of a file that is read: a picture that is too large to be sent may be shrunk."""
+def _shrunk_from(limits: ImageLimits, preparation: Preparation | None) -> int | None:
+    """Return the size up to which a picture that is too large to be sent is read, to be shrunk; None for none."""
     if preparation is None or not preparation.shrink or limits.max_bytes is None:
-        return limits
-    return dataclasses.replace(limits, max_bytes=max(limits.max_bytes, _MAX_SHRUNK))
+        return None
+    return max(limits.max_bytes, _MAX_SHRUNK)
 
 
 def _open_page(
-    page: Page, limits: ImageLimits, preparation: Preparation | None, count: Callable[[str | bytes], int | None]
+    page: Page, limits: ImageLimits, preparation: Preparation | None, count: Callable[[str], int | None]
 ) -> OpenedImage:
     """Open a page of a file. The only page of a file is the file: so it is billed once, however it is asked for."""
     path = os.fsdecode(page.path)
-    # By its path, so that a library maps it into memory. The member of an archive has none of its own.
-    file = path if os.path.isfile(path) else read_path(path, limits)  # noqa: PTH113 - Path raises for odd names
-    pages = count(file)
+    pages = count(path)
     if pages is None:
-        pages = require_pages(file)  # which raises why they cannot be counted
+        pages = require_pages(path)  # which raises why they cannot be counted
     if page.number > pages:
         raise ImageError(f"{shown_path(path)} has {plural(pages, 'page')}, so no page {page.number:,}")
     if pages == 1:
         return open_image(path, limits, preparation)
-    return judge_page(file, f"{_sent_name(path)}#{page.number}", page.number, limits, preparation)
+    return judge_page(path, f"{_sent_name(path)}#{page.number}", page.number, limits, preparation)
 
 
 def is_pil_image(source: object) -> bool:
@@ -259,8 +256,13 @@ def is_pil_image(source: object) -> bool:
     return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(source).__mro__)
 
 
-def read_bytes(source: Any, limits: ImageLimits) -> tuple[bytes, str | None]:
+def read_bytes(source: Any, limits: ImageLimits, shrunk_from: int | None = None) -> tuple[bytes, str | None]:
     """Read a path or a file, without a check of its format.
+
+    Args:
+        source: The path or the file.
+        limits: The limits beyond which it is refused.
+        shrunk_from: As in ``check_size``.
 
     Returns:
         The bytes, and the name under which they are sent.
@@ -270,11 +272,11 @@ def read_bytes(source: Any, limits: ImageLimits) -> tuple[bytes, str | None]:
     """
     if isinstance(source, str | os.PathLike):
         path = cast("str | os.PathLike[str]", source)
-        return read_path(path, limits), _sent_name(path)
+        return read_path(path, limits, shrunk_from), _sent_name(path)
     if _is_upload(source):
-        return _read_upload(source, limits)
+        return _read_upload(source, limits, shrunk_from)
     if isinstance(source, BinaryFile):
-        return _read_file(source, getattr(source, "name", None), limits)
+        return _read_file(source, getattr(source, "name", None), limits, shrunk_from)
     raise ImageError(
         f"the image is a {type(source).__name__}; it must be a path, a Page, bytes, a file opened in binary mode, or "
         f"an Image{_WITHOUT_CLASS if _is_pair(source) else ''}"
@@ -293,22 +295,27 @@ def _is_pair(source: Any) -> bool:
             return False
 
 
-def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
+def read_path(path: str | os.PathLike[str], limits: ImageLimits, shrunk_from: int | None = None) -> bytes:
     """Read a regular file, or a file in a zip archive; one that is too large is refused before it is read.
+
+    Args:
+        path: The path.
+        limits: The limits beyond which it is refused.
+        shrunk_from: As in ``check_size``.
 
     Raises:
         ImageError: The path is not a regular file, cannot be read, or is too large.
     """
     name = os.fsdecode(path)
     if (member := split_member_path(name)) is not None:
-        return _read_member(name, *member, limits)
+        return _read_member(name, *member, limits, shrunk_from)
     try:
         descriptor = open_to_read(name)
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 raise ImageError(f"{shown_path(name)}: it is {_kind(found.st_mode)}")
-            check_size(found.st_size, Path(name).name, limits)
+            check_size(found.st_size, Path(name).name, limits, shrunk_from=shrunk_from)
             # fdopen() fails for a folder, and would leave its descriptor open. The file may grow while it is read; the
             # bytes that were read are checked and sent.
             with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
@@ -323,9 +330,9 @@ def read_path(path: str | os.PathLike[str], limits: ImageLimits) -> bytes:
         raise ImageError(_open_error(name, "the path holds a NUL or another character that no path can hold")) from None
 
 
-def _read_member(path: str, archive: str, name: str, limits: ImageLimits) -> bytes:
+def _read_member(path: str, archive: str, name: str, limits: ImageLimits, shrunk_from: int | None) -> bytes:
     try:
-        check_size(member_size(archive, name), Path(name).name, limits)
+        check_size(member_size(archive, name), Path(name).name, limits, shrunk_from=shrunk_from)
         return read_member(archive, name)
     except ArchiveError as error:
         raise ImageError(f"{shown_path(path)}: {error}") from None
@@ -357,18 +364,20 @@ def _is_upload(source: Any) -> bool:
     return hasattr(source, "file") and inspect.iscoroutinefunction(getattr(source, "read", None))
 
 
-def _read_upload(upload: Any, limits: ImageLimits) -> tuple[bytes, str | None]:
+def _read_upload(upload: Any, limits: ImageLimits, shrunk_from: int | None) -> tuple[bytes, str | None]:
     if getattr(upload.file, "closed", False):
         named = f" {quoted(upload.filename)}" if upload.filename else ""
         raise ImageError(f"the upload{named} is closed, as each is at the end of its request; pass it before that")
-    return _read_file(upload.file, upload.filename, limits)
+    return _read_file(upload.file, upload.filename, limits, shrunk_from)
 
 
-def _read_file(file: BinaryFile, name: object, limits: ImageLimits) -> tuple[bytes, str | None]:
+def _read_file(
+    file: BinaryFile, name: object, limits: ImageLimits, shrunk_from: int | None
+) -> tuple[bytes, str | None]:
     try:
         if (seekable := getattr(file, "seekable", None)) is not None and seekable():
             cast("Any", file).seek(0)
-        data = _read_all(file, limits.max_bytes)
+        data = _read_all(file, limits.max_bytes if shrunk_from is None else shrunk_from)
     except ImageError:
         raise
     except Exception as error:  # any error of the user's file concerns this one image only
@@ -377,7 +386,7 @@ def _read_file(file: BinaryFile, name: object, limits: ImageLimits) -> tuple[byt
     if not data and _is_past_start(file):
         subject = "file" if stem is None else f"file {quoted(stem)}"
         raise ImageError(f"the {subject} is at its end; rewind it: file.seek(0)")
-    check_size(len(data), stem or "image", limits)
+    check_size(len(data), stem or "image", limits, shrunk_from=shrunk_from)
     return data, stem
 
 

@@ -6,6 +6,7 @@ anything is decoded. The second cuts, converts and checks.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import logging
@@ -20,8 +21,9 @@ from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.headers import read_header
 from clova_ocr_async.pictures.paged_file import PagedFile
-from clova_ocr_async.pictures.pages import cut_page
+from clova_ocr_async.pictures.pages import cut_page, require_pages
 from clova_ocr_async.pictures.plan import plan
+from clova_ocr_async.protocol.echoed_input import quoted
 from clova_ocr_async.protocol.image import Image, ImageFormat, check_image
 from clova_ocr_async.protocol.truncation import Completeness, pdf_completeness
 
@@ -138,16 +140,14 @@ def judge(
     return replace(opened, plan=steps, recipe=steps.recipe, memory=steps.memory) if steps else opened
 
 
-def judge_page(
-    file: str | bytes, name: str, page: int, limits: ImageLimits, preparation: Preparation | None
-) -> OpenedImage:
+def judge_page(file: str, name: str, page: int, limits: ImageLimits, preparation: Preparation | None) -> OpenedImage:
     """Return a page of a PDF or TIFF of several.
 
     A page of a TIFF that may be prepared is cut out at once: that is cheap, and only its own header tells what it
     needs. A page of a PDF is cut out when its picture is made.
 
     Args:
-        file: The path of the file, or its bytes.
+        file: The path of the file.
         name: The name it is sent under.
         page: The page, from 1.
         limits: The limits of what is sent.
@@ -203,18 +203,21 @@ def make_picture(opened: OpenedImage, limits: ImageLimits, preparation: Preparat
     if opened.plan is not None:
         data, picture = _convert().carry_out(opened.content, opened.plan)
         return _made(opened, data, picture, limits)
-    if opened.cut is not None and opened.page is not None:
-        file = cast("bytes | str", opened.data)
-        return _made(opened, *_cut(file, opened.cut, limits, preparation), limits=limits)
+    if opened.cut is not None and isinstance(opened.data, str):
+        return _made(opened, *_cut(opened.data, opened.cut, limits, preparation), limits=limits)
     image = opened.data if isinstance(opened.data, Image) else Image(opened.content, opened.name)
-    _check(image, limits)
+    warnings = _check(image, limits)
     if opened.cut is not None:  # rendered, now that it is known to be the only page
-        return _made(opened, *_cut(image.data, opened.cut, limits, preparation), limits=limits)
-    return PreparedImage(image, opened.record or _sent_whole(image))
+        return _made(opened, *_cut(image.data, opened.cut, limits, preparation, image.name), limits=limits)
+    made = PreparedImage(image, opened.record or _sent_whole(image))
+    _log(warnings)
+    return made
 
 
-def _cut(file: str | bytes, number: int, limits: ImageLimits, preparation: Preparation | None) -> tuple[bytes, Picture]:
-    return cut_page(file, number, max_bytes=limits.max_bytes, preparation=preparation)
+def _cut(
+    file: str | bytes, number: int, limits: ImageLimits, preparation: Preparation | None, name: str = ""
+) -> tuple[bytes, Picture]:
+    return cut_page(file, number, max_bytes=limits.max_bytes, preparation=preparation, name=_subject(name))
 
 
 def _made(opened: OpenedImage, data: bytes, picture: Picture, limits: ImageLimits) -> PreparedImage:
@@ -222,14 +225,29 @@ def _made(opened: OpenedImage, data: bytes, picture: Picture, limits: ImageLimit
     if (record := opened.record) is not None:
         picture = msgspec.structs.replace(picture, page=record.page, steps=(*record.steps, *picture.steps))
     image = Image(data, _name_of(opened))
-    _check(image, limits, made=True)
+    _log(_check(image, limits, made=True))
     return PreparedImage(image, picture)
 
 
-def _check(image: Image, limits: ImageLimits, *, made: bool = False) -> None:
-    """Refuse an image that the service would refuse or waste, and log what else may be wrong with it."""
-    for warning in check_image(image, limits, pages=_pages_if_installed, converted=made)[1]:
+def _check(image: Image, limits: ImageLimits, *, made: bool = False) -> tuple[str, ...]:
+    """Refuse an image that the service would refuse or waste, and return what else may be wrong with it."""
+    try:
+        return check_image(image, limits, pages=_pages_if_installed, converted=made)[1]
+    except ImageError as error:
+        if image.format is ImageFormat.PDF and not error.truncated:
+            # A PDF of several pages that cannot be split must not be refused with the advice to split it.
+            with contextlib.suppress(ConfigurationError):
+                require_pages(image.data, name=_subject(image.name))
+        raise
+
+
+def _log(warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
         logger.warning("%s", warning)
+
+
+def _subject(name: str) -> str:
+    return f"image {quoted(name)}"
 
 
 def _sent_whole(image: Image) -> Picture:
@@ -242,7 +260,7 @@ def _sent_whole(image: Image) -> Picture:
         header = read_header(image.data)
         return Picture() if header is None else header.as_sent()
     try:
-        picture = cut_page(image.data, 1, max_bytes=None, preparation=None)[1]
+        picture = cut_page(image.data, 1, max_bytes=None, preparation=None, name=_subject(image.name))[1]
     except ConfigurationError:
         return Picture()
     except ImageError:

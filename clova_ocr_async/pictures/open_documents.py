@@ -8,12 +8,13 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from clova_ocr_async.pictures.paged_file import MAX_MEMBER, PagedFile
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
 
     from clova_ocr_async.pictures.paged_file import PagedFile
-
 __all__ = ["Closeable", "OpenDocuments"]
 
 _LIMIT = 4  # documents; a batch reads the pages of one file after another
@@ -40,8 +41,9 @@ def _start_timer(seconds: float, function: Callable[[], object]) -> None:
 class OpenDocuments(Generic[DocumentT]):
     """The documents that were used last, by file and stamp; a file that was replaced is opened anew.
 
-    At most ``limit`` are open. All are closed once none was used for ``idle`` seconds, since an open file keeps its
-    place on the disk although its name is gone.
+    At most ``limit`` are open, and files in archives, which are in memory, up to the size of the largest one. All are
+    closed once none was used for ``idle`` seconds, since an open file keeps its place on the disk although its name is
+    gone.
 
     Args:
         open_document: Opens a document.
@@ -113,6 +115,9 @@ class OpenDocuments(Generic[DocumentT]):
         stale = [other for other in self._open if other.source == file.source and other != file]
         for other in stale or list(self._open)[: -self._limit]:
             self._open.pop(other).close()
+        members = [other for other in self._open if other.member is not None]
+        while sum(other.size for other in members) > MAX_MEMBER:
+            self._open.pop(members.pop(0)).close()
         if not self._is_timed:
             self._time(self._idle)
 

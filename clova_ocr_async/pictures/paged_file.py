@@ -9,23 +9,33 @@ import errno
 import io
 import os
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from clova_ocr_async.errors import ImageError
-from clova_ocr_async.host.archives import ArchiveError, member_size, read_member, split_member_path
+from clova_ocr_async.host.archives import (
+    ArchiveError,
+    member_size,
+    read_member,
+    read_member_start,
+    split_member_path,
+)
 from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.protocol.echoed_input import non_path, shown_path
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from typing import Self
 
-__all__ = ["PagedFile", "Stamp"]
+__all__ = ["MAX_MEMBER", "PagedFile", "Stamp"]
 
 Stamp: TypeAlias = tuple[int, ...]
 """Device, inode, size and times of a file: another stamp is another file."""
 
-_MAX_MEMBER = 256 * 1024 * 1024  # bytes of a file in an archive, which is divided in memory
+MAX_MEMBER = 256 * 1024 * 1024
+"""Bytes of a file in an archive, which is divided in memory."""
+
 _HEAD = 1024  # bytes; readers accept the header of a PDF anywhere in them
 
 
@@ -36,9 +46,10 @@ class PagedFile:
     Attributes:
         name: Its name, as messages show it.
         source: Its path, or the bytes themselves.
-        stamp: Its stamp; empty for bytes.
+        stamp: Its stamp; empty for bytes. That of the archive for a file in one.
         size: Its length in bytes.
         head: Its first bytes, which decide its format.
+        member: Archive and name of a file in an archive, which is in memory while it is open; None for others.
     """
 
     name: str
@@ -46,22 +57,26 @@ class PagedFile:
     stamp: Stamp
     size: int
     head: bytes
+    member: tuple[str, str] | None = None
 
     @classmethod
-    def of(cls, source: str | os.PathLike[str] | bytes) -> Self:
+    def of(cls, source: str | os.PathLike[str] | bytes, name: str = "the image") -> Self:
         """Look at a file.
+
+        Args:
+            source: Its path, or its bytes.
+            name: The name of bytes in messages.
 
         Raises:
             ImageError: It is not a regular file, or cannot be read.
         """
         if isinstance(source, bytes):
-            return cls("the image", source, (), len(source), source[:_HEAD])
+            return cls(name, source, (), len(source), source[:_HEAD])
         if not isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
             raise ImageError(f"the file is a {type(source).__name__}; it must be a path or bytes")
         path = os.fsdecode(source)
         if (member := split_member_path(path)) is not None:
-            content = _read_member(path, *member)
-            return cls(shown_path(path), content, (), len(content), content[:_HEAD])
+            return cls(shown_path(path), path, *_looked_at(path, *member), member)
         file, stamp = _opened(path)
         with file:
             return cls(shown_path(path), path, stamp, os.fstat(file.fileno()).st_size, file.read(_HEAD))
@@ -74,12 +89,21 @@ class PagedFile:
         """
         if isinstance(self.source, bytes):
             return io.BytesIO(self.source)
+        if self.member is not None:
+            return io.BytesIO(self._unpacked(self.source, *self.member))
         # By name again, and not by a descriptor that is kept: a batch may have thousands of files in sight.
         file, stamp = _opened(self.source)
         if stamp != self.stamp:
             file.close()
             raise self.changed()
         return file
+
+    def _unpacked(self, path: str, archive: str, name: str) -> bytes:
+        with _errors_of_member(path, archive):
+            content = read_member(archive, name)
+            if _stamp(os.stat(archive)) != self.stamp:  # noqa: PTH116 - as the stamp was taken
+                raise self.changed()
+        return content
 
     def read(self) -> bytes:
         """Return the whole file.
@@ -101,7 +125,7 @@ class PagedFile:
         Raises:
             ImageError: Its stamp is another one.
         """
-        if self.stamp and _stamp(os.fstat(file.fileno())) != self.stamp:
+        if not isinstance(file, io.BytesIO) and _stamp(os.fstat(file.fileno())) != self.stamp:
             raise self.changed()
 
     def changed(self) -> ImageError:
@@ -111,11 +135,20 @@ class PagedFile:
         )
 
 
-def _read_member(path: str, archive: str, name: str) -> bytes:
-    try:
-        if member_size(archive, name) > _MAX_MEMBER:
+def _looked_at(path: str, archive: str, name: str) -> tuple[Stamp, int, bytes]:
+    """Return stamp, length and first bytes of a file in an archive."""
+    with _errors_of_member(path, archive):
+        stamp, size = _stamp(os.stat(archive)), member_size(archive, name)  # noqa: PTH116 - for each page
+        if size > MAX_MEMBER:
             raise ImageError(f"{shown_path(path)}: it is too large to be divided in its archive; unpack the archive")
-        return read_member(archive, name)
+        return stamp, size, read_member_start(archive, name, _HEAD)
+
+
+@contextmanager
+def _errors_of_member(path: str, archive: str) -> Generator[None]:
+    """Turn the errors of a file in an archive into ours."""
+    try:
+        yield
     except ArchiveError as error:
         raise ImageError(f"{shown_path(path)}: {error}") from None
     except OSError as error:

@@ -87,20 +87,29 @@ def count_pages(file: str | os.PathLike[str] | bytes) -> int | None:
         return None
 
 
-def require_pages(file: str | os.PathLike[str] | bytes) -> int:
+def require_pages(file: str | os.PathLike[str] | bytes, *, name: str = "the image") -> int:
     """Count the pages of a file as ``count_pages`` does, or raise why it cannot be split.
+
+    Args:
+        file: The path of the file, or its bytes.
+        name: The name of bytes in messages.
 
     Raises:
         ImageError: The file cannot be read, or is encrypted, broken or empty.
         ConfigurationError: The file is a PDF, and the extra ``pictures`` is not installed.
     """
-    found = PagedFile.of(file)
+    found = PagedFile.of(file, name)
     format_ = _format_of(found)
     return 1 if format_ is None else int(_module_of(format_).count_pages(found))
 
 
 def cut_page(
-    file: str | os.PathLike[str] | bytes, number: int, *, max_bytes: int | None, preparation: Preparation | None
+    file: str | os.PathLike[str] | bytes,
+    number: int,
+    *,
+    max_bytes: int | None,
+    preparation: Preparation | None,
+    name: str = "the image",
 ) -> tuple[bytes, Picture]:
     """Return one page of a file as a file of its own, and how it was made. Blocking, and safe in several threads.
 
@@ -113,6 +122,7 @@ def cut_page(
         number: The page, from 1.
         max_bytes: The largest file that may be sent; None for no limit.
         preparation: The settings of pages that are rendered; None for the default ones.
+        name: The name of bytes in messages.
 
     Raises:
         ImageError: The file cannot be read, is encrypted, broken or empty, has no such page, or the page cannot be made
@@ -120,7 +130,7 @@ def cut_page(
         ConfigurationError: ``number`` is not a whole number from 1, or the extra ``pictures`` is not installed.
     """
     require_whole_number("number", number, advice="the first page is 1")
-    found = PagedFile.of(file)
+    found = PagedFile.of(file, name)
     format_ = _format_of(found)
     if format_ is not None:
         result: tuple[bytes, Picture] = _module_of(format_).cut_page(

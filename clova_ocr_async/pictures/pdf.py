@@ -44,6 +44,7 @@ _WASTEFUL_BYTES, _WASTEFUL_FACTOR = 2_000_000, 4  # a larger page is compared wi
 _TRIES = 3  # further renderings of a page, each smaller, to stay within the limit of bytes
 _GLANCE = 400  # pixels of the longer side of a rendering that only shows that there is anything
 _TAIL = 2048  # bytes at the end of a file that hold its last table
+_MAX_COPIED = 16 * 2**20  # bytes of cut pages, after which a document is opened anew
 
 _BOXES = ("/MediaBox", "/CropBox")
 
@@ -118,7 +119,7 @@ def cut_page(
     return _thrifty(cut, settings, max_bytes)
 
 
-def draw_page(file: InputFile, number: int, size: tuple[int, int]) -> PIL.Image.Image:
+def draw_page(file: PagedFile, number: int, size: tuple[int, int]) -> PIL.Image.Image:
     """Return a page as a picture of a certain size.
 
     Args:
@@ -169,19 +170,27 @@ class _Document:
 
     def __init__(self, file: PagedFile) -> None:
         self._file = file
+        self._copied = 0
         with ExitStack() as stack:
             self._stream = stack.enter_context(file.open())
             with _errors_of(file.name):
-                self._pdf = stack.enter_context(_opened(self._stream))
+                self._pdf = _opened(self._stream)
+                stack.callback(lambda: self._pdf.close())  # noqa: PLW0108 - it may be another one by then
                 self.count = len(self._pdf.pages)
                 self._is_damaged = bool(self._pdf.get_warnings()) and _needs_recovery(self._stream)
-            _check_count(file.name, self.count)
+            if self.count == 0:
+                raise ImageError(f"{file.name} has no page; check that the file was written to its end")
             if self._is_damaged:
                 _check_whole(file.name, self._stream)
             self._resources = stack.pop_all()
 
     def close(self) -> None:
         self._resources.close()
+
+    def _open_anew(self) -> None:
+        """Open the file again: qpdf keeps what it has copied from a document until that is closed."""
+        self._pdf.close()
+        self._pdf, self._copied = _opened(self._stream), 0
 
     def cut(self, number: int) -> _CutPage:
         """Cut a page.
@@ -196,6 +205,8 @@ class _Document:
             )
         name = f"page {number:,} of {self._file.name}"
         with _errors_of(name), pikepdf.new() as target:
+            if self._copied > _MAX_COPIED:
+                self._open_anew()
             source = self._pdf.pages[number - 1]
             target.pages.append(source)
             self._keep_form(target, source)
@@ -207,13 +218,15 @@ class _Document:
             file = io.BytesIO()
             # Else qpdf writes a random /ID: the same page would have another hash in each run.
             target.save(file, deterministic_id=True)
+            data = file.getvalue()
             geometry = _geometry(page)
         # At the end, when all that the page needs has been read: qpdf reads objects as they are asked for.
         self._file.check_unchanged(self._stream)
+        self._copied += len(data)
         return _CutPage(
             name=name,
             page=None if self.count == 1 else number,
-            data=file.getvalue(),
+            data=data,
             steps=self._steps(number),
             geometry=geometry,
             is_damaged=self._is_damaged or bool(self._pdf.get_warnings()),
@@ -243,11 +256,6 @@ class _Document:
 
 
 _DOCUMENTS = OpenDocuments(_Document, PIKEPDF)
-
-
-def _check_count(name: str, count: int) -> None:
-    if count == 0:
-        raise ImageError(f"{name} has no page; check that the file was written to its end")
 
 
 def _opened(stream: BinaryIO, *, attempt_recovery: bool = True) -> pikepdf.Pdf:

@@ -189,19 +189,27 @@ def inspect_image(data: bytes) -> ImageFacts:
     return ImageFacts(found, len(data), *_DIMENSIONS[found](data))
 
 
-def check_size(size: int, name: str, limits: ImageLimits) -> None:
+def check_size(size: int, name: str, limits: ImageLimits, *, shrunk_from: int | None = None) -> None:
     """Refuse an image by its size alone, so that a huge file need not be read.
 
     Args:
         size: Length of the file in bytes.
         name: The image's name, for the message.
         limits: The limits to check.
+        shrunk_from: Bytes of the largest file that may be read to be shrunk; None if none is.
 
     Raises:
-        ImageError: The image is empty or larger than ``limits.max_bytes``.
+        ImageError: The image is empty or larger than ``limits.max_bytes`` and ``shrunk_from``.
     """
     if size == 0:
         raise _empty(_subject(name))
+    if shrunk_from is not None:
+        if size > shrunk_from:
+            raise ImageError(
+                f"{_subject(name)} has {size:,} bytes, and files of more than {shrunk_from:,} are not shrunk; "
+                "scale it down or compress it more"
+            )
+        return
     if limits.max_bytes is not None and size > limits.max_bytes:
         raise ImageError(
             f"{_subject(name)} has {size:,} bytes, more than ImageLimits.max_bytes, {limits.max_bytes:,}; "

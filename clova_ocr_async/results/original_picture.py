@@ -17,8 +17,8 @@ from clova_ocr_async.documents.objects import BoundingPoly, Vertex
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.headers import read_header
-from clova_ocr_async.pictures.input_file import InputFile
 from clova_ocr_async.pictures.page import Page
+from clova_ocr_async.pictures.paged_file import InputFile
 from clova_ocr_async.pictures.pages import cut_page, require_pages
 from clova_ocr_async.pictures.plan import MAX_PIXELS
 from clova_ocr_async.protocol.image import Image, ImageLimits

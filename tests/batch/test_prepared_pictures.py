@@ -12,6 +12,7 @@ from support.drawn import drawn
 from support.fakes import FakeTime, FakeTransport, Held, domain
 from support.files import heic, jpeg, saved_pages
 from support.ledgers import calls, eventually, opened, query, states
+from support.zips import Member, write_zip
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.batch.hashing import FileHashes, hash_now
@@ -296,7 +297,7 @@ def test_a_file_is_hashed_and_counted_once_for_all_its_pages(folder: Path) -> No
     """A file of several pages is read once for its hash; a new one is read each time, and old ones are forgotten."""
     counted: list[Any] = []
 
-    def count(file: str | bytes) -> int:
+    def count(file: str) -> int:
         counted.append(file)
         return 7
 
@@ -328,6 +329,26 @@ def test_a_file_that_changes_while_it_is_hashed(folder: Path) -> None:
     path.unlink()
     with pytest.raises(ImageError, match="No such file"):
         FileHashes().facts(str(path), 1e11)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("prepare", [None, PREPARE])
+async def test_pages_of_a_file_in_an_archive(folder: Path, run: Path, kept: bool, prepare: Preparation | None) -> None:
+    """Pages are cut out of a file in an archive, also of one that is too large to be sent; nothing is billed twice."""
+    members = [Member(name.encode(), (folder / name).read_bytes()) for name in ("scan.pdf", "fax.tiff")]
+    archive = write_zip(folder / "a.zip", *members)
+    os.utime(archive, (1e9, 1e9))
+    sources = [page for member in members for page in pages_in(f"{archive}!/{member.name.decode()}")]
+    pages = len(sources)
+    largest = max(len(member.data) for member in members)
+    loader = ImageLoader(ImageLimits(max_bytes=largest - 1), prepare)
+    found, transport = await batch(run if kept else None, sources, loader=loader)
+    assert [outcome.recognition.picture.page for outcome in found] == [1, 2, 3, 4, 1, 2]
+    assert (len(transport.sent), calls(run) if kept else pages) == (pages, pages)
+    if kept:
+        loader = ImageLoader(ImageLimits(), prepare)
+        files = [page for member in members for page in pages_in(folder / member.name.decode())]
+        assert [outcome.billed for outcome in (await batch(run, [*files, *sources], loader=loader))[0]] == [False] * 12
 
 
 async def test_a_page_of_a_file_that_is_still_being_written(folder: Path, run: Path) -> None:

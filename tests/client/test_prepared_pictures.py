@@ -5,11 +5,14 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pikepdf
 import PIL.Image
 import pytest
 from support.drawn import drawn
 from support.fakes import JPEG, FakeTransport, Held, domain, steps, success
 from support.files import heic, jpeg, opened, saved_pages
+from support.pdfs import pdf_of, saved
+from support.pdfs import written as pages_with_texts
 
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.loading import ImageLoader
@@ -105,6 +108,36 @@ async def test_a_picture_over_the_limit_of_bytes_is_shrunk(tmp_path: Path) -> No
     assert len(sent.parsed.data) <= 20_000
     _, sent = await call(path, limits=ImageLimits(max_bytes=None, allow_truncated=True))
     assert len(sent.parsed.data) > 50_000
+
+
+async def test_a_file_too_large_to_be_shrunk(tmp_path: Path) -> None:
+    """A file that is too large to be read is refused at once, by its size and by the limit that holds for it."""
+    path = tmp_path / "huge.jpg"
+    with path.open("wb") as file:
+        file.truncate(256 * 2**20 + 1)
+    message = "image 'huge.jpg' has 268,435,457 bytes, and files of more than 268,435,456 are not shrunk; scale it down"
+    assert message in await refused(path)
+    assert "more than ImageLimits.max_bytes, 52,428,800" in await refused(path, None)
+
+
+async def test_a_pdf_that_cannot_be_split_is_refused_by_its_fault(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A PDF that is encrypted or damaged is refused as that, under its name, and never with the advice to split it."""
+    whole = pdf_of(3)
+    locked = saved(pages_with_texts("a", "b"), encryption=pikepdf.Encryption(user="user", owner="owner"))
+    cut = whole[: len(whole) // 2] + b"\nstartxref\n0\n%%EOF\n"
+    for name, data, fault in (
+        ("locked.pdf", locked, "image 'locked.pdf' is encrypted and needs a password"),
+        ("cut.pdf", cut, "image 'cut.pdf' is damaged, and its pages cannot be read"),
+    ):
+        path = written(tmp_path / name, data)
+        for source in (path, Image(data, name), data):
+            for prepare in (None, Preparation(), Preparation(render=True)):
+                expected = fault.replace(name, "image") if isinstance(source, bytes) else fault
+                assert expected in await refused(source, prepare)
+    assert caplog.records == []
+    assert "has 3 pages, more than ImageLimits.max_pages, 1" in await refused(whole, None)
 
 
 async def test_a_heic_without_preparation_names_the_way_out() -> None:

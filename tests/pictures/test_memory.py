@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 from support.drawn import exif_of
+from support.pdfs import scans
 
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.pictures.headers import read_header
@@ -109,3 +110,24 @@ def test_estimate(kind: str, side: int) -> None:
     took, estimate, message = _apart(_saved(image, kind, **options), side)
     assert message == ""
     assert took <= estimate
+
+
+def _cut_all(path: str, pages: int) -> int:
+    """Cut all pages of a file; return the memory that this took."""
+    from clova_ocr_async.pictures.pages import cut_page  # noqa: PLC0415 - loaded before memory is measured
+
+    cut_page(path, 1, max_bytes=None, preparation=None)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before = _status("VmRSS:")
+    for number in range(1, pages + 1):
+        cut_page(path, number, max_bytes=None, preparation=None)
+    return _status("VmHWM:") - before
+
+
+def test_the_pages_of_a_large_file(tmp_path: Path) -> None:
+    """Cutting takes the memory of some pages, not that of the file."""
+    path = tmp_path / "scan.pdf"
+    scans(80, 1_900_000).save(path)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        taken = pool.submit(_cut_all, str(path), 80).result()
+    assert taken < 80 * MIB < path.stat().st_size / 1.5

@@ -8,7 +8,7 @@ import pytest
 
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.pictures.open_documents import OpenDocuments
-from clova_ocr_async.pictures.paged_file import PagedFile
+from clova_ocr_async.pictures.paged_file import MAX_MEMBER, PagedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +99,18 @@ def test_bytes_do_not_stay_open() -> None:
     scene = Scene()
     assert scene.use(b"bytes").is_closed
     assert scene.timers == []
+
+
+def test_files_in_archives_stay_open_as_long_as_they_are_small_together() -> None:
+    """The document of a file in an archive is in memory, so the oldest ones are closed before they need too much."""
+    scene = Scene(limit=4)
+    for number, part in ((0, 0.4), (1, 0.4), (2, 0.4), (3, 1.0)):
+        name = f"{number}.pdf"
+        with scene.documents.borrow(PagedFile(name, name, (number,), int(MAX_MEMBER * part), b"", ("a.zip", name))):
+            pass
+        if number == 2:
+            assert [document.is_closed for document in scene.opened] == [True, False, False]
+    assert [document.is_closed for document in scene.opened] == [True, True, True, False]
 
 
 def test_a_document_that_failed_is_closed(files: list[Path]) -> None:

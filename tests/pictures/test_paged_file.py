@@ -5,6 +5,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.zips import Member, write_zip
 
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.pictures.paged_file import PagedFile
@@ -35,6 +36,18 @@ def test_a_file_that_is_written_to_while_it_is_read(tmp_path: Path) -> None:
         path.write_bytes(b"another")
         with pytest.raises(ImageError, match="the file changed while it was read"):
             found.check_unchanged(file)
+
+
+def test_a_file_in_an_archive(tmp_path: Path) -> None:
+    """A file in an archive is read into memory when it is opened, and refused if the archive is another one by then."""
+    archive = write_zip(tmp_path / "a.zip", Member(b"x.pdf", b"one"))
+    found = PagedFile.of(f"{archive}!/x.pdf")
+    assert (found.size, found.head, found.read()) == (3, b"one", b"one")
+    with found.open() as file:
+        write_zip(archive, Member(b"x.pdf", b"another"))
+        found.check_unchanged(file)
+    with pytest.raises(ImageError, match=r"a\.zip!/x\.pdf: the file changed while it was read"):
+        found.read()
 
 
 def test_bytes_never_change() -> None:

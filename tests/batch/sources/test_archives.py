@@ -236,7 +236,7 @@ def test_a_file_that_cannot_be_read_in_its_archive_has_no_pages(
         Member(b"locked.tif", b"II*\0", flags=1),
         Member(b"large.tif", b"II*\0" + bytes(99), method=0),
     )
-    monkeypatch.setattr("clova_ocr_async.pictures.paged_file._MAX_MEMBER", 100)
+    monkeypatch.setattr("clova_ocr_async.pictures.paged_file.MAX_MEMBER", 100)
     assert count_pages(f"{archive}!/locked.tif") is None
     with pytest.raises(ImageError, match=r"a\.zip!/large\.tif: it is too large to be divided in its archive; unpack"):
         require_pages(f"{archive}!/large.tif")
