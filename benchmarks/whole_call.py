@@ -38,7 +38,7 @@ from peers import Target
 from sink import sink
 
 from clova_ocr_async import Image, ImageLimits, Receipt, Recognition, RetryPolicy
-from clova_ocr_async.client.deadline import Deadline
+from clova_ocr_async.client.deadline import Deadline, DeadlineTimer
 from clova_ocr_async.client.journal import NULL_JOURNAL
 from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.client.retry.budget import RetryBudget
@@ -193,7 +193,8 @@ def bottleneck(server: Server, rounds: int) -> Row:
 async def wrapped(rounds: int, times: int) -> list[float]:
     """Return microseconds that the retries add to a call that does not fail, in each round."""
     image = (await load_image(Image(PICTURE), ImageLimits())).image
-    call = Call(image, Receipt, (), "interactive", NULL_JOURNAL, "", Deadline(None, asyncio.get_running_loop()))
+    deadline = Deadline(None, asyncio.get_running_loop(), DeadlineTimer())
+    call = Call(image, Receipt, (), "interactive", NULL_JOURNAL, "", deadline)
     retries, answer = RetryLoop(RetryBudget(RetryPolicy().budget), Runtime(), ()), Recognition(document=Receipt())
 
     async def send(_: Call[Receipt]) -> Recognition[Receipt]:

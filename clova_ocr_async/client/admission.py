@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client.usual_time import UsualTime
@@ -52,7 +51,7 @@ class Admission:
     def reserve(self, call: Call[Any]) -> None:
         """Reserve the usual time for the answer, in the deadline of a single call that begins."""
         if call.deadline.seconds is not None:
-            call.deadline.reserve(_usual(_fastest(self._known_times(call, call.domains), call.domains)))
+            call.deadline.reserve(_usual(self._fastest(call, call.domains)))
 
     def check_queue(self, call: Call[Any], domains: Sequence[Domain]) -> Sequence[Domain]:
         """Refuse a single call that would wait in vain; else return the domains that it has time for.
@@ -70,17 +69,17 @@ class Admission:
         if call.deadline.seconds is None:
             return domains
         left = call.deadline.left
-        known = self._known_times(call, domains)
-        in_time = [domain for domain in domains if _usual(known.get(domain)) <= left]
-        if not in_time:
-            raise self._out_of_time(call, domains, _usual(_fastest(known, domains)))
-        times = _fastest(known, in_time)
+        times = self._fastest(call, domains)
+        usual = _usual(times)
+        if left < usual:
+            raise self._out_of_time(call, domains, usual)
+        in_time = [domain for domain in domains if _usual(self._known(call, domain)) <= left]
         if queued and times is not None:
             # With calls before it, the safe time counts: a slot must not go to a call that will be too late.
             wait = (queued + 1) / self._rate(call, in_time)
             if left < wait + times.safe:
                 raise self._overloaded(call, in_time, f"{_waiting(queued)}, for about {wait:.3g} s")
-        call.deadline.reserve(_usual(times))
+        call.deadline.reserve(usual)
         return in_time
 
     def join(self, domains: Sequence[Domain]) -> None:
@@ -123,7 +122,9 @@ class Admission:
             domain: The domain that has answered.
             seconds: How long the request held its slot.
         """
-        times = self._times.setdefault((domain.key, call.document), UsualTime())
+        key = domain.key, call.document
+        if (times := self._times.get(key)) is None:
+            times = self._times[key] = UsualTime()
         times.learn(seconds, self._clock(), late=call.request.detached)
 
     def too_late(self, call: Call[Any]) -> OverloadedError:
@@ -133,11 +134,15 @@ class Admission:
     def _queue_length(self, domains: Sequence[Domain]) -> int:
         return min([self._queued[domain.key] for domain in domains])
 
-    def _known_times(self, call: Call[Any], domains: Sequence[Domain]) -> dict[Domain, UsualTime]:
-        """Return the answer times of the domains of which some are known."""
-        now = self._clock()
-        found = {domain: self._times.get((domain.key, call.document)) for domain in domains}
-        return {domain: times for domain, times in found.items() if times is not None and not times.is_forgotten(now)}
+    def _known(self, call: Call[Any], domain: Domain) -> UsualTime | None:
+        """Return the answer times of a domain; None if none are known."""
+        times = self._times.get((domain.key, call.document))
+        return None if times is None or times.is_forgotten(self._clock()) else times
+
+    def _fastest(self, call: Call[Any], domains: Sequence[Domain]) -> UsualTime | None:
+        """Return the shortest answer times of some domains; None if those of one of them are unknown."""
+        known = [self._known(call, domain) for domain in domains]
+        return None if None in known else min(known, key=_usual)
 
     def _rate(self, call: Call[Any], domains: Sequence[Domain]) -> float:
         """Return the calls a second that some domains answer together; infinite if one of them is unknown."""
@@ -178,9 +183,3 @@ def _waiting(queued: int) -> str:
 
 def _usual(times: UsualTime | None) -> float:
     return 0.0 if times is None else times.usual
-
-
-def _fastest(known: dict[Domain, UsualTime], domains: Sequence[Domain]) -> UsualTime | None:
-    """Return the shortest answer times of some domains; None if one of them is unknown."""
-    times = [known[domain] for domain in domains if domain in known]
-    return min(times, key=attrgetter("usual")) if len(times) == len(domains) else None

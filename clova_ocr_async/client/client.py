@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import msgspec
 
 from clova_ocr_async.arguments import require_seconds, require_whole_number
-from clova_ocr_async.client.deadline import Deadline
+from clova_ocr_async.client.deadline import Deadline, DeadlineTimer
 from clova_ocr_async.client.event_loop import BoundLoop
 from clova_ocr_async.client.hooks import CallFinished, Hook, notify
 from clova_ocr_async.client.journal import NULL_JOURNAL, Journal
@@ -141,6 +141,7 @@ class ClovaOCRClient:
         )
         self._runtime = runtime
         self._loop = BoundLoop()
+        self._timer = DeadlineTimer()
 
     @classmethod
     def from_env(cls, **settings: Unpack[ClientSettings]) -> Self:
@@ -256,7 +257,8 @@ class ClovaOCRClient:
         loading = frameless(self.loader.load(image))
         del image  # so that no frame from here on holds the picture
         loaded = await loading
-        call = Call(loaded.image, document, domains, lane, journal, self._runtime.new_id(), Deadline(seconds, loop))
+        limit = Deadline(seconds, loop, self._timer)
+        call = Call(loaded.image, document, domains, lane, journal, self._runtime.new_id(), limit)
         try:
             recognition = await self._sender.run(call)
         except BaseException as error:

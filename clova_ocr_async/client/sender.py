@@ -238,7 +238,7 @@ class Sender:
         cut_off = call.request.error is None and billing is Billing.MAYBE_BILLED
         try:
             call.journal.finished(
-                max(call.worst_billing(), billing),
+                max(call.history.billing, billing),
                 call.history.maybe_billed + cut_off,
                 b"" if answer is None else answer.body,
             )

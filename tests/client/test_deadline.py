@@ -239,6 +239,28 @@ def test_waiting_is_bounded_for_single_calls_only() -> None:
     run_jumping(main())
 
 
+def test_each_call_ends_at_its_own_deadline() -> None:
+    """Calls of one client end each at its own deadline, whatever the order in which they began."""
+
+    async def main() -> None:
+        transport = FakeTransport(Held(), Held(), Held())
+        client = ClovaOCRClient(domain(), transport=transport, runtime=FakeTime().runtime())
+        lanes: list[Lane] = ["interactive", "batch", "interactive"]
+        calls = [
+            asyncio.create_task(client.recognize(JPEG, Receipt, deadline=seconds, lane=lane))
+            for seconds, lane in zip((30, 10, 20), lanes, strict=True)
+        ]
+        await steps()
+        for ended in ([], calls[1:2], calls[1:], calls):
+            assert [call for call in calls if call.done()] == ended
+            jump(10)
+            await steps()
+        assert {type(call.exception()) for call in calls} == {ResponseTimeoutError}
+        await client.close(wait=0)
+
+    run_jumping(main())
+
+
 def test_no_deadline() -> None:
     """deadline=None bounds nothing."""
 

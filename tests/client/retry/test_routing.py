@@ -11,7 +11,7 @@ from support.fakes import BUSY, JPEG, FakeTime, FakeTransport, domain
 import clova_ocr_async
 from clova_ocr_async.batch import BatchDispatcher, Success
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
-from clova_ocr_async.client.deadline import Deadline
+from clova_ocr_async.client.deadline import Deadline, DeadlineTimer
 from clova_ocr_async.client.journal import NULL_JOURNAL
 from clova_ocr_async.client.retry.breaker import Breakers
 from clova_ocr_async.client.retry.budget import RetryBudget
@@ -55,7 +55,7 @@ class Scene:
 
     def call(self, lane: Lane = "interactive", domains: Sequence[Domain] = (ONE,)) -> Call[Receipt]:
         """Return a call that has sent nothing yet."""
-        deadline = Deadline(None, asyncio.get_running_loop())
+        deadline = Deadline(None, asyncio.get_running_loop(), DeadlineTimer())
         return Call(Image(JPEG), Receipt, domains, lane, NULL_JOURNAL, "id", deadline)
 
     def fail(self, call: Call[Receipt], error: ClovaOCRError, at: Domain = ONE) -> Decision:
