@@ -127,13 +127,13 @@ def test_two_watches_of_one_run_share_the_files(inbox: Path, run: Path) -> None:
     ("faults", "more", "code", "why"),
     [
         (["bad-secret"] * 9, (), 3, "stopped early: HTTP 401"),
-        ([], ("--max-calls", "1"), 4, "raise the ceiling and repeat: "),
+        ([], ("--max-calls", "1"), 4, "raise the call limit and repeat: "),
     ],
 )
 def test_what_ends_a_batch_ends_a_watch(
     clova: Emulator, tmp_path: Path, run: Path, faults: list[str], more: tuple[str, ...], code: int, why: str
 ) -> None:
-    """A rejected secret and a reached ceiling end the command with the codes of batch, and say how to go on."""
+    """A rejected secret and a reached call limit end the command with the codes of batch, and say how to go on."""
     clova.script(*faults)
     inbox = many_pictures(tmp_path / "inbox", 3)
     result = clova_ocr("watch", "receipt", inbox, "--run", run, "--settle", "0", "--poll", *more)

@@ -67,7 +67,7 @@ async def test_a_file_that_is_gone_before_it_is_read_is_no_failure(
 async def test_a_second_signal_cuts_off_the_call_under_way(
     inbox: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As in a batch, what flew at the second signal is in doubt and named."""
+    """As in a batch, what is in flight at the second signal is ambiguous and named."""
     held = Held()
     watching = asyncio.create_task(watch_run(inbox, run, FakeTransport(held)).run(()))
     await held.reached.wait()
@@ -77,8 +77,8 @@ async def test_a_second_signal_cuts_off_the_call_under_way(
     assert await watching is ExitCode.INTERRUPTED
     printed = capsys.readouterr().err
     assert f"watching {inbox}: a file is read as soon as it is found" in printed
-    assert "finishing 1 call under way; once more cuts it off" in printed
-    assert "1 image is in doubt" in printed
+    assert "finishing 1 call in flight; once more cuts it off" in printed
+    assert "1 image is ambiguous" in printed
 
 
 async def test_a_picture_that_cannot_be_read_has_a_line(
