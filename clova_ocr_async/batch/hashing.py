@@ -26,7 +26,7 @@ from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.ledger.states import FileStamp, Item, SourceFile
 from clova_ocr_async.pictures.page import Page
-from clova_ocr_async.pictures.paged_file import InputFile
+from clova_ocr_async.pictures.paged_file import PagedFile
 from clova_ocr_async.pictures.pages import count_pages
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.image import Image
@@ -139,7 +139,7 @@ class FileHashes:
 
 def _hash_file(path: str) -> bytes:
     if split_member_path(path) is not None:
-        return hashlib.sha256(InputFile.of(path).read()).digest()
+        return hashlib.sha256(PagedFile.of(path).read()).digest()
     try:
         with os.fdopen(open_to_read(path), "rb", buffering=0) as file:  # file_digest has a buffer of its own
             return hashlib.file_digest(file, "sha256").digest()

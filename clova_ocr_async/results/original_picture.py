@@ -18,7 +18,7 @@ from clova_ocr_async.errors import ImageError
 from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.headers import read_header
 from clova_ocr_async.pictures.page import Page
-from clova_ocr_async.pictures.paged_file import InputFile
+from clova_ocr_async.pictures.paged_file import PagedFile
 from clova_ocr_async.pictures.pages import cut_page, require_pages
 from clova_ocr_async.pictures.plan import MAX_PIXELS
 from clova_ocr_async.protocol.image import Image, ImageLimits
@@ -106,7 +106,7 @@ def _page_of_pdf(data: bytes, number: int | None, recognition: Recognition[Any])
     if width * height > MAX_PIXELS:
         raise ImageError(f"the answer states a picture of {width:,} x {height:,} pixels, which is too large")
     pixels = load_module("clova_ocr_async.pictures.pdf", "a page of a pdf").draw_page(
-        InputFile.of(data), _page_number(data, number), (width, height)
+        PagedFile.of(data), _page_number(data, number), (width, height)
     )
     return OriginalPicture(pixels, "png", (_same,))
 

@@ -73,7 +73,8 @@ def to_row(recognition: Recognition[Any], source: str | os.PathLike[str] | None 
             "request_id": recognition.request_id,
         }
     )
-    return {column.name: values.get(column.name) for column in columns(type(document))}
+    kind: type[Document] = type(document)
+    return {column.name: values.get(column.name) for column in columns(kind)}
 
 
 def to_items(recognition: Recognition[Any]) -> list[dict[str, Value]]:
