@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import cast
 
 from clova_ocr_async.arguments import require_whole_number
 from clova_ocr_async.errors import ConfigurationError
@@ -30,10 +29,11 @@ class Page:
     number: int
 
     def __post_init__(self) -> None:
-        path = cast("object", self.path)  # callers are not all typed
+        path: object = self.path  # callers are not all typed
         if not isinstance(path, str | os.PathLike):
+            kind = type(path).__name__
             advice = "; for bytes, write them to a file first" if isinstance(path, _BYTES) else ""
-            raise ConfigurationError(f"Page.path is a {type(path).__name__}; it must be the path of a file{advice}")
+            raise ConfigurationError(f"Page.path is a {kind}; it must be the path of a file{advice}")
         require_whole_number("Page.number", self.number, advice="the first page is 1")
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import unicodedata
 from decimal import Decimal, localcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from clova_ocr_async.documents import (
     BaseObject,
@@ -73,7 +73,7 @@ def to_row(recognition: Recognition[Any], source: str | os.PathLike[str] | None 
             "request_id": recognition.request_id,
         }
     )
-    kind: type[Document] = type(document)
+    kind = cast("type[Document]", type(document))
     return {column.name: values.get(column.name) for column in columns(kind)}
 
 

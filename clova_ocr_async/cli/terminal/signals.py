@@ -53,9 +53,13 @@ def signal_handlers(handlers: dict[signal.Signals, Handler]) -> Generator[None]:
 def held_signals() -> Generator[None]:
     """Let signals wait until the context is left, for what must be done whole or not at all."""
     held: list[int] = []
+
+    def hold(number: int, _: FrameType | None) -> None:
+        held.append(number)
+
     try:
         # Not by a mask of this thread: a library's thread would take the signal.
-        with signal_handlers(dict.fromkeys(SIGNALS, lambda number, _: held.append(number))):
+        with signal_handlers(dict.fromkeys(SIGNALS, hold)):
             yield
     finally:
         if held:

@@ -203,7 +203,8 @@ class RunReader:
         with self._snapshot():
             rows = self._db.execute(view_queries.OWN_COLUMNS, (document,))
             found = (opened_columns(self._seal, sealed, path, page or None, document) for path, page, sealed in rows)
-            return sorted({name for columns in found if columns for name in msgspec.json.decode(columns, type=dict)})
+            decoded = (msgspec.json.decode(columns, type=dict[str, Any]) for columns in found if columns)
+            return sorted({name for columns in decoded for name in columns})
 
     def ambiguous_names(self) -> Iterator[str]:
         """Yield the names of the ambiguous images, as people read them; it needs no seal."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import xlsxwriter  # type: ignore[import-untyped]  # it ships no py.typed
+import xlsxwriter as untyped_xlsxwriter  # type: ignore[import-untyped]  # it ships no py.typed
 
 from clova_ocr_async.errors import ClovaOCRError
 from clova_ocr_async.protocol.echoed_input import shown_path
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["XlsxFile", "XlsxSheet"]
 
 logger = logging.getLogger("clova_ocr_async")
+
+xlsxwriter: Any = untyped_xlsxwriter
 
 _MOST_ROWS = 1_048_575  # of data: a sheet has one more, for the headings
 _LONGEST_CELL = 32_767  # characters, as UTF-16 counts them
