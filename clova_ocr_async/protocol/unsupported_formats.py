@@ -12,6 +12,7 @@ __all__ = ["guess_unsupported", "unsupported_signature"]
 _CONVERT = "convert it to JPEG or PNG"
 _PREPARE = f"{_CONVERT}, or give the file to a client with prepare=Preparation()"
 _PRINT = "save it as a PDF of one page, or as JPEG or PNG"
+_ARCHIVE = f"for the pictures in a .zip see images_in; {_PRINT}"
 _UNPACK = "pass the picture itself"
 _DECODE = "decode it (base64.b64decode) and pass the bytes"
 _SIGNATURES = (
@@ -25,7 +26,7 @@ _SIGNATURES = (
     (b"\x00\x00\x01\x00", "ICO (an icon)", _CONVERT),
     (b"\x00\x00\x02\x00", "ICO (a cursor)", _CONVERT),
     (b"%!PS", "PostScript", _PRINT),
-    (b"PK\x03\x04", "a zip archive (.docx, .xlsx and .hwpx files are zip archives)", _PRINT),
+    (b"PK\x03\x04", "a zip archive (.docx, .xlsx and .hwpx files are zip archives)", _ARCHIVE),
     (b"PK\x05\x06", "an empty zip archive", _UNPACK),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an OLE file (an old .doc, .xls or .hwp)", _PRINT),
     (b"\x1f\x8b", "gzip", _UNPACK),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image as PILImage
 from support.commands import PICTURES, clova_ocr, exported, records_in, status
+from support.pdfs import pdf_of
 from support.zips import Member, write_zip
 
 from clova_ocr_async.emulator import draw_sample
@@ -88,6 +89,9 @@ def test_hostile_archives_are_refused(clova: Emulator) -> None:
     [
         (["batch", "receipt", "broken.zip"], "broken.zip: it is not a zip archive, or a broken one"),
         (["batch", "receipt", "a.zip!/gone.png"], "a.zip!/gone.png: no such file or folder"),
+        (["recognize", "receipt", "a.png#2"], "for page 2 of the file give the file and --pages 2"),
+        (["batch", "receipt", "b.png#2"], "b.png#2: no such file or folder\n"),
+        (["batch", "receipt", "a.png#"], "a.png#: no such file or folder\n"),
         (["recognize", "receipt", "a.zip"], "a.zip is an archive; for all images in it use clova-ocr batch"),
         (["batch", "receipt", "https://host.example/a.jpg"], "PATH is a URL of 26 characters; URLs are not fetched"),
         (
@@ -112,6 +116,27 @@ def test_a_mistake_is_refused_before_anything_is_sent(clova: Emulator, arguments
     result = clova_ocr(*arguments)
     assert (result.exit_code, clova.requests) == (2, 0), result.output
     assert why in result.stderr
+
+
+@pytest.mark.parametrize("run", [[], ["--run", "run"], ["--dry-run"]])
+def test_pages_that_no_file_has(clova: Emulator, run: list[str]) -> None:
+    """Where no file has the pages that are asked for, that is the reason that no image is found."""
+    Path("a.pdf").write_bytes(pdf_of(2))
+    result = clova_ocr("batch", "receipt", "a.pdf", "--pages", "3-4", *run)
+    assert (result.exit_code, clova.requests) == (5, 0)
+    assert "no images found in a.pdf: no file has the pages 3-4\n" in result.stderr
+
+
+@pytest.mark.parametrize("run", [[], ["--run", "run"]])
+def test_a_name_is_printed_once(clova: Emulator, run: list[str]) -> None:
+    """The message about a file that cannot be read begins with its name, once."""
+    Path("list.txt").write_text("gone.png\nhere.png\n", encoding="utf-8")
+    Path("here.png").write_bytes(b"")
+    result = clova_ocr("batch", "receipt", "--from", "list.txt", *run)
+    assert (result.exit_code, clova.requests) == (1, 0)
+    lines = result.stderr.splitlines()
+    assert "gone.png: No such file or directory" in lines
+    assert "here.png: image 'here.png' is empty (0 bytes); check that the file was written to its end" in lines
 
 
 @pytest.mark.parametrize("run", [False, True])

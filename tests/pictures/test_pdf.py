@@ -384,6 +384,15 @@ def test_ten_thousand_pages(tmp_path: Path) -> None:
     assert cut(path, 10_000)[1].steps == ("page 10,000 of 10,000",)
 
 
+def test_pages_after_many_others(tmp_path: Path) -> None:
+    """A document that is opened anew between two pages, to free memory, gives the same pages."""
+    path = tmp_path / "scan.pdf"
+    scans(12, 1_900_000).save(path)
+    pages = [cut(path, number)[0] for number in range(1, 13)]
+    assert pages[-2:] == [cut(path.read_bytes(), number)[0] for number in (11, 12)]
+    assert len(set(pages)) == 12
+
+
 def test_instructions_that_unpack_to_gigabytes() -> None:
     """A page whose drawing instructions would fill the memory is refused before they are unpacked."""
     pdf = written("a", "b")

@@ -117,6 +117,9 @@ def entries_in(
     root = os.fsdecode(folder)
     try:  # here, so that a wrong folder is refused by the call and not by the first pull
         os.scandir(root).close()
+    except NotADirectoryError as error:
+        advice = "images_in reads folders and zip archives; for the pages of a file see pages_in"
+        raise ConfigurationError(f"{shown_path(root)}: {error.strerror}; {advice}") from None
     except OSError as error:
         raise ConfigurationError(f"{shown_path(root)}: {error.strerror}") from None
     return _walk([root], Exclusions() if exclusions is None else exclusions, recursive=recursive)

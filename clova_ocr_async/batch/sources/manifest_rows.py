@@ -79,7 +79,7 @@ def image_in_record(line: bytes) -> ListedImage:
         columns = record.columns if is_own else {key: fields[key] for key in fields if key not in _SPECIAL}
         return _image_of(record, columns, is_own=is_own)
     # Raised out here, because the decoder's error holds the line, and would be the context of this one.
-    raise ConfigurationError(f"it is not a record, that is a JSON object with the path under source: {wrong}")
+    raise ConfigurationError(f"it is not a record, that is a JSON object with the path under path or source: {wrong}")
 
 
 def _image_of(record: _Record, columns: Any, *, is_own: bool) -> ListedImage:

@@ -80,7 +80,10 @@ def _is_archive(path: str) -> bool:
 def _not_there(path: str, *, folders: bool) -> str:
     odd = non_path(path)
     if odd is None:
-        return f"{shown_path(path) or 'an empty name'}: no such file or folder"
+        file, mark, number = path.rpartition("#")  # as records and messages name a page
+        page = f"; for page {number} of the file give the file and --pages {number}"
+        is_page = mark and number.isdecimal() and number.isascii() and _exists(file)
+        return f"{shown_path(path) or 'an empty name'}: no such file or folder{page if is_page else ''}"
     name = "PATH" if folders else "IMAGE"  # as in the help of the command
     if odd.kind == "a URL":
         return f"{name} is {odd.what}; URLs are not fetched: download the file, and give its path"
@@ -147,6 +150,7 @@ class Search:
         self._hashes = LastFileHash()
         self._left_out = Exclusions()
         self._repeated = 0
+        self._found_files = False
 
     @property
     def opens_files(self) -> bool:
@@ -201,6 +205,7 @@ class Search:
             elif self._pages is None or image == STDIN:
                 yield image
             else:
+                self._found_files = True
                 yield from _pages_of(image, self._pages)
 
     def remarks(self) -> Iterator[str]:
@@ -219,6 +224,8 @@ class Search:
         places = [*map(shown_path, self._paths), *lists]
         endings = listed(sorted(READ_SUFFIXES), "or")
         message = f"no images found in {list_names(places, len(places))}"
+        if self._found_files:
+            return f"{message}: no file has the pages {self._pages}"
         if not self._paths:
             return f"{message}: it lists no file" if len(places) == 1 else f"{message}: they list no file"
         below = "" if self._recursive else ", and sub-folders are not searched (--no-recursive)"

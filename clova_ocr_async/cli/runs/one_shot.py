@@ -16,7 +16,7 @@ from clova_ocr_async.cli.runs.graceful_stop import GracefulStop, loop_signals
 from clova_ocr_async.cli.runs.line_writer import LineWriter, spare_output
 from clova_ocr_async.cli.terminal.counts import Counts
 from clova_ocr_async.cli.terminal.logs import COUNTER_THREAD
-from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, format_gates, list_names, what_to_check
+from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, format_gates, list_names, name_once, what_to_check
 from clova_ocr_async.cli.terminal.progress import shown_progress
 from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, is_quiet
 from clova_ocr_async.documents import DOCUMENTS
@@ -211,7 +211,7 @@ class OneShotRun:
         self.counts.add(status, billed=billed_of(outcome) is True, maybe_billed=maybe_billed_of(outcome))
         if isinstance(outcome, Failure) and status != "pending" and self._named < MAX_NAMED:
             self._named += 1  # a folder of broken files must not fill the terminal; each has its line in the output
-            echo_stderr(f"{outcome.source.shown}: {outcome.error}")
+            echo_stderr(name_once(outcome.source.shown, outcome.error))
         self._write(outcome)
 
     def _write(self, outcome: Outcome[Any]) -> None:

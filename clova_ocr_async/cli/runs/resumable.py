@@ -24,6 +24,7 @@ from clova_ocr_async.cli.terminal.phrases import (
     format_gates,
     format_status,
     list_names,
+    name_once,
     quote_path,
     what_to_check,
     wrong_folder,
@@ -264,7 +265,7 @@ class ResumableRun:
     def _print_outcome(self, outcome: Outcome[Any], status: str) -> None:
         if isinstance(outcome, Failure) and status != "succeeded" and self._named < MAX_NAMED:
             self._named += 1
-            echo_stderr(f"{shown_path(str(outcome.source))}: {outcome.error}")
+            echo_stderr(name_once(shown_path(str(outcome.source)), outcome.error))
 
     def _update_bill(self) -> None:
         self.counts.billed, self.counts.maybe_billed = self._calls.billed, self._calls.maybe_billed

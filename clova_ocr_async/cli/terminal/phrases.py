@@ -32,6 +32,7 @@ __all__ = [
     "format_gates",
     "format_status",
     "list_names",
+    "name_once",
     "quote_path",
     "resume_command",
     "what_to_check",
@@ -45,6 +46,12 @@ MAX_NAMED = 20
 _USER_INFO = re.compile(r"(?<=://).*@")
 _PLAIN = frozenset((string.ascii_letters + string.digits + "_./").encode())  # bytes that printf prints unchanged
 _DONE_ONCE = frozenset({"--run-moved", "--retry-failed", "--retry-ambiguous", "--retry-billed"})
+
+
+def name_once(shown: str, message: object) -> str:
+    """Return the message about an image, after its name; the name is not repeated if the message begins with it."""
+    text = str(message)
+    return text if text.startswith(f"{shown}: ") else f"{shown}: {text}"
 
 
 def cost(price: Decimal | None, calls: int, maybe_billed: int = 0) -> str:

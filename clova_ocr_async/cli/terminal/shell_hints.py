@@ -21,21 +21,30 @@ def _domain_to_set(found: re.Match[str]) -> str:
     return f"no domain reads {found[1]}; set {variable}_INVOKE_URL and {variable}_SECRET, or those of all documents"
 
 
+_AGAIN = "(a run that refused it also needs --retry-failed)"
 _HINTS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"more than ImageLimits\.\w+, (?=\d)"), "more than "),
     (
         re.compile(r"; for its pictures see images_in\b(?:\(…\))?"),
         "; for its pictures give the folder to clova-ocr batch",
     ),
-    (re.compile(r"\bread its pages with pages_in\b"), "give --pages to clova-ocr batch"),
-    (re.compile(r"\bgive the file to a client with prepare=Preparation\(\)"), "give --prepare to clova-ocr batch"),
+    (
+        re.compile(r"\bfor the pictures in a \.zip see images_in\b"),
+        "for the pictures in a .zip give it to clova-ocr batch",
+    ),
+    (re.compile(r"\bread its pages with pages_in\b"), "give --pages"),
+    (
+        re.compile(r"\bgive the file to a client with prepare=Preparation\(\)"),
+        f"give --prepare {_AGAIN}",
+    ),
+    (re.compile(r"\bsend it as it is, without preparation\b"), "send it as it is, without --prepare"),
     (re.compile(r"in \.recognition\.message\b"), "in its record, under result.message"),
     (re.compile(r"\bpass allow_http=True\b"), "allow it in a file of domains (allow_http = true)"),
     (re.compile(r"\bpass expose=True\b"), "give --expose"),
     (re.compile(r"; set XDG_STATE_HOME to a folder, or give a path\b"), "; set XDG_STATE_HOME to a folder"),
     (
         re.compile(r"\bImageLimits\.allow_truncated\b"),
-        "--allow-truncated (a run that refused it also needs --retry-failed)",
+        f"--allow-truncated {_AGAIN}",
     ),
     (re.compile(r" \(base64\.b64decode\) and pass the bytes\b"), " (base64 -d) and give the file"),
     (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as untyped_pyarrow  # type: ignore[import-untyped]  # it ships no py.typed
-import pyarrow.parquet as untyped_parquet  # type: ignore[import-untyped]
+import pyarrow  # type: ignore[import-untyped]  # noqa: ICN001 - only to be given a type below; it ships no py.typed
+import pyarrow.parquet  # type: ignore[import-untyped]
 
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.results.files.table import Sink
@@ -20,8 +20,8 @@ __all__ = ["ParquetFile"]
 
 logger = logging.getLogger("clova_ocr_async")
 
-pa: Any = untyped_pyarrow
-pq: Any = untyped_parquet
+pa: Any = pyarrow
+pq: Any = pyarrow.parquet
 
 _ROWS = 20_000  # of a row group: fewer make larger files, more take more memory
 _AT_ONCE = 1_000  # rows that are turned into columns together: as Python's objects they take ten times the memory

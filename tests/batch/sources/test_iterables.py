@@ -135,7 +135,10 @@ def test_a_folder_without_permission(tmp_path: Path, caplog: pytest.LogCaptureFi
 def test_a_path_that_is_not_a_folder(tmp_path: Path) -> None:
     """A missing folder and a file are refused at once, by name."""
     (tmp_path / "a.jpg").write_bytes(b"")
-    for wrong, why in ((tmp_path / "missing", "No such file"), (tmp_path / "a.jpg", "Not a directory")):
+    for wrong, why in (
+        (tmp_path / "missing", "No such file"),
+        (tmp_path / "a.jpg", "Not a directory; images_in reads"),
+    ):
         for walk in (images_in, entries_in):
             with pytest.raises(ConfigurationError, match=why) as caught:
                 walk(wrong)

@@ -151,7 +151,8 @@ def test_a_line_that_is_no_record(write: Callable[[bytes], Path], line: bytes) -
     manifest = write(b'{"source":"good.jpg"}\n' + line + b"\n")
     with pytest.raises(ConfigurationError) as refused:
         names(manifest)
-    assert str(refused.value).startswith(f"{manifest}, line 2: it is not a record, that is a JSON object with the path")
+    why = "it is not a record, that is a JSON object with the path under path or source: "
+    assert str(refused.value).startswith(f"{manifest}, line 2: {why}")
     shown = "".join(traceback.format_exception(refused.value))
     seen: BaseException | None = refused.value
     while seen is not None:

@@ -59,9 +59,12 @@ def test_refused_images_are_reported_without_names_of_python(tmp_path: Path) -> 
         messages = [json.loads(line)["error"]["message"] for line in lines.splitlines()]
         assert len(messages) == 4
         assert PYTHON.search(" ".join(messages)) is None, messages
-    assert "has 3 pages, more than 1; split it into files of one page each, or give --pages to " in result.stderr
+    assert "has 3 pages, more than 1; split it into files of one page each, or give --pages\n" in result.stderr
     assert "is GIF, and the service reads" in result.stderr
-    assert "convert it to JPEG or PNG, or give --prepare to clova-ocr batch" in result.stderr
+    assert (
+        "convert it to JPEG or PNG, or give --prepare (a run that refused it also needs --retry-failed)\n"
+        in result.stderr
+    )
     assert "for its pictures give the folder to clova-ocr batch" in result.stderr
 
 
@@ -142,6 +145,13 @@ def test_every_hint_of_the_package_has_its_words_here() -> None:
             "use https, or allow it in a file of domains (allow_http = true) for a private host"
         ),
         "images_in.png: it is empty": "images_in.png: it is empty",
+        "is a zip archive; for the pictures in a .zip see images_in": (
+            "is a zip archive; for the pictures in a .zip give it to clova-ocr batch"
+        ),
+        "has 3 pages; split it, or read its pages with pages_in": "has 3 pages; split it, or give --pages",
+        "has too many pixels; scale it down, or send it as it is, without preparation": (
+            "has too many pixels; scale it down, or send it as it is, without --prepare"
+        ),
         "trust it: --ca-file on the command line, session= with an aiohttp session of your own in Python": (
             "trust it: give --ca-file"
         ),
