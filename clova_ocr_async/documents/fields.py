@@ -52,24 +52,25 @@ def objects_of(value: VendorObject, path: str = "") -> list[tuple[str, Leaf]]:
         value: A document, or a part of one.
         path: The place of the part in the document.
     """
-    found: list[tuple[str, Leaf]] = []
+    found: list[tuple[str, Leaf]] = [(path, value)] if isinstance(value, Leaf) else []
     _collect(value, path, found)
     return found
 
 
 def _collect(value: VendorObject, path: str, found: list[tuple[str, Leaf]]) -> None:
-    if isinstance(value, Leaf):
-        found.append((path, value))
+    """Collect the objects of one value below an object."""
     for attribute, wire, nothing in _branches(type(value)):
         child = getattr(value, attribute)
         if child is nothing:
             continue
         here = f"{path}.{wire}" if path else wire
-        if isinstance(child, VendorObject):
-            _collect(child, here, found)
-        else:
-            for index, element in enumerate(child):
-                _collect(element, f"{here}[{index}]", found)
+        several = isinstance(child, tuple)
+        for index, one in enumerate(child if several else (child,)):
+            place = f"{here}[{index}]" if several else here
+            if isinstance(one, Leaf):
+                found.append((place, one))
+            if _branches(type(one)):
+                _collect(one, place, found)
 
 
 @functools.cache

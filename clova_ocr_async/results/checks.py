@@ -89,14 +89,17 @@ def _items_add_up(receipt: Receipt) -> Check:
     total = _total(receipt)
     if not items or total is None or None in prices:
         return Check(name, "unknown", "a price of a line, or the total, was not read", fields)
-    found = _sum(prices)
-    # Receipts print prices with tax or without, and discounts as lines or apart.
-    discounts = abs(_sum(price.decimal for group in receipt.result.sub_total for price in group.discount_price))
-    taxes = _sum(price.decimal for group in receipt.result.sub_total for price in group.tax_price)
-    possible = (found, found - discounts, found + taxes, found - discounts + taxes)
-    if any(abs(amount - total) <= _TOLERANCE for amount in possible):
+    if any(abs(amount - total) <= _TOLERANCE for amount in _possible_totals(_sum(prices), receipt)):
         return Check(name, "passed", "the lines add up to the total", fields)
     return Check(name, "failed", "the lines do not add up to the total, with tax and discounts or without", fields)
+
+
+def _possible_totals(lines: Decimal, receipt: Receipt) -> Iterator[Decimal]:
+    """Yield the totals that lines of such a sum may have: prices are with tax or without, discounts lines or apart."""
+    yield lines
+    discounts = abs(_sum(price.decimal for group in receipt.result.sub_total for price in group.discount_price))
+    taxes = _sum(price.decimal for group in receipt.result.sub_total for price in group.tax_price)
+    yield from (lines - discounts, lines + taxes, lines - discounts + taxes)
 
 
 def _tax_fits(receipt: Receipt) -> Check:

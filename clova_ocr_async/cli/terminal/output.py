@@ -248,10 +248,14 @@ class WholeOutputs:
 
     Args:
         watch: As in ``replace_file``.
+        link: Makes a hard link.
     """
 
-    def __init__(self, watch: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self, watch: Callable[[str], object] | None = None, link: Callable[[Path, Path], object] = os.link
+    ) -> None:
         self._watch = watch
+        self._link = link
         self._stack = ExitStack()
         self._files: list[tuple[Path, Path, int]] = []  # the temporary name, the final one, and the descriptor
 
@@ -322,20 +326,20 @@ class WholeOutputs:
                 os.fsync(descriptor)
         with ExitStack() as undo:
             for temporary, final, _ in self._files:
-                if len(self._files) > 1:
-                    undo.callback(self._way_back(final))
+                way_back = self._way_back(final)
                 with _named_errors(final):
                     replace_file(temporary, final, self._watch)  # still locked, so that it is not removed as abandoned
+                undo.callback(way_back)
             undo.pop_all()
 
     def _way_back(self, final: Path) -> Callable[[], object]:
         """Return a function that gives a name back to the file that has it now, or to none."""
         kept = temporary_beside(final)
         try:
-            os.link(final, kept)
+            self._link(final, kept)
         except FileNotFoundError:
             return partial(final.unlink, missing_ok=True)
-        except OSError:  # no hard links here: a file that has replaced another stays
+        except OSError:  # no hard links here: the file that replaces it stays
             return lambda: None
         self._stack.callback(kept.unlink, missing_ok=True)
         return partial(kept.replace, final)
