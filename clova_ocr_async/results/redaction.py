@@ -22,7 +22,7 @@ from clova_ocr_async.results.sensitive_paths import SENSITIVE, Policy, Rule, hid
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Masking", "answer_of", "check_policy", "mask_answer", "mask_image_object", "narrowed", "redact", "rule_at"]
+__all__ = ["Masking", "answer_of", "check_policy", "mask_answer", "narrowed", "redact", "rule_at"]
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
@@ -106,11 +106,6 @@ def mask_answer(answer: Any, policy: Policy) -> Any:
         RedactionError: A hidden number is still there.
     """
     return Masking(answer, policy).mask_answer()
-
-
-def mask_image_object(image: Any, policy: Policy) -> Any:
-    """Return the plain values of an answer's image object, masked; as ``mask_answer``."""
-    return mask_answer({"images": [image]}, policy)["images"][0]
 
 
 class Masking:

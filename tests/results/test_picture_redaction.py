@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from support.masked_samples import SAMPLES, draw, encoded, ink_left, move, to_stored
 
+from clova_ocr_async import results
 from clova_ocr_async.documents import DOCUMENTS, IdCard, Passport, Receipt, Recognition
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ConfigurationError, RedactionError
@@ -302,6 +303,31 @@ def test_a_passport_is_refused_with_the_way_out() -> None:
             redact_image(PNG, recognition)
 
 
+def test_odd_answers_are_refused_or_skipped() -> None:
+    """Keys that are equal once masked are refused; an image that is not an object, and odd polygons, harm nothing."""
+
+    def twice(image: dict[str, Any]) -> None:
+        holder = image["idCard"]["result"]["ic"]
+        holder["new"] = {"900101-1234567": 1, "900101-7654321": 2}
+
+    with pytest.raises(RedactionError, match="the same once"):
+        redact_image(PNG, changed(CARD.recognition(), twice))
+    answer = msgspec.json.decode(CARD.recognition().raw)
+    answer["images"][0]["idCard"]["result"]["rois"] = [ODD]
+    answer["images"].append("odd")
+    odd = Recognition.from_dict(answer, IdCard)
+    assert redact_image(PNG, odd) == redact_image(PNG, CARD.recognition())
+
+
+def test_a_page_that_was_drawn_before_it_was_sent_is_drawn_in_that_size() -> None:
+    """Polygons of a page that was sent as a JPEG refer to that picture, whatever the answer says besides."""
+    sample = draw("id-card", 0, "standard")
+    picture = Picture(page=1, sent_size=sample.picture.size, sha256="0" * 64)
+    recognition = msgspec.structs.replace(sample.recognition(), picture=picture)
+    masked = opened(redact_image(encoded(sample.picture, "pdf"), recognition))
+    assert (masked.size, ink_left(masked, sample.hidden)) == (sample.picture.size, 0)
+
+
 def test_a_recognition_without_an_answer_is_refused() -> None:
     """A recognition that was made by hand, or whose answer has no document, shows nothing of a picture."""
     with pytest.raises(RedactionError, match="no answer in raw"):
@@ -320,11 +346,22 @@ def test_a_card_with_odd_groups_is_covered_whole() -> None:
     def merged(image: dict[str, Any]) -> None:
         del image["creditCard"]["result"]["number"]["subBoundingPolys"][1]
 
-    recognition = changed(sample.recognition(), merged)
-    number = msgspec.json.decode(recognition.raw)["images"][0]["creditCard"]["result"]["number"]
-    whole = [(vertex["x"], vertex["y"]) for vertex in number["boundingPoly"]["vertices"]]
-    masked = opened(redact_image(encoded(sample.picture, "png"), recognition))
-    assert ink_left(masked, [whole]) == 0
+    def shuffled(image: dict[str, Any]) -> None:
+        words = image["creditCard"]["result"]["number"]["subBoundingPolys"]
+        words[0], words[1] = words[1], words[0]
+
+    for change in (merged, shuffled):
+        recognition = changed(sample.recognition(), change)
+        number = msgspec.json.decode(recognition.raw)["images"][0]["creditCard"]["result"]["number"]
+        whole = [(vertex["x"], vertex["y"]) for vertex in number["boundingPoly"]["vertices"]]
+        masked = opened(redact_image(encoded(sample.picture, "png"), recognition))
+        assert ink_left(masked, [whole]) == 0
+
+
+def test_results_has_no_other_names() -> None:
+    """A name that is not there is an AttributeError, as in any module."""
+    with pytest.raises(AttributeError, match="nothing"):
+        results.nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_importing_results_loads_no_library_of_pictures() -> None:

@@ -15,6 +15,7 @@ from support.answers import DOCUMENT_TABLES, answer_of, decode, full_document
 from clova_ocr_async.documents import BizLicense, CreditCard, Document, IdCard, NameCard, Passport, Receipt, Recognition
 from clova_ocr_async.errors import ConfigurationError, RedactionError
 from clova_ocr_async.results import redact
+from clova_ocr_async.results.redaction import Masking
 from clova_ocr_async.results.sensitive_paths import SENSITIVE, Rule, hide
 
 PERSONAL = "900101-1234567"
@@ -186,6 +187,13 @@ def test_a_number_is_found_however_it_is_written(copy: Any) -> None:
     written = unicodedata.normalize("NFKC", json.dumps(found["ic"]["new"], ensure_ascii=False))
     assert "*******" in written
     assert not re.search(r"[1I]234[5S]67|١٢٣٤٥٦٧", written)
+
+
+def test_values_about_an_answer_are_masked() -> None:
+    """The own columns of a manifest are masked in texts, numbers, lists and keys, and keep all that is harmless."""
+    masking = Masking(None, "standard")
+    values = {PERSONAL: [PERSONAL, 9001011234567, 12, 1.5, True, None]}
+    assert masking.mask_values(values) == {"900101-*******": ["900101-*******", "900101*******", 12, 1.5, True, None]}
 
 
 def test_a_misread_number_without_a_field_is_masked() -> None:

@@ -17,6 +17,9 @@ from support.commands import clova_ocr
 from support.pdfs import saved as saved_pdf
 from support.pdfs import written
 
+from clova_ocr_async.errors import ImageError
+from clova_ocr_async.pictures.pdf_remains import hidden_parts
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -233,7 +236,7 @@ CLEAN: dict[str, bytes] = {
     "a.xlsx": xlsx(("key", "corp_register_num"), ("x", PUBLIC)),
     "a.parquet": parquet(corp_register_num=[PUBLIC], number=[1.5], key=["4111-11**-****-1111"]),
     "a.zip": zipped(a=b"900101-*******", b=JPEG),
-    "a.txt": b"no. 901301-1234567, 1234567890123456, 550e8400-1234-1234-1234-123456789012",
+    "a.txt": b"no. 901301-1234567, 4234567890123457, 550e8400-1234-1234-1234-123456789012",
 }
 
 
@@ -250,3 +253,9 @@ def test_a_file_that_cannot_be_read_is_not_clean(tmp_path: Path) -> None:
     """A folder, and a file that is not there, are named, and the exit code is 1."""
     found = clova_ocr("verify", tmp_path, tmp_path / "none.png")
     assert (found.exit_code, found.stderr.count("cannot be checked")) == (1, 2)
+
+
+def test_a_pdf_that_qpdf_refuses_cannot_be_checked() -> None:
+    """A file that only one of the two libraries opens is not clean."""
+    with pytest.raises(ImageError, match="encrypted or broken"):
+        hidden_parts(b"%PDF-1.7 nothing")
