@@ -1,6 +1,7 @@
 """The clients that a call is measured over: aiohttp bare, aiohttp as it is usually written, and other libraries.
 
-Each is a context manager that gets ready, and yields what makes a number of calls and returns the CPU they took.
+Each is a context manager that gets ready, and yields what makes a number of calls and returns the CPU they took. The
+server repeats one and the same requestId, so all requests of ours have that one.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import aiohttp
 import msgspec
 import tenacity
 from frame import cpu_of, cpu_of_calls
+from sink import REQUEST_ID
 
 from clova_ocr_async import ClovaOCRClient, Domain, Image, Receipt
 from clova_ocr_async.client.transport import AiohttpTransport, RequestProgress
 from clova_ocr_async.documents.envelope import Answer
+from clova_ocr_async.host.request_id import new_request_id
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.protocol.request import HTTPRequest, build_request
 from clova_ocr_async.protocol.response import decode_response
@@ -38,6 +41,15 @@ if TYPE_CHECKING:
     Calls = Callable[[int], Awaitable[float]]  # makes so many calls, returns seconds of CPU
 
 SECRET = {"X-OCR-SECRET": "s"}
+
+
+def made_id() -> str:
+    """Make a requestId as the client does, and return the one that the server repeats."""
+    new_request_id()
+    return REQUEST_ID
+
+
+RUNTIME = Runtime(new_id=made_id)
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ def built(target: Target) -> HTTPRequest:
         data=target.data,
         format="png",
         name="demo",
-        request_id=Runtime().new_id(),
+        request_id=RUNTIME.new_id(),
         timestamp=int(time.time() * 1000),
     )
 
@@ -140,7 +152,7 @@ async def answered(target: Target) -> AsyncGenerator[Calls]:
     transport = AiohttpTransport()
 
     async def call() -> object:
-        return decode_response(await transport.send(built(target), RequestProgress()), Receipt)
+        return decode_response(await transport.send(built(target), RequestProgress()), Receipt, request_id=REQUEST_ID)
 
     yield target.calls(call)
     await transport.close()
@@ -150,14 +162,14 @@ async def answered(target: Target) -> AsyncGenerator[Calls]:
 async def ours(target: Target) -> AsyncGenerator[Calls]:
     """Our client as it comes: retries, deadline, gate, typed answer."""
     image = Image(target.data)
-    async with ClovaOCRClient(Domain(target.url, "s"), concurrency=target.at_once) as client:
+    async with ClovaOCRClient(Domain(target.url, "s"), concurrency=target.at_once, runtime=RUNTIME) as client:
         yield target.calls(lambda: client.recognize(image, Receipt))
 
 
 @asynccontextmanager
 async def from_path(target: Target) -> AsyncGenerator[Calls]:
     """Our client, given the file's path."""
-    async with ClovaOCRClient(Domain(target.url, "s"), concurrency=target.at_once) as client:
+    async with ClovaOCRClient(Domain(target.url, "s"), concurrency=target.at_once, runtime=RUNTIME) as client:
         yield target.calls(lambda: client.recognize(target.file, Receipt))
 
 
@@ -169,7 +181,7 @@ async def hooked(target: Target) -> AsyncGenerator[Calls]:
     def count(event: Event) -> None:
         seen[type(event)] = seen.get(type(event), 0) + 1
 
-    async with ClovaOCRClient(Domain(target.url, "s"), hooks=[count, count]) as client:
+    async with ClovaOCRClient(Domain(target.url, "s"), hooks=[count, count], runtime=RUNTIME) as client:
         yield target.calls(lambda: client.recognize(image, Receipt))
 
 

@@ -40,6 +40,9 @@ def example(document: str) -> dict[str, Any]:
 
 
 ANSWER = msgspec.json.encode(example("receipt"))
+REQUEST_ID = "3f8a1c52-7d0e-4b96-a1f4-5c2e9d7b8a60"
+OWN_ANSWER = msgspec.json.encode({"requestId": REQUEST_ID, **example("receipt")})
+"""An answer with a requestId, as all of the service's have it; a client must give it to its request."""
 
 
 class Counts(NamedTuple):

@@ -15,9 +15,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize(
-    "question", ["whole_call", "decode", "photos", "pictures", "masking", "dispatcher", "start", "overload"]
-)
+QUICK = ("whole_call", "decode", "photos", "pictures", "masking", "dispatcher", "run_reading", "start", "overload")
+
+
+@pytest.mark.parametrize("question", QUICK)
 def test_a_question_is_answered_by_figures(question: str) -> None:
     """Each question prints a table in which our figure stands in every row whose contender is installed."""
     ran = subprocess.run(
