@@ -69,7 +69,8 @@ def _collect(value: VendorObject, path: str, found: list[tuple[str, Leaf]]) -> N
             place = f"{here}[{index}]" if several else here
             if isinstance(one, Leaf):
                 found.append((place, one))
-            if _branches(type(one)):
+            kind: type[VendorObject] = type(one)
+            if _branches(kind):
                 _collect(one, place, found)
 
 

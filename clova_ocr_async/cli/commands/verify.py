@@ -25,7 +25,7 @@ def command(*, files: tuple[str, ...]) -> int:
     from pathlib import Path
 
     from clova_ocr_async.cli.exit_codes import exit_code
-    from clova_ocr_async.client.loading import read_path
+    from clova_ocr_async.client.reading import read_path
     from clova_ocr_async.errors import ImageError
     from clova_ocr_async.protocol.echoed_input import shown_path
     from clova_ocr_async.protocol.image import ImageLimits

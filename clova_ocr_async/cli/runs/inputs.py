@@ -82,7 +82,7 @@ def _not_there(path: str, *, folders: bool) -> str:
     if odd is None:
         file, mark, number = path.rpartition("#")  # as records and messages name a page
         page = f"; for page {number} of the file give the file and --pages {number}"
-        is_page = mark and number.isdecimal() and number.isascii() and _exists(file)
+        is_page = mark and number.isdecimal() and number.isascii() and file_exists(file)
         return f"{shown_path(path) or 'an empty name'}: no such file or folder{page if is_page else ''}"
     name = "PATH" if folders else "IMAGE"  # as in the help of the command
     if odd.kind == "a URL":

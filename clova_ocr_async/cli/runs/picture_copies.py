@@ -14,7 +14,7 @@ import msgspec
 
 from clova_ocr_async.cli.terminal.output import atomic_write
 from clova_ocr_async.cli.terminal.stderr import echo_stderr
-from clova_ocr_async.client.loading import read_path
+from clova_ocr_async.client.reading import read_path
 from clova_ocr_async.documents import DOCUMENTS, Recognition
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, ImageError
 from clova_ocr_async.host.plural import plural
