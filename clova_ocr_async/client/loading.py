@@ -17,7 +17,7 @@ from clova_ocr_async.client.preparing import (
     judge_pil,
     make_picture,
 )
-from clova_ocr_async.client.reading import BinaryFile, UploadedFile, read_bytes
+from clova_ocr_async.client.reading import BinaryFile, UploadedFile, read_bytes, sent_name
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.page import Page

@@ -65,12 +65,12 @@ def _collect(value: VendorObject, path: str, found: list[tuple[str, Leaf]]) -> N
             continue
         here = f"{path}.{wire}" if path else wire
         several = isinstance(child, tuple)
-        for index, one in enumerate(child if several else (child,)):
+        objects = cast("tuple[VendorObject, ...]", child if several else (child,))
+        for index, one in enumerate(objects):
             place = f"{here}[{index}]" if several else here
             if isinstance(one, Leaf):
                 found.append((place, one))
-            kind: type[VendorObject] = type(one)
-            if _branches(kind):
+            if _branches(type(one)):
                 _collect(one, place, found)
 
 

@@ -30,7 +30,7 @@ class Page:
 
     def __post_init__(self) -> None:
         path: object = self.path  # callers are not all typed
-        if not isinstance(path, str | os.PathLike):
+        if not isinstance(path, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
             kind = type(path).__name__
             advice = "; for bytes, write them to a file first" if isinstance(path, _BYTES) else ""
             raise ConfigurationError(f"Page.path is a {kind}; it must be the path of a file{advice}")
