@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echoed_input import shown_path
-from clova_ocr_async.protocol.masking import KEYED_PATH, MASK, mask_invoke_keys
+from clova_ocr_async.protocol.secret_masking import KEYED_PATH, MASK, mask_invoke_keys
 
 __all__ = ["InvokeURL", "parse_invoke_url"]
 

@@ -31,8 +31,8 @@ from clova_ocr_async.errors import (
 )
 from clova_ocr_async.protocol.answer_identity import is_answer_to
 from clova_ocr_async.protocol.codes import normalize_code, rule_for
-from clova_ocr_async.protocol.masking import mask_invoke_keys
 from clova_ocr_async.protocol.repr_without_values import Redacted
+from clova_ocr_async.protocol.secret_masking import mask_invoke_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable

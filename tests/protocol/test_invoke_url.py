@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.invoke_url import InvokeURL, parse_invoke_url
-from clova_ocr_async.protocol.masking import mask_invoke_keys
+from clova_ocr_async.protocol.secret_masking import mask_invoke_keys
 
 KEY = "0123456789abcdef" * 4
 PRODUCT = f"https://abcde12345.apigw.ntruss.com/custom/v1/12345/{KEY}"

@@ -17,7 +17,7 @@ from clova_ocr_async.ledger.sqlite.overflow import (
     overflow_paths,
     replay_files,
 )
-from clova_ocr_async.ledger.sqlite.reservation import Reservation
+from clova_ocr_async.ledger.sqlite.room_reservation import Reservation
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 
 if TYPE_CHECKING:
