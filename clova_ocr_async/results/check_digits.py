@@ -46,6 +46,7 @@ def resident_number_fits(digits: str) -> bool:
 
 def luhn_fits(digits: str) -> bool:
     """Return whether the last digit of a card number fits the others. Source: ISO/IEC 7812-1, annex B."""
+    # From the right, since cards have 12 to 19 digits and the last one is the check digit.
     doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
     return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
 
@@ -57,5 +58,6 @@ def mrz_digit(characters: str) -> str | None:
     """
     if _MRZ_CHARACTERS.fullmatch(characters) is None:
         return None
+    # Base 36 gives A the value 10, as the standard does.
     values = [0 if character == "<" else int(character, 36) for character in characters]
     return str(sum(value * _MRZ_WEIGHTS[place % 3] for place, value in enumerate(values)) % 10)

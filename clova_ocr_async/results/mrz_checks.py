@@ -107,6 +107,8 @@ def _values(first: str | None, second: str | None) -> dict[str, str | None]:
 
 def _as_zone(value: str | dt.date | None) -> str:
     """Return a value as the zone has it: dates as six digits, names and numbers as letters and digits alone."""
+    # The zone has years of two digits, so only those can be compared.
     if isinstance(value, dt.date):
         return value.strftime("%y%m%d")
+    # The zone has neither hyphens nor apostrophes; blanks are fillers there.
     return re.sub(r"[^0-9A-Z]", "", (value or "").upper())

@@ -96,6 +96,7 @@ def key_of_item(sha256: bytes, document: str, page: int | None, recipe: str) -> 
         page: The page that was cut out; None for a whole file.
         recipe: The steps that the picture needed; empty if it needed none.
     """
+    # With a version of its own: people join files by the key, so a key made in another way must not look the same.
     parts = f"clova-ocr key 1\n{document}\n{'' if page is None else page}\n{recipe}\n".encode()
     return hashlib.sha256(parts + sha256).hexdigest()[:32]
 
@@ -107,6 +108,7 @@ def key_of_answer(recognition: Recognition[Any]) -> str:
 
 def name_in_table(source: str | os.PathLike[str]) -> str:
     r"""Return a path as tables have it: in NFC, with \xNN for bytes that are not UTF-8."""
+    # Nearly all names; for them the normal form is the name itself.
     name = os.fsdecode(source)
     if name.isascii():
         return name
@@ -173,6 +175,7 @@ def _receipt(receipt: Receipt) -> dict[str, Value]:
         "store_name": store.name.value,
         "store_branch": store.sub_name.value,
         "store_biz_num": store.biz_num.value,
+        # A receipt may print several; the table has one column for each, and must not lose the others.
         "store_tel": _joined(store.tel),
         "store_address": _joined(store.addresses),
         "payment_date": payment.date.date,
@@ -182,6 +185,7 @@ def _receipt(receipt: Receipt) -> dict[str, Value]:
         "card_company": payment.card_info.company.value,
         "card_number": payment.card_info.number.value,
         "confirm_num": payment.confirm_num.value,
+        # Not the amount paid by card, where no total was read: a part may have been paid in cash.
         **_number("total_price", result.total_price.price),
         **_sum("tax_price", [price for group in result.sub_total for price in group.tax_price]),
         **_sum("discount_price", [price for group in result.sub_total for price in group.discount_price]),
@@ -201,6 +205,7 @@ def _by_name(document: Document, holder: Any) -> dict[str, Value]:
     for name, kind, _, _ in DOCUMENTS[document.path_word]:
         type_, _, several = kind.partition("*")
         value = getattr(holder, name, None)
+        # An empty array of the vendor's is absent, as a missing one is.
         if several and value:
             found |= _typed(name, type_, value[0])
             found[f"{name}_more"] = _joined(value[1:])
@@ -234,6 +239,7 @@ def _sum(name: str, values: Sequence[FloatObject]) -> dict[str, Value]:
     total: Decimal | None = None
     numbers = [value.decimal for value in values]
     if numbers and None not in numbers:
+        # The default precision of 28 digits would round a sum of long numbers without a word.
         with localcontext(prec=_EXACT):
             total = sum((number for number in numbers if number is not None), Decimal(0))
     return {name: total, f"{name}_text": JOINED.join(value.text for value in values if value.text) or None}

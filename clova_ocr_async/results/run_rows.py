@@ -64,6 +64,7 @@ def _own_names(document: type[Document], own: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in names:
         column = name
+        # A later schema may take a name; until then the manifest keeps its own, so people find their columns again.
         while column in fixed or (column != name and column in names):
             column = _CLASH + column
         found[name] = column
@@ -125,11 +126,14 @@ def _row_of(record: SourceRecord, seen: PossibleCopies, layout: _Layout, policy:
     if recognition is not None:
         plain = document_values(recognition)
         values |= judged_values(recognition)
+        # A copy by bytes is named by copy_of already, and would find its own original here.
         if layout.document is Receipt and record.copy_of is None:
             values["possible_copy_of"] = seen.earlier(signatures_of(plain), _name_of(values))
+        # After the signatures: a masked card number would make receipts of different cards alike.
         shown = recognition if policy is None else _masked(recognition, policy, values)
         if shown is not None:
             values |= plain if shown is recognition else document_values(shown)
+            # Lines belong to what was paid once; sums over the table must not count a copy.
             if isinstance(shown.document, Receipt) and record.copy_of is None:
                 items = item_values(shown.document, values["key"])
     if policy is not None:
@@ -181,6 +185,7 @@ def _masked(recognition: Recognition[Any], policy: Policy, values: dict[str, Any
     try:
         return redact(recognition, policy)
     except RedactionError as error:
+        # The row stays, since rows are counted against files; only its values are left out.
         values["error"] = f"{type(error).__name__}: {error}"
         return None
 

@@ -115,7 +115,9 @@ def _written(reader: RunView, options: TableOptions, outputs: WholeOutputs, seen
     if not documents:
         if folder is None and options.format != "xlsx":
             return written  # a single table is that of a document, and the run has none
+        # In a folder and in a workbook an empty run gives all tables, so that programs find the columns they expect.
         documents = sorted(DOCUMENTS)
+    # Before the first row: columns must not depend on which rows come first.
     own = {word: reader.own_columns(word) for word in documents}
     with _Tables(outputs, options, {word: columns_of_run(DOCUMENTS[word], own[word]) for word in documents}) as tables:
         tables.open(folder)
@@ -152,6 +154,7 @@ class _Tables:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Also after success, where there is nothing left to close.
         for book in self._books:
             book.abort()
 
@@ -175,6 +178,7 @@ class _Tables:
         pair = self._pairs[found.document]
         pair.documents.write_row(found.row)
         if pair.items is not None:
+            # Both tables from one pass over the answers, which is most of the work.
             for item in found.items:
                 pair.items.write_row(item)
 
@@ -269,6 +273,7 @@ def _folder_of(output: str | None) -> Path | None:
     if not output.endswith(os.sep) and not path.is_dir():
         return None
     try:
+        # The files hold personal data; others must not even list their names.
         path.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"{shown_path(output)}: {error.strerror}") from None
