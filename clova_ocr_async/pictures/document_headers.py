@@ -67,7 +67,7 @@ class _JpegFrame(NamedTuple):
 
 _PNG_FIRST_CHUNK = 8
 _PNG_OVERHEAD = 12  # length, type and checksum of a chunk
-_PNG_MAX_CHUNKS = 100_000  # of 8 KiB each they would fill 800 MB
+_PNG_MAX_CHUNKS = 10_000  # of 8 KiB each they fill 80 MB; more only hold up the event loop
 _PNG_COLOURS: dict[int, Colour] = {0: "grey", 2: "rgb", 3: "palette", 4: "grey", 6: "rgb"}
 _PNG_ALPHA = 4  # the bit of the colour type
 
