@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 # In the order of the page: one call first, then many.
-QUESTIONS = ("whole_call", "decode", "request", "dispatcher", "ledger", "start", "growth", "gate_summary", "overload")
+QUESTIONS = (
+    *("whole_call", "decode", "request", "dispatcher", "ledger", "tables"),
+    *("start", "growth", "gate_summary", "overload"),
+)
 
 
 def answer(name: str, *, quick: bool) -> Answer:

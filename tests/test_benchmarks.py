@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("question", ["whole_call", "decode", "dispatcher", "start", "overload"])
+@pytest.mark.parametrize("question", ["whole_call", "decode", "dispatcher", "tables", "start", "overload"])
 def test_a_question_is_answered_by_figures(question: str) -> None:
     """Each question prints a table in which our figure stands in every row whose contender is installed."""
     ran = subprocess.run(
