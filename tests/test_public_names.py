@@ -65,6 +65,7 @@ NAMES = [
     "Receipt",
     "Recognition",
     "RecognitionError",
+    "RedactionError",
     "ResponseTimeoutError",
     "RetryPolicy",
     "RetryScheduled",

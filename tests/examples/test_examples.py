@@ -77,6 +77,20 @@ def test_the_folder_example_writes_a_row_for_each_receipt(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("clova")
+def test_the_notebook_example_shows_data_frames(tmp_path: Path) -> None:
+    """The notebook example prints totals with pandas and goods with polars, or a sentence for a library not there."""
+    (tmp_path / "scans").mkdir()
+    for seed in range(2):
+        sample = draw_sample("receipt", seed=seed)
+        (tmp_path / "scans" / sample.name).write_bytes(sample.data)
+    done = run("notebook.py", "scans", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for library, shown in (("pandas", "total_price"), ("polars", "decimal")):
+        left_out = f"{library} is not installed, so its cell is skipped: pip install {library}"
+        assert (shown if importlib.util.find_spec(library) else left_out) in done.stdout
+
+
+@pytest.mark.usefixtures("clova")
 def test_the_folder_example_tells_what_was_not_read(tmp_path: Path) -> None:
     """The folder example exits with 1 and names the image that could not be read."""
     (tmp_path / "scans").mkdir()
@@ -259,7 +273,7 @@ def test_the_readme_explains_every_key_of_the_command_line(clova: Emulator, tmp_
         assert f"`{key}`" in readme, key
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_the_readme_programs_run(clova: Emulator, tmp_path: Path, number: int) -> None:
     """Each Python program of the README does what it says, with the emulator for the service."""
     program = readme_blocks("python")[number]
