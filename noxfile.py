@@ -50,8 +50,9 @@ def others(session: nox.Session) -> None:
 
 @nox.session
 def minimums(session: nox.Session) -> None:
-    """Run the tests with the oldest versions of the four dependencies that are allowed."""
-    oldest = [line.split(";")[0].replace(">=", "==").strip() for line in PROJECT["project"]["dependencies"]]
+    """Run the tests with the oldest versions that are allowed, of the four dependencies and of what writes tables."""
+    asked = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["tables"]
+    oldest = [line.split(";")[0].replace(">=", "==").strip() for line in asked]
     session.install("-e", EVERYTHING, *group("tests"), *oldest)
     session.run("pytest", *PARALLEL, *session.posargs)
 
@@ -95,7 +96,8 @@ def bench(session: nox.Session) -> None:
     """Measure beside others, and write benchmarks/README.md anew; arguments go to benchmarks/all.py."""
     # niquests brings a urllib3 of its own, which would take the place of the one that requests is measured with.
     own = {"URLLIB3_NO_OVERRIDE": "1"}
-    session.install("--no-binary", "urllib3-future", "-e", ".[cli,emulator,heic,pictures]", *group("bench"), env=own)
+    extras = ".[cli,emulator,heic,pictures,tables]"
+    session.install("--no-binary", "urllib3-future", "-e", extras, *group("bench"), env=own)
     session.run("python", "benchmarks/all.py", *session.posargs)
 
 

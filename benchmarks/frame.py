@@ -33,7 +33,10 @@ PICTURE = (  # 1000 x 1000
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x03\xe8\x00\x00\x03\xe8\x08\x02\x00\x00\x00" + PICTURE_END
 )
 KIB, MIB = 1024, 1024 * 1024
-PACKAGES = ("aiohttp", "msgspec", "anyio", "tenacity", "httpx", "niquests", "requests", "orjson", "pydantic")
+PACKAGES = (
+    *("aiohttp", "msgspec", "anyio", "tenacity", "httpx", "niquests", "requests", "orjson", "pydantic"),
+    *("pyarrow", "xlsxwriter", "pandas"),
+)
 _RESET_PEAK = "5"  # Source: proc(5), clear_refs
 
 

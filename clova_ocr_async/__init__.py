@@ -21,9 +21,8 @@ _HOMES = {
     "emulator": "Emulator Fault",
     "errors": "APIError AnswerNotKeptError AuthenticationError Billing ClovaOCRError ConfigurationError "
     "ConnectionFailedError ConnectionLostError DiskFullError DomainError ImageError InvalidRequestError LedgerError "
-    "MalformedResponseError NotSentError OverloadedError "
-    "QuotaExceededError RateLimitError RecognitionError ResponseTimeoutError ServerError SpendingCeilingError "
-    "TransportError",
+    "MalformedResponseError NotSentError OverloadedError QuotaExceededError RateLimitError RecognitionError "
+    "RedactionError ResponseTimeoutError ServerError SpendingCeilingError TransportError",
     "ledger": "SqliteLedger load_seal",
     "pictures": "Page Preparation pages_in",
     "protocol": "HTTPRequest HTTPResponse Image ImageFormat ImageLimits",

@@ -15,7 +15,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-QUICK = ("whole_call", "decode", "photos", "pictures", "masking", "dispatcher", "run_reading", "start", "overload")
+QUICK = [
+    *("whole_call", "decode", "photos", "pictures", "masking"),
+    *("dispatcher", "run_reading", "tables", "start", "overload"),
+]
 
 
 @pytest.mark.parametrize("question", QUICK)

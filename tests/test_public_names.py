@@ -67,6 +67,7 @@ NAMES = [
     "Receipt",
     "Recognition",
     "RecognitionError",
+    "RedactionError",
     "ResponseTimeoutError",
     "RetryPolicy",
     "RetryScheduled",

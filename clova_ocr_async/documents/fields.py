@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from clova_ocr_async.documents.base import Leaf, VendorObject, absent, public_name, safe_repr
 from clova_ocr_async.documents.lenient import places_in
 from clova_ocr_async.documents.objects import BaseObject, BoundingPoly, Field
+from clova_ocr_async.documents.parsing import number_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,8 +53,8 @@ def objects_of(value: VendorObject, path: str = "") -> list[tuple[str, Leaf]]:
         value: A document, or a part of one.
         path: The place of the part in the document.
     """
-    found: list[tuple[str, Leaf]] = [(path, value)] if isinstance(value, Leaf) else []
-    _collect(value, path, found)
+    found: list[tuple[str, Leaf]] = []
+    _add(value, path, found)
     return found
 
 
@@ -64,14 +65,18 @@ def _collect(value: VendorObject, path: str, found: list[tuple[str, Leaf]]) -> N
         if child is nothing:
             continue
         here = f"{path}.{wire}" if path else wire
-        several = isinstance(child, tuple)
-        objects = cast("tuple[VendorObject, ...]", child if several else (child,))
-        for index, one in enumerate(objects):
-            place = f"{here}[{index}]" if several else here
-            if isinstance(one, Leaf):
-                found.append((place, one))
-            if _branches(type(one)):
-                _collect(one, place, found)
+        if isinstance(child, tuple):
+            for index, element in enumerate(cast("tuple[VendorObject, ...]", child)):
+                _add(element, f"{here}[{index}]", found)
+        else:
+            _add(child, here, found)
+
+
+def _add(value: VendorObject, path: str, found: list[tuple[str, Leaf]]) -> None:
+    if isinstance(value, Leaf):
+        found.append((path, value))
+    if _branches(type(value)):
+        _collect(value, path, found)
 
 
 @functools.cache
@@ -90,9 +95,9 @@ def _branches(cls: type[VendorObject]) -> tuple[tuple[str, str, object], ...]:
 def confidence_of(leaf: Leaf) -> float | None:
     """Return the reliability of a value, 0 to 1; None if nothing was read, or if the answer has none."""
     if isinstance(leaf, BaseObject):
-        return leaf.confidence_score if leaf.text is not None or leaf.value is not None else None
+        return None if leaf.text is None and leaf.value is None else number_or_none(leaf.wire_confidence_score)
     if isinstance(leaf, Field):
-        return leaf.confidence if leaf.text is not None else None
+        return None if leaf.text is None else leaf.confidence
     return None
 
 

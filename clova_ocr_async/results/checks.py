@@ -28,6 +28,8 @@ Outcome = Literal["passed", "failed", "unknown"]
 
 _TOLERANCE = Decimal(1)  # won; items are rounded one by one
 _EARLIEST = dt.date(1900, 1, 1)
+_SEPARATORS = re.compile(r"[\s-]")
+_CARD = re.compile(r"[0-9]{12,19}")
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -271,8 +273,8 @@ def _birth_date(digits: str) -> dt.date | None:
 
 
 def _card_number(name: str, text: str | None, path: str) -> Check:
-    digits = re.sub(r"[\s-]", "", text or "")
-    if not re.fullmatch(r"[0-9]{12,19}", digits):
+    digits = _SEPARATORS.sub("", text or "")
+    if not _CARD.fullmatch(digits):
         return Check(name, "unknown", "no full number was read; receipts print stars in it", (path,))
     if check_digits.luhn_fits(digits):
         return Check(name, "passed", "the check digit fits", (path,))
@@ -305,5 +307,5 @@ def _not_expired(date: dt.date | None, path: str, today: dt.date) -> Check:
 
 def _digits(text: str | None, count: int) -> str | None:
     """Return the digits of a number of so many digits; None if there are more, fewer, or other characters."""
-    digits = re.sub(r"[\s-]", "", text or "")
-    return digits if re.fullmatch(rf"[0-9]{{{count}}}", digits) else None
+    digits = _SEPARATORS.sub("", text or "")
+    return digits if len(digits) == count and digits.isascii() and digits.isdigit() else None

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 import tempfile
-from array import array
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 __all__ = ["PossibleCopies", "signatures_of"]
 
 _IDENTIFYING = ("store_biz_num", "payment_date", "payment_time", "total_price")
 _PROOFS = ("confirm_num", "card_number")
-_ALIGNMENT = 16  # bytes: places in the file are counted in these, so that 32 bits are enough
-_DIGEST = 16
-_FIRST_SIZE = 1 << 12
-_FULLEST = 0.75
+_DIGEST = 8  # bytes: in one of ten million runs of a million receipts, two have the same by chance
+_SLOT = struct.Struct("<8sQ")
+_FREE = (bytes(_SLOT.size), b"")  # a slot that was never written, before the end of the file and behind it
+_LENGTH = struct.Struct("<I")
 # Both photographs may have been read with other separators.
 _SEPARATORS = re.compile(r"[^0-9A-Za-z*]")
 
@@ -48,24 +48,27 @@ def signatures_of(row: Mapping[str, Any]) -> list[bytes]:
 class PossibleCopies:
     """The receipts of a run so far, by their signatures; a context manager.
 
-    A run may have a million receipts, so their names lie in a file without a name, and a table of eight bytes a slot
-    has their places in it.
+    A run may have a million receipts. So this is a hash table in a file without a name: a slot has a signature, and the
+    place of a receipt's name in a second file. Memory would be filled by it, and the processor does not notice.
+
+    Args:
+        most: The most receipts that there will be.
     """
 
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by this object's own exit
-        self._end = 0
-        self._count = 0
-        self._hashes = array("I", bytes(4 * _FIRST_SIZE))
-        self._places = array("I", bytes(4 * _FIRST_SIZE))
+    def __init__(self, most: int) -> None:
+        self._slots = 3 * most + 1  # two signatures each; with a third of the slots free, few are looked at
+        self._table = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by this object's own exit
+        self._names = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - as above
+        self._end = 1  # no place is 0, as those of free slots
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._table.close()
+        self._names.close()
 
-    def earlier(self, signatures: Iterable[bytes], name: str) -> str | None:
+    def earlier(self, signatures: Sequence[bytes], name: str) -> str | None:
         """Return the name of the first receipt with one of some signatures, and record those that are new.
 
         Args:
@@ -75,51 +78,40 @@ class PossibleCopies:
         Returns:
             The name; None if there is no such receipt.
         """
-        places = [self._place_of(signature, name) for signature in signatures]
-        known = [place for place in places if place is not None]
+        known: list[int] = []
+        mine: int | None = None
+        for signature in signatures:
+            slot, place = self._find(signature)
+            if place is not None:
+                known.append(place)
+                continue
+            mine = self._append(name) if mine is None else mine
+            self._table.seek(slot * _SLOT.size)
+            self._table.write(_SLOT.pack(signature, mine))
         return self._name_at(min(known)) if known else None
 
-    def _place_of(self, signature: bytes, name: str) -> int | None:
-        """Return the place of a signature in the file; append it, and return None, if it is not there."""
-        short = int.from_bytes(signature[:4], "little")
-        slot = self._slot_of(short)
-        while place := self._places[slot]:
-            if self._hashes[slot] == short and self._is_at(place, signature):
-                return place
-            slot = (slot + 1) % len(self._places)
-        self._hashes[slot], self._places[slot] = short, self._append(signature, name)
-        self._count += 1
-        if self._count > _FULLEST * len(self._places):
-            self._grow()
-        return None
+    def _find(self, signature: bytes) -> tuple[int, int | None]:
+        """Return the slot of a signature, and the place of its name; the next free slot and None if it is new."""
+        slot = int.from_bytes(signature, "little") % self._slots
+        while True:
+            self._table.seek(slot * _SLOT.size)
+            found = self._table.read(_SLOT.size)
+            if found in _FREE:
+                return slot, None
+            digest, place = _SLOT.unpack(found)
+            if digest == signature:
+                return slot, place
+            slot = (slot + 1) % self._slots
 
-    def _slot_of(self, short: int) -> int:
-        return short % len(self._places)
-
-    def _is_at(self, place: int, signature: bytes) -> bool:
-        self._file.seek((place - 1) * _ALIGNMENT)
-        return self._file.read(_DIGEST) == signature
-
-    def _name_at(self, place: int) -> str:
-        self._file.seek((place - 1) * _ALIGNMENT + _DIGEST)
-        length = int.from_bytes(self._file.read(4), "little")
-        return self._file.read(length).decode()
-
-    def _append(self, signature: bytes, name: str) -> int:
+    def _append(self, name: str) -> int:
         text = name.encode()
-        entry = signature + len(text).to_bytes(4, "little") + text
-        self._file.seek(self._end)
-        self._file.write(entry + bytes(-len(entry) % _ALIGNMENT))
-        place = self._end // _ALIGNMENT + 1
-        self._end = self._file.tell()
+        place = self._end
+        self._names.seek(place)
+        self._names.write(_LENGTH.pack(len(text)) + text)
+        self._end += _LENGTH.size + len(text)
         return place
 
-    def _grow(self) -> None:
-        hashes, places = self._hashes, self._places
-        self._hashes, self._places = (array("I", bytes(8 * len(places))) for _ in range(2))
-        for short, place in zip(hashes, places, strict=True):
-            if place:
-                slot = self._slot_of(short)
-                while self._places[slot]:
-                    slot = (slot + 1) % len(self._places)
-                self._hashes[slot], self._places[slot] = short, place
+    def _name_at(self, place: int) -> str:
+        self._names.seek(place)
+        (length,) = _LENGTH.unpack(self._names.read(_LENGTH.size))
+        return self._names.read(length).decode()

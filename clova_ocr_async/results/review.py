@@ -98,10 +98,14 @@ def _from_checks(recognition: Recognition[Any], today: dt.date | None) -> Iterat
 
 def _unreadable(leaf: Leaf) -> str | None:
     """Return the kind of value that a text should be and is not."""
-    if isinstance(leaf, FloatObject):
-        return "a number" if leaf.decimal is None and leaf.value is not None else None
-    if isinstance(leaf, DateObject):
-        return "a date" if leaf.date is None and leaf.value is not None else None
-    if isinstance(leaf, TimeObject):
-        return "a time" if leaf.time is None and leaf.value is not None else None
-    return None
+    read: object
+    match leaf:
+        case FloatObject():
+            read, kind = leaf.decimal, "a number"
+        case DateObject():
+            read, kind = leaf.date, "a date"
+        case TimeObject():
+            read, kind = leaf.time, "a time"
+        case _:
+            return None
+    return kind if read is None and leaf.value is not None else None

@@ -79,6 +79,20 @@ def test_the_folder_example_writes_a_row_for_each_receipt(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("clova")
+def test_the_notebook_example_shows_data_frames(tmp_path: Path) -> None:
+    """The notebook example prints totals with pandas and goods with polars, or a sentence for a library not there."""
+    (tmp_path / "scans").mkdir()
+    for seed in range(2):
+        sample = draw_sample("receipt", seed=seed)
+        (tmp_path / "scans" / sample.name).write_bytes(sample.data)
+    done = run("notebook.py", "scans", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for library, shown in (("pandas", "total_price"), ("polars", "decimal")):
+        left_out = f"{library} is not installed, so its cell is skipped: pip install {library}"
+        assert (shown if importlib.util.find_spec(library) else left_out) in done.stdout
+
+
+@pytest.mark.usefixtures("clova")
 def test_the_folder_example_tells_what_was_not_read(tmp_path: Path) -> None:
     """The folder example exits with 1 and names the image that could not be read."""
     (tmp_path / "scans").mkdir()

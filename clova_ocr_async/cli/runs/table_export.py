@@ -102,7 +102,7 @@ def write_tables(reader: RunView, options: TableOptions) -> Written:
         OutputError: The output cannot be written; existing files are unchanged.
     """
     try:
-        with WholeOutputs() as outputs, reader.snapshot(), PossibleCopies() as seen:
+        with WholeOutputs() as outputs, reader.snapshot(), PossibleCopies(sum(reader.status().items.values())) as seen:
             return _written(reader, options, outputs, seen)
     except OSError as error:  # of a temporary file
         raise OutputError(options.output or "standard output", error) from None

@@ -23,7 +23,7 @@ logger = logging.getLogger("clova_ocr_async")
 pa: Any = pyarrow
 pq: Any = pyarrow.parquet
 
-_ROWS = 20_000  # of a row group: fewer make larger files, more take more memory
+_ROWS = 10_000  # of a row group: fewer make larger files, more take more memory
 _AT_ONCE = 1_000  # rows that are turned into columns together: as Python's objects they take ten times the memory
 _DIGITS, _SCALE = 38, 6  # the most digits of a decimal128; six behind the point hold every price and count
 
