@@ -96,7 +96,8 @@ class ItemEvent(enum.StrEnum):
     """The item was read."""
     FAIL = "fail"
     """The item was not read, and it is certain whether that was billed."""
-    MAYBE_BILLED = "maybe_billed"
+    # The value is in overflow files of older versions, with answers that were paid for.
+    MAYBE_BILLED = "doubt"
     """The call ended, it may have been billed, and no answer settles the item."""
     SKIP = "skip"
     """The image was refused before anything was sent."""
