@@ -177,9 +177,8 @@ class Intake:
 
     def change_bytes(self, change: int) -> None:
         """Count that an image takes more or fewer bytes than before, as once it is prepared."""
-        was_closed = not self._window.is_open
         self._window.change_bytes(change)
-        if was_closed and change < 0:
+        if change < 0:
             self.use_room()
 
     def finish_work(self, size: int | None) -> None:

@@ -22,11 +22,13 @@ from clova_ocr_async.documents import (
     Receipt,
     ReceiptItem,
     Recognition,
+    StoreInfo,
     StringObject,
     VendorObject,
     first,
 )
 from clova_ocr_async.documents.base import absent
+from clova_ocr_async.documents.fields import tree_lines
 
 
 def text_at(text: str, left: float, top: float, width: float = 10.0, confidence: float = 0.9) -> dict[str, Any]:
@@ -246,3 +248,8 @@ def test_a_recognition_prints_ids_counts_and_times() -> None:
     assert "request_id=<18 characters>" in shown
     assert "elapsed=1.5" in shown
     assert "attempts=2" in shown
+
+
+def test_an_empty_part_has_no_line() -> None:
+    """A part in which nothing was read has no line of its own below the document."""
+    assert list(tree_lines("store_info", StoreInfo(), 1)) == []

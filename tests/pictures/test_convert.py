@@ -18,7 +18,7 @@ from support.drawn import RECTANGLES, SIZE, as_stored, drawn, exif_of, found, ov
 from clova_ocr_async.documents.objects import BoundingPoly, Vertex
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ImageError
-from clova_ocr_async.pictures.convert import carry_out, from_pil
+from clova_ocr_async.pictures.convert import carry_out, decode, from_pil, has_transparency
 from clova_ocr_async.pictures.headers import read_header
 from clova_ocr_async.pictures.heic import open_heic
 from clova_ocr_async.pictures.plan import Plan, plan
@@ -503,3 +503,16 @@ def test_damaged_files(data: bytes, draw: st.DataObject) -> None:
         damaged[draw.draw(st.integers(0, len(damaged) - 1))] = draw.draw(st.integers(0, 255))
     with suppress(ImageError):
         _prepared(bytes(damaged), ImageLimits(max_side=16))
+
+
+HUGE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (20_000).to_bytes(4, "big") * 2 + b"\x08\x00\x00\x00\x00" + bytes(4)
+
+
+def test_what_cannot_be_decoded_is_refused() -> None:
+    """Bytes that are not a picture, and a picture of too many pixels, are refused before anything decodes them."""
+    with pytest.raises(ImageError, match="is not a picture that can be decoded"):
+        decode(b"text", "a.txt")
+    with pytest.raises(ImageError, match="more than 89,478,485 pixels"):
+        decode(HUGE, "a.png")
+    assert has_transparency(b"text")
+    assert has_transparency(HUGE)

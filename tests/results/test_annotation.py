@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from support.masked_samples import draw, encoded, move
 
 from clova_ocr_async.documents import IdCard, Passport, Recognition
-from clova_ocr_async.errors import ImageError
+from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.results import annotate
 
 BLUE, ORANGE, RED, GREY = (0, 95, 158), (168, 84, 0), (179, 18, 58), (85, 85, 95)
@@ -83,3 +84,10 @@ def test_a_picture_that_has_changed_is_refused() -> None:
         annotate(encoded(tall, "png"), recognition)
     move(sample.answer, lambda x, y: (x, y))
     assert annotate(encoded(sample.picture, "png"), recognition).startswith(b"\x89PNG")
+
+
+def test_labels_need_a_font_with_hangul(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a font that has Hangul the extra is named, since the labels would be boxes."""
+    monkeypatch.setattr("clova_ocr_async.pictures.typeface.find_typeface", lambda: SimpleNamespace(hangul=False))
+    with pytest.raises(ConfigurationError, match="pip install"):
+        annotate(b"", Recognition(document=IdCard()))

@@ -222,3 +222,11 @@ def test_other_receipts_share_no_signature(second: dict[str, Any]) -> None:
 def test_too_little_to_tell(missing: str) -> None:
     """Without the number of the store, the date, the time or the total nothing is compared."""
     assert signatures_of(read_receipt(**{missing: None})) == []
+
+
+def test_a_receipt_without_a_name_is_named_by_its_key() -> None:
+    """Of two photographs the first one may have been given as bytes: then its key is the name."""
+    first, second = record("a.jpg", receipt()), record("b.jpg", receipt())
+    nameless = SourceRecord(None, first.document, first.status, first.entry)
+    found = rows(nameless, second)
+    assert found[1].row["possible_copy_of"] == found[0].row["key"]

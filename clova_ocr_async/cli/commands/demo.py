@@ -69,8 +69,7 @@ async def _demo(folder: Path, run: Path, count: int) -> int:
         async for path, outcome in _read(paths, run):
             reading = Reading.of(path, outcome)
             readings.append(reading)
-            if not isinstance(outcome, Failure):
-                read[path] = outcome.recognition
+            read |= {} if isinstance(outcome, Failure) else {path: outcome.recognition}
             counts.add(
                 "succeeded" if reading.right else "misread",
                 billed=reading.billed is True,

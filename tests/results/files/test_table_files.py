@@ -297,3 +297,9 @@ def test_an_output_that_fails_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         book.close()
     book.abort()
+
+
+def test_xlsx_keeps_a_long_text_that_fits(tmp_path: Path) -> None:
+    """A text of up to 32,767 characters is whole."""
+    text = "x" * 32_767
+    assert sheets_of(xlsx_of(tmp_path, [ROWS[0] | {"source": text}]))["receipt"][1][0] == text
