@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pytest
 
 from clova_ocr_async.errors import RedactionError
 from clova_ocr_async.results.masked_records import masked_record
 from clova_ocr_async.results.redaction import Masking
+
+if TYPE_CHECKING:
+    import pytest
 
 PERSONAL = "900101-1234567"
 
