@@ -15,7 +15,10 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Pacer"]
+__all__ = ["HIGHEST_RATE", "Pacer"]
+
+HIGHEST_RATE = 10_000.0
+"""Calls a second that no domain allows: a rate above it limits nothing, and shows that the clock stood still."""
 
 _FIRST_PAUSE = 0.3  # seconds; doubled with each refusal while no call is let in
 _LONGEST_PAUSE = 3.0  # seconds; a program that pauses for longer gets nothing beside one that does not
@@ -124,8 +127,10 @@ class Pacer(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
             self.raise_after = max(_RAISE_SOON_AFTER, self.raise_after // 2)
 
     def _raised(self, factor: float) -> float | None:
-        """Return a higher rate; None if calls are sent slower than the rate allows anyway."""
-        return None if self.rate is None or self.limited_sends * 2 < self.admitted else self.rate * factor
+        """Return a higher rate; None if calls are sent slower than the rate allows anyway, or if it limits nothing."""
+        if self.rate is None or self.limited_sends * 2 < self.admitted:
+            return None
+        return self.rate * factor if self.rate * factor <= HIGHEST_RATE else None
 
     def on_refused(self) -> None:
         """Record that a call that was sent was refused, so that it does not count as let in."""
@@ -165,4 +170,4 @@ class Pacer(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
     def _allowed(self, now: float) -> float:
         if self.rate is not None and self.limited_sends * 2 >= self.admitted:
             return self.rate / _RISE
-        return self.sent / max(now - self.counted_since, 0.001)
+        return min(HIGHEST_RATE, self.sent / max(now - self.counted_since, 0.001))

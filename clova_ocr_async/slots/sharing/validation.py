@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from clova_ocr_async.slots.rate import HIGHEST_RATE
 from clova_ocr_async.slots.sharing.state import Member, SharedGate
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["decode_gate", "is_plausible"]
 
 _MOST_CALLS = 10_000  # calls at once. Assumed: no domain takes a hundredth of it
-_HIGHEST_RATE = 10_000.0  # calls a second
 _LONGEST_PAUSE = 150.0  # seconds; a Retry-After of more than 120 is not obeyed
 _LONGEST_INTERVAL = 3600.0  # seconds from a call to the next one, where a user allows so few
 _HIGHEST_COUNT = 2**53  # more than any process counts
@@ -64,7 +64,7 @@ def _limit(limit: ConcurrencyLimit) -> bool:
 def _pacer(pacer: Pacer, now: float) -> bool:
     counts = (pacer.consecutive_pauses, pacer.sent, pacer.limited_sends, pacer.admitted, pacer.raise_after)
     return (
-        (pacer.rate is None or 0 < pacer.rate <= _HIGHEST_RATE)
+        (pacer.rate is None or 0 < pacer.rate <= HIGHEST_RATE)
         and pacer.paused_until <= now + _LONGEST_PAUSE
         and pacer.next_send <= now + _LONGEST_INTERVAL
         and all(0 <= count <= _HIGHEST_COUNT for count in counts)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.fakes import FakeTime, domain
 from support.ledgers import Clock, remote_process
@@ -80,6 +80,8 @@ events = st.lists(
 
 
 @given(events, st.integers(1, 60), st.none() | st.floats(0.01, 50))
+@example([*["admitted"] * 12, LimitSignal()], 1, None)
+@example([*["admitted"] * 8, LimitSignal(), *["admitted"] * 100], 1, None)
 def test_all_that_is_learned_is_plausible(
     results: list[LimitSignal], concurrency: int, max_per_second: float | None
 ) -> None:
