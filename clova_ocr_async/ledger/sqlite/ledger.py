@@ -258,7 +258,7 @@ class SqliteLedger:
             granted = await self._payment_stop.guard(order)
         finally:
             if granted is not True:
-                self._participant.finished(claim.number)
+                self._participant.reservation.end(claim.number)
         if granted is False:
             limit = plural(self.max_calls or 0, "call")
             raise SpendingCeilingError(f"the call limit of the run is reached: {limit}, billed or maybe billed")
@@ -278,23 +278,23 @@ class SqliteLedger:
             item_statements.refuse, number=claim.number, request_id=request_id, maybe_billed_before=maybe_billed_before
         )
         try:
-            await self._write(refuse, "refused")
+            await self._writer.submit(refuse, "refused")
         except LedgerError as error:
             self._fallback.overflow(RefusalRecord(claim.number, request_id, maybe_billed_before), error)
         finally:
-            self._participant.finished(claim.number)
+            self._participant.reservation.end(claim.number)
 
     async def maybe_billed(self, claim: Claim, request_id: str) -> None:
         """Mark that the request in flight may have been billed and has no answer."""
         try:
-            await self._write(
+            await self._writer.submit(
                 lambda db: item_statements.mark_maybe_billed(db, claim.number, request_id), "maybe billed"
             )
         except LedgerError as error:
             self._payment_stop.stop(error)
             raise
         finally:
-            self._participant.finished(claim.number)
+            self._participant.reservation.end(claim.number)
 
     async def answered(self, claim: Claim, request_id: str, response: HTTPResponse) -> None:
         """Store an answer; durable when this returns, whichever process owns the item by now."""
@@ -307,11 +307,11 @@ class SqliteLedger:
         try:
             await self._fallback.keep_answer(record)
         finally:
-            self._participant.finished(claim.number)
+            self._participant.reservation.end(claim.number)
 
     async def settle(self, claim: Claim, settlement: Settlement) -> None:
         """Record how the call ended, and give the claim back."""
-        self._participant.finished(claim.number)
+        self._participant.reservation.end(claim.number)
         failure = sealed_failure(self._seal, claim.item, settlement.failure)
         ended = SettlementRecord(claim, replace(settlement, failure=b""), failure, self._now())
         if settlement.event is ItemEvent.SUCCEED and self._store == "full":

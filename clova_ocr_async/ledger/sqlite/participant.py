@@ -45,6 +45,7 @@ class Participant:
 
     Attributes:
         owner: Its number; 0 before it has entered. It gets another one after it has slept past its lease.
+        reservation: The room in its overflow file that the calls in flight need.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Participant:
         self._file = ""
         self._inode: int | None = None
         self._overflow: OverflowFile | None = None
-        self._reservation = Reservation()
+        self.reservation = Reservation()
         self._inconclusive: set[tuple[int, str, int]] = set()
 
     def require_none_at_work(self, db: sqlite3.Connection) -> None:
@@ -92,8 +93,8 @@ class Participant:
         self._folder = folder
         self._file = str(folder / LEDGER)
         self._inode = _inode_of(self._file)
-        self._reservation = Reservation(keeps_answers=keeps_answers)
-        self._reservation.note_size(_largest_answer(db))
+        self.reservation = Reservation(keeps_answers=keeps_answers)
+        self.reservation.note_size(_largest_answer(db))
         replayed = self.take_over(db)
         self.owner = self._registered(db)
         return replayed
@@ -122,7 +123,7 @@ class Participant:
         if not owners.renew(db, owner, self._clock() + self._lease):
             logger.warning("this process slept past its lease; others have taken over its work")
             owner = self._registered(db)
-        _note_largest_answer(db, self._reservation.largest)
+        _note_largest_answer(db, self.reservation.largest)
         return owner, self.take_over(db, own=True)
 
     def renewed(self, result: tuple[int, dict[Path, int]], error: BaseException | None) -> None:
@@ -177,7 +178,7 @@ class Participant:
         """Settle what this owner has, and remove it; return the argument of ``mark_emptied`` after the commit."""
         assert self._overflow is not None  # noqa: S101 - it has an overflow file
         # The next process reserves as much from its first request on.
-        _note_largest_answer(db, self._reservation.largest)
+        _note_largest_answer(db, self.reservation.largest)
         replayed = replay_files(db, [self._overflow.path])
         owners.take_over(db, [self.owner], self._seal, self._now, self._inconclusive)
         return replayed.get(self._overflow.path, 0)
@@ -207,28 +208,24 @@ class Participant:
             DiskFullError: There is no room, and no call is in flight that could free some.
         """
         assert self._overflow is not None  # noqa: S101 - it has an overflow file
-        others = self._reservation.others(number)
+        others = self.reservation.others(number)
         try:
             try:
-                self._overflow.reserve(self._reservation.preferred(others + 1, self._overflow.available()))
+                self._overflow.reserve(self.reservation.preferred(others + 1, self._overflow.available()))
             except DiskFullError:
-                self._overflow.reserve(self._reservation.minimum(others + 1))
+                self._overflow.reserve(self.reservation.minimum(others + 1))
         except DiskFullError:
             if others:
                 return False
             raise
-        self._reservation.begin(number)
+        self.reservation.begin(number)
         return True
-
-    def finished(self, number: int) -> None:
-        """Free the room of a request whose end is recorded."""
-        self._reservation.end(number)
 
     def note_size(self, size: int) -> None:
         """Note the bytes of an answer; those of the calls in flight may be as large."""
-        if self._reservation.note_size(size) and self._overflow is not None:
+        if self.reservation.note_size(size) and self._overflow is not None:
             with suppress(DiskFullError):  # the next request meets it, and is not sent
-                self._overflow.reserve(self._reservation.minimum())
+                self._overflow.reserve(self.reservation.minimum())
 
     def keep(self, record: OverflowRecord) -> None:
         """Keep a record in the overflow file, since the ledger cannot take it.
