@@ -18,6 +18,7 @@ import msgspec
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.processes import Process
+from clova_ocr_async.ledger.run_status import RunStatus
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.settlement import GONE, is_requeued, project
 from clova_ocr_async.ledger.sqlite import item_statements, view_queries, worklist
@@ -26,8 +27,7 @@ from clova_ocr_async.ledger.sqlite.owners import living_owners
 from clova_ocr_async.ledger.sqlite.run_settings import call_limit_of, check_seal, read_setting
 from clova_ocr_async.ledger.sqlite.snapshot import open_view
 from clova_ocr_async.ledger.sqlite.stored_values import entry_of, opened_columns
-from clova_ocr_async.ledger.states import SourceFile, State
-from clova_ocr_async.ledger.storage import RunStatus, SourceRecord
+from clova_ocr_async.ledger.states import SourceFile, SourceRecord, State
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
