@@ -13,7 +13,7 @@ from support.released_schemas import CALLS, RELEASED, begin_older, create_tables
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.seal import NoSeal
-from clova_ocr_async.ledger.sqlite.overflow import overflow_paths
+from clova_ocr_async.ledger.sqlite.overflow_file import overflow_paths
 from clova_ocr_async.ledger.sqlite.owners import LEASE
 from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER

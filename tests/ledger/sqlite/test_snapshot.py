@@ -26,7 +26,7 @@ from clova_ocr_async.ledger.sqlite.connection import (
     lock_query,
     lock_type,
 )
-from clova_ocr_async.ledger.sqlite.overflow import OverflowFile, overflow_path
+from clova_ocr_async.ledger.sqlite.overflow_file import OverflowFile, overflow_path
 from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.sqlite.private_copy import default_places, private_copy
 from clova_ocr_async.ledger.sqlite.purge import purge

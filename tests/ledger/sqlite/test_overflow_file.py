@@ -17,7 +17,7 @@ from support.ledgers import item
 from clova_ocr_async.errors import DiskFullError, LedgerError
 from clova_ocr_async.ledger.sqlite.call_limit import calls
 from clova_ocr_async.ledger.sqlite.item_statements import claim_item, send
-from clova_ocr_async.ledger.sqlite.overflow import (
+from clova_ocr_async.ledger.sqlite.overflow_file import (
     OverflowFile,
     create_locked,
     delete_replayed,
@@ -379,7 +379,7 @@ def test_no_room_to_begin_with() -> None:
     program = f"""
 import pathlib, resource, sys, signal, tempfile
 sys.path[:] = {sys.path!r}
-from clova_ocr_async.ledger.sqlite.overflow import OverflowFile
+from clova_ocr_async.ledger.sqlite.overflow_file import OverflowFile
 from clova_ocr_async.errors import DiskFullError, LedgerError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = pathlib.Path(tempfile.mkdtemp())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
 from clova_ocr_async.ledger.sqlite import owners
-from clova_ocr_async.ledger.sqlite.overflow import (
+from clova_ocr_async.ledger.sqlite.overflow_file import (
     OverflowFile,
     delete_replayed,
     overflow_path,
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
     from clova_ocr_async.ledger.sqlite.overflow_records import OverflowRecord
 
-__all__ = ["Participant"]
+__all__ = ["ThisOwner"]
 
 logger = logging.getLogger("clova_ocr_async")
 
 
-class Participant:
+class ThisOwner:
     """One owner of a ledger. Its methods that take a connection run in the ledger's thread, in a transaction.
 
     Args:
@@ -44,7 +44,7 @@ class Participant:
         seal: Opens and seals what is taken over.
 
     Attributes:
-        owner: Its number; 0 before it has entered. It gets another one after it has slept past its lease.
+        number: Its number; 0 before it has entered. It gets another one after it has slept past its lease.
         reservation: The room in its overflow file that the calls in flight need.
     """
 
@@ -56,7 +56,7 @@ class Participant:
         now: Callable[[], float],
         seal: Seal,
     ) -> None:
-        self.owner = 0
+        self.number = 0
         self._process = process
         self._lease = lease
         self._clock = clock
@@ -96,7 +96,7 @@ class Participant:
         self.reservation = Reservation(keeps_answers=keeps_answers)
         self.reservation.note_size(_largest_answer(db))
         replayed = self.take_over(db)
-        self.owner = self._registered(db)
+        self.number = self._registered(db)
         return replayed
 
     def reserve_overflow(self, db: sqlite3.Connection) -> None:
@@ -107,10 +107,10 @@ class Participant:
         """
         assert self._folder is not None  # noqa: S101 - it has entered
         try:
-            self._overflow = OverflowFile(overflow_path(self._folder, self.owner))
+            self._overflow = OverflowFile(overflow_path(self._folder, self.number))
         except BaseException:
             with suppress(sqlite3.Error):  # the owner stays, and its lease runs out
-                owners.release_all(db, self.owner)
+                owners.release_all(db, self.number)
             raise
 
     def renew(self, db: sqlite3.Connection) -> tuple[int, dict[Path, int]]:
@@ -119,7 +119,7 @@ class Participant:
         Returns:
             The owner number from now on, and as ``take_over``; both for ``renewed``.
         """
-        owner = self.owner
+        owner = self.number
         if not owners.renew(db, owner, self._clock() + self._lease):
             logger.warning("this process slept past its lease; others have taken over its work")
             owner = self._registered(db)
@@ -131,7 +131,7 @@ class Participant:
         if error is not None:
             logger.warning("the lease could not be renewed: %s", error)
             return
-        self.owner, replayed = result
+        self.number, replayed = result
         if self._overflow is not None and self._overflow.path in replayed:
             self._overflow.mark_replayed(replayed[self._overflow.path])
         delete_replayed(replayed)
@@ -155,7 +155,7 @@ class Participant:
         if self._overflow is not None:
             (theirs.discard if own and self._overflow.used else theirs.add)(self._overflow.path)
         replayed = replay_files(db, [path for path in overflow_paths(self._folder) if path not in theirs])
-        dead = owners.dead_owners(db, self._process, self._clock(), apart_from=self.owner)
+        dead = owners.dead_owners(db, self._process, self._clock(), apart_from=self.number)
         owners.take_over(db, dead, self._seal, self._now, self._inconclusive)
         return replayed
 
@@ -180,7 +180,7 @@ class Participant:
         # The next process reserves as much from its first request on.
         _note_largest_answer(db, self.reservation.largest)
         replayed = replay_files(db, [self._overflow.path])
-        owners.take_over(db, [self.owner], self._seal, self._now, self._inconclusive)
+        owners.take_over(db, [self.number], self._seal, self._now, self._inconclusive)
         return replayed.get(self._overflow.path, 0)
 
     def mark_emptied(self, read: int) -> None:
