@@ -1,4 +1,4 @@
-"""What the package does where POSIX is missing, as on Windows."""
+"""The package where POSIX is missing, as on Windows."""
 
 from __future__ import annotations
 
@@ -92,5 +92,5 @@ def test_a_ledger_without_file_locks_names_the_way() -> None:
 
 
 def test_slots_are_shared_and_nothing_is_taken_away_without_posix() -> None:
-    """Where there are neither owners nor locks of files, slots are shared all the same, and no file is taken away."""
+    """Without owners and locks of files, slots are shared all the same, and no file is taken away."""
     assert run(OTHERS).split() == ["4", "7", "2"]

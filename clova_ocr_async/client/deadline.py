@@ -94,7 +94,7 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
-        """Whether its context has raised TimeoutError."""
+        """True if its context has raised TimeoutError."""
         return self._timeout.expired()
 
     async def __aenter__(self) -> None:

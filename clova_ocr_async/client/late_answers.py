@@ -97,7 +97,7 @@ class LateRequest:
         self._data = b""
 
     def matches(self, data: bytes, digest: bytes) -> bool:
-        """Whether the request was sent for an image; only for images of the same size."""
+        """Return whether the request was sent for an image; only for images of the same size."""
         # The hash of a large image takes a thread some milliseconds, and the next call may come before it is ready.
         return self._digest == digest if self._digest else self._data == data
 
@@ -182,7 +182,7 @@ class LateAnswers:
 
     @property
     def any(self) -> bool:
-        """Whether an answer is kept or still to come."""
+        """True if an answer is kept or still to come."""
         return bool(self._open)
 
     async def take(self, call: Call[DocumentT]) -> Recognition[DocumentT] | None:

@@ -88,7 +88,7 @@ class Sender:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more is sent."""
+        """True if nothing more is sent."""
         return self._in_flight.closed
 
     def on_hold(self, domains: Sequence[Domain]) -> dict[Domain, Cause]:

@@ -124,7 +124,7 @@ class Domain:
             warnings.warn(f"{self.url} is http: secret and images travel readable", UserWarning, stacklevel=2)
 
     def serves(self, document: type[Document]) -> bool:
-        """Whether the domain reads a document class, as far as is known."""
+        """Return whether the domain reads a document class, as far as is known."""
         return self.document is None or self.document is document
 
     def explain(self, error: AuthenticationError | DomainError) -> None:

@@ -322,7 +322,7 @@ def scans(tmp_path: Path) -> Path:
 
 
 def test_a_full_device_costs_no_more_than_what_is_under_way(clova: Emulator, scans: Path) -> None:
-    """Where nothing can be written no further call begins, and each paid answer that has no line is named."""
+    """With no place to write to no further call begins, and each paid answer that has no line is named."""
     done = shell(clova, '"$@" > /dev/full', "batch", "receipt", scans)
     assert done.returncode == 1
     assert b"cannot write to standard output: No space left on device" in done.stderr

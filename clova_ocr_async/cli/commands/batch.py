@@ -298,13 +298,13 @@ def _check_unpaid(file: str, manifest: Manifest, folder: str | None, options: di
     if folder is not None and Path(file).resolve().parent == Path(folder).resolve():
         return
     use = "go on with the run they are of, with --run DIR" if folder is None else "use the run they are of"
-    who = "this command" if folder is None else "this run"
+    payer = "this command" if folder is None else "this run"
     for count, option in zip(manifest.billed(), _PAID_AGAIN, strict=True):
         if count and not options[option]:
             (one, many), them = _PAID_FOR[option], "it" if count == 1 else "them"
             raise ConfigurationError(
                 f"{shown_path(file)} lists {plural(count, one, many)} paid for, "
-                f"and {who} would pay for {them} again; "
+                f"and {payer} would pay for {them} again; "
                 f"{use}, or give --{option.replace('_', '-')}"
             )
 

@@ -80,7 +80,7 @@ async def test_a_refusal_for_the_rate_is_always_retried_at_once(lane: Lane, aske
 
 @pytest.mark.parametrize("lane", ["interactive", "batch"])
 async def test_a_retry_is_paid_for_and_has_the_delay_of_the_policy(lane: Lane) -> None:
-    """A failure that a retry can mend is decided with the policy's delay, and its price leaves the budget."""
+    """A failure that a retry can repair is decided with the policy's delay, and its price leaves the budget."""
     scene, error = Scene(), ConnectionFailedError("x")
     call = scene.call(lane)
     assert scene.fail(call, error) == Decision(Action.RETRY, error, 0.05)

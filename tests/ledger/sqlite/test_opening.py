@@ -114,7 +114,7 @@ class Other(NoSeal):
 
 
 def test_a_file_system_without_a_log_is_refused(tmp_path: Path) -> None:
-    """Where SQLite has no write-ahead log there is no ledger, and a connection for reading cannot write."""
+    """Without a write-ahead log of SQLite there is no ledger, and a connection for reading cannot write."""
     db = sqlite3.connect(":memory:")
     with pytest.raises(LedgerError, match="no WAL"):
         prepare_to_write(db, tmp_path)
