@@ -1,4 +1,4 @@
-"""What people write to keep a service with a limit busy, and this client: the contenders of the gate's simulation.
+"""The contenders of the gate's simulation: code that people write to keep a limited service busy, and this client.
 
 Each is a function that returns how a process reads one image, one function a process; what that returns is how many
 requests it took.
@@ -166,7 +166,7 @@ def aiolimiter(service: SimulatedService, scenario: Scenario, chance: random.Ran
 
 
 def oracle(service: SimulatedService, scenario: Scenario, _: random.Random) -> list[Read]:
-    """Who knows, and leaves to others what is theirs."""
+    """Read with the limit known, and without the slots of the others."""
     fair = asyncio.Semaphore(scenario.at_once) if scenario.foreign else nullcontext()
 
     async def read() -> int:

@@ -1,8 +1,8 @@
-"""What it costs to read an answer, and to keep it: typed, over untyped JSON and over pydantic.
+"""The cost of reading an answer and of keeping it: typed, over untyped JSON and over pydantic.
 
 The answers are the specification's examples of the six documents and a made-up Korean receipt of 30 lines. Typed
 decoding, all polygons included, is measured against what the others do, which is decoding; and so is all that a call
-does with an answer, which looks at the status, tells errors and recognitions apart, and keeps the body. Others let go
+does with an answer, which reads the status, distinguishes errors from recognitions, and keeps the body. Others let go
 of the body; so typed answers are kept against what they keep, and whole recognitions, bodies included, as well.
 """
 
@@ -204,7 +204,7 @@ def _over_decoder(
 
 
 def _each(costs: dict[str, dict[str, list[float]]], name: str) -> str:
-    """Say how the single documents differ."""
+    """Return how the single documents differ."""
     ratios = {answer: median(map(_over, found[name], found["typed"])) for answer, found in costs.items()}
     return ", ".join(f"{answer} {ratio:.2g}" for answer, ratio in ratios.items())
 

@@ -1,4 +1,4 @@
-"""What it costs to keep many images in work: CPU of an item, throughput, memory and the wait for the first result.
+"""The cost of keeping many images in work: CPU of an item, throughput, memory and the wait for the first result.
 
 CPU, memory and the wait are those of the dispatcher alone: the client is a stub, whose calls only give way to the
 event loop once, with the notes a call makes in its journal. Throughput is measured with the real client, over HTTP, at

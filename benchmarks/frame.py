@@ -1,4 +1,4 @@
-"""What the questions of this folder have in common: fair rounds, processes of their own, rows of a table.
+"""The common parts of the questions of this folder: fair rounds, processes of their own, rows of a table.
 
 A question is a module with ``rows(quick)``, which measures and returns rows, and which can be run alone; ``all.py``
 runs them all. Only ratios between contenders that were measured in turn, in one run, count: the machine may be busy
@@ -45,7 +45,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         question: What was measured over what, in words.
-        ours: The figure, the median of the rounds; None if it could not be measured, and ``note`` says why.
+        ours: The figure, the median of the rounds; None if it could not be measured, and ``note`` has the reason.
         goal: What it should be; None for a row that only informs.
         at_least: Whether the goal is a lower bound; else it is an upper one.
         spread: The quartiles.
@@ -65,14 +65,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is met; None without a goal or a figure."""
+        """True if the goal is met; None without a goal or a figure."""
         if self.goal is None or self.ours is None:
             return None
         return self.ours >= self.goal if self.at_least else self.ours <= self.goal
 
 
 class Effort(NamedTuple):
-    """How thoroughly to compare: in how many processes, and in how many rounds in each."""
+    """The effort of a comparison: the number of processes, and of rounds in each."""
 
     processes: int
     rounds: int
@@ -100,7 +100,7 @@ def compared(
         ours: Our cost in each round.
         theirs: That of the other, in the same rounds.
         goal: What the ratio should be.
-        faster: Whether to say how many times cheaper we are, at least; else our cost over theirs, at most.
+        faster: Whether to print how many times cheaper we are, at least; else our cost over theirs, at most.
         note: What one must know to read it.
         gain: What a user gains; ``{}`` in it becomes the figure, ``{percent}`` the same in percent.
     """
@@ -260,7 +260,7 @@ def picture(size: int) -> bytes:
 
 
 def machine() -> str:
-    """Say what is measured on, and with which versions."""
+    """Return the machine and the versions that are measured."""
     return f"CPython {platform.python_version()}, {os.cpu_count()} cores, " + ", ".join(map(_version, PACKAGES))
 
 

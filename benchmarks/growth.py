@@ -1,7 +1,7 @@
-"""How cost grows with the number of images, of slots and of processes: time, CPU and memory, with a ledger and without.
+"""The growth of cost with the number of images, slots and processes: time, CPU and memory, with a ledger and without.
 
 The calls are answered in memory, by a small answer. A power law is fitted to the cost of an image, by least squares of
-the logarithms. A row tells by what factor that cost changes when the number grows tenfold, which is 10 to the power of
+the logarithms. A row shows by what factor that cost changes when the number grows tenfold, which is 10 to the power of
 the fitted exponent: 1 is what one hopes for, and below 1 what is larger is cheaper. Over the whole range a cost must
 not grow by much more than half: so the exponent may be 0.05 over the four decades of images, and 0.1 over the one or
 two of slots and processes. *Time* is that of a slot; *memory* the peak of the largest process, in all, not an image's.
@@ -57,7 +57,7 @@ PROCESSES = (1, 2, 4, 8)
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is run.
+    """The batch that is run.
 
     Attributes:
         items: Images in all; each process has its part of them.
@@ -116,7 +116,7 @@ class Wire:
 
 
 class Part(NamedTuple):
-    """What a process did: when it ended, by a clock that all share, its seconds of CPU, its MiB."""
+    """The result of a process: when it ended, by a clock that all share, its seconds of CPU, its MiB."""
 
     ended: float
     cpu: float

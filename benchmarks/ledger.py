@@ -1,4 +1,4 @@
-"""What the ledger costs: CPU and time of a batch, rows a second beside aiosqlite, a folder of a million files.
+"""The cost of the ledger: CPU and time of a batch, rows a second beside aiosqlite, a folder of a million files.
 
 The batches are run with a ledger and without in turn, round after round. The folder is made in memory, and listed by a
 process of its own, new and resumed.
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from clova_ocr_async import Batch
 
 SIZE = 100 * KIB
-WORKERS = 32  # of a dispatcher that is not told a number
+WORKERS = 32  # of a dispatcher that is given no number
 FILES = 1_000_000
 HASHED = 100_000  # of them
 MEMORY = "/dev/shm"  # noqa: S108 - a folder of one's own is made in it
@@ -106,7 +106,7 @@ async def batch(client: ClovaOCRClient, folder: Path, run: Path | None, workers:
 
 
 class Cost(NamedTuple):
-    """What an image costs: microseconds of CPU, and the milliseconds one takes with as many at once."""
+    """The cost of an image: microseconds of CPU, and the milliseconds one takes with as many at once."""
 
     cpu: float
     took: float
@@ -209,7 +209,7 @@ def _each(found: dict[str, list[float]], name: str) -> str:
 
 
 class Listed(NamedTuple):
-    """What listing a folder cost.
+    """The cost of listing a folder.
 
     Attributes:
         first: Seconds until the first call began.

@@ -127,7 +127,7 @@ CONTENDERS: dict[str, Callable[[AsyncExitStack, Path], Awaitable[Write]]] = {
 
 
 def present() -> list[str]:
-    """Return who can take part."""
+    """Return the contenders that can take part."""
     return [name for name in CONTENDERS if name in {"row", "item"} or not missing("aiosqlite")]
 
 

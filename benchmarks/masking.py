@@ -1,4 +1,4 @@
-"""What masking and annotating a 12 MP photo costs, over decoding and encoding it with Pillow alone.
+"""The cost of masking and annotating a 12 MP photo, over decoding and encoding it with Pillow alone.
 
 The photo is noise that is blurred, so that it compresses as photos do. The answer is that of a resident card with a
 number to cover and twenty more fields. Masking writes a JPEG of the same quality as the contender; annotating writes a

@@ -1,4 +1,4 @@
-"""What an overload costs: single calls with a deadline that come faster than the domain answers.
+"""The cost of an overload: single calls with a deadline that come faster than the domain answers.
 
 Simulated in virtual time: the client and its gate are the real ones. The service runs five calls at once, of one second
 on average (log-normal, sigma 0.2), and charges for each it has begun, whether a caller waits or not. For a minute,
@@ -43,7 +43,7 @@ SLOW = (30.0, 90.0, 20.0)  # from, to, seconds of a call
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """Who comes, and how long the service takes.
+    """The callers, and the times of the service.
 
     Attributes:
         factor: Callers over what the service can answer.
@@ -74,7 +74,7 @@ class Load:
 
 @dataclass
 class Outcome:
-    """What came of a load.
+    """The result of a load.
 
     Attributes:
         capacity: Calls a second that the service can answer.
@@ -82,7 +82,7 @@ class Outcome:
         billed: Calls the service has charged for.
         answers: The time of each answer that reached a caller, and how long that caller had waited.
         failures: How long each other caller had waited.
-        why: What these were told, and how often.
+        why: The errors that these got, and how often.
     """
 
     capacity: float

@@ -54,7 +54,7 @@ RUNTIME = Runtime(new_id=made_id)
 
 @dataclass(frozen=True)
 class Target:
-    """What all of them send, and where to.
+    """The request of all of them, and its target.
 
     Attributes:
         url: The invoke URL.

@@ -1,4 +1,4 @@
-"""What the preparation of photos costs: a core's rate for each format, and over bare Pillow.
+"""The cost of preparing photos: a core's rate for each format, and over bare Pillow.
 
 The photos are of 12 million pixels: noise that is blurred, so that they compress as photos do. One that is turned and
 shrunk is measured against what a careful program does with Pillow alone: decode at a fraction (``draft``), turn, shrink

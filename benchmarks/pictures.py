@@ -1,4 +1,4 @@
-"""What it costs to make the pictures that are sent: pages of a scanned PDF, beside bare libraries.
+"""The cost of making the pictures that are sent: pages of a scanned PDF, beside bare libraries.
 
 A PDF of 200 pages with a JPEG on each is taken apart. *Bare pikepdf* opens the file once, and cuts each page as its
 documentation shows, with unreferenced resources removed and equal bytes each time; it neither hashes a page nor notices
@@ -171,7 +171,7 @@ def of_pages(folder: Path, *, quick: bool) -> list[Row]:
 
 
 GROUPS = (of_pages,)
-"""What is measured; each is given a folder for its files."""
+"""The measured contenders; each is given a folder for its files."""
 
 
 def rows(quick: bool) -> list[Row]:  # noqa: FBT001 - the frame's form

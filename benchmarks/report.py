@@ -19,7 +19,7 @@ BEGIN, END = "<!-- results: written by all.py -->", "<!-- end of results -->"
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a question found.
+    """The answer to a question.
 
     Attributes:
         title: The question, as its module puts it.

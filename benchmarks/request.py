@@ -1,4 +1,4 @@
-"""What it costs to send an image: building the request, bytes on the wire, memory, and how long the loop stands still.
+"""The cost of sending an image: building the request, bytes on the wire, memory, and how long the loop stands still.
 
 Large images are sent by sixteen calls at once. *Memory* is what a process takes beyond the images it was given, one a
 call in flight. *Stall* is the longest time that nothing else could run in the event loop.

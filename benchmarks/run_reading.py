@@ -1,4 +1,4 @@
-"""What a look at a run costs: a dry run of files that the run has, and an export of its answers.
+"""The cost of a look at a run: a dry run of files that the run has, and an export of its answers.
 
 Both are the commands of the command line, over a run whose rows were written straight into its ledger. A batch that is
 resumed asks the ledger for each file; the dry run is measured over that. The export is measured over decoding each

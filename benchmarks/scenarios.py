@@ -17,7 +17,7 @@ NO_NUMBER = "Too many calls."
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """What the service allows, and who asks.
+    """The limits of the service, and the programs that call it.
 
     Attributes:
         name: What it is called.
@@ -25,7 +25,7 @@ class Scenario:
         items: Images read.
         burst: Calls that a rate lets in at first; 0 for a limit of calls at once.
         gateway: Whether a rate is the gateway's.
-        says: What a refusal for calls at once says.
+        says: The text of a refusal for calls at once.
         thirds: The limits of the second and the third third of the images.
         times: Limits that begin at some seconds.
         latency: Mean seconds of a call.
@@ -47,12 +47,12 @@ class Scenario:
 
     @property
     def at_once(self) -> int:
-        """Calls at once of who guesses right at the beginning."""
+        """Calls at once of a program that guesses right at the beginning."""
         return max(1, round(self.limit * self.latency)) if self.burst else self.limit - self.foreign
 
     @property
     def per_second(self) -> float:
-        """Calls a second of who guesses right at the beginning."""
+        """Calls a second of a program that guesses right at the beginning."""
         return self.limit if self.burst else (self.limit - self.foreign) / self.latency
 
     def service(self, chance: random.Random) -> SimulatedService:

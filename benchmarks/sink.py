@@ -1,7 +1,7 @@
 """The server the calls go to: a C program that throws requests away, so that the client is what is measured.
 
 It is compiled when it is first needed, with TLS where OpenSSL's headers are. Without a C compiler an asyncio server
-takes its place and says so; ``whole_call.py`` shows what share of a client's CPU it takes.
+takes its place, which the results name; ``whole_call.py`` shows what share of a client's CPU it takes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ OWN_ANSWER = msgspec.json.encode({"requestId": REQUEST_ID, **example("receipt")}
 
 
 class Counts(NamedTuple):
-    """What a sink has done so far.
+    """The work of a sink so far.
 
     Attributes:
         requests: How many it has read.
@@ -66,7 +66,7 @@ class Server:
     Attributes:
         url: The invoke URL.
         kind: The kind of the sink, for readers of the results.
-        trusted: Who trusts its certificate; None without TLS.
+        trusted: The context that trusts its certificate; None without TLS.
         certificate: The file of its certificate; None without TLS.
     """
 

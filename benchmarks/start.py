@@ -1,4 +1,4 @@
-"""How long the command line and the import take to start, over Python itself and over importing aiohttp.
+"""The start of the command line and of the import: time over Python itself and over importing aiohttp.
 
 Every start is a process of its own, all of them in turn. Compiled code is kept, as an installation keeps it, in a
 folder that is filled before the first round.
@@ -36,7 +36,7 @@ GOALS = [
     ("package", "import clova_ocr_async", "pass", 1.5),
     ("client", "from clova_ocr_async import ClovaOCRClient", "aiohttp", 1.5),
 ]
-"""What starts, how it is called here, over what, the goal."""
+"""The program that starts, its name here, the one it is compared with, the goal."""
 
 
 def started(arguments: list[str], environment: dict[str, str]) -> float:
@@ -53,7 +53,7 @@ def started(arguments: list[str], environment: dict[str, str]) -> float:
 
 
 def installed(folder: str) -> dict[str, str]:
-    """Return an environment in which compiled code is kept in a folder, whatever ours says."""
+    """Return an environment in which compiled code is kept in a folder, whatever ours has."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**kept, "PYTHONPYCACHEPREFIX": folder}
 

@@ -1,4 +1,4 @@
-"""What tables of a run cost: CPU over a script with the csv module, pyarrow or XlsxWriter, and over pandas; memory.
+"""The cost of tables of a run: CPU over a script with the csv module, pyarrow or XlsxWriter, and over pandas; memory.
 
 The records are made straight in the store: receipts with polygons, each with numbers of its own. Every contender reads
 the same run through the same view, decodes the answers and writes both tables. A *script* is what one writes by hand:

@@ -25,7 +25,7 @@ __all__ = ["Answering", "CallsAtOnce", "CallsPerSecond", "Limit", "SimulatedServ
 ResultT = TypeVar("ResultT")
 
 ROUND_TRIP = 0.005  # seconds on the wire, there and back
-TURN = 1e-9  # seconds a turn of the loop takes: who waits for the rest of a float must get there
+TURN = 1e-9  # seconds a turn of the loop takes: a wait for the rest of a float must end
 SIGMA = 0.5  # spread of the log-normal latencies
 ANSWERED = HTTPResponse(200, msgspec.json.encode({"images": [{"inferResult": "SUCCESS", "receipt": {}}]}))
 
@@ -71,7 +71,7 @@ def run_virtually(main: Coroutine[Any, Any, ResultT]) -> ResultT:
 
 
 class Limit(Protocol):
-    """What a service lets in.
+    """The limit of a service.
 
     Attributes:
         changed: Set when more might be let in than before.
@@ -101,11 +101,11 @@ class Limit(Protocol):
 
 
 class CallsAtOnce:
-    """A limit of the calls under way at the same time.
+    """A limit of the calls in flight at the same time.
 
     Args:
         ceiling: How many.
-        says: What a refusal says; "{}" stands for the ceiling.
+        says: The text of a refusal; "{}" stands for the ceiling.
     """
 
     def __init__(self, ceiling: int, says: str) -> None:

@@ -1,4 +1,4 @@
-"""What a call costs: CPU of this client over aiohttp bare, aiohttp as it is usually written, and other libraries.
+"""The cost of a call: CPU of this client over aiohttp bare, aiohttp as it is usually written, and other libraries.
 
 Bare is aiohttp with a body that was built before, its answer neither checked nor decoded. Ours builds the body, keeps
 the deadline, the retries and the gate, and returns a typed receipt. Each answer repeats the requestId, as the service's
@@ -159,7 +159,7 @@ def over_aiohttp(server: Server, size: Size, much: Effort) -> list[Row]:
 
 
 def _each(cpu: dict[str, list[float]], calls: int) -> str:
-    """Say what one call takes, which depends on the machine."""
+    """Return the CPU of one call, which depends on the machine."""
     mine, bare = (sorted(cpu[name])[len(cpu[name]) // 2] / calls * 1e6 for name in ("ours", "bare"))
     return f"{mine:.0f} µs over {bare:.0f} µs"
 

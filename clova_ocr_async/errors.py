@@ -65,7 +65,7 @@ __all__ = [
 
 
 class Billing(enum.IntEnum):
-    """Whether a call may have been billed. Ordered, so that ``max`` over its attempts is the billing of a call."""
+    """The billing of a call, as far as known. Ordered, so that ``max`` over its attempts is the billing of the call."""
 
     NOT_BILLED = 0
     MAYBE_BILLED = 1

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Expense:
-    """What the service wants of a receipt."""
+    """The values of a receipt that the service needs."""
 
     store: str | None
     total: Decimal | None
 
 
 class Expenses:
-    """A service that reads receipts. The client is its caller's, who opens it once and shares it."""
+    """A service that reads receipts. The client is its caller's, and is opened once and shared."""
 
     def __init__(self, clova: ClovaOCRClient) -> None:
         self._clova = clova

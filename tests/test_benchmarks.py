@@ -11,7 +11,7 @@ import pytest
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="memory is measured as Linux tells it"
+    not Path("/proc/self/clear_refs").exists(), reason="memory is measured as Linux reports it"
 )
 
 

@@ -100,12 +100,12 @@ def imported_for_types() -> dict[str, str]:
 
 
 def test_the_public_names() -> None:
-    """The root offers exactly these names; who changes them changes the contract."""
+    """The root offers exactly these names; a change of them is a change of the contract."""
     assert sorted(clova_ocr_async.__all__) == sorted(NAMES)
 
 
 def test_one_table() -> None:
-    """What is offered, what is loaded and what type checkers see are the same names from the same folders."""
+    """The names that are offered, that are loaded and that type checkers see are the same, from the same folders."""
     homes = {name: f"clova_ocr_async.{home}" for name, home in vars(clova_ocr_async)["_HOME_OF"].items()}
     assert homes == imported_for_types()
     assert homes.keys() == set(vars(clova_ocr_async)["__all__"])

@@ -1,4 +1,4 @@
-"""What the package does where POSIX is missing, as on Windows."""
+"""The package where POSIX is missing, as on Windows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ for module in pkgutil.walk_packages(clova_ocr_async.__path__, "clova_ocr_async."
 OPENS = """
 import asyncio, tempfile
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.overflow import check_locks
+from clova_ocr_async.ledger.sqlite.overflow_file import check_locks
 from clova_ocr_async.errors import LedgerError
 folder = tempfile.mkdtemp()
 try:
@@ -51,7 +51,7 @@ OTHERS = """
 import pathlib, tempfile
 from clova_ocr_async.slots.sharing.sqlite_store import SqliteGateStore
 from clova_ocr_async.slots.sharing.store import transaction
-from clova_ocr_async.ledger.sqlite.overflow import overflow_path, reclaim
+from clova_ocr_async.ledger.sqlite.overflow_file import overflow_path, reclaim
 folder = pathlib.Path(tempfile.mkdtemp())
 overflow_path(folder, 1).write_bytes(bytes(100))
 reclaim(folder)
@@ -81,7 +81,7 @@ def run(program: str) -> str:
 def test_every_module_is_imported_without_posix() -> None:
     """Without fcntl, resource, fork and what else Windows does not have every module of the package is imported."""
     modules = run(IMPORTS).split()
-    assert {"clova_ocr_async.ledger.sqlite.overflow", "clova_ocr_async.cli.runs.resumable"} < set(modules)
+    assert {"clova_ocr_async.ledger.sqlite.overflow_file", "clova_ocr_async.cli.runs.resumable"} < set(modules)
 
 
 def test_a_ledger_without_file_locks_names_the_way() -> None:
@@ -92,5 +92,5 @@ def test_a_ledger_without_file_locks_names_the_way() -> None:
 
 
 def test_slots_are_shared_and_nothing_is_taken_away_without_posix() -> None:
-    """Where there are neither owners nor locks of files, slots are shared all the same, and no file is taken away."""
+    """Without owners and locks of files, slots are shared all the same, and no file is taken away."""
     assert run(OTHERS).split() == ["4", "7", "2"]

@@ -49,7 +49,7 @@ class DirectReader:
             image = await self._prepared(source, progress)
             return Success(source, await self._client.recognize(image, document, lane="batch", journal=journal))
         except ImageError as error:
-            # A file that is still being written is no failure yet: nothing was sent for it.
+            # A file that is still being written is not a failure yet: nothing was sent for it.
             again = partial(self.process, source, document)
             return await self._unfinished.defer(source, error, until, again) or Failure(source, error)
         except ClovaOCRError as error:

@@ -150,7 +150,7 @@ class LedgerJournal:
         decoding = asyncio.ensure_future(call_unblocking(len(self._answer.body), decode))
         try:
             await wait_shielded(decoding)
-        finally:  # also if the wait was cancelled: the item is then settled by what its answer says
+        finally:  # also if the wait was cancelled: the item is then settled by its answer
             self._decoded = decoding.result()
 
     def outcome_if_cancelled(self, source: Any) -> Outcome[Any] | None:

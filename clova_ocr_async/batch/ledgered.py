@@ -111,7 +111,7 @@ class LedgeredReader:
         progress.hold_bytes(hashed.bytes_held)
         if self._unfinished.is_fresh(hashed.stamp_before):
             # Before it is on record: half a picture must not become an item of its own. A fault that waiting does not
-            # mend comes up again when the picture is made for the call, and is recorded then.
+            # repair comes up again when the picture is made for the call, and is recorded then.
             try:
                 prepared = await frameless(self._unfinished.make(loader, hashed.opened))
             except ImageError as error:

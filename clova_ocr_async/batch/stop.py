@@ -115,7 +115,7 @@ class StopSwitch:
 
     @property
     def sends_nothing(self) -> bool:
-        """Whether no further request may be sent."""
+        """True if no further request may be sent."""
         return self.state >= StopState.STOPPED
 
     def check_may_send(self) -> None:

@@ -71,7 +71,7 @@ class UnfinishedFiles:
         path = _path_again(source)
         if path is None or (until is not None and self._runtime.clock() >= until):
             return None
-        # Only faults that the end of the writing can mend: a scanner makes its file empty and fills it from the front.
+        # Only faults that the end of writing can repair: a scanner makes its file empty and fills it from the front.
         stamp = await _stamp_at(path)
         if stamp is None or not self.is_fresh(stamp) or not (stamp.size == 0 or getattr(error, "truncated", False)):
             return None

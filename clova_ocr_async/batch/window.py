@@ -58,7 +58,7 @@ class Window:
 
     @property
     def is_open(self) -> bool:
-        """Whether further images may be pulled, as far as that does not depend on the slots."""
+        """True if further images may be pulled, as far as that does not depend on the slots."""
         return (
             self._pulled - self._taken < self._ahead and self.unread < MAX_UNREAD and self.bytes_held < self._max_bytes
         )

@@ -291,6 +291,6 @@ class ClovaOCRClient:
 
 
 def _with_picture(recognition: Recognition[DocumentT], picture: Picture, **known: Any) -> Recognition[DocumentT]:
-    """Return a recognition with the picture that was sent for it, and with what else only its call knows."""
+    """Return a recognition with the picture that was sent for it, and with the other facts of its call."""
     picture = picture.as_converted(recognition.converted_image_info)
     return msgspec.structs.replace(recognition, picture=picture, **known)

@@ -62,7 +62,7 @@ class DeadlineTimer:
 
 
 class Deadline:
-    """The time limit of one call, or of one request of a batch; its context raises TimeoutError when it has passed.
+    """The time limit of one single call; its context raises TimeoutError when it has passed.
 
     Part of the time may be reserved for the request itself: a call that still waits to be sent is over when only that
     part is left.
@@ -87,10 +87,6 @@ class Deadline:
         # It raises TimeoutError for its own cancellation only; one from outside stays a cancellation.
         self._timeout = asyncio.Timeout(None)
 
-    def anew(self) -> Deadline:
-        """Return a deadline of as many seconds from now on."""
-        return Deadline(self.seconds, self._loop, self._timer)
-
     @property
     def left(self) -> float:
         """Seconds until it passes; infinite without a bound."""
@@ -98,7 +94,7 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
-        """Whether its context has raised TimeoutError."""
+        """True if its context has raised TimeoutError."""
         return self._timeout.expired()
 
     async def __aenter__(self) -> None:

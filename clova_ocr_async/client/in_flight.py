@@ -57,12 +57,12 @@ class InFlight:
         if call.lane == "interactive":
             return await self._answer(call, request)
         # In a batch the wait for a slot does not count, so each request gets the whole time.
-        limit = call.deadline.anew()
+        limit = asyncio.timeout(call.deadline.seconds)
         try:
             async with limit:
                 return await self._answer(call, request)
         except TimeoutError:
-            if not limit.expired:
+            if not limit.expired():  # raised by a session of the caller's
                 raise
         if (answer := call.request.returned() or call.request.progress.response(TOO_LATE)) is not None:
             return answer

@@ -23,7 +23,6 @@ from clova_ocr_async.client.hooks import AnswerDropped, AnswerKept, AnswerTaken,
 from clova_ocr_async.errors import Billing, ClovaOCRError, RecognitionError
 from clova_ocr_async.host.tasks import call_unblocking, wait_shielded
 from clova_ocr_async.protocol.response import decode_response
-from clova_ocr_async.slots.interface import report_to_slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents import Document
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
     from clova_ocr_async.protocol.response import HTTPResponse
-    from clova_ocr_async.slots.interface import Slot
 
 __all__ = ["LateAnswers", "LateRequest"]
 
@@ -99,7 +97,7 @@ class LateRequest:
         self._data = b""
 
     def matches(self, data: bytes, digest: bytes) -> bool:
-        """Whether the request was sent for an image; only for images of the same size."""
+        """Return whether the request was sent for an image; only for images of the same size."""
         # The hash of a large image takes a thread some milliseconds, and the next call may come before it is ready.
         return self._digest == digest if self._digest else self._data == data
 
@@ -184,7 +182,7 @@ class LateAnswers:
 
     @property
     def any(self) -> bool:
-        """Whether an answer is kept or still to come."""
+        """True if an answer is kept or still to come."""
         return bool(self._open)
 
     async def take(self, call: Call[DocumentT]) -> Recognition[DocumentT] | None:
@@ -273,7 +271,7 @@ class LateAnswers:
             late.elapsed = self._clock() - late.began
             try:
                 response, error = await _result(request, call)
-                self._record(late, call, lease.slot, response, error)
+                self._record(late, call, lease, response, error)
             finally:
                 if late.response is None:
                     self._remove(late)
@@ -292,16 +290,20 @@ class LateAnswers:
             late.ended.set()
 
     def _record(
-        self, late: LateRequest, call: Call[Any], slot: Slot, response: HTTPResponse | None, error: BaseException | None
+        self,
+        late: LateRequest,
+        call: Call[Any],
+        lease: Lease,
+        response: HTTPResponse | None,
+        error: BaseException | None,
     ) -> None:
-        if error is None:
-            slot.admitted()
-        elif isinstance(error, ClovaOCRError):
-            report_to_slot(slot, error)
+        if error is None or isinstance(error, ClovaOCRError):
+            lease.report(error)
         # Only such an answer shows that the domain serves, and how long it takes.
         if _billing_of(error) is Billing.BILLED:
-            self._router.on_answer(call, slot.domain, error if isinstance(error, ClovaOCRError) else None)
-            self._admission.learn(call, slot.domain, late.elapsed)
+            domain = lease.slot.domain
+            self._router.on_answer(call, domain, error if isinstance(error, ClovaOCRError) else None)
+            self._admission.learn(call, domain, late.elapsed)
         call.end_timing_probe()
         self._keep_or_drop(late, response, error)
 

@@ -86,7 +86,7 @@ class OpenedImage:
 
     @property
     def needs_preparation(self) -> bool:
-        """Whether making its picture takes a processor for long."""
+        """True if making its picture takes a processor for long."""
         return self.memory > 0
 
     @property
@@ -103,7 +103,7 @@ class OpenedImage:
 
     @property
     def is_pdf(self) -> bool:
-        """Whether it may be a PDF, which takes time to look into."""
+        """True if it may be a PDF, which takes time to look into."""
         return _is_pdf(self.content)
 
     def hash(self) -> bytes:
@@ -143,7 +143,7 @@ def judge(
 def judge_page(file: str, name: str, page: int, limits: ImageLimits, preparation: Preparation | None) -> OpenedImage:
     """Return a page of a PDF or TIFF of several.
 
-    A page of a TIFF that may be prepared is cut out at once: that is cheap, and only its own header tells what it
+    A page of a TIFF that may be prepared is cut out at once: that is cheap, and only its own header shows what it
     needs. A page of a PDF is cut out when its picture is made.
 
     Args:

@@ -10,7 +10,13 @@ import msgspec
 
 from clova_ocr_async.client.transport import AiohttpTransport, RequestProgress
 from clova_ocr_async.documents import Receipt
-from clova_ocr_async.errors import ClovaOCRError, InvalidRequestError, MalformedResponseError
+from clova_ocr_async.errors import (
+    AuthenticationError,
+    ClovaOCRError,
+    DomainError,
+    InvalidRequestError,
+    MalformedResponseError,
+)
 from clova_ocr_async.protocol.request import Body, HTTPRequest
 from clova_ocr_async.protocol.response import decode_response
 
@@ -52,7 +58,8 @@ async def probe(
     except InvalidRequestError:
         return None
     except ClovaOCRError as error:
-        domain.explain(error)
+        if isinstance(error, AuthenticationError | DomainError):
+            domain.explain(error)
         return error
     finally:
         await transport.close()

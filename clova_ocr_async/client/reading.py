@@ -176,7 +176,7 @@ def _read_file(
 
 
 def _is_past_start(file: object) -> bool:
-    """Return whether a file is past its start, as far as it can tell."""
+    """Return whether a file is past its start, as far as it reports its position."""
     try:
         position: object = cast("Any", file).tell()
     except Exception:  # noqa: BLE001 - a file without tell(), or one that raises

@@ -21,9 +21,9 @@ from clova_ocr_async.client.retry.breaker import Breakers
 from clova_ocr_async.client.retry.budget import RetryBudget
 from clova_ocr_async.client.retry.loop import RetryLoop
 from clova_ocr_async.client.retry.routing import Action, Decision, DomainRouter
-from clova_ocr_async.errors import Billing, ClovaOCRError
+from clova_ocr_async.errors import AuthenticationError, Billing, ClovaOCRError, DomainError
 from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
-from clova_ocr_async.slots.interface import report_to_slot
+from clova_ocr_async.slots.limit import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,7 @@ class Sender:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more is sent."""
+        """True if nothing more is sent."""
         return self._in_flight.closed
 
     def on_hold(self, domains: Sequence[Domain]) -> dict[Domain, Cause]:
@@ -179,7 +179,7 @@ class Sender:
             try:
                 recognition = await self._send_once(call, lease, self._runtime.clock() - queued)
             except ClovaOCRError as error:
-                report_to_slot(lease.slot, error)
+                lease.report(error)
                 # Decided while the slot is held: the next call must find the domain on hold.
                 decision = self._router.on_failure(call, domain, error)
                 if decision.action is not Action.FAIL:
@@ -188,7 +188,7 @@ class Sender:
                     raise
                 # Its domain was given up: the error of all waiting calls, with this failure as its cause.
                 raise decision.error from error
-            lease.slot.admitted()
+            lease.report(None)
             self._router.on_answer(call, domain)
             return recognition
 
@@ -216,7 +216,8 @@ class Sender:
     def _on_error(self, call: Call[Any], lease: Lease, attempt: Attempt, error: BaseException) -> None:
         elapsed = self._runtime.clock() - call.request.began
         domain = lease.slot.domain
-        domain.explain(error)
+        if isinstance(error, AuthenticationError | DomainError):
+            domain.explain(error)
         if isinstance(error, ClovaOCRError):
             call.history.count(error)
             call.request.error = error
@@ -303,6 +304,18 @@ class Lease:
     async def __aexit__(self, *exc_info: object) -> None:
         if not self._kept:
             await self.release()
+
+    def report(self, error: ClovaOCRError | None) -> None:
+        """Report to the slot how the service took the call, as far as that is known.
+
+        Args:
+            error: The error that the request ended in; None for a recognition.
+        """
+        result = "admitted" if error is None else result_of(error)
+        if result == "admitted":
+            self.slot.admitted()
+        elif result is not None:
+            self.slot.refused(result)
 
     def keep(self) -> None:
         """Hold the slot beyond the context; the new holder releases it."""

@@ -72,7 +72,7 @@ class UsualTime:
         self.usual, self.safe = self._quantile(_USUAL), self._quantile(_SAFE)
 
     def is_forgotten(self, now: float) -> bool:
-        """Whether the times have expired, or none is known yet."""
+        """Return whether the times have expired, or none is known yet."""
         return now - self._answered > MEMORY
 
     @property

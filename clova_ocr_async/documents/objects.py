@@ -340,7 +340,7 @@ class Checksum(VendorObject, frozen=True, kw_only=True):
 
     @property
     def found(self) -> bool | None:
-        """Whether a checksum field was found."""
+        """True if a checksum field was found."""
         return bool(self.wire_found) if isinstance(self.wire_found, dict) else flag_or_none(self.wire_found)
 
     @property

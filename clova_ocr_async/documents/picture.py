@@ -125,7 +125,7 @@ class Picture(
         return _usable(self.size)
 
     def _lies_upright(self, size: _Size) -> bool | None:
-        """Return whether the sent picture lies as a viewer shows the original; the sides tell it where nothing else."""
+        """Return whether the sent picture lies as a viewer shows the original; its sides decide in the last place."""
         if self.orientation == 1 or self.upright is not None:
             return self.orientation == 1 or self.upright
         sent = _usable(self.sent_size)

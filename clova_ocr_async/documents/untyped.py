@@ -36,10 +36,10 @@ def _whole_number(digits: str) -> int | float:
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether a plain value came from a JSON object."""
+    """Return whether a plain value came from a JSON object."""
     return isinstance(value, dict)
 
 
 def is_array(value: object) -> TypeGuard[list[Any]]:
-    """Whether a plain value came from a JSON array."""
+    """Return whether a plain value came from a JSON array."""
     return isinstance(value, list)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hmac
 import warnings
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from clova_ocr_async.arguments import require_number, require_whole_number
 from clova_ocr_async.documents import DOCUMENTS, Document
 from clova_ocr_async.errors import AuthenticationError, ConfigurationError, DomainError
 from clova_ocr_async.protocol.invoke_url import parse_invoke_url
+from clova_ocr_async.protocol.secret_masking import masker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Domain", "Secret", "not_a_document"]
 
@@ -120,23 +124,23 @@ class Domain:
             warnings.warn(f"{self.url} is http: secret and images travel readable", UserWarning, stacklevel=2)
 
     def serves(self, document: type[Document]) -> bool:
-        """Whether the domain reads a document class, as far as is known."""
+        """Return whether the domain reads a document class, as far as is known."""
         return self.document is None or self.document is document
 
-    def explain(self, error: BaseException) -> None:
+    def explain(self, error: AuthenticationError | DomainError) -> None:
         """Add to the error of a rejected secret or URL where it was read, and where the right one is shown."""
         if isinstance(error, AuthenticationError):
             read = "the secret" if self.source is None else f"the secret in {self.source}"
             page = "the domain's API Gateway integration page in the CLOVA OCR console"
             error.hint = f"compare {read} with the one on {page}"
         # The hint comes from the wire protocol, which does not know where the URL was read.
-        elif isinstance(error, DomainError) and error.hint is not None and self.url_source is not None:
+        elif error.hint is not None and self.url_source is not None:
             error.hint = error.hint.replace("the invoke URL", f"the invoke URL in {self.url_source}", 1)
 
-    def redact(self, text: str) -> str:
-        """Return a text with the secret and the invoke key masked."""
-        # A server may repeat the request's headers and path in its error.
-        return self.url.redact(text.replace(self.secret.reveal(), "***"))
+    @property
+    def redact(self) -> Callable[[str], str]:
+        """A function that masks the secret and each invoke key in a text."""
+        return masker(self.secret.reveal(), self.url.invoke_key)
 
     def __repr__(self) -> str:
         return f"Domain({str(self.url)!r})"

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 MEMBER_MARK = "!/"
-"""What stands between the path of an archive and the name of its member."""
+"""The separator of the path of an archive and the name of its member."""
 
 MAX_MEMBERS = 100_000
 MAX_DIRECTORY = 16 * 1024 * 1024  # bytes of the central directory, which zipfile reads at once
@@ -221,7 +221,7 @@ def _packed(archive: str, member: zipfile.ZipInfo, size: int) -> bytes:
         file.seek(max(member.header_offset, 0))  # negative where the archive has lost its beginning
         header = file.read(_LOCAL_HEADER)
         if len(header) < _LOCAL_HEADER or not header.startswith(b"PK\3\4"):
-            raise ArchiveError("it is broken: it is not where the archive says")
+            raise ArchiveError("it is broken: it is not where the archive lists it")
         file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), os.SEEK_CUR)
         return file.read(size)
 
@@ -259,7 +259,7 @@ def _read_members(archive: str) -> Members:
             with zipfile.ZipFile(file) as opened:
                 listed = opened.infolist()
         except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OverflowError, struct.error):
-            # ValueError also for a name that is said to be UTF-8 and is not.
+            # ValueError also for a name that is marked as UTF-8 and is not.
             raise ArchiveError(_BROKEN) from None
         except OSError as error:
             if error.errno == errno.EINVAL:  # zipfile has looked for something before the start of the file

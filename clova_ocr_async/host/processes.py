@@ -42,7 +42,7 @@ class Process:
         return cls(place, os.getpid(), _start_of(os.getpid(), proc))
 
     def is_dead(self, seen_from: Process, proc: Path = Path("/proc")) -> bool:
-        """Whether the process has certainly ended.
+        """Return whether the process has certainly ended.
 
         Args:
             seen_from: The process that asks.

@@ -1,5 +1,6 @@
 """The ledger: a durable record of every call of a run, so that no image is paid for twice."""
 
+from clova_ocr_async.ledger.run_status import RunStatus
 from clova_ocr_async.ledger.seal import Seal, SealError, load_seal
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.purge import purge
@@ -17,7 +18,7 @@ from clova_ocr_async.ledger.states import (
     SourceFile,
     State,
 )
-from clova_ocr_async.ledger.storage import Ledger, Purged, RunLedger, RunStatus, RunView, SourceRecord
+from clova_ocr_async.ledger.storage import Ledger, Purged, RunLedger, RunView, SourceRecord
 
 __all__ = [
     "Admission",

@@ -143,7 +143,7 @@ def _has_alpha(data: bytes, boxes: list[_Box]) -> bool:
 
 
 def _frames(data: bytes, boxes: list[_Box]) -> int:
-    """Return the number of samples of the first track; 1 if the file is no sequence."""
+    """Return the number of samples of the first track; 1 if the file is not a sequence."""
     inner = _child(data, boxes, b"moov")
     for kind in _SAMPLES[:-1]:
         inner = _child(data, inner, kind)

@@ -100,7 +100,7 @@ def plan(
     here: ``check_image`` judges it.
 
     Args:
-        header: The picture's header; None for a PDF and for anything that is no picture, which need nothing here.
+        header: The picture's header; None for a PDF and for anything that is not a picture, which need nothing here.
         size: Length of the file in bytes.
         preparation: The settings.
         limits: The limits for sides, bytes and formats.

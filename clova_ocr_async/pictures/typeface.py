@@ -27,7 +27,7 @@ class Typeface:
 
     @property
     def hangul(self) -> bool:
-        """Whether the typeface has Hangul."""
+        """True if the typeface has Hangul."""
         return self.path is not None
 
     def font(self, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

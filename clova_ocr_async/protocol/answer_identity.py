@@ -34,7 +34,7 @@ _text_decoder = msgspec.json.Decoder(str)
 
 
 def is_answer_to(body: bytes, request_id: str) -> bool:
-    """Whether a body may be the answer to a request: it has no requestId, or the same one.
+    """Return whether a body may be the answer to a request: it has no requestId, or the same one.
 
     Blanks around a requestId do not count, upper and lower case do. A body that is not JSON, such as half of one, is
     searched as text.

@@ -159,7 +159,7 @@ def tiff_dimensions(data: bytes) -> Dimensions:
 
 
 def tiff_pages(directories: Sequence[Mapping[int, TiffField]]) -> list[int]:
-    """Return the places in the chain of the directories that are pages; none if pages cannot be told from versions."""
+    """Return the places in the chain of the directories that are pages; none if they may be versions of one page."""
     pages = [place for place, found in enumerate(directories) if is_tiff_page(found)]
     # Nothing but reduced versions: a single one is the page; several may be pages, or versions of one page.
     return pages or ([0] if len(directories) == 1 else [])

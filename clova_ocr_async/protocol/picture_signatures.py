@@ -7,7 +7,7 @@ from clova_ocr_async.protocol.unsupported_formats import unsupported_signature
 __all__ = ["SIGNATURE_BYTES", "is_picture"]
 
 SIGNATURE_BYTES = 64
-"""How many of a file's first bytes decide."""
+"""Number of a file's first bytes that decide."""
 
 _READ = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"%PDF-", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _NOT_READ = frozenset({"GIF", "WebP", "AVIF", "HEIC/HEIF", "JPEG 2000", "JPEG XL"})

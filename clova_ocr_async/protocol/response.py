@@ -165,7 +165,7 @@ def unpaid_error(response: HTTPResponse, document: type[Document], *, request_id
 
 
 def may_be_error(body: bytes) -> bool:
-    """Whether a body may be an error of the service or its gateway; false positives are possible."""
+    """Return whether a body may be an error of the service or its gateway; false positives are possible."""
     try:
         outline = _outline_decoder.decode(body)
     except UNREADABLE:
@@ -192,12 +192,12 @@ def _read_leniently(body: bytes) -> tuple[Answer, tuple[Problem, ...]] | None:
 
 
 def _has_too_many_values(body: bytes) -> bool:
-    """Whether a decoded body would take many times the memory of its bytes; counted without decoding it."""
+    """Return whether a decoded body would take many times the memory of its bytes; counted without decoding it."""
     return len(body) > _MAX_VALUES and sum(map(body.count, (b"{", b"[", b","))) > _MAX_VALUES
 
 
 def _is_error(answer: Answer) -> bool:
-    """Whether a body is an error; a list of empty images does not make it an answer."""
+    """Return whether a body is an error; a list of empty images does not make it an answer."""
     return (answer.code is not None or bool(answer.error)) and not any(answer.images)
 
 

@@ -95,7 +95,7 @@ def rows_of(
 
 
 class _Layout(NamedTuple):
-    """What all rows of a document have in common.
+    """The common parts of all rows of a document.
 
     Attributes:
         document: Its class.

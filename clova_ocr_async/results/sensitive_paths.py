@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ALWAYS_PRINTED", "SENSITIVE", "Policy", "Rule", "Sensitive", "hide"]
 
 Policy = Literal["standard", "all"]
-"""How much of a number is hidden: a part, as is usual for its kind, or all of it."""
+"""The hidden part of a number: a part, as is usual for its kind, or all of it."""
 
 STARS = "*"
 

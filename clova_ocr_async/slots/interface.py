@@ -46,34 +46,26 @@ The theory
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from clova_ocr_async.arguments import require_number, require_whole_number
-from clova_ocr_async.errors import MalformedResponseError, RateLimitError, RecognitionError
-from clova_ocr_async.slots.limit import ConcurrencyLimit, LimitSignal, SlotResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
     from clova_ocr_async.domains.domain import Domain
-    from clova_ocr_async.errors import ClovaOCRError
+    from clova_ocr_async.slots.limit import LimitSignal
 
 __all__ = [
     "GateState",
-    "HeldSlot",
     "Lane",
     "Slot",
     "Slots",
     "checked_limits",
-    "log_limit_change",
     "min_or_none",
-    "report_to_slot",
 ]
-
-logger = logging.getLogger("clova_ocr_async")
 
 Lane = Literal["interactive", "batch"]
 """The kind of call that asks for a slot: a caller waits for this one call, or the call is one of many."""
@@ -143,41 +135,6 @@ class Slots(Protocol):
         ...
 
 
-class HeldSlot:
-    """Base of a slot that keeps its call's result until it is released.
-
-    Attributes:
-        domain: The domain that the call goes to; set once the slot is held.
-        result: The result as far as it concerns the limit; None while it is unknown.
-    """
-
-    __slots__ = ("domain", "result")
-
-    domain: Domain
-
-    def __init__(self) -> None:
-        self.result: SlotResult | None = None
-
-    def admitted(self) -> None:
-        """Record that the service let the call in."""
-        self.result = "admitted"
-
-    def refused(self, refusal: LimitSignal) -> None:
-        """Record that the service refused the call."""
-        self.result = refusal
-
-
-def report_to_slot(slot: Slot, error: ClovaOCRError) -> None:
-    """Report an error to the slot of its call, if the error says anything about the limit."""
-    if isinstance(error, RateLimitError):
-        by_rate = error.kind == "per_second"
-        slot.refused(LimitSignal(error.ceiling, by_rate=by_rate, retry_after=error.retry_after))
-    # Status 200 shows that the call was let in. Other errors may come from a proxy or the gateway, and then the service
-    # has not counted the call.
-    elif isinstance(error, RecognitionError | MalformedResponseError):
-        slot.admitted()
-
-
 def min_or_none(one: NumberT | None, other: NumberT | None) -> NumberT | None:
     """Return the lower of two bounds; None stands for no bound."""
     return min((bound for bound in (one, other) if bound is not None), default=None)
@@ -193,13 +150,3 @@ def checked_limits(concurrency: object, max_per_second: object) -> tuple[int | N
         None if concurrency is None else require_whole_number("concurrency", concurrency),
         None if max_per_second is None else require_number("max_per_second", max_per_second),
     )
-
-
-def log_limit_change(domain: Domain, before: int, limit: ConcurrencyLimit, result: SlotResult) -> None:
-    """Log how a call's result changed the limit, if it did."""
-    if limit.value != before:
-        why = "more calls are let in" if limit.value > before else "a call was refused"
-        logger.info("domain %s: %d calls at once, not %d: %s", domain.url, limit.value, before, why)
-    # The rate is logged at refusals only: it rises often, and each time by a tenth.
-    if isinstance(result, LimitSignal) and limit.pacer.rate is not None:
-        logger.info("domain %s: %.2f calls a second at most, until more are let in", domain.url, limit.pacer.rate)

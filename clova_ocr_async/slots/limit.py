@@ -1,4 +1,4 @@
-"""The concurrency limit of one domain, as learned from answers and refusals.
+"""The concurrency limit of one domain, as learned from answers and refusals, and the results that it learns from.
 
 Pure: it is notified of what happens, and asked what may be done. The theory stands at the top of ``interface``.
 """
@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 
+from clova_ocr_async.errors import MalformedResponseError, RateLimitError, RecognitionError
 from clova_ocr_async.slots.rate import Pacer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["INITIAL_LIMIT", "ConcurrencyLimit", "LimitSignal", "Permit", "SlotResult"]
+    from clova_ocr_async.domains.domain import Domain
+    from clova_ocr_async.errors import ClovaOCRError
+
+__all__ = ["INITIAL_LIMIT", "ConcurrencyLimit", "HeldSlot", "LimitSignal", "Permit", "SlotResult", "result_of"]
 
 INITIAL_LIMIT = 4
 """Calls at once before anything is learned. Assumed: below the one limit that a user has published (5, 2025-10)."""
@@ -51,6 +55,40 @@ class LimitSignal(NamedTuple):
 
 SlotResult = LimitSignal | Literal["admitted"]
 """The result of a call as far as it concerns the limit."""
+
+
+def result_of(error: ClovaOCRError) -> SlotResult | None:
+    """Return the result of a call that ended in an error; None if the error says nothing about the limit."""
+    if isinstance(error, RateLimitError):
+        return LimitSignal(error.ceiling, by_rate=error.kind == "per_second", retry_after=error.retry_after)
+    # Status 200 shows that the call was let in. Other errors may come from a proxy or the gateway, and then the service
+    # has not counted the call.
+    return "admitted" if isinstance(error, RecognitionError | MalformedResponseError) else None
+
+
+class HeldSlot:
+    """Base of a slot that keeps its call's result until it is released.
+
+    Attributes:
+        domain: The domain that the call goes to; set once the slot is held.
+        result: The result; None while it is unknown.
+    """
+
+    __slots__ = ("domain", "result")
+
+    domain: Domain
+
+    def __init__(self) -> None:
+        self.result: SlotResult | None = None
+
+    def admitted(self) -> None:
+        """Record that the service let the call in."""
+        self.result = "admitted"
+
+    def refused(self, refusal: LimitSignal) -> None:
+        """Record that the service refused the call."""
+        self.result = refusal
+
 
 # Files of earlier versions use these keys. Processes of both versions may share one file.
 _STORED_AS = {
@@ -236,3 +274,19 @@ class ConcurrencyLimit(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
         self.value, self.probing = value, probing
         self.full_answers = 0
         self.epoch += 1
+
+    def changes_since(self, before: int, result: SlotResult) -> list[str]:
+        """Return how a call's result changed the limit and the rate, as the log has it.
+
+        Args:
+            before: The limit before.
+            result: The result.
+        """
+        changes: list[str] = []
+        if self.value != before:
+            why = "more calls are let in" if self.value > before else "a call was refused"
+            changes.append(f"{self.value} calls at once, not {before}: {why}")
+        # The rate is logged at refusals only: it rises often, and each time by a tenth.
+        if isinstance(result, LimitSignal) and self.pacer.rate is not None:
+            changes.append(f"{self.pacer.rate:.2f} calls a second at most, until more are let in")
+        return changes

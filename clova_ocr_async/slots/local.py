@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from typing import TYPE_CHECKING, Self
 
 from clova_ocr_async.host.runtime import Runtime
-from clova_ocr_async.slots.interface import GateState, HeldSlot, Lane, checked_limits, log_limit_change, min_or_none
-from clova_ocr_async.slots.limit import ConcurrencyLimit, Permit, SlotResult
+from clova_ocr_async.slots.interface import GateState, Lane, checked_limits, min_or_none
+from clova_ocr_async.slots.limit import ConcurrencyLimit, HeldSlot, Permit, SlotResult
 from clova_ocr_async.slots.queue import Waiter, WaitQueue
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from clova_ocr_async.domains.domain import Domain
 
 __all__ = ["LocalSlots"]
+
+logger = logging.getLogger("clova_ocr_async")
 
 
 class LocalSlots:
@@ -124,7 +127,8 @@ class _DomainSlots:
         if result is not None:
             before = self._learned.value
             self._learned.on_result(permit, result, self._runtime.clock(), self._runtime.uniform, self._max_concurrency)
-            log_limit_change(self.domain, before, self._learned, result)
+            for change in self._learned.changes_since(before, result):
+                logger.info("domain %s: %s", self.domain.url, change)
         self.grant_free()
 
     def grant_free(self, now: float = -math.inf) -> None:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Self
 
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.runtime import Runtime
-from clova_ocr_async.slots.interface import HeldSlot, checked_limits, min_or_none
+from clova_ocr_async.slots.interface import checked_limits, min_or_none
+from clova_ocr_async.slots.limit import HeldSlot
 from clova_ocr_async.slots.sharing.broker import SlotBroker
 from clova_ocr_async.slots.sharing.sqlite_store import SqliteGateStore, checked_path, default_path
 from clova_ocr_async.slots.sharing.state import Limits

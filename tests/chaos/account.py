@@ -1,4 +1,4 @@
-"""What the scenes cost, a line each and a table in the end: billed twice, lost, silent, and the longest end.
+"""The cost of the scenes, a line each and a table in the end: billed twice, lost, silent, and the longest end.
 
 * *billed twice*: pictures that the service charged for more than once without being asked to;
 * *lost*: pictures that were charged for, whose answer is kept nowhere, and that are not ambiguous;
@@ -19,7 +19,7 @@ LONGEST = 60.0
 
 @dataclass
 class Account:
-    """What one scene cost.
+    """The cost of one scene.
 
     Attributes:
         scene: What was played.

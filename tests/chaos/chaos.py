@@ -105,7 +105,7 @@ class Scene:
             )
 
     def was_told(self, words: str) -> bool:
-        """Whether a process has said something."""
+        """Return whether a process has printed something."""
         return words in (self.run.parent / "told.txt").read_text(encoding="utf-8")
 
     def until_under_way(self, process: subprocess.Popen[bytes]) -> None:
@@ -113,7 +113,7 @@ class Scene:
         before, end = self.clova.billed.total(), time.monotonic() + LONGEST
         while self.clova.billed.total() == before and process.poll() is None:
             if time.monotonic() > end:
-                raise TimeoutError("never under way")
+                raise TimeoutError("never in flight")
             time.sleep(0.005)
 
     def ended(self, process: subprocess.Popen[bytes]) -> int:

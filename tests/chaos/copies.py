@@ -79,7 +79,7 @@ def _kill(stage: Scene, draw: random.Random, pictures: int) -> None:
     stage.service.go_on.set()
     process = stage.batch()
     enough = draw.randrange(MANY, pictures // 2)
-    stage.until(lambda: stage.service.total >= enough, "under way")
+    stage.until(lambda: stage.service.total >= enough, "in flight")
     process.send_signal(signal.SIGKILL)
     process.wait(LONGEST)
     stage.wrong += ["it was not killed"] if process.returncode != -signal.SIGKILL else []

@@ -46,7 +46,7 @@ _REQUEST_ID = re.compile(rb'"requestId"\s*:\s*"([^"]+)"')
 
 
 class Service(ThreadingHTTPServer):
-    """A service that charges, and answers when it is told to.
+    """A service that charges, and answers on demand.
 
     Attributes:
         charged: How often, by the number of the picture.
@@ -72,7 +72,7 @@ class Service(ThreadingHTTPServer):
             self.charged[number] += 1
 
     def is_late(self) -> bool:
-        """Whether the next answer is late; counted."""
+        """Return whether the next answer is late; counted."""
         with self._one_at_a_time:
             self.late -= 1
             return self.late >= 0
@@ -151,7 +151,7 @@ class Scene:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the processes know."""
+        """The numbers that the processes report."""
         url = f"http://127.0.0.1:{self.service.server_address[1]}/custom/v1/1/key"
         return {
             **os.environ,
@@ -190,7 +190,7 @@ class Scene:
 
     @property
     def told(self) -> str:
-        """What its batches wrote on standard error."""
+        """The text that its batches wrote on standard error."""
         return (self.place / "told").read_text(encoding="utf-8")
 
     def until(self, happened: Callable[[], object], what: str) -> None:
@@ -297,10 +297,10 @@ def scene(pictures: int, size: int = 1000) -> Generator[Scene]:
 
 
 def lock_held(*, interrupts: int = 0) -> list[str]:
-    """Hold the ledger's lock, as a shell with an open transaction does, while calls are under way."""
+    """Hold the ledger's lock, as a shell with an open transaction does, while calls are in flight."""
     with scene(3 * MANY) as stage:
         process = stage.batch()
-        stage.until(lambda: stage.service.total >= MANY, "under way")
+        stage.until(lambda: stage.service.total >= MANY, "in flight")
         with closing(sqlite3.connect(stage.run / "ledger.sqlite3", isolation_level=None)) as db:
             db.execute("PRAGMA busy_timeout = 10000")
             db.execute("BEGIN IMMEDIATE")
@@ -318,7 +318,7 @@ def lock_held(*, interrupts: int = 0) -> list[str]:
 def stopped_in_a_commit(point: str = "before commit of answered") -> list[str]:
     """Stop another process of the run inside a commit, for as long as this one can wait."""
     with scene(3 * MANY) as stage:
-        if not point.endswith("lease"):  # which is renewed every ten seconds, while calls are under way
+        if not point.endswith("lease"):  # which is renewed every ten seconds, while calls are in flight
             stage.service.go_on.set()
         frozen = stage.stopper(point)
         try:
@@ -338,13 +338,13 @@ def stopped_in_a_commit(point: str = "before commit of answered") -> list[str]:
 
 
 def can_mount() -> bool:
-    """Whether this process may mount a small disk for itself."""
+    """Return whether this process may mount a small disk for itself."""
     tried = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False)
     return tried.returncode == 0
 
 
 def full_disk(size: int, disk: int) -> list[str]:
-    """Fill a small disk while as many calls as possible are under way, in a mount namespace of its own.
+    """Fill a small disk while as many calls as possible are in flight, in a mount namespace of its own.
 
     Args:
         size: Bytes of an answer.
@@ -366,7 +366,7 @@ def _full_disk(size: int, disk: int) -> list[str]:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={disk}", "tmpfs", stage.run.parent], check=True)
         try:
             process = stage.batch()
-            stage.until(lambda: stage.service.total >= MANY or process.poll() is not None, "under way")
+            stage.until(lambda: stage.service.total >= MANY or process.poll() is not None, "in flight")
             under_way = stage.service.total
             _fill(stage.run.parent / "filler")
             stage.service.go_on.set()
@@ -375,7 +375,7 @@ def _full_disk(size: int, disk: int) -> list[str]:
             (stage.run.parent / "filler").unlink()
             subprocess.run(["mount", "-o", "remount,size=1g", stage.run.parent], check=True)
             stage.finish()
-            what = f"disk of {disk // 1024**2} MiB full, {under_way} answers of {size:,} bytes under way"
+            what = f"disk of {disk // 1024**2} MiB full, {under_way} answers of {size:,} bytes in flight"
             return reported(stage.account(f"{what}, {len(stage.handed_out())} handed out"))
         finally:
             subprocess.run(["umount", "-l", stage.run.parent], check=True)

@@ -50,5 +50,5 @@ def test_sleep_past_the_lease_costs_nothing(draw: random.Random) -> None:
 
 
 def test_a_drain_leaves_nothing_ambiguous(draw: random.Random) -> None:
-    """SIGTERM lets what is under way land."""
+    """SIGTERM lets the calls in flight finish."""
     assert chaos.drains(2, 150, draw) == []

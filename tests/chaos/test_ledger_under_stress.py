@@ -42,7 +42,7 @@ def test_a_process_that_is_stopped_in_a_commit_holds_up_nobody() -> None:
 @pytest.mark.usefixtures("own_mounts")
 @pytest.mark.parametrize(("size", "disk"), [(300_000, 32 * MIB), (3_000_000, 128 * MIB)])
 def test_a_full_disk_loses_no_paid_answer(size: int, disk: int) -> None:
-    """With 20 calls under way as the disk fills every answer is kept, or is handed out and named; the run resumes."""
+    """With 20 calls in flight as the disk fills every answer is kept, or is handed out and named; the run resumes."""
     assert stress.full_disk(size, disk) == []
 
 

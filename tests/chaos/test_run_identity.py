@@ -55,7 +55,7 @@ def scans(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """Where a run directory will be."""
+    """The path of a run directory to be."""
     return tmp_path / "run"
 
 
@@ -187,7 +187,7 @@ def test_a_run_at_work_is_seen_at_one_moment(clova: Emulator, scans: Path, run: 
 
 
 def can_mount() -> bool:
-    """Whether this process may mount, in a namespace of its own."""
+    """Return whether this process may mount, in a namespace of its own."""
     unshare = shutil.which("unshare")
     return unshare is not None and subprocess.run([unshare, "--mount", "true"], check=False).returncode == 0
 

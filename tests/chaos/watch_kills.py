@@ -3,7 +3,7 @@
 A thread puts pictures into a folder: written at once, written in two halves, renamed from a temporary name, moved in,
 and twice under different names. Processes of the command line that watch the folder are killed 200 ms after they have
 begun to, and some while they start; then one is left to finish. In the end the account of ``chaos.py`` must be clean:
-no picture was charged for twice, and in doubt are at most the calls that were in flight at the kills.
+no picture was charged for twice, and ambiguous are at most the calls that were in flight at the kills.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def kills(seconds: float, processes: int, draw: random.Random) -> list[str]:
             stopped.set()
             writer.join()
         wrong = _finished(stage)
-        doubt = stage.states()["ambiguous"]
+        ambiguous = stage.states()["ambiguous"]
         what = f"{processes} watches at once, killed {stage.kills} times: {len(stage.pictures)} pictures"
-        what += f", {stage.clova.billed.total()} charged, {doubt} in doubt"
+        what += f", {stage.clova.billed.total()} charged, {ambiguous} ambiguous"
         return stress.reported(stage.account(what, wrong))
 
 

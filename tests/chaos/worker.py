@@ -42,7 +42,7 @@ POINTS = [
 """Every place where the ledger's thread can be killed, and at which of its visits."""
 
 RENAMES = [("before rename", 1), ("after rename", 1)]
-"""Where the file of what was not read gets its name, if anything was not."""
+"""The path of the list of unread images, if there are any."""
 
 
 def killer(point: str, count: int) -> Callable[[str], None]:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -321,7 +322,7 @@ def scans(tmp_path: Path) -> Path:
 
 
 def test_a_full_device_costs_no_more_than_what_is_under_way(clova: Emulator, scans: Path) -> None:
-    """Where nothing can be written no further call begins, and each paid answer that has no line is named."""
+    """With no place to write to no further call begins, and each paid answer that has no line is named."""
     done = shell(clova, '"$@" > /dev/full', "batch", "receipt", scans)
     assert done.returncode == 1
     assert b"cannot write to standard output: No space left on device" in done.stderr
@@ -538,6 +539,18 @@ def test_the_emulator_refuses_what_it_does_not_know(arguments: list[str], why: s
     result = clova_ocr("emulator", *arguments)
     assert result.exit_code == 2
     assert why in result.stderr
+
+
+def test_doctor_lists_every_package_that_can_be_installed() -> None:
+    """Doctor lists each package that this one needs or that an extra brings, installed or not, and what it enables."""
+    settings = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extras = {name: packages for name, packages in settings["optional-dependencies"].items() if name != "all"}
+    listed = clova_ocr("doctor").stdout
+    for extra, packages in {"needed": settings["dependencies"], **extras}.items():
+        for package in packages:
+            name = re.split(r"[>=<~!;\[ ]", package)[0]
+            [line] = [line for line in listed.splitlines() if line.startswith(f"  {name} ")]
+            assert re.search(rf"\(.*\b{extra}\b", line), (extra, line)
 
 
 def test_doctor_shows_the_configuration_without_its_secrets(clova: Emulator) -> None:

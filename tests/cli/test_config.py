@@ -96,7 +96,7 @@ def test_what_is_given_behind_the_verb_wins(
 
 
 def test_a_file_that_cannot_work_is_a_usage_error(config: Path, receipt: Path) -> None:
-    """What is wrong with the file is reported with its line, without its text, and nothing is called."""
+    """A fault of the file is reported with its line, without its text, and nothing is called."""
     config.write_text(config.read_text().replace(f'"{SECRET_NAME}"', '"not-the-name"', 1))
     result = clova_ocr("recognize", "receipt", receipt, "--config", config)
     assert result.exit_code == 2

@@ -34,7 +34,7 @@ def test_every_error_has_an_exit_code(error: ClovaOCRError) -> None:
 
 
 def test_an_outage_and_a_full_disk_are_resumable() -> None:
-    """Errors that end a run and that time can mend have the exit code of a stop; one image's own have not."""
+    """Errors that end a run and that pass with time have the exit code of a stop; one image's own have not."""
     down, failing = ConnectionFailedError("refused"), ServerError(503)
     assert [exit_code(error) for error in (down, failing)] == [ExitCode.SOME_FAILED] * 2
     down.stops_run = failing.stops_run = True

@@ -120,7 +120,7 @@ def test_a_mistake_is_refused_before_anything_is_sent(clova: Emulator, arguments
 
 @pytest.mark.parametrize("run", [[], ["--run", "run"], ["--dry-run"]])
 def test_pages_that_no_file_has(clova: Emulator, run: list[str]) -> None:
-    """Where no file has the pages that are asked for, that is the reason that no image is found."""
+    """If no file has the pages that are asked for, that is the reason that no image is found."""
     Path("a.pdf").write_bytes(pdf_of(2))
     result = clova_ocr("batch", "receipt", "a.pdf", "--pages", "3-4", *run)
     assert (result.exit_code, clova.requests) == (5, 0)

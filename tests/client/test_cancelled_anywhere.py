@@ -52,7 +52,7 @@ class Ledger:
 
 
 async def cancelled_after(turns: int, *, how: str) -> bool:
-    """Cancel a call after so many turns of the loop; return whether it was still under way."""
+    """Cancel a call after so many turns of the loop; return whether it was still running."""
     picture = draw_sample("receipt").data
     ledger = Ledger()
     async with Emulator(concurrency=2) as clova:

@@ -32,13 +32,12 @@ from clova_ocr_async.errors import (
     ServerError,
 )
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response, encode_response
-from clova_ocr_async.slots.interface import report_to_slot
+from clova_ocr_async.slots.limit import LimitSignal, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from clova_ocr_async.slots import LimitSignal
 
 NOT, MAYBE, BILLED = Billing
 
@@ -249,19 +248,7 @@ def test_what_there_was_too_much_of(status: int, body: bytes, kind: str) -> None
     with pytest.raises(RateLimitError) as caught:
         decode_response(HTTPResponse(status, body), Receipt)
     assert caught.value.kind == kind
-    signals: list[LimitSignal] = []
-
-    class Slot:
-        domain = domain()
-
-        def admitted(self) -> None:
-            pass
-
-        def refused(self, refusal: LimitSignal) -> None:
-            signals.append(refusal)
-
-    report_to_slot(Slot(), caught.value)
-    assert [refusal.by_rate for refusal in signals] == [kind == "per_second"]
+    assert result_of(caught.value) == LimitSignal(by_rate=kind == "per_second")
 
 
 @pytest.mark.parametrize("source", ["CLOVA_OCR_SECRET", "domains.toml, domain 2, secret_env RECEIPT_SECRET"])

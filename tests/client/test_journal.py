@@ -255,7 +255,7 @@ SCRIPTS: dict[str, list[Any]] = {
 
 
 async def cancelled_after(scenario: Scenario, count: int, *, behind: bool) -> bool:
-    """Cancel a call after so many steps; return whether it was still under way."""
+    """Cancel a call after so many steps; return whether it was still running."""
     first = asyncio.create_task(scenario.call()) if behind else None
     call = asyncio.create_task(scenario.call())
     await steps(count)

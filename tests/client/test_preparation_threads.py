@@ -102,7 +102,7 @@ async def test_a_cancelled_caller_leaves_at_once_and_the_place_stays_taken(work:
 
 
 async def test_an_error_is_the_callers(caplog: pytest.LogCaptureFixture) -> None:
-    """An error of the work is raised to its caller; that of a caller who has gone is dropped without a trace."""
+    """An error of the work is raised to its caller; that of a caller that has gone is dropped without a trace."""
     threads = PreparationThreads(1)
     go_on, begun = threading.Event(), threading.Event()
 

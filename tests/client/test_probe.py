@@ -22,7 +22,7 @@ async def test_the_probe_takes_only_a_refusal_of_the_body_for_good() -> None:
 
 
 async def test_the_probe_is_not_taken_in_by_whoever_answers() -> None:
-    """A server that reads a request without an image as if there were one is no CLOVA, and is reported."""
+    """A server that reads a request without an image as if there were one is not CLOVA, and is reported."""
 
     async def always(_: web.Request) -> web.Response:
         return web.json_response({"images": [{"receipt": {"result": {}}}]})

@@ -248,7 +248,7 @@ CUT: dict[str, tuple[bytes, bytes]] = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_what_comes_back(name: str) -> None:
-    """An answer of any status is an answer; what is no HTTP is a lost connection, never the server's 400."""
+    """An answer of any status is an answer; bytes that are not HTTP are a lost connection, never the server's 400."""
     answer, expected = ANSWERS[name]
     async with raw_server(answering(answer)) as server:
         came, progress = await send_one(server.port)
@@ -354,7 +354,7 @@ async def test_a_reset_while_sending(script: Callable[[Connection], Awaitable[No
 
 
 async def test_an_early_refusal_of_a_big_image() -> None:
-    """An error answered while 20 MB are still being sent is seen, and is no lost connection."""
+    """An error answered while 20 MB are still being sent is seen, and is not a lost connection."""
     body = json.dumps({"error": {"errorCode": "430", "message": "too large"}}).encode()
 
     async def script(connection: Connection) -> None:

@@ -63,7 +63,7 @@ STRANGERS: tuple[Any, ...] = (
 
 
 def without(value: Any, steps: Steps, *, dropped: bool) -> Any:
-    """Return a copy of a wire value with a place taken out; ``dropped`` tells that it is out of its list already."""
+    """Return a copy of a wire value with a place taken out; ``dropped`` means that it is out of its list already."""
     rest = copy.deepcopy(value)
     holder = at(rest, steps[:-1])
     if isinstance(holder, list) and not dropped:
@@ -99,7 +99,7 @@ def check_stranger(cls: type[Document], wire: dict[str, Any], steps: Steps, stra
         assert all(problem.path.startswith(place) for problem in recognition.problems)
         first = recognition.problems[0]
         assert first.path != place or first.kind == KINDS[type(stranger)]
-        # An array may misfit where one is expected, by its elements; anything else is told by its kind.
+        # An array may misfit where one is expected, by its elements; anything else is named by its kind.
         assert first.kind == "array" or first.kind not in first.expected
     else:
         assert at(encoded, steps) == stranger
@@ -152,7 +152,7 @@ PRICE = "images[0].receipt.result.totalPrice.price"
     ],
 )
 def test_what_is_said_of_a_misfit(price: Any, problems: list[Problem], kept: Any) -> None:
-    """A problem names the place, what was expected and what came; a number in a text is read and is no problem."""
+    """A problem names the place, what was expected and what came; a number in a text is read and is not a problem."""
     recognition = decode(answer_of(Receipt, {"result": {"totalPrice": {"price": price}}}), Receipt)
     assert list(recognition.problems) == problems
     expected = {"formatted": {}} if kept == "same" else kept

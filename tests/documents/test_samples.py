@@ -99,7 +99,7 @@ def test_the_specifications_business_registration_with_an_empty_key() -> None:
 
 
 def test_the_specifications_passport() -> None:
-    """Text, number and flag of the machine readable zone come as such; "-" is no value."""
+    """Text, number and flag of the machine readable zone come as such; "-" is not a value."""
     result = sample("specification/passport", Passport).passport_result
     assert (result.age.value, result.is_expired.value) == (36, False)
     assert result.last_name2.refined_text == "-"

@@ -83,7 +83,7 @@ def test_a_value_without_a_formatted_one_is_the_text(cls: type[VendorObject], te
     ],
 )
 def test_a_value_of_a_machine_readable_zone(wire: dict[str, Any], value: str | None) -> None:
-    """The refined text goes before the raw one; "-" is no value."""
+    """The refined text goes before the raw one; "-" is not a value."""
     assert decoded(MrzString, wire).value == value
 
 

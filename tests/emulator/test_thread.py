@@ -24,7 +24,7 @@ def post(clova: Emulator, body: bytes = b"") -> int:
     return response.status
 
 
-IMAGE = {"format": "png", "name": "demo", "data": "aGVsbG8="}  # base64 of "hello", which is no picture
+IMAGE = {"format": "png", "name": "demo", "data": "aGVsbG8="}  # base64 of "hello", which is not a picture
 CALL = json.dumps({"version": "V2", "requestId": "id", "timestamp": 0, "images": [IMAGE]}).encode()
 
 

@@ -52,7 +52,7 @@ def clova_ocr(*arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.usefixtures("clova")
 def test_the_service_example_reads_receipts_and_names_what_it_cannot_read(tmp_path: Path) -> None:
-    """The service example prints store and total of each receipt, and an error for what is no image."""
+    """The service example prints store and total of each receipt, and an error for a file that is not an image."""
     sample = draw_sample("receipt")
     receipt, broken = tmp_path / "receipt.png", tmp_path / "broken.png"
     receipt.write_bytes(sample.data)
@@ -201,7 +201,7 @@ def test_the_fastapi_example_reads_an_upload(browser: Any) -> None:
 def test_the_fastapi_example_answers_errors_with_their_status(
     browser: Any, document: str, data: bytes, status: int, error: str
 ) -> None:
-    """What is wrong with the upload is a 422 that names the error."""
+    """A fault of the upload is a 422 that names the error."""
     answer = upload(browser, document, data)
     assert (answer.status_code, answer.json()["error"]) == (status, error)
 
@@ -227,7 +227,7 @@ def test_the_fastapi_example_tells_whether_a_failed_call_was_billed(
 
 
 def test_the_fastapi_example_keeps_its_configuration_to_itself(browser: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """What is wrong with the server's settings is a 500 without its text, which is in the log."""
+    """A fault of the server's settings is a 500 without its text, which is in the log."""
     browser.app.state.clova = ClovaOCRClient(Domain("http://127.0.0.1:9/custom/v1/1/key/document/receipt", "secret"))
     answer = upload(browser, "id-card", draw_sample("id-card").data)
     assert answer.status_code == 500
@@ -338,7 +338,7 @@ def test_the_folder_example_ends_quietly_when_it_is_interrupted(clova: Emulator,
             assert time.monotonic() < deadline
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        with pytest.raises(subprocess.TimeoutExpired):  # the first lets what is under way land
+        with pytest.raises(subprocess.TimeoutExpired):  # the first lets the calls in flight finish
             process.communicate(timeout=1)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)

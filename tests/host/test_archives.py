@@ -135,7 +135,7 @@ def test_a_name_is_found_in_either_normal_form(tmp_path: Path) -> None:
     ],
 )
 def test_names_that_lead_out_of_a_folder_are_left_out(tmp_path: Path, name: bytes) -> None:
-    """A name that would be dangerous once it is unpacked is no name of a picture; it is counted."""
+    """A name that would be dangerous once it is unpacked is not the name of a picture; it is counted."""
     archive = write_zip(tmp_path / "a.zip", Member(name, JPEG), Member(b"x.jpg", b"good"))
     assert names(archive) == ["x.jpg"]
     assert members_of(str(archive)).left_out == {"with an unsafe name": 1}
@@ -237,7 +237,7 @@ def test_a_member_that_moved_is_refused(tmp_path: Path) -> None:
     content = bytearray(archive.read_bytes())
     content[:4] = b"PK\7\7"
     archive.write_bytes(content)
-    assert refused(archive) == "it is broken: it is not where the archive says"
+    assert refused(archive) == "it is broken: it is not where the archive lists it"
 
 
 def test_an_archive_in_an_archive_is_named(tmp_path: Path) -> None:

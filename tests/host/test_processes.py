@@ -43,7 +43,7 @@ def test_a_process_that_has_ended_is_dead_at_once() -> None:
     this = Process.this()
     with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as child:
         proc = f"/proc/{child.pid}/stat"
-        with open(proc, "rb") as file:  # noqa: PTH123 - /proc is no place for pathlib's guesses
+        with open(proc, "rb") as file:  # noqa: PTH123 - /proc is not a place for pathlib's guesses
             started = file.read().rpartition(b")")[2].split()[19].decode()
         found = Process(this.place, child.pid, started)
         assert not found.is_dead(this)

@@ -47,7 +47,7 @@ def test_patience_has_an_end(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_database_is_said_to_be_none_at_once(tmp_path: Path) -> None:
-    """An error that waiting does not mend is raised at once."""
+    """An error that waiting does not repair is raised at once."""
     (tmp_path / "some.sqlite3").write_bytes(b"no database at all " * 100)
     db, naps = opened(tmp_path), list[float]()
     with pytest.raises(sqlite3.DatabaseError, match="not a database"):

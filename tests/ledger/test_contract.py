@@ -220,7 +220,7 @@ async def test_a_removed_file_keeps_what_was_paid_for(store: Store) -> None:
 
 
 async def test_a_picture_replaced_under_its_last_name_is_listed_if_it_was_billed(store: Store) -> None:
-    """Where a name holds another picture by now, the old one is listed beside the images if it cost a call."""
+    """A picture whose name holds another one by now is listed beside the images if it cost a call."""
     async with store.open() as ledger:
         await ledger.settle(await sent(ledger, "billed", ANSWER), read("billed"))
         await ledger.admit(item("new"), source("billed"))

@@ -242,7 +242,7 @@ async def test_a_file_that_was_refused_as_a_whole_becomes_its_pages(store: Store
 
 
 async def test_a_whole_that_was_billed_stays_known_when_its_pages_come(store: Store) -> None:
-    """What was paid for a whole file is listed as replaced once the file is read page by page; a refusal is not."""
+    """A call paid for a whole file is listed as replaced once the file is read page by page; a refusal is not."""
     async with store.open() as ledger:
         await paid(ledger, item("f"), page(None), "r")
         refused = claimed(await ledger.admit(item("g"), page(None, "refused.pdf")))
@@ -263,7 +263,7 @@ async def test_a_whole_that_was_billed_stays_known_when_its_pages_come(store: St
 
 
 async def test_the_picture_of_the_last_request_is_kept(store: Store) -> None:
-    """What was sent is stored as the request is marked; a later request of the item replaces it."""
+    """The picture that is sent is stored as the request is marked; a later request of the item replaces it."""
     async with store.open() as ledger:
         claim = claimed(await ledger.admit(item(), None))
         await ledger.sending(claim, "r", b'{"page":1}')

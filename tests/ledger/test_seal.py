@@ -41,7 +41,7 @@ def key_file(folder: Path, content: bytes, mode: int = 0o600) -> str:
 
 
 def opens(seal: Seal) -> bool:
-    """Tell whether a seal has the key."""
+    """Return whether a seal has the key."""
     return seal.open(AESGCMSeal(KEY).seal(b"plain", b"context"), b"context") == b"plain"
 
 

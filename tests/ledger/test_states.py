@@ -10,7 +10,7 @@ from support.ledgers import item
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.sqlite import call_limit, item_statements
 from clova_ocr_async.ledger.sqlite.schema import migrate
-from clova_ocr_async.ledger.sqlite.worklist import requeue
+from clova_ocr_async.ledger.sqlite.worklist_statements import requeue
 from clova_ocr_async.ledger.states import (
     FINISHED,
     OWNED,

@@ -182,7 +182,7 @@ async def test_a_changed_file_is_pending_unless_it_is_ambiguous(store: Store) ->
 
 
 async def test_the_files_of_a_dead_process_are_to_be_read(store: Store) -> None:
-    """What a killed process had claimed is to be read, and what it had sent if ambiguous items are asked for."""
+    """An image that a killed process had claimed is to be read, and a sent one if ambiguous items are asked for."""
     clock = Clock()
     dead = store.open(process=remote_process(), clock=Clock())
     await dead.__aenter__()

@@ -98,7 +98,7 @@ def test_a_process_that_forks_or_ends(program: str, tmp_path: Path) -> None:
 
 
 def test_without_forks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where processes do not fork, the lock is one all the same."""
+    """The lock locks on a system without fork, too."""
     monkeypatch.delattr(os, "register_at_fork")
     with LibraryLock() as nothing:
         assert nothing is None

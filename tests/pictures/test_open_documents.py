@@ -71,7 +71,7 @@ def test_a_document_stays_open(files: list[Path]) -> None:
 
 
 def test_without_forks(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where processes do not fork, documents stay open as well."""
+    """Documents that no fork can copy stay open as well."""
     monkeypatch.delattr(os, "register_at_fork")
     scene = Scene()
     assert scene.use(files[0]) is scene.use(files[0])
@@ -175,7 +175,7 @@ def test_no_timer_without_documents(files: list[Path]) -> None:
 
 
 def test_without_a_thread_nothing_stays_open(files: list[Path]) -> None:
-    """Where no timer can be started, a document is closed at once."""
+    """Without a timer, a document is closed at once."""
 
     def refuse(_: float, __: object) -> None:
         raise RuntimeError

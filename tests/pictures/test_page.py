@@ -60,7 +60,7 @@ def test_the_number_is_a_whole_number_from_1(number: Any, fault: str) -> None:
     [(b"%PDF-1.7", "is a bytes; .*write them to a file first"), (None, "is a NoneType"), (3, "is a int")],
 )
 def test_the_path_is_a_path(path: Any, fault: str) -> None:
-    """What cannot be a path is refused by its type, and never repeated."""
+    """A value that cannot be a path is refused by its type, and never repeated."""
     with pytest.raises(ConfigurationError, match=rf"Page\.path {fault}") as caught:
         Page(path, 1)
     assert "%PDF" not in str(caught.value)

@@ -27,7 +27,7 @@ def test_a_file_that_was_replaced_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_written_to_while_it_is_read(tmp_path: Path) -> None:
-    """What was read of a file that changed in the meantime is refused."""
+    """The bytes of a file that changed in the meantime are refused."""
     path = tmp_path / "a.bin"
     path.write_bytes(b"one")
     found = PagedFile.of(path)
@@ -84,7 +84,7 @@ def test_what_is_not_a_file(kind: str, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_opened(source: Any, message: str) -> None:
-    """What cannot be opened is refused with its reason; a URL is not repeated."""
+    """A file that cannot be opened is refused with the reason; a URL is not repeated."""
     with pytest.raises(ImageError, match=message) as caught:
         cut_page(source, 1, max_bytes=None, preparation=None)
     assert "secret" not in str(caught.value)

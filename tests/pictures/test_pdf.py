@@ -342,7 +342,7 @@ def test_a_page_whose_content_is_gone() -> None:
     "data", [b"%PDF-1.4", b"%PDF-1.4\n%%EOF", b"%PDF-1.7\n" + noise(3000) + b"\nstartxref\n5\n%%EOF"]
 )
 def test_rubbish_after_the_header(data: bytes) -> None:
-    """What only begins as a PDF is refused."""
+    """A file that only begins as a PDF is refused."""
     assert count_pages(data) is None
     with pytest.raises(ImageError, match=r"the image cannot be read \(PdfError\): the file is damaged"):
         cut(data, 1)

@@ -237,7 +237,7 @@ def test_a_sparse_tile_stays_without_a_place() -> None:
     ids=["magic", "no directory", "empty", "a loop", "versions"],
 )
 def test_files_that_cannot_be_split(data: bytes, message: str) -> None:
-    """A file whose pages cannot be told apart is refused, and cannot be counted."""
+    """A file whose pages cannot be distinguished is refused, and cannot be counted."""
     assert count_pages(data) is None
     with pytest.raises(ImageError, match=message):
         require_pages(data)

@@ -30,6 +30,7 @@ from clova_ocr_async.protocol import HTTPResponse, codes
 from clova_ocr_async.protocol.codes import GATEWAY_RULES, SERVICE_RULES, STATUS_RULES, normalize_code, rule_for
 from clova_ocr_async.protocol.invoke_url import parse_invoke_url
 from clova_ocr_async.protocol.response import decode_response, encode_error, encode_gateway_error
+from clova_ocr_async.protocol.secret_masking import masker
 
 NOT, MAYBE, BILLED = Billing.NOT_BILLED, Billing.MAYBE_BILLED, Billing.BILLED
 
@@ -468,7 +469,7 @@ def test_a_domains_own_key_is_masked_without_its_path() -> None:
     url = parse_invoke_url(f"https://h.example/custom/v1/123/{KEY}")
     body = json.dumps(service_error(KEY, message=f"key {KEY}", path=f"/{KEY}", traceId=KEY)).encode()
     with pytest.raises(InvalidRequestError) as caught:
-        decode_response(HTTPResponse(400, body), Receipt, redact=url.redact)
+        decode_response(HTTPResponse(400, body), Receipt, redact=masker("secret", url.invoke_key))
     assert KEY not in f"{caught.value!r} {caught.value.args} {vars(caught.value)}"
     assert caught.value.path == "/***"
 

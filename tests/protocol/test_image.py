@@ -211,7 +211,7 @@ def test_image_travels() -> None:
         dataclasses.replace(image, data=JPEG)
 
 
-# What is no image for the service
+# Bytes that are not an image for the service
 
 
 def _box(brand: bytes, *compatible: bytes) -> bytes:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.invoke_url import InvokeURL, parse_invoke_url
-from clova_ocr_async.protocol.secret_masking import mask_invoke_keys
+from clova_ocr_async.protocol.secret_masking import mask_invoke_keys, masker
 
 KEY = "0123456789abcdef" * 4
 PRODUCT = f"https://abcde12345.apigw.ntruss.com/custom/v1/12345/{KEY}"
@@ -167,7 +167,7 @@ def test_the_key_is_found_wherever_the_path_has_it(path: str) -> None:
     url = parse_invoke_url(f"https://gateway.example{path}")
     assert url.invoke_key == KEY
     assert KEY not in f"{url} {url!r}"
-    assert KEY not in url.redact(f"no such key: {KEY}, in {url.base}")
+    assert KEY not in masker("secret", url.invoke_key)(f"no such key: {KEY}, in {url.base}")
 
 
 def test_a_path_of_one_part_has_no_key() -> None:
@@ -175,13 +175,14 @@ def test_a_path_of_one_part_has_no_key() -> None:
     for url in ("http://localhost:8765/document/receipt", "http://localhost:8765/ocr/document/receipt"):
         parsed = parse_invoke_url(url)
         assert (str(parsed), parsed.invoke_key) == (url, "")
-        assert parsed.redact("any text") == "any text"
+        assert masker("secret", parsed.invoke_key)("any text") == "any text"
 
 
 def test_a_short_key_is_masked_in_paths_only() -> None:
     """A key of a few letters, as tests have, is masked in a path and not in the middle of words."""
     url = parse_invoke_url("http://localhost:8765/custom/v1/1/a/document/receipt")
-    assert url.redact("a path: /custom/v1/1/a/document/receipt") == "a path: /custom/v1/1/***/document/receipt"
+    mask = masker("secret", url.invoke_key)
+    assert mask("a path: /custom/v1/1/a/document/receipt") == "a path: /custom/v1/1/***/document/receipt"
     assert str(url) == "http://localhost:8765/custom/v1/1/***/document/receipt"
 
 
@@ -222,7 +223,7 @@ def test_no_text_of_ours_shows_a_key(key: str, host: str, tail: str) -> None:
     assert key not in f"{outcome} {outcome!r}"
     if isinstance(outcome, InvokeURL):
         assert key in outcome.for_document("receipt")
-        assert key not in outcome.redact(outcome.for_document("receipt"))
+        assert key not in masker("secret", outcome.invoke_key)(outcome.for_document("receipt"))
 
 
 @given(st.text())

@@ -43,7 +43,7 @@ def test_each_value_has_a_box_on_the_upright_original(form: str, orientation: in
 
 
 def test_values_without_a_confidence_have_a_style_of_their_own() -> None:
-    """Where the answer has no confidences, or 0 for each, boxes are grey and no number is claimed."""
+    """If the answer has no confidences, or 0 for each, boxes are grey and no number is claimed."""
     sample = draw("biz-license", 1, "standard")
     picture = Image.open(io.BytesIO(annotate(encoded(sample.picture, "png"), sample.recognition())))
     assert {GREY} == {colour for _, colour in picture.getcolors(1 << 20) or []} & {BLUE, ORANGE, RED, GREY}

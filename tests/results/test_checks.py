@@ -291,7 +291,7 @@ def test_a_price_that_is_not_a_number_is_reviewed() -> None:
 
 
 def test_a_constant_confidence_of_zero_says_nothing() -> None:
-    """Where every confidence is 0.0, no field is listed for it, and there is no lowest one."""
+    """With 0.0 as every confidence, no field is listed for it, and there is no lowest one."""
     wire = {"repName": [{"text": "x", "confidenceScore": 0.0}], "bisType": [{"text": "y", "confidenceScore": 0.0}]}
     recognition = decode(answer_of(BizLicense, {"result": wire}), BizLicense)
     assert fields_to_review(recognition) == ()

@@ -57,7 +57,7 @@ def test_an_answer_that_cannot_be_masked_is_left_out(monkeypatch: pytest.MonkeyP
 
 
 def test_a_body_that_was_not_decoded_is_left_out() -> None:
-    """What could not be decoded cannot be masked."""
+    """An answer that could not be decoded cannot be masked."""
     found, certain = masked_record({"source": None, "raw": "eA==", "error": {"message": None}}, "standard")
     assert not certain
     assert "raw" not in found

@@ -189,7 +189,7 @@ def test_a_number_that_stands_upside_down_is_covered_at_its_end() -> None:
     ids=["elsewhere", "too small"],
 )
 def test_masking_polygons_in_odd_places_are_not_believed(mask: list[dict[str, int]]) -> None:
-    """Where the service's mark does not fit the number, the whole number is covered beside the mark."""
+    """If the service's mark does not fit the number, the whole number is covered beside the mark."""
     recognition = changed(CARD.recognition(), lambda image: personal(image).update(maskingPolys=[{"vertices": mask}]))
     assert ink_left(opened(redact_image(PNG, recognition)), CARD.hidden) == 0
 

@@ -146,7 +146,7 @@ def test_masked_rows_hide_numbers_in_names() -> None:
 
 
 def test_a_record_that_cannot_be_masked_shows_no_value() -> None:
-    """Where masking is not certain, the row has the reason and no value of the document."""
+    """If masking is not certain, the row has the reason and no value of the document."""
     card = {"ic": {"personalNum": [read("900101-1234567")], "address": [read("900101-12"), read("34567")]}}
     (found,) = rows(record("a.jpg", card, IdCard), policy="standard")
     assert found.row["error"].startswith("RedactionError: ")

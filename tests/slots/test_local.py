@@ -22,8 +22,7 @@ from clova_ocr_async.errors import (
     ServerError,
 )
 from clova_ocr_async.slots import GateState, LocalSlots
-from clova_ocr_async.slots.interface import report_to_slot
-from clova_ocr_async.slots.limit import INITIAL_LIMIT, LimitSignal
+from clova_ocr_async.slots.limit import INITIAL_LIMIT, LimitSignal, result_of
 
 if TYPE_CHECKING:
     from clova_ocr_async.slots import Lane
@@ -297,32 +296,16 @@ REPORTS: list[tuple[ClovaOCRError, SlotResult | None]] = [
 
 
 @pytest.mark.parametrize(("error", "result"), REPORTS, ids=lambda value: repr(value)[:40])
-def test_an_error_is_reported_to_its_slot(error: ClovaOCRError, result: SlotResult | None) -> None:
+def test_an_error_is_a_result_for_the_limit(error: ClovaOCRError, result: SlotResult | None) -> None:
     """A refusal for calls at once or their rate, and an answer to a call that was let in, are results for the limit."""
-    reported: list[SlotResult] = []
-
-    class RecordingSlot:
-        domain = domain()
-
-        def admitted(self) -> None:
-            """Record."""
-            reported.append("admitted")
-
-        def refused(self, refusal: LimitSignal) -> None:
-            """Record."""
-            reported.append(refusal)
-
-    report_to_slot(RecordingSlot(), error)
-    assert reported == ([] if result is None else [result])
+    assert result_of(error) == result
 
 
-def test_the_content_of_a_refusal_is_reported() -> None:
-    """The number that a refusal names and the time it asks to wait reach the slot."""
+def test_the_content_of_a_refusal_reaches_the_limit() -> None:
+    """The number that a refusal names and the time it asks to wait are part of its result."""
     error = RateLimitError(400, "0025")
     error.ceiling, error.retry_after = 5, 3.0
-    slot = LocalSlots().slot([domain()], "batch", 0.0)
-    report_to_slot(slot, error)
-    assert slot.result == LimitSignal(advertised=5, retry_after=3.0)
+    assert result_of(error) == LimitSignal(advertised=5, retry_after=3.0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -286,7 +286,7 @@ def python_name(wire: str) -> str:
 
 
 class Maker:
-    """Makes wire values, every string and number of them told apart from all others."""
+    """Makes wire values, every string and number of them different from all others."""
 
     def __init__(self) -> None:
         self._count = itertools.count(1)

@@ -163,8 +163,8 @@ def contents(folder: Path) -> list[bytes]:
 
 async def crash(ledger: SqliteLedger) -> None:
     """End a ledger as kill -9 does: nothing is given back, and its files stay without a process that locks them."""
-    writer, participant = ledger._writer, ledger._participant  # noqa: SLF001 - no seam ends a process halfway
+    writer, owner = ledger._writer, ledger._this_owner  # noqa: SLF001 - no seam ends a process halfway
     await writer.stop()
-    spill = participant._overflow  # noqa: SLF001 - as above
+    spill = owner._overflow  # noqa: SLF001 - as above
     assert spill is not None
     os.close(spill._descriptor)  # noqa: SLF001 - as above

@@ -1,4 +1,4 @@
-"""What an error shows of itself, and whether a secret is in it."""
+"""The texts of an error, and a search for secrets in them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def refused(call: Any) -> str:
     """Return the message of a refusal, which holds no canary at any depth."""
     with pytest.raises(ConfigurationError) as caught:
         call()
-    # Hosts and tails are told in lower case.
+    # Hosts and tails are shown in lower case.
     assert SECRET.lower() not in chain(caught.value).lower()
     assert KEY.lower() not in chain(caught.value).lower()
     return str(caught.value)

@@ -1,4 +1,4 @@
-"""What users' type checkers see. Never run: mypy and pyright check it."""
+"""The public API as users' type checkers see it. Never run: mypy and pyright check it."""
 
 from __future__ import annotations
 

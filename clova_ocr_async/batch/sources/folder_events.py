@@ -1,7 +1,7 @@
 """Events of the file system below a folder, as a reason to scan it at once. Needs the extra ``watch``.
 
 Events alone would lose files: the system drops them when too many come at once, network drives send none for changes of
-other machines, and a new sub-folder may be filled before it is watched. So an event only says that a scan is worth it.
+other machines, and a new sub-folder may be filled before it is watched. So an event only shows that a scan is due.
 """
 
 from __future__ import annotations

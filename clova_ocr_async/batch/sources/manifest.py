@@ -98,7 +98,7 @@ class Manifest:
 
     @property
     def is_cp949(self) -> bool:
-        """Whether it is read as CP949, the encoding of Korean Windows."""
+        """True if it is read as CP949, the encoding of Korean Windows."""
         return self._encoding == CP949
 
     def images(self) -> Iterator[ListedImage]:
@@ -222,7 +222,7 @@ def _check_path(path: str, *, in_line: bool) -> None:
     if (odd := non_path(path)) is not None:
         fetch = "; URLs are not fetched: download the file, and list its path" if odd.kind == "a URL" else ""
         raise ConfigurationError(f"it is {odd.what}, not a path; a manifest holds one path a line{fetch}")
-    # A record names the bytes of a name that is not UTF-8, so there it is no slip.
+    # A record names the bytes of a name that is not UTF-8, so there it is not a mistake.
     if in_line and not is_utf8(name := os.fsencode(path)):
         raise ConfigurationError(f"no file has this name, and {other_encoding(name)}")
 

@@ -108,7 +108,7 @@ class WatchedFolder:
             folder = pending.pop()
             try:
                 entries = self._entries(folder)
-            except FileNotFoundError:  # moved or removed during the scan, which is no trouble
+            except FileNotFoundError:  # moved or removed during the scan, which is not an error
                 continue
             except OSError as error:
                 unreadable.add(folder)

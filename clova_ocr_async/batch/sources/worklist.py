@@ -104,7 +104,7 @@ class WorkList:
 
     @property
     def complete(self) -> bool:
-        """Whether all files have been listed."""
+        """True if all files have been listed."""
         return self._listing is not None and self._listing.done()
 
     async def pull(self) -> Any:

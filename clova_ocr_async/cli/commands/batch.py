@@ -29,6 +29,8 @@ from clova_ocr_async.cli.options import (
     RENDER,
     RUN_MOVED,
     STORE,
+    call_limit,
+    call_limit_contradiction,
 )
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
@@ -181,7 +183,6 @@ def _run_once(images: _Images, options: dict[str, Any]) -> int:
 def _run_in(folder: str, images: _Images, options: dict[str, Any]) -> int:
     from clova_ocr_async.cli.exit_codes import exit_code
     from clova_ocr_async.cli.runs.call_counter import CallCounter
-    from clova_ocr_async.cli.runs.call_limit_options import call_limit
     from clova_ocr_async.cli.runs.client_settings import batch_client
     from clova_ocr_async.cli.runs.dry_run import is_new
     from clova_ocr_async.cli.runs.resumable import ResumableRun, RunSettings
@@ -231,7 +232,6 @@ def _search(images: _Images, options: dict[str, Any], piped: Mapping[str, bytes]
 
 
 def _dry_run(images: _Images, folder: str | None, options: dict[str, Any]) -> int:
-    from clova_ocr_async.cli.runs.call_limit_options import call_limit
     from clova_ocr_async.cli.runs.client_settings import image_limits, preparation
     from clova_ocr_async.cli.runs.dry_run import dry_run
     from clova_ocr_async.client.loading import ImageLoader
@@ -298,13 +298,13 @@ def _check_unpaid(file: str, manifest: Manifest, folder: str | None, options: di
     if folder is not None and Path(file).resolve().parent == Path(folder).resolve():
         return
     use = "go on with the run they are of, with --run DIR" if folder is None else "use the run they are of"
-    who = "this command" if folder is None else "this run"
+    payer = "this command" if folder is None else "this run"
     for count, option in zip(manifest.billed(), _PAID_AGAIN, strict=True):
         if count and not options[option]:
             (one, many), them = _PAID_FOR[option], "it" if count == 1 else "them"
             raise ConfigurationError(
                 f"{shown_path(file)} lists {plural(count, one, many)} paid for, "
-                f"and {who} would pay for {them} again; "
+                f"and {payer} would pay for {them} again; "
                 f"{use}, or give --{option.replace('_', '-')}"
             )
 
@@ -318,7 +318,6 @@ def _contradiction(paths: tuple[str, ...], folder: str | None, options: dict[str
         return wrong
     if folder is None and (wrong := _contradiction_without_run(options)):
         return wrong
-    from clova_ocr_async.cli.runs.call_limit_options import call_limit_contradiction
 
     if wrong := call_limit_contradiction(options):
         return wrong

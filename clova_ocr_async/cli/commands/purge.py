@@ -65,7 +65,7 @@ def _summary(purged: Purged) -> str:
         return "nothing was deleted: the run keeps no such answers"
     answers, errors = plural(purged.answers, "answer"), plural(purged.failures, "error message")
     return (
-        f"deleted: {answers} and {errors}; the run still knows the name, hash, status and request ids of each image, "
+        f"deleted: {answers} and {errors}; the run still has the name, hash, status and request ids of each image, "
         "so an image that was read is not paid for again"
     )
 

@@ -14,7 +14,7 @@ from clova_ocr_async.host.plural import plural
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from clova_ocr_async.ledger.storage import RunStatus
+    from clova_ocr_async.ledger.run_status import RunStatus
 
 __all__ = ["command"]
 

@@ -27,6 +27,8 @@ from clova_ocr_async.cli.options import (
     RUN_MOVED,
     SECONDS,
     STORE,
+    call_limit,
+    call_limit_contradiction,
 )
 
 if TYPE_CHECKING:
@@ -92,7 +94,6 @@ def command(*, document: type[Document], folder: str, run: str, **options: Any) 
     """
     from clova_ocr_async.batch.sources.watched_folder import WatchedFolder
     from clova_ocr_async.cli.runs.call_counter import CallCounter
-    from clova_ocr_async.cli.runs.call_limit_options import call_limit_contradiction
     from clova_ocr_async.cli.runs.client_settings import batch_client
     from clova_ocr_async.cli.runs.watch import WatchRun, check_apart, native_events, print_exclusions
     from clova_ocr_async.errors import ConfigurationError
@@ -116,7 +117,6 @@ def command(*, document: type[Document], folder: str, run: str, **options: Any) 
 
 
 def _settings(document: type[Document], run: str, options: dict[str, Any]) -> RunSettings:
-    from clova_ocr_async.cli.runs.call_limit_options import call_limit
     from clova_ocr_async.cli.runs.resumable import RunSettings
     from clova_ocr_async.cli.terminal.phrases import resume_command
     from clova_ocr_async.ledger.seal import load_seal

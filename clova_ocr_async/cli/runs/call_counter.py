@@ -44,7 +44,7 @@ class CallCounter:
             _log(event)
         elif isinstance(event, CallFinished):
             self.billed += event.billing is Billing.BILLED
-            # Every other error knows its own bill and reaches the taker of the outcomes.
+            # Every other error carries its own billing, and reaches the consumer of the outcomes.
             cancelled = event.error is not None and not isinstance(event.error, ClovaOCRError)
             if cancelled and event.billing is not Billing.NOT_BILLED:
                 self.cut_off.add(event.request_id)

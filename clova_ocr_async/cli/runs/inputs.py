@@ -154,7 +154,7 @@ class Search:
 
     @property
     def opens_files(self) -> bool:
-        """Whether the search looks into files, for their pages, and is slow."""
+        """True if the search looks into files, for their pages, and is slow."""
         return self._pages is not None or bool(self._manifests)
 
     def files(self) -> Iterator[InputFile | InputPage]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents import Document
     from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.errors import ClovaOCRError
-    from clova_ocr_async.ledger.storage import RunStatus
+    from clova_ocr_async.ledger.run_status import RunStatus
 
 __all__ = [
     "MAX_NAMED",

@@ -1,6 +1,6 @@
 """Circuit breakers: domains on hold, because every call to them would meet the same failure.
 
-The service tells neither when a quota is renewed nor when an outage ends. A request is the only way to find out, and
+The service announces neither the renewal of a quota nor the end of an outage. Only a request finds out, and
 one call is enough to send it. That call is the *prober*: it waits, sends, and waits longer after each failure, while
 the other calls wait for the result. The failures and the waiting time belong to the breaker. So a call that takes over
 as prober goes on where the last one stopped.
@@ -58,7 +58,7 @@ class Breaker:
 
     @property
     def ejected(self) -> bool:
-        """Whether the domain has left the pool: only its owner can repair it, so no call waits for it."""
+        """True if the domain has left the pool: only its owner can repair it, so no call waits for it."""
         return self.cause in {"credentials", "deployment"}
 
     def schedule(self, now: float, delay: float) -> None:
@@ -66,11 +66,11 @@ class Breaker:
         self.retry_after, self.due = delay, now + delay
 
     def probe_due(self, now: float) -> bool:
-        """Whether the next probe is due and has no prober."""
+        """Return whether the next probe is due and has no prober."""
         return self.prober is None and self.due <= now
 
     def stale(self, now: float) -> bool:
-        """Whether the probe is overdue for so long that the breaker's state has no value any more."""
+        """Return whether the probe is overdue for so long that the breaker's state has no value any more."""
         return self.prober is None and now - self.due > _STALE_AFTER
 
     def rejection(self) -> ClovaOCRError:

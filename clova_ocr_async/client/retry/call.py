@@ -153,7 +153,7 @@ class Call(msgspec.Struct, Generic[DocumentT]):
 
     @property
     def may_detach(self) -> bool:
-        """Whether the request in flight runs on when its caller is cancelled: it may be billed all the same.
+        """True if the request in flight runs on when its caller is cancelled: it may be billed all the same.
 
         A call with a journal never detaches, since its journal must see the answer. Nor does a call whose answer came
         before the deadline passed: it returns that answer.
@@ -165,7 +165,7 @@ class Call(msgspec.Struct, Generic[DocumentT]):
 
     @property
     def is_single(self) -> bool:
-        """Whether it is a single call without a journal, so that its answer is for its caller alone."""
+        """True if it is a single call without a journal, so that its answer is for its caller alone."""
         return self.lane == "interactive" and self.journal is NULL_JOURNAL
 
     def request_to(self, domain: Domain, content: Content, now: float) -> HTTPRequest:

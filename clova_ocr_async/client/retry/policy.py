@@ -101,7 +101,7 @@ class RetryPolicy:
             require_seconds("RetryPolicy.connect_patience", self.connect_patience, or_zero=True)
 
     def wants(self, error: BaseException) -> bool:
-        """Whether the policy sends again after an error of this kind."""
+        """Return whether the policy sends again after an error of this kind."""
         if not isinstance(error, ClovaOCRError):
             return False
         if isinstance(error, MalformedResponseError):
@@ -112,7 +112,7 @@ class RetryPolicy:
         return error.retryable
 
     def exhausted(self, error: ClovaOCRError, history: CallHistory) -> bool:
-        """Whether a call has used up the attempts that this kind of error allows."""
+        """Return whether a call has used up the attempts that this kind of error allows."""
         if isinstance(error, ServerError) and error.retryable and history.server_errors > _SERVER_ERROR_RETRIES:
             return True
         return history.attempts >= self.max_attempts
@@ -151,7 +151,7 @@ class RetryPolicy:
         return drawn if asked is None or asked > _LONGEST_RETRY_AFTER else max(drawn, asked)
 
     def gives_up(self, cause: Cause, failures: int, lasted: float, *, reached: bool = True) -> bool:
-        """Whether a domain on hold was probed often enough, or for long enough.
+        """Return whether a domain on hold was probed often enough, or for long enough.
 
         Args:
             cause: Why it is on hold.

@@ -62,7 +62,7 @@ class Action(enum.Enum):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What a call does after a request that gave no recognition.
+    """The decision about a call after a request that gave no recognition.
 
     Attributes:
         action: The next step.

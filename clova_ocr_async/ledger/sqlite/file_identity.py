@@ -38,7 +38,7 @@ class FileIdentity(msgspec.Struct, frozen=True):
 
 
 def is_same_file(recorded: FileIdentity, found: FileIdentity) -> bool:
-    """Whether a ledger is the file that it was before, as far as the system shows.
+    """Return whether a ledger is the file that it was before, as far as the system shows.
 
     A file that was renamed keeps its numbers. After a reboot the file system may have another number, and the path is
     the same. A copy has another inode.

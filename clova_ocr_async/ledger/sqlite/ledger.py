@@ -18,13 +18,12 @@ from clova_ocr_async.host.plural import plural
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.settlement import GONE
-from clova_ocr_async.ledger.sqlite import item_statements, owners, worklist
+from clova_ocr_async.ledger.sqlite import item_statements, owners, worklist_statements
 from clova_ocr_async.ledger.sqlite.connection import connect
+from clova_ocr_async.ledger.sqlite.fallback_writer import FallbackWriter
 from clova_ocr_async.ledger.sqlite.lock_wait import PATIENCE, LockWait
-from clova_ocr_async.ledger.sqlite.overflow import check_locks, delete_replayed, reclaim
-from clova_ocr_async.ledger.sqlite.overflow_fallback import FallbackWriter
+from clova_ocr_async.ledger.sqlite.overflow_file import check_locks, delete_replayed, reclaim
 from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord, RefusalRecord, SettlementRecord
-from clova_ocr_async.ledger.sqlite.participant import Participant
 from clova_ocr_async.ledger.sqlite.payment_stop import PaymentStop
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, create_private, prepare_run_directory
 from clova_ocr_async.ledger.sqlite.run_settings import (
@@ -36,6 +35,7 @@ from clova_ocr_async.ledger.sqlite.run_settings import (
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.sqlite.settings_check import check_settings
 from clova_ocr_async.ledger.sqlite.stored_values import entry_of, sealed_answer, sealed_columns, sealed_failure
+from clova_ocr_async.ledger.sqlite.this_owner import ThisOwner
 from clova_ocr_async.ledger.sqlite.waiting import Waiters
 from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
 from clova_ocr_async.ledger.states import (
@@ -121,19 +121,19 @@ class SqliteLedger:
         self._store: AnswerStorage = store or "full"
         self.max_calls: int | None = None
         self._now = now
-        self._participant = Participant(process or Process.this(), lease, clock, now, self._seal)
+        self._this_owner = ThisOwner(process or Process.this(), lease, clock, now, self._seal)
         self._writer = Writer(
             self._connected,
-            tick=Tick(lease / 3, self._participant.renew, self._participant.renewed),
+            tick=Tick(lease / 3, self._this_owner.renew, self._this_owner.renewed),
             clock=clock,
             watch=watch,
             database=Path(os.fsdecode(folder)) / LEDGER,
-            after_fork=self._participant.abandon_after_fork,
+            after_fork=self._this_owner.abandon_after_fork,
             lock_wait=LockWait(patience),
         )
         self._waiters = Waiters(self._free_of, sleep)
         self._payment_stop = PaymentStop(self._waiters.wake_all)
-        self._fallback = FallbackWriter(self._writer, self._participant, self._payment_stop)
+        self._fallback = FallbackWriter(self._writer, self._this_owner, self._payment_stop)
         self._opened = False
 
     @property
@@ -152,16 +152,16 @@ class SqliteLedger:
         self._folder = await asyncio.to_thread(prepare_run_directory, self._path)
         create_private(self._folder / LEDGER)
         try:
-            await self._writer.start(self._begin, undo=self._participant.leave)
+            await self._writer.start(self._begin, undo=self._this_owner.leave)
         except BaseException:
-            self._participant.close()
+            self._this_owner.close()
             raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._waiters.stop_polling()
         try:
-            self._participant.mark_emptied(await self._writer.submit(self._participant.leave, "close", durable=True))
+            self._this_owner.mark_emptied(await self._writer.submit(self._this_owner.leave, "close", durable=True))
             self._payment_stop.error = None  # what could not be written down is by now
         except ClovaOCRError as error:
             logger.warning("the ledger was not closed in order; the next process settles what is left: %s", error)
@@ -170,7 +170,7 @@ class SqliteLedger:
             try:
                 await self._writer.stop()
             finally:
-                self._participant.close()
+                self._this_owner.close()
                 self._waiters.wake_all()  # they ask again, and meet the error that it is closed
 
     def _connected(self) -> sqlite3.Connection:
@@ -178,21 +178,21 @@ class SqliteLedger:
         return connect(self._folder, patience=0.0)  # the writer waits for locks itself, and lets a fork pass meanwhile
 
     def _begin(self, db: sqlite3.Connection) -> None:
-        migrate(db, check=self._participant.require_none_at_work)
+        migrate(db, check=self._this_owner.require_none_at_work)
         db.execute("PRAGMA synchronous = FULL")  # the overflow files that are replayed here are deleted afterwards
         db.execute("BEGIN IMMEDIATE")
         try:
             self._store = store_or_check(db, self._folder / LEDGER, self._requested)
             self.max_calls = call_limit_of(db)
             db.execute("INSERT INTO run (name, value) VALUES ('calls', 0) ON CONFLICT (name) DO NOTHING")
-            replayed = self._participant.enter(db, self._folder, keeps_answers=self._store == "full")
+            replayed = self._this_owner.enter(db, self._folder, keeps_answers=self._store == "full")
             db.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):  # on some errors SQLite has rolled back itself
                 db.execute("ROLLBACK")
             raise
         delete_replayed(replayed)
-        self._participant.reserve_overflow(db)
+        self._this_owner.reserve_overflow(db)
 
     async def open_for(self, services: Sequence[str]) -> None:
         """Bind the run to the services that will be asked, or refuse others than those it is bound to."""
@@ -218,7 +218,7 @@ class SqliteLedger:
             raise
 
     def _claim(self, db: sqlite3.Connection, item: Item, source: SourceFile | None) -> Admission:
-        claim = item_statements.claim_item(db, item, self._participant.owner)
+        claim = item_statements.claim_item(db, item, self._this_owner.number)
         if claim is None:
             row = item_statements.find_item(db, item)
             assert row is not None  # noqa: S101 - an item that cannot be claimed is there
@@ -258,16 +258,16 @@ class SqliteLedger:
             granted = await self._payment_stop.guard(order)
         finally:
             if granted is not True:
-                self._participant.finished(claim.number)
+                self._this_owner.reservation.end(claim.number)
         if granted is False:
             limit = plural(self.max_calls or 0, "call")
             raise SpendingCeilingError(f"the call limit of the run is reached: {limit}, billed or maybe billed")
         return granted is True
 
     def _send(self, db: sqlite3.Connection, claim: Claim, request_id: str, picture: bytes) -> bool | None:
-        self._participant.check_not_replaced()
+        self._this_owner.check_not_replaced()
         # What keeps the answer is there before the money is spent; a request without waits for that of another call.
-        if not self._participant.reserve(claim.number):
+        if not self._this_owner.reserve(claim.number):
             return None
         self.max_calls = call_limit_of(db)  # another process may have given the run another one
         return item_statements.send(db, claim, request_id, picture, self._now(), self.max_calls)
@@ -278,23 +278,23 @@ class SqliteLedger:
             item_statements.refuse, number=claim.number, request_id=request_id, maybe_billed_before=maybe_billed_before
         )
         try:
-            await self._write(refuse, "refused")
+            await self._writer.submit(refuse, "refused")
         except LedgerError as error:
             self._fallback.overflow(RefusalRecord(claim.number, request_id, maybe_billed_before), error)
         finally:
-            self._participant.finished(claim.number)
+            self._this_owner.reservation.end(claim.number)
 
     async def maybe_billed(self, claim: Claim, request_id: str) -> None:
         """Mark that the request in flight may have been billed and has no answer."""
         try:
-            await self._write(
+            await self._writer.submit(
                 lambda db: item_statements.mark_maybe_billed(db, claim.number, request_id), "maybe billed"
             )
         except LedgerError as error:
             self._payment_stop.stop(error)
             raise
         finally:
-            self._participant.finished(claim.number)
+            self._this_owner.reservation.end(claim.number)
 
     async def answered(self, claim: Claim, request_id: str, response: HTTPResponse) -> None:
         """Store an answer; durable when this returns, whichever process owns the item by now."""
@@ -303,15 +303,15 @@ class SqliteLedger:
         status, cut, body, unpacked = sealed_answer(self._seal, claim.item, response)
         foreign = not is_answer_to(response.body, request_id)
         record = AnswerRecord(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign)
-        self._participant.note_size(max(len(body), len(response.body)))  # the next one may not be packed as well
+        self._this_owner.note_size(max(len(body), len(response.body)))  # the next one may not be packed as well
         try:
             await self._fallback.keep_answer(record)
         finally:
-            self._participant.finished(claim.number)
+            self._this_owner.reservation.end(claim.number)
 
     async def settle(self, claim: Claim, settlement: Settlement) -> None:
         """Record how the call ended, and give the claim back."""
-        self._participant.finished(claim.number)
+        self._this_owner.reservation.end(claim.number)
         failure = sealed_failure(self._seal, claim.item, settlement.failure)
         ended = SettlementRecord(claim, replace(settlement, failure=b""), failure, self._now())
         if settlement.event is ItemEvent.SUCCEED and self._store == "full":
@@ -343,7 +343,7 @@ class SqliteLedger:
 
     async def _free_of(self, numbers: Sequence[int]) -> list[int]:
         def find(db: sqlite3.Connection) -> list[int]:
-            self._participant.take_over(db)
+            self._this_owner.take_over(db)
             return [number for number in numbers if not item_statements.is_owned(db, number)]
 
         return await self._writer.submit(find, "look")
@@ -353,29 +353,32 @@ class SqliteLedger:
 
     def add_files(self, files: Sequence[SourceFile], document: str) -> None:
         """Record files that are to be read; called in a thread beside the event loop."""
-        self._writer.call(lambda db: worklist.add_files(db, files, document, self._seal), "list")
+        self._writer.call(lambda db: worklist_statements.add_files(db, files, document, self._seal), "list")
 
     async def set_base_folder(self, folder: str) -> str | None:
         """Record the folder in which relative paths start, unless they start in another one; return that one."""
-        recorded = await self._write(lambda db: worklist.set_base_folder(db, os.fsencode(folder)), "begin")
+        recorded = await self._write(lambda db: worklist_statements.set_base_folder(db, os.fsencode(folder)), "begin")
         return None if recorded is None else os.fsdecode(recorded)
 
     async def claim_files(self, documents: Sequence[str], most: int) -> list[ListedFile]:
         """Take at most so many of the files of some documents that are to be read, in the order they were found."""
         return await self._write(  # the owner is read in the thread: a renewal before it may change it
-            lambda db: worklist.claim_files(db, documents, self._participant.owner, most, self._seal), "hand out"
+            lambda db: worklist_statements.claim_files(db, documents, self._this_owner.number, most, self._seal),
+            "hand out",
         )
 
     async def release_files(self, documents: Sequence[str]) -> None:
         """Give back the files of some documents that this process has taken and will not read."""
-        await self._write(lambda db: worklist.release_files(db, documents, self._participant.owner), "give back")
+        await self._write(
+            lambda db: worklist_statements.release_files(db, documents, self._this_owner.number), "give back"
+        )
 
     async def others_at_work(self, documents: Sequence[str]) -> bool:
         """Take over what dead owners left, then return whether there may still be more to do."""
 
         def find(db: sqlite3.Connection) -> bool:
-            self._participant.take_over(db)
-            return worklist.others_at_work(db, documents, self._participant.owner)
+            self._this_owner.take_over(db)
+            return worklist_statements.others_at_work(db, documents, self._this_owner.number)
 
         return await self._write(find, "look")
 
@@ -383,7 +386,7 @@ class SqliteLedger:
         """Queue the unread items of one billing again, those of one document if it is given; return their number."""
 
         def work(db: sqlite3.Connection) -> int:
-            self._participant.take_over(db)  # an item that has its answer by now must not be sent again
-            return worklist.requeue(db, billing, document)
+            self._this_owner.take_over(db)  # an item that has its answer by now must not be sent again
+            return worklist_statements.requeue(db, billing, document)
 
         return await self._write(work, "requeue")

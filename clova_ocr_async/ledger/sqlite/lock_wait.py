@@ -93,7 +93,7 @@ class LockWait:
 
 
 def is_locked(error: sqlite3.Error) -> bool:
-    """Whether an error means that another program holds a lock."""
+    """Return whether an error means that another program holds a lock."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED  # the rest of an extended code is detail
 
 

@@ -97,9 +97,9 @@ def require_none_at_work(db: sqlite3.Connection, process: Process, now: float, a
         LedgerError: There are some.
     """
     if living := living_owners(db, process, now):
-        told = plural(len(living), "process is at work", "processes are at work")
+        at_work = plural(len(living), "process is at work", "processes are at work")
         them = "it" if len(living) == 1 else "them"
-        raise LedgerError(f"{told} on this run; wait for {them} to end, or end {them}, then {action}")
+        raise LedgerError(f"{at_work} on this run; wait for {them} to end, or end {them}, then {action}")
 
 
 def _owners(db: sqlite3.Connection) -> list[tuple[int, Process, float]]:

@@ -33,7 +33,7 @@ class PaymentStop:
         self._logged: set[str] = set()
 
     def is_first(self, event: str) -> bool:
-        """Whether an event was not seen before: it is logged once, not for every call."""
+        """Return whether an event was not seen before: it is logged once, not for every call."""
         first = event not in self._logged
         self._logged.add(event)
         return first

@@ -16,7 +16,7 @@ from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
 from clova_ocr_async.ledger.sqlite import owners
 from clova_ocr_async.ledger.sqlite.connection import connect_existing
 from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
-from clova_ocr_async.ledger.sqlite.overflow import delete_replayed, has_records, overflow_paths, replay_files
+from clova_ocr_async.ledger.sqlite.overflow_file import delete_replayed, has_records, overflow_paths, replay_files
 from clova_ocr_async.ledger.sqlite.run_settings import check_seal
 from clova_ocr_async.ledger.sqlite.stored_values import seal_context, sealed_failure
 from clova_ocr_async.ledger.states import Item

@@ -18,16 +18,16 @@ import msgspec
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.processes import Process
+from clova_ocr_async.ledger.run_status import RunStatus
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.settlement import GONE, is_requeued, project
-from clova_ocr_async.ledger.sqlite import item_statements, view_queries, worklist
+from clova_ocr_async.ledger.sqlite import item_statements, view_queries, worklist_statements
 from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.owners import living_owners
 from clova_ocr_async.ledger.sqlite.run_settings import call_limit_of, check_seal, read_setting
 from clova_ocr_async.ledger.sqlite.snapshot import open_view
 from clova_ocr_async.ledger.sqlite.stored_values import entry_of, opened_columns
-from clova_ocr_async.ledger.states import SourceFile, State
-from clova_ocr_async.ledger.storage import RunStatus, SourceRecord
+from clova_ocr_async.ledger.states import SourceFile, SourceRecord, State
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ class RunReader:
     def other_base_folder(self, folder: str) -> str | None:
         """Return the folder in which the run's relative paths start; None if that is the given one, or unknown."""
         with self._snapshot():
-            recorded = worklist.other_base_folder(self._db, os.fsencode(folder))
+            recorded = worklist_statements.other_base_folder(self._db, os.fsencode(folder))
         return None if recorded is None else os.fsdecode(recorded)
 
     def to_read(self, document: str, retry_billings: Collection[Billing] = ()) -> Iterator[SourceFile]:

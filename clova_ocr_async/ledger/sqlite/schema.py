@@ -254,7 +254,7 @@ def version_of(db: sqlite3.Connection) -> int:
 
 
 def is_current_version(db: sqlite3.Connection, folder: Path) -> bool:
-    """Whether the tables are those of this version; False if they can be brought up to date.
+    """Return whether the tables are those of this version; False if they can be brought up to date.
 
     Args:
         db: The connection.

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.sqlite.connection import Holder, connect, connect_in_place, copy_closed, find_holder
-from clova_ocr_async.ledger.sqlite.overflow import has_records, overflow_paths, replay_files
+from clova_ocr_async.ledger.sqlite.overflow_file import has_records, overflow_paths, replay_files
 from clova_ocr_async.ledger.sqlite.private_copy import private_copy
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, create_private, find_run_directory
 from clova_ocr_async.ledger.sqlite.schema import is_current_version, migrate
@@ -81,7 +81,7 @@ def choose_read_mode(holder: Holder, *, links: int, log: bool, overflow: bool) -
 
 
 def log_is_needed(ledger: os.stat_result, log: os.stat_result | None) -> bool:
-    """Whether a log holds changes that are not in the ledger.
+    """Return whether a log holds changes that are not in the ledger.
 
     A ledger with more names than its log may have been finished under another name, with the log of that name. This log
     is then older than the ledger, and obsolete.
@@ -122,7 +122,7 @@ class View:
         self._in_place = in_place
 
     def is_outdated(self) -> bool:
-        """Whether the run has changed since, in a way that this view does not show."""
+        """Return whether the run has changed since, in a way that this view does not show."""
         return self._before is not None and _states(self._folder) != self._before
 
     def check(self) -> None:

@@ -1,6 +1,6 @@
 """The SQL of a view of a run: its images, counted or one by one.
 
-The status of an image is decided here as far as the tables tell it. Items whose settlement is still due (``UNSETTLED``)
+The status of an image is decided here as far as the tables show it. Items whose settlement is still due (``UNSETTLED``)
 come out with their stored state, and the view projects them one by one.
 """
 

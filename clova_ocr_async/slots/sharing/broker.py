@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter, deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.slots.interface import GateState, log_limit_change
+from clova_ocr_async.slots.interface import GateState
 from clova_ocr_async.slots.limit import LimitSignal
 from clova_ocr_async.slots.queue import Waiter, WaitQueue
 from clova_ocr_async.slots.sharing.state import LEASE
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from clova_ocr_async.slots.sharing.state import Limits
 
 __all__ = ["SlotBroker", "SyncThread"]
+
+logger = logging.getLogger("clova_ocr_async")
 
 _MAX_WAITERS = 64  # waiters of a domain that one sync considers, so that a sync costs the same however many wait
 _SYNC_EVERY = 1.0  # seconds, more or less: a wake-up may be lost, and processes die
@@ -246,7 +249,8 @@ class SlotBroker:
                 waiter.granted.set_result(grant)
                 self._queue.discard(waiter)
         for key, before, ended_as in result.changes:
-            log_limit_change(self._domains[key], before, result.seen[key][0], ended_as)
+            for change in result.seen[key][0].changes_since(before, ended_as):
+                logger.info("domain %s: %s", self._domains[key].url, change)
         self._schedule_sync(result.next_in)
         # There may be slots for more waiters than this sync was given.
         if self._has_unsynced and any(self._all_served(key) for key, known in self._sync.waiting.items() if known):

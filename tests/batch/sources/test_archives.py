@@ -61,7 +61,7 @@ async def test_a_picture_of_an_archive_is_read_in_place(tmp_path: Path) -> None:
     ids=["encrypted", "bomb", "broken", "large", "missing", "zip"],
 )
 async def test_a_member_that_cannot_be_read_is_an_image_error(tmp_path: Path, member: Member, why: str) -> None:
-    """What is wrong with a member is an error of that image, which names it."""
+    """A fault of a member is an error of that image, which names it."""
     archive = write_zip(tmp_path / "a.zip", member)
     with pytest.raises(ImageError) as error:
         await load_image(f"{archive}!/x.png", ImageLimits())
@@ -181,7 +181,7 @@ def test_files_without_the_ending_of_a_picture_are_judged_by_content(
 
 
 def test_a_file_that_cannot_be_looked_into_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file without an ending that cannot be opened, or not read, is no picture as far as is known."""
+    """A file without an ending that cannot be opened, or not read, is not a picture as far as is known."""
     (tmp_path / "scan").write_bytes(PNG)
 
     def failing(*_: object) -> int:

@@ -55,7 +55,7 @@ def test_an_archive_has_such_folders_too(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_the_name_of_a_document_may_be_given_itself(tmp_path: Path) -> None:
-    """What a shell makes of scans/* is the same as scans."""
+    """The paths that a shell makes of scans/* are the same as scans."""
     folder = lay_out(tmp_path / "receipt", "a.jpg", "deep/b.jpg")
     assert documents(folder) == {"a.jpg": "receipt", "deep/b.jpg": "receipt"}
     assert documents(folder, recursive=False) == {"a.jpg": "receipt"}

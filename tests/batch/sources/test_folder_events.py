@@ -67,7 +67,7 @@ def test_a_second_without_a_change_brings_no_call() -> None:
 
 
 def test_events_that_cannot_be_had_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Where the system refuses, the log says so, and the last call lets the watch scan by itself."""
+    """A refusal of the system is logged, and the last call lets the watch scan by itself."""
     bell = Bell()
     events = FolderEvents("no\0path", bell)
     wait_for(lambda: bell.rung)

@@ -209,7 +209,7 @@ def test_lists_of_windows_are_read(
 
 
 def test_a_table_in_cp949_with_ascii_names_is_read(write: Callable[..., Path]) -> None:
-    """Where only the user's own columns are not ASCII, no file has to exist."""
+    """If only the user's own columns are not ASCII, no file has to exist."""
     [image] = listed(write("path,부서\na.jpg,영업\n".encode("cp949")))
     assert msgspec.json.decode(image.columns) == {"부서": "영업"}
 
@@ -250,7 +250,7 @@ def test_names_are_found_in_the_other_normal_form(write: Callable[..., Path], on
 
 
 def test_two_files_of_one_name_are_an_error(write: Callable[..., Path]) -> None:
-    """Which of two files is meant is not guessed."""
+    """A name that two files have is not guessed."""
     mixed = unicodedata.normalize("NFC", "가") + unicodedata.normalize("NFD", "나")
     for form in ("NFC", "NFD"):
         write("", unicodedata.normalize(form, mixed))

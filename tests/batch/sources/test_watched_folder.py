@@ -222,7 +222,7 @@ def test_a_scan_that_is_not_wanted_any_more_ends(inbox: Path) -> None:
 def test_files_and_folders_that_vanish_during_a_scan_are_no_trouble(
     inbox: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was moved away between its listing and the look at it is simply not there."""
+    """A file that was moved away between its listing and the look at it is simply not there."""
     write(inbox, "a.jpg", "b.jpg", "sub/c.jpg")
 
     class Vanishing(WatchedFolder):

@@ -172,7 +172,7 @@ async def test_other_bytes_under_a_name_that_was_paid_are_read_and_the_same_are_
 
 
 async def test_a_second_watch_pays_nothing_again(run: Path, inbox: Path) -> None:
-    """What an earlier process has read is known from the ledger, and only what is new is billed."""
+    """An image that an earlier process has read is known from the ledger, and only new ones are billed."""
     (inbox / "a.jpg").write_bytes(picture("one"))
     assert len(await watched(run, inbox, Script({}), 10)) == 1
     (inbox / "b.jpg").write_bytes(picture("two"))
@@ -231,7 +231,7 @@ async def test_a_folder_that_is_away_loses_no_file(run: Path, inbox: Path) -> No
 
 
 async def test_a_file_that_vanishes_and_comes_back_unchanged_is_read(run: Path, inbox: Path, tmp_path: Path) -> None:
-    """A file that is gone when its turn comes is no reason to pass it over for good."""
+    """A file that is gone when its turn comes does not pass it over for good."""
     (inbox / "a.jpg").write_bytes(picture("one"))
     kept = tmp_path / "kept.jpg"
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def test_options_that_do_not_go_together_are_refused(
     clova: Emulator, scans: Path, run: Path, arguments: str, why: str
 ) -> None:
-    """What would be a mistake is reported with the way out, before anything is written or sent."""
+    """A combination of options that is a mistake is reported with the way out, before anything is written or sent."""
     result = clova_ocr("batch", "receipt", *arguments.format(scans=scans, run=run).split())
     assert result.exit_code == 2
     assert why.format(run=run) in result.stderr

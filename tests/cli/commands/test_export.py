@@ -37,7 +37,7 @@ def test_an_export_is_a_whole_file_of_its_owners(scans: Path, run: Path, tmp_pat
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /dev/full")
 def test_an_export_that_no_process_reads_ends(clova: Emulator, scans: Path, run: Path) -> None:
-    """A reader that has enough is no error; an output that is full is one."""
+    """A reader that has enough is not an error; an output that is full is one."""
     clova_ocr("batch", "receipt", scans, "--run", run)
     enough = start(clova, "export", run)
     assert enough.stdout is not None

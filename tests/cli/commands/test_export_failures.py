@@ -53,7 +53,7 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_a_full_disk_leaves_nothing(clova: Emulator, receipts: Path, out: Path, format_: str) -> None:
-    """Where a file cannot grow, an export ends with 1 and names its output; no file is left, an old one unchanged."""
+    """If a file cannot grow, an export ends with 1 and names its output; no file is left, an old one unchanged."""
     old = out / f"receipt.{format_}"
     old.write_text("mine")
     options = ["--format", format_, "-o", f"{out}/", "--force"]

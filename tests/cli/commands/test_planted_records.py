@@ -97,7 +97,7 @@ def test_a_temporary_file_that_cannot_be_made_is_an_error_of_the_output(
 
 
 def test_a_member_of_an_archive_has_a_key_of_its_own(tmp_path: Path) -> None:
-    """Members are told apart by their archive and their name; a path that is neither has no key."""
+    """Members differ by their archive and their name; a path that is neither has no key."""
     archive = tmp_path / "a.zip"
     archive.write_bytes(b"PK\x05\x06" + bytes(18))
     keys = {inputs._key_of_path(f"{archive}!/{name}") for name in ("x.jpg", "y.jpg", "x.jpg")}  # noqa: SLF001

@@ -208,7 +208,7 @@ def without_huge(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_planted_values(planted: Path) -> None:
-    """Each planted value is right in its row: no digit, sign or zero is lost, and what is no date has its text."""
+    """Each planted value is right in its row: no digit, sign or zero is lost, and no text becomes a date."""
     shown = columns_of_run(Receipt, OWN)
     rows = {name_of(row): row for row in typed_csv(csv_of(planted, "--no-guard", "--no-copies"), shown)}
     assert len(rows) == 13

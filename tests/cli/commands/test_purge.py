@@ -67,7 +67,7 @@ def test_purging_all_asks_on_a_terminal_first(run: Path, typed: bytes) -> None:
 
 
 def test_a_yes_removes_them(run: Path) -> None:
-    """Who confirms it has all answers removed; without answers there is no question left."""
+    """A confirmed purge removes all answers; without answers there is no question."""
     code, printed = on_a_terminal(b"y\n", "purge", run)
     assert (code, answers(run)) == (0, 0)
     assert "deleted: 2 answers" in printed
@@ -167,7 +167,7 @@ def test_a_file_that_was_taken_for_abandoned_is_made_again(tmp_path: Path) -> No
 
 
 def test_what_no_process_holds_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    """What is left by the dead is removed; a folder, a link and what is held are not; what is gone is no trouble."""
+    """A file of a dead process is removed; a folder, a link and a held file are not; a missing one is not an error."""
     dead, gone, held, folder, link = (tmp_path / f"{name}.part" for name in ("dead", "gone", "held", "folder", "link"))
     dead.touch()
     folder.mkdir()
@@ -181,7 +181,7 @@ def test_what_no_process_holds_is_removed_and_nothing_else(tmp_path: Path) -> No
 
 
 def test_a_system_without_these_locks_removes_what_it_can(tmp_path: Path) -> None:
-    """Where there are no such locks, the file system itself keeps what is open; the rest is removed."""
+    """Without such locks, the file system itself keeps what is open; the rest is removed."""
 
     def load(name: str) -> ModuleType:
         raise ModuleNotFoundError(name)
@@ -193,7 +193,7 @@ def test_a_system_without_these_locks_removes_what_it_can(tmp_path: Path) -> Non
 
 
 def test_a_file_in_a_folder_that_may_not_be_changed_is_left(tmp_path: Path) -> None:
-    """What cannot be removed is named as left."""
+    """A file that cannot be removed is named as left."""
     left = tmp_path / "held"
 
     class Stubborn(type(Path())):  # type: ignore[misc]

@@ -90,7 +90,7 @@ def test_pages_and_pictures_that_need_preparation_are_read(inbox: Path, run: Pat
 
 
 def test_a_signal_finishes_what_is_under_way_and_the_same_command_goes_on(tmp_path: Path, run: Path) -> None:
-    """A watch that is ended in its work leaves no doubt, shows the command that goes on, and that pays for the rest."""
+    """A watch that is ended in its work leaves nothing ambiguous; the command that it shows pays for the rest."""
     with emulator_in_thread(latency=0.2) as clova:
         inbox = many_pictures(tmp_path / "inbox", 20)
         command = ("watch", "receipt", inbox, "--run", run, "--settle", "0", "--poll")

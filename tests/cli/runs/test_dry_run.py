@@ -56,7 +56,7 @@ def test_a_dry_run_names_the_first_unfit_files(scans: Path) -> None:
 
 
 def test_a_dry_run_of_a_run_shows_what_the_run_will_do(clova: Emulator, scans: Path, run: Path) -> None:
-    """What a dry run counts as billable is what the run then pays, before it, in its middle and after it."""
+    """A dry run counts as billable the calls that the run then pays, before it, in its middle and after it."""
     command = ("batch", "receipt", scans, "--run", run)
     fresh = clova_ocr(*command, "--dry-run", "--max-calls", "4", "--price", "60")
     assert counts_of(fresh) == {"images found": 7, "duplicates": 1, "billable calls": 6, "within call limit": 4}
@@ -105,7 +105,7 @@ async def test_a_dry_run_does_not_read_what_has_not_changed(scans: Path, run: Pa
 
 
 async def test_a_dry_run_beside_a_batch_counts_what_is_under_way(scans: Path, run: Path) -> None:
-    """What another process has sent is not counted again."""
+    """An image that another process has sent is not counted again."""
     held = Held()
     reading = asyncio.create_task(resumable_run(run, transport=FakeTransport(held)).run([str(scans / "0.png")]))
     await held.reached.wait()

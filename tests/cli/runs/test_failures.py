@@ -30,7 +30,7 @@ async def test_failures_go_when_all_is_read(run: Path) -> None:
 async def test_a_file_of_failures_that_cannot_be_written_ends_nothing(
     scans: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where the file of what was not read has no place, that is reported and the exit code is as it would be."""
+    """A list of unread images that has no place is reported and the exit code is as it would be."""
     (scans / "0.png").write_bytes(b"no image")
     await resumable_run(run, transport=FakeTransport()).run([str(scans / "0.png")])
     (run / FAILURES).unlink()

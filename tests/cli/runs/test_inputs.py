@@ -83,7 +83,7 @@ def test_recognize_reads_a_file_once_as_well(clova: Emulator, scans: Path) -> No
 
 @pytest.mark.usefixtures("scans")
 def test_a_dry_run_counts_each_file_once() -> None:
-    """What a dry run without a run shows is what the batch pays."""
+    """A dry run without a run shows the calls that the batch pays."""
     result = clova_ocr("batch", "receipt", "scans", "scans/0.png", "--dry-run")
     assert "images found                 4\n" in result.stdout
     assert "billable calls               4\n" in result.stdout
@@ -92,7 +92,7 @@ def test_a_dry_run_counts_each_file_once() -> None:
 
 @pytest.mark.usefixtures("scans")
 def test_what_is_not_there_or_is_standard_input_is_not_distinguished() -> None:
-    """Paths that lead nowhere stay, each for its own error; standard input is no file."""
+    """Paths that lead nowhere stay, each for its own error; standard input is not a file."""
     search = Search(["scans/0.png", "gone", "gone", "a\0b", "-"], piped={"-": b"x"})
     assert [file.path for file in search.files()] == ["scans/0.png", "gone", "gone", "a\0b", "-"]
     assert list(search.remarks()) == []
@@ -117,7 +117,7 @@ def test_a_search_can_be_repeated_at_the_same_time(scans: Path) -> None:
 
 @pytest.fixture
 def left_out(scans: Path) -> str:
-    """What is printed of four files beside the user's."""
+    """The text about four files beside the user's."""
     for name in ("@eaDir/0.png/SYNOPHOTO_THUMB_XL.jpg", "#recycle/old.png", ".1.png", "2.png.tmp"):
         (scans / name).parent.mkdir(parents=True, exist_ok=True)
         (scans / name).write_bytes(draw_sample("receipt", seed=9).data)
@@ -129,7 +129,7 @@ def left_out(scans: Path) -> str:
 
 @pytest.mark.parametrize("run", [[], ["--run", "run"], ["--dry-run"], ["--dry-run", "--run", "run"]])
 def test_what_is_left_out_of_a_folder_is_counted(clova: Emulator, left_out: str, run: list[str]) -> None:
-    """What a system keeps is not paid, and what was left out is counted, with a run, without, and beforehand."""
+    """A file of the system is not paid, and the files left out are counted, with a run, without, and beforehand."""
     result = clova_ocr("batch", "receipt", "scans", *run)
     assert result.exit_code == 0, result.stderr
     assert clova.billed.total() == (0 if "--dry-run" in run else 4)
@@ -147,7 +147,7 @@ def test_what_is_left_out_is_read_where_it_is_named(clova: Emulator) -> None:
 @pytest.mark.usefixtures("clova")
 @pytest.mark.parametrize("run", [[], ["--run", "run"]])
 def test_a_folder_of_nothing_but_what_is_left_out_is_reported_with_the_reason(scans: Path, run: list[str]) -> None:
-    """Where no images are found, what was left out is printed all the same."""
+    """The files left out are printed also if no images are found."""
     (scans / "__MACOSX").mkdir()
     (scans / "__MACOSX" / "a.jpg").touch()
     (scans / "only" / "@eaDir").mkdir(parents=True)
@@ -193,7 +193,7 @@ def test_where_nothing_is_found_nothing_is_left_behind(tmp_path: Path, monkeypat
 
 @pytest.mark.usefixtures("clova")
 def test_a_folder_of_a_run_that_cannot_be_looked_into_is_reported(scans: Path) -> None:
-    """What is wrong with the run directory is an error of its own, also where no image is found."""
+    """A fault of the run directory is an error of its own, also if no image is found."""
     (scans / "empty").mkdir()
     (scans / "file").touch()
     result = clova_ocr("batch", "receipt", scans / "empty", "--run", scans / "file")
@@ -278,7 +278,7 @@ def test_absolute_paths_stay_as_they_were_given(scans: Path) -> None:
 
 @pytest.mark.usefixtures("clova")
 def test_a_dry_run_of_an_unfinished_run_counts_each_image_once(scans: Path) -> None:
-    """What is left in a run and found under another spelling is one image."""
+    """An image that is left in a run and found under another spelling is one image."""
     clova_ocr("batch", "receipt", "scans", "--run", "run", "--max-calls", "1")
     result = clova_ocr("batch", "receipt", scans, "./scans", "--run", "run", "--dry-run")
     assert "billable calls               3\n" in result.stdout
@@ -305,7 +305,7 @@ def test_a_run_of_relative_paths_is_gone_on_with_where_they_start(
 
 @pytest.mark.usefixtures("clova")
 def test_a_run_of_absolute_paths_goes_on_anywhere(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no path is relative it makes no difference where a command is repeated."""
+    """With absolute paths alone, a command can be repeated in any folder."""
     run = scans.parent / "run"
     assert clova_ocr("batch", "receipt", scans, "--run", run).exit_code == 0
     monkeypatch.chdir(scans)
@@ -315,7 +315,7 @@ def test_a_run_of_absolute_paths_goes_on_anywhere(scans: Path, monkeypatch: pyte
 
 @pytest.mark.usefixtures("clova")
 def test_a_run_that_was_moved_with_its_images_goes_on(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the folder in which paths started is not there any more, they start where the command is repeated."""
+    """If the folder in which paths started is not there any more, they start where the command is repeated."""
     old = scans.parent / "old"
     old.mkdir()
     scans.rename(old / "scans")
@@ -353,7 +353,7 @@ def test_payments_on_request_are_reported_apart(clova: Emulator, scans: Path) ->
 
 
 def test_payments_on_request_are_counted_when_all_is_sent(clova: Emulator, scans: Path) -> None:
-    """Where nothing is left to be sent the counts are exact."""
+    """With nothing left to be sent the counts are exact."""
     clova.script("close-after-body")
     clova_ocr("batch", "receipt", scans, "--run", "run", "-j", "1")
     done = clova_ocr("batch", "receipt", scans, "--run", "run", "--retry-ambiguous")

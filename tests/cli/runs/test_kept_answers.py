@@ -102,7 +102,7 @@ def test_purging_leaves_nothing_of_the_answers(clova: Emulator, scans: Path, run
     assert b"Request body invalid" in (run / FAILURES).read_bytes()
     purged = clova_ocr("purge", run)
     assert (purged.exit_code, purged.stdout) == (0, "")
-    assert "deleted: 5 answers and 1 error message; the run still knows" in purged.stderr
+    assert "deleted: 5 answers and 1 error message; the run still has" in purged.stderr
     assert found_in(run, canary) == found_in(run, b"Request body invalid") == []
     assert clova_ocr("batch", "receipt", scans, "--run", run).exit_code == 1
     assert clova.billed.total() == 5

@@ -72,7 +72,7 @@ def test_an_answer_that_fits_nowhere_is_handed_out() -> None:
 
 
 def test_an_answer_that_even_stdout_does_not_take_is_named() -> None:
-    """Where standard output is full as well the image is named, and what it cost is on record."""
+    """If standard output is full as well, the image is named, and its cost is on record."""
     with scene(1, size=3_500_000) as stage, open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
         stage.service.go_on.set()
         code, _, text = batch(stage, limited, full.fileno())
@@ -86,7 +86,7 @@ def test_a_picture_that_is_gone_is_named_all_the_same() -> None:
     """The record of a lost answer whose picture has been removed meanwhile has no hash, and all else."""
     with scene(1, size=3_500_000) as stage:
         process = stage.batch(limits=limited)
-        stage.until(lambda: stage.service.total, "under way")
+        stage.until(lambda: stage.service.total, "in flight")
         next((stage.place / "scans").iterdir()).unlink()
         stage.service.go_on.set()
         stage.ended(process, (ExitCode.SOME_FAILED,))
@@ -95,7 +95,7 @@ def test_a_picture_that_is_gone_is_named_all_the_same() -> None:
 
 
 def test_a_run_that_another_program_locks_is_not_begun() -> None:
-    """A batch on a run whose ledger is locked ends with 4, who holds it, and the command that goes on."""
+    """A batch on a run whose ledger is locked ends with 4, the program that holds it, and the command that goes on."""
     with scene(1) as stage:
         stage.finish()
         with closing(sqlite3.connect(stage.run / LEDGER, isolation_level=None)) as db:

@@ -48,7 +48,7 @@ def test_a_paid_answer_that_the_output_cannot_take_goes_to_standard_output(
 
 @pytest.mark.parametrize("stdout", ["/dev/full", "/dev/null", "&-"])
 def test_a_paid_answer_that_has_no_other_place_is_named(clova: Emulator, scans: Path, stdout: str) -> None:
-    """Where standard output keeps nothing either, each paid answer is named as lost."""
+    """If standard output keeps nothing either, each paid answer is named as lost."""
     done = shell(clova, f'"$@" >{stdout}', "batch", "receipt", scans, "-o", "/dev/full")
     assert done.returncode == 1
     assert 0 < clova.billed.total() < 12

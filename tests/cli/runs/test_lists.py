@@ -125,7 +125,7 @@ def test_what_a_list_names_as_paid_is_not_paid_again_without_being_asked(clova: 
 
 @pytest.mark.usefixtures("clova")
 def test_a_retry_without_a_list_needs_a_run() -> None:
-    """Where no list shows what was paid, an option that sends again what was paid has nothing to print."""
+    """Without a list that shows a payment, an option that pays again has nothing to print."""
     for option in ("--retry-billed", "--retry-ambiguous"):
         result = clova_ocr("batch", "receipt", "a.png", option)
         assert result.exit_code == 2

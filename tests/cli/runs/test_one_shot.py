@@ -107,7 +107,7 @@ class FullOutput:
 async def test_an_output_that_fails_finishes_what_is_under_way_and_sends_no_more(
     receipts: list[InputFile], capsys: pytest.CaptureFixture[str], reason: int, messages: int
 ) -> None:
-    """Calls under way finish and are named, up to twenty; what waits for a slot or is not pulled yet is not paid."""
+    """Calls in flight finish and are named, up to twenty; an image that waits or is not pulled yet is not paid."""
     late = [Held() for _ in range(21)]
     output = FullOutput(reason)
     first = Held()
@@ -175,7 +175,7 @@ async def test_an_interrupt_writes_what_was_answered_and_names_what_is_ambiguous
 async def test_a_folder_that_turns_out_unreadable_is_reported_once_with_what_was_paid_before(
     receipts: list[InputFile], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was read before is written and counted, and the counting of images stumbles in silence."""
+    """Images that were read before a failure are written and counted; a failure of their count is silent."""
 
     def found() -> Iterator[InputFile]:
         yield receipts[0]
@@ -191,7 +191,7 @@ async def test_a_folder_that_turns_out_unreadable_is_reported_once_with_what_was
 
 
 async def test_a_batch_that_cannot_begin_counts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where no image was tried there are no counts to report."""
+    """Without a tried image there are no counts to report."""
     client = ClovaOCRClient(domain(document=IdCard), transport=FakeTransport())
     with opened_output(str(tmp_path / "out.jsonl")) as lines, pytest.raises(ConfigurationError):
         await run_once(client, CallCounter(), Receipt, Search(()), lines)

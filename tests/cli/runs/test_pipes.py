@@ -83,7 +83,7 @@ def test_a_run_reads_a_list_from_a_pipe(clova: Emulator, here: Path) -> None:
 def test_what_cannot_work_is_reported_before_anything_is_paid(
     clova: Emulator, here: Path, command: str, why: bytes
 ) -> None:
-    """What is read once cannot be read twice, nor by a run that is to resume."""
+    """An input that is read once cannot be read twice, nor by a run that is to resume."""
     before = clova.requests
     done = shell(clova, folder=here, command=command)
     assert (done.returncode, why in done.stderr) == (2, True), done.stderr
@@ -118,7 +118,7 @@ def test_no_more_is_read_than_an_image_may_have() -> None:
 
 
 def test_a_pipe_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
-    """What is open for writing alone is an error that names it."""
+    """An input that is open for writing alone is an error that names it."""
     read_end, write_end = os.pipe()
     path = f"/dev/fd/{write_end}"
     with pytest.raises(ConfigurationError, match=rf"{path}: .+"):
@@ -132,6 +132,6 @@ def test_a_pipe_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
 
 
 def test_an_input_file_of_a_pipe_is_read_in_parts() -> None:
-    """What was read before is given as a file gives it."""
+    """Bytes that were read before are given as a file gives them."""
     file = InputFile("-", b"abc")
     assert (file.read(2), file.read(), file.read()) == (b"ab", b"c", b"")

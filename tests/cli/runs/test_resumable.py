@@ -113,7 +113,7 @@ def test_what_was_not_read_is_sent_again_only_when_its_flag_is_given(
 
 
 def test_an_ambiguous_image_is_reported_by_name(clova: Emulator, scans: Path, run: Path) -> None:
-    """What may have been paid without an answer is named by batch and status, and has no bill in its record."""
+    """A call that may have been paid without an answer is named by batch and status, and its record has no billing."""
     clova.script("close-after-body")
     result = clova_ocr("batch", "receipt", scans / "1.png", "--run", run)
     assert "1 image is ambiguous: maybe billed, no answer; --retry-ambiguous sends it again: " in result.stderr

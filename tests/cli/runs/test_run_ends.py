@@ -74,7 +74,7 @@ async def test_many_failures_are_named_up_to_twenty(
 
 
 async def test_the_first_images_are_read_while_the_last_are_listed(tmp_path: Path, run: Path) -> None:
-    """How many there are is reported once all are listed; what comes out before does not wait for that."""
+    """The number of images is reported once all are listed; outcomes before that do not wait for it."""
     for number in range(300):
         (tmp_path / f"{number}.png").touch()
     reading = resumable_run(run, transport=FakeTransport())

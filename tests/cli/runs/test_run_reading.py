@@ -1,4 +1,4 @@
-"""What the verbs that read a run print of it, and what they leave as it is."""
+"""The verbs that read a run: their output, and the files that they leave as they are."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def with_copies(ledger: SqliteLedger, name: str, verdict: Settlement) -> N
 
 
 async def test_copies_of_what_was_not_read_cost_nothing_more(run: Path) -> None:
-    """What was or may be paid stands in one line of the copies; where nothing was paid nothing is a copy."""
+    """A payment, certain or not, stands in one line of the copies; without a payment nothing is a copy."""
     paid = encode_failure(InvalidRequestError(400, "0011", "no"))
     async with opened(run) as ledger:
         await with_copies(ledger, "ambiguous", ambiguous())
@@ -206,7 +206,7 @@ def test_the_next_command_keeps_to_the_call_limit_and_shows_it(clova: Emulator, 
 
 @pytest.mark.parametrize("wrong", ["-1", "1.5", "nothing", "", "\uff11", "9" * 19])
 def test_a_call_limit_is_a_number_of_calls_or_none(scans: Path, run: Path, wrong: str) -> None:
-    """What is no number of calls is refused with what may be given."""
+    """A value that is not a number of calls is refused, and the message names what is accepted."""
     result = clova_ocr("batch", "receipt", scans, "--run", run, "--max-calls", wrong)
     assert result.exit_code == 2
     assert "write a whole number from 0, or none" in result.stderr

@@ -78,7 +78,7 @@ async def test_a_cancellation_from_elsewhere_is_none_of_ours(scans: Path, run: P
     reading = asyncio.create_task(resumable_run(run, transport=FakeTransport(held)).run([str(scans / "0.png")]))
     await held.reached.wait()
     reading.cancel()
-    held.go_on.set()  # what is under way lands first
+    held.go_on.set()  # the calls in flight finish first
     with pytest.raises(asyncio.CancelledError):
         await reading
 

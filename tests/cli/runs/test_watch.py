@@ -67,7 +67,7 @@ async def test_a_file_that_is_gone_before_it_is_read_is_no_failure(
 async def test_a_second_signal_cuts_off_the_call_in_flight(
     inbox: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As in a batch, what flew at the second signal is ambiguous and named."""
+    """As in a batch, a call in flight at the second signal is ambiguous and named."""
     held = Held()
     watching = asyncio.create_task(watch_run(inbox, run, FakeTransport(held)).run(()))
     await held.reached.wait()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("document", list(DOCUMENTS.values()), ids=list(DOCUMENTS))
 def test_highlights_of_every_document_are_one_line(document: type[Any]) -> None:
-    """Every document has telling fields, and an empty one none."""
+    """Every document has fields that show something, and an empty one none."""
     import msgspec  # noqa: PLC0415 - this test's own
 
     for seed in range(4):

@@ -38,7 +38,7 @@ async def test_progress_shows_the_domains_that_serve() -> None:
 
 @pytest.mark.parametrize(("waiting", "text"), [(0, ""), (4, ", 4 waiting")])
 async def test_progress_shows_what_the_gate_does(waiting: int, text: str) -> None:
-    """Calls under way, waiting and refused are shown; a count of none is not."""
+    """Calls in flight, waiting and refused are shown; a count of none is not."""
     held = Held()
     client = ClovaOCRClient(domain(), transport=FakeTransport(then=held), concurrency=1)
     calls = [asyncio.create_task(client.recognize(JPEG, Receipt)) for _ in range(waiting + 1)]

@@ -61,7 +61,7 @@ def check_torn(output: Output) -> None:
 
 
 def test_a_torn_line_is_taken_back_from_a_file(tmp_path: Path) -> None:
-    """What was written of a line that failed is cut off, and the next line stands where it should."""
+    """The part of a failed line is cut off, and the next line stands where it should."""
     with (tmp_path / "out").open("wb", buffering=0) as file:
         output = Output("out", Hiccup(file.fileno()), file.fileno())
         with pytest.raises(OutputError, match="cannot write to out: No space left on device"):
@@ -79,7 +79,7 @@ def test_nothing_is_cut_off_that_another_process_wrote(tmp_path: Path) -> None:
 
 
 def test_a_pipe_takes_no_line_after_a_torn_one() -> None:
-    """What cannot be taken back is not made worse."""
+    """A part of a line that cannot be cut off stays as it is."""
     read_end, write_end = os.pipe()
     check_torn(Output("a pipe", Hiccup(write_end), write_end))
     os.close(write_end)
@@ -88,7 +88,7 @@ def test_a_pipe_takes_no_line_after_a_torn_one() -> None:
 
 
 def test_a_stream_in_memory_takes_no_line_after_a_torn_one(tmp_path: Path) -> None:
-    """Where there is no file to mend, a torn line is the last."""
+    """Without a file to repair, a torn line is the last."""
     with (tmp_path / "out").open("wb", buffering=0) as file:
         check_torn(Output("out", Hiccup(file.fileno())))
     assert (tmp_path / "out").read_bytes() == b"fir"

@@ -54,7 +54,7 @@ def run_in(
 
 
 def is_record(line: bytes) -> bool:
-    """Whether a line is the record of a picture that was read."""
+    """Return whether a line is the record of a picture that was read."""
     return bool(json.loads(line)["status"] == "succeeded")
 
 
@@ -241,7 +241,7 @@ def test_an_export_that_a_signal_ends_leaves_nothing_behind(
         "def endless(reader, **options):\n"
         "    for record in whole(reader, **options):\n"
         "        yield record\n"
-        "        print('under way', flush=True)\n"
+        "        print('in flight', flush=True)\n"
         "        signal.pause()\n"
         "RunReader.records = endless\n"
         "from clova_ocr_async.cli import main\n"
@@ -252,7 +252,7 @@ def test_an_export_that_a_signal_ends_leaves_nothing_behind(
         command, cwd=here, env=environment_of(clova), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"under way\n"
+        assert process.stdout.readline() == b"in flight\n"
         assert [path.name for path in here.glob("out*")] != []
         process.send_signal(number)
         _, printed = process.communicate(timeout=30)
@@ -285,7 +285,7 @@ def wait_channel(pid: int) -> str:
 
 
 def test_an_output_of_another_kind_is_never_renamed_over(tmp_path: Path) -> None:
-    """What is whole only at its end takes the place of a file or a link, and of nothing else."""
+    """An output that is whole only at its end takes the place of a file or a link, and of nothing else."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OutputError, match="it is not a file"), atomic_write(tmp_path / "pipe"):
         pytest.fail("it was opened")
@@ -316,7 +316,7 @@ def test_a_name_of_an_open_file_is_that_descriptor(tmp_path: Path) -> None:
 
 
 def test_a_fifo_that_cannot_be_opened_is_reported(tmp_path: Path) -> None:
-    """What goes away between the look and the opening is an error that names it."""
+    """A target that goes away between the look and the opening is an error that names it."""
     os.mkfifo(tmp_path / "pipe")
     target = inspect_target(str(tmp_path / "pipe"))
     (tmp_path / "pipe").unlink()

@@ -54,7 +54,7 @@ def test_a_printed_command_has_the_same_arguments(argument: bytes) -> None:
 
 
 def test_a_name_that_the_terminal_cannot_show_is_written_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where standard error has no Korean, a Korean name is printed by its bytes."""
+    """On a standard error without Korean, a Korean name is printed by its bytes."""
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), "ascii"))
     word = quote_path("실행")
     assert word.isascii()

@@ -25,7 +25,7 @@ class Clock:
 
 
 def test_progress_elsewhere_than_on_a_terminal_is_a_line_every_five_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    """Standard error that is no terminal gets a line every five seconds, and nothing in between."""
+    """Standard error that is not a terminal gets a line every five seconds, and nothing in between."""
     clock = Clock()
     counts = Counts(clock)
     with shown_progress(quiet=False, clock=clock) as progress:
@@ -64,7 +64,7 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_terminal_that_shows_the_answers_has_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the lines are written to a terminal no bar is drawn between them."""
+    """No bar is drawn between lines that are written to a terminal."""
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     clock = Clock()

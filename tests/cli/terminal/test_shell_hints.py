@@ -1,4 +1,4 @@
-"""What people read at a shell is in the words of the command line."""
+"""Texts at a shell are in the words of the command line."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_refused_images_are_reported_without_names_of_python(tmp_path: Path) -> 
 
 
 def test_a_failed_reading_names_the_place_of_the_services_words(clova: Emulator, tmp_path: Path) -> None:
-    """Where the service shows why is reported as a place in the record, where it is."""
+    """The place of the service's reason is reported as a place in the record."""
     (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
     result = clova_ocr("recognize", "id-card", "a.png")
     assert "in its record, under result.message" in result.stderr
@@ -133,7 +133,7 @@ def test_a_reason_keeps_what_all_share() -> None:
 
 
 def test_every_hint_of_the_package_has_its_words_here() -> None:
-    """What names Python is printed otherwise; what does not is left as it is, names of files included."""
+    """A text that names Python is printed otherwise; any other is left as it is, names of files included."""
     printed = {
         "has a side of 9,000 pixels, more than ImageLimits.max_side, 8,000; scale it down": (
             "has a side of 9,000 pixels, more than 8,000; scale it down"
@@ -209,7 +209,7 @@ def test_a_user_without_a_home_calls_all_the_same(capsys: pytest.CaptureFixture[
 
 
 def test_no_hint_is_in_words_of_python_alone() -> None:
-    """What only Python has is left out at a shell, and a missing domain goes by its variables."""
+    """A hint that only Python has is left out at a shell, and a missing domain goes by its variables."""
     printed = {
         "go on with --run-moved (in Python: SqliteLedger(…, moved=True))": "go on with --run-moved",
         "give its key (--key-file, CLOVA_OCR_KEY_FILE, or seal=)": "give its key (--key-file or CLOVA_OCR_KEY_FILE)",

@@ -134,7 +134,7 @@ def test_the_first_process_of_a_container_ends_as_well(scans: Path, number: sign
 
 @ENDING
 def test_a_signal_while_modules_load_ends_quietly(number: signal.Signals) -> None:
-    """Ctrl-C before a command has begun is no traceback."""
+    """Ctrl-C before a command has begun leaves no traceback."""
     program = (
         "import sys, signal\n"
         "class Slow:\n"

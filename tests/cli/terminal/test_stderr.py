@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def test_printing_outside_of_a_command_works(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is printed without a command around it is printed, without what steers a terminal."""
+    """A text outside of a command is printed, without the characters that steer a terminal."""
     from clova_ocr_async.cli.terminal.stderr import echo_stderr, is_quiet  # noqa: PLC0415 - this test's own
 
     echo_stderr("a\x1bb")

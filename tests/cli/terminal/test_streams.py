@@ -139,7 +139,7 @@ def test_a_pipe_that_no_process_reads_is_no_news(
 
 
 def test_closed_streams_stay_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the shell has closed needs no care, nor does what is no file."""
+    """A stream that the shell has closed needs no care, nor does an object that is not a file."""
     for stand_in in (None, io.StringIO()):
         monkeypatch.setattr(sys, "stdout", stand_in)
         monkeypatch.setattr(sys, "stderr", stand_in)

@@ -59,7 +59,7 @@ def test_files_of_a_result_appear_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("old", [{}, {"a": "old"}, {"a": "old", "b": "older"}], ids=len)
 def test_a_file_that_cannot_appear_takes_the_others_back(tmp_path: Path, old: dict[str, str]) -> None:
-    """Where the second file cannot get its name, the first loses it again, and a file that had it is back."""
+    """If the second file cannot get its name, the first loses it again, and a file that had it is back."""
     for name, text in old.items():
         (tmp_path / name).write_text(text)
 

@@ -102,7 +102,7 @@ async def test_a_batch_waits_and_goes_on() -> None:
 
 
 async def test_a_batch_fails_when_the_probes_are_spent() -> None:
-    """When the prober gives up, all who wait fail with it and have sent nothing."""
+    """When the prober gives up, all waiting calls fail with it and have sent nothing."""
     scene = await Scene(then=SPENT, retry=RetryPolicy(quota_probes=2)).held()
     waiting = [scene.call("batch") for _ in range(5)]
     await steps(50)

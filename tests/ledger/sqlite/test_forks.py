@@ -13,7 +13,7 @@ from support.ledgers import answers, item, opened
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.sqlite.forks import ForkGuard
-from clova_ocr_async.ledger.sqlite.overflow import overflow_paths
+from clova_ocr_async.ledger.sqlite.overflow_file import overflow_paths
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 
@@ -89,6 +89,6 @@ async def test_a_ledger_in_a_child_is_closed_and_leaves_the_parents_files(tmp_pa
         with pytest.raises(LedgerError, match="forked"):
             await asyncio.to_thread(ledger.add_files, [], "receipt")
         await ledger.__aexit__(None, None, None)
-        ledger._participant.abandon_after_fork()  # noqa: SLF001 - a child of the child
+        ledger._this_owner.abandon_after_fork()  # noqa: SLF001 - a child of the child
         assert overflow.exists()
         assert (await parent.admit(item(), None)).claim is not None

@@ -151,7 +151,7 @@ async def test_a_claim_without_a_caller_may_fail(run: Path) -> None:
 
 
 async def test_a_claim_that_cannot_be_released_is_logged(run: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Where the disk is full as a claim is released, that is logged, and nothing more is sent."""
+    """A full disk as a claim is released is logged, and nothing more is sent."""
     full = FullDisk("released")
     async with opened(run, watch=full) as ledger:
         other = claimed(await ledger.admit(item("other"), None))

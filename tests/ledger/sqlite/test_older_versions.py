@@ -13,7 +13,7 @@ from support.released_schemas import CALLS, RELEASED, begin_older, create_tables
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.seal import NoSeal
-from clova_ocr_async.ledger.sqlite.overflow import overflow_paths
+from clova_ocr_async.ledger.sqlite.overflow_file import overflow_paths
 from clova_ocr_async.ledger.sqlite.owners import LEASE
 from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
@@ -54,7 +54,7 @@ OLD_ANSWER = """INSERT INTO answer (item, request_id, status, cut, body, came, u
 
 @pytest.mark.parametrize("version", RELEASED)
 async def test_a_run_of_an_older_version_bills_nothing_again(run: Path, version: int) -> None:
-    """What was paid or may have been stays so, under the numbers it had; what was not sent is sent as ever."""
+    """A call that was paid, or may have been, stays so under its number; an image that was not sent is sent as ever."""
     begin_older(run, version)
     numbers = "SELECT id, sha256 FROM item WHERE id < 12 ORDER BY id"
     before = query(run, numbers)

@@ -22,7 +22,7 @@ from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.connection import connect, prepare_to_write
-from clova_ocr_async.ledger.sqlite.overflow import overflow_paths
+from clova_ocr_async.ledger.sqlite.overflow_file import overflow_paths
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.schema import migrate
 
@@ -114,7 +114,7 @@ class Other(NoSeal):
 
 
 def test_a_file_system_without_a_log_is_refused(tmp_path: Path) -> None:
-    """Where SQLite has no write-ahead log there is no ledger, and a connection for reading cannot write."""
+    """Without a write-ahead log of SQLite there is no ledger, and a connection for reading cannot write."""
     db = sqlite3.connect(":memory:")
     with pytest.raises(LedgerError, match="no WAL"):
         prepare_to_write(db, tmp_path)

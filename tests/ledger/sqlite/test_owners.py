@@ -42,7 +42,7 @@ def test_leases(db: sqlite3.Connection) -> None:
     assert living_owners(db, here, 101 + LEASE) == [second]
     assert renew(db, first, 105 + LEASE)
     assert living_owners(db, here, 101 + LEASE) == [first, second]
-    # A lease further off than any is of a clock that began anew; a little further is of one who was quicker to write.
+    # A lease further off than any is of a clock that began anew; a little further is of a process that wrote first.
     assert living_owners(db, here, 100.0 - LEASE / 2) == [first, second]
     assert living_owners(db, here, 1.0) == []
 

@@ -285,7 +285,7 @@ def test_which_mount_a_folder_is_on(tmp_path: Path, mounts: tuple[tuple[str, str
 
 
 def test_the_whole_machine_on_a_network(tmp_path: Path) -> None:
-    """Where the root is on a network every folder is."""
+    """With the root on a network every folder is."""
     with pytest.raises(LedgerError, match=r"\(nfs\)"):
         prepare_run_directory(tmp_path / "run", mounts=LOCAL.replace("ext4", "nfs"))
 
@@ -300,7 +300,7 @@ def test_a_link_to_a_network(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mounts", ["", "\n", "22 1 254:0 / / rw,relatime\n"])
 def test_an_unknown_list_of_mounts(tmp_path: Path, mounts: str) -> None:
-    """Where the system lists no mounts, as outside of Linux, a folder is accepted."""
+    """A folder is accepted on a system that lists no mounts, as outside of Linux."""
     assert prepare_run_directory(tmp_path / "run", mounts=mounts).is_dir()
 
 

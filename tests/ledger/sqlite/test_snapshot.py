@@ -26,7 +26,7 @@ from clova_ocr_async.ledger.sqlite.connection import (
     lock_query,
     lock_type,
 )
-from clova_ocr_async.ledger.sqlite.overflow import OverflowFile, overflow_path
+from clova_ocr_async.ledger.sqlite.overflow_file import OverflowFile, overflow_path
 from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.sqlite.private_copy import default_places, private_copy
 from clova_ocr_async.ledger.sqlite.purge import purge
@@ -447,7 +447,7 @@ async def test_a_view_that_cannot_be_opened_leaves_nothing_open(run: Path, at_wo
 
 
 async def test_an_error_without_room_for_a_copy_names_the_way_out(run: Path, tmp_path: Path) -> None:
-    """Where no folder has room for a copy the error names those that were tried, and how to name another."""
+    """Without room for a copy in any folder, the error names those that were tried, and how to name another."""
     left(run, FIVE)
     nowhere = str(tmp_path / "nowhere")
     with pytest.raises(LedgerError, match=rf"MiB .* in {nowhere}; .* TMPDIR"):

@@ -40,7 +40,7 @@ from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import AnswerNotKeptError, Billing, ConnectionLostError, DiskFullError, LedgerError
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.errors import file_error
-from clova_ocr_async.ledger.sqlite.overflow import overflow_paths, read_records
+from clova_ocr_async.ledger.sqlite.overflow_file import overflow_paths, read_records
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.protocol.response import HTTPResponse
@@ -312,7 +312,7 @@ async def main():
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         print(ledger.stop_reason is not None)
     async with SqliteLedger({run!r}) as ledger:
-        ledger._participant.note_size(3_000_000)
+        ledger._this_owner.note_size(3_000_000)
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_300_000, resource.RLIM_INFINITY))
         claim = claimed(await ledger.admit(item("5"), None))
         try:

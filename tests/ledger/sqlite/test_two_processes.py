@@ -64,7 +64,7 @@ def working(folder: Path, run: Path, emulator: Emulator, lease: float) -> Iterat
 
 
 def under_way(run: Path, owner: int) -> int:
-    """Return how many requests of an owner are under way."""
+    """Return how many requests of an owner are in flight."""
     with contextlib.suppress(sqlite3.OperationalError):  # the run has not begun yet
         statement = "SELECT count(*) FROM item WHERE owner = ? AND sent_at IS NOT NULL"
         return int(query(run, statement, owner)[0][0])
@@ -119,7 +119,7 @@ def test_a_killed_process_is_taken_over_at_once(tmp_path: Path, folder: Path) ->
 
 
 def stop(process: subprocess.Popen[bytes], run: Path) -> int:
-    """Stop a process while it has requests under way, and no lock on the file; return its owner."""
+    """Stop a process while it has requests in flight, and no lock on the file; return its owner."""
     while True:
         wait_for(lambda: under_way(run, owner_of(run, process)) > 0)
         owner = owner_of(run, process)

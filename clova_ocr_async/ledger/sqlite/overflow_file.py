@@ -295,7 +295,7 @@ def read_records(path: Path) -> list[OverflowRecord]:
 
 
 def has_records(path: Path) -> bool:
-    """Whether a file has records, also such that this version cannot read."""
+    """Return whether a file has records, also such that this version cannot read."""
     try:
         return _packed_in(path) != []
     except FileNotFoundError:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from clova_ocr_async.errors import DiskFullError
 from clova_ocr_async.ledger.sqlite.errors import LockTimeoutError
-from clova_ocr_async.ledger.sqlite.overflow_fallback import FallbackWriter
+from clova_ocr_async.ledger.sqlite.fallback_writer import FallbackWriter
 from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
 
 
@@ -24,7 +24,7 @@ class LockedOnce:
 
 
 class NoRoom:
-    """A participant whose overflow file has no room."""
+    """An owner whose overflow file has no room."""
 
     def keep(self, _: object) -> None:
         """Refuse a record."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import sqlite3
 
     from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord, OverflowRecord, SettlementRecord
-    from clova_ocr_async.ledger.sqlite.participant import Participant
     from clova_ocr_async.ledger.sqlite.payment_stop import PaymentStop
+    from clova_ocr_async.ledger.sqlite.this_owner import ThisOwner
     from clova_ocr_async.ledger.sqlite.writer import Writer
 
 __all__ = ["FallbackWriter"]
@@ -32,13 +32,13 @@ class FallbackWriter:
 
     Args:
         writer: Writes to the ledger.
-        participant: Has the overflow file.
+        owner: Has the overflow file.
         payment_stop: Stops sending after a record went to the overflow file because of an error.
     """
 
-    def __init__(self, writer: Writer, participant: Participant, payment_stop: PaymentStop) -> None:
+    def __init__(self, writer: Writer, owner: ThisOwner, payment_stop: PaymentStop) -> None:
         self._writer = writer
-        self._participant = participant
+        self._owner = owner
         self._payment_stop = payment_stop
 
     async def keep_answer(self, answer: AnswerRecord) -> None:
@@ -59,7 +59,7 @@ class FallbackWriter:
         except LockTimeoutError:
             # The ledger works again once the lock is free, so sending goes on.
             try:
-                self._participant.keep(answer)
+                self._owner.keep(answer)
             except DiskFullError:
                 await self._writer.submit(answer.write, "answered", durable=True)
             else:
@@ -89,7 +89,7 @@ class FallbackWriter:
         """
 
         def work(db: sqlite3.Connection) -> bool:
-            self._participant.replay_own(db)
+            self._owner.replay_own(db)
             return settlement.write(db)
 
         return self._writer.submit(work, "settled", durable=durable)
@@ -103,4 +103,4 @@ class FallbackWriter:
         self._payment_stop.stop(error)
         if self._payment_stop.is_first(record.name):
             logger.warning("%s is kept in the overflow file, until the ledger can take it: %s", record.name, error)
-        self._participant.keep(record)
+        self._owner.keep(record)

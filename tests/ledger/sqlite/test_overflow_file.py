@@ -17,7 +17,7 @@ from support.ledgers import item
 from clova_ocr_async.errors import DiskFullError, LedgerError
 from clova_ocr_async.ledger.sqlite.call_limit import calls
 from clova_ocr_async.ledger.sqlite.item_statements import claim_item, send
-from clova_ocr_async.ledger.sqlite.overflow import (
+from clova_ocr_async.ledger.sqlite.overflow_file import (
     OverflowFile,
     create_locked,
     delete_replayed,
@@ -133,7 +133,7 @@ def test_an_answer_larger_than_the_room_is_kept_where_the_disk_has_it(overflow_f
 def test_room_is_written_where_it_cannot_be_allocated(
     tmp_path: Path, allocate: Callable[[int, int, int], None] | None
 ) -> None:
-    """Where the system or the file system cannot allocate, the room is written as zeros."""
+    """The room is written as zeros if the system or the file system cannot allocate it."""
     overflow_file = OverflowFile(overflow_path(tmp_path, 7), 4096, allocate)
     overflow_file.reserve(8192)
     assert overflow_file.path.stat().st_blocks * 512 >= 8192
@@ -264,7 +264,7 @@ def test_a_file_that_stays_locked_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_file_system_without_locks_is_refused(tmp_path: Path) -> None:
-    """Where files cannot be locked no run begins, since other processes could delete its answers."""
+    """Without locks of files no run begins, since other processes could delete its answers."""
     seen: list[int] = []
 
     def lock(descriptor: int) -> bool:
@@ -379,7 +379,7 @@ def test_no_room_to_begin_with() -> None:
     program = f"""
 import pathlib, resource, sys, signal, tempfile
 sys.path[:] = {sys.path!r}
-from clova_ocr_async.ledger.sqlite.overflow import OverflowFile
+from clova_ocr_async.ledger.sqlite.overflow_file import OverflowFile
 from clova_ocr_async.errors import DiskFullError, LedgerError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = pathlib.Path(tempfile.mkdtemp())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
 from clova_ocr_async.ledger.sqlite import owners
-from clova_ocr_async.ledger.sqlite.overflow import (
+from clova_ocr_async.ledger.sqlite.overflow_file import (
     OverflowFile,
     delete_replayed,
     overflow_path,
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
     from clova_ocr_async.ledger.sqlite.overflow_records import OverflowRecord
 
-__all__ = ["Participant"]
+__all__ = ["ThisOwner"]
 
 logger = logging.getLogger("clova_ocr_async")
 
 
-class Participant:
+class ThisOwner:
     """One owner of a ledger. Its methods that take a connection run in the ledger's thread, in a transaction.
 
     Args:
@@ -44,7 +44,8 @@ class Participant:
         seal: Opens and seals what is taken over.
 
     Attributes:
-        owner: Its number; 0 before it has entered. It gets another one after it has slept past its lease.
+        number: Its number; 0 before it has entered. It gets another one after it has slept past its lease.
+        reservation: The room in its overflow file that the calls in flight need.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Participant:
         now: Callable[[], float],
         seal: Seal,
     ) -> None:
-        self.owner = 0
+        self.number = 0
         self._process = process
         self._lease = lease
         self._clock = clock
@@ -65,7 +66,7 @@ class Participant:
         self._file = ""
         self._inode: int | None = None
         self._overflow: OverflowFile | None = None
-        self._reservation = Reservation()
+        self.reservation = Reservation()
         self._inconclusive: set[tuple[int, str, int]] = set()
 
     def require_none_at_work(self, db: sqlite3.Connection) -> None:
@@ -92,10 +93,10 @@ class Participant:
         self._folder = folder
         self._file = str(folder / LEDGER)
         self._inode = _inode_of(self._file)
-        self._reservation = Reservation(keeps_answers=keeps_answers)
-        self._reservation.note_size(_largest_answer(db))
+        self.reservation = Reservation(keeps_answers=keeps_answers)
+        self.reservation.note_size(_largest_answer(db))
         replayed = self.take_over(db)
-        self.owner = self._registered(db)
+        self.number = self._registered(db)
         return replayed
 
     def reserve_overflow(self, db: sqlite3.Connection) -> None:
@@ -106,10 +107,10 @@ class Participant:
         """
         assert self._folder is not None  # noqa: S101 - it has entered
         try:
-            self._overflow = OverflowFile(overflow_path(self._folder, self.owner))
+            self._overflow = OverflowFile(overflow_path(self._folder, self.number))
         except BaseException:
             with suppress(sqlite3.Error):  # the owner stays, and its lease runs out
-                owners.release_all(db, self.owner)
+                owners.release_all(db, self.number)
             raise
 
     def renew(self, db: sqlite3.Connection) -> tuple[int, dict[Path, int]]:
@@ -118,11 +119,11 @@ class Participant:
         Returns:
             The owner number from now on, and as ``take_over``; both for ``renewed``.
         """
-        owner = self.owner
+        owner = self.number
         if not owners.renew(db, owner, self._clock() + self._lease):
             logger.warning("this process slept past its lease; others have taken over its work")
             owner = self._registered(db)
-        _note_largest_answer(db, self._reservation.largest)
+        _note_largest_answer(db, self.reservation.largest)
         return owner, self.take_over(db, own=True)
 
     def renewed(self, result: tuple[int, dict[Path, int]], error: BaseException | None) -> None:
@@ -130,7 +131,7 @@ class Participant:
         if error is not None:
             logger.warning("the lease could not be renewed: %s", error)
             return
-        self.owner, replayed = result
+        self.number, replayed = result
         if self._overflow is not None and self._overflow.path in replayed:
             self._overflow.mark_replayed(replayed[self._overflow.path])
         delete_replayed(replayed)
@@ -154,7 +155,7 @@ class Participant:
         if self._overflow is not None:
             (theirs.discard if own and self._overflow.used else theirs.add)(self._overflow.path)
         replayed = replay_files(db, [path for path in overflow_paths(self._folder) if path not in theirs])
-        dead = owners.dead_owners(db, self._process, self._clock(), apart_from=self.owner)
+        dead = owners.dead_owners(db, self._process, self._clock(), apart_from=self.number)
         owners.take_over(db, dead, self._seal, self._now, self._inconclusive)
         return replayed
 
@@ -177,9 +178,9 @@ class Participant:
         """Settle what this owner has, and remove it; return the argument of ``mark_emptied`` after the commit."""
         assert self._overflow is not None  # noqa: S101 - it has an overflow file
         # The next process reserves as much from its first request on.
-        _note_largest_answer(db, self._reservation.largest)
+        _note_largest_answer(db, self.reservation.largest)
         replayed = replay_files(db, [self._overflow.path])
-        owners.take_over(db, [self.owner], self._seal, self._now, self._inconclusive)
+        owners.take_over(db, [self.number], self._seal, self._now, self._inconclusive)
         return replayed.get(self._overflow.path, 0)
 
     def mark_emptied(self, read: int) -> None:
@@ -207,28 +208,24 @@ class Participant:
             DiskFullError: There is no room, and no call is in flight that could free some.
         """
         assert self._overflow is not None  # noqa: S101 - it has an overflow file
-        others = self._reservation.others(number)
+        others = self.reservation.others(number)
         try:
             try:
-                self._overflow.reserve(self._reservation.preferred(others + 1, self._overflow.available()))
+                self._overflow.reserve(self.reservation.preferred(others + 1, self._overflow.available()))
             except DiskFullError:
-                self._overflow.reserve(self._reservation.minimum(others + 1))
+                self._overflow.reserve(self.reservation.minimum(others + 1))
         except DiskFullError:
             if others:
                 return False
             raise
-        self._reservation.begin(number)
+        self.reservation.begin(number)
         return True
-
-    def finished(self, number: int) -> None:
-        """Free the room of a request whose end is recorded."""
-        self._reservation.end(number)
 
     def note_size(self, size: int) -> None:
         """Note the bytes of an answer; those of the calls in flight may be as large."""
-        if self._reservation.note_size(size) and self._overflow is not None:
+        if self.reservation.note_size(size) and self._overflow is not None:
             with suppress(DiskFullError):  # the next request meets it, and is not sent
-                self._overflow.reserve(self._reservation.minimum())
+                self._overflow.reserve(self.reservation.minimum())
 
     def keep(self, record: OverflowRecord) -> None:
         """Keep a record in the overflow file, since the ledger cannot take it.
