@@ -19,7 +19,7 @@ from clova_ocr_async.client.tracebacks import without_frames
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.pictures.extras import load_module
-from clova_ocr_async.pictures.headers import read_header
+from clova_ocr_async.pictures.headers import read_header, sent_as_read
 from clova_ocr_async.pictures.paged_file import PagedFile
 from clova_ocr_async.pictures.pages import cut_page, require_pages
 from clova_ocr_async.pictures.plan import plan
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.pictures.plan import Plan
     from clova_ocr_async.pictures.preparation import Preparation
-    from clova_ocr_async.protocol.image import ImageLimits
+    from clova_ocr_async.protocol.image import ImageFacts, ImageLimits
 
 __all__ = ["OpenedImage", "PreparedImage", "judge", "judge_page", "judge_pil", "make_picture", "pdf_page_counter"]
 
@@ -206,10 +206,10 @@ def make_picture(opened: OpenedImage, limits: ImageLimits, preparation: Preparat
     if opened.cut is not None and isinstance(opened.data, str):
         return _made(opened, *_cut(opened.data, opened.cut, limits, preparation), limits=limits)
     image = opened.data if isinstance(opened.data, Image) else Image(opened.content, opened.name)
-    warnings = _check(image, limits)
+    facts, warnings = _check(image, limits)
     if opened.cut is not None:  # rendered, now that it is known to be the only page
         return _made(opened, *_cut(image.data, opened.cut, limits, preparation, image.name), limits=limits)
-    made = PreparedImage(image, opened.record or _sent_whole(image))
+    made = PreparedImage(image, opened.record or _record_of(image, facts))
     _log(warnings)
     return made
 
@@ -225,14 +225,14 @@ def _made(opened: OpenedImage, data: bytes, picture: Picture, limits: ImageLimit
     if (record := opened.record) is not None:
         picture = msgspec.structs.replace(picture, page=record.page, steps=(*record.steps, *picture.steps))
     image = Image(data, _name_of(opened))
-    _log(_check(image, limits, made=True))
+    _log(_check(image, limits, made=True)[1])
     return PreparedImage(image, picture)
 
 
-def _check(image: Image, limits: ImageLimits, *, made: bool = False) -> tuple[str, ...]:
-    """Refuse an image that the service would refuse or waste, and return what else may be wrong with it."""
+def _check(image: Image, limits: ImageLimits, *, made: bool = False) -> tuple[ImageFacts, tuple[str, ...]]:
+    """Refuse an image that the service would refuse or waste; return its facts, and what else may be wrong with it."""
     try:
-        return check_image(image, limits, pages=_pages_if_installed, converted=made)[1]
+        return check_image(image, limits, pages=_pages_if_installed, converted=made)
     except ImageError as error:
         if image.format is ImageFormat.PDF and not error.truncated:
             # A PDF of several pages that cannot be split must not be refused with the advice to split it.
@@ -250,15 +250,14 @@ def _subject(name: str) -> str:
     return f"image {quoted(name)}"
 
 
-def _sent_whole(image: Image) -> Picture:
+def _record_of(image: Image, facts: ImageFacts) -> Picture:
     """Return the record of an image that is sent byte for byte.
 
     Raises:
         ImageError: It is a PDF that cannot be opened, and the extra ``pictures`` is installed to find that out.
     """
     if image.format is not ImageFormat.PDF:
-        header = read_header(image.data)
-        return Picture() if header is None else header.as_sent()
+        return sent_as_read(image.data, facts)
     try:
         picture = cut_page(image.data, 1, max_bytes=None, preparation=None, name=_subject(image.name))[1]
     except ConfigurationError:

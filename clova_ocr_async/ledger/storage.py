@@ -308,10 +308,6 @@ class RunView(Protocol):
         """
         ...
 
-    def is_to_read(self, file: SourceFile, document: str, retry_billings: Collection[Billing] = ()) -> bool:
-        """Return whether ``to_read`` yields a file; its path and page decide."""
-        ...
-
     def recall(self, file: SourceFile, document: str) -> Entry | None:
         """Return the item of a file whose stamp is the one it was read with; None if there is none."""
 

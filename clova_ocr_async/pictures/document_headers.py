@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.protocol.image_headers import TiffField
 
-__all__ = ["jpeg_header", "png_chunks", "png_header", "tiff_header"]
+__all__ = ["jpeg_header", "jpeg_orientation", "png_chunks", "png_header", "png_orientation", "tiff_header"]
 
 _JPEG_APP1 = 0xE1
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0-15 without DHT, JPG, DAC
@@ -32,29 +32,41 @@ _JPEG_COLOURS: dict[int, Colour] = {1: "grey", 3: "rgb", 4: "cmyk"}
 
 def jpeg_header(data: bytes) -> PictureHeader:
     """Walk the segments up to the first scan."""
-    frame, orientation = _JpegFrame(), None
-    try:
-        for marker, at in jpeg_segments(data):
-            if marker in _JPEG_ENDS:
-                break
-            if marker == _JPEG_APP1 and orientation is None and data.startswith(b"Exif\0\0", at + 4):
-                length = int.from_bytes(data[at + 2 : at + 4], "big")
-                orientation = exif_orientation(data[at + 4 : at + 2 + length])
-            # No end at the first frame: a segment with the orientation may come later.
-            elif marker in _JPEG_FRAMES and at + 4 + _JPEG_FRAME.size <= len(data):
-                bits, height, width, components = _JPEG_FRAME.unpack_from(data, at + 4)
-                frame = _JpegFrame(bits, height, width, components, marker in _JPEG_PROGRESSIVE)
-    except UnreadableError:
-        pass
+    frame = _JpegFrame()
+    # No end at the first frame: of several, Pillow decodes with the last one.
+    for marker, at in _jpeg_header_segments(data):
+        if marker in _JPEG_FRAMES and at + 4 + _JPEG_FRAME.size <= len(data):
+            bits, height, width, components = _JPEG_FRAME.unpack_from(data, at + 4)
+            frame = _JpegFrame(bits, height, width, components, marker in _JPEG_PROGRESSIVE)
     return PictureHeader(
         kind="jpeg",
         width=frame.width or None,  # 0 is not a length; a height of 0 is stated behind the first scan
         height=frame.height or None,
-        orientation=orientation or 1,
+        orientation=jpeg_orientation(data),
         bit_depth=frame.bits,
         colour=None if frame.bits is None else _JPEG_COLOURS.get(frame.components, "other"),
         progressive=frame.progressive,
     )
+
+
+def jpeg_orientation(data: bytes) -> int:
+    """Return the EXIF orientation of a JPEG; 1 if it states none."""
+    for marker, at in _jpeg_header_segments(data):
+        if marker == _JPEG_APP1 and data.startswith(b"Exif\0\0", at + 4):
+            length = int.from_bytes(data[at + 2 : at + 4], "big")
+            return exif_orientation(data[at + 4 : at + 2 + length])
+    return 1
+
+
+def _jpeg_header_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the marker and the place of the segments in front of the first scan that can be read."""
+    try:
+        for marker, at in jpeg_segments(data):
+            if marker in _JPEG_ENDS:
+                return
+            yield marker, at
+    except UnreadableError:
+        return
 
 
 class _JpegFrame(NamedTuple):
@@ -66,6 +78,7 @@ class _JpegFrame(NamedTuple):
 
 
 _PNG_FIRST_CHUNK = 8
+_PNG_CHUNK = struct.Struct(">I4s")  # length, type
 _PNG_OVERHEAD = 12  # length, type and checksum of a chunk
 _PNG_MAX_CHUNKS = 10_000  # of 8 KiB each they fill 80 MB; more only hold up the event loop
 _PNG_COLOURS: dict[int, Colour] = {0: "grey", 2: "rgb", 3: "palette", 4: "grey", 6: "rgb"}
@@ -75,11 +88,13 @@ _PNG_ALPHA = 4  # the bit of the colour type
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield the type of each chunk of a PNG, and where the whole chunk starts and ends."""
     at = _PNG_FIRST_CHUNK
+    last = len(data) - _PNG_OVERHEAD
     for _ in range(_PNG_MAX_CHUNKS):
-        end = at + _PNG_OVERHEAD + int.from_bytes(data[at : at + 4], "big")
-        if at + _PNG_OVERHEAD > len(data):
+        if at > last:
             return
-        yield data[at + 4 : at + 8], at, end
+        length, kind = _PNG_CHUNK.unpack_from(data, at)
+        end = at + _PNG_OVERHEAD + length
+        yield kind, at, end
         at = end
 
 
@@ -89,20 +104,28 @@ def png_header(data: bytes) -> PictureHeader:
     chunks: dict[bytes, tuple[int, int]] = {}
     for kind, start, end in png_chunks(data):
         chunks.setdefault(kind, (start + 8, end - 4))
-    exif, frames = (data[slice(*chunks.get(kind, (0, 0)))] for kind in (b"eXIf", b"acTL"))
+    frames = data[slice(*chunks.get(b"acTL", (0, 0)))]
     depth, colour_type = (data[24], data[25]) if width and len(data) > 25 else (None, None)  # noqa: PLR2004
     colour = None if colour_type is None else _PNG_COLOURS.get(colour_type, "other")
     return PictureHeader(
         kind="png",
         width=width,
         height=height,
-        orientation=exif_orientation(exif),
+        orientation=png_orientation(data),
         frames=int.from_bytes(frames[:4], "big") or 1,
         bit_depth=depth,
         colour="bilevel" if (colour, depth) == ("grey", 1) else colour,
         alpha=b"tRNS" in chunks or bool((colour_type or 0) & _PNG_ALPHA),
         lossless=True,
     )
+
+
+def png_orientation(data: bytes) -> int:
+    """Return the EXIF orientation of a PNG; 1 if it states none."""
+    for kind, start, end in png_chunks(data):
+        if kind == b"eXIf":
+            return exif_orientation(data[start + 8 : end - 4])
+    return 1
 
 
 _BITS, _PHOTOMETRIC, _ORIENTATION, _EXTRA_SAMPLES = 258, 262, 274, 338

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.pictures.document_headers import jpeg_header, png_header, tiff_header
+from clova_ocr_async.pictures.document_headers import (
+    jpeg_header,
+    jpeg_orientation,
+    png_header,
+    png_orientation,
+    tiff_header,
+)
 from clova_ocr_async.pictures.iso_media import iso_media_header
-from clova_ocr_async.pictures.picture_header import PictureHeader
+from clova_ocr_async.pictures.picture_header import PictureHeader, sent_whole
 from clova_ocr_async.pictures.web_headers import bmp_header, gif_header, webp_header
+from clova_ocr_async.protocol.image import ImageFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PictureHeader", "read_header"]
+    from clova_ocr_async.documents.picture import Picture
+    from clova_ocr_async.protocol.image import ImageFacts
+
+__all__ = ["PictureHeader", "read_header", "sent_as_read"]
 
 _PARSERS: tuple[tuple[bytes, Callable[[bytes], PictureHeader | None]], ...] = (
     (b"\xff\xd8\xff", jpeg_header),
@@ -47,3 +57,17 @@ def read_header(data: bytes) -> PictureHeader | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return webp_header(data)
     return iso_media_header(data) if data[4:8] == b"ftyp" else None
+
+
+def sent_as_read(data: bytes, facts: ImageFacts) -> Picture:
+    """Return the record of a picture that is sent byte for byte, as ``read_header(data).as_sent()``.
+
+    Args:
+        data: The whole file: a JPEG, PNG or TIFF.
+        facts: The facts in its header. They were read for its checks, so only its orientation is read here: each call
+            needs this record.
+    """
+    if facts.format is ImageFormat.TIFF:
+        return tiff_header(data).as_sent()
+    stored = None if facts.width is None or facts.height is None else (facts.width, facts.height)
+    return sent_whole(stored, png_orientation(data) if facts.format is ImageFormat.PNG else jpeg_orientation(data))

@@ -9,7 +9,7 @@ from clova_ocr_async.documents.picture import Picture, swapped
 from clova_ocr_async.protocol.dimensions import UnreadableError
 from clova_ocr_async.protocol.image_headers import TiffField, tiff_directories
 
-__all__ = ["Colour", "PictureHeader", "PictureKind", "exif_orientation", "orientation_of"]
+__all__ = ["Colour", "PictureHeader", "PictureKind", "exif_orientation", "orientation_of", "sent_whole"]
 
 PictureKind: TypeAlias = Literal["jpeg", "png", "tiff", "bigtiff", "webp", "gif", "bmp", "heic", "avif"]
 Colour: TypeAlias = Literal["bilevel", "grey", "palette", "rgb", "cmyk", "other"]
@@ -65,9 +65,21 @@ class PictureHeader:
 
     def as_sent(self) -> Picture:
         """Return the record of the picture if it is sent byte for byte."""
-        # With an orientation, or as a TIFF, only the service knows the picture that its polygons refer to.
-        known = self.orientation == 1 and self.kind not in {"tiff", "bigtiff"}
-        return Picture(size=self.size, sent_size=self.size if known else None, orientation=self.orientation)
+        return sent_whole(self.stored_size, self.orientation, converted=self.kind in {"tiff", "bigtiff"})
+
+
+def sent_whole(stored: tuple[int, int] | None, orientation: int, *, converted: bool = False) -> Picture:
+    """Return the record of a picture that is sent byte for byte.
+
+    Args:
+        stored: Width and height of the raster in the file; None if not known.
+        orientation: The EXIF orientation.
+        converted: Whether the service converts the picture, as it does with a TIFF.
+    """
+    size = None if stored is None else swapped(stored, orientation)
+    # With an orientation, or converted, only the service knows the picture that its polygons refer to.
+    known = orientation == 1 and not converted
+    return Picture(size=size, sent_size=size if known else None, orientation=orientation)
 
 
 def exif_orientation(exif: bytes) -> int:

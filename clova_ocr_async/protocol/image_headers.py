@@ -53,7 +53,8 @@ def png_dimensions(data: bytes) -> Dimensions:
     return Dimensions(width or None, height or None, 1)
 
 
-_JPEG_MARKER = re.compile(rb"\xff([\x01-\xfe])")  # skips fill bytes (FF FF) and stuffed zeros (FF 00)
+_JPEG_PREFIX = 0xFF
+_JPEG_MARKER = re.compile(rb"\xff[\x01-\xfe]")  # skips fill bytes (FF FF) and stuffed zeros (FF 00)
 _JPEG_MAX_SEGMENTS = 10_000  # full ones would fill 650 MB; a hostile file has one every two bytes
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0-15 without DHT, JPG, DAC
 _JPEG_BARE = frozenset((0x01, *range(0xD0, 0xD8)))  # TEM and RST0-7 have no length
@@ -88,19 +89,25 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
     Raises:
         UnreadableError: A segment has no length.
     """
-    at = 2
+    at, size = 2, len(data)
     for _ in range(_JPEG_MAX_SEGMENTS):
-        match = _JPEG_MARKER.search(data, at)
-        if match is None:
-            return
-        marker, at = data[match.start(1)], match.end()
-        yield marker, match.start()
+        # Nearly every segment begins where the last one ends; the search, which takes longer, is for the others.
+        if at + 1 >= size or data[at] != _JPEG_PREFIX or not 0 < data[at + 1] < _JPEG_PREFIX:
+            match = _JPEG_MARKER.search(data, at)
+            if match is None:
+                return
+            at = match.start()
+        marker = data[at + 1]
+        yield marker, at
+        at += 2
         if marker not in _JPEG_BARE:
             at += _jpeg_segment(data, at)
 
 
 def _jpeg_segment(data: bytes, at: int) -> int:
-    length = _unsigned(data, at, 2, "big")
+    if at + 2 > len(data):
+        raise BeyondEndError
+    length = data[at] << 8 | data[at + 1]
     if length < 2:  # noqa: PLR2004 - the length counts its own two bytes
         raise UnreadableError
     return length

@@ -179,9 +179,6 @@ async def test_the_changed_pages_of_a_file_are_read_again(store: Store) -> None:
         ledger.add_files([page(1), page(2, stamp=CHANGED), page(3, stamp=CHANGED)], "receipt")
         with store.view() as view:
             assert shown(view.to_read("receipt")) == ["scan.pdf#2", "scan.pdf#3"]
-            assert view.is_to_read(page(3), "receipt")
-            assert not view.is_to_read(page(1), "receipt")
-            assert not view.is_to_read(page(None), "receipt")
 
 
 async def test_the_pages_of_a_dead_process_are_free(store: Store) -> None:

@@ -195,11 +195,6 @@ async def test_the_files_of_a_dead_process_are_to_be_read(store: Store) -> None:
     with store.view(clock=clock) as view:
         assert shown(view.to_read("receipt")) == ["claimed"]
         assert shown(view.to_read("receipt", [Billing.MAYBE_BILLED])) == ["sent", "claimed"]
-        assert (view.is_to_read(source("claimed"), "receipt"), view.is_to_read(source("sent"), "receipt")) == (
-            True,
-            False,
-        )
-        assert view.is_to_read(source("sent"), "receipt", [Billing.MAYBE_BILLED])
 
 
 async def test_the_files_that_a_batch_would_read(store: Store) -> None:
@@ -214,9 +209,6 @@ async def test_the_files_that_a_batch_would_read(store: Store) -> None:
         assert shown(view.to_read("id-card")) == []
         assert shown(view.to_read("receipt", [Billing.NOT_BILLED])) == ["failed", "new"]
         assert shown(view.to_read("receipt", [Billing.MAYBE_BILLED])) == ["ambiguous", "new"]
-        assert view.is_to_read(source("new"), "receipt")
-        assert not view.is_to_read(source("failed"), "receipt")
-        assert view.is_to_read(source("failed"), "receipt", [Billing.NOT_BILLED])
         recalled, found = view.recall(file("read"), "receipt"), view.find(item("ambiguous"))
         assert recalled is not None
         assert recalled.item == item("read")

@@ -14,8 +14,9 @@ from PIL import Image
 from support.drawn import exif_of
 
 from clova_ocr_async.documents.picture import Picture
-from clova_ocr_async.pictures.headers import PictureHeader, read_header
+from clova_ocr_async.pictures.headers import PictureHeader, read_header, sent_as_read
 from clova_ocr_async.pictures.picture_header import exif_orientation
+from clova_ocr_async.protocol.image import inspect_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,6 +252,17 @@ def test_jpeg_of_odd_components() -> None:
 def test_record_of_a_picture_sent_as_it_is(header: PictureHeader, picture: Picture) -> None:
     """A picture sent byte for byte records its size, and the size of the sent one only where that is certain."""
     assert header.as_sent() == picture
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("end", [None, 25])
+def test_record_of_a_picture_whose_facts_are_known(kind: str, orientation: int, end: int | None) -> None:
+    """The facts of the checks and the orientation make the same record as the whole header, of cut files too."""
+    data = _saved(kind, exif=b"Exif\0\0" + exif_of(orientation))[:end]
+    record = sent_as_read(data, inspect_image(data))
+    assert record == _header(data).as_sent()
+    assert record.orientation == (orientation if end is None else 1)
 
 
 # Hostile files

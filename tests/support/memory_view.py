@@ -179,10 +179,6 @@ class MemoryView:
         released = entry.state is State.QUEUED and row.entry.state is State.CLAIMED
         return released or is_requeued(entry, retry_billings)
 
-    def is_to_read(self, file: SourceFile, document: str, retry_billings: Collection[Billing] = ()) -> bool:
-        """Return whether a file is to be read."""
-        return SourceFile(file.path, page=file.page) in self.to_read(document, retry_billings)
-
     def recall(self, file: SourceFile, document: str) -> Entry | None:
         """Return the item of an unchanged file."""
         found = self._run.recalled(file, document)

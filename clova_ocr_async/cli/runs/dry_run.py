@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.host.paths import alternate_path, normalize_path
 from clova_ocr_async.ledger.settlement import is_requeued
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
-from clova_ocr_async.ledger.states import FINISHED, Entry, SourceFile, State
+from clova_ocr_async.ledger.states import FINISHED, Entry, State
 from clova_ocr_async.protocol.echoed_input import quoted, shown_path
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["DryRun", "dry_run", "is_new"]
 
 _NUMBER = re.compile(r"(\d[\d,]*|…)")
-_BLOCK = 64  # known files between two iterations of the event loop
+_BLOCK = 64  # files that are looked up at one moment of the run, and between two iterations of the event loop
 _HASH_BYTES = 8  # two of a million images share these bytes with a chance of one in tens of millions
 _HINTS = {
     "answered already": "not sent again",
@@ -118,7 +119,14 @@ class DryRun:
         self._hashes = FileHashes()
         self._seen: set[int] = set()
 
-    def images(self, found: Iterable[FoundImage]) -> Iterator[ListedImage | None]:
+    async def add(self, found: Iterable[FoundImage]) -> None:
+        """Count the images that a batch would process, each by what it would do with it."""
+        images = self._images(found)
+        while block := list(islice(images, _BLOCK)):
+            await self._add_block([image for image in block if image is not None])
+            await asyncio.sleep(0)  # a signal is handled
+
+    def _images(self, found: Iterable[FoundImage]) -> Iterator[ListedImage | None]:
         """Yield the images that a batch would process: those left in the run, then those that are found besides.
 
         In a run a file, or a page of it, is one image, however many paths lead to it; None is yielded in place of a
@@ -127,43 +135,61 @@ class DryRun:
         if not self._once:
             yield from map(self._listed, found)
             return
-        # Those left come first, as in a batch: of two names of the same bytes the later one is the duplicate.
-        if self._reader is not None:
-            for document in self._documents:
-                for left in self._reader.to_read(document, self._retry_billings):
-                    yield ListedImage(os.fsdecode(left.path), left.page, document)
         here = os.fsencode(Path.cwd())
         before: set[int] = set()
-        for image in map(self._listed, found):
+        # Those left come first, as in a batch: of two names of the same bytes the later one is the duplicate.
+        for image in chain(self._left(), map(self._listed, found)):
             path = normalize_path(os.fsencode(image.path))
             spellings = frozenset({path, alternate_path(path, here) or path})
             # A number in place of the names, of which a folder may have millions.
             key = hash((spellings, image.page, image.document))
-            repeated = key in before or self._is_left(spellings, image)
+            repeated = key in before
             before.add(key)
             yield None if repeated else replace(image, path=os.fsdecode(path))
+
+    def _left(self) -> Iterator[ListedImage]:
+        if self._reader is not None:
+            for document in self._documents:
+                for left in self._reader.to_read(document, self._retry_billings):
+                    yield ListedImage(os.fsdecode(left.path), left.page, document)
 
     def _listed(self, found: FoundImage) -> ListedImage:
         image = found if isinstance(found, ListedImage) else ListedImage(os.fspath(found))
         return image if image.document is not None else replace(image, document=self._documents[0])
 
-    def _is_left(self, spellings: Iterable[bytes], image: ListedImage) -> bool:
-        """Return whether an image is among those left in the run."""
-        if self._reader is None:
-            return False
-        files = (SourceFile(path, page=image.page) for path in spellings)
-        return any(self._reader.is_to_read(file, _document_of(image), self._retry_billings) for file in files)
+    async def _add_block(self, images: Sequence[ListedImage]) -> None:
+        for image, reason in zip(images, self._known_reasons(images), strict=True):
+            self.found += 1
+            if reason is None:
+                await self._add_read(image)
+            else:
+                self.not_sent[reason] += 1
 
-    async def add(self, image: ListedImage) -> None:
-        """Count an image by what a batch would do with it."""
-        self.found += 1
+    def _known_reasons(self, images: Sequence[ListedImage]) -> list[str | None]:
+        """Return why files that are as they were when they were read are not sent; None for each that must be read.
+
+        They are known by their stamps, as in a batch: a run of a million finished files is counted without reading one.
+        """
+        if self._reader is None:
+            return [None] * len(images)
+        # One look at the run for all of them: a look for each takes longer than the search itself.
+        with self._reader.snapshot():
+            return [self._known_reason(self._reader, image) for image in images]
+
+    def _known_reason(self, reader: RunReader, image: ListedImage) -> str | None:
+        file = file_at(image.path, image.page)
+        entry = None if file is None else reader.recall(file, _word(image))
+        return None if entry is None else self._reason_not_sent(entry)
+
+    async def _add_read(self, image: ListedImage) -> None:
+        """Count an image that must be read to be known."""
         try:
-            key, entry = await self._known(image)
+            item, entry = await self._read(image)
         except ImageError as error:
             self._skip(image, str(error))
             return
         reason = None if entry is None else self._reason_not_sent(entry)
-        number = hash((int.from_bytes(key.sha256[:_HASH_BYTES]), key.document, key.page, key.recipe))
+        number = hash((int.from_bytes(item.sha256[:_HASH_BYTES]), item.document, item.page, item.recipe))
         if reason is None and number in self._seen:
             reason = "duplicates"
         if reason is not None:
@@ -174,7 +200,7 @@ class DryRun:
             if entry is not None and entry.state in FINISHED:
                 self.billed_before[entry.billing] += 1
 
-    async def _known(self, image: ListedImage) -> tuple[Item, Entry | None]:
+    async def _read(self, image: ListedImage) -> tuple[Item, Entry | None]:
         """Return what is billed once for an image, and its entry in the ledger.
 
         Files are read in the event loop, because nothing else runs in it, and a thread for each would cost more.
@@ -182,15 +208,9 @@ class DryRun:
         Raises:
             ImageError: The image cannot be sent.
         """
-        document = _document_of(image)
-        if self._reader is not None and (file := file_at(image.path, image.page)) is not None:
-            # By its stamp, as a batch does it: a run of a million finished files is counted without reading one.
-            entry = self._reader.recall(file, document)
-            if entry is not None and self._reason_not_sent(entry) is not None:
-                return entry.item, entry
         await asyncio.sleep(0)  # a signal is handled between two files that are read
         hashed = hash_now(image.source, self._loader.limits, self._loader.preparation, self._hashes)
-        item = hashed.item(document)
+        item = hashed.item(_word(image))
         entry = None if self._reader is None else self._reader.find(item)
         if entry is None or self._reason_not_sent(entry) is None:
             await self._check(hashed.opened)
@@ -273,7 +293,7 @@ def _line(title: str, count: int, hint: str = "") -> str:
     return f"{title:<20}{count:>10,}  {hint}".rstrip()
 
 
-def _document_of(image: ListedImage) -> str:
+def _word(image: ListedImage) -> str:
     return str(image.document)
 
 
@@ -308,11 +328,7 @@ async def dry_run(
             retry_billings=retry_billings,
             loader=loader,
         )
-        for number, image in enumerate(dry.images(found)):
-            if image is not None:
-                await dry.add(image)
-            if not number % _BLOCK:
-                await asyncio.sleep(0)  # a signal is handled
+        await dry.add(found)
         status = None if reader is None else reader.status()
     kept, used = (None, 0) if status is None else (status.max_calls, status.calls)
     most = kept if max_calls is None else None if max_calls == "none" else max_calls

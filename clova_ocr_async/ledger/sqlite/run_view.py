@@ -109,7 +109,8 @@ class RunReader:
             maybe_billed = self._number("SELECT coalesce(sum(maybe_billed), 0) FROM item")
             in_flight = 0
             for (number,) in self._db.execute(view_queries.UNSETTLED).fetchall():  # few: each was in work once
-                stored, entry = self._stored_and_projected(number, living)
+                row = item_statements.find_by_number(self._db, number)
+                stored, entry = self._stored_and_projected(row, living)
                 names = self._number(view_queries.COUNT_NAMES, number)
                 if stored.state in _MAY_BE_DUE:
                     images[stored.state.value] -= names
@@ -224,13 +225,13 @@ class RunReader:
         """Return the item of a file whose stamp is the one it was read with; None if there is none."""
         with self._snapshot() as living:
             row = item_statements.find_source(self._db, file, document)
-            return None if row is None else self._entry(row[0], living)
+            return None if row is None else self._stored_and_projected(row, living)[1]
 
     def find(self, item: Item) -> Entry | None:
         """Return an item as the run has it; None if it has not."""
         with self._snapshot() as living:
             row = item_statements.find_item(self._db, item)
-            return None if row is None else self._entry(row[0], living)
+            return None if row is None else self._stored_and_projected(row, living)[1]
 
     # -----------------------------------------------------------------------------------------------------------------
     # What a batch would do
@@ -262,13 +263,6 @@ class RunReader:
             last = found[-1][0]
             yield from files
 
-    def is_to_read(self, file: SourceFile, document: str, retry_billings: Collection[Billing] = ()) -> bool:
-        """Return whether ``to_read`` yields a file; its path and page decide."""
-        with self._snapshot() as living:
-            query = view_queries.IS_TO_READ.format(_numbers(retry_billings))
-            row = self._db.execute(query, (document, file.path, file.page or 0)).fetchone()
-            return row is not None and self._is_read(row[3], living, retry_billings)
-
     def _is_read(self, number: int | None, living: Collection[int], retry_billings: Collection[Billing]) -> bool:
         """Return whether the file of an item is read, once what dead processes left of the item is settled."""
         if number is None:
@@ -279,11 +273,11 @@ class RunReader:
     # -----------------------------------------------------------------------------------------------------------------
 
     def _entry(self, number: int, living: Collection[int]) -> Entry:
-        return self._stored_and_projected(number, living)[1]
+        return self._stored_and_projected(item_statements.find_by_number(self._db, number), living)[1]
 
-    def _stored_and_projected(self, number: int, living: Collection[int]) -> tuple[Entry, Entry]:
-        """Return an item as it is stored, and as the next batch will find it."""
-        entry = entry_of(item_statements.find_by_number(self._db, number), self._seal)
+    def _stored_and_projected(self, row: tuple[Any, ...], living: Collection[int]) -> tuple[Entry, Entry]:
+        """Return the item of a row as it is stored, and as the next batch will find it."""
+        entry = entry_of(row, self._seal)
         if self._seal is None and entry.answered:  # only the sealed answer could settle it
             return entry, entry
         return entry, project(entry, owner_alive=entry.owner in living)

@@ -12,7 +12,6 @@ __all__ = [
     "COUNT_NAMELESS",
     "COUNT_NAMES",
     "DOCUMENTS",
-    "IS_TO_READ",
     "NAMED",
     "NAMED_UNREAD",
     "NAMELESS",
@@ -75,7 +74,6 @@ PENDING = (
 
 _IS_OPEN = "(open = 1 OR item.state IN ('failed', 'ambiguous', 'skipped') AND item.billing IN ({}))"
 # The last column is the item whose projection decides; NULL where the row alone does.
-_MAY_BE_READ = f"""SELECT source.id, path, source.page, CASE WHEN open = 0 AND ({_UNSETTLED}) THEN item.id END
-                   FROM {_SOURCES} WHERE source.document = ? AND ({_IS_OPEN} OR {_UNSETTLED})"""
-TO_READ = f"{_MAY_BE_READ} AND source.id > ? ORDER BY source.id LIMIT ?"
-IS_TO_READ = f"{_MAY_BE_READ} AND path = ? AND source.page = ?"
+TO_READ = f"""SELECT source.id, path, source.page, CASE WHEN open = 0 AND ({_UNSETTLED}) THEN item.id END
+              FROM {_SOURCES} WHERE source.document = ? AND ({_IS_OPEN} OR {_UNSETTLED}) AND source.id > ?
+              ORDER BY source.id LIMIT ?"""

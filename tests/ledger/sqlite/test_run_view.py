@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import a_request, success
-from support.ledgers import shown, source
+from support.ledgers import shown
 
 from clova_ocr_async.errors import Billing, ConnectionLostError, ImageError, InvalidRequestError, LedgerError
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
@@ -184,9 +184,6 @@ async def test_a_sealed_run_shows_files_and_states_without_its_key(tmp_path: Pat
         assert shown(reader.to_read("receipt", [Billing.NOT_BILLED])) == ["failed", "refused", "unread"]
         found_again = ["ambiguous", "lost", "asked again", "unread"]  # two of them were left by a dead process
         assert shown(reader.to_read("receipt", [Billing.MAYBE_BILLED])) == found_again
-        assert reader.is_to_read(source("unread"), "receipt")
-        assert not reader.is_to_read(source("failed"), "receipt")
-        assert reader.is_to_read(source("failed"), "receipt", [Billing.NOT_BILLED])
         recalled = reader.recall(file("read", STAMP), "receipt")
         assert recalled is not None
         assert (recalled.item, recalled.answer) == (item(1), None)
