@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import pikepdf
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no py.typed
@@ -25,13 +25,12 @@ from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.library_lock import LibraryLock
 from clova_ocr_async.pictures.open_documents import OpenDocuments
 from clova_ocr_async.pictures.pdf_content import check_content, largest_image
+from clova_ocr_async.pictures.pdf_opening import REPAIR, check_whole, errors_of, open_pdf, pages_of, was_recovered
 from clova_ocr_async.pictures.pdf_page import PageGeometry
 from clova_ocr_async.pictures.pdfium import PDFIUM, drawn
 from clova_ocr_async.pictures.preparation import Preparation
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     import PIL.Image
 
     from clova_ocr_async.pictures.paged_file import PagedFile
@@ -43,7 +42,6 @@ _MAX_IMAGE = 300_000_000  # pixels of a picture inside a page that is rendered; 
 _WASTEFUL_BYTES, _WASTEFUL_FACTOR = 2_000_000, 4  # a larger page is compared with its rendering
 _TRIES = 3  # further renderings of a page, each smaller, to stay within the limit of bytes
 _GLANCE = 400  # pixels of the longer side of a rendering that only shows that there is anything
-_TAIL = 2048  # bytes at the end of a file that hold its last table
 _MAX_COPIED = 16 * 2**20  # bytes of cut pages, after which a document is opened anew
 
 _BOXES = ("/MediaBox", "/CropBox")
@@ -63,18 +61,7 @@ def count_pdf_pages(data: bytes) -> int | None:
         The number of pages, at least 1, as pdfium opens no file without pages. None if it cannot open the file.
     """
     with PDFIUM:
-        return _pages_of(data)
-
-
-def _pages_of(source: bytes | BinaryIO) -> int | None:
-    try:
-        document = pdfium.PdfDocument(source)
-    except pdfium.PdfiumError:
-        return None
-    try:
-        return len(document)
-    finally:
-        document.close()
+        return pages_of(data)
 
 
 def count_pages(file: PagedFile) -> int:
@@ -107,9 +94,9 @@ def cut_page(
     with _DOCUMENTS.borrow(file) as document:
         # Only this part holds the document: other threads cut their pages while this one is rendered.
         cut = document.cut(number)
-    # qpdf recovers 200 pages of a cut-off file whose content is gone: each would be a paid call for white paper.
+    # Objects that qpdf cannot find are left out of the page: it would be a paid call for white paper.
     if cut.is_damaged and not _shows_anything(cut):
-        raise ImageError(f"{cut.name} is damaged, and nothing of the page is left; {_REPAIR}")
+        raise ImageError(f"{cut.name} is damaged, and nothing of the page is left; {REPAIR}")
     if settings.render:
         return _rendered(cut, settings, max_bytes)
     if cut.page is None and _fits(file.size, max_bytes):
@@ -141,7 +128,6 @@ def draw_page(file: PagedFile, number: int, size: tuple[int, int]) -> PIL.Image.
 
 
 _ROUNDING = 2  # pixels
-_REPAIR = "get the whole file, or print it to a new PDF"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +159,15 @@ class _Document:
         self._copied = 0
         with ExitStack() as stack:
             self._stream = stack.enter_context(file.open())
-            with _errors_of(file.name):
-                self._pdf = _opened(self._stream)
+            with errors_of(file.name):
+                self._pdf = open_pdf(self._stream)
                 stack.callback(lambda: self._pdf.close())  # noqa: PLW0108 - it may be another one by then
                 self.count = len(self._pdf.pages)
-                self._is_damaged = bool(self._pdf.get_warnings()) and _needs_recovery(self._stream)
+                self._is_damaged = was_recovered(self._pdf.get_warnings(), self._stream)
             if self.count == 0:
                 raise ImageError(f"{file.name} has no page; check that the file was written to its end")
             if self._is_damaged:
-                _check_whole(file.name, self._stream)
+                check_whole(file.name, self._stream, self.count)
             self._resources = stack.pop_all()
 
     def close(self) -> None:
@@ -190,7 +176,7 @@ class _Document:
     def _open_anew(self) -> None:
         """Open the file again: qpdf keeps what it has copied from a document until that is closed."""
         self._pdf.close()
-        self._pdf, self._copied = _opened(self._stream), 0
+        self._pdf, self._copied = open_pdf(self._stream), 0
 
     def cut(self, number: int) -> _CutPage:
         """Cut a page.
@@ -204,7 +190,7 @@ class _Document:
                 f"give a number from 1 to {self.count:,}"
             )
         name = f"page {number:,} of {self._file.name}"
-        with _errors_of(name), pikepdf.new() as target:
+        with errors_of(name), pikepdf.new() as target:
             if self._copied > _MAX_COPIED:
                 self._open_anew()
             source = self._pdf.pages[number - 1]
@@ -256,52 +242,6 @@ class _Document:
 
 
 _DOCUMENTS = OpenDocuments(_Document, PIKEPDF)
-
-
-def _opened(stream: BinaryIO, *, attempt_recovery: bool = True) -> pikepdf.Pdf:
-    # Not mapped into memory: the module of PagedFile gives the reason.
-    return pikepdf.open(stream, access_mode=pikepdf.AccessMode.stream, attempt_recovery=attempt_recovery)
-
-
-def _needs_recovery(stream: BinaryIO) -> bool:
-    """Return whether a file with warnings cannot be opened as it is; most warnings are about harmless faults."""
-    try:
-        _opened(stream, attempt_recovery=False).close()
-    except pikepdf.PdfError:
-        return True
-    return False
-
-
-@contextmanager
-def _errors_of(name: str) -> Generator[None]:
-    """Turn the errors of pikepdf into ours; its messages may repeat what stands in the file, so they are left out."""
-    try:
-        yield
-    except ImageError:
-        raise
-    except pikepdf.PasswordError:
-        raise ImageError(
-            f"{name} is encrypted and needs a password; remove it first: "
-            "qpdf --decrypt --password=PASSWORD in.pdf out.pdf"
-        ) from None
-    except Exception as error:  # noqa: BLE001 - any error of the library concerns this file alone
-        raise ImageError(f"{name} cannot be read ({type(error).__name__}): the file is damaged; {_REPAIR}") from None
-
-
-def _check_whole(name: str, stream: BinaryIO) -> None:
-    """Refuse a damaged file that lost more than its table: qpdf recovers its pages without their content.
-
-    Raises:
-        ImageError: The end is missing, or pdfium cannot open the file either.
-    """
-    size = stream.seek(0, io.SEEK_END)
-    stream.seek(max(0, size - _TAIL))
-    tail = stream.read(_TAIL)
-    if b"%%EOF" not in tail and b"startxref" not in tail:
-        raise ImageError(f"{name} is cut off: the end of its pdf data is missing; get the whole file", truncated=True)
-    with PDFIUM:
-        if _pages_of(stream) is None:
-            raise ImageError(f"{name} is damaged, and its pages cannot be read; {_REPAIR}")
 
 
 def _dictionaries(value: object) -> list[pikepdf.Dictionary]:
@@ -406,4 +346,4 @@ def _pixels(cut: _CutPage, scale: float) -> PIL.Image.Image:
         try:
             return drawn(cut.data, scale)
         except (pdfium.PdfiumError, ValueError, MemoryError):
-            raise ImageError(f"{cut.name} cannot be rendered: the page is damaged; {_REPAIR}") from None
+            raise ImageError(f"{cut.name} cannot be rendered: the page is damaged; {REPAIR}") from None
