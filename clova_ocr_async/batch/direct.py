@@ -61,11 +61,14 @@ class DirectReader:
             raise
 
     async def _prepared(self, source: Any, progress: ImageProgress) -> Any:
-        """Return what the client is given: a prepared picture where that takes memory that the batch has to count."""
+        """Return what the client is given: a prepared picture where that takes memory that the batch has to count.
+
+        Also where truncated pictures may be sent, as a file may still be in the middle of its writing.
+        """
         loader = self._client.loader
-        if loader.preparation is None and not isinstance(source, Page):
+        if loader.preparation is None and not isinstance(source, Page) and not loader.limits.allow_truncated:
             return source
-        return await frameless(loader.load(source, progress.hold_bytes))
+        return await frameless(self._unfinished.load(loader, source, progress.hold_bytes))
 
 
 class _DirectJournal:

@@ -2,12 +2,14 @@
 
 A scanner or a copy over the network takes seconds to write a file, and a batch may come to it in the middle. A file
 that was written within the last seconds and is not a whole picture is deferred: it is read again once it has changed
-and then stays the same, and refused when it has not changed for some seconds.
+and then stays the same, and refused when it has not changed for some seconds. Where truncated pictures may be sent, it
+is sent then; before, half a picture would be paid for that is whole a moment later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio.to_thread
@@ -16,19 +18,27 @@ from clova_ocr_async.batch.hashing import file_at, path_of
 from clova_ocr_async.batch.images_in_work import Deferred
 from clova_ocr_async.client.loading import ImageLoader
 from clova_ocr_async.client.preparing import OpenedImage, PreparedImage
+from clova_ocr_async.errors import ImageError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Generator
 
     from clova_ocr_async.batch.images_in_work import ImageProgress
     from clova_ocr_async.batch.outcome import Outcome
-    from clova_ocr_async.errors import ImageError
     from clova_ocr_async.host.runtime import Runtime
     from clova_ocr_async.ledger.states import FileStamp
 
-__all__ = ["Make", "UnfinishedFiles"]
+__all__ = ["Make", "UnfinishedFileError", "UnfinishedFiles"]
 
 Make = Callable[[ImageLoader, OpenedImage], Awaitable[PreparedImage]]
+
+
+class UnfinishedFileError(ImageError):
+    """A truncated picture that may be sent has changed until just now, so that it is not sent yet."""
+
+    truncated = True
+
 
 _FRESH = 10.0  # seconds since the last change in which a file counts as being written: network copies stall for some
 _POLL = 1.0  # seconds between looks at a file
@@ -44,8 +54,31 @@ class UnfinishedFiles:
     """
 
     def __init__(self, runtime: Runtime, make: Make = ImageLoader.make) -> None:
-        self.make = make
+        self._make = make
         self._runtime = runtime
+
+    async def make(self, loader: ImageLoader, opened: OpenedImage) -> PreparedImage:
+        """Return the picture of a file that was written just now, if it is whole.
+
+        Raises:
+            UnfinishedFileError: It is truncated, and would be sent if it had been written earlier.
+            ImageError: It cannot be made, or the service would refuse or waste it.
+        """
+        with _judged_as_unfinished(loader):
+            return await self._make(loader.for_whole_pictures(), opened)
+
+    async def load(self, loader: ImageLoader, source: Any, held: Callable[[int], object]) -> PreparedImage:
+        """Return the picture of an image, as its loader does; one of a file that was written just now if it is whole.
+
+        Raises:
+            UnfinishedFileError: As ``make``.
+            ImageError: As ``make``, or it cannot be read.
+        """
+        path = _path_again(source) if loader.limits.allow_truncated else None
+        if path is None or not self.is_fresh(await _stamp_at(path)):
+            return await loader.load(source, held)
+        with _judged_as_unfinished(loader):
+            return await loader.for_whole_pictures().load(source, held)
 
     def is_fresh(self, stamp: FileStamp | None) -> bool:
         """Return whether a file was written within the last seconds."""
@@ -71,9 +104,8 @@ class UnfinishedFiles:
         path = _path_again(source)
         if path is None or (until is not None and self._runtime.clock() >= until):
             return None
-        # Only faults that the end of writing can repair: a scanner makes its file empty and fills it from the front.
         stamp = await _stamp_at(path)
-        if stamp is None or not self.is_fresh(stamp) or not (stamp.size == 0 or getattr(error, "truncated", False)):
+        if stamp is None or not (isinstance(error, UnfinishedFileError) or self._may_end(stamp, error)):
             return None
         # By the clock that only grows: a time of day that is set back would defer the file for ever.
         end = self._runtime.clock() + _MAX_DEFERRED if until is None else until
@@ -85,6 +117,11 @@ class UnfinishedFiles:
 
         return Deferred(lambda: self._wait_until_stable(path, stamp, end), resume)
 
+    def _may_end(self, stamp: FileStamp, error: ImageError) -> bool:
+        """Return whether the end of a file's writing may mend its fault."""
+        # A scanner makes its file empty, and fills it from the front.
+        return self.is_fresh(stamp) and (stamp.size == 0 or error.truncated)
+
     async def _wait_until_stable(self, path: str | os.PathLike[str], first: FileStamp, until: float) -> None:
         """Wait until a file has changed and then stays the same, or has not changed for some seconds."""
         last = first
@@ -95,6 +132,18 @@ class UnfinishedFiles:
             if not self.is_fresh(stamp) or stamp == last != first:
                 return
             last = cast("FileStamp", stamp)
+
+
+@contextmanager
+def _judged_as_unfinished(loader: ImageLoader) -> Generator[None]:
+    """Raise another error for a truncated picture, where its own would advise what the caller did already."""
+    try:
+        yield
+    except ImageError as error:
+        if not (error.truncated and loader.limits.allow_truncated):
+            raise
+        fault = str(error).partition(";")[0]
+        raise UnfinishedFileError(f"{fault}; it was still being written: give it again once it is complete") from None
 
 
 def _path_again(source: Any) -> str | os.PathLike[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -104,6 +105,12 @@ class ImageLoader:
     def preparing(self) -> int:
         """The number of pictures that are being prepared."""
         return self._threads.busy
+
+    def for_whole_pictures(self) -> ImageLoader:
+        """Return a loader that refuses truncated pictures, whatever this one's limits allow."""
+        if not self.limits.allow_truncated:
+            return self
+        return ImageLoader(replace(self.limits, allow_truncated=False), self.preparation, self._threads)
 
     async def load(
         self, source: ImageSource | PreparedImage, held: Callable[[int], object] = _uncounted

@@ -24,7 +24,7 @@ from clova_ocr_async.pictures.paged_file import PagedFile
 from clova_ocr_async.pictures.pages import cut_page, require_pages
 from clova_ocr_async.pictures.plan import plan
 from clova_ocr_async.protocol.echoed_input import quoted
-from clova_ocr_async.protocol.image import Image, ImageFormat, check_image
+from clova_ocr_async.protocol.image import Image, ImageFormat, check_image, inspect_image
 from clova_ocr_async.protocol.truncation import Completeness, pdf_completeness
 
 if TYPE_CHECKING:
@@ -235,10 +235,24 @@ def _check(image: Image, limits: ImageLimits, *, made: bool = False) -> tuple[Im
         return check_image(image, limits, pages=_pages_if_installed, converted=made)
     except ImageError as error:
         if image.format is ImageFormat.PDF and not error.truncated:
-            # A PDF of several pages that cannot be split must not be refused with the advice to split it.
-            with contextlib.suppress(ConfigurationError):
-                require_pages(image.data, name=_subject(image.name))
+            _check_division(image)
         raise
+
+
+def _check_division(image: Image) -> None:
+    """Refuse a PDF that cannot be split by its own fault: the advice to split it would lead nowhere.
+
+    Raises:
+        ImageError: It is encrypted or damaged, or one page is all that can be found of several.
+    """
+    with contextlib.suppress(ConfigurationError):
+        found = require_pages(image.data, name=_subject(image.name))
+        stated = inspect_image(image.data).pages or _pages_if_installed(image.data) or found
+        if found == 1 < stated:
+            raise ImageError(
+                f"{_subject(image.name)} claims to have {stated:,} pages, and only one can be found; "
+                "print it to a new PDF, or get the whole file"
+            )
 
 
 def _log(warnings: tuple[str, ...]) -> None:

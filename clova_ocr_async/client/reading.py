@@ -16,7 +16,7 @@ from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.protocol.echoed_input import non_path, quoted, shown_path, shown_prose
 from clova_ocr_async.protocol.image import ImageLimits, check_size
 
-__all__ = ["BinaryFile", "UploadedFile", "read_bytes", "read_path", "sent_name"]
+__all__ = ["BinaryFile", "UploadedFile", "read_bytes", "read_path", "read_unchanged", "sent_name"]
 
 
 @runtime_checkable
@@ -89,7 +89,7 @@ def read_path(path: str | os.PathLike[str], limits: ImageLimits, shrunk_from: in
         shrunk_from: As in ``check_size``.
 
     Raises:
-        ImageError: The path is not a regular file, cannot be read, or is too large.
+        ImageError: The path is not a regular file, cannot be read, is too large, or changes while it is read.
     """
     name = os.fsdecode(path)
     if (member := split_member_path(name)) is not None:
@@ -101,10 +101,7 @@ def read_path(path: str | os.PathLike[str], limits: ImageLimits, shrunk_from: in
             if not stat.S_ISREG(found.st_mode):
                 raise ImageError(f"{shown_path(name)}: it is {_kind(found.st_mode)}")
             check_size(found.st_size, Path(name).name, limits, shrunk_from=shrunk_from)
-            # fdopen() fails for a folder, and would leave its descriptor open. The file may grow while it is read; the
-            # bytes that were read are checked and sent.
-            with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
-                return file.readall()
+            return read_unchanged(descriptor, found, name)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -113,6 +110,29 @@ def read_path(path: str | os.PathLike[str], limits: ImageLimits, shrunk_from: in
         raise ImageError(_open_error(name, str(kind))) from None
     except ValueError:
         raise ImageError(_open_error(name, "the path holds a NUL or another character that no path can hold")) from None
+
+
+def read_unchanged(descriptor: int, before: os.stat_result, name: str) -> bytes:
+    """Read an open file to its end.
+
+    Args:
+        descriptor: Its descriptor.
+        before: Its status, from before it is read.
+        name: Its path, for messages.
+
+    Raises:
+        ImageError: It was written to meanwhile, so that the bytes may be of two versions, or of a part.
+        OSError: It cannot be read.
+    """
+    # fdopen() fails for a folder, and would leave its descriptor open.
+    with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
+        data = file.readall()
+    after = os.fstat(descriptor)
+    if len(data) != before.st_size or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise ImageError(
+            f"{shown_path(name)} changed while it was read; give it again once it is complete", truncated=True
+        )
+    return data
 
 
 def _read_member(path: str, archive: str, name: str, limits: ImageLimits, shrunk_from: int | None) -> bytes:

@@ -1,12 +1,19 @@
-"""Pages of PDFs: counted, cut out, and rendered where a cut page would be wasteful (extra ``pictures``).
+"""Pages of PDFs: counted, cut without re-encoding, and rendered where a cut page would be wasteful.
 
-pikepdf (qpdf) counts and cuts; see ``pdf_document``. pdfium renders, and sees nothing but the page that was cut.
+pikepdf (qpdf) counts and cuts. A cut page brings only what it uses: with the images of all pages in resources that all
+pages share, 200 pages of a 62 MB file came to 12 GB. Equal files give equal bytes. pdfium renders, and sees nothing but
+the page that was cut.
+
+Glossary: *widget*, the place of a form's field on a page; *AcroForm*, the list of a document's fields, without which a
+reader draws no widget; *optional content*, layers that a reader shows or hides.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pikepdf
@@ -14,9 +21,13 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no py.typ
 
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ImageError
-from clova_ocr_async.pictures.pdf_content import largest_image
-from clova_ocr_async.pictures.pdf_document import DOCUMENTS, PIKEPDF, REPAIR, CutPage
-from clova_ocr_async.pictures.pdfium import PDFIUM, drawn, number_of_pages
+from clova_ocr_async.host.plural import plural
+from clova_ocr_async.pictures.library_lock import LibraryLock
+from clova_ocr_async.pictures.open_documents import OpenDocuments
+from clova_ocr_async.pictures.pdf_content import check_content, largest_image
+from clova_ocr_async.pictures.pdf_opening import REPAIR, check_whole, errors_of, open_pdf, pages_of, was_recovered
+from clova_ocr_async.pictures.pdf_page import PageGeometry
+from clova_ocr_async.pictures.pdfium import PDFIUM, drawn
 from clova_ocr_async.pictures.preparation import Preparation
 
 if TYPE_CHECKING:
@@ -24,14 +35,18 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.pictures.paged_file import PagedFile
 
-__all__ = ["count_pages", "count_pdf_pages", "cut_page", "draw_page"]
+__all__ = ["PIKEPDF", "count_pages", "count_pdf_pages", "cut_page", "draw_page"]
 
 _MAX_SIDE = 8000  # pixels of a rendering. Assumed, as ImageLimits.max_side.
 _MAX_IMAGE = 300_000_000  # pixels of a picture inside a page that is rendered; A4 at 1,200 dpi has 140,000,000
 _WASTEFUL_BYTES, _WASTEFUL_FACTOR = 2_000_000, 4  # a larger page is compared with its rendering
 _TRIES = 3  # further renderings of a page, each smaller, to stay within the limit of bytes
 _GLANCE = 400  # pixels of the longer side of a rendering that only shows that there is anything
-_ROUNDING = 2  # pixels
+_MAX_COPIED = 16 * 2**20  # bytes of cut pages, after which a document is opened anew
+
+_BOXES = ("/MediaBox", "/CropBox")
+
+PIKEPDF = LibraryLock()  # made after that of pdfium, so it is the one that is taken first
 
 
 def count_pdf_pages(data: bytes) -> int | None:
@@ -46,7 +61,7 @@ def count_pdf_pages(data: bytes) -> int | None:
         The number of pages, at least 1, as pdfium opens no file without pages. None if it cannot open the file.
     """
     with PDFIUM:
-        return number_of_pages(data)
+        return pages_of(data)
 
 
 def count_pages(file: PagedFile) -> int:
@@ -55,7 +70,7 @@ def count_pages(file: PagedFile) -> int:
     Raises:
         ImageError: The file is encrypted, broken or empty.
     """
-    with DOCUMENTS.borrow(file) as document:
+    with _DOCUMENTS.borrow(file) as document:
         return document.count
 
 
@@ -76,10 +91,10 @@ def cut_page(
         ImageError: The file is encrypted, broken or empty, has no such page, or the page cannot be made small enough.
     """
     settings = preparation or Preparation()
-    with DOCUMENTS.borrow(file) as document:
+    with _DOCUMENTS.borrow(file) as document:
         # Only this part holds the document: other threads cut their pages while this one is rendered.
         cut = document.cut(number)
-    # qpdf recovers 200 pages of a cut-off file whose content is gone: each would be a paid call for white paper.
+    # Objects that qpdf cannot find are left out of the page: it would be a paid call for white paper.
     if cut.is_damaged and not _shows_anything(cut):
         raise ImageError(f"{cut.name} is damaged, and nothing of the page is left; {REPAIR}")
     if settings.render:
@@ -103,7 +118,7 @@ def draw_page(file: PagedFile, number: int, size: tuple[int, int]) -> PIL.Image.
         ImageError: The file is encrypted, broken or empty, has no such page, or the sides of the page have another
             ratio.
     """
-    with DOCUMENTS.borrow(file) as document:
+    with _DOCUMENTS.borrow(file) as document:
         cut = document.cut(number)
     # A little less, because pdfium rounds up.
     scale = max(side / shown for side, shown in zip(size, cut.geometry.size, strict=True)) * (1 - 1e-9)
@@ -112,11 +127,138 @@ def draw_page(file: PagedFile, number: int, size: tuple[int, int]) -> PIL.Image.
     return _pixels(cut, scale).crop((0, 0, *size))
 
 
+_ROUNDING = 2  # pixels
+
+
+@dataclass(frozen=True, slots=True)
+class _CutPage:
+    """A page as a PDF of its own.
+
+    Attributes:
+        name: Page and file, as messages show them.
+        page: The number of the page; None for the only page of a file.
+        data: The PDF.
+        steps: What was done to the page.
+        geometry: The visible part of it.
+        is_damaged: Whether qpdf had to guess.
+    """
+
+    name: str
+    page: int | None
+    data: bytes
+    steps: tuple[str, ...]
+    geometry: PageGeometry
+    is_damaged: bool
+
+
+class _Document:
+    """A PDF from which pages are cut; used by one thread at a time, under the lock of pikepdf."""
+
+    def __init__(self, file: PagedFile) -> None:
+        self._file = file
+        self._copied = 0
+        with ExitStack() as stack:
+            self._stream = stack.enter_context(file.open())
+            with errors_of(file.name):
+                self._pdf = open_pdf(self._stream)
+                stack.callback(lambda: self._pdf.close())  # noqa: PLW0108 - it may be another one by then
+                self.count = len(self._pdf.pages)
+                self._is_damaged = was_recovered(self._pdf.get_warnings(), self._stream)
+            if self.count == 0:
+                raise ImageError(f"{file.name} has no page; check that the file was written to its end")
+            if self._is_damaged:
+                check_whole(file.name, self._stream, self.count)
+            self._resources = stack.pop_all()
+
+    def close(self) -> None:
+        self._resources.close()
+
+    def _open_anew(self) -> None:
+        """Open the file again: qpdf keeps what it has copied from a document until that is closed."""
+        self._pdf.close()
+        self._pdf, self._copied = open_pdf(self._stream), 0
+
+    def cut(self, number: int) -> _CutPage:
+        """Cut a page.
+
+        Raises:
+            ImageError: There is no such page, or it cannot be read.
+        """
+        if number > self.count:
+            raise ImageError(
+                f"{self._file.name} has {plural(self.count, 'page')}, so there is no page {number:,}; "
+                f"give a number from 1 to {self.count:,}"
+            )
+        name = f"page {number:,} of {self._file.name}"
+        with errors_of(name), pikepdf.new() as target:
+            if self._copied > _MAX_COPIED:
+                self._open_anew()
+            source = self._pdf.pages[number - 1]
+            target.pages.append(source)
+            self._keep_form(target, source)
+            self._keep_layers(target)
+            page = target.pages[0]
+            # In this order: the removal parses the drawing instructions, of which a few kilobytes may hold gigabytes.
+            check_content(name, page)
+            target.remove_unreferenced_resources()
+            file = io.BytesIO()
+            # Else qpdf writes a random /ID: the same page would have another hash in each run.
+            target.save(file, deterministic_id=True)
+            data = file.getvalue()
+            geometry = _geometry(page)
+        # At the end, when all that the page needs has been read: qpdf reads objects as they are asked for.
+        self._file.check_unchanged(self._stream)
+        self._copied += len(data)
+        return _CutPage(
+            name=name,
+            page=None if self.count == 1 else number,
+            data=data,
+            steps=self._steps(number),
+            geometry=geometry,
+            is_damaged=self._is_damaged or bool(self._pdf.get_warnings()),
+        )
+
+    def _steps(self, number: int) -> tuple[str, ...]:
+        page = () if self.count == 1 else (f"page {number:,} of {self.count:,}",)
+        return (*page, "decrypted (owner password)") if self._pdf.is_encrypted else page
+
+    def _keep_form(self, target: pikepdf.Pdf, source: pikepdf.Page) -> None:
+        """Keep the fields of a form visible: their widgets come with the page, and the list of fields does not."""
+        widgets = [widget for widget in _dictionaries(source.obj.get("/Annots")) if widget.get("/Subtype") == "/Widget"]
+        if not widgets:
+            return
+        if self._pdf.acroform.exists:
+            target.acroform.fix_copied_annotations(target.pages[0], source, self._pdf.acroform)
+        else:
+            # Some readers draw widgets without a form; with a list of them all readers do.
+            copied = [note for note in _dictionaries(target.pages[0].obj.Annots) if note.get("/Subtype") == "/Widget"]
+            target.Root.AcroForm = pikepdf.Dictionary(Fields=pikepdf.Array(list(map(target.make_indirect, copied))))
+
+    def _keep_layers(self, target: pikepdf.Pdf) -> None:
+        """Keep hidden layers hidden."""
+        layers = self._pdf.Root.get("/OCProperties")
+        if isinstance(layers, pikepdf.Dictionary):
+            target.Root.OCProperties = target.copy_foreign(self._pdf.make_indirect(layers))
+
+
+_DOCUMENTS = OpenDocuments(_Document, PIKEPDF)
+
+
+def _dictionaries(value: object) -> list[pikepdf.Dictionary]:
+    """Return the dictionaries of an array; none if it is not one."""
+    return [item for item in value if isinstance(item, pikepdf.Dictionary)] if isinstance(value, pikepdf.Array) else []
+
+
+def _geometry(page: pikepdf.Page) -> PageGeometry:
+    media, crop = (list(box) if isinstance(box, pikepdf.Array) else None for box in map(page.obj.get, _BOXES))
+    return PageGeometry.of(media, crop, page.obj.get("/Rotate"), page.obj.get("/UserUnit"))
+
+
 def _fits(size: int, max_bytes: int | None) -> bool:
     return max_bytes is None or size <= max_bytes
 
 
-def _thrifty(cut: CutPage, settings: Preparation, max_bytes: int | None) -> tuple[bytes, Picture]:
+def _thrifty(cut: _CutPage, settings: Preparation, max_bytes: int | None) -> tuple[bytes, Picture]:
     """Return a cut page, or its rendering if that is much smaller: a shared font comes whole with every page."""
     # As a PDF if possible: its text stays sharp, and pages of one scan are not encoded a second time.
     if len(cut.data) > _WASTEFUL_BYTES:
@@ -130,7 +272,7 @@ def _thrifty(cut: CutPage, settings: Preparation, max_bytes: int | None) -> tupl
     return cut.data, _picture(cut, cut.steps, sha256=hashlib.sha256(cut.data).hexdigest())
 
 
-def _picture(cut: CutPage, steps: tuple[str, ...], **facts: Any) -> Picture:
+def _picture(cut: _CutPage, steps: tuple[str, ...], **facts: Any) -> Picture:
     geometry = cut.geometry
     return Picture(
         steps=steps,
@@ -143,7 +285,7 @@ def _picture(cut: CutPage, steps: tuple[str, ...], **facts: Any) -> Picture:
 
 
 def _rendered(
-    cut: CutPage, settings: Preparation, max_bytes: int | None, why: str | None = None
+    cut: _CutPage, settings: Preparation, max_bytes: int | None, why: str | None = None
 ) -> tuple[bytes, Picture]:
     """Render a page as a JPEG; at a lower dpi than asked for if it would be too large.
 
@@ -182,13 +324,13 @@ def _jpeg(picture: PIL.Image.Image, quality: int) -> bytes:
     return file.getvalue()
 
 
-def _shows_anything(cut: CutPage) -> bool:
+def _shows_anything(cut: _CutPage) -> bool:
     """Return whether a page is anything but one colour."""
     darkest, brightest = _pixels(cut, cut.geometry.scale(72, _GLANCE)).convert("L").getextrema()
     return darkest != brightest
 
 
-def _pixels(cut: CutPage, scale: float) -> PIL.Image.Image:
+def _pixels(cut: _CutPage, scale: float) -> PIL.Image.Image:
     """Render a page with the fields of its form.
 
     Raises:

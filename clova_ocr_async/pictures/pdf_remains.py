@@ -9,7 +9,7 @@ import pikepdf
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no py.typed
 
 from clova_ocr_async.errors import ImageError
-from clova_ocr_async.pictures.pdf_document import PIKEPDF
+from clova_ocr_async.pictures.pdf import PIKEPDF
 from clova_ocr_async.pictures.pdfium import PDFIUM, texts
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
-"""Pages of PDFs counted, drawn and read by pdfium, which is not thread-safe (extra ``pictures``)."""
+"""Pages of PDFs drawn, and their text layers read, by pdfium, which is not thread-safe (extra ``pictures``)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no py.typed
 
@@ -11,22 +11,10 @@ from clova_ocr_async.pictures.library_lock import LibraryLock
 if TYPE_CHECKING:
     import PIL.Image
 
-__all__ = ["PDFIUM", "drawn", "number_of_pages", "texts"]
+__all__ = ["PDFIUM", "drawn", "texts"]
 
 PDFIUM = LibraryLock()
 """Held by the caller of each function here, and of anything else of pdfium."""
-
-
-def number_of_pages(source: bytes | BinaryIO) -> int | None:
-    """Return the number of pages of a PDF, at least 1; None if pdfium cannot open it."""
-    try:
-        document = pdfium.PdfDocument(source)
-    except pdfium.PdfiumError:
-        return None
-    try:
-        return len(document)
-    finally:
-        document.close()
 
 
 def drawn(data: bytes, scale: float) -> PIL.Image.Image:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from support.batches import batch_of
 from support.fakes import JPEG, FakeTransport, SteppedTime, domain
+from support.files import jpeg
 from support.ledgers import states
 
 from clova_ocr_async.batch import Batch, Failure, Success
@@ -20,6 +21,7 @@ from clova_ocr_async.client.loading import ImageLoader, PreparedImage
 from clova_ocr_async.client.reading import read_bytes
 from clova_ocr_async.errors import ConfigurationError, ImageError, NotSentError
 from clova_ocr_async.ledger.sqlite import SqliteLedger
+from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +64,7 @@ class Judging(ClovaOCRClient):
 class Scene:
     """A folder with files in it, a batch over them that has one place, and a clock that the test sets."""
 
-    def __init__(self, folder: Path, *, kept: bool) -> None:
+    def __init__(self, folder: Path, *, kept: bool, limits: ImageLimits | None = None) -> None:
         self.folder = folder
         self.run = folder / "run"
         self.time = SteppedTime()
@@ -70,6 +72,7 @@ class Scene:
         self.found: list[Outcome[Any]] = []
         self.batch: Batch[Receipt] | None = None
         self._kept = kept
+        self._limits = limits
 
     def write(self, name: str, data: bytes, age: float = 0.0) -> str:
         """Write a file, so many seconds ago."""
@@ -81,9 +84,13 @@ class Scene:
 
     async def read(self, *images: Any) -> None:
         """Read files, each outcome as it comes."""
-        client = Judging(domain(), transport=self.transport, concurrency=1)
         ledger = SqliteLedger(self.run) if self._kept else None
-        unfinished = UnfinishedFiles(self.time.runtime(), make)
+        if self._limits is None:
+            client: ClovaOCRClient = Judging(domain(), transport=self.transport, concurrency=1)
+            unfinished = UnfinishedFiles(self.time.runtime(), make)
+        else:
+            client = ClovaOCRClient(domain(), transport=self.transport, concurrency=1, limits=self._limits)
+            unfinished = UnfinishedFiles(self.time.runtime())
         batch = self.batch = batch_of(client, images, Window(200, 1), ledger=ledger, owned=True, unfinished=unfinished)
         async with batch:
             async for outcome in batch:
@@ -235,3 +242,69 @@ async def test_a_file_of_the_command_line_is_read_again(scene: Scene) -> None:
     assert isinstance(scene.found[0], Success)
     assert [sent.parsed.data for sent in scene.transport.sent] == [JPEG]
     assert file.sha256 == hashlib.sha256(JPEG).hexdigest()
+
+
+@pytest.fixture(params=[False, True], ids=["direct", "kept"])
+def allowing(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
+    """A scene whose client sends truncated pictures."""
+    return Scene(tmp_path, kept=request.param, limits=ImageLimits(allow_truncated=True))
+
+
+PHOTO = jpeg()
+HALF_PHOTO = PHOTO[:-40]
+
+
+def sent(scene: Scene) -> list[bytes]:
+    """Return the pictures that were sent."""
+    return [request.parsed.data for request in scene.transport.sent]
+
+
+async def test_a_file_that_is_being_written_is_not_sent_where_truncated_ones_are(allowing: Scene) -> None:
+    """A truncated picture that may be sent is sent only once its file has not changed for ten seconds."""
+    old, new = allowing.write("old.jpg", HALF_PHOTO, 60), allowing.write("new.jpg", HALF_PHOTO[:-1])
+    reading = asyncio.create_task(allowing.read(old, new))
+    await allowing.until(lambda: allowing.found and allowing.time.slept)
+    assert sent(allowing) == [HALF_PHOTO]
+    allowing.found.clear()
+    await allowing.goes_on(9)
+    assert allowing.found == []
+    await allowing.goes_on(1)
+    await reading
+    assert sent(allowing) == [HALF_PHOTO, HALF_PHOTO[:-1]]
+
+
+async def test_a_file_that_is_completed_is_sent_whole_where_truncated_ones_are(allowing: Scene) -> None:
+    """A file that is completed while it is deferred is sent whole, and not what was there before."""
+    file = allowing.write("late.jpg", HALF_PHOTO)
+    reading = asyncio.create_task(allowing.read(file))
+    await allowing.until(lambda: allowing.time.slept)
+    allowing.write("late.jpg", PHOTO)
+    await allowing.goes_on(2)
+    await reading
+    assert sent(allowing) == [PHOTO]
+
+
+async def test_a_file_that_never_stops_growing_is_not_sent_where_truncated_ones_are(allowing: Scene) -> None:
+    """A truncated picture whose file changes all the time is refused in the end, with the reason."""
+    reading = asyncio.create_task(allowing.read(allowing.write("log.jpg", HALF_PHOTO)))
+    await allowing.until(lambda: allowing.time.slept)
+    for number in range(300):
+        allowing.write("log.jpg", HALF_PHOTO[: -(number % 7) or None])
+        await allowing.goes_on(1)
+    await reading
+    (outcome,) = allowing.found
+    assert isinstance(outcome, Failure)
+    assert str(outcome.error) == (
+        "image 'log.jpg' is cut off: the end of its jpg data is missing; it was still being written: give it again "
+        "once it is complete"
+    )
+    assert sent(allowing) == []
+
+
+async def test_another_fault_is_told_as_it_is_where_truncated_pictures_are_sent(allowing: Scene) -> None:
+    """A fresh file that is not a picture is refused at once, by its own fault."""
+    await allowing.read(allowing.write("text.jpg", b"a text"))
+    (outcome,) = allowing.found
+    assert isinstance(outcome, Failure)
+    assert "is plain text" in str(outcome.error)
+    assert allowing.time.slept == []

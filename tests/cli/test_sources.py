@@ -98,8 +98,8 @@ def test_hostile_archives_are_refused(clova: Emulator) -> None:
             ["recognize", "receipt", "https://host.example/a.jpg"],
             "IMAGE is a URL of 26 characters; URLs are not fetched",
         ),
-        (["batch", "receipt", "a.png", "--pages", "x"], "pages: 'x' is neither a page nor a range of pages"),
-        (["recognize", "receipt", "a.png", "--pages", "0"], "pages: '0' begins with page 0"),
+        (["batch", "receipt", "a.png", "--pages", "x"], "error: --pages: 'x' is neither a page nor a range of pages"),
+        (["recognize", "receipt", "a.png", "--pages", "0"], "error: --pages: '0' begins with page 0"),
         (["recognize", "receipt", "-", "--pages", "all"], "-: standard input cannot be read again for each page"),
         (["batch", "receipt", "-", "--pages", "all"], "-: standard input cannot be read again for each page"),
         (["batch", "auto", "a.png"], "a.png: auto reads folders that are named after documents"),
@@ -218,6 +218,38 @@ def test_a_list_gives_pages_documents_and_columns(clova: Emulator, run: bool) ->
         ("a.png", None, "7"),
         ("b.png", None, "8"),
         ("c.tif", 2, "9"),
+    }
+
+
+@pytest.mark.parametrize("run", [[], ["--run", "run"], ["--dry-run"]])
+def test_two_lines_give_one_image_different_columns(clova: Emulator, run: list[str]) -> None:
+    """Lines with different columns for one image stop a command by their numbers, as a record has those of one line."""
+    Path("a.png").write_bytes(PICTURES[0])
+    Path("one.csv").write_text("path,name\na.png,Kim\n")
+    Path("two.csv").write_text(f"path,name\nb.png,Kim\n{Path('a.png').absolute()},Lee\n")
+    result = clova_ocr("batch", "receipt", "--from", "one.csv", "--from", "two.csv", *run)
+    assert (result.exit_code, clova.requests) == (2, 0)
+    assert (
+        "two.csv, line 3: one.csv, line 2, has the same image with other columns; its record takes those of one line: "
+        "make the columns equal, or leave a line out" in result.stderr
+    )
+    assert "Lee" not in result.output
+    assert not Path("run").exists()
+
+
+def test_two_lines_give_one_image_equal_columns(clova: Emulator) -> None:
+    """A line that is repeated, and one without columns, do no harm; pages of a file have columns of their own."""
+    Path("a.png").write_bytes(PICTURES[0])
+    fax("c.tif", 2)
+    rows = ({"path": "a.png", "id": 1}, {"path": "a.png", "id": 1}, {"path": "a.png"})
+    pages = ({"path": "c.tif", "page": page, "id": page} for page in (1, 2))
+    Path("list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (*rows, *pages)))
+    result = clova_ocr("batch", "receipt", "--from", "list.jsonl", "--run", "run")
+    assert (result.exit_code, clova.billed.total()) == (0, 3), result.output
+    assert {(record["source"], record["columns"]["id"]) for record in exported("run")} == {
+        ("a.png", 1),
+        ("c.tif", 1),
+        ("c.tif", 2),
     }
 
 

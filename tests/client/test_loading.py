@@ -16,6 +16,7 @@ from support.fakes import JPEG
 
 from clova_ocr_async.client.loading import load_image
 from clova_ocr_async.client.preparing import pdf_page_counter
+from clova_ocr_async.client.reading import read_unchanged
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ImageError
@@ -345,3 +346,19 @@ async def test_a_pair_beside_a_document_class_names_the_way_out() -> None:
     """A pair of image and class, where one class was given for all, is refused with what to leave out."""
     assert "leave out the class for all of them" in await refused((b"image", Receipt))
     assert "leave out" not in await refused((b"image", "receipt"))
+
+
+@pytest.mark.parametrize("change", ["grows", "shrinks", "is written anew"])
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path, change: str) -> None:
+    """A file that is written to between its first look and its last byte is refused as one that may be completed."""
+    path = tmp_path / "scan.jpg"
+    path.write_bytes(JPEG)
+    with path.open("rb") as file:
+        before = os.fstat(file.fileno())
+        if change == "is written anew":
+            os.utime(path, (1e9, 1e9))
+        else:
+            path.write_bytes(JPEG + b"more" if change == "grows" else JPEG[:-1])
+        with pytest.raises(ImageError, match=r"scan\.jpg changed while it was read; give it again") as caught:
+            read_unchanged(file.fileno(), before, str(path))
+    assert caught.value.truncated

@@ -127,9 +127,12 @@ async def test_a_pdf_that_cannot_be_split_is_refused_by_its_fault(
     whole = pdf_of(3)
     locked = saved(pages_with_texts("a", "b"), encryption=pikepdf.Encryption(user="user", owner="owner"))
     cut = whole[: len(whole) // 2] + b"\nstartxref\n0\n%%EOF\n"
+    lost = saved(pages_with_texts("a"), object_stream_mode=pikepdf.ObjectStreamMode.disable)
+    lost = lost.replace(b"/Count 1", b"/Count 3")
     for name, data, fault in (
         ("locked.pdf", locked, "image 'locked.pdf' is encrypted and needs a password"),
         ("cut.pdf", cut, "image 'cut.pdf' is damaged, and its pages cannot be read"),
+        ("lost.pdf", lost, "image 'lost.pdf' claims to have 3 pages, and only one can be found"),
     ):
         path = written(tmp_path / name, data)
         for source in (path, Image(data, name), data):
@@ -138,6 +141,8 @@ async def test_a_pdf_that_cannot_be_split_is_refused_by_its_fault(
                 assert expected in await refused(source, prepare)
     assert caplog.records == []
     assert "has 3 pages, more than ImageLimits.max_pages, 1" in await refused(whole, None)
+    small = ImageLimits(max_bytes=100)
+    assert "more than ImageLimits.max_bytes" in await refused(saved(pages_with_texts("a")), None, limits=small)
 
 
 async def test_a_heic_without_preparation_names_the_way_out() -> None:

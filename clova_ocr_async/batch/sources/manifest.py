@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clova_ocr_async.batch.sources.listed_image import ListedImage
+    from clova_ocr_async.batch.sources.own_columns import OwnColumns
     from clova_ocr_async.pictures.page import Page
 
 __all__ = ["Manifest", "images_from"]
@@ -109,15 +110,17 @@ class Manifest:
         """
         return (image for _, image in self._numbered())
 
-    def check(self, document: str | None) -> frozenset[str]:
+    def check(self, document: str | None, columns: OwnColumns) -> frozenset[str]:
         """Read the list to its end, and return the documents that it asks for.
 
         Args:
             document: The vendor's path word of the document of all images; None if the list has one for each.
+            columns: The columns that earlier lists of the command gave their images; those of this one are added.
 
         Raises:
             ConfigurationError: As ``images``. Also: a line does not look like a path and names no file, such as base64,
-                which the message does not repeat; an image has no document, or has another one.
+                which the message does not repeat; an image has no document, or has another one; two lines give one
+                image different columns.
         """
         documents: set[str] = set()
         in_lines: bool | None = None
@@ -126,6 +129,7 @@ class Manifest:
             try:
                 _check_path(image.path, in_line=in_lines)
                 documents.add(_checked_document(image, document))
+                columns.add(image, self._name, number)
             except ConfigurationError as error:
                 raise ConfigurationError(f"{place(self._name, number)}: {error}") from None
         return frozenset(documents)

@@ -53,6 +53,12 @@ _HINTS = {
     "in flight": "another process has sent them",
 }
 
+_OPTIONS = {
+    "--allow-truncated": "--allow-truncated sends it as it is",
+    "--pages": "--pages all reads each page",
+    "--prepare": "--prepare converts it",
+}
+
 
 class Reason:
     """A reason why some files cannot be sent; their texts differ only in numbers.
@@ -90,6 +96,7 @@ class DryRun:
     Attributes:
         found: Files so far.
         billable: Calls that would be billed.
+        assumed: How many of them are for pictures that would be converted or rendered first, which was not tried.
         not_sent: Files that need no call, by reason.
         billed_before: Calls that would be billed again, by the billing of the earlier call.
         reasons: Files that cannot be sent, by reason.
@@ -107,6 +114,7 @@ class DryRun:
     ) -> None:
         self.found = 0
         self.billable = 0
+        self.assumed = 0
         self.not_sent: Counter[str] = Counter()
         self.billed_before: Counter[Billing] = Counter()
         self.reasons: dict[str, Reason] = {}
@@ -184,7 +192,7 @@ class DryRun:
     async def _add_read(self, image: ListedImage) -> None:
         """Count an image that must be read to be known."""
         try:
-            item, entry = await self._read(image)
+            item, entry, is_assumed = await self._read(image)
         except ImageError as error:
             self._skip(image, str(error))
             return
@@ -196,12 +204,13 @@ class DryRun:
             self.not_sent[reason] += 1
         if reason is None or not self._once:
             self.billable += 1
+            self.assumed += is_assumed
             self._seen.add(number)
             if entry is not None and entry.state in FINISHED:
                 self.billed_before[entry.billing] += 1
 
-    async def _read(self, image: ListedImage) -> tuple[Item, Entry | None]:
-        """Return what is billed once for an image, and its entry in the ledger.
+    async def _read(self, image: ListedImage) -> tuple[Item, Entry | None, bool]:
+        """Return what is billed once for an image, its entry in the ledger, and whether its preparation was not tried.
 
         Files are read in the event loop, because nothing else runs in it, and a thread for each would cost more.
 
@@ -212,19 +221,23 @@ class DryRun:
         hashed = hash_now(image.source, self._loader.limits, self._loader.preparation, self._hashes)
         item = hashed.item(_word(image))
         entry = None if self._reader is None else self._reader.find(item)
-        if entry is None or self._reason_not_sent(entry) is None:
-            await self._check(hashed.opened)
-        return item, entry
+        is_sent = entry is None or self._reason_not_sent(entry) is None
+        return item, entry, is_sent and not await self._is_checked(hashed.opened)
 
-    async def _check(self, opened: OpenedImage) -> None:
-        """Refuse an image that cannot be sent; conversions are left out, as each takes a large part of a second."""
+    async def _is_checked(self, opened: OpenedImage) -> bool:
+        """Refuse an image that cannot be sent, and return True.
+
+        Return False if only its preparation would show that, which is left out: it takes a large part of a second.
+        """
         if opened.refusal is not None:
             raise opened.refusal
         # Cutting a page is cheap and finds damaged ones; rendering one takes as long as a conversion.
         preparation = self._loader.preparation
         is_rendered = opened.page is not None and preparation is not None and preparation.render
-        if opened.plan is None and not is_rendered:
-            await self._loader.make(opened)
+        if opened.plan is not None or is_rendered:
+            return False
+        await self._loader.make(opened)
+        return True
 
     def _reason_not_sent(self, entry: Entry) -> str | None:
         """Return the reason why an image of the ledger is not sent; None if it is sent."""
@@ -248,8 +261,9 @@ class DryRun:
             reason = reason.removeprefix(subject)
         reason, _, way_out = for_shell(reason).partition(";")
         # The other ways out are about one file, and this line is about many.
-        if "--allow-truncated" in way_out:
-            reason += "; --allow-truncated sends it as it is"
+        for option, use in _OPTIONS.items():
+            if option in way_out:
+                reason += f"; {use}"
         self.reasons.setdefault(_NUMBER.sub("", reason), Reason(reason)).add(reason)
         if len(self.skipped) < MAX_NAMED:
             self.skipped.append(shown_path(str(image.source)))
@@ -272,6 +286,8 @@ class DryRun:
         for name in self.skipped:
             yield f"{'':<32}{name}"
         yield _line("billable calls", self.billable, cost(price, self.billable).strip(" ()"))
+        if self.assumed:
+            yield _line("to be prepared", self.assumed, "of them; a dry run does not try that, and assumes success")
         for billing, (title, hint) in _BILLED_BEFORE.items():
             if count := self.billed_before[billing]:
                 yield _line(title, count, hint + cost(price, count))

@@ -14,6 +14,7 @@ from clova_ocr_async.batch.sources.document_folders import check_folder, images_
 from clova_ocr_async.batch.sources.exclusions import READ_SUFFIXES, Exclusions, listed
 from clova_ocr_async.batch.sources.folders import entries_in
 from clova_ocr_async.batch.sources.listed_image import ListedImage
+from clova_ocr_async.batch.sources.own_columns import OwnColumns
 from clova_ocr_async.cli.runs.input_file import STDIN, InputFile, InputPage, LastFileHash
 from clova_ocr_async.cli.runs.pipes import check_once, is_piped
 from clova_ocr_async.cli.terminal.phrases import list_names
@@ -99,7 +100,7 @@ def documents_of(document: type[Document] | None, paths: Iterable[str], manifest
         manifests: Lists of further images.
 
     Raises:
-        ConfigurationError: A list has a mistake; an image has no document, or two.
+        ConfigurationError: A list has a mistake; an image has no document, or two; two lines give it other columns.
     """
     word = None if document is None else document.path_word
     needed: set[str] = set() if word is None else {word}
@@ -111,8 +112,9 @@ def documents_of(document: type[Document] | None, paths: Iterable[str], manifest
                 "for one file give its document in place of auto"
             )
         needed |= check_folder(path)
+    columns = OwnColumns()
     for manifest in manifests:
-        needed |= manifest.check(word)
+        needed |= manifest.check(word, columns)
     return needed
 
 

@@ -33,6 +33,7 @@ _HINTS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         "for the pictures in a .zip give it to clova-ocr batch",
     ),
     (re.compile(r"\bread its pages with pages_in\b"), "give --pages"),
+    (re.compile(r"^(error: )?pages: "), r"\1--pages: "),
     (
         re.compile(r"\bgive the file to a client with prepare=Preparation\(\)"),
         f"give --prepare {_AGAIN}",

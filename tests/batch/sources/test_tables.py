@@ -18,6 +18,7 @@ from clova_ocr_async.batch.sources import manifest_lines
 from clova_ocr_async.batch.sources.file_names import as_on_disk
 from clova_ocr_async.batch.sources.listed_image import ListedImage
 from clova_ocr_async.batch.sources.manifest import Manifest, images_from
+from clova_ocr_async.batch.sources.own_columns import OwnColumns
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.pictures.page import Page
 
@@ -46,7 +47,7 @@ def listed(manifest: Path) -> list[ListedImage]:
 def refused(manifest: Path, document: str | None = "receipt") -> str:
     """Return why a manifest is refused, without the path of its folder."""
     with pytest.raises(ConfigurationError) as error:
-        Manifest(manifest).check(document)
+        Manifest(manifest).check(document, OwnColumns())
     return str(error.value).removeprefix(f"{manifest.parent}/")
 
 
@@ -96,8 +97,8 @@ def test_our_own_records_are_read_back(write: Callable[..., Path]) -> None:
         ListedImage("b.pdf", 2, "receipt", b"", from_record=True),
         ListedImage("b.pdf", 2, "receipt", b'{"id":"7"}', from_record=True),
     ]
-    assert Manifest(manifest).check("id-card") == {"id-card"}
-    assert Manifest(manifest).check(None) == {"receipt"}
+    assert Manifest(manifest).check("id-card", OwnColumns()) == {"id-card"}
+    assert Manifest(manifest).check(None, OwnColumns()) == {"receipt"}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,10 @@ def test_auto_needs_a_document_for_each_image(write: Callable[..., Path]) -> Non
     assert refused(write("path,document\na.jpg,receipt\nb.jpg,\n"), None).startswith(
         "list, line 3: it has no document, and auto needs one: receipt, credit-card"
     )
-    assert Manifest(write("path,document\na.jpg,receipt\nb.jpg,ID_CARD\n")).check(None) == {"receipt", "id-card"}
+    assert Manifest(write("path,document\na.jpg,receipt\nb.jpg,ID_CARD\n")).check(None, OwnColumns()) == {
+        "receipt",
+        "id-card",
+    }
 
 
 def test_a_table_without_a_column_path_is_refused(write: Callable[..., Path]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from support.commands import clova_ocr, resumable_run
 from support.fakes import FakeTransport, Held
+from support.files import heic, saved_pages
 
 from clova_ocr_async.batch.hashing import stamp_of
 from clova_ocr_async.cli.exit_codes import ExitCode
@@ -53,6 +54,49 @@ def test_a_dry_run_names_the_first_unfit_files(scans: Path) -> None:
     result = clova_ocr("batch", "receipt", scans, "--dry-run")
     assert counts_of(result)["skipped"] == 25
     assert result.stdout.count(f" {scans}/empty") == 20
+
+
+def test_a_dry_run_names_what_it_assumes(clova: Emulator, tmp_path: Path) -> None:
+    """A dry run converts nothing: it names how many calls need that, and a picture that cannot be is one fewer."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    whole = heic()
+    start = whole.index(b"mdat") + 4
+    for name, data in {
+        "good.heic": whole,
+        "copy.heic": whole,
+        "bad.heic": whole[:start] + bytes(len(whole) - start),
+        "fax.tif": saved_pages("TIFF", 2),  # each page is turned, and needs a conversion for that
+        "scan.pdf": saved_pages("PDF", 3),
+    }.items():
+        (folder / name).write_bytes(data)
+        os.utime(folder / name, (1e9, 1e9))
+    command = ("batch", "receipt", folder, "--run", tmp_path / "run", "--pages", "all", "--prepare")
+    dry = clova_ocr(*command, "--price", "10", "--dry-run")
+    assert (dry.exit_code, clova.requests) == (0, 0), dry.output
+    assert counts_of(dry) == {"images found": 8, "duplicates": 1, "billable calls": 7, "to be prepared": 4}
+    assert "of them; a dry run does not try that, and assumes success" in dry.stdout
+    assert "70 KRW" in dry.stdout
+    rendered = clova_ocr(*command, "--render", "--dry-run")
+    assert counts_of(rendered)["to be prepared"] == 7
+    assert clova_ocr(*command).exit_code == 1
+    assert clova.billed.total() == 6
+    again = clova_ocr(*command, "--dry-run")
+    assert counts_of(again) == {
+        "images found": 8,
+        "answered already": 7,
+        "refused before": 1,
+        "billable calls": 0,
+    }
+
+
+def test_a_dry_run_names_the_options_that_read_more(tmp_path: Path) -> None:
+    """Files that an option would make readable are counted with that option."""
+    (tmp_path / "photo.heic").write_bytes(heic())
+    (tmp_path / "scan.pdf").write_bytes(saved_pages("PDF", 3))
+    dry = clova_ocr("batch", "receipt", tmp_path, "--dry-run")
+    assert "is HEIC/HEIF, and the service reads jpg, pdf, png, tiff only; --prepare converts it" in dry.stdout
+    assert "has 3 pages, more than 1; --pages all reads each page" in dry.stdout
 
 
 def test_a_dry_run_of_a_run_shows_what_the_run_will_do(clova: Emulator, scans: Path, run: Path) -> None:

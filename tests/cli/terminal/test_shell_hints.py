@@ -83,10 +83,10 @@ def test_a_dry_run_shows_the_numbers_that_its_files_share(tmp_path: Path) -> Non
     for name, count in (("a.tif", 2), ("b.tif", 2)):
         (tmp_path / name).write_bytes(pages(count))
     text = clova_ocr("batch", "receipt", ".", "--dry-run").stdout
-    assert "has 2 pages, more than 1\n" in text
+    assert "has 2 pages, more than 1; --pages all reads each page\n" in text
     (tmp_path / "c.tif").write_bytes(pages(3))
     text = clova_ocr("batch", "receipt", ".", "--dry-run").stdout
-    assert "has … pages, more than 1\n" in text
+    assert "has … pages, more than 1; --pages all reads each page\n" in text
     assert PYTHON.search(text) is None
 
 
