@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client.usual_time import UsualTime
@@ -16,7 +17,7 @@ from clova_ocr_async.errors import ClovaOCRError, OverloadedError
 from clova_ocr_async.host.plural import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from clova_ocr_async.client.retry.call import Call
     from clova_ocr_async.documents import Document
@@ -82,15 +83,16 @@ class Admission:
         call.deadline.reserve(usual)
         return in_time
 
-    def join(self, domains: Sequence[Domain]) -> None:
-        """Count a single call that begins to wait."""
+    @contextmanager
+    def waiting(self, domains: Sequence[Domain]) -> Generator[None]:
+        """Count a single call as waiting for a slot while the context is open."""
         for domain in domains:
             self._queued[domain.key] += 1
-
-    def leave(self, domains: Sequence[Domain]) -> None:
-        """Stop counting a single call, which has ended its wait."""
-        for domain in domains:
-            self._queued[domain.key] -= 1
+        try:
+            yield
+        finally:
+            for domain in domains:
+                self._queued[domain.key] -= 1
 
     def check_time(self, call: Call[Any], domain: Domain) -> None:
         """Refuse a call that has its slot but no time for the answer.

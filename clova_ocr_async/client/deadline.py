@@ -1,23 +1,15 @@
-"""The deadline of one call, and the error of a call that passes it."""
+"""The deadline of one call, and the timer that all deadlines of a client share."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
-
-from clova_ocr_async.errors import Billing, ClovaOCRError, ConnectionFailedError, ResponseTimeoutError
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from clova_ocr_async.client.retry.call import Call
-
-__all__ = ["TOO_LATE", "Deadline", "DeadlineTimer", "deadline_error"]
-
-TOO_LATE = "the deadline passed while it came"
-_UNKNOWN_BILLING = "after the request was sent; it may have been billed"
+__all__ = ["Deadline", "DeadlineTimer"]
 
 
 class DeadlineTimer:
@@ -119,38 +111,3 @@ class Deadline:
     def expire(self, now: float) -> None:
         """End the context."""
         self._timeout.reschedule(now)
-
-
-def deadline_error(call: Call[Any], keep: float) -> ClovaOCRError:
-    """Return the error of a call whose deadline has passed, by how far its request had come.
-
-    Args:
-        call: The call.
-        keep: Seconds that the answer is kept if the request runs on.
-    """
-    request = call.request
-    seconds = f"the deadline of {call.deadline.seconds or 0.0:g} s passed"
-    if call.joined:
-        return ResponseTimeoutError(
-            f"{seconds} while an earlier request for the same image was in flight; nothing more was sent",
-            billing=Billing.NOT_BILLED,
-        )
-    partial = request.progress.response(TOO_LATE)
-    # An error of the service is raised now. A recognition that is still arriving is kept when it is complete.
-    if partial is not None and not (request.detached and partial.status == HTTPStatus.OK):
-        try:
-            call.decode(partial)
-        except ClovaOCRError as error:
-            return error
-    if not request.progress.body_began:
-        return ConnectionFailedError(f"{seconds} before anything was sent")
-    again = (
-        f"; called again within {keep:g} s of the answer, the call gets it unbilled"
-        if request.detached and keep
-        else ""
-    )
-    billing = max(Billing.MAYBE_BILLED, request.billing_if_cancelled())
-    phase = "while its answer came; it was billed" if billing is Billing.BILLED else _UNKNOWN_BILLING
-    late = ResponseTimeoutError(f"{seconds} {phase}{again}", billing=billing)
-    late.raw = b"" if partial is None else partial.body
-    return late

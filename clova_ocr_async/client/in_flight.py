@@ -2,16 +2,24 @@
 
 A request is billed from its first byte on, even if its caller is gone. So it must be able to outlive the caller. The
 caller waits for the request's task, and a cancellation of the caller, be it by the deadline, a web server or
-``asyncio.timeout``, does not reach the wire by itself.
+``asyncio.timeout``, does not reach the wire by itself. If the deadline passes, the error says how far the request had
+come.
 """
 
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.client.deadline import TOO_LATE, deadline_error
-from clova_ocr_async.errors import ConfigurationError, ConnectionLostError
+from clova_ocr_async.errors import (
+    Billing,
+    ClovaOCRError,
+    ConfigurationError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    ResponseTimeoutError,
+)
 from clova_ocr_async.host.tasks import wait_shielded
 
 if TYPE_CHECKING:
@@ -20,7 +28,10 @@ if TYPE_CHECKING:
     from clova_ocr_async.protocol.request import HTTPRequest
     from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["InFlight"]
+__all__ = ["InFlight", "deadline_error"]
+
+_TOO_LATE = "the deadline passed while it came"
+_UNKNOWN_BILLING = "after the request was sent; it may have been billed"
 
 
 class InFlight:
@@ -64,7 +75,7 @@ class InFlight:
         except TimeoutError:
             if not limit.expired():  # raised by a session of the caller's
                 raise
-        if (answer := call.request.returned() or call.request.progress.response(TOO_LATE)) is not None:
+        if (answer := call.request.returned() or call.request.progress.response(_TOO_LATE)) is not None:
             return answer
         raise deadline_error(call, 0.0)
 
@@ -140,3 +151,38 @@ class InFlight:
         if tasks:
             await asyncio.wait(tasks)
         await self._transport.close()
+
+
+def deadline_error(call: Call[Any], keep: float) -> ClovaOCRError:
+    """Return the error of a call whose deadline has passed, by how far its request had come.
+
+    Args:
+        call: The call.
+        keep: Seconds that the answer is kept if the request runs on.
+    """
+    request = call.request
+    seconds = f"the deadline of {call.deadline.seconds or 0.0:g} s passed"
+    if call.joined:
+        return ResponseTimeoutError(
+            f"{seconds} while an earlier request for the same image was in flight; nothing more was sent",
+            billing=Billing.NOT_BILLED,
+        )
+    partial = request.progress.response(_TOO_LATE)
+    # An error of the service is raised now. A recognition that is still arriving is kept when it is complete.
+    if partial is not None and not (request.detached and partial.status == HTTPStatus.OK):
+        try:
+            call.decode(partial)
+        except ClovaOCRError as error:
+            return error
+    if not request.progress.body_began:
+        return ConnectionFailedError(f"{seconds} before anything was sent")
+    again = (
+        f"; called again within {keep:g} s of the answer, the call gets it unbilled"
+        if request.detached and keep
+        else ""
+    )
+    billing = max(Billing.MAYBE_BILLED, request.billing_if_cancelled())
+    phase = "while its answer came; it was billed" if billing is Billing.BILLED else _UNKNOWN_BILLING
+    late = ResponseTimeoutError(f"{seconds} {phase}{again}", billing=billing)
+    late.raw = b"" if partial is None else partial.body
+    return late

@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.admission import Admission
     from clova_ocr_async.client.hooks import Hook, Reason
     from clova_ocr_async.client.journal import Attempt
-    from clova_ocr_async.client.retry.call import Call
+    from clova_ocr_async.client.retry.call import Call, Lease
     from clova_ocr_async.client.retry.routing import DomainRouter
-    from clova_ocr_async.client.sender import Lease
     from clova_ocr_async.documents import Document
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
     from clova_ocr_async.protocol.response import HTTPResponse

@@ -8,26 +8,25 @@ in flight is a task of its own (``in_flight``), and may outlive its call (``late
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client.admission import Admission
-from clova_ocr_async.client.deadline import deadline_error
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, Cause, Hook, notify
-from clova_ocr_async.client.in_flight import InFlight
+from clova_ocr_async.client.in_flight import InFlight, deadline_error
 from clova_ocr_async.client.journal import NULL_JOURNAL, Attempt, announce_sending
 from clova_ocr_async.client.late_answers import LateAnswers
 from clova_ocr_async.client.retry.breaker import Breakers
 from clova_ocr_async.client.retry.budget import RetryBudget
+from clova_ocr_async.client.retry.call import Lease
 from clova_ocr_async.client.retry.loop import RetryLoop
 from clova_ocr_async.client.retry.routing import Action, Decision, DomainRouter
 from clova_ocr_async.errors import AuthenticationError, Billing, ClovaOCRError, DomainError
 from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
-from clova_ocr_async.slots.limit import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import AbstractAsyncContextManager
 
     from clova_ocr_async.client.retry.call import Call
     from clova_ocr_async.client.retry.policy import RetryPolicy
@@ -37,9 +36,9 @@ if TYPE_CHECKING:
     from clova_ocr_async.host.runtime import Runtime
     from clova_ocr_async.protocol.request import Content, HTTPRequest
     from clova_ocr_async.protocol.response import HTTPResponse
-    from clova_ocr_async.slots.interface import Slot, Slots
+    from clova_ocr_async.slots.interface import Slots
 
-__all__ = ["Lease", "Sender"]
+__all__ = ["Sender"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -168,7 +167,7 @@ class Sender:
         if call.queued_at is None:
             call.queued_at = queued
         slot = self._slots.slot(domains, call.lane, call.queued_at)
-        async with (lease := Lease(slot, domains, self._admission if single else None)):
+        async with (lease := Lease(slot, self._admission.waiting(domains) if single else nullcontext())):
             domain = lease.slot.domain
             # While the call queued, other calls may have met a spent quota or an outage.
             if not self._router.still_allowed(domain, call):
@@ -262,66 +261,3 @@ class Sender:
             raise
         await run_to_completion(call.journal.answered(attempt, answer))
         return answer
-
-
-class Lease:
-    """The slot of one request: waited for, and held until the context closes or, once it is kept, until it is released.
-
-    A detached request keeps the slot of its call.
-
-    Args:
-        context: The context manager of the slot.
-        domains: The domains that the call may go to.
-        admission: Counts the single calls that wait; None for a call of a batch.
-
-    Attributes:
-        slot: The slot, once it is held.
-    """
-
-    __slots__ = ("_admission", "_context", "_domains", "_kept", "slot")
-
-    slot: Slot
-
-    def __init__(
-        self, context: AbstractAsyncContextManager[Slot], domains: Sequence[Domain], admission: Admission | None
-    ) -> None:
-        self._context = context
-        self._domains = domains
-        self._admission = admission
-        self._kept = False
-
-    async def __aenter__(self) -> Slot:
-        if self._admission is None:
-            self.slot = await self._context.__aenter__()
-            return self.slot
-        self._admission.join(self._domains)
-        try:
-            self.slot = await self._context.__aenter__()
-        finally:
-            self._admission.leave(self._domains)
-        return self.slot
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        if not self._kept:
-            await self.release()
-
-    def report(self, error: ClovaOCRError | None) -> None:
-        """Report to the slot how the service took the call, as far as that is known.
-
-        Args:
-            error: The error that the request ended in; None for a recognition.
-        """
-        result = "admitted" if error is None else result_of(error)
-        if result == "admitted":
-            self.slot.admitted()
-        elif result is not None:
-            self.slot.refused(result)
-
-    def keep(self) -> None:
-        """Hold the slot beyond the context; the new holder releases it."""
-        self._kept = True
-
-    async def release(self) -> None:
-        """Release the slot."""
-        # Without the error: the slot was given the result, and a detached request outlives the error of its caller.
-        await self._context.__aexit__(None, None, None)

@@ -1,4 +1,4 @@
-"""The state of one call while it runs: its image, the requests sent for it, and what they may have cost."""
+"""The state of one call while it runs: its image, its requests and their slots, and what they may have cost."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ from clova_ocr_async.errors import (
 from clova_ocr_async.protocol.image import Image
 from clova_ocr_async.protocol.request import build_request
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response
-from clova_ocr_async.slots.interface import Lane
+from clova_ocr_async.slots.interface import Lane, Slot
+from clova_ocr_async.slots.limit import result_of
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
     from clova_ocr_async.protocol.request import Content, HTTPRequest
 
-__all__ = ["Call", "CallHistory", "RequestState"]
+__all__ = ["Call", "CallHistory", "Lease", "RequestState"]
 
 
 class CallHistory(msgspec.Struct):
@@ -109,6 +112,59 @@ class RequestState(msgspec.Struct):
         # The service bills an answer when it sends its status, even if the rest never arrives.
         response = self.progress.response()
         return Billing.BILLED if response is not None and response.status == HTTPStatus.OK else Billing.MAYBE_BILLED
+
+
+class Lease:
+    """The slot of one request: waited for, and held until the context closes or, once it is kept, until it is released.
+
+    A detached request keeps the slot of its call.
+
+    Args:
+        context: The context manager of the slot.
+        waiting: Open while the call waits for the slot.
+
+    Attributes:
+        slot: The slot, once it is held.
+    """
+
+    __slots__ = ("_context", "_kept", "_waiting", "slot")
+
+    slot: Slot
+
+    def __init__(self, context: AbstractAsyncContextManager[Slot], waiting: AbstractContextManager[None]) -> None:
+        self._context = context
+        self._waiting = waiting
+        self._kept = False
+
+    async def __aenter__(self) -> Slot:
+        with self._waiting:
+            self.slot = await self._context.__aenter__()
+        return self.slot
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if not self._kept:
+            await self.release()
+
+    def report(self, error: ClovaOCRError | None) -> None:
+        """Report to the slot how the service took the call, as far as that is known.
+
+        Args:
+            error: The error that the request ended in; None for a recognition.
+        """
+        result = "admitted" if error is None else result_of(error)
+        if result == "admitted":
+            self.slot.admitted()
+        elif result is not None:
+            self.slot.refused(result)
+
+    def keep(self) -> None:
+        """Hold the slot beyond the context; the new holder releases it."""
+        self._kept = True
+
+    async def release(self) -> None:
+        """Release the slot."""
+        # Without the error: the slot was given the result, and a detached request outlives the error of its caller.
+        await self._context.__aexit__(None, None, None)
 
 
 class Call(msgspec.Struct, Generic[DocumentT]):
