@@ -22,7 +22,7 @@ from clova_ocr_async.results.sensitive_paths import SENSITIVE, Policy, Rule, hid
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Masking", "answer_of", "check_policy", "mask_answer", "narrowed", "redact", "rule_at"]
+__all__ = ["Masking", "answer_of", "check_policy", "mask_answer", "masked_copy", "narrowed", "redact", "rule_at"]
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
@@ -64,8 +64,20 @@ def redact(recognition: Recognition[DocumentT], policy: Policy = "standard") -> 
         RedactionError: The answer cannot be masked for certain. The message shows no value.
     """
     check_policy(policy)
-    answer = mask_answer(answer_of(recognition), policy)
-    again = Recognition.from_dict(answer, type(recognition.document))
+    return masked_copy(recognition, Masking(answer_of(recognition), policy))
+
+
+def masked_copy(recognition: Recognition[DocumentT], masking: Masking) -> Recognition[DocumentT]:
+    """Return a masked copy of a recognition.
+
+    Args:
+        recognition: The recognition.
+        masking: The masking of its answer.
+
+    Raises:
+        RedactionError: As in ``redact``.
+    """
+    again = Recognition.from_dict(masking.mask_answer(), type(recognition.document))
     kept = {
         name: getattr(recognition, name)
         for name in ("request_id", "attempts", "maybe_billed", "elapsed", "picture")
