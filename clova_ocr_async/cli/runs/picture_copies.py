@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Copies", "write_copies"]
 
+
 @dataclass(slots=True)
 class Copies:
     """The result of a command.
