@@ -45,7 +45,7 @@ class Reading(NamedTuple):
     outcome: Outcome[Any]
     recognition: Recognition[Any] | None = None
     shown: Recognition[Any] | None = None
-    judgement: Judgement = Judgement(None, {})  # noqa: RUF009 - nothing changes it
+    judgement: Judgement = Judgement(None, {})
     checks: tuple[Check, ...] = ()
     masking: Masking | None = None
     refused: RedactionError | None = None

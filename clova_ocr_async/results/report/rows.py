@@ -49,7 +49,7 @@ class Place(NamedTuple):
 
 def place_of(recognition: Recognition[Any]) -> Place:
     """Return the place of a recognition's polygons on its original picture, as far as it is known without the file."""
-    return Place(*known_place(recognition, points_of(recognition)))
+    return Place(*known_place(recognition, lambda: points_of(recognition)))
 
 
 def points_of(recognition: Recognition[Any]) -> list[list[Point]]:
