@@ -35,7 +35,6 @@ const GROUPS = {
   flag: (row, value) => FLAGS[value]?.(row) ?? true,
 };
 
-const twins = new Set();
 let visible = { key: null, rows: [], counts: {} };
 
 function amountOf(field) {
