@@ -64,13 +64,13 @@ class OriginalPicture:
 
 
 def known_place(
-    recognition: Recognition[Any], points: Sequence[Sequence[Point]]
+    recognition: Recognition[Any], points: Callable[[], Sequence[Sequence[Point]]]
 ) -> tuple[tuple[float, float] | None, Way]:
     """Return the size of the original as ``open_original`` decodes it, and the way to it, without its file.
 
     Args:
         recognition: The recognition.
-        points: As in ``open_original``.
+        points: Returns the corners of all polygons; called only where two ways may be right.
 
     Returns:
         The size, None if it is not known; and the way to it, the first one where two may be right.
@@ -81,8 +81,8 @@ def known_place(
         return picture.sent_size, same_point
     if picture.steps and picture.sent_size is None:
         return None, same_point
-    ways = _fitting(_possible_ways(picture), points, picture.size)
-    return picture.size, ways[0]
+    ways = _possible_ways(picture)
+    return picture.size, ways[0] if len(ways) == 1 else _fitting(ways, points(), picture.size)[0]
 
 
 def open_original(

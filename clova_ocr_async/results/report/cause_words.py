@@ -13,6 +13,7 @@ __all__ = [
     "NOT_MASKED",
     "NOT_OPENED",
     "NOT_READABLE",
+    "OTHER_BILLS",
     "OTHER_CALL",
     "PENDING",
     "PICTURES",
@@ -179,6 +180,17 @@ NOT_BILLED = _text(
     "These calls were not billed. The command sends them again.",
     "과금되지 않은 호출입니다. 이 명령은 다시 보냅니다.",
 )
+
+
+OTHER_BILLS: dict[str, Text] = {
+    "succeeded": _text("Read", "인식됨"),
+    "sent again": _text(
+        "Paid before, then sent again on request",
+        "이미 과금되었지만 요청에 따라 다시 보냄",
+    ),
+    "in flight": _text("In flight", "처리 중"),
+}
+"""The titles of what is paid for without a cause."""
 
 
 def titles_of(name: str, code: str | None) -> Text:

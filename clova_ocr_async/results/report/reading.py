@@ -11,7 +11,7 @@ from clova_ocr_async.results.checks import Check, check
 from clova_ocr_async.results.picture_files import with_page
 from clova_ocr_async.results.records import outcome_of, shown_entry
 from clova_ocr_async.results.redaction import Masking, answer_of, masked_copy
-from clova_ocr_async.results.review import FieldToReview, judge
+from clova_ocr_async.results.review import Judgement, judge
 from clova_ocr_async.results.rows import day_of_call
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ class Reading(NamedTuple):
         recognition: The recognition as it was answered, which the page must not show; None if there is none.
         shown: The recognition as the page shows it, masked if a policy was given; None if there is none, or if it
             cannot be masked for certain.
-        lowest: The lowest confidence; None if the answer has none that means anything.
-        to_review: The fields that a person should look at.
+        judgement: The lowest confidence, and the fields that a person should look at.
         checks: The checks, made before masking: a masked number would fail them.
         masking: The masking of texts about the image; None if nothing is masked.
         refused: The reason why the recognition cannot be masked; None if it can.
@@ -48,8 +47,7 @@ class Reading(NamedTuple):
     outcome: Outcome[Any]
     recognition: Recognition[Any] | None = None
     shown: Recognition[Any] | None = None
-    lowest: float | None = None
-    to_review: tuple[FieldToReview, ...] = ()
+    judgement: Judgement = Judgement(None, {})
     checks: tuple[Check, ...] = ()
     masking: Masking | None = None
     refused: RedactionError | None = None
@@ -78,12 +76,10 @@ def read_record(record: SourceRecord, policy: Policy | None, others: Sequence[tu
         return reading if policy is None else reading._replace(masking=_masking_of_failure(outcome.error, policy))
     recognition = with_page(outcome.recognition, record.page)
     today = day_of_call(recognition)
-    judgement = judge(recognition, today=today)
     reading = reading._replace(
         recognition=recognition,
         shown=recognition,
-        lowest=judgement.lowest,
-        to_review=judgement.to_review,
+        judgement=judge(recognition, today=today),
         checks=check(recognition, today=today),
     )
     return reading if policy is None else _masked(reading, recognition, Masking(answer_of(recognition), policy, others))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.results.checks import Check
     from clova_ocr_async.results.report.reading import Reading
 
-__all__ = ["Place", "bare_path", "place_of", "row_of"]
+__all__ = ["Place", "bare_path", "place_of", "points_of", "row_of"]
 
 _CORNERS = 3  # of the smallest polygon
 _FARTHEST = 1e6  # pixels; a coordinate beyond is not one
@@ -49,8 +49,12 @@ class Place(NamedTuple):
 
 def place_of(recognition: Recognition[Any]) -> Place:
     """Return the place of a recognition's polygons on its original picture, as far as it is known without the file."""
-    points = [_corners(polygon) for field in recognition.fields() for polygon in field.polygons]
-    return Place(*known_place(recognition, points))
+    return Place(*known_place(recognition, lambda: points_of(recognition)))
+
+
+def points_of(recognition: Recognition[Any]) -> list[list[Point]]:
+    """Return the corners of all polygons of a recognition's fields."""
+    return [_corners(polygon) for field in recognition.fields() for polygon in field.polygons]
 
 
 def row_of(
@@ -81,11 +85,12 @@ def row_of(
         "seconds": None if reading.entry is None else round(reading.entry.elapsed, 3),
         "error": None if error is None else _error(error, reading, words),
         "cause": None if cause is None else cause.id,
-        "min": None if reading.lowest is None else round(reading.lowest, 4),
     }
     found = {"n": number} | {key: value for key, value in row.items() if value}
-    # A confidence of 0 means something, unlike that of an answer whose confidences are all 0.
-    return found | ({"min": row["min"]} if reading.lowest is not None else {}) | _values(reading, place)
+    # A lowest confidence of 0 means something, unlike that of an answer whose confidences are all 0.
+    if (lowest := reading.judgement.lowest) is not None:
+        found["min"] = round(lowest, 4)
+    return found | _values(reading, place)
 
 
 def bare_path(path: str) -> str:
@@ -130,23 +135,22 @@ def _check(check: Check) -> dict[str, Any]:
 
 def _fields(reading: Reading, shown: Recognition[Any], way: Way) -> Iterator[dict[str, Any]]:
     """Yield the fields in reading order, then the places that should be looked at and have no value."""
-    reasons = {field.path: field.reason for field in reading.to_review}
-    # A check names all elements of an array at once.
-    of_arrays = {path: reason for path, reason in reasons.items() if path == bare_path(path)}
+    # A check may name all elements of an array at once.
+    reasons = reading.judgement.reasons
     plain = None
     if reading.recognition is not None and shown is not reading.recognition:
         plain = {field.path: field for field in reading.recognition.fields()}
-    judged = reading.lowest is not None
+    judged = reading.judgement.lowest is not None
     seen: set[str] = set()
     for field in shown.fields():
         bare = bare_path(field.path)
-        why = reasons.get(field.path) or of_arrays.get(bare)
+        why = reasons.get(field.path) or reasons.get(bare)
         seen |= {field.path, bare}
         yield _field(field, way, why=why, judged=judged, hidden=_is_hidden(field, plain))
     # The lines of a receipt as a whole are no field; the check that compares their sum is a row of its own.
-    for path, reason in reasons.items():
+    for path, why in reasons.items():
         if path not in seen and path not in _WHOLES:
-            yield {"p": path, "t": "", "why": [reason]}
+            yield {"p": path, "t": "", "why": why}
 
 
 _WHOLES = frozenset({"result.subResults"})
@@ -159,7 +163,7 @@ def _is_hidden(field: ReadField, plain: Mapping[str, ReadField] | None) -> bool:
     return before is None or (before.text, before.value) != (field.text, field.value)
 
 
-def _field(field: ReadField, way: Way, *, why: str | None, judged: bool, hidden: bool) -> dict[str, Any]:
+def _field(field: ReadField, way: Way, *, why: list[str] | None, judged: bool, hidden: bool) -> dict[str, Any]:
     value = None if field.value is None else str(field.value)
     text = field.text if field.text is not None else value
     found: dict[str, Any] = {"p": field.path, "t": text}
@@ -172,7 +176,7 @@ def _field(field: ReadField, way: Way, *, why: str | None, judged: bool, hidden:
     if places:
         found["b"] = places
     if why is not None:
-        found["why"] = [why]
+        found["why"] = why
     if hidden:
         found["m"] = 1
     return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.results.possible_copies import signatures_of
 from clova_ocr_async.results.records import bill_of
+from clova_ocr_async.results.report.cause_words import OTHER_BILLS
 from clova_ocr_async.results.report.causes import cause_of
 from clova_ocr_async.results.report.disagreements import disagreeing_values
 from clova_ocr_async.results.report.labels import labels_of
@@ -179,8 +180,9 @@ class Summary:
             found["sent again"] = _Bill(earlier)
         if in_flight > 0:
             found["in flight"] = _Bill(0, in_flight)
+        titles = OTHER_BILLS | {group.cause.id: group.cause.words.title for group in self._groups.values()}
         return [
-            {"cause": cause, "billed": bill.billed, "maybe_billed": bill.maybe_billed}
+            {"cause": cause, "title": titles[cause], "billed": bill.billed, "maybe_billed": bill.maybe_billed}
             for cause, bill in found.items()
             if bill.billed or bill.maybe_billed
         ]

@@ -38,7 +38,7 @@ function shown(value) {
   return typeof value === "number" ? number(value) : String(value);
 }
 
-/** Return whichever text of a pair {en, ko} the page is in; the two exist where the run itself has texts. */
+/** Return the text of a pair {en, ko} for the language of the page: the run itself has such texts. */
 function own(pair) {
   return pair ? pair[settings.language] || pair.en || "" : "";
 }
@@ -63,7 +63,8 @@ function money(amount) {
 }
 
 function seconds(value) {
-  return value === null || value === undefined ? "–" : `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
+  if (value === null || value === undefined) return "–";
+  return say("seconds", { value: value < 10 ? value.toFixed(1) : String(Math.round(value)) });
 }
 
 function moment(iso) {

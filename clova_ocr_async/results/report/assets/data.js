@@ -4,6 +4,7 @@ const rows = [];
 const pictures = new Map();
 const thumbs = new Map();
 const disagreements = new Map();
+const twins = new Set();
 let run = null;
 
 /** Read the data blocks and take them out of the document: thousands of them would weigh on every layout. */
@@ -19,7 +20,12 @@ function readBlocks() {
   for (const table of document.querySelectorAll("noscript")) table.remove();
   run = JSON.parse(byId("run").textContent);
   byId("run").remove();
+}
+
+/** Index what the run says of its rows. */
+function readRun() {
   for (const found of run.checks || []) disagreements.set(`${found.row} ${found.name}`, found.values || []);
+  for (const group of run.copies || []) for (const n of group) twins.add(n);
 }
 
 /** Return the address of an embedded picture. The first letters of base64 tell what a file begins with. */
@@ -128,9 +134,15 @@ function forgetDoubts() {
 /** Return why a field should be looked at, at the threshold of the page; nothing once a person has judged it. */
 function reasonsOf(row, field) {
   if (field.confirmed || field.corrected) return [];
-  const reasons = (field.why || []).filter((reason) => !reason.startsWith("confidence "));
+  const reasons = contradictionsOf(field);
   if (isLow(row, field)) reasons.unshift(`confidence ${field.c.toFixed(2)}`);
   return reasons;
+}
+
+/** Return the reasons that no threshold changes: failed checks, and texts that are not what they should be. */
+function contradictionsOf(field) {
+  const reasons = (field.why || []).flatMap((reason) => reason.split("; "));
+  return reasons.filter((reason) => !reason.startsWith("confidence "));
 }
 
 /** Some documents have confidence 0.0 everywhere, which says nothing: their rows have no lowest confidence. */
@@ -170,8 +182,7 @@ function doubtfulFields() {
 
 function scoreOf(row, index) {
   const field = row.fields[index];
-  const contradicts = (field.why || []).some((reason) => !reason.startsWith("confidence "));
-  return (contradicts ? 0 : 1) + (confidenceOf(row, field) ?? 1);
+  return (contradictionsOf(field).length ? 0 : 1) + (confidenceOf(row, field) ?? 1);
 }
 
 function inQueueOrder(one, other) {

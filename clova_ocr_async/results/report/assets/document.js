@@ -78,7 +78,7 @@ function fieldLine(row, field, index) {
   const reasons = reasonsOf(row, field);
   const line = el("div", { role: "row", class: `field ${kindOf(row, field)}`, "data-index": index, tabindex: index ? -1 : 0 },
     el("div", { role: "rowheader", class: "label", title: field.p }, labelOf(row, field.p), field.m ? el("span", { class: "tag" }, say("tag.masked")) : null),
-    el("div", { role: "gridcell", class: "value" }, field.t, field.v && field.v !== field.t ? el("span", { class: "quiet" }, ` = ${field.v}`) : null,
+    el("div", { role: "gridcell", class: "value" }, field.t === "" ? el("span", { class: "quiet" }, say("review.nothing")) : field.t, field.v && field.v !== field.t ? el("span", { class: "quiet" }, ` = ${field.v}`) : null,
       ...reasons.map((reason) => el("p", { class: "why" }, reasonText(reason), valuesBehind(row, reason))),
       ...judgementsOf(field)),
     el("div", { role: "gridcell", class: "confidence" }, confidence === null ? "" : meter(confidence)));
@@ -97,7 +97,7 @@ function judgementsOf(field) {
   if (!judgement) return [];
   const by = { by: judgement.by || "?", at: moment(judgement.at) };
   return [el("p", { class: "judged" },
-    field.corrected ? [el("s", {}, judgement.old ?? say("review.nothing")), " ", say("review.corrected", by)] : say("review.confirmed", by))];
+    field.corrected ? [el("s", {}, judgement.old || say("review.nothing")), " ", say("review.corrected", by)] : say("review.confirmed", by))];
 }
 
 /** A failed check is shown with the values that disagree, where its reason stands. */

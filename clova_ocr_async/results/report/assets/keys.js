@@ -1,21 +1,21 @@
 /* Keys: one table binds them, shows them in the help, and names them at their buttons. */
 
 const KEYS = [
-  { key: "n", does: "next_doubtful", run: () => stepDoubtful(1) },
+  { key: "n", does: "next_doubtful", hint: true, run: () => stepDoubtful(1) },
   { key: "p", does: "previous_doubtful", run: () => stepDoubtful(-1) },
-  { key: "j", does: "next_document", where: "document", run: () => stepDocument(1) },
-  { key: "k", does: "previous_document", where: "document", run: () => stepDocument(-1) },
+  { key: "j", does: "next_document", hint: true, where: "document", run: () => stepDocument(1) },
+  { key: "k", does: "previous_document", hint: true, where: "document", run: () => stepDocument(-1) },
   { key: "ArrowDown", does: "next_field", where: "fields", run: () => stepField(1) },
   { key: "ArrowUp", does: "previous_field", where: "fields", run: () => stepField(-1) },
-  { key: "z", does: "zoom_field", where: "document", run: () => zoomToField(state.field ?? 0) },
+  { key: "z", does: "zoom_field", hint: true, where: "document", run: () => zoomToField(state.field ?? 0) },
   { key: "0", does: "fit", where: "document", run: fit },
   { key: "+", does: "zoom_in", where: "document", run: () => zoomBy(1.4) },
   { key: "-", does: "zoom_out", where: "document", run: () => zoomBy(1 / 1.4) },
   { key: "r", does: "rotate", where: "document", run: rotate },
-  { key: "b", does: "boxes", where: "document", run: toggleBoxes },
-  { key: "e", does: "edit", where: "review", run: focusInput },
-  { key: "c", does: "confirm", where: "review", run: () => state.field !== null && confirmField(state.open, state.field) },
-  { key: "d", does: "done", where: "review", run: setDone },
+  { key: "b", does: "boxes", hint: true, where: "document", run: toggleBoxes },
+  { key: "e", does: "edit", hint: true, where: "review", run: focusInput },
+  { key: "c", does: "confirm", hint: true, where: "review", run: () => state.field !== null && confirmField(state.open, state.field) },
+  { key: "d", does: "done", hint: true, where: "review", run: setDone },
   { key: "u", does: "undo", where: "review", run: undo },
   { key: "/", does: "search", run: () => focusSearch() },
   { key: "Enter", does: "open", where: "shown only" },
@@ -73,6 +73,7 @@ function switchView(view) {
 function switchLanguage() {
   keepSetting("language", settings.language === "ko" ? "en" : "ko");
   translatePage();
+  renderHeading();
   renderKeys();
   forgetRows();
   render();
@@ -90,9 +91,10 @@ function toggleHelp() {
   else help.showModal();
 }
 
-/** Fill the help, and name each key at its button. */
+/** Fill the help and the line of hints, and name each key at its button. */
 function renderKeys() {
   const entries = KEYS.filter((entry) => entry.where !== "review" || run.review);
+  byId("hints").replaceChildren(...entries.filter((entry) => entry.hint || entry.does === "help").flatMap((entry) => [el("span", {}, el("kbd", {}, entry.key), ` ${say(`key.${entry.does}`)}`), " "]));
   byId("keys").replaceChildren(...entries.flatMap((entry) => [el("dt", {}, el("kbd", {}, NAMES[entry.key] || entry.key)), el("dd", {}, say(`key.${entry.does}`))]));
   for (const button of document.querySelectorAll("[data-does]")) {
     const entry = KEYS.find((one) => one.does === button.dataset.does);

@@ -35,7 +35,6 @@ const GROUPS = {
   flag: (row, value) => FLAGS[value]?.(row) ?? true,
 };
 
-const twins = new Set();
 let visible = { key: null, rows: [], counts: {} };
 
 function amountOf(field) {
@@ -102,7 +101,7 @@ function compared(one, other) {
 const grid = { body: null, space: null, made: new Map(), height: 36, focus: 0, shown: null };
 
 function startList() {
-  grid.body = byId("grid-body");
+  grid.body = byId("grid");
   grid.space = byId("grid-space");
   grid.body.addEventListener("scroll", drawRows, { passive: true });
   new ResizeObserver(drawRows).observe(grid.body);
@@ -148,7 +147,7 @@ function renderList() {
 
 /** Draw all rows anew, after the rows themselves or their texts have changed. */
 function redrawRows(found = visibleRows()) {
-  const focused = grid.body.contains(document.activeElement);
+  const focused = grid.space.contains(document.activeElement);
   grid.shown = found;
   grid.made.clear();
   grid.space.replaceChildren();
@@ -200,7 +199,7 @@ function drawRows() {
   grid.height = parseFloat(getComputedStyle(grid.space).getPropertyValue("--row")) || 36;
   grid.space.style.height = `${found.length * grid.height}px`;
   const first = Math.max(0, Math.floor(grid.body.scrollTop / grid.height) - 4);
-  const last = Math.min(found.length - 1, Math.ceil((grid.body.scrollTop + grid.body.clientHeight) / grid.height) + 4);
+  const last = Math.min(found.length - 1, Math.ceil((grid.body.scrollTop + roomForRows()) / grid.height) + 4);
   for (const [index, row] of grid.made) {
     if ((index >= first && index <= last) || row === document.activeElement) continue;
     row.remove();
@@ -216,12 +215,17 @@ function drawRows() {
   if (found.length && !grid.made.has(grid.focus)) grid.made.get(Math.min(last, first + 4)).tabIndex = 0;
 }
 
+/** The height that the rows have to themselves: the line of headers stays above them. */
+function roomForRows() {
+  return grid.body.clientHeight - grid.space.previousElementSibling.offsetHeight;
+}
+
 function makeRow(row, index) {
   const doubts = doubtsOf(row).length;
   const main = mainField(row);
   const cell = (name, ...content) => el("div", { role: "gridcell", class: `cell ${name}` }, ...content);
   const made = el("div", { role: "row", class: "row", "aria-rowindex": index + 2, "data-n": row.n, onclick: () => openDocument(row.n), onfocus: () => (grid.focus = index) },
-    cell("file", el("span", { class: "name", title: row.source }, row.file || row.source), row.page ? el("span", { class: "quiet" }, ` #${row.page}`) : null,
+    cell("file", thumbs.has(row.n) ? el("img", { class: "thumb", src: dataUrl(thumbs.get(row.n)), alt: "" }) : null, el("span", { class: "name", title: row.source }, row.file || row.source), row.page ? el("span", { class: "quiet" }, ` #${row.page}`) : null,
       row.copy_of ? el("span", { class: "tag" }, say("tag.copy")) : null, twins.has(row.n) ? el("span", { class: "tag" }, say("tag.twin")) : null,
       row.review?.done ? el("span", { class: "tag done" }, say("tag.done")) : null),
     cell("status", el("span", { class: `mark ${row.status}`, "aria-hidden": "true" }, MARKS[row.status]), el("span", { class: "word" }, say(`status.${row.status}`))),
@@ -247,7 +251,7 @@ function focusRow(index) {
   grid.focus = Math.min(grid.shown.length - 1, Math.max(0, index));
   const top = grid.focus * grid.height;
   if (top < grid.body.scrollTop) grid.body.scrollTop = top;
-  const end = top + grid.height - grid.body.clientHeight;
+  const end = top + grid.height - roomForRows();
   if (end > grid.body.scrollTop) grid.body.scrollTop = end;
   drawRows();
   grid.made.get(grid.focus)?.focus({ preventScroll: true });
@@ -255,7 +259,7 @@ function focusRow(index) {
 
 function onGridKey(event) {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
-  const page = Math.max(1, Math.floor(grid.body.clientHeight / grid.height) - 1);
+  const page = Math.max(1, Math.floor(roomForRows() / grid.height) - 1);
   const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
   if (event.key in steps) {
     event.preventDefault();

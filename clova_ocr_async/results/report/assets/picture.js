@@ -19,7 +19,7 @@ function startStage() {
 /** Return the address of a row's picture; its thumbnail where there is no more; null where there is nothing. */
 function pictureOf(row) {
   if (row.picture === "embedded" && pictures.has(row.n)) return dataUrl(pictures.get(row.n));
-  if (row.picture === "server") return served.get(row.n) || "";
+  if (row.picture === "served") return served.get(row.n) || "";
   if (row.picture && row.picture !== "embedded") return row.picture;
   return thumbs.has(row.n) ? dataUrl(thumbs.get(row.n)) : null;
 }
@@ -34,7 +34,7 @@ async function drawPicture(row) {
   stage.scene.replaceChildren(sheet, ...boxes);
   sayPicture(row, "");
   fit();
-  const address = row.picture === "server" ? await servedPicture(row) : pictureOf(row);
+  const address = row.picture === "served" ? await servedPicture(row) : pictureOf(row);
   if (!address || stage.row !== row) return;
   const image = el("image", { width, height, preserveAspectRatio: "none", href: address, "aria-label": say("picture.label", { file: row.file || row.source }), role: "img" });
   image.addEventListener("error", () => stage.row === row && sayPicture(row, say("picture.missing", { address: address.slice(0, 200) })));

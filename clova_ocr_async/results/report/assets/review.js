@@ -32,6 +32,19 @@ async function ask(path, body) {
   }
 }
 
+/** Fetch the rows, which the page of a review comes without: its address alone shows nothing. */
+async function loadRows() {
+  takeToken();
+  for (let from = 0; from !== null; ) {
+    const answer = await ask(`/api/rows?from=${from}`);
+    if (answer.status !== 200) throw new Error(problemText(answer));
+    for (const row of answer.data.rows) rows.push(row);
+    from = answer.data.next;
+    if (from === null) run = answer.data.run;
+    else announce(say("review.loading", { n: rows.length }));
+  }
+}
+
 /** Return the address of a picture that the server has; it asks for the token, which an image cannot send. */
 async function servedPicture(row) {
   if (!served.has(row.n)) {
@@ -141,8 +154,9 @@ async function change(path, body, index) {
 
 function problemText(answer) {
   if (answer.status === 0) return say("review.away");
-  if (answer.status === 403) return say("review.refused");
-  return say("review.problem", { problem: (answer.data?.detail || answer.text || String(answer.status)).slice(0, 300) });
+  const problem = answer.data?.error;
+  if (answer.status === 403 && !problem) return say("review.refused");
+  return say("review.problem", { problem: String(problem || answer.text || answer.status).slice(0, 300) });
 }
 
 /** Show a problem below the input box that has what was typed; saving again then writes over the other value. */

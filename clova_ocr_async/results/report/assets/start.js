@@ -23,40 +23,43 @@ function renderHeading() {
   byId("made-at").textContent = run.made_at ? say("made_at", { time: moment(run.made_at) }) : "";
 }
 
-function start() {
+async function start() {
   readBlocks();
   loadSettings(run.language || "en");
   document.documentElement.dataset.theme = settings.theme;
-  for (const group of run.copies || []) for (const n of group) twins.add(n);
-  if (run.review) takeToken();
+  translatePage();
+  if (run.review) await loadRows();
+  readRun();
   state = stateOf(location.hash);
   byId("app").hidden = false;
   byId("tools").hidden = false;
-  translatePage();
+  bind();
   renderHeading();
+  renderKeys();
+  render();
+  if (state.open !== null) focusField();
+  setTimeout(prepareSearch, 50);
+}
+
+function bind() {
   startList();
   startStage();
   startKeys();
-  renderKeys();
   for (const link of document.querySelectorAll("nav a")) {
     link.addEventListener("click", (event) => {
       event.preventDefault();
       switchView(link.dataset.view);
     });
   }
-  byId("clear").addEventListener("click", () => go({ ...fresh(), view: "list", sort: state.sort, down: state.down, open: state.open, field: state.field, t: state.t }));
+  byId("clear").addEventListener("click", () => go({ q: "", status: [], type: [], flag: [], cause: [] }));
   addEventListener("popstate", onAddress);
   // What was typed and not saved would be lost.
   addEventListener("beforeunload", (event) => review.drafts.size && event.preventDefault());
-  render();
-  if (state.open !== null) focusField();
-  setTimeout(prepareSearch, 50);
 }
 
-/** An incomplete page says so: a half of a file that was copied may still open. */
-try {
-  start();
-} catch (error) {
+/** Say why there is nothing: a half of a file that was copied may still open, and a server may refuse the page. */
+start().catch((error) => {
   byId("broken").hidden = false;
+  if (run?.review) byId("broken").textContent = error.message;
   throw error;
-}
+});

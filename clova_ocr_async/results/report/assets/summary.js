@@ -56,7 +56,7 @@ function moneyCard(totals) {
       el("thead", {}, el("tr", {}, ...head.map((key, place) => el("th", { scope: "col", class: place ? "number" : null }, say(key))))),
       el("tbody", {}, ...(run.money || []).map((part) => line(null, causeText(part.cause), part.billed, part.maybe_billed))),
       el("tfoot", {}, line(null, say("money.total"), totals.billed, totals.maybe_billed))),
-    el("p", {}, totals.spared ? say("money.spared", { n: totals.spared }) + (price ? ` (${money(totals.spared * price)})` : "") : say("money.none_spared")),
+    el("p", {}, totals.spared ? say(price ? "money.spared_cost" : "money.spared", { n: totals.spared, cost: money(totals.spared * price) }) : say("money.none_spared")),
     totals.maybe_billed && price ? el("p", {}, say("money.at_most", { cost: money((totals.billed + totals.maybe_billed) * price) })) : null,
     price ? el("p", { class: "quiet" }, say("money.price", { price: money(price) })) : el("p", { class: "quiet" }, say("money.no_price")));
 }
