@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from clova_ocr_async.documents import Recognition
-    from clova_ocr_async.ledger.corrections import Change, Correction
+    from clova_ocr_async.ledger.corrections import Correction
     from clova_ocr_async.ledger.states import Item
     from clova_ocr_async.results.columns import Table
 
@@ -36,9 +36,11 @@ __all__ = [
     "corrected_columns",
     "entries_of",
     "iso_time",
+    "kind_of",
     "review_of",
     "reviewed_by",
     "reviews_of",
+    "signature_of",
 ]
 
 DocumentT = TypeVar("DocumentT", bound=Document)
@@ -55,18 +57,21 @@ class FieldReview:
     """What people made of one field.
 
     Attributes:
-        last: The correction that holds.
-        change: Its change: a CORRECT or a CONFIRM.
+        last: The newest correction that holds: a CORRECT or a CONFIRM.
+        correction: The correction that gave the field its value; None if it has that of the answer.
         answered: The value of the answer, as the first person saw it.
         value: The value that holds, "" for none.
-        corrected: Whether it is a corrected one.
     """
 
     last: Correction
-    change: Change
+    correction: Correction | None
     answered: str
     value: str
-    corrected: bool
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether a person has compared the value with the picture, after it was corrected if it was."""
+        return kind_of(self.last) is ChangeKind.CONFIRM
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class Review:
     @property
     def values(self) -> dict[str, str]:
         """The corrected values by the paths of their fields."""
-        return {path: found.value for path, found in self.fields.items() if found.corrected}
+        return {path: found.value for path, found in self.fields.items() if found.correction is not None}
 
 
 def review_of(corrections: Iterable[Correction]) -> Review:
@@ -113,21 +118,22 @@ def review_of(corrections: Iterable[Correction]) -> Review:
             stack.pop()
     whole = stacks.pop("", [])
     fields = {path: _field(stack) for path, stack in stacks.items() if stack}
-    done = whole[-1] if whole and _kind(whole[-1]) is ChangeKind.DONE else None
+    done = whole[-1] if whole and kind_of(whole[-1]) is ChangeKind.DONE else None
     held = [*(found.last for found in fields.values()), *([] if done is None else [done])]
     last = max(held, key=lambda correction: correction.number, default=None)
     return Review(fields, done, whole[-1] if whole else None, newest, last)
 
 
-def _kind(correction: Correction) -> ChangeKind | None:
+def kind_of(correction: Correction) -> ChangeKind | None:
+    """Return the kind of a correction; None if its change cannot be opened."""
     return None if correction.change is None else correction.change.kind
 
 
 def _field(stack: list[Correction]) -> FieldReview:
     changes = [correction.change for correction in stack if correction.change is not None]
-    made = [change for change in changes if change.kind is ChangeKind.CORRECT]
-    value = made[-1].new if made else changes[-1].new
-    return FieldReview(stack[-1], changes[-1], changes[0].old or "", value or "", corrected=bool(made))
+    corrections = [correction for correction in stack if kind_of(correction) is ChangeKind.CORRECT]
+    # A confirmation repeats the value that it confirms.
+    return FieldReview(stack[-1], next(reversed(corrections), None), changes[0].old or "", changes[-1].new or "")
 
 
 def reviews_of(corrections: Iterable[Correction]) -> dict[Item, Review]:
@@ -209,18 +215,19 @@ def entries_of(review: Review) -> list[dict[str, Any]]:
     if review.done is not None:
         held.append((review.done, {"path": None, "old": None, "new": None}))
     held.sort(key=lambda pair: pair[0].number)
-    return [{"id": last.number, "kind": str(_kind(last)), **values, **_signed(last)} for last, values in held]
+    return [{"id": last.number, "kind": str(kind_of(last)), **values, **signature_of(last)} for last, values in held]
 
 
 def reviewed_by(review: Review) -> dict[str, str | None]:
     """Return the values of ``REVIEW_COLUMNS``: the newest change that holds, by whom and when."""
     if review.last is None:
         return {}
-    signed = _signed(review.last)
-    return {"reviewed_by": signed["by"], "reviewed_at": signed["at"]}
+    signature = signature_of(review.last)
+    return {"reviewed_by": signature["by"], "reviewed_at": signature["at"]}
 
 
-def _signed(correction: Correction) -> dict[str, str | None]:
+def signature_of(correction: Correction) -> dict[str, str | None]:
+    """Return who made a correction and when, as ``by`` and ``at``."""
     by = None if correction.change is None else correction.change.by
     return {"by": by, "at": iso_time(correction.at)}
 

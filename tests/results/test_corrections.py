@@ -99,7 +99,8 @@ def test_the_newest_change_of_a_field_holds() -> None:
     """Of several corrections of one field the last one holds, and the value of the answer stays known."""
     review = review_of(log(correct(TOTAL, "5000", "6000"), correct(TOTAL, "6000", "7000", "jun")))
     found = review.fields[TOTAL]
-    assert (found.answered, found.value, found.corrected, found.change.by) == ("5000", "7000", True, "jun")
+    assert (found.answered, found.value, found.confirmed) == ("5000", "7000", False)
+    assert found.correction is found.last
     assert (review.newest, review.values) == (2, {TOTAL: "7000"})
 
 
@@ -118,8 +119,11 @@ def test_a_confirmation_keeps_the_value() -> None:
     """A confirmed field has the value that it had: the answer's, or the corrected one."""
     review = review_of(log(confirm(SHOP, "canary"), correct(TOTAL, "5000", "6000"), confirm(TOTAL, "6000")))
     assert review.values == {TOTAL: "6000"}
-    assert (review.fields[SHOP].value, review.fields[SHOP].corrected) == ("canary", False)
-    assert (review.fields[TOTAL].change.kind, review.fields[TOTAL].answered) == (ChangeKind.CONFIRM, "5000")
+    shop, total = review.fields[SHOP], review.fields[TOTAL]
+    assert (shop.value, shop.correction, shop.confirmed) == ("canary", None, True)
+    assert (total.answered, total.confirmed) == ("5000", True)
+    assert total.correction is not None
+    assert (total.correction.number, total.last.number) == (2, 3)
 
 
 def test_a_document_is_done_until_it_is_not() -> None:
