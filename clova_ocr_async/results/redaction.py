@@ -8,6 +8,7 @@ still there is a ``RedactionError``, and no copy is returned.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -20,9 +21,9 @@ from clova_ocr_async.errors import ConfigurationError, RedactionError
 from clova_ocr_async.results.sensitive_paths import SENSITIVE, Policy, Rule, hide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
-__all__ = ["Masking", "answer_of", "check_policy", "mask_answer", "narrowed", "redact", "rule_at"]
+__all__ = ["Masking", "answer_of", "check_policy", "mask_answer", "masked_copy", "narrowed", "redact", "rule_at"]
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
@@ -38,6 +39,7 @@ _NUMBER_KEYS = frozenset((*_POLYGON_KEYS, "confidence", "confidenceScore"))
 # A resident or alien number, also where no field of the answer has it: a date of birth, a digit for century and sex,
 # and six more. On receipts thirteen digits in a row are barcodes, so there it needs its hyphen.
 _BIRTH = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
+_RESIDENT_DIGITS = 13
 _RESIDENT = re.compile(rf"(?<![0-9]){_BIRTH}({_BETWEEN})[0-9]{{7}}(?![0-9])")
 _LOOKALIKES = ("0OQD", "1IL|!", "2Z", "5S", "6G", "8B")
 """Characters that recognition takes for each other, each group with its digit first."""
@@ -64,8 +66,20 @@ def redact(recognition: Recognition[DocumentT], policy: Policy = "standard") -> 
         RedactionError: The answer cannot be masked for certain. The message shows no value.
     """
     check_policy(policy)
-    answer = mask_answer(answer_of(recognition), policy)
-    again = Recognition.from_dict(answer, type(recognition.document))
+    return masked_copy(recognition, Masking(answer_of(recognition), policy))
+
+
+def masked_copy(recognition: Recognition[DocumentT], masking: Masking) -> Recognition[DocumentT]:
+    """Return a masked copy of a recognition.
+
+    Args:
+        recognition: The recognition.
+        masking: The masking of its answer.
+
+    Raises:
+        RedactionError: As in ``redact``.
+    """
+    again = Recognition.from_dict(masking.mask_answer(), type(recognition.document))
     kept = {
         name: getattr(recognition, name)
         for name in ("request_id", "attempts", "maybe_billed", "elapsed", "picture")
@@ -152,6 +166,8 @@ class Masking:
 
 def _residents_in(text: str) -> set[str]:
     """Return what reads as a resident number; with misread letters only where a separator divides it."""
+    if len(text) < _RESIDENT_DIGITS:  # nearly all texts of an answer
+        return set()
     narrow = narrowed(text)
     whole = {match[0] for match in _RESIDENT.finditer(narrow)}
     misread = _RESIDENT.finditer(narrow.translate(_AS_DIGIT))
@@ -165,7 +181,7 @@ def _resident_rule(policy: Policy) -> Rule:
 def _hidden_numbers(answer: Any, policy: Policy) -> Iterator[tuple[str, Rule]]:
     """Yield the bare letters and digits of every number that a policy hides, with its rule."""
     # No rule of a field is about its keys.
-    for path, text in (*_texts(answer, ""), *(("", key) for key in _keys(answer))):
+    for path, text in (*_texts_of(answer), *(("", key) for key in _keys_of(answer))):
         if (rule := rule_at(path, policy)) is not None:
             found = {(_bare(text), rule)}
         elif path.startswith(f"images.{_PUBLIC}"):
@@ -178,27 +194,42 @@ def _hidden_numbers(answer: Any, policy: Policy) -> Iterator[tuple[str, Rule]]:
         yield from ((number, rule) for number, rule in found if hide(number, rule) != number)
 
 
-def _texts(value: Any, path: str, *, numbers_stay: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield every text of an answer with the path of the object it belongs to, without numbers of elements."""
+def _texts_of(answer: Any) -> list[tuple[str, str]]:
+    """Return every text of an answer with the path of the object it belongs to, without numbers of elements."""
+    found: list[tuple[str, str]] = []
+    _add_texts(answer, "", found)
+    return found
+
+
+def _add_texts(value: Any, path: str, found: list[tuple[str, str]], *, numbers_stay: bool = False) -> None:
     if is_object(value):
         for key, child in value.items():
             if not (key in _KEPT and path in _OF_CALL):
-                yield from _texts(child, _joined(path, key), numbers_stay=numbers_stay or key in _NUMBER_KEYS)
+                stay = numbers_stay or key in _NUMBER_KEYS
+                # Most values of an answer are coordinates.
+                if not (stay and isinstance(child, int | float)):
+                    _add_texts(child, _joined(path, key), found, numbers_stay=stay)
     elif is_array(value):
         for child in value:
-            yield from _texts(child, path, numbers_stay=numbers_stay)
+            _add_texts(child, path, found, numbers_stay=numbers_stay)
     elif isinstance(value, str) or not numbers_stay:
         text = _searched_text(value)
         if text is not None:
-            yield path, text
+            found.append((path, text))
 
 
-def _keys(value: Any) -> Iterator[str]:
-    """Yield every key of an answer; unknown ones may be anything."""
-    if is_object(value):
-        yield from value
-    for child in value.values() if is_object(value) else value if is_array(value) else ():
-        yield from _keys(child)
+def _keys_of(answer: Any) -> set[str]:
+    """Return the keys of an answer; unknown ones may be anything."""
+    found: set[str] = set()
+    left = [answer]
+    while left:
+        value = left.pop()
+        if is_object(value):
+            found.update(value)
+            left += [child for child in value.values() if isinstance(child, dict | list)]
+        elif is_array(value):
+            left += value
+    return found
 
 
 def _searched_text(value: Any) -> str | None:
@@ -214,6 +245,7 @@ def _joined(path: str, key: str) -> str:
     return f"{path}.{key.strip()}" if path else key.strip()
 
 
+@functools.lru_cache(4096)
 def rule_at(path: str, policy: Policy) -> Rule | None:
     """Return the rule for a text at a path, or anywhere below it.
 
@@ -248,6 +280,8 @@ class _Search:
 
     def mask(self, text: str) -> str:
         """Return a text with all numbers masked."""
+        if not self._patterns or len(text) < _SHORTEST:
+            return text
         narrow = narrowed(text)
         for pattern, masked in self._patterns:
             for found in reversed(list(pattern.finditer(narrow))):
@@ -284,7 +318,9 @@ def _masked(value: Any, path: str, policy: Policy, search: _Search, *, numbers_s
         }
     if is_array(value):
         return [_masked(child, path, policy, search, numbers_stay=numbers_stay) for child in value]
-    text = None if numbers_stay and not isinstance(value, str) else _searched_text(value)
+    if numbers_stay and isinstance(value, int | float):
+        return value
+    text = _searched_text(value)
     if text is None:
         return value
     rule = rule_at(path, policy)
@@ -292,10 +328,12 @@ def _masked(value: Any, path: str, policy: Policy, search: _Search, *, numbers_s
     return value if masked == text else masked
 
 
-def _check_nothing_left(masked: Any, numbers: Iterable[tuple[str, Rule]]) -> None:
+def _check_nothing_left(masked: Any, numbers: Collection[tuple[str, Rule]]) -> None:
     """Refuse an answer in which a hidden number is still readable, in one text or over neighbouring ones."""
-    texts = [(path, _bare(text)) for path, text in _texts(masked, "")]
-    apart = "\n".join([*(text for _, text in texts), *map(_bare, _keys(masked))])
+    if not numbers:
+        return
+    texts = [(path, _bare(text)) for path, text in _texts_of(masked)]
+    apart = "\n".join([*(text for _, text in texts), *map(_bare, _keys_of(masked))])
     # Each field has its text and its formatted value: neighbours are those of one kind.
     kinds = {path.rpartition(".")[2] for path, _ in texts}
     joined = "\n".join("".join(text for path, text in texts if path.rpartition(".")[2] == kind) for kind in kinds)

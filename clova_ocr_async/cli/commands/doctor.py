@@ -35,6 +35,7 @@ _PACKAGES = {
     "pillow": "extra emulator: sample documents",
     "pylopdf-fonts-ko": "extra emulator: sample documents in Hangul",
     "pypdfium2": "extra pictures: exact page counts of PDFs",
+    "jinja2": "extra report: pages that show a run",
     "fastapi": "extra fastapi",
 }
 
