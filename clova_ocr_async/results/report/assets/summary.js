@@ -90,10 +90,13 @@ function barPlot(bars, title, edge) {
   const height = 100;
   const shapes = bars.map(([end, value], place) => el("rect", { x: place + 0.08, width: 0.84, y: height - (height * value) / most, height: (height * value) / most },
     el("title", {}, `${edge(end)}: ${number(value)}`)));
-  return el("figure", { class: "plot" },
+  const figure = el("figure", { class: "plot" },
     el("div", { class: "scale", "aria-hidden": "true" }, el("span", {}, number(most)), el("span", {}, "0")),
     el("svg", { viewBox: `0 0 ${bars.length} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": say("plot.label", { title, most: number(most), bars: bars.length }) }, ...shapes),
     el("div", { class: "edges", "aria-hidden": "true" }, el("span", {}, "0"), el("span", {}, edge(bars[bars.length - 1][0]))));
+  // A few bars as wide as the page would look like much.
+  figure.style.maxWidth = `${bars.length * 48 + 60}px`;
+  return figure;
 }
 
 /** Return the first of some elements, and a button that shows more: a failed run may have thousands. */
