@@ -99,7 +99,7 @@ async def test_the_box_of_the_focused_field_lies_on_its_true_place(
         await page.locator("#fields .field", has=page.get_by_text(label, exact=True)).click()
         found = await page.evaluate(CHOSEN)
         assert overlap(found, true_place(SAMPLES[orientation], *path)) > 0.9
-    assert await difference(page, SAMPLES[orientation]) < 20
+    assert await difference(page, SAMPLES[orientation]) < 8
 
 
 async def difference(page: Page, sample: Sample) -> float:
