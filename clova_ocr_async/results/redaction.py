@@ -44,7 +44,7 @@ _RESIDENT = re.compile(rf"(?<![0-9]){_BIRTH}({_BETWEEN})[0-9]{{7}}(?![0-9])")
 _LOOKALIKES = ("0OQD", "1IL|!", "2Z", "5S", "6G", "8B")
 """Characters that recognition takes for each other, each group with its digit first."""
 _AS_DIGIT = str.maketrans({letter: group[0] for group in _LOOKALIKES for letter in group + group.lower()})
-_PUBLIC = "images.bizLicense.result.corpRegisterNum"  # a number of the same form that is no secret
+_PUBLIC = "bizLicense.result.corpRegisterNum"  # a number of the same form that is no secret
 
 
 def redact(recognition: Recognition[DocumentT], policy: Policy = "standard") -> Recognition[DocumentT]:
@@ -128,12 +128,16 @@ class Masking:
     Args:
         answer: The plain values of a whole answer; None if there is none.
         policy: "standard" or "all".
+        others: Texts that are not in the answer, as people corrected it, each with its path from the document on,
+            without numbers of elements. Their numbers are hidden as well, also where the answer repeats them.
     """
 
-    def __init__(self, answer: Any, policy: Policy) -> None:
+    def __init__(self, answer: Any, policy: Policy, others: Iterable[tuple[str, str]] = ()) -> None:
         self._answer = answer
         self._policy: Policy = policy
-        self._numbers = set(_hidden_numbers(answer, policy))
+        texts, keys = _texts_and_keys(answer)
+        # No rule of a field is about its keys.
+        self._numbers = set(_hidden_numbers((*texts, *(("", key) for key in keys), *others), policy))
         self._search = _Search(self._numbers)
 
     @property
@@ -150,6 +154,16 @@ class Masking:
         masked = _masked(self._answer, "", self._policy, self._search)
         _check_nothing_left(masked, self._numbers)
         return masked
+
+    def mask_at(self, path: str, text: str) -> str:
+        """Return a text that belongs to a path of the answer, masked as the answer's own text there is.
+
+        Args:
+            path: From the document on, without numbers of elements.
+            text: The text.
+        """
+        rule = rule_at(path, self._policy)
+        return self.mask_text(text if rule is None else hide(text, rule))
 
     def mask_text(self, text: str) -> str:
         """Return a text about the answer without its numbers, and without any resident number."""
@@ -181,17 +195,15 @@ def _resident_rule(policy: Policy) -> Rule:
     return Rule.WHOLE if policy == "all" else Rule.LAST_SEVEN
 
 
-def _hidden_numbers(answer: Any, policy: Policy) -> Iterator[tuple[str, Rule]]:
-    """Yield the bare letters and digits of every number that a policy hides, with its rule."""
-    texts, keys = _texts_and_keys(answer)
-    # No rule of a field is about its keys.
-    for path, text in (*texts, *(("", key) for key in keys)):
+def _hidden_numbers(texts: Iterable[tuple[str, str]], policy: Policy) -> Iterator[tuple[str, Rule]]:
+    """Yield the bare letters and digits of every number in some texts that a policy hides, with its rule."""
+    for path, text in texts:
         if (rule := rule_at(path, policy)) is not None:
             found = {(_bare(text), rule)}
-        elif len(text) < _RESIDENT_DIGITS or path.startswith(_PUBLIC):  # nearly all texts of an answer are short
+        elif len(text) < _RESIDENT_DIGITS or path.removeprefix("images.").startswith(_PUBLIC):  # as nearly all texts
             continue
         else:
-            receipt = path.startswith("images.receipt")
+            receipt = path.removeprefix("images.").startswith("receipt")
             residents = [number for number in _residents_in(text) if not (receipt and number.isdigit())]
             found = {(_bare(number), _resident_rule(policy)) for number in residents}
         # Of a number that was printed with stars, all that must be hidden may be hidden already.

@@ -175,9 +175,9 @@ def invented_run(rows: Sequence[dict[str, Any]], **changes: Any) -> dict[str, An
             "checks_failed": len(failed),
         },
         "money": [
-            {"cause": "succeeded", "billed": statuses["succeeded"], "maybe_billed": 0},
-            {"cause": "failed: RecognitionError", "billed": statuses["failed"], "maybe_billed": 0},
-            {"cause": "ambiguous", "billed": 0, "maybe_billed": statuses["ambiguous"]},
+            {"title": {"en": "Succeeded", "ko": "성공"}, "billed": statuses["succeeded"], "maybe_billed": 0},
+            {"title": {"en": "Failed", "ko": "실패"}, "billed": statuses["failed"], "maybe_billed": 0},
+            {"title": {"en": "Ambiguous", "ko": "불명확"}, "billed": 0, "maybe_billed": statuses["ambiguous"]},
         ],
         "speed": {
             "from": "2026-11-30T07:00:00+09:00",

@@ -15,6 +15,8 @@ from clova_ocr_async.results.review import Judgement, judge
 from clova_ocr_async.results.rows import day_of_call
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from clova_ocr_async.batch.outcome import Outcome
     from clova_ocr_async.documents import Recognition
     from clova_ocr_async.errors import ClovaOCRError
@@ -60,12 +62,13 @@ class Reading(NamedTuple):
         return text if self.masking is None else self.masking.mask_text(text)
 
 
-def read_record(record: SourceRecord, policy: Policy | None) -> Reading:
+def read_record(record: SourceRecord, policy: Policy | None, others: Sequence[tuple[str, str]] = ()) -> Reading:
     """Return a record of a run as a page shows it.
 
     Args:
         record: The record.
         policy: How numbers are masked; None for as they are.
+        others: As for ``Masking``.
     """
     outcome = outcome_of(record)
     reading = Reading(record, shown_entry(record), outcome)
@@ -79,11 +82,10 @@ def read_record(record: SourceRecord, policy: Policy | None) -> Reading:
         judgement=judge(recognition, today=today),
         checks=check(recognition, today=today),
     )
-    return reading if policy is None else _masked(reading, recognition, policy)
+    return reading if policy is None else _masked(reading, recognition, Masking(answer_of(recognition), policy, others))
 
 
-def _masked(reading: Reading, recognition: Recognition[Any], policy: Policy) -> Reading:
-    masking = Masking(answer_of(recognition), policy)
+def _masked(reading: Reading, recognition: Recognition[Any], masking: Masking) -> Reading:
     try:
         # Decoding a copy takes as long as all the rest, and most receipts hold nothing to hide.
         shown = recognition if masking.hides_nothing else masked_copy(recognition, masking)

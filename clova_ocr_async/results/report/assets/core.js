@@ -64,7 +64,7 @@ function money(amount) {
 
 function seconds(value) {
   if (value === null || value === undefined) return "–";
-  return say("seconds", { value: value < 10 ? value.toFixed(1) : String(Math.round(value)) });
+  return say("seconds", { value: value < 10 ? value.toFixed(value < 1 ? 2 : 1) : String(Math.round(value)) });
 }
 
 function moment(iso) {

@@ -141,8 +141,7 @@ function reasonsOf(row, field) {
 
 /** Return the reasons that no threshold changes: failed checks, and texts that are not what they should be. */
 function contradictionsOf(field) {
-  const reasons = (field.why || []).flatMap((reason) => reason.split("; "));
-  return reasons.filter((reason) => !reason.startsWith("confidence "));
+  return (field.why || []).filter((reason) => !reason.startsWith("confidence "));
 }
 
 /** Some documents have confidence 0.0 everywhere, which says nothing: their rows have no lowest confidence. */

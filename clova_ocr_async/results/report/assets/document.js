@@ -78,10 +78,11 @@ function fieldLine(row, field, index) {
   const reasons = reasonsOf(row, field);
   const line = el("div", { role: "row", class: `field ${kindOf(row, field)}`, "data-index": index, tabindex: index ? -1 : 0 },
     el("div", { role: "rowheader", class: "label", title: field.p }, labelOf(row, field.p), field.m ? el("span", { class: "tag" }, say("tag.masked")) : null),
-    el("div", { role: "gridcell", class: "value" }, field.t === "" ? el("span", { class: "quiet" }, say("review.nothing")) : field.t, field.v && field.v !== field.t ? el("span", { class: "quiet" }, ` = ${field.v}`) : null,
-      ...reasons.map((reason) => el("p", { class: "why" }, reasonText(reason), valuesBehind(row, reason))),
-      ...judgementsOf(field)),
+    el("div", { role: "gridcell", class: "value" }, field.t === "" ? el("span", { class: "quiet" }, say("review.nothing")) : field.t,
+      saysMore(field) ? el("span", { class: "quiet" }, ` = ${field.v}`) : null),
     el("div", { role: "gridcell", class: "confidence" }, confidence === null ? "" : meter(confidence)));
+  const remarks = [...reasons.map((reason) => el("p", { class: "why" }, reasonText(reason), valuesBehind(row, reason))), ...judgementsOf(field)];
+  if (remarks.length) line.append(el("div", { role: "gridcell", class: "remarks" }, ...remarks));
   if (run.review) line.append(reviewCell(row, field, index));
   line.addEventListener("pointerenter", () => lightBoxes(index, true));
   line.addEventListener("pointerleave", () => lightBoxes(index, false));
@@ -89,6 +90,11 @@ function fieldLine(row, field, index) {
   line.addEventListener("click", () => state.field !== index && go({ field: index }));
   line.addEventListener("dblclick", () => zoomToField(index));
   return line;
+}
+
+/** A value is shown beside its text where it is more than the text without separators. */
+function saysMore(field) {
+  return Boolean(field.v) && field.v !== field.t.replace(/[,\s]/g, "");
 }
 
 /** Return what a person decided of a field, with the value that was read. */
@@ -100,10 +106,10 @@ function judgementsOf(field) {
     field.corrected ? [el("s", {}, judgement.old || say("review.nothing")), " ", say("review.corrected", by)] : say("review.confirmed", by))];
 }
 
-/** A failed check is shown with the values that disagree, where its reason stands. */
+/** Where a check failed, its reason stands with the values that disagree; masked ones would show nothing. */
 function valuesBehind(row, reason) {
-  const values = disagreements.get(`${row.n} ${reason.split(":")[0]}`);
-  return values?.length ? el("span", { class: "disagree" }, " ", ...disagreement(values)) : null;
+  const values = (disagreements.get(`${row.n} ${reason.split(":")[0]}`) || []).filter((value) => /[^*\s]/.test(value));
+  return values.length > 1 ? el("span", { class: "disagree" }, " ", ...disagreement(values)) : null;
 }
 
 function renderChecks(row) {

@@ -177,7 +177,7 @@ function renderFilters() {
       toggleFilter(group, value);
       byId("filters").querySelector(`[data-filter="${group} ${CSS.escape(value)}"]`)?.focus();
     };
-    chips.push(el("button", { type: "button", class: `chip ${group}-${value}`, "aria-pressed": String(on), "data-filter": `${group} ${value}`, onclick: flip },
+    chips.push(el("button", { type: "button", class: `chip ${group}`, "aria-pressed": String(on), "data-filter": `${group} ${value}`, onclick: flip },
       group === "status" ? el("span", { class: `mark ${value}`, "aria-hidden": "true" }, MARKS[value]) : null,
       label, " ", el("b", {}, number(count))));
   };

@@ -48,24 +48,17 @@ function tiles(totals) {
 function moneyCard(totals) {
   const price = run.price;
   const cost = (calls) => (price ? el("td", { class: "number" }, calls ? money(calls * price) : "") : null);
-  const line = (tag, label, billed, maybe) => el("tr", {}, el("th", { scope: "row" }, label),
-    el("td", { class: "number" }, billed ? number(billed) : ""), el("td", { class: "number" }, maybe ? number(maybe) : ""), cost(billed), tag);
+  const line = (label, billed, maybe) => el("tr", {}, el("th", { scope: "row" }, label),
+    el("td", { class: "number" }, billed ? number(billed) : ""), el("td", { class: "number" }, maybe ? number(maybe) : ""), cost(billed));
   const head = ["money.cause", "money.billed", "money.maybe", ...(price ? ["money.cost"] : [])];
   return card(say("money"),
     el("table", {},
       el("thead", {}, el("tr", {}, ...head.map((key, place) => el("th", { scope: "col", class: place ? "number" : null }, say(key))))),
-      el("tbody", {}, ...(run.money || []).map((part) => line(null, causeText(part.cause), part.billed, part.maybe_billed))),
-      el("tfoot", {}, line(null, say("money.total"), totals.billed, totals.maybe_billed))),
+      el("tbody", {}, ...(run.money || []).map((part) => line(own(part.title), part.billed, part.maybe_billed))),
+      el("tfoot", {}, line(say("money.total"), totals.billed, totals.maybe_billed))),
     el("p", {}, totals.spared ? say(price ? "money.spared_cost" : "money.spared", { n: totals.spared, cost: money(totals.spared * price) }) : say("money.none_spared")),
     totals.maybe_billed && price ? el("p", {}, say("money.at_most", { cost: money((totals.billed + totals.maybe_billed) * price) })) : null,
     price ? el("p", { class: "quiet" }, say("money.price", { price: money(price) })) : el("p", { class: "quiet" }, say("money.no_price")));
-}
-
-/** Return the words of a cause of cost: a status, with the error's class behind it where there is one. */
-function causeText(cause) {
-  const [status, ...rest] = cause.split(": ");
-  const words = TEXTS.words[`status.${status}`] ? say(`status.${status}`) : status;
-  return rest.length ? `${words}: ${rest.join(": ")}` : words;
 }
 
 function speedCard() {
@@ -97,10 +90,13 @@ function barPlot(bars, title, edge) {
   const height = 100;
   const shapes = bars.map(([end, value], place) => el("rect", { x: place + 0.08, width: 0.84, y: height - (height * value) / most, height: (height * value) / most },
     el("title", {}, `${edge(end)}: ${number(value)}`)));
-  return el("figure", { class: "plot" },
+  const figure = el("figure", { class: "plot" },
     el("div", { class: "scale", "aria-hidden": "true" }, el("span", {}, number(most)), el("span", {}, "0")),
     el("svg", { viewBox: `0 0 ${bars.length} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": say("plot.label", { title, most: number(most), bars: bars.length }) }, ...shapes),
     el("div", { class: "edges", "aria-hidden": "true" }, el("span", {}, "0"), el("span", {}, edge(bars[bars.length - 1][0]))));
+  // A few bars as wide as the page would look like much.
+  figure.style.maxWidth = `${bars.length * 48 + 60}px`;
+  return figure;
 }
 
 /** Return the first of some elements, and a button that shows more: a failed run may have thousands. */
