@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ def group(name: str) -> tuple[str, ...]:
 
 
 PARALLEL = ("-n", "4", "--dist", "worksteal")  # many tests wait for processes and locks more than they work
+BROWSER, CHROMIUM = "tests/browser", "chromium"
+WITHOUT_BROWSER = f"--ignore={BROWSER}"  # pip alone runs the rest
 BENCHMARKS = "tests/test_benchmarks.py"  # minutes of computing, which say nothing of the package's lines
 
 
@@ -38,14 +41,14 @@ def covered(session: nox.Session, *arguments: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests with the Python nox runs on, coverage whole."""
     session.install("-e", EVERYTHING, *group("tests"))
-    covered(session, f"--ignore={BENCHMARKS}", *session.posargs)
+    covered(session, WITHOUT_BROWSER, f"--ignore={BENCHMARKS}", *session.posargs)
 
 
 @nox.session(python=[version for version in PYTHONS if version != THIS])
 def others(session: nox.Session) -> None:
     """Run the tests with the other supported Pythons; those that are not installed are skipped."""
     session.install("-e", EVERYTHING, *group("tests"))
-    session.run("pytest", *PARALLEL, *session.posargs)
+    session.run("pytest", *PARALLEL, WITHOUT_BROWSER, *session.posargs)
 
 
 @nox.session
@@ -54,7 +57,7 @@ def minimums(session: nox.Session) -> None:
     asked = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["tables"]
     oldest = [line.split(";")[0].replace(">=", "==").strip() for line in asked]
     session.install("-e", EVERYTHING, *group("tests"), *oldest)
-    session.run("pytest", *PARALLEL, *session.posargs)
+    session.run("pytest", *PARALLEL, WITHOUT_BROWSER, *session.posargs)
 
 
 @nox.session
@@ -82,6 +85,16 @@ def demo(session: nox.Session) -> None:
     session.chdir(place)
     session.run("clova-ocr", "demo", "--folder", str(Path(place) / "samples"))
     shutil.rmtree(place)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Look at the report page in Chromium, which root installs where it is missing; nothing else is measured here."""
+    session.install("-e", ".[all]", *group("tests"), *group("browser"))
+    if shutil.which(CHROMIUM) is None and os.geteuid() == 0:
+        session.run("apt-get", "update", "--quiet", external=True)
+        session.run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", CHROMIUM, external=True)
+    session.run("pytest", BROWSER, *session.posargs)
 
 
 @nox.session

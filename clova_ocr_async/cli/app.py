@@ -32,6 +32,8 @@ _VERBS = {
     "status": "Show the counts and the cost of a run, without network.",
     "export": "Write the results of a run as JSON Lines or tables.",
     "schema": "Print the columns of the tables.",
+    "report": "Write a page that shows a run: costs, failures, values and pictures.",
+    "review": "Correct values in a browser on this machine.",
     "annotate": "Draw the fields of a run on copies of its pictures.",
     "redact": "Write masked copies of the pictures of a run.",
     "verify": "Search files for what a masked copy must not hold.",

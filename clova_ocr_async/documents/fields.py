@@ -1,9 +1,11 @@
-"""The values that were read, one by one: as a list in reading order, and as a tree for people to look at."""
+"""The values that were read, one by one: as a list in reading order, as a tree for people, and with other texts."""
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+import msgspec
 
 from clova_ocr_async.documents.base import Leaf, VendorObject, absent, public_name, safe_repr
 from clova_ocr_async.documents.lenient import places_in
@@ -11,11 +13,13 @@ from clova_ocr_async.documents.objects import BaseObject, BoundingPoly, Field
 from clova_ocr_async.documents.parsing import number_or_none
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from clova_ocr_async.documents.base import Document
 
-__all__ = ["ReadField", "confidence_of", "fields_of", "in_reading_order", "objects_of", "tree_lines"]
+__all__ = ["ReadField", "confidence_of", "fields_of", "in_reading_order", "objects_of", "tree_lines", "with_texts"]
+
+ObjectT = TypeVar("ObjectT", bound=VendorObject)
 
 _INDENT = "  "
 
@@ -123,6 +127,49 @@ def _leaf(leaf: Any, path: str) -> ReadField | None:
     if isinstance(leaf, BaseObject):
         return ReadField(path, leaf.value, text, leaf.confidence_score, tuple(leaf.bounding_polys))
     return ReadField(path, leaf.value, text, None, ())
+
+
+def with_texts(document: ObjectT, texts: Mapping[str, str]) -> ObjectT:
+    """Return a copy of a document that has other texts at some paths, without the service's normal form of them.
+
+    Args:
+        document: The document.
+        texts: The texts by the paths of ``fields_of``. A path may also be that of an object that the answer has not; a
+            path that no document of the class can have, or of an element that its array has not, is left out.
+    """
+    return _with_texts(document, "", texts)
+
+
+def _with_texts(value: ObjectT, path: str, texts: Mapping[str, str]) -> ObjectT:
+    changed: dict[str, Any] = {}
+    for attribute, wire, nothing in _branches(type(value)):
+        here = f"{path}.{wire}" if path else wire
+        if not any(text.startswith(here) for text in texts):
+            continue
+        child = getattr(value, attribute)
+        if isinstance(child, tuple):
+            if child is nothing:
+                continue
+            elements = enumerate(cast("tuple[VendorObject, ...]", child))
+            changed[attribute] = tuple(_with_texts(element, f"{here}[{index}]", texts) for index, element in elements)
+        else:
+            changed[attribute] = _with_texts(child, here, texts)
+    if isinstance(value, Leaf) and path in texts:
+        changed |= _text_of(value, texts[path])
+    return msgspec.structs.replace(value, **changed) if changed else value
+
+
+def _text_of(leaf: Leaf, text: str) -> dict[str, Any]:
+    """Return the attributes of an object of one value that consists of a text."""
+    match leaf:
+        case Field():
+            return {"text": text}
+        case BaseObject():
+            formatted: Any = getattr(leaf, "formatted", None)
+            bare = {} if formatted is None else {"formatted": absent(type(formatted))}
+            return {"wire_text": text, "wire_empty_key": None, **bare}
+        case _:
+            return {"raw_text": text, "wire_refined_text": text, "wire_refined_text_blank": None}
 
 
 class _Box(NamedTuple):

@@ -113,7 +113,8 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
             ValueError: It holds no document, or not the one that is asked for.
         """
         answer = _as_answer(value)
-        typed, problems = read_leniently(Answer, answer)
+        raw = msgspec.json.encode(answer)  # ``to_dict`` and ``unknown_fields`` read the bytes
+        typed, problems = _typed(answer, raw)
         image = next((image for image in typed.images if image is not None), absent(ImageAnswer))
         attempts, maybe_billed = (value.get(name) for name in ("attempts", "maybe_billed"))
         return Recognition(
@@ -128,7 +129,7 @@ class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True)
             timestamp=typed.timestamp,
             attempts=attempts if isinstance(attempts, int) else 1,
             maybe_billed=maybe_billed if isinstance(maybe_billed, int) else 0,
-            raw=msgspec.json.encode(answer),  # ``to_dict`` and ``unknown_fields`` read the bytes
+            raw=raw,
             problems=problems,
             picture=_picture_of(value),
         )
@@ -162,6 +163,17 @@ def _picture_of(record: Mapping[str, Any]) -> Picture:
         page=page if isinstance(page, int) and page > 0 else None,
         steps=tuple(map(str, cast("list[object]", steps))) if is_array(steps) else (),
     )
+
+
+def _typed(answer: dict[str, Any], raw: bytes) -> tuple[Answer, tuple[Problem, ...]]:
+    """Return the typed answer of plain values, and of their bytes."""
+    try:
+        return _DECODER.decode(raw), ()
+    except (msgspec.DecodeError, RecursionError):  # rare, and several times slower
+        return read_leniently(Answer, answer)
+
+
+_DECODER = msgspec.json.Decoder(Answer)
 
 
 def _as_answer(value: object) -> dict[str, Any]:

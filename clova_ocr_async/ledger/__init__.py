@@ -1,8 +1,10 @@
 """The ledger: a durable record of every call of a run, so that no image is paid for twice."""
 
-from clova_ocr_async.ledger.run_status import RunStatus
+from clova_ocr_async.ledger.corrections import Change, ChangeKind, Correction, CorrectionConflictError
+from clova_ocr_async.ledger.run_status import Purged, RunStatus
 from clova_ocr_async.ledger.seal import Seal, SealError, load_seal
 from clova_ocr_async.ledger.sqlite import SqliteLedger
+from clova_ocr_async.ledger.sqlite.corrections import SqliteCorrections
 from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.ledger.states import (
@@ -18,12 +20,16 @@ from clova_ocr_async.ledger.states import (
     SourceFile,
     State,
 )
-from clova_ocr_async.ledger.storage import Ledger, Purged, RunLedger, RunView, SourceRecord
+from clova_ocr_async.ledger.storage import Ledger, RunCorrections, RunLedger, RunView, SourceRecord
 
 __all__ = [
     "Admission",
+    "Change",
+    "ChangeKind",
     "Claim",
     "ClaimLostError",
+    "Correction",
+    "CorrectionConflictError",
     "Entry",
     "FileStamp",
     "Item",
@@ -31,6 +37,7 @@ __all__ = [
     "Ledger",
     "ListedFile",
     "Purged",
+    "RunCorrections",
     "RunLedger",
     "RunReader",
     "RunStatus",
@@ -40,6 +47,7 @@ __all__ = [
     "Settlement",
     "SourceFile",
     "SourceRecord",
+    "SqliteCorrections",
     "SqliteLedger",
     "State",
     "load_seal",

@@ -1,11 +1,11 @@
-"""The progress of a run, as every view of it returns it."""
+"""What a store reports in numbers: the progress of a run, and the result of a purge."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["RunStatus"]
+__all__ = ["Purged", "RunStatus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class RunStatus:
         max_calls: The call limit of the run; None for any number.
         answers: Items that have a stored answer.
         removed: Different images that were read and whose answer is not stored.
+        corrections: Changes that people recorded, those that were undone included.
     """
 
     images: dict[str, int]
@@ -42,6 +43,7 @@ class RunStatus:
     max_calls: int | None = None
     answers: int = 0
     removed: int = 0
+    corrections: int = 0
 
     @property
     def total(self) -> int:
@@ -59,3 +61,18 @@ class RunStatus:
         renamed = {"maybe_billed": "perhaps", "in_flight": "under_way"}
         kept = {renamed.get(name, name): value for name, value in found.items()}
         return kept | {"total": self.total, "billed": self.billed}
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """The result of a purge.
+
+    Attributes:
+        answers: Number of answers that were removed.
+        failures: Number of unread images whose error lost its words.
+        corrections: Number of corrections that were removed with the answers they were about.
+    """
+
+    answers: int
+    failures: int
+    corrections: int = 0

@@ -3,10 +3,11 @@
 A second store can be written from this file, ``states.py`` and ``run_status.py``. The contract tests and the machine in
 ``tests/ledger/`` run against every store; ``tests/support/memory_ledger.py`` is the shortest one.
 
-A store has three entry points, each for one run:
+A store has four entry points, each for one run:
 
 * a ``RunLedger``: work on the run. Any number of processes may have one open at the same time.
 * a ``RunView``: look at the run and change nothing.
+* a ``RunCorrections``: record what people correct in the answers.
 * a ``PurgeRun``: remove the stored answers.
 
 Rules for the whole store:
@@ -25,8 +26,10 @@ Rules for the whole store:
   turns out not to be billed. An item's ``maybe_billed`` counts its requests that may have been billed and have no
   stored answer. So ``calls`` is always the sum of billed, maybe billed and in-flight calls.
 * **Names.** A name is a path, a page and a document. Columns that come with one, in any method, replace those it had.
-* **Sealing.** The answer's body and the failure of an item are sealed with the item as their context, and columns with
-  their name; the rest is not.
+* **Sealing.** The answer's body and the failure of an item are sealed with the item as their context, columns with
+  their name, and a change with its item and its number; the rest is not.
+* **Corrections.** A correction is appended and never changed; a purge alone removes it. Nothing else depends on it: it
+  changes no answer, no state and no count of calls.
 * **Failures.** Every method raises a ``LedgerError`` if the store cannot be read or written; its docstring names what
   else it raises. After a failed write ``sending`` is refused, since the next request could hide how the last one ended.
   A store may keep an answer, a refusal or a settlement elsewhere until it can be written, and then raises nothing; but
@@ -35,10 +38,9 @@ Rules for the whole store:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
-from clova_ocr_async.ledger.run_status import RunStatus
+from clova_ocr_async.ledger.run_status import Purged, RunStatus
 from clova_ocr_async.ledger.states import SourceRecord
 
 if TYPE_CHECKING:
@@ -46,10 +48,21 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from clova_ocr_async.errors import Billing, ClovaOCRError
+    from clova_ocr_async.ledger.corrections import Change, Correction
     from clova_ocr_async.ledger.states import Admission, Claim, Entry, Item, ListedFile, Settlement, SourceFile
     from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["Ledger", "PurgeRun", "Purged", "RunLedger", "RunStatus", "RunView", "SourceRecord", "WorkListLedger"]
+__all__ = [
+    "Ledger",
+    "PurgeRun",
+    "Purged",
+    "RunCorrections",
+    "RunLedger",
+    "RunStatus",
+    "RunView",
+    "SourceRecord",
+    "WorkListLedger",
+]
 
 
 class Ledger(Protocol):
@@ -314,25 +327,53 @@ class RunView(Protocol):
     def find(self, item: Item) -> Entry | None:
         """Return an item as the run has it; None if it has not."""
 
+    def corrections(self, item: Item | None = None, *, after: int = 0) -> Iterator[Correction]:
+        """Yield the corrections with a number greater than ``after``, of one item if it is given, by their numbers.
 
-@dataclass(frozen=True, slots=True)
-class Purged:
-    """The result of a purge.
+        Memory stays bounded. A ``LedgerError`` is raised if the run is sealed and no seal was given. A correction that
+        cannot be opened comes without its change.
+        """
+        ...
 
-    Attributes:
-        answers: Number of answers that were removed.
-        failures: Number of unread images whose error lost its words.
+
+class RunCorrections(Protocol):
+    """The record of what people correct in the answers of a run; a context manager, for one thread.
+
+    A store's own class takes where the run is, the seal, and ``now``, which returns Unix seconds. Any number may be
+    open at the same time, beside ledgers and views; they are not owners, and keep no process of the run waiting.
+    Entering raises a ``LedgerError`` if there is no run, if it cannot be written, or if the seal is not its own.
     """
 
-    answers: int
-    failures: int
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+    def append(self, item: Item, change: Change, *, after: int) -> Correction:
+        """Record a change of an item; durable when this returns.
+
+        The check and the record are one transaction over all processes, so a person overwrites nothing unseen.
+
+        Args:
+            item: The item.
+            change: The change.
+            after: The number of the newest correction of the item that the caller has seen; 0 for none.
+
+        Returns:
+            The correction, with its number and the time.
+
+        Raises:
+            CorrectionConflictError: The item has a newer one; nothing is recorded.
+            LedgerError: The item has no stored answer: it was never there, or a purge has removed it.
+        """
+        ...
 
 
 class PurgeRun(Protocol):
     """The removal of stored answers and of the words of errors; a function, with the location of the run bound to it.
 
-    Take-over comes first. Afterwards no byte of what was removed is left in the store's files, its log included.
-    States, billings, counts, keys and ids stay: no image is billed again. An error keeps its type, status and code.
+    Take-over comes first. The corrections of an item that has no answer afterwards are removed as well, since they
+    repeat its values. Then no byte of what was removed is left in the store's files, its log included. States,
+    billings, counts, keys and ids stay: no image is billed again. An error keeps its type, status and code.
     """
 
     def __call__(self, older_than: float | None = None) -> Purged:

@@ -68,15 +68,18 @@ def stem_of(word: str) -> str:
     return word.replace("-", "_")
 
 
-def tables_of(shown: Mapping[str, Sequence[Column]]) -> dict[str, Sequence[Column]]:
+def tables_of(
+    shown: Mapping[str, Sequence[Column]], items: Sequence[Column] | None = None
+) -> dict[str, Sequence[Column]]:
     """Return the columns of all tables by their names: those of documents, and that of the lines of receipts.
 
     Args:
         shown: The columns of documents' tables, by the vendor's path word.
+        items: The columns of the lines; the fixed ones if not given.
     """
     found = {stem_of(word): table for word, table in shown.items()}
     if Receipt.path_word in shown:
-        found[f"{stem_of(Receipt.path_word)}_items"] = columns(Receipt, "items")
+        found[f"{stem_of(Receipt.path_word)}_items"] = columns(Receipt, "items") if items is None else items
     return found
 
 

@@ -33,10 +33,13 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents.picture import Picture
     from clova_ocr_async.pictures.polygons import Point
 
-__all__ = ["OriginalPicture", "PictureSource", "open_original"]
+__all__ = ["OriginalPicture", "PictureSource", "Way", "known_place", "open_original", "same_point"]
 
 PictureSource: TypeAlias = "ImageSource | Page | PIL.Image.Image"
 """The original: a path, bytes, a file opened in binary mode, an Image, a Page, or a PIL image."""
+
+Way: TypeAlias = "Callable[[Point], Point]"
+"""A function from a point of an answer to a point of a picture."""
 
 _MIN_SWAPPED = 5  # EXIF orientations from 5 swap width and height
 _PDF_HEAD = 1024  # bytes that hold the mark of a PDF
@@ -57,7 +60,29 @@ class OriginalPicture:
 
     pixels: PIL.Image.Image
     output: Literal["jpeg", "png"]
-    ways: tuple[Callable[[Point], Point], ...]
+    ways: tuple[Way, ...]
+
+
+def known_place(
+    recognition: Recognition[Any], points: Callable[[], Sequence[Sequence[Point]]]
+) -> tuple[tuple[float, float] | None, Way]:
+    """Return the size of the original as ``open_original`` decodes it, and the way to it, without its file.
+
+    Args:
+        recognition: The recognition.
+        points: Returns the corners of all polygons; called only where two ways may be right.
+
+    Returns:
+        The size, None if it is not known; and the way to it, the first one where two may be right.
+    """
+    picture = recognition.picture
+    # The polygons of a page of a PDF refer to the very picture that is drawn of it.
+    if picture.size is None or picture.crop_box is not None:
+        return picture.sent_size, same_point
+    if picture.steps and picture.sent_size is None:
+        return None, same_point
+    ways = _possible_ways(picture)
+    return picture.size, ways[0] if len(ways) == 1 else _fitting(ways, points(), picture.size)[0]
 
 
 def open_original(
@@ -108,7 +133,7 @@ def _page_of_pdf(data: bytes, number: int | None, recognition: Recognition[Any])
     pixels = load_module("clova_ocr_async.pictures.pdf", "a page of a pdf").draw_page(
         PagedFile.of(data), _page_number(data, number), (width, height)
     )
-    return OriginalPicture(pixels, "png", (_same,))
+    return OriginalPicture(pixels, "png", (same_point,))
 
 
 def _page_number(data: bytes, number: int | None) -> int:
@@ -121,7 +146,8 @@ def _page_number(data: bytes, number: int | None) -> int:
     return 1
 
 
-def _same(point: Point) -> Point:
+def same_point(point: Point) -> Point:
+    """Return a point of a picture that is the one the polygons refer to."""
     return point
 
 
@@ -145,17 +171,22 @@ def _decoded(
         output = "jpeg"
     if header.kind in {"tiff", "bigtiff"} and picture.sent_size is None:
         raise ImageError("the answer does not state the size of the picture that its polygons refer to")
-    ways = _ways(picture, pixels.size)
-    fitting = tuple(way for way in ways if _stays_inside(way, points, pixels.size))
-    # If none fits, the polygons themselves are at fault, and are judged one by one.
-    return OriginalPicture(pixels, output, fitting or ways)
+    return OriginalPicture(pixels, output, _fitting(_ways(picture, pixels.size), points, pixels.size))
 
 
 def _is_photo(kind: str) -> bool:
     return kind in {"jpeg", "heic", "avif", "webp"}
 
 
-def _ways(picture: Picture, size: tuple[int, int]) -> tuple[Callable[[Point], Point], ...]:
+def _fitting(ways: tuple[Way, ...], points: Sequence[Sequence[Point]], size: tuple[float, float]) -> tuple[Way, ...]:
+    """Return the ways that lead to a place on the picture."""
+    if len(ways) == 1:
+        return ways
+    # If none fits, the polygons themselves are at fault, and are judged one by one.
+    return tuple(way for way in ways if _stays_inside(way, points, size)) or ways
+
+
+def _ways(picture: Picture, size: tuple[int, int]) -> tuple[Way, ...]:
     """Return the possible ways from a sent picture to its original.
 
     Raises:
@@ -168,6 +199,10 @@ def _ways(picture: Picture, size: tuple[int, int]) -> tuple[Callable[[Point], Po
             f"the picture has changed: it has {size[0]:,} x {size[1]:,} pixels, and the one that was read had "
             f"{round(picture.size[0]):,} x {round(picture.size[1]):,}"
         )
+    return _possible_ways(picture)
+
+
+def _possible_ways(picture: Picture) -> tuple[Way, ...]:
     if picture.orientation == 1 or picture.upright is not None or _is_decided(picture):
         return (_way(picture),)
     return tuple(_way(msgspec.structs.replace(picture, upright=upright)) for upright in (True, False))
@@ -181,7 +216,10 @@ def _is_decided(picture: Picture) -> bool:
     return sent[0] != sent[1] and size[0] != size[1]
 
 
-def _way(picture: Picture) -> Callable[[Point], Point]:
+def _way(picture: Picture) -> Way:
+    if picture.orientation == 1 and picture.sent_size in {None, picture.size}:
+        return same_point  # as nearly all pictures are; an answer has hundreds of points
+
     def to_pixels(point: Point) -> Point:
         (moved,) = picture.to_original(BoundingPoly(vertices=(Vertex(x=point[0], y=point[1]),))).vertices
         assert moved.x is not None and moved.y is not None  # noqa: S101, PT018 - what was given has both
@@ -190,7 +228,7 @@ def _way(picture: Picture) -> Callable[[Point], Point]:
     return to_pixels
 
 
-def _stays_inside(way: Callable[[Point], Point], points: Sequence[Sequence[Point]], size: tuple[int, int]) -> bool:
+def _stays_inside(way: Way, points: Sequence[Sequence[Point]], size: tuple[float, float]) -> bool:
     slack = _SLACK * max(size)
     moved = [way(point) for corners in points for point in corners]
     return all(-slack <= x <= size[0] + slack and -slack <= y <= size[1] + slack for x, y in moved)

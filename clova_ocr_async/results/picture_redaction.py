@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.results.hidden_places import Corners
     from clova_ocr_async.results.original_picture import OriginalPicture, PictureSource
 
-__all__ = ["redact_image"]
+__all__ = ["masked_picture", "redact_image"]
 
 
 def redact_image(image: PictureSource, recognition: Recognition[Any], policy: Policy = "standard") -> bytes:
@@ -49,6 +49,24 @@ def redact_image(image: PictureSource, recognition: Recognition[Any], policy: Po
         RedactionError: The picture cannot be masked for certain: a number has no polygon, a polygon lies mostly outside
             the picture, or the picture is not the one that was read. The message names the field and shows no value.
     """
+    original = masked_picture(image, recognition, policy)
+    drawing = load_module("clova_ocr_async.pictures.drawing", "masking a picture")
+    masked: bytes = drawing.encode_pixels(original.pixels, original.output)
+    return masked
+
+
+def masked_picture(image: PictureSource, recognition: Recognition[Any], policy: Policy) -> OriginalPicture:
+    """Return a picture, decoded, on which the numbers that a policy hides are black.
+
+    Args:
+        image: As in ``redact_image``.
+        recognition: As in ``redact_image``.
+        policy: As in ``redact_image``.
+
+    Raises:
+        ConfigurationError: As in ``redact_image``.
+        RedactionError: As in ``redact_image``.
+    """
     check_policy(policy)
     answer = answer_of(recognition)
     places = hidden_places(answer, policy)
@@ -58,8 +76,7 @@ def redact_image(image: PictureSource, recognition: Recognition[Any], policy: Po
         raise RedactionError(str(error)) from None
     drawing = load_module("clova_ocr_async.pictures.drawing", "masking a picture")
     drawing.black_out(original.pixels, _hulls(places, original))
-    masked: bytes = drawing.encode_pixels(original.pixels, original.output)
-    return masked
+    return original
 
 
 def _hulls(places: list[HiddenPlace], original: OriginalPicture) -> list[Corners]:

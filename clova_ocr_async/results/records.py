@@ -20,6 +20,8 @@ prepared       The steps from the file to the picture that was sent; None if it 
 result         The vendor's object of the image, if it was read; from a run byte for byte as it was answered.
 error          ``type``, ``code`` (None if the vendor gave none) and ``message``, if the image was not read.
 raw            The bytes of an answer that was paid for and could not be decoded or stored, in base64.
+corrections    What people made of the values with ``clova-ocr review``, only where there is any; see
+               ``corrections.entries_of``. ``result`` stays as it was answered.
 =============  ========================================================================================================
 
 The sums of ``billed`` and ``maybe_billed`` over all records are the calls that were and may have been paid.
@@ -49,11 +51,15 @@ from clova_ocr_async.errors import (
 from clova_ocr_async.ledger.settlement import decode_failure, replay
 from clova_ocr_async.ledger.states import FINISHED, State
 from clova_ocr_async.protocol.answer_image_object import image_object
+from clova_ocr_async.results.corrections import entries_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from clova_ocr_async.documents import Document
-    from clova_ocr_async.ledger.states import Entry
+    from clova_ocr_async.ledger.states import Entry, Item
     from clova_ocr_async.ledger.storage import SourceRecord
+    from clova_ocr_async.results.corrections import Review
 
 __all__ = [
     "bill_of",
@@ -99,8 +105,20 @@ def record_of_outcome(
     return names | {"status": status_of(outcome)} | _bill_and_end(outcome, _picture_of(outcome))
 
 
-def record_of(record: SourceRecord) -> dict[str, Any]:
-    """Return the record of an image of a run; ``result`` as the JSON that was answered, where that is on one line."""
+def record_of(record: SourceRecord, reviews: Mapping[Item, Review] | None = None) -> dict[str, Any]:
+    """Return the record of an image of a run; ``result`` as the JSON that was answered, where that is on one line.
+
+    Args:
+        record: The record as the ledger has it.
+        reviews: What people made of the run's items.
+    """
+    found = _record_of(record)
+    entry = shown_entry(record)
+    review = None if entry is None or reviews is None else reviews.get(entry.item)
+    return found if review is None or "result" not in found else found | {"corrections": entries_of(review)}
+
+
+def _record_of(record: SourceRecord) -> dict[str, Any]:
     entry = shown_entry(record)
     names = _names(record.path, record.page, record.columns, replaced=record.replaced)
     names |= {"sha256": None if entry is None else entry.item.sha256.hex(), "document": record.document}

@@ -54,11 +54,16 @@ class Judgement(NamedTuple):
 
     Attributes:
         lowest: The lowest confidence of all values that were read; None if the answer has none that means anything.
-        to_review: The fields that a person should look at.
+        reasons: The reasons why a person should look at a field, by the paths of such fields.
     """
 
     lowest: float | None
-    to_review: tuple[FieldToReview, ...]
+    reasons: dict[str, list[str]]
+
+    @property
+    def to_review(self) -> tuple[FieldToReview, ...]:
+        """The fields that a person should look at, each with all its reasons."""
+        return tuple(FieldToReview(path, "; ".join(found)) for path, found in self.reasons.items())
 
 
 def judge(recognition: Recognition[Any], minimum: float = 0.9, *, today: dt.date | None = None) -> Judgement:
@@ -85,7 +90,7 @@ def judge(recognition: Recognition[Any], minimum: float = 0.9, *, today: dt.date
             reasons.setdefault(path, []).append(f"the text is not {kind}")
     for path, reason in _from_checks(recognition, today):
         reasons.setdefault(path, []).append(reason)
-    return Judgement(lowest, tuple(FieldToReview(path, "; ".join(found)) for path, found in reasons.items()))
+    return Judgement(lowest, reasons)
 
 
 def _from_checks(recognition: Recognition[Any], today: dt.date | None) -> Iterator[tuple[str, str]]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JOINED",
+    "day_of_call",
     "document_values",
     "item_values",
     "judged_values",
@@ -132,7 +133,7 @@ def document_values(recognition: Recognition[Any]) -> dict[str, Value]:
 
 def judged_values(recognition: Recognition[Any]) -> dict[str, Value]:
     """Return the values of the columns that judge a reading: the lowest confidence, and the fields to look at."""
-    judgement = judge(recognition, today=_day_of(recognition))
+    judgement = judge(recognition, today=day_of_call(recognition))
     reviewed = JOINED.join(field.path for field in judgement.to_review)
     return {"min_confidence": judgement.lowest, "review_fields": reviewed or None}
 
@@ -141,7 +142,7 @@ _KOREA = dt.timezone(dt.timedelta(hours=9))
 _LAST_MILLISECOND = dt.datetime(9999, 1, 1, tzinfo=_KOREA).timestamp() * 1000
 
 
-def _day_of(recognition: Recognition[Any]) -> dt.date | None:
+def day_of_call(recognition: Recognition[Any]) -> dt.date | None:
     """Return the day of the call in Korea; None if the answer does not repeat its time.
 
     A card that was valid then stays so in the tables: the same answer gives the same row on every day.

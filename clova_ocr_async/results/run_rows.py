@@ -11,17 +11,19 @@ from clova_ocr_async.documents import DOCUMENTS, Receipt
 from clova_ocr_async.documents.untyped import untyped
 from clova_ocr_async.errors import RedactionError
 from clova_ocr_async.results.columns import Column, columns
+from clova_ocr_async.results.corrected_rows import CorrectedTables
 from clova_ocr_async.results.possible_copies import signatures_of
 from clova_ocr_async.results.records import bill_of, outcome_of, shown_entry
-from clova_ocr_async.results.redaction import Masking, redact
-from clova_ocr_async.results.rows import document_values, item_values, judged_values, key_of_item, name_in_table
+from clova_ocr_async.results.redaction import Masking, masked_copy
+from clova_ocr_async.results.rows import document_values, judged_values, key_of_item, name_in_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from clova_ocr_async.batch.outcome import Outcome
     from clova_ocr_async.documents import Document, Recognition
-    from clova_ocr_async.ledger.states import SourceRecord
+    from clova_ocr_async.ledger.states import Item, SourceRecord
+    from clova_ocr_async.results.corrections import Review
     from clova_ocr_async.results.possible_copies import PossibleCopies
     from clova_ocr_async.results.sensitive_paths import Policy
 
@@ -46,21 +48,24 @@ class RunRow(NamedTuple):
     refused: bool = False
 
 
-def columns_of_run(document: type[Document], own: Iterable[str]) -> tuple[Column, ...]:
-    """Return the columns of a run's table of documents: the fixed ones, then those of its manifests.
+def columns_of_run(
+    document: type[Document], own: Iterable[str], reviews: Mapping[Item, Review] | None = None
+) -> tuple[Column, ...]:
+    """Return the columns of a run's table of documents: fixed ones, those of corrections, those of its manifests.
 
     Args:
         document: The document's class.
-        own: The names of the manifests' own columns; one that a fixed column has gets the prefix "manifest_".
+        own: The names of the manifests' own columns; one that another column has gets the prefix "manifest_".
+        reviews: What people made of the run's items. Without any there are no columns of corrections.
     """
-    names = _own_names(document, own)
-    return columns(document) + tuple(Column(column, "text", name) for name, column in names.items())
+    common = columns(document) + CorrectedTables.of(document, reviews or {}).columns
+    return common + tuple(Column(column, "text", name) for name, column in _own_names(common, own).items())
 
 
-def _own_names(document: type[Document], own: Iterable[str]) -> dict[str, str]:
+def _own_names(common: Iterable[Column], own: Iterable[str]) -> dict[str, str]:
     """Return the columns of a manifest's names, in the order of the names."""
     names = sorted(set(own))
-    fixed = {column.name for column in columns(document)}
+    fixed = {column.name for column in common}
     found: dict[str, str] = {}
     for name in names:
         column = name
@@ -77,6 +82,7 @@ def rows_of(
     *,
     own: Mapping[str, Collection[str]] | None = None,
     policy: Policy | None = None,
+    reviews: Mapping[Item, Review] | None = None,
 ) -> Iterator[RunRow]:
     """Yield the rows of a run's records.
 
@@ -85,12 +91,14 @@ def rows_of(
         seen: The receipts so far.
         own: The names of the manifests' own columns, by the vendor's path word.
         policy: How values are masked; None for as they are. A record that cannot be masked has a row without values.
+        reviews: What people made of the run's items; the same as for ``columns_of_run``.
     """
     layouts: dict[str, _Layout] = {}
     for record in records:
         layout = layouts.get(record.document)
         if layout is None:
-            layout = layouts[record.document] = _Layout.of(record.document, (own or {}).get(record.document, ()))
+            names = (own or {}).get(record.document, ())
+            layout = layouts[record.document] = _Layout.of(record.document, names, reviews or {})
         yield _row_of(record, seen, layout, policy)
 
 
@@ -101,18 +109,21 @@ class _Layout(NamedTuple):
         document: Its class.
         names: The names of all columns.
         own: The columns of the manifest's names.
+        corrected: The columns of corrections.
     """
 
     document: type[Document]
     names: tuple[str, ...]
     own: dict[str, str]
+    corrected: CorrectedTables
 
     @staticmethod
-    def of(word: str, own: Collection[str]) -> _Layout:
+    def of(word: str, own: Collection[str], reviews: Mapping[Item, Review]) -> _Layout:
         """Return the layout of a document by the vendor's path word."""
         document = DOCUMENTS[word]
-        names = tuple(column.name for column in columns_of_run(document, own))
-        return _Layout(document, names, _own_names(document, own))
+        corrected = CorrectedTables.of(document, reviews)
+        names = tuple(column.name for column in columns_of_run(document, own, reviews))
+        return _Layout(document, names, _own_names(columns(document) + corrected.columns, own), corrected)
 
 
 def _row_of(record: SourceRecord, seen: PossibleCopies, layout: _Layout, policy: Policy | None) -> RunRow:
@@ -122,6 +133,8 @@ def _row_of(record: SourceRecord, seen: PossibleCopies, layout: _Layout, policy:
         values |= _own(record.columns, layout.own)
     items: list[dict[str, Any]] = []
     recognition = outcome.recognition if isinstance(outcome, Success) else None
+    corrected = layout.corrected.row(shown_entry(record))
+    masking = None if policy is None else Masking(_answer_of(recognition), policy, corrected.texts)
     shown: Recognition[Any] | None = recognition
     if recognition is not None:
         plain = document_values(recognition)
@@ -130,14 +143,15 @@ def _row_of(record: SourceRecord, seen: PossibleCopies, layout: _Layout, policy:
         if layout.document is Receipt and record.copy_of is None:
             values["possible_copy_of"] = seen.earlier(signatures_of(plain), _name_of(values))
         # After the signatures: a masked card number would make receipts of different cards alike.
-        shown = recognition if policy is None else _masked(recognition, policy, values)
+        shown = recognition if masking is None else _masked(recognition, masking, values)
         if shown is not None:
             values |= plain if shown is recognition else document_values(shown)
+            values |= corrected.values(shown, masking)
             # Lines belong to what was paid once; sums over the table must not count a copy.
-            if isinstance(shown.document, Receipt) and record.copy_of is None:
-                items = item_values(shown.document, values["key"])
-    if policy is not None:
-        _mask_names(values, layout, recognition, policy)
+            if layout.document is Receipt and record.copy_of is None:
+                items = corrected.items(shown, values["key"], masking)
+    if masking is not None:
+        _mask_names(values, layout, masking)
     row = {name: values.get(name) for name in layout.names}
     return RunRow(record.document, row, items, refused=shown is None and recognition is not None)
 
@@ -181,18 +195,21 @@ def _as_text(value: Any) -> str | None:
     return msgspec.json.encode(value).decode()
 
 
-def _masked(recognition: Recognition[Any], policy: Policy, values: dict[str, Any]) -> Recognition[Any] | None:
+def _answer_of(recognition: Recognition[Any] | None) -> Any:
+    return None if recognition is None else untyped(recognition.raw)
+
+
+def _masked(recognition: Recognition[Any], masking: Masking, values: dict[str, Any]) -> Recognition[Any] | None:
     try:
-        return redact(recognition, policy)
+        return masked_copy(recognition, masking)
     except RedactionError as error:
         # The row stays, since rows are counted against files; only its values are left out.
         values["error"] = f"{type(error).__name__}: {error}"
         return None
 
 
-def _mask_names(values: dict[str, Any], layout: _Layout, recognition: Recognition[Any] | None, policy: Policy) -> None:
+def _mask_names(values: dict[str, Any], layout: _Layout, masking: Masking) -> None:
     """Mask the names of files and the own columns, which may repeat a number."""
-    masking = Masking(None if recognition is None else untyped(recognition.raw), policy)
     for name in ("source", "copy_of", "possible_copy_of", "error", *layout.own.values()):
         if (text := values.get(name)) is not None:
             values[name] = masking.mask_text(text)

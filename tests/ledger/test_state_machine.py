@@ -13,13 +13,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support.ledgers import Clock, item, remote_process, source
 from support.stores import STORES
 
-from clova_ocr_async.errors import Billing
+from clova_ocr_async.errors import Billing, LedgerError
+from clova_ocr_async.ledger.corrections import Change, ChangeKind, CorrectionConflictError
 from clova_ocr_async.ledger.sqlite.owners import LEASE
 from clova_ocr_async.ledger.states import OWNED, ClaimLostError, ItemEvent, Settlement, State
 from clova_ocr_async.protocol.response import HTTPResponse, encode_response
 
 if TYPE_CHECKING:
-    from clova_ocr_async.ledger import RunLedger, RunView
+    from clova_ocr_async.ledger import Correction, RunCorrections, RunLedger, RunView
     from clova_ocr_async.ledger.states import Claim, Entry
 
 NAMES = {"a": 1, "b": 2}  # pages of one file
@@ -71,6 +72,7 @@ class Model:
     calls: int = 0
     paid: int = 0
     answers: int = 0
+    corrections: list[Correction] = field(default_factory=list["Correction"])
 
     def take_over(self, gone: set[RunLedger]) -> None:
         """Settle what some owners have, and the ambiguous items that have an answer."""
@@ -113,11 +115,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.calls_in_work: list[Call] = []
         self.ids = itertools.count(1)
         self.view: RunView | None = None
+        self.people: list[RunCorrections] = []
 
     def teardown(self) -> None:
         """Close everything."""
         if self.view is not None:
             self.view.__exit__(None, None, None)
+        for person in self.people:
+            person.__exit__(None, None, None)
         for ledger in self.open:
             self.run(ledger.__aexit__(None, None, None))
         self.runner.close()
@@ -325,6 +330,32 @@ class LedgerMachine(RuleBasedStateMachine):
                 row.state, row.billing, row.read, row.asked_again = State.QUEUED, Billing.NOT_BILLED, None, True
 
     # -----------------------------------------------------------------------------------------------------------------
+    # People
+
+    @precondition(lambda self: self.model.rows)
+    @rule(data=DATA, who=st.integers(0, 1), seen=st.integers(0, 3))
+    def correct(self, data: st.DataObject, who: int, seen: int) -> None:
+        """One of two people changes a value, perhaps without having seen the newest correction of its item."""
+        while len(self.people) < 2:
+            self.people.append(self.run_under_test.correct(now=lambda: self.now).__enter__())
+        name = data.draw(st.sampled_from(list(self.model.rows)))
+        wanted = item(page=NAMES[name])
+        numbers = [0, *(one.number for one in self.model.corrections if one.item == wanted)]
+        after = numbers[-1 - min(seen, len(numbers) - 1)]
+        change = Change(ChangeKind.CORRECT, f"person {who}", "result.totalPrice.price", "1", str(len(numbers)))
+        try:
+            recorded = self.people[who].append(wanted, change, after=after)
+        except LedgerError:
+            assert self.model.rows[name].read is None
+        except CorrectionConflictError:
+            assert after != numbers[-1]
+        else:
+            assert after == numbers[-1]
+            assert self.model.rows[name].read is not None
+            assert recorded.number == len(self.model.corrections) + 1
+            self.model.corrections.append(recorded)
+
+    # -----------------------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.model.rows)
     @invariant()
@@ -347,6 +378,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert status.processes == len(self.open) - len(self.slept) + len(self.crashed)
         assert sum(status.images.values()) == sum(status.items.values()) == len(rows)
         assert self.view.answers() == self.model.answers
+        assert list(self.view.corrections()) == self.model.corrections
 
     @staticmethod
     def compare(entry: Entry, row: Row) -> None:

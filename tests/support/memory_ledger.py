@@ -1,8 +1,8 @@
 """A ledger in memory: the contract of ``clova_ocr_async.ledger.storage``, and nothing else.
 
-With ``memory_run.py`` and ``memory_view.py`` it is a whole store. It shows that the contract is enough to write a
-store from, and is the place to see what a rule means. The processes are ledgers of one ``MemoryRun``; nothing is
-sealed, since nothing is on a disk.
+With ``memory_run.py``, ``memory_view.py`` and ``memory_corrections.py`` it is a whole store. It shows that the contract
+is enough to write a store from, and is the place to see what a rule means. The processes are ledgers of one
+``MemoryRun``; nothing is sealed, since nothing is on a disk.
 """
 
 from __future__ import annotations

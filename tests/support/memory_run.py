@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.host.processes import Process
+from clova_ocr_async.ledger.corrections import Correction
 from clova_ocr_async.ledger.settlement import project
 from clova_ocr_async.ledger.states import (
     Entry,
@@ -96,6 +97,8 @@ class MemoryRun:
     rows: dict[int, Row] = field(default_factory=dict[int, Row])
     names: dict[NameKey, Name] = field(default_factory=dict["NameKey", Name])
     answers: list[Answer] = field(default_factory=list[Answer])
+    corrections: list[Correction] = field(default_factory=list[Correction])
+    last_correction: int = 0
     owners: dict[int, tuple[Process, float]] = field(default_factory=dict[int, tuple[Process, float]])
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     calls: int = 0

@@ -30,6 +30,7 @@ from clova_ocr_async.protocol.echoed_input import shown_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 
+    from clova_ocr_async.ledger.corrections import Correction
     from support.memory_run import MemoryRun, Name, Row
 
 
@@ -86,6 +87,7 @@ class MemoryView:
             max_calls=run.max_calls,
             answers=sum(entry.answered for entry in entries),
             removed=sum(row.entry.state is State.SUCCEEDED and row.answer is None for row in run.rows.values()),
+            corrections=len(run.corrections),
         )
 
     def records(self, *, unread: bool = False) -> Iterator[SourceRecord]:
@@ -188,6 +190,11 @@ class MemoryView:
         """Return an item."""
         return None if (row := self._run.row_of(item)) is None else self._entry(row)
 
+    def corrections(self, item: Item | None = None, *, after: int = 0) -> Iterator[Correction]:
+        """Yield corrections."""
+        wanted = [one for one in self._run.corrections if one.number > after]
+        return (one for one in wanted if item is None or one.item == item)
+
 
 def purge_memory(
     run: MemoryRun,
@@ -196,7 +203,7 @@ def purge_memory(
     clock: Callable[[], float] = time.monotonic,
     now: Callable[[], float] = time.time,
 ) -> Purged:
-    """Remove stored answers, and the words of errors."""
+    """Remove stored answers with their corrections, and the words of errors."""
     if run.living(Process.this(), clock()):
         raise LedgerError("1 process is at work on this run; wait for it to end, or end it, then purge again")
     run.take_over(list(run.owners), now())
@@ -211,7 +218,10 @@ def purge_memory(
             bare = encode_failure(_without_words(decode_failure(row.entry.failure)))
             failures += bare != row.entry.failure
             row.change(failure=bare)
-    return Purged(len(gone), failures)
+    unanswered = [row.entry.item for row in run.rows.values() if row.answer is None]
+    kept = [one for one in run.corrections if one.item not in unanswered]
+    removed, run.corrections = len(run.corrections) - len(kept), kept
+    return Purged(len(gone), failures, removed)
 
 
 def _by_file(names: Iterable[Name]) -> Iterator[Name]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RELEASED", "begin_older", "create_tables", "make_older"]
 
-RELEASED = (1, 2, 3)
+RELEASED = (1, 2, 3, 4)
 """The schema versions of the releases before the present one."""
 
 _FIRST = """
@@ -70,11 +70,83 @@ CREATE TRIGGER source_replaced AFTER UPDATE OF item ON source
 WHEN OLD.item IS NOT NULL AND NEW.item IS NOT OLD.item BEGIN
     UPDATE item SET was = OLD.path WHERE id = OLD.item; END;
 """
+_FOURTH = """
+DROP TRIGGER answer_came;
+DROP TRIGGER source_replaced;
+CREATE TABLE new_item (
+    id INTEGER PRIMARY KEY,
+    sha256 BLOB NOT NULL,
+    document TEXT NOT NULL,
+    page INTEGER NOT NULL DEFAULT 0,
+    recipe TEXT NOT NULL DEFAULT '',
+    state TEXT NOT NULL,
+    owner INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    maybe_billed INTEGER NOT NULL DEFAULT 0,
+    billing INTEGER NOT NULL DEFAULT 0,
+    request_id TEXT,
+    sent_at REAL,
+    finished_at REAL,
+    elapsed REAL NOT NULL DEFAULT 0,
+    answer INTEGER,
+    failure BLOB,
+    was BLOB,
+    picture BLOB,
+    UNIQUE (sha256, document, page, recipe)
+);
+INSERT INTO new_item (id, sha256, document, state, owner, attempts, maybe_billed, billing, request_id, sent_at,
+                      finished_at, elapsed, answer, failure, was)
+SELECT id, sha256, document, state, owner, attempts, maybe_billed, billing, request_id, sent_at,
+       finished_at, elapsed, answer, failure, was FROM item;
+DROP TABLE item;
+ALTER TABLE new_item RENAME TO item;
+CREATE INDEX item_owned ON item (owner) WHERE owner IS NOT NULL;
+CREATE INDEX item_late ON item (id) WHERE state = 'ambiguous' AND answer IS NOT NULL;
+CREATE TABLE new_source (
+    id INTEGER PRIMARY KEY,
+    document TEXT NOT NULL,
+    path BLOB NOT NULL,
+    page INTEGER NOT NULL DEFAULT 0,
+    open INTEGER NOT NULL,
+    owner INTEGER,
+    item INTEGER,
+    failure BLOB,
+    size INTEGER,
+    modified_ns INTEGER,
+    changed_ns INTEGER,
+    inode INTEGER,
+    columns BLOB,
+    UNIQUE (document, path, page)
+);
+INSERT INTO new_source (id, document, path, open, owner, item, failure, size, modified_ns, changed_ns, inode)
+SELECT id, document, path, open, owner, item, failure, size, modified_ns, changed_ns, inode FROM source;
+DROP TABLE source;
+ALTER TABLE new_source RENAME TO source;
+CREATE INDEX source_open ON source (document, id) WHERE open = 1 AND owner IS NULL;
+CREATE INDEX source_owned ON source (owner) WHERE owner IS NOT NULL;
+CREATE INDEX source_item ON source (item);
+CREATE TRIGGER item_sent AFTER UPDATE OF attempts ON item WHEN NEW.attempts > OLD.attempts BEGIN
+    UPDATE run SET value = value + 1 WHERE name = 'calls'; END;
+CREATE TRIGGER answer_came AFTER INSERT ON answer BEGIN
+    UPDATE item SET maybe_billed = maybe_billed - 1 WHERE id = NEW.item AND maybe_billed > 0 AND (
+        request_id <> NEW.request_id OR state IN ('queued', 'claimed') OR state = 'ambiguous' AND answer IS NULL);
+    UPDATE item SET answer = NEW.id, sent_at = NULL WHERE id = NEW.item AND request_id = NEW.request_id AND (
+        state IN ('sent', 'ambiguous') OR state IN ('succeeded', 'failed') AND answer IS NULL);
+    UPDATE item SET answer = NEW.id, state = 'ambiguous', owner = NULL, billing = 1
+    WHERE id = NEW.item AND request_id = NEW.request_id AND state IN ('queued', 'claimed'); END;
+CREATE TRIGGER source_replaced AFTER UPDATE OF item ON source
+WHEN OLD.item IS NOT NULL AND NEW.item IS NOT OLD.item BEGIN
+    UPDATE item SET was = OLD.path WHERE id = OLD.item; END;
+CREATE TRIGGER source_removed AFTER DELETE ON source WHEN OLD.item IS NOT NULL BEGIN
+    UPDATE item SET was = OLD.path WHERE id = OLD.item; END;
+CREATE TRIGGER source_divided AFTER INSERT ON source WHEN NEW.page > 0 BEGIN
+    DELETE FROM source WHERE document = NEW.document AND path = NEW.path AND page = 0; END;
+"""
 
 
 def create_tables(db: sqlite3.Connection, version: int) -> None:
     """Create the tables of a released version."""
-    db.executescript("".join((_FIRST, _SECOND, _THIRD)[:version]) + f"PRAGMA user_version = {version};")
+    db.executescript("".join((_FIRST, _SECOND, _THIRD, _FOURTH)[:version]) + f"PRAGMA user_version = {version};")
 
 
 def make_older(run: Path, version: int) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clova_ocr_async.ledger.seal import NoSeal
+from clova_ocr_async.ledger.sqlite.corrections import SqliteCorrections
 from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from support.ledgers import crash, opened
+from support.memory_corrections import MemoryCorrections
 from support.memory_ledger import MemoryLedger
 from support.memory_run import MemoryRun
 from support.memory_view import MemoryView, purge_memory
@@ -16,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from clova_ocr_async.ledger import Purged, RunLedger, RunView
+    from clova_ocr_async.ledger import Purged, RunCorrections, RunLedger, RunView
 
 __all__ = ["STORES", "Store"]
 
 
 class Store(Protocol):
-    """One run in a store: its three entry points, and a way to kill a process."""
+    """One run in a store: its four entry points, and a way to kill a process."""
 
     def open(self, **settings: Any) -> RunLedger:
         """Return a ledger of the run, for one process."""
@@ -30,6 +32,10 @@ class Store(Protocol):
 
     def view(self, **settings: Any) -> RunView:
         """Return a view of the run."""
+        ...
+
+    def correct(self, **settings: Any) -> RunCorrections:
+        """Return the record of corrections of the run."""
         ...
 
     def purge(self, older_than: float | None = None, **settings: Any) -> Purged:
@@ -55,6 +61,10 @@ class SqliteRun:
         """Return a view of the run."""
         return RunReader(self._folder, **settings)
 
+    def correct(self, **settings: Any) -> RunCorrections:
+        """Return the record of corrections of the run."""
+        return SqliteCorrections(self._folder, **settings)
+
     def purge(self, older_than: float | None = None, **settings: Any) -> Purged:
         """Purge the run."""
         return purge(self._folder, NoSeal(), older_than, **settings)
@@ -77,6 +87,10 @@ class RunInMemory:
     def view(self, **settings: Any) -> RunView:
         """Return a view of the run."""
         return MemoryView(self._run, **settings)
+
+    def correct(self, **settings: Any) -> RunCorrections:
+        """Return the record of corrections of the run."""
+        return MemoryCorrections(self._run, **settings)
 
     def purge(self, older_than: float | None = None, **settings: Any) -> Purged:
         """Purge the run."""

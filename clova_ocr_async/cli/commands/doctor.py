@@ -40,6 +40,7 @@ _PACKAGES = {
     "pyarrow": "extra tables: Parquet files",
     "xlsxwriter": "extra tables: Excel files",
     "watchfiles": "extra watch: watch notices new files at once, without scans",
+    "jinja2": "extra report: pages that show a run",
     "fastapi": "extra fastapi: OCR in a FastAPI service",
     "python-multipart": "extra fastapi: uploads",
     "uvicorn": "extra fastapi: a server for the service",

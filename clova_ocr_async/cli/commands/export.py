@@ -55,6 +55,7 @@ _FORMATS = ("jsonl", "csv", "xlsx", "parquet")
     help="The encoding of CSV; cp949 is for older Korean programs.  [default: utf-8]",
 )
 @click.option("--no-guard", is_flag=True, help="Write texts of CSV that begin like formulas as they are, for programs.")
+@click.option("--no-corrected", is_flag=True, help="Leave out what people corrected with clova-ocr review.")
 @KEY_FILE
 @verb
 def command(*, folder: str, key_file: str | None, **options: Any) -> int:
@@ -62,7 +63,8 @@ def command(*, folder: str, key_file: str | None, **options: Any) -> int:
 
     jsonl has a record for every image, with all of its answer. csv, xlsx and parquet are tables: a row for each record,
     and for receipts a second table with a row for each line. clova-ocr schema DOCUMENT explains the columns. With DIR/
-    each table is a file there; with FILE.csv the lines of receipts are in FILE_items.csv beside it.
+    each table is a file there; with FILE.csv the lines of receipts are in FILE_items.csv beside it. Where people have
+    corrected values with clova-ocr review, a column x_corrected follows for each x, and the answers stay as they are.
 
     The command works while a batch is running. A file gets its name when it is complete; only you can read it.
     """
@@ -120,11 +122,11 @@ def _written(reader: RunReader, options: dict[str, Any]) -> Written:
     from clova_ocr_async.cli.terminal.output_target import STANDARD
 
     policy: Policy | None = "standard" if options["masked"] else None
-    copies, output = not options["no_copies"], options["output"]
+    copies, corrected, output = not options["no_copies"], not options["no_corrected"], options["output"]
     try:
         if options["format"] == "jsonl":
             with whole_output(output, force=options["force"]) as write:
-                rows, refused = _write_records(reader, write, policy, copies=copies)
+                rows, refused = _write_records(reader, write, policy, copies=copies, corrected=corrected)
             return Written(rows, refused, () if output in {None, STANDARD} else (output,))
         return write_tables(
             reader,
@@ -138,6 +140,7 @@ def _written(reader: RunReader, options: dict[str, Any]) -> Written:
                 excel=options["excel"],
                 encoding=options["encoding"],
                 guard=not options["no_guard"],
+                corrections=corrected,
             ),
         )
     except OutputError as error:
@@ -153,20 +156,23 @@ def _written(reader: RunReader, options: dict[str, Any]) -> Written:
 
 
 def _write_records(
-    reader: RunReader, write: Callable[[bytes], object], policy: Policy | None, *, copies: bool
+    reader: RunReader, write: Callable[[bytes], object], policy: Policy | None, *, copies: bool, corrected: bool
 ) -> tuple[int, int]:
     from clova_ocr_async.cli.terminal.shell_hints import record_for_shell
+    from clova_ocr_async.results.corrections import reviews_of
     from clova_ocr_async.results.masked_records import masked_record
     from clova_ocr_async.results.records import encode_record, record_of
 
     count = refused = 0
-    for found in reader.records():
-        if found.copy_of is not None and not copies:
-            continue
-        record = record_for_shell(record_of(found))
-        if policy is not None:
-            record, certain = masked_record(record, policy)
-            refused += not certain
-        write(encode_record(record))
-        count += 1
+    with reader.snapshot():
+        reviews = reviews_of(reader.corrections()) if corrected else {}
+        for found in reader.records():
+            if found.copy_of is not None and not copies:
+                continue
+            record = record_for_shell(record_of(found, reviews))
+            if policy is not None:
+                record, certain = masked_record(record, policy)
+                refused += not certain
+            write(encode_record(record))
+            count += 1
     return count, refused

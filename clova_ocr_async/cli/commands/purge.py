@@ -33,7 +33,8 @@ __all__ = ["command"]
 def command(*, folder: str, older_than: float | None, yes: bool, key_file: str | None) -> int:
     """Delete the answers that the run in DIR keeps, that is, what was read from its images.
 
-    The run's files hold nothing of these answers afterwards. The messages of errors are deleted as well. For each
+    The run's files hold nothing of these answers afterwards. What people corrected in them goes with them, since it
+    repeats their values; clova-ocr export writes it first. The messages of errors are deleted as well. For each
     image the run keeps its name, hash, status and request ids, so an image that was read is not paid for again. The
     images themselves and the files that clova-ocr export wrote are not touched. On a terminal, without --older-than
     and --yes, the command names the number of answers and what they cost, and asks first.
@@ -64,9 +65,10 @@ def _summary(purged: Purged) -> str:
     if not (purged.answers or purged.failures):
         return "nothing was deleted: the run keeps no such answers"
     answers, errors = plural(purged.answers, "answer"), plural(purged.failures, "error message")
+    corrections = f" with {plural(purged.corrections, 'correction')}" if purged.corrections else ""
     return (
-        f"deleted: {answers} and {errors}; the run still has the name, hash, status and request ids of each image, "
-        "so an image that was read is not paid for again"
+        f"deleted: {answers}{corrections} and {errors}; the run still has the name, hash, status and request ids of "
+        "each image, so an image that was read is not paid for again"
     )
 
 
@@ -82,13 +84,14 @@ def _confirmed(folder: str, seal: Seal) -> bool:
     from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
     with RunReader(folder, seal) as reader:
-        count = reader.answers()
+        count, corrected = reader.answers(), reader.status().corrections
     if not count:
         return True
     answers, calls = plural(count, "answer"), plural(count, "paid call")
+    corrections = f", and {plural(corrected, 'correction')} in them," if corrected else ""
     echo_stderr(
-        f"{answers} of this run would be deleted for good. They cost {calls}; reading the images again would cost as "
-        f"many. To keep a copy, first write one: clova-ocr export {quote_path(folder)} -o FILE",
+        f"{answers} of this run{corrections} would be deleted for good. They cost {calls}; reading the images again "
+        f"would cost as many. To keep a copy, first write one: clova-ocr export {quote_path(folder)} -o FILE",
         even_when_quiet=True,
     )
     try:

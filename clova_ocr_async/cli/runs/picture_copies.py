@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
-import unicodedata
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from clova_ocr_async.cli.terminal.output import atomic_write
 from clova_ocr_async.cli.terminal.stderr import echo_stderr
-from clova_ocr_async.client.reading import read_path
-from clova_ocr_async.documents import DOCUMENTS, Recognition
-from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, ImageError
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
 from clova_ocr_async.host.plural import plural
-from clova_ocr_async.ledger.settlement import replay
 from clova_ocr_async.protocol.echoed_input import shown_path
-from clova_ocr_async.protocol.image import ImageLimits
+from clova_ocr_async.results.picture_files import checked_bytes, copy_name, recognition_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clova_ocr_async.ledger.storage import RunView, SourceRecord
+    from clova_ocr_async.documents import Recognition
+    from clova_ocr_async.ledger.storage import RunView
 
-__all__ = ["Copies", "copy_name", "write_copies"]
-
-_LONGEST = 100  # bytes of a name's first part
-_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
-_NO_LIMIT = ImageLimits(max_bytes=None)
+__all__ = ["Copies", "write_copies"]
 
 
 @dataclass(slots=True)
@@ -45,24 +34,6 @@ class Copies:
 
     written: int = 0
     failed: int = 0
-
-
-def copy_name(source: str, number: int, ending: str) -> str:
-    """Return the name of a copy: ``<stem>.<number>.<ending>``.
-
-    It is always a single name that all systems take. Two copies never have the same name, as numbers differ.
-
-    Args:
-        source: The path of the image, which may be that of a member of an archive.
-        number: The number of the image in its run, from 1.
-        ending: The ending, without a dot.
-    """
-    text = unicodedata.normalize("NFC", source.encode("utf-8", "replace").decode())
-    name = PurePosixPath(text.replace("\\", "/")).name
-    stem = _UNSAFE.sub("_", PurePosixPath(name).stem)
-    stem = "".join(character if character.isprintable() else "_" for character in stem).strip(" .")
-    short = stem.encode()[:_LONGEST].decode(errors="ignore").rstrip(" .")
-    return f"{short or 'image'}.{number}.{ending}"
 
 
 def write_copies(
@@ -94,11 +65,11 @@ def write_copies(
         raise ConfigurationError(f"{shown_path(folder)}: {error.strerror}") from None
     copies = Copies()
     for number, record in enumerate(reader.records(), 1):
-        recognition = _recognition_of(record)
+        recognition = recognition_of(record)
         path = record.path or ""
         name = shown_name(path, recognition) if path else "an image without a path"
         try:
-            data = draw(_checked_bytes(record, recognition), recognition)  # type: ignore[arg-type]
+            data = draw(checked_bytes(record, recognition), recognition)  # type: ignore[arg-type]
             ending = "png" if data.startswith(b"\x89PNG") else "jpg"
             _write(place / copy_name(name, number, ending), data, force=force)
         except ClovaOCRError as error:
@@ -111,34 +82,6 @@ def write_copies(
             copies.written += 1
     echo_stderr(f"{plural(copies.written, 'picture')} in {shown_path(folder)}")
     return copies
-
-
-def _recognition_of(record: SourceRecord) -> Recognition[Any] | None:
-    entry = record.entry
-    if record.status != "succeeded" or entry is None:
-        return None
-    found = replay(entry, DOCUMENTS[record.document])
-    if not isinstance(found, Recognition):
-        return None
-    if record.page is not None and found.picture.page is None:
-        return msgspec.structs.replace(found, picture=msgspec.structs.replace(found.picture, page=record.page))
-    return found
-
-
-def _checked_bytes(record: SourceRecord, recognition: Recognition[Any] | None) -> bytes:
-    """Return the bytes of the picture that was read.
-
-    Raises:
-        ImageError: It was not read, has no path, or is not the same any more.
-    """
-    if recognition is None or record.entry is None:
-        raise ImageError(f"the image has no answer ({record.status}), so nothing shows what to draw")
-    if record.path is None:
-        raise ImageError("the image was given as bytes, so there is no file to copy")
-    data = read_path(record.path, _NO_LIMIT)
-    if hashlib.sha256(data).digest() != record.entry.item.sha256:
-        raise ImageError("the file has changed since it was read; put back the one that was read")
-    return data
 
 
 def _write(path: Path, data: bytes, *, force: bool) -> None:

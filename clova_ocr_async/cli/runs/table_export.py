@@ -16,7 +16,9 @@ from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.documents import DOCUMENTS, Receipt
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echoed_input import shown_path
-from clova_ocr_async.results.columns import SCHEMA_VERSION, columns, stem_of, tables_of
+from clova_ocr_async.results.columns import SCHEMA_VERSION, stem_of, tables_of
+from clova_ocr_async.results.corrected_rows import item_columns_of_run
+from clova_ocr_async.results.corrections import reviews_of
 from clova_ocr_async.results.files.csv_file import CsvFile
 from clova_ocr_async.results.possible_copies import PossibleCopies
 from clova_ocr_async.results.run_rows import columns_of_run, rows_of
@@ -50,6 +52,7 @@ class TableOptions:
         excel: Whether CSV is written as Excel wants it.
         encoding: The encoding of CSV.
         guard: Whether texts of CSV that begin like formulas get an apostrophe.
+        corrections: Whether columns show what people corrected.
     """
 
     format: TableFormat
@@ -61,6 +64,7 @@ class TableOptions:
     excel: bool = False
     encoding: str = "utf-8"
     guard: bool = True
+    corrections: bool = True
 
 
 @dataclass(slots=True)
@@ -119,10 +123,12 @@ def _written(reader: RunView, options: TableOptions, outputs: WholeOutputs, seen
         documents = sorted(DOCUMENTS)
     # Before the first row: columns must not depend on which rows come first.
     own = {word: reader.own_columns(word) for word in documents}
-    with _Tables(outputs, options, {word: columns_of_run(DOCUMENTS[word], own[word]) for word in documents}) as tables:
+    reviews = reviews_of(reader.corrections()) if options.corrections else {}
+    shown = {word: columns_of_run(DOCUMENTS[word], own[word], reviews) for word in documents}
+    with _Tables(outputs, options, shown, item_columns_of_run(reviews)) as tables:
         tables.open(folder)
         records = (record for record in reader.records() if options.copies or record.copy_of is None)
-        for found in rows_of(records, seen, own=own, policy=options.policy):
+        for found in rows_of(records, seen, own=own, policy=options.policy, reviews=reviews):
             if found.row["error"] is not None:
                 found.row["error"] = for_shell(found.row["error"])
             tables.write(found)
@@ -140,12 +146,20 @@ class _Tables:
         outputs: The files, which appear together.
         options: The options.
         shown: The columns of each document's table, by the vendor's path word.
+        items: The columns of the table of lines.
     """
 
-    def __init__(self, outputs: WholeOutputs, options: TableOptions, shown: Mapping[str, Sequence[Column]]) -> None:
+    def __init__(
+        self,
+        outputs: WholeOutputs,
+        options: TableOptions,
+        shown: Mapping[str, Sequence[Column]],
+        items: Sequence[Column],
+    ) -> None:
         self._outputs = outputs
         self._options = options
         self._columns = shown
+        self._items = items
         self._pairs: dict[str, _Pair] = {}
         self._books: list[XlsxFile] = []
         self.files: list[str] = []
@@ -208,7 +222,7 @@ class _Tables:
         main, items = self._table(self._columns[word], path, "documents"), None
         # A device or a FIFO has no place beside it.
         if word == Receipt.path_word and not inspect_target(str(path)).direct:
-            items = self._table(columns(Receipt, "items"), path.with_name(f"{path.stem}_items{path.suffix}"), "items")
+            items = self._table(self._items, path.with_name(f"{path.stem}_items{path.suffix}"), "items")
         self._pairs[word] = _Pair(main, items)
 
     def _only(self, words: Sequence[str]) -> str:
@@ -243,7 +257,7 @@ class _Tables:
         # Rows lie in the folder until the file is written, and hold personal data.
         book = XlsxFile(self._open(path), self._outputs.folder())
         self._books.append(book)
-        tables = tables_of({word: self._columns[word] for word in words})
+        tables = tables_of({word: self._columns[word] for word in words}, self._items)
         sheets = {name: book.add_table(name, shown, self._headings(shown)) for name, shown in tables.items()}
         for word in words:
             self._pairs[word] = _Pair(sheets[stem_of(word)], sheets.get(f"{stem_of(word)}_items"))
@@ -254,7 +268,7 @@ class _Tables:
 
     def _write_schema(self, path: Path) -> None:
         """Write the columns of all tables beside them, unless an export in another format has written the same."""
-        schema = _facts(self._options) | {"tables": tables_of(self._columns)}
+        schema = _facts(self._options) | {"tables": tables_of(self._columns, self._items)}
         text = msgspec.json.format(msgspec.json.encode(schema)) + b"\n"
         if not path.is_file() or path.read_bytes() != text:
             self._open(path)(text)

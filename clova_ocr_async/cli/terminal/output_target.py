@@ -154,4 +154,5 @@ _FORMAT_NAMES = {
     "csv": "tables as CSV",
     "xlsx": "tables as XLSX",
     "parquet": "tables as Parquet",
+    "html": "pages of HTML",
 }

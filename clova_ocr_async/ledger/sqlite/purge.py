@@ -43,7 +43,7 @@ def purge(
     now: Callable[[], float] = time.time,
     patience: float = 30.0,
 ) -> Purged:
-    """Remove stored answers and the messages of errors. The state of each image, its key and its ids stay.
+    """Remove stored answers, their corrections and the messages of errors. States, keys and ids of images stay.
 
     An image whose answer is removed stays succeeded, and is never paid for again.
 
@@ -85,13 +85,16 @@ class _Purge:
     now: Callable[[], float]
 
     def remove(self, db: sqlite3.Connection) -> Purged:
-        """Remove answers and messages, in a transaction."""
+        """Remove answers, what people corrected in them, and messages, in a transaction."""
         failures = self._remove_messages(db)
         db.execute(
             "UPDATE item SET answer = NULL WHERE answer IN (SELECT id FROM answer WHERE came < ?)", (self.before,)
         )
         answers = db.execute("DELETE FROM answer WHERE came < ?", (self.before,)).rowcount
-        return Purged(answers, failures)
+        corrections = db.execute(
+            "DELETE FROM correction WHERE item IN (SELECT id FROM item WHERE answer IS NULL)"
+        ).rowcount
+        return Purged(answers, failures, corrections)
 
     def require_none_at_work(self, db: sqlite3.Connection) -> None:
         """Refuse to purge while processes work on the run."""

@@ -26,7 +26,7 @@ from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.owners import living_owners
 from clova_ocr_async.ledger.sqlite.run_settings import call_limit_of, check_seal, read_setting
 from clova_ocr_async.ledger.sqlite.snapshot import open_view
-from clova_ocr_async.ledger.sqlite.stored_values import entry_of, opened_columns
+from clova_ocr_async.ledger.sqlite.stored_values import correction_of, entry_of, opened_columns
 from clova_ocr_async.ledger.states import SourceFile, SourceRecord, State
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator
 
     from clova_ocr_async.errors import Billing
+    from clova_ocr_async.ledger.corrections import Correction
     from clova_ocr_async.ledger.seal import Seal
     from clova_ocr_async.ledger.states import Entry, Item
 
@@ -133,6 +134,7 @@ class RunReader:
                 max_calls=call_limit_of(self._db),
                 answers=self._number("SELECT count(*) FROM item WHERE answer IS NOT NULL"),
                 removed=self._number("SELECT count(*) FROM item WHERE state = 'succeeded' AND answer IS NULL"),
+                corrections=self._number("SELECT count(*) FROM correction"),
             )
 
     def answers(self) -> int:
@@ -160,8 +162,7 @@ class RunReader:
         Raises:
             LedgerError: The run is sealed and no seal was given; the ledger cannot be read.
         """
-        if self._seal is None:
-            raise LedgerError(f"this run is sealed ({self._sealed()}); give its key (--key-file, CLOVA_OCR_KEY_FILE)")
+        self._require_seal()
         if not unread:
             return self._in_blocks(view_queries.NAMED, view_queries.NAMELESS)
         return (record for record in self._in_blocks(view_queries.NAMED_UNREAD) if record.status in _UNREAD)
@@ -232,6 +233,27 @@ class RunReader:
         with self._snapshot() as living:
             row = item_statements.find_item(self._db, item)
             return None if row is None else self._stored_and_projected(row, living)[1]
+
+    def corrections(self, item: Item | None = None, *, after: int = 0) -> Iterator[Correction]:
+        """Yield the corrections with a number greater than ``after``, of one item if it is given, by their numbers.
+
+        Raises:
+            LedgerError: The run is sealed and no seal was given; the ledger cannot be read.
+        """
+        seal = self._require_seal()
+        query = view_queries.CORRECTIONS if item is None else view_queries.CORRECTIONS_OF_ITEM
+        wanted = () if item is None else (item.sha256, item.document, item.page or 0, item.recipe)
+        with self._snapshot():
+            while found := self._db.execute(query, (after, *wanted, _BLOCK)).fetchall():
+                after = found[-1][0]
+                corrections = [correction_of(row, seal) for row in found]
+                self._view.check()
+                yield from corrections
+
+    def _require_seal(self) -> Seal:
+        if self._seal is None:
+            raise LedgerError(f"this run is sealed ({self._sealed()}); give its key (--key-file, CLOVA_OCR_KEY_FILE)")
+        return self._seal
 
     # -----------------------------------------------------------------------------------------------------------------
     # What a batch would do

@@ -231,11 +231,32 @@ _PAGES = """
 """
 
 
+def _add_corrections(db: sqlite3.Connection) -> None:
+    _execute_all(db, _CORRECTIONS)
+
+
+_CORRECTIONS = """
+    -- What people changed about the answers. A number is never used again, also after a purge.
+    CREATE TABLE correction (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        item INTEGER NOT NULL,
+        made REAL NOT NULL,         -- Unix seconds
+        change BLOB NOT NULL        -- JSON of ledger.corrections.Change; encrypted, if the run is
+    );
+
+    CREATE INDEX correction_item ON correction (item, number);
+
+    CREATE TRIGGER correction_stays BEFORE UPDATE ON correction BEGIN
+        SELECT RAISE(ABORT, 'a correction is never changed'); END
+"""
+
+
 MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (
     _create,
     _note_compression,
     _note_replaced,
     _add_pages,
+    _add_corrections,
 )
 """Migrations; the one at index n brings a file from version n to n + 1."""
 

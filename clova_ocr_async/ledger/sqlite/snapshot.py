@@ -170,7 +170,7 @@ def _open_once(folder: Path, places: Sequence[str] | None) -> View | None:
     overflow = [path for path in overflow_paths(folder) if has_records(path)]
     mode = choose_read_mode(find_holder(folder / LEDGER), links=ledger.st_nlink, log=needed, overflow=bool(overflow))
     if mode is ReadMode.JOIN:
-        return _join(folder, overflow, places)
+        return _join(folder, before, overflow, places)
     if mode is ReadMode.IN_PLACE and (view := _read_in_place(folder, before)) is not None:
         return view
     copy = private_copy(partial(_copy, folder, log=needed), _size(ledger) + _size(log), places)
@@ -180,7 +180,9 @@ def _open_once(folder: Path, places: Sequence[str] | None) -> View | None:
     return View(folder, _completed(copy, folder, overflow), before)
 
 
-def _join(folder: Path, overflow: Sequence[Path], places: Sequence[str] | None) -> View:
+def _join(
+    folder: Path, before: Sequence[FileState | None], overflow: Sequence[Path], places: Sequence[str] | None
+) -> View:
     db = connect(folder, reading=True)
     try:
         if not overflow and is_current_version(db, folder):
@@ -191,7 +193,7 @@ def _join(folder: Path, overflow: Sequence[Path], places: Sequence[str] | None) 
         db.close()
         raise
     db.close()
-    return View(folder, _completed(copy, folder, overflow))
+    return View(folder, _completed(copy, folder, overflow), before)
 
 
 def _read_in_place(folder: Path, before: Sequence[FileState | None]) -> View | None:

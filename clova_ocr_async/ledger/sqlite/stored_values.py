@@ -1,4 +1,4 @@
-"""Values as the tables hold them: answers compressed and encrypted, failures and columns encrypted, rows as entries.
+"""Values as the tables hold them: answers compressed and encrypted, the rest encrypted, rows as entries.
 
 A value that cannot be opened is lost, and only that value: the rest of the run is read all the same.
 """
@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.errors import Billing
+from clova_ocr_async.ledger.corrections import Correction, decode_change, encode_change
 from clova_ocr_async.ledger.seal import SealError
 from clova_ocr_async.ledger.sqlite.compression import CompressionError, compress, decompress
 from clova_ocr_async.ledger.states import Entry, Item, State
@@ -17,15 +18,18 @@ from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
+    from clova_ocr_async.ledger.corrections import Change
     from clova_ocr_async.ledger.seal import Seal
     from clova_ocr_async.ledger.states import SourceFile
 
 __all__ = [
     "StoredAnswer",
+    "correction_of",
     "entry_of",
     "opened_columns",
     "seal_context",
     "sealed_answer",
+    "sealed_change",
     "sealed_columns",
     "sealed_failure",
 ]
@@ -99,6 +103,23 @@ def opened_columns(seal: Seal | None, sealed: bytes | None, path: bytes, page: i
     except SealError as error:
         logger.warning("the stored columns of %s do not open: %s", shown_path(os.fsdecode(path)), error)
         return b""
+
+
+def sealed_change(seal: Seal, item: Item, number: int, change: Change) -> bytes:
+    """Return a change as it is stored under a number."""
+    return seal.seal(encode_change(change), seal_context(item, f"correction {number}"))
+
+
+def correction_of(row: tuple[Any, ...], seal: Seal) -> Correction:
+    """Return a row of a view's corrections as a correction."""
+    number, made, stored, sha256, document, page, recipe = row
+    item = Item(sha256, document, page or None, recipe)
+    opened = _opened(seal, stored, item, f"correction {number}")
+    try:
+        return Correction(number, item, made, None if opened is None else decode_change(opened))
+    except ValueError as error:
+        _log_damage(f"correction {number}", item, error)
+        return Correction(number, item, made, None)
 
 
 def _columns_context(path: bytes, page: int | None, document: str) -> bytes:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 __all__ = [
     "AMBIGUOUS",
+    "CORRECTIONS",
+    "CORRECTIONS_OF_ITEM",
     "COUNT_NAMED",
     "COUNT_NAMELESS",
     "COUNT_NAMES",
@@ -64,6 +66,13 @@ UNSETTLED = f"SELECT id FROM item WHERE {_UNSETTLED}"
 AMBIGUOUS = """SELECT item.id, coalesce(path, was), item.page, sha256
                FROM item LEFT JOIN source ON source.item = item.id
                WHERE item.state IN ('ambiguous', 'sent') ORDER BY source.id"""
+
+CORRECTIONS = """SELECT number, made, change, sha256, document, page, recipe
+                 FROM correction JOIN item ON item.id = correction.item WHERE number > ? ORDER BY number LIMIT ?"""
+_ONE_ITEM = "sha256 = ? AND document = ? AND page = ? AND recipe = ?"
+CORRECTIONS_OF_ITEM = f"""SELECT number, made, change, sha256, document, page, recipe
+                          FROM item JOIN correction ON correction.item = item.id
+                          WHERE number > ? AND {_ONE_ITEM} ORDER BY number LIMIT ?"""
 
 # Each is answered by an index alone, so it stays fast in a long run.
 PENDING = (

@@ -14,6 +14,8 @@ from support.commands import CLOVA_OCR, clova_ocr
 from clova_ocr_async.cli.terminal.locked_files import create_locked, remove_abandoned
 from clova_ocr_async.cli.terminal.output import atomic_write
 from clova_ocr_async.emulator import Emulator, draw_sample
+from clova_ocr_async.ledger.corrections import Change, ChangeKind
+from clova_ocr_async.ledger.sqlite.corrections import SqliteCorrections
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
 if TYPE_CHECKING:
@@ -73,6 +75,18 @@ def test_a_yes_removes_them(run: Path) -> None:
     assert "deleted: 2 answers" in printed
     code, printed = on_a_terminal(b"", "purge", run)
     assert (code, "Delete" in printed) == (0, False)
+
+
+def test_the_corrections_of_people_are_named(run: Path) -> None:
+    """The question and the result name the corrections that go with the answers."""
+    with RunReader(run) as reader, SqliteCorrections(run) as record:
+        entry = next(reader.records()).entry
+        assert entry is not None
+        record.append(entry.item, Change(ChangeKind.DONE, "minji"), after=0)
+    code, printed = on_a_terminal(b"y\n", "purge", run)
+    assert code == 0
+    assert "2 answers of this run, and 1 correction in them, would be deleted for good" in printed
+    assert "deleted: 2 answers with 1 correction and 0 error messages" in printed
 
 
 @pytest.mark.parametrize("options", [["--yes"], [*DAYS], ["-q", "purge", "--yes"]])

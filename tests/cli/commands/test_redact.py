@@ -15,9 +15,9 @@ from PIL import Image
 from support.commands import clova_ocr
 from support.masked_samples import draw, ink_left
 
-from clova_ocr_async.cli.runs.picture_copies import copy_name
 from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.emulator.samples.canvas import encode
+from clova_ocr_async.results.picture_files import copy_name
 
 if TYPE_CHECKING:
     from clova_ocr_async.emulator import Emulator

@@ -1,0 +1,184 @@
+"""A review of a run, served until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import getpass
+import html
+import os
+import tempfile
+import webbrowser
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clova_ocr_async.cli.runs.graceful_stop import loop_signals
+from clova_ocr_async.cli.runs.report_writing import ReportFile, language_of, retry_command
+from clova_ocr_async.cli.terminal.shell_hints import for_shell
+from clova_ocr_async.cli.terminal.stderr import echo_stderr
+from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.host.plural import plural
+from clova_ocr_async.ledger.sqlite.corrections import SqliteCorrections
+from clova_ocr_async.ledger.sqlite.run_view import RunReader
+from clova_ocr_async.pictures.extras import load_module
+from clova_ocr_async.protocol.echoed_input import shown, shown_path
+from clova_ocr_async.results.report.pictures import picture_of
+from clova_ocr_async.results.review_server.server import ReviewServer
+from clova_ocr_async.results.review_server.session import ReviewOptions, ReviewSession
+from clova_ocr_async.results.rows import name_in_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+
+    from clova_ocr_async.ledger.seal import Seal
+    from clova_ocr_async.results.report.reading import Reading
+    from clova_ocr_async.results.sensitive_paths import Policy
+
+__all__ = ["ReviewSettings", "reviewer_name", "serve_review"]
+
+_LONGEST_NAME = 100  # characters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewSettings:
+    """The options of a review.
+
+    Attributes:
+        run: The run directory, as it was given.
+        by: The name of the person.
+        masked: Whether numbers are masked.
+        port: The port; 0 for a free one.
+        open_page: Whether the page is opened in a browser.
+        key_file: The file of the key that opens the run, as it was given; None if none was.
+        environment: The environment, for the language.
+    """
+
+    run: str
+    by: str
+    masked: bool = True
+    port: int = 0
+    open_page: bool = False
+    key_file: str | None = None
+    environment: Mapping[str, str]
+
+    @property
+    def policy(self) -> Policy | None:
+        """How numbers are masked."""
+        return "standard" if self.masked else None
+
+
+def reviewer_name(given: str | None, user: Callable[[], str] = getpass.getuser) -> str:
+    """Return the name that corrections carry: the given one, else the user's.
+
+    Args:
+        given: The value of ``--as``; None if it was not given.
+        user: Returns the name of this process's user.
+
+    Raises:
+        ConfigurationError: It is not a name, or the system knows none.
+    """
+    if given is None:
+        try:
+            given = user()
+        except (OSError, KeyError, ImportError):  # a user without a name, as in a container
+            raise ConfigurationError(
+                "this user has no name that corrections could carry; give one, --as NAME"
+            ) from None
+    name = given.strip()
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise ConfigurationError(f"--as {shown(given)}: a name has 1 to {_LONGEST_NAME} printable characters")
+    return name
+
+
+async def serve_review(
+    settings: ReviewSettings, seal: Seal, open_in_browser: Callable[[str], object] = webbrowser.open
+) -> int:
+    """Serve the page of a review until a signal; return the number of corrections that were recorded.
+
+    Args:
+        settings: The options.
+        seal: Opens the run.
+        open_in_browser: Opens an address.
+
+    Raises:
+        ConfigurationError: The extra ``report`` is not installed, or the port is not free.
+        LedgerError: The run cannot be opened.
+    """
+    page = load_module("clova_ocr_async.results.report.page", "a review", extra="report")
+    facts = _facts(settings)
+    server = ReviewServer(
+        partial(_session, settings, seal, facts),
+        _shell(page, facts),
+        partial(_picture, settings.policy),
+        port=settings.port,
+        words=for_shell,
+    )
+    stop_requested = asyncio.Event()
+    try:
+        async with server:
+            # The handler comes first: a script may send a signal as soon as it reads the address.
+            with loop_signals(stop_requested.set), _opened(server.address, settings, open_in_browser):
+                click.echo(server.address)
+                echo_stderr("the address holds a secret: it opens the review to anyone on this machine. Ctrl-C ends it")
+                await stop_requested.wait()
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen at port {settings.port}: {error.strerror}") from None
+    echo_stderr(f"{plural(server.recorded, 'correction')} kept in {shown_path(settings.run)}")
+    return server.recorded
+
+
+def _facts(settings: ReviewSettings) -> dict[str, Any]:
+    """Return what the page knows of the run besides its rows."""
+    return {
+        "version": 1,
+        "run": name_in_table(os.path.basename(os.path.abspath(settings.run))),  # noqa: PTH100, PTH119 - Path("/") has no name
+        "made_at": dt.datetime.now(tz=dt.UTC).astimezone().isoformat(timespec="seconds"),
+        "masked": settings.masked,
+        "language": language_of(settings.environment),
+        "price": None,
+        "not_shown": [],
+    }
+
+
+@contextlib.contextmanager
+def _session(settings: ReviewSettings, seal: Seal, facts: dict[str, Any]) -> Generator[ReviewSession]:
+    """Open the run; the record of corrections first, since it brings the tables of an older version up to date."""
+    with SqliteCorrections(settings.run, seal) as record, RunReader(settings.run, seal) as view:
+        file = ReportFile(run=settings.run, output="", key_file=settings.key_file)
+        retry = partial(retry_command, file, view.other_base_folder(str(Path.cwd())))
+        options = ReviewOptions(by=settings.by, policy=settings.policy, facts=facts, words=for_shell, retry=retry)
+        session = ReviewSession(view, record, options)
+        session.load()
+        yield session
+
+
+def _shell(page: Any, facts: Mapping[str, Any]) -> bytes:
+    """Return the page without data."""
+    known = {name: facts[name] for name in ("version", "run", "masked", "language")} | {"review": True}
+    head = page.head(facts["run"], masked=facts["masked"], language=facts["language"], review=True)
+    return f"{head}{page.foot(known, language=facts['language'])}".encode()
+
+
+def _picture(policy: Policy | None, reading: Reading) -> bytes:
+    return picture_of(reading, policy).copy()[0]
+
+
+@contextlib.contextmanager
+def _opened(address: str, settings: ReviewSettings, open_in_browser: Callable[[str], object]) -> Generator[None]:
+    """Open the page in a browser, by a private file: other users can read the arguments of a browser's process."""
+    if not settings.open_page:
+        yield
+        return
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="clova-ocr-review-", suffix=".html"
+    ) as file:  # only its owner can read it
+        file.write(f'<!doctype html><meta http-equiv="refresh" content="0;url={html.escape(address)}">')
+        file.flush()
+        if not open_in_browser(Path(file.name).as_uri()):
+            echo_stderr("no browser could be opened; open the address yourself", even_when_quiet=True)
+        yield

@@ -1,0 +1,230 @@
+/* Review: corrections, which the server has on disk before they count here.
+
+   Nothing that was typed is lost: while the server refuses or is away, the text stays in its input box. */
+
+const review = { token: null, mine: [], drafts: new Map() };
+
+/** Take the token from the address, so that it is neither seen nor bookmarked; a reload finds it in this tab. */
+function takeToken() {
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  try {
+    if (parameters.has("token")) sessionStorage.setItem("clova-review-token", parameters.get("token"));
+    review.token = sessionStorage.getItem("clova-review-token");
+  } catch {
+    review.token = parameters.get("token");
+  }
+  if (!parameters.has("token")) return;
+  parameters.delete("token");
+  const rest = String(parameters);
+  history.replaceState(null, "", rest ? `#${rest}` : location.pathname + location.search);
+}
+
+/** Ask the server. Returns the status with what it answered, and status 0 where it cannot be reached. */
+async function ask(path, body) {
+  const headers = { "X-Review-Token": review.token || "" };
+  if (body) headers["Content-Type"] = "application/json";
+  try {
+    const answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body) });
+    const text = await answer.text();
+    return { status: answer.status, text, data: text.startsWith("{") ? JSON.parse(text) : null };
+  } catch {
+    return { status: 0, text: "", data: null };
+  }
+}
+
+/** Fetch the rows, which the page of a review comes without: its address alone shows nothing. */
+async function loadRows() {
+  takeToken();
+  for (let from = 0; from !== null; ) {
+    const answer = await ask(`/api/rows?from=${from}`);
+    if (answer.status !== 200) throw new Error(problemText(answer));
+    for (const row of answer.data.rows) rows.push(row);
+    from = answer.data.next;
+    if (from === null) run = answer.data.run;
+    else announce(say("review.loading", { n: rows.length }));
+  }
+}
+
+/** Return the address of a picture that the server has; it asks for the token, which an image cannot send. */
+async function servedPicture(row) {
+  if (!served.has(row.n)) {
+    try {
+      const answer = await fetch(`/api/picture?n=${row.n}`, { headers: { "X-Review-Token": review.token || "" } });
+      served.set(row.n, answer.ok ? URL.createObjectURL(await answer.blob()) : "");
+    } catch {
+      return "";
+    }
+    if (served.size > 8) forgetOldestPicture(row.n);
+    drawCrops(row);
+  }
+  return served.get(row.n);
+}
+
+function forgetOldestPicture(kept) {
+  const oldest = [...served.keys()].find((n) => n !== kept);
+  URL.revokeObjectURL(served.get(oldest));
+  served.delete(oldest);
+}
+
+function valueOf(field) {
+  return field.v ?? field.t;
+}
+
+/** Return the part of a field's line that corrects it: a crop of the picture, an input box, a button. */
+function reviewCell(row, field, index) {
+  if (field.m && run.masked) return el("div", { role: "gridcell", class: "correct quiet" }, say("review.masked"));
+  const draft = review.drafts.get(`${row.n} ${index}`);
+  const input = el("input", { type: "text", value: draft ?? valueOf(field), "aria-label": say("review.input", { field: labelOf(row, field.p) }), autocomplete: "off", spellcheck: "false" });
+  const problem = el("p", { class: "problem", role: "alert", hidden: true });
+  input.addEventListener("keydown", (event) => onInputKey(event, row.n, index, input));
+  input.addEventListener("input", () => review.drafts.set(`${row.n} ${index}`, input.value));
+  return el("div", { role: "gridcell", class: "correct" },
+    el("div", { class: "crop", "data-crop": index }, cropOf(row, field)),
+    el("div", { class: "entry" }, input,
+      el("button", { type: "button", class: "small", tabindex: -1, onclick: () => saveField(row.n, index, input.value) }, say("review.save"))),
+    problem);
+}
+
+/** Return the part of the picture where a field stands. */
+function cropOf(row, field) {
+  const extent = extentOfField(field);
+  const address = pictureOf(row);
+  if (!extent || !address) return null;
+  const [left, top, right, bottom] = extent;
+  const margin = Math.max(6, (bottom - top) * 0.4);
+  const [width, height] = row.size || extentOf(row);
+  return el("svg", { viewBox: `${left - margin} ${top - margin} ${right - left + 2 * margin} ${bottom - top + 2 * margin}`, "aria-hidden": "true" },
+    el("image", { href: address, width, height, preserveAspectRatio: "none" }));
+}
+
+function drawCrops(row) {
+  if (state.open !== row.n) return;
+  for (const place of byId("fields").querySelectorAll("[data-crop]")) {
+    place.replaceChildren(...[cropOf(row, row.fields[place.dataset.crop])].filter(Boolean));
+  }
+}
+
+function onInputKey(event, n, index, input) {
+  // While an input method composes a syllable, Enter and Esc are its own.
+  if (event.isComposing) return;
+  if (event.key === "Enter") {
+    event.preventDefault();
+    saveField(n, index, input.value);
+  } else if (event.key === "Escape") {
+    event.preventDefault();
+    review.drafts.delete(`${n} ${index}`);
+    input.value = valueOf(rows[n].fields[index]);
+    focusField();
+  }
+}
+
+/** Save what the input box holds, or confirm what was read where it holds just that; then go to the next doubt. */
+async function saveField(n, index, text) {
+  const field = rows[n].fields[index];
+  if (text === valueOf(field)) await confirmField(n, index);
+  else await change("/api/correct", { n, path: field.p, old: valueOf(field), new: text }, index);
+}
+
+async function confirmField(n, index) {
+  const field = rows[n].fields[index];
+  if (field.m && run.masked) announce(say("review.masked"));
+  else await change("/api/confirm", { n, path: field.p, old: valueOf(field) }, index);
+}
+
+/** Have the server change a field, and take its row over; an answer other than yes leaves the text where it is. */
+async function change(path, body, index) {
+  const here = { n: body.n, field: index, score: scoreOf(rows[body.n], index) };
+  const typing = document.activeElement?.tagName === "INPUT";
+  const answer = await ask(path, body);
+  if (answer.status === 200) {
+    review.drafts.delete(`${body.n} ${index}`);
+    review.mine.push(answer.data.id);
+    takeRow(answer.data.row);
+    announce(say("review.saved"));
+    stepDoubtful.last = here;
+    stepDoubtful(1);
+    if (typing) focusInput();
+    return;
+  }
+  if (answer.status === 409) takeRow(answer.data.row);
+  const problem = answer.status === 409 ? say("review.conflict", { value: valueOf(rows[body.n].fields[index]) }) : problemText(answer);
+  if (body.new !== undefined) review.drafts.set(`${body.n} ${index}`, body.new);
+  showProblem(body.n, index, problem);
+}
+
+function problemText(answer) {
+  if (answer.status === 0) return say("review.away");
+  const problem = answer.data?.error;
+  if (answer.status === 403 && !problem) return say("review.refused");
+  return say("review.problem", { problem: String(problem || answer.text || answer.status).slice(0, 300) });
+}
+
+/** Show a problem below the input box that has what was typed; saving again then writes over the other value. */
+function showProblem(n, index, problem) {
+  if (state.open !== n) go({ open: n, field: index });
+  renderFields(rows[n]);
+  const line = byId("fields").children[index];
+  const place = line?.querySelector(".problem");
+  if (!place) {
+    announce(problem);
+    return;
+  }
+  place.textContent = problem;
+  place.hidden = false;
+  line.querySelector("input").focus();
+}
+
+function takeRow(row) {
+  rows[row.n] = row;
+  delete haystacks[row.n];
+  forgetRows();
+  render();
+}
+
+function focusInput() {
+  const input = byId("fields").children[state.field]?.querySelector("input");
+  input?.focus();
+  input?.select();
+}
+
+async function setDone() {
+  const row = rows[state.open];
+  const answer = await ask("/api/done", { n: row.n, done: !row.review?.done });
+  if (answer.status !== 200) {
+    announce(problemText(answer));
+    return;
+  }
+  review.mine.push(answer.data.id);
+  takeRow(answer.data.row);
+  announce(say(rows[row.n].review?.done ? "review.done" : "review.not_done"));
+}
+
+/** Take back the last change of this tab, and show its document. */
+async function undo() {
+  const id = review.mine[review.mine.length - 1];
+  if (id === undefined) {
+    announce(say("review.nothing_to_undo"));
+    return;
+  }
+  const answer = await ask("/api/undo", { id });
+  if (answer.status === 0 || answer.status === 403) {
+    announce(problemText(answer));
+    return;
+  }
+  // What another tab has changed since cannot be taken back, so it is not tried twice.
+  review.mine.pop();
+  if (!answer.data?.row) {
+    announce(problemText(answer));
+    return;
+  }
+  takeRow(answer.data.row);
+  if (state.open !== answer.data.row.n) go({ open: answer.data.row.n, field: null });
+  announce(say(answer.status === 200 ? "review.undone" : "review.cannot_undo"));
+}
+
+function renderReviewTools(row) {
+  byId("review-tools").hidden = !run.review;
+  const done = Boolean(row.review?.done);
+  byId("done-button").setAttribute("aria-pressed", String(done));
+  byId("undo-button").disabled = !review.mine.length;
+}

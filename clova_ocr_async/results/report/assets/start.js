@@ -1,0 +1,65 @@
+/* The start: read the data, bind the page, and show what the address asks for. */
+
+function render() {
+  document.body.dataset.view = state.view;
+  byId("summary").hidden = state.view !== "summary";
+  byId("documents").hidden = state.view !== "list";
+  for (const link of document.querySelectorAll("nav a")) {
+    const now = link.dataset.view === state.view;
+    if (now) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (state.view === "summary") renderSummary();
+  else renderList();
+  renderDocument();
+}
+
+function onAddress() {
+  state = stateOf(location.hash);
+  render();
+}
+
+function renderHeading() {
+  byId("made-at").textContent = run.made_at ? say("made_at", { time: moment(run.made_at) }) : "";
+}
+
+async function start() {
+  readBlocks();
+  loadSettings(run.language || "en");
+  document.documentElement.dataset.theme = settings.theme;
+  translatePage();
+  if (run.review) await loadRows();
+  readRun();
+  state = stateOf(location.hash);
+  byId("app").hidden = false;
+  byId("tools").hidden = false;
+  bind();
+  renderHeading();
+  renderKeys();
+  render();
+  if (state.open !== null) focusField();
+  setTimeout(prepareSearch, 50);
+}
+
+function bind() {
+  startList();
+  startStage();
+  startKeys();
+  for (const link of document.querySelectorAll("nav a")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      switchView(link.dataset.view);
+    });
+  }
+  byId("clear").addEventListener("click", () => go({ q: "", status: [], type: [], flag: [], cause: [] }));
+  addEventListener("popstate", onAddress);
+  // What was typed and not saved would be lost.
+  addEventListener("beforeunload", (event) => review.drafts.size && event.preventDefault());
+}
+
+/** Say why there is nothing: a half of a file that was copied may still open, and a server may refuse the page. */
+start().catch((error) => {
+  byId("broken").hidden = false;
+  if (run?.review) byId("broken").textContent = error.message;
+  throw error;
+});

@@ -1,0 +1,104 @@
+"""The pictures of the report: the originals as a viewer shows them, masked if the page is.
+
+A picture is shown for certain or not at all: one that cannot be masked, is gone or has changed has a reason in its
+place, and the page goes on without it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from clova_ocr_async.errors import ImageError, RedactionError
+from clova_ocr_async.pictures.extras import load_module
+from clova_ocr_async.results.original_picture import open_original
+from clova_ocr_async.results.picture_files import checked_bytes
+from clova_ocr_async.results.picture_redaction import masked_picture
+from clova_ocr_async.results.report.rows import Place, points_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clova_ocr_async.results.original_picture import OriginalPicture
+    from clova_ocr_async.results.report.cause_words import Text
+    from clova_ocr_async.results.report.reading import Reading
+    from clova_ocr_async.results.sensitive_paths import Policy
+
+__all__ = ["ShownPicture", "picture_of", "reason_without"]
+
+_THUMBNAIL = (200, 35)  # pixels of the longest side, and the quality: 2 kB of a receipt
+_EMBEDDED = (1600, 75)  # enough to read a receipt by
+
+
+class ShownPicture(NamedTuple):
+    """A picture that a page may show.
+
+    Attributes:
+        original: Its pixels.
+        data: The bytes of its file, which hold what the pixels do not show.
+    """
+
+    original: OriginalPicture
+    data: bytes
+
+    @property
+    def place(self) -> Place:
+        """The place of polygons on it."""
+        return Place(self.original.pixels.size, self.original.ways[0])
+
+    def thumbnail(self) -> bytes:
+        """Return a small WebP of it."""
+        return _webp(self.original, *_THUMBNAIL)
+
+    def embedded(self) -> bytes:
+        """Return a WebP of it that is large enough to read."""
+        return _webp(self.original, *_EMBEDDED)
+
+    def copy(self) -> tuple[bytes, str]:
+        """Return a copy of its pixels alone, upright and in full size, and the ending of its name."""
+        drawing = load_module("clova_ocr_async.pictures.drawing", "showing a picture")
+        output = self.original.output
+        return drawing.encode_pixels(self.original.pixels, output), "png" if output == "png" else "jpg"
+
+
+def picture_of(reading: Reading, policy: Policy | None) -> ShownPicture:
+    """Return the picture of an image of a run, masked if a policy is given.
+
+    Args:
+        reading: The record.
+        policy: As in ``read_record``.
+
+    Raises:
+        ConfigurationError: The extra ``pictures`` is not installed.
+        ImageError: There is no such picture: the image was not read, or its file is gone or has changed.
+        RedactionError: The picture cannot be masked for certain.
+    """
+    recognition = reading.recognition
+    data = checked_bytes(reading.record, recognition)
+    assert recognition is not None  # noqa: S101 - else it was refused
+    if policy is None:
+        return ShownPicture(open_original(data, recognition, points_of(recognition)), data)
+    # Before the picture: what cannot be masked in the text is not shown on the picture either.
+    if reading.refused is not None:
+        raise reading.refused
+    return ShownPicture(masked_picture(data, recognition, policy), data)
+
+
+def reason_without(error: ImageError | RedactionError, reading: Reading, words: Callable[[str], str]) -> Text:
+    """Return the reason why an image has no picture on the page.
+
+    Args:
+        error: The error of ``picture_of``.
+        reading: The record.
+        words: As in ``row_of``.
+    """
+    text = reading.text(words(str(error)))
+    if isinstance(error, RedactionError):
+        en, ko = "The picture cannot be masked for certain", "이미지를 확실하게 가릴 수 없습니다"
+    else:
+        en, ko = "The picture is not shown", "이미지를 표시하지 않습니다"
+    return {"en": f"{en}: {text}", "ko": f"{ko}: {text}"}
+
+
+def _webp(original: OriginalPicture, side: int, quality: int) -> bytes:
+    thumbnails: Any = load_module("clova_ocr_async.pictures.thumbnails", "showing a picture")
+    return cast("bytes", thumbnails.scaled_webp(original.pixels, side, quality))

@@ -1,0 +1,288 @@
+"""The HTTP server of a review, for the browser of this machine's user alone.
+
+The address is bound to the loopback interface, which other users and every web page of this machine's browsers can
+reach as well. So a request must show three things. Its ``Host`` and ``Origin`` name this very server: a page of another
+site that has its own name point here (DNS rebinding) sends its own. And it carries the token, which stands in the
+fragment of the address that was printed, and so in no request line, log or ``Referer``. The page itself comes without a
+token, since a browser sends no fragment: it has no data, and asks for them with the token.
+
+No path, and no other name of a file, is ever taken from a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, ImageError, RedactionError
+from clova_ocr_async.results.review_server.problems import ConflictError, HiddenError, InvalidChangeError, UnknownError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from clova_ocr_async.results.report.reading import Reading
+    from clova_ocr_async.results.review_server.session import Changed, ReviewSession
+
+__all__ = ["ReviewServer"]
+
+T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_LOOPBACK = "127.0.0.1"
+_TOKEN_BYTES = 32
+_MAX_BODY = 64 * 1024  # bytes; a change has a value of 2,000 characters at the most, and one of its old
+_DIGITS = 9  # of a number in a query
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Server": "clova-ocr",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_ALL = "default-src 'none'; frame-ancestors 'none'"
+_SHELL = "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"  # the page's own policy has the rest
+
+_STATUSES: dict[type[Exception], int] = {
+    InvalidChangeError: 400,
+    HiddenError: 403,
+    UnknownError: 404,
+    ImageError: 404,
+    RedactionError: 404,
+    ConfigurationError: 404,  # a library for pictures is not installed
+    ClovaOCRError: 503,  # the run cannot be read or written
+}
+
+
+class _Change(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a change."""
+
+    def make(self, session: ReviewSession) -> Changed:
+        """Have the session make it."""
+        raise NotImplementedError
+
+
+class _Correct(_Change):
+    n: int
+    path: str
+    old: str
+    new: str
+
+    def make(self, session: ReviewSession) -> Changed:
+        return session.correct(self.n, self.path, self.old, self.new)
+
+
+class _Confirm(_Change):
+    n: int
+    path: str
+    old: str | None = None
+
+    def make(self, session: ReviewSession) -> Changed:
+        return session.confirm(self.n, self.path, self.old)
+
+
+class _Done(_Change):
+    n: int
+    done: bool
+
+    def make(self, session: ReviewSession) -> Changed:
+        return session.mark_done(self.n, done=self.done)
+
+
+class _Undo(_Change):
+    id: int
+
+    def make(self, session: ReviewSession) -> Changed:
+        return session.undo(self.id)
+
+
+_CHANGES: dict[str, type[_Change]] = {"correct": _Correct, "confirm": _Confirm, "done": _Done, "undo": _Undo}
+
+
+class ReviewServer:
+    """The server of one review; an asynchronous context manager.
+
+    Args:
+        open_session: Opens the run; entered and left in the server's own thread, in which the session is used.
+        shell: The page without data, as HTML.
+        picture_of: Returns the bytes of the picture of a record, PNG or JPEG; called in threads.
+        port: The port; 0 for a free one.
+        make_token: Returns a secret text of some random bytes.
+        words: Returns the message of an error in the words of the place where the review was started.
+
+    Raises:
+        OSError: On entering: the port is not free.
+        ClovaOCRError: On entering: the run cannot be opened.
+    """
+
+    def __init__(
+        self,
+        open_session: Callable[[], AbstractContextManager[ReviewSession]],
+        shell: bytes,
+        picture_of: Callable[[Reading], bytes],
+        *,
+        port: int = 0,
+        make_token: Callable[[int], str] = secrets.token_urlsafe,
+        words: Callable[[str], str] = str,
+    ) -> None:
+        self._open_session = open_session
+        self._shell = shell
+        self._picture_of = picture_of
+        self._port = port
+        self._token = make_token(_TOKEN_BYTES)
+        self._words = words
+        # One thread: the run's connections belong to it, and each change sees the ones before it.
+        self._thread = ThreadPoolExecutor(1, "clova-ocr-review")
+        # One picture at a time: a decoded one may take hundreds of megabytes.
+        self._pictures = asyncio.Semaphore(1)
+        self._entered: AbstractContextManager[ReviewSession] | None = None
+        self.recorded = 0
+        """Corrections that were recorded, once the server has ended."""
+
+    @property
+    def address(self) -> str:
+        """The address of the page, with the token; whoever has it can read and correct the run."""
+        return f"http://{_LOOPBACK}:{self._port}/#token={self._token}"
+
+    async def __aenter__(self) -> Self:
+        application = web.Application(middlewares=[self._guarded], client_max_size=_MAX_BODY)
+        application.on_response_prepare.append(_protect)
+        application.router.add_get("/", self._page)
+        application.router.add_get("/api/rows", self._rows)
+        application.router.add_get("/api/row", self._row)
+        application.router.add_get("/api/picture", self._picture)
+        application.router.add_get("/api/corrections", self._corrections)
+        for name, kind in _CHANGES.items():
+            application.router.add_post(f"/api/{name}", partial(self._change, kind=kind))
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        try:
+            await self._runner.setup()
+            await self._in_thread(self._enter)
+            await self._listen()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    def _enter(self) -> None:
+        entered = self._open_session()
+        self._session = entered.__enter__()
+        self._entered = entered
+
+    async def _listen(self) -> None:
+        site = web.TCPSite(self._runner, _LOOPBACK, self._port)
+        await site.start()
+        self._port = int(self._runner.addresses[0][1])
+        self._hosts = {f"{name}:{self._port}" for name in (_LOOPBACK, "localhost")}
+
+    async def __aexit__(self, *_: object) -> None:
+        # First the requests, each of which is answered, then the run that they use.
+        await self._runner.cleanup()
+        await self._in_thread(self._leave)
+        self._thread.shutdown()
+
+    def _leave(self) -> None:
+        if self._entered is not None:
+            self.recorded = self._session.recorded
+            self._entered.__exit__(None, None, None)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Every request
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if (refusal := self._refusal(request)) is not None:
+            return _problem(403, refusal)
+        try:
+            return await handler(request)
+        except ConflictError as error:
+            return _json(409, {"row": error.row, "error": str(error)})
+        except web.HTTPException as error:
+            return _problem(error.status, error.reason)
+        except tuple(_STATUSES) as error:
+            status = next(status for kind, status in _STATUSES.items() if isinstance(error, kind))
+            return _problem(status, self._words(str(error)))
+
+    def _refusal(self, request: web.Request) -> str | None:
+        """Return why a request is refused, whatever it asks for; None if it is not."""
+        if request.headers.getall("Host", []) not in [[host] for host in self._hosts]:
+            return "the request names another host; open the address that the command has printed"
+        if any(
+            origin not in {f"http://{host}" for host in self._hosts} for origin in request.headers.getall("Origin", [])
+        ):
+            return "the request comes from another site"
+        if request.raw_path == "/":
+            return None
+        given = request.headers.get("X-Review-Token", "").encode(errors="surrogateescape")
+        if not secrets.compare_digest(given, self._token.encode()):
+            return "the token is missing or wrong; open the address that the command has printed"
+        return None
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # What is asked for
+
+    async def _page(self, _: web.Request) -> web.Response:
+        headers = {"Content-Security-Policy": _SHELL}
+        return web.Response(body=self._shell, content_type="text/html", charset="utf-8", headers=headers)
+
+    async def _rows(self, request: web.Request) -> web.Response:
+        return _json(200, await self._in_thread(partial(self._session.rows, _number(request, "from"))))
+
+    async def _row(self, request: web.Request) -> web.Response:
+        return _json(200, {"row": await self._in_thread(partial(self._session.row, _number(request, "n")))})
+
+    async def _corrections(self, _: web.Request) -> web.Response:
+        return _json(200, {"corrections": await self._in_thread(self._session.corrections)})
+
+    async def _picture(self, request: web.Request) -> web.Response:
+        reading = await self._in_thread(partial(self._session.reading, _number(request, "n")))
+        async with self._pictures:
+            data = await asyncio.to_thread(self._picture_of, reading)
+        return web.Response(body=data, content_type="image/png" if data.startswith(b"\x89PNG") else "image/jpeg")
+
+    async def _change(self, request: web.Request, *, kind: type[_Change]) -> web.Response:
+        """Make a change; it is on the disk before the answer leaves."""
+        if request.content_type != "application/json":
+            raise InvalidChangeError("a change is sent as application/json")
+        try:
+            body = msgspec.json.decode(await request.read(), type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidChangeError(f"the change is not of the right form: {error}") from None
+        changed = await self._in_thread(lambda: body.make(self._session))
+        return _json(200, {"row": changed.row, "id": changed.number})
+
+
+async def _protect(_: web.Request, response: web.StreamResponse) -> None:
+    """Add the headers that every answer has."""
+    response.headers.update(_HEADERS)
+    response.headers.setdefault("Content-Security-Policy", _ALL)
+
+
+def _json(status: int, content: dict[str, Any]) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(content), content_type="application/json")
+
+
+def _problem(status: int, text: str) -> web.Response:
+    return _json(status, {"error": text})
+
+
+def _number(request: web.Request, name: str) -> int:
+    """Return the number in the query of a request, which has nothing else."""
+    values = request.query.getall(name, [])
+    if len(request.query) != 1 or len(values) != 1 or not (values[0].isascii() and values[0].isdigit()):
+        raise InvalidChangeError(f"the query must be {name}=NUMBER")
+    if len(values[0]) > _DIGITS:
+        raise UnknownError("there is no row of this number")
+    return int(values[0])
