@@ -90,6 +90,7 @@ def command(*, folder: str, key_file: str | None, **options: Any) -> int:
     return exit_code(found=written.rows > 0, unread=written.refused > 0)
 
 
+# With their defaults, since an option that was not given is not refused.
 _FOR_TABLES = {"headers": "en", "excel": False, "encoding": "utf-8", "no_guard": False}
 
 
@@ -160,6 +161,7 @@ def _write_records(
     from clova_ocr_async.results.records import encode_record, record_of
 
     count = refused = 0
+    # One by one: a run may have a million records, each with all of its answer.
     for found in reader.records():
         if found.copy_of is not None and not copies:
             continue
@@ -167,6 +169,7 @@ def _write_records(
         if policy is not None:
             record, certain = masked_record(record, policy)
             refused += not certain
+        # Also if masking is not certain: such a record has no values, but a missing one would look like a lost image.
         write(encode_record(record))
         count += 1
     return count, refused

@@ -61,6 +61,7 @@ def copy_name(source: str, number: int, ending: str) -> str:
     name = PurePosixPath(text.replace("\\", "/")).name
     stem = _UNSAFE.sub("_", PurePosixPath(name).stem)
     stem = "".join(character if character.isprintable() else "_" for character in stem).strip(" .")
+    # By bytes: file systems bound a name by them, and a Hangul syllable has three.
     short = stem.encode()[:_LONGEST].decode(errors="ignore").rstrip(" .")
     return f"{short or 'image'}.{number}.{ending}"
 
@@ -89,10 +90,12 @@ def write_copies(
     """
     place = Path(folder)
     try:
+        # For the owner only: the copies show most of what the pictures show.
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"{shown_path(folder)}: {error.strerror}") from None
     copies = Copies()
+    # The number in the run is part of the name: scans of two folders often have the same names.
     for number, record in enumerate(reader.records(), 1):
         recognition = _recognition_of(record)
         path = record.path or ""
@@ -136,6 +139,7 @@ def _checked_bytes(record: SourceRecord, recognition: Recognition[Any] | None) -
     if record.path is None:
         raise ImageError("the image was given as bytes, so there is no file to copy")
     data = read_path(record.path, _NO_LIMIT)
+    # The polygons fit the picture that was read, and would leave a number uncovered on any other one.
     if hashlib.sha256(data).digest() != record.entry.item.sha256:
         raise ImageError("the file has changed since it was read; put back the one that was read")
     return data
