@@ -66,6 +66,7 @@ def _collect(value: VendorObject, path: str, found: list[tuple[str, Leaf]]) -> N
     """Collect the objects of one value below an object."""
     for attribute, wire, nothing in _branches(type(value)):
         child = getattr(value, attribute)
+        # The default object of an absent key: the answer does not have it.
         if child is nothing:
             continue
         here = f"{path}.{wire}" if path else wire
@@ -228,6 +229,7 @@ def tree_lines(name: str, value: object, depth: int = 0) -> Iterator[str]:
     if leaf is not None:
         confidence = "" if leaf.confidence is None else f"  ({leaf.confidence:.2f})"
         yield f"{indent}{name}: {leaf.text if leaf.value is None else leaf.value}{confidence}"
+    # An empty branch is left out, but not the root: an empty document must not print nothing.
     elif children or depth == 0:
         yield f"{indent}{name}"
     for child_name, child in children:

@@ -146,6 +146,7 @@ def _passport(page: _Page) -> AnswerObject:
         "nationality": fake_data.STATE,
         "mrzLines": f"{zone.first}\n{zone.second}",
     }
+    # No polygons: the passport is the one document whose answers have none.
     objects: AnswerObject = {key: _mrz(text, text) for key, text in texts.items()}
     # The zone has two digits of a year. The service completes them.
     objects["dateOfBirth"] = _mrz(f"{holder.born:%y%m%d}", f"{holder.born:%Y/%m/%d}")

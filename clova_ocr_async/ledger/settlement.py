@@ -93,6 +93,7 @@ def decode_failure(failure: bytes) -> ClovaOCRError:
         status = kept.status or 0
         found: APIError = kind(status, kept.code, kept.message, kept.path, kept.trace_id, kept.timestamp)
         if isinstance(found, RateLimitError):
+            # Whose code it was, the service's or the gateway's, is not kept; no code is in both tables.
             found.kind = rule_for(status, kept.code, kept.code).kind or found.kind
         return found
     error: ClovaOCRError = ClovaOCRError(kept.message) if kind is NotSentError else kind(kept.message)
@@ -112,6 +113,7 @@ def failed_settlement(error: ClovaOCRError, request_id: str | None) -> Settlemen
 
 
 def _event_of(error: ClovaOCRError) -> ItemEvent:
+    # First, whatever the error is: such a call is sent again only on request.
     if error.billing is Billing.MAYBE_BILLED:
         return ItemEvent.MAYBE_BILLED
     if error.billing is Billing.BILLED:
@@ -143,6 +145,7 @@ def settlement_of(decoded: Recognition[Any] | ClovaOCRError, request_id: str) ->
         return succeeded_settlement(decoded, request_id)
     if decoded.billing is Billing.MAYBE_BILLED:  # another call's answer proves nothing about this one
         return failed_settlement(decoded, request_id)
+    # The service ran for it, whether its answer can be used or not.
     return Settlement(ItemEvent.FAIL, Billing.BILLED, 0.0, encode_failure(decoded), request_id)
 
 
@@ -224,6 +227,7 @@ def replay(entry: Entry, document: type[Document]) -> Recognition[Any] | ClovaOC
     if isinstance(outcome, RecognitionError) and outcome.recognition is not None:
         outcome.recognition = _as_called(outcome.recognition, entry)
     outcome.attempts, outcome.maybe_billed, outcome.request_id = entry.attempts, entry.maybe_billed, entry.request_id
+    # Another call's answer leaves open whether this call was billed, whatever the item's state is.
     if not (isinstance(outcome, MalformedResponseError) and outcome.billing is Billing.MAYBE_BILLED):
         outcome.billing = entry.billing if entry.state in FINISHED else Billing.NOT_BILLED
     return outcome

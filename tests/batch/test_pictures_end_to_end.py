@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.files import heic, jpeg, saved_pages
+from support.files import all_pages_in, heic, jpeg, saved_pages, write_long_ago
 from support.ledgers import calls, states
 
 from clova_ocr_async import ClovaOCRClient, Domain
@@ -18,7 +18,7 @@ from clova_ocr_async.batch import BatchDispatcher, Failure, Success, join_pages
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.emulator import Emulator, emulator_in_thread
 from clova_ocr_async.errors import ConnectionLostError
-from clova_ocr_async.pictures import Page, Preparation, pages_in
+from clova_ocr_async.pictures import Page, Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,23 +56,13 @@ def slow_clova() -> Iterator[Emulator]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a photo of a phone, a rotated one, a scan of four pages and a fax of two."""
-    place = tmp_path / "in"
-    place.mkdir()
     files = {
         "1-photo.heic": heic(),
         "2-rotated.jpg": jpeg(6),
         "3-scan.pdf": saved_pages("PDF", 4),
         "4-fax.tiff": saved_pages("TIFF", 2),
     }
-    for name, data in files.items():
-        (place / name).write_bytes(data)
-        os.utime(place / name, (1e9, 1e9))
-    return place
-
-
-def everything_in(folder: Path) -> list[Any]:
-    """Return the images of a folder, each page by itself."""
-    return [source for file in sorted(folder.iterdir()) for source in pages_in(file)]
+    return write_long_ago(tmp_path / "in", files)
 
 
 async def read(clova: Emulator, images: list[Any], run: Path | None, prepare: Preparation | None) -> list[Any]:
@@ -87,7 +77,7 @@ async def read(clova: Emulator, images: list[Any], run: Path | None, prepare: Pr
 @pytest.mark.parametrize("kept", [False, True])
 async def test_each_picture_and_page_is_one_call(clova: Emulator, folder: Path, run: Path, kept: bool) -> None:
     """Photos and pages are read with one call each; in a run, a second batch costs nothing."""
-    images = everything_in(folder)
+    images = all_pages_in(folder)
     found = await read(clova, images, run if kept else None, Preparation())
     assert all(isinstance(outcome, Success) for outcome in found)
     assert clova.billed.total() == len(images) == 8
@@ -122,7 +112,7 @@ async def test_a_killed_batch_goes_on_with_pages_and_photos(slow_clova: Emulator
             assert time.monotonic() < deadline
             time.sleep(0.01)  # noqa: ASYNC251 - nothing else runs here
         process.send_signal(signal.SIGKILL)
-    found = await read(clova, everything_in(folder), run, Preparation())
+    found = await read(clova, all_pages_in(folder), run, Preparation())
     lost = [outcome for outcome in found if isinstance(outcome, Failure)]
     assert 1 <= len(lost) <= 2
     assert all(isinstance(outcome.error, ConnectionLostError) for outcome in lost)

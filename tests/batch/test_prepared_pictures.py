@@ -10,7 +10,7 @@ import pytest
 from support.batches import batch_of
 from support.drawn import drawn
 from support.fakes import FakeTime, FakeTransport, Held, domain
-from support.files import heic, jpeg, saved_pages
+from support.files import all_pages_in, heic, jpeg, saved_pages, write_long_ago
 from support.ledgers import calls, eventually, opened, query, states
 from support.zips import Member, write_zip
 
@@ -73,8 +73,6 @@ async def batch(
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with pictures of every kind, written long ago."""
-    place = tmp_path / "in"
-    place.mkdir()
     files = {
         "photo.heic": heic(),
         "rotated.jpg": jpeg(6),
@@ -82,15 +80,7 @@ def folder(tmp_path: Path) -> Path:
         "scan.pdf": saved_pages("PDF", FOUR),
         "fax.tiff": saved_pages("TIFF", 2),
     }
-    for name, data in files.items():
-        (place / name).write_bytes(data)
-        os.utime(place / name, (1e9, 1e9))
-    return place
-
-
-def sources(folder: Path) -> list[Any]:
-    """Return all pictures of the folder, each page by itself."""
-    return [source for file in sorted(folder.iterdir()) for source in pages_in(file)]
+    return write_long_ago(tmp_path / "in", files)
 
 
 def hashes_in(folder: Path) -> set[bytes]:
@@ -105,7 +95,7 @@ def items(run: Path) -> set[tuple[Any, ...]]:
 
 async def test_every_kind_of_picture_is_read_once(folder: Path, run: Path) -> None:
     """A run reads photos, pages of PDFs and pages of faxes once; its next batch sends and prepares nothing."""
-    images = sources(folder)
+    images = all_pages_in(folder)
     found, transport = await batch(run, images)
     assert [str(outcome.source) for outcome in found if isinstance(outcome, Success)] == list(map(str, images))
     assert (len(transport.sent), calls(run)) == (9, 9)
@@ -118,7 +108,7 @@ async def test_every_kind_of_picture_is_read_once(folder: Path, run: Path) -> No
 
 async def test_what_an_item_is(folder: Path, run: Path) -> None:
     """An item is named by the hash of its file, its page, and the steps that its picture needed."""
-    await batch(run, sources(folder))
+    await batch(run, all_pages_in(folder))
     recipes = {(page, recipe.partition(";")[0]) for page, recipe in items(run)}
     assert recipes == {(0, ""), (0, "1"), (1, ""), (2, ""), (3, ""), (4, ""), (1, "1"), (2, "1")}
     hashes = {bytes(value) for (value,) in query(run, "SELECT sha256 FROM item")}
@@ -238,7 +228,7 @@ def test_a_tiff_that_changes_between_its_hash_and_its_page(folder: Path) -> None
 
 async def test_a_batch_without_a_ledger(folder: Path) -> None:
     """Without a ledger a batch reads the same pictures, and each outcome has its picture."""
-    images = sources(folder)
+    images = all_pages_in(folder)
     found, transport = await batch(None, images)
     assert all(isinstance(outcome, Success) for outcome in found)
     assert len(transport.sent) == 9

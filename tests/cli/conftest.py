@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.commands import PICTURES
 
-from clova_ocr_async.emulator import Emulator, emulator_in_thread
+from clova_ocr_async.emulator import Emulator, draw_sample, emulator_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,6 +28,18 @@ def scans(tmp_path: Path) -> Path:
     folder.mkdir()
     for number, data in enumerate([*PICTURES, PICTURES[0]]):
         (folder / f"{number}.png").write_bytes(data)
+    return folder
+
+
+@pytest.fixture
+def twelve_scans(tmp_path: Path) -> Path:
+    """A folder of twelve pictures."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    data = draw_sample("receipt").data
+    for number in range(12):
+        # Bytes behind the end of a PNG make it another picture, and are cheaper than drawing.
+        (folder / f"{number:02}.png").write_bytes(data + b"%d" % number)
     return folder
 
 

@@ -57,6 +57,12 @@ class Case:
         """Return how many requests each call has sent, and what it may have cost."""
         return [(event.attempts, event.billing) for event in self.events if isinstance(event, CallFinished)]
 
+    async def check_billed_once(self) -> None:
+        """Call again for the image, and check that this call got the answer of the first one, unbilled."""
+        assert (await self.call()).attempts == 0
+        assert len(self.transport.sent) == 1
+        assert self.finished() == [(1, Billing.BILLED), (0, Billing.NOT_BILLED)]
+
 
 async def test_a_caller_that_goes_while_its_answer_is_decoded_is_billed_once() -> None:
     """An answer that is being decoded when its caller is cancelled is kept for the next call with the image."""
@@ -67,10 +73,7 @@ async def test_a_caller_that_goes_while_its_answer_is_decoded_is_billed_once() -
         call.cancel()
         await asyncio.wait([call])
         assert call.cancelled()
-    recognition = await case.call()
-    assert recognition.attempts == 0
-    assert len(case.transport.sent) == 1
-    assert case.finished() == [(1, Billing.BILLED), (0, Billing.NOT_BILLED)]
+    await case.check_billed_once()
     assert case.late()[-1] is AnswerTaken
     await case.client.close()
 
@@ -100,9 +103,7 @@ async def test_a_caller_that_goes_after_its_deadline_is_billed_once() -> None:
         await asyncio.wait([call])
         assert call.cancelled()
     await reached(case.late)
-    assert (await case.call()).attempts == 0
-    assert len(case.transport.sent) == 1
-    assert case.finished() == [(1, Billing.BILLED), (0, Billing.NOT_BILLED)]
+    await case.check_billed_once()
     assert case.late() == [AnswerKept, AnswerTaken]
     await case.client.close()
 
@@ -121,8 +122,7 @@ def test_a_caller_that_goes_just_as_its_deadline_passes_is_billed_once() -> None
             await asyncio.wait([call])
             assert call.cancelled()
         await reached(case.late)
-        assert (await case.call()).attempts == 0
-        assert len(case.transport.sent) == 1
+        await case.check_billed_once()
         await case.client.close()
 
     run_jumping(main())

@@ -77,14 +77,20 @@ async def test_the_end_of_each_request(steps_: tuple[Any, ...], billings: list[B
     assert journal.billings == billings
 
 
-async def test_the_end_of_a_request_that_is_cut_off() -> None:
-    """The journal of a cancelled call is notified that the request in flight may have been billed."""
-    journal, held = RecordingJournal(), Held()
+async def cancel_in_flight(journal: RecordingJournal) -> None:
+    """Cancel a call whose request is in flight."""
+    held = Held()
     call = asyncio.create_task(client_of(FakeTransport(held)).recognize(JPEG, Receipt, journal=journal))
     await held.reached.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
+
+
+async def test_the_end_of_a_request_that_is_cut_off() -> None:
+    """The journal of a cancelled call is notified that the request in flight may have been billed."""
+    journal = RecordingJournal()
+    await cancel_in_flight(journal)
     assert journal.billings == [Billing.MAYBE_BILLED]
 
 
@@ -161,14 +167,10 @@ async def test_a_lost_request_is_told(lost: type[ClovaOCRError], began: bool) ->
     assert (type(journal.calls[1][1]), journal.calls[1][2]) == (lost, began)
 
 
-async def test_a_cancelled_request_is_told() -> None:
+async def test_a_cancelled_request_reaches_the_journal() -> None:
     """A cancellation in flight reaches the journal before it comes out."""
-    journal, held = RecordingJournal(), Held()
-    call = asyncio.create_task(client_of(FakeTransport(held)).recognize(JPEG, Receipt, journal=journal))
-    await held.reached.wait()
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await call
+    journal = RecordingJournal()
+    await cancel_in_flight(journal)
     assert journal.log == ["sending", "unanswered"]
     assert isinstance(journal.calls[1][1], asyncio.CancelledError)
     assert journal.calls[1][2] is True

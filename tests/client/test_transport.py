@@ -29,7 +29,7 @@ from support.fakes import (
     length_of,
     raw_server,
 )
-from support.wire import OK, RECEIPT, send_one
+from support.wire import OK, RECEIPT, reset_after, reset_at_once, reset_midway, send_one
 
 from clova_ocr_async.client import AiohttpTransport, ClovaOCRClient, RequestProgress
 from clova_ocr_async.client.transport import BodyPayload, translate_error
@@ -327,23 +327,7 @@ async def test_an_answer_that_stops() -> None:
     assert (came.body, came.cut) == (RECEIPT[:-5], "no more of it came in time")
 
 
-async def _reset_at_once(connection: Connection) -> None:
-    await connection.head()
-    connection.reset()
-
-
-async def _reset_midway(connection: Connection) -> None:
-    await connection.head()
-    await connection.reader.readexactly(100_000)
-    connection.reset()
-
-
-async def _reset_after(connection: Connection) -> None:
-    await connection.request()
-    connection.reset()
-
-
-@pytest.mark.parametrize("script", [_reset_at_once, _reset_midway, _reset_after])
+@pytest.mark.parametrize("script", [reset_at_once, reset_midway, reset_after])
 @pytest.mark.parametrize("data", [JPEG + bytes(200_000), BIG], ids=["small", "big"])
 async def test_a_reset_while_sending(script: Callable[[Connection], Awaitable[None]], data: bytes) -> None:
     """A connection reset before the answer is lost, and the call maybe billed."""

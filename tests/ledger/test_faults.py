@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.fakes import FakeTime, answering, http, raw_server
 from support.ledgers import answers, calls, maybe_billed, opened, states
+from support.wire import reset_after, reset_midway
 
 from clova_ocr_async.batch import BatchDispatcher, Failure
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
@@ -40,19 +41,6 @@ NOT, MAYBE, PAID = Billing.NOT_BILLED, Billing.MAYBE_BILLED, Billing.BILLED
 
 async def reset_before(connection: Connection) -> None:
     """Throw the connection away when it is made."""
-    connection.reset()
-
-
-async def reset_during(connection: Connection) -> None:
-    """Throw it away in the middle of the picture."""
-    await connection.head()
-    await connection.reader.readexactly(1000)
-    connection.reset()
-
-
-async def reset_after(connection: Connection) -> None:
-    """Throw it away when the whole picture is there."""
-    await connection.request()
     connection.reset()
 
 
@@ -94,7 +82,7 @@ async def paid_by_a_rerun(run: Path, data: bytes = BIG) -> int:
 @pytest.mark.parametrize(
     ("script", "kind", "state", "billing"),
     [
-        (reset_during, ConnectionLostError, "ambiguous", MAYBE),
+        (reset_midway, ConnectionLostError, "ambiguous", MAYBE),
         (reset_after, ConnectionLostError, "ambiguous", MAYBE),
         (silence, ResponseTimeoutError, "ambiguous", MAYBE),
         (answering(b"HTTP/1.1 nonsense\r\n\r\n"), ConnectionLostError, "ambiguous", MAYBE),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.seal import NoSeal, Seal, SealError, load_seal
+from clova_ocr_async.protocol.echoed_input import quoted
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -154,8 +155,8 @@ def test_a_value_that_is_not_a_key(tmp_path: Path, content: bytes) -> None:
     """A file or variable without a key is named, with the way to make a key, and never with its content."""
     path = key_file(tmp_path, content)
     tries: list[tuple[str | None, dict[str, str], str]] = [
-        (path, {}, f"key file {path!r} does not hold a key"),
-        (None, {"CLOVA_OCR_KEY_FILE": path}, f"CLOVA_OCR_KEY_FILE: key file {path!r} does not hold a key"),
+        (path, {}, f"key file {quoted(path)} does not hold a key"),
+        (None, {"CLOVA_OCR_KEY_FILE": path}, f"CLOVA_OCR_KEY_FILE: key file {quoted(path)} does not hold a key"),
         (None, {"CLOVA_OCR_KEY": content.decode("latin-1")}, "CLOVA_OCR_KEY does not hold a key"),
     ]
     for file, environ, subject in tries:
@@ -182,7 +183,7 @@ def test_a_key_file_that_cannot_be_read(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigurationError) as refused:
             load_seal(path, {})
-        assert str(refused.value).startswith(f"key file {path!r}: {why}")
+        assert str(refused.value).startswith(f"key file {quoted(path)}: {why}")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from clova_ocr_async import pages_in
 from support.drawn import as_stored, drawn, exif_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _FILES = Path(__file__).parents[1] / "pictures" / "files"
 
@@ -39,3 +45,17 @@ def opened(data: bytes) -> Image.Image:
     picture = Image.open(io.BytesIO(data))
     picture.load()
     return picture
+
+
+def write_long_ago(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Write files into a new folder, with times of long ago; return it."""
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+        os.utime(folder / name, (1e9, 1e9))
+    return folder
+
+
+def all_pages_in(folder: Path) -> list[Any]:
+    """Return the images of a folder, each page by itself."""
+    return [source for file in sorted(folder.iterdir()) for source in pages_in(file)]

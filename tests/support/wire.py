@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client import AiohttpTransport, RequestProgress
 from clova_ocr_async.errors import ClovaOCRError
 from support.fakes import JPEG, KEY, a_request, http
+
+if TYPE_CHECKING:
+    from support.fakes import Connection
 
 RECEIPT = b'{"images":[{"receipt":{"result":{}},"inferResult":"SUCCESS"}]}'
 OK = http(RECEIPT)
@@ -26,3 +29,22 @@ async def send_one(
         return error, progress
     finally:
         await transport.close()
+
+
+async def reset_at_once(connection: Connection) -> None:
+    """Throw the connection away after the head of the request."""
+    await connection.head()
+    connection.reset()
+
+
+async def reset_midway(connection: Connection) -> None:
+    """Throw the connection away in the middle of the picture, which has more than 100,000 bytes."""
+    await connection.head()
+    await connection.reader.readexactly(100_000)
+    connection.reset()
+
+
+async def reset_after(connection: Connection) -> None:
+    """Throw the connection away when the whole picture is there."""
+    await connection.request()
+    connection.reset()

@@ -161,6 +161,7 @@ def _needed_documents(
         if manifest.is_cp949:
             shown = "standard input" if name == "-" else shown_path(name)
             echo_stderr(f"{shown}: read as CP949, the encoding of Korean Windows")
+    # In the order of DOCUMENTS, so that two runs print the same.
     return tuple(found for word, found in DOCUMENTS.items() if word in needed)
 
 
@@ -176,6 +177,7 @@ def _run_once(images: _Images, options: dict[str, Any]) -> int:
     for document in images.documents:
         client.serving(document)  # a document without a domain is refused before a pipe is read or a call is paid
     search = _search(images, options, piped=read_piped(images.paths))  # blocks, so it comes before the event loop
+    # Opened before the first call: a paid answer needs a place to go.
     with opened_output(options["output"]) as output:
         return asyncio.run(run_once(client, calls, images.document, search, output, jobs=options["jobs"]))
 
@@ -299,6 +301,7 @@ def _check_unpaid(file: str, manifest: Manifest, folder: str | None, options: di
         return
     use = "go on with the run they are of, with --run DIR" if folder is None else "use the run they are of"
     payer = "this command" if folder is None else "this run"
+    # By what the list records: the ledger of another run is not asked.
     for count, option in zip(manifest.billed(), _PAID_AGAIN, strict=True):
         if count and not options[option]:
             (one, many), them = _PAID_FOR[option], "it" if count == 1 else "them"
@@ -332,6 +335,7 @@ def _contradiction_without_run(options: dict[str, Any]) -> str | None:
         if options[name] in {None, False}:
             continue
         option = f"--{name.replace('_', '-')}"
+        # These two go with a list as well, which may name images that another command has paid for.
         if name not in _PAID_AGAIN:
             return f"{option} is for a run directory; give one with --run DIR"
         if not options["manifests"]:
@@ -359,4 +363,5 @@ def _run_has_images(folder: str | None, options: dict[str, Any]) -> bool:
     """Return whether an existing run determines the images, because some of them are sent again."""
     from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 
+    # The images of a retry are in the ledger, so it needs no PATH.
     return folder is not None and bool(_retry_billings(options)) and Path(folder, LEDGER).exists()

@@ -47,6 +47,7 @@ def command(*, count: int, folder: str | None) -> int:
     At the end there are a workbook of all results, a masked ID card and a picture with boxes. It needs no account and
     no network.
     """
+    # The run is thrown away: a second demo begins anew, and its calls are counted from 0.
     with tempfile.TemporaryDirectory(prefix="clova-ocr-demo-") as temporary:
         samples = Path(temporary, "samples") if folder is None else Path(folder)
         return asyncio.run(_demo(samples, Path(temporary, "run"), count))

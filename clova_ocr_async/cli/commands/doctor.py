@@ -63,6 +63,7 @@ def command(*, probe: bool, config: str | None) -> int:
 def _show_packages() -> None:
     click.echo(f"Python {platform.python_version()} on {platform.system()}")
     click.echo(f"  clova-ocr-async {__version__} (this package)")
+    # By the metadata and not by an import: a broken installation must not end the command that looks for it.
     for name, purpose in _PACKAGES.items():
         try:
             click.echo(f"  {name} {importlib.metadata.version(name)} ({purpose})")

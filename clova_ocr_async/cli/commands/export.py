@@ -92,6 +92,7 @@ def command(*, folder: str, key_file: str | None, **options: Any) -> int:
     return exit_code(found=written.rows > 0, unread=written.refused > 0)
 
 
+# With their defaults, since an option that was not given is not refused.
 _FOR_TABLES = {"headers": "en", "excel": False, "encoding": "utf-8", "no_guard": False}
 
 
@@ -166,6 +167,7 @@ def _write_records(
     count = refused = 0
     with reader.snapshot():
         reviews = reviews_of(reader.corrections()) if corrected else {}
+        # One by one: a run may have a million records, each with all of its answer.
         for found in reader.records():
             if found.copy_of is not None and not copies:
                 continue
@@ -173,6 +175,7 @@ def _write_records(
             if policy is not None:
                 record, certain = masked_record(record, policy)
                 refused += not certain
+            # Also if masking is not certain: such a record has no values, but a missing one would look like a lost image.
             write(encode_record(record))
             count += 1
     return count, refused

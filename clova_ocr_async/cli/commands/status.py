@@ -34,6 +34,7 @@ def command(*, folder: str, as_json: bool, price: Decimal | None) -> int:
 
     from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
+    # Without the seal, so that a monitor needs no key; counts and names are not sealed.
     with RunReader(folder) as reader:
         status, ambiguous = reader.status(), list(reader.ambiguous_names())
     if as_json:

@@ -31,6 +31,7 @@ def write_demo_results(run: Path, read: Mapping[Path, Recognition[Any]]) -> dict
     Returns:
         Where each is, by its title; the command that installs what is missing in place of a file.
     """
+    # Not deleted at the end: the user opens the files when the command has ended.
     folder = Path(tempfile.mkdtemp(prefix="clova-ocr-demo-results-"))
     found = {"workbook": _workbook(run, folder / "demo.xlsx")}
     works: tuple[tuple[str, type[IdCard | Receipt], Callable[..., bytes]], ...] = (
@@ -39,6 +40,7 @@ def write_demo_results(run: Path, read: Mapping[Path, Recognition[Any]]) -> dict
     )
     for title, document, draw in works:
         sample = next((path for path, answer in sorted(read.items()) if isinstance(answer.document, document)), None)
+        # With a small --count, not all documents are drawn.
         if sample is not None:
             found[title] = _picture(folder, title, draw, sample, read[sample])
     return found

@@ -202,6 +202,7 @@ class DryRun:
             reason = "duplicates"
         if reason is not None:
             self.not_sent[reason] += 1
+        # Without a run no ledger remembers the bytes, so each copy is paid.
         if reason is None or not self._once:
             self.billable += 1
             self.assumed += is_assumed
@@ -281,6 +282,7 @@ class DryRun:
             if self.not_sent[reason]:
                 paid_twice = reason == "duplicates" and not self._once
                 yield _line(reason, self.not_sent[reason], _PAID_TWICE if paid_twice else hint)
+        # The most frequent reason first: one missing option often explains thousands of files.
         for skipped in sorted(self.reasons.values(), key=lambda reason: -reason.count):
             yield _line("skipped", skipped.count, skipped.text)
         for name in self.skipped:

@@ -99,6 +99,7 @@ class LastFileHash:
         """Return the hash of a file in hex; None if it cannot be read."""
         try:
             found = stat_file(path)
+            # A scanner may write the next scan under the same name.
             key = (path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
             with self._lock:
                 if self._last is None or self._last[0] != key:

@@ -60,10 +60,12 @@ def write_copies(
     """
     place = Path(folder)
     try:
+        # For the owner only: the copies show most of what the pictures show.
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"{shown_path(folder)}: {error.strerror}") from None
     copies = Copies()
+    # The number in the run is part of the name: scans of two folders often have the same names.
     for number, record in enumerate(reader.records(), 1):
         recognition = recognition_of(record)
         path = record.path or ""

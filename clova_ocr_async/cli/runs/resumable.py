@@ -259,6 +259,7 @@ class ResumableRun:
             return
         self.counts.add(status, billed=False)  # the hook counts the calls, also those whose outcome is not taken
         self.counts.from_ledger += isinstance(outcome, Success) and not outcome.billed
+        # A record on standard output names its image already.
         if not self._write_if_unstored(outcome):
             self._print_outcome(outcome, status)
 
@@ -318,6 +319,7 @@ class ResumableRun:
     def _print_sent_again(self, status: RunStatus) -> None:
         """Print the number of images that were sent again although they were paid, and of those that may have been."""
         billed, maybe_billed = (self._sent_again.get(billing, 0) for billing in (Billing.BILLED, Billing.MAYBE_BILLED))
+        # Only what may cost a second time: an image that was not billed costs no more by being sent again.
         if billed or maybe_billed:
             at_most = "at most " if status.images.get("pending") else ""
             images = plural(billed, "image that was paid for already", "images that were paid for already")

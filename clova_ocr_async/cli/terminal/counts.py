@@ -72,6 +72,7 @@ class Counts:
         images = plural(self.done, "image")
         if self.total is not None:
             images = f"{self.done:,} of {plural(self.total, 'image')}"
+        # Without a total there is nothing to extrapolate: files are still being listed.
         left = ""
         if self.total is not None and self.rate > 0:
             left = f", {_duration((self.total - self.done) / self.rate)} left"

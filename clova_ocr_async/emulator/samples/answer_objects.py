@@ -99,6 +99,7 @@ class AnswerObjects:
     def _formatted(
         self, words: Sequence[Word], formatted: AnswerObject, masks: list[AnswerObject] | None = None
     ) -> AnswerObject:
+        # The keys in the order of the vendor's examples: people compare answers by eye.
         plain = self.base(words)
         masking = {} if masks is None else {"maskingPolys": masks}
         return {

@@ -109,6 +109,7 @@ class Canvas:
         """
         words = text.split()
         share = {"left": 0.0, "middle": 0.5, "right": 1.0}[style.anchor]
+        # Word by word, as the service gives each word a polygon of its own.
         x = at[0] - share * self.text_width(" ".join(words), style)
         written: list[Word] = []
         for word in words:
@@ -186,6 +187,7 @@ class Canvas:
 
     def render(self) -> Image.Image:
         """Return the rotated picture."""
+        # The size stays, so that polygons computed for it hold.
         return self._sheet.rotate(self._tilt, Image.Resampling.BICUBIC, fillcolor=self._background)
 
     def _write_word(self, word: str, at: tuple[int, int], style: Style, tail: int) -> Word:
@@ -195,6 +197,7 @@ class Canvas:
             raise ValueError(f"a word of {len(word)} characters leaves no ink")
         shift = (at[0] - origin[0], at[1] - origin[1])
         self._sheet.paste(INK, shift, mask)
+        # The box of the ink, not of the typeface: the service frames what it sees.
         box = _shifted(ink, shift)
         if tail:  # erases all but the last letters from the mask; the picture keeps the word
             left = origin[0] + round(self.text_width(word[:-tail], style))

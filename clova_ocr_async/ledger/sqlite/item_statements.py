@@ -59,6 +59,7 @@ _STATE = 5  # the place of the state in such a row
 
 _CLAIMED = TRANSITIONS[State.QUEUED, ItemEvent.CLAIM]
 
+# sent_at marks a request in flight. It is cleared at the end of the request, whatever the state is then.
 _SEND = f"""
     UPDATE item SET state = ?, request_id = ?, sent_at = ?, picture = ?, attempts = attempts + 1
     WHERE id = ? AND owner = ? AND state IN ({", ".join("?" * len(from_states(ItemEvent.SEND)))})
@@ -90,6 +91,7 @@ def find_source(db: sqlite3.Connection, source: SourceFile, document: str) -> tu
     """Return the row of a file's item; None unless the file's stamp is the one it was read with."""
     if source.stamp is None:
         return None
+    # All four values: programs such as rsync and cp -p keep size and modification time.
     row: tuple[Any, ...] | None = db.execute(
         f"""{_ENTRY} JOIN source ON source.item = item.id
             WHERE source.document = ? AND path = ? AND source.page = ?
@@ -153,6 +155,7 @@ def reject_gone(
         f"{_ENTRY} JOIN source ON source.item = item.id WHERE source.document = ? AND path = ? AND source.page = ?",
         (document, source.path, source.page or 0),
     ).fetchone()
+    # The outcome of an image that was read counts, also after its file is gone.
     read = found is not None and State(found[_STATE]) in FINISHED
     db.execute(
         """INSERT INTO source (document, path, page, open, failure, columns) VALUES (?, ?, ?, 0, ?, ?)

@@ -101,6 +101,7 @@ class SettlementRecord(Redacted, frozen=True, array_like=True, tag="settlement")
 
 OverflowRecord = AnswerRecord | RefusalRecord | SettlementRecord
 
+# MessagePack, since answers are bytes: JSON would store them as base64, a third longer.
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[OverflowRecord] = msgspec.msgpack.Decoder(OverflowRecord)
 

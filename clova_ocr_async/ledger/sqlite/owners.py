@@ -71,6 +71,7 @@ def dead_owners(db: sqlite3.Connection, process: Process, now: float, *, apart_f
 
 def _orphans(db: sqlite3.Connection) -> list[int]:
     """Return removed owners that still have something, since their claim was committed after the removal."""
+    # A process that slept past its lease may commit a claim before it notices.
     found = db.execute(
         """SELECT owner FROM item WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM owner) UNION
            SELECT owner FROM source WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM owner)"""
@@ -151,6 +152,7 @@ def _settle_late(db: sqlite3.Connection, seal: Seal, now: Callable[[], float], i
     )
     for number, request_id, answer, maybe_billed in late.fetchall():
         key = (number, request_id, answer)
+        # A damaged answer would be opened, and logged, at each renewal of the lease.
         if maybe_billed and key in inconclusive:
             continue
         settlement = _settle_due(db, 0, number, seal, now())

@@ -153,6 +153,7 @@ def store_or_check_services(db: sqlite3.Connection, services: Sequence[str]) -> 
 
 def _is_unused(db: sqlite3.Connection) -> bool:
     """Return whether no call was billed or may have been, and no process works on the run with its services."""
+    # Another owner may be about to send, even if nothing is counted yet.
     (used,) = db.execute(
         """SELECT (SELECT value FROM run WHERE name = 'calls') > 0 OR EXISTS (SELECT 1 FROM answer)
                OR (SELECT count(*) FROM owner) > 1

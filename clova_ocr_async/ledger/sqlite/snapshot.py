@@ -164,6 +164,7 @@ def open_view(path: str | os.PathLike[str], places: Sequence[str] | None = None)
 
 def _open_once(folder: Path, places: Sequence[str] | None) -> View | None:
     """Open the ledger; return None if it changed meanwhile."""
+    # Before anything is read: a change from here on is noticed.
     before = _states(folder)
     ledger, log = (folder / LEDGER).stat(), _stat(folder / _LOG)
     needed = log_is_needed(ledger, log)
@@ -231,6 +232,7 @@ def _completed(copy: sqlite3.Connection, folder: Path, overflow: Sequence[Path])
         copy.execute("BEGIN")
         replay_files(copy, overflow)
         copy.execute("COMMIT")
+        # As in the run's own file, a view that writes by mistake must fail.
         copy.execute("PRAGMA query_only = ON")
     except BaseException:
         copy.close()

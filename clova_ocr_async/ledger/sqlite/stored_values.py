@@ -80,6 +80,7 @@ def entry_of(row: tuple[Any, ...], seal: Seal | None) -> Entry:
 
 def sealed_answer(seal: Seal, item: Item, response: HTTPResponse) -> StoredAnswer:
     """Return an answer as it is stored."""
+    # In this order: sealed bytes look random, and do not compress.
     packed, size = compress(response.body)
     return response.status, response.cut, seal.seal(packed, seal_context(item, "answer")), size
 

@@ -122,6 +122,7 @@ class ThisOwner:
         owner = self.number
         if not owners.renew(db, owner, self._clock() + self._lease):
             logger.warning("this process slept past its lease; others have taken over its work")
+            # A new number: the items of the old one belong to others by now.
             owner = self._registered(db)
         _note_largest_answer(db, self.reservation.largest)
         return owner, self.take_over(db, own=True)
@@ -151,6 +152,7 @@ class ThisOwner:
         """
         assert self._folder is not None  # noqa: S101 - it has entered
         living = owners.living_owners(db, self._process, self._clock())
+        # A living owner may be writing to its file, and replays it itself.
         theirs = {overflow_path(self._folder, owner) for owner in living}
         if self._overflow is not None:
             (theirs.discard if own and self._overflow.used else theirs.add)(self._overflow.path)
@@ -209,6 +211,7 @@ class ThisOwner:
         """
         assert self._overflow is not None  # noqa: S101 - it has an overflow file
         others = self.reservation.others(number)
+        # Generously at first: before the first answer its size is a guess.
         try:
             try:
                 self._overflow.reserve(self.reservation.preferred(others + 1, self._overflow.available()))

@@ -35,6 +35,7 @@ class Waiters:
         """Wait until an item may have changed."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(number, set()).add(waiter)
+        # One task for all: a query costs the same for one item as for a hundred.
         if self._polling is None or self._polling.done():
             self._polling = asyncio.create_task(self._poll())
         try:
@@ -63,6 +64,7 @@ class Waiters:
 
     async def _poll(self) -> None:
         while self._waiting:
+            # Other processes of the run cannot wake the futures of this one.
             await self._sleep(_POLL)
             numbers = list(self._waiting)
             try:

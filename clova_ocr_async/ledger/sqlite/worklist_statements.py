@@ -69,6 +69,7 @@ def set_base_folder(db: sqlite3.Connection, folder: bytes) -> bytes | None:
     Returns:
         As ``other_base_folder``.
     """
+    # Also if the tree was moved: the run goes on from its new place.
     if (recorded := other_base_folder(db, folder)) is None:
         db.execute("INSERT OR REPLACE INTO run (name, value) VALUES ('starts_in', ?)", (folder,))
     return recorded
@@ -152,6 +153,7 @@ def requeue(db: sqlite3.Connection, billing: Billing, document: str | None = Non
               AND (was IS NULL OR EXISTS (SELECT 1 FROM source WHERE item = item.id))""",
         (billing, document, *states),
     ).fetchall()
+    # The billing begins anew; what the earlier calls cost stays in the count of the run.
     db.executemany(
         "UPDATE item SET state = ?, billing = ?, failure = NULL, answer = NULL WHERE id = ?",
         [(TRANSITIONS[State(state), ItemEvent.REQUEUE], Billing.NOT_BILLED, number) for number, state in items],

@@ -10,30 +10,20 @@ import pytest
 from support.commands import CLOVA_OCR, environment_of, records_in, shell
 from support.waiting import wait_for
 
-from clova_ocr_async.emulator import Emulator, draw_sample, emulator_in_thread
+from clova_ocr_async.emulator import Emulator, emulator_in_thread
 from clova_ocr_async.host.plural import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def scans(tmp_path: Path) -> Path:
-    """A folder of twelve pictures."""
-    (tmp_path / "scans").mkdir()
-    data = draw_sample("receipt").data
-    for number in range(12):
-        (tmp_path / "scans" / f"{number:02}.png").write_bytes(data + b"%d" % number)
-    return tmp_path / "scans"
-
-
 @pytest.mark.parametrize("output", ["/dev/full", "out.jsonl"])
 def test_a_paid_answer_that_the_output_cannot_take_goes_to_standard_output(
-    clova: Emulator, scans: Path, output: str
+    clova: Emulator, twelve_scans: Path, output: str
 ) -> None:
     """Behind a full disk each paid answer is on standard output, and nothing else is sent."""
-    place = scans.parent / output
-    done = shell(clova, 'ulimit -f 12; "$@"', "batch", "receipt", scans, "-o", place)
+    place = twelve_scans.parent / output
+    done = shell(clova, 'ulimit -f 12; "$@"', "batch", "receipt", twelve_scans, "-o", place)
     assert done.returncode == 1, done.stderr
     there = records_in(place.read_bytes()) if output == "out.jsonl" else []
     spared = records_in(done.stdout)
@@ -42,33 +32,33 @@ def test_a_paid_answer_that_the_output_cannot_take_goes_to_standard_output(
     assert 0 < clova.billed.total() < 12
     assert len({record["source"] for record in paid}) == len(paid) == clova.billed.total()
     text = plural(len(spared), "line of a paid answer is", "lines of paid answers are")
-    assert f"{text} on standard output instead: {scans}/".encode() in done.stderr
+    assert f"{text} on standard output instead: {twelve_scans}/".encode() in done.stderr
     assert b"not written" not in done.stderr
 
 
 @pytest.mark.parametrize("stdout", ["/dev/full", "/dev/null", "&-"])
-def test_a_paid_answer_that_has_no_other_place_is_named(clova: Emulator, scans: Path, stdout: str) -> None:
+def test_a_paid_answer_that_has_no_other_place_is_named(clova: Emulator, twelve_scans: Path, stdout: str) -> None:
     """If standard output keeps nothing either, each paid answer is named as lost."""
-    done = shell(clova, f'"$@" >{stdout}', "batch", "receipt", scans, "-o", "/dev/full")
+    done = shell(clova, f'"$@" >{stdout}', "batch", "receipt", twelve_scans, "-o", "/dev/full")
     assert done.returncode == 1
     assert 0 < clova.billed.total() < 12
     text = plural(clova.billed.total(), "paid answer was not written", "paid answers were not written")
-    assert f"{text}: {scans}/".encode() in done.stderr
+    assert f"{text}: {twelve_scans}/".encode() in done.stderr
     assert b"on standard output instead" not in done.stderr
 
 
-def test_a_paid_answer_that_neither_place_takes_is_named(clova: Emulator, scans: Path) -> None:
+def test_a_paid_answer_that_neither_place_takes_is_named(clova: Emulator, twelve_scans: Path) -> None:
     """If the output is full and standard output has no reader, each paid answer is named."""
-    done = shell(clova, '"$@" > >(exec true)', "batch", "receipt", scans, "-o", "/dev/full")
+    done = shell(clova, '"$@" > >(exec true)', "batch", "receipt", twelve_scans, "-o", "/dev/full")
     assert done.returncode == 1
     text = plural(clova.billed.total(), "paid answer was not written", "paid answers were not written")
-    assert f"{text}: {scans}/".encode() in done.stderr
+    assert f"{text}: {twelve_scans}/".encode() in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["batch", "recognize"])
-def test_what_a_second_signal_cuts_off_has_its_line(scans: Path, verb: str) -> None:
+def test_what_a_second_signal_cuts_off_has_its_line(twelve_scans: Path, verb: str) -> None:
     """A call that was cut off is an ambiguous line, and an image that was taken and not sent is a line to be sent."""
-    images = [scans, "--concurrency", "4"] if verb == "batch" else sorted(scans.iterdir())
+    images = [twelve_scans, "--concurrency", "4"] if verb == "batch" else sorted(twelve_scans.iterdir())
     with emulator_in_thread(faults=["silence"] * 12, concurrency=4) as clova:
         command = [*CLOVA_OCR, verb, "receipt", *map(str, images)]
         with subprocess.Popen(

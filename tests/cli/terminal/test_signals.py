@@ -15,7 +15,7 @@ from support.waiting import wait_for
 
 from clova_ocr_async.cli.runs.graceful_stop import loop_signals
 from clova_ocr_async.cli.terminal.signals import SIGNALS, exit_at_once, interrupt_handlers, signal_handlers
-from clova_ocr_async.emulator import draw_sample, emulator_in_thread
+from clova_ocr_async.emulator import emulator_in_thread
 from clova_ocr_async.host.plural import plural
 
 if TYPE_CHECKING:
@@ -24,17 +24,6 @@ if TYPE_CHECKING:
 
 
 ENDING = pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-
-
-@pytest.fixture
-def scans(tmp_path: Path) -> Path:
-    """A folder of twelve pictures."""
-    (tmp_path / "scans").mkdir()
-    data = draw_sample("receipt").data
-    for number in range(12):
-        # What stands behind the end of a PNG makes it another one, and is cheaper than drawing.
-        (tmp_path / "scans" / f"{number:02}.png").write_bytes(data + b"%d" % number)
-    return tmp_path / "scans"
 
 
 def finishing(process: subprocess.Popen[bytes]) -> None:
@@ -46,9 +35,9 @@ def finishing(process: subprocess.Popen[bytes]) -> None:
 
 @ENDING
 @pytest.mark.parametrize("verb", ["batch", "recognize"])
-def test_what_is_under_way_finishes_and_is_written(scans: Path, verb: str, number: signal.Signals) -> None:
+def test_what_is_under_way_finishes_and_is_written(twelve_scans: Path, verb: str, number: signal.Signals) -> None:
     """After a signal nothing else is sent; each call that was paid has its line, and the exit code is 130."""
-    images = [scans] if verb == "batch" else sorted(scans.iterdir())
+    images = [twelve_scans] if verb == "batch" else sorted(twelve_scans.iterdir())
     with emulator_in_thread(latency=0.5, sigma=0, concurrency=4) as clova:
         with start(clova, verb, "receipt", *images) as process:
             wait_for(lambda: clova.requests >= 2)
@@ -65,11 +54,11 @@ def test_what_is_under_way_finishes_and_is_written(scans: Path, verb: str, numbe
 
 
 @ENDING
-def test_a_second_signal_cuts_off_and_names(scans: Path, number: signal.Signals) -> None:
+def test_a_second_signal_cuts_off_and_names(twelve_scans: Path, number: signal.Signals) -> None:
     """Calls that hang are cut off by the second signal; what may have been paid is named."""
     with (
         emulator_in_thread(faults=["silence"] * 12, concurrency=4) as clova,
-        start(clova, "batch", "receipt", scans, "--concurrency", "4") as process,
+        start(clova, "batch", "receipt", twelve_scans, "--concurrency", "4") as process,
     ):
         wait_for(lambda: clova.requests == 4)
         process.send_signal(number)
@@ -77,17 +66,17 @@ def test_a_second_signal_cuts_off_and_names(scans: Path, number: signal.Signals)
         process.send_signal(number)
         _, printed = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert f"4 calls were in flight and may have been paid: {scans}/".encode() in printed
+    assert f"4 calls were in flight and may have been paid: {twelve_scans}/".encode() in printed
     assert printed.endswith(b"interrupted\n")
 
 
-def test_a_reader_that_has_stopped_does_not_keep_a_command_alive(scans: Path) -> None:
+def test_a_reader_that_has_stopped_does_not_keep_a_command_alive(twelve_scans: Path) -> None:
     """While the output takes nothing, the third signal that finds it so ends the command, and it shows so."""
     read_end, write_end = os.pipe()
     fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)  # less than an answer
     with (
         emulator_in_thread(latency=0, sigma=0) as clova,
-        start(clova, "batch", "receipt", scans, stdout=write_end) as process,
+        start(clova, "batch", "receipt", twelve_scans, stdout=write_end) as process,
     ):
         os.close(write_end)
         wait_for(lambda: "pipe" in waits_in(process.pid))
@@ -116,11 +105,11 @@ def pending(pid: int) -> int:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a process the first one")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_the_first_process_of_a_container_ends_as_well(scans: Path, number: signal.Signals) -> None:
+def test_the_first_process_of_a_container_ends_as_well(twelve_scans: Path, number: signal.Signals) -> None:
     """As process 1, whose signals are ignored unless it handles them, a command finishes its calls and ends."""
     with emulator_in_thread(latency=0.5, sigma=0, concurrency=2) as clova:
         environment = os.environ | {"CLOVA_OCR_INVOKE_URL": clova.url(), "CLOVA_OCR_SECRET": clova.secret}
-        command = ["unshare", "--pid", "--fork", *CLOVA_OCR, "batch", "receipt", str(scans)]
+        command = ["unshare", "--pid", "--fork", *CLOVA_OCR, "batch", "receipt", str(twelve_scans)]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             wait_for(lambda: clova.requests >= 1)
             with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:  # noqa: PTH123 - no file to speak of

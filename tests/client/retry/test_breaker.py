@@ -22,10 +22,11 @@ from support.fakes import (
     success,
     url_of,
 )
+from support.holds import HeldDomain
 
 from clova_ocr_async.client import ClovaOCRClient, Event, RetryPolicy
 from clova_ocr_async.client.hooks import HoldChanged
-from clova_ocr_async.documents import Receipt, Recognition
+from clova_ocr_async.documents import Receipt
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import Billing, QuotaExceededError
 from clova_ocr_async.protocol.response import HTTPResponse
@@ -49,31 +50,13 @@ def holds_told(events: list[Event]) -> list[tuple[str, str, bool]]:
     return [(event.domain.split(".")[0][-1], event.cause, event.held) for event in changes]
 
 
-class Scene:
+class Scene(HeldDomain):
     """A client whose first call meets a spent quota and stands in its backoff, until let go."""
 
-    def __init__(self, *later: Any, then: Any = None, **settings: Any) -> None:
-        self.time = FakeTime()
-        self.time.gate = asyncio.Event()
-        self.transport = FakeTransport(SPENT, *later, then=then)
-        self.client = ClovaOCRClient(
-            domain(), transport=self.transport, runtime=self.time.runtime(), **({"concurrency": 2} | settings)
-        )
-        self.prober = self.call("batch")
+    lane = "interactive"
 
-    def call(self, lane: Any = "interactive") -> asyncio.Task[Recognition[Receipt]]:
-        """Start a call."""
-        return asyncio.create_task(self.client.recognize(JPEG, Receipt, lane=lane))
-
-    async def held(self) -> Scene:
-        """Wait until the prober backs off."""
-        await self.time.asleep.wait()
-        return self
-
-    def let_go(self) -> None:
-        """End the backoff, and all later ones at once."""
-        assert self.time.gate is not None
-        self.time.gate.set()
+    def __init__(self, *later: Any, **settings: Any) -> None:
+        super().__init__(SPENT, *later, **settings)
 
 
 async def test_single_calls_fail_at_once() -> None:

@@ -21,6 +21,7 @@ from support.fakes import (
     success,
     url_of,
 )
+from support.holds import HeldDomain
 
 from clova_ocr_async.client import ClovaOCRClient, Event, RetryPolicy, RetryScheduled
 from clova_ocr_async.client.hooks import HoldChanged
@@ -276,42 +277,11 @@ async def test_further_requests_are_told() -> None:
 # The end of a hold
 
 
-class Scene:
-    """A client whose first call is of a batch, has put the domain on hold and waits in its backoff."""
+class Scene(HeldDomain):
+    """A client without a retry budget, whose first call has put the domain on hold and waits in its backoff."""
 
-    def __init__(self, *later: Any, then: Any = None, first: Any = REFUSED, **settings: Any) -> None:
-        self.time = FakeTime()
-        self.time.gate = asyncio.Event()
-        self.transport = FakeTransport(first, *later, then=then)
-        self.events: list[Event] = []
-        defaults: dict[str, Any] = {"concurrency": 2, "retry": RetryPolicy(budget=0)}
-        self.client = ClovaOCRClient(
-            domain(),
-            transport=self.transport,
-            runtime=self.time.runtime(),
-            hooks=[self.events.append],
-            **(defaults | settings),
-        )
-        self.prober = self.call()
-
-    def call(self, lane: Any = "batch") -> asyncio.Task[Recognition[Receipt]]:
-        """Start a call."""
-        return asyncio.create_task(self.client.recognize(JPEG, Receipt, lane=lane))
-
-    async def held(self) -> Scene:
-        """Wait until the prober backs off."""
-        await self.time.asleep.wait()
-        return self
-
-    def let_go(self) -> None:
-        """End the backoff, and all later ones at once."""
-        assert self.time.gate is not None
-        self.time.gate.set()
-
-    @property
-    def changes(self) -> list[tuple[str, bool]]:
-        """The events of breakers."""
-        return [(event.cause, event.held) for event in self.events if isinstance(event, HoldChanged)]
+    def __init__(self, *later: Any, first: Any = REFUSED, **settings: Any) -> None:
+        super().__init__(first, *later, **({"retry": RetryPolicy(budget=0)} | settings))
 
 
 OUTAGE, QUOTA = [("outage", True), ("outage", False)], [("quota", True), ("quota", False)]
