@@ -17,6 +17,7 @@ import msgspec
 from clova_ocr_async.documents import Document, Recognition
 from clova_ocr_async.documents.untyped import UNREADABLE, is_array, is_object, untyped
 from clova_ocr_async.errors import ConfigurationError, RedactionError
+from clova_ocr_async.results.arguments import require_recognition
 from clova_ocr_async.results.sensitive_paths import SENSITIVE, Policy, Rule, hide
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def redact(recognition: Recognition[DocumentT], policy: Policy = "standard") -> 
     Raises:
         ConfigurationError: There is no such policy.
         RedactionError: The answer cannot be masked for certain. The message shows no value.
+        TypeError: ``recognition`` is not a recognition.
     """
+    require_recognition(recognition)
     check_policy(policy)
     answer = mask_answer(answer_of(recognition), policy)
     again = Recognition.from_dict(answer, type(recognition.document))
