@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from support.commands import clova_ocr
+from support.commands import clova_ocr, shell
 from support.masked_samples import draw, ink_left
 
 from clova_ocr_async.cli.runs.picture_copies import copy_name, write_copies
@@ -107,6 +108,18 @@ def test_a_huge_file_is_not_read(run: Path, tmp_path: Path) -> None:
     os.truncate(file, 2**30)
     done = clova_ocr("redact", run, "-o", tmp_path / "out")
     assert (done.exit_code, "pictures of more than 268,435,456 are not copied" in done.stderr) == (1, True)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs the limits of Linux")
+@pytest.mark.parametrize("verb", ["redact", "annotate"])
+def test_a_full_disk_leaves_no_copy(clova: Emulator, run: Path, tmp_path: Path, verb: str) -> None:
+    """Where a copy cannot be written the command ends with 1 and names it; no part of it is left."""
+    file, out = tmp_path / "card.png", tmp_path / "out"
+    file.write_bytes(draw_sample("id-card", seed=0).data)
+    clova_ocr("batch", "id-card", file, "--run", run)
+    done = shell(clova, 'ulimit -f 1; "$@"', verb, run, "-o", out)
+    assert (done.returncode, b"File too large" in done.stderr, b"card.1.png" in done.stderr) == (1, True, True)
+    assert list(out.iterdir()) == []
 
 
 @pytest.mark.usefixtures("clova")
