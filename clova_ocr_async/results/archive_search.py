@@ -50,7 +50,7 @@ def leaks_in_archive(
             if sum(member.file_size for member in members) > _MAX_UNPACKED or depth == _MAX_DEPTH:
                 yield Leak(UNCHECKED, "the archive is too large or too deep")
                 return
-            strings = _shared_strings(archive)
+            strings, used = _shared_strings(archive), set[int]()
             for number, member in enumerate(members, 1):
                 place = f"member {number:,} of the archive"
                 yield from (Leak(kind, f"in the name of {place}") for kind in kinds_of_numbers(member.filename))
@@ -58,10 +58,13 @@ def leaks_in_archive(
                     continue
                 with archive.open(member) as content:
                     if member.filename.startswith(_SHEETS):
-                        found = _in_sheet(content, strings)
+                        found = _in_sheet(content, strings, used)
                     else:
                         found = search(cast("BinaryIO", content), member.filename, depth + 1)
                     yield from (Leak(kind, f"{place}, {inside}") for kind, inside in found)
+            # A program may keep the text of a cell that was overwritten.
+            unused = (text for place, text in strings.items() if place not in used)
+            yield from (Leak(kind, "a text that no cell shows") for text in unused for kind in kinds_of_numbers(text))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error):
         yield Leak(UNCHECKED, "the archive is encrypted or broken")
 
@@ -70,20 +73,26 @@ class _TooLongError(RuntimeError):
     """A cell is longer than any that Excel writes: the sheet is broken."""
 
 
-def _elements(content: IO[bytes], pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """Yield the elements of a pattern in XML that is read in parts."""
+def _elements(content: IO[bytes], pattern: re.Pattern[str]) -> Iterator[tuple[str, re.Match[str] | None]]:
+    """Yield the elements of a pattern in XML that is read in parts, each with the text in front of it.
+
+    The text behind the last element of a part has None in place of an element.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     text = ""
     while part := content.read(_PART):
         text += decoder.decode(part)
         end = 0
         for found in pattern.finditer(text):
-            yield found
+            yield text[end : found.start()], found
             end = found.end()
         begun = _BEGUN.search(text, end)
-        text = "" if begun is None else text[begun.start() :]
+        start = len(text) if begun is None else begun.start()
+        yield text[end:start], None
+        text = text[start:]
         if len(text) > _LONGEST:
             raise _TooLongError
+    yield text, None  # of an element that has no end
 
 
 def _shared_strings(archive: zipfile.ZipFile) -> Mapping[int, str]:
@@ -91,7 +100,8 @@ def _shared_strings(archive: zipfile.ZipFile) -> Mapping[int, str]:
     if _SHARED not in archive.namelist():
         return {}
     with archive.open(_SHARED) as content:
-        texts = (_TAG.sub("", found[1] or "") for found in _elements(content, _ITEM))
+        items = (found for _, found in _elements(content, _ITEM) if found is not None)
+        texts = (_TAG.sub("", found[1] or "") for found in items)
         return {
             place: text
             for place, text in enumerate(texts)
@@ -99,13 +109,23 @@ def _shared_strings(archive: zipfile.ZipFile) -> Mapping[int, str]:
         }
 
 
-def _in_sheet(content: IO[bytes], strings: Mapping[int, str]) -> Iterator[Leak]:
-    """Yield the leaks in a sheet of an XLSX, whose first row has the names of the columns."""
+def _in_sheet(content: IO[bytes], strings: Mapping[int, str], used: set[int]) -> Iterator[Leak]:
+    """Yield the leaks in a sheet of an XLSX, whose first row has the names of the columns.
+
+    Args:
+        content: The sheet.
+        strings: The shared strings that matter, by their places.
+        used: Gets the places of the shared strings that a cell shows.
+    """
     public: set[str] = set()
-    for found in _elements(content, _CELL):
+    for beside, found in _elements(content, _CELL):
+        yield from (Leak(kind, "beside its cells") for kind in kinds_of_numbers(beside))
+        if found is None:
+            continue
         text = _TAG.sub("", found[2] or "")
-        if 't="s"' in found[1]:
-            text = strings.get(int(text), "") if text.isdecimal() else text
+        if 't="s"' in found[1] and text.isdecimal():
+            used.add(int(text))
+            text = strings.get(int(text), "")
         reference = _REFERENCE.search(found[1])
         column, place = ("", "a cell") if reference is None else (reference[1], f"cell {reference[1]}{reference[2]}")
         if text in PUBLIC and reference is not None:

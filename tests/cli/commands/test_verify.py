@@ -143,10 +143,10 @@ def zipped(**members: bytes) -> bytes:
 SHEET = "xl/worksheets/sheet1.xml"
 
 
-def other_xlsx(text: str) -> bytes:
-    """Return a workbook with prefixes and attributes in an order that Excel does not write."""
+def other_xlsx(*texts: str) -> bytes:
+    """Return a workbook with prefixes and attributes in an order that Excel does not write; it shows the first text."""
     cell = '<x:c t="s" r="B7"><x:v>0</x:v></x:c>'
-    strings = f"<x:sst><x:si><x:t>{text}</x:t></x:si><x:si/></x:sst>"
+    strings = "<x:sst>" + "".join(f"<x:si><x:t>{text}</x:t></x:si>" for text in texts) + "<x:si/></x:sst>"
     return zipped(**{"xl/sharedStrings.xml": strings.encode(), SHEET: cell.encode()})
 
 
@@ -222,6 +222,10 @@ LEAKS: dict[str, tuple[str, bytes, str]] = {
     "xlsx number": ("a.xlsx", xlsx(("id",), (9001011234567,)), "cell A2"),
     "xlsx inline": ("a.xlsx", xlsx(("id",), (NUMBER,), constant_memory=True), "cell A2"),
     "xlsx of other programs": ("a.xlsx", other_xlsx(NUMBER), "cell B7"),
+    "xlsx text of no cell": ("a.xlsx", other_xlsx("x", NUMBER), "a text that no cell shows"),
+    "xlsx list of choices": ("a.xlsx", zipped(**{SHEET: f"<c/><list>{NUMBER}</list>".encode()}), "beside its cells"),
+    "xlsx cut off": ("a.xlsx", zipped(**{SHEET: f"<c><v>{NUMBER}".encode()}), "beside its cells"),
+    "xlsx link": ("a.xlsx", zipped(**{f"{SHEET}.rels": f"<a b='{NUMBER}'/>".encode()}), "member 1 of the archive"),
     "xlsx without places": ("a.xlsx", zipped(**{SHEET: f"<c><v>{NUMBER}</v></c>".encode()}), "a cell"),
     "xlsx of one long cell": ("a.xlsx", zipped(**{SHEET: b"<c>" + b" " * 3_000_000}), "encrypted or broken"),
     "zip": ("a.zip", zipped(**{"a.jpg": saved("JPEG", comment=b"x")}), "comment, member 1 of the archive"),
