@@ -120,18 +120,20 @@ def _json(line: str) -> Any:
 
 def kinds_in_value(value: object) -> Iterator[str]:
     """Yield the kinds of numbers in a value of JSON or of a table; coordinates and confidences have a point."""
-    if is_object(value):
-        for key, child in value.items():
-            yield from kinds_of_numbers(key)
-            if key not in PUBLIC:
-                yield from kinds_in_value(child)
-    elif is_array(value):
-        for child in value:
-            yield from kinds_in_value(child)
-    elif isinstance(value, str | int | Decimal):
-        yield from kinds_of_numbers(str(value))
-    elif isinstance(value, bytes):
-        yield from kinds_of_numbers(value.decode("utf-8", "replace"))
+    left = [value]
+    while left:  # and not by recursion: a hostile value is deeper than the stack
+        found = left.pop()
+        if is_object(found):
+            for key, child in found.items():
+                yield from kinds_of_numbers(key)
+                if key not in PUBLIC:
+                    left.append(child)
+        elif is_array(found):
+            left.extend(found)
+        elif isinstance(found, str | int | Decimal):
+            yield from kinds_of_numbers(str(found))
+        elif isinstance(found, bytes):
+            yield from kinds_of_numbers(found.decode("utf-8", "replace"))
 
 
 def _in_rows(rows: Iterable[list[str]]) -> Iterator[Leak]:

@@ -217,6 +217,7 @@ LEAKS: dict[str, tuple[str, bytes, str]] = {
     "jsonl": ("a.jsonl", json.dumps({"a": [{"b": NUMBER}]}).encode(), "line 1"),
     "json number": ("a.jsonl", b'{"a": 9001011234567}', "line 1"),
     "json key": ("a.jsonl", json.dumps({NUMBER: 1}).encode(), "line 1"),
+    "deep json": ("a.jsonl", b"[" * 900 + f'"{NUMBER}"'.encode() + b"]" * 900, "line 1"),
     "broken json": ("a.jsonl", b'{"a": "' + NUMBER.encode(), "line 1"),
     "xlsx": ("a.xlsx", xlsx(("id",), (NUMBER,)), "cell A2"),
     "xlsx number": ("a.xlsx", xlsx(("id",), (9001011234567,)), "cell A2"),
