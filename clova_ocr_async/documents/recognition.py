@@ -201,4 +201,7 @@ def _document_in(image: ImageAnswer, wanted: type[Document] | None) -> Document:
         if wanted is None or type(document) is wanted:
             return document
     found = ", ".join(type(document).__name__ for document in present) or "no document"
-    raise ValueError(f"the value holds {found}" + ("" if wanted is None else f", not a {wanted.__name__}"))
+    why = "" if wanted is None else f", not a {wanted.__name__}"
+    # As the records of images that were not read, which stand beside the others in an export.
+    advice = "; a record whose status is not succeeded has none" if not present else ""
+    raise ValueError(f"the value holds {found}{why}{advice}")

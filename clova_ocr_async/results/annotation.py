@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.pictures.extras import load_module
+from clova_ocr_async.results.arguments import require_recognition
 from clova_ocr_async.results.original_picture import open_original
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def annotate(image: PictureSource, recognition: Recognition[Any]) -> bytes:
     Raises:
         ConfigurationError: The extra ``pictures`` is not installed.
         ImageError: The picture cannot be read, or is not the one that was read.
+        TypeError: ``recognition`` is not a recognition.
     """
+    require_recognition(recognition)
     labelled = load_module("clova_ocr_async.pictures.labelled", "drawing on a picture")
     typeface = load_module("clova_ocr_async.pictures.typeface", "drawing on a picture").find_typeface()
     if not typeface.hangul:

@@ -15,6 +15,7 @@ import msgspec
 
 from clova_ocr_async.documents import BizLicense, CreditCard, IdCard, Passport, Receipt, date_from_text, first
 from clova_ocr_async.results import check_digits
+from clova_ocr_async.results.arguments import require_date, require_recognition
 from clova_ocr_async.results.mrz_checks import check_mrz
 
 if TYPE_CHECKING:
@@ -57,7 +58,12 @@ def check(recognition: Recognition[Any], *, today: dt.date | None = None) -> tup
 
     Returns:
         The same checks in the same order for each document class, and for each kind of ID card.
+
+    Raises:
+        TypeError: ``recognition`` is not a recognition, or ``today`` not a date.
     """
+    require_recognition(recognition)
+    require_date("today", today)
     day = today or dt.datetime.now(tz=dt.UTC).astimezone().date()
     match recognition.document:
         case Receipt() as receipt:

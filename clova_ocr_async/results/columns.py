@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
-from clova_ocr_async.documents import Receipt
+from clova_ocr_async.documents import Document, Receipt
 from clova_ocr_async.results.column_lists import COMMON, DOCUMENTS, ITEMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from clova_ocr_async.documents import Document
 
 __all__ = ["SCHEMA_VERSION", "Column", "ColumnType", "Table", "columns", "stem_of", "tables_of"]
 
@@ -54,8 +52,11 @@ def columns(document: type[Document], table: Table = "documents") -> tuple[Colum
         table: "documents", a row a record; or "items", a row a line of a receipt.
 
     Raises:
+        TypeError: ``document`` is not the class of a document.
         ValueError: The document has no such table.
     """
+    if not (isinstance(document, type) and issubclass(document, Document)):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all typed
+        raise TypeError(f"the document is a {type(document).__name__}; it must be a class, such as Receipt")
     if table == "documents":
         return tuple(_expanded(COMMON + DOCUMENTS[document.path_word]))
     if table == "items" and document is Receipt:

@@ -26,12 +26,16 @@ _RESIDENT = re.compile(rf"{_BEFORE}({_BIRTH})({_APART})?([0-9]{{7}}){_AFTER}")
 _CARD_IN_GROUPS = re.compile(rf"{_BEFORE}[0-9]{{4}}(?:[ \-–][0-9]{{4}}){{3}}{_AFTER}")  # noqa: RUF001
 _CARD = re.compile(rf"{_BEFORE}[2-6][0-9]{{13,18}}{_AFTER}")
 _ZONE = re.compile(r"(?<![0-9A-Za-z<])(?=[0-9A-Z<]*<<)[0-9A-Z<]{30,44}(?![0-9A-Za-z<])")
+# Nearly all texts have neither. What is not Hangul may be a digit in another form, such as full width.
+_MAYBE = re.compile(r"(?:[0-9]|[^\x00-\x7f가-힣]){4}|[<\uff1c]{2}")
 _ALIEN = "5678"  # the digit for century and sex
 _KOREA = "880"  # of barcodes
 
 
 def kinds_of_numbers(text: str) -> Iterator[str]:
     """Yield the kind of each number in a text, in words; never the number."""
+    if _MAYBE.search(text) is None:
+        return
     text = narrowed(text)
     for found in _RESIDENT.finditer(text):
         if found[2] or not _is_barcode(found[1] + found[3]):

@@ -7,6 +7,7 @@ viewer shows it.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -42,7 +43,7 @@ Way: TypeAlias = "Callable[[Point], Point]"
 """A function from a point of an answer to a point of a picture."""
 
 _MIN_SWAPPED = 5  # EXIF orientations from 5 swap width and height
-_PDF_HEAD = 1024  # bytes that hold the mark of a PDF
+_TIFFS = frozenset(("tiff", "bigtiff"))
 _SLACK = 0.02  # of a side; polygons of words at the edge reach a little beyond it
 
 
@@ -100,27 +101,39 @@ def open_original(
         ConfigurationError: The extra ``pictures`` is not installed.
     """
     convert = load_module("clova_ocr_async.pictures.convert", "drawing on a picture")
-    number = recognition.picture.page
+    number, file = recognition.picture.page, _file_of(image, convert)
     if isinstance(image, Page):
         number = image.number
-        data = read_bytes(image.path, _NO_LIMITS)[0]
-    elif isinstance(image, Image):
-        data = image.data
-    elif isinstance(image, bytes | bytearray | memoryview):
-        data = bytes(image)
-    elif hasattr(image, "getexif"):
-        data = convert.from_pil(image)[0]
+    head = PagedFile.of(file).head
+    header = read_header(head)
+    if b"%PDF-" in head and header is None:
+        return _page_of_pdf(file, number, recognition)
+    if header is not None and header.kind in _TIFFS:
+        # A page of its own, so that no other page and no version of this one is decoded.
+        data = cut_page(file, _page_number(file, number), max_bytes=None, preparation=None)[0]
     else:
-        data = read_bytes(image, _NO_LIMITS)[0]
-    if b"%PDF-" in data[:_PDF_HEAD] and read_header(data) is None:
-        return _page_of_pdf(data, number, recognition)
-    return _decoded(data, number, recognition, points, convert)
+        data = file if isinstance(file, bytes) else read_bytes(file, _NO_LIMITS)[0]
+    return _decoded(data, recognition, points, convert)
+
+
+def _file_of(image: PictureSource, convert: Any) -> bytes | str:
+    """Return the bytes of a picture; the path of a page's file, which may be too large to be read whole."""
+    if isinstance(image, Page):
+        return os.fsdecode(image.path)
+    if isinstance(image, Image):
+        return image.data
+    if isinstance(image, bytes | bytearray | memoryview):
+        return bytes(image)
+    if hasattr(image, "getexif"):
+        made: bytes = convert.from_pil(image)[0]
+        return made
+    return read_bytes(image, _NO_LIMITS)[0]
 
 
 _NO_LIMITS = ImageLimits(max_bytes=None)
 
 
-def _page_of_pdf(data: bytes, number: int | None, recognition: Recognition[Any]) -> OriginalPicture:
+def _page_of_pdf(file: bytes | str, number: int | None, recognition: Recognition[Any]) -> OriginalPicture:
     """Draw a page of a PDF in the size that the polygons refer to, so that they need no way."""
     size = recognition.picture.as_converted(recognition.converted_image_info).sent_size
     if recognition.picture.sha256 is not None:  # drawn here before it was sent
@@ -131,15 +144,15 @@ def _page_of_pdf(data: bytes, number: int | None, recognition: Recognition[Any])
     if width * height > MAX_PIXELS:
         raise ImageError(f"the answer states a picture of {width:,} x {height:,} pixels, which is too large")
     pixels = load_module("clova_ocr_async.pictures.pdf", "a page of a pdf").draw_page(
-        PagedFile.of(data), _page_number(data, number), (width, height)
+        PagedFile.of(file), _page_number(file, number), (width, height)
     )
     return OriginalPicture(pixels, "png", (same_point,))
 
 
-def _page_number(data: bytes, number: int | None) -> int:
+def _page_number(file: bytes | str, number: int | None) -> int:
     if number is not None:
         return number
-    if (count := require_pages(data)) > 1:
+    if (count := require_pages(file)) > 1:
         raise ImageError(
             f"the file has {count:,} pages, and the recognition is not that of one page; give Page(path, n)"
         )
@@ -152,24 +165,20 @@ def same_point(point: Point) -> Point:
 
 
 def _decoded(
-    data: bytes, number: int | None, recognition: Recognition[Any], points: Sequence[Sequence[Point]], convert: Any
+    data: bytes, recognition: Recognition[Any], points: Sequence[Sequence[Point]], convert: Any
 ) -> OriginalPicture:
     header = read_header(data)
-    if header is not None and header.kind in {"tiff", "bigtiff"}:
-        # A page of its own, so that no other page and no version of this one is decoded.
-        data = cut_page(data, _page_number(data, number), max_bytes=None, preparation=None)[0]
-        header = read_header(data)
     pixels = convert.decode(data)
     assert header is not None  # noqa: S101 - what was decoded has a header
     picture = recognition.picture
     if picture.size is None and not picture.steps:
         # A recognition that was made by hand: the file was sent as it is.
         picture = header.as_sent().as_converted(recognition.converted_image_info)
-    if header.kind in {"tiff", "bigtiff"} or not _is_photo(header.kind):
+    if header.kind in _TIFFS or not _is_photo(header.kind):
         output: Literal["jpeg", "png"] = "png"
     else:
         output = "jpeg"
-    if header.kind in {"tiff", "bigtiff"} and picture.sent_size is None:
+    if header.kind in _TIFFS and picture.sent_size is None:
         raise ImageError("the answer does not state the size of the picture that its polygons refer to")
     return OriginalPicture(pixels, output, _fitting(_ways(picture, pixels.size), points, pixels.size))
 

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 import unicodedata
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from clova_ocr_async.batch.hashing import FileHashes
 from clova_ocr_async.client.reading import read_path
 from clova_ocr_async.documents import DOCUMENTS, Recognition
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.ledger.settlement import replay
+from clova_ocr_async.pictures.page import Page
+from clova_ocr_async.pictures.paged_file import PagedFile
 from clova_ocr_async.protocol.image import ImageLimits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from clova_ocr_async.ledger.storage import SourceRecord
 
-__all__ = ["checked_bytes", "copy_name", "recognition_of", "with_page"]
+__all__ = ["copy_name", "draw_original", "kept_hashes", "recognition_of", "with_page"]
+
+DrawnT = TypeVar("DrawnT")
 
 _LONGEST = 100  # bytes of a name's first part
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _NO_LIMIT = ImageLimits(max_bytes=None)
+_LARGEST = 256 * 1024 * 1024  # bytes of a picture; the service takes 50 MiB, and larger ones were shrunk
 
 
 def copy_name(source: str, number: int, ending: str) -> str:
@@ -40,6 +49,7 @@ def copy_name(source: str, number: int, ending: str) -> str:
     name = PurePosixPath(text.replace("\\", "/")).name
     stem = _UNSAFE.sub("_", PurePosixPath(name).stem)
     stem = "".join(character if character.isprintable() else "_" for character in stem).strip(" .")
+    # By bytes: file systems bound a name by them, and a Hangul syllable has three.
     short = stem.encode()[:_LONGEST].decode(errors="ignore").rstrip(" .")
     return f"{short or 'image'}.{number}.{ending}"
 
@@ -61,8 +71,19 @@ def with_page(recognition: Recognition[Any], page: int | None) -> Recognition[An
     return msgspec.structs.replace(recognition, picture=msgspec.structs.replace(picture, page=page))
 
 
-def checked_bytes(record: SourceRecord, recognition: Recognition[Any] | None) -> bytes:
-    """Return the bytes of the picture that was read: the file at its path, if its hash is the same.
+def draw_original(
+    record: SourceRecord,
+    recognition: Recognition[Any] | None,
+    draw: Callable[[bytes | Page, Recognition[Any]], DrawnT],
+    hashes: FileHashes | None = None,
+) -> DrawnT:
+    """Return what is drawn of the picture that was read: the file at its path, if its hash is the same.
+
+    Args:
+        record: The record of the image.
+        recognition: Its recognition, as ``recognition_of`` returns it.
+        draw: Draws the picture, from its bytes, or from the page of its file.
+        hashes: The hashes of files of several pages, kept for the next page; None to hash the file for this one.
 
     Raises:
         ImageError: It was not read, has no path, or is not the same any more.
@@ -71,7 +92,30 @@ def checked_bytes(record: SourceRecord, recognition: Recognition[Any] | None) ->
         raise ImageError(f"the image has no answer ({record.status}), so nothing shows what to draw")
     if record.path is None:
         raise ImageError("the image was given as bytes, so there is no file to copy")
-    data = read_path(record.path, _NO_LIMIT)
-    if hashlib.sha256(data).digest() != record.entry.item.sha256:
-        raise ImageError("the file has changed since it was read; put back the one that was read")
+    sha256 = record.entry.item.sha256
+    if record.page is None:
+        return draw(_whole_file(record.path, sha256), recognition)
+    hashes = kept_hashes() if hashes is None else hashes
+    # The file of a page may be too large for memory, and has many of them.
+    _check_hash(hashes.facts(record.path, time.time()).sha256, sha256)
+    drawn = draw(Page(record.path, record.page), recognition)
+    _check_hash(hashes.facts(record.path, time.time()).sha256, sha256)  # it was opened once more to be drawn
+    return drawn
+
+
+def kept_hashes() -> FileHashes:
+    """Return hashes of files whose pages are not counted."""
+    return FileHashes(count=lambda _: None)
+
+
+def _whole_file(path: str, sha256: bytes) -> bytes:
+    if (size := PagedFile.of(path).size) > _LARGEST:
+        raise ImageError(f"the file has {size:,} bytes, and pictures of more than {_LARGEST:,} are not copied")
+    data = read_path(path, _NO_LIMIT)
+    _check_hash(hashlib.sha256(data).digest(), sha256)
     return data
+
+
+def _check_hash(found: bytes, expected: bytes) -> None:
+    if found != expected:
+        raise ImageError("the file has changed since it was read; put back the one that was read")

@@ -13,6 +13,7 @@ from clova_ocr_async.errors import ImageError, RedactionError
 from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.polygons import area, clipped_area, convex_hull, extent
 from clova_ocr_async.protocol.echoed_input import quoted
+from clova_ocr_async.results.arguments import require_recognition
 from clova_ocr_async.results.hidden_places import HiddenPlace, all_corners, hidden_places
 from clova_ocr_async.results.original_picture import open_original
 from clova_ocr_async.results.redaction import answer_of, check_policy
@@ -48,6 +49,7 @@ def redact_image(image: PictureSource, recognition: Recognition[Any], policy: Po
         ConfigurationError: There is no such policy, or the extra ``pictures`` is not installed.
         RedactionError: The picture cannot be masked for certain: a number has no polygon, a polygon lies mostly outside
             the picture, or the picture is not the one that was read. The message names the field and shows no value.
+        TypeError: ``recognition`` is not a recognition.
     """
     original = masked_picture(image, recognition, policy)
     drawing = load_module("clova_ocr_async.pictures.drawing", "masking a picture")
@@ -66,7 +68,9 @@ def masked_picture(image: PictureSource, recognition: Recognition[Any], policy: 
     Raises:
         ConfigurationError: As in ``redact_image``.
         RedactionError: As in ``redact_image``.
+        TypeError: As in ``redact_image``.
     """
+    require_recognition(recognition)
     check_policy(policy)
     answer = answer_of(recognition)
     places = hidden_places(answer, policy)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from clova_ocr_async.arguments import require_number
 from clova_ocr_async.documents import DateObject, FloatObject, TimeObject
 from clova_ocr_async.documents.fields import confidence_of, in_reading_order, objects_of
+from clova_ocr_async.results.arguments import require_recognition
 from clova_ocr_async.results.checks import check
 
 if TYPE_CHECKING:
@@ -45,7 +47,13 @@ def fields_to_review(
     Returns:
         Each field once, with all its reasons: those of fields in reading order, then those of checks and of fields of
         an unexpected shape.
+
+    Raises:
+        TypeError: ``recognition`` is not a recognition, or ``today`` not a date.
+        ConfigurationError: ``minimum`` is not a number from 0 to 1.
     """
+    require_recognition(recognition)
+    require_number("minimum", minimum, or_zero=True, most=1, advice="confidences are from 0 to 1")
     return judge(recognition, minimum, today=today).to_review
 
 

@@ -20,6 +20,7 @@ from clova_ocr_async.documents import (
     Receipt,
     date_from_text,
 )
+from clova_ocr_async.results.arguments import require_recognition
 from clova_ocr_async.results.column_lists import DOCUMENTS
 from clova_ocr_async.results.columns import columns
 from clova_ocr_async.results.review import judge
@@ -61,7 +62,11 @@ def to_row(recognition: Recognition[Any], source: str | os.PathLike[str] | None 
     Returns:
         A value for each of ``columns(type(recognition.document))``, in their order. Columns that only a run knows, such
         as ``status`` and ``copy_of``, are None. ``key`` is made of the answer, since the file is not read here.
+
+    Raises:
+        TypeError: ``recognition`` is not a recognition.
     """
+    require_recognition(recognition)
     document = recognition.document
     values = (
         document_values(recognition)
@@ -82,7 +87,11 @@ def to_items(recognition: Recognition[Any]) -> list[dict[str, Value]]:
     """Return the lines of a receipt as rows of the table of items; no rows for other documents.
 
     ``item_index`` counts from 1 over all groups of lines. ``key`` is that of ``to_row``.
+
+    Raises:
+        TypeError: ``recognition`` is not a recognition.
     """
+    require_recognition(recognition)
     if not isinstance(recognition.document, Receipt):
         return []
     return item_values(recognition.document, key_of_answer(recognition))

@@ -14,7 +14,7 @@ from clova_ocr_async.ledger.storage import Purged
 if TYPE_CHECKING:
     from support.stores import Store
 
-    from clova_ocr_async.ledger import RunLedger
+    from clova_ocr_async.ledger import RunLedger, RunView
     from clova_ocr_async.protocol.response import HTTPResponse
 
 STAMP = FileStamp(1, 2, 3, 4)
@@ -108,6 +108,62 @@ async def test_a_snapshot_is_of_one_moment(store: Store) -> None:
             assert before == (["receipt"], [], len(EXPECTED))
             assert view.documents() == ["id-card", "receipt"]
             assert view.own_columns("id-card") == ["id"]
+
+
+def all_of(view: RunView) -> tuple[object, ...]:
+    """Return all that a view shows, with ``to_read`` over more than one of its blocks."""
+    entries = [view.find(item("late")), view.recall(file("late"), "receipt"), view.find(item("failed"))]
+    return (
+        view.status(),
+        view.answers(),
+        view.pending(),
+        list(view.ambiguous_names()),
+        [record.status for record in view.records()],
+        [record.path for record in view.records(unread=True)],
+        [one.path for one in view.to_read("receipt", [Billing.MAYBE_BILLED])],
+        [None if entry is None else (entry.state, entry.billing) for entry in entries],
+    )
+
+
+async def test_a_snapshot_outlasts_a_process_that_writes_and_ends(store: Store) -> None:
+    """A snapshot keeps no writer waiting, and stays as it was after the last one has closed the run.
+
+    A snapshot within another is part of it. Afterwards the view shows the run as it is.
+    """
+    await begun(store)
+    ledger = store.open()
+    await ledger.__aenter__()
+    with store.view() as view:
+        with view.snapshot():
+            before = all_of(view)
+            ledger.add_files([file(f"new {number}") for number in range(70)], "receipt")
+            await succeeded(ledger, "late")
+            await ledger.requeue(Billing.NOT_BILLED)
+            await ambiguous(ledger, "late and ambiguous")
+            assert all_of(view) == before
+            await ledger.__aexit__(None, None, None)
+            with view.snapshot():
+                assert all_of(view) == before
+            assert all_of(view) == before
+        after = all_of(view)
+    assert all(was != now for was, now in zip(before, after, strict=True))
+
+
+async def test_a_snapshot_that_ends_in_an_error_is_over(store: Store) -> None:
+    """After an exception within a snapshot, in which not all records were read, a view shows the run as it is."""
+
+    def fail(view: RunView) -> None:
+        with view.snapshot():
+            next(iter(view.records()))
+            raise ZeroDivisionError
+
+    await begun(store)
+    async with store.open() as ledger:
+        with store.view() as view:
+            with pytest.raises(ZeroDivisionError):
+                fail(view)
+            await succeeded(ledger, "late")
+            assert view.find(item("late")) is not None
 
 
 async def test_every_image_has_a_record(store: Store) -> None:

@@ -81,11 +81,15 @@ def command(*, folder: str, key_file: str | None, **options: Any) -> int:
         check_ending(output, options["format"], _FORMATS)
     with RunReader(folder, seal) as reader:
         written = _written(reader, options)
+        removed = reader.status().removed
+    noun = "record" if options["format"] == "jsonl" else "row"
     if written.rows == 0:
         echo_stderr("the run holds no images", even_when_quiet=True)
     elif written.files:
-        noun = "record" if options["format"] == "jsonl" else "row"
         echo_stderr(f"{plural(written.rows, noun)} in {', '.join(shown_path(name) for name in written.files)}")
+    if removed:
+        without = plural(removed, "picture was read and has", "pictures were read and have")
+        echo_stderr(f"{without} no stored answer (--store none, or a purge); such {noun}s have no values")
     if written.refused:
         why = "cannot be masked for certain, and shows no values"
         echo_stderr(plural(written.refused, f"record {why}", f"records {why}"), even_when_quiet=True)
@@ -175,7 +179,7 @@ def _write_records(
             if policy is not None:
                 record, certain = masked_record(record, policy)
                 refused += not certain
-            # Also if masking is not certain: such a record has no values, but a missing one would look like a lost image.
+            # Also if masking is not certain: such a record has no values; a missing one would look like a lost image.
             write(encode_record(record))
             count += 1
     return count, refused

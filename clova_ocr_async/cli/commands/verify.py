@@ -25,20 +25,23 @@ def command(*, files: tuple[str, ...]) -> int:
     from pathlib import Path
 
     from clova_ocr_async.cli.exit_codes import exit_code
-    from clova_ocr_async.client.reading import read_path
     from clova_ocr_async.errors import ImageError
+    from clova_ocr_async.pictures.paged_file import PagedFile
     from clova_ocr_async.protocol.echoed_input import shown_path
-    from clova_ocr_async.protocol.image import ImageLimits
     from clova_ocr_async.results.redaction import Masking
     from clova_ocr_async.results.verification import find_leaks
 
     bad = 0
+    masking = Masking(None, "all")
     for file in files:
-        name = shown_path(Masking(None, "all").mask_text(file))
+        name = shown_path(masking.mask_text(file))
         try:
-            leaks = list(dict.fromkeys(find_leaks(read_path(file, ImageLimits(max_bytes=None)), Path(file).name)))
+            with PagedFile.of(file).open() as content:
+                leaks = list(dict.fromkeys(find_leaks(content, Path(file).name)))
         except ImageError as error:
-            echo_stderr(f"{name}: it cannot be checked: {error}", even_when_quiet=True)
+            # The message repeats the name, which may be a number.
+            reason = masking.mask_text(str(error)).removeprefix(f"{name}: ")
+            echo_stderr(f"{name}: it cannot be checked: {reason}", even_when_quiet=True)
             bad += 1
             continue
         for kind, place in leaks:

@@ -12,13 +12,14 @@ from clova_ocr_async.cli.terminal.stderr import echo_stderr
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
-from clova_ocr_async.results.picture_files import checked_bytes, copy_name, recognition_of
+from clova_ocr_async.results.picture_files import copy_name, draw_original, kept_hashes, recognition_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clova_ocr_async.documents import Recognition
     from clova_ocr_async.ledger.storage import RunView
+    from clova_ocr_async.pictures.page import Page
 
 __all__ = ["Copies", "write_copies"]
 
@@ -39,7 +40,7 @@ class Copies:
 def write_copies(
     reader: RunView,
     folder: str,
-    draw: Callable[[bytes, Recognition[Any]], bytes],
+    draw: Callable[[bytes | Page, Recognition[Any]], bytes],
     shown_name: Callable[[str, Recognition[Any] | None], str],
     *,
     force: bool,
@@ -51,7 +52,7 @@ def write_copies(
     Args:
         reader: The open run.
         folder: The folder of the copies; it is created if it is not there.
-        draw: Returns the copy of a picture, from its bytes and its recognition.
+        draw: Returns the copy of a picture, from its bytes, or the page of its file, and its recognition.
         shown_name: Returns a path, or a message, as people may see it; the recognition is None if there is none.
         force: Whether existing copies are replaced.
 
@@ -64,14 +65,14 @@ def write_copies(
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"{shown_path(folder)}: {error.strerror}") from None
-    copies = Copies()
+    copies, hashes = Copies(), kept_hashes()
     # The number in the run is part of the name: scans of two folders often have the same names.
     for number, record in enumerate(reader.records(), 1):
         recognition = recognition_of(record)
         path = record.path or ""
         name = shown_name(path, recognition) if path else "an image without a path"
         try:
-            data = draw(checked_bytes(record, recognition), recognition)  # type: ignore[arg-type]
+            data = draw_original(record, recognition, draw, hashes)
             ending = "png" if data.startswith(b"\x89PNG") else "jpg"
             _write(place / copy_name(name, number, ending), data, force=force)
         except ClovaOCRError as error:

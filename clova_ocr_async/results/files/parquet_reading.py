@@ -1,8 +1,8 @@
-"""The texts in a Parquet file (extra ``tables``)."""
+"""The values in a Parquet file (extra ``tables``)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pyarrow as pa  # type: ignore[import-untyped]  # it ships no py.typed
 import pyarrow.parquet as pq  # type: ignore[import-untyped]  # it ships no py.typed
@@ -10,16 +10,36 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]  # it ships no py.t
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["texts_of_columns"]
+__all__ = ["BrokenTableError", "values_of_columns"]
 
 
-def texts_of_columns(data: bytes) -> Iterator[tuple[str, Iterator[str]]]:
-    """Yield the name and the texts of each column of a batch, batch by batch; whole numbers are texts as well."""
-    file: Any = cast("Any", pq).ParquetFile(cast("Any", pa).BufferReader(data))
-    metadata: dict[bytes, bytes] = file.schema_arrow.metadata or {}
-    yield "", (value.decode("utf-8", "replace") for value in metadata.values())
-    for batch in file.iter_batches():
+_ROWS = 1_000  # that are read together
+_BUFFER = 1024 * 1024  # bytes of a column; without it all of a row group, which may be the whole file, is read at once
+
+
+class BrokenTableError(Exception):
+    """A file is not Parquet, is encrypted, or ends too early."""
+
+
+def values_of_columns(file: BinaryIO) -> Iterator[tuple[str, list[object]]]:
+    """Yield the name and the values of each column of a batch, batch by batch.
+
+    Names, and the metadata of the file, come as values of a column without a name.
+
+    Raises:
+        BrokenTableError: The file cannot be read.
+    """
+    try:
+        yield from _values(file)
+    except (cast("Any", pa).ArrowException, OSError):
+        raise BrokenTableError from None
+
+
+def _values(file: BinaryIO) -> Iterator[tuple[str, list[object]]]:
+    source: Any = cast("Any", pa).PythonFile(file, mode="r")
+    table: Any = cast("Any", pq).ParquetFile(source, pre_buffer=False, buffer_size=_BUFFER)
+    metadata: dict[bytes, bytes] = table.schema_arrow.metadata or {}
+    yield "", [*table.schema_arrow.names, *metadata.values()]
+    for batch in table.iter_batches(batch_size=_ROWS):
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            values: list[object] = column.to_pylist()
-            yield "", iter([str(name)])
-            yield str(name), (str(value) for value in values if isinstance(value, str | int))
+            yield str(name), column.to_pylist()

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from clova_ocr_async.errors import ImageError, RedactionError
 from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.results.original_picture import open_original
-from clova_ocr_async.results.picture_files import checked_bytes
+from clova_ocr_async.results.picture_files import draw_original
 from clova_ocr_async.results.picture_redaction import masked_picture
 from clova_ocr_async.results.report.rows import Place, points_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from clova_ocr_async.batch.hashing import FileHashes
+    from clova_ocr_async.documents import Recognition
+    from clova_ocr_async.pictures.page import Page
     from clova_ocr_async.results.original_picture import OriginalPicture
     from clova_ocr_async.results.report.cause_words import Text
     from clova_ocr_async.results.report.reading import Reading
@@ -34,7 +37,7 @@ class ShownPicture(NamedTuple):
 
     Attributes:
         original: Its pixels.
-        data: The bytes of its file, which hold what the pixels do not show.
+        data: The bytes of its file, which hold what the pixels do not show; empty for a page of a file.
     """
 
     original: OriginalPicture
@@ -60,27 +63,30 @@ class ShownPicture(NamedTuple):
         return drawing.encode_pixels(self.original.pixels, output), "png" if output == "png" else "jpg"
 
 
-def picture_of(reading: Reading, policy: Policy | None) -> ShownPicture:
+def picture_of(reading: Reading, policy: Policy | None, hashes: FileHashes | None = None) -> ShownPicture:
     """Return the picture of an image of a run, masked if a policy is given.
 
     Args:
         reading: The record.
         policy: As in ``read_record``.
+        hashes: As in ``draw_original``.
 
     Raises:
         ConfigurationError: The extra ``pictures`` is not installed.
         ImageError: There is no such picture: the image was not read, or its file is gone or has changed.
         RedactionError: The picture cannot be masked for certain.
     """
-    recognition = reading.recognition
-    data = checked_bytes(reading.record, recognition)
-    assert recognition is not None  # noqa: S101 - else it was refused
-    if policy is None:
-        return ShownPicture(open_original(data, recognition, points_of(recognition)), data)
-    # Before the picture: what cannot be masked in the text is not shown on the picture either.
-    if reading.refused is not None:
-        raise reading.refused
-    return ShownPicture(masked_picture(data, recognition, policy), data)
+
+    def draw(image: bytes | Page, recognition: Recognition[Any]) -> ShownPicture:
+        data = image if isinstance(image, bytes) else b""
+        if policy is None:
+            return ShownPicture(open_original(image, recognition, points_of(recognition)), data)
+        # Before the picture: what cannot be masked in the text is not shown on the picture either.
+        if reading.refused is not None:
+            raise reading.refused
+        return ShownPicture(masked_picture(image, recognition, policy), data)
+
+    return draw_original(reading.record, reading.recognition, draw, hashes)
 
 
 def reason_without(error: ImageError | RedactionError, reading: Reading, words: Callable[[str], str]) -> Text:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -12,11 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from support.commands import clova_ocr
+from support.commands import clova_ocr, shell
 from support.masked_samples import draw, ink_left
 
+from clova_ocr_async.cli.runs.picture_copies import write_copies
 from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.emulator.samples.canvas import encode
+from clova_ocr_async.ledger import RunReader
+from clova_ocr_async.pictures import Page
 from clova_ocr_async.results.picture_files import copy_name
 
 if TYPE_CHECKING:
@@ -75,6 +80,47 @@ def test_members_of_archives_and_pages_have_copies(run: Path, tmp_path: Path) ->
     clova_ocr("redact", run, "-o", tmp_path / "masked")
     (masked,) = (tmp_path / "masked").glob("card.*.jpg")
     assert ink_left(Image.open(io.BytesIO(masked.read_bytes())), draw("id-card", 0, "standard").hidden) < 16
+
+
+@pytest.mark.usefixtures("clova")
+def test_a_page_of_a_file_that_changes_has_no_copy(run: Path, tmp_path: Path) -> None:
+    """The pages of a file that has changed, or that changes while a copy is made, are named and have no copy."""
+    pages = tmp_path / "pages.tiff"
+    Image.new("RGB", (40, 40)).save(pages, save_all=True, append_images=[Image.new("RGB", (50, 50))])
+    clova_ocr("batch", "receipt", pages, "--pages", "all", "--run", run)
+
+    def change(source: bytes | Page, _: object) -> bytes:
+        assert source == Page(str(pages), 1)
+        with pages.open("ab") as file:
+            file.write(b"x")
+        return b""
+
+    with RunReader(run) as reader:
+        copies = write_copies(reader, str(tmp_path / "out"), change, lambda path, _: path, force=False)
+    assert (copies.written, copies.failed, list((tmp_path / "out").iterdir())) == (0, 2, [])
+
+
+@pytest.mark.usefixtures("clova")
+def test_a_huge_file_is_not_read(run: Path, tmp_path: Path) -> None:
+    """A picture in whose place there is a file that no call can have sent is named, and is not read into memory."""
+    file = tmp_path / "card.png"
+    file.write_bytes(draw_sample("id-card", seed=0).data)
+    clova_ocr("batch", "id-card", file, "--run", run)
+    os.truncate(file, 2**30)
+    done = clova_ocr("redact", run, "-o", tmp_path / "out")
+    assert (done.exit_code, "pictures of more than 268,435,456 are not copied" in done.stderr) == (1, True)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs the limits of Linux")
+@pytest.mark.parametrize("verb", ["redact", "annotate"])
+def test_a_full_disk_leaves_no_copy(clova: Emulator, run: Path, tmp_path: Path, verb: str) -> None:
+    """Where a copy cannot be written the command ends with 1 and names it; no part of it is left."""
+    file, out = tmp_path / "card.png", tmp_path / "out"
+    file.write_bytes(draw_sample("id-card", seed=0).data)
+    clova_ocr("batch", "id-card", file, "--run", run)
+    done = shell(clova, 'ulimit -f 1; "$@"', verb, run, "-o", out)
+    assert (done.returncode, b"File too large" in done.stderr, b"card.1.png" in done.stderr) == (1, True, True)
+    assert list(out.iterdir()) == []
 
 
 @pytest.mark.usefixtures("clova")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
+import zlib
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pikepdf
@@ -19,6 +22,7 @@ from support.pdfs import written
 
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.pictures.pdf_remains import hidden_parts
+from clova_ocr_async.results.verification import find_leaks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,6 +140,24 @@ def zipped(**members: bytes) -> bytes:
     return file.getvalue()
 
 
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+def other_xlsx(*texts: str) -> bytes:
+    """Return a workbook with prefixes and attributes in an order that Excel does not write; it shows the first text."""
+    cell = '<x:c t="s" r="B7"><x:v>0</x:v></x:c>'
+    strings = "<x:sst>" + "".join(f"<x:si><x:t>{text}</x:t></x:si>" for text in texts) + "<x:si/></x:sst>"
+    return zipped(**{"xl/sharedStrings.xml": strings.encode(), SHEET: cell.encode()})
+
+
+def damaged_zip() -> bytes:
+    """Return an archive whose only member cannot be unpacked."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", bytes(9_000))
+    return file.getvalue().replace(zlib.compress(bytes(9_000), wbits=-15)[:8], b"\xff" * 8)
+
+
 LEAKS: dict[str, tuple[str, bytes, str]] = {
     "exif": ("a.jpg", exif(), "EXIF metadata"),
     "thumbnail in exif": ("a.jpg", exif(JPEG), "thumbnail"),
@@ -186,6 +208,7 @@ LEAKS: dict[str, tuple[str, bytes, str]] = {
     "alien": ("a.csv", b"900101-5234567\n", "alien registration number"),
     "digits alone": ("a.csv", b"9001011234567\n", "resident registration number"),
     "full width": ("a.txt", "９００１０１－１２３４５６７".encode(), "resident registration number"),  # noqa: RUF001
+    "other digits": ("a.txt", "٩٠٠١٠١-١٢٣٤٥٦٧".encode(), "resident registration number"),
     "utf-16": ("a.txt", NUMBER.encode("utf-16"), "resident registration number"),
     "no encoding": ("a.txt", b"\xff\x00 " + NUMBER.encode(), "resident registration number"),
     "card": ("a.txt", CARD.encode(), "card number"),
@@ -194,16 +217,32 @@ LEAKS: dict[str, tuple[str, bytes, str]] = {
     "jsonl": ("a.jsonl", json.dumps({"a": [{"b": NUMBER}]}).encode(), "line 1"),
     "json number": ("a.jsonl", b'{"a": 9001011234567}', "line 1"),
     "json key": ("a.jsonl", json.dumps({NUMBER: 1}).encode(), "line 1"),
+    "deep json": ("a.jsonl", b"[" * 900 + f'"{NUMBER}"'.encode() + b"]" * 900, "line 1"),
     "broken json": ("a.jsonl", b'{"a": "' + NUMBER.encode(), "line 1"),
     "xlsx": ("a.xlsx", xlsx(("id",), (NUMBER,)), "cell A2"),
     "xlsx number": ("a.xlsx", xlsx(("id",), (9001011234567,)), "cell A2"),
     "xlsx inline": ("a.xlsx", xlsx(("id",), (NUMBER,), constant_memory=True), "cell A2"),
+    "xlsx of other programs": ("a.xlsx", other_xlsx(NUMBER), "cell B7"),
+    "xlsx text of no cell": ("a.xlsx", other_xlsx("x", NUMBER), "a text that no cell shows"),
+    "xlsx list of choices": ("a.xlsx", zipped(**{SHEET: f"<c/><list>{NUMBER}</list>".encode()}), "beside its cells"),
+    "xlsx cut off": ("a.xlsx", zipped(**{SHEET: f"<c><v>{NUMBER}".encode()}), "beside its cells"),
+    "xlsx link": ("a.xlsx", zipped(**{f"{SHEET}.rels": f"<a b='{NUMBER}'/>".encode()}), "member 1 of the archive"),
+    "xlsx without places": ("a.xlsx", zipped(**{SHEET: f"<c><v>{NUMBER}</v></c>".encode()}), "a cell"),
+    "xlsx of one long cell": ("a.xlsx", zipped(**{SHEET: b"<c>" + b" " * 3_000_000}), "encrypted or broken"),
     "zip": ("a.zip", zipped(**{"a.jpg": saved("JPEG", comment=b"x")}), "comment, member 1 of the archive"),
     "zip name": ("a.zip", zipped(**{f"{NUMBER}.txt": b""}), "in the name of member 1"),
     "zip in zips": ("a.zip", zipped(a=zipped(a=zipped(a=zipped(a=b"")))), "too large or too deep"),
     "zip broken": ("a.zip", b"PK\x03\x04 nothing", "format that cannot be checked"),
+    "zip damaged": ("a.zip", damaged_zip(), "format that cannot be checked"),
+    "parquet in a zip": ("a.zip", zipped(a=parquet(id=[NUMBER])), "in a column of the Parquet file"),
     "parquet": ("a.parquet", parquet(id=[NUMBER, None]), "in a column of the Parquet file"),
     "parquet number": ("a.parquet", parquet(id=[9001011234567]), "in a column of the Parquet file"),
+    "parquet of objects": ("a.parquet", parquet(id=[{"a": [NUMBER]}]), "in a column of the Parquet file"),
+    "parquet of bytes": ("a.parquet", parquet(id=[NUMBER.encode()]), "in a column of the Parquet file"),
+    "parquet of decimals": ("a.parquet", parquet(id=[Decimal(9001011234567)]), "in a column of the Parquet file"),
+    "parquet broken": ("a.parquet", b"PAR1 nothing", "format that cannot be checked"),
+    "long cell": ("a.csv", b"x" * 200_000, "a cell of more than"),
+    "long line": ("a.txt", b"x" * 2**24, "a line of more than"),
     "name": (f"{NUMBER}.csv", b"x", "in the file's name"),
 }
 
@@ -250,9 +289,62 @@ def test_a_clean_file_passes(tmp_path: Path, name: str, data: bytes) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_not_clean(tmp_path: Path) -> None:
-    """A folder, and a file that is not there, are named, and the exit code is 1."""
-    found = clova_ocr("verify", tmp_path, tmp_path / "none.png")
+    """A folder, and a file that is not there, are named without a number in the name, and the exit code is 1."""
+    found = clova_ocr("verify", tmp_path, tmp_path / f"{NUMBER}.png")
     assert (found.exit_code, found.stderr.count("cannot be checked")) == (1, 2)
+    assert NUMBER not in found.output
+
+
+class WatchedFile(io.FileIO):
+    """A file that records how much is read of it at once."""
+
+    most = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, and record the length."""
+        data = super().read(size)
+        self.most = max(self.most, len(data))
+        return data
+
+
+ROWS = [f"{number:08} " + "x" * 120 for number in range(18_000)]
+LARGE: dict[str, Callable[[], bytes]] = {
+    "a.csv": lambda: "\n".join(ROWS).encode(),
+    "a.jsonl": lambda: "\n".join(json.dumps({"a": row}) for row in ROWS).encode(),
+    "a.txt": lambda: "\n".join(ROWS).encode("utf-16"),
+    "a.parquet": lambda: parquet(a=ROWS),
+    "a.xlsx": lambda: xlsx(*((row,) for row in ROWS), constant_memory=True),
+    "a.zip": lambda: zipped(a="\n".join(ROWS).encode()),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large_texts_and_tables_are_read_in_parts(tmp_path: Path, name: str) -> None:
+    """However large a text, table or archive is, at most a megabyte of it is read at once."""
+    file = tmp_path / name
+    file.write_bytes(LARGE[name]())
+    with WatchedFile(file) as watched:
+        assert list(find_leaks(watched, name)) == []
+        assert watched.most <= 2**20
+
+
+@pytest.mark.parametrize("head", [b"\xff\xd8\xff", b"%PDF-1.7", b"\0\0\0\x20ftypheic"])
+def test_a_picture_that_is_too_large_is_not_searched(tmp_path: Path, head: bytes) -> None:
+    """A picture or PDF that does not fit into memory is reported, and is not read."""
+    file = tmp_path / "a"
+    file.write_bytes(head)
+    os.truncate(file, 2**30)
+    with WatchedFile(file) as watched:
+        (leak,) = find_leaks(watched)
+        assert watched.most <= 2**20
+    assert leak.kind == "format that cannot be checked"
+
+
+def test_a_text_that_begins_like_a_container_of_pictures_is_a_text(tmp_path: Path) -> None:
+    """A file with the mark of HEIC that has no header of one is searched as the text that it is."""
+    file = tmp_path / "a.txt"
+    file.write_text(f"the ftyp {NUMBER}")
+    assert "resident registration number" in clova_ocr("verify", file).stdout
 
 
 def test_a_pdf_that_qpdf_refuses_cannot_be_checked() -> None:

@@ -1,0 +1,134 @@
+"""A search of zip archives, of which XLSX is one, for numbers and for files that must not be in a masked copy.
+
+Members are read in parts. Of a sheet of XLSX only the cell that is searched is in memory, and of its shared strings
+only those that matter.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import zipfile
+import zlib
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
+
+from clova_ocr_async.results.number_search import kinds_of_numbers
+from clova_ocr_async.results.text_search import PUBLIC, UNCHECKED, Leak
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["leaks_in_archive"]
+
+_MAX_UNPACKED = 4 * 2**30  # bytes of all members; of an archive that was made to fill memory there are many more
+_MAX_DEPTH = 3  # archives in archives
+_PART = 1024 * 1024  # bytes that are decoded together
+_LONGEST = 1024 * 1024  # characters of a cell or a shared string; Excel writes 32,767 at the most
+_SHARED = "xl/sharedStrings.xml"
+_SHEETS = "xl/worksheets/"
+# Some programs write the names of elements with a prefix, and attributes in another order than Excel.
+_ITEM = re.compile(r"<(?:\w+:)?si\b[^>]*?(?:/>|>(.*?)</(?:\w+:)?si>)", re.DOTALL)
+_CELL = re.compile(r"<(?:\w+:)?c\b([^>]*?)(?:/>|>(.*?)</(?:\w+:)?c>)", re.DOTALL)
+_BEGUN = re.compile(r"<(?:\w+:)?(?:c|si)\b|<[\w:]*$")
+_REFERENCE = re.compile(r'\br="([A-Z]+)([0-9]+)"')
+_TAG = re.compile(r"<[^>]*>")
+
+
+def leaks_in_archive(
+    file: BinaryIO, depth: int, search: Callable[[BinaryIO, str, int], Iterator[Leak]]
+) -> Iterator[Leak]:
+    """Yield what the members of an archive hold that a masked copy must not hold.
+
+    Args:
+        file: The archive.
+        depth: The number of archives around it.
+        search: Searches a member: a file that can be read from its start again, its name, and the depth.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            if sum(member.file_size for member in members) > _MAX_UNPACKED or depth == _MAX_DEPTH:
+                yield Leak(UNCHECKED, "the archive is too large or too deep")
+                return
+            strings, used = _shared_strings(archive), set[int]()
+            for number, member in enumerate(members, 1):
+                place = f"member {number:,} of the archive"
+                yield from (Leak(kind, f"in the name of {place}") for kind in kinds_of_numbers(member.filename))
+                if member.filename == _SHARED:  # searched where the cells are
+                    continue
+                with archive.open(member) as content:
+                    if member.filename.startswith(_SHEETS):
+                        found = _in_sheet(content, strings, used)
+                    else:
+                        found = search(cast("BinaryIO", content), member.filename, depth + 1)
+                    yield from (Leak(kind, f"{place}, {inside}") for kind, inside in found)
+            # A program may keep the text of a cell that was overwritten.
+            unused = (text for place, text in strings.items() if place not in used)
+            yield from (Leak(kind, "a text that no cell shows") for text in unused for kind in kinds_of_numbers(text))
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error):
+        yield Leak(UNCHECKED, "the archive is encrypted or broken")
+
+
+class _TooLongError(RuntimeError):
+    """A cell is longer than any that Excel writes: the sheet is broken."""
+
+
+def _elements(content: IO[bytes], pattern: re.Pattern[str]) -> Iterator[tuple[str, re.Match[str] | None]]:
+    """Yield the elements of a pattern in XML that is read in parts, each with the text in front of it.
+
+    The text behind the last element of a part has None in place of an element.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = ""
+    while part := content.read(_PART):
+        text += decoder.decode(part)
+        end = 0
+        for found in pattern.finditer(text):
+            yield text[end : found.start()], found
+            end = found.end()
+        begun = _BEGUN.search(text, end)
+        start = len(text) if begun is None else begun.start()
+        yield text[end:start], None
+        text = text[start:]
+        if len(text) > _LONGEST:
+            raise _TooLongError
+    yield text, None  # of an element that has no end
+
+
+def _shared_strings(archive: zipfile.ZipFile) -> Mapping[int, str]:
+    """Return the shared strings that hold a number or name a public column, by their places in the list."""
+    if _SHARED not in archive.namelist():
+        return {}
+    with archive.open(_SHARED) as content:
+        items = (found for _, found in _elements(content, _ITEM) if found is not None)
+        texts = (_TAG.sub("", found[1] or "") for found in items)
+        return {
+            place: text
+            for place, text in enumerate(texts)
+            if text in PUBLIC or any(True for _ in kinds_of_numbers(text))
+        }
+
+
+def _in_sheet(content: IO[bytes], strings: Mapping[int, str], used: set[int]) -> Iterator[Leak]:
+    """Yield the leaks in a sheet of an XLSX, whose first row has the names of the columns.
+
+    Args:
+        content: The sheet.
+        strings: The shared strings that matter, by their places.
+        used: Gets the places of the shared strings that a cell shows.
+    """
+    public: set[str] = set()
+    for beside, found in _elements(content, _CELL):
+        yield from (Leak(kind, "beside its cells") for kind in kinds_of_numbers(beside))
+        if found is None:
+            continue
+        text = _TAG.sub("", found[2] or "")
+        if 't="s"' in found[1] and text.isdecimal():
+            used.add(int(text))
+            text = strings.get(int(text), "")
+        reference = _REFERENCE.search(found[1])
+        column, place = ("", "a cell") if reference is None else (reference[1], f"cell {reference[1]}{reference[2]}")
+        if text in PUBLIC and reference is not None:
+            public.add(column)
+        if column not in public:
+            yield from (Leak(kind, place) for kind in kinds_of_numbers(text))

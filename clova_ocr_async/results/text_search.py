@@ -1,0 +1,145 @@
+"""A search of texts and tables for numbers that identify a person or a card, line by line, in bounded memory."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from clova_ocr_async.documents.untyped import is_array, is_object
+from clova_ocr_async.results.number_search import kinds_of_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["PUBLIC", "UNCHECKED", "Leak", "kinds_in_value", "leaks_in_text"]
+
+UNCHECKED = "format that cannot be checked"
+"""The kind of a file, or of a part of it, that is not clean because it was not searched."""
+
+PUBLIC = frozenset(
+    ("corp_register_num", "corp_register_num_more", "corpRegisterNum", "법인등록번호", "법인등록번호(추가)")
+)
+"""The names of columns and keys of numbers that have the same form and are no secret."""
+
+_PART = 1024 * 1024  # bytes that are decoded together
+_LONGEST_LINE = 16 * 1024 * 1024  # characters; as values of JSON they take some hundred megabytes
+
+
+class Leak(NamedTuple):
+    """Something that a masked copy must not hold; it shows no value.
+
+    Attributes:
+        kind: Its kind, in words.
+        place: Its place in the file, in words.
+    """
+
+    kind: str
+    place: str
+
+
+class _LongLineError(Exception):
+    """A line is longer than may be held in memory."""
+
+
+def leaks_in_text(file: BinaryIO, name: str) -> Iterator[Leak]:
+    """Yield the numbers in a text: in the cells of CSV, in the values of JSON Lines, in the lines of any other text.
+
+    Args:
+        file: The file, which can be read from its start again.
+        name: Its name; its ending decides how it is read.
+    """
+    text = io.TextIOWrapper(file, _encoding_of(file), newline="")
+    ending = name.rpartition(".")[2].lower()
+    try:
+        if ending in {"csv", "tsv"}:
+            yield from _in_rows(csv.reader(_lines(text), delimiter="\t" if ending == "tsv" else ","))
+        else:
+            yield from _in_lines(text)
+    except _LongLineError:
+        yield Leak(UNCHECKED, f"it has a line of more than {_LONGEST_LINE:,} characters; the rest was not searched")
+    except csv.Error:
+        most = csv.field_size_limit()
+        yield Leak(UNCHECKED, f"it has a cell of more than {most:,} characters; the rest was not searched")
+    finally:
+        text.detach()  # the file is the caller's, and a wrapper closes it
+
+
+def _encoding_of(file: BinaryIO) -> str:
+    """Return the encoding of a text, which decodes all of it; the file is at its start then."""
+    file.seek(0)
+    encodings = ("utf-16",) if file.read(2) in {b"\xff\xfe", b"\xfe\xff"} else ("utf-8-sig", "cp949")
+    found = next((encoding for encoding in encodings if _decodes(file, encoding)), "latin-1")
+    file.seek(0)
+    return found
+
+
+def _decodes(file: BinaryIO, encoding: str) -> bool:
+    file.seek(0)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        while part := file.read(_PART):
+            decoder.decode(part)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    """Yield the lines of a text with their ends.
+
+    Raises:
+        _LongLineError: A line is too long.
+    """
+    while line := text.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE:
+            raise _LongLineError
+        yield line
+
+
+def _in_lines(text: io.TextIOWrapper) -> Iterator[Leak]:
+    for number, line in enumerate(_lines(text), 1):
+        value = _json(line)
+        found = kinds_of_numbers(line) if value is None else kinds_in_value(value)
+        yield from (Leak(kind, f"line {number:,}") for kind in found)
+
+
+def _json(line: str) -> Any:
+    """Return the value of a line of JSON Lines; None if it is not an object or array."""
+    if not line.startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def kinds_in_value(value: object) -> Iterator[str]:
+    """Yield the kinds of numbers in a value of JSON or of a table; coordinates and confidences have a point."""
+    left = [value]
+    while left:  # and not by recursion: a hostile value is deeper than the stack
+        found = left.pop()
+        if is_object(found):
+            for key, child in found.items():
+                yield from kinds_of_numbers(key)
+                if key not in PUBLIC:
+                    left.append(child)
+        elif is_array(found):
+            left.extend(found)
+        elif isinstance(found, str | int | Decimal):
+            yield from kinds_of_numbers(str(found))
+        elif isinstance(found, bytes):
+            yield from kinds_of_numbers(found.decode("utf-8", "replace"))
+
+
+def _in_rows(rows: Iterable[list[str]]) -> Iterator[Leak]:
+    header: list[str] = []
+    for number, row in enumerate(rows, 1):
+        header = header or row
+        for column, cell in enumerate(row):
+            if column >= len(header) or header[column] not in PUBLIC:
+                yield from (Leak(kind, f"row {number:,}, column {column + 1}") for kind in kinds_of_numbers(cell))
