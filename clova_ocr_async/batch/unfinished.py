@@ -105,7 +105,9 @@ class UnfinishedFiles:
         if path is None or (until is not None and self._runtime.clock() >= until):
             return None
         stamp = await _stamp_at(path)
-        if stamp is None or not (isinstance(error, UnfinishedFileError) or self._may_end(stamp, error)):
+        # Only faults that the end of the writing can mend; a scanner makes its file empty and fills it from the front.
+        may_end = isinstance(error, UnfinishedFileError) or (error.truncated and self.is_fresh(stamp))
+        if stamp is None or not may_end:
             return None
         # By the clock that only grows: a time of day that is set back would defer the file for ever.
         end = self._runtime.clock() + _MAX_DEFERRED if until is None else until
@@ -116,11 +118,6 @@ class UnfinishedFiles:
             return await process(progress, end)
 
         return Deferred(lambda: self._wait_until_stable(path, stamp, end), resume)
-
-    def _may_end(self, stamp: FileStamp, error: ImageError) -> bool:
-        """Return whether the end of a file's writing may mend its fault."""
-        # A scanner makes its file empty, and fills it from the front.
-        return self.is_fresh(stamp) and (stamp.size == 0 or error.truncated)
 
     async def _wait_until_stable(self, path: str | os.PathLike[str], first: FileStamp, until: float) -> None:
         """Wait until a file has changed and then stays the same, or has not changed for some seconds."""
