@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 from support.drawn import exif_of
-from support.pdfs import scans
+from support.pdfs import pdf_of, scans
 
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.pictures.headers import read_header
@@ -116,7 +116,7 @@ def _cut_all(path: str, pages: int) -> int:
     """Cut all pages of a file; return the memory that this took."""
     from clova_ocr_async.pictures.pages import cut_page  # noqa: PLC0415 - loaded before memory is measured
 
-    cut_page(path, 1, max_bytes=None, preparation=None)
+    cut_page(pdf_of(2), 1, max_bytes=None, preparation=None)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _status("VmRSS:")
     for number in range(1, pages + 1):
@@ -124,10 +124,11 @@ def _cut_all(path: str, pages: int) -> int:
     return _status("VmHWM:") - before
 
 
-def test_the_pages_of_a_large_file(tmp_path: Path) -> None:
-    """Cutting takes the memory of some pages, not that of the file."""
+@pytest.mark.parametrize("inherited", [False, True])
+def test_the_pages_of_a_large_file(tmp_path: Path, inherited: bool) -> None:
+    """Cutting takes the memory of some pages, not that of the file, also where all pages share their resources."""
     path = tmp_path / "scan.pdf"
-    scans(80, 1_900_000).save(path)
+    scans(80, 1_900_000, inherited=inherited).save(path)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         taken = pool.submit(_cut_all, str(path), 80).result()
     assert taken < 80 * MIB < path.stat().st_size / 1.5
