@@ -302,6 +302,7 @@ async def test_a_file_that_never_stops_growing_is_not_sent_where_truncated_ones_
     await reading
     (outcome,) = allowing.found
     assert isinstance(outcome, Failure)
+    assert type(outcome.error) is ImageError
     assert str(outcome.error) == (
         "image 'log.jpg' is cut off: the end of its jpg data is missing; it was still being written: give it again "
         "once it is complete"
