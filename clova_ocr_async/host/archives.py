@@ -1,4 +1,4 @@
-"""Zip archives that are read in place: one member at a time, in bounded memory, and nothing is unpacked to the disk.
+"""Zip archives that are read in place: one member at a time, in bounded memory, and nothing is written here.
 
 The path ``a.zip!/sub/x.jpg`` names the member ``sub/x.jpg`` of the archive ``a.zip``. Names in an archive are only
 names here: none of them is ever a path of the file system. A name that would lead out of a folder is left out all the
