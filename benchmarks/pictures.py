@@ -1,4 +1,4 @@
-"""The cost of making the pictures that are sent: pages of a scanned PDF, beside bare libraries.
+"""The cost of making the pictures that are sent: pages of a scanned PDF, beside bare libraries; files in archives.
 
 A PDF of 200 pages with a JPEG on each is taken apart. *Bare pikepdf* opens the file once, and cuts each page as its
 documentation shows, with unreferenced resources removed and equal bytes each time; it neither hashes a page nor notices
@@ -9,15 +9,18 @@ file. OCRmyPDF and img2pdf make PDFs and take none apart, so they have no row.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import itertools
 import random
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frame import (
+    KIB,
     Row,
     alone,
     apart,
@@ -29,9 +32,24 @@ from frame import (
     in_turn,
     missing,
     peak_memory,
+    picture,
     unmeasured,
 )
+from photo_slots import served
 
+from clova_ocr_async import (
+    BatchDispatcher,
+    ClovaOCRClient,
+    Domain,
+    ImageLimits,
+    Page,
+    Receipt,
+    Success,
+    images_in,
+    pages_in,
+)
+from clova_ocr_async.batch.hashing import hash_now
+from clova_ocr_async.client.loading import ImageLoader
 from clova_ocr_async.pictures.pages import cut_page
 
 if TYPE_CHECKING:
@@ -144,6 +162,21 @@ def peak_of(path: str, pages: int) -> float:
     return peak_memory()
 
 
+def peak_of_run(path: str, pages: int) -> float:
+    """Return the most MiB of a process that reads all pages in a run, each a call of a tenth of a second."""
+
+    async def read(domain: Domain, run: str) -> int:
+        client = ClovaOCRClient(domain)
+        async with client, BatchDispatcher(client, ledger=run).dispatch(pages_in(path), Receipt) as outcomes:
+            return sum([isinstance(outcome, Success) async for outcome in outcomes])
+
+    with tempfile.TemporaryDirectory() as run, served(0.1) as domain:
+        done = asyncio.run(read(domain, run))
+    if done != pages:
+        raise RuntimeError(f"{pages - done} pages were not read")
+    return peak_memory()
+
+
 def rates(path: str, pages: int) -> dict[str, float]:
     """Return pages a second and core, by what is done to them."""
     return {work.__name__: pages / seconds(work, Path(path), pages) for work in (ours, rendering)}
@@ -164,13 +197,55 @@ def of_pages(folder: Path, *, quick: bool) -> list[Row]:
     found.append(figure("bytes of a page of shared resources over naive cutting", [sizes[0] / sizes[1]], 1.0))
     peaks = [apart(peak_of, path, pages) for path in (own, shared)]
     found.append(figure(f"peak memory of cutting {pages} pages", peaks, 130.0, unit="MiB"))
+    peaks = [apart(peak_of_run, path, pages) for path in (own, shared)]
+    found.append(figure(f"peak memory of a run over {pages} pages", peaks, 130.0, unit="MiB"))
     several = [apart(rates, own, min(pages, 20)) for _ in range(much.rounds)]
     for name, what in (("ours", "cut"), ("rendering", "rendered at 200 dpi, as pdf2image does")):
         found.append(figure(f"pages {what}", [one[name] for one in several], unit="pages/s a core"))
     return found
 
 
-GROUPS = (of_pages,)
+def peak_of_members(archive: str) -> float:
+    """Return the most MiB of a process that reads all files of an archive, one after the other."""
+    loader = ImageLoader(ImageLimits())
+    forget_peak()
+    for source in images_in(archive):
+        asyncio.run(loader.load(source))
+    return peak_memory()
+
+
+def peak_of_packed(archive: str) -> float:
+    """Return the most MiB of a process that hashes a PDF in an archive, and cuts its pages."""
+    path = f"{archive}!/scan.pdf"
+    forget_peak()
+    hash_now(Page(path, 1), ImageLimits())
+    for number in range(1, 11):
+        cut_page(path, number, max_bytes=None, preparation=None)
+    return peak_memory()
+
+
+def of_archives(folder: Path, *, quick: bool) -> list[Row]:
+    """Measure files in zip archives: memory must not grow with their number, or their pages."""
+    few, many = (10, 50) if quick else (100, 1000)
+    archives = [folder / f"{count}.zip" for count in (few, many)]
+    for path, count in zip(archives, (few, many), strict=True):
+        with zipfile.ZipFile(path, "w") as archive:
+            for number in range(count):
+                archive.writestr(f"{number}.png", picture(20 * KIB))
+    peaks = [apart(peak_of_members, str(path)) for path in archives]
+    found = [figure(f"peak memory of reading a zip of {many:,} files over one of {few}", [peaks[1] / peaks[0]], 1.1)]
+    if why := missing("pikepdf"):
+        return [*found, unmeasured("peak memory of a PDF in a zip", why, 1.1)]
+    few, many = (10, 20) if quick else (20, PAGES)
+    for count in (few, many):
+        with zipfile.ZipFile(folder / f"pdf-{count}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.write(scanned_pdf(folder, count), "scan.pdf")
+    peaks = [apart(peak_of_packed, str(folder / f"pdf-{count}.zip")) for count in (few, many)]
+    question = f"peak memory of cutting 10 pages of a PDF of {many} in a zip over one of {few}"
+    return [*found, figure(question, [peaks[1] / peaks[0]], 1.1)]
+
+
+GROUPS = (of_pages, of_archives)
 """The measured contenders; each is given a folder for its files."""
 
 

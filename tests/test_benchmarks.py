@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 
 
 QUICK = [
-    *("whole_call", "decode", "photos", "pictures", "masking"),
+    *("whole_call", "decode", "photos", "photo_slots", "pictures", "masking"),
     *("dispatcher", "run_reading", "tables", "start", "overload"),
 ]
 

@@ -21,12 +21,11 @@ import anyio.to_thread
 from clova_ocr_async.client.loading import is_pil_image, open_image
 from clova_ocr_async.client.tracebacks import frameless
 from clova_ocr_async.errors import ImageError
-from clova_ocr_async.host.archives import ArchiveError, member_size, split_member_path, stat_file
+from clova_ocr_async.host.archives import ArchiveError, hash_member, member_size, split_member_path, stat_file
 from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.host.paths import normalize_path
 from clova_ocr_async.ledger.states import FileStamp, Item, SourceFile
 from clova_ocr_async.pictures.page import Page
-from clova_ocr_async.pictures.paged_file import PagedFile
 from clova_ocr_async.pictures.pages import count_pages
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.image import Image
@@ -138,11 +137,13 @@ class FileHashes:
 
 
 def _hash_file(path: str) -> bytes:
-    if split_member_path(path) is not None:
-        return hashlib.sha256(PagedFile.of(path).read()).digest()
     try:
+        if (member := split_member_path(path)) is not None:
+            return hash_member(*member)
         with os.fdopen(open_to_read(path), "rb", buffering=0) as file:  # file_digest has a buffer of its own
             return hashlib.file_digest(file, "sha256").digest()
+    except ArchiveError as error:
+        raise ImageError(f"{shown_path(path)}: {error}") from None
     except OSError as error:
         raise ImageError(f"{shown_path(path)}: {error.strerror}") from None
 

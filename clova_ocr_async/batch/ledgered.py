@@ -25,7 +25,6 @@ from clova_ocr_async.batch.hashing import (
 from clova_ocr_async.batch.images_in_work import Deferred
 from clova_ocr_async.batch.ledger_journal import LedgerJournal
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.batch.unfinished import UnfinishedFileError
 from clova_ocr_async.client.tracebacks import frameless
 from clova_ocr_async.errors import AnswerNotKeptError, ClovaOCRError, ImageError, LedgerError
 from clova_ocr_async.host.archives import stat_file
@@ -118,7 +117,7 @@ class LedgeredReader:
             except ImageError as error:
                 if (deferred := await self._unfinished.defer(source, error, until, again)) is not None:
                     return deferred
-                if isinstance(error, UnfinishedFileError):  # the call would send what is there so far
+                if error.truncated and loader.limits.allow_truncated:  # the call would send what is there so far
                     return await self._reject(source, document, error)
             else:
                 hashed = dataclasses.replace(hashed, prepared=prepared)

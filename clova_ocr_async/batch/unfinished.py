@@ -29,16 +29,9 @@ if TYPE_CHECKING:
     from clova_ocr_async.host.runtime import Runtime
     from clova_ocr_async.ledger.states import FileStamp
 
-__all__ = ["Make", "UnfinishedFileError", "UnfinishedFiles"]
+__all__ = ["Make", "UnfinishedFiles"]
 
 Make = Callable[[ImageLoader, OpenedImage], Awaitable[PreparedImage]]
-
-
-class UnfinishedFileError(ImageError):
-    """A truncated picture that may be sent has changed until just now, so that it is not sent yet."""
-
-    truncated = True
-
 
 _FRESH = 10.0  # seconds since the last change in which a file counts as being written: network copies stall for some
 _POLL = 1.0  # seconds between looks at a file
@@ -61,8 +54,8 @@ class UnfinishedFiles:
         """Return the picture of a file that was written just now, if it is whole.
 
         Raises:
-            UnfinishedFileError: It is truncated, and would be sent if it had been written earlier.
-            ImageError: It cannot be made, or the service would refuse or waste it.
+            ImageError: It cannot be made, or the service would refuse or waste it. Also: it is truncated, and would be
+                sent if it had been written earlier.
         """
         with _judged_as_unfinished(loader):
             return await self._make(loader.for_whole_pictures(), opened)
@@ -71,7 +64,6 @@ class UnfinishedFiles:
         """Return the picture of an image, as its loader does; one of a file that was written just now if it is whole.
 
         Raises:
-            UnfinishedFileError: As ``make``.
             ImageError: As ``make``, or it cannot be read.
         """
         path = _path_again(source) if loader.limits.allow_truncated else None
@@ -105,7 +97,8 @@ class UnfinishedFiles:
         if path is None or (until is not None and self._runtime.clock() >= until):
             return None
         stamp = await _stamp_at(path)
-        if stamp is None or not (isinstance(error, UnfinishedFileError) or self._may_end(stamp, error)):
+        # Only faults that the end of the writing can mend; a scanner makes its file empty and fills it from the front.
+        if stamp is None or not self.is_fresh(stamp) or not error.truncated:
             return None
         # By the clock that only grows: a time of day that is set back would defer the file for ever.
         end = self._runtime.clock() + _MAX_DEFERRED if until is None else until
@@ -116,11 +109,6 @@ class UnfinishedFiles:
             return await process(progress, end)
 
         return Deferred(lambda: self._wait_until_stable(path, stamp, end), resume)
-
-    def _may_end(self, stamp: FileStamp, error: ImageError) -> bool:
-        """Return whether the end of a file's writing may mend its fault."""
-        # A scanner makes its file empty, and fills it from the front.
-        return self.is_fresh(stamp) and (stamp.size == 0 or error.truncated)
 
     async def _wait_until_stable(self, path: str | os.PathLike[str], first: FileStamp, until: float) -> None:
         """Wait until a file has changed and then stays the same, or has not changed for some seconds."""
@@ -143,7 +131,9 @@ def _judged_as_unfinished(loader: ImageLoader) -> Generator[None]:
         if not (error.truncated and loader.limits.allow_truncated):
             raise
         fault = str(error).partition(";")[0]
-        raise UnfinishedFileError(f"{fault}; it was still being written: give it again once it is complete") from None
+        raise ImageError(
+            f"{fault}; it was still being written: give it again once it is complete", truncated=True
+        ) from None
 
 
 def _path_again(source: Any) -> str | os.PathLike[str] | None:

@@ -1,4 +1,4 @@
-"""Zip archives that are read in place: one member at a time, in bounded memory, and nothing is unpacked to the disk.
+"""Zip archives that are read in place: one member at a time, in bounded memory, and nothing is written here.
 
 The path ``a.zip!/sub/x.jpg`` names the member ``sub/x.jpg`` of the archive ``a.zip``. Names in an archive are only
 names here: none of them is ever a path of the file system. A name that would lead out of a folder is left out all the
@@ -10,6 +10,7 @@ No archive stays open between two reads. Only the lists of members are kept, tho
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import re
@@ -26,14 +27,16 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.host.files import open_to_read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = [
     "MEMBER_MARK",
     "ArchiveError",
     "Members",
     "file_exists",
+    "hash_member",
     "is_archive_name",
+    "member_pieces",
     "member_size",
     "members_of",
     "read_member",
@@ -57,6 +60,7 @@ _UTF8 = 0x800  # flag bit 11: the name is in UTF-8
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # zlib alone can bound what it decompresses
 _ODD_METHODS = {9: "Deflate64", 12: "BZIP2", 14: "LZMA", 93: "Zstandard", 95: "XZ"}
 _LOCAL_HEADER = 30  # bytes before the name
+_PIECE = 256 * 1024  # bytes
 _START = 64 * 1024  # packed bytes that are enough for the first bytes of any member
 _BROKEN = "it is not a zip archive, or a broken one"
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -168,16 +172,45 @@ def read_member(archive: str, name: str) -> bytes:
             decompression bomb.
         OSError: The file cannot be read.
     """
+    return b"".join(member_pieces(archive, name))
+
+
+def hash_member(archive: str, name: str) -> bytes:
+    """Return the sha256 of the content of a member, in the memory of a piece of it.
+
+    Raises:
+        ArchiveError: As ``read_member``.
+        OSError: The file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for piece in member_pieces(archive, name):
+        digest.update(piece)
+    return digest.digest()
+
+
+def member_pieces(archive: str, name: str) -> Iterator[bytes]:
+    """Yield the content of a member in pieces; one that is broken may be found at its end only.
+
+    Raises:
+        ArchiveError: As ``read_member``.
+        OSError: The file cannot be read.
+    """
     member = _checked_member(archive, name)
     size = member.file_size
     # So many bytes are never needed to pack a file; a larger number is a fault, and must not be read.
     most = size if member.compress_type == zipfile.ZIP_STORED else size + size // 1000 + _START
     if member.compress_size > most:
         raise ArchiveError("it is broken: its sizes in the archive contradict each other")
-    data = _unpacked(_packed(archive, member, member.compress_size), member, size + 1)
-    if len(data) != size or zlib.crc32(data) != member.CRC:
+    length = checksum = 0
+    with _opened(archive) as file:
+        _seek_content(file, member)
+        for piece in _unpacked(_packed(file, member.compress_size), member):
+            length, checksum = length + len(piece), zlib.crc32(piece, checksum)
+            if length > size:
+                break
+            yield piece
+    if length != size or checksum != member.CRC:
         raise ArchiveError("it is broken: its content does not match its checksum")
-    return data
 
 
 def read_member_start(archive: str, name: str, size: int) -> bytes:
@@ -188,7 +221,10 @@ def read_member_start(archive: str, name: str, size: int) -> bytes:
         OSError: The file cannot be read.
     """
     member = _checked_member(archive, name)
-    return _unpacked(_packed(archive, member, min(member.compress_size, _START)), member, size)[:size]
+    with _opened(archive) as file:
+        _seek_content(file, member)
+        packed = file.read(min(member.compress_size, _START))
+    return next(_unpacked(iter((packed,)), member), b"")[:size]
 
 
 def _checked_member(archive: str, name: str) -> zipfile.ZipInfo:
@@ -215,23 +251,35 @@ def _absence(members: Members, name: str) -> str:
     return "the archive has no such file"
 
 
-def _packed(archive: str, member: zipfile.ZipInfo, size: int) -> bytes:
-    """Return the packed bytes of a member, at most ``size``."""
-    with _opened(archive) as file:
-        file.seek(max(member.header_offset, 0))  # negative where the archive has lost its beginning
-        header = file.read(_LOCAL_HEADER)
-        if len(header) < _LOCAL_HEADER or not header.startswith(b"PK\3\4"):
-            raise ArchiveError("it is broken: it is not where the archive lists it")
-        file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), os.SEEK_CUR)
-        return file.read(size)
+def _seek_content(file: io.FileIO, member: zipfile.ZipInfo) -> None:
+    """Go to the first packed byte of a member."""
+    file.seek(max(member.header_offset, 0))  # negative where the archive has lost its beginning
+    header = file.read(_LOCAL_HEADER)
+    if len(header) < _LOCAL_HEADER or not header.startswith(b"PK\3\4"):
+        raise ArchiveError("it is broken: it is not where the archive lists it")
+    file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), os.SEEK_CUR)
 
 
-def _unpacked(packed: bytes, member: zipfile.ZipInfo, size: int) -> bytes:
-    """Return the first bytes of a content; never more than ``size`` of them are made."""
+def _packed(file: io.FileIO, size: int) -> Iterator[bytes]:
+    """Yield the next bytes of a file, at most ``size`` of them."""
+    while size and (piece := file.read(min(size, _PIECE))):
+        size -= len(piece)
+        yield piece
+
+
+def _unpacked(packed: Iterator[bytes], member: zipfile.ZipInfo) -> Iterator[bytes]:
+    """Yield a content in pieces that are never much larger than those it is packed in."""
     if member.compress_type == zipfile.ZIP_STORED:
-        return packed
+        yield from packed
+        return
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size)
+        for piece in packed:
+            rest = piece
+            while rest:
+                yield inflate.decompress(rest, _PIECE)
+                rest = inflate.unconsumed_tail
+        yield inflate.flush()
     except zlib.error:
         raise ArchiveError("it is broken: its content cannot be unpacked") from None
 

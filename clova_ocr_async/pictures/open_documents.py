@@ -41,7 +41,7 @@ def _start_timer(seconds: float, function: Callable[[], object]) -> None:
 class OpenDocuments(Generic[DocumentT]):
     """The documents that were used last, by file and stamp; a file that was replaced is opened anew.
 
-    At most ``limit`` are open, and files in archives, which are in memory, up to the size of the largest one. All are
+    At most ``limit`` are open, and files in archives, which are unpacked, up to the size of the largest one. All are
     closed once none was used for ``idle`` seconds, since an open file keeps its place on the disk although its name is
     gone.
 

@@ -1,6 +1,7 @@
 """A file, or bytes in its place, whose pages are counted or cut.
 
-Nothing is mapped into memory: a program that shortens a mapped file ends every process that reads it there.
+Nothing is mapped into memory: a program that shortens a mapped file ends every process that reads it there. A file in
+an archive is unpacked to a temporary file without a name, which no other program can open, if it is not small.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ import errno
 import io
 import os
 import stat
-from contextlib import contextmanager
+import tempfile
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.host.archives import (
     ArchiveError,
+    member_pieces,
     member_size,
-    read_member,
     read_member_start,
     split_member_path,
 )
@@ -34,7 +36,9 @@ Stamp: TypeAlias = tuple[int, ...]
 """Device, inode, size and times of a file: another stamp is another file."""
 
 MAX_MEMBER = 256 * 1024 * 1024
-"""Bytes of a file in an archive, which is divided in memory."""
+"""Bytes of a file in an archive, which is unpacked to be divided."""
+
+_IN_MEMORY = 8 * 1024 * 1024  # bytes of a file in an archive that is unpacked to memory
 
 _HEAD = 1024  # bytes; readers accept the header of a PDF anywhere in them
 
@@ -49,7 +53,7 @@ class PagedFile:
         stamp: Its stamp; empty for bytes. That of the archive for a file in one.
         size: Its length in bytes.
         head: Its first bytes, which decide its format.
-        member: Archive and name of a file in an archive, which is in memory while it is open; None for others.
+        member: Archive and name of a file in an archive, which is unpacked while it is open; None for others.
     """
 
     name: str
@@ -90,7 +94,7 @@ class PagedFile:
         if isinstance(self.source, bytes):
             return io.BytesIO(self.source)
         if self.member is not None:
-            return io.BytesIO(self._unpacked(self.source, *self.member))
+            return self._unpacked(self.source, *self.member)
         # By name again, and not by a descriptor that is kept: a batch may have thousands of files in sight.
         file, stamp = _opened(self.source)
         if stamp != self.stamp:
@@ -98,12 +102,17 @@ class PagedFile:
             raise self.changed()
         return file
 
-    def _unpacked(self, path: str, archive: str, name: str) -> bytes:
-        with _errors_of_member(path, archive):
-            content = read_member(archive, name)
+    def _unpacked(self, path: str, archive: str, name: str) -> BinaryIO:
+        with ExitStack() as stack:
+            stack.enter_context(_errors_of_member(path, archive))
+            unpacked = stack.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY))
+            for piece in member_pieces(archive, name):
+                _write(unpacked, piece, self.name)
             if _stamp(os.stat(archive)) != self.stamp:  # noqa: PTH116 - as the stamp was taken
                 raise self.changed()
-        return content
+            unpacked.seek(0)
+            stack.pop_all()
+        return cast("BinaryIO", unpacked)
 
     def read(self) -> bytes:
         """Return the whole file.
@@ -125,7 +134,8 @@ class PagedFile:
         Raises:
             ImageError: Its stamp is another one.
         """
-        if not isinstance(file, io.BytesIO) and _stamp(os.fstat(file.fileno())) != self.stamp:
+        is_original = isinstance(self.source, str) and self.member is None
+        if is_original and _stamp(os.fstat(file.fileno())) != self.stamp:
             raise self.changed()
 
     def changed(self) -> ImageError:
@@ -142,6 +152,16 @@ def _looked_at(path: str, archive: str, name: str) -> tuple[Stamp, int, bytes]:
         if size > MAX_MEMBER:
             raise ImageError(f"{shown_path(path)}: it is too large to be divided in its archive; unpack the archive")
         return stamp, size, read_member_start(archive, name, _HEAD)
+
+
+def _write(file: IO[bytes], piece: bytes, name: str) -> None:
+    try:
+        file.write(piece)
+    except OSError as error:
+        raise ImageError(
+            f"{name}: it cannot be unpacked to the folder of temporary files ({error.strerror}); "
+            "free some space there, or set TMPDIR to another folder"
+        ) from None
 
 
 @contextmanager

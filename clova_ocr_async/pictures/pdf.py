@@ -194,13 +194,14 @@ class _Document:
             if self._copied > _MAX_COPIED:
                 self._open_anew()
             source = self._pdf.pages[number - 1]
+            # In this order: the removal parses the drawing instructions, of which a few kilobytes may hold gigabytes.
+            # Before the page is copied, as the pictures of all pages would be copied with those that all share.
+            check_content(name, source)
+            source.remove_unreferenced_resources()
             target.pages.append(source)
             self._keep_form(target, source)
             self._keep_layers(target)
             page = target.pages[0]
-            # In this order: the removal parses the drawing instructions, of which a few kilobytes may hold gigabytes.
-            check_content(name, page)
-            target.remove_unreferenced_resources()
             file = io.BytesIO()
             # Else qpdf writes a random /ID: the same page would have another hash in each run.
             target.save(file, deterministic_id=True)

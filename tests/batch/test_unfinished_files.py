@@ -174,6 +174,14 @@ async def test_another_fault_of_a_fresh_file_is_refused_at_once(scene: Scene) ->
     assert (scene.transport.sent, scene.time.slept) == ([], [])
 
 
+async def test_a_pipe_that_was_made_just_now_is_refused_at_once(scene: Scene) -> None:
+    """What is not a file is refused without a wait, though it is empty and new."""
+    os.mkfifo(scene.folder / "pipe.jpg")
+    await scene.read(str(scene.folder / "pipe.jpg"))
+    assert isinstance(scene.found[0], Failure)
+    assert (scene.transport.sent, scene.time.slept) == ([], [])
+
+
 async def test_a_file_that_never_stops_growing_is_refused(scene: Scene) -> None:
     """A file that changes all the time is deferred for five minutes, and then refused."""
     reading = asyncio.create_task(scene.read(scene.write("log.jpg", HALF)))
@@ -294,6 +302,7 @@ async def test_a_file_that_never_stops_growing_is_not_sent_where_truncated_ones_
     await reading
     (outcome,) = allowing.found
     assert isinstance(outcome, Failure)
+    assert type(outcome.error) is ImageError
     assert str(outcome.error) == (
         "image 'log.jpg' is cut off: the end of its jpg data is missing; it was still being written: give it again "
         "once it is complete"

@@ -1,4 +1,8 @@
-"""A folder with every fault that a file can have: each has its outcome, and what cannot work costs nothing."""
+"""A folder with every fault that a file can have: each has its outcome, and what cannot work costs nothing.
+
+The faults of inputs that no file can have (objects, iterables, files that change) are in
+``tests/batch/test_fault_inputs.py``.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +48,13 @@ def pdf(pages: int, **options: object) -> bytes:
     with pikepdf.new() as document:
         for _ in range(pages):
             document.add_blank_page(page_size=(200, 300))
-        document.save(file, **options)  # type: ignore[arg-type]
+        document.save(file, object_stream_mode=pikepdf.ObjectStreamMode.disable, **options)  # type: ignore[arg-type]
     return file.getvalue()
+
+
+def without_table(data: bytes) -> bytes:
+    """Return a PDF without its cross-reference table."""
+    return data[: data.rfind(b"\nxref") + 1] + b"trailer << /Root 1 0 R >>\nstartxref\n0\n%%EOF\n"
 
 
 def png(width: int, height: int) -> bytes:
@@ -94,10 +103,16 @@ REFUSED: dict[str, tuple[bytes | int, str]] = {
     # 6, 7: files of several pages, encrypted and broken ones
     "pages.pdf": (pdf(3), "3 pages"),
     "fax.tif": (fax(3), "3 pages"),
+    "encrypted.pdf": (pdf(2, encryption=pikepdf.Encryption(user="secret", owner="owner")), "is encrypted"),
+    "junk.pdf": (b"%PDF-1.4\n" + b"junk " * 80 + b"\n%%EOF\n", "damaged"),
+    "no-table.pdf": (without_table(pdf(3)), "is damaged, and pages of it may be lost"),
+    "lost-pages.pdf": (pdf(1).replace(b"/Count 1", b"/Count 3"), "claims to have 3 pages, and only one can be found"),
+    "no-page.pdf": (pdf(0), "has no page"),
     # 8, 9, 10: too large
     "large.jpg": (LIMIT + 1, f"{LIMIT + 1:,} bytes"),
     "huge.jpg": (10 * 2**30, "bytes"),
 }
+BROKEN_PDFS = ("encrypted.pdf", "junk.pdf", "no-table.pdf", "lost-pages.pdf", "no-page.pdf")
 GOOD = {
     "plain.png": PNG,
     # 4: the content decides, and not the name
@@ -209,11 +224,8 @@ def test_a_dry_run_over_the_fault_folder(clova: Emulator, folder: Path) -> None:
 
 def test_pages_and_preparation_over_the_fault_folder(clova: Emulator, folder: Path) -> None:
     """With --pages and --prepare more of the files can be read, and what still cannot costs nothing."""
-    (folder / "locked.pdf").write_bytes(pdf(2, encryption=pikepdf.Encryption(user="secret", owner="owner")))
-    (folder / "junk.pdf").write_bytes(b"%PDF-1.4\n" + os.urandom(400) + b"\n%%EOF\n")
     (folder / "bomb.png").write_bytes(png(50_000, 50_000))
-    for name in ("locked.pdf", "junk.pdf", "bomb.png"):
-        os.utime(folder / name, (LONG_AGO, LONG_AGO))
+    os.utime(folder / "bomb.png", (LONG_AGO, LONG_AGO))
     dry = clova_ocr("batch", "receipt", folder, "--run", "run", "--pages", "all", "--prepare", "--dry-run")
     assert (dry.exit_code, clova.requests) == (0, 0), dry.output
     assert f"billable calls      {DIFFERENT + 10:>10}" in dry.stdout
@@ -222,9 +234,10 @@ def test_pages_and_preparation_over_the_fault_folder(clova: Emulator, folder: Pa
     result = clova_ocr("batch", "receipt", folder, "--run", "run", "--pages", "all", "--prepare")
     assert result.exit_code == 1, result.output
     records = {(Path(source_of(record)).name, record["page"]): record for record in exported("run")}
-    for name in ("locked.pdf", "junk.pdf", "bomb.png", "cut.jpg", "cut.pdf", "cut.tif", "empty.jpg", "exe.jpg"):
+    for name in (*BROKEN_PDFS, "bomb.png", "cut.jpg", "cut.pdf", "cut.tif", "empty.jpg", "exe.jpg"):
         assert (name, records[name, None]["status"]) == (name, "skipped")
-    assert "encrypted" in records["locked.pdf", None]["error"]["message"]
+    for name in BROKEN_PDFS:
+        assert (name, REFUSED[name][1] in records[name, None]["error"]["message"]) == (name, True)
     read: set[tuple[str, int | None]] = {("pages.pdf", page) for page in (1, 2, 3)} | {
         ("fax.tif", page) for page in (1, 2, 3)
     }
@@ -246,6 +259,12 @@ def test_lists_with_faults(clova: Emulator, folder: Path, run: list[str]) -> Non
     Path("list.jsonl").write_text(good, "utf-8", newline="")
     result = clova_ocr("batch", "receipt", "--from", "list.jsonl", *run)
     assert (result.exit_code, clova.billed.total()) == (0, 2), result.output
+    paid = clova.billed.total()
+    Path("gone.jsonl").write_text('{"path": "in/gone.png"}\n{"path": "in/loop.png"}\n')
+    result = clova_ocr("batch", "receipt", "--from", "gone.jsonl", *run)
+    assert (result.exit_code, clova.billed.total()) == (1, paid)
+    assert "gone.png: No such file or directory" in result.stderr
+    assert "loop.png: Too many levels of symbolic links" in result.stderr
     Path("empty.jsonl").touch()
     assert clova_ocr("batch", "receipt", "--from", "empty.jsonl").exit_code == 5
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import multiprocessing
 import struct
+import zipfile
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 from support.drawn import exif_of
-from support.pdfs import scans
+from support.pdfs import pdf_of, saved, scans
 
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.pictures.headers import read_header
+from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.pictures.plan import plan
 from clova_ocr_async.pictures.preparation import Preparation
 from clova_ocr_async.protocol.image import ImageLimits
@@ -116,7 +118,7 @@ def _cut_all(path: str, pages: int) -> int:
     """Cut all pages of a file; return the memory that this took."""
     from clova_ocr_async.pictures.pages import cut_page  # noqa: PLC0415 - loaded before memory is measured
 
-    cut_page(path, 1, max_bytes=None, preparation=None)
+    cut_page(pdf_of(2), 1, max_bytes=None, preparation=None)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _status("VmRSS:")
     for number in range(1, pages + 1):
@@ -125,9 +127,32 @@ def _cut_all(path: str, pages: int) -> int:
 
 
 def test_the_pages_of_a_large_file(tmp_path: Path) -> None:
-    """Cutting takes the memory of some pages, not that of the file."""
+    """Cutting takes the memory of some pages, not that of the file, though all pages share their resources."""
     path = tmp_path / "scan.pdf"
-    scans(80, 1_900_000).save(path)
+    scans(80, 1_900_000, inherited=True).save(path)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         taken = pool.submit(_cut_all, str(path), 80).result()
     assert taken < 80 * MIB < path.stat().st_size / 1.5
+
+
+def _hash_and_cut(path: str) -> int:
+    """Hash a file and cut its first page, as a run does; return the memory that this took."""
+    from clova_ocr_async.batch.hashing import hash_now  # noqa: PLC0415 - loaded before memory is measured
+    from clova_ocr_async.pictures.pages import cut_page  # noqa: PLC0415
+
+    cut_page(pdf_of(2), 1, max_bytes=None, preparation=None)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before = _status("VmRSS:")
+    assert hash_now(Page(path, 1), ImageLimits()).sha256
+    cut_page(path, 1, max_bytes=None, preparation=None)
+    return _status("VmHWM:") - before
+
+
+def test_a_large_file_in_an_archive(tmp_path: Path) -> None:
+    """A file in an archive is hashed and divided in the memory of some pages, not in that of the file."""
+    archive = tmp_path / "scans.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as opened:
+        opened.writestr("scan.pdf", saved(scans(30, 2_000_000)))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        taken = pool.submit(_hash_and_cut, f"{archive}!/scan.pdf").result()
+    assert taken < 25 * MIB < archive.stat().st_size / 2

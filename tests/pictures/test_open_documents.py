@@ -102,7 +102,7 @@ def test_bytes_do_not_stay_open() -> None:
 
 
 def test_files_in_archives_stay_open_as_long_as_they_are_small_together() -> None:
-    """The document of a file in an archive is in memory, so the oldest ones are closed before they need too much."""
+    """The file of a document in an archive is unpacked, so the oldest ones are closed before they need too much."""
     scene = Scene(limit=4)
     for number, part in ((0, 0.4), (1, 0.4), (2, 0.4), (3, 1.0)):
         name = f"{number}.pdf"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_file_that_is_written_to_while_it_is_read(tmp_path: Path) -> None:
 
 
 def test_a_file_in_an_archive(tmp_path: Path) -> None:
-    """A file in an archive is read into memory when it is opened, and refused if the archive is another one by then."""
+    """A file in an archive is unpacked when it is opened, and refused if the archive is another one by then."""
     archive = write_zip(tmp_path / "a.zip", Member(b"x.pdf", b"one"))
     found = PagedFile.of(f"{archive}!/x.pdf")
     assert (found.size, found.head, found.read()) == (3, b"one", b"one")
@@ -48,6 +49,30 @@ def test_a_file_in_an_archive(tmp_path: Path) -> None:
         found.check_unchanged(file)
     with pytest.raises(ImageError, match=r"a\.zip!/x\.pdf: the file changed while it was read"):
         found.read()
+
+
+LARGE = bytes(range(256)) * 40_000  # bytes, beyond those that are unpacked to memory
+
+
+def test_a_large_file_in_an_archive_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file in an archive is unpacked to a temporary file that no other program can find."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    archive = write_zip(tmp_path / "a.zip", Member(b"x.pdf", LARGE))
+    found = PagedFile.of(f"{archive}!/x.pdf")
+    with found.open() as file:
+        assert file.read() == LARGE
+        found.check_unchanged(file)
+        assert list((tmp_path / "temporary").iterdir()) == []
+    assert found.read() == LARGE
+
+
+def test_a_large_file_in_an_archive_that_cannot_be_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no place for a temporary file, the error names the folder's variable."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    archive = write_zip(tmp_path / "a.zip", Member(b"x.pdf", LARGE))
+    with pytest.raises(ImageError, match=r"x\.pdf: it cannot be unpacked .* \(No such file .* set TMPDIR"):
+        PagedFile.of(f"{archive}!/x.pdf").read()
 
 
 def test_bytes_never_change() -> None:

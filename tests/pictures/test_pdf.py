@@ -62,6 +62,24 @@ def test_shared_resources_do_not_travel() -> None:
     assert sum(len(cut(data, number)[0]) for number in range(1, 61)) < 1.2 * len(data)
 
 
+def _of_one_dictionary(pdf: pikepdf.Pdf) -> pikepdf.Pdf:
+    """Let all pages have one object as their resources, and another one in it as their pictures."""
+    pictures = Dictionary({key: picture for page in pdf.pages for key, picture in page.obj.Resources.XObject.items()})
+    shared = pdf.make_indirect(Dictionary(XObject=pdf.make_indirect(pictures)))
+    for page in pdf.pages:
+        page.obj.Resources = shared
+    return pdf
+
+
+@pytest.mark.parametrize("inherited", [False, True])
+def test_shared_resources_stay_for_the_next_pages(inherited: bool) -> None:
+    """Each page has its own picture, in whatever order pages that share resources are cut, and it alone."""
+    data = saved(scans(3, inherited=True) if inherited else _of_one_dictionary(scans(3)))
+    for number in (3, 1, 2, 3):
+        with pikepdf.open(io.BytesIO(cut(data, number)[0])) as pdf:
+            assert list(pdf.pages[0].obj.Resources.XObject.keys()) == [f"/Im{number - 1}"]
+
+
 @pytest.mark.parametrize("number", [7, 10_000])
 def test_no_such_page(number: int) -> None:
     """A page that the file does not have is refused with the pages that it has."""
@@ -458,7 +476,7 @@ def test_parts_that_unpack_to_gigabytes() -> None:
 
 
 def test_other_ways_to_pack_instructions() -> None:
-    """Instructions that are packed twice are refused where they may be long; broken ones are left to the reader."""
+    """Instructions that are packed twice are refused where they may be long; broken ones are read as far as they go."""
     pdf = written("a", "b")
     for page, filters in zip(pdf.pages, ([Name.FlateDecode, Name.FlateDecode], Name.FlateDecode), strict=True):
         page.obj.Contents = pikepdf.Stream(pdf, noise(200_000))
@@ -466,7 +484,8 @@ def test_other_ways_to_pack_instructions() -> None:
     data = saved(pdf, compress_streams=False)
     with pytest.raises(ImageError, match="drawing instructions of more than"):
         cut(data, 1)
-    assert cut(data, 2)[0]
+    with pytest.raises(ImageError, match="page 2 of the image is damaged, and nothing of the page is left"):
+        cut(data, 2)
 
 
 def test_a_picture_too_large_to_be_decoded() -> None:

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.client.reading import read_path
-from clova_ocr_async.errors import ImageError
-from clova_ocr_async.host.archives import split_member_path, stat_file
+from clova_ocr_async.host.archives import ArchiveError, hash_member, split_member_path, stat_file
 from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.image import ImageLimits
@@ -105,14 +104,14 @@ class LastFileHash:
                 if self._last is None or self._last[0] != key:
                     self._last = (key, _hash_file(path))
                 return self._last[1]
-        except (OSError, ValueError, ImageError):
+        except (OSError, ValueError, ArchiveError):
             return None
 
 
 def _hash_file(path: str) -> str:
-    # A member is unpacked to be hashed; a file is hashed as it is read, whatever its size.
-    if split_member_path(path) is not None:
-        return hashlib.sha256(read_path(path, ImageLimits(max_bytes=None))).hexdigest()
+    # As it is read, whatever its size.
+    if (member := split_member_path(path)) is not None:
+        return hash_member(*member).hex()
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path takes longer
         return hashlib.file_digest(file, "sha256").hexdigest()
 
