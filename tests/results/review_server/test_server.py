@@ -17,15 +17,16 @@ from support.stores import STORES
 
 from clova_ocr_async.errors import ConfigurationError, ImageError, LedgerError, RedactionError
 from clova_ocr_async.results.review_server.server import ReviewServer
+from clova_ocr_async.results.review_server.session import ReviewOptions, ReviewSession
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from support.stores import Store
 
     from clova_ocr_async.results.report.reading import Reading
-    from clova_ocr_async.results.review_server.session import ReviewSession
 
 SHELL = b"<!doctype html><title>review</title>"
 PICTURE = b"\x89PNG\r\n\x1a\n"
@@ -333,10 +334,8 @@ async def test_a_port_that_is_taken_is_an_error(server: ReviewServer, store: Sto
 async def test_a_run_that_cannot_be_opened_is_an_error() -> None:
     """The error of the run is that of the server, which does not begin."""
 
-    @contextlib.contextmanager
-    def refused() -> Generator[ReviewSession]:
+    def refused() -> AbstractContextManager[ReviewSession]:
         raise LedgerError("there is no run")
-        yield
 
     with pytest.raises(LedgerError, match="there is no run"):
         await ReviewServer(refused, SHELL, picture_of).__aenter__()
@@ -345,16 +344,21 @@ async def test_a_run_that_cannot_be_opened_is_an_error() -> None:
 async def test_a_run_that_cannot_be_written_is_a_problem_in_words(store: Store) -> None:
     """While the run cannot be written a change is refused with the reason, in the words of the place."""
 
+    class Locked:
+        """A record of corrections that another program keeps locked."""
+
+        def append(self, *_: object, **_settings: object) -> Any:
+            """Refuse."""
+            raise LedgerError("another program keeps the ledger locked")
+
     @contextlib.contextmanager
     def broken() -> Generator[ReviewSession]:
-        with reviewing(store) as session:
-            session.confirm = _locked  # type: ignore[method-assign]
+        options = ReviewOptions(by="minji", policy=None, facts={}, retry=lambda _documents, _options: "")
+        with store.view() as view:
+            session = ReviewSession(view, Locked(), options)  # type: ignore[arg-type]
+            session.load()
             yield session
 
     async with ReviewServer(broken, SHELL, picture_of, make_token=lambda _: TOKEN, words=str.upper) as server:
         status, answer = await ask(server, "/api/confirm", {"n": 0, "path": TOTAL})
     assert (status, answer["error"]) == (503, "ANOTHER PROGRAM KEEPS THE LEDGER LOCKED")
-
-
-def _locked(*_: object) -> Any:
-    raise LedgerError("another program keeps the ledger locked")
