@@ -22,7 +22,7 @@ const FLAGS = {
   twins: (row) => twins.has(row.n),
   copies: (row) => Boolean(row.copy_of),
   maybe: (row) => row.maybe > 0,
-  picture: (row) => !pictureOf(row),
+  picture: (row) => !hasPicture(row),
   corrected: (row) => (row.fields || []).some((field) => field.corrected),
   open: (row) => row.status === "succeeded" && !row.review?.done,
 };

@@ -140,10 +140,10 @@ async function change(path, body, index) {
     review.drafts.delete(`${body.n} ${index}`);
     review.mine.push(answer.data.id);
     takeRow(answer.data.row);
-    announce(say("review.saved"));
     stepDoubtful.last = here;
-    stepDoubtful(1);
-    if (typing) focusInput();
+    const moved = stepDoubtful(1);
+    announce(say(moved ? "review.saved" : "review.saved_last"));
+    if (moved && typing) focusInput();
     return;
   }
   if (answer.status === 409) takeRow(answer.data.row);
