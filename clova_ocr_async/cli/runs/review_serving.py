@@ -124,7 +124,7 @@ async def serve_review(
             # The handler comes first: a script may send a signal as soon as it reads the address.
             with loop_signals(stop_requested.set), _opened(server.address, settings, open_in_browser):
                 click.echo(server.address)
-                echo_stderr("the address holds a secret: it opens the review to anyone on this machine. Ctrl-C ends it")
+                echo_stderr("the address is a secret: it opens the run to any program here. Ctrl-C ends the review")
                 await stop_requested.wait()
     except OSError as error:
         raise ConfigurationError(f"cannot listen at port {settings.port}: {error.strerror}") from None

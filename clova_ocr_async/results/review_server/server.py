@@ -145,12 +145,13 @@ class ReviewServer:
         # One picture at a time: a decoded one may take hundreds of megabytes.
         self._pictures = asyncio.Semaphore(1)
         self._entered: AbstractContextManager[ReviewSession] | None = None
+        self._hosts: set[str] = set()
         self.recorded = 0
         """Corrections that were recorded, once the server has ended."""
 
     @property
     def address(self) -> str:
-        """The address of the page, with the token; whoever has it can read and correct the run."""
+        """The address of the page, with the token; a secret, since it lets a program read and correct the run."""
         return f"http://{_LOOPBACK}:{self._port}/#token={self._token}"
 
     async def __aenter__(self) -> Self:

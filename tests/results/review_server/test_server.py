@@ -1,4 +1,4 @@
-"""The server of a review: whom it answers, and what every answer has."""
+"""The server of a review: the requests that it answers, and the headers of each answer."""
 
 from __future__ import annotations
 
