@@ -120,8 +120,8 @@ class ReviewServer:
         words: Returns the message of an error in the words of the place where the review was started.
 
     Raises:
-        OSError: On entering: the port is not free.
-        ClovaOCRError: On entering: the run cannot be opened.
+        ConfigurationError: On entering: the port is not free.
+        LedgerError: On entering: the run cannot be opened.
     """
 
     def __init__(
@@ -180,8 +180,10 @@ class ReviewServer:
         self._entered = entered
 
     async def _listen(self) -> None:
-        site = web.TCPSite(self._runner, _LOOPBACK, self._port)
-        await site.start()
+        try:
+            await web.TCPSite(self._runner, _LOOPBACK, self._port).start()
+        except OSError as error:
+            raise ConfigurationError(f"cannot listen at port {self._port}: {error.strerror}") from None
         self._port = int(self._runner.addresses[0][1])
         self._hosts = {f"{name}:{self._port}" for name in (_LOOPBACK, "localhost")}
 

@@ -246,7 +246,7 @@ class ReviewSession:
             number: The row.
             path: The field.
             old: The value that the person sees.
-            new: The value, "" for none.
+            new: The value, "" for none; spaces around it are left out.
 
         Raises:
             ConflictError: The field has another value by now.
@@ -256,7 +256,7 @@ class ReviewSession:
             UnknownError: There is no such row.
         """
         _check_value(new)
-        return self._change_field(number, ChangeKind.CORRECT, path, old, new)
+        return self._change_field(number, ChangeKind.CORRECT, path, old, new.strip())
 
     def confirm(self, number: int, path: str, old: str | None = None) -> Changed:
         """Note that a field has the value that it shows; the arguments and errors are those of ``correct``."""

@@ -62,7 +62,7 @@ async def test_a_correction_comes_back_with_its_row(store: Store) -> None:
     with reviewing(store) as session:
         before = field_of(session.row(0), TOTAL)
         assert (before["t"], before["v"], before["why"]) == ("S,000", "5000", ["confidence 0.60"])
-        changed = session.correct(0, TOTAL, "5000", "6000")
+        changed = session.correct(0, TOTAL, "5000", " 6000 ")
         found = field_of(changed.row, TOTAL)
         assert (changed.number, session.recorded) == (1, 1)
         assert found["corrected"] == {"old": "5000", "id": 1, **MINJI}
