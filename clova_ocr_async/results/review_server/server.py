@@ -143,7 +143,7 @@ class ReviewServer:
         # One thread: the run's connections belong to it, and each change sees the ones before it.
         self._thread = ThreadPoolExecutor(1, "clova-ocr-review")
         # One picture at a time: a decoded one may take hundreds of megabytes.
-        self._pictures = asyncio.Semaphore(1)
+        self._picture_thread = ThreadPoolExecutor(1, "clova-ocr-pictures")
         self._entered: AbstractContextManager[ReviewSession] | None = None
         self._hosts: set[str] = set()
         self.recorded = 0
@@ -192,14 +192,18 @@ class ReviewServer:
         await self._runner.cleanup()
         await self._in_thread(self._leave)
         self._thread.shutdown()
+        self._picture_thread.shutdown()
 
     def _leave(self) -> None:
         if self._entered is not None:
             self.recorded = self._session.recorded
             self._entered.__exit__(None, None, None)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def _in_thread(self, work: Callable[[], T], *, pictures: bool = False) -> T:
+        # Waited for: if the caller is cancelled, a change that has begun is made all the same.
+        done = asyncio.wrap_future((self._picture_thread if pictures else self._thread).submit(work))
+        await asyncio.wait([done])
+        return done.result()
 
     # -----------------------------------------------------------------------------------------------------------------
     # Every request
@@ -251,8 +255,7 @@ class ReviewServer:
 
     async def _picture(self, request: web.Request) -> web.Response:
         reading = await self._in_thread(partial(self._session.reading, _number(request, "n")))
-        async with self._pictures:
-            data = await asyncio.to_thread(self._picture_of, reading)
+        data = await self._in_thread(partial(self._picture_of, reading), pictures=True)
         return web.Response(body=data, content_type="image/png" if data.startswith(b"\x89PNG") else "image/jpeg")
 
     async def _change(self, request: web.Request, *, kind: type[_Change]) -> web.Response:
