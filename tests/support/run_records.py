@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.documents import DOCUMENTS, Picture
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.settlement import failed_settlement
 from clova_ocr_async.ledger.states import TRANSITIONS, Entry, Item, ItemEvent, SourceRecord, State
+from clova_ocr_async.ledger.storage import RunStatus
 from clova_ocr_async.protocol.response import HTTPResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
     from clova_ocr_async.errors import ClovaOCRError
 
 
@@ -76,3 +80,33 @@ def cell(text: str, confidence: float = 0.97, corners: list[tuple[float, float]]
     """Return a wire object of a text, with a polygon if it has corners."""
     polygons = [] if corners is None else [{"vertices": [{"x": x, "y": y} for x, y in corners]}]
     return {"text": text, "confidenceScore": confidence, "boundingPolys": polygons}
+
+
+class RecordsView:
+    """A view of records that counts those it has yielded."""
+
+    def __init__(self, records: Iterable[SourceRecord], total: int, base: str | None = None) -> None:
+        self._records = records
+        self._total = total
+        self.base = base
+        self.yielded = 0
+
+    @contextmanager
+    def snapshot(self) -> Generator[None]:
+        """Do nothing: the records do not change."""
+        yield
+
+    def status(self) -> RunStatus:
+        """Return the counts."""
+        images = {"succeeded": self._total}
+        return RunStatus(images, images, self._total, 0, 0, 0, "full", None, ())
+
+    def records(self) -> Iterator[SourceRecord]:
+        """Yield the records."""
+        for record in self._records:
+            self.yielded += 1
+            yield record
+
+    def other_base_folder(self, folder: str) -> str | None:
+        """Return no folder: the paths start here."""
+        return self.base if self.base != folder else None

@@ -10,7 +10,6 @@ import io
 import json
 import re
 import zipfile
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,11 @@ import pytest
 from PIL import Image
 from support.drawn import drawn
 from support.masked_samples import draw, ink_left
-from support.run_records import cell, failed_record, read_record
+from support.run_records import RecordsView, cell, failed_record, read_record
 
 from clova_ocr_async.documents import Picture
 from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.errors import ConfigurationError, ImageError
-from clova_ocr_async.ledger.storage import RunStatus
 from clova_ocr_async.results.report.album import Album
 from clova_ocr_async.results.report.budget import Budget
 from clova_ocr_async.results.report.not_shown import not_shown
@@ -31,38 +29,11 @@ from clova_ocr_async.results.report.reading import read_record as read
 from clova_ocr_async.results.report.writer import ReportOptions, chosen_pictures, write_report
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
-
     from clova_ocr_async.ledger.states import SourceRecord
 
 NOW = dt.datetime(2026, 11, 30, 1, 2, 3, tzinfo=dt.UTC)
 SIZE = (640, 480)
 BOX = [(24.0, 32.0), (264.0, 32.0), (264.0, 232.0), (24.0, 232.0)]
-
-
-class View:
-    """A view of records that counts those it has yielded."""
-
-    def __init__(self, records: Iterable[SourceRecord], total: int) -> None:
-        self._records = records
-        self._total = total
-        self.yielded = 0
-
-    @contextmanager
-    def snapshot(self) -> Generator[None]:
-        """Do nothing: the records do not change."""
-        yield
-
-    def status(self) -> RunStatus:
-        """Return the counts."""
-        images = {"succeeded": self._total}
-        return RunStatus(images, images, self._total, 0, 0, 0, "full", None, ())
-
-    def records(self) -> Iterator[SourceRecord]:
-        """Yield the records."""
-        for record in self._records:
-            self.yielded += 1
-            yield record
 
 
 class Folder:
@@ -92,7 +63,7 @@ def options(**changes: Any) -> ReportOptions:
 def written(*records: SourceRecord, folder: Folder | None = None, **changes: Any) -> str:
     """Return the page of some records."""
     parts: list[bytes] = []
-    write_report(View(records, len(records)), options(**changes), parts.append, folder)  # type: ignore[arg-type]
+    write_report(RecordsView(records, len(records)), options(**changes), parts.append, folder)  # type: ignore[arg-type]
     return b"".join(parts).decode()
 
 
@@ -155,7 +126,7 @@ def test_rows_go_by_without_being_held() -> None:
             ahead.append(view.yielded - last)
             last = view.yielded
 
-    view = View((read_record(f"{number}", "receipt", {"result": {}}) for number in range(450)), 450)
+    view = RecordsView((read_record(f"{number}", "receipt", {"result": {}}) for number in range(450)), 450)
     report = write_report(view, options(embed_limit=0), write)  # type: ignore[arg-type]
     assert (report.records, report.refused, ahead) == (450, 0, [200, 200, 50])
 
@@ -328,7 +299,7 @@ def test_a_full_page_leaves_out_pictures_then_values(tmp_path: Path) -> None:
     picture = shop(tmp_path / "a.png", encoded("PNG"))
     records = [picture, read_record("b.png", "receipt", {"result": doubtful})]
     parts: list[bytes] = []
-    view = View(records, 200_000)  # more rows are expected than there is room for
+    view = RecordsView(records, 200_000)  # more rows are expected than there is room for
     write_report(view, options(pictures="embed"), parts.append)  # type: ignore[arg-type]
     page = b"".join(parts).decode()
     first, second = rows_in(page)
