@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.results.report.rows import bare_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from clova_ocr_async.documents import FloatObject
     from clova_ocr_async.results.checks import Check
@@ -20,25 +20,23 @@ __all__ = ["disagreeing_values"]
 _EXACT = 100  # digits of a sum; a number that was read has 40 at the most
 
 
-def disagreeing_values(reading: Reading, check: Check) -> list[str]:
+def disagreeing_values(reading: Reading, check: Check, row: Mapping[str, Any]) -> list[str]:
     """Return the values of the fields of a check, masked as the page is; a sum for lines and taxes.
 
     Args:
         reading: The record.
         check: One of its checks.
+        row: Its row.
 
     Returns:
         A text for each field of the check, in their order; empty for a field without a value, and for all where the
         values cannot be masked.
     """
-    if reading.shown is None or reading.recognition is None:
-        return [""] * len(check.fields)
     shown: dict[str, str] = {}
-    for field in reading.shown.fields():
-        text = field.text if field.text is not None else str(field.value)
-        shown[field.path] = text
-        shown.setdefault(bare_path(field.path), text)
-    document = reading.recognition.document
+    for field in row.get("fields", ()):
+        shown[field["p"]] = field["t"]
+        shown.setdefault(bare_path(field["p"]), field["t"])
+    document = None if reading.shown is None or reading.recognition is None else reading.recognition.document
     if isinstance(document, Receipt):
         groups = document.result.sub_results
         sums = {

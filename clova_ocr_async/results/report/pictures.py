@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ShownPicture", "picture_of", "reason_without"]
 
-_THUMBNAIL = (200, 55)  # pixels of the longest side, and the quality: about 3 kB of a receipt
+_THUMBNAIL = (200, 35)  # pixels of the longest side, and the quality: 2 kB of a receipt
 _EMBEDDED = (1600, 75)  # enough to read a receipt by
 
 

@@ -18,7 +18,7 @@ from clova_ocr_async.results.report.causes import cause_of
 from clova_ocr_async.results.rows import name_in_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from clova_ocr_async.documents import Recognition
     from clova_ocr_async.documents.fields import ReadField
@@ -122,7 +122,7 @@ def _values(reading: Reading, place: Place | None) -> dict[str, Any]:
     place = place_of(reading.shown) if place is None else place
     checks = [_check(one) for one in reading.checks if one.outcome != "passed"]
     found: dict[str, Any] = {
-        "size": None if place.size is None else [_short(side) for side in place.size],
+        "size": None if place.size is None else _short(place.size),
         "fields": list(_fields(reading, reading.shown, place.way)),
         "checks": checks,
     }
@@ -191,10 +191,11 @@ def _corners(polygon: BoundingPoly) -> list[Point]:
 
 
 def _moved(corners: list[Point], way: Way) -> list[float]:
-    return [_short(number) for corner in corners for number in way(corner)]
+    if way is not same_point:
+        corners = [way(corner) for corner in corners]
+    return _short([number for corner in corners for number in corner])
 
 
-def _short(number: float) -> float:
-    """Return a coordinate with one decimal, without it where it is 0."""
-    rounded = round(number, 1)
-    return int(rounded) if rounded == int(rounded) else rounded
+def _short(numbers: Iterable[float]) -> list[float]:
+    """Return coordinates with one decimal, without it where it is 0."""
+    return [whole if (whole := int(short)) == short else short for number in numbers for short in (round(number, 1),)]

@@ -101,7 +101,7 @@ class Summary:
         if record.status == "ambiguous":
             self._ambiguous.append(number)
         self._add_bill(reading, cause)
-        self._add_values(reading, number)
+        self._add_values(reading, row)
 
     def _add_bill(self, reading: Reading, cause: Cause | None) -> None:
         bill = bill_of(reading.outcome, reading.record.copy_of)
@@ -114,8 +114,8 @@ class Summary:
         total.billed += bill["billed"] is True
         total.maybe_billed += bill["maybe_billed"]
 
-    def _add_values(self, reading: Reading, number: int) -> None:
-        recognition = reading.recognition
+    def _add_values(self, reading: Reading, row: Mapping[str, Any]) -> None:
+        recognition, number = reading.recognition, row["n"]
         if recognition is None:
             return
         # A copy by bytes is named by copy_of already. Before masking: masked card numbers would be alike.
@@ -130,7 +130,7 @@ class Summary:
                 self._failed_checks += 1
                 if len(self._checks) < _MOST_CHECKS:
                     facts = {"row": number, "name": check.name, "reason": check.reason, "fields": check.fields}
-                    self._checks.append(facts | {"values": disagreeing_values(reading, check)})
+                    self._checks.append(facts | {"values": disagreeing_values(reading, check, row)})
 
     def to_dict(self, status: RunStatus, retry: RetryCommand) -> dict[str, Any]:
         """Return the facts as the page has them.

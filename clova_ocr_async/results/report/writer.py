@@ -32,7 +32,7 @@ __all__ = ["ReportOptions", "Written", "chosen_pictures", "write_report"]
 _ROWS = 200  # in a block
 _BLOCK = 4_000_000  # characters of pictures behind a block of rows, about
 _SMALL_RUN = 200  # documents whose pictures fit into the page
-_PLAIN = 250  # characters of a row in the plain table, about
+_PLAIN = 120  # characters of a row in the plain table, about
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
