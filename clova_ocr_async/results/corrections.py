@@ -209,7 +209,7 @@ def entries_of(review: Review) -> list[dict[str, Any]]:
     An entry has ``id``, ``kind`` ("correct", "confirm", or "done" for the whole document), ``path``, ``old`` (the value
     of the answer), ``new`` (the one that holds, "" for none), ``by`` and ``at``.
     """
-    held = [
+    held: list[tuple[Correction, dict[str, str | None]]] = [
         (found.last, {"path": path, "old": found.answered, "new": found.value}) for path, found in review.fields.items()
     ]
     if review.done is not None:

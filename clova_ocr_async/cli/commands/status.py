@@ -72,6 +72,7 @@ def _lines(status: RunStatus, price: Decimal | None) -> dict[str, str]:
         else f"{plural(status.max_calls, 'call')} over the life of the run",
         "processes": f"{status.processes:,} at work",
         "answers": _answers(status),
+        **({"reviewed": plural(status.corrections, "correction")} if status.corrections else {}),
         "service": ", ".join(status.services) or "none asked yet",
     }
 

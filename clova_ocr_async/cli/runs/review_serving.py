@@ -153,6 +153,7 @@ def _session(settings: ReviewSettings, seal: Seal, facts: dict[str, Any]) -> Gen
         retry = partial(retry_command, file, view.other_base_folder(str(Path.cwd())))
         options = ReviewOptions(by=settings.by, policy=settings.policy, facts=facts, words=for_shell, retry=retry)
         session = ReviewSession(view, record, options)
+        echo_stderr(f"reading {plural(view.status().total, 'image')} of {shown_path(settings.run)}")
         session.load()
         yield session
 

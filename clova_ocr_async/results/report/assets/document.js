@@ -1,6 +1,6 @@
 /* The view of one document: its fields beside its picture, each lighting the other up. */
 
-const opened = { row: null, signature: null, from: 0 };
+const opened = { row: null, signature: null };
 
 function openDocument(n, field = null) {
   go({ open: n, field }, { push: state.open === null });
@@ -25,9 +25,11 @@ function renderDocument() {
   const another = opened.row?.n !== row.n;
   const signature = JSON.stringify([row.n, settings.language, state.t]);
   if (another || opened.row !== row || opened.signature !== signature) {
+    const focused = byId("fields").contains(document.activeElement);
     Object.assign(opened, { row, signature });
     renderTitle(row);
     renderFields(row);
+    if (focused && !another) focusField();
     if (another) drawPicture(row);
     else redrawBoxes(row);
   }
@@ -188,19 +190,16 @@ function stepDocument(step) {
 /** Go to the next doubtful field, worst first, across documents. The place in that order outlives a correction. */
 function stepDoubtful(step) {
   const worst = doubtfulFields();
-  if (!worst.length) {
-    announce(say("queue.none"));
-    return;
-  }
   const next = neighbour(worst, step);
   if (!next) {
-    announce(say(step > 0 ? "queue.last" : "queue.first"));
-    return;
+    announce(say(!worst.length ? "queue.none" : step > 0 ? "queue.last" : "queue.first"));
+    return false;
   }
   stepDoubtful.last = next;
   go({ open: next.n, field: next.field }, { push: state.open === null });
   focusField();
   zoomToField(next.field);
+  return true;
 }
 
 function neighbour(worst, step) {

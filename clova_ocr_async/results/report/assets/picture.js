@@ -24,6 +24,10 @@ function pictureOf(row) {
   return thumbs.has(row.n) ? dataUrl(thumbs.get(row.n)) : null;
 }
 
+function hasPicture(row) {
+  return Boolean(row.picture) || thumbs.has(row.n);
+}
+
 /** Show the picture and the boxes of a row. Each polygon knows its field, and its field finds it by number. */
 async function drawPicture(row) {
   const [width, height] = row.size || extentOf(row);
@@ -49,7 +53,7 @@ function extentOf(row) {
 }
 
 function sayPicture(row, problem) {
-  const nothing = pictureOf(row) === null;
+  const nothing = !hasPicture(row);
   const onlyThumb = !row.picture && thumbs.has(row.n);
   const text = problem || (nothing ? own(row.no_picture) || say("picture.none") : onlyThumb ? own(row.no_picture) || say("picture.small") : "");
   byId("picture-note").textContent = text;
@@ -131,7 +135,7 @@ function zoomBy(factor) {
 function zoomToField(index) {
   const extent = extentOfField(stage.row?.fields?.[index]);
   if (!extent) return;
-  showPart(turned(...extent), 0.5, 4);
+  showPart(turned(...extent), 0.4, 3);
   stage.touched = true;
 }
 

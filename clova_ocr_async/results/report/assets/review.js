@@ -38,7 +38,7 @@ async function loadRows() {
   for (let from = 0; from !== null; ) {
     const answer = await ask(`/api/rows?from=${from}`);
     if (answer.status !== 200) throw new Error(problemText(answer));
-    for (const row of answer.data.rows) rows.push(row);
+    addRows(answer.data.rows);
     from = answer.data.next;
     if (from === null) run = answer.data.run;
     else announce(say("review.loading", { n: rows.length }));
@@ -140,10 +140,10 @@ async function change(path, body, index) {
     review.drafts.delete(`${body.n} ${index}`);
     review.mine.push(answer.data.id);
     takeRow(answer.data.row);
-    announce(say("review.saved"));
     stepDoubtful.last = here;
-    stepDoubtful(1);
-    if (typing) focusInput();
+    const moved = stepDoubtful(1);
+    announce(say(moved ? "review.saved" : "review.saved_last"));
+    if (moved && typing) focusInput();
     return;
   }
   if (answer.status === 409) takeRow(answer.data.row);

@@ -164,7 +164,7 @@ function disagreement(values) {
 
 function notShownCard() {
   const parts = (run.not_shown || []).map(own).filter(Boolean);
-  const without = rows.filter((row) => !pictureOf(row)).length;
+  const without = rows.filter((row) => !hasPicture(row)).length;
   if (without) parts.push(say("not_shown.pictures", { n: without }));
   return card(say("not_shown"), parts.length ? el("ul", {}, ...parts.map((text) => el("li", {}, text))) : el("p", {}, say("not_shown.nothing")));
 }
