@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright
-from support.report_pages import drawn, invented_rows, invented_run, write_page
+from report_pages import drawn, invented_rows, invented_run, write_page
 from support.sample_run import make_sample_run
 
 if TYPE_CHECKING:

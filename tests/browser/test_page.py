@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.async_api import expect
-from support.report_pages import invented_rows, invented_run, write_page
+from report_pages import invented_rows, invented_run, write_page
 
 if TYPE_CHECKING:
     from pathlib import Path

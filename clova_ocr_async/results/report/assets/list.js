@@ -27,12 +27,14 @@ const FLAGS = {
   open: (row) => row.status === "succeeded" && !row.review?.done,
 };
 
+const FLAG_NAMES = Object.keys(FLAGS);
+
 /** What each group of filters looks at; of a group any value may fit, but all flags must. */
 const GROUPS = {
   status: (row, value) => row.status === value,
   type: (row, value) => row.document === value,
   cause: (row, value) => row.cause === value,
-  flag: (row, value) => FLAGS[value]?.(row) ?? true,
+  flag: (row, value) => !(value in FLAGS) || flagsOf(row).includes(value),
 };
 
 let visible = { key: null, rows: [], counts: {} };
@@ -50,6 +52,15 @@ function passes(row, group) {
   return group === "flag" ? wanted.every((value) => GROUPS.flag(row, value)) : wanted.some((value) => GROUPS[group](row, value));
 }
 
+let flags = { threshold: null, found: [] };
+
+/** Return the flags of a row; they are found once for all searches. */
+function flagsOf(row) {
+  if (flags.threshold !== state.t) flags = { threshold: state.t, found: [] };
+  flags.found[row.n] ||= FLAG_NAMES.filter((flag) => FLAGS[flag](row));
+  return flags.found[row.n];
+}
+
 /** Return the rows that search and filters leave, in their order; the same array until one of them changes. */
 function visibleRows() {
   const key = JSON.stringify([state.q, state.status, state.type, state.flag, state.cause, state.sort, state.down, state.t, settings.language]);
@@ -59,35 +70,38 @@ function visibleRows() {
 
 function forgetRows() {
   visible.key = null;
+  flags.threshold = null;
   forgetDoubts();
 }
 
 /** Filter once for all: a filter's count is of the rows that it would leave beside the other groups' filters. */
 function filtered() {
   const found = matcherOf(state.q);
+  const active = Object.keys(GROUPS).filter((group) => state[group].length);
   const left = [];
   const counts = {};
   const add = (group, value) => (counts[`${group} ${value}`] = (counts[`${group} ${value}`] || 0) + 1);
   for (const row of rows) {
-    const failed = Object.keys(GROUPS).filter((group) => !passes(row, group));
+    const failed = active.filter((group) => !passes(row, group));
     if (failed.length > 1 || !found(row)) continue;
-    if (!failed.length) left.push(row);
-    const open = (group) => !failed.length || failed[0] === group;
-    if (open("status")) add("status", row.status);
-    if (open("type") && row.document) add("type", row.document);
-    if (open("cause") && row.cause) add("cause", row.cause);
-    if (!failed.length) for (const flag of Object.keys(FLAGS)) if (FLAGS[flag](row)) add("flag", flag);
+    const counted = (group) => !failed.length || failed[0] === group;
+    if (counted("status")) add("status", row.status);
+    if (counted("type") && row.document) add("type", row.document);
+    if (failed.length) continue;
+    left.push(row);
+    for (const flag of flagsOf(row)) add("flag", flag);
+    if (row.cause) add("cause", row.cause);
   }
   return { rows: sorted(left), counts };
 }
 
 function sorted(found) {
+  if (state.sort === "n" && !state.down) return found;
   const value = SORTS[state.sort];
-  const keyed = found.map((row) => [value(row), row]);
+  const keyed = found.map((row) => [value(row) ?? null, row]);
   const sign = state.down ? -1 : 1;
   keyed.sort(([one, a], [other, b]) => {
-    const missing = (one ?? null) === null || (other ?? null) === null;
-    if (missing) return ((one ?? null) === null) - ((other ?? null) === null) || a.n - b.n;
+    if (one === null || other === null) return (one === null) - (other === null) || a.n - b.n;
     return sign * compared(one, other) || a.n - b.n;
   });
   return keyed.map(([, row]) => row);

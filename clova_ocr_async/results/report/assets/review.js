@@ -38,7 +38,7 @@ async function loadRows() {
   for (let from = 0; from !== null; ) {
     const answer = await ask(`/api/rows?from=${from}`);
     if (answer.status !== 200) throw new Error(problemText(answer));
-    for (const row of answer.data.rows) rows.push(row);
+    addRows(answer.data.rows);
     from = answer.data.next;
     if (from === null) run = answer.data.run;
     else announce(say("review.loading", { n: rows.length }));
