@@ -98,10 +98,9 @@ function renderKeys() {
   byId("keys").replaceChildren(...entries.flatMap((entry) => [el("dt", {}, el("kbd", {}, NAMES[entry.key] || entry.key)), el("dd", {}, say(`key.${entry.does}`))]));
   for (const button of document.querySelectorAll("[data-does]")) {
     const entry = KEYS.find((one) => one.does === button.dataset.does);
-    const name = say(`key.${entry.does}`);
-    button.title = `${name} (${NAMES[entry.key] || entry.key})`;
+    button.title = `${say(`key.${entry.does}`)} (${NAMES[entry.key] || entry.key})`;
     button.setAttribute("aria-keyshortcuts", entry.key);
-    if (!button.dataset.t) button.setAttribute("aria-label", name);
+    if (button.matches(".icon")) button.setAttribute("aria-label", button.title);
   }
 }
 
