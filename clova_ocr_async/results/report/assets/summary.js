@@ -8,7 +8,7 @@ function renderSummary() {
     tiles(totals),
     el("div", { class: "columns" }, moneyCard(totals), speedCard()),
     causesCard(),
-    documentsCard("ambiguous", run.ambiguous || [], { status: ["ambiguous"] }),
+    ambiguousCard(),
     copiesCard(),
     checksCard(),
     notShownCard(),
@@ -129,11 +129,12 @@ function causesCard() {
   }));
 }
 
-function documentsCard(name, found, filters) {
+function ambiguousCard() {
+  const found = run.ambiguous || [];
   if (!found.length) return null;
-  return card(say(name), el("p", {}, say(`${name}.hint`)),
+  return card(say("ambiguous"), el("p", {}, say("ambiguous.hint")),
     ...shortened(found, (n) => el("li", {}, documentLink(n)), () => el("ul", { class: "names" })),
-    el("p", {}, listLink(filters, say("show_in_list"))));
+    el("p", {}, listLink({ status: ["ambiguous"] }, say("show_in_list"))));
 }
 
 function copiesCard() {
