@@ -200,7 +200,7 @@ def test_possible_copies_are_groups() -> None:
     other = read_record("d", "receipt", receipt("7,000"))
     same_file = dataclasses.replace(first, path="e", copy_of="a")
     for policy in ("standard", None):
-        found = summary_of(first, by_card, by_number, other, same_file, policy=policy)  # type: ignore[arg-type]
+        found = summary_of(first, by_card, by_number, other, same_file, policy=policy)
         assert found["copies"] == [[0, 1, 2]]
 
 
