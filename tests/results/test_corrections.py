@@ -1,4 +1,4 @@
-"""What people corrected: what holds of it, and where it is in tables and records."""
+"""Corrections by people: those that hold, and their places in tables and records."""
 
 from __future__ import annotations
 
