@@ -171,17 +171,19 @@ function doubtsOf(row) {
     found = [];
     (row.fields || []).forEach((field, index) => {
       if (field.confirmed || field.corrected) return;
-      if (isLow(row, field) || field.why?.some(isContradiction)) found.push({ n: row.n, field: index, score: scoreOf(row, index) });
+      if (isLow(row, field) || field.why?.some(isContradiction))
+        found.push({ n: row.n, field: index, score: scoreOf(row, index) });
     });
     doubts.found[row.n] = found;
   }
   return found;
 }
 
-/** Return the doubtful fields of the rows that the filters leave, worst first: what contradicts, then what is unsure. */
+/** Return the doubtful fields of the rows that the filters leave, worst first: contradictions, then low confidences. */
 function doubtfulFields() {
   const found = visibleRows();
-  if (queue.of !== found) queue = { of: found, entries: found.flatMap((row) => (row.review?.done ? [] : doubtsOf(row))).sort(inQueueOrder) };
+  if (queue.of !== found)
+    queue = { of: found, entries: found.flatMap((row) => (row.review?.done ? [] : doubtsOf(row))).sort(inQueueOrder) };
   return queue.entries;
 }
 
