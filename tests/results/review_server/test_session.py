@@ -224,7 +224,7 @@ async def test_images_without_an_answer_are_shown_and_not_changed(store: Store) 
 
 
 async def test_numbers_stay_while_a_batch_is_at_work(store: Store) -> None:
-    """Images that are read while a review is open are not in it; their corrections by another review are no trouble."""
+    """Images that are read while a review is open are not in it, and neither are their corrections by another one."""
     await read(store, "a.jpg")
     with reviewing(store) as session:
         await read(store, "b.jpg")
