@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright
-from support.report_pages import drawn, invented_rows, invented_run, write_page
+from report_pages import drawn, invented_rows, invented_run, write_page
+from support.sample_run import make_sample_run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from playwright.async_api import Browser, Page
 
@@ -66,3 +68,9 @@ def address(rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
     """The address of the page of those rows, on disk."""
     pictures = {row["n"]: drawn(row) for row in rows if row.get("picture")}
     return write_page(tmp_path_factory.mktemp("report") / "report.html", rows, invented_run(rows), pictures=pictures)
+
+
+@pytest.fixture(scope="session")
+def real_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the emulator's samples; tests that change it take a copy."""
+    return make_sample_run(tmp_path_factory.mktemp("real"))

@@ -9,10 +9,8 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 from playwright.async_api import expect
 from support.commands import clova_ocr
-from support.drawn import as_stored, exif_of, overlap
-
-from clova_ocr_async.emulator import Sample, draw_sample, emulator_in_thread
-from clova_ocr_async.emulator.samples.ground_truth import pack_ground_truth
+from support.drawn import overlap
+from support.sample_run import CARD, RECEIPTS, upright
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,46 +18,20 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Page
 
+    from clova_ocr_async.emulator import Sample
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-ORIENTATIONS = (1, 3, 6, 8)
-SAMPLES = {orientation: draw_sample("receipt", seed=orientation) for orientation in ORIENTATIONS}
-CARD = draw_sample("id-card", seed=0)
-
-
-def photo(sample: Sample, orientation: int) -> bytes:
-    """Return a sample as a camera stores it: its pixels turned, and an orientation that turns them back."""
-    file = io.BytesIO()
-    stored = as_stored(picture(sample), orientation)
-    exif = b"Exif\0\0" + exif_of(orientation)
-    stored.save(file, "JPEG", quality=92, exif=exif, comment=pack_ground_truth(sample.truth))
-    return file.getvalue()
-
-
-def picture(sample: Sample) -> Image.Image:
-    """Return the upright picture of a sample."""
-    return Image.open(io.BytesIO(sample.data)).convert("RGB")
 
 
 @pytest.fixture(scope="session")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+def reports(real_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     """The pages of one run: masked with its pictures inside, masked with copies beside, not masked with links."""
-    place = tmp_path_factory.mktemp("real")
-    (place / "receipts").mkdir()
-    for orientation, sample in SAMPLES.items():
-        (place / "receipts" / f"turned-{orientation}.jpg").write_bytes(photo(sample, orientation))
-    (place / "card.png").write_bytes(CARD.data)
-    with pytest.MonkeyPatch.context() as patch, emulator_in_thread(latency=0, sigma=0) as clova:
-        patch.setenv("CLOVA_OCR_INVOKE_URL", clova.url())
-        patch.setenv("CLOVA_OCR_SECRET", clova.secret)
-        run = place / "run"
-        assert clova_ocr("batch", "receipt", place / "receipts", "--run", run).exit_code == 0
-        assert clova_ocr("batch", "id-card", place / "card.png", "--run", run).exit_code == 0
+    place = tmp_path_factory.mktemp("real-pages")
     ways = {"inside": (), "beside": ("--pictures", "copy"), "links": ("--pictures", "link", "--unmasked")}
     pages = {way: place / way / "report.html" for way in ways}
     for way, options in ways.items():
         pages[way].parent.mkdir()
-        result = clova_ocr("report", run, "-o", pages[way], *options)
+        result = clova_ocr("report", real_run, "-o", pages[way], *options)
         assert result.exit_code == 0, result.stderr
     return pages
 
@@ -86,7 +58,7 @@ def true_place(sample: Sample, *path: str) -> list[float]:
     return [min(xs), min(ys), max(xs), max(ys)]
 
 
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("orientation", RECEIPTS)
 @pytest.mark.parametrize("way", ["inside", "beside", "links"])
 async def test_the_box_of_the_focused_field_lies_on_its_true_place(
     page: Page, reports: Mapping[str, Path], way: str, orientation: int
@@ -98,8 +70,8 @@ async def test_the_box_of_the_focused_field_lies_on_its_true_place(
     for label, path in (("store_name", ("storeInfo", "name")), ("total_price", ("totalPrice", "price"))):
         await page.locator("#fields .field", has=page.get_by_text(label, exact=True)).click()
         found = await page.evaluate(CHOSEN)
-        assert overlap(found, true_place(SAMPLES[orientation], *path)) > 0.9
-    assert await difference(page, SAMPLES[orientation]) < 8
+        assert overlap(found, true_place(RECEIPTS[orientation], *path)) > 0.9
+    assert await difference(page, RECEIPTS[orientation]) < 8
 
 
 async def difference(page: Page, sample: Sample) -> float:
@@ -107,7 +79,7 @@ async def difference(page: Page, sample: Sample) -> float:
     await page.evaluate("document.querySelectorAll('#scene .box').forEach((box) => box.remove())")
     await page.evaluate("document.querySelector('#scene image').decode?.()")
     shown = Image.open(io.BytesIO(await page.locator("#scene image").screenshot())).convert("L")
-    wanted = picture(sample).convert("L").resize(shown.size)
+    wanted = upright(sample).convert("L").resize(shown.size)
     return ImageStat.Stat(ImageChops.difference(shown, wanted)).mean[0]
 
 

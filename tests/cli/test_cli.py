@@ -65,6 +65,7 @@ def test_help_names_every_verb_the_variables_and_the_exit_codes() -> None:
         "annotate",
         "redact",
         "verify",
+        "report",
         "purge",
         "emulator",
         "doctor",
@@ -77,7 +78,20 @@ def test_help_names_every_verb_the_variables_and_the_exit_codes() -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    ["recognize", "batch", "status", "export", "annotate", "redact", "verify", "purge", "emulator", "doctor", "demo"],
+    [
+        "recognize",
+        "batch",
+        "status",
+        "export",
+        "annotate",
+        "redact",
+        "verify",
+        "report",
+        "purge",
+        "emulator",
+        "doctor",
+        "demo",
+    ],
 )
 def test_every_verb_has_help(verb: str) -> None:
     """Each verb explains itself."""
@@ -598,8 +612,8 @@ def test_demo_draws_reads_and_shows(tmp_path: Path) -> None:
     result = clova_ocr("demo", "--count", "12", "--folder", tmp_path / "samples")
     assert result.exit_code == 0, result.output
     assert "12 of 12 read, every text as it was drawn; 12 calls" in result.stdout
-    places = re.findall(r"^(?:workbook|masked ID card|picture with boxes) +(\S+)$", result.stdout, re.MULTILINE)
-    assert [Path(place).suffix for place in places] == [".xlsx", ".jpg", ".png"]
+    places = re.findall(r"^(?:workbook|masked ID card|picture with boxes|report) +(\S+)$", result.stdout, re.MULTILINE)
+    assert [Path(place).suffix for place in places] == [".xlsx", ".jpg", ".png", ".html"]
     assert all(Path(place).stat().st_size > 1000 for place in places)
     shutil.rmtree(Path(places[0]).parent)
     assert "clova-ocr doctor --probe" in result.stdout
@@ -607,7 +621,8 @@ def test_demo_draws_reads_and_shows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "extra"), [("xlsxwriter", "tables"), ("clova_ocr_async.pictures.labelled", "pictures")]
+    ("missing", "extra"),
+    [("xlsxwriter", "tables"), ("clova_ocr_async.pictures.labelled", "pictures"), ("jinja2", "report")],
 )
 def test_demo_shows_what_its_results_need(missing: str, extra: str) -> None:
     """Without an extra the demo names it in place of the file."""

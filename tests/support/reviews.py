@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from clova_ocr_async.documents import Document
+    from clova_ocr_async.results.sensitive_paths import Policy
     from support.stores import Store
 
 __all__ = ["RECEIPT", "field_of", "read", "read_image", "reviewing", "wire"]
@@ -67,7 +68,7 @@ async def read(store: Store, *names: str, **settings: Any) -> None:
 def reviewing(store: Store, by: str = "minji", *, masked: bool = True, now: float = 7.0) -> Generator[ReviewSession]:
     """Open a review of a run."""
     facts = {"version": 1, "masked": masked}
-    policy = "standard" if masked else None
+    policy: Policy | None = "standard" if masked else None
     with store.correct(now=lambda: now) as record, store.view() as view:
         options = ReviewOptions(by=by, policy=policy, facts=facts, retry=lambda _documents, words: " ".join(words))
         session = ReviewSession(view, record, options)

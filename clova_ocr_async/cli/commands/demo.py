@@ -44,8 +44,8 @@ Without one, in your own tests: pytest's fixture clova_emulator, or clova-ocr em
 def command(*, count: int, folder: str | None) -> int:
     """Draw sample documents of all six types, read them from a local CLOVA, and show what was read.
 
-    At the end there are a workbook of all results, a masked ID card and a picture with boxes. It needs no account and
-    no network.
+    At the end there are a workbook of all results, a masked ID card, a picture with boxes, and a report to open in a
+    browser. It needs no account and no network.
     """
     # The run is thrown away: a second demo begins anew, and its calls are counted from 0.
     with tempfile.TemporaryDirectory(prefix="clova-ocr-demo-") as temporary:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clova_ocr_async.cli.runs.report_writing import ReportFile, language_of, write_report_file
 from clova_ocr_async.cli.runs.table_export import TableOptions, write_tables
 from clova_ocr_async.documents import IdCard, Receipt
 from clova_ocr_async.errors import ConfigurationError
@@ -22,7 +24,7 @@ __all__ = ["write_demo_results"]
 
 
 def write_demo_results(run: Path, read: Mapping[Path, Recognition[Any]]) -> dict[str, str]:
-    """Write a workbook, a masked ID card and a picture with boxes to a new temporary folder, which stays.
+    """Write a workbook, a masked ID card, a picture with boxes and a report to a new temporary folder, which stays.
 
     Args:
         run: The run directory.
@@ -43,7 +45,7 @@ def write_demo_results(run: Path, read: Mapping[Path, Recognition[Any]]) -> dict
         # With a small --count, not all documents are drawn.
         if sample is not None:
             found[title] = _picture(folder, title, draw, sample, read[sample])
-    return found
+    return found | {"report": _report(run, folder / "report.html")}
 
 
 def _workbook(run: Path, place: Path) -> str:
@@ -52,6 +54,15 @@ def _workbook(run: Path, place: Path) -> str:
             write_tables(reader, TableOptions(format="xlsx", output=str(place)))
     except ModuleNotFoundError as error:
         return f"needs {error.name}: pip install 'clova-ocr-async[tables]'"
+    return str(place)
+
+
+def _report(run: Path, place: Path) -> str:
+    try:
+        with RunReader(run) as reader:
+            write_report_file(reader, ReportFile(run=str(run), output=str(place), language=language_of(os.environ)))
+    except ConfigurationError as error:
+        return str(error)
     return str(place)
 
 

@@ -67,6 +67,7 @@ class Album:
         budget: The room in the page.
         folder: The folder beside the page; needed for copies and links.
         words: As in ``row_of``.
+        picture_of: Opens a picture.
     """
 
     pictures: Pictures
@@ -74,6 +75,7 @@ class Album:
     budget: Budget
     folder: PictureFolder | None
     words: Callable[[str], str]
+    picture_of: Callable[[Reading, Policy | None], ShownPicture] = picture_of
     small: int = field(default=0, init=False)
     """Pictures whose thumbnail had no room in the page."""
     large: int = field(default=0, init=False)
@@ -93,8 +95,7 @@ class Album:
             self.small += reading.recognition is not None and not wanted
             return Shown({})
         try:
-            found = picture_of(reading, self.policy)
-            return self._shown(found, reading, number)
+            return self._shown(self.picture_of(reading, self.policy), reading, number)
         except ConfigurationError as error:
             self.missing = str(error)
             return Shown({})

@@ -109,8 +109,8 @@ class Summary:
             self._spared += 1
         elif reading.entry is not None:
             self._speed.add(reading.entry)
-        read = reading.record.status == "succeeded" or cause is None
-        total = self._money.setdefault("succeeded" if read else cause.id, _Bill())
+        name = "succeeded" if cause is None or reading.record.status == "succeeded" else cause.id
+        total = self._money.setdefault(name, _Bill())
         total.billed += bill["billed"] is True
         total.maybe_billed += bill["maybe_billed"]
 

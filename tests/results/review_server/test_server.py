@@ -1,4 +1,4 @@
-"""The server of a review: whom it answers, and what every answer has."""
+"""The server of a review: the requests that it answers, and the headers of each answer."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from support.stores import STORES
 
 from clova_ocr_async.errors import ConfigurationError, ImageError, LedgerError, RedactionError
 from clova_ocr_async.results.review_server.server import ReviewServer
+from clova_ocr_async.results.review_server.session import ReviewOptions, ReviewSession
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from support.stores import Store
 
     from clova_ocr_async.results.report.reading import Reading
-    from clova_ocr_async.results.review_server.session import ReviewSession
 
 SHELL = b"<!doctype html><title>review</title>"
 PICTURE = b"\x89PNG\r\n\x1a\n"
@@ -103,7 +104,7 @@ async def raw(server: ReviewServer, request: str) -> str:
 
 
 async def test_the_page_comes_without_a_token_and_without_data(server: ReviewServer) -> None:
-    """A browser sends no fragment, so the page is for anyone on the machine: it holds nothing of the run."""
+    """A browser sends no fragment, so any program on the machine gets the page, which holds nothing of the run."""
     assert await ask(server, "/", token=None) == (200, SHELL)
 
 
@@ -325,7 +326,7 @@ async def test_the_number_of_changes_is_known_at_the_end(store: Store) -> None:
 async def test_a_port_that_is_taken_is_an_error(server: ReviewServer, store: Store) -> None:
     """A second server on one port does not begin, and leaves the run closed."""
     other = serving(store, port=int(origin_of(server).rpartition(":")[2]))
-    with pytest.raises(OSError, match="address already in use"):
+    with pytest.raises(ConfigurationError, match=r"cannot listen at port [0-9]+: .*in use"):
         await other.__aenter__()
     assert other.recorded == 0
 
@@ -333,10 +334,8 @@ async def test_a_port_that_is_taken_is_an_error(server: ReviewServer, store: Sto
 async def test_a_run_that_cannot_be_opened_is_an_error() -> None:
     """The error of the run is that of the server, which does not begin."""
 
-    @contextlib.contextmanager
-    def refused() -> Generator[ReviewSession]:
+    def refused() -> AbstractContextManager[ReviewSession]:
         raise LedgerError("there is no run")
-        yield
 
     with pytest.raises(LedgerError, match="there is no run"):
         await ReviewServer(refused, SHELL, picture_of).__aenter__()
@@ -345,16 +344,21 @@ async def test_a_run_that_cannot_be_opened_is_an_error() -> None:
 async def test_a_run_that_cannot_be_written_is_a_problem_in_words(store: Store) -> None:
     """While the run cannot be written a change is refused with the reason, in the words of the place."""
 
+    class Locked:
+        """A record of corrections that another program keeps locked."""
+
+        def append(self, *_: object, **_settings: object) -> Any:
+            """Refuse."""
+            raise LedgerError("another program keeps the ledger locked")
+
     @contextlib.contextmanager
     def broken() -> Generator[ReviewSession]:
-        with reviewing(store) as session:
-            session.confirm = _locked  # type: ignore[method-assign]
+        options = ReviewOptions(by="minji", policy=None, facts={}, retry=lambda _documents, _options: "")
+        with store.view() as view:
+            session = ReviewSession(view, Locked(), options)  # type: ignore[arg-type]
+            session.load()
             yield session
 
     async with ReviewServer(broken, SHELL, picture_of, make_token=lambda _: TOKEN, words=str.upper) as server:
         status, answer = await ask(server, "/api/confirm", {"n": 0, "path": TOTAL})
     assert (status, answer["error"]) == (503, "ANOTHER PROGRAM KEEPS THE LEDGER LOCKED")
-
-
-def _locked(*_: object) -> Any:
-    raise LedgerError("another program keeps the ledger locked")

@@ -9,17 +9,26 @@ let run = null;
 
 /** Read the data blocks and take them out of the document: thousands of them would weigh on every layout. */
 function readBlocks() {
-  for (const block of document.querySelectorAll("script.rows")) {
-    for (const row of JSON.parse(block.textContent)) rows.push(row);
-    block.remove();
-  }
+  for (const block of document.querySelectorAll("script.rows")) addRows(JSON.parse(block.textContent));
   for (const block of document.querySelectorAll("script.picture, script.thumb")) {
     (block.className === "thumb" ? thumbs : pictures).set(Number(block.dataset.row), block.textContent);
-    block.remove();
   }
-  for (const table of document.querySelectorAll("noscript")) table.remove();
   run = JSON.parse(byId("run").textContent);
-  byId("run").remove();
+  for (const read of [byId("data"), byId("run")]) read.remove();
+}
+
+const paths = new Map();
+
+/** Add rows. Ten thousand rows have the same few paths, of which one copy is kept. */
+function addRows(read) {
+  for (const row of read) {
+    for (const field of row.fields || []) {
+      const path = field.p.length < 200 ? paths.get(field.p) : field.p;
+      if (path === undefined) paths.set(field.p, field.p);
+      else field.p = path;
+    }
+    rows.push(row);
+  }
 }
 
 /** Index what the run says of its rows. */
@@ -122,26 +131,26 @@ function mainField(row) {
   return null;
 }
 
-let doubtsFor = { threshold: null, found: new Map() };
+let doubts = { threshold: null, found: [] };
 let queue = { of: null, entries: [] };
 
 /** Forget what follows from the values, after a person has judged one. */
 function forgetDoubts() {
-  doubtsFor.threshold = null;
+  doubts.threshold = null;
   queue.of = null;
 }
 
 /** Return why a field should be looked at, at the threshold of the page; nothing once a person has judged it. */
 function reasonsOf(row, field) {
   if (field.confirmed || field.corrected) return [];
-  const reasons = contradictionsOf(field);
+  const reasons = (field.why || []).filter(isContradiction);
   if (isLow(row, field)) reasons.unshift(`confidence ${field.c.toFixed(2)}`);
   return reasons;
 }
 
-/** Return the reasons that no threshold changes: failed checks, and texts that are not what they should be. */
-function contradictionsOf(field) {
-  return (field.why || []).filter((reason) => !reason.startsWith("confidence "));
+/** A failed check, or a text that is not what it should be, is a reason at any threshold. */
+function isContradiction(reason) {
+  return !reason.startsWith("confidence ");
 }
 
 /** Some documents have confidence 0.0 everywhere, which says nothing: their rows have no lowest confidence. */
@@ -154,34 +163,33 @@ function isLow(row, field) {
   return confidence !== null && confidence < state.t;
 }
 
-/** Return the numbers of a row's doubtful fields. */
+/** Return the doubtful fields of a row: their numbers and how bad they are. */
 function doubtsOf(row) {
-  if (doubtsFor.threshold !== state.t) doubtsFor = { threshold: state.t, found: new Map() };
-  let found = doubtsFor.found.get(row.n);
+  if (doubts.threshold !== state.t) doubts = { threshold: state.t, found: [] };
+  let found = doubts.found[row.n];
   if (!found) {
     found = [];
-    (row.fields || []).forEach((field, index) => reasonsOf(row, field).length && found.push(index));
-    doubtsFor.found.set(row.n, found);
+    (row.fields || []).forEach((field, index) => {
+      if (field.confirmed || field.corrected) return;
+      if (isLow(row, field) || field.why?.some(isContradiction))
+        found.push({ n: row.n, field: index, score: scoreOf(row, index) });
+    });
+    doubts.found[row.n] = found;
   }
   return found;
 }
 
-/** Return the doubtful fields of the rows that the filters leave, worst first: what contradicts, then what is unsure. */
+/** Return the doubtful fields of the rows that the filters leave, worst first: contradictions, then low confidences. */
 function doubtfulFields() {
   const found = visibleRows();
-  if (queue.of === found) return queue.entries;
-  const entries = [];
-  for (const row of found) {
-    if (row.review?.done) continue;
-    for (const index of doubtsOf(row)) entries.push({ n: row.n, field: index, score: scoreOf(row, index) });
-  }
-  queue = { of: found, entries: entries.sort(inQueueOrder) };
-  return entries;
+  if (queue.of !== found)
+    queue = { of: found, entries: found.flatMap((row) => (row.review?.done ? [] : doubtsOf(row))).sort(inQueueOrder) };
+  return queue.entries;
 }
 
 function scoreOf(row, index) {
   const field = row.fields[index];
-  return (contradictionsOf(field).length ? 0 : 1) + (confidenceOf(row, field) ?? 1);
+  return (field.why?.some(isContradiction) ? 0 : 1) + (confidenceOf(row, field) ?? 1);
 }
 
 function inQueueOrder(one, other) {

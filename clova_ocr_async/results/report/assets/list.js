@@ -22,17 +22,19 @@ const FLAGS = {
   twins: (row) => twins.has(row.n),
   copies: (row) => Boolean(row.copy_of),
   maybe: (row) => row.maybe > 0,
-  picture: (row) => !pictureOf(row),
+  picture: (row) => !hasPicture(row),
   corrected: (row) => (row.fields || []).some((field) => field.corrected),
   open: (row) => row.status === "succeeded" && !row.review?.done,
 };
+
+const FLAG_NAMES = Object.keys(FLAGS);
 
 /** What each group of filters looks at; of a group any value may fit, but all flags must. */
 const GROUPS = {
   status: (row, value) => row.status === value,
   type: (row, value) => row.document === value,
   cause: (row, value) => row.cause === value,
-  flag: (row, value) => FLAGS[value]?.(row) ?? true,
+  flag: (row, value) => !(value in FLAGS) || flagsOf(row).includes(value),
 };
 
 let visible = { key: null, rows: [], counts: {} };
@@ -47,47 +49,71 @@ function amountOf(field) {
 function passes(row, group) {
   const wanted = state[group];
   if (!wanted.length) return true;
-  return group === "flag" ? wanted.every((value) => GROUPS.flag(row, value)) : wanted.some((value) => GROUPS[group](row, value));
+  return group === "flag"
+    ? wanted.every((value) => GROUPS.flag(row, value))
+    : wanted.some((value) => GROUPS[group](row, value));
+}
+
+let flags = { threshold: null, found: [] };
+
+/** Return the flags of a row; they are found once for all searches. */
+function flagsOf(row) {
+  if (flags.threshold !== state.t) flags = { threshold: state.t, found: [] };
+  flags.found[row.n] ||= FLAG_NAMES.filter((flag) => FLAGS[flag](row));
+  return flags.found[row.n];
 }
 
 /** Return the rows that search and filters leave, in their order; the same array until one of them changes. */
 function visibleRows() {
-  const key = JSON.stringify([state.q, state.status, state.type, state.flag, state.cause, state.sort, state.down, state.t, settings.language]);
+  const key = JSON.stringify([
+    state.q,
+    state.status,
+    state.type,
+    state.flag,
+    state.cause,
+    state.sort,
+    state.down,
+    state.t,
+    settings.language,
+  ]);
   if (visible.key !== key) visible = { key, ...filtered() };
   return visible.rows;
 }
 
 function forgetRows() {
   visible.key = null;
+  flags.threshold = null;
   forgetDoubts();
 }
 
 /** Filter once for all: a filter's count is of the rows that it would leave beside the other groups' filters. */
 function filtered() {
   const found = matcherOf(state.q);
+  const active = Object.keys(GROUPS).filter((group) => state[group].length);
   const left = [];
   const counts = {};
   const add = (group, value) => (counts[`${group} ${value}`] = (counts[`${group} ${value}`] || 0) + 1);
   for (const row of rows) {
-    const failed = Object.keys(GROUPS).filter((group) => !passes(row, group));
+    const failed = active.filter((group) => !passes(row, group));
     if (failed.length > 1 || !found(row)) continue;
-    if (!failed.length) left.push(row);
-    const open = (group) => !failed.length || failed[0] === group;
-    if (open("status")) add("status", row.status);
-    if (open("type") && row.document) add("type", row.document);
-    if (open("cause") && row.cause) add("cause", row.cause);
-    if (!failed.length) for (const flag of Object.keys(FLAGS)) if (FLAGS[flag](row)) add("flag", flag);
+    const counted = (group) => !failed.length || failed[0] === group;
+    if (counted("status")) add("status", row.status);
+    if (counted("type") && row.document) add("type", row.document);
+    if (failed.length) continue;
+    left.push(row);
+    for (const flag of flagsOf(row)) add("flag", flag);
+    if (row.cause) add("cause", row.cause);
   }
   return { rows: sorted(left), counts };
 }
 
 function sorted(found) {
+  if (state.sort === "n" && !state.down) return found;
   const value = SORTS[state.sort];
-  const keyed = found.map((row) => [value(row), row]);
+  const keyed = found.map((row) => [value(row) ?? null, row]);
   const sign = state.down ? -1 : 1;
   keyed.sort(([one, a], [other, b]) => {
-    const missing = (one ?? null) === null || (other ?? null) === null;
-    if (missing) return ((one ?? null) === null) - ((other ?? null) === null) || a.n - b.n;
+    if (one === null || other === null) return (one === null) - (other === null) || a.n - b.n;
     return sign * compared(one, other) || a.n - b.n;
   });
   return keyed.map(([, row]) => row);
@@ -151,7 +177,10 @@ function redrawRows(found = visibleRows()) {
   grid.shown = found;
   grid.made.clear();
   grid.space.replaceChildren();
-  grid.focus = Math.max(0, found.findIndex((row) => row.n === state.open));
+  grid.focus = Math.max(
+    0,
+    found.findIndex((row) => row.n === state.open),
+  );
   drawRows();
   if (focused) focusRow(grid.focus);
 }
@@ -175,11 +204,26 @@ function renderFilters() {
     if (!count && !on) return;
     const flip = () => {
       toggleFilter(group, value);
-      byId("filters").querySelector(`[data-filter="${group} ${CSS.escape(value)}"]`)?.focus();
+      byId("filters")
+        .querySelector(`[data-filter="${group} ${CSS.escape(value)}"]`)
+        ?.focus();
     };
-    chips.push(el("button", { type: "button", class: `chip ${group}`, "aria-pressed": String(on), "data-filter": `${group} ${value}`, onclick: flip },
-      group === "status" ? el("span", { class: `mark ${value}`, "aria-hidden": "true" }, MARKS[value]) : null,
-      label, " ", el("b", {}, number(count))));
+    chips.push(
+      el(
+        "button",
+        {
+          type: "button",
+          class: `chip ${group}`,
+          "aria-pressed": String(on),
+          "data-filter": `${group} ${value}`,
+          onclick: flip,
+        },
+        group === "status" ? el("span", { class: `mark ${value}`, "aria-hidden": "true" }, MARKS[value]) : null,
+        label,
+        " ",
+        el("b", {}, number(count)),
+      ),
+    );
   };
   for (const status of STATUSES) chip("status", status, say(`status.${status}`));
   const types = Object.keys(run.totals?.documents || {});
@@ -224,16 +268,36 @@ function makeRow(row, index) {
   const doubts = doubtsOf(row).length;
   const main = mainField(row);
   const cell = (name, ...content) => el("div", { role: "gridcell", class: `cell ${name}` }, ...content);
-  const made = el("div", { role: "row", class: "row", "aria-rowindex": index + 2, "data-n": row.n, onclick: () => openDocument(row.n), onfocus: () => (grid.focus = index) },
-    cell("file", thumbs.has(row.n) ? el("img", { class: "thumb", src: dataUrl(thumbs.get(row.n)), alt: "" }) : null, el("span", { class: "name", title: row.source }, row.file || row.source), row.page ? el("span", { class: "quiet" }, ` #${row.page}`) : null,
-      row.copy_of ? el("span", { class: "tag" }, say("tag.copy")) : null, twins.has(row.n) ? el("span", { class: "tag" }, say("tag.twin")) : null,
-      row.review?.done ? el("span", { class: "tag done" }, say("tag.done")) : null),
-    cell("status", el("span", { class: `mark ${row.status}`, "aria-hidden": "true" }, MARKS[row.status]), el("span", { class: "word" }, say(`status.${row.status}`))),
+  const made = el(
+    "div",
+    {
+      role: "row",
+      class: "row",
+      "aria-rowindex": index + 2,
+      "data-n": row.n,
+      onclick: () => openDocument(row.n),
+      onfocus: () => (grid.focus = index),
+    },
+    cell(
+      "file",
+      thumbs.has(row.n) ? el("img", { class: "thumb", src: dataUrl(thumbs.get(row.n)), alt: "" }) : null,
+      el("span", { class: "name", title: row.source }, row.file || row.source),
+      row.page ? el("span", { class: "quiet" }, ` #${row.page}`) : null,
+      row.copy_of ? el("span", { class: "tag" }, say("tag.copy")) : null,
+      twins.has(row.n) ? el("span", { class: "tag" }, say("tag.twin")) : null,
+      row.review?.done ? el("span", { class: "tag done" }, say("tag.done")) : null,
+    ),
+    cell(
+      "status",
+      el("span", { class: `mark ${row.status}`, "aria-hidden": "true" }, MARKS[row.status]),
+      el("span", { class: "word" }, say(`status.${row.status}`)),
+    ),
     cell("document", row.document ? say(`document.${row.document}`) : ""),
     cell("min", typeof row.min === "number" ? meter(row.min) : el("span", { class: "quiet" }, "–")),
     cell("review", doubts ? el("b", { class: "doubts" }, number(doubts)) : ""),
     cell("main", main ? main.t : ""),
-    cell("billed", say(row.billed ? "billed.yes" : row.maybe ? "billed.maybe" : "billed.no")));
+    cell("billed", say(row.billed ? "billed.yes" : row.maybe ? "billed.maybe" : "billed.no")),
+  );
   grid.made.set(index, made);
   grid.space.append(made);
   return made;
@@ -243,7 +307,12 @@ function makeRow(row, index) {
 function meter(confidence) {
   const bar = el("span", { class: "fill" });
   bar.style.width = `${Math.round(confidence * 100)}%`;
-  return el("span", { class: `meter ${confidence < state.t ? "low" : "high"}` }, el("span", { class: "bar", "aria-hidden": "true" }, bar), confidence.toFixed(2));
+  return el(
+    "span",
+    { class: `meter ${confidence < state.t ? "low" : "high"}` },
+    el("span", { class: "bar", "aria-hidden": "true" }, bar),
+    confidence.toFixed(2),
+  );
 }
 
 function focusRow(index) {

@@ -35,10 +35,10 @@ async function ask(path, body) {
 /** Fetch the rows, which the page of a review comes without: its address alone shows nothing. */
 async function loadRows() {
   takeToken();
-  for (let from = 0; from !== null; ) {
+  for (let from = 0; from !== null;) {
     const answer = await ask(`/api/rows?from=${from}`);
     if (answer.status !== 200) throw new Error(problemText(answer));
-    for (const row of answer.data.rows) rows.push(row);
+    addRows(answer.data.rows);
     from = answer.data.next;
     if (from === null) run = answer.data.run;
     else announce(say("review.loading", { n: rows.length }));
@@ -74,15 +74,32 @@ function valueOf(field) {
 function reviewCell(row, field, index) {
   if (field.m && run.masked) return el("div", { role: "gridcell", class: "correct quiet" }, say("review.masked"));
   const draft = review.drafts.get(`${row.n} ${index}`);
-  const input = el("input", { type: "text", value: draft ?? valueOf(field), "aria-label": say("review.input", { field: labelOf(row, field.p) }), autocomplete: "off", spellcheck: "false" });
+  const input = el("input", {
+    type: "text",
+    value: draft ?? valueOf(field),
+    "aria-label": say("review.input", { field: labelOf(row, field.p) }),
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const problem = el("p", { class: "problem", role: "alert", hidden: true });
   input.addEventListener("keydown", (event) => onInputKey(event, row.n, index, input));
   input.addEventListener("input", () => review.drafts.set(`${row.n} ${index}`, input.value));
-  return el("div", { role: "gridcell", class: "correct" },
+  return el(
+    "div",
+    { role: "gridcell", class: "correct" },
     el("div", { class: "crop", "data-crop": index }, cropOf(row, field)),
-    el("div", { class: "entry" }, input,
-      el("button", { type: "button", class: "small", tabindex: -1, onclick: () => saveField(row.n, index, input.value) }, say("review.save"))),
-    problem);
+    el(
+      "div",
+      { class: "entry" },
+      input,
+      el(
+        "button",
+        { type: "button", class: "small", tabindex: -1, onclick: () => saveField(row.n, index, input.value) },
+        say("review.save"),
+      ),
+    ),
+    problem,
+  );
 }
 
 /** Return the part of the picture where a field stands. */
@@ -93,8 +110,14 @@ function cropOf(row, field) {
   const [left, top, right, bottom] = extent;
   const margin = Math.max(6, (bottom - top) * 0.4);
   const [width, height] = row.size || extentOf(row);
-  return el("svg", { viewBox: `${left - margin} ${top - margin} ${right - left + 2 * margin} ${bottom - top + 2 * margin}`, "aria-hidden": "true" },
-    el("image", { href: address, width, height, preserveAspectRatio: "none" }));
+  return el(
+    "svg",
+    {
+      viewBox: `${left - margin} ${top - margin} ${right - left + 2 * margin} ${bottom - top + 2 * margin}`,
+      "aria-hidden": "true",
+    },
+    el("image", { href: address, width, height, preserveAspectRatio: "none" }),
+  );
 }
 
 function drawCrops(row) {
@@ -140,14 +163,17 @@ async function change(path, body, index) {
     review.drafts.delete(`${body.n} ${index}`);
     review.mine.push(answer.data.id);
     takeRow(answer.data.row);
-    announce(say("review.saved"));
     stepDoubtful.last = here;
-    stepDoubtful(1);
-    if (typing) focusInput();
+    const moved = stepDoubtful(1);
+    announce(say(moved ? "review.saved" : "review.saved_last"));
+    if (moved && typing) focusInput();
     return;
   }
   if (answer.status === 409) takeRow(answer.data.row);
-  const problem = answer.status === 409 ? say("review.conflict", { value: valueOf(rows[body.n].fields[index]) }) : problemText(answer);
+  const problem =
+    answer.status === 409
+      ? say("review.conflict", { value: valueOf(rows[body.n].fields[index]) })
+      : problemText(answer);
   if (body.new !== undefined) review.drafts.set(`${body.n} ${index}`, body.new);
   showProblem(body.n, index, problem);
 }

@@ -3,18 +3,24 @@
 const INITIALS = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ";
 // An input method joins two consonants that are typed one after the other.
 const CLUSTERS = {
-  ㄳ: "ㄱㅅ", ㄵ: "ㄴㅈ", ㄶ: "ㄴㅎ", ㄺ: "ㄹㄱ", ㄻ: "ㄹㅁ", ㄼ: "ㄹㅂ", ㄽ: "ㄹㅅ", ㄾ: "ㄹㅌ", ㄿ: "ㄹㅍ", ㅀ: "ㄹㅎ", ㅄ: "ㅂㅅ",
+  ㄳ: "ㄱㅅ",
+  ㄵ: "ㄴㅈ",
+  ㄶ: "ㄴㅎ",
+  ㄺ: "ㄹㄱ",
+  ㄻ: "ㄹㅁ",
+  ㄼ: "ㄹㅂ",
+  ㄽ: "ㄹㅅ",
+  ㄾ: "ㄹㅌ",
+  ㄿ: "ㄹㅍ",
+  ㅀ: "ㄹㅎ",
+  ㅄ: "ㅂㅅ",
 };
 const haystacks = [];
 
 /** Return the initial consonants of a text; other characters stay. */
 function initialsOf(text) {
-  let found = "";
-  for (const character of text) {
-    const place = character.charCodeAt(0) - 0xac00;
-    found += place >= 0 && place < 11172 ? INITIALS[Math.floor(place / 588)] : character;
-  }
-  return found;
+  // Not joined letter by letter: the engine keeps such strings as trees, ten times as large.
+  return text.replace(/[가-힣]/g, (syllable) => INITIALS[Math.floor((syllable.charCodeAt(0) - 0xac00) / 588)]);
 }
 
 /** Names of files from macOS come decomposed, so both sides are composed. */
@@ -43,12 +49,17 @@ function prepareSearch(from = 0) {
 
 /** Return the test of a query: every word of it must be found. A word of consonants alone is looked up as initials. */
 function matcherOf(query) {
-  const words = folded(query).split(/\s+/).filter(Boolean).map((word) => {
-    const split = word.replace(/[ㄳ-ㅄ]/g, (character) => CLUSTERS[character] || character);
-    return /^[ㄱ-ㅎ]+$/.test(split) ? { initials: split } : { text: word };
-  });
-  return (row) => words.every((word) => {
-    const haystack = haystackOf(row);
-    return word.initials ? haystack.initials.includes(word.initials) : haystack.text.includes(word.text);
-  });
+  const words = folded(query)
+    .split(/\s+/)
+    .filter(Boolean)
+    .map((word) => {
+      const split = word.replace(/[ㄳ-ㅄ]/g, (character) => CLUSTERS[character] || character);
+      return /^[ㄱ-ㅎ]+$/.test(split) ? { initials: split } : { text: word };
+    });
+  if (!words.length) return () => true;
+  return (row) =>
+    words.every((word) => {
+      const haystack = haystackOf(row);
+      return word.initials ? haystack.initials.includes(word.initials) : haystack.text.includes(word.text);
+    });
 }

@@ -32,6 +32,8 @@ _HEAD_FIELDS = (
 )
 _ITEM_FIELDS = ("name", "count", "price.price")
 _ITEMS = 4
+_DOUBTFUL_SHARE, _SURE = 0.02, 0.9
+_COPIES = [4, 9]
 FIELDS_A_ROW = len(_HEAD_FIELDS) + len(_ITEM_FIELDS) * _ITEMS + 3
 _LABELS = {
     "result.storeInfo.name": {"en": "store_name", "ko": "상호"},
@@ -107,7 +109,7 @@ def _receipt(number: int, chance: random.Random) -> dict[str, Any]:
     for place, field in enumerate(fields):
         field["b"] = [_polygon(place)]
     checks = [{"name": "tax", "outcome": "passed", "reason": "the tax is at most a tenth of the price without it"}]
-    if number % 50 == 3:
+    if not (number + 47) % 50:
         reason = "the lines do not add up to the total, with tax and discounts or without"
         checks.append({"name": "items_total", "outcome": "failed", "reason": reason})
         fields[-2].setdefault("why", []).append(f"items_total: {reason}")
@@ -121,11 +123,11 @@ def _receipt(number: int, chance: random.Random) -> dict[str, Any]:
 
 
 def _field(path: str, text: str, chance: random.Random) -> dict[str, Any]:
-    confidence = round(chance.uniform(0.4, 0.9) if chance.random() < 0.02 else chance.uniform(0.92, 1), 3)
+    confidence = round(chance.uniform(0.4, 0.9) if chance.random() < _DOUBTFUL_SHARE else chance.uniform(0.92, 1), 3)
     field: dict[str, Any] = {"p": path, "t": text, "c": confidence}
     if text.endswith("원"):
         field["v"] = text.rstrip("원").replace(",", "")
-    if confidence < 0.9:
+    if confidence < _SURE:
         field["why"] = [f"confidence {confidence:.2f}"]
     if "cardInfo.number" in path:
         field["m"] = 1
@@ -192,7 +194,7 @@ def invented_run(rows: Sequence[dict[str, Any]], **changes: Any) -> dict[str, An
         },
         "causes": [cause for cause in causes if cause["rows"]],
         "ambiguous": [row["n"] for row in rows if row["status"] == "ambiguous"],
-        "copies": [[4, 9]] if len(rows) > 9 else [],
+        "copies": [_COPIES] if len(rows) > max(_COPIES) else [],
         "checks": [
             {
                 "row": row["n"],

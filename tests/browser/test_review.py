@@ -1,0 +1,187 @@
+"""The page of ``clova-ocr review``, talking to its server."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+from support.commands import CLOVA_OCR
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from playwright.async_api import Browser, Locator, Page
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+NAME, BRANCH = 0, 1  # fields of a receipt
+
+
+class Review(NamedTuple):
+    """A review of a run: its server, its address with the token, and a tab of a browser that shows it."""
+
+    server: asyncio.subprocess.Process
+    address: str
+    tab: Page
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def review(browser: Browser, real_run: Path, tmp_path: Path) -> AsyncIterator[Review]:
+    """A review by Minji of a copy of the run; its test fails if a script does."""
+    run = tmp_path / "run"
+    shutil.copytree(real_run, run)
+    command = (*CLOVA_OCR, "review", str(run), "--as", "Minji")
+    server = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert server.stdout is not None
+    address = (await server.stdout.readline()).decode().strip()
+    context = await browser.new_context(viewport={"width": 1440, "height": 900})
+    errors: list[str] = []
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    tab = await context.new_page()
+    await tab.goto(address)
+    await tab.wait_for_selector("#summary .tile")
+    yield Review(server, address, tab)
+    await context.close()
+    await ended(server)
+    assert errors == []
+
+
+async def ended(server: asyncio.subprocess.Process) -> None:
+    """End a server as Ctrl-C does."""
+    if server.returncode is None:
+        server.send_signal(signal.SIGINT)
+    await server.wait()
+
+
+async def opened(tab: Page, field: int, file: str = "turned-1") -> Locator:
+    """Open a receipt at a field, and return the line of that field."""
+    await tab.get_by_role("link", name="Documents").click()
+    await tab.locator("#search").fill(file)
+    await tab.locator("#grid-space .row").click()
+    line = tab.locator(f"#fields .field[data-index='{field}']")
+    await line.locator(".label").click()
+    return line
+
+
+async def test_enter_saves_and_goes_to_the_next_doubtful_field(review: Review) -> None:
+    """Enter saves a correction and goes to the next doubt, ready for typing; the value that was read stays visible."""
+    tab = review.tab
+    await tab.keyboard.press("n")
+    await expect(tab.locator("#queue-place")).to_contain_text("doubtful 1 /")
+    corrected = await tab.evaluate("[state.open, state.field, valueOf(rows[state.open].fields[state.field])]")
+    await tab.keyboard.press("e")
+    await tab.keyboard.insert_text("111-22-33333")
+    await tab.keyboard.press("Enter")
+    await tab.wait_for_function("n => state.open !== n", arg=corrected[0])
+    await expect(tab.locator("#fields .field[aria-selected='true'] input")).to_be_focused()
+    await tab.goto("about:blank")
+    await tab.goto(f"{review.address}&open={corrected[0]}&field={corrected[1]}")
+    line = tab.locator("#fields .field[aria-selected='true']")
+    await expect(line.locator(".value")).to_have_text("111-22-33333")
+    await expect(line.locator(".judged")).to_contain_text(f"{corrected[2]} was read; corrected by Minji")
+
+
+async def test_the_token_is_not_left_in_the_address_and_a_reload_needs_none(review: Review) -> None:
+    """The address bar has no token once the page is there, and the page can be reloaded."""
+    assert "token" in review.address
+    assert "token" not in review.tab.url
+    await review.tab.reload()
+    await expect(review.tab.locator("#summary .tile").first).to_contain_text("5")
+
+
+async def test_a_page_without_the_token_shows_a_sentence_and_no_data(review: Review, browser: Browser) -> None:
+    """The bare address shows the way out, and no row."""
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.goto(review.address.partition("#")[0])
+    await expect(page.locator("#broken")).to_contain_text("open the address that the command has printed")
+    await expect(page.locator("#app")).to_be_hidden()
+    await context.close()
+
+
+async def test_esc_leaves_a_field_as_it_is(review: Review) -> None:
+    """Esc in the input box puts the value back and returns to the field's line."""
+    line = await opened(review.tab, NAME)
+    box = line.get_by_role("textbox")
+    before = await box.input_value()
+    await review.tab.keyboard.press("e")
+    await review.tab.keyboard.insert_text("something else")
+    await review.tab.keyboard.press("Escape")
+    await expect(box).to_have_value(before)
+    await expect(line).to_be_focused()
+
+
+async def test_a_field_is_confirmed_and_a_document_done_and_both_undone(review: Review) -> None:
+    """One key confirms a field, one marks the document as done, and one takes back my changes, the last first."""
+    tab = review.tab
+    line = await opened(tab, NAME)
+    await tab.keyboard.press("c")
+    await expect(line.locator(".judged")).to_contain_text("Confirmed by Minji")
+    await opened(tab, NAME)
+    await tab.keyboard.press("d")
+    await expect(tab.locator("#done-button")).to_have_attribute("aria-pressed", "true")
+    await tab.keyboard.press("u")
+    await expect(tab.locator("#done-button")).to_have_attribute("aria-pressed", "false")
+    await tab.keyboard.press("u")
+    await expect(line.locator(".judged")).to_have_count(0)
+    await tab.keyboard.press("u")
+    await expect(tab.locator("#announcement")).to_have_text("Nothing to undo in this tab.")
+
+
+async def test_two_tabs_lose_nothing(review: Review) -> None:
+    """The second tab that corrects a field sees the other's value and keeps its own, which a second Enter saves."""
+    other = await review.tab.context.new_page()
+    await other.goto(review.address)
+    await other.wait_for_selector("#summary .tile")
+    mine, theirs = await opened(review.tab, NAME), await opened(other, NAME)
+    await theirs.get_by_role("textbox").fill("their name")
+    await theirs.get_by_role("button", name="Save").click()
+    await expect(other.locator("#announcement")).to_contain_text("Saved.")
+    await mine.get_by_role("textbox").fill("my name")
+    await mine.get_by_role("textbox").press("Enter")
+    await expect(mine.locator(".problem")).to_contain_text("Another tab has saved “their name” meanwhile.")
+    await expect(mine.get_by_role("textbox")).to_have_value("my name")
+    await mine.get_by_role("textbox").press("Enter")
+    await expect(review.tab.locator("#announcement")).to_contain_text("Saved.")
+    await other.reload()
+    again = await opened(other, NAME)
+    await expect(again.locator(".value")).to_have_text("my name")
+
+
+async def test_text_that_was_typed_stays_while_the_server_is_away(review: Review) -> None:
+    """A save without a server says so and keeps the text, also while other fields and documents are looked at."""
+    tab = review.tab
+    line = await opened(tab, NAME)
+    await ended(review.server)
+    await line.get_by_role("textbox").fill("not yet saved")
+    await line.get_by_role("textbox").press("Enter")
+    await expect(line.locator(".problem")).to_contain_text("The review server does not answer.")
+    await opened(tab, BRANCH, "turned-3")
+    line = await opened(tab, NAME)
+    await expect(line.get_by_role("textbox")).to_have_value("not yet saved")
+
+
+async def test_a_crop_of_the_picture_stands_beside_the_input_box(review: Review) -> None:
+    """Each field has the part of the picture on which it stands."""
+    line = await opened(review.tab, NAME)
+    crop = line.locator(".crop svg")
+    await expect(crop.locator("image")).to_have_attribute("href", await review.tab.evaluate("served.get(state.open)"))
+    extent = await review.tab.evaluate("extentOfField(rows[state.open].fields[0])")
+    left, top, width, height = map(float, (await crop.get_attribute("viewBox") or "").split())
+    assert left < extent[0] < extent[2] < left + width
+    assert top < extent[1] < extent[3] < top + height
+
+
+async def test_a_masked_field_cannot_be_typed_over(review: Review) -> None:
+    """A masked value has no input box, and a sentence that names the way."""
+    line = await opened(review.tab, 1, "card.png")
+    masked = review.tab.locator("#fields .field", has=review.tab.locator(".tag"))
+    await expect(masked.get_by_role("textbox")).to_have_count(0)
+    await expect(masked.first).to_contain_text("Start the review with --unmasked to correct it.")
+    await expect(line).to_be_visible()
