@@ -95,6 +95,7 @@ def browser(session: nox.Session) -> None:
         session.run("apt-get", "update", "--quiet", external=True)
         session.run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", CHROMIUM, external=True)
     session.run("pytest", BROWSER, *session.posargs)
+    session.run("python", "benchmarks/report_page.py", "--quick")
 
 
 @nox.session
