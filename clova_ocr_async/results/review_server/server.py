@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -63,15 +63,15 @@ _STATUSES: dict[type[Exception], int] = {
 }
 
 
-class _Change(msgspec.Struct, forbid_unknown_fields=True):
+class _Change(Protocol):
     """The body of a change."""
 
     def make(self, session: ReviewSession) -> Changed:
         """Have the session make it."""
-        raise NotImplementedError
+        ...
 
 
-class _Correct(_Change):
+class _Correct(msgspec.Struct, forbid_unknown_fields=True):
     n: int
     path: str
     old: str
@@ -81,7 +81,7 @@ class _Correct(_Change):
         return session.correct(self.n, self.path, self.old, self.new)
 
 
-class _Confirm(_Change):
+class _Confirm(msgspec.Struct, forbid_unknown_fields=True):
     n: int
     path: str
     old: str | None = None
@@ -90,7 +90,7 @@ class _Confirm(_Change):
         return session.confirm(self.n, self.path, self.old)
 
 
-class _Done(_Change):
+class _Done(msgspec.Struct, forbid_unknown_fields=True):
     n: int
     done: bool
 
@@ -98,7 +98,7 @@ class _Done(_Change):
         return session.mark_done(self.n, done=self.done)
 
 
-class _Undo(_Change):
+class _Undo(msgspec.Struct, forbid_unknown_fields=True):
     id: int
 
     def make(self, session: ReviewSession) -> Changed:

@@ -267,7 +267,7 @@ def test_an_unmasked_review_says_so(run: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 101, "a\nb", "\udcff"])
 def test_a_name_is_one_that_people_can_read(run: Path, name: str) -> None:
-    """Corrections carry a name; what is none is refused before the run is opened."""
+    """Corrections carry a name; a text that is not a name is refused before the run is opened."""
     refused = clova_ocr("review", run, "--as", name)
     assert (refused.exit_code, "1 to 100 printable characters" in refused.stderr) == (2, True)
 

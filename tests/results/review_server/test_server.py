@@ -104,7 +104,7 @@ async def raw(server: ReviewServer, request: str) -> str:
 
 
 async def test_the_page_comes_without_a_token_and_without_data(server: ReviewServer) -> None:
-    """A browser sends no fragment, so the page is for anyone on the machine: it holds nothing of the run."""
+    """A browser sends no fragment, so any program on the machine gets the page, which holds nothing of the run."""
     assert await ask(server, "/", token=None) == (200, SHELL)
 
 

@@ -157,6 +157,7 @@ async def test_a_masked_value_is_not_corrected(store: Store) -> None:
     with reviewing(store, masked=False) as session:
         session.correct(0, CARD, "9410-1234-5678-9012", "5310-8765-4321-9999")
         session.correct(0, SHOP, "canary cafe", "card 5310-8765-4321-9999")
+        assert session.corrections()[0]["new"] == "5310-8765-4321-9999"
     with reviewing(store) as session:
         card, shop = field_of(session.row(0), CARD), field_of(session.row(0), SHOP)
         assert (card["t"], card["corrected"]["old"]) == ("5310-87**-****-9999", "9410-12**-****-9012")
@@ -223,7 +224,7 @@ async def test_images_without_an_answer_are_shown_and_not_changed(store: Store) 
 
 
 async def test_numbers_stay_while_a_batch_is_at_work(store: Store) -> None:
-    """Images that are read while a review is open are not in it; their corrections by another review are no trouble."""
+    """Images that are read while a review is open are not in it, and neither are their corrections by another one."""
     await read(store, "a.jpg")
     with reviewing(store) as session:
         await read(store, "b.jpg")
