@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -149,7 +149,7 @@ class _Uploads:
 
     async def _read(self, request: Request, client: ClovaOCRClient, document: type[Document]) -> Response:
         shedder = self._shedders[client.serving(document)]
-        with shedder.upload(client.backlog(document), time.monotonic()):
+        with shedder.upload(client.backlog(document), asyncio.get_running_loop().time()):
             data = await read_file(request, self._max_bytes)
         outcome, billing = await self._calls.recognize(client, data, document, request.receive)
         if isinstance(outcome, ClovaOCRError):
