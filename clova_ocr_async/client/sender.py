@@ -101,8 +101,9 @@ class Sender:
 
     def backlog(self, document: type[Document], domains: Sequence[Domain]) -> Backlog:
         """Return the calls before a new single call for a document, of the domains that are not on hold."""
-        held = self.on_hold(domains)
-        return self._admission.backlog(document, [domain for domain in domains if domain not in held] or domains)
+        if held := self.on_hold(domains):
+            domains = [domain for domain in domains if domain not in held] or domains
+        return self._admission.backlog(document, domains)
 
     async def close(self, wait: float) -> None:
         """Send nothing more, wait for the requests in flight, cut off the rest, and drop the late answers.

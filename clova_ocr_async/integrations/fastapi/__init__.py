@@ -9,7 +9,6 @@ Each upload is a call that costs money, so the routes belong behind an authentic
 
 try:
     import fastapi as _fastapi
-    import python_multipart as _python_multipart
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"{__name__} needs {error.name}: pip install 'clova-ocr-async[fastapi]'", name=error.name
@@ -21,4 +20,4 @@ from clova_ocr_async.integrations.fastapi.router import ocr_router
 
 __all__ = ["client_lifespan", "get_client", "install_error_handlers", "ocr_router"]
 
-del _fastapi, _python_multipart
+del _fastapi

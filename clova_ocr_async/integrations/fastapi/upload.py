@@ -1,36 +1,36 @@
 """The upload of a picture: one file of a multipart form, read into memory within a limit.
 
-The body is counted while it arrives, so that a chunked upload cannot pass the limit either. Starlette's own form parser
-would write the file to the disk, and it reads a file of any size before a handler is called.
+The body is counted while it arrives, so that a chunked upload cannot pass the limit either, and it is parsed once it is
+whole. Starlette's form parser would write the file to the disk, and costs more than all the rest of a handler.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
-from python_multipart import MultipartParser
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect
 
-from clova_ocr_async.integrations.fastapi.problems import (
-    BAD_FORM,
-    NOT_A_FORM,
-    TOO_LARGE,
-    TOO_SLOW,
-    ProblemDetails,
-)
+from clova_ocr_async.integrations.fastapi.problems import BAD_FORM, NOT_A_FORM, TOO_LARGE, TOO_SLOW, ProblemDetails
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 
     from fastapi import Request
 
-__all__ = ["FIELD", "UploadError", "can_drain", "read_file"]
+__all__ = ["FIELD", "UploadError", "can_drain", "file_in_form", "read_file"]
 
 FIELD = "file"
 _FORM_BYTES = 64 * 1024  # of a form beside its file: boundaries, headers, small fields
 _STALLED_AFTER = 30.0  # seconds without a byte
+# A hostile form must not keep the event loop busy.
+_MAX_PARTS = 16
+_MAX_HEADERS = 4096  # bytes, of a part
+_MAX_CONTENT_TYPE = 512  # characters
+_PARAMETER = re.compile(rb';\s*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))')
+_DISPOSITION = re.compile(rb"^content-disposition:[ \t]*form-data(.*)$", re.IGNORECASE | re.MULTILINE)
 
 
 class UploadError(Exception):
@@ -52,9 +52,8 @@ def can_drain(request: Request, max_bytes: int) -> bool:
 
 
 def _length(request: Request) -> int | None:
-    if "transfer-encoding" in request.headers:
-        return None
-    value = request.headers.get("content-length", "0")
+    """Return the length of a body; None if it is chunked."""
+    value = request.headers.get("content-length", "")
     return int(value) if value.isascii() and value.isdigit() else None
 
 
@@ -66,112 +65,86 @@ async def read_file(request: Request, max_bytes: int) -> bytes:
         max_bytes: Bytes that the file may have.
 
     Raises:
+        ClientDisconnect: The client has gone.
         UploadError: It is not such a form, or the file is too large.
     """
-    too_large = UploadError(TOO_LARGE, f"a file may have {max_bytes:,} bytes")
+    boundary = _boundary(request.headers.get("content-type", ""))
     if (_length(request) or 0) > max_bytes + _FORM_BYTES:
-        raise too_large
-    form = FileForm(_boundary(request))
-    received = 0
+        raise _too_large(max_bytes)
     try:
         async with asyncio.timeout(_STALLED_AFTER) as stalled:
-            async for chunk in request.stream():
-                received += len(chunk)
-                if received > max_bytes + _FORM_BYTES:
-                    raise too_large
-                form.write(chunk)
-                stalled.reschedule(asyncio.get_running_loop().time() + _STALLED_AFTER)
+            body = await _read_body(request.receive, max_bytes, stalled)
     except TimeoutError:
         raise UploadError(TOO_SLOW, f"no byte arrived for {_STALLED_AFTER:g} s") from None
-    data = form.close()
+    data = file_in_form(body, boundary)
     if len(data) > max_bytes:
-        raise too_large
+        raise _too_large(max_bytes)
     return data
 
 
-def _boundary(request: Request) -> bytes:
-    kind, options = parse_options_header(request.headers.get("content-type"))
-    boundary = options.get(b"boundary")
-    if kind != b"multipart/form-data" or not boundary:
+async def _read_body(
+    receive: Callable[[], Awaitable[MutableMapping[str, Any]]], max_bytes: int, stalled: asyncio.Timeout
+) -> bytes:
+    chunks: list[bytes] = []
+    left = max_bytes + _FORM_BYTES
+    loop = asyncio.get_running_loop()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        left -= len(chunks[-1])
+        if left < 0:
+            raise _too_large(max_bytes)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+        stalled.reschedule(loop.time() + _STALLED_AFTER)
+
+
+def _too_large(max_bytes: int) -> UploadError:
+    return UploadError(TOO_LARGE, f"a file may have {max_bytes:,} bytes")
+
+
+def _boundary(content_type: str) -> bytes:
+    kind, _, _ = content_type.partition(";")
+    boundary = _parameters(content_type[:_MAX_CONTENT_TYPE].encode("latin-1")).get(b"boundary")
+    if kind.strip().lower() != "multipart/form-data" or not boundary:
         raise UploadError(NOT_A_FORM, f"send the picture as the field {FIELD!r} of multipart/form-data")
     return boundary
 
 
-class FileForm:
-    """A multipart form whose one file is kept in memory; its other fields are dropped.
+def _parameters(header: bytes) -> dict[bytes, bytes]:
+    return {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(header)}
 
-    Args:
-        boundary: The boundary of the form.
+
+def file_in_form(body: bytes, boundary: bytes) -> bytes:
+    """Return the one file of a multipart form; its other fields are ignored.
+
+    Source: RFC 2046, 5.1.1 (2026-11); RFC 7578.
+
+    Raises:
+        UploadError: The form is broken, or has no such file, or several.
     """
+    files = [body[start:end] for name, start, end in _parts(body, boundary) if name == FIELD.encode()]
+    if len(files) != 1:
+        raise UploadError(BAD_FORM, f"the form has {'more than one' if files else 'no'} field {FIELD!r}")
+    return files[0]
 
-    def __init__(self, boundary: bytes) -> None:
-        self._header = b""
-        self._value = b""
-        self._disposition = b""
-        self._in_file = False
-        self._files = 0
-        self._complete = False
-        self._parts: list[bytes] = []
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin_part,
-                "on_header_field": self._add_header,
-                "on_header_value": self._add_value,
-                "on_header_end": self._end_header,
-                "on_headers_finished": self._begin_data,
-                "on_part_data": self._add_data,
-                "on_end": self._end,
-            },
-        )
 
-    def write(self, chunk: bytes) -> None:
-        """Add a part of the body.
-
-        Raises:
-            UploadError: It does not belong to a form.
-        """
-        try:
-            self._parser.write(chunk)
-        except FormParserError:
-            raise UploadError(BAD_FORM, "the form cannot be parsed") from None
-
-    def close(self) -> bytes:
-        """Return the file.
-
-        Raises:
-            UploadError: The form has no end, no file, or several.
-        """
-        if not self._complete:
-            raise UploadError(BAD_FORM, "the end of the form is missing")
-        if self._files != 1:
-            count = "no" if not self._files else "more than one"
-            raise UploadError(BAD_FORM, f"the form has {count} field {FIELD!r}")
-        return b"".join(self._parts)
-
-    def _begin_part(self) -> None:
-        self._disposition = b""
-        self._in_file = False
-
-    def _add_header(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
-
-    def _add_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def _end_header(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            self._disposition = self._value
-        self._header = self._value = b""
-
-    def _begin_data(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        self._in_file = options.get(b"name") == FIELD.encode()
-        self._files += self._in_file
-
-    def _add_data(self, data: bytes, start: int, end: int) -> None:
-        if self._in_file:
-            self._parts.append(data[start:end])
-
-    def _end(self) -> None:
-        self._complete = True
+def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[bytes | None, int, int]]:
+    """Yield the name of each part of a form, and where its data begins and ends."""
+    # The line break before a boundary belongs to the boundary, not to the data.
+    delimiter = b"\r\n--" + boundary
+    at = 0 if body.startswith(delimiter[2:]) else body.find(delimiter) + 2
+    at += len(delimiter) - 2
+    for _ in range(_MAX_PARTS):
+        if body[at : at + 2] == b"--":
+            return
+        headers_end = body.find(b"\r\n\r\n", at)
+        end = body.find(delimiter, headers_end + 2)
+        if not body.startswith(b"\r\n", at) or not at <= headers_end <= at + _MAX_HEADERS or end < 0:
+            raise UploadError(BAD_FORM, "the form is broken, or its end is missing")
+        found = _DISPOSITION.search(body, at + 2, headers_end)
+        yield None if found is None else _parameters(found[1]).get(b"name"), headers_end + 4, end
+        at = end + len(delimiter)
+    raise UploadError(BAD_FORM, f"the form has more than {_MAX_PARTS} fields")
