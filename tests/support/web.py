@@ -19,7 +19,7 @@ from clova_ocr_async.integrations.fastapi import get_client, ocr_router
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable
 
-__all__ = ["BOUNDARY", "Answered", "Upload", "app_of", "connected", "form", "served", "upload_head"]
+__all__ = ["BOUNDARY", "CONTENT_TYPE", "Answered", "Upload", "app_of", "connected", "form", "served", "upload_head"]
 
 BOUNDARY = b"bound-ary"
 CONTENT_TYPE = "multipart/form-data; boundary=" + BOUNDARY.decode()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
     from clova_ocr_async import ClovaOCRClient, Document, Recognition
+    from clova_ocr_async.integrations.fastapi.shedding import LoadShedder
 
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
     Key = tuple[ClovaOCRClient, type[Document], int]
@@ -80,7 +81,7 @@ class SharedCalls:
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps no reference to a task
 
     async def recognize(
-        self, client: ClovaOCRClient, data: bytes, document: type[Document], receive: Receive
+        self, client: ClovaOCRClient, data: bytes, document: type[Document], receive: Receive, load: LoadShedder
     ) -> tuple[Recognition[Any] | ClovaOCRError, Billing]:
         """Return the answer or the error for a picture, and what this request has cost.
 
@@ -89,11 +90,12 @@ class SharedCalls:
             data: The picture.
             document: The document's class.
             receive: Returns the messages of the request's connection.
+            load: Counts the calls.
 
         Raises:
             ClientDisconnect: The client of the request has gone.
         """
-        call = self._find(client, data, document) or self._begin(client, data, document)
+        call = self._find(client, data, document) or self._begin(client, data, document, load)
         call.callers += 1
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
@@ -116,15 +118,17 @@ class SharedCalls:
         same_length = self._open.get((client, document, len(data)), ())
         return next((call for call in same_length if call.data == data), None)
 
-    def _begin(self, client: ClovaOCRClient, data: bytes, document: type[Document]) -> SharedCall:
+    def _begin(self, client: ClovaOCRClient, data: bytes, document: type[Document], load: LoadShedder) -> SharedCall:
         key = client, document, len(data)
         call = SharedCall(asyncio.ensure_future(client.recognize(data, document)), data)
         self._open.setdefault(key, []).append(call)
         self._tasks.add(call.task)
-        call.task.add_done_callback(lambda _: self._end(call, key))
+        load.calls += 1
+        call.task.add_done_callback(lambda _: self._end(call, key, load))
         return call
 
-    def _end(self, call: SharedCall, key: Key) -> None:
+    def _end(self, call: SharedCall, key: Key, load: LoadShedder) -> None:
+        load.calls -= 1
         self._tasks.discard(call.task)
         self._drop(call, key)
         if not call.task.cancelled():

@@ -1,69 +1,80 @@
 """Load shedding: an upload is refused, before its body is read, when its call would wait too long for a slot.
 
-The expected wait is the number of calls before it, over the calls a second that the domains answer. Uploads that are
-still arriving count as calls before it, since they will wait as well.
+The expected wait is the number of calls before a new one, over the calls a second that the domains answer. Uploads that
+are still arriving count as calls before it, since they will wait as well.
 
-A refused caller is told when to come back. Each gets a time of its own: callers that all come back at once would meet
-the same queue. Half of the places that get free go to new callers, so the refused ones are called back at half the rate
-at which the domains answer. Pure: the time is an argument.
+A refused caller is told when there will be a place for it, one caller after the other, and that place is kept for a
+moment. Without that, callers who were just answered and come with their next picture would take every place that gets
+free, and those who wait as they were told would be refused again and again. A caller that comes back is recognized by
+what the request says before its body: see ``caller``. Places are kept in the second half of the queue only, so that
+callers who never come back leave no slot empty. Pure: the time is an argument.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from clova_ocr_async import OverloadedError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Hashable
 
     from clova_ocr_async.client import Backlog
 
 __all__ = ["ASSUMED_SECONDS", "LoadShedder"]
 
 ASSUMED_SECONDS = 10.0
-"""Seconds that a call takes while nothing was learned. Source: calls take 5 to 20 s, as the README says."""
+"""Seconds that a call takes while nothing was learned. Assumed: calls were seen to take 5 to 20 s."""
 
-_LATEST = 60.0  # seconds; many refused callers never come back, so a longer queue of them is not to be believed
+_LATEST = 300.0  # seconds to come back in; a longer line of refused callers is not to be believed
 _LATEST_UNKNOWN = 10.0  # seconds, while nothing was learned: by then the first answers are there
-_SHARE = 0.5  # of the places that get free, those that are for refused callers
+_GOLDEN = 0.618  # its multiples, without their whole part, are spread evenly however many there are
+_KEPT = 3.0  # seconds that a place is kept; Retry-After is rounded up to a whole second
+_SLACK = 1.1  # of max_wait, for a caller that comes back in time: the estimate may have been off
 
 
 class LoadShedder:
-    """The uploads to the domains of one document, and when refused callers are called back.
+    """The uploads to the domains of some documents, and the refused callers that are to come back.
 
     Args:
         max_wait: Seconds that a call may be expected to wait.
 
     Attributes:
         uploads: Uploads that are arriving.
+        calls: Calls of uploads that have not ended. A new one is not in the client's queue at once.
     """
 
     def __init__(self, max_wait: float) -> None:
-        self.uploads = 0
+        self.uploads = self.calls = 0
         self._max_wait = max_wait
-        self._called_back_at = 0.0  # the time of the last refused caller
+        self._places: deque[tuple[float, Hashable]] = deque()  # when which caller comes back, the first one first
+        self._last = 0.0  # when the last of them comes back
+        self._without_place = 0
 
     @contextmanager
-    def upload(self, backlog: Backlog, now: float) -> Generator[None]:
+    def upload(self, backlog: Backlog, now: float, caller: Hashable) -> Generator[None]:
         """Count an upload while the context is open.
 
         Args:
             backlog: The calls that wait.
             now: Monotonic seconds.
+            caller: What a caller is recognized by when it comes back.
 
         Raises:
             OverloadedError: Its call would wait too long.
         """
         rate = backlog.rate or backlog.slots / ASSUMED_SECONDS
-        wait = max(0, backlog.waiting + self.uploads + 1 - backlog.free) / rate
-        if wait > self._max_wait:
-            retry_after = self._call_back(now, wait - self._max_wait, rate * _SHARE, known=backlog.rate is not None)
+        ahead = max(backlog.waiting - backlog.free, self.calls - backlog.slots) + self.uploads
+        wait = max(0, ahead + 1) / rate
+        if not self._admits(caller, wait, rate, now):
+            latest = _LATEST if backlog.rate else _LATEST_UNKNOWN
             raise OverloadedError(
-                f"a call would wait about {wait:.3g} s for a slot, more than max_wait, {self._max_wait:g} s; "
+                f"a call would wait about {wait:.3g} s for a slot, more than max_wait, {self._max_wait:g} s, allows; "
                 "nothing was sent",
-                retry_after=retry_after,
+                retry_after=self._place(caller, max(0.0, wait - self._max_wait), 1 / rate, now, latest),
             )
         self.uploads += 1
         try:
@@ -71,10 +82,23 @@ class LoadShedder:
         finally:
             self.uploads -= 1
 
-    def _call_back(self, now: float, earliest: float, rate: float, *, known: bool) -> float:
-        """Return the seconds after which a refused caller comes back."""
-        seconds = max(earliest, self._called_back_at - now + 1 / rate)
-        if seconds > (_LATEST if known else _LATEST_UNKNOWN):
-            seconds = earliest  # from the start, so that late ones are spread as well
-        self._called_back_at = now + seconds
+    def _admits(self, caller: Hashable, wait: float, rate: float, now: float) -> bool:
+        while self._places and self._places[0][0] + _KEPT < now:
+            self._places.popleft()
+        if wait <= self._max_wait / 2:
+            return True
+        due = takewhile(lambda place: place[0] <= now, self._places)
+        if (place := next((place for place in due if place[1] == caller), None)) is not None:
+            self._places.remove(place)
+            return wait <= self._max_wait * _SLACK
+        return wait + len(self._places) / rate <= self._max_wait
+
+    def _place(self, caller: Hashable, earliest: float, step: float, now: float, latest: float) -> float:
+        """Return the seconds after which a refused caller comes back, and keep a place for it then."""
+        seconds = max(earliest, self._last - now) + step
+        if seconds > latest:
+            self._without_place += 1
+            return earliest + latest * (self._without_place * _GOLDEN % 1.0)
+        self._last = now + seconds
+        self._places.append((self._last, caller))
         return seconds
