@@ -107,3 +107,13 @@ def chaos(session: nox.Session) -> None:
     session.install("-e", ".[cli,emulator,watch]")
     session.run("python", "tests/chaos/chaos.py", *session.posargs)
     session.run("python", "tests/chaos/watch_kills.py")
+
+
+@nox.session(default=False)
+def web(session: nox.Session) -> None:
+    """Overload a web service over real sockets, on asyncio and on uvloop; arguments go to the program.
+
+    ``-- --seconds 8 --callers 100 --loop uvloop`` is its short form.
+    """
+    session.install("-e", ".[emulator,fastapi]", "uvloop")
+    session.run("python", "tests/chaos/web.py", *session.posargs, env={"PYTHONPATH": "benchmarks"})
