@@ -112,6 +112,16 @@ async def test_a_failed_call_has_a_status_and_a_problem_document(
     assert SECRET not in caplog.text
 
 
+@pytest.mark.parametrize("step", [SPENT, error("0002", 401), error("0021")])
+async def test_what_the_operator_must_repair_is_logged(step: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A spent quota, a rejected secret and a wrong domain are logged with the service's message; callers get none."""
+    answered = await answer_to(step)
+    (record,) = [record for record in caplog.records if record.getMessage().startswith("an upload was not read")]
+    assert record.levelname == "ERROR"
+    assert "HTTP " in record.getMessage()
+    assert "HTTP " not in answered.body.decode()
+
+
 async def test_a_rate_limit_is_a_429() -> None:
     """A call that was refused for its number until its deadline is a 429 with a time to come back."""
     answered = await Upload(app_of(client_of(FakeTransport(then=BUSY), deadline=0.05)), JPEG).answer()
