@@ -9,6 +9,7 @@ written, with an ``UploadFile`` and a dict.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -59,7 +60,7 @@ class Memory:
             await asyncio.Event().wait()
         head = next(iter(request.body.chunks()))
         request_id = bytes(head).partition(b'"requestId":"')[2].partition(b'"')[0].decode()
-        answer = {"requestId": request_id, "images": [{"inferResult": "SUCCESS", "receipt": {}}]}
+        answer: dict[str, Any] = {"requestId": request_id, "images": [{"inferResult": "SUCCESS", "receipt": {}}]}
         return HTTPResponse(200, msgspec.json.encode(answer))
 
     async def close(self) -> None:
@@ -158,7 +159,7 @@ def costs(rounds: int, calls: int) -> dict[str, list[float]]:
 
             return cost
 
-        contenders = {name: of(lambda app=app: upload(app, client, body)) for name, app in apps.items()}
+        contenders = {name: of(partial(upload, app, client, body)) for name, app in apps.items()}
         return await in_turn_async({"bare": of(lambda: client.recognize(data, Receipt)), **contenders}, rounds)
 
     return asyncio.run(measured())

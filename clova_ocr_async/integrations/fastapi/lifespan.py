@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 # Not for types alone: FastAPI reads the annotations of a dependency.
 from fastapi.requests import HTTPConnection  # noqa: TC002
@@ -60,7 +60,7 @@ def client_lifespan(
 
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncGenerator[ClientState]:
-        client: object = make_client()
+        client = cast("object", make_client())
         if not isinstance(client, ClovaOCRClient):
             raise ConfigurationError(f"make_client returned a {type(client).__name__}; it must return a ClovaOCRClient")
         async with client:
@@ -79,7 +79,7 @@ async def get_client(connection: HTTPConnection) -> ClovaOCRClient:
     Raises:
         ConfigurationError: The app has no client.
     """
-    client = getattr(connection.state, "clova_ocr_client", None)
+    client: ClovaOCRClient | None = getattr(connection.state, "clova_ocr_client", None)
     if client is None:
         raise ConfigurationError(
             "the app has no client: FastAPI(lifespan=client_lifespan(…)) opens one when the app starts, "

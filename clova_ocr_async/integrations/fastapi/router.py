@@ -214,7 +214,7 @@ def _checked_documents(documents: object) -> tuple[type[Document], ...]:
     for document in served:
         if not (isinstance(document, type) and issubclass(document, Document) and document is not Document):
             raise ConfigurationError(
-                f"documents holds {_named(document)}; it must hold document classes only, such as Receipt"
+                f"documents holds {_named(cast('object', document))}; it must hold document classes, such as Receipt"
             )
     return cast("tuple[type[Document], ...]", served)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import TYPE_CHECKING, Any, NotRequired, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NotRequired, Union, cast, get_args, get_origin
 
 import msgspec
 from typing_extensions import TypedDict
@@ -38,7 +38,7 @@ def _typed(annotation: Any) -> Any:
         return list[_typed(arguments[0])]  # type: ignore[misc]  # a type that is made at run time
     if get_origin(annotation) in {Union, types.UnionType}:
         return Union[tuple(map(_typed, arguments))]  # noqa: UP007 - of types that are made at run time
-    return annotation
+    return cast("Any", annotation)
 
 
 def answer_model(document: type[Document], problem: type[msgspec.Struct]) -> Any:

@@ -261,7 +261,7 @@ def test_what_is_made_is_checked() -> None:
         ({"documents": Receipt}, "documents is the class Receipt; it must be an iterable of document classes"),
         ({"documents": 5}, "documents is a int"),
         ({"documents": []}, "documents is empty"),
-        ({"documents": ["receipt"]}, "documents holds a str; it must hold document classes only, such as Receipt"),
+        ({"documents": ["receipt"]}, "documents holds a str; it must hold document classes, such as Receipt"),
         ({"documents": [int]}, "documents holds the class int"),
         ({"max_bytes": 0}, "max_bytes must be a whole number from 1, not 0"),
         ({"max_bytes": 1.5}, "max_bytes must be a whole number from 1, not 1.5"),
