@@ -20,7 +20,7 @@ from clova_ocr_async.integrations.fastapi.shedding import LoadShedder
 from clova_ocr_async.integrations.fastapi.upload import UploadError, can_drain, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from enum import Enum
 
     from clova_ocr_async import Domain, Recognition
@@ -140,7 +140,9 @@ class _Uploads:
             except ClovaOCRError as error:
                 response = error_response(error)
             # A server reads and drops the rest of a body to keep the connection, however large it is.
-            if not can_drain(request, self._max_bytes) and request.scope["http_version"].startswith("1"):
+            if not can_drain(dict(request.scope["headers"]), self._max_bytes) and request.scope[
+                "http_version"
+            ].startswith("1"):
                 response.headers["Connection"] = "close"
             return response
 
@@ -148,21 +150,22 @@ class _Uploads:
         return read_document
 
     async def _read(self, request: Request, client: ClovaOCRClient, document: type[Document]) -> Response:
+        headers: dict[bytes, bytes] = dict(request.scope["headers"])  # a fifth of the time of request.headers
         shedder = self._shedders[client.serving(document)]
         now = asyncio.get_running_loop().time()
-        with shedder.upload(client.backlog(document), now, _caller(request)):
-            data = await read_file(request, self._max_bytes)
+        with shedder.upload(client.backlog(document), now, _caller(request, headers)):
+            data = await read_file(headers, request.receive, self._max_bytes)
         outcome, billing = await self._calls.recognize(client, data, document, request.receive, shedder)
         if isinstance(outcome, ClovaOCRError):
             return error_response(outcome, billing)
         return _answer(outcome, billing)
 
 
-def _caller(request: Request) -> tuple[object, ...]:
+def _caller(request: Request, headers: Mapping[bytes, bytes]) -> tuple[object, ...]:
     """Return what a caller is recognized by when it repeats an upload: pictures rarely have the same length."""
-    headers = request.headers
-    host = request.client.host if request.client is not None else ""
-    return host, request.url.path, headers.get("content-length"), hash(headers.get("authorization"))
+    host, _ = request.scope.get("client") or ("", 0)
+    credentials = hash(headers.get(b"authorization"))  # not kept themselves
+    return host, request.scope["path"], headers.get(b"content-length"), credentials
 
 
 def _answer(recognition: Recognition[Any], billing: Billing) -> Response:

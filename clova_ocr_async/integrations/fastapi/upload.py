@@ -16,9 +16,10 @@ from starlette.requests import ClientDisconnect
 from clova_ocr_async.integrations.fastapi.problems import BAD_FORM, NOT_A_FORM, TOO_LARGE, TOO_SLOW, ProblemDetails
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 
-    from fastapi import Request
+    Headers = Mapping[bytes, bytes]
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 __all__ = ["FIELD", "UploadError", "can_drain", "file_in_form", "read_file"]
 
@@ -28,7 +29,7 @@ _STALLED_AFTER = 30.0  # seconds without a byte
 # A hostile form must not keep the event loop busy.
 _MAX_PARTS = 16
 _MAX_HEADERS = 4096  # bytes, of a part
-_MAX_CONTENT_TYPE = 512  # characters
+_MAX_CONTENT_TYPE = 512  # bytes
 _PARAMETER = re.compile(rb';\s*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))')
 _DISPOSITION = re.compile(rb"^content-disposition:[ \t]*form-data(.*)$", re.IGNORECASE | re.MULTILINE)
 
@@ -45,35 +46,36 @@ class UploadError(Exception):
         self.problem = replace(problem, detail=detail)
 
 
-def can_drain(request: Request, max_bytes: int) -> bool:
+def can_drain(headers: Headers, max_bytes: int) -> bool:
     """Return whether the rest of a body is small enough to be read and dropped, so that the connection can stay."""
-    length = _length(request)
+    length = _length(headers)
     return length is not None and length <= max_bytes + _FORM_BYTES
 
 
-def _length(request: Request) -> int | None:
+def _length(headers: Headers) -> int | None:
     """Return the length of a body; None if it is chunked."""
-    value = request.headers.get("content-length", "")
-    return int(value) if value.isascii() and value.isdigit() else None
+    value = headers.get(b"content-length", b"")
+    return int(value) if value.isdigit() else None
 
 
-async def read_file(request: Request, max_bytes: int) -> bytes:
+async def read_file(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
     """Read the file of a form.
 
     Args:
-        request: The request, whose body was not read yet.
+        headers: The headers of the request.
+        receive: Returns the messages of the request, whose body was not read yet.
         max_bytes: Bytes that the file may have.
 
     Raises:
         ClientDisconnect: The client has gone.
         UploadError: It is not such a form, or the file is too large.
     """
-    boundary = _boundary(request.headers.get("content-type", ""))
-    if (_length(request) or 0) > max_bytes + _FORM_BYTES:
+    boundary = _boundary(headers.get(b"content-type", b""))
+    if (_length(headers) or 0) > max_bytes + _FORM_BYTES:
         raise _too_large(max_bytes)
     try:
         async with asyncio.timeout(_STALLED_AFTER) as stalled:
-            body = await _read_body(request.receive, max_bytes, stalled)
+            body = await _read_body(receive, max_bytes, stalled)
     except TimeoutError:
         raise UploadError(TOO_SLOW, f"no byte arrived for {_STALLED_AFTER:g} s") from None
     data = file_in_form(body, boundary)
@@ -82,9 +84,7 @@ async def read_file(request: Request, max_bytes: int) -> bytes:
     return data
 
 
-async def _read_body(
-    receive: Callable[[], Awaitable[MutableMapping[str, Any]]], max_bytes: int, stalled: asyncio.Timeout
-) -> bytes:
+async def _read_body(receive: Receive, max_bytes: int, stalled: asyncio.Timeout) -> bytes:
     chunks: list[bytes] = []
     left = max_bytes + _FORM_BYTES
     loop = asyncio.get_running_loop()
@@ -105,10 +105,10 @@ def _too_large(max_bytes: int) -> UploadError:
     return UploadError(TOO_LARGE, f"a file may have {max_bytes:,} bytes")
 
 
-def _boundary(content_type: str) -> bytes:
-    kind, _, _ = content_type.partition(";")
-    boundary = _parameters(content_type[:_MAX_CONTENT_TYPE].encode("latin-1")).get(b"boundary")
-    if kind.strip().lower() != "multipart/form-data" or not boundary:
+def _boundary(content_type: bytes) -> bytes:
+    kind, _, _ = content_type.partition(b";")
+    boundary = _parameters(content_type[:_MAX_CONTENT_TYPE]).get(b"boundary")
+    if kind.strip().lower() != b"multipart/form-data" or not boundary:
         raise UploadError(NOT_A_FORM, f"send the picture as the field {FIELD!r} of multipart/form-data")
     return boundary
 

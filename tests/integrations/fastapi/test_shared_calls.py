@@ -119,6 +119,32 @@ def test_a_joined_call_goes_on_while_one_of_its_callers_waits(leaves: int) -> No
         assert len(case.transport.sent) == 1
 
 
+def test_only_a_disconnect_is_one() -> None:
+    """A middleware that repeats the end of the body does not cost the upload its answer."""
+
+    @virtually
+    async def _() -> None:
+        case = Case()
+        repeats = 3
+
+        async def repeating(scope: Any, receive: Any, send: Any) -> None:
+            async def again() -> Any:
+                nonlocal repeats
+                message = await receive() if repeats == 3 else None
+                if message is not None and message.get("more_body"):
+                    return message
+                repeats -= 1
+                return {"type": "http.request", "body": b"", "more_body": False} if repeats else await receive()
+
+            await case.app(scope, again, send)
+
+        upload = Upload(repeating, JPEG)
+        await case.held.reached.wait()
+        await asyncio.sleep(1)
+        case.held.go_on.set()
+        assert (await upload.answer()).status == 200
+
+
 def test_an_unsent_call_is_dropped_with_its_last_caller() -> None:
     """A call that still waits for a slot when its client disconnects is never sent."""
 
