@@ -96,7 +96,7 @@ def bench(session: nox.Session) -> None:
     """Measure beside others, and write benchmarks/README.md anew; arguments go to benchmarks/all.py."""
     # niquests brings a urllib3 of its own, which would take the place of the one that requests is measured with.
     own = {"URLLIB3_NO_OVERRIDE": "1"}
-    extras = ".[cli,emulator,heic,pictures,tables]"
+    extras = ".[cli,emulator,fastapi,heic,pictures,tables]"
     session.install("--no-binary", "urllib3-future", "-e", extras, *group("bench"), env=own)
     session.run("python", "benchmarks/all.py", *session.posargs)
 

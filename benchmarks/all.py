@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # In the order of the page: one call first, then many.
 QUESTIONS = (
     *("whole_call", "decode", "request", "photos", "pictures", "masking"),
-    *("dispatcher", "ledger", "run_reading", "tables", "start", "growth", "gate_summary", "overload"),
+    *("dispatcher", "ledger", "run_reading", "tables", "start", "growth", "gate_summary", "overload", "web_handler"),
 )
 
 

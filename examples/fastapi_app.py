@@ -42,8 +42,7 @@ async def authenticate(given: Annotated[HTTPAuthorizationCredentials, Depends(be
 
 
 # On SIGTERM uvicorn takes no more connections and waits for the handlers; then the client waits for its requests.
-# max_body_size is for the routes of your own; those of ocr_router have their own limit.
-app = FastAPI(lifespan=client_lifespan(make_client), max_body_size=16 * 2**20)
+app = FastAPI(lifespan=client_lifespan(make_client))
 install_error_handlers(app)
 
 # POST /ocr/receipt, POST /ocr/id-card; GET /ocr/live and GET /ocr/ready, without authentication
@@ -58,7 +57,7 @@ app.include_router(
 )
 
 
-@app.post("/masked", dependencies=[Depends(authenticate)])
+@app.post("/masked", dependencies=[Depends(authenticate)], max_body_size=10 * 2**20)
 async def read_masked(file: UploadFile, clova: Annotated[ClovaOCRClient, Depends(get_client)]) -> dict[str, Any]:
     """Read an ID card in a handler of your own, and return it with its numbers masked."""
     recognition = await clova.recognize(file, IdCard)  # its errors become problem documents

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 QUICK = [
     *("whole_call", "decode", "photos", "pictures", "masking"),
-    *("dispatcher", "run_reading", "tables", "start", "overload"),
+    *("dispatcher", "run_reading", "tables", "start", "overload", "web_handler"),
 ]
 
 

@@ -11,7 +11,7 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from support.fakes import BUSY, FAILED, JPEG, KEY, SECRET, SPENT, FakeTransport, domain, error, gateway_error, success
-from support.web import Upload, app_of
+from support.web import Upload, app_of, form
 
 from clova_ocr_async import (
     DOCUMENTS,
@@ -110,6 +110,17 @@ async def test_a_failed_call_has_a_status_and_a_problem_document(
     for secret in (SECRET, KEY, "canary", "ntruss"):
         assert secret not in answered.body.decode()
     assert SECRET not in caplog.text
+
+
+async def test_values_are_for_the_caller_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """What was read, the file's name, the secret and the invoke key are in no log record, and not in OpenAPI."""
+    caplog.set_level(logging.DEBUG)
+    app = app_of(client_of(FakeTransport()))
+    answered = await Upload(app, [form(JPEG, filename="canaryNAME.jpg")]).answer()
+    assert "canarySHOP" in answered.body.decode()
+    shown = caplog.text + str(app.openapi())
+    assert not [secret for secret in ("canarySHOP", "canaryNAME", SECRET, KEY) if secret in shown]
+    assert "canaryNAME" not in answered.body.decode()
 
 
 @pytest.mark.parametrize("step", [SPENT, error("0002", 401), error("0021")])
