@@ -4,7 +4,7 @@ One client for the whole process, opened and closed with the app, and shared by 
 together keep to the domain's limit of calls at once. Several workers share their slots.
 
 **Each upload is a call that costs money.** So the routes are behind an authentication dependency, which runs before
-anything of an upload is read. Replace ``authenticate`` by your own; it refuses everybody while no token is set.
+anything of an upload is read. Replace ``authenticate`` by your own; it refuses every caller while no token is set.
 
 Run: APP_TOKEN=… CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… \
      uvicorn --app-dir examples fastapi_app:app --timeout-keep-alive 75 --timeout-graceful-shutdown 90
@@ -66,7 +66,7 @@ async def read_masked(file: UploadFile, clova: Annotated[ClovaOCRClient, Depends
 
 @app.get("/metrics")
 async def metrics(clova: Annotated[ClovaOCRClient, Depends(get_client)]) -> Response:
-    """Show the state of each domain's slots to Prometheus, as it is at this moment; let nobody but Prometheus in."""
+    """Return the state of each domain's slots for Prometheus, which alone should reach this route."""
     lines: list[str] = []
     for number, (domain, gate) in enumerate(clova.gates.items()):
         label = f'{{domain="{number}"}}'  # never the URL: it holds the invoke key

@@ -231,9 +231,13 @@ async def _joined(callers: Callers, clova: Emulator, workers: int) -> list[str]:
         uploads = [group.create_task(callers.upload(data)) for _ in range(50)]
     answers = [json.loads(upload.result()[2]) for upload in uploads]
     billed = clova.billed[hashlib.sha256(data).hexdigest()]
-    told = sum(answer.get("billed", False) for answer in answers)
+    reported = sum(answer.get("billed", False) for answer in answers)
     # Each process joins its own calls.
-    return [] if 1 <= billed == told <= workers else [f"50 uploads of one picture: {billed} billed, {told} told so"]
+    return (
+        []
+        if 1 <= billed == reported <= workers
+        else [f"50 uploads of one picture: {billed} billed, {reported} reported"]
+    )
 
 
 def _huge(port: int, folder: str) -> list[str]:

@@ -343,7 +343,7 @@ def test_a_domain_on_hold_is_not_counted_while_others_serve() -> None:
     run_virtually(main())
 
 
-def test_a_domain_that_nobody_asked_for_a_minute_is_not_on_hold() -> None:
+def test_a_domain_that_was_not_called_for_a_minute_is_not_on_hold() -> None:
     """A minute after a probe was due and none came, the hold is worth nothing: the next call may go there."""
 
     async def main() -> None:

@@ -36,7 +36,7 @@ from clova_ocr_async import (
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
 
-__all__ = ["MEDIA_TYPE", "ProblemDetails", "install_error_handlers", "problem_of", "problem_response", "retry_seconds"]
+__all__ = ["MEDIA_TYPE", "ProblemDetails", "error_response", "install_error_handlers", "problem_of", "problem_response"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -95,7 +95,9 @@ _KINDS: tuple[tuple[type[ClovaOCRError], ProblemDetails], ...] = (
     (MalformedResponseError, _kind(502, "malformed-answer", "The answer of the OCR service cannot be read")),
     (ServerError, _kind(502, "service-failed", "The OCR service failed")),
 )
-_LATER = {429, 503}  # these carry Retry-After
+_RATE_LIMITED = 429
+_LATER = {_RATE_LIMITED, 503}  # these carry Retry-After
+_UNKNOWN_WAIT = 30.0  # seconds, where it is not known when a quota is renewed or an outage ends
 
 
 def problem_of(error: ClovaOCRError) -> ProblemDetails:
@@ -127,25 +129,17 @@ def _fault(message: str) -> str:
     return _HINT.sub("", message.partition(";")[0].replace(_UNNAMED, "the upload"))
 
 
-def problem_response(
-    problem: ProblemDetails, *, retry_after: float | None = None, headers: dict[str, str] | None = None
-) -> Response:
+def problem_response(problem: ProblemDetails, *, retry_after: float | None = None) -> Response:
     """Return a problem as a response.
 
     Args:
         problem: The problem.
-        retry_after: Seconds until another try makes sense; None if not known.
-        headers: Further headers.
+        retry_after: Seconds until another try makes sense; if not known, half a minute is named.
     """
-    headers = dict(headers or {})
+    headers: dict[str, str] = {}
     if problem.status in _LATER:
-        headers["Retry-After"] = str(retry_seconds(retry_after))
+        headers["Retry-After"] = str(max(1, math.ceil(_UNKNOWN_WAIT if retry_after is None else retry_after)))
     return Response(msgspec.json.encode(problem), problem.status, headers, MEDIA_TYPE)
-
-
-def retry_seconds(seconds: float | None) -> int:
-    """Return the value of Retry-After: whole seconds, at least one."""
-    return max(1, math.ceil(seconds or 0.0))
 
 
 def error_response(error: ClovaOCRError, billing: Billing | None = None) -> Response:
@@ -160,7 +154,10 @@ def error_response(error: ClovaOCRError, billing: Billing | None = None) -> Resp
         problem = msgspec.structs.replace(problem, billing=billing.name.lower())
     if problem.status == _INTERNAL.status or isinstance(error, QuotaExceededError):
         logger.error("an upload was not read: %s", error)
-    retry_after: float | None = getattr(error, "retry_after", None)
+    # A rate limit passes with the next answer.
+    retry_after: float | None = getattr(error, "retry_after", None) or (
+        1.0 if problem.status == _RATE_LIMITED else None
+    )
     return problem_response(problem, retry_after=retry_after)
 
 

@@ -181,13 +181,16 @@ def _answer(recognition: Recognition[Any], billing: Billing) -> Response:
 
 def _add_health(router: APIRouter, documents: Sequence[type[Document]]) -> None:
     async def live() -> dict[str, str]:
-        """Whether the process answers; independent of the client and of the service."""
+        """Answer, independent of the client and of the service."""
         return {"status": "live"}
 
     async def ready(client: Annotated[ClovaOCRClient, Depends(get_client)]) -> Any:
-        """Whether each document has a domain that can be called: one that is not on hold."""
+        """Answer with 503 while all domains of a document are on hold, or none is configured."""
         held = client.on_hold
-        closed = [one.path_word for one in documents if all(domain in held for domain in client.serving(one))]
+        try:
+            closed = [one.path_word for one in documents if all(domain in held for domain in client.serving(one))]
+        except ConfigurationError as error:
+            return error_response(error)
         if closed:
             problem = msgspec.structs.replace(NOT_READY, detail=f"on hold: {', '.join(closed)}", retryable=True)
             return problem_response(problem)

@@ -37,7 +37,7 @@ class SharedCall:
         task: As given.
         data: As given.
         callers: Requests that wait for it.
-        reported: Whether one of them was told what it has cost.
+        reported: Whether one of them has reported what it cost.
     """
 
     __slots__ = ("callers", "data", "reported", "task")

@@ -3,11 +3,11 @@
 The expected wait is the number of calls before a new one, over the calls a second that the domains answer. Uploads that
 are still arriving count as calls before it, since they will wait as well.
 
-A refused caller is told when there will be a place for it, one caller after the other, and that place is kept for a
-moment. Without that, callers who were just answered and come with their next picture would take every place that gets
-free, and those who wait as they were told would be refused again and again. A caller that comes back is recognized by
-what the request says before its body: see ``caller``. Places are kept in the second half of the queue only, so that
-callers who never come back leave no slot empty. Pure: the time is an argument.
+The refusal names the time at which there will be a place, one caller after the other, and that place is kept for a
+moment. Without that, callers that were just answered and come with their next picture would take every place that gets
+free, and callers that obey Retry-After would be refused again and again. A caller that comes back is recognized by its
+request's line and headers. Places are kept in the second half of the queue only, so that callers that never come back
+leave no slot empty. Pure: the time is an argument.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ __all__ = ["FIELD", "UploadError", "can_drain", "file_in_form", "read_file"]
 
 FIELD = "file"
 _FORM_BYTES = 64 * 1024  # of a form beside its file: boundaries, headers, small fields
-_STALLED_AFTER = 30.0  # seconds without a byte
+_STALLED_AFTER, _LONGEST = 30.0, 300.0  # seconds without a byte; of an upload
 # A hostile form must not keep the event loop busy.
 _MAX_PARTS = 16
 _MAX_HEADERS = 4096  # bytes, of a part
@@ -77,7 +77,8 @@ async def read_file(headers: Headers, receive: Receive, max_bytes: int) -> bytes
         async with asyncio.timeout(_STALLED_AFTER) as stalled:
             body = await _read_body(receive, max_bytes, stalled)
     except TimeoutError:
-        raise UploadError(TOO_SLOW, f"no byte arrived for {_STALLED_AFTER:g} s") from None
+        detail = f"no byte arrived for {_STALLED_AFTER:g} s, or not all within {_LONGEST:g} s"
+        raise UploadError(TOO_SLOW, detail) from None
     data = file_in_form(body, boundary)
     if len(data) > max_bytes:
         raise _too_large(max_bytes)
@@ -88,6 +89,7 @@ async def _read_body(receive: Receive, max_bytes: int, stalled: asyncio.Timeout)
     chunks: list[bytes] = []
     left = max_bytes + _FORM_BYTES
     loop = asyncio.get_running_loop()
+    latest = loop.time() + _LONGEST
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -98,7 +100,7 @@ async def _read_body(receive: Receive, max_bytes: int, stalled: asyncio.Timeout)
             raise _too_large(max_bytes)
         if not message.get("more_body", False):
             return b"".join(chunks)
-        stalled.reschedule(loop.time() + _STALLED_AFTER)
+        stalled.reschedule(min(loop.time() + _STALLED_AFTER, latest))
 
 
 def _too_large(max_bytes: int) -> UploadError:

@@ -165,7 +165,7 @@ async def test_an_overload_is_refused_before_the_body_is_read() -> None:
         (JPEG[:-2], 422, "the upload is cut off: …"),
     ],
 )
-async def test_an_unusable_picture_is_told_what_is_wrong_with_it(data: bytes, status: int, detail: str) -> None:
+async def test_the_fault_of_an_unusable_picture_is_named(data: bytes, status: int, detail: str) -> None:
     """An unusable picture is a 422, anything else than a picture a 415; the detail is for people, not for Python."""
     answered = await answer_to(None, data)
     assert answered.status == status
@@ -246,7 +246,7 @@ def test_without_the_lifespan_the_way_out_is_named() -> None:
 
 
 async def make_async() -> ClovaOCRClient:
-    """Be no plain function."""
+    """Return a client, in a coroutine."""
     return client_of(FakeTransport())
 
 
@@ -321,6 +321,13 @@ def test_ready_is_false_while_a_document_has_no_open_domain(documents: Any, caus
         if status == 503:
             assert int(ready.headers["retry-after"]) >= 1
             assert ready.json()["detail"] == f"on hold: {', '.join(causes)}"
+
+
+def test_ready_names_a_document_without_a_domain_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A served document that no domain reads is a mistake of the settings, which probes report."""
+    with TestClient(app_of(held(), documents=[IdCard])) as caller:
+        assert caller.get("/ready").status_code == 500
+    assert "no domain of this client reads IdCard" in caplog.text
 
 
 def test_live_needs_no_client() -> None:

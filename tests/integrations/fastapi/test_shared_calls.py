@@ -48,7 +48,7 @@ def virtually(case: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def test_the_same_picture_fifty_times_at_once_is_billed_once() -> None:
-    """Fifty uploads of one picture are one call; each gets the answer, and one of them is told that it cost a call."""
+    """Fifty uploads of one picture are one call; each gets the answer, and one of them reports that it cost a call."""
 
     @virtually
     async def _() -> None:
@@ -181,7 +181,7 @@ def test_a_sent_call_runs_on_and_its_answer_finds_the_next_taker() -> None:
         assert len(case.transport.sent) == 1
 
 
-def test_a_failure_is_told_to_all_callers_and_counted_once() -> None:
+def test_a_failure_reaches_all_callers_and_is_counted_once() -> None:
     """Joined callers all get the error of their call, and one of them what it has cost."""
 
     @virtually

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -121,12 +121,22 @@ async def test_a_body_that_is_not_a_form_is_refused_unread(content_type: str) ->
 
 
 def test_a_stalled_upload_ends() -> None:
-    """An upload of which no byte arrives for half a minute is a 408, and holds its place no longer."""
+    """An upload of which no byte arrives for half a minute, or that takes five, is a 408 and frees its place."""
 
     async def main() -> None:
         app = app_of(client_of(FakeTransport()))
         answered = await Upload(app, [form(JPEG)[:50]], stalls=True).answer()
         assert (answered.status, answered.json()["billing"]) == (408, "not_billed")
+
+        async def dripping(scope: Any, receive: Any, send: Any) -> None:
+            async def slow() -> Any:
+                await asyncio.sleep(20)
+                return await receive()
+
+            await app(scope, slow, send)
+
+        answered = await Upload(dripping, (b"-" for _ in range(1000))).answer()
+        assert (answered.status, answered.chunks_read) == (408, 14)
 
     run_virtually(main())
 
