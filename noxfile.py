@@ -110,7 +110,7 @@ def bench(session: nox.Session) -> None:
     """Measure beside others, and write benchmarks/README.md anew; arguments go to benchmarks/all.py."""
     # niquests brings a urllib3 of its own, which would take the place of the one that requests is measured with.
     own = {"URLLIB3_NO_OVERRIDE": "1"}
-    extras = ".[cli,emulator,heic,pictures,report,tables]"
+    extras = ".[cli,emulator,fastapi,heic,pictures,report,tables]"
     session.install("--no-binary", "urllib3-future", "-e", extras, *group("bench"), env=own)
     session.run("python", "benchmarks/all.py", *session.posargs)
 
@@ -121,3 +121,13 @@ def chaos(session: nox.Session) -> None:
     session.install("-e", ".[cli,emulator,watch]")
     session.run("python", "tests/chaos/chaos.py", *session.posargs)
     session.run("python", "tests/chaos/watch_kills.py")
+
+
+@nox.session(default=False)
+def web(session: nox.Session) -> None:
+    """Overload a web service over real sockets, on asyncio and on uvloop; arguments go to the program.
+
+    ``-- --seconds 8 --callers 100 --loop uvloop`` is its short form.
+    """
+    session.install("-e", ".[emulator,fastapi]", "uvloop")
+    session.run("python", "tests/chaos/web.py", *session.posargs, env={"PYTHONPATH": "benchmarks"})

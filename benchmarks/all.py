@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 QUESTIONS = (
     *("whole_call", "decode", "request", "photos", "photo_slots", "pictures", "masking"),
     *("dispatcher", "ledger", "run_reading", "tables", "report_writing", "report_page"),
-    *("start", "growth", "gate_summary", "overload"),
+    *("start", "growth", "gate_summary", "overload", "web_handler"),
 )
 
 

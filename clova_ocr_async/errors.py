@@ -139,16 +139,25 @@ class ImageError(ClovaOCRError):
 
     Attributes:
         truncated: Whether the end of the file is missing; the rest may still be on its way.
+        not_a_picture: Whether the data is something else, such as a text, an archive or a video.
     """
 
     truncated: bool = False
+    not_a_picture: bool = False
 
     def __init__(
-        self, *args: object, billing: Billing | None = None, retryable: bool | None = None, truncated: bool = False
+        self,
+        *args: object,
+        billing: Billing | None = None,
+        retryable: bool | None = None,
+        truncated: bool = False,
+        not_a_picture: bool = False,
     ) -> None:
         super().__init__(*args, billing=billing, retryable=retryable)
         if truncated:
             self.truncated = True
+        if not_a_picture:
+            self.not_a_picture = True
 
 
 class NotSentError(ClovaOCRError):

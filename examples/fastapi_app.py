@@ -1,108 +1,80 @@
-"""CLOVA OCR behind an HTTP endpoint of your own.
+"""CLOVA OCR behind HTTP routes of your own: the model to copy.
 
-One client for the whole process: opened and closed with the app, shared by all requests, so that all of them together
-keep to the domain's limit of calls at once. A client a request would leak connections and know nothing of the others.
+One client for the whole process, opened and closed with the app, and shared by all requests, so that all of them
+together keep to the domain's limit of calls at once. Several workers share their slots.
 
-Run: CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… uvicorn --app-dir examples fastapi_app:app
+**Each upload is a call that costs money.** So the routes are behind an authentication dependency, which runs before
+anything of an upload is read. Replace ``authenticate`` by your own; it refuses every caller while no token is set.
+
+Run: APP_TOKEN=… CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… \
+     uvicorn --app-dir examples fastapi_app:app --timeout-keep-alive 75 --timeout-graceful-shutdown 90
+
+Try: curl -H "Authorization: Bearer $APP_TOKEN" -F file=@receipt.jpg http://127.0.0.1:8000/ocr/receipt
 """
 
 from __future__ import annotations
 
-import logging
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+import os
+import secrets
+from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, UploadFile
-from fastapi.responses import JSONResponse
+from fastapi import Depends, FastAPI, HTTPException, Response, UploadFile
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from clova_ocr_async import (
-    DOCUMENTS,
-    AuthenticationError,
-    Billing,
-    ClovaOCRClient,
-    ClovaOCRError,
-    ConfigurationError,
-    DomainError,
-    Image,
-    ImageError,
-    InvalidRequestError,
-    OverloadedError,
-    QuotaExceededError,
-    RateLimitError,
-    RecognitionError,
-    ResponseTimeoutError,
+from clova_ocr_async import ClovaOCRClient, IdCard, Receipt, SharedSlots
+from clova_ocr_async.integrations.fastapi import client_lifespan, get_client, install_error_handlers, ocr_router
+from clova_ocr_async.results import redact
+
+
+def make_client() -> ClovaOCRClient:
+    """Make the client of this process. A caller does not wait five minutes, the default."""
+    return ClovaOCRClient.from_env(deadline=60.0, slots=SharedSlots())
+
+
+bearer = HTTPBearer()
+
+
+async def authenticate(given: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]) -> None:
+    """Let in the callers who may spend money."""
+    token = os.environ.get("APP_TOKEN", "")
+    if not token or not secrets.compare_digest(given.credentials.encode(), token.encode()):
+        raise HTTPException(401)
+
+
+# On SIGTERM uvicorn takes no more connections and waits for the handlers; then the client waits for its requests.
+app = FastAPI(lifespan=client_lifespan(make_client))
+install_error_handlers(app)
+
+# POST /ocr/receipt, POST /ocr/id-card; GET /ocr/live and GET /ocr/ready, without authentication
+app.include_router(
+    ocr_router(
+        documents=[Receipt, IdCard],
+        max_bytes=10 * 2**20,
+        max_wait=10.0,  # seconds; a caller that would wait longer for a slot gets 503 and Retry-After at once
+        dependencies=[Depends(authenticate)],
+    ),
+    prefix="/ocr",
 )
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
 
-logger = logging.getLogger(__name__)
-
-# The first that fits. What is not the caller's fault is 5xx: 503 for "later", 504 for "no answer", 502 for the rest.
-STATUSES: list[tuple[type[ClovaOCRError], int]] = [
-    (ImageError, 422),
-    (RecognitionError, 422),
-    (InvalidRequestError, 422),
-    (OverloadedError, 503),
-    (RateLimitError, 503),
-    (QuotaExceededError, 503),
-    (ResponseTimeoutError, 504),
-    (ConfigurationError, 500),
-    (ClovaOCRError, 502),
-]
-
-# These tell of hosts, files, variables and plans of this server: for its operator to mend, and no caller's business.
-OPERATORS = (AuthenticationError, ConfigurationError, DomainError, QuotaExceededError)
-
-# These speak to a Python program.
-MESSAGES: list[tuple[type[ClovaOCRError], str]] = [
-    (ImageError, "the upload cannot be read; it must be one whole page as JPEG, PNG, PDF or TIFF"),
-    (RecognitionError, "the image holds no such document that can be read"),
-]
+@app.post("/masked", dependencies=[Depends(authenticate)], max_body_size=10 * 2**20)
+async def read_masked(file: UploadFile, clova: Annotated[ClovaOCRClient, Depends(get_client)]) -> dict[str, Any]:
+    """Read an ID card in a handler of your own, and return it with its numbers masked."""
+    recognition = await clova.recognize(file, IdCard)  # its errors become problem documents
+    return redact(recognition).to_dict()
 
 
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    """Open the client with the app, and close it with the app."""
-    # A caller does not wait five minutes; the deadline holds for waiting, retries and all.
-    async with ClovaOCRClient.from_env(deadline=60.0) as clova:
-        app.state.clova = clova
-        yield
-
-
-app = FastAPI(lifespan=lifespan)
-
-
-def shared_client(request: Request) -> ClovaOCRClient:
-    """Hand out the app's client."""
-    client: ClovaOCRClient = request.app.state.clova
-    return client
-
-
-@app.post("/documents/{document}")
-async def read_document(
-    document: str, image: UploadFile, clova: Annotated[ClovaOCRClient, Depends(shared_client)]
-) -> dict[str, Any]:
-    """Read an uploaded image and return the service's answer."""
-    if document not in DOCUMENTS:
-        raise HTTPException(404, f"documents are {', '.join(DOCUMENTS)}")
-    uploaded = Image(await image.read(), image.filename)
-    recognition = await clova.recognize(uploaded, DOCUMENTS[document])
-    return recognition.to_dict()
-
-
-@app.exception_handler(ClovaOCRError)
-async def notify(_request: Request, error: ClovaOCRError) -> JSONResponse:
-    """Answer with the status an error deserves; its message holds no secret and nothing personal."""
-    status = next(status for kind, status in STATUSES if isinstance(error, kind))
-    message = next((message for kind, message in MESSAGES if isinstance(error, kind)), str(error))
-    if isinstance(error, OPERATORS):
-        logger.error("CLOVA OCR cannot be called: %s", error)
-        message = "the server is not set up for this"
-    retry_after = getattr(error, "retry_after", None)
-    headers = {} if status != 503 else {"Retry-After": str(max(1, round(retry_after or 1)))}  # noqa: PLR2004 - as above
-    body = {"error": type(error).__name__, "message": message, "billed": _BILLED[error.billing]}
-    return JSONResponse(body, status, headers)
-
-
-_BILLED = {Billing.NOT_BILLED: False, Billing.MAYBE_BILLED: None, Billing.BILLED: True}
+@app.get("/metrics")
+async def metrics(clova: Annotated[ClovaOCRClient, Depends(get_client)]) -> Response:
+    """Return the state of each domain's slots for Prometheus, which alone should reach this route."""
+    lines: list[str] = []
+    for number, (domain, gate) in enumerate(clova.gates.items()):
+        label = f'{{domain="{number}"}}'  # never the URL: it holds the invoke key
+        lines += [
+            f"clova_slots_limit{label} {gate.ceiling}",
+            f"clova_slots_in_use{label} {gate.in_flight}",
+            f"clova_calls_waiting{label} {gate.waiting}",
+            f"clova_rejections_total{label} {gate.rejections}",
+            f"clova_domain_on_hold{label} {int(domain in clova.on_hold)}",
+        ]
+    return Response("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")

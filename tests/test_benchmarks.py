@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 QUICK = [
     *("whole_call", "decode", "photos", "photo_slots", "pictures", "masking"),
-    *("dispatcher", "run_reading", "tables", "report_writing", "start", "overload"),
+    *("dispatcher", "run_reading", "tables", "report_writing", "start", "overload", "web_handler"),
 ]
 
 

@@ -1,5 +1,6 @@
 """One call: the client, and what it can be given."""
 
+from clova_ocr_async.client.admission import Backlog
 from clova_ocr_async.client.client import ClovaOCRClient
 from clova_ocr_async.client.hooks import (
     AnswerDropped,
@@ -26,6 +27,7 @@ __all__ = [
     "Attempt",
     "AttemptFinished",
     "AttemptStarted",
+    "Backlog",
     "CallFinished",
     "ClovaOCRClient",
     "Event",

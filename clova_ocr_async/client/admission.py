@@ -12,6 +12,8 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from clova_ocr_async.client.usual_time import UsualTime
 from clova_ocr_async.errors import ClovaOCRError, OverloadedError
 from clova_ocr_async.host.plural import plural
@@ -22,12 +24,28 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.retry.call import Call
     from clova_ocr_async.documents import Document
     from clova_ocr_async.domains.domain import Domain
-    from clova_ocr_async.slots.interface import Slots
+    from clova_ocr_async.slots.interface import GateState, Slots
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "Backlog"]
 
 _LEAST_WAIT = 0.1  # seconds; a caller that comes back at once meets the same queue
 _UNKNOWN_WAIT = 1.0  # seconds, while no answer time of the domain is known
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """The single calls that wait for a slot of some domains, and how fast slots get free.
+
+    Attributes:
+        waiting: Single calls of this client that wait; calls of batches come after a new single call.
+        free: Slots that no call holds or waits for.
+        slots: Calls at once that the domains take from this process: all but those of other processes, at least one.
+        rate: Calls a second that are answered; None while nothing was learned.
+    """
+
+    waiting: int
+    free: int
+    slots: int
+    rate: float | None
 
 
 class Admission:
@@ -82,6 +100,18 @@ class Admission:
                 raise self._overloaded(call, in_time, f"{_waiting(queued)}, for about {wait:.3g} s")
         call.deadline.reserve(usual)
         return in_time
+
+    def backlog(self, document: type[Document], domains: Sequence[Domain]) -> Backlog:
+        """Return the calls before a new single call for a document, and how fast slots get free."""
+        waiting, slots, in_use, rate = self._queue_length(domains), 0, 0, 0.0
+        for domain in domains:
+            state = self._slots.state(domain)
+            # Other processes have queues of their own, which their slots serve.
+            usable = max(1, state.ceiling - state.elsewhere)
+            slots += usable
+            in_use += min(usable, state.in_flight)
+            rate += self._domain_rate(document, domain, state, usable)
+        return Backlog(waiting, max(0, slots - in_use - waiting), slots, None if math.isinf(rate) else rate)
 
     @contextmanager
     def waiting(self, domains: Sequence[Domain]) -> Generator[None]:
@@ -148,13 +178,18 @@ class Admission:
 
     def _rate(self, call: Call[Any], domains: Sequence[Domain]) -> float:
         """Return the calls a second that some domains answer together; infinite if one of them is unknown."""
-        # Little's law: calls at once, divided by the seconds of each, is calls a second.
         total = 0.0
         for domain in domains:
-            state, times = self._slots.state(domain), self._times.get((domain.key, call.document))
-            by_time = state.ceiling / times.mean if times is not None and times.mean else math.inf
-            total += by_time if state.pace is None else min(by_time, state.pace)
+            state = self._slots.state(domain)
+            total += self._domain_rate(call.document, domain, state, state.ceiling)
         return total
+
+    def _domain_rate(self, document: type[Document], domain: Domain, state: GateState, slots: int) -> float:
+        """Return the calls a second that a number of slots of a domain answer; infinite if its times are unknown."""
+        times = self._times.get((domain.key, document))
+        # Little's law: calls at once, divided by the seconds of each, is calls a second.
+        by_time = slots / times.mean if times is not None and times.mean else math.inf
+        return by_time if state.pace is None else min(by_time, state.pace)
 
     def _out_of_time(self, call: Call[Any], domains: Sequence[Domain], usual: float) -> ClovaOCRError:
         if call.request.error is not None:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from clova_ocr_async.client.admission import Backlog
     from clova_ocr_async.client.hooks import Cause
     from clova_ocr_async.client.settings import ClientSettings
     from clova_ocr_async.client.transport import Transport
@@ -186,6 +187,17 @@ class ClovaOCRClient:
     def on_hold(self) -> dict[Domain, Cause]:
         """The domains that are on hold or have left the pool, with the cause."""
         return self._sender.on_hold(self.domains)
+
+    def backlog(self, document: type[Document]) -> Backlog:
+        """Return the single calls that wait for a slot of a document's domains, and how fast slots get free.
+
+        A server can refuse work by it before it takes any: a new call waits about
+        ``max(0, waiting + 1 - free) / rate`` seconds.
+
+        Raises:
+            ConfigurationError: No domain reads the document, or the argument is not a document class.
+        """
+        return self._sender.backlog(document, self.serving(document))
 
     def serving(self, document: type[Document]) -> tuple[Domain, ...]:
         """Return the domains that calls for a document class go to.

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.client.admission import Admission
+from clova_ocr_async.client.admission import Admission, Backlog
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, Cause, Hook, notify
 from clova_ocr_async.client.in_flight import InFlight, deadline_error
 from clova_ocr_async.client.journal import NULL_JOURNAL, Attempt, announce_sending
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.retry.call import Call
     from clova_ocr_async.client.retry.policy import RetryPolicy
     from clova_ocr_async.client.transport import Transport
+    from clova_ocr_async.documents import Document
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
     from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.host.runtime import Runtime
@@ -92,7 +93,16 @@ class Sender:
 
     def on_hold(self, domains: Sequence[Domain]) -> dict[Domain, Cause]:
         """Return the domains that are on hold, and why."""
-        return {domain: breaker.cause for domain in domains if (breaker := self._breakers.get(domain)) is not None}
+        now = self._runtime.clock()
+        held = {domain: breaker for domain in domains if (breaker := self._breakers.get(domain)) is not None}
+        # The next call to such a domain finds out; without this, a service that is sent no calls would never be ready.
+        return {domain: breaker.cause for domain, breaker in held.items() if not breaker.stale(now)}
+
+    def backlog(self, document: type[Document], domains: Sequence[Domain]) -> Backlog:
+        """Return the calls before a new single call for a document, of the domains that are not on hold."""
+        if held := self.on_hold(domains):
+            domains = [domain for domain in domains if domain not in held] or domains
+        return self._admission.backlog(document, domains)
 
     async def close(self, wait: float) -> None:
         """Send nothing more, wait for the requests in flight, cut off the rest, and drop the late answers.

@@ -25,7 +25,7 @@ from clova_ocr_async.protocol.truncation import (
     png_completeness,
     tiff_completeness,
 )
-from clova_ocr_async.protocol.unsupported_formats import guess_unsupported, unsupported_signature
+from clova_ocr_async.protocol.unsupported_formats import guess_unsupported, is_picture, unsupported_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -383,4 +383,7 @@ def _format_of(data: bytes, subject: str) -> ImageFormat:
     if any(magic.startswith(data) for _, magics in _MAGIC for magic in magics) and len(data) > 1:
         raise ImageError(f"{subject} is cut off after {len(data)} bytes; get the whole file", truncated=True)
     kind, advice = unsupported or guess_unsupported(data)
-    raise ImageError(f"{subject} is {kind}, and the service reads {_listed(_DIMENSIONS)} only; {advice}")
+    raise ImageError(
+        f"{subject} is {kind}, and the service reads {_listed(_DIMENSIONS)} only; {advice}",
+        not_a_picture=not is_picture(kind, advice),
+    )

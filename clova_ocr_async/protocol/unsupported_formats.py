@@ -7,13 +7,14 @@ import re
 
 from clova_ocr_async.protocol.echoed_input import non_path
 
-__all__ = ["guess_unsupported", "unsupported_signature"]
+__all__ = ["guess_unsupported", "is_picture", "unsupported_signature"]
 
 _CONVERT = "convert it to JPEG or PNG"
 _PREPARE = f"{_CONVERT}, or give the file to a client with prepare=Preparation()"
 _PRINT = "save it as a PDF of one page, or as JPEG or PNG"
 _ARCHIVE = f"for the pictures in a .zip see images_in; {_PRINT}"
 _UNPACK = "pass the picture itself"
+_UNKNOWN = "of an unknown format (its first bytes are not shown)"
 _DECODE = "decode it (base64.b64decode) and pass the bytes"
 _SIGNATURES = (
     (b"GIF8", "GIF", _PREPARE),
@@ -86,7 +87,12 @@ def guess_unsupported(data: bytes) -> tuple[str, str]:
         return "HTML (an error page?)" if b"html" in markup else "XML", _UNPACK
     if _is_text(start):
         return _text_kind(start.decode("utf-8", "replace"))
-    return _SHORT_SIGNATURES.get(start[:2], ("of an unknown format (its first bytes are not shown)", _CONVERT))
+    return _SHORT_SIGNATURES.get(start[:2], (_UNKNOWN, _CONVERT))
+
+
+def is_picture(kind: str, advice: str) -> bool:
+    """Return whether a format that the service does not take is that of a picture, by what was found of it."""
+    return advice.startswith(_CONVERT) and kind != _UNKNOWN
 
 
 def _text_kind(text: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from support.fakes import (
     FAILED,
     JPEG,
     SECRET,
+    SPENT,
     FakeTransport,
     Held,
     RecordingJournal,
@@ -29,7 +30,7 @@ from support.fakes import (
 from virtual import run_virtually
 
 from clova_ocr_async.batch import BatchDispatcher, Failure
-from clova_ocr_async.client import CallFinished, ClovaOCRClient, Event, RetryPolicy
+from clova_ocr_async.client import Backlog, CallFinished, ClovaOCRClient, Event, RetryPolicy
 from clova_ocr_async.documents import CreditCard, Receipt
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.errors import (
@@ -252,6 +253,106 @@ def test_a_domain_limited_by_rate() -> None:
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
+
+    run_virtually(main())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The backlog
+
+
+def seen(client: ClovaOCRClient) -> Backlog:
+    """Return the backlog, its rate without the rest of virtual time."""
+    found = client.backlog(Receipt)
+    return found if found.rate is None else Backlog(found.waiting, found.free, found.slots, round(found.rate, 3))
+
+
+def test_the_backlog_of_a_client() -> None:
+    """The backlog names the calls that wait, the free slots, and the calls a second once one was answered."""
+
+    async def main() -> None:
+        client = client_of(FakeTransport(then=Pacer(2.0)), concurrency=2)
+        assert seen(client) == Backlog(0, 2, 2, None)
+        await call(client)
+        assert seen(client) == Backlog(0, 2, 2, 1.0)
+        assert client.backlog(CreditCard) == Backlog(0, 2, 2, None)  # each document has its own times
+        tasks = [call(client) for _ in range(5)]
+        await steps(20)
+        assert seen(client) == Backlog(3, 0, 2, 1.0)
+        for task in tasks:
+            await task
+
+    run_virtually(main())
+
+
+def test_the_backlog_counts_no_calls_of_a_batch() -> None:
+    """A new single call goes before the calls of a batch that wait, and after those in flight."""
+
+    async def main() -> None:
+        client = client_of(FakeTransport(then=Pacer()), concurrency=2)
+        tasks = [call(client, lane="batch") for _ in range(5)]
+        await steps(20)
+        assert seen(client) == Backlog(0, 0, 2, None)
+        for task in tasks:
+            await task
+
+    run_virtually(main())
+
+
+class Elsewhere(LocalSlots):
+    """Slots of which other processes hold some."""
+
+    held = 4
+
+    def state(self, domain: Domain) -> GateState:
+        """Return the state of its gate."""
+        return replace(super().state(domain), elsewhere=self.held)
+
+
+@pytest.mark.parametrize(("held", "slots"), [(4, 1), (5, 1), (2, 3)])
+def test_the_slots_of_other_processes_serve_their_own_calls(held: int, slots: int) -> None:
+    """Where other processes hold slots, the rest of them decides how fast this process is served; at least one does."""
+
+    async def main() -> None:
+        shared = Elsewhere(5)
+        shared.held = held
+        client = client_of(FakeTransport(then=Pacer(2.0)), concurrency=None, slots=shared)
+        await call(client)
+        assert seen(client) == Backlog(0, slots, slots, slots / 2)
+
+    run_virtually(main())
+
+
+def test_a_domain_on_hold_is_not_counted_while_others_serve() -> None:
+    """Of a pool the open domains answer; if none is open, all of them count."""
+
+    async def main() -> None:
+        transport = FakeTransport(SPENT, then=SPENT)
+        one, two = domain(url_of(1)), domain(url_of(2))
+        client = client_of(transport, one, two, retry=RetryPolicy(quota_probes=5))
+        assert client.backlog(Receipt).slots == 2
+        transport.then = Pacer(1.0)
+        await call(client)
+        assert len(client.on_hold) == 1
+        assert client.backlog(Receipt).slots == 1
+        transport.then = SPENT
+        await ended(call(client, deadline=2.0))
+        assert len(client.on_hold) == 2
+        assert client.backlog(Receipt).slots == 2
+
+    run_virtually(main())
+
+
+def test_a_domain_that_was_not_called_for_a_minute_is_not_on_hold() -> None:
+    """A minute after a probe was due and none came, the hold is worth nothing: the next call may go there."""
+
+    async def main() -> None:
+        client = client_of(FakeTransport(SPENT, then=SPENT), retry=RetryPolicy(quota_probes=5))
+        task = call(client, deadline=1.0)
+        await ended(task)
+        assert list(client.on_hold.values()) == ["quota"]
+        await asyncio.sleep(200)
+        assert client.on_hold == {}
 
     run_virtually(main())
 

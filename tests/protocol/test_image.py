@@ -272,6 +272,9 @@ FOREIGN = [
 ]
 
 
+PICTURES = {"GIF", "BMP", "ICO", "WebP", "HEIC", "AVIF", "JPEG 2000", "JPEG XL", "JPEG XR", "PSD", "SVG"}
+
+
 @pytest.mark.parametrize(("data", "kind"), FOREIGN)
 def test_unsupported_formats(data: bytes | str, kind: str) -> None:
     """An unsupported format is named with the way out, and its content is not shown."""
@@ -282,6 +285,7 @@ def test_unsupported_formats(data: bytes | str, kind: str) -> None:
         inspect_image(data + b"\nCANARY")
     assert caught.value.args[0].rpartition("; ")[2].split()[0] in {"convert", "save", "pass", "decode"}
     assert "CANARY" not in repr(caught.value)
+    assert caught.value.not_a_picture == (kind not in PICTURES)
 
 
 @pytest.mark.parametrize(

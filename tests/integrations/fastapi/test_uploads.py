@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.fakes import JPEG, FakeTransport, domain
+from support.web import BOUNDARY, Upload, app_of, form
+from virtual import run_virtually
+
+from clova_ocr_async import ClovaOCRClient
+from clova_ocr_async.integrations.fastapi.upload import UploadError, file_in_form
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIMIT = 100_000
+
+
+@given(st.binary(max_size=300))
+def test_the_file_comes_out_of_the_form_as_it_went_in(data: bytes) -> None:
+    """Any bytes without the boundary are read from a form byte for byte."""
+    assert file_in_form(form(data), BOUNDARY) == data
+
+
+def test_other_fields_and_a_preamble_do_not_matter() -> None:
+    """A form may hold a preamble, fields beside the file, and a name without quotes; its file is found."""
+    body = (
+        b"preamble\r\n--b\r\nX: y\r\n\r\nno name\r\n--b\r\n\r\nno headers\r\n"
+        b"--b\r\ncontent-type: image/png\r\n"
+        b'content-disposition: form-data; filename="; name=\\"x\\""; NAME=file\r\n\r\n'
+        b'data\r\n--b\r\nContent-Disposition: form-data; name="note"\r\n\r\n\r\n--b--\r\nepilogue'
+    )
+    assert file_in_form(body, b"b") == b"data"
+
+
+@given(st.binary(max_size=200), st.integers(0, 200), st.integers(0, 200))
+def test_a_broken_form_is_refused_and_nothing_else(junk: bytes, start: int, end: int) -> None:
+    """Whatever is cut out of a form or put into it, it is read or refused."""
+    whole = form(b"data")
+    with suppress(UploadError):
+        file_in_form(whole[:start] + junk + whole[end:], BOUNDARY)
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", "broken"),
+        (b"--b", "broken"),
+        (b"--b\r\n", "broken"),
+        (b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\ndata', "broken"),
+        (b"--b\r\nX: " + b"x" * 5000 + b"\r\n\r\n\r\n--b--", "broken"),
+        (b"--b--", "no field 'file'"),
+        (form(b"x", "image").replace(BOUNDARY, b"b"), "no field 'file'"),
+        (
+            form(b"x").replace(BOUNDARY, b"b").replace(b"--b--", b"") + form(b"y").replace(BOUNDARY, b"b"),
+            "more than one",
+        ),
+        (b"--b\r\n\r\n\r\n" * 17 + b"--b--", "more than 16 fields"),
+    ],
+)
+def test_what_is_wrong_with_a_form_is_named(body: bytes, detail: str) -> None:
+    """A form without its end, without the file, with two of them, or with too many fields is refused as such."""
+    with pytest.raises(UploadError, match=detail):
+        file_in_form(body, b"b")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The limit
+
+
+def chunks(size: int, count: int) -> Iterator[bytes]:
+    """Yield a body that has no end in sight."""
+    yield form(b"")[:-20]
+    for _ in range(count):
+        yield bytes(size)
+
+
+def client_of(transport: FakeTransport) -> ClovaOCRClient:
+    """Return a client without a wire."""
+    return ClovaOCRClient(domain(), transport=transport)
+
+
+async def test_an_endless_upload_is_refused_at_the_limit() -> None:
+    """Of a chunked upload without end no more is read than the limit and a form around it, and the connection ends."""
+    upload = Upload(app_of(client_of(FakeTransport()), max_bytes=LIMIT), chunks(10_000, 10**9))
+    answered = await upload.answer()
+    assert (answered.status, answered.headers["connection"]) == (413, "close")
+    assert answered.json()["detail"] == "a file may have 100,000 bytes"
+    assert answered.chunks_read * 10_000 < 2 * LIMIT
+
+
+async def test_an_upload_that_names_its_length_is_refused_unread() -> None:
+    """A declared length beyond the limit is refused before anything is read."""
+    headers = {"content-type": "multipart/form-data; boundary=b", "content-length": str(2 * 2**30)}
+    answered = await Upload(app_of(client_of(FakeTransport())), [], headers=headers).answer()
+    assert (answered.status, answered.chunks_read, answered.headers["connection"]) == (413, 0, "close")
+
+
+async def test_the_limit_is_that_of_the_file() -> None:
+    """A file of exactly the limit is taken, and one byte more is refused, although the form around it may be larger."""
+    transport = FakeTransport()
+    app = app_of(client_of(transport), max_bytes=len(JPEG))
+    assert (await Upload(app, JPEG).answer()).status == 200
+    assert (await Upload(app, JPEG + b"x").answer()).status == 413
+    assert len(transport.sent) == 1
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "image/jpeg", "application/x-www-form-urlencoded", "multipart/form-data", "multipart/mixed; boundary=b"],
+)
+async def test_a_body_that_is_not_a_form_is_refused_unread(content_type: str) -> None:
+    """Another content type, or none, is a 415 that names the form and its field."""
+    answered = await Upload(app_of(client_of(FakeTransport())), [b"x"], headers={"content-type": content_type}).answer()
+    assert (answered.status, answered.chunks_read) == (415, 0)
+    assert "'file' of multipart/form-data" in answered.json()["detail"]
+
+
+def test_a_stalled_upload_ends() -> None:
+    """An upload of which no byte arrives for half a minute, or that takes five, is a 408 and frees its place."""
+
+    async def main() -> None:
+        app = app_of(client_of(FakeTransport()))
+        answered = await Upload(app, [form(JPEG)[:50]], stalls=True).answer()
+        assert (answered.status, answered.json()["billing"]) == (408, "not_billed")
+
+        async def dripping(scope: Any, receive: Any, send: Any) -> None:
+            async def slow() -> Any:
+                await asyncio.sleep(20)
+                return await receive()
+
+            await app(scope, slow, send)
+
+        answered = await Upload(dripping, (b"-" for _ in range(1000))).answer()
+        assert (answered.status, answered.chunks_read) == (408, 14)
+
+    run_virtually(main())
+
+
+async def test_a_client_that_goes_while_it_uploads_costs_nothing() -> None:
+    """A client that disconnects before its upload is whole gets no answer, and nothing is sent."""
+    transport = FakeTransport()
+    upload = Upload(app_of(client_of(transport)), [form(JPEG)[:50]], stalls=True)
+    await asyncio.sleep(0)
+    upload.go()
+    await upload.answer()
+    assert not transport.sent
