@@ -13,6 +13,8 @@ from clova_ocr_async.errors import Billing, ClovaOCRError, ImageError
 from clova_ocr_async.pictures.page import Page
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from clova_ocr_async.batch.images_in_work import Deferred, ImageProgress
     from clova_ocr_async.batch.stop import StopSwitch
     from clova_ocr_async.batch.unfinished import UnfinishedFiles
@@ -31,10 +33,14 @@ class DirectReader:
         client: Calls.
         stop: The state of the batch.
         unfinished: Defers files that are still being written.
+        options: Further arguments of each call.
     """
 
-    def __init__(self, client: ClovaOCRClient, stop: StopSwitch, unfinished: UnfinishedFiles) -> None:
+    def __init__(
+        self, client: ClovaOCRClient, stop: StopSwitch, unfinished: UnfinishedFiles, options: Mapping[str, Any]
+    ) -> None:
         self._client = client
+        self._options = options
         self._stop = stop
         self._unfinished = unfinished
 
@@ -47,7 +53,8 @@ class DirectReader:
         journal = _DirectJournal(self._stop, progress)
         try:
             image = await self._prepared(source, progress)
-            return Success(source, await self._client.recognize(image, document, lane="batch", journal=journal))
+            recognition = await self._client.recognize(image, document, lane="batch", journal=journal, **self._options)
+            return Success(source, recognition)
         except ImageError as error:
             # A file that is still being written is no failure yet: nothing was sent for it.
             again = partial(self.process, source, document)

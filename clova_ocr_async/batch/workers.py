@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Any, TypeVarTuple, cast
 
 from clova_ocr_async.batch.images_in_work import Deferred, ImageProgress, ImagesInWork
@@ -52,9 +53,12 @@ class Workers:
 
     async def run(self) -> None:
         """Process all images; a cancellation cuts off the calls in flight."""
+        # A worker may be started while the consumer works on an outcome. Its calls belong to the code that opened the
+        # batch all the same: to its trace, for example.
+        context = contextvars.copy_context()
         try:
             async with self._group:
-                self._intake.open(lambda: self._group.create_task(self._work()))
+                self._intake.open(lambda: self._group.create_task(self._work(), context=context.copy()))
                 await self._pulling_ended.wait()
         finally:  # whatever happened: the consumer must not wait for outcomes that never come
             self._outbox.close()
