@@ -55,7 +55,7 @@ class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:  # type: ignore[override]  # a struct's own shows all fields
         for name in self.__struct_fields__:
             if name != "context":
                 yield name, getattr(self, name)

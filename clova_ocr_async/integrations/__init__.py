@@ -1,0 +1,1 @@
+"""The client in other frameworks: one module for each, on public names only."""
