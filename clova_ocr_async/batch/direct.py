@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.batch.hashing import size_to_read
 from clova_ocr_async.batch.images_in_work import cut_off_failure
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.client.tracebacks import frameless
+from clova_ocr_async.client.tracebacks import frameless, without_own_frame
 from clova_ocr_async.errors import Billing, ClovaOCRError, ImageError
 from clova_ocr_async.pictures.page import Page
 
@@ -58,9 +58,12 @@ class DirectReader:
         except ImageError as error:
             # A file that is still being written is no failure yet: nothing was sent for it.
             again = partial(self.process, source, document)
-            return await self._unfinished.defer(source, error, until, again) or Failure(source, error)
+            return await self._unfinished.defer(source, error, until, again) or Failure(
+                source, without_own_frame(error)
+            )
         except ClovaOCRError as error:
-            return Failure(source, self._stop.note_error(error))
+            # The frame of this method has the image, which may be bytes.
+            return Failure(source, self._stop.note_error(without_own_frame(error)))
         except BaseException:
             # Cancelled, or a defect of the caller's transport or slots: the request may be billed all the same.
             if journal.billing is not Billing.NOT_BILLED:

@@ -25,7 +25,7 @@ from clova_ocr_async.batch.hashing import (
 from clova_ocr_async.batch.images_in_work import Deferred
 from clova_ocr_async.batch.ledger_journal import LedgerJournal
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.client.tracebacks import frameless
+from clova_ocr_async.client.tracebacks import frameless, without_own_frame
 from clova_ocr_async.errors import AnswerNotKeptError, ClovaOCRError, ImageError, LedgerError
 from clova_ocr_async.host.archives import stat_file
 from clova_ocr_async.host.paths import normalize_path
@@ -113,7 +113,7 @@ class LedgeredReader:
         except ImageError as error:
             if (deferred := await self._unfinished.defer(source, error, until, again)) is not None:
                 return deferred
-            return await self._reject(source, document, error)
+            return await self._reject(source, document, without_own_frame(error))
         progress.hold_bytes(hashed.bytes_held)
         if self._unfinished.is_fresh(hashed.stamp_before):
             # Before it is on record: half a picture must not become an item of its own. A fault that waiting does not
@@ -198,7 +198,7 @@ class LedgeredReader:
             journal.picture = prepared.picture.to_json()
             result = await self._client.recognize(prepared, document, lane="batch", journal=journal, **self._options)
         except ClovaOCRError as error:
-            result = error
+            result = without_own_frame(error)  # the frame has the image, which may be bytes
         except BaseException:
             # Cancelled, or a defect: an answer that is in by now settles the image before the exception goes on.
             try:

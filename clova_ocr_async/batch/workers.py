@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVarTuple, cast
 from clova_ocr_async.batch.images_in_work import Deferred, ImageProgress, ImagesInWork
 from clova_ocr_async.batch.outcome import Failure, Outcome
 from clova_ocr_async.batch.stop import StopState
+from clova_ocr_async.client.tracebacks import without_frames
 from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Workers:
                 self._outbox.note_cut_off(image, progress.known_outcome)
             raise
         except ClovaOCRError as error:  # of the ledger
-            return Failure(image.source, self._stop.note_error(error))
+            return Failure(image.source, self._stop.note_error(without_frames(error)))  # frames here have the image
         except Exception as error:  # noqa: BLE001 - of slots, transports or images of the caller's own
             if progress.known_outcome is not None:  # a request that has left may be billed, whatever failed after it
                 self._outbox.note_cut_off(image, progress.known_outcome)

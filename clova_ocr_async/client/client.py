@@ -263,9 +263,10 @@ class ClovaOCRClient:
         loaded = await load
         limit = Deadline(seconds, loop, self._timer)
         call = Call(loaded.image, document, domains, lane, journal, self._runtime.new_id(), limit, context)
+        del context  # crash reporters print the variables of a frame, and it may hold anything
         if self._hooks:  # without hooks a call does not pay for events
             loading = self._runtime.clock() - started
-            notify(self._hooks, CallStarted(call.request_id, document.path_word, lane, loading, context=context))
+            notify(self._hooks, CallStarted(call.request_id, document.path_word, lane, loading, context=call.context))
         try:
             recognition = await self._sender.run(call)
         except BaseException as error:

@@ -263,6 +263,9 @@ class AiohttpTransport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 proxy=self._proxy,
             )
+            # Crash reporters and tracers patch aiohttp to record the URL of each request, and this one holds the
+            # invoke key. In a session of the caller's their traces are the caller's affair.
+            self._session.trace_configs.clear()
         if self._session.closed:
             raise ConfigurationError("the session is closed; hand in one that stays open as long as the client")
         return self._session
