@@ -140,7 +140,8 @@ def _columns_of(context: object) -> bytes:
     if context is None:
         return b""
     try:
-        columns = msgspec.json.encode(context) if isinstance(context, Mapping) else b""
+        mapping = cast("Mapping[object, object]", context)
+        columns = msgspec.json.encode(mapping) if isinstance(context, Mapping) else b""
     except (TypeError, ValueError, RecursionError):
         columns = b""
     if not columns:
