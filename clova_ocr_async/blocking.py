@@ -89,7 +89,7 @@ class BlockingClient:
                 "for a proxy or certificates give transport=AiohttpTransport(proxy=…, tls=…) of clova_ocr_async.client"
             )
         self._client = ClovaOCRClient(domain, *more_domains, **settings)
-        self._thread = LoopThread()
+        self._thread = LoopThread(self._client)
         atexit.register(self.close)
 
     @classmethod
@@ -216,16 +216,18 @@ class BlockingClient:
             return
         in_flight = sum(gate.in_flight for gate in self.gates.values())
         ending = self._thread.begin(self._client.close(wait=wait))
-        self._thread.closed = True
-        atexit.unregister(self.close)
         try:
             if in_flight and wait != 0:
                 logger.warning("requests in flight: %d; they are waited for, and Ctrl-C cuts them off", in_flight)
             ending.result()
         except BaseException:  # the second Ctrl-C
-            ending.cut_off()  # a close that is cancelled cuts off what is in flight
+            ending.cut_off()
+            # Again, since the first one may have been cancelled before it began.
+            self._thread.run(self._client.close(wait=0))
             raise
         finally:
+            self._thread.closed = True
+            atexit.unregister(self.close)
             self._thread.stop()
 
 

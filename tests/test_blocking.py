@@ -1,38 +1,60 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import gc
 import inspect
+import logging
 import signal
 import subprocess
 import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.fakes import JPEG, SECRET, FakeTransport, Held, domain
+from support.fakes import JPEG, SECRET, FakeTransport, Held, domain, steps
 
 from clova_ocr_async.batch import Failure, Success
+from clova_ocr_async.batch.sources.caller_thread import CallerThreadSource
+from clova_ocr_async.batch.sources.iterables import EXHAUSTED
 from clova_ocr_async.blocking import BlockingClient
 from clova_ocr_async.client import ClovaOCRClient, Event
-from clova_ocr_async.client.loop_thread import LoopThread
+from clova_ocr_async.client.loop_thread import LoopThread, keep_inherited
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator, emulator_in_thread
-from clova_ocr_async.errors import AuthenticationError, ConfigurationError, ImageError, NotSentError
+from clova_ocr_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionLostError,
+    ImageError,
+    LedgerError,
+    NotSentError,
+)
 from clova_ocr_async.protocol.image import Image
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
+    from support.fakes import Sent
+
+    from clova_ocr_async.protocol.response import HTTPResponse
+
 
 def client_of(transport: Any = None, **settings: Any) -> BlockingClient:
     """Return a client over a fake transport."""
     return BlockingClient(domain(), transport=transport or FakeTransport(), **settings)
+
+
+def client_at(clova: Emulator) -> BlockingClient:
+    """Return a client of an emulator."""
+    return BlockingClient(Domain(clova.url(), clova.secret))
 
 
 def threads() -> list[str]:
@@ -161,7 +183,7 @@ def test_domains_from_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_a_loop_of_the_parent_process_is_refused() -> None:
     """After a fork the thread exists only in the parent: using it is an error with the way out, and no endless wait."""
     pid = [1]
-    thread = LoopThread(lambda: pid[0])
+    thread = LoopThread(pid=lambda: pid[0])
     thread.start()
     pid[0] = 2
     with pytest.raises(ConfigurationError, match="before this process was forked"):
@@ -169,6 +191,22 @@ def test_a_loop_of_the_parent_process_is_refused() -> None:
     assert not thread.here
     pid[0] = 1
     thread.stop()
+
+
+def test_what_a_child_of_a_fork_inherits_is_never_collected() -> None:
+    """A loop of the parent, and what is tied to it, is not collected in the child, where closing it would do harm."""
+
+    class Tied:
+        pass
+
+    tied = Tied()
+    thread, alive = LoopThread(tied), weakref.ref(tied)
+    thread.start()
+    keep_inherited()
+    thread.stop()
+    del thread, tied
+    gc.collect()
+    assert alive() is not None
 
 
 def test_a_call_that_is_left_when_the_loop_ends() -> None:
@@ -231,11 +269,15 @@ def test_an_error_of_the_iterator_is_raised_at_the_end() -> None:
 
     found: list[Any] = []
     with client_of() as client, client.batch(images(), Receipt) as outcomes, pytest.raises(ZeroDivisionError):
-        found.extend(iter(outcomes))
-    with client_of() as client, client.batch(images(), Receipt) as outcomes, pytest.raises(ZeroDivisionError):
-        for outcome in outcomes:
-            found.append(outcome)  # noqa: PERF402 - what came before the error counts
-    assert len(found) >= 2
+        found.extend(iter(outcomes.__next__, None))
+    assert [type(outcome) for outcome in found] == [Success] * 2
+
+
+def test_a_batch_whose_ledger_cannot_be_opened(tmp_path: Path) -> None:
+    """The error of a ledger is raised where the batch is opened."""
+    (tmp_path / "run").write_text("not a folder")
+    with client_of() as client, pytest.raises(LedgerError):
+        client.batch([JPEG], Receipt, ledger=tmp_path / "run").__enter__()
 
 
 def test_a_batch_that_is_left_early_names_the_rest() -> None:
@@ -249,39 +291,105 @@ def test_a_batch_that_is_left_early_names_the_rest() -> None:
 
 def test_a_batch_can_be_stopped() -> None:
     """After stop no image is sent any more, and those that were pulled come out as not sent."""
-    held = Held()
-    with client_of(FakeTransport(held), concurrency=1) as client:
-        with client.batch(list(pictures(3)), Receipt) as outcomes:
-            outcomes.stop(ImageError("enough"))
-            held.go_on.set() if held.reached.is_set() else None
-            found = list(outcomes)
+    with client_of() as client, client.batch(list(pictures(300)), Receipt, concurrency=1) as outcomes:
+        outcomes.stop(ImageError("enough"))
+        found = list(outcomes)
     assert str(outcomes.stopped) == "enough"
+    assert len(found) < 300
     assert all(isinstance(outcome.error, NotSentError) for outcome in found if isinstance(outcome, Failure))
 
 
+class InterruptedOnce:
+    """An iterator of pictures during whose second step Ctrl-C is pressed, once."""
+
+    def __init__(self) -> None:
+        self.images = pictures(3)
+        self.steps = 0
+
+    def __iter__(self) -> Iterator[Image]:
+        return self
+
+    def __next__(self) -> Image:
+        self.steps += 1
+        if self.steps == 2:
+            raise KeyboardInterrupt
+        return next(self.images)
+
+
 def test_an_interrupted_wait_loses_no_outcome() -> None:
-    """An outcome that arrives after Ctrl-C is the next one, or is left over."""
+    """An outcome that arrives after Ctrl-C is the next one if the loop goes on, or else left over."""
+    for goes_on in (True, False):
+        with client_of() as client:
+            with (
+                contextlib.suppress(KeyboardInterrupt),
+                client.batch(InterruptedOnce(), Receipt, concurrency=1, ordered=True) as outcomes,
+            ):
+                try:
+                    found = [next(outcomes)]
+                except KeyboardInterrupt:
+                    if not goes_on:
+                        raise
+                    found = [next(outcomes)]
+            names = [outcome.source.name for outcome in (*(found if goes_on else ()), *outcomes.left_over)]
+        assert names[:1] == ["0"]
 
-    class Interrupting:
-        """An iterator that is interrupted once."""
 
-        def __init__(self) -> None:
-            self.images = iter(pictures(3))
-            self.interrupted = False
+async def test_an_iterator_that_is_not_waited_for_loses_no_image() -> None:
+    """An image that the iterator yields when the batch is being left is dropped by name; after that none is pulled."""
+    source = CallerThreadSource(["a", "b"])
+    waiting = asyncio.create_task(source.pull())
+    await steps()
+    request = source.inbox.get_nowait()
+    source.stop()
+    source.stop()
+    assert await waiting is EXHAUSTED
+    assert await source.pull() is EXHAUSTED
+    source.serve(request)
+    await steps()
+    assert source.dropped == ["a"]
+    source.serve(request)
+    source.serve(request)
+    await steps()
+    assert source.dropped == ["a", "b"]
+    source.close_iterable()
 
-        def __iter__(self) -> Interrupting:
-            return self
 
-        def __next__(self) -> Image:
-            if not self.interrupted:
-                self.interrupted = True
-                raise KeyboardInterrupt
-            return next(self.images)
-
-    with client_of() as client:
-        with pytest.raises(KeyboardInterrupt), client.batch(Interrupting(), Receipt) as outcomes:
+def test_leaving_while_an_outcome_is_waited_for() -> None:
+    """A batch that is left by another way than its loop keeps the outcome that was about to be taken."""
+    held = Held()
+    with client_of(FakeTransport(held), concurrency=1) as client:
+        with contextlib.suppress(KeyboardInterrupt), client.batch(InterruptedOnce(), Receipt) as outcomes:
             next(outcomes)
-        assert outcomes.left_over == ()
+        assert [outcome.source.name for outcome in outcomes.left_over] == ["0"]
+
+
+def test_an_interrupted_close_cuts_off_what_is_in_flight() -> None:
+    """Ctrl-C while requests in flight are waited for cuts them off, and the client is closed all the same."""
+    began = threading.Event()
+
+    async def hold(_: Sent) -> HTTPResponse:
+        began.set()
+        return await asyncio.Event().wait()  # type: ignore[return-value]  # it never returns
+
+    client = client_of(FakeTransport(hold))
+
+    class Interrupting(logging.Handler):
+        def emit(self, _: logging.LogRecord) -> None:
+            raise KeyboardInterrupt
+
+    handler = Interrupting(logging.WARNING)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.recognize, JPEG, Receipt)
+        began.wait()
+        logging.getLogger("clova_ocr_async").addHandler(handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                client.close()
+        finally:
+            logging.getLogger("clova_ocr_async").removeHandler(handler)
+        with pytest.raises(ConnectionLostError):
+            call.result()
+    assert threads() == []
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -390,10 +498,11 @@ print("parent:", os.wait()[1], client.recognize(picture, Receipt).attempts, flus
 
 
 def test_a_forked_child() -> None:
-    """In a child a used client is a clear error, an unused one works, the exit waits for nothing; the parent goes on."""
+    """In a child a used client is a clear error, an unused one works, and the parent's client goes on."""
     with emulator_in_thread() as clova, program(clova, FORKING) as process:
-        printed, told = process.communicate(timeout=60)
+        printed, told = process.communicate(timeout=30)
     lines = printed.splitlines()
+    assert told == ""
     assert "make a BlockingClient in each process" in lines[0], told
     assert lines[1:] == ["child: 1", "parent: 0 1"]
     assert process.returncode == 0
@@ -402,5 +511,5 @@ def test_a_forked_child() -> None:
 def test_a_client_that_is_not_closed_keeps_no_interpreter_alive() -> None:
     """A program that ends without closing its client ends."""
     with emulator_in_thread() as clova, program(clova, "print(client.recognize(picture, Receipt).attempts)") as process:
-        assert process.communicate(timeout=60) == ("1\n", "")
+        assert process.communicate(timeout=30) == ("1\n", "")
         assert process.returncode == 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import ctypes
 import os
 import threading
+import weakref
 from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -17,7 +19,7 @@ from clova_ocr_async.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["LoopThread", "LoopWork"]
+__all__ = ["LoopThread", "LoopWork", "keep_inherited"]
 
 T = TypeVar("T")
 
@@ -71,27 +73,28 @@ class LoopWork(Generic[T]):
         """Call a function when the coroutine has ended."""
         self._ended.add_done_callback(function)
 
-    def wait(self) -> None:
-        """Wait for the end."""
-        self._ended.exception()
-
     def cut_off(self) -> T | None:
         """Cancel the coroutine and wait for its end; return its result, or None if it has none."""
         self.cancel()
         return None if self._ended.exception() is not None else self._ended.result()
 
 
+_started: weakref.WeakSet[LoopThread] = weakref.WeakSet()
+
+
 class LoopThread:
     """The event loop of a client, in a thread that starts with the first use.
 
     Args:
+        tied: An object that is tied to the loop, as a client with its connections is.
         pid: Returns the id of the process.
 
     Attributes:
         closed: Whether the loop is not to be used any more.
     """
 
-    def __init__(self, pid: Callable[[], int] = os.getpid) -> None:
+    def __init__(self, tied: object = None, pid: Callable[[], int] = os.getpid) -> None:
+        self._tied = tied
         self._process = pid
         self._lock = threading.Lock()
         self._stack = ExitStack()
@@ -120,11 +123,21 @@ class LoopThread:
             if self._loop is None:
                 portal = self._stack.enter_context(start_blocking_portal(name="clova-ocr-blocking"))
                 self._pid, self._loop = self._process(), portal.call(asyncio.get_running_loop)
+                _started.add(self)
             return self._loop
 
     def stop(self) -> None:
         """End the loop and its thread."""
         self._stack.close()
+        _started.discard(self)
+
+    def keep_for_ever(self) -> None:
+        """Keep the loop, and what is tied to it, from ever being collected; for the child of a fork.
+
+        The thread exists only in the parent, and the end of the loop would wait for it. Parent and child share an epoll
+        object, so a connection that is closed in the child would no longer wake the parent.
+        """
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
     def run(self, work: Coroutine[Any, Any, T], *, to_its_end: bool = False) -> T:
         """Run a coroutine in the loop, and return its result.
@@ -134,7 +147,15 @@ class LoopThread:
             to_its_end: If the wait is interrupted, as by Ctrl-C, cancel the coroutine and wait for its end. Else the
                 interruption is raised at once.
         """
-        return self.wait(self.begin(work), to_its_end=to_its_end)
+        begun = self.begin(work)
+        try:
+            return begun.result()
+        except BaseException:
+            if to_its_end:
+                begun.cut_off()
+            else:
+                begun.cancel()
+            raise
 
     def begin(self, work: Coroutine[Any, Any, T]) -> LoopWork[T]:
         """Run a coroutine in the loop."""
@@ -144,13 +165,12 @@ class LoopThread:
             work.close()  # else Python warns that it was never awaited
             raise
 
-    @staticmethod
-    def wait(begun: LoopWork[T], *, to_its_end: bool) -> T:
-        """Wait for a coroutine that runs in the loop, as ``run`` does."""
-        try:
-            return begun.result()
-        except BaseException:
-            begun.cancel()
-            if to_its_end:
-                begun.wait()
-            raise
+
+def keep_inherited() -> None:
+    """Keep the loops that the child of a fork has inherited."""
+    for thread in _started:
+        thread.keep_for_ever()
+
+
+# Windows has no fork.
+getattr(os, "register_at_fork", dict)(after_in_child=keep_inherited)

@@ -342,7 +342,8 @@ def _address_and_reason(error: Exception) -> str:
     """Return the address that could not be reached, and the reason."""
     host, port = getattr(error, "host", None), getattr(error, "port", None)
     reason = getattr(getattr(error, "os_error", None), "strerror", None) or type(error).__name__
-    return f"{'the server' if host is None else f'{host}:{port}'} ({reason})"
+    what = "the proxy " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+    return f"{'the server' if host is None else f'{what}{host}:{port}'} ({reason})"
 
 
 def _settings_fault(error: Exception) -> str | None:

@@ -12,10 +12,11 @@ from sentry_sdk.transport import Transport
 from support.fakes import KEY, SECRET
 
 from clova_ocr_async.batch import BatchDispatcher, Failure
+from clova_ocr_async.blocking import BlockingClient
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.domains import Domain
-from clova_ocr_async.emulator import Emulator, Fault
+from clova_ocr_async.emulator import Emulator, Fault, emulator_in_thread
 from clova_ocr_async.errors import ClovaOCRError
 from clova_ocr_async.protocol.image import Image
 
@@ -103,4 +104,16 @@ async def test_reports_of_a_batch_hold_nothing_either(ledger: bool, tmp_path: Pa
         assert isinstance(failure, Failure)
         sentry_sdk.capture_exception(failure.error)
     assert len(reports) == 2
+    assert_clean(reports)
+
+
+def test_reports_of_a_blocking_client_hold_nothing_either(reports: list[str]) -> None:
+    """The frames of a call that waits in another thread hold no image."""
+    with (
+        emulator_in_thread(secret=SECRET, faults=["failure"]) as clova,
+        BlockingClient(Domain(clova.url(domain=f"1/{KEY}"), SECRET), retry=ONCE) as client,
+    ):
+        with pytest.raises(ClovaOCRError) as caught:
+            client.recognize(PICTURE, Receipt)
+        sentry_sdk.capture_exception(caught.value)
     assert_clean(reports)
