@@ -295,7 +295,7 @@ def test_the_readme_explains_every_key_of_the_command_line(clova: Emulator, tmp_
         assert f"`{key}`" in readme, key
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(len(readme_blocks("python"))))
 def test_the_readme_programs_run(clova: Emulator, tmp_path: Path, number: int) -> None:
     """Each Python program of the README does what it says, with the emulator for the service."""
     program = readme_blocks("python")[number]
