@@ -209,6 +209,15 @@ def test_what_a_child_of_a_fork_inherits_is_never_collected() -> None:
     assert alive() is not None
 
 
+def test_a_loop_that_another_thread_has_closed() -> None:
+    """A call that comes just after the loop was closed is refused as one of a closed client."""
+    thread = LoopThread()
+    thread.start()
+    thread.stop()
+    with pytest.raises(ConfigurationError, match="the client is closed"):
+        thread.run(asyncio.sleep(0))
+
+
 def test_a_call_that_is_left_when_the_loop_ends() -> None:
     """A call that still runs when the loop ends is an error, and no wait without an end."""
     thread = LoopThread()

@@ -66,8 +66,9 @@ class LoopWork(Generic[T]):
         return self._ended.result()
 
     def cancel(self) -> None:
-        """Cancel the coroutine."""
-        self._loop.call_soon_threadsafe(lambda: self._task is None or self._task.cancel())
+        """Cancel the coroutine, if it has not ended."""
+        if not self._ended.done():
+            self._loop.call_soon_threadsafe(lambda: self._task is None or self._task.cancel())
 
     def add_done_callback(self, function: Callable[[Any], object]) -> None:
         """Call a function when the coroutine has ended."""
@@ -161,6 +162,9 @@ class LoopThread:
         """Run a coroutine in the loop."""
         try:
             return LoopWork(self.start(), work)
+        except RuntimeError:  # another thread has closed the loop meanwhile
+            work.close()
+            raise ConfigurationError(_CLOSED) from None
         except BaseException:
             work.close()  # else Python warns that it was never awaited
             raise
