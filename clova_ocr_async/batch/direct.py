@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.batch.hashing import size_to_read
 from clova_ocr_async.batch.images_in_work import cut_off_failure
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.client.tracebacks import frameless
+from clova_ocr_async.client.tracebacks import frameless, without_own_frame
 from clova_ocr_async.errors import Billing, ClovaOCRError, ImageError
 from clova_ocr_async.pictures.page import Page
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from clova_ocr_async.batch.images_in_work import Deferred, ImageProgress
     from clova_ocr_async.batch.stop import StopSwitch
     from clova_ocr_async.batch.unfinished import UnfinishedFiles
@@ -31,10 +33,14 @@ class DirectReader:
         client: Calls.
         stop: The state of the batch.
         unfinished: Defers files that are still being written.
+        options: Further arguments of each call.
     """
 
-    def __init__(self, client: ClovaOCRClient, stop: StopSwitch, unfinished: UnfinishedFiles) -> None:
+    def __init__(
+        self, client: ClovaOCRClient, stop: StopSwitch, unfinished: UnfinishedFiles, options: Mapping[str, Any]
+    ) -> None:
         self._client = client
+        self._options = options
         self._stop = stop
         self._unfinished = unfinished
 
@@ -47,13 +53,17 @@ class DirectReader:
         journal = _DirectJournal(self._stop, progress)
         try:
             image = await self._prepared(source, progress)
-            return Success(source, await self._client.recognize(image, document, lane="batch", journal=journal))
+            recognition = await self._client.recognize(image, document, lane="batch", journal=journal, **self._options)
+            return Success(source, recognition)
         except ImageError as error:
             # A file that is still being written is not a failure yet: nothing was sent for it.
             again = partial(self.process, source, document)
-            return await self._unfinished.defer(source, error, until, again) or Failure(source, error)
+            return await self._unfinished.defer(source, error, until, again) or Failure(
+                source, without_own_frame(error)
+            )
         except ClovaOCRError as error:
-            return Failure(source, self._stop.note_error(error))
+            # The frame of this method has the image, which may be bytes.
+            return Failure(source, self._stop.note_error(without_own_frame(error)))
         except BaseException:
             # Cancelled, or a defect of the caller's transport or slots: the request may be billed all the same.
             if journal.billing is not Billing.NOT_BILLED:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast, overload
+
+import msgspec
 
 from clova_ocr_async.arguments import require_whole_number
 from clova_ocr_async.batch.batch import Batch, LedgerSession
@@ -80,6 +83,7 @@ class BatchDispatcher:
         document: type[DocumentT],
         *,
         ordered: bool = False,
+        context: object = None,
     ) -> Batch[DocumentT]: ...
 
     @overload
@@ -89,9 +93,12 @@ class BatchDispatcher:
         document: None = None,
         *,
         ordered: bool = False,
+        context: object = None,
     ) -> Batch[Document]: ...
 
-    def dispatch(self, images: Any, document: type[Any] | None = None, *, ordered: bool = False) -> Batch[Any]:
+    def dispatch(
+        self, images: Any, document: type[Any] | None = None, *, ordered: bool = False, context: object = None
+    ) -> Batch[Any]:
         """Return a batch to open with ``async with`` and read with ``async for``.
 
         Args:
@@ -99,11 +106,17 @@ class BatchDispatcher:
                 not given. It is pulled from only as outcomes are taken.
             document: The class of all the images.
             ordered: Yield outcomes in the order of the images; else as they finish.
+            context: Any object of yours: each hook event of the batch's calls has it. With a ledger it must be a
+                mapping that JSON can hold; the run keeps it with each file that the batch reads, and its records show
+                it as ``columns``.
 
         Raises:
             TypeError: ``images`` is a single image or path, or cannot be iterated.
-            ConfigurationError: No domain of the client reads the document.
+            ConfigurationError: No domain of the client reads the document, or a ledger cannot hold the context.
         """
+        columns = b"" if self._ledger is None else _columns_of(context)
+        # Left out where it is not given: a double of a client in a test may not have the argument.
+        options = {} if context is None else {"context": context}
         stop, outbox = StopSwitch(), Outbox[Any](ordered=ordered)
         window = Window(self._ahead, self._concurrency)
         intake = Intake(open_source(images), document, self._client, window, stop)
@@ -111,14 +124,32 @@ class BatchDispatcher:
         reader: Reader
         session = None
         if self._ledger is None:
-            reader = DirectReader(self._client, stop, unfinished)
+            reader = DirectReader(self._client, stop, unfinished, options)
         else:
             # For each batch anew: a ledger is opened once, and a dispatcher dispatches many times.
             owned = isinstance(self._ledger, str | os.PathLike)
             ledger = _opened_ledger(self._ledger)
             session = LedgerSession(ledger, services_of(self._client.domains), owned=owned)
-            reader = LedgeredReader(self._client, ledger, stop, unfinished, listed=isinstance(images, WorkList))
+            listed = isinstance(images, WorkList)
+            reader = LedgeredReader(self._client, ledger, stop, unfinished, options, columns=columns, listed=listed)
         return Batch(intake, Workers(intake, reader, outbox, stop), outbox, stop, session)
+
+
+def _columns_of(context: object) -> bytes:
+    """Return the context of a batch as the ledger writes it down, a JSON object; empty if there is none."""
+    if context is None:
+        return b""
+    try:
+        mapping = cast("Mapping[object, object]", context)
+        columns = msgspec.json.encode(mapping) if isinstance(context, Mapping) else b""
+    except (TypeError, ValueError, RecursionError):
+        columns = b""
+    if not columns:
+        raise ConfigurationError(
+            f"context is a {type(context).__name__} that JSON cannot hold; with a ledger it must be a mapping such as "
+            "{'tenant': 'a'}, since the run keeps it"
+        )
+    return columns
 
 
 def _opened_ledger(ledger: str | os.PathLike[str] | Ledger) -> Ledger:

@@ -25,7 +25,7 @@ from clova_ocr_async.batch.hashing import (
 from clova_ocr_async.batch.images_in_work import Deferred
 from clova_ocr_async.batch.ledger_journal import LedgerJournal
 from clova_ocr_async.batch.outcome import Failure, Outcome, Success
-from clova_ocr_async.client.tracebacks import frameless
+from clova_ocr_async.client.tracebacks import frameless, without_own_frame
 from clova_ocr_async.errors import AnswerNotKeptError, ClovaOCRError, ImageError, LedgerError
 from clova_ocr_async.host.archives import stat_file
 from clova_ocr_async.host.paths import normalize_path
@@ -36,7 +36,7 @@ from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from clova_ocr_async.batch.hashing import HashedImage
     from clova_ocr_async.batch.images_in_work import ImageProgress
@@ -68,6 +68,8 @@ class LedgeredReader:
         ledger: Holds what was paid.
         stop: The state of the batch.
         unfinished: Defers files that are still being written.
+        options: Further arguments of each call.
+        columns: Written with each file that is read, as a JSON object; empty for none.
         listed: Whether the images are files that the ledger itself has listed as unread, so that it is not asked again.
     """
 
@@ -77,13 +79,17 @@ class LedgeredReader:
         ledger: Ledger,
         stop: StopSwitch,
         unfinished: UnfinishedFiles,
+        options: Mapping[str, Any],
         *,
+        columns: bytes = b"",
         listed: bool = False,
     ) -> None:
         self._client = client
         self._ledger = ledger
         self._stop = stop
         self._unfinished = unfinished
+        self._options = options
+        self._columns = columns
         self._listed = listed
         self._threads = CapacityLimiter(READER_THREADS)
         self._hashes = FileHashes()
@@ -107,7 +113,7 @@ class LedgeredReader:
         except ImageError as error:
             if (deferred := await self._unfinished.defer(source, error, until, again)) is not None:
                 return deferred
-            return await self._reject(source, document, error)
+            return await self._reject(source, document, without_own_frame(error))
         progress.hold_bytes(hashed.bytes_held)
         if self._unfinished.is_fresh(hashed.stamp_before):
             # Before it is on record: half a picture must not become an item of its own. A fault that waiting does not
@@ -130,7 +136,7 @@ class LedgeredReader:
 
     async def _reject(self, source: Any, document: type[Document], error: ImageError) -> Outcome[Any]:
         """Write down a file that cannot be read; return its earlier outcome if it was read once, and is gone now."""
-        if (file := source_file(source)) is not None:
+        if (file := self._with_columns(source_file(source))) is not None:
             # A file that was moved away is not a fault of its image, whose earlier outcome stays.
             gone = await anyio.to_thread.run_sync(is_gone, source, limiter=self._threads)
             entry = await self._ledger.reject(file, document.path_word, GONE if gone else encode_failure(error))
@@ -144,7 +150,7 @@ class LedgeredReader:
         if self._listed and isinstance(source, Page) and hashed.opened.page is None:
             await self._drop_page(source, document)
         # One transaction decides among all processes: the same bytes under two names are claimed once.
-        admission = await self._ledger.admit(hashed.item(document.path_word), hashed.file)
+        admission = await self._ledger.admit(hashed.item(document.path_word), self._with_columns(hashed.file))
         if admission.claim is None and admission.entry.state in FINISHED:
             return await _outcome_of(admission.entry, source, document)
         if admission.claim is not None:
@@ -158,6 +164,10 @@ class LedgeredReader:
                 await self._settle(admission.claim, Settlement(ItemEvent.RELEASE))
                 return await self._reject(source, document, ImageError(str(error)))
         return self._defer_to_other_call(source, document, admission.entry, hashed)
+
+    def _with_columns(self, file: SourceFile | None) -> SourceFile | None:
+        """Return a file with the columns of the batch, unless the ledger's list has given it columns of its own."""
+        return file if file is None or self._listed else dataclasses.replace(file, columns=self._columns)
 
     async def _drop_page(self, page: Page, document: type[Document]) -> None:
         """Write down that a listed page is not there: its file was replaced by one of a single page, which is whole."""
@@ -188,9 +198,9 @@ class LedgeredReader:
                 journal.progress.hold_bytes(len(prepared.image.data))
             # It is stored with the mark of the request: a run that is killed can still map the polygons of its answer.
             journal.picture = prepared.picture.to_json()
-            result = await self._client.recognize(prepared, document, lane="batch", journal=journal)
+            result = await self._client.recognize(prepared, document, lane="batch", journal=journal, **self._options)
         except ClovaOCRError as error:
-            result = error
+            result = without_own_frame(error)  # the frame has the image, which may be bytes
         except BaseException:
             # Cancelled, or a defect: an answer that is in by now settles the image before the exception goes on.
             try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Any, TypeVarTuple, cast
 
 from clova_ocr_async.batch.images_in_work import Deferred, ImageProgress, ImagesInWork
 from clova_ocr_async.batch.outcome import Failure, Outcome
 from clova_ocr_async.batch.stop import StopState
+from clova_ocr_async.client.tracebacks import without_frames
 from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:
@@ -52,9 +54,12 @@ class Workers:
 
     async def run(self) -> None:
         """Process all images; a cancellation cuts off the calls in flight."""
+        # A worker may be started while the consumer works on an outcome. Its calls belong to the code that opened the
+        # batch all the same: to its trace, for example.
+        context = contextvars.copy_context()
         try:
             async with self._group:
-                self._intake.open(lambda: self._group.create_task(self._work()))
+                self._intake.open(lambda: self._group.create_task(self._work(), context=context.copy()))
                 await self._pulling_ended.wait()
         finally:  # whatever happened: the consumer must not wait for outcomes that never come
             self._outbox.close()
@@ -130,7 +135,7 @@ class Workers:
                 self._outbox.note_cut_off(image, progress.known_outcome)
             raise
         except ClovaOCRError as error:  # of the ledger
-            return Failure(image.source, self._stop.note_error(error))
+            return Failure(image.source, self._stop.note_error(without_frames(error)))  # frames here have the image
         except Exception as error:  # noqa: BLE001 - of slots, transports or images of the caller's own
             if progress.known_outcome is not None:  # a request that has left may be billed, whatever failed after it
                 self._outbox.note_cut_off(image, progress.known_outcome)

@@ -29,6 +29,7 @@ __all__ = [
     "MAX_CALLS",
     "MAX_COST",
     "MAX_PER_SECOND",
+    "NOT_A_PROXY",
     "PAGES",
     "PATH",
     "PREPARE",
@@ -44,6 +45,7 @@ __all__ = [
     "call_limit_contradiction",
     "common",
     "common_options",
+    "is_proxy_url",
 ]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -190,20 +192,28 @@ def _store(context: click.Context, option: click.Parameter, value: Any) -> None:
         setattr(given, str(option.name), value)
 
 
+NOT_A_PROXY = "it must be a URL such as http://proxy.example:3128, of an HTTP proxy"
+"""The message about a URL that is none of a proxy, which it does not repeat."""
+
+
+def is_proxy_url(text: str) -> bool:
+    """Return whether a text can be the URL of an HTTP proxy."""
+    try:
+        parts = urlsplit(text)
+        # ``port`` raises for a text that is not a port, and 0 cannot be connected to.
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 class _ProxyParam(_ParamType):
     """The URL of a proxy; no message repeats it, because it may hold a user name and a password."""
 
     name = "url"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            parts = urlsplit(str(value))
-            # ``port`` raises for a text that is not a port, and 0 cannot be connected to.
-            usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable:
-            return self.fail("it must be a URL such as http://proxy.example:3128, of an HTTP proxy", param, ctx)
+        if not is_proxy_url(value):
+            return self.fail(NOT_A_PROXY, param, ctx)
         return value
 
 
@@ -224,7 +234,8 @@ def common_options() -> list[click.Option]:
             metavar="URL",
             callback=_store,
             expose_value=False,
-            help="An HTTP proxy to call through; the URL may hold a user name and a password.",
+            help="An HTTP proxy to call through; the URL may hold a user name and a password.  "
+            "[default: CLOVA_OCR_PROXY, else none]",
         ),
         click.Option(
             ["--ca-file"],
@@ -232,7 +243,7 @@ def common_options() -> list[click.Option]:
             metavar="FILE",
             callback=_store,
             expose_value=False,
-            help="Further certificates (PEM) to trust.",
+            help="Further certificates (PEM) to trust.  [default: CLOVA_OCR_CA_FILE]",
         ),
     ]
 

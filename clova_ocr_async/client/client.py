@@ -10,7 +10,7 @@ import msgspec
 from clova_ocr_async.arguments import require_seconds, require_whole_number
 from clova_ocr_async.client.deadline import Deadline, DeadlineTimer
 from clova_ocr_async.client.event_loop import BoundLoop
-from clova_ocr_async.client.hooks import CallFinished, Hook, notify
+from clova_ocr_async.client.hooks import CallFinished, CallStarted, Hook, notify
 from clova_ocr_async.client.journal import NULL_JOURNAL, Journal
 from clova_ocr_async.client.loading import ImageLoader, ImageSource, PreparedImage
 from clova_ocr_async.client.retry.call import Call
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents.picture import Picture
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
     from clova_ocr_async.domains.domain import Domain
+    from clova_ocr_async.errors import Billing
     from clova_ocr_async.protocol.request import Content
     from clova_ocr_async.slots.interface import GateState, Lane, Slots
 
@@ -234,6 +235,7 @@ class ClovaOCRClient:
         document: type[DocumentT],
         *,
         deadline: float | NotGiven | None = NOT_GIVEN,
+        context: object = None,
         lane: Lane = "interactive",
         journal: Journal = NULL_JOURNAL,
     ) -> Recognition[DocumentT]:
@@ -244,6 +246,8 @@ class ClovaOCRClient:
                 Pillow, or an Image; one picture of one page. A file that can be rewound is read from its start.
             document: The document's class: Receipt, CreditCard, NameCard, BizLicense, IdCard or Passport.
             deadline: Seconds for this call, instead of the client's; None for no bound.
+            context: Any object of yours, such as a tenant or a request id: each hook event of the call has it. It is
+                neither logged nor printed.
             lane: "interactive", or "batch" for one of many calls: it waits for a slot as long as it takes, even while
                 its domain is on hold for a spent quota or an outage.
             journal: Notified before a request leaves and before its answer is decoded.
@@ -266,11 +270,15 @@ class ClovaOCRClient:
         seconds = self._deadline if isinstance(deadline, NotGiven) else require_deadline(deadline)
         started = self._runtime.clock()
         # Loaded before the deadline begins: a slow disk is not the service's fault.
-        loading = frameless(self.loader.load(image))
+        load = frameless(self.loader.load(image))
         del image  # so that no frame from here on holds the picture
-        loaded = await loading
+        loaded = await load
         limit = Deadline(seconds, loop, self._timer)
-        call = Call(loaded.image, document, domains, lane, journal, self._runtime.new_id(), limit)
+        call = Call(loaded.image, document, domains, lane, journal, self._runtime.new_id(), limit, context)
+        del context  # crash reporters print the variables of a frame, and it may hold anything
+        if self._hooks:  # without hooks a call does not pay for events
+            loading = self._runtime.clock() - started
+            notify(self._hooks, CallStarted(call.request_id, document.path_word, lane, loading, context=call.context))
         try:
             recognition = await self._sender.run(call)
         except BaseException as error:
@@ -289,10 +297,13 @@ class ClovaOCRClient:
         )
 
     def _finish(self, call: Call[Any], started: float, error: BaseException | None) -> float:
-        elapsed = self._runtime.clock() - started
+        now = self._runtime.clock()
+        elapsed = now - started
         self._sender.release(call, error)
         billing = call.finish(error)
-        notify(self._hooks, CallFinished(call.request_id, call.document.path_word, call.sent, elapsed, billing, error))
+        if self._hooks:
+            call.end_wait(now)  # a call that got no slot waits until its end
+            notify(self._hooks, _finished_event(call, elapsed, billing, error))
         return elapsed
 
     def _usable_loop(self) -> asyncio.AbstractEventLoop:
@@ -300,6 +311,20 @@ class ClovaOCRClient:
         if self._sender.closed:
             raise ConfigurationError("the client is closed; make a new one")
         return self._loop.get()
+
+
+def _finished_event(call: Call[Any], elapsed: float, billing: Billing, error: BaseException | None) -> CallFinished:
+    return CallFinished(
+        call.request_id,
+        call.document.path_word,
+        call.sent,
+        elapsed,
+        billing,
+        error,
+        waited=call.waited,
+        in_slot=call.in_slot,
+        context=call.context,
+    )
 
 
 def _with_picture(recognition: Recognition[DocumentT], picture: Picture, **known: Any) -> Recognition[DocumentT]:

@@ -11,10 +11,10 @@ import msgspec
 
 from clova_ocr_async.client.journal import Attempt
 from clova_ocr_async.errors import Billing, ClovaOCRError
+from clova_ocr_async.slots.interface import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from collections.abc import Iterator, Sequence
 
 __all__ = [
     "AnswerDropped",
@@ -23,6 +23,7 @@ __all__ = [
     "AttemptFinished",
     "AttemptStarted",
     "CallFinished",
+    "CallStarted",
     "Cause",
     "Event",
     "HoldChanged",
@@ -42,7 +43,41 @@ Reason = Literal["no answer", "not kept", "expired", "no room", "closed"]
 """The reason why the answer to a detached request was given to no call."""
 
 
-class AttemptStarted(msgspec.Struct, frozen=True):
+class CallEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of one call.
+
+    Attributes:
+        context: The object that the caller gave as ``context``. No ``repr`` shows it, since it may hold anything.
+    """
+
+    context: object = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:  # type: ignore[override]  # a struct's own shows all fields
+        for name in self.__struct_fields__:
+            if name != "context":
+                yield name, getattr(self, name)
+
+
+class CallStarted(CallEvent, frozen=True):
+    """A call has its image and begins to wait for a slot; its ``CallFinished`` follows in any case.
+
+    Attributes:
+        request_id: The call's requestId.
+        path_word: The document asked for.
+        lane: "interactive" for a single call, "batch" for one of many.
+        loading: Seconds that reading, checking and preparing the image took.
+    """
+
+    request_id: str
+    path_word: str
+    lane: Lane
+    loading: float
+
+
+class AttemptStarted(CallEvent, frozen=True):
     """A request is about to leave.
 
     Attributes:
@@ -54,24 +89,28 @@ class AttemptStarted(msgspec.Struct, frozen=True):
     waited: float
 
 
-class AttemptFinished(msgspec.Struct, frozen=True):
+class AttemptFinished(CallEvent, frozen=True):
     """A request has ended.
 
     Attributes:
         attempt: The request.
-        elapsed: Seconds it held its slot.
-        error: The error that it ended in; None for a recognition. A cancellation if its caller has gone: then the
-            request may run on, and one of the events of late answers follows.
+        elapsed: Seconds it held its slot: the time of the service, without the wait for the slot.
+        error: The error that it ended in; None for a recognition. A cancellation if its caller has gone.
         billing: Whether this request was billed, as far as that is known by then.
+        waited: Seconds it waited for its slot.
+        detached: Whether the request runs on without its caller. Then its end is the first ``AnswerKept``,
+            ``AnswerTaken`` or ``AnswerDropped`` of the same attempt.
     """
 
     attempt: Attempt
     elapsed: float
     error: BaseException | None
     billing: Billing
+    waited: float = 0.0
+    detached: bool = False
 
 
-class RetryScheduled(msgspec.Struct, frozen=True):
+class RetryScheduled(CallEvent, frozen=True):
     """A request will be sent again.
 
     Attributes:
@@ -87,7 +126,7 @@ class RetryScheduled(msgspec.Struct, frozen=True):
     error: ClovaOCRError
 
 
-class CallFinished(msgspec.Struct, frozen=True):
+class CallFinished(CallEvent, frozen=True):
     """A call has ended.
 
     Attributes:
@@ -97,6 +136,9 @@ class CallFinished(msgspec.Struct, frozen=True):
         elapsed: Seconds from the start of the call, waiting included.
         billing: The worst billing over its requests; BILLED for a recognition, unless it answers an earlier request.
         error: The error that it ended in, a cancellation included; None for a recognition.
+        waited: Seconds in which it waited for a slot, over all its requests.
+        in_slot: Seconds in which its requests held a slot. The rest of ``elapsed`` went into the image, into pauses
+            before retries, and into waits for a domain on hold.
     """
 
     request_id: str
@@ -105,6 +147,8 @@ class CallFinished(msgspec.Struct, frozen=True):
     elapsed: float
     billing: Billing
     error: BaseException | None
+    waited: float = 0.0
+    in_slot: float = 0.0
 
 
 class HoldChanged(msgspec.Struct, frozen=True):
@@ -114,14 +158,16 @@ class HoldChanged(msgspec.Struct, frozen=True):
         domain: The invoke URL, its key masked.
         cause: The reason.
         held: Whether the domain is on hold now.
+        label: The label of the domain, for metrics.
     """
 
     domain: str
     cause: Cause
     held: bool
+    label: str = ""
 
 
-class AnswerKept(msgspec.Struct, frozen=True):
+class AnswerKept(CallEvent, frozen=True):
     """A request whose caller had gone was answered, and the answer is kept for the next call with the same image.
 
     Attributes:
@@ -133,8 +179,10 @@ class AnswerKept(msgspec.Struct, frozen=True):
     elapsed: float
 
 
-class AnswerTaken(msgspec.Struct, frozen=True):
+class AnswerTaken(CallEvent, frozen=True):
     """A call got the answer to an earlier request, whose caller had gone; the call has sent nothing itself.
+
+    ``context`` is that of the call that got the answer.
 
     Attributes:
         attempt: The request that was billed.
@@ -145,7 +193,7 @@ class AnswerTaken(msgspec.Struct, frozen=True):
     request_id: str
 
 
-class AnswerDropped(msgspec.Struct, frozen=True):
+class AnswerDropped(CallEvent, frozen=True):
     """A request whose caller had gone was in vain: no answer arrived, or no call took it.
 
     Attributes:
@@ -162,7 +210,8 @@ class AnswerDropped(msgspec.Struct, frozen=True):
 
 
 Event = (
-    AttemptStarted
+    CallStarted
+    | AttemptStarted
     | AttemptFinished
     | RetryScheduled
     | CallFinished

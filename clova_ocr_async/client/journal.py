@@ -26,12 +26,14 @@ class Attempt(msgspec.Struct, frozen=True):
         number: 1 for the first request of the call.
         path_word: The document asked for ("receipt").
         domain: The invoke URL, its key masked.
+        label: The label of the domain, for metrics.
     """
 
     request_id: str
     number: int
     path_word: str
     domain: str
+    label: str = ""
 
 
 class Journal(Protocol):

@@ -52,6 +52,7 @@ class LateRequest:
 
     Attributes:
         attempt: The request.
+        context: The object that its caller gave, for events.
         began: When it got its slot, by the client's clock.
         key: The document asked for, and the size of the image in bytes.
         elapsed: Seconds that it held its slot; 0 until it has ended.
@@ -68,6 +69,7 @@ class LateRequest:
         "attempt",
         "began",
         "claimed",
+        "context",
         "elapsed",
         "ended",
         "key",
@@ -79,6 +81,7 @@ class LateRequest:
     def __init__(self, call: Call[Any]) -> None:
         assert call.request.attempt is not None  # noqa: S101 - for the type checkers: it was sent
         self.attempt: Attempt = call.request.attempt
+        self.context = call.context
         self.began = call.request.began
         self.key: tuple[type[Document], int] = (call.document, len(call.image.data))
         self.redact: Callable[[str], str] = call.request.redact
@@ -210,7 +213,7 @@ class LateAnswers:
         logger.info(
             "call %s gets the answer of call %s, whose caller had gone", call.request_id, late.attempt.request_id
         )
-        notify(self._hooks, AnswerTaken(late.attempt, call.request_id))
+        notify(self._hooks, AnswerTaken(late.attempt, call.request_id, context=call.context))
         try:
             recognition = await self._decode(late, late.response, call)
         except asyncio.CancelledError:
@@ -332,7 +335,7 @@ class LateAnswers:
             late.attempt.request_id,
             self.keep,
         )
-        notify(self._hooks, AnswerKept(late.attempt, late.elapsed))
+        notify(self._hooks, AnswerKept(late.attempt, late.elapsed, context=late.context))
         while len(self._kept) > MOST_ANSWERS or sum(self._kept.values()) > MOST_BYTES:
             self._drop_logged(next(iter(self._kept)), "no room", Billing.BILLED, "too many answers are kept")
 
@@ -345,7 +348,7 @@ class LateAnswers:
 
     def _drop(self, late: LateRequest, reason: Reason, billing: Billing) -> None:
         self._remove(late)
-        notify(self._hooks, AnswerDropped(late.attempt, reason, billing))
+        notify(self._hooks, AnswerDropped(late.attempt, reason, billing, context=late.context))
 
     def _remove(self, late: LateRequest) -> None:
         self._kept.pop(late, None)

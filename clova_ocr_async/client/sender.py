@@ -176,9 +176,11 @@ class Sender:
         # The first time counts: a call that is sent again keeps its place in the queue.
         if call.queued_at is None:
             call.queued_at = queued
+        call.waiting_since = queued
         slot = self._slots.slot(domains, call.lane, call.queued_at)
         async with (lease := Lease(slot, self._admission.waiting(domains) if single else nullcontext())):
             domain = lease.slot.domain
+            waited = call.end_wait(self._runtime.clock())
             # While the call queued, other calls may have met a spent quota or an outage.
             if not self._router.still_allowed(domain, call):
                 return Decision(Action.NEXT_DOMAIN)
@@ -186,7 +188,7 @@ class Sender:
             self._in_flight.check_open()
             self._admission.check_time(call, domain)
             try:
-                recognition = await self._send_once(call, lease, self._runtime.clock() - queued)
+                recognition = await self._send_once(call, lease, waited)
             except ClovaOCRError as error:
                 lease.report(error)
                 # Decided while the slot is held: the next call must find the domain on hold.
@@ -204,11 +206,11 @@ class Sender:
     async def _send_once(self, call: Call[DocumentT], lease: Lease, waited: float) -> Recognition[DocumentT]:
         domain = lease.slot.domain
         request = call.request_to(domain, self._content, self._runtime.now())
-        attempt = Attempt(call.request_id, call.sent + 1, call.document.path_word, str(domain.url))
+        attempt = Attempt(call.request_id, call.sent + 1, call.document.path_word, str(domain.url), domain.label)
         # Recorded before the first byte leaves, so that a crash from here on is known to be ambiguous.
         await announce_sending(call.journal, attempt)
-        call.begin_request(attempt, self._runtime.clock(), domain.redact)
-        notify(self._hooks, AttemptStarted(attempt, waited))
+        call.begin_request(attempt, self._runtime.clock(), domain.redact, waited)
+        notify(self._hooks, AttemptStarted(attempt, waited, context=call.context))
         try:
             response = await self._exchange(call, request, attempt)
             recognition = await call_unblocking(len(response.body), partial(call.decode, response))
@@ -216,7 +218,8 @@ class Sender:
             self._on_error(call, lease, attempt, error)
             raise
         elapsed = self._runtime.clock() - call.request.began
-        notify(self._hooks, AttemptFinished(attempt, elapsed, None, Billing.BILLED))
+        call.in_slot += elapsed
+        notify(self._hooks, AttemptFinished(attempt, elapsed, None, Billing.BILLED, waited, context=call.context))
         self._admission.learn(call, domain, elapsed)
         call.end_timing_probe()
         self._finish_journal(call, Billing.BILLED, response)
@@ -224,6 +227,7 @@ class Sender:
 
     def _on_error(self, call: Call[Any], lease: Lease, attempt: Attempt, error: BaseException) -> None:
         elapsed = self._runtime.clock() - call.request.began
+        call.in_slot += elapsed
         domain = lease.slot.domain
         if isinstance(error, AuthenticationError | DomainError):
             domain.explain(error)
@@ -233,9 +237,14 @@ class Sender:
             billing = error.billing
         else:
             billing = call.request.billing_if_cancelled()
-        notify(self._hooks, AttemptFinished(attempt, elapsed, error, billing))
         # An error is the end of the request; a cancellation may be the end of its caller only.
-        if isinstance(error, Exception) or not self._late_answers.adopt(call, lease):
+        detached = not isinstance(error, Exception) and self._late_answers.adopt(call, lease)
+        waited = call.request.waited
+        notify(
+            self._hooks,
+            AttemptFinished(attempt, elapsed, error, billing, waited, detached=detached, context=call.context),
+        )
+        if not detached:
             # An answer that was billed took the usual time, even if it holds no recognition.
             if isinstance(error, ClovaOCRError) and error.billing is Billing.BILLED:
                 self._admission.learn(call, domain, elapsed)

@@ -10,7 +10,7 @@ from clova_ocr_async.errors import ClovaOCRError
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-__all__ = ["frameless", "without_frames"]
+__all__ = ["frameless", "without_frames", "without_own_frame"]
 
 T = TypeVar("T")
 ErrorT = TypeVar("ErrorT", bound=BaseException)
@@ -28,6 +28,12 @@ async def frameless(work: Awaitable[T]) -> T:
     except (ClovaOCRError, asyncio.CancelledError) as error:
         failure = without_frames(error)
     raise failure
+
+
+def without_own_frame(error: ErrorT) -> ErrorT:
+    """Return an error that its catcher hands on as a value, without the catcher's frame."""
+    frames = error.__traceback__
+    return error.with_traceback(None if frames is None else frames.tb_next)
 
 
 def without_frames(error: ErrorT) -> ErrorT:

@@ -263,6 +263,9 @@ class AiohttpTransport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 proxy=self._proxy,
             )
+            # Crash reporters and tracers patch aiohttp to record the URL of each request, and this one holds the
+            # invoke key. In a session of the caller's their traces are the caller's affair.
+            self._session.trace_configs.clear()
         if self._session.closed:
             raise ConfigurationError("the session is closed; hand in one that stays open as long as the client")
         return self._session
@@ -339,7 +342,8 @@ def _address_and_reason(error: Exception) -> str:
     """Return the address that could not be reached, and the reason."""
     host, port = getattr(error, "host", None), getattr(error, "port", None)
     reason = getattr(getattr(error, "os_error", None), "strerror", None) or type(error).__name__
-    return f"{'the server' if host is None else f'{host}:{port}'} ({reason})"
+    what = "the proxy " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+    return f"{'the server' if host is None else f'{what}{host}:{port}'} ({reason})"
 
 
 def _settings_fault(error: Exception) -> str | None:

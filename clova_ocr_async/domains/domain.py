@@ -5,11 +5,12 @@ from __future__ import annotations
 import hmac
 import warnings
 from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
 
 from clova_ocr_async.arguments import require_number, require_whole_number
 from clova_ocr_async.documents import DOCUMENTS, Document
 from clova_ocr_async.errors import AuthenticationError, ConfigurationError, DomainError
-from clova_ocr_async.protocol.invoke_url import parse_invoke_url
+from clova_ocr_async.protocol.invoke_url import InvokeURL, parse_invoke_url
 from clova_ocr_async.protocol.secret_masking import masker
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Domain", "Secret", "not_a_document"]
 
 _LONGEST_SECRET = 1024  # characters; real ones have 44
+_LONGEST_LABEL = 64  # characters; labels are repeated with every sample of a metric
 
 
 class Secret:
@@ -77,19 +79,32 @@ class Domain:
         allow_http: Accept ``http://`` to a private address. To this machine it is always accepted.
         max_concurrency: Calls at once that the domain is known to allow; None to learn it from the service.
         max_per_second: Most calls a second; None for no bound.
+        label: A short name for metrics and spans, of at most 64 characters; by default the document and the first part
+            of the host, such as "receipt@abc123".
         source: The place of the secret, for messages, such as "CLOVA_OCR_SECRET"; None if it is unknown.
         url_source: The place of the URL, for messages, such as "CLOVA_OCR_INVOKE_URL"; None if it is unknown.
 
     Attributes:
+        label: A short name for metrics: as given, or made of document and host.
         key: The identity of the domain: the URL without its tail. It holds the invoke key, so it must not be printed.
 
     Raises:
         ConfigurationError: The URL, the secret or a limit cannot work, or tail and ``document`` contradict each other.
     """
 
-    __slots__ = ("document", "key", "max_concurrency", "max_per_second", "secret", "source", "url", "url_source")
+    __slots__ = (
+        "document",
+        "key",
+        "label",
+        "max_concurrency",
+        "max_per_second",
+        "secret",
+        "source",
+        "url",
+        "url_source",
+    )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings of a domain, each with a default
         self,
         invoke_url: str,
         secret: str | Secret,
@@ -98,6 +113,7 @@ class Domain:
         allow_http: bool = False,
         max_concurrency: int | None = None,
         max_per_second: float | None = None,
+        label: str | None = None,
         source: str | None = None,
         url_source: str | None = None,
     ) -> None:
@@ -105,6 +121,7 @@ class Domain:
         self.key = self.url.base
         self.secret = secret if isinstance(secret, Secret) else Secret(secret)
         self.document = _bound_document(self.url.path_word, document)
+        self.label = _default_label(self.url, self.document) if label is None else self._checked_label(label)
         self.source = source
         self.url_source = url_source
         self.max_concurrency = (
@@ -137,6 +154,18 @@ class Domain:
         elif error.hint is not None and self.url_source is not None:
             error.hint = error.hint.replace("the invoke URL", f"the invoke URL in {self.url_source}", 1)
 
+    def _checked_label(self, label: object) -> str:
+        """Return a label if it can stand in a metric, and shows neither the secret nor the invoke key."""
+        if not isinstance(label, str):
+            raise ConfigurationError(f"label is a {type(label).__name__}; it must be a str")
+        if not label.strip() or not label.isprintable() or len(label) > _LONGEST_LABEL:
+            raise ConfigurationError(
+                f"label must be a printable text of at most {_LONGEST_LABEL} characters, such as 'receipts-1'"
+            )
+        if self.redact(label) != label:
+            raise ConfigurationError("label has the secret or the invoke key in it; choose a name that may be shown")
+        return label
+
     @property
     def redact(self) -> Callable[[str], str]:
         """A function that masks the secret and each invoke key in a text."""
@@ -144,6 +173,15 @@ class Domain:
 
     def __repr__(self) -> str:
         return f"Domain({str(self.url)!r})"
+
+
+def _default_label(url: InvokeURL, document: type[Document] | None) -> str:
+    """Return what a metric may show of a domain; never a part of its path, which holds the invoke key."""
+    host = urlsplit(url.base).hostname or ""
+    first = host.partition(".")[0]
+    host = host if first.isdigit() or ":" in host else first  # all of an address
+    name = host if document is None else f"{document.path_word}@{host}"
+    return name[:_LONGEST_LABEL]
 
 
 def not_a_document(given: object) -> str:

@@ -39,6 +39,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "max_concurrency": (int,),
     "max_per_second": (int, float),
     "allow_http": (bool,),
+    "label": (str,),
 }
 _KIND_NAMES: dict[type, str] = {
     str: "a string",
@@ -60,8 +61,8 @@ def domains_from_file(path: str | os.PathLike[str], environ: Mapping[str, str]) 
 
     Each domain is a ``[[domain]]`` with ``invoke_url``, and either ``secret_env``, the environment variable that holds
     its secret, or ``secret_file``, a file that holds it (a relative path starts in the folder of this file). Optional
-    are ``document``, the vendor's path word, and ``max_concurrency``, ``max_per_second`` and ``allow_http``, as
-    ``Domain`` takes them.
+    are ``document``, the vendor's path word, and ``max_concurrency``, ``max_per_second``, ``allow_http`` and
+    ``label``, as ``Domain`` takes them.
 
     Args:
         path: The file.
@@ -236,6 +237,7 @@ def _build(table: dict[str, Any], folder: Path, environ: Mapping[str, str], plac
             allow_http=table.get("allow_http", False),
             max_concurrency=table.get("max_concurrency"),
             max_per_second=table.get("max_per_second"),
+            label=table.get("label"),
             source=source,
             url_source=f"{place}, invoke_url",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import ipaddress
 import random
 import secrets
@@ -20,12 +21,16 @@ from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echoed_input import shown
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Awaitable, Callable, Iterable
 
     from clova_ocr_async.emulator.domain_state import DomainState
+    from clova_ocr_async.emulator.replay import Replay
+    from clova_ocr_async.results.sensitive_paths import Policy
 
 __all__ = ["Emulator"]
 
+_REPLAY = "clova_ocr_async.emulator.replay"
 _LAST_PORT = 65_535
 _MAX_REQUEST = 72 * 1024 * 1024  # bytes; 50 MiB as base64 and some more
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the address to call if the server listens on all addresses
@@ -52,6 +57,9 @@ class Emulator:
         sigma: Spread of the log-normal distribution of durations; 0 for always the mean.
         documents: Path words of the documents that are deployed; others are answered 0022.
         faults: The faults of the first calls; see ``script``.
+        replay: A run directory: a picture that the run has an answer to is answered with it, for the document that it
+            was read as. Any other picture is answered as without a run; ``replayed`` counts the answers of the run.
+        mask: How numbers in the answers of the run are masked: "standard" or "all"; None shows them.
         expose: Accept connections from other machines, without encryption.
         seed: Seed of the random durations.
         clock: A monotonic clock, in seconds.
@@ -59,6 +67,7 @@ class Emulator:
 
     Raises:
         ConfigurationError: An argument cannot work.
+        LedgerError: The run cannot be read.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of a server, each with a default
@@ -73,6 +82,8 @@ class Emulator:
         sigma: float = 0.0,
         documents: Iterable[str] = tuple(DOCUMENTS),
         faults: Iterable[Fault | str | None] = (),
+        replay: str | os.PathLike[str] | None = None,
+        mask: Policy | None = None,
         expose: bool = False,
         seed: int = 0,
         clock: Callable[[], float] = time.monotonic,
@@ -85,6 +96,8 @@ class Emulator:
             )
         self._host, self._exposed = host, expose
         self._port = require_whole_number("port", port, least=0, most=_LAST_PORT)
+        # Loaded only where it is used: it needs the results, and SQLite.
+        self._replay: Replay | None = None if replay is None else importlib.import_module(_REPLAY).Replay(replay, mask)
         self._service = Service(
             secret=secret or secrets.token_urlsafe(32),
             documents=_deployed(documents),
@@ -99,6 +112,7 @@ class Emulator:
             states={},
             clock=clock,
             sleep=sleep,
+            replay=self._replay,
         )
         self._runner: web.AppRunner | None = None
         self.script(*faults)
@@ -112,6 +126,16 @@ class Emulator:
     def billed(self) -> Counter[str]:
         """Billed calls of all domains, by the image's sha256 in hex."""
         return self._service.billed
+
+    @property
+    def unused_faults(self) -> tuple[Fault | None, ...]:
+        """The scripted faults that no call has met yet; None for a call without a fault."""
+        return tuple(self._service.faults)
+
+    @property
+    def replayed(self) -> int:
+        """Answers that came from the run."""
+        return 0 if self._replay is None else self._replay.served
 
     @property
     def requests(self) -> int:
@@ -133,6 +157,8 @@ class Emulator:
         """
         if self._runner is not None:
             return
+        if self._replay is not None:
+            self._replay.open()
         app = web.Application(client_max_size=_MAX_REQUEST)
         app.router.add_route("*", "/{path:.*}", self._handle)
         # The specification does not mention compressed requests, so their bytes are not a valid body.
@@ -150,6 +176,8 @@ class Emulator:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+        if self._replay is not None:
+            self._replay.close()
 
     def url(self, document: str | None = None, *, domain: str = "1/emulator") -> str:
         """Return an invoke URL that this machine can call.

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable
 
+    from clova_ocr_async.emulator.replay import Replay
+
 __all__ = ["Latency", "Service"]
 
 _PATH = re.compile(r"/custom/v1/([^/]+/[^/]+)/document/([^/]+)")
@@ -74,6 +76,7 @@ class Service:
         states: The state of each domain that was called.
         clock: A monotonic clock, in seconds.
         sleep: Waits for a number of seconds.
+        replay: The answers of a run, for the pictures that it knows.
     """
 
     secret: str
@@ -85,6 +88,7 @@ class Service:
     states: dict[str, DomainState]
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[Any]]
+    replay: Replay | None = None
 
     def domain_state(self, domain: str) -> DomainState:
         """Return the state of a domain."""
@@ -152,7 +156,8 @@ class Service:
         parsed, fault = call.parsed, call.fault
         # Made for every fault: the unexpected bodies and network faults change or cut a right answer.
         image = image_answer(call.document, parsed)
-        body = encode_response(parsed.request_id, parsed.timestamp, image)
+        replayed = None if self.replay is None else self.replay.answer(call.document, parsed)
+        body = replayed or encode_response(parsed.request_id, parsed.timestamp, image)
         if fault is not None and fault in ERROR_FAULTS:
             return _error(request, ERROR_FAULTS[fault], state)
         if fault is not None and fault in PROXY_PAGES:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import io
 import logging
 from pathlib import Path
@@ -193,3 +194,19 @@ async def test_a_policy_of_the_clients_holds_in_a_batch() -> None:
     async with BatchDispatcher(client).dispatch([JPEG], Receipt) as outcomes:
         assert isinstance(await anext(outcomes), Failure)
     assert len(transport.sent) == 1
+
+
+async def test_all_calls_run_in_the_context_in_which_the_batch_was_opened() -> None:
+    """Context variables of a batch's calls are those of the code that opened it, not those of its consumer."""
+    place = contextvars.ContextVar("place", default="nowhere")
+    seen: list[str] = []
+
+    async def note(sent: Sent) -> HTTPResponse:
+        seen.append(place.get())
+        return success(sent.request)
+
+    place.set("opened")
+    async with dispatcher(FakeTransport(then=note), ahead=1).dispatch(pictures(30), Receipt) as outcomes:
+        place.set("consumed")  # further workers start when an outcome is taken
+        assert len([outcome async for outcome in outcomes]) == 30
+    assert set(seen) == {"opened"}

@@ -6,6 +6,7 @@ import io
 import os
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from support.fakes import BUSY, FakeTransport, Held, domain, error, success
 from support.ledger_batches import batch, errors_of, picture, pictures
 from support.ledgers import (
@@ -27,17 +28,18 @@ from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import (
     AuthenticationError,
     Billing,
+    ConfigurationError,
     ImageError,
 )
 from clova_ocr_async.ledger import RunReader
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.states import Item, State
 from clova_ocr_async.protocol.image import Image, ImageLimits
+from clova_ocr_async.results.records import record_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
     from support.fakes import Sent
 
     from clova_ocr_async.protocol.response import HTTPResponse
@@ -233,3 +235,22 @@ async def test_a_sealed_run_shows_nothing(tmp_path: Path, run: Path) -> None:
     async with opened(run, seal=seal) as ledger:
         found, _ = await batch(ledger, [Image(picture("a"))], FakeTransport())
     assert found[0].recognition.document.result.store_info.name.value == "canarySHOP"
+
+
+async def test_the_context_of_a_batch_is_kept_with_its_files(tmp_path: Path, run: Path) -> None:
+    """A batch's context is in the records of the files it reads, refused ones too, and a batch without one keeps it."""
+    paths = [*pictures(tmp_path / "in", "a.jpg"), str(tmp_path / "missing.jpg")]
+    async with ClovaOCRClient(domain(), transport=FakeTransport()) as client:
+        for context in ({"tenant": "a"}, None):
+            async with BatchDispatcher(client, ledger=run).dispatch(paths, Receipt, context=context) as outcomes:
+                assert len([outcome async for outcome in outcomes]) == 2
+    with RunReader(run) as reader:
+        assert [record_of(record)["columns"] for record in reader.records()] == [{"tenant": "a"}] * 2
+
+
+@pytest.mark.parametrize("context", [object(), ["a"], {1: object()}, {"a": float}])
+def test_a_context_that_a_ledger_cannot_hold_is_refused(run: Path, context: Any) -> None:
+    """With a ledger the context must be a JSON object; the error names its type alone."""
+    dispatcher = BatchDispatcher(ClovaOCRClient(domain()), ledger=run)
+    with pytest.raises(ConfigurationError, match=rf"context is a {type(context).__name__} that JSON cannot hold"):
+        dispatcher.dispatch([], Receipt, context=context)

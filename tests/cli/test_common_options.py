@@ -167,10 +167,43 @@ def test_a_proxy_that_is_away_is_reported_without_its_password(
     monkeypatch.setattr("sys.argv", ["clova-ocr", *words])
     result = clova_ocr(*words)
     assert result.exit_code == 4, result.output
-    assert "no connection to 127.0.0.1:9" in result.stderr
+    assert "no connection to the proxy 127.0.0.1:9" in result.stderr
     assert "'--proxy=http://***@127.0.0.1:9'" in result.stderr
     assert "w@rd" not in result.output
     assert clova.requests == 0
+
+
+def test_the_environment_names_the_proxy(clova: Emulator, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CLOVA_OCR_PROXY is used where --proxy is not given, and HTTPS_PROXY is not; neither is printed."""
+    with serving() as proxy:
+        monkeypatch.setenv("CLOVA_OCR_PROXY", f"http://user:p%40ss-of-a-proxy@127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+        result = clova_ocr("recognize", "receipt", picture, "-vv")
+        assert (result.exit_code, len(proxy.lines)) == (0, 1), result.output
+        assert "ss-of-a-proxy" not in result.output
+    away = clova_ocr("recognize", "receipt", picture, "--proxy", "http://127.0.0.1:9")
+    assert "no connection to the proxy 127.0.0.1:9" in away.stderr
+    assert "HTTPS_PROXY is not used; CLOVA_OCR_PROXY is" in away.stderr
+    assert clova.billed.total() == 1
+    monkeypatch.setenv("CLOVA_OCR_PROXY", f"socks5://user:{PASSWORD}@h:1")
+    refused = clova_ocr("recognize", "receipt", picture)
+    assert refused.exit_code == 2
+    assert "CLOVA_OCR_PROXY: it must be a URL such as http://proxy.example:3128" in refused.stderr
+    assert "w@rd" not in refused.output
+
+
+@pytest.mark.usefixtures("clova")
+def test_the_environment_names_the_certificates(
+    certificate: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CLOVA_OCR_CA_FILE is used where --ca-file is not given, and named if it cannot be."""
+    monkeypatch.setenv("CLOVA_OCR_CA_FILE", str(tmp_path / "missing.pem"))
+    result = clova_ocr("recognize", "receipt", picture)
+    assert result.exit_code == 2
+    assert f"CLOVA_OCR_CA_FILE {tmp_path / 'missing.pem'}: No such file" in result.stderr.replace("\n", " ")
+    assert clova_ocr("recognize", "receipt", picture, "--ca-file", certificate.with_suffix(".crt")).exit_code == 0
+    monkeypatch.setenv("CLOVA_OCR_CA_FILE", str(certificate.with_suffix(".crt")))
+    assert clova_ocr("recognize", "receipt", picture).exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from clova_ocr_async.client import (
     AttemptFinished,
     AttemptStarted,
     CallFinished,
+    CallStarted,
     ClovaOCRClient,
     Event,
     RetryPolicy,
@@ -296,6 +297,7 @@ async def test_events_and_their_order() -> None:
     await client.recognize(JPEG, Receipt)
     match events:
         case [
+            CallStarted("id-1", "receipt", "interactive", 0.0),
             AttemptStarted(first, 0.0),
             AttemptFinished(_, 0.0, RateLimitError()),
             RetryScheduled("id-1", 1, 0.0, RateLimitError()),
@@ -304,8 +306,9 @@ async def test_events_and_their_order() -> None:
             RetryScheduled("id-1", 2, 1.0, ServerError()),
             AttemptStarted(third, _),
             AttemptFinished(_, _, None),
-            CallFinished("id-1", "receipt", 3, elapsed, Billing.BILLED, None),
+            CallFinished("id-1", "receipt", 3, elapsed, Billing.BILLED, None, waited, 0.0),
         ]:
+            assert waited == paused
             assert elapsed == paused + 1.0 > 1.0
             assert (first.request_id, first.number, first.path_word, third.number) == ("id-1", 1, "receipt", 3)
             assert first.domain == "https://host.apigw.ntruss.com/custom/v1/777/***"
@@ -330,10 +333,10 @@ async def test_a_failing_hook_harms_nothing(caplog: pytest.LogCaptureFixture) ->
 
     client = client_of(FakeTransport(BUSY), hooks=iter([broken, events.append]))
     assert (await client.recognize(JPEG, Receipt)).attempts == 2
-    assert len(events) == 6
+    assert len(events) == 7
     messages = [record.getMessage() for record in caplog.records]
-    assert messages[0] == "a hook failed on AttemptStarted"
-    assert len(messages) == 6
+    assert messages[:2] == ["a hook failed on CallStarted", "a hook failed on AttemptStarted"]
+    assert len(messages) == 7
     assert all(record.exc_info for record in caplog.records)
 
 

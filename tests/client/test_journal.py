@@ -135,7 +135,7 @@ async def test_a_journal_that_cannot_write_stops_the_request() -> None:
     )
     with pytest.raises(OSError, match="disk is full"):
         await client.recognize(JPEG, Receipt, journal=journal)
-    [finished] = events
+    _, finished = events
     assert isinstance(finished, CallFinished)
     assert (finished.attempts, finished.billing) == (0, Billing.NOT_BILLED)
     assert (slots.state(client.domains[0]).free, transport.sent, journal.log) == (1, [], [])

@@ -10,6 +10,7 @@ from support.refusals import refused
 
 from clova_ocr_async.documents import Document, Passport, Receipt
 from clova_ocr_async.domains.domain import Domain, Secret
+from clova_ocr_async.errors import ConfigurationError
 
 HTTP = f"http://10.0.0.7/custom/v1/777/{KEY}"
 
@@ -170,3 +171,39 @@ def test_what_cannot_be_a_limit(name: str, value: Any, why: str) -> None:
     message = refused(lambda: Domain(URL, SECRET, **{name: value}))
     assert message.startswith(f"{name} is ")
     assert why in message
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "label"),
+    [
+        (URL, {}, "host"),
+        (f"{URL}/document/receipt", {}, "receipt@host"),
+        (URL, {"document": Passport}, "passport@host"),
+        (f"http://127.0.0.1:8080/custom/v1/777/{KEY}", {}, "127.0.0.1"),
+        (f"http://[::1]:8080/custom/v1/777/{KEY}", {}, "::1"),
+        (f"https://{'h' * 63}.ntruss.com/custom/v1/777/{KEY}", {"document": Receipt}, f"receipt@{'h' * 56}"),
+        (URL, {"label": "receipts of shop 1"}, "receipts of shop 1"),
+    ],
+)
+def test_the_label(url: str, settings: dict[str, Any], label: str) -> None:
+    """The label is the given one, or is made of document and host; it shows nothing of the path."""
+    assert Domain(url, SECRET, **settings).label == label
+
+
+@pytest.mark.parametrize(
+    ("label", "why"),
+    [
+        (7, "label is a int; it must be a str"),
+        ("", "printable text of at most 64 characters"),
+        ("a\nb", "printable text"),
+        ("a" * 65, "at most 64"),
+        (f"my {KEY}", "label has the secret or the invoke key in it"),
+        (SECRET, "label has the secret or the invoke key in it"),
+    ],
+)
+def test_a_label_that_cannot_be_shown_is_refused(label: Any, why: str) -> None:
+    """A label that no metric can hold, or that shows a secret, is refused, and the error does not repeat it."""
+    with pytest.raises(ConfigurationError, match=why) as caught:
+        Domain(URL, SECRET, label=label)
+    assert KEY not in str(caught.value)
+    assert SECRET not in str(caught.value)

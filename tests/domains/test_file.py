@@ -65,6 +65,7 @@ def test_a_file_names_any_number_of_domains(tmp_path: Path) -> None:
         document = "receipt"
         max_concurrency = 5
         max_per_second = 2.5
+        label = "first"
 
         [[domain]]
         invoke_url = "{OTHER_URL}"
@@ -77,6 +78,7 @@ def test_a_file_names_any_number_of_domains(tmp_path: Path) -> None:
     assert [one.document for one in found] == [Receipt, IdCard]
     assert [one.secret.reveal() for one in found] == [SECRET, f"of-a-file{SECRET}"]
     assert [(one.max_concurrency, one.max_per_second) for one in found] == [(5, 2.5), (None, 3.0)]
+    assert [one.label for one in found] == ["first", "id-card@host"]
 
 
 @pytest.mark.parametrize("word", DOCUMENTS)

@@ -3,6 +3,8 @@ import sys
 
 import pytest
 
+from clova_ocr_async.client import RetryPolicy
+
 pytest_plugins = ["pytester"]
 
 ARGUMENTS = (
@@ -113,3 +115,51 @@ def test_the_server_needs_no_picture_library() -> None:
     """An emulator that draws no samples does not load Pillow."""
     code = "import sys, clova_ocr_async.emulator as e; e.Emulator(); e.emulator_in_thread; print('PIL' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+def test_a_strict_marker_checks_what_was_billed_and_met(pytester: pytest.Pytester) -> None:
+    """With the marker clova too many billed calls, and scripted faults that no call met, are errors of the test."""
+    pytester.makepyfile(
+        CALL
+        + """
+@pytest.mark.clova(billed_at_most=1)
+def test_billed_too_often(clova_emulator):
+    assert [call(clova_emulator), call(clova_emulator)] == [200, 200]
+
+@pytest.mark.clova
+@pytest.mark.clova_emulator(faults=["quota", None])
+def test_unused(clova_emulator):
+    pass
+
+@pytest.mark.clova(billed_at_most=1, all_faults_used=False)
+@pytest.mark.clova_emulator(faults=[None, "quota"])
+def test_relaxed(clova_emulator):
+    assert call(clova_emulator) == 200
+
+@pytest.mark.clova(billed_at_most=0)
+@pytest.mark.clova_emulator(faults=["not-deployed"])
+def test_met(clova_emulator):
+    assert call(clova_emulator) == 500
+
+@pytest.mark.clova(billed=1)
+def test_misspelt(clova_emulator):
+    pass
+"""
+    )
+    result = pytester.runpytest_subprocess(*ARGUMENTS)
+    result.assert_outcomes(passed=4, errors=3)
+    result.stdout.fnmatch_lines_random(
+        [
+            "2 calls were billed, and the marker clova allows 1",
+            "no call has met these scripted faults: quota, None; all_faults_used=False allows that",
+            "*TypeError*billed*",
+        ]
+    )
+
+
+def test_retries_can_be_fast(clova_fast_retries: RetryPolicy) -> None:
+    """The fixture's policy decides as the default one does, and no wait is longer than a few milliseconds."""
+    default = RetryPolicy()
+    for name in ("max_attempts", "ambiguous", "server_errors", "quota_probes", "budget"):
+        assert getattr(clova_fast_retries, name) == getattr(default, name)
+    assert max(clova_fast_retries.cap, clova_fast_retries.quota_cap, clova_fast_retries.outage_cap) <= 0.01

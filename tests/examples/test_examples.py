@@ -64,6 +64,26 @@ def test_the_service_example_reads_receipts_and_names_what_it_cannot_read(tmp_pa
     assert "broken.png" in done.stdout
 
 
+def test_the_prometheus_example_counts_what_was_billed(
+    clova: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Prometheus example shows billed calls, times and gates by the label of the domain, and no part of its URL."""
+    receipt, broken = tmp_path / "receipt.png", tmp_path / "broken.png"
+    receipt.write_bytes(draw_sample("receipt").data)
+    broken.write_bytes(b"no image")
+    clova.script(None, "refused")
+    monkeypatch.setenv("METRICS_PORT", "0")  # any free one
+    done = run("prometheus_metrics.py", receipt, receipt, broken)
+    assert done.returncode == 0, done.stderr
+    for line in (
+        'clova_ocr_billed_total{document="receipt",domain="127.0.0.1"} 1.0',
+        'clova_ocr_slots_in_flight{domain="127.0.0.1"} 0.0',
+        'clova_ocr_wait_seconds_count{document="receipt"} 2.0',
+    ):
+        assert line in done.stdout
+    assert "custom/v1" not in done.stdout
+
+
 @pytest.mark.usefixtures("clova")
 def test_the_folder_example_writes_a_row_for_each_receipt(tmp_path: Path) -> None:
     """The folder example turns a folder into a table, a row an image."""
@@ -268,7 +288,7 @@ def test_the_readme_service_reads_an_upload(monkeypatch: pytest.MonkeyPatch) -> 
     assert (answer.status_code, answer.json()["document"]) == (200, receipt.truth.answer)
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(len(readme_blocks("python")) - 1))
 def test_the_readme_programs_run(clova: Emulator, tmp_path: Path, number: int) -> None:
     """Each Python program of the README does what it says, with the emulator for the service."""
     program = [block for block in readme_blocks("python") if "FastAPI" not in block][number]

@@ -131,8 +131,8 @@ def batch_of(
     unfinished = unfinished or UnfinishedFiles(Runtime())
     reader: Reader
     if ledger is None:
-        reader, session = DirectReader(client, stop, unfinished), None
+        reader, session = DirectReader(client, stop, unfinished, {}), None
     else:
-        reader = LedgeredReader(client, ledger, stop, unfinished, listed=listed)
+        reader = LedgeredReader(client, ledger, stop, unfinished, {}, listed=listed)
         session = LedgerSession(ledger, ["local"], owned=owned)
     return Batch(intake, Workers(intake, reader, outbox, stop), outbox, stop, session)

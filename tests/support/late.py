@@ -62,8 +62,7 @@ class Case:
             transport=self.transport,
             slots=self.slots,
             runtime=runtime,
-            hooks=[self.events.append],
-            **{"retry": RetryPolicy(max_attempts=1), **self.settings},
+            **{"retry": RetryPolicy(max_attempts=1), "hooks": [self.events.append], **self.settings},
         )
 
     def call(self, image: Any = JPEG, **settings: Any) -> asyncio.Task[Any]:

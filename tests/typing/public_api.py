@@ -24,6 +24,7 @@ from clova_ocr_async import (
     Success,
     images_in,
 )
+from clova_ocr_async.blocking import BlockingClient
 
 
 def hook(event: Event) -> None:
@@ -78,3 +79,20 @@ def errors(error: RecognitionError) -> None:
     """An error of a reading has the answer with it."""
     if error.recognition is not None:
         assert_type(error.recognition.message, str | None)
+
+
+def blocking() -> None:
+    """The client without asyncio has the signatures of the other one, and returns the results themselves."""
+    with BlockingClient(Domain("https://a/b", "secret"), deadline=5.0) as client:
+        recognition = client.recognize("receipt.jpg", Receipt, deadline=5, context="mine")
+        assert_type(recognition, Recognition[Receipt])
+        assert_type(client.recognize(b"", document=IdCard), Recognition[IdCard])
+        client.recognize("receipt.jpg")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        client.recognize("receipt.jpg", Receipt, dead=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        with client.batch(images_in("scans/"), Receipt, ledger="run/") as outcomes:
+            for outcome in outcomes:
+                assert_type(outcome, Outcome[Receipt])
+        with client.batch([("a.jpg", Receipt), ("b.jpg", IdCard)]) as mixed:
+            assert_type(next(mixed), Outcome[Document])
+    BlockingClient.from_env(concurrency=3)
+    BlockingClient.from_env(concurency=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -6,9 +6,10 @@ import os
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.cli.options import common
+from clova_ocr_async.cli.options import NOT_A_PROXY, common, is_proxy_url
 from clova_ocr_async.cli.terminal.stderr import echo_stderr
 from clova_ocr_async.client import AiohttpTransport, ClovaOCRClient, RetryPolicy
+from clova_ocr_async.config_values import env_path, env_value
 from clova_ocr_async.domains.environment import configured_domains
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.pictures.preparation import Preparation
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from clova_ocr_async.slots import Slots
 
 __all__ = ["FOR_PEOPLE", "batch_client", "image_limits", "make_client", "preparation", "shared_slots", "transport"]
+
+_PROXY, _CA_FILE = "CLOVA_OCR_PROXY", "CLOVA_OCR_CA_FILE"
 
 FOR_PEOPLE = RetryPolicy(outage_patience=0.0, connect_patience=2.0)
 """For a few images at a terminal: a service that does not answer is an error at once."""
@@ -83,23 +86,33 @@ def preparation(options: Mapping[str, Any]) -> Preparation | None:
 
 
 def transport() -> AiohttpTransport:
-    """Return the transport of the command that runs: it uses --proxy and trusts --ca-file.
+    """Return the transport of the command that runs: it uses --proxy and trusts --ca-file, or their variables.
+
+    HTTPS_PROXY and its like are not used: such a proxy is often set for other programs, and would see who calls.
 
     Raises:
-        ConfigurationError: --ca-file cannot be used.
+        ConfigurationError: The proxy or the file of certificates cannot be used.
     """
     given = common()
-    return AiohttpTransport(proxy=given.proxy, tls=None if given.ca_file is None else _trusting(given.ca_file))
+    proxy = given.proxy or env_value(os.environ, _PROXY)
+    if proxy and not is_proxy_url(proxy):
+        raise ConfigurationError(f"{_PROXY}: {NOT_A_PROXY}")
+    tls = None
+    if given.ca_file is not None:
+        tls = _trusting("--ca-file", given.ca_file)
+    elif ca_file := env_path(os.environ, _CA_FILE):
+        tls = _trusting(_CA_FILE, ca_file)
+    return AiohttpTransport(proxy=proxy or None, tls=tls)
 
 
-def _trusting(ca_file: str) -> ssl.SSLContext:
+def _trusting(setting: str, ca_file: str) -> ssl.SSLContext:
     context = ssl.create_default_context()  # the machine's certificates stay trusted
     try:
         context.load_verify_locations(ca_file)
     except ssl.SSLError:
-        raise ConfigurationError(f"--ca-file {ca_file}: it holds no certificate in PEM form") from None
+        raise ConfigurationError(f"{setting} {ca_file}: it holds no certificate in PEM form") from None
     except OSError as error:
-        raise ConfigurationError(f"--ca-file {ca_file}: {error.strerror}") from None
+        raise ConfigurationError(f"{setting} {ca_file}: {error.strerror}") from None
     return context
 
 

@@ -146,7 +146,10 @@ def _can_show(text: str) -> bool:
 def what_to_check(error: ClovaOCRError | None) -> str:
     """Return a hint for an error whose cause is on the user's side; empty for any other error."""
     if isinstance(error, ConnectionFailedError):
-        return "; check the host of the invoke URL (clova-ocr doctor shows it), the network, and --proxy"
+        # Other programs go through it, so its user may not expect that this one does not.
+        unused = next((name for name in ("HTTPS_PROXY", "https_proxy") if os.environ.get(name)), None)
+        hint = "" if unused is None else f" ({unused} is not used; CLOVA_OCR_PROXY is)"
+        return f"; check the host of the invoke URL (clova-ocr doctor shows it), the network, and --proxy{hint}"
     return ""
 
 

@@ -136,7 +136,7 @@ class Breakers:
             else "is on hold (%s): one call at a time asks again, the others wait: %r"
         )
         logger.warning(f"domain %s {what}", domain.url, cause, error)  # noqa: G004 - one of two constants
-        notify(self._hooks, HoldChanged(str(domain.url), cause, held=True))
+        notify(self._hooks, HoldChanged(str(domain.url), cause, held=True, label=domain.label))
         return breaker
 
     def close(self, breaker: Breaker, reason: str, now: float) -> None:
@@ -149,7 +149,8 @@ class Breakers:
             reason,
             now - breaker.since,
         )
-        notify(self._hooks, HoldChanged(str(breaker.domain.url), breaker.cause, held=False))
+        domain = breaker.domain
+        notify(self._hooks, HoldChanged(str(domain.url), breaker.cause, held=False, label=domain.label))
         self._wake_waiters()
 
     def give_up(self, breaker: Breaker, now: float) -> None:

@@ -78,6 +78,7 @@ class RequestState(msgspec.Struct):
         attempt: Its number and its ids; None before the first request.
         began: When it got its slot, by the client's clock.
         redact: Masks the secrets of its domain.
+        waited: Seconds it waited for its slot.
         progress: How far it has come on the wire.
         task: The task that sends it; None before it is sent.
         answer: The complete answer; None until it has arrived.
@@ -88,6 +89,7 @@ class RequestState(msgspec.Struct):
     attempt: Attempt | None = None
     began: float = 0.0
     redact: Callable[[str], str] = str
+    waited: float = 0.0
     progress: RequestProgress = msgspec.field(default_factory=RequestProgress)
     task: asyncio.Task[HTTPResponse] | None = None
     answer: HTTPResponse | None = None
@@ -178,7 +180,11 @@ class Call(msgspec.Struct, Generic[DocumentT]):
         journal: Notified of each request.
         request_id: The requestId of all its requests.
         deadline: The call's deadline. In a batch each request gets a new one of as many seconds.
+        context: The object that the caller gave, for events.
         queued_at: When the call first queued for a slot, by the client's clock; None before that.
+        waiting_since: When its present wait for a slot began; None while it does not wait.
+        waited: Seconds of its earlier waits for a slot.
+        in_slot: Seconds in which its requests held a slot.
         sent: Requests sent so far.
         history: How they failed.
         request: The last one.
@@ -194,7 +200,11 @@ class Call(msgspec.Struct, Generic[DocumentT]):
     journal: Journal
     request_id: str
     deadline: Deadline
+    context: object = None
     queued_at: float | None = None
+    waiting_since: float | None = None
+    waited: float = 0.0
+    in_slot: float = 0.0
     sent: int = 0
     history: CallHistory = msgspec.field(default_factory=CallHistory)
     request: RequestState = msgspec.field(default_factory=RequestState)
@@ -202,10 +212,22 @@ class Call(msgspec.Struct, Generic[DocumentT]):
     probing: Breaker | None = None
     timing_probe: UsualTime | None = None
 
-    def begin_request(self, attempt: Attempt, began: float, redact: Callable[[str], str]) -> None:
+    def __repr__(self) -> str:
+        # The fields hold the image, and the caller's own context.
+        return f"Call({self.request_id!r}, {self.document.__name__}, sent={self.sent})"
+
+    def end_wait(self, now: float) -> float:
+        """End the wait for a slot, if the call waits; return its seconds."""
+        if self.waiting_since is None:
+            return 0.0
+        seconds, self.waiting_since = now - self.waiting_since, None
+        self.waited += seconds
+        return seconds
+
+    def begin_request(self, attempt: Attempt, began: float, redact: Callable[[str], str], waited: float) -> None:
         """Count a request that is about to leave."""
         self.sent += 1
-        self.request = RequestState(attempt, began, redact)
+        self.request = RequestState(attempt, began, redact, waited)
 
     @property
     def may_detach(self) -> bool:
