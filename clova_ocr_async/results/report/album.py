@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from urllib.parse import quote
@@ -10,7 +11,7 @@ from urllib.parse import quote
 from clova_ocr_async.errors import ConfigurationError, ImageError, RedactionError
 from clova_ocr_async.host.archives import split_member_path
 from clova_ocr_async.pictures.headers import read_header
-from clova_ocr_async.results.picture_files import copy_name
+from clova_ocr_async.results.picture_files import copy_name, kept_hashes
 from clova_ocr_async.results.report.page import picture
 from clova_ocr_async.results.report.pictures import ShownPicture, picture_of, reason_without
 
@@ -75,7 +76,9 @@ class Album:
     budget: Budget
     folder: PictureFolder | None
     words: Callable[[str], str]
-    picture_of: Callable[[Reading, Policy | None], ShownPicture] = picture_of
+    picture_of: Callable[[Reading, Policy | None], ShownPicture] = field(
+        default_factory=lambda: partial(picture_of, hashes=kept_hashes())  # one for all pages of a file
+    )
     small: int = field(default=0, init=False)
     """Pictures whose thumbnail had no room in the page."""
     large: int = field(default=0, init=False)
