@@ -7,9 +7,7 @@ from clova_ocr_async import errors
 from clova_ocr_async.client.probe import probe
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator
-from clova_ocr_async.errors import (
-    MalformedResponseError,
-)
+from clova_ocr_async.errors import ConnectionFailedError, MalformedResponseError
 
 
 async def test_the_probe_takes_only_a_refusal_of_the_body_for_good() -> None:
@@ -21,7 +19,14 @@ async def test_the_probe_takes_only_a_refusal_of_the_body_for_good() -> None:
     assert isinstance(wrong, errors.AuthenticationError)
 
 
-async def test_the_probe_is_not_taken_in_by_whoever_answers() -> None:
+async def test_a_domain_that_is_not_there_is_reported() -> None:
+    """A domain that cannot be reached is reported by the error of the connection."""
+    # Nothing listens at port 9 of a machine without the old discard service.
+    found = await probe(Domain("http://127.0.0.1:9/custom/v1/1/key", "secret"))
+    assert isinstance(found, ConnectionFailedError)
+
+
+async def test_an_answer_of_another_server_is_reported() -> None:
     """A server that reads a request without an image as if there were one is not CLOVA, and is reported."""
 
     async def always(_: web.Request) -> web.Response:
