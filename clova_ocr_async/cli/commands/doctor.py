@@ -41,7 +41,9 @@ _PACKAGES = {
     "xlsxwriter": "extra tables: Excel files",
     "watchfiles": "extra watch: watch notices new files at once, without scans",
     "jinja2": "extra report: pages that show a run",
+    "opentelemetry-api": "extra otel: traces and metrics",
     "fastapi": "extra fastapi: OCR in a FastAPI service",
+    "starlette": "extra fastapi: the framework below FastAPI",
     "python-multipart": "extra fastapi: uploads",
     "uvicorn": "extra fastapi: a server for the service",
 }
