@@ -49,8 +49,8 @@ class _Group:
     """The images that share a cause."""
 
     cause: Cause
-    documents: set[str] = field(default_factory=set)
-    rows: list[int] = field(default_factory=list)
+    documents: set[str] = field(default_factory=set[str])
+    rows: list[int] = field(default_factory=list[int])
 
 
 class Summary:
