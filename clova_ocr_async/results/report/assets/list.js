@@ -34,7 +34,7 @@ const GROUPS = {
   status: (row, value) => row.status === value,
   type: (row, value) => row.document === value,
   cause: (row, value) => row.cause === value,
-  flag: (row, value) => !(value in FLAGS) || flagsOf(row).includes(value),
+  flag: (row, value) => flagsOf(row).includes(value),
 };
 
 let visible = { key: null, rows: [], counts: {} };
@@ -333,8 +333,8 @@ function onGridKey(event) {
   if (event.key in steps) {
     event.preventDefault();
     focusRow(grid.focus + steps[event.key]);
-  } else if (event.key === "Enter" && grid.shown[grid.focus]) {
+  } else if (event.key === "Enter" && event.target.dataset.n) {
     event.preventDefault();
-    openDocument(grid.shown[grid.focus].n);
+    openDocument(Number(event.target.dataset.n));
   }
 }

@@ -2,6 +2,7 @@
 
    Nothing that was typed is lost: while the server refuses or is away, the text stays in its input box. */
 
+const KEPT_PICTURES = 8; // each may be some megabytes
 const review = { token: null, mine: [], drafts: new Map() };
 
 /** Take the token from the address, so that it is neither seen nor bookmarked; a reload finds it in this tab. */
@@ -48,16 +49,27 @@ async function loadRows() {
 /** Return the address of a picture that the server has; it asks for the token, which an image cannot send. */
 async function servedPicture(row) {
   if (!served.has(row.n)) {
-    try {
-      const answer = await fetch(`/api/picture?n=${row.n}`, { headers: { "X-Review-Token": review.token || "" } });
-      served.set(row.n, answer.ok ? URL.createObjectURL(await answer.blob()) : "");
-    } catch {
-      return "";
-    }
-    if (served.size > 8) forgetOldestPicture(row.n);
+    const picture = await askPicture(row);
+    if (!picture) return null;
+    served.set(row.n, URL.createObjectURL(picture));
+    if (served.size > KEPT_PICTURES) forgetOldestPicture(row.n);
     drawCrops(row);
   }
   return served.get(row.n);
+}
+
+/** Ask the server for a picture; where it has none after all, the page says why. */
+async function askPicture(row) {
+  let problem = say("review.away");
+  try {
+    const answer = await fetch(`/api/picture?n=${row.n}`, { headers: { "X-Review-Token": review.token || "" } });
+    if (answer.ok) return await answer.blob();
+    problem = (await answer.json()).error;
+  } catch {
+    // The server is away, or was stopped while it answered.
+  }
+  if (stage.row === row) sayPicture(row, problem);
+  return null;
 }
 
 function forgetOldestPicture(kept) {

@@ -1,4 +1,4 @@
-/* The first view: what a run cost, what failed and why, and what should be looked at. */
+/* The first view: the cost of a run, its failures by cause, and the values to look at. */
 
 const SHOWN_AT_FIRST = 20;
 
