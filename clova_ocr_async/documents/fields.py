@@ -166,7 +166,7 @@ def _text_of(leaf: Leaf, text: str) -> dict[str, Any]:
         case Field():
             return {"text": text}
         case BaseObject():
-            formatted: Any = getattr(leaf, "formatted", None)
+            formatted: VendorObject | None = getattr(leaf, "formatted", None)
             bare: dict[str, Any] = {} if formatted is None else {"formatted": absent(type(formatted))}
             return {"wire_text": text, "wire_empty_key": None} | bare
         case _:

@@ -5,7 +5,7 @@
 
 const TEXTS = JSON.parse(byId("words").textContent);
 const SVG = "http://www.w3.org/2000/svg";
-const SVG_TAGS = new Set(["svg", "g", "image", "polygon", "rect", "line", "defs", "pattern", "path", "title"]);
+const SVG_TAGS = new Set(["svg", "image", "polygon", "rect", "title"]);
 const settings = { language: "en", theme: "auto", keys: "on" };
 
 function byId(id) {
