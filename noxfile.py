@@ -95,6 +95,7 @@ def browser(session: nox.Session) -> None:
         session.run("apt-get", "update", "--quiet", external=True)
         session.run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", CHROMIUM, external=True)
     session.run("pytest", BROWSER, *session.posargs)
+    session.run("python", "benchmarks/report_page.py", "--quick")
 
 
 @nox.session
@@ -109,7 +110,7 @@ def bench(session: nox.Session) -> None:
     """Measure beside others, and write benchmarks/README.md anew; arguments go to benchmarks/all.py."""
     # niquests brings a urllib3 of its own, which would take the place of the one that requests is measured with.
     own = {"URLLIB3_NO_OVERRIDE": "1"}
-    extras = ".[cli,emulator,heic,pictures,tables]"
+    extras = ".[cli,emulator,heic,pictures,report,tables]"
     session.install("--no-binary", "urllib3-future", "-e", extras, *group("bench"), env=own)
     session.run("python", "benchmarks/all.py", *session.posargs)
 

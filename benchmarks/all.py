@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 # In the order of the page: one call first, then many.
 QUESTIONS = (
     *("whole_call", "decode", "request", "photos", "pictures", "masking"),
-    *("dispatcher", "ledger", "run_reading", "tables", "report_writing", "start", "growth", "gate_summary", "overload"),
+    *("dispatcher", "ledger", "run_reading", "tables", "report_writing", "report_page"),
+    *("start", "growth", "gate_summary", "overload"),
 )
 
 

@@ -52,7 +52,8 @@ def write(path: Path, documents: int) -> None:
 
 def renderer_memory(browser: Browser) -> float:
     """Return the resident MiB of the largest renderer: that of the page, for the others are spare."""
-    processes: list[dict[str, Any]] = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    session: Any = browser.new_browser_cdp_session()
+    processes: list[dict[str, Any]] = session.send("SystemInfo.getProcessInfo")["processInfo"]
     return max(_resident(process["id"]) for process in processes if process["type"] == "renderer")
 
 

@@ -12,7 +12,7 @@ import PIL.ImageDraw
 from clova_ocr_async.results.report.page import Language, foot, head, picture, rows_block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 __all__ = ["FIELDS_A_ROW", "SIZE", "drawn", "invented_rows", "invented_run", "page_text", "write_page"]
@@ -21,7 +21,7 @@ SIZE = (800, 1200)
 ROWS_A_BLOCK = 200
 STORES = ("스타벅스 강남점", "이마트 성수점", "GS25 역삼", "교보문고 광화문", "올리브영 명동", "파리바게뜨 서초")
 GOODS = ("아메리카노", "카페라떼", "삼각김밥", "생수 500ml", "우유식빵", "볼펜 0.5mm", "A4 용지", "칫솔 세트")
-_HEAD_FIELDS = (
+_HEAD_FIELDS: tuple[tuple[str, Callable[[random.Random], str]], ...] = (
     ("result.storeInfo.name", lambda chance: chance.choice(STORES)),
     ("result.storeInfo.bizNum", lambda chance: f"{chance.randint(100, 999)}-81-{chance.randint(10000, 99999)}"),
     ("result.storeInfo.tel", lambda chance: f"02-{chance.randint(200, 999)}-{chance.randint(1000, 9999)}"),

@@ -166,8 +166,8 @@ def _text_of(leaf: Leaf, text: str) -> dict[str, Any]:
             return {"text": text}
         case BaseObject():
             formatted: Any = getattr(leaf, "formatted", None)
-            bare = {} if formatted is None else {"formatted": absent(type(formatted))}
-            return {"wire_text": text, "wire_empty_key": None, **bare}
+            bare: dict[str, Any] = {} if formatted is None else {"formatted": absent(type(formatted))}
+            return {"wire_text": text, "wire_empty_key": None} | bare
         case _:
             return {"raw_text": text, "wire_refined_text": text, "wire_refined_text_blank": None}
 

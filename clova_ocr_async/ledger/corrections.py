@@ -1,4 +1,4 @@
-"""What people change about the answers of a run: an append-only log beside the answers, which stay as they are. Pure.
+"""Changes by people to the answers of a run: an append-only log beside the answers, which stay as they are. Pure.
 
 Each change is about one item, so it holds for every name of its image. Most are about one field of the answer; DONE and
 UNDONE are about the document. A change says what a person saw and what the person made of it, and never replaces

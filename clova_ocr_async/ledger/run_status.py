@@ -1,4 +1,4 @@
-"""What a store reports in numbers: the progress of a run, and the result of a purge."""
+"""Reports of a store in numbers: the progress of a run, and the result of a purge."""
 
 from __future__ import annotations
 

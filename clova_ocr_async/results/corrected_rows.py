@@ -47,7 +47,7 @@ class CorrectedTables:
         document: The document's class.
         columns: The columns of the table of documents; none if no image of the document was reviewed.
         items: The names of the columns of the table of lines.
-        reviews: What people made of the run's items.
+        reviews: The states of the run's items after their corrections.
     """
 
     document: type[Document]
@@ -76,7 +76,7 @@ class CorrectedRow:
 
     Attributes:
         tables: The columns.
-        review: What people made of its item; empty if it was not reviewed.
+        review: The state of its item after its corrections; empty if it was not reviewed.
     """
 
     tables: CorrectedTables

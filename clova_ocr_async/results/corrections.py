@@ -1,4 +1,4 @@
-"""What holds of a recognition after people corrected it: values, columns of tables, entries of records. Pure.
+"""Recognitions after people corrected them: their values, columns of tables, entries of records. Pure.
 
 A change holds until it is undone or another one of the same field follows. The answer itself stays as it is: its copy
 with the corrected texts is read as any answer, so a corrected number or date is parsed as one that the service sent.
@@ -54,7 +54,7 @@ _ALTERNATIVES = re.compile(r"\{([^}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class FieldReview:
-    """What people made of one field.
+    """The state of one field after its corrections.
 
     Attributes:
         last: The newest correction that holds: a CORRECT or a CONFIRM.
@@ -76,10 +76,10 @@ class FieldReview:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What people made of one item.
+    """The state of one item after its corrections.
 
     Attributes:
-        fields: What holds of each field that was changed or confirmed, by its path.
+        fields: The fields that were changed or confirmed, by their paths.
         done: The correction by which the document is done; None if it is not.
         whole: The newest correction about the document as a whole that is not undone; None if there is none.
         newest: The number of the newest correction, whether it holds or not; 0 if there is none.
@@ -99,7 +99,7 @@ class Review:
 
 
 def review_of(corrections: Iterable[Correction]) -> Review:
-    """Return what holds after the corrections of one item.
+    """Return the state of one item after its corrections.
 
     Args:
         corrections: All of them, by their numbers.
@@ -137,7 +137,7 @@ def _field(stack: list[Correction]) -> FieldReview:
 
 
 def reviews_of(corrections: Iterable[Correction]) -> dict[Item, Review]:
-    """Return what holds of each item of a run after all its corrections; items of which nothing holds are left out."""
+    """Return the state of each item of a run after all corrections; items of which no correction holds are left out."""
     found: dict[Item, list[Correction]] = {}
     for correction in corrections:
         found.setdefault(correction.item, []).append(correction)
@@ -204,7 +204,7 @@ def _is_in(column: Column, names: Collection[str], path: str) -> bool:
 
 
 def entries_of(review: Review) -> list[dict[str, Any]]:
-    """Return what holds of an item as the entries ``corrections`` of its record, in the order of recording.
+    """Return the corrections that hold of an item, as its record lists them, in the order of recording.
 
     An entry has ``id``, ``kind`` ("correct", "confirm", or "done" for the whole document), ``path``, ``old`` (the value
     of the answer), ``new`` (the one that holds, "" for none), ``by`` and ``at``.

@@ -20,7 +20,7 @@ prepared       The steps from the file to the picture that was sent; None if it 
 result         The vendor's object of the image, if it was read; from a run byte for byte as it was answered.
 error          ``type``, ``code`` (None if the vendor gave none) and ``message``, if the image was not read.
 raw            The bytes of an answer that was paid for and could not be decoded or stored, in base64.
-corrections    What people made of the values with ``clova-ocr review``, only where there is any; see
+corrections    Corrections of values by ``clova-ocr review``, only where there are any; see
                ``corrections.entries_of``. ``result`` stays as it was answered.
 =============  ========================================================================================================
 
@@ -110,7 +110,7 @@ def record_of(record: SourceRecord, reviews: Mapping[Item, Review] | None = None
 
     Args:
         record: The record as the ledger has it.
-        reviews: What people made of the run's items.
+        reviews: The states of the run's items after their corrections.
     """
     found = _record_of(record)
     entry = shown_entry(record)

@@ -56,7 +56,7 @@ def columns_of_run(
     Args:
         document: The document's class.
         own: The names of the manifests' own columns; one that another column has gets the prefix "manifest_".
-        reviews: What people made of the run's items. Without any there are no columns of corrections.
+        reviews: The states of the run's items after their corrections. Without any there are no columns of corrections.
     """
     common = columns(document) + CorrectedTables.of(document, reviews or {}).columns
     return common + tuple(Column(column, "text", name) for name, column in _own_names(common, own).items())
@@ -91,7 +91,7 @@ def rows_of(
         seen: The receipts so far.
         own: The names of the manifests' own columns, by the vendor's path word.
         policy: How values are masked; None for as they are. A record that cannot be masked has a row without values.
-        reviews: What people made of the run's items; the same as for ``columns_of_run``.
+        reviews: The states of the run's items after their corrections; the same as for ``columns_of_run``.
     """
     layouts: dict[str, _Layout] = {}
     for record in records:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser, ConsoleMessage, Page, Request
 
 CHROMIUM = "/usr/bin/chromium"
 # It runs as root, and without the others it looks for its maker's servers.
@@ -45,10 +45,19 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
 
 
 def watched(page: Page, schemes: tuple[str, ...]) -> list[str]:
-    """Return the list that what a page must not do is added to."""
+    """Return the list that faults of a page are added to."""
     faults: list[str] = []
-    page.on("request", lambda request: request.url.split(":")[0] in schemes or faults.append(f"request {request.url}"))
-    page.on("console", lambda message: message.type == "error" and faults.append(f"console {message.text}"))
+
+    def requested(request: Request) -> None:
+        if request.url.split(":")[0] not in schemes:
+            faults.append(f"request {request.url}")
+
+    def printed(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            faults.append(f"console {message.text}")
+
+    page.on("request", requested)
+    page.on("console", printed)
     page.on("pageerror", lambda error: faults.append(f"error {error}"))
     page.on("dialog", lambda dialog: faults.append(f"dialog {dialog.message}"))
     return faults

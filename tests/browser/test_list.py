@@ -116,3 +116,13 @@ async def test_a_lower_threshold_leaves_fewer_doubts(page: Page, address: str, r
     failed = {(row["n"], len(row["fields"]) - 2) for row in rows if len(row["checks"]) > 1}
     low = {(row["n"], place) for row in rows for place, field in enumerate(row["fields"]) if field["c"] < 0.5}
     await expect(page.locator("#queue-count")).to_have_text(f"{len(failed | low)} doubtful fields")
+
+
+async def test_the_keyboard_sorts_too(page: Page, address: str) -> None:
+    """Enter on a header sorts by its column, and opens no document."""
+    await page.goto(f"{address}#view=list")
+    header = page.get_by_role("columnheader", name="Status")
+    await header.get_by_role("button").focus()
+    await page.keyboard.press("Enter")
+    await expect(header).to_have_attribute("aria-sort", "ascending")
+    await expect(page.locator("#document")).to_be_hidden()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import copy
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -163,16 +163,18 @@ async def test_the_page_speaks_korean(page: Page, address: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
-@pytest.mark.parametrize("view", ["", "#view=list", "#open=3&field=20", "#open=7"])
-async def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, address: str, view: str, language: str) -> None:
+async def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, address: str, language: str) -> None:
     """At 390 pixels no view is wider than the screen."""
     context = await browser.new_context(viewport={"width": 390, "height": 844}, offline=True)
     page = await context.new_page()
     await page.goto(address)
     await page.evaluate("language => localStorage.setItem('clova-report-language', language)", language)
-    await page.goto(f"{address}{view}")
     await page.reload()
-    assert await page.evaluate(TOO_WIDE) == []
+    wide = {}
+    for view in ("#", "#view=list", "#open=3&field=20", "#open=7"):
+        await page.evaluate("view => { location.hash = view; }", view)
+        wide[view] = await page.evaluate(TOO_WIDE)
+    assert {view: found for view, found in wide.items() if found} == {}
     await context.close()
 
 
@@ -210,9 +212,5 @@ async def test_nothing_is_lost_between_the_rows_and_the_page(
 ) -> None:
     """The page holds exactly the rows that were written."""
     await page.goto(address)
-    held = await page.evaluate("rows")
-    wanted = copy.deepcopy(rows)
-    for row in wanted:
-        if "size" in row:
-            row["size"] = list(row["size"])
-    assert held == wanted
+    held = await page.evaluate("JSON.stringify(rows)")
+    assert json.loads(held) == json.loads(json.dumps(rows))

@@ -1,4 +1,4 @@
-"""What people corrected: what holds of it, and where it is in tables and records."""
+"""Corrections by people: those that hold, and their places in tables and records."""
 
 from __future__ import annotations
 
@@ -178,8 +178,8 @@ def test_a_corrected_number_is_parsed_as_its_column() -> None:
     assert (found["reviewed_by"], found["reviewed_at"]) == ("minji", at(3))
 
 
-def test_what_is_no_number_stays_a_text() -> None:
-    """A corrected text that is no number has no value in the column of the number, and is in that of its text."""
+def test_a_text_that_is_not_a_number_stays_a_text() -> None:
+    """A corrected text that is not a number has no value in the number's column, and is in the column of its text."""
     found = row(RECEIPT, correct(TOTAL, "5000", "about 5")).row
     assert (found["total_price_corrected"], found["total_price_corrected_text"]) == (None, "about 5")
 

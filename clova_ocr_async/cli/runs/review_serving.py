@@ -119,15 +119,15 @@ async def serve_review(
         words=for_shell,
     )
     stop_requested = asyncio.Event()
-    try:
-        async with server:
-            # The handler comes first: a script may send a signal as soon as it reads the address.
-            with loop_signals(stop_requested.set), _opened(server.address, settings, open_in_browser):
-                click.echo(server.address)
-                echo_stderr("the address holds a secret: it opens the review to anyone on this machine. Ctrl-C ends it")
-                await stop_requested.wait()
-    except OSError as error:
-        raise ConfigurationError(f"cannot listen at port {settings.port}: {error.strerror}") from None
+    async with server:
+        # The handler comes first: a script may send a signal as soon as it reads the address.
+        with loop_signals(stop_requested.set), _way_to(server.address) as place:
+            click.echo(server.address)
+            echo_stderr("the address is a secret: it opens the run to any program here. Ctrl-C ends the review")
+            # In a thread, as a browser of the terminal ends only with its user.
+            if settings.open_page and not await asyncio.to_thread(open_in_browser, place):
+                echo_stderr("no browser could be opened; open the address yourself", even_when_quiet=True)
+            await stop_requested.wait()
     echo_stderr(f"{plural(server.recorded, 'correction')} kept in {shown_path(settings.run)}")
     return server.recorded
 
@@ -170,16 +170,9 @@ def _picture(policy: Policy | None, reading: Reading) -> bytes:
 
 
 @contextlib.contextmanager
-def _opened(address: str, settings: ReviewSettings, open_in_browser: Callable[[str], object]) -> Generator[None]:
-    """Open the page in a browser, by a private file: other users can read the arguments of a browser's process."""
-    if not settings.open_page:
-        yield
-        return
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="clova-ocr-review-", suffix=".html"
-    ) as file:  # only its owner can read it
+def _way_to(address: str) -> Generator[str]:
+    """Yield the address of a private file that leads to the page: other users see the arguments of a browser."""
+    with tempfile.NamedTemporaryFile("w", prefix="clova-ocr-review-", suffix=".html") as file:
         file.write(f'<!doctype html><meta http-equiv="refresh" content="0;url={html.escape(address)}">')
         file.flush()
-        if not open_in_browser(Path(file.name).as_uri()):
-            echo_stderr("no browser could be opened; open the address yourself", even_when_quiet=True)
-        yield
+        yield Path(file.name).as_uri()

@@ -154,8 +154,9 @@ def _json(value: object) -> Markup:
 
 def _plain(row: Mapping[str, Any], language: Language) -> dict[str, Any]:
     """Return the cells of a row in the plain table."""
-    error = row.get("error") or {}
-    reasons = [reason for field in row.get("fields") or () for reason in field.get("why") or ()]
+    error: Mapping[str, Any] = row.get("error") or {}
+    fields: Sequence[Mapping[str, Any]] = row.get("fields") or ()
+    reasons = [reason for field in fields for reason in field.get("why") or ()]
     return {
         "number": row["n"],
         "file": row.get("file") or row.get("source") or "",

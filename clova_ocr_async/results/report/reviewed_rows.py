@@ -1,4 +1,4 @@
-"""Rows of the page with what people made of their values. Pure.
+"""Rows of the page with the corrections of their values. Pure.
 
 The page edits the value of a field: ``v`` where the row has one, else ``t``. So a corrected field has ``t`` alone.
 """
@@ -31,7 +31,7 @@ def reviewed_row(row: dict[str, Any], review: Review, masking: Masking | None) -
 
     Args:
         row: The row of the answer.
-        review: What people made of its item.
+        review: The state of its item after its corrections.
         masking: The masking of corrected values; None for none.
     """
     fields = [_field(field, row["document"], review, masking) for field in row.get("fields", ())]

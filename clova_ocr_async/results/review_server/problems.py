@@ -1,4 +1,4 @@
-"""What a review refuses. No message holds a value."""
+"""Refusals of a review. No message holds a value."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -63,15 +63,15 @@ _STATUSES: dict[type[Exception], int] = {
 }
 
 
-class _Change(msgspec.Struct, forbid_unknown_fields=True):
+class _Change(Protocol):
     """The body of a change."""
 
     def make(self, session: ReviewSession) -> Changed:
         """Have the session make it."""
-        raise NotImplementedError
+        ...
 
 
-class _Correct(_Change):
+class _Correct(msgspec.Struct, forbid_unknown_fields=True):
     n: int
     path: str
     old: str
@@ -81,7 +81,7 @@ class _Correct(_Change):
         return session.correct(self.n, self.path, self.old, self.new)
 
 
-class _Confirm(_Change):
+class _Confirm(msgspec.Struct, forbid_unknown_fields=True):
     n: int
     path: str
     old: str | None = None
@@ -90,7 +90,7 @@ class _Confirm(_Change):
         return session.confirm(self.n, self.path, self.old)
 
 
-class _Done(_Change):
+class _Done(msgspec.Struct, forbid_unknown_fields=True):
     n: int
     done: bool
 
@@ -98,7 +98,7 @@ class _Done(_Change):
         return session.mark_done(self.n, done=self.done)
 
 
-class _Undo(_Change):
+class _Undo(msgspec.Struct, forbid_unknown_fields=True):
     id: int
 
     def make(self, session: ReviewSession) -> Changed:
@@ -120,8 +120,8 @@ class ReviewServer:
         words: Returns the message of an error in the words of the place where the review was started.
 
     Raises:
-        OSError: On entering: the port is not free.
-        ClovaOCRError: On entering: the run cannot be opened.
+        ConfigurationError: On entering: the port is not free.
+        LedgerError: On entering: the run cannot be opened.
     """
 
     def __init__(
@@ -143,14 +143,15 @@ class ReviewServer:
         # One thread: the run's connections belong to it, and each change sees the ones before it.
         self._thread = ThreadPoolExecutor(1, "clova-ocr-review")
         # One picture at a time: a decoded one may take hundreds of megabytes.
-        self._pictures = asyncio.Semaphore(1)
+        self._picture_thread = ThreadPoolExecutor(1, "clova-ocr-pictures")
         self._entered: AbstractContextManager[ReviewSession] | None = None
+        self._hosts: set[str] = set()
         self.recorded = 0
         """Corrections that were recorded, once the server has ended."""
 
     @property
     def address(self) -> str:
-        """The address of the page, with the token; whoever has it can read and correct the run."""
+        """The address of the page, with the token; a secret, since it lets a program read and correct the run."""
         return f"http://{_LOOPBACK}:{self._port}/#token={self._token}"
 
     async def __aenter__(self) -> Self:
@@ -179,8 +180,10 @@ class ReviewServer:
         self._entered = entered
 
     async def _listen(self) -> None:
-        site = web.TCPSite(self._runner, _LOOPBACK, self._port)
-        await site.start()
+        try:
+            await web.TCPSite(self._runner, _LOOPBACK, self._port).start()
+        except OSError as error:
+            raise ConfigurationError(f"cannot listen at port {self._port}: {error.strerror}") from None
         self._port = int(self._runner.addresses[0][1])
         self._hosts = {f"{name}:{self._port}" for name in (_LOOPBACK, "localhost")}
 
@@ -189,14 +192,18 @@ class ReviewServer:
         await self._runner.cleanup()
         await self._in_thread(self._leave)
         self._thread.shutdown()
+        self._picture_thread.shutdown()
 
     def _leave(self) -> None:
         if self._entered is not None:
             self.recorded = self._session.recorded
             self._entered.__exit__(None, None, None)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def _in_thread(self, work: Callable[[], T], *, pictures: bool = False) -> T:
+        # Waited for: if the caller is cancelled, a change that has begun is made all the same.
+        done = asyncio.wrap_future((self._picture_thread if pictures else self._thread).submit(work))
+        await asyncio.wait([done])
+        return done.result()
 
     # -----------------------------------------------------------------------------------------------------------------
     # Every request
@@ -248,8 +255,7 @@ class ReviewServer:
 
     async def _picture(self, request: web.Request) -> web.Response:
         reading = await self._in_thread(partial(self._session.reading, _number(request, "n")))
-        async with self._pictures:
-            data = await asyncio.to_thread(self._picture_of, reading)
+        data = await self._in_thread(partial(self._picture_of, reading), pictures=True)
         return web.Response(body=data, content_type="image/png" if data.startswith(b"\x89PNG") else "image/jpeg")
 
     async def _change(self, request: web.Request, *, kind: type[_Change]) -> web.Response:

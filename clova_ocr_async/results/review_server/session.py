@@ -34,7 +34,7 @@ from clova_ocr_async.results.report.summary import Summary
 from clova_ocr_async.results.review_server.problems import ConflictError, HiddenError, InvalidChangeError, UnknownError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from clova_ocr_async.ledger.corrections import Correction
     from clova_ocr_async.ledger.states import Item, SourceRecord
@@ -112,6 +112,7 @@ class ReviewSession:
         self._logs: dict[Item, list[Correction]] = {}
         self._items: dict[int, Item] = {}  # by the numbers of corrections
         self._newest = 0
+        self._outdated: set[int] = set()  # rows
         self._run: dict[str, Any] = {}
         self.recorded = 0
         """Corrections that were recorded here."""
@@ -164,35 +165,38 @@ class ReviewSession:
         Raises:
             UnknownError: There is no such row.
         """
-        return read_record(self._current(number), self._options.policy)
+        image = self._image(number)
+        others = answer_texts(DOCUMENTS[image.record.document], self._review(image.item))
+        return read_record(self._current(number), self._options.policy, others)
 
     def corrections(self) -> list[dict[str, Any]]:
         """Return all corrections of the run that can be shown, in their order."""
         self._catch_up()
-        found = sorted((one for log in self._logs.values() for one in log), key=lambda one: one.number)
-        return [self._shown(one) for one in found if one.change is not None and one.item in self._numbers]
+        shown = [one for item, log in self._logs.items() if item in self._numbers for one in self._shown(item, log)]
+        return sorted(shown, key=lambda one: one["id"])
 
-    def _shown(self, correction: Correction) -> dict[str, Any]:
-        change, number = correction.change, self._numbers[correction.item][0]
-        assert change is not None  # noqa: S101 - the others are left out
-        values: dict[str, Any] = {"old": change.old, "new": change.new}
-        if self._options.policy is not None and change.path:
-            masking, document = self.reading(number).masking, DOCUMENTS[correction.item.document]
+    def _shown(self, item: Item, log: Sequence[Correction]) -> Iterator[dict[str, Any]]:
+        """Yield the corrections of an item, masked as the page is: also by the numbers that people wrote."""
+        number, document = self._numbers[item][0], DOCUMENTS[item.document]
+        made = [(one, one.change) for one in log if one.change is not None]
+        written = [(answer_path(document, change.path), (change.old, change.new)) for _, change in made]
+        texts = [(place, text) for place, values in written for text in values if text]
+        masking = read_record(self._current(number), self._options.policy, texts).masking
+        for one, change in made:
             place = answer_path(document, change.path)
-            values = {
-                name: None if value is None or masking is None else masking.mask_at(place, value)
-                for name, value in values.items()
+            values = {"old": change.old, "new": change.new}
+            if masking is not None:
+                values = {name: text and masking.mask_at(place, text) for name, text in values.items()}
+            yield {
+                "id": one.number,
+                "n": number,
+                "kind": change.kind.value,
+                "path": change.path or None,
+                **values,
+                "by": change.by,
+                "at": iso_time(one.at),
+                "undoes": change.undoes,
             }
-        return {
-            "id": correction.number,
-            "n": number,
-            "kind": change.kind.value,
-            "path": change.path or None,
-            **values,
-            "by": change.by,
-            "at": iso_time(correction.at),
-            "undoes": change.undoes,
-        }
 
     def _image(self, number: int) -> _Image:
         if not 0 <= number < len(self._images):
@@ -221,16 +225,16 @@ class ReviewSession:
 
     def _catch_up(self) -> None:
         """Take over the corrections that were recorded since, here or by another review."""
-        changed: set[Item] = set()
         for correction in self._view.corrections(after=self._newest):
             self._newest = correction.number
             self._logs.setdefault(correction.item, []).append(correction)
             self._items[correction.number] = correction.item
-            changed.add(correction.item)
-        for item in changed:
-            for number in self._numbers.get(item, ()):
-                _, row = self._read(self._current(number), number)
-                self._rows[number] = msgspec.Raw(msgspec.json.encode(row))
+            self._outdated.update(self._numbers.get(correction.item, ()))
+        while self._outdated:  # one by one: if the run cannot be read now, the rest is read the next time
+            number = min(self._outdated)
+            _, row = self._read(self._current(number), number)
+            self._rows[number] = msgspec.Raw(msgspec.json.encode(row))
+            self._outdated.remove(number)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Changes
@@ -242,7 +246,7 @@ class ReviewSession:
             number: The row.
             path: The field.
             old: The value that the person sees.
-            new: The value, "" for none.
+            new: The value, "" for none; spaces around it are left out.
 
         Raises:
             ConflictError: The field has another value by now.
@@ -252,7 +256,7 @@ class ReviewSession:
             UnknownError: There is no such row.
         """
         _check_value(new)
-        return self._change_field(number, ChangeKind.CORRECT, path, old, new)
+        return self._change_field(number, ChangeKind.CORRECT, path, old, new.strip())
 
     def confirm(self, number: int, path: str, old: str | None = None) -> Changed:
         """Note that a field has the value that it shows; the arguments and errors are those of ``correct``."""

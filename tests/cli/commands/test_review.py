@@ -31,7 +31,7 @@ from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator
 
 TOTAL = "result.totalPrice.price"
 
@@ -157,42 +157,61 @@ def test_two_reviews_of_one_run_lose_nothing(run: Path) -> None:
     assert [(entry["new"], entry["by"]) for entry in exported(run)[0]["corrections"]] == [("7000", "other")]
 
 
-async def test_the_page_and_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shell holds nothing of the run; a picture comes whole, and a file that is gone is named."""
+async def test_the_page_and_its_pictures(tmp_path: Path) -> None:
+    """A browser is led to the page by a private file; the page holds nothing of the run, and pictures come whole."""
     picture = tmp_path / "canary.png"
     picture.write_bytes(PICTURES[0])
-    store = STORES["sqlite"](tmp_path)
-    async with store.open() as ledger:
-        for name in (str(picture), "gone.jpg"):
-            await read_image(ledger, name, data=picture.read_bytes() if name == str(picture) else b"")
-    opened: list[str] = []
-    stopped = asyncio.Event()
+    async with STORES["sqlite"](tmp_path).open() as ledger:
+        await read_image(ledger, str(picture), data=PICTURES[0])
+        await read_image(ledger, "gone.jpg")
+    loop, opened = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
 
     def browse(address: str) -> bool:
-        page = Path(unquote(urlsplit(address).path))
-        opened.append(re.sub(r".*url=([^\"]*).*", r"\1", page.read_text()))
-        assert page.stat().st_mode & 0o077 == 0
-        look.set()
+        place = Path(unquote(urlsplit(address).path))
+        found = oct(place.stat().st_mode & 0o077), re.sub(r".*url=([^\"]*).*", r"\1", place.read_text())
+        loop.call_soon_threadsafe(opened.set_result, found)
         return True
 
-    look = asyncio.Event()
-    monkeypatch.setenv("LANG", "ko_KR.UTF-8")
-    settings = ReviewSettings(
-        run=str(tmp_path / "run"), by="minji", masked=False, open_page=True, environment=os.environ
-    )
-    task = asyncio.create_task(serve_review(settings, NoSeal(), browse))
-    task.add_done_callback(lambda _: stopped.set())
-    await asyncio.wait_for(look.wait(), 30)
-    origin, _, token = opened[0].partition("/#token=")
-    shell = await asyncio.to_thread(_fetch, origin, "/", "")
-    assert b"canary" not in shell
-    assert b'lang="ko"' in shell
-    assert b'"review":true' in shell
-    assert (await asyncio.to_thread(_fetch, origin, "/api/picture?n=0", token)).startswith(b"\x89PNG")
-    gone = json.loads(await asyncio.to_thread(_fetch, origin, "/api/picture?n=1", token))
-    assert "gone.jpg" in gone["error"]
-    task.cancel()
-    await stopped.wait()
+    settings = {"run": str(tmp_path / "run"), "by": "minji", "masked": False, "open_page": True}
+    async with served(browse, **settings, environment={"LANG": "ko_KR.UTF-8"}):
+        mode, address = await asyncio.wait_for(opened, 30)
+        origin, _, token = address.partition("/#token=")
+        assert mode == "0o0"
+        shell = await asyncio.to_thread(_fetch, origin, "/", "")
+        assert (b"canary" in shell, b'lang="ko"' in shell, b'"review":true' in shell) == (False, True, True)
+        assert (await asyncio.to_thread(_fetch, origin, "/api/picture?n=0", token)).startswith(b"\x89PNG")
+        gone = json.loads(await asyncio.to_thread(_fetch, origin, "/api/picture?n=1", token))
+        assert "gone.jpg" in gone["error"]
+
+
+async def test_a_machine_without_a_browser_is_no_trouble(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Where no browser can be opened, the address on standard output is enough."""
+    asked = threading.Event()
+
+    def browse(_: str) -> bool:
+        asked.set()
+        return False
+
+    async with served(browse, run=str(run), by="minji", open_page=True, environment={}):
+        await asyncio.to_thread(asked.wait, 30)
+        async with asyncio.timeout(30):
+            printed = ""
+            while "no browser could be opened; open the address yourself" not in printed:
+                printed += "".join(capfd.readouterr())
+                await asyncio.sleep(0)
+    assert "http://127.0.0.1:" in printed
+
+
+@contextlib.asynccontextmanager
+async def served(browse: Callable[[str], bool], **settings: Any) -> AsyncGenerator[None]:
+    """Serve a review in this process, until the context is left as by a signal."""
+    task = asyncio.create_task(serve_review(ReviewSettings(**settings), NoSeal(), browse))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def _fetch(origin: str, path: str, token: str) -> bytes:
@@ -202,25 +221,6 @@ def _fetch(origin: str, path: str, token: str) -> bytes:
             return bytes(response.read())
     except urllib.error.HTTPError as error:
         return error.read()
-
-
-async def test_a_machine_without_a_browser_is_told(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Where no browser can be opened, the address on standard output is enough."""
-    failed = asyncio.Event()
-
-    def browse(_: str) -> bool:
-        failed.set()
-        return False
-
-    settings = ReviewSettings(run=str(run), by="minji", open_page=True, environment={})
-    task = asyncio.create_task(serve_review(settings, NoSeal(), browse))
-    await asyncio.wait_for(failed.wait(), 30)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    printed = capfd.readouterr()
-    assert "no browser could be opened; open the address yourself" in printed.err
-    assert printed.out.startswith("http://127.0.0.1:")
 
 
 async def test_a_sealed_run_is_reviewed_with_its_key(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_an_unmasked_review_says_so(run: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 101, "a\nb", "\udcff"])
 def test_a_name_is_one_that_people_can_read(run: Path, name: str) -> None:
-    """Corrections carry a name; what is none is refused before the run is opened."""
+    """Corrections carry a name; a text that is not a name is refused before the run is opened."""
     refused = clova_ocr("review", run, "--as", name)
     assert (refused.exit_code, "1 to 100 printable characters" in refused.stderr) == (2, True)
 

@@ -139,6 +139,15 @@ def test_an_older_run_is_brought_up_to_date(run: Path) -> None:
     assert query(run, "PRAGMA user_version") == [(len(MIGRATIONS),)]
 
 
+def test_a_view_sees_corrections_beside_an_overflow_file(run: Path) -> None:
+    """While answers of a killed process wait beside the ledger, a view shows each correction that is recorded."""
+    begin_older(run, 4)
+    with SqliteCorrections(run) as record, RunReader(run) as reader:
+        for after in range(3):
+            record.append(item("read"), SHOP, after=after)
+            assert [one.number for one in reader.corrections()] == list(range(1, after + 2))
+
+
 def test_an_older_version_at_work_keeps_its_tables(run: Path) -> None:
     """While a process of an older version works on the run nothing is changed, and the error names the way out."""
     clock = Clock()

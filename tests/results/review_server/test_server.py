@@ -1,4 +1,4 @@
-"""The server of a review: whom it answers, and what every answer has."""
+"""The server of a review: the requests that it answers, and the headers of each answer."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def raw(server: ReviewServer, request: str) -> str:
 
 
 async def test_the_page_comes_without_a_token_and_without_data(server: ReviewServer) -> None:
-    """A browser sends no fragment, so the page is for anyone on the machine: it holds nothing of the run."""
+    """A browser sends no fragment, so any program on the machine gets the page, which holds nothing of the run."""
     assert await ask(server, "/", token=None) == (200, SHELL)
 
 
@@ -326,7 +326,7 @@ async def test_the_number_of_changes_is_known_at_the_end(store: Store) -> None:
 async def test_a_port_that_is_taken_is_an_error(server: ReviewServer, store: Store) -> None:
     """A second server on one port does not begin, and leaves the run closed."""
     other = serving(store, port=int(origin_of(server).rpartition(":")[2]))
-    with pytest.raises(OSError, match="address already in use"):
+    with pytest.raises(ConfigurationError, match=r"cannot listen at port [0-9]+: .*in use"):
         await other.__aenter__()
     assert other.recorded == 0
 

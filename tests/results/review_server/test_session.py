@@ -1,4 +1,4 @@
-"""The run behind a review: what the page gets, and what people's changes become."""
+"""The run behind a review: the rows of the page, and the changes of people."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_a_correction_comes_back_with_its_row(store: Store) -> None:
     with reviewing(store) as session:
         before = field_of(session.row(0), TOTAL)
         assert (before["t"], before["v"], before["why"]) == ("S,000", "5000", ["confidence 0.60"])
-        changed = session.correct(0, TOTAL, "5000", "6000")
+        changed = session.correct(0, TOTAL, "5000", " 6000 ")
         found = field_of(changed.row, TOTAL)
         assert (changed.number, session.recorded) == (1, 1)
         assert found["corrected"] == {"old": "5000", "id": 1, **MINJI}
@@ -155,13 +155,15 @@ async def test_a_masked_value_is_not_corrected(store: Store) -> None:
             with pytest.raises(HiddenError, match="start the review with --unmasked"):
                 change()
     with reviewing(store, masked=False) as session:
-        session.correct(0, CARD, "9410-1234-5678-9012", "9410-1234-5678-9999")
-        session.correct(0, SHOP, "canary cafe", "card 9410-1234-5678-9999")
+        session.correct(0, CARD, "9410-1234-5678-9012", "5310-8765-4321-9999")
+        session.correct(0, SHOP, "canary cafe", "card 5310-8765-4321-9999")
+        assert session.corrections()[0]["new"] == "5310-8765-4321-9999"
     with reviewing(store) as session:
         card, shop = field_of(session.row(0), CARD), field_of(session.row(0), SHOP)
-        assert (card["t"], card["corrected"]["old"]) == ("9410-12**-****-9999", "9410-12**-****-9012")
-        assert (shop["t"], shop["m"]) == ("card 9410-12**-****-9999", 1)
-        assert "5678" not in json.dumps(session.corrections())
+        assert (card["t"], card["corrected"]["old"]) == ("5310-87**-****-9999", "9410-12**-****-9012")
+        assert (shop["t"], shop["m"]) == ("card 5310-87**-****-9999", 1)
+        log = json.dumps(session.corrections())
+        assert ("5310-87**-****-9999" in log, "4321" in log, "5678" in log) == (True, False, False)
 
 
 async def test_a_document_that_cannot_be_masked_is_not_corrected(store: Store) -> None:
@@ -222,7 +224,7 @@ async def test_images_without_an_answer_are_shown_and_not_changed(store: Store) 
 
 
 async def test_numbers_stay_while_a_batch_is_at_work(store: Store) -> None:
-    """Images that are read while a review is open are not in it; their corrections by another review are no trouble."""
+    """Images that are read while a review is open are not in it, and neither are their corrections by another one."""
     await read(store, "a.jpg")
     with reviewing(store) as session:
         await read(store, "b.jpg")

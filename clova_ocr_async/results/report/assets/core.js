@@ -1,11 +1,11 @@
-/* Words, elements and numbers: what every other part uses.
+/* Words, elements and numbers, which every other part uses.
 
    The page opens from disk under a strict policy. So there are no modules, no requests and no inline handlers, and
    every value of a document becomes text or an attribute, never markup. */
 
 const TEXTS = JSON.parse(byId("words").textContent);
 const SVG = "http://www.w3.org/2000/svg";
-const SVG_TAGS = new Set(["svg", "g", "image", "polygon", "rect", "line", "defs", "pattern", "path", "title"]);
+const SVG_TAGS = new Set(["svg", "image", "polygon", "rect", "title"]);
 const settings = { language: "en", theme: "auto", keys: "on" };
 
 function byId(id) {
@@ -81,9 +81,11 @@ function loadSettings(language) {
     try {
       settings[name] = localStorage.getItem(`clova-report-${name}`) || settings[name];
     } catch {
-      return;
+      break;
     }
   }
+  // Another version may have kept other languages.
+  if (!["en", "ko"].includes(settings.language)) settings.language = language;
 }
 
 function keepSetting(name, value) {

@@ -63,8 +63,8 @@ function fragmentOf(wanted) {
   const parameters = new URLSearchParams();
   for (const [name, usual] of Object.entries(fresh())) {
     const value = wanted[name];
-    if (String(value) === String(usual)) continue;
-    parameters.set(name, value === true ? "1" : String(value));
+    if (Array.isArray(value)) value.forEach((one) => parameters.append(name, one));
+    else if (value !== usual) parameters.set(name, value === true ? "1" : String(value));
   }
   return `#${parameters}`;
 }
@@ -72,12 +72,11 @@ function fragmentOf(wanted) {
 /** Return the state that a fragment names. What it names wrongly is left out: a link may be old or mistyped. */
 function stateOf(fragment) {
   const parameters = new URLSearchParams(fragment.replace(/^#/, ""));
-  const list = (name) => (parameters.get(name) || "").split(",").filter(Boolean);
   const index = (name) => (/^\d+$/.test(parameters.get(name) || "") ? Number(parameters.get(name)) : null);
   const found = fresh();
-  for (const name of ["status", "type", "flag", "cause"]) found[name] = list(name);
+  for (const name of Object.keys(GROUPS)) found[name] = parameters.getAll(name);
   found.q = parameters.get("q") || "";
-  found.sort = parameters.get("sort") in SORTS ? parameters.get("sort") : "n";
+  found.sort = Object.hasOwn(SORTS, parameters.get("sort")) ? parameters.get("sort") : "n";
   found.down = parameters.get("down") === "1";
   found.t = Math.min(1, Math.max(0, Number(parameters.get("t") ?? 0.9) || 0));
   found.open = rows[index("open")] ? index("open") : null;
@@ -171,17 +170,19 @@ function doubtsOf(row) {
     found = [];
     (row.fields || []).forEach((field, index) => {
       if (field.confirmed || field.corrected) return;
-      if (isLow(row, field) || field.why?.some(isContradiction)) found.push({ n: row.n, field: index, score: scoreOf(row, index) });
+      if (isLow(row, field) || field.why?.some(isContradiction))
+        found.push({ n: row.n, field: index, score: scoreOf(row, index) });
     });
     doubts.found[row.n] = found;
   }
   return found;
 }
 
-/** Return the doubtful fields of the rows that the filters leave, worst first: what contradicts, then what is unsure. */
+/** Return the doubtful fields of the rows that the filters leave, worst first: contradictions, then low confidences. */
 function doubtfulFields() {
   const found = visibleRows();
-  if (queue.of !== found) queue = { of: found, entries: found.flatMap((row) => (row.review?.done ? [] : doubtsOf(row))).sort(inQueueOrder) };
+  if (queue.of !== found)
+    queue = { of: found, entries: found.flatMap((row) => (row.review?.done ? [] : doubtsOf(row))).sort(inQueueOrder) };
   return queue.entries;
 }
 

@@ -10,7 +10,12 @@ function openDocument(n, field = null) {
 function closeDocument() {
   const n = state.open;
   go({ open: null, field: null }, { push: true });
-  focusRow(Math.max(0, visibleRows().findIndex((row) => row.n === n)));
+  focusRow(
+    Math.max(
+      0,
+      visibleRows().findIndex((row) => row.n === n),
+    ),
+  );
 }
 
 /** Draw the open document; what has not changed is left alone, so that a correction keeps zoom and focus. */
@@ -41,7 +46,8 @@ function renderTitle(row) {
   byId("document-title").replaceChildren(row.file || row.source, row.page ? ` #${row.page}` : "");
   byId("document-title").title = row.source;
   const facts = [
-    el("span", { class: `mark ${row.status}`, "aria-hidden": "true" }, MARKS[row.status]), ` ${say(`status.${row.status}`)}`,
+    el("span", { class: `mark ${row.status}`, "aria-hidden": "true" }, MARKS[row.status]),
+    ` ${say(`status.${row.status}`)}`,
     row.document ? ` · ${say(`document.${row.document}`)}` : null,
     ` · ${say(row.billed ? "billed.yes" : row.maybe ? "billed.maybe" : "billed.no")}`,
     row.seconds !== null && row.seconds !== undefined ? ` · ${seconds(row.seconds)}` : null,
@@ -61,7 +67,12 @@ function notesOf(row) {
   if (row.status === "ambiguous") note("warn", say("ambiguous.hint"));
   if (row.copy_of) note("", say("note.copy_of", { source: row.copy_of }));
   for (const group of (run.copies || []).filter((one) => one.includes(row.n))) {
-    note("warn", say("note.twin"), " ", ...group.filter((n) => n !== row.n).flatMap((n, place) => [place ? ", " : "", documentLink(n)]));
+    note(
+      "warn",
+      say("note.twin"),
+      " ",
+      ...group.filter((n) => n !== row.n).flatMap((n, place) => [place ? ", " : "", documentLink(n)]),
+    );
   }
   if (!(row.fields || []).length && row.status === "succeeded") note("", say("document.empty"));
   return notes;
@@ -78,12 +89,27 @@ function renderFields(row) {
 function fieldLine(row, field, index) {
   const confidence = confidenceOf(row, field);
   const reasons = reasonsOf(row, field);
-  const line = el("div", { role: "row", class: `field ${kindOf(row, field)}`, "data-index": index, tabindex: index ? -1 : 0 },
-    el("div", { role: "rowheader", class: "label", title: field.p }, labelOf(row, field.p), field.m ? el("span", { class: "tag" }, say("tag.masked")) : null),
-    el("div", { role: "gridcell", class: "value" }, field.t === "" ? el("span", { class: "quiet" }, say("review.nothing")) : field.t,
-      saysMore(field) ? el("span", { class: "quiet" }, ` = ${field.v}`) : null),
-    el("div", { role: "gridcell", class: "confidence" }, confidence === null ? "" : meter(confidence)));
-  const remarks = [...reasons.map((reason) => el("p", { class: "why" }, reasonText(reason), valuesBehind(row, reason))), ...judgementsOf(field)];
+  const line = el(
+    "div",
+    { role: "row", class: `field ${kindOf(row, field)}`, "data-index": index, tabindex: index ? -1 : 0 },
+    el(
+      "div",
+      { role: "rowheader", class: "label", title: field.p },
+      labelOf(row, field.p),
+      field.m ? el("span", { class: "tag" }, say("tag.masked")) : null,
+    ),
+    el(
+      "div",
+      { role: "gridcell", class: "value" },
+      field.t === "" ? el("span", { class: "quiet" }, say("review.nothing")) : field.t,
+      saysMore(field) ? el("span", { class: "quiet" }, ` = ${field.v}`) : null,
+    ),
+    el("div", { role: "gridcell", class: "confidence" }, confidence === null ? "" : meter(confidence)),
+  );
+  const remarks = [
+    ...reasons.map((reason) => el("p", { class: "why" }, reasonText(reason), valuesBehind(row, reason))),
+    ...judgementsOf(field),
+  ];
   if (remarks.length) line.append(el("div", { role: "gridcell", class: "remarks" }, ...remarks));
   if (run.review) line.append(reviewCell(row, field, index));
   line.addEventListener("pointerenter", () => lightBoxes(index, true));
@@ -104,8 +130,15 @@ function judgementsOf(field) {
   const judgement = field.corrected || field.confirmed;
   if (!judgement) return [];
   const by = { by: judgement.by || "?", at: moment(judgement.at) };
-  return [el("p", { class: "judged" },
-    field.corrected ? [el("s", {}, judgement.old || say("review.nothing")), " ", say("review.corrected", by)] : say("review.confirmed", by))];
+  return [
+    el(
+      "p",
+      { class: "judged" },
+      field.corrected
+        ? [el("s", {}, judgement.old || say("review.nothing")), " ", say("review.corrected", by)]
+        : say("review.confirmed", by),
+    ),
+  ];
 }
 
 /** Where a check failed, its reason stands with the values that disagree; masked ones would show nothing. */
@@ -117,24 +150,43 @@ function valuesBehind(row, reason) {
 function renderChecks(row) {
   const signs = { passed: "✓", failed: "✕", unknown: "?" };
   const order = ["failed", "unknown", "passed"];
-  const checks = [...(row.checks || [])].sort((one, other) => order.indexOf(one.outcome) - order.indexOf(other.outcome));
+  const checks = [...(row.checks || [])].sort(
+    (one, other) => order.indexOf(one.outcome) - order.indexOf(other.outcome),
+  );
   byId("document-checks").hidden = !checks.length;
-  byId("document-checks").replaceChildren(el("h3", {}, say("checks.all")), el("ul", {}, ...checks.map((check) => el("li", { class: `check ${check.outcome}` },
-    el("span", { class: "sign", "aria-hidden": "true" }, signs[check.outcome]), ` ${say(`outcome.${check.outcome}`)}: ${say(`check.${check.name}`)} – ${reasonText(check.reason)}`))));
+  byId("document-checks").replaceChildren(
+    el("h3", {}, say("checks.all")),
+    el(
+      "ul",
+      {},
+      ...checks.map((check) =>
+        el(
+          "li",
+          { class: `check ${check.outcome}` },
+          el("span", { class: "sign", "aria-hidden": "true" }, signs[check.outcome]),
+          ` ${say(`outcome.${check.outcome}`)}: ${say(`check.${check.name}`)} – ${reasonText(check.reason)}`,
+        ),
+      ),
+    ),
+  );
 }
 
 function renderPlace() {
   const found = visibleRows();
   const here = found.findIndex((row) => row.n === state.open);
-  byId("place").textContent = here < 0 ? say("place.hidden") : say("place.document", { here: here + 1, all: found.length });
+  byId("place").textContent =
+    here < 0 ? say("place.hidden") : say("place.document", { here: here + 1, all: found.length });
   const worst = doubtfulFields();
   const at = worst.findIndex((entry) => entry.n === state.open && entry.field === state.field);
-  byId("queue-place").textContent = at < 0 ? say("queue.count", { n: worst.length }) : say("place.doubtful", { here: at + 1, all: worst.length });
+  byId("queue-place").textContent =
+    at < 0 ? say("queue.count", { n: worst.length }) : say("place.doubtful", { here: at + 1, all: worst.length });
 }
 
 function redrawBoxes(row) {
   stage.row = row;
-  (row.fields || []).forEach((field, index) => boxesOf(index).forEach((box) => box.setAttribute("class", `box ${kindOf(row, field)}`)));
+  (row.fields || []).forEach((field, index) =>
+    boxesOf(index).forEach((box) => box.setAttribute("class", `box ${kindOf(row, field)}`)),
+  );
 }
 
 /** Mark the chosen field in the list and its boxes on the picture. */

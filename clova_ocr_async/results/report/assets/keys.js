@@ -14,7 +14,13 @@ const KEYS = [
   { key: "r", does: "rotate", where: "document", run: rotate },
   { key: "b", does: "boxes", hint: true, where: "document", run: toggleBoxes },
   { key: "e", does: "edit", hint: true, where: "review", run: focusInput },
-  { key: "c", does: "confirm", hint: true, where: "review", run: () => state.field !== null && confirmField(state.open, state.field) },
+  {
+    key: "c",
+    does: "confirm",
+    hint: true,
+    where: "review",
+    run: () => state.field !== null && confirmField(state.open, state.field),
+  },
   { key: "d", does: "done", hint: true, where: "review", run: setDone },
   { key: "u", does: "undo", where: "review", run: undo },
   { key: "/", does: "search", run: () => focusSearch() },
@@ -28,7 +34,22 @@ const KEYS = [
 
 const NAMES = { ArrowDown: "↓", ArrowUp: "↑", Escape: "Esc" };
 // What a key means follows from what it types; on a Korean keyboard these are the letters of the same keys.
-const KOREAN = { ㅜ: "n", ㅔ: "p", ㅓ: "j", ㅏ: "k", ㅋ: "z", ㄱ: "r", ㅠ: "b", ㄷ: "e", ㅊ: "c", ㅇ: "d", ㅕ: "u", ㄴ: "s", ㅣ: "l", ㅅ: "t" };
+const KOREAN = {
+  ㅜ: "n",
+  ㅔ: "p",
+  ㅓ: "j",
+  ㅏ: "k",
+  ㅋ: "z",
+  ㄱ: "r",
+  ㅠ: "b",
+  ㄷ: "e",
+  ㅊ: "c",
+  ㅇ: "d",
+  ㅕ: "u",
+  ㄴ: "s",
+  ㅣ: "l",
+  ㅅ: "t",
+};
 
 function applies(entry) {
   if (entry.where === "document") return state.open !== null;
@@ -80,7 +101,9 @@ function switchLanguage() {
 }
 
 function switchTheme() {
-  const dark = getComputedStyle(document.documentElement).colorScheme === "dark" || (settings.theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
+  const dark =
+    getComputedStyle(document.documentElement).colorScheme === "dark" ||
+    (settings.theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
   keepSetting("theme", dark ? "light" : "dark");
   document.documentElement.dataset.theme = settings.theme;
 }
@@ -94,14 +117,22 @@ function toggleHelp() {
 /** Fill the help and the line of hints, and name each key at its button. */
 function renderKeys() {
   const entries = KEYS.filter((entry) => entry.where !== "review" || run.review);
-  byId("hints").replaceChildren(...entries.filter((entry) => entry.hint || entry.does === "help").flatMap((entry) => [el("span", {}, el("kbd", {}, entry.key), ` ${say(`key.${entry.does}`)}`), " "]));
-  byId("keys").replaceChildren(...entries.flatMap((entry) => [el("dt", {}, el("kbd", {}, NAMES[entry.key] || entry.key)), el("dd", {}, say(`key.${entry.does}`))]));
+  byId("hints").replaceChildren(
+    ...entries
+      .filter((entry) => entry.hint || entry.does === "help")
+      .flatMap((entry) => [el("span", {}, el("kbd", {}, entry.key), ` ${say(`key.${entry.does}`)}`), " "]),
+  );
+  byId("keys").replaceChildren(
+    ...entries.flatMap((entry) => [
+      el("dt", {}, el("kbd", {}, NAMES[entry.key] || entry.key)),
+      el("dd", {}, say(`key.${entry.does}`)),
+    ]),
+  );
   for (const button of document.querySelectorAll("[data-does]")) {
     const entry = KEYS.find((one) => one.does === button.dataset.does);
-    const name = say(`key.${entry.does}`);
-    button.title = `${name} (${NAMES[entry.key] || entry.key})`;
+    button.title = `${say(`key.${entry.does}`)} (${NAMES[entry.key] || entry.key})`;
     button.setAttribute("aria-keyshortcuts", entry.key);
-    if (!button.dataset.t) button.setAttribute("aria-label", name);
+    if (button.matches(".icon")) button.setAttribute("aria-label", button.title);
   }
 }
 

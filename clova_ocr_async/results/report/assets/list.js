@@ -34,7 +34,7 @@ const GROUPS = {
   status: (row, value) => row.status === value,
   type: (row, value) => row.document === value,
   cause: (row, value) => row.cause === value,
-  flag: (row, value) => !(value in FLAGS) || flagsOf(row).includes(value),
+  flag: (row, value) => flagsOf(row).includes(value),
 };
 
 let visible = { key: null, rows: [], counts: {} };
@@ -49,7 +49,9 @@ function amountOf(field) {
 function passes(row, group) {
   const wanted = state[group];
   if (!wanted.length) return true;
-  return group === "flag" ? wanted.every((value) => GROUPS.flag(row, value)) : wanted.some((value) => GROUPS[group](row, value));
+  return group === "flag"
+    ? wanted.every((value) => GROUPS.flag(row, value))
+    : wanted.some((value) => GROUPS[group](row, value));
 }
 
 let flags = { threshold: null, found: [] };
@@ -63,7 +65,17 @@ function flagsOf(row) {
 
 /** Return the rows that search and filters leave, in their order; the same array until one of them changes. */
 function visibleRows() {
-  const key = JSON.stringify([state.q, state.status, state.type, state.flag, state.cause, state.sort, state.down, state.t, settings.language]);
+  const key = JSON.stringify([
+    state.q,
+    state.status,
+    state.type,
+    state.flag,
+    state.cause,
+    state.sort,
+    state.down,
+    state.t,
+    settings.language,
+  ]);
   if (visible.key !== key) visible = { key, ...filtered() };
   return visible.rows;
 }
@@ -165,7 +177,10 @@ function redrawRows(found = visibleRows()) {
   grid.shown = found;
   grid.made.clear();
   grid.space.replaceChildren();
-  grid.focus = Math.max(0, found.findIndex((row) => row.n === state.open));
+  grid.focus = Math.max(
+    0,
+    found.findIndex((row) => row.n === state.open),
+  );
   drawRows();
   if (focused) focusRow(grid.focus);
 }
@@ -189,11 +204,26 @@ function renderFilters() {
     if (!count && !on) return;
     const flip = () => {
       toggleFilter(group, value);
-      byId("filters").querySelector(`[data-filter="${group} ${CSS.escape(value)}"]`)?.focus();
+      byId("filters")
+        .querySelector(`[data-filter="${group} ${CSS.escape(value)}"]`)
+        ?.focus();
     };
-    chips.push(el("button", { type: "button", class: `chip ${group}`, "aria-pressed": String(on), "data-filter": `${group} ${value}`, onclick: flip },
-      group === "status" ? el("span", { class: `mark ${value}`, "aria-hidden": "true" }, MARKS[value]) : null,
-      label, " ", el("b", {}, number(count))));
+    chips.push(
+      el(
+        "button",
+        {
+          type: "button",
+          class: `chip ${group}`,
+          "aria-pressed": String(on),
+          "data-filter": `${group} ${value}`,
+          onclick: flip,
+        },
+        group === "status" ? el("span", { class: `mark ${value}`, "aria-hidden": "true" }, MARKS[value]) : null,
+        label,
+        " ",
+        el("b", {}, number(count)),
+      ),
+    );
   };
   for (const status of STATUSES) chip("status", status, say(`status.${status}`));
   const types = Object.keys(run.totals?.documents || {});
@@ -238,16 +268,36 @@ function makeRow(row, index) {
   const doubts = doubtsOf(row).length;
   const main = mainField(row);
   const cell = (name, ...content) => el("div", { role: "gridcell", class: `cell ${name}` }, ...content);
-  const made = el("div", { role: "row", class: "row", "aria-rowindex": index + 2, "data-n": row.n, onclick: () => openDocument(row.n), onfocus: () => (grid.focus = index) },
-    cell("file", thumbs.has(row.n) ? el("img", { class: "thumb", src: dataUrl(thumbs.get(row.n)), alt: "" }) : null, el("span", { class: "name", title: row.source }, row.file || row.source), row.page ? el("span", { class: "quiet" }, ` #${row.page}`) : null,
-      row.copy_of ? el("span", { class: "tag" }, say("tag.copy")) : null, twins.has(row.n) ? el("span", { class: "tag" }, say("tag.twin")) : null,
-      row.review?.done ? el("span", { class: "tag done" }, say("tag.done")) : null),
-    cell("status", el("span", { class: `mark ${row.status}`, "aria-hidden": "true" }, MARKS[row.status]), el("span", { class: "word" }, say(`status.${row.status}`))),
+  const made = el(
+    "div",
+    {
+      role: "row",
+      class: "row",
+      "aria-rowindex": index + 2,
+      "data-n": row.n,
+      onclick: () => openDocument(row.n),
+      onfocus: () => (grid.focus = index),
+    },
+    cell(
+      "file",
+      thumbs.has(row.n) ? el("img", { class: "thumb", src: dataUrl(thumbs.get(row.n)), alt: "" }) : null,
+      el("span", { class: "name", title: row.source }, row.file || row.source),
+      row.page ? el("span", { class: "quiet" }, ` #${row.page}`) : null,
+      row.copy_of ? el("span", { class: "tag" }, say("tag.copy")) : null,
+      twins.has(row.n) ? el("span", { class: "tag" }, say("tag.twin")) : null,
+      row.review?.done ? el("span", { class: "tag done" }, say("tag.done")) : null,
+    ),
+    cell(
+      "status",
+      el("span", { class: `mark ${row.status}`, "aria-hidden": "true" }, MARKS[row.status]),
+      el("span", { class: "word" }, say(`status.${row.status}`)),
+    ),
     cell("document", row.document ? say(`document.${row.document}`) : ""),
     cell("min", typeof row.min === "number" ? meter(row.min) : el("span", { class: "quiet" }, "–")),
     cell("review", doubts ? el("b", { class: "doubts" }, number(doubts)) : ""),
     cell("main", main ? main.t : ""),
-    cell("billed", say(row.billed ? "billed.yes" : row.maybe ? "billed.maybe" : "billed.no")));
+    cell("billed", say(row.billed ? "billed.yes" : row.maybe ? "billed.maybe" : "billed.no")),
+  );
   grid.made.set(index, made);
   grid.space.append(made);
   return made;
@@ -257,7 +307,12 @@ function makeRow(row, index) {
 function meter(confidence) {
   const bar = el("span", { class: "fill" });
   bar.style.width = `${Math.round(confidence * 100)}%`;
-  return el("span", { class: `meter ${confidence < state.t ? "low" : "high"}` }, el("span", { class: "bar", "aria-hidden": "true" }, bar), confidence.toFixed(2));
+  return el(
+    "span",
+    { class: `meter ${confidence < state.t ? "low" : "high"}` },
+    el("span", { class: "bar", "aria-hidden": "true" }, bar),
+    confidence.toFixed(2),
+  );
 }
 
 function focusRow(index) {
@@ -278,8 +333,8 @@ function onGridKey(event) {
   if (event.key in steps) {
     event.preventDefault();
     focusRow(grid.focus + steps[event.key]);
-  } else if (event.key === "Enter" && grid.shown[grid.focus]) {
+  } else if (event.key === "Enter" && event.target.dataset.n) {
     event.preventDefault();
-    openDocument(grid.shown[grid.focus].n);
+    openDocument(Number(event.target.dataset.n));
   }
 }

@@ -3,7 +3,19 @@
    Picture and boxes stand in one SVG in the coordinates of the picture, and one transform moves them both. So no box
    is ever computed for the screen. */
 
-const stage = { svg: null, scene: null, row: null, width: 1, height: 1, scale: 1, x: 0, y: 0, turn: 0, touched: false, fingers: new Map() };
+const stage = {
+  svg: null,
+  scene: null,
+  row: null,
+  width: 1,
+  height: 1,
+  scale: 1,
+  x: 0,
+  y: 0,
+  turn: 0,
+  touched: false,
+  fingers: new Map(),
+};
 const served = new Map();
 
 function startStage() {
@@ -33,29 +45,48 @@ async function drawPicture(row) {
   const [width, height] = row.size || extentOf(row);
   Object.assign(stage, { row, width, height, turn: 0, touched: false });
   stage.svg.classList.toggle("boxless", false);
-  const boxes = (row.fields || []).flatMap((field, index) => (field.b || []).map((corners) => boxOf(row, field, index, corners)));
+  const boxes = (row.fields || []).flatMap((field, index) =>
+    (field.b || []).map((corners) => boxOf(row, field, index, corners)),
+  );
   const sheet = el("rect", { class: "sheet", width, height });
   stage.scene.replaceChildren(sheet, ...boxes);
   sayPicture(row, "");
   fit();
   const address = row.picture === "served" ? await servedPicture(row) : pictureOf(row);
   if (!address || stage.row !== row) return;
-  const image = el("image", { width, height, preserveAspectRatio: "none", href: address, "aria-label": say("picture.label", { file: row.file || row.source }), role: "img" });
-  image.addEventListener("error", () => stage.row === row && sayPicture(row, say("picture.missing", { address: address.slice(0, 200) })));
+  const image = el("image", {
+    width,
+    height,
+    preserveAspectRatio: "none",
+    href: address,
+    "aria-label": say("picture.label", { file: row.file || row.source }),
+    role: "img",
+  });
+  image.addEventListener(
+    "error",
+    () => stage.row === row && sayPicture(row, say("picture.missing", { address: address.slice(0, 200) })),
+  );
   sheet.after(image);
 }
 
 /** Where a row has no size of its picture, its boxes span the sheet. */
 function extentOf(row) {
   const points = (row.fields || []).flatMap((field) => (field.b || []).flat());
-  const most = (from) => points.reduce((found, value, place) => (place % 2 === from ? Math.max(found, value) : found), 0);
+  const most = (from) =>
+    points.reduce((found, value, place) => (place % 2 === from ? Math.max(found, value) : found), 0);
   return points.length ? [most(0) * 1.05, most(1) * 1.05] : [600, 800];
 }
 
 function sayPicture(row, problem) {
   const nothing = !hasPicture(row);
   const onlyThumb = !row.picture && thumbs.has(row.n);
-  const text = problem || (nothing ? own(row.no_picture) || say("picture.none") : onlyThumb ? own(row.no_picture) || say("picture.small") : "");
+  const text =
+    problem ||
+    (nothing
+      ? own(row.no_picture) || say("picture.none")
+      : onlyThumb
+        ? own(row.no_picture) || say("picture.small")
+        : "");
   byId("picture-note").textContent = text;
   byId("picture-note").hidden = !text;
 }
@@ -63,8 +94,11 @@ function sayPicture(row, problem) {
 function boxOf(row, field, index, corners) {
   const points = [];
   for (let place = 0; place + 1 < corners.length; place += 2) points.push(`${corners[place]},${corners[place + 1]}`);
-  const box = el("polygon", { points: points.join(" "), "data-field": index, class: `box ${kindOf(row, field)}` },
-    el("title", {}, `${labelOf(row, field.p)}: ${field.t}`));
+  const box = el(
+    "polygon",
+    { points: points.join(" "), "data-field": index, class: `box ${kindOf(row, field)}` },
+    el("title", {}, `${labelOf(row, field.p)}: ${field.t}`),
+  );
   box.addEventListener("pointerenter", () => lightField(index, true));
   box.addEventListener("pointerleave", () => lightField(index, false));
   return box;
@@ -90,7 +124,12 @@ function place() {
 function turned(left, top, right, bottom) {
   const angle = (stage.turn * Math.PI) / 180;
   const [cos, sin] = [Math.round(Math.cos(angle)), Math.round(Math.sin(angle))];
-  const corners = [[left, top], [right, top], [right, bottom], [left, bottom]].map(([x, y]) => [x * cos - y * sin, x * sin + y * cos]);
+  const corners = [
+    [left, top],
+    [right, top],
+    [right, bottom],
+    [left, bottom],
+  ].map(([x, y]) => [x * cos - y * sin, x * sin + y * cos]);
   const xs = corners.map(([x]) => x);
   const ys = corners.map(([, y]) => y);
   return { left: Math.min(...xs), top: Math.min(...ys), right: Math.max(...xs), bottom: Math.max(...ys) };
@@ -100,7 +139,10 @@ function turned(left, top, right, bottom) {
 function showPart(part, share, most) {
   const { clientWidth: width, clientHeight: height } = stage.svg;
   if (!width || !height) return;
-  const scale = Math.min((share * width) / (part.right - part.left || 1), (share * height) / (part.bottom - part.top || 1));
+  const scale = Math.min(
+    (share * width) / (part.right - part.left || 1),
+    (share * height) / (part.bottom - part.top || 1),
+  );
   stage.scale = Math.min(scale, most);
   stage.x = width / 2 - (stage.scale * (part.left + part.right)) / 2;
   stage.y = height / 2 - (stage.scale * (part.top + part.bottom)) / 2;

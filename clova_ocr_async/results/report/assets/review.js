@@ -2,6 +2,7 @@
 
    Nothing that was typed is lost: while the server refuses or is away, the text stays in its input box. */
 
+const KEPT_PICTURES = 8; // each may be some megabytes
 const review = { token: null, mine: [], drafts: new Map() };
 
 /** Take the token from the address, so that it is neither seen nor bookmarked; a reload finds it in this tab. */
@@ -35,7 +36,7 @@ async function ask(path, body) {
 /** Fetch the rows, which the page of a review comes without: its address alone shows nothing. */
 async function loadRows() {
   takeToken();
-  for (let from = 0; from !== null; ) {
+  for (let from = 0; from !== null;) {
     const answer = await ask(`/api/rows?from=${from}`);
     if (answer.status !== 200) throw new Error(problemText(answer));
     addRows(answer.data.rows);
@@ -48,16 +49,27 @@ async function loadRows() {
 /** Return the address of a picture that the server has; it asks for the token, which an image cannot send. */
 async function servedPicture(row) {
   if (!served.has(row.n)) {
-    try {
-      const answer = await fetch(`/api/picture?n=${row.n}`, { headers: { "X-Review-Token": review.token || "" } });
-      served.set(row.n, answer.ok ? URL.createObjectURL(await answer.blob()) : "");
-    } catch {
-      return "";
-    }
-    if (served.size > 8) forgetOldestPicture(row.n);
+    const picture = await askPicture(row);
+    if (!picture) return null;
+    served.set(row.n, URL.createObjectURL(picture));
+    if (served.size > KEPT_PICTURES) forgetOldestPicture(row.n);
     drawCrops(row);
   }
   return served.get(row.n);
+}
+
+/** Ask the server for a picture; where it has none after all, the page says why. */
+async function askPicture(row) {
+  let problem = say("review.away");
+  try {
+    const answer = await fetch(`/api/picture?n=${row.n}`, { headers: { "X-Review-Token": review.token || "" } });
+    if (answer.ok) return await answer.blob();
+    problem = (await answer.json()).error;
+  } catch {
+    // The server is away, or was stopped while it answered.
+  }
+  if (stage.row === row) sayPicture(row, problem);
+  return null;
 }
 
 function forgetOldestPicture(kept) {
@@ -74,15 +86,32 @@ function valueOf(field) {
 function reviewCell(row, field, index) {
   if (field.m && run.masked) return el("div", { role: "gridcell", class: "correct quiet" }, say("review.masked"));
   const draft = review.drafts.get(`${row.n} ${index}`);
-  const input = el("input", { type: "text", value: draft ?? valueOf(field), "aria-label": say("review.input", { field: labelOf(row, field.p) }), autocomplete: "off", spellcheck: "false" });
+  const input = el("input", {
+    type: "text",
+    value: draft ?? valueOf(field),
+    "aria-label": say("review.input", { field: labelOf(row, field.p) }),
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const problem = el("p", { class: "problem", role: "alert", hidden: true });
   input.addEventListener("keydown", (event) => onInputKey(event, row.n, index, input));
   input.addEventListener("input", () => review.drafts.set(`${row.n} ${index}`, input.value));
-  return el("div", { role: "gridcell", class: "correct" },
+  return el(
+    "div",
+    { role: "gridcell", class: "correct" },
     el("div", { class: "crop", "data-crop": index }, cropOf(row, field)),
-    el("div", { class: "entry" }, input,
-      el("button", { type: "button", class: "small", tabindex: -1, onclick: () => saveField(row.n, index, input.value) }, say("review.save"))),
-    problem);
+    el(
+      "div",
+      { class: "entry" },
+      input,
+      el(
+        "button",
+        { type: "button", class: "small", tabindex: -1, onclick: () => saveField(row.n, index, input.value) },
+        say("review.save"),
+      ),
+    ),
+    problem,
+  );
 }
 
 /** Return the part of the picture where a field stands. */
@@ -93,8 +122,14 @@ function cropOf(row, field) {
   const [left, top, right, bottom] = extent;
   const margin = Math.max(6, (bottom - top) * 0.4);
   const [width, height] = row.size || extentOf(row);
-  return el("svg", { viewBox: `${left - margin} ${top - margin} ${right - left + 2 * margin} ${bottom - top + 2 * margin}`, "aria-hidden": "true" },
-    el("image", { href: address, width, height, preserveAspectRatio: "none" }));
+  return el(
+    "svg",
+    {
+      viewBox: `${left - margin} ${top - margin} ${right - left + 2 * margin} ${bottom - top + 2 * margin}`,
+      "aria-hidden": "true",
+    },
+    el("image", { href: address, width, height, preserveAspectRatio: "none" }),
+  );
 }
 
 function drawCrops(row) {
@@ -147,7 +182,10 @@ async function change(path, body, index) {
     return;
   }
   if (answer.status === 409) takeRow(answer.data.row);
-  const problem = answer.status === 409 ? say("review.conflict", { value: valueOf(rows[body.n].fields[index]) }) : problemText(answer);
+  const problem =
+    answer.status === 409
+      ? say("review.conflict", { value: valueOf(rows[body.n].fields[index]) })
+      : problemText(answer);
   if (body.new !== undefined) review.drafts.set(`${body.n} ${index}`, body.new);
   showProblem(body.n, index, problem);
 }

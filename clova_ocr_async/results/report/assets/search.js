@@ -3,7 +3,17 @@
 const INITIALS = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ";
 // An input method joins two consonants that are typed one after the other.
 const CLUSTERS = {
-  ㄳ: "ㄱㅅ", ㄵ: "ㄴㅈ", ㄶ: "ㄴㅎ", ㄺ: "ㄹㄱ", ㄻ: "ㄹㅁ", ㄼ: "ㄹㅂ", ㄽ: "ㄹㅅ", ㄾ: "ㄹㅌ", ㄿ: "ㄹㅍ", ㅀ: "ㄹㅎ", ㅄ: "ㅂㅅ",
+  ㄳ: "ㄱㅅ",
+  ㄵ: "ㄴㅈ",
+  ㄶ: "ㄴㅎ",
+  ㄺ: "ㄹㄱ",
+  ㄻ: "ㄹㅁ",
+  ㄼ: "ㄹㅂ",
+  ㄽ: "ㄹㅅ",
+  ㄾ: "ㄹㅌ",
+  ㄿ: "ㄹㅍ",
+  ㅀ: "ㄹㅎ",
+  ㅄ: "ㅂㅅ",
 };
 const haystacks = [];
 
@@ -39,13 +49,17 @@ function prepareSearch(from = 0) {
 
 /** Return the test of a query: every word of it must be found. A word of consonants alone is looked up as initials. */
 function matcherOf(query) {
-  const words = folded(query).split(/\s+/).filter(Boolean).map((word) => {
-    const split = word.replace(/[ㄳ-ㅄ]/g, (character) => CLUSTERS[character] || character);
-    return /^[ㄱ-ㅎ]+$/.test(split) ? { initials: split } : { text: word };
-  });
+  const words = folded(query)
+    .split(/\s+/)
+    .filter(Boolean)
+    .map((word) => {
+      const split = word.replace(/[ㄳ-ㅄ]/g, (character) => CLUSTERS[character] || character);
+      return /^[ㄱ-ㅎ]+$/.test(split) ? { initials: split } : { text: word };
+    });
   if (!words.length) return () => true;
-  return (row) => words.every((word) => {
-    const haystack = haystackOf(row);
-    return word.initials ? haystack.initials.includes(word.initials) : haystack.text.includes(word.text);
-  });
+  return (row) =>
+    words.every((word) => {
+      const haystack = haystackOf(row);
+      return word.initials ? haystack.initials.includes(word.initials) : haystack.text.includes(word.text);
+    });
 }
