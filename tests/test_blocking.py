@@ -269,6 +269,13 @@ def test_an_iterator_is_read_in_the_thread_of_the_consumer() -> None:
     assert places == [threading.current_thread()] * 6
 
 
+@pytest.mark.parametrize("images", [b"a", "a.jpg", 7, Image(JPEG)])
+def test_what_is_no_iterable_of_images_is_refused(images: Any) -> None:
+    """A single image, or what cannot be iterated, is refused as by the dispatcher."""
+    with client_of() as client, pytest.raises(TypeError, match="images is a"):
+        client.batch(images, Receipt)
+
+
 def test_an_error_of_the_iterator_is_raised_at_the_end() -> None:
     """What the iterator raises comes out when the images before it have come out."""
 

@@ -139,14 +139,14 @@ def _columns_of(context: object) -> bytes:
     """Return the context of a batch as the ledger writes it down, a JSON object; empty if there is none."""
     if context is None:
         return b""
+    kind = type(context).__name__
     try:
-        mapping = cast("Mapping[object, object]", context)
-        columns = msgspec.json.encode(mapping) if isinstance(context, Mapping) else b""
+        columns = msgspec.json.encode(context) if isinstance(context, Mapping) else b""
     except (TypeError, ValueError, RecursionError):
         columns = b""
     if not columns:
         raise ConfigurationError(
-            f"context is a {type(context).__name__} that JSON cannot hold; with a ledger it must be a mapping such as "
+            f"context is a {kind} that JSON cannot hold; with a ledger it must be a mapping such as "
             "{'tenant': 'a'}, since the run keeps it"
         )
     return columns

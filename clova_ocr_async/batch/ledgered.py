@@ -167,7 +167,9 @@ class LedgeredReader:
 
     def _with_columns(self, file: SourceFile | None) -> SourceFile | None:
         """Return a file with the columns of the batch, unless the ledger's list has given it columns of its own."""
-        return file if file is None or self._listed else dataclasses.replace(file, columns=self._columns)
+        if file is None or not self._columns or self._listed:
+            return file
+        return dataclasses.replace(file, columns=self._columns)
 
     async def _drop_page(self, page: Page, document: type[Document]) -> None:
         """Write down that a listed page is not there: its file was replaced by one of a single page, which is whole."""

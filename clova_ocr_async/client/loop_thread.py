@@ -122,8 +122,8 @@ class LoopThread:
             if self.closed:
                 raise ConfigurationError(_CLOSED)
             if self._loop is None:
-                portal = self._stack.enter_context(start_blocking_portal(name="clova-ocr-blocking"))
-                self._pid, self._loop = self._process(), portal.call(asyncio.get_running_loop)
+                portal = self._stack.enter_context(start_blocking_portal())
+                self._pid, self._loop = self._process(), portal.call(_named_loop)
                 _started.add(self)
             return self._loop
 
@@ -168,6 +168,12 @@ class LoopThread:
         except BaseException:
             work.close()  # else Python warns that it was never awaited
             raise
+
+
+def _named_loop() -> asyncio.AbstractEventLoop:
+    """Name the thread of the running loop, and return the loop."""
+    threading.current_thread().name = "clova-ocr-blocking"
+    return asyncio.get_running_loop()
 
 
 def keep_inherited() -> None:

@@ -6,12 +6,14 @@ import asyncio
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
 
-from clova_ocr_async.batch.sources.iterables import EXHAUSTED
+from clova_ocr_async.batch.sources.iterables import EXHAUSTED, SINGLE_IMAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["CallerThreadSource"]
+
+_CONTAINERS = (list, tuple, set, frozenset)  # they may be read in any thread, and ahead of the consumer
 
 
 class CallerThreadSource:
@@ -34,10 +36,10 @@ class CallerThreadSource:
 
     @classmethod
     def of(cls, images: object) -> CallerThreadSource | None:
-        """Return the source of an iterator; None for other objects, which may be read in any thread or are refused."""
-        return (
-            cls(cast("Iterable[Any]", images)) if hasattr(images, "__next__") and not hasattr(images, "read") else None
-        )
+        """Return the source of an iterable; None for a container, and for what is no iterable of images."""
+        if isinstance(images, (*_CONTAINERS, *SINGLE_IMAGES)) or hasattr(images, "read") or hasattr(images, "pull"):
+            return None
+        return cls(cast("Iterable[Any]", images)) if hasattr(images, "__iter__") else None
 
     async def pull(self) -> Any:
         """Return the next item."""

@@ -12,9 +12,10 @@ from clova_ocr_async.protocol.image import Image
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
 
-__all__ = ["EXHAUSTED", "AsyncSource", "Source", "SyncSource", "open_source"]
+__all__ = ["EXHAUSTED", "SINGLE_IMAGES", "AsyncSource", "Source", "SyncSource", "open_source"]
 
-_SINGLE = (str, os.PathLike, bytes, bytearray, memoryview, Image)
+SINGLE_IMAGES = (str, os.PathLike, bytes, bytearray, memoryview, Image)
+"""The types of images, some of which can be iterated too."""
 
 EXHAUSTED: Any = object()
 """The return value of ``pull`` when there is nothing left."""
@@ -47,7 +48,7 @@ def open_source(images: object) -> Source:
         return images
     kind = type(images).__name__
     # A file can be iterated too, but its lines are not images.
-    if isinstance(images, _SINGLE) or hasattr(images, "read"):
+    if isinstance(images, SINGLE_IMAGES) or hasattr(images, "read"):
         raise TypeError(
             f"images is a {kind}; it must be an iterable of images. "
             "For the pictures of a folder use images_in(folder, recursive=True), for one image client.recognize"
