@@ -31,9 +31,9 @@ def clova_emulator(request: pytest.FixtureRequest) -> Generator[Emulator]:
     marker = request.node.get_closest_marker("clova_emulator")
     if marker is None:
         marker = pytest.mark.clova_emulator().mark
-    # A marker accepts positional settings; the call refuses them as any other call does.
     strict = request.node.get_closest_marker("clova")
     checks = None if strict is None else _Checks(*strict.args, **strict.kwargs)
+    # A marker accepts positional settings; the call refuses them as any other call does.
     with emulator_in_thread(*marker.args, **marker.kwargs) as emulator:
         yield emulator
     if checks is not None and (complaint := checks.complaint(emulator)) is not None:
