@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,7 +18,8 @@ from clova_ocr_async.errors import ClovaOCRError, OverloadedError
 from clova_ocr_async.host.plural import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from clova_ocr_async.client.retry.call import Call
     from clova_ocr_async.documents import Document
@@ -46,6 +46,24 @@ class Backlog(msgspec.Struct, frozen=True):
     free: int
     slots: int
     rate: float | None
+
+
+class _Waiting:
+    """The time in which a single call waits for a slot. Thousands may wait, so it is no generator."""
+
+    __slots__ = ("_domains", "_queued")
+
+    def __init__(self, queued: Counter[str], domains: Sequence[Domain]) -> None:
+        self._queued = queued
+        self._domains = domains
+
+    def __enter__(self) -> None:
+        for domain in self._domains:
+            self._queued[domain.key] += 1
+
+    def __exit__(self, *exc_info: object) -> None:
+        for domain in self._domains:
+            self._queued[domain.key] -= 1
 
 
 class Admission:
@@ -113,16 +131,9 @@ class Admission:
             rate += self._domain_rate(document, domain, state, usable)
         return Backlog(waiting, max(0, slots - in_use - waiting), slots, None if math.isinf(rate) else rate)
 
-    @contextmanager
-    def waiting(self, domains: Sequence[Domain]) -> Generator[None]:
+    def waiting(self, domains: Sequence[Domain]) -> AbstractContextManager[None]:
         """Count a single call as waiting for a slot while the context is open."""
-        for domain in domains:
-            self._queued[domain.key] += 1
-        try:
-            yield
-        finally:
-            for domain in domains:
-                self._queued[domain.key] -= 1
+        return _Waiting(self._queued, domains)
 
     def check_time(self, call: Call[Any], domain: Domain) -> None:
         """Refuse a call that has its slot but no time for the answer.

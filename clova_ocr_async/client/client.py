@@ -273,6 +273,7 @@ class ClovaOCRClient:
         load = frameless(self.loader.load(image))
         del image  # so that no frame from here on holds the picture
         loaded = await load
+        del load  # a coroutine keeps some of its frame, and thousands of calls may wait
         limit = Deadline(seconds, loop, self._timer)
         call = Call(loaded.image, document, domains, lane, journal, self._runtime.new_id(), limit, context)
         del context  # crash reporters print the variables of a frame, and it may hold anything
