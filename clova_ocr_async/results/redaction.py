@@ -242,27 +242,28 @@ def _add_texts(
             texts.append((path, text))
 
 
-class _Vertex(msgspec.Struct, forbid_unknown_fields=True):
-    x: float | None = None
-    y: float | None = None
-
-
-class _Polygon(msgspec.Struct, forbid_unknown_fields=True):
-    vertices: list[_Vertex] = []
-
-
 def _is_plain(value: Any) -> bool:
     """Return whether a value is a number, or polygons of numbers alone, as nearly all of an answer is.
 
-    The decoder looks at polygons in a tenth of the time that a walk takes.
+    It is plain Python on purpose: a decoder, or a walk that judges each value by itself, takes three times as long.
     """
     if isinstance(value, float):
         return True
-    try:
-        msgspec.convert(value, list[_Polygon] | _Polygon)
-    except (msgspec.ValidationError, OverflowError):
+    if not is_array(value):
         return False
+    for polygon in value:
+        if not is_object(polygon) or len(polygon) != 1 or not is_array(vertices := polygon.get("vertices")):
+            return False
+        for vertex in vertices:
+            # Both keys and no other: an unknown key may be anything.
+            if not is_object(vertex) or len(vertex) != 2 or "x" not in vertex or "y" not in vertex:  # noqa: PLR2004
+                return False
+            if type(vertex["x"]) not in _NUMBERS or type(vertex["y"]) not in _NUMBERS:
+                return False
     return True
+
+
+_NUMBERS = frozenset((int, float))
 
 
 def _searched_text(value: Any) -> str | None:

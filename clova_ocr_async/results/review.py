@@ -8,7 +8,7 @@ import msgspec
 
 from clova_ocr_async.documents import DateObject, FloatObject, TimeObject
 from clova_ocr_async.documents.fields import confidence_of, in_reading_order, objects_of
-from clova_ocr_async.results.checks import check
+from clova_ocr_async.results.checks import Check, check
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -66,13 +66,20 @@ class Judgement(NamedTuple):
         return tuple(FieldToReview(path, "; ".join(found)) for path, found in self.reasons.items())
 
 
-def judge(recognition: Recognition[Any], minimum: float = 0.9, *, today: dt.date | None = None) -> Judgement:
+def judge(
+    recognition: Recognition[Any],
+    minimum: float = 0.9,
+    *,
+    today: dt.date | None = None,
+    checks: tuple[Check, ...] | None = None,
+) -> Judgement:
     """Return the lowest confidence and the fields to look at, from one walk over the document.
 
     Args:
         recognition: The recognition.
         minimum: As in ``fields_to_review``.
         today: As in ``fields_to_review``.
+        checks: The checks of the recognition, if they are made already.
     """
     objects = objects_of(recognition.document)
     confidences = [confidence_of(leaf) for _, leaf in objects]
@@ -88,13 +95,13 @@ def judge(recognition: Recognition[Any], minimum: float = 0.9, *, today: dt.date
     for path, leaf in objects:
         if (kind := _unreadable(leaf)) is not None:
             reasons.setdefault(path, []).append(f"the text is not {kind}")
-    for path, reason in _from_checks(recognition, today):
+    for path, reason in _from_checks(recognition, check(recognition, today=today) if checks is None else checks):
         reasons.setdefault(path, []).append(reason)
     return Judgement(lowest, reasons)
 
 
-def _from_checks(recognition: Recognition[Any], today: dt.date | None) -> Iterator[tuple[str, str]]:
-    for found in check(recognition, today=today):
+def _from_checks(recognition: Recognition[Any], checks: tuple[Check, ...]) -> Iterator[tuple[str, str]]:
+    for found in checks:
         if found.outcome == "failed":
             yield from ((path, f"{found.name}: {found.reason}") for path in found.fields)
     for problem in recognition.problems:

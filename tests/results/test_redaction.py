@@ -264,3 +264,24 @@ def test_every_path_of_the_table_is_one_of_an_answer(path: str) -> None:
         value = value.get(step, value.get(f" {step}", value.get(step.upper())))
         value = value[0] if isinstance(value, list) else value
     assert isinstance(value, dict)
+
+
+@pytest.mark.parametrize(
+    "polygons",
+    [
+        {"vertices": [{"x": "900101-1234567", "y": 1}]},
+        [{"vertices": [{"x": 1, "y": 2}, {"x": "900101-1234567", "y": 1}]}],
+        [{"vertices": [{"900101-1234567": 1, "x": 1}]}],
+        [{"vertices": [1, "900101-1234567"]}],
+        [{"vertices": "900101-1234567"}],
+        [{"vertices": [], "900101-1234567": 1}],
+        ["900101-1234567"],
+        "900101-1234567",
+    ],
+)
+def test_a_number_in_the_place_of_a_polygon_is_hidden(polygons: Any) -> None:
+    """A text or a key among coordinates is masked like any other, whatever shape it is in."""
+    answer = {"images": [{"nameCard": {"result": {"name": [{"text": "Kim", "boundingPolys": polygons}]}}}]}
+    text = json.dumps(Masking(answer, "standard").mask_answer())
+    assert "1234567" not in text
+    assert "900101-*******" in text

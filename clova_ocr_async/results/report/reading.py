@@ -76,11 +76,12 @@ def read_record(record: SourceRecord, policy: Policy | None, others: Sequence[tu
         return reading if policy is None else reading._replace(masking=_masking_of_failure(outcome.error, policy))
     recognition = with_page(outcome.recognition, record.page)
     today = day_of_call(recognition)
+    checks = check(recognition, today=today)
     reading = reading._replace(
         recognition=recognition,
         shown=recognition,
-        judgement=judge(recognition, today=today),
-        checks=check(recognition, today=today),
+        judgement=judge(recognition, checks=checks),
+        checks=checks,
     )
     return reading if policy is None else _masked(reading, recognition, Masking(answer_of(recognition), policy, others))
 

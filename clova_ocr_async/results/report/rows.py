@@ -197,5 +197,5 @@ def _moved(corners: list[Point], way: Way) -> list[float]:
 
 
 def _short(numbers: Iterable[float]) -> list[float]:
-    """Return coordinates with one decimal, without it where it is 0."""
-    return [whole if (whole := int(short)) == short else short for number in numbers for short in (round(number, 1),)]
+    """Return coordinates with one decimal, whole ones without it."""
+    return [whole if (whole := int(number)) == number else round(number, 1) for number in numbers]
