@@ -154,6 +154,22 @@ async def test_two_tabs_lose_nothing(review: Review) -> None:
     await expect(again.locator(".value")).to_have_text("my name")
 
 
+async def test_a_value_that_is_there_already_counts_as_saved(review: Review) -> None:
+    """A correction whose answer was lost is sent again, and the value that stands there by then is no conflict."""
+    tab = review.tab
+    line = await opened(tab, NAME)
+    row = await tab.evaluate("structuredClone(rows[state.open])")
+    await line.get_by_role("textbox").fill("my name")
+    await line.get_by_role("textbox").press("Enter")
+    await expect(tab.locator("#announcement")).to_contain_text("Saved.")
+    await tab.evaluate("row => takeRow(row)", row)
+    line = await opened(tab, NAME)
+    await line.get_by_role("textbox").fill("my name")
+    await line.get_by_role("textbox").press("Enter")
+    await expect(line.locator(".judged")).to_contain_text("corrected by Minji")
+    await expect(line.locator(".problem")).to_be_hidden()
+
+
 async def test_text_that_was_typed_stays_while_the_server_is_away(review: Review) -> None:
     """A save without a server says so and keeps the text, also while other fields and documents are looked at."""
     tab = review.tab

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from clova_ocr_async.errors import ClovaOCRError
+    from clova_ocr_async.ledger.corrections import Correction
 
 
 def read_record(
@@ -89,6 +90,7 @@ class RecordsView:
         self._records = records
         self._total = total
         self.base = base
+        self.corrected: list[Correction] = []
         self.yielded = 0
 
     @contextmanager
@@ -106,6 +108,10 @@ class RecordsView:
         for record in self._records:
             self.yielded += 1
             yield record
+
+    def corrections(self) -> Iterator[Correction]:
+        """Yield the corrections."""
+        return iter(self.corrected)
 
     def other_base_folder(self, folder: str) -> str | None:
         """Return no folder: the paths start here."""

@@ -17,7 +17,7 @@ from clova_ocr_async.cli.terminal.phrases import quote_path
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.pictures.extras import load_module
-from clova_ocr_async.results.report.budget import DOCUMENTS
+from clova_ocr_async.results.report.budget import MOST_DOCUMENTS
 from clova_ocr_async.results.rows import name_in_table
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ReportFile:
     masked: bool = True
     price: Decimal | None = None
     pictures: Literal["copy", "link", "none"] | None = None
-    embed_limit: int = DOCUMENTS
+    embed_limit: int = MOST_DOCUMENTS
     key_file: str | None = None
     language: Language = "en"
 

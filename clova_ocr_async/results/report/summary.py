@@ -91,7 +91,8 @@ class Summary:
         record, number = reading.record, row["n"]
         self._documents[record.document] += 1
         self._statuses[record.status] += 1
-        self._to_review += sum("why" in found for found in row.get("fields", ()))
+        judged = {"corrected", "confirmed"}
+        self._to_review += sum("why" in found and not judged & found.keys() for found in row.get("fields", ()))
         self.refused += reading.refused is not None
         cause = cause_of(reading)
         if cause is not None:

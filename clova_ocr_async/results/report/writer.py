@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from clova_ocr_async.documents import DOCUMENTS
+from clova_ocr_async.results.corrections import answer_texts, reviews_of
 from clova_ocr_async.results.possible_copies import PossibleCopies
 from clova_ocr_async.results.report import page
 from clova_ocr_async.results.report.album import Album
-from clova_ocr_async.results.report.budget import DOCUMENTS, Budget
+from clova_ocr_async.results.report.budget import MOST_DOCUMENTS, Budget
 from clova_ocr_async.results.report.not_shown import not_shown
 from clova_ocr_async.results.report.reading import read_record
+from clova_ocr_async.results.report.reviewed_rows import reviewed_row
 from clova_ocr_async.results.report.rows import row_of
 from clova_ocr_async.results.report.summary import Summary
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.ledger.states import SourceRecord
     from clova_ocr_async.ledger.storage import RunView
+    from clova_ocr_async.results.corrections import Review
     from clova_ocr_async.results.report.album import PictureFolder, Pictures
     from clova_ocr_async.results.report.summary import RetryCommand
     from clova_ocr_async.results.sensitive_paths import Policy
@@ -57,7 +61,7 @@ class ReportOptions:
     language: page.Language = "en"
     price: Decimal | None = None
     pictures: Pictures = "none"
-    embed_limit: int = DOCUMENTS
+    embed_limit: int = MOST_DOCUMENTS
     words: Callable[[str], str] = str
     retry: RetryCommand
 
@@ -108,8 +112,10 @@ def write_report(
             album = Album(options.pictures, options.policy, budget, folder, options.words)
             text = _Text(options, write)
             rows = _Rows(options, album, budget, Summary(seen), text)
+            # People wrote them one by one, so they fit in memory.
+            reviews = reviews_of(view.corrections())
             for record in view.records():
-                rows.add(record)
+                rows.add(record, None if record.entry is None else reviews.get(record.entry.item))
             run = rows.summary.to_dict(status, options.retry)
             text.end(run | {"not_shown": not_shown(album, rows.shortened)})
             return Written(rows.summary.records, rows.summary.refused)
@@ -181,12 +187,20 @@ class _Rows:
         self.summary = summary
         self.shortened = 0
 
-    def add(self, record: SourceRecord) -> None:
-        """Add the row of a record."""
+    def add(self, record: SourceRecord, review: Review | None) -> None:
+        """Add the row of a record.
+
+        Args:
+            record: The record.
+            review: The state of its item after its corrections; None if there are none.
+        """
         number = self.summary.records
-        reading = read_record(record, self._options.policy)
+        others = () if review is None else answer_texts(DOCUMENTS[record.document], review)
+        reading = read_record(record, self._options.policy, others)
         shown = self._album.show(reading, number)
         row = row_of(reading, number, place=shown.place, words=self._options.words) | shown.keys
+        if review is not None:
+            row = reviewed_row(row, review, reading.masking)
         self.summary.add(reading, row)
         size = len(msgspec.json.encode(row)) + _PLAIN
         if "fields" in row and not self._budget.takes_values(size):

@@ -22,6 +22,7 @@ from support.run_records import RecordsView, cell, failed_record, read_record
 from clova_ocr_async.documents import Picture
 from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.errors import ConfigurationError, ImageError
+from clova_ocr_async.ledger.corrections import Change, ChangeKind, Correction
 from clova_ocr_async.results.report.album import Album
 from clova_ocr_async.results.report.budget import Budget
 from clova_ocr_async.results.report.not_shown import not_shown
@@ -150,6 +151,28 @@ def test_hostile_values_stay_text() -> None:
     assert evil in second["error"]["message"]
     assert run_in(page)["causes"][0]["command"] == evil
     assert "49" not in re.sub(r'"made_at":"[^"]*"', "", json.dumps(rows_in(page)))
+
+
+def test_corrections_are_on_the_page() -> None:
+    """A value that a person corrected is shown with the old one and the name, masked as all values are."""
+    answer = {"result": {"number": cell("4111 1111 1111 1112"), "name": cell("Kim", 0.4)}}
+    record = read_record("a.png", "credit-card", answer)
+    assert record.entry is not None
+    changes = [
+        Change(ChangeKind.CORRECT, "minji", "result.number", "4111 1111 1111 1112", "4111 1111 1111 1111"),
+        Change(ChangeKind.CONFIRM, "minji", "result.name", "Kim", "Kim"),
+    ]
+    view = RecordsView([record], 1)
+    view.corrected = [Correction(number, record.entry.item, 1.0, change) for number, change in enumerate(changes, 1)]
+    parts: list[bytes] = []
+    write_report(view, options(), parts.append)  # type: ignore[arg-type]
+    page = b"".join(parts).decode()
+    (row,) = rows_in(page)
+    number, name = sorted(row["fields"], key=lambda field: len(field["t"]), reverse=True)
+    assert (number["t"], number["corrected"]["old"]) == ("4111 11** **** 1111", "4111 11** **** 1112")
+    assert number["corrected"]["by"] == name["confirmed"]["by"] == "minji"
+    assert not re.search("11 ?1111 ?111[12]", page)
+    assert run_in(page)["totals"]["to_review"] == 0
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -229,7 +229,7 @@ function renderFilters() {
   const types = Object.keys(run.totals?.documents || {});
   if (types.length > 1) for (const type of types) chip("type", type, say(`document.${type}`));
   for (const flag of Object.keys(FLAGS)) {
-    if (!run.review && (flag === "corrected" || flag === "open")) continue;
+    if (flag === "open" && !run.review) continue;
     chip("flag", flag, say(`flag.${flag}`));
   }
   for (const cause of run.causes || []) if (state.cause.includes(cause.id)) chip("cause", cause.id, own(cause.title));

@@ -171,23 +171,26 @@ async function change(path, body, index) {
   const here = { n: body.n, field: index, score: scoreOf(rows[body.n], index) };
   const typing = document.activeElement?.tagName === "INPUT";
   const answer = await ask(path, body);
-  if (answer.status === 200) {
+  const present = answer.data?.row ? valueOf(answer.data.row.fields[index]) : null;
+  // An answer may be lost on its way: the value that was sent stands there when it is sent again.
+  if (answer.status === 200 || (answer.status === 409 && present === body.new)) {
     review.drafts.delete(`${body.n} ${index}`);
-    review.mine.push(answer.data.id);
+    if (answer.status === 200) review.mine.push(answer.data.id);
     takeRow(answer.data.row);
-    stepDoubtful.last = here;
-    const moved = stepDoubtful(1);
-    announce(say(moved ? "review.saved" : "review.saved_last"));
-    if (moved && typing) focusInput();
+    goOn(here, typing);
     return;
   }
-  if (answer.status === 409) takeRow(answer.data.row);
-  const problem =
-    answer.status === 409
-      ? say("review.conflict", { value: valueOf(rows[body.n].fields[index]) })
-      : problemText(answer);
   if (body.new !== undefined) review.drafts.set(`${body.n} ${index}`, body.new);
-  showProblem(body.n, index, problem);
+  if (answer.status === 409) takeRow(answer.data.row);
+  showProblem(body.n, index, answer.status === 409 ? say("review.conflict", { value: present }) : problemText(answer));
+}
+
+/** Go to the next doubtful field, unless the person has gone elsewhere meanwhile. */
+function goOn(saved, typing) {
+  stepDoubtful.last = saved;
+  const moved = state.open === saved.n && state.field === saved.field && stepDoubtful(1);
+  announce(say(moved || doubtfulFields().length ? "review.saved" : "review.saved_last"));
+  if (moved && typing) focusInput();
 }
 
 function problemText(answer) {
