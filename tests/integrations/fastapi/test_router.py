@@ -381,6 +381,8 @@ def test_the_openapi_document_describes_the_upload_and_its_answers() -> None:
     ("raised", "status"),
     [
         (ImageError("image 'canary.jpg' is empty; check"), 422),
+        (ImageError("""image "canary's; it's.jpg" is empty; check"""), 422),
+        (ImageError("/srv/canary.jpg: No such file or directory"), 422),
         (RedactionError("no polygon"), 422),
         (OverloadedError("full", retry_after=2.2), 503),
         (ClovaOCRError("what else"), 500),
@@ -401,6 +403,7 @@ def test_errors_of_your_own_handlers_become_problems(raised: ClovaOCRError, stat
     assert answered.headers["content-type"] == "application/problem+json"
     assert answered.headers.get("retry-after") == ("3" if status == 503 else None)
     assert answered.json()["billing"] == Billing.NOT_BILLED.name.lower()
+    assert "canary" not in answered.text
 
 
 def test_a_domain_that_was_given_up_is_a_503() -> None:
