@@ -120,7 +120,7 @@ def _kind_of(error: ClovaOCRError) -> ProblemDetails:
     return next((kind for cls, kind in _KINDS if isinstance(error, cls)), _INTERNAL)
 
 
-_SUBJECT = re.compile(r"""image (?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*") """)
+_SUBJECT = re.compile(r"""(?:the (?:image|picture|PDF)|image (?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")) """)
 _HINT = re.compile(r"(?<=more than )ImageLimits\.\w+, |, and ImageLimits\.formats allows.*|;.*", re.DOTALL)
 
 

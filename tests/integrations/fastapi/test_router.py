@@ -26,6 +26,7 @@ from clova_ocr_async import (
     ImageError,
     OverloadedError,
     Passport,
+    Preparation,
     Receipt,
     RedactionError,
     ResponseTimeoutError,
@@ -171,6 +172,14 @@ async def test_the_fault_of_an_unusable_picture_is_named(data: bytes, status: in
     assert answered.status == status
     assert answered.json()["detail"].startswith(detail.rstrip("…"))
     assert not re.search(r"Preparation|ImageLimits|pages_in|image 'image'", answered.body.decode())
+
+
+async def test_the_fault_of_a_picture_that_cannot_be_prepared_is_named() -> None:
+    """With preparation, the words of its errors reach the caller as well."""
+    client = client_of(FakeTransport(), prepare=Preparation())
+    answered = await Upload(app_of(client), b"GIF89a" + bytes(20)).answer()
+    assert answered.status == 422
+    assert answered.json()["detail"] == "the upload is cut off: the end of its GIF data is missing"
 
 
 async def test_a_file_of_several_pages_is_refused_by_its_pages() -> None:
