@@ -120,13 +120,17 @@ def _kind_of(error: ClovaOCRError) -> ProblemDetails:
     return next((kind for cls, kind in _KINDS if isinstance(error, cls)), _INTERNAL)
 
 
-_UNNAMED = "image 'image'"  # as messages name an image without a name
-_HINT = re.compile(r"(?<=more than )ImageLimits\.\w+, |, and ImageLimits\.formats allows.*")
+_SUBJECT = re.compile(r"""(?:the (?:image|picture|PDF)|image (?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")) """)
+_HINT = re.compile(r"(?<=more than )ImageLimits\.\w+, |, and ImageLimits\.formats allows.*|;.*", re.DOTALL)
 
 
-def _fault(message: str) -> str:
-    """Return what is wrong with an image. The way out, after the semicolon, speaks to a Python program."""
-    return _HINT.sub("", message.partition(";")[0].replace(_UNNAMED, "the upload"))
+def _fault(message: str) -> str | None:
+    """Return what is wrong with an image, without its name and without the way out for a Python program.
+
+    A message about a file, and not about the image in it, is the server's own business.
+    """
+    subject = _SUBJECT.match(message)
+    return None if subject is None else f"the upload {_HINT.sub('', message[subject.end() :])}"
 
 
 def problem_response(problem: ProblemDetails, *, retry_after: float | None = None) -> Response:

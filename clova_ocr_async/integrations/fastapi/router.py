@@ -217,12 +217,13 @@ def _checked_documents(documents: object) -> tuple[type[Document], ...]:
     served = tuple(dict.fromkeys(cast("Iterable[object]", documents)))
     if not served:
         raise ConfigurationError("documents is empty; give the classes of the documents that are read")
-    for document in served:
-        if not (isinstance(document, type) and issubclass(document, Document) and document is not Document):
-            raise ConfigurationError(
-                f"documents holds {_named(cast('object', document))}; it must hold document classes, such as Receipt"
-            )
+    if (other := next((document for document in served if not _is_document(document)), None)) is not None:
+        raise ConfigurationError(f"documents holds {_named(other)}; it must hold document classes, such as Receipt")
     return cast("tuple[type[Document], ...]", served)
+
+
+def _is_document(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Document) and value is not Document
 
 
 def _named(value: object) -> str:

@@ -26,6 +26,7 @@ from clova_ocr_async import (
     ImageError,
     OverloadedError,
     Passport,
+    Preparation,
     Receipt,
     RedactionError,
     ResponseTimeoutError,
@@ -171,6 +172,14 @@ async def test_the_fault_of_an_unusable_picture_is_named(data: bytes, status: in
     assert answered.status == status
     assert answered.json()["detail"].startswith(detail.rstrip("…"))
     assert not re.search(r"Preparation|ImageLimits|pages_in|image 'image'", answered.body.decode())
+
+
+async def test_the_fault_of_a_picture_that_cannot_be_prepared_is_named() -> None:
+    """With preparation, the words of its errors reach the caller as well."""
+    client = client_of(FakeTransport(), prepare=Preparation())
+    answered = await Upload(app_of(client), b"GIF89a" + bytes(20)).answer()
+    assert answered.status == 422
+    assert answered.json()["detail"] == "the upload is cut off: the end of its GIF data is missing"
 
 
 async def test_a_file_of_several_pages_is_refused_by_its_pages() -> None:
@@ -381,6 +390,8 @@ def test_the_openapi_document_describes_the_upload_and_its_answers() -> None:
     ("raised", "status"),
     [
         (ImageError("image 'canary.jpg' is empty; check"), 422),
+        (ImageError("""image "canary's; it's.jpg" is empty; check"""), 422),
+        (ImageError("/srv/canary.jpg: No such file or directory"), 422),
         (RedactionError("no polygon"), 422),
         (OverloadedError("full", retry_after=2.2), 503),
         (ClovaOCRError("what else"), 500),
@@ -401,6 +412,7 @@ def test_errors_of_your_own_handlers_become_problems(raised: ClovaOCRError, stat
     assert answered.headers["content-type"] == "application/problem+json"
     assert answered.headers.get("retry-after") == ("3" if status == 503 else None)
     assert answered.json()["billing"] == Billing.NOT_BILLED.name.lower()
+    assert "canary" not in answered.text
 
 
 def test_a_domain_that_was_given_up_is_a_503() -> None:

@@ -227,3 +227,34 @@ def test_a_handler_that_is_cancelled_takes_its_call_with_it() -> None:
         assert (second.task.cancelled(), case.waiting) == (True, 0)
         case.held.go_on.set()
         await first.answer()
+
+
+def test_no_upload_joins_a_call_that_is_being_cancelled() -> None:
+    """While a call whose callers have gone takes its time to end, the same picture is a new call."""
+
+    @virtually
+    async def _() -> None:
+        case = Case()
+
+        class Slow(ClovaOCRClient):
+            begun = 0
+
+            async def recognize(self, *_: Any, **__: Any) -> Any:
+                self.begun += 1
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    await asyncio.sleep(60)
+
+        slow = Slow(domain(), transport=case.transport)
+        app = app_of(slow)
+        first = Upload(app, JPEG)
+        await reached(lambda: slow.begun)
+        first.go()
+        await first.answer()
+        again = Upload(app, JPEG)
+        await asyncio.sleep(1)
+        assert slow.begun == 2
+        again.go()
+        await again.answer()
+        await asyncio.sleep(100)
