@@ -10,6 +10,7 @@ then the call, in as many workers as there are slots.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import io
 import multiprocessing
 import tempfile
@@ -85,9 +86,8 @@ def converted(path: str) -> bytes:
 
 def busy(way: str, paths: list[str], seconds: float) -> float:
     """Return the share of the slots' time in which they were busy; in a process of its own."""
-    import pillow_heif  # noqa: PLC0415 - it may be missing
-
-    pillow_heif.register_heif_opener()
+    heif: Any = importlib.import_module("pillow_heif")  # it may be missing
+    heif.register_heif_opener()
     read: Any = {"ours": ours, "workers": workers}[way]
     with served(seconds) as domain:
         began = time.monotonic()

@@ -163,7 +163,7 @@ class _Document:
                 self._pdf = open_pdf(self._stream)
                 stack.callback(lambda: self._pdf.close())  # noqa: PLW0108 - it may be another one by then
                 self.count = len(self._pdf.pages)
-                self._is_damaged = was_recovered(self._pdf.get_warnings(), self._stream)
+                self._is_damaged = was_recovered(self._pdf.get_warnings())
             if self.count == 0:
                 raise ImageError(f"{file.name} has no page; check that the file was written to its end")
             if self._is_damaged:

@@ -13,7 +13,7 @@ from clova_ocr_async.errors import ImageError
 from clova_ocr_async.pictures.pdfium import PDFIUM
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterable
 
 __all__ = ["REPAIR", "check_whole", "errors_of", "open_pdf", "pages_of", "was_recovered"]
 
@@ -25,29 +25,15 @@ _SIGNS_OF_LOSS = ("reconstruct cross-reference table", "non-dictionary object")
 _TAIL = 2048  # bytes at the end of a file that hold its last table
 
 
-def open_pdf(stream: BinaryIO, *, attempt_recovery: bool = True) -> pikepdf.Pdf:
-    """Open a PDF; the caller closes it.
-
-    Args:
-        stream: The file.
-        attempt_recovery: Whether qpdf may guess where the objects of a damaged file are.
-    """
+def open_pdf(stream: BinaryIO) -> pikepdf.Pdf:
+    """Open a PDF; the caller closes it."""
     # Not mapped into memory: the module of PagedFile gives the reason.
-    return pikepdf.open(stream, access_mode=pikepdf.AccessMode.stream, attempt_recovery=attempt_recovery)
+    return pikepdf.open(stream, access_mode=pikepdf.AccessMode.stream)
 
 
-def was_recovered(warnings: Sequence[object], stream: BinaryIO) -> bool:
+def was_recovered(warnings: Iterable[object]) -> bool:
     """Return whether qpdf had to guess where the objects of a file are; most warnings are about harmless faults."""
-    if not warnings:
-        return False
-    # A file whose table misses some objects opens without a recovery too, and lacks them: the texts alone show that.
-    if any(sign in str(warning) for warning in warnings for sign in _SIGNS_OF_LOSS):
-        return True
-    try:
-        open_pdf(stream, attempt_recovery=False).close()
-    except pikepdf.PdfError:
-        return True
-    return False
+    return any(sign in str(warning) for warning in warnings for sign in _SIGNS_OF_LOSS)
 
 
 @contextmanager

@@ -383,3 +383,11 @@ async def test_a_missing_extra_stops_the_batch(run: Path, kept: bool, monkeypatc
     assert "pip install 'clova-ocr-async[pictures]'" in str(found[0].error)
     assert transport.sent == []
     assert not kept or set(states(run)) == {"queued"}
+
+
+def test_a_broken_file_in_an_archive_has_no_hash(tmp_path: Path) -> None:
+    """A file of pages whose content in an archive is broken is refused by its name before a page is cut."""
+    member = Member(b"fax.tif", saved_pages("TIFF", 2), checksum=1)
+    path = f"{write_zip(tmp_path / 'a.zip', member)}!/fax.tif"
+    with pytest.raises(ImageError, match=r"a\.zip!/fax\.tif: it is broken: its content does not match its checksum"):
+        FileHashes().facts(path, 2e9)
