@@ -7,6 +7,7 @@ place on the original is the same place on the result.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -61,6 +62,7 @@ _FONTS = 64  # font sizes in the longer side of a picture
 _SMALLEST, _LARGEST = 15, 80  # font sizes in pixels
 _COLUMN = 20  # font sizes in the width of a column of the list
 _ROWS = 12  # fields for which a column has room at least
+_MOST_IN_LINE = 400  # characters; more than the narrowest that fit
 _LINES = 3  # lines of a value
 _ELLIPSIS = "…"
 
@@ -132,7 +134,9 @@ class _Board:
         width = (_COLUMN - 4.5) * self._size
         lines: list[str] = []
         while text and len(lines) < _LINES:
-            end = next((end for end in range(len(text), 1, -1) if self._font.getlength(text[:end]) <= width), 1)
+            # Measuring a text costs as much as drawing it, so its end is found by halves.
+            ends = range(1, min(len(text), _MOST_IN_LINE) + 1)
+            end = max(1, bisect_right(ends, width, key=lambda end: self._font.getlength(text[:end])))
             if end < len(text) and (blank := text.rfind(" ", 1, end + 1)) > end // 2:
                 end = blank
             lines.append(text[:end].strip())
