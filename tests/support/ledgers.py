@@ -151,7 +151,7 @@ async def until(folder: Path, *expected: State) -> None:
 
 async def eventually(happened: Callable[[], object]) -> None:
     """Wait for an effect in another thread or in the file."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not happened():  # noqa: ASYNC110 - neither sets an event
             await asyncio.sleep(0.001)
 
