@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from generated_fields import fields_of
 
 import clova_ocr_async
 from clova_ocr_async import client, errors, pictures, protocol
@@ -32,7 +33,6 @@ from clova_ocr_async.emulator import Fault
 from clova_ocr_async.protocol import codes
 from clova_ocr_async.results import columns
 from clova_ocr_async.results.sensitive_paths import SENSITIVE
-from generated_fields import fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,6 +49,7 @@ API_FOLDERS = (
 )  # fmt: skip
 """The modules that people import from, each with a page of the API reference."""
 
+_SUBJECTS = {"BatchDispatcher", "ClovaOCRClient", "ClovaOCRError", "Domain", "Emulator", "Recognition", "SqliteLedger"}
 _BILLED = {
     errors.Billing.NOT_BILLED: "no",
     errors.Billing.MAYBE_BILLED: "maybe",
@@ -156,7 +157,8 @@ def verbs() -> dict[str, click.Command]:
 
 def _options(context: click.Context, options: Iterable[click.Parameter]) -> str:
     records = [record for option in options if (record := option.get_help_record(context)) is not None]
-    return _table(("option", "meaning"), ((f"`{name}`", text) for name, text in records))
+    # Two brackets in a row would be a link of Markdown.
+    return _table(("option", "meaning"), ((f"`{name}`", text.replace("[", "\\[")) for name, text in records))
 
 
 def _verbs() -> str:
@@ -243,7 +245,8 @@ def _hidden_numbers() -> str:
 def _api(folder: str) -> str:
     module = importlib.import_module(f"clova_ocr_async.{folder}")
     root = set(clova_ocr_async.__all__)
-    names = sorted(module.__all__, key=lambda name: (name not in root, name.lower()))
+    # What a page is about, then the daily names, then the rest.
+    names = sorted(module.__all__, key=lambda name: (name not in _SUBJECTS, name not in root, name.lower()))
     return "\n\n".join(f"::: clova_ocr_async.{folder}.{name}" for name in names)
 
 
@@ -255,18 +258,21 @@ def pages() -> Iterator[tuple[str, str]]:
         yield path, re.findall(r"^# (.*)$", text, re.MULTILINE)[0]
 
 
+_FENCE = re.compile(r"^( *)```.*?^\1```$", re.DOTALL | re.MULTILINE)
+
+
 def _first_paragraph(path: str) -> str:
-    text = _PART.sub("", (DOCS / path).read_text(encoding="utf-8")).partition("\n# ")[2] or (DOCS / path).read_text()
-    paragraphs = [part for part in text.split("\n\n")[1:] if re.match(r"[A-Z`*\[]", part)]
-    words = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`]", r"\1", " ".join(paragraphs[0].split())) if paragraphs else ""
-    return words
+    """Return the first paragraph of a page, without marks."""
+    text = _FENCE.sub("", (DOCS / path).read_text(encoding="utf-8"))
+    paragraph = next(part for part in text.split("\n\n")[1:] if re.match(r"[A-Z`*]", part))
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`]", r"\1", " ".join(paragraph.split()))
 
 
 def llms() -> str:
     """Return the text of llms.txt: all pages with a line each, for programs that read."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = [f"# {project['name']}", "", f"> {project['description']}", "", "## Pages", ""]
-    lines += [f"- [{heading}]({path}): {_first_paragraph(path)}".rstrip(": ") for path, heading in pages()]
+    lines += [f"- [{heading}]({path}): {_first_paragraph(path)}" for path, heading in pages()]
     return "\n".join([*lines, ""])
 
 
