@@ -12,6 +12,7 @@ A page holds such a part between two comments:
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import inspect
 import re
@@ -36,6 +37,8 @@ from clova_ocr_async.results.sensitive_paths import SENSITIVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from clova_ocr_async.results.columns import Table
 
 __all__ = ["API_FOLDERS", "PARTS", "error_classes", "stale_pages", "verbs", "written"]
 
@@ -87,7 +90,7 @@ def _summary(of: object) -> str:
 def _described(of: object, section: str) -> dict[str, str]:
     """Return the names and texts of a section of a Google docstring."""
     _, _, rest = f"{inspect.getdoc(of)}\n".partition(f"\n{section}:\n")
-    found: dict[str, str] = {}
+    found, name = dict[str, str](), ""
     for line in rest.splitlines():
         if line and not line.startswith("    "):
             break
@@ -184,11 +187,14 @@ def _common_options() -> str:
 # Tables, settings, events
 
 
-def _columns(word: str, table: Any = "documents") -> str:
-    document, common = DOCUMENTS[word], {column.name for column in columns(DOCUMENTS["passport"])}
-    # The columns that all documents have are in a table of their own.
-    left_out = {column.name for column in columns(DOCUMENTS["receipt"])} & common if table == "documents" else set()
-    shown = [column for column in columns(document, table) if column.name not in left_out]
+def _names_in_all() -> set[str]:
+    """Return the names of the columns that the tables of all documents have; they are shown once."""
+    return set[str].intersection(*({column.name for column in columns(document)} for document in DOCUMENTS.values()))
+
+
+def _columns(word: str, table: Table = "documents") -> str:
+    left_out = _names_in_all() if table == "documents" else set[str]()
+    shown = [column for column in columns(DOCUMENTS[word], table) if column.name not in left_out]
     return _table(
         ("column", "type", "Korean heading", "place in the answer"),
         ((f"`{c.name}`", c.type, c.label_ko, f"`{c.path}`" if c.path else "") for c in shown),
@@ -196,8 +202,7 @@ def _columns(word: str, table: Any = "documents") -> str:
 
 
 def _common_columns() -> str:
-    common = {column.name for column in columns(DOCUMENTS["passport"])}
-    shown = [column for column in columns(DOCUMENTS["receipt"]) if column.name in common]
+    shown = [column for column in columns(DOCUMENTS["receipt"]) if column.name in _names_in_all()]
     return _table(("column", "type", "Korean heading"), ((f"`{c.name}`", c.type, c.label_ko) for c in shown))
 
 
@@ -286,8 +291,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "common-options": _common_options,
     "columns of every table": _common_columns,
     "columns of receipt lines": lambda: _columns("receipt", "items"),
-    **{f"columns of {word}": lambda word=word: _columns(word) for word in DOCUMENTS},
-    **{f"fields of {word}": lambda word=word: fields_of(DOCUMENTS[word]) for word in DOCUMENTS},
+    **{f"columns of {word}": functools.partial(_columns, word) for word in DOCUMENTS},
+    **{f"fields of {word}": functools.partial(fields_of, DOCUMENTS[word]) for word in DOCUMENTS},
     "settings of ClovaOCRClient": lambda: _settings(clova_ocr_async.ClovaOCRClient),
     "settings of Domain": lambda: _settings(clova_ocr_async.Domain),
     "settings of RetryPolicy": lambda: _settings(client.RetryPolicy, "Attributes"),
@@ -296,7 +301,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "events": _events,
     "faults": _faults,
     "hidden numbers": _hidden_numbers,
-    **{f"names of {folder}": lambda folder=folder: _api(folder) for folder in API_FOLDERS},
+    **{f"names of {folder}": functools.partial(_api, folder) for folder in API_FOLDERS},
 }
 """The generated parts by their names."""
 

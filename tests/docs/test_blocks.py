@@ -33,7 +33,7 @@ _EMPTY = {"tutorial.md"}  # pages that begin in an empty folder
 
 
 def _kind(sample: Sample) -> str:
-    return next(iter(sample.truth.answer["result"].keys() & {"ic", "dl", "pp", "ac"}))
+    return str(next(iter(sample.truth.answer["result"].keys() & {"ic", "dl", "pp", "ac"})))
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def test_every_exit_code_is_explained() -> None:
 
 
 def test_every_environment_variable_is_explained() -> None:
-    """The page of the configuration names each variable that the package reads, and no page names another one."""
+    """The page of the configuration names each variable that is read, and no page names another one."""
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "clova_ocr_async").rglob("*.py"))
     read = set(_VARIABLE.findall(source))
     # Names that are put together: CLOVA_OCR_ID_CARD_SECRET_FILE.
@@ -82,7 +82,7 @@ def test_every_environment_variable_is_explained() -> None:
 
 
 def test_every_error_and_code_is_explained() -> None:
-    """Each class of errors has a section, with cause and way out; each code of the service and its gateway has a row."""
+    """Each class of errors has a section with cause and way out, and each code of service and gateway has a row."""
     text = page("errors.md")
     for kind in error_classes():
         if kind.__subclasses__() and kind.__name__ in {"ClovaOCRError", "TransportError", "APIError"}:

@@ -108,8 +108,8 @@ class PageRunner:
         self._folder = folder
         self._clova = clova
         self._cells: dict[str, Any] = {"__name__": "__main__"}
-        # A thread of their own: CPython 3.11 reports one return too many when an exception wakes a task, which would make
-        # coverage lose this thread.
+        # A thread of their own: CPython 3.11 reports one return too many when an exception wakes a task, which would
+        # make coverage lose this thread.
         self._thread = ThreadPoolExecutor(1)
         self._loop = asyncio.Runner()
         self._background: list[subprocess.Popen[bytes]] = []
