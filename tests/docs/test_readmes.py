@@ -150,7 +150,7 @@ def test_changed_english_prose_is_a_warning_and_no_failure() -> None:
     """A fix of the English text need not wait for a translator: the section is named with the mark that it needs."""
     for heading, mark in stale_sections(ENGLISH, KOREAN).items():
         warnings.warn(f"README.ko.md: compare {heading!r} with the English text, then mark it {mark}", stacklevel=1)
-    changed = stale_sections(ENGLISH.replace("Folder in, spreadsheet out.", "Folders in, spreadsheets out."), KOREAN)
+    changed = stale_sections(ENGLISH.replace("## Three promises", "## Three promises\n\nAnd a fourth one."), KOREAN)
     assert "세 가지 약속" in changed
 
 
