@@ -273,11 +273,16 @@ def _first_paragraph(path: str) -> str:
     return re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`]", r"\1", " ".join(paragraph.split()))
 
 
+def _address(path: str) -> str:
+    """Return the address of a page, from the root of the site."""
+    return "./" if path == "index.md" else f"{path.removesuffix('.md')}/"
+
+
 def llms() -> str:
-    """Return the text of llms.txt: all pages with a line each, for programs that read."""
+    """Return the text of llms.txt: all pages of the site with a line each, for programs that read."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = [f"# {project['name']}", "", f"> {project['description']}", "", "## Pages", ""]
-    lines += [f"- [{heading}]({path}): {_first_paragraph(path)}" for path, heading in pages()]
+    lines += [f"- [{heading}]({_address(path)}): {_first_paragraph(path)}" for path, heading in pages()]
     return "\n".join([*lines, ""])
 
 

@@ -1,11 +1,13 @@
 """The links of the built site: ``python tools/site_links.py site`` names those that lead to no page or to no anchor.
 
 The generator checks the links between pages of Markdown. This program checks what it has made of them: links in raw
-HTML, anchors of generated names, pictures, and that no page loads anything from another host.
+HTML, anchors of generated names, pictures, and the list of pages in llms.txt; and that no page loads anything from
+another host.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -45,11 +47,18 @@ class _Page(HTMLParser):
 def dead_links(site: Path) -> list[str]:
     """Return a line for each link of a site that leads nowhere, and for each thing that another host would serve."""
     pages = {path: _Page(path) for path in sorted(site.rglob("*.html")) if path.name != "404.html"}
-    wrong: list[str] = []
-    for path, page in pages.items():
+    links = {path: [*page.links, *page.loaded] for path, page in pages.items()}
+    if (listing := site / "llms.txt").is_file():
+        links[listing] = re.findall(r"\]\(([^)]+)\)", listing.read_text(encoding="utf-8"))
+    wrong = [
+        f"{path.relative_to(site)}: loads {url}"
+        for path, page in pages.items()
+        for url in page.loaded
+        if urlsplit(url).netloc
+    ]
+    for path, urls in links.items():
         name = path.relative_to(site)
-        wrong += [f"{name}: loads {url}" for url in page.loaded if urlsplit(url).netloc]
-        for url in (*page.links, *page.loaded):
+        for url in urls:
             parts = urlsplit(url)
             if parts.scheme or parts.netloc:
                 continue

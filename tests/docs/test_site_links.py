@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def test_links_of_a_site_that_lead_nowhere_are_named(tmp_path: Path) -> None:
-    """A missing page, a missing anchor, a missing picture and a foreign script are each named; good links are not."""
+    """A missing page, anchor or picture, a foreign script and a listed page that is gone are named; good links are not."""
     (tmp_path / "guide").mkdir()
     (tmp_path / "index.html").write_text(
         '<h1 id="top"></h1><a href="guide/">1</a><a href="guide/#there">2</a><a href="#top">3</a>'
@@ -17,9 +17,11 @@ def test_links_of_a_site_that_lead_nowhere_are_named(tmp_path: Path) -> None:
         '<script src="https://cdn.example/x.js"></script><a href="https://example.com/">6</a>'
     )
     (tmp_path / "guide" / "index.html").write_text('<h2 id="there"></h2><a href="../#top">7</a>')
+    (tmp_path / "llms.txt").write_text("- [Guide](guide/): a page\n- [Gone](missing/): none\n")
     assert dead_links(tmp_path) == [
         "index.html: loads https://cdn.example/x.js",
         "index.html: gone/ leads to no file",
         "index.html: guide/#gone leads to no anchor",
         "index.html: gone.png leads to no file",
+        "llms.txt: missing/ leads to no file",
     ]
