@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def test_links_of_a_site_that_lead_nowhere_are_named(tmp_path: Path) -> None:
-    """A missing page, anchor or picture, a foreign script and a listed page that is gone are named; good links are not."""
+    """A missing page, anchor or picture, a foreign script, and a listed page that is gone are each named."""
     (tmp_path / "guide").mkdir()
     (tmp_path / "index.html").write_text(
         '<h1 id="top"></h1><a href="guide/">1</a><a href="guide/#there">2</a><a href="#top">3</a>'
