@@ -16,7 +16,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
 EVERYTHING = ".[all,heic]"  # ``all`` leaves out heic, whose wheels are GPL
-CODE = ["clova_ocr_async", "tests", "examples", "benchmarks", "noxfile.py"]
+CODE = ["clova_ocr_async", "tests", "examples", "benchmarks", "tools", "noxfile.py"]
 
 
 def group(name: str) -> tuple[str, ...]:
@@ -75,6 +75,15 @@ def types(session: nox.Session) -> None:
     session.install("-e", EVERYTHING, *group("types"))
     session.run("mypy")
     session.run("pyright")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation without a warning, and follow its links; generated parts must be those of the code."""
+    session.install("-e", ".[cli,emulator,fastapi,otel]", *group("docs"))  # what the generated parts import
+    session.run("python", "tools/generated_docs.py", "--check")
+    session.run("zensical", "build", "--clean", "--strict")
+    session.run("python", "tools/site_links.py", "site")
 
 
 @nox.session

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import json
 import os
 import re
 import signal
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.files import saved_pages
 
 from clova_ocr_async import ClovaOCRClient, IdCard, Receipt
 from clova_ocr_async.cli.exit_codes import ExitCode
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from clova_ocr_async.emulator import Emulator
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture
@@ -167,16 +164,6 @@ def test_the_file_of_domains_makes_a_client(monkeypatch: pytest.MonkeyPatch, tmp
     assert [(domain.max_concurrency, domain.max_per_second) for domain in receipts] == [(10, None), (None, 2.5)]
 
 
-def test_the_file_of_domains_in_the_readme_makes_a_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The README's file of domains is one, once its URL is a real one and the secret there."""
-    config = tmp_path / "domains.toml"
-    (text,) = readme_blocks("toml")
-    config.write_text(text.replace("….apigw", "host.apigw").replace("abc…", "abc"), encoding="utf-8")
-    monkeypatch.setenv("RECEIPT_SECRET", "first")
-    (domain,) = ClovaOCRClient.from_config(config).domains
-    assert (domain.document, domain.max_concurrency, domain.secret.reveal()) == (Receipt, 5, "first")
-
-
 def fastapi_example() -> Any:
     """Load the example as uvicorn would, by its path."""
     spec = importlib.util.spec_from_file_location("fastapi_app", EXAMPLES / "fastapi_app.py")
@@ -246,68 +233,6 @@ def test_the_fastapi_example_shows_its_slots(clova: Emulator, browser: Any) -> N
     for secret in (clova.secret, "127.0.0.1", "custom", "canaryTOKEN"):
         assert secret not in shown
         assert secret not in browser.get("/openapi.json").text
-
-
-def readme_blocks(language: str) -> list[str]:
-    """Return the README's blocks of a language."""
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-
-
-def test_the_readme_begins_with_the_two_commands() -> None:
-    """The first two shell blocks of the README are the two commands that need nothing before them."""
-    first, second = readme_blocks("sh")[:2]
-    assert first == "pip install -e '.[all]' && clova-ocr demo\n"
-    assert second == "pip install nox && nox -s tests\n"
-
-
-def test_the_readme_explains_every_key_of_the_command_line(clova: Emulator, tmp_path: Path) -> None:
-    """Each key of ``status --json``, of its cost, and of a record has its place in the README."""
-    (tmp_path / "a.png").write_bytes(draw_sample("receipt").data)
-    written = clova_ocr("batch", "receipt", "a.png", "--run", "run", where=tmp_path)
-    assert (written.returncode, clova.billed.total()) == (0, 1), written.stderr
-    status = json.loads(clova_ocr("status", "run", "--json", "--price", "80", where=tmp_path).stdout)
-    record = json.loads(clova_ocr("export", "run", where=tmp_path).stdout)
-    readme = README.read_text(encoding="utf-8")
-    for key in (*status, *status["cost"], *record):
-        assert f"`{key}`" in readme, key
-
-
-@pytest.mark.usefixtures("clova")
-def test_the_readme_service_reads_an_upload(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README's web service reads the upload of a caller with its token, and of no other."""
-    from fastapi.testclient import TestClient  # noqa: PLC0415 - only these tests need it
-
-    (program,) = [block for block in readme_blocks("python") if "FastAPI" in block]
-    monkeypatch.setenv("APP_TOKEN", "token")
-    service: dict[str, Any] = {}
-    exec(program, service)  # noqa: S102 - our own README
-    receipt = draw_sample("receipt")
-    with TestClient(service["app"]) as caller:
-        assert upload(caller, "/ocr/receipt", receipt.data).status_code == 401
-        answer = upload(caller, "/ocr/receipt", receipt.data, headers={"Authorization": "Bearer token"})
-    assert (answer.status_code, answer.json()["document"]) == (200, receipt.truth.answer)
-
-
-@pytest.mark.parametrize("number", range(len(readme_blocks("python")) - 1))
-def test_the_readme_programs_run(clova: Emulator, tmp_path: Path, number: int) -> None:
-    """Each Python program of the README does what it says, with the emulator for the service."""
-    program = [block for block in readme_blocks("python") if "FastAPI" not in block][number]
-    program = program.replace("https://….apigw.ntruss.com/custom/v1/123/abc…/document/receipt", clova.url("receipt"))
-    program = program.replace("your secret", clova.secret)
-    sample = draw_sample("receipt")
-    (tmp_path / "scans").mkdir()
-    for path in (tmp_path / "receipt.jpg", tmp_path / "scans" / "receipt.png"):
-        path.write_bytes(sample.data)
-    (tmp_path / "scan.pdf").write_bytes(saved_pages("PDF", 2))
-    script = tmp_path / f"test_readme_{number}.py"
-    script.write_text(program, encoding="utf-8")
-    runner = ["-m", "pytest", "-q"] if "def test_" in program else []
-    done = subprocess.run(
-        [sys.executable, *runner, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    price = sample.truth.answer["result"]["totalPrice"]["price"]["formatted"]["value"]
-    assert any(told in done.stdout for told in (price, "1 passed", " 4 0 0 0 0\n"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
