@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import re
 
 import click
@@ -9,6 +10,7 @@ from generated_docs import API_FOLDERS, ROOT, error_classes, stale_pages, verbs
 from support.doc_pages import DOCS, all_pages, all_text
 
 import clova_ocr_async
+from clova_ocr_async import integrations
 from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.exit_codes import ExitCode
 from clova_ocr_async.client import RetryPolicy
@@ -113,6 +115,8 @@ def test_every_public_name_is_in_the_reference() -> None:
         assert {f"clova_ocr_async.{folder}.{name}" for name in module.__all__} <= set(entries)
     named = {entry.rpartition(".")[2] for entry in entries}
     assert set(clova_ocr_async.__all__) <= named
+    frameworks = {info.name for info in pkgutil.iter_modules(integrations.__path__)}
+    assert {f"integrations.{name}" for name in frameworks} <= set(API_FOLDERS)
 
 
 def test_every_fault_and_setting_is_listed() -> None:
