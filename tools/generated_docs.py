@@ -110,7 +110,7 @@ def error_classes() -> Iterator[type[errors.ClovaOCRError]]:
     todo = [errors.ClovaOCRError]
     while todo:
         yield (found := todo.pop(0))
-        todo[:0] = [kind for kind in found.__subclasses__() if kind.__name__ in errors.__all__]
+        todo[:0] = [kind for kind in found.__subclasses__() if kind.__module__ == errors.__name__]
 
 
 def _errors() -> str:
