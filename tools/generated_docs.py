@@ -110,7 +110,7 @@ def error_classes() -> Iterator[type[errors.ClovaOCRError]]:
     todo = [errors.ClovaOCRError]
     while todo:
         yield (found := todo.pop(0))
-        todo[:0] = [kind for kind in found.__subclasses__() if kind.__name__ in errors.__all__]
+        todo[:0] = [kind for kind in found.__subclasses__() if kind.__module__ == errors.__name__]
 
 
 def _errors() -> str:
@@ -169,11 +169,12 @@ def _verbs() -> str:
     parts: list[str] = []
     for name, command in verbs().items():
         context = click.Context(command, info_name=f"clova-ocr {name}")
-        own = [option for option in command.params if option.name not in shared]
+        options = [option for option in command.params if isinstance(option, click.Option)]
+        own = [option for option in options if option.name not in shared]
         usage = " ".join(command.collect_usage_pieces(context))
         parts.append(f"## {name}\n\n```text\nclova-ocr {name} {usage}\n```")
         parts.append((inspect.cleandoc(command.help or "")).replace("*", "\\*"))
-        if any(isinstance(option, click.Option) for option in own):
+        if own:
             parts.append(_options(context, own))
     return "\n\n".join(parts)
 

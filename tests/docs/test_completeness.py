@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import re
 
 import click
@@ -9,6 +10,7 @@ from generated_docs import API_FOLDERS, ROOT, error_classes, stale_pages, verbs
 from support.doc_pages import DOCS, all_pages, all_text
 
 import clova_ocr_async
+from clova_ocr_async import integrations
 from clova_ocr_async.cli.app import app
 from clova_ocr_async.cli.exit_codes import ExitCode
 from clova_ocr_async.client import RetryPolicy
@@ -91,6 +93,10 @@ def test_every_error_and_code_is_explained() -> None:
         section = text.partition(f"\n### {kind.__name__}\n")[2].partition("\n#")[0]
         assert "*Cause:*" in section, kind
         assert "*Way out:*" in section, kind
+    for folder in API_FOLDERS:
+        found = vars(importlib.import_module(f"clova_ocr_async.{folder}"))
+        names = {name for name, value in found.items() if isinstance(value, type) and issubclass(value, Exception)}
+        assert all(name in text for name in names), names
     for code in (*codes.SERVICE_RULES, *codes.GATEWAY_RULES, *map(int, codes.STATUS_RULES)):
         assert f"| `{code}` |" in text
     assert all(f"`{billing.name}`" in text for billing in Billing)
@@ -113,6 +119,8 @@ def test_every_public_name_is_in_the_reference() -> None:
         assert {f"clova_ocr_async.{folder}.{name}" for name in module.__all__} <= set(entries)
     named = {entry.rpartition(".")[2] for entry in entries}
     assert set(clova_ocr_async.__all__) <= named
+    frameworks = {info.name for info in pkgutil.iter_modules(integrations.__path__)}
+    assert {f"integrations.{name}" for name in frameworks} <= set(API_FOLDERS)
 
 
 def test_every_fault_and_setting_is_listed() -> None:
@@ -129,7 +137,7 @@ def test_numbers_of_the_pages_are_those_of_the_code() -> None:
 
 
 def test_the_pages_name_no_account() -> None:
-    """No page has the host of a real domain, or a key: a copied command must not call somebody's domain."""
+    """No page has the host of a real domain, or a key: a copied command must not call another's domain."""
     hosts = set(re.findall(r"https?://([^\s/`'\")]+)", all_text()))
     allowed = re.compile(r"….*|127\.0\.0\.1:\d+|proxy\.example:3128|.*@proxy\.example:3128")
     assert not [host for host in hosts if not allowed.fullmatch(host)]
