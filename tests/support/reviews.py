@@ -72,7 +72,8 @@ def reviewing(store: Store, by: str = "minji", *, masked: bool = True, now: floa
     with store.correct(now=lambda: now) as record, store.view() as view:
         options = ReviewOptions(by=by, policy=policy, facts=facts, retry=lambda _documents, words: " ".join(words))
         session = ReviewSession(view, record, options)
-        session.load()
+        while session.load_more():
+            pass
         yield session
 
 

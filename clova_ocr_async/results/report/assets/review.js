@@ -42,8 +42,15 @@ async function loadRows() {
     addRows(answer.data.rows);
     from = answer.data.next;
     if (from === null) run = answer.data.run;
-    else announce(say("review.loading", { n: rows.length }));
+    else sayLoading(answer.data.of);
   }
+  byId("loading").hidden = true;
+}
+
+/** Show how far the server has read the run: it answers before it knows all of it. */
+function sayLoading(all) {
+  byId("loading").hidden = false;
+  byId("loading").textContent = say("review.loading", { n: rows.length, all });
 }
 
 /** Return the address of a picture that the server has; it asks for the token, which an image cannot send. */
