@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.results.sensitive_paths import Policy
     from support.stores import Store
 
-__all__ = ["RECEIPT", "field_of", "read", "read_image", "reviewing", "wire"]
+__all__ = ["RECEIPT", "field_of", "item_of", "read", "read_image", "reviewing", "wire"]
 
 
 def wire(text: str, confidence: float = 0.95, **more: Any) -> dict[str, Any]:

@@ -293,7 +293,7 @@ class ReviewServer:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidChangeError(f"the change is not of the right form: {error}") from None
         changed = await self._in_thread(lambda: body.make(self._session))
-        return _json(200, {"row": changed.row, "id": changed.number})
+        return _json(200, {"row": changed.row, "id": changed.number, "copies": changed.copies})
 
 
 async def _protect(_: web.Request, response: web.StreamResponse) -> None:

@@ -76,10 +76,12 @@ class Changed(NamedTuple):
     Attributes:
         row: The row of its image from now on, as JSON.
         number: The number of the correction; None if nothing had to be recorded.
+        copies: The rows of the other names of the image, as JSON: the change holds for each of them.
     """
 
     row: msgspec.Raw
     number: int | None
+    copies: list[msgspec.Raw]
 
 
 class _Image(NamedTuple):
@@ -374,14 +376,19 @@ class ReviewSession:
             review = self._review(item)
             made = change(review)
             if made is None:
-                return Changed(self._rows[number], None if review.whole is None else review.whole.number)
+                return self._changed(number, item, None if review.whole is None else review.whole.number)
             try:
                 recorded = self._record.append(item, made, after=review.newest)
             except CorrectionConflictError:
                 continue
             self.recorded += 1
-            return Changed(self.row(number), recorded.number)
+            self._catch_up()
+            return self._changed(number, item, recorded.number)
         raise LedgerError("other programs correct this image all the time; try again later")
+
+    def _changed(self, number: int, item: Item, correction: int | None) -> Changed:
+        copies = [self._rows[other] for other in self._numbers[item] if other != number]
+        return Changed(self._rows[number], correction, copies)
 
 
 def _check_value(value: str) -> None:

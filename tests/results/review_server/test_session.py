@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.ledgers import source
-from support.reviews import RECEIPT, field_of, read, read_image, reviewing, wire
+from support.reviews import RECEIPT, field_of, item_of, read, read_image, reviewing, wire
 from support.stores import STORES
 
+from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.corrections import Change, ChangeKind, CorrectionConflictError
+from clova_ocr_async.ledger.states import SourceFile
 from clova_ocr_async.results.review_server.problems import ConflictError, HiddenError, InvalidChangeError, UnknownError
 from clova_ocr_async.results.review_server.session import ReviewOptions, ReviewSession
 
@@ -103,6 +105,23 @@ async def test_a_value_that_changed_meanwhile_is_not_written_over(store: Store) 
         one.correct(0, SHOP, "canary cafe", "cafe")  # another field of the same document
         assert field_of(one.row(0), TOTAL)["t"] == "7000"
         assert field_of(other.row(0), SHOP)["t"] == "cafe"
+
+
+async def test_a_change_holds_for_every_name_of_the_image(store: Store) -> None:
+    """The page gets the rows of the copies as well, which nobody has to correct a second time."""
+    async with store.open() as ledger:
+        for name in ("a.jpg", "other.jpg"):
+            await read_image(ledger, name)
+        await ledger.admit(item_of(b"a.jpg", Receipt), SourceFile(b"copy of a.jpg"))
+    with reviewing(store) as session:
+        changed = session.correct(2, TOTAL, "5000", "6000")
+        (copy,) = changed.copies
+        assert [(plain(row)["n"], field_of(row, TOTAL)["t"]) for row in (changed.row, copy)] == [
+            (2, "6000"),
+            (0, "6000"),
+        ]
+        assert [plain(row)["n"] for row in session.undo(1).copies] == [2]
+        assert session.mark_done(1, done=True).copies == []
 
 
 async def test_a_field_is_confirmed(store: Store) -> None:
