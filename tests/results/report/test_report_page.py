@@ -152,7 +152,7 @@ def test_every_reason_of_a_check_has_a_translation() -> None:
     calls = re.findall(r'Check\(.*?"(?:passed|failed|unknown)", "([^"]+)"', code)
     assert len(calls) > 25
     assert set(calls) - TEXTS["reasons"].keys() == set()
-    names = re.findall(r'(?:_\w+|Check|_Digit)\("([a-z]\w+)", ', code) + re.findall(r'name, \w+ = "(\w+)"', code)
+    names = re.findall(r'\b(?:_\w+|Check)\("([a-z]\w+)", ', code) + re.findall(r'name, \w+ = "(\w+)"', code)
     assert {f"check.{name}" for name in names} - TEXTS["words"].keys() == set()
 
 
