@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import PIL.Image
 import PIL.ImageDraw
 
-from clova_ocr_async.results.report.page import Language, foot, head, picture, rows_block
+from clova_ocr_async.results.report.page import Language, foot, head, picture, rows_block, thumbnail, thumbnails_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -227,8 +227,8 @@ def page_text(
         for row in block:
             if data := (pictures or {}).get(row["n"]):
                 yield picture(row["n"], data)
-            if data := (thumbnails or {}).get(row["n"]):
-                yield picture(row["n"], data, thumbnail=True)
+        small = {row["n"]: data for row in block if (data := (thumbnails or {}).get(row["n"]))}
+        yield thumbnails_block("".join(thumbnail(number, data) for number, data in small.items()))
     yield foot(run, language=language)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.documents import Receipt
-from clova_ocr_async.results.columns import columns
+from clova_ocr_async.results.columns import Column, columns
 from clova_ocr_async.results.corrections import (
     REVIEW_COLUMNS,
     Review,
@@ -16,17 +16,24 @@ from clova_ocr_async.results.corrections import (
     corrected_columns,
     reviewed_by,
 )
-from clova_ocr_async.results.rows import document_values, item_values
+from clova_ocr_async.results.rows import JOINED, document_values, item_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from clova_ocr_async.documents import Document, Recognition
     from clova_ocr_async.ledger.states import Entry, Item
-    from clova_ocr_async.results.columns import Column
     from clova_ocr_async.results.redaction import Masking
 
 __all__ = ["CorrectedRow", "CorrectedTables", "item_columns_of_run"]
+
+
+_REMOVED = Column("removed_fields", "text", "지운 항목")
+"""The column of the fields whose value a person removed: their cells are as empty as those that were not corrected."""
+
+
+def _removed(review: Review) -> list[str]:
+    return sorted(path for path, value in review.values.items() if not value)
 
 
 def item_columns_of_run(reviews: Mapping[Item, Review]) -> tuple[Column, ...]:
@@ -59,8 +66,10 @@ class CorrectedTables:
     def of(document: type[Document], reviews: Mapping[Item, Review]) -> CorrectedTables:
         """Return the columns that the reviews of a run need for a document."""
         found: tuple[Column, ...] = ()
-        if any(item.document == document.path_word for item in reviews):
-            found = (*corrected_columns(document, _paths(document, reviews)), *REVIEW_COLUMNS)
+        own = [review for item, review in reviews.items() if item.document == document.path_word]
+        if own:
+            removed = [_REMOVED] if any(map(_removed, own)) else []
+            found = (*corrected_columns(document, _paths(document, reviews)), *removed, *REVIEW_COLUMNS)
         items = item_columns_of_run(reviews)[len(columns(Receipt, "items")) :] if document is Receipt else ()
         return CorrectedTables(document, found, tuple(column.name for column in items), reviews)
 
@@ -99,6 +108,7 @@ class CorrectedRow:
             again = document_values(self._corrected(shown, masking))
             wanted = corrected_columns(self.tables.document, self.review.values)
             found |= {column.name: again.get(name) for column, name in wanted.items()}
+            found[_REMOVED.name] = JOINED.join(_removed(self.review)) or None
         return found
 
     def items(self, receipt: Recognition[Receipt], key: str, masking: Masking | None) -> list[dict[str, Any]]:

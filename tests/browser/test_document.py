@@ -140,6 +140,52 @@ async def test_a_turned_picture_still_fits(page: Page, address: str) -> None:
     assert image["x"] + image["width"] <= stage["x"] + stage["width"] + 1
 
 
+async def test_zooming_to_a_wide_field_never_shows_less_of_it(page: Page, address: str) -> None:
+    """A field as wide as its picture is shown as large as the whole picture is, and not smaller."""
+    await page.goto(f"{address}#open=0&field=0")
+    await page.evaluate("rows[0].fields[0].b = [[0, 0, 800, 0, 800, 90, 0, 90]]")
+    await page.keyboard.press("0")
+    whole = await page.evaluate("stage.scale")
+    await page.keyboard.press("z")
+    assert await page.evaluate("stage.scale") == whole
+
+
+async def test_every_key_of_the_help_does_what_it_says(page: Page, address: str) -> None:
+    """Each key has its effect on the page."""
+    await page.goto(f"{address}#open=5&field=1")
+    before = await page.evaluate("[stage.scale, stage.turn]")
+    effects = {
+        "j": "state.open === 6",
+        "k": "state.open === 5 && state.field === null || state.field === 0",
+        "ArrowDown": "state.field === 1",
+        "ArrowUp": "state.field === 0",
+        "z": f"stage.scale !== {before[0]}",
+        "0": f"stage.scale === {before[0]}",
+        "+": f"stage.scale > {before[0]}",
+        "-": f"Math.abs(stage.scale - {before[0]}) < 1e-9",
+        "r": "stage.turn === 90",
+        "b": "stage.svg.classList.contains('boxless')",
+        "n": "byId('queue-place').textContent.startsWith('doubtful 1 /')",
+        "p": "byId('announcement').textContent === say('queue.first')",
+        "l": "settings.language === 'ko'",
+        "t": "document.documentElement.dataset.theme === 'dark'",
+        "Escape": "state.open === null",
+        "Enter": "state.open !== null",
+        "s": "state.view === 'summary'",
+        "/": "document.activeElement === byId('search')",
+    }
+    for key, effect in effects.items():
+        await page.keyboard.press(key)
+        assert await page.evaluate(effect), key
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("?")
+    assert await page.evaluate("byId('help').open")
+    shown = {*effects, "?"}
+    assert await page.evaluate("KEYS.filter((one) => one.where !== 'review').map((one) => one.key)") == sorted(
+        shown, key=(await page.evaluate("KEYS.map((one) => one.key)")).index
+    )
+
+
 async def test_the_help_has_every_key_that_is_bound(page: Page, address: str) -> None:
     """A question mark opens the list of keys, in the order of the table that binds them, and Esc closes it."""
     await page.goto(address)

@@ -134,6 +134,33 @@ async def test_a_field_is_confirmed_and_a_document_done_and_both_undone(review: 
     await expect(tab.locator("#announcement")).to_have_text("Nothing to undo in this tab.")
 
 
+async def test_the_summary_counts_what_is_left(review: Review) -> None:
+    """A field that a person has judged is not one to check any more, nor at the copies of its image."""
+    tab = review.tab
+    figure = tab.locator("#summary .tile", has_text="Fields to check").locator(".figure")
+    before = int(await figure.inner_text())
+    await tab.keyboard.press("n")
+    await tab.keyboard.press("c")
+    await expect(tab.locator("#announcement")).to_contain_text("Saved.")
+    await tab.keyboard.press("s")
+    await expect(figure).to_have_text(str(before - 1))
+    judged = "rows.filter((row) => row.fields?.some((field) => field.confirmed)).map((row) => row.n)"
+    (row,) = await tab.evaluate(judged)
+    await tab.evaluate("n => takeRows({ row: rows[n], copies: [{ ...rows[n], n: (n + 1) % rows.length }] })", row)
+    assert await tab.evaluate(judged) == sorted([row, (row + 1) % 5])
+
+
+async def test_a_key_that_is_pressed_twice_makes_one_change(review: Review) -> None:
+    """A document that is marked twice before the first answer is there is marked once, and one undo takes it back."""
+    tab = review.tab
+    await opened(tab, NAME)
+    await tab.evaluate("Promise.all([setDone(), setDone()])")
+    await expect(tab.locator("#done-button")).to_have_attribute("aria-pressed", "true")
+    await tab.keyboard.press("u")
+    await expect(tab.locator("#done-button")).to_have_attribute("aria-pressed", "false")
+    await expect(tab.locator("#undo-button")).to_be_disabled()
+
+
 async def test_two_tabs_lose_nothing(review: Review) -> None:
     """The second tab that corrects a field sees the other's value and keeps its own, which a second Enter saves."""
     other = await review.tab.context.new_page()
@@ -162,7 +189,7 @@ async def test_a_value_that_is_there_already_counts_as_saved(review: Review) -> 
     await line.get_by_role("textbox").fill("my name")
     await line.get_by_role("textbox").press("Enter")
     await expect(tab.locator("#announcement")).to_contain_text("Saved.")
-    await tab.evaluate("row => takeRow(row)", row)
+    await tab.evaluate("row => takeRows({ row })", row)
     line = await opened(tab, NAME)
     await line.get_by_role("textbox").fill("my name")
     await line.get_by_role("textbox").press("Enter")
@@ -200,4 +227,7 @@ async def test_a_masked_field_cannot_be_typed_over(review: Review) -> None:
     masked = review.tab.locator("#fields .field", has=review.tab.locator(".tag"))
     await expect(masked.get_by_role("textbox")).to_have_count(0)
     await expect(masked.first).to_contain_text("Start the review with --unmasked to correct it.")
+    await masked.first.locator(".label").click()
+    await review.tab.keyboard.press("e")
+    await expect(review.tab.locator("#announcement")).to_contain_text("Start the review with --unmasked")
     await expect(line).to_be_visible()

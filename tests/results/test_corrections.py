@@ -190,6 +190,16 @@ def test_a_value_that_was_removed_has_empty_cells() -> None:
     assert (found["store_name"], found["store_name_corrected"]) == ("canary", None)
 
 
+def test_a_value_that_was_removed_is_told_from_one_that_was_not_corrected() -> None:
+    """Both have an empty cell, so a column names the fields that were removed, where the run has any."""
+    first = "result.subResults[0].items[0].name"
+    found = row(RECEIPT, correct(SHOP, "canary", ""), correct(TOTAL, "5000", "6000"), correct(first, "tea", ""))
+    assert found.row["removed_fields"] == f"{SHOP} | {first}"
+    assert list(found.row)[-3:] == ["removed_fields", "reviewed_by", "reviewed_at"]
+    assert "removed_fields" not in row(RECEIPT, correct(TOTAL, "5000", "6000")).row
+    assert "removed_fields" not in row(RECEIPT, correct(SHOP, "canary", ""), undo(1, SHOP)).row
+
+
 def test_a_value_that_was_not_read_may_be_written() -> None:
     """An object that the answer has not gets the value that a person read."""
     found = row(RECEIPT, correct("result.paymentInfo.confirmNum", "", "123")).row

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.results.sensitive_paths import Policy
     from support.stores import Store
 
-__all__ = ["RECEIPT", "field_of", "read", "read_image", "reviewing", "wire"]
+__all__ = ["RECEIPT", "field_of", "item_of", "read", "read_image", "reviewing", "wire"]
 
 
 def wire(text: str, confidence: float = 0.95, **more: Any) -> dict[str, Any]:
@@ -72,7 +72,8 @@ def reviewing(store: Store, by: str = "minji", *, masked: bool = True, now: floa
     with store.correct(now=lambda: now) as record, store.view() as view:
         options = ReviewOptions(by=by, policy=policy, facts=facts, retry=lambda _documents, words: " ".join(words))
         session = ReviewSession(view, record, options)
-        session.load()
+        while session.load_more():
+            pass
         yield session
 
 

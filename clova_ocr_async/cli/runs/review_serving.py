@@ -127,9 +127,24 @@ async def serve_review(
             # In a thread, as a browser of the terminal ends only with its user.
             if settings.open_page and not await asyncio.to_thread(open_in_browser, place):
                 echo_stderr("no browser could be opened; open the address yourself", even_when_quiet=True)
-            await stop_requested.wait()
+            await _until_stopped(server, stop_requested)
     echo_stderr(f"{plural(server.recorded, 'correction')} kept in {shown_path(settings.run)}")
     return server.recorded
+
+
+async def _until_stopped(server: ReviewServer, stop_requested: asyncio.Event) -> None:
+    """Serve until a signal, or until the run turns out to be one that cannot be read."""
+    loaded = asyncio.create_task(server.loaded())
+    stopped = asyncio.create_task(stop_requested.wait())
+    try:
+        await asyncio.wait([loaded, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if loaded.done():
+            loaded.result()
+        await stopped
+    finally:
+        for task in (loaded, stopped):
+            task.cancel()
+        await asyncio.wait([loaded, stopped])
 
 
 def _facts(settings: ReviewSettings) -> dict[str, Any]:
@@ -154,7 +169,6 @@ def _session(settings: ReviewSettings, seal: Seal, facts: dict[str, Any]) -> Gen
         options = ReviewOptions(by=settings.by, policy=settings.policy, facts=facts, words=for_shell, retry=retry)
         session = ReviewSession(view, record, options)
         echo_stderr(f"reading {plural(view.status().total, 'image')} of {shown_path(settings.run)}")
-        session.load()
         yield session
 
 

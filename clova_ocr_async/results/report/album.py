@@ -12,7 +12,7 @@ from clova_ocr_async.errors import ConfigurationError, ImageError, RedactionErro
 from clova_ocr_async.host.archives import split_member_path
 from clova_ocr_async.pictures.headers import read_header
 from clova_ocr_async.results.picture_files import copy_name, kept_hashes
-from clova_ocr_async.results.report.page import picture
+from clova_ocr_async.results.report.page import picture, thumbnail
 from clova_ocr_async.results.report.pictures import ShownPicture, picture_of, reason_without
 
 if TYPE_CHECKING:
@@ -49,12 +49,14 @@ class Shown(NamedTuple):
 
     Attributes:
         keys: The keys of the row.
-        blocks: The text behind the rows.
+        thumbnail: The line of its thumbnail; empty if it has none.
+        block: The text that embeds it; empty if it is not embedded.
         place: The place of polygons on it; None if the picture was not opened.
     """
 
     keys: dict[str, Any]
-    blocks: str = ""
+    thumbnail: str = ""
+    block: str = ""
     place: Place | None = None
 
 
@@ -107,23 +109,22 @@ class Album:
 
     def _shown(self, found: ShownPicture, reading: Reading, number: int) -> Shown:
         keys: dict[str, Any] = {}
-        blocks = ""
+        line = block = ""
         if self.budget.has_thumbnail(number):
-            block = picture(number, found.thumbnail(), thumbnail=True)
-            if self.budget.takes(len(block)):
-                blocks += block
-            else:
+            line = thumbnail(number, found.thumbnail())
+            if not self.budget.takes(len(line)):
+                line = ""
                 self.small += 1
         if self.pictures == "embed":
             block = picture(number, found.embedded())
             if self.budget.takes(len(block)):
-                blocks += block
                 keys["picture"] = "embedded"
             else:
+                block = ""
                 self.large += 1
         elif self.folder is not None:
             keys["picture"] = self._beside(found, reading, number, self.folder)
-        return Shown(keys, blocks, found.place)
+        return Shown(keys, line, block, found.place)
 
     def _beside(self, found: ShownPicture, reading: Reading, number: int, folder: PictureFolder) -> str:
         """Put a picture into the folder, and return its address."""

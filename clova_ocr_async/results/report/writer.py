@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.states import SourceRecord
     from clova_ocr_async.ledger.storage import RunView
     from clova_ocr_async.results.corrections import Review
-    from clova_ocr_async.results.report.album import PictureFolder, Pictures
+    from clova_ocr_async.results.report.album import PictureFolder, Pictures, Shown
     from clova_ocr_async.results.report.summary import RetryCommand
     from clova_ocr_async.results.sensitive_paths import Policy
 
@@ -133,15 +133,17 @@ class _Text:
         self._options = options
         self._write = write
         self._rows: list[dict[str, Any]] = []
+        self._thumbnails: list[str] = []
         self._pictures: list[str] = []
         self._length = 0  # of the pictures
         self._put(page.head(options.title, masked=options.policy is not None, language=options.language))
 
-    def add(self, row: dict[str, Any], pictures: str) -> None:
-        """Add a row, and the pictures that follow its block."""
+    def add(self, row: dict[str, Any], shown: Shown) -> None:
+        """Add a row, and its pictures, which follow its block."""
         self._rows.append(row)
-        self._pictures.append(pictures)
-        self._length += len(pictures)
+        self._thumbnails.append(shown.thumbnail)
+        self._pictures.append(shown.block)
+        self._length += len(shown.thumbnail) + len(shown.block)
         if len(self._rows) == _ROWS or self._length > _BLOCK:
             self._flush()
 
@@ -161,8 +163,9 @@ class _Text:
 
     def _flush(self) -> None:
         if self._rows:
-            self._put(page.rows_block(self._rows, language=self._options.language) + "".join(self._pictures))
-        self._rows, self._pictures, self._length = [], [], 0
+            self._put(page.rows_block(self._rows, language=self._options.language))
+            self._put(page.thumbnails_block("".join(self._thumbnails)) + "".join(self._pictures))
+        self._rows, self._thumbnails, self._pictures, self._length = [], [], [], 0
 
     def _put(self, text: str) -> None:
         self._write(text.encode())
@@ -209,4 +212,4 @@ class _Rows:
             size = len(msgspec.json.encode(row)) + _PLAIN
             self.shortened += 1
         self._budget.add_row(size)
-        self._text.add(row, shown.blocks)
+        self._text.add(row, shown)

@@ -56,8 +56,6 @@ _STATUSES: dict[type[Exception], int] = {
     InvalidChangeError: 400,
     HiddenError: 403,
     UnknownError: 404,
-    ImageError: 404,
-    RedactionError: 404,
     ConfigurationError: 404,  # a library for pictures is not installed
     ClovaOCRError: 503,  # the run cannot be read or written
 }
@@ -112,7 +110,8 @@ class ReviewServer:
     """The server of one review; an asynchronous context manager.
 
     Args:
-        open_session: Opens the run; entered and left in the server's own thread, in which the session is used.
+        open_session: Opens the run, which the server reads; entered and left in the server's own thread, in which the
+            session is used.
         shell: The page without data, as HTML.
         picture_of: Returns the bytes of the picture of a record, PNG or JPEG; called in threads.
         port: The port; 0 for a free one.
@@ -145,6 +144,7 @@ class ReviewServer:
         # One picture at a time: a decoded one may take hundreds of megabytes.
         self._picture_thread = ThreadPoolExecutor(1, "clova-ocr-pictures")
         self._entered: AbstractContextManager[ReviewSession] | None = None
+        self._loading: asyncio.Task[None] | None = None
         self._hosts: set[str] = set()
         self.recorded = 0
         """Corrections that were recorded, once the server has ended."""
@@ -172,7 +172,23 @@ class ReviewServer:
         except BaseException:
             await self.__aexit__()
             raise
+        self._loading = asyncio.create_task(self._load())
         return self
+
+    async def _load(self) -> None:
+        # Some images at a time: between them the thread answers the requests that wait for it.
+        while await self._in_thread(self._session.load_more):
+            pass
+
+    async def loaded(self) -> None:
+        """Wait until the whole run was read, while requests are answered.
+
+        Raises:
+            LedgerError: It cannot be read.
+        """
+        assert self._loading is not None  # noqa: S101 - the server is entered
+        await asyncio.wait([self._loading])
+        self._loading.result()
 
     def _enter(self) -> None:
         entered = self._open_session()
@@ -188,6 +204,9 @@ class ReviewServer:
         self._hosts = {f"{name}:{self._port}" for name in (_LOOPBACK, "localhost")}
 
     async def __aexit__(self, *_: object) -> None:
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.wait([self._loading])
         # First the requests, each of which is answered, then the run that they use.
         await self._runner.cleanup()
         await self._in_thread(self._leave)
@@ -197,6 +216,7 @@ class ReviewServer:
     def _leave(self) -> None:
         if self._entered is not None:
             self.recorded = self._session.recorded
+            self._session.close()
             self._entered.__exit__(None, None, None)
 
     async def _in_thread(self, work: Callable[[], T], *, pictures: bool = False) -> T:
@@ -245,6 +265,8 @@ class ReviewServer:
         return web.Response(body=self._shell, content_type="text/html", charset="utf-8", headers=headers)
 
     async def _rows(self, request: web.Request) -> web.Response:
+        if self._loading is not None and self._loading.done():
+            self._loading.result()
         return _json(200, await self._in_thread(partial(self._session.rows, _number(request, "from"))))
 
     async def _row(self, request: web.Request) -> web.Response:
@@ -255,7 +277,11 @@ class ReviewServer:
 
     async def _picture(self, request: web.Request) -> web.Response:
         reading = await self._in_thread(partial(self._session.reading, _number(request, "n")))
-        data = await self._in_thread(partial(self._picture_of, reading), pictures=True)
+        try:
+            data = await self._in_thread(partial(self._picture_of, reading), pictures=True)
+        except (ImageError, RedactionError) as error:
+            # The name of a file may hold a number of its picture.
+            return _problem(404, reading.text(self._words(str(error))))
         return web.Response(body=data, content_type="image/png" if data.startswith(b"\x89PNG") else "image/jpeg")
 
     async def _change(self, request: web.Request, *, kind: type[_Change]) -> web.Response:
@@ -267,7 +293,7 @@ class ReviewServer:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidChangeError(f"the change is not of the right form: {error}") from None
         changed = await self._in_thread(lambda: body.make(self._session))
-        return _json(200, {"row": changed.row, "id": changed.number})
+        return _json(200, {"row": changed.row, "id": changed.number, "copies": changed.copies})
 
 
 async def _protect(_: web.Request, response: web.StreamResponse) -> None:

@@ -241,6 +241,15 @@ async def test_a_sealed_run_is_reviewed_with_its_key(tmp_path: Path) -> None:
     assert exported(folder, "--key-file", key)[0]["corrections"][0]["new"] == "canary 6000"
 
 
+def test_a_run_that_cannot_be_read_to_its_end_ends_the_review(run: Path) -> None:
+    """The address comes before the run is read; where it cannot be read, the command ends with the reason."""
+    with contextlib.closing(sqlite3.connect(run / LEDGER)) as db:
+        db.execute("ALTER TABLE correction RENAME COLUMN change TO gone")
+    refused = clova_ocr("review", run)
+    assert refused.stdout.startswith("http://127.0.0.1:")
+    assert (refused.exit_code, "no such column: change" in refused.stderr) == (2, True)
+
+
 def test_a_taken_port_is_named(run: Path) -> None:
     """A port that another program has is an error with its number."""
     with reviewed(run) as review:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from clova_ocr_async.results.report.page import foot, head, picture, rows_block, word
+from clova_ocr_async.results.report.page import foot, head, picture, rows_block, thumbnail, thumbnails_block, word
 
 ASSETS = resources.files("clova_ocr_async.results.report") / "assets"
 TEXTS: dict[str, dict[str, Any]] = json.loads((ASSETS / "words.json").read_text("utf-8"))
@@ -83,9 +83,11 @@ def test_hostile_texts_are_escaped_everywhere() -> None:
 
 
 def test_a_picture_is_base64_under_the_number_of_its_row() -> None:
-    """Pictures and thumbnails are told apart by their class."""
+    """A picture has a block of its own, and thumbnails share one, with a line for each; no thumbnails, no block."""
     assert picture(3, b"GIF") == '<script type="text/plain" class="picture" data-row="3">R0lG</script>\n'
-    assert 'class="thumb" data-row="4"' in picture(4, b"GIF", thumbnail=True)
+    lines = thumbnail(4, b"GIF") + thumbnail(6, b"GIF")
+    assert thumbnails_block(lines) == '<script type="text/plain" class="thumbs">\n4 R0lG\n6 R0lG\n</script>\n'
+    assert thumbnails_block("") == ""
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_every_reason_of_a_check_has_a_translation() -> None:
     calls = re.findall(r'Check\(.*?"(?:passed|failed|unknown)", "([^"]+)"', code)
     assert len(calls) > 25
     assert set(calls) - TEXTS["reasons"].keys() == set()
-    names = re.findall(r'\b(?:_\w+|Check|_Digit)\("([a-z]\w+)", ', code) + re.findall(r'name, \w+ = "(\w+)"', code)
+    names = re.findall(r'\b(?:_\w+|Check)\("([a-z]\w+)", ', code) + re.findall(r'name, \w+ = "(\w+)"', code)
     assert {f"check.{name}" for name in names} - TEXTS["words"].keys() == set()
 
 

@@ -81,9 +81,18 @@ def run_in(page: str) -> dict[str, Any]:
     return run
 
 
-def pictures_in(page: str, kind: str) -> dict[int, Image.Image]:
+def pictures_in(page: str) -> dict[int, Image.Image]:
     """Return the pictures in a page, decoded, by the number of their row."""
-    found = re.findall(rf'<script type="text/plain" class="{kind}" data-row="(\d+)">(.*?)</script>', page)
+    return _decoded(re.findall(r'<script type="text/plain" class="picture" data-row="(\d+)">(.*?)</script>', page))
+
+
+def thumbnails_in(page: str) -> dict[int, Image.Image]:
+    """Return the thumbnails in a page, decoded, by the number of their row."""
+    blocks = re.findall(r'<script type="text/plain" class="thumbs">(.*?)</script>', page, re.DOTALL)
+    return _decoded(re.findall(r"^(\d+) (.*)$", "".join(blocks), re.MULTILINE))
+
+
+def _decoded(found: list[tuple[str, str]]) -> dict[int, Image.Image]:
     return {int(number): Image.open(io.BytesIO(base64.b64decode(text))) for number, text in found}
 
 
@@ -190,11 +199,11 @@ def test_pictures_of_a_small_run_are_in_the_page(tmp_path: Path) -> None:
     file = io.BytesIO()
     large.save(file, "PNG")
     page = written(turned, shop(tmp_path / "b.png", file.getvalue(), large.size), pictures="embed")
-    assert {number: image.size for number, image in pictures_in(page, "picture").items()} == {
+    assert {number: image.size for number, image in pictures_in(page).items()} == {
         0: (480, 640),
         1: (1600, 1200),
     }
-    thumbs = pictures_in(page, "thumb")
+    thumbs = thumbnails_in(page)
     assert {number: image.size for number, image in thumbs.items()} == {0: (150, 200), 1: (200, 150)}
     assert {image.format for image in thumbs.values()} == {"WEBP"}
     assert not any(image.getexif() or image.info.get("icc_profile") for image in thumbs.values())
@@ -214,7 +223,7 @@ def test_copies_are_upright_and_hold_pixels_alone(tmp_path: Path, form: str) -> 
     record = shop(tmp_path / "한 #1?%\"'.x", data)
     page = written(record, pictures="copy", embed_limit=0, folder=folder)
     (row,) = rows_in(page)
-    assert not pictures_in(page, "thumb")
+    assert not thumbnails_in(page)
     ((name, data),) = folder.files.items()
     assert name == f"한 #1_%_'.1.{'jpg' if form in {'JPEG', 'HEIF'} else 'png'}"
     assert row["picture"] == f"re%20port_files/%ED%95%9C%20%231_%25_%27.1.{name[-3:]}"
@@ -247,7 +256,7 @@ def test_masked_pictures_are_covered(tmp_path: Path, where: Any) -> None:
     record = read_record(str(path), "id-card", sample.answer, data=file.getvalue(), picture=sent)
     folder = Folder()
     page = written(record, pictures=where, folder=folder)
-    shown = pictures_in(page, "picture").get(0) or Image.open(io.BytesIO(next(iter(folder.files.values()))))
+    shown = pictures_in(page).get(0) or Image.open(io.BytesIO(next(iter(folder.files.values()))))
     assert ink_left(shown.convert("RGB"), sample.hidden) < 16
     everything = page + "".join(folder.files)
     assert not [digits for digits in ("1234567", *sample.numbers) if digits in everything]
@@ -271,7 +280,7 @@ def test_a_picture_that_is_gone_or_changed_is_named(tmp_path: Path) -> None:
         assert row["fields"]
     assert ["picture" in row for row in rows] == [False] * 5 + [True]
     assert "no_picture" not in rows[4]
-    assert set(pictures_in(page, "thumb")) == {5}
+    assert set(thumbnails_in(page)) == {5}
 
 
 def test_values_that_cannot_be_masked_hide_the_picture(tmp_path: Path) -> None:
@@ -288,7 +297,7 @@ def test_values_that_cannot_be_masked_hide_the_picture(tmp_path: Path) -> None:
 def test_thumbnails_need_no_pictures_in_full_size(tmp_path: Path) -> None:
     """With ``none`` for pictures in full size, the page has thumbnails, and says that there are no others."""
     page = written(shop(tmp_path / "a.png", encoded("PNG")), pictures="none")
-    assert set(pictures_in(page, "thumb")) == {0}
+    assert set(thumbnails_in(page)) == {0}
     assert "picture" not in rows_in(page)[0]
     assert "in full size" in run_in(page)["not_shown"][0]["en"]
 
@@ -328,7 +337,7 @@ def test_a_full_page_leaves_out_pictures_then_values(tmp_path: Path) -> None:
     first, second = rows_in(page)
     assert first.get("fields", []) == []
     assert [field["p"] for field in second["fields"]] == ["result.totalPrice.price"]
-    assert "thumb" not in re.findall(r'class="(\w+)" data-row', page)
+    assert not thumbnails_in(page)
     texts = [text["en"] for text in run_in(page)["not_shown"]]
     assert texts[0].startswith("1 documents have no thumbnail")
     assert texts[1].startswith("1 documents have no large picture")

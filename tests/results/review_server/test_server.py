@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -254,6 +255,20 @@ async def test_pictures_come_by_the_number_of_their_row(server: ReviewServer) ->
         assert (status, reason in answer["error"]) == (404, True)
 
 
+async def test_the_reason_why_there_is_no_picture_is_masked_as_the_page_is(tmp_path: Path) -> None:
+    """The name of a file that is gone may hold the resident number of its picture; only an unmasked page shows it."""
+    run = STORES["memory"](tmp_path)
+    await read(run, "900101-1234567.jpg")
+
+    def gone(reading: Reading) -> bytes:
+        raise ImageError(f"{reading.record.path} is gone")
+
+    for masked, name in ((True, "900101-*******.jpg"), (False, "900101-1234567.jpg")):
+        opened = partial(reviewing, run, masked=masked)
+        async with ReviewServer(opened, SHELL, gone, make_token=lambda _: TOKEN) as server:
+            assert await ask(server, "/api/picture?n=0") == (404, {"error": f"{name} is gone"})
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -341,6 +356,63 @@ async def test_a_run_that_cannot_be_opened_is_an_error() -> None:
         await ReviewServer(refused, SHELL, picture_of).__aenter__()
 
 
+async def test_requests_are_answered_while_the_run_is_read(store: Store) -> None:
+    """The page gets what was read so far; the server ends at once, and leaves the run closed, although more is left."""
+    goes_on = threading.Event()
+    closed = []
+
+    class Slow(ReviewSession):
+        """A session that waits before it reads."""
+
+        def load_more(self) -> bool:
+            """Read nothing, and say that more is left, until the test goes on."""
+            return super().load_more() if goes_on.is_set() else True
+
+        def close(self) -> None:
+            """Note that it was closed."""
+            closed.append(self)
+
+    @contextlib.contextmanager
+    def slow() -> Generator[ReviewSession]:
+        options = ReviewOptions(by="minji", policy=None, facts={}, retry=lambda _documents, _options: "")
+        with store.correct() as record, store.view() as view:
+            yield Slow(view, record, options)
+
+    async with ReviewServer(slow, SHELL, picture_of, make_token=lambda _: TOKEN) as server:
+        assert (await ask(server, "/api/rows?from=0"))[1]["rows"] == []
+        assert (await ask(server, "/api/done", {"n": 0, "done": True}))[0] == 404
+        assert (await ask(server, "/api/corrections"))[0] == 503
+        goes_on.set()
+        await server.loaded()
+        assert len((await ask(server, "/api/rows?from=0"))[1]["rows"]) == 5
+        goes_on.clear()
+    async with ReviewServer(slow, SHELL, picture_of, make_token=lambda _: TOKEN):
+        pass
+    assert len(closed) == 2
+
+
+async def test_a_run_that_cannot_be_read_to_its_end_is_an_error(store: Store) -> None:
+    """The page and the command get the reason why the rest of the run is not shown."""
+
+    class Broken(ReviewSession):
+        """A session of a run whose file is damaged."""
+
+        def load_more(self) -> bool:
+            """Fail."""
+            raise LedgerError("the run is damaged")
+
+    @contextlib.contextmanager
+    def damaged() -> Generator[ReviewSession]:
+        options = ReviewOptions(by="minji", policy=None, facts={}, retry=lambda _documents, _options: "")
+        with store.correct() as record, store.view() as view:
+            yield Broken(view, record, options)
+
+    async with ReviewServer(damaged, SHELL, picture_of, make_token=lambda _: TOKEN) as server:
+        with pytest.raises(LedgerError, match="the run is damaged"):
+            await server.loaded()
+        assert await ask(server, "/api/rows?from=0") == (503, {"error": "the run is damaged"})
+
+
 async def test_a_run_that_cannot_be_written_is_a_problem_in_words(store: Store) -> None:
     """While the run cannot be written a change is refused with the reason, in the words of the place."""
 
@@ -356,9 +428,9 @@ async def test_a_run_that_cannot_be_written_is_a_problem_in_words(store: Store) 
         options = ReviewOptions(by="minji", policy=None, facts={}, retry=lambda _documents, _options: "")
         with store.view() as view:
             session = ReviewSession(view, Locked(), options)  # type: ignore[arg-type]
-            session.load()
             yield session
 
     async with ReviewServer(broken, SHELL, picture_of, make_token=lambda _: TOKEN, words=str.upper) as server:
+        await server.loaded()
         status, answer = await ask(server, "/api/confirm", {"n": 0, "path": TOTAL})
     assert (status, answer["error"]) == (503, "ANOTHER PROGRAM KEEPS THE LEDGER LOCKED")

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.ledgers import source
-from support.reviews import RECEIPT, field_of, read, read_image, reviewing, wire
+from support.reviews import RECEIPT, field_of, item_of, read, read_image, reviewing, wire
 from support.stores import STORES
 
+from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.corrections import Change, ChangeKind, CorrectionConflictError
+from clova_ocr_async.ledger.states import SourceFile
 from clova_ocr_async.results.review_server.problems import ConflictError, HiddenError, InvalidChangeError, UnknownError
 from clova_ocr_async.results.review_server.session import ReviewOptions, ReviewSession
 
@@ -56,6 +58,23 @@ async def test_rows_come_in_blocks_and_the_run_with_the_last_of_them(store: Stor
         assert session.rows(500)["rows"] == []
 
 
+async def test_rows_come_while_the_run_is_read(store: Store) -> None:
+    """The first rows can be had before the last image is read; what a person could change of them has to wait."""
+    await read(store, *(f"{number}.jpg" for number in range(101)))
+    with store.correct() as record, store.view() as view:
+        session = ReviewSession(view, record, ReviewOptions(by="minji", policy=None, facts={}, retry=lambda *_: ""))
+        assert session.rows(0) == {"rows": [], "next": 0, "of": 0}
+        assert session.load_more()
+        found = session.rows(0)
+        assert (len(found["rows"]), found["next"], found["of"], "run" in found) == (100, 100, 101, False)
+        assert session.rows(500) == {"rows": [], "next": 500, "of": 101}
+        with pytest.raises(LedgerError, match="still being read; try again"):
+            session.correct(0, TOTAL, "5000", "6000")
+        assert not session.load_more()
+        assert session.rows(100)["run"]["totals"]["records"] == 101
+        assert session.correct(0, TOTAL, "5000", "6000").number == 1
+
+
 async def test_a_correction_comes_back_with_its_row(store: Store) -> None:
     """The row shows the new value, the one of the answer, by whom and when, and how many doubts are left."""
     await read(store, "a.jpg")
@@ -86,6 +105,23 @@ async def test_a_value_that_changed_meanwhile_is_not_written_over(store: Store) 
         one.correct(0, SHOP, "canary cafe", "cafe")  # another field of the same document
         assert field_of(one.row(0), TOTAL)["t"] == "7000"
         assert field_of(other.row(0), SHOP)["t"] == "cafe"
+
+
+async def test_a_change_holds_for_every_name_of_the_image(store: Store) -> None:
+    """The page gets the rows of the copies as well, which nobody has to correct a second time."""
+    async with store.open() as ledger:
+        for name in ("a.jpg", "other.jpg"):
+            await read_image(ledger, name)
+        await ledger.admit(item_of(b"a.jpg", Receipt), SourceFile(b"copy of a.jpg"))
+    with reviewing(store) as session:
+        changed = session.correct(2, TOTAL, "5000", "6000")
+        (copy,) = changed.copies
+        assert [(plain(row)["n"], field_of(row, TOTAL)["t"]) for row in (changed.row, copy)] == [
+            (2, "6000"),
+            (0, "6000"),
+        ]
+        assert [plain(row)["n"] for row in session.undo(1).copies] == [2]
+        assert session.mark_done(1, done=True).copies == []
 
 
 async def test_a_field_is_confirmed(store: Store) -> None:
@@ -276,7 +312,8 @@ async def test_a_change_that_always_comes_second_ends_with_an_error(store: Store
     options = ReviewOptions(by="minji", policy=None, facts={}, retry=lambda _documents, _options: "")
     with store.view() as view:
         session = ReviewSession(view, Busy(), options)  # type: ignore[arg-type]
-        session.load()
+        while session.load_more():
+            pass
         with pytest.raises(LedgerError, match="try again later"):
             session.confirm(0, TOTAL)
 
@@ -301,7 +338,8 @@ async def test_a_change_is_made_from_what_holds_when_it_is_recorded(store: Store
     options = ReviewOptions(by="minji", policy=None, facts={}, retry=lambda _documents, _options: "")
     with store.correct() as record, store.view() as view:
         session = ReviewSession(view, Late(record), options)  # type: ignore[arg-type]
-        session.load()
+        while session.load_more():
+            pass
         assert session.correct(0, TOTAL, "5000", "6000").number == 2
         assert field_of(session.row(0), SHOP)["confirmed"]["by"] == "jun"
     assert RECEIPT["totalPrice"]["price"]["text"] == "S,000"

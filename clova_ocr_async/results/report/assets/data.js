@@ -7,11 +7,17 @@ const disagreements = new Map();
 const twins = new Set();
 let run = null;
 
-/** Read the data blocks and take them out of the document: thousands of them would weigh on every layout. */
+/** Read the data blocks and take them out of the document, where they would weigh on every layout. */
 function readBlocks() {
   for (const block of document.querySelectorAll("script.rows")) addRows(JSON.parse(block.textContent));
-  for (const block of document.querySelectorAll("script.picture, script.thumb")) {
-    (block.className === "thumb" ? thumbs : pictures).set(Number(block.dataset.row), block.textContent);
+  for (const block of document.querySelectorAll("script.picture")) {
+    pictures.set(Number(block.dataset.row), block.textContent);
+  }
+  for (const block of document.querySelectorAll("script.thumbs")) {
+    for (const line of block.textContent.trim().split("\n")) {
+      const [row, text] = line.split(" ");
+      thumbs.set(Number(row), text);
+    }
   }
   run = JSON.parse(byId("run").textContent);
   for (const read of [byId("data"), byId("run")]) read.remove();

@@ -135,15 +135,26 @@ function turned(left, top, right, bottom) {
   return { left: Math.min(...xs), top: Math.min(...ys), right: Math.max(...xs), bottom: Math.max(...ys) };
 }
 
-/** Centre a part of the picture, as large as a share of the stage allows. */
-function showPart(part, share, most) {
+/** Return the scale at which a part of the picture takes a share of the stage, at most a given one. */
+function scaleOf(part, share, most) {
   const { clientWidth: width, clientHeight: height } = stage.svg;
-  if (!width || !height) return;
-  const scale = Math.min(
+  return Math.min(
     (share * width) / (part.right - part.left || 1),
     (share * height) / (part.bottom - part.top || 1),
+    most,
   );
-  stage.scale = Math.min(scale, most);
+}
+
+/** The scale at which the stage shows the whole picture. */
+function wholeScale() {
+  return scaleOf(turned(0, 0, stage.width, stage.height), 0.96, 8);
+}
+
+/** Centre a part of the picture. */
+function showPart(part, scale) {
+  const { clientWidth: width, clientHeight: height } = stage.svg;
+  if (!width || !height) return;
+  stage.scale = scale;
   stage.x = width / 2 - (stage.scale * (part.left + part.right)) / 2;
   stage.y = height / 2 - (stage.scale * (part.top + part.bottom)) / 2;
   place();
@@ -151,7 +162,7 @@ function showPart(part, share, most) {
 
 function fit() {
   stage.touched = false;
-  showPart(turned(0, 0, stage.width, stage.height), 0.96, 8);
+  showPart(turned(0, 0, stage.width, stage.height), wholeScale());
 }
 
 function rotate() {
@@ -173,11 +184,12 @@ function zoomBy(factor) {
   zoomAt(stage.svg.clientWidth / 2, stage.svg.clientHeight / 2, factor);
 }
 
-/** Centre the boxes of a field, and zoom to where its text can be read with what stands around it. */
+/** Centre the boxes of a field, and zoom to where its text can be read with what stands around it; never away. */
 function zoomToField(index) {
   const extent = extentOfField(stage.row?.fields?.[index]);
   if (!extent) return;
-  showPart(turned(...extent), 0.4, 3);
+  const part = turned(...extent);
+  showPart(part, Math.max(scaleOf(part, 0.4, 3), wholeScale()));
   stage.touched = true;
 }
 

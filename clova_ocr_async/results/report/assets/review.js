@@ -42,8 +42,15 @@ async function loadRows() {
     addRows(answer.data.rows);
     from = answer.data.next;
     if (from === null) run = answer.data.run;
-    else announce(say("review.loading", { n: rows.length }));
+    else sayLoading(answer.data.of);
   }
+  byId("loading").hidden = true;
+}
+
+/** Show how far the server has read the run: it answers before it knows all of it. */
+function sayLoading(all) {
+  byId("loading").hidden = false;
+  byId("loading").textContent = say("review.loading", { n: rows.length, all });
 }
 
 /** Return the address of a picture that the server has; it asks for the token, which an image cannot send. */
@@ -175,13 +182,13 @@ async function change(path, body, index) {
   // An answer may be lost on its way: the value that was sent stands there when it is sent again.
   if (answer.status === 200 || (answer.status === 409 && present === body.new)) {
     review.drafts.delete(`${body.n} ${index}`);
-    if (answer.status === 200) review.mine.push(answer.data.id);
-    takeRow(answer.data.row);
+    if (answer.status === 200) remember(answer.data.id);
+    takeRows(answer.data);
     goOn(here, typing);
     return;
   }
   if (body.new !== undefined) review.drafts.set(`${body.n} ${index}`, body.new);
-  if (answer.status === 409) takeRow(answer.data.row);
+  if (answer.status === 409) takeRows(answer.data);
   showProblem(body.n, index, answer.status === 409 ? say("review.conflict", { value: present }) : problemText(answer));
 }
 
@@ -215,15 +222,20 @@ function showProblem(n, index, problem) {
   line.querySelector("input").focus();
 }
 
-function takeRow(row) {
-  rows[row.n] = row;
-  delete haystacks[row.n];
+/** Take over the rows of an answer: a change of an image holds for its copies too. */
+function takeRows({ row, copies = [] }) {
+  for (const one of [row, ...copies]) {
+    rows[one.n] = one;
+    delete haystacks[one.n];
+  }
   forgetRows();
   render();
 }
 
 function focusInput() {
+  const field = rows[state.open].fields?.[state.field];
   const input = byId("fields").children[state.field]?.querySelector("input");
+  if (field?.m && !input) announce(say("review.masked"));
   input?.focus();
   input?.select();
 }
@@ -235,9 +247,14 @@ async function setDone() {
     announce(problemText(answer));
     return;
   }
-  review.mine.push(answer.data.id);
-  takeRow(answer.data.row);
+  remember(answer.data.id);
+  takeRows(answer.data);
   announce(say(rows[row.n].review?.done ? "review.done" : "review.not_done"));
+}
+
+/** Remember a change, to undo it; a key that was pressed twice has made one. */
+function remember(id) {
+  if (id !== null && !review.mine.includes(id)) review.mine.push(id);
 }
 
 /** Take back the last change of this tab, and show its document. */
@@ -258,8 +275,9 @@ async function undo() {
     announce(problemText(answer));
     return;
   }
-  takeRow(answer.data.row);
-  if (state.open !== answer.data.row.n) go({ open: answer.data.row.n, field: null });
+  takeRows(answer.data);
+  const { row, copies = [] } = answer.data;
+  if (![row, ...copies].some((one) => one.n === state.open)) go({ open: row.n, field: null });
   announce(say(answer.status === 200 ? "review.undone" : "review.cannot_undo"));
 }
 

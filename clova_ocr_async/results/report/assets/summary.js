@@ -66,7 +66,12 @@ function tiles(totals) {
           status,
         ),
       ),
-      tile(say("tile.to_review"), totals.to_review, { flag: ["review"] }),
+      // Counted here: the threshold of the page and the corrections of a review change it.
+      tile(
+        say("tile.to_review"),
+        rows.reduce((sum, row) => sum + doubtsOf(row).length, 0),
+        { flag: ["review"] },
+      ),
       tile(say("tile.checks_failed"), totals.checks_failed, { flag: ["checks"] }),
     ),
     kinds.length > 1 ? el("p", { class: "quiet" }, kinds.join(" · ")) : null,
