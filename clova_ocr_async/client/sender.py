@@ -8,7 +8,6 @@ in flight is a task of its own (``in_flight``), and may outlive its call (``late
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -178,7 +177,7 @@ class Sender:
             call.queued_at = queued
         call.waiting_since = queued
         slot = self._slots.slot(domains, call.lane, call.queued_at)
-        async with (lease := Lease(slot, self._admission.waiting(domains) if single else nullcontext())):
+        async with (lease := Lease(slot, self._admission.waiting, domains if single else ())):
             domain = lease.slot.domain
             waited = call.end_wait(self._runtime.clock())
             # While the call queued, other calls may have met a spent quota or an outage.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import itertools
 import math
 import random
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -681,3 +683,29 @@ def test_a_batch_waits_as_long_as_it_takes() -> None:
         assert [(await task).attempts for task in batch] == [1] * 10
 
     run_virtually(main())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What waiting costs
+
+
+async def test_ten_thousand_waiting_calls_take_forty_megabytes() -> None:
+    """A call that waits for its slot takes 4,000 bytes at most, its task and its deadline included."""
+    held, count = Held(), 1000
+    client = client_of(FakeTransport(then=held))
+    first = call(client, deadline=None)
+    await held.reached.wait()
+    data = picture()
+    tracemalloc.start()
+    try:
+        waiting = [asyncio.create_task(client.recognize(data, Receipt)) for _ in range(count)]
+        await steps()
+        assert client.backlog(Receipt).waiting == count
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] / count < 4000
+    finally:
+        tracemalloc.stop()
+    for task in (first, *waiting):
+        task.cancel()
+    await asyncio.wait([first, *waiting])
+    await client.close(wait=0)

@@ -18,7 +18,7 @@ from sentry_sdk.transport import Transport
 from clova_ocr_async.batch import BatchDispatcher, Failure
 from clova_ocr_async.blocking import BlockingClient
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
-from clova_ocr_async.documents import Receipt
+from clova_ocr_async.documents import IdCard, Receipt
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator, Fault, emulator_in_thread
 from clova_ocr_async.errors import ClovaOCRError
@@ -45,7 +45,9 @@ ONE_OF_EACH_ERROR = (
     Fault.CLOSE_AFTER_BODY,
     Fault.SILENCE,
 )
-OTHERS = ("batch", "batch with a ledger", "blocking")
+OTHERS = ("batch", "batch with a ledger", "blocking", "before it is sent")
+
+UNSENT = ((PICTURE[:-2], Receipt), (PICTURE, IdCard))  # it is cut off; no domain reads it
 
 _ONCE = RetryPolicy(max_attempts=1, quota_probes=0)
 _TIMED: dict[Fault, dict[str, Any]] = {
@@ -89,6 +91,17 @@ def _fail_without_asyncio() -> None:
             sentry_sdk.capture_exception(error)
 
 
+async def _fail_before_it_is_sent() -> None:
+    async with ClovaOCRClient(
+        Domain(f"https://a.apigw.ntruss.com/custom/v1/1/{KEY}/document/receipt", SECRET)
+    ) as client:
+        for wrong in (0, 1):  # the variables of this frame are reported as well
+            try:
+                await client.recognize(*UNSENT[wrong], context=CONTEXT)
+            except ClovaOCRError as error:
+                sentry_sdk.capture_exception(error)
+
+
 def main() -> None:
     """Print the reports of each way to fail, by its name."""
     sent: list[Any] = []
@@ -113,6 +126,8 @@ def main() -> None:
             note(name)
     _fail_without_asyncio()
     note("blocking")
+    asyncio.run(_fail_before_it_is_sent())
+    note("before it is sent")
     json.dump(found, sys.stdout)
 
 
