@@ -186,7 +186,7 @@ class ClovaOCRClient:
 
     @property
     def on_hold(self) -> dict[Domain, Cause]:
-        """The domains that are on hold or have left the pool, with the cause."""
+        """The domains that are on hold, were given up a moment ago, or have left the pool, with the cause."""
         return self._sender.on_hold(self.domains)
 
     def backlog(self, document: type[Document]) -> Backlog:

@@ -91,11 +91,9 @@ class Sender:
         return self._in_flight.closed
 
     def on_hold(self, domains: Sequence[Domain]) -> dict[Domain, Cause]:
-        """Return the domains that are on hold, and why."""
+        """Return the domains that are on hold or were given up a moment ago, and why."""
         now = self._runtime.clock()
-        held = {domain: breaker for domain in domains if (breaker := self._breakers.get(domain)) is not None}
-        # The next call to such a domain finds out; without this, a service that is sent no calls would never be ready.
-        return {domain: breaker.cause for domain, breaker in held.items() if not breaker.stale(now)}
+        return {domain: cause for domain in domains if (cause := self._breakers.cause(domain, now)) is not None}
 
     def backlog(self, document: type[Document], domains: Sequence[Domain]) -> Backlog:
         """Return the calls before a new single call for a document, of the domains that are not on hold."""

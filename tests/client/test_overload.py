@@ -345,6 +345,30 @@ def test_a_domain_on_hold_is_not_counted_while_others_serve() -> None:
     run_virtually(main())
 
 
+def test_a_domain_that_was_given_up_is_on_hold_until_it_answers() -> None:
+    """A call that used up the probes of a spent quota leaves the domain on hold for readers, and open for the next."""
+
+    async def main() -> None:
+        transport = FakeTransport(then=SPENT)
+        client = client_of(transport, retry=RetryPolicy(quota_probes=1, quota_base=1.0))
+        for _ in range(2):
+            await ended(call(client))
+            assert list(client.on_hold.values()) == ["quota"]
+        transport.then = BUSY  # proves nothing about the quota
+        await ended(call(client, deadline=1.0))
+        assert list(client.on_hold.values()) == ["quota"]
+        transport.then = Pacer(1.0)
+        await call(client)
+        assert client.on_hold == {}
+        transport.then = SPENT
+        await ended(call(client))
+        assert list(client.on_hold.values()) == ["quota"]
+        await asyncio.sleep(120)
+        assert client.on_hold == {}
+
+    run_virtually(main())
+
+
 def test_a_domain_that_was_not_called_for_a_minute_is_not_on_hold() -> None:
     """A minute after a probe was due and none came, the hold is worth nothing: the next call may go there."""
 

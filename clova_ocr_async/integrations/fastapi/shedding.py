@@ -36,6 +36,7 @@ _LATEST = 300.0  # seconds to come back in; a longer line of refused callers is 
 _LATEST_UNKNOWN = 10.0  # seconds, while nothing was learned: by then the first answers are there
 _GOLDEN = 0.618  # its multiples, without their whole part, are spread evenly however many there are
 _KEPT = 3.0  # seconds that a place is kept; Retry-After is rounded up to a whole second
+_SLOW_AFTER = 5.0  # seconds that an upload arrives before it is a slow one, however short max_wait is
 _MOST_SLOW = 32  # slow uploads that do not count: each may hold ``max_bytes``
 _SLACK = 1.1  # of max_wait, for a caller that comes back in time: the estimate may have been off
 
@@ -87,7 +88,7 @@ class LoadShedder:
             self._arriving.remove(now)  # or another one of the same moment
 
     def _uploads_before(self, now: float) -> int:
-        slow = bisect_left(self._arriving, now - self._max_wait)
+        slow = bisect_left(self._arriving, now - max(_SLOW_AFTER, self._max_wait))
         return len(self._arriving) - min(slow, _MOST_SLOW)
 
     def _admits(self, caller: Hashable, wait: float, rate: float, now: float) -> bool:
