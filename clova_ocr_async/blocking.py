@@ -129,7 +129,7 @@ class BlockingClient:
 
     @property
     def on_hold(self) -> dict[Domain, Cause]:
-        """The domains that are on hold or have left the pool, with the cause."""
+        """The domains that are on hold, were given up a moment ago, or have left the pool, with the cause."""
         return self._client.on_hold
 
     def __enter__(self) -> Self:

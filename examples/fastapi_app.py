@@ -18,7 +18,9 @@ import os
 import secrets
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Response, UploadFile
+from fastapi import Depends, FastAPI, HTTPException, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from clova_ocr_async import ClovaOCRClient, IdCard, Receipt, SharedSlots
@@ -45,6 +47,13 @@ async def authenticate(given: Annotated[HTTPAuthorizationCredentials, Depends(be
 app = FastAPI(lifespan=client_lifespan(make_client))
 install_error_handlers(app)
 
+
+@app.exception_handler(RequestValidationError)
+async def refuse_form(_request: Request, _error: RequestValidationError) -> Response:
+    """Refuse a form without the file. FastAPI's own answer would repeat the values of the form."""
+    return JSONResponse({"detail": "send the picture as the file of a form's field 'file'"}, 422)
+
+
 # POST /ocr/receipt, POST /ocr/id-card; GET /ocr/live and GET /ocr/ready, without authentication
 app.include_router(
     ocr_router(
@@ -68,8 +77,8 @@ async def read_masked(file: UploadFile, clova: Annotated[ClovaOCRClient, Depends
 async def metrics(clova: Annotated[ClovaOCRClient, Depends(get_client)]) -> Response:
     """Return the state of each domain's slots for Prometheus, which alone should reach this route."""
     lines: list[str] = []
-    for number, (domain, gate) in enumerate(clova.gates.items()):
-        label = f'{{domain="{number}"}}'  # never the URL: it holds the invoke key
+    for domain, gate in clova.gates.items():
+        label = f'{{domain="{domain.label}"}}'  # never the URL: it holds the invoke key
         lines += [
             f"clova_slots_limit{label} {gate.ceiling}",
             f"clova_slots_in_use{label} {gate.in_flight}",

@@ -19,14 +19,13 @@ from clova_ocr_async.host.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
 
     from clova_ocr_async.client.retry.call import Call
     from clova_ocr_async.documents import Document
     from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.slots.interface import GateState, Slots
 
-__all__ = ["Admission", "Backlog"]
+__all__ = ["Admission", "Backlog", "WaitingCalls"]
 
 _LEAST_WAIT = 0.1  # seconds; a caller that comes back at once meets the same queue
 _UNKNOWN_WAIT = 1.0  # seconds, while no answer time of the domain is known
@@ -48,22 +47,27 @@ class Backlog(msgspec.Struct, frozen=True):
     rate: float | None
 
 
-class _Waiting:
-    """The time in which a single call waits for a slot. Thousands may wait, so it is no generator."""
+class WaitingCalls:
+    """The numbers of single calls that wait for a slot."""
 
-    __slots__ = ("_domains", "_queued")
+    __slots__ = ("_counts",)
 
-    def __init__(self, queued: Counter[str], domains: Sequence[Domain]) -> None:
-        self._queued = queued
-        self._domains = domains
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
 
-    def __enter__(self) -> None:
-        for domain in self._domains:
-            self._queued[domain.key] += 1
+    def add(self, domains: Sequence[Domain]) -> None:
+        """Count a call that waits for a slot of one of some domains."""
+        for domain in domains:
+            self._counts[domain.key] += 1
 
-    def __exit__(self, *exc_info: object) -> None:
-        for domain in self._domains:
-            self._queued[domain.key] -= 1
+    def remove(self, domains: Sequence[Domain]) -> None:
+        """Count a call no more."""
+        for domain in domains:
+            self._counts[domain.key] -= 1
+
+    def of(self, domain: Domain) -> int:
+        """Return the number of calls that wait for a slot of a domain."""
+        return self._counts[domain.key]
 
 
 class Admission:
@@ -76,13 +80,16 @@ class Admission:
         slots: The limit of calls at once.
         max_queued: Single calls that may wait for a slot; None for no bound.
         clock: Returns monotonic seconds.
+
+    Attributes:
+        waiting: The single calls that wait for a slot.
     """
 
     def __init__(self, slots: Slots, max_queued: int | None, clock: Callable[[], float]) -> None:
         self._slots = slots
         self._max_queued = max_queued
         self._clock = clock
-        self._queued: Counter[str] = Counter()
+        self.waiting = WaitingCalls()
         self._times: dict[tuple[str, type[Document]], UsualTime] = {}
 
     def reserve(self, call: Call[Any]) -> None:
@@ -117,7 +124,8 @@ class Admission:
             if left < wait + times.safe:
                 raise self._overloaded(call, in_time, f"{_waiting(queued)}, for about {wait:.3g} s")
         call.deadline.reserve(usual)
-        return in_time
+        # Thousands may wait, so each keeps a list of its own only if it differs.
+        return domains if len(in_time) == len(domains) else in_time
 
     def backlog(self, document: type[Document], domains: Sequence[Domain]) -> Backlog:
         """Return the calls before a new single call for a document, and how fast slots get free."""
@@ -130,10 +138,6 @@ class Admission:
             in_use += min(usable, state.in_flight)
             rate += self._domain_rate(document, domain, state, usable)
         return Backlog(waiting, max(0, slots - in_use - waiting), slots, None if math.isinf(rate) else rate)
-
-    def waiting(self, domains: Sequence[Domain]) -> AbstractContextManager[None]:
-        """Count a single call as waiting for a slot while the context is open."""
-        return _Waiting(self._queued, domains)
 
     def check_time(self, call: Call[Any], domain: Domain) -> None:
         """Refuse a call that has its slot but no time for the answer.
@@ -151,7 +155,7 @@ class Admission:
         left = call.deadline.left if single else call.deadline.seconds
         # Expired times may be too long, and only a request can show it: one call probes.
         forgotten = times.is_forgotten(self._clock())
-        crowded = single and not forgotten and self._queued[domain.key]
+        crowded = single and not forgotten and self.waiting.of(domain)
         if left < (times.safe if crowded else times.usual):
             if not forgotten or times.prober is not None:
                 raise self._out_of_time(call, [domain], times.usual)
@@ -175,7 +179,7 @@ class Admission:
         return self._overloaded(call, call.domains, "no slot was free in time")
 
     def _queue_length(self, domains: Sequence[Domain]) -> int:
-        return min([self._queued[domain.key] for domain in domains])
+        return min(map(self.waiting.of, domains))
 
     def _known(self, call: Call[Any], domain: Domain) -> UsualTime | None:
         """Return the answer times of a domain; None if none are known."""

@@ -28,7 +28,7 @@ from clova_ocr_async.client.settings import (
     resolve_transport,
 )
 from clova_ocr_async.client.timeouts import CONNECT_TIMEOUT, DEADLINE, KEEP_LATE_ANSWERS, READ_TIMEOUT
-from clova_ocr_async.client.tracebacks import frameless
+from clova_ocr_async.client.tracebacks import Given, frameless
 from clova_ocr_async.domains.environment import domains_from_env
 from clova_ocr_async.domains.file import domains_from_file
 from clova_ocr_async.domains.pool import DomainPool
@@ -186,7 +186,7 @@ class ClovaOCRClient:
 
     @property
     def on_hold(self) -> dict[Domain, Cause]:
-        """The domains that are on hold or have left the pool, with the cause."""
+        """The domains that are on hold, were given up a moment ago, or have left the pool, with the cause."""
         return self._sender.on_hold(self.domains)
 
     def backlog(self, document: type[Document]) -> Backlog:
@@ -265,18 +265,20 @@ class ClovaOCRClient:
             MalformedResponseError: The answer cannot be decoded; it is in ``.raw``.
             RecognitionError: The service recognized nothing.
         """
+        given = Given(image, context)
+        del image, context  # crash reporters print the variables of a frame
         loop = self._usable_loop()
         domains = self.serving(document)
         seconds = self._deadline if isinstance(deadline, NotGiven) else require_deadline(deadline)
         started = self._runtime.clock()
         # Loaded before the deadline begins: a slow disk is not the service's fault.
-        load = frameless(self.loader.load(image))
-        del image  # so that no frame from here on holds the picture
+        load = frameless(self.loader.load(given.image))
+        given.image = None
         loaded = await load
-        del load  # a coroutine keeps some of its frame, and thousands of calls may wait
         limit = Deadline(seconds, loop, self._timer)
-        call = Call(loaded.image, document, domains, lane, journal, self._runtime.new_id(), limit, context)
-        del context  # crash reporters print the variables of a frame, and it may hold anything
+        call = Call(loaded.image, document, domains, lane, journal, self._runtime.new_id(), limit, given.context)
+        picture = loaded.picture
+        del given, load, loaded  # thousands of calls may wait; a coroutine that has ended keeps some of its frame, too
         if self._hooks:  # without hooks a call does not pay for events
             loading = self._runtime.clock() - started
             notify(self._hooks, CallStarted(call.request_id, document.path_word, lane, loading, context=call.context))
@@ -286,12 +288,12 @@ class ClovaOCRClient:
             # A cancelled call too has a billing, and other calls may wait for its probe.
             self._finish(call, started, error)
             if isinstance(error, RecognitionError) and error.recognition is not None:
-                error.recognition = _with_picture(error.recognition, loaded.picture)
+                error.recognition = _with_picture(error.recognition, picture)
             raise
         elapsed = self._finish(call, started, None)
         return _with_picture(
             recognition,
-            loaded.picture,
+            picture,
             attempts=call.sent,
             maybe_billed=call.history.maybe_billed,
             elapsed=elapsed,

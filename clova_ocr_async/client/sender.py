@@ -8,7 +8,6 @@ in flight is a task of its own (``in_flight``), and may outlive its call (``late
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -92,11 +91,9 @@ class Sender:
         return self._in_flight.closed
 
     def on_hold(self, domains: Sequence[Domain]) -> dict[Domain, Cause]:
-        """Return the domains that are on hold, and why."""
+        """Return the domains that are on hold or were given up a moment ago, and why."""
         now = self._runtime.clock()
-        held = {domain: breaker for domain in domains if (breaker := self._breakers.get(domain)) is not None}
-        # The next call to such a domain finds out; without this, a service that is sent no calls would never be ready.
-        return {domain: breaker.cause for domain, breaker in held.items() if not breaker.stale(now)}
+        return {domain: cause for domain in domains if (cause := self._breakers.cause(domain, now)) is not None}
 
     def backlog(self, document: type[Document], domains: Sequence[Domain]) -> Backlog:
         """Return the calls before a new single call for a document, of the domains that are not on hold."""
@@ -178,7 +175,7 @@ class Sender:
             call.queued_at = queued
         call.waiting_since = queued
         slot = self._slots.slot(domains, call.lane, call.queued_at)
-        async with (lease := Lease(slot, self._admission.waiting(domains) if single else nullcontext())):
+        async with (lease := Lease(slot, self._admission.waiting, domains if single else ())):
             domain = lease.slot.domain
             waited = call.end_wait(self._runtime.clock())
             # While the call queued, other calls may have met a spent quota or an outage.

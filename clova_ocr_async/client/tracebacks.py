@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-__all__ = ["frameless", "without_frames", "without_own_frame"]
+__all__ = ["Given", "frameless", "without_frames", "without_own_frame"]
 
 T = TypeVar("T")
 ErrorT = TypeVar("ErrorT", bound=BaseException)
+
+
+class Given:
+    """Arguments that a frame needs and must not show: its ``repr`` has none of them.
+
+    Args:
+        image: The image of a call.
+        context: The context of a call.
+
+    Attributes:
+        image: As given.
+        context: As given.
+    """
+
+    __slots__ = ("context", "image")
+
+    def __init__(self, image: Any, context: object) -> None:
+        self.image = image
+        self.context = context
 
 
 async def frameless(work: Awaitable[T]) -> T:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.documents.untyped import is_array, is_object
 from clova_ocr_async.ledger import Item, RunReader, load_seal
 from clova_ocr_async.results.redaction import check_policy, mask_answer
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
+    from clova_ocr_async.ledger import Entry
     from clova_ocr_async.protocol.request import ParsedRequest
     from clova_ocr_async.results.sensitive_paths import Policy
 
@@ -23,7 +27,8 @@ __all__ = ["Replay", "readdressed"]
 class Replay:
     """The answers of a run, by document and hash of the picture.
 
-    A picture that was converted, or cut out of a file of several pages, is not known by its bytes.
+    A run names a picture by its file. One that was converted, or cut out of a file of several pages, is found by the
+    hash of the bytes that the run sent, which the run has as well.
 
     Args:
         run: The run directory. If its answers are encrypted, the environment has the key, as for a batch.
@@ -44,6 +49,7 @@ class Replay:
         self._run = run
         self._seal = load_seal()
         self._reader: RunReader | None = None
+        self._made: dict[tuple[str, str], Item] | None = None  # by hash of the sent bytes in hex, and document
         self.served = 0
         with RunReader(run, self._seal):  # so that a wrong path is an error here
             pass
@@ -56,7 +62,7 @@ class Replay:
         """Close the run."""
         if self._reader is not None:
             self._reader.__exit__(None, None, None)
-            self._reader = None
+            self._reader = self._made = None
 
     def answer(self, document: str, request: ParsedRequest) -> bytes | None:
         """Return the body of the run's answer to a picture, with this request's own ids; None if the run has none.
@@ -69,7 +75,7 @@ class Replay:
             RedactionError: The answer cannot be masked for certain.
         """
         assert self._reader is not None  # noqa: S101 - for the type checkers: it is open while the server runs
-        entry = self._reader.find(Item(hashlib.sha256(request.data).digest(), document))
+        entry = self._find(self._reader, hashlib.sha256(request.data), document)
         if entry is None or entry.answer is None:
             return None
         answer = readdressed(entry.answer.body, request)
@@ -77,6 +83,24 @@ class Replay:
             return None
         self.served += 1
         return msgspec.json.encode(answer if self._mask is None else mask_answer(answer, self._mask))
+
+    def _find(self, reader: RunReader, digest: hashlib._Hash, document: str) -> Entry | None:
+        if (entry := reader.find(Item(digest.digest(), document))) is not None:
+            return entry
+        if self._made is None:  # read at the first need, since a run may be long
+            self._made = dict(_made_pictures(reader))
+        item = self._made.get((digest.hexdigest(), document))
+        return None if item is None else reader.find(item)
+
+
+def _made_pictures(reader: RunReader) -> Iterator[tuple[tuple[str, str], Item]]:
+    """Yield the pictures of a run that were not sent as their file has them: hash and document, and the item."""
+    for record in reader.records():
+        if record.entry is None or not record.entry.picture:
+            continue
+        with contextlib.suppress(msgspec.MsgspecError):  # of a later version
+            if sent := msgspec.json.decode(record.entry.picture, type=Picture).sha256:
+                yield (sent, record.document), record.entry.item
 
 
 def readdressed(body: bytes, request: ParsedRequest) -> dict[str, Any] | None:

@@ -51,7 +51,7 @@ class LocalSlots:
 
     def slot(self, domains: Sequence[Domain], lane: Lane, since: float) -> _LocalSlot:
         """Wait for a slot and hold it; see ``Slots.slot``."""
-        candidates = [self._of(domain) for domain in domains]
+        candidates = tuple([self._of(domain) for domain in domains])
         return _LocalSlot(domains, candidates, self._queue, interactive=lane == "interactive", since=since)
 
     def state(self, domain: Domain) -> GateState:
@@ -166,7 +166,7 @@ class _LocalSlot(HeldSlot):
     def __init__(
         self,
         domains: Sequence[Domain],
-        candidates: list[_DomainSlots],
+        candidates: tuple[_DomainSlots, ...],
         queue: WaitQueue[_Grant],
         *,
         interactive: bool,
@@ -182,7 +182,18 @@ class _LocalSlot(HeldSlot):
     async def __aenter__(self) -> Self:
         # A free slot is taken without a future, which would cost each call a turn of the loop.
         free = self._candidate_with_a_free_slot()
-        self._taken_from, self._permit = await self._wait_in_queue() if free is None else (free, free.take())
+        if free is not None:
+            return self._hold((free, free.take()))
+        waiter = self._join_queue()
+        try:
+            # Awaited here and not in a coroutine below, which each of thousands of waiting calls would keep.
+            return self._hold(await waiter.granted)
+        except asyncio.CancelledError:
+            self._leave_queue(waiter)
+            raise
+
+    def _hold(self, grant: _Grant) -> Self:
+        self._taken_from, self._permit = grant
         # The caller's own object: another client may call the same domain with another secret.
         self.domain = self._domains[self._candidates.index(self._taken_from)]
         return self
@@ -192,22 +203,21 @@ class _LocalSlot(HeldSlot):
             return self._candidates[0] if self._candidates[0].can_take_now() else None
         return max(filter(_DomainSlots.can_take_now, self._candidates), key=_DomainSlots.free, default=None)
 
-    async def _wait_in_queue(self) -> _Grant:
-        keys = [candidate.key for candidate in self._candidates]
+    def _join_queue(self) -> Waiter[_Grant]:
+        keys = tuple([candidate.key for candidate in self._candidates])
         waiter = Waiter[_Grant](keys, interactive=self._interactive, since=self._since)
         self._queue.add(waiter)
         # If only a pause holds the call back, no release will grant the slot: this sets the timer.
         for candidate in self._candidates:
             candidate.grant_free()
-        try:
-            return await waiter.granted
-        except asyncio.CancelledError:
-            if waiter.granted.cancel() or waiter.granted.cancelled():
-                self._queue.discard(waiter)
-            else:  # the slot was granted just before the cancellation
-                taken_from, permit = waiter.granted.result()
-                taken_from.release(permit, None)
-            raise
+        return waiter
+
+    def _leave_queue(self, waiter: Waiter[_Grant]) -> None:
+        if waiter.granted.cancel() or waiter.granted.cancelled():
+            self._queue.discard(waiter)
+        else:  # the slot was granted just before the cancellation
+            taken_from, permit = waiter.granted.result()
+            taken_from.release(permit, None)
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._taken_from.release(self._permit, self.result)

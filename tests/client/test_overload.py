@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import itertools
 import math
 import random
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -339,6 +341,30 @@ def test_a_domain_on_hold_is_not_counted_while_others_serve() -> None:
         await ended(call(client, deadline=2.0))
         assert len(client.on_hold) == 2
         assert client.backlog(Receipt).slots == 2
+
+    run_virtually(main())
+
+
+def test_a_domain_that_was_given_up_is_on_hold_until_it_answers() -> None:
+    """A call that used up the probes of a spent quota leaves the domain on hold for readers, and open for the next."""
+
+    async def main() -> None:
+        transport = FakeTransport(then=SPENT)
+        client = client_of(transport, retry=RetryPolicy(quota_probes=1, quota_base=1.0))
+        for _ in range(2):
+            await ended(call(client))
+            assert list(client.on_hold.values()) == ["quota"]
+        transport.then = BUSY  # proves nothing about the quota
+        await ended(call(client, deadline=1.0))
+        assert list(client.on_hold.values()) == ["quota"]
+        transport.then = Pacer(1.0)
+        await call(client)
+        assert client.on_hold == {}
+        transport.then = SPENT
+        await ended(call(client))
+        assert list(client.on_hold.values()) == ["quota"]
+        await asyncio.sleep(120)
+        assert client.on_hold == {}
 
     run_virtually(main())
 
@@ -681,3 +707,29 @@ def test_a_batch_waits_as_long_as_it_takes() -> None:
         assert [(await task).attempts for task in batch] == [1] * 10
 
     run_virtually(main())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What waiting costs
+
+
+async def test_ten_thousand_waiting_calls_take_forty_megabytes() -> None:
+    """A call that waits for its slot takes 4,000 bytes at most, its task and its deadline included."""
+    held, count = Held(), 1000
+    client = client_of(FakeTransport(then=held))
+    first = call(client, deadline=None)
+    await held.reached.wait()
+    data = picture()
+    tracemalloc.start()
+    try:
+        waiting = [asyncio.create_task(client.recognize(data, Receipt)) for _ in range(count)]
+        await steps()
+        assert client.backlog(Receipt).waiting == count
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] / count < 4000
+    finally:
+        tracemalloc.stop()
+    for task in (first, *waiting):
+        task.cancel()
+    await asyncio.wait([first, *waiting])
+    await client.close(wait=0)

@@ -3,14 +3,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.files import heic
+from support.pdfs import pdf_of
 
-from clova_ocr_async.batch import BatchDispatcher
+from clova_ocr_async.batch import BatchDispatcher, Success
 from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import CreditCard, IdCard
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator, draw_sample
 from clova_ocr_async.emulator.replay import readdressed
 from clova_ocr_async.errors import ConfigurationError, LedgerError
+from clova_ocr_async.pictures import Preparation, pages_in
 from clova_ocr_async.protocol.image import Image
 from clova_ocr_async.protocol.request import ParsedRequest
 
@@ -53,6 +56,30 @@ async def test_known_pictures_get_the_answers_of_a_run(run: Path) -> None:
         await clova.start()
         await client.recognize(CARD, IdCard)
         assert clova.replayed == 3
+
+
+async def test_pages_and_prepared_pictures_of_a_run_are_known(tmp_path: Path) -> None:
+    """A page that was cut out of a file, and a picture that was converted, are known by the bytes that were sent."""
+    (tmp_path / "two.pdf").write_bytes(pdf_of(2))
+    (tmp_path / "photo.heic").write_bytes(heic())
+    sources = [*pages_in(tmp_path / "two.pdf"), tmp_path / "photo.heic"]
+    found: list[list[str | None]] = []
+    for replay in (None, tmp_path / "run"):
+        async with (
+            Emulator(replay=replay) as clova,
+            ClovaOCRClient(Domain(clova.url(), clova.secret), prepare=Preparation()) as client,
+        ):
+            if replay is None:
+                batch = BatchDispatcher(client, ledger=tmp_path / "run").dispatch(sources, IdCard, ordered=True)
+                async with batch as outcomes:
+                    read = [outcome.recognition async for outcome in outcomes if isinstance(outcome, Success)]
+            else:
+                read = [await client.recognize(source, IdCard) for source in sources]
+                await client.recognize(UNKNOWN, IdCard)
+                assert clova.replayed == 3
+            found.append([recognition.uid for recognition in read])
+    assert found[0] == found[1]
+    assert len(set(found[0])) == 3
 
 
 async def test_answers_are_masked_at_choice(run: Path) -> None:

@@ -18,15 +18,19 @@ from sentry_sdk.transport import Transport
 from clova_ocr_async.batch import BatchDispatcher, Failure
 from clova_ocr_async.blocking import BlockingClient
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
-from clova_ocr_async.documents import Receipt
+from clova_ocr_async.documents import IdCard, Receipt
 from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator, Fault, emulator_in_thread
 from clova_ocr_async.errors import ClovaOCRError
 from clova_ocr_async.protocol.image import Image
 from support.fakes import KEY, SECRET
+from support.web import Upload, app_of
 
 if TYPE_CHECKING:
     from sentry_sdk.envelope import Envelope
+
+    from clova_ocr_async import HTTPRequest, HTTPResponse
+    from clova_ocr_async.client import RequestProgress
 
 PICTURE = b"\xff\xd8\xff\xe0 canaryPICTUREcanary \xff\xd9"
 CONTEXT = "canaryCONTEXT"  # named far from the calls: reports show lines of source too
@@ -45,7 +49,9 @@ ONE_OF_EACH_ERROR = (
     Fault.CLOSE_AFTER_BODY,
     Fault.SILENCE,
 )
-OTHERS = ("batch", "batch with a ledger", "blocking")
+OTHERS = ("batch", "batch with a ledger", "blocking", "before it is sent", "an upload")
+
+UNSENT = ((PICTURE[:-2], Receipt), (PICTURE, IdCard))  # it is cut off; no domain reads it
 
 _ONCE = RetryPolicy(max_attempts=1, quota_probes=0)
 _TIMED: dict[Fault, dict[str, Any]] = {
@@ -89,6 +95,36 @@ def _fail_without_asyncio() -> None:
             sentry_sdk.capture_exception(error)
 
 
+async def _fail_before_it_is_sent() -> None:
+    async with ClovaOCRClient(
+        Domain(f"https://a.apigw.ntruss.com/custom/v1/1/{KEY}/document/receipt", SECRET)
+    ) as client:
+        for wrong in (0, 1):  # the variables of this frame are reported as well
+            try:
+                await client.recognize(*UNSENT[wrong], context=CONTEXT)
+            except ClovaOCRError as error:
+                sentry_sdk.capture_exception(error)
+
+
+class _BrokenTransport:
+    """A transport with a bug, which ignores its arguments."""
+
+    async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:  # noqa: ARG002 - see above
+        """Fail as no transport may."""
+        raise ZeroDivisionError
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+async def _fail_in_an_upload() -> None:
+    where = Domain(f"https://a.apigw.ntruss.com/custom/v1/1/{KEY}", SECRET)
+    try:
+        await Upload(app_of(ClovaOCRClient(where, transport=_BrokenTransport())), PICTURE).answer()
+    except ZeroDivisionError as error:
+        sentry_sdk.capture_exception(error)
+
+
 def main() -> None:
     """Print the reports of each way to fail, by its name."""
     sent: list[Any] = []
@@ -113,6 +149,10 @@ def main() -> None:
             note(name)
     _fail_without_asyncio()
     note("blocking")
+    asyncio.run(_fail_before_it_is_sent())
+    note("before it is sent")
+    asyncio.run(_fail_in_an_upload())
+    note("an upload")
     json.dump(found, sys.stdout)
 
 

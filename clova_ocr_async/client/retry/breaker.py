@@ -105,6 +105,7 @@ class Breakers:
 
     def __init__(self, hooks: Sequence[Hook] = ()) -> None:
         self.by_domain: dict[str, Breaker] = {}
+        self._given_up: dict[str, Breaker] = {}  # until the domain answers
         self._hooks = hooks
         self._changed = asyncio.Event()
 
@@ -155,8 +156,23 @@ class Breakers:
 
     def give_up(self, breaker: Breaker, now: float) -> None:
         """Close a breaker that was open for too long: the calls that wait for it fail."""
-        breaker.given_up = now - breaker.since
+        breaker.given_up, breaker.prober = now - breaker.since, None
         self.close(breaker, "given up", now)
+        self._given_up[breaker.domain.key] = breaker
+
+    def cause(self, domain: Domain, now: float) -> Cause | None:
+        """Return why a domain is on hold, or was given up a moment ago and has not answered since; None if neither.
+
+        After a minute it may have recovered, and only a call can find out. Without this bound, a service that is sent
+        no calls because it is not ready would never be ready.
+        """
+        if (breaker := self.get(domain)) is None:
+            breaker = self._given_up.get(domain.key)
+        return None if breaker is None or breaker.stale(now) else breaker.cause
+
+    def on_answer(self, domain: Domain) -> None:
+        """Forget that a domain was given up."""
+        self._given_up.pop(domain.key, None)
 
     def release_probes(self, call: object, but: Breaker | None = None) -> None:
         """Let other calls probe the domains that a call probes, except for one."""

@@ -32,8 +32,9 @@ from clova_ocr_async.slots.interface import Lane, Slot
 from clova_ocr_async.slots.limit import result_of
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+    from contextlib import AbstractAsyncContextManager
 
+    from clova_ocr_async.client.admission import WaitingCalls
     from clova_ocr_async.protocol.request import Content, HTTPRequest
 
 __all__ = ["Call", "CallHistory", "Lease", "RequestState"]
@@ -116,6 +117,10 @@ class RequestState(msgspec.Struct):
         return Billing.BILLED if response is not None and response.status == HTTPStatus.OK else Billing.MAYBE_BILLED
 
 
+_NO_REQUEST = RequestState()
+"""The state of a call that has sent nothing; never changed. Thousands may wait, so they share it."""
+
+
 class Lease:
     """The slot of one request: waited for, and held until the context closes or, once it is kept, until it is released.
 
@@ -123,24 +128,32 @@ class Lease:
 
     Args:
         context: The context manager of the slot.
-        waiting: Open while the call waits for the slot.
+        waiting: Counts the call while it waits for the slot.
+        domains: The domains for which it is counted; empty if it is not.
 
     Attributes:
         slot: The slot, once it is held.
     """
 
-    __slots__ = ("_context", "_kept", "_waiting", "slot")
+    __slots__ = ("_context", "_domains", "_kept", "_waiting", "slot")
 
     slot: Slot
 
-    def __init__(self, context: AbstractAsyncContextManager[Slot], waiting: AbstractContextManager[None]) -> None:
+    def __init__(
+        self, context: AbstractAsyncContextManager[Slot], waiting: WaitingCalls, domains: Sequence[Domain]
+    ) -> None:
         self._context = context
         self._waiting = waiting
+        self._domains = domains
         self._kept = False
 
     async def __aenter__(self) -> Slot:
-        with self._waiting:
+        # A context manager for this would take memory in each of thousands of waiting calls.
+        self._waiting.add(self._domains)
+        try:
             self.slot = await self._context.__aenter__()
+        finally:
+            self._waiting.remove(self._domains)
         return self.slot
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -207,7 +220,7 @@ class Call(msgspec.Struct, Generic[DocumentT]):
     in_slot: float = 0.0
     sent: int = 0
     history: CallHistory = msgspec.field(default_factory=CallHistory)
-    request: RequestState = msgspec.field(default_factory=RequestState)
+    request: RequestState = msgspec.field(default_factory=lambda: _NO_REQUEST)
     joined: bool = False
     probing: Breaker | None = None
     timing_probe: UsualTime | None = None

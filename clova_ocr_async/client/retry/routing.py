@@ -147,6 +147,8 @@ class DomainRouter:
     def on_answer(self, call: Call[Any], domain: Domain, error: ClovaOCRError | None = None) -> None:
         """Record that a domain has answered, even with an error: there is no outage, and the quota is not spent."""
         self._reached.add(domain.key)
+        if not isinstance(error, RateLimitError):
+            self._breakers.on_answer(domain)
         breaker = self._breakers.by_domain.get(domain.key)
         if breaker is None:
             return

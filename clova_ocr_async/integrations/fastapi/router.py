@@ -154,8 +154,11 @@ class _Uploads:
         shedder = self._shedders[client.serving(document)]
         now = asyncio.get_running_loop().time()
         with shedder.upload(client.backlog(document), now, _caller(request, headers)):
-            data = await read_file(headers, request.receive, self._max_bytes)
-        outcome, billing = await self._calls.recognize(client, data, document, request.receive, shedder)
+            # In no variable, which a crash reporter would print.
+            call = self._calls.join(
+                client, await read_file(headers, request.receive, self._max_bytes), document, shedder
+            )
+        outcome, billing = await self._calls.outcome(call, request.receive)
         if isinstance(outcome, ClovaOCRError):
             return error_response(outcome, billing)
         return _answer(outcome, billing)

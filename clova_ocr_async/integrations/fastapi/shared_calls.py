@@ -32,19 +32,22 @@ class SharedCall:
     Args:
         task: The call.
         data: The picture.
+        key: What it can be found by.
 
     Attributes:
         task: As given.
         data: As given.
+        key: As given.
         callers: Requests that wait for it.
         reported: Whether one of them has reported what it cost.
     """
 
-    __slots__ = ("callers", "data", "reported", "task")
+    __slots__ = ("callers", "data", "key", "reported", "task")
 
-    def __init__(self, task: asyncio.Task[Recognition[Any]], data: bytes) -> None:
+    def __init__(self, task: asyncio.Task[Recognition[Any]], data: bytes, key: Key) -> None:
         self.task = task
         self.data = data
+        self.key = key
         self.callers = 0
         self.reported = False
 
@@ -80,22 +83,27 @@ class SharedCalls:
         self._open: dict[Key, list[SharedCall]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps no reference to a task
 
-    async def recognize(
-        self, client: ClovaOCRClient, data: bytes, document: type[Document], receive: Receive, load: LoadShedder
-    ) -> tuple[Recognition[Any] | ClovaOCRError, Billing]:
-        """Return the answer or the error for a picture, and what this request has cost.
+    def join(self, client: ClovaOCRClient, data: bytes, document: type[Document], load: LoadShedder) -> SharedCall:
+        """Return the call for a picture: one that is open already, or a new one. Its outcome must be waited for.
 
         Args:
             client: The client.
             data: The picture.
             document: The document's class.
-            receive: Returns the messages of the request's connection.
             load: Counts the calls.
+        """
+        return self._find(client, data, document) or self._begin(client, data, document, load)
+
+    async def outcome(self, call: SharedCall, receive: Receive) -> tuple[Recognition[Any] | ClovaOCRError, Billing]:
+        """Return the answer or the error of a call, and what this request has cost.
+
+        Args:
+            call: The call.
+            receive: Returns the messages of the request's connection.
 
         Raises:
             ClientDisconnect: The client of the request has gone.
         """
-        call = self._find(client, data, document) or self._begin(client, data, document, load)
         call.callers += 1
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
@@ -104,7 +112,7 @@ class SharedCalls:
             gone.cancel()
             call.callers -= 1
             if not call.callers and not call.task.done():
-                self._drop(call, (client, document, len(data)))
+                self._drop(call)
                 call.task.cancel()
         if not call.task.done():
             raise ClientDisconnect
@@ -120,27 +128,27 @@ class SharedCalls:
 
     def _begin(self, client: ClovaOCRClient, data: bytes, document: type[Document], load: LoadShedder) -> SharedCall:
         key = client, document, len(data)
-        call = SharedCall(asyncio.ensure_future(client.recognize(data, document)), data)
+        call = SharedCall(asyncio.ensure_future(client.recognize(data, document)), data, key)
         self._open.setdefault(key, []).append(call)
         self._tasks.add(call.task)
         load.calls += 1
-        call.task.add_done_callback(lambda _: self._end(call, key, load))
+        call.task.add_done_callback(lambda _: self._end(call, load))
         return call
 
-    def _end(self, call: SharedCall, key: Key, load: LoadShedder) -> None:
+    def _end(self, call: SharedCall, load: LoadShedder) -> None:
         load.calls -= 1
         self._tasks.discard(call.task)
-        self._drop(call, key)
+        self._drop(call)
         if not call.task.cancelled():
             call.task.exception()  # retrieved, since no request may wait for it any more
 
-    def _drop(self, call: SharedCall, key: Key) -> None:
+    def _drop(self, call: SharedCall) -> None:
         """Let no further request join a call."""
-        same_length = self._open.get(key, [])
+        same_length = self._open.get(call.key, [])
         if call in same_length:
             same_length.remove(call)
         if not same_length:
-            self._open.pop(key, None)
+            self._open.pop(call.key, None)
 
 
 async def _disconnected(receive: Receive) -> None:

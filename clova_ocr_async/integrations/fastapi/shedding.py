@@ -1,7 +1,9 @@
 """Load shedding: an upload is refused, before its body is read, when its call would wait too long for a slot.
 
 The expected wait is the number of calls before a new one, over the calls a second that the domains answer. Uploads that
-are still arriving count as calls before it, since they will wait as well.
+are still arriving count as calls before it, since they will wait as well. One that has been arriving for longer than a
+call may wait does not: it will hardly be there first, and a few clients with a slow line must not keep others out of
+free slots.
 
 The refusal names the time at which there will be a place, one caller after the other, and that place is kept for a
 moment. Without that, callers that were just answered and come with their next picture would take every place that gets
@@ -12,6 +14,7 @@ leave no slot empty. Pure: the time is an argument.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from contextlib import contextmanager
 from itertools import takewhile
@@ -33,6 +36,8 @@ _LATEST = 300.0  # seconds to come back in; a longer line of refused callers is 
 _LATEST_UNKNOWN = 10.0  # seconds, while nothing was learned: by then the first answers are there
 _GOLDEN = 0.618  # its multiples, without their whole part, are spread evenly however many there are
 _KEPT = 3.0  # seconds that a place is kept; Retry-After is rounded up to a whole second
+_SLOW_AFTER = 5.0  # seconds that an upload arrives before it is a slow one, however short max_wait is
+_MOST_SLOW = 32  # slow uploads that do not count: each may hold ``max_bytes``
 _SLACK = 1.1  # of max_wait, for a caller that comes back in time: the estimate may have been off
 
 
@@ -43,12 +48,12 @@ class LoadShedder:
         max_wait: Seconds that a call may be expected to wait.
 
     Attributes:
-        uploads: Uploads that are arriving.
         calls: Calls of uploads that have not ended. A new one is not in the client's queue at once.
     """
 
     def __init__(self, max_wait: float) -> None:
-        self.uploads = self.calls = 0
+        self.calls = 0
+        self._arriving: list[float] = []  # when each upload that is still arriving began, the first one first
         self._max_wait = max_wait
         self._places: deque[tuple[float, Hashable]] = deque()  # when which caller comes back, the first one first
         self._last = 0.0  # when the last of them comes back
@@ -67,7 +72,7 @@ class LoadShedder:
             OverloadedError: Its call would wait too long.
         """
         rate = backlog.rate or backlog.slots / ASSUMED_SECONDS
-        ahead = max(backlog.waiting - backlog.free, self.calls - backlog.slots) + self.uploads
+        ahead = max(backlog.waiting - backlog.free, self.calls - backlog.slots) + self._uploads_before(now)
         wait = max(0, ahead + 1) / rate
         if not self._admits(caller, wait, rate, now):
             latest = _LATEST if backlog.rate else _LATEST_UNKNOWN
@@ -76,11 +81,15 @@ class LoadShedder:
                 "nothing was sent",
                 retry_after=self._place(caller, max(0.0, wait - self._max_wait), 1 / rate, now, latest),
             )
-        self.uploads += 1
+        self._arriving.append(now)
         try:
             yield
         finally:
-            self.uploads -= 1
+            self._arriving.remove(now)  # or another one of the same moment
+
+    def _uploads_before(self, now: float) -> int:
+        slow = bisect_left(self._arriving, now - max(_SLOW_AFTER, self._max_wait))
+        return len(self._arriving) - min(slow, _MOST_SLOW)
 
     def _admits(self, caller: Hashable, wait: float, rate: float, now: float) -> bool:
         while self._places and self._places[0][0] + _KEPT < now:

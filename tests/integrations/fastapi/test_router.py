@@ -11,6 +11,7 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from support.fakes import BUSY, FAILED, JPEG, KEY, SECRET, SPENT, FakeTransport, domain, error, gateway_error, success
+from support.pdfs import pdf_of
 from support.web import Upload, app_of, form
 
 from clova_ocr_async import (
@@ -184,10 +185,7 @@ async def test_the_fault_of_a_picture_that_cannot_be_prepared_is_named() -> None
 
 async def test_a_file_of_several_pages_is_refused_by_its_pages() -> None:
     """A PDF of two pages is a 422 that names the number of its pages."""
-    pages = b"%PDF-1.4\n1 0 obj<</Type/Pages/Count 2/Kids[2 0 R 3 0 R]>>endobj\n"
-    pages += b"2 0 obj<</Type/Page/Parent 1 0 R>>endobj\n3 0 obj<</Type/Page/Parent 1 0 R>>endobj\n"
-    pages += b"4 0 obj<</Type/Catalog/Pages 1 0 R>>endobj\ntrailer<</Root 4 0 R>>\n%%EOF\n"
-    answered = await answer_to(None, pages)
+    answered = await answer_to(None, pdf_of(2))
     assert answered.status == 422
     assert answered.json()["detail"] == "the upload has 2 pages, more than 1"
 
