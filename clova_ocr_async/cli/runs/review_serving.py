@@ -137,9 +137,9 @@ async def _until_stopped(server: ReviewServer, stop_requested: asyncio.Event) ->
     loaded = asyncio.create_task(server.loaded())
     stopped = asyncio.create_task(stop_requested.wait())
     try:
-        await asyncio.wait([loaded, stopped], return_when=asyncio.FIRST_COMPLETED)
-        if loaded.done():
-            loaded.result()
+        done, _ = await asyncio.wait([loaded, stopped], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
         await stopped
     finally:
         for task in (loaded, stopped):

