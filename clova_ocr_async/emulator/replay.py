@@ -75,7 +75,7 @@ class Replay:
             RedactionError: The answer cannot be masked for certain.
         """
         assert self._reader is not None  # noqa: S101 - for the type checkers: it is open while the server runs
-        entry = self._find(self._reader, hashlib.sha256(request.data), document)
+        entry = self._find(self._reader, hashlib.sha256(request.data).digest(), document)
         if entry is None or entry.answer is None:
             return None
         answer = readdressed(entry.answer.body, request)
@@ -84,23 +84,21 @@ class Replay:
         self.served += 1
         return msgspec.json.encode(answer if self._mask is None else mask_answer(answer, self._mask))
 
-    def _find(self, reader: RunReader, digest: hashlib._Hash, document: str) -> Entry | None:
-        if (entry := reader.find(Item(digest.digest(), document))) is not None:
+    def _find(self, reader: RunReader, digest: bytes, document: str) -> Entry | None:
+        if (entry := reader.find(Item(digest, document))) is not None:
             return entry
         if self._made is None:  # read at the first need, since a run may be long
             self._made = dict(_made_pictures(reader))
-        item = self._made.get((digest.hexdigest(), document))
+        item = self._made.get((digest.hex(), document))
         return None if item is None else reader.find(item)
 
 
 def _made_pictures(reader: RunReader) -> Iterator[tuple[tuple[str, str], Item]]:
     """Yield the pictures of a run that were not sent as their file has them: hash and document, and the item."""
-    for record in reader.records():
-        if record.entry is None or not record.entry.picture:
-            continue
-        with contextlib.suppress(msgspec.MsgspecError):  # of a later version
-            if sent := msgspec.json.decode(record.entry.picture, type=Picture).sha256:
-                yield (sent, record.document), record.entry.item
+    for entry in filter(None, (record.entry for record in reader.records())):
+        with contextlib.suppress(msgspec.MsgspecError):  # not recorded, or of a later version
+            if sent := msgspec.json.decode(entry.picture, type=Picture).sha256:
+                yield (sent, entry.item.document), entry.item
 
 
 def readdressed(body: bytes, request: ParsedRequest) -> dict[str, Any] | None:
