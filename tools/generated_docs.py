@@ -6,6 +6,8 @@ A page holds such a part between two comments:
     …
     <!-- end of generated -->
 
+The pages below docs/ko/ have the same parts, in Korean.
+
 ``python tools/generated_docs.py`` writes all parts anew; with ``--check`` it only names the pages that are out of date.
 """
 
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from generated_fields import fields_of
+from korean_docs import in_korean
 
 import clova_ocr_async
 from clova_ocr_async import client, errors, pictures, protocol
@@ -44,6 +47,7 @@ __all__ = ["API_FOLDERS", "PARTS", "error_classes", "stale_pages", "verbs", "wri
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+KOREAN = DOCS / "ko"
 _PART = re.compile(r"(<!-- generated: ([^>]+?) -->\n)(.*?)(<!-- end of generated -->)", re.DOTALL)
 
 API_FOLDERS = (
@@ -270,7 +274,7 @@ _FENCE = re.compile(r"^( *)```.*?^\1```$", re.DOTALL | re.MULTILINE)
 def _first_paragraph(path: str) -> str:
     """Return the first paragraph of a page, without marks."""
     text = _FENCE.sub("", (DOCS / path).read_text(encoding="utf-8"))
-    paragraph = next(part for part in text.split("\n\n")[1:] if re.match(r"[A-Z`*]", part))
+    paragraph = next(part for part in text.split("\n\n")[1:] if re.match(r"[A-Z가-힣`*]", part))
     return re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`]", r"\1", " ".join(paragraph.split()))
 
 
@@ -312,14 +316,22 @@ PARTS: dict[str, Callable[[], str]] = {
 """The generated parts by their names."""
 
 
-def written(text: str) -> str:
+def written(text: str, *, korean: bool = False) -> str:
     """Return a page with its generated parts as they are to be now."""
-    return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part[2]]()}\n\n{part[4]}", text)
+
+    def part_now(part: re.Match[str]) -> str:
+        made = PARTS[part[2]]()
+        return f"{part[1]}\n{in_korean(made) if korean else made}\n\n{part[4]}"
+
+    return _PART.sub(part_now, text)
 
 
 def stale_pages() -> dict[Path, str]:
     """Return the pages that are out of date, with the text that they are to have."""
-    wanted = {path: written(path.read_text(encoding="utf-8")) for path in sorted(DOCS.rglob("*.md"))}
+    wanted = {
+        path: written(path.read_text(encoding="utf-8"), korean=KOREAN in path.parents)
+        for path in sorted(DOCS.rglob("*.md"))
+    }
     wanted[DOCS / "llms.txt"] = llms()
     return {
         path: text for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text

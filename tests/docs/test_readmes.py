@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.doc_pages import ROOT, PageRunner, blocks_of
-from support.readmes import differences, hangul_share, missing_terms, sections_of, stale_sections
+from support.readmes import (
+    differences,
+    glossary_of,
+    hangul_share,
+    informal_endings,
+    missing_terms,
+    sections_of,
+    stale_sections,
+)
 
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread
 
@@ -163,14 +171,13 @@ def test_line_breaks_are_no_change_of_the_prose() -> None:
 
 def test_a_term_has_one_translation() -> None:
     """Each section of the Korean README translates the terms of the glossary as the glossary does."""
-    assert missing_terms(ENGLISH, KOREAN) == []
-    assert missing_terms(ENGLISH, KOREAN.replace("할당량", "쿼터", 1))
+    glossary = glossary_of(KOREAN)
+    assert missing_terms(ENGLISH, KOREAN, glossary) == []
+    assert missing_terms(ENGLISH, KOREAN.replace("할당량", "쿼터", 1), glossary)
 
 
 def test_the_korean_readme_is_in_formal_korean() -> None:
     """Most letters of its prose are Hangul, and its sentences end formally."""
     assert hangul_share(KOREAN) > 0.6
-    prose = " ".join(section.prose for section in sections_of(KOREAN))
-    endings = re.findall(r"[가-힣]+\.(?=\W|$)", prose)
-    assert len(endings) > 15
-    assert not [ending for ending in endings if not ending.endswith(("니다.", "십시오."))]
+    assert informal_endings(KOREAN) == []
+    assert informal_endings("# 제목\n실행한다. 보냅니다.") == ["실행한다."]
