@@ -26,7 +26,8 @@ def group(name: str) -> tuple[str, ...]:
 PARALLEL = ("-n", "4", "--dist", "worksteal")  # many tests wait for processes and locks more than they work
 BROWSER, CHROMIUM = "tests/browser", "chromium"
 WITHOUT_BROWSER = f"--ignore={BROWSER}"  # pip alone runs the rest
-BENCHMARKS = "tests/test_benchmarks.py"  # minutes of computing, which say nothing of the package's lines
+# Minutes of killed processes, full disks and computing, which say nothing of the package's lines.
+CHAOS, BENCHMARKS = "tests/chaos", "tests/test_benchmarks.py"
 
 
 def covered(session: nox.Session, *arguments: str) -> None:
@@ -41,7 +42,7 @@ def covered(session: nox.Session, *arguments: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests with the Python nox runs on, coverage whole."""
     session.install("-e", EVERYTHING, *group("tests"))
-    covered(session, WITHOUT_BROWSER, f"--ignore={BENCHMARKS}", *session.posargs)
+    covered(session, WITHOUT_BROWSER, f"--ignore={CHAOS}", f"--ignore={BENCHMARKS}", *session.posargs)
 
 
 @nox.session(python=[version for version in PYTHONS if version != THIS])
@@ -105,6 +106,13 @@ def browser(session: nox.Session) -> None:
         session.run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", CHROMIUM, external=True)
     session.run("pytest", BROWSER, *session.posargs)
     session.run("python", "benchmarks/report_page.py", "--quick")
+
+
+@nox.session
+def short_chaos(session: nox.Session) -> None:
+    """Kill, stop, copy and starve batches in the short form: no call may be paid twice, and no answer lost."""
+    session.install("-e", EVERYTHING, *group("tests"))
+    session.run("pytest", *PARALLEL, CHAOS, *session.posargs)
 
 
 @nox.session
