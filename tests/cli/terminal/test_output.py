@@ -3,11 +3,13 @@ from __future__ import annotations
 import errno
 import os
 import pty
+import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from clova_ocr_async.cli.terminal.output import Output, OutputError, atomic_write, opened_output
+from clova_ocr_async.cli.terminal.output import Output, OutputError, atomic_write, opened_output, standard_output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +37,28 @@ def test_short_writes_and_a_full_pipe_make_whole_lines() -> None:
 
     Output("a pipe", put, wait=lambda: waits.append(len(taken))).write(b"a whole line\n")
     assert (bytes(taken), waits) == (b"a whole line\n", [3])
+
+
+def test_a_full_pipe_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe that takes nothing at once, as its other end has set it, gets the whole line once it is read."""
+    end, start = os.pipe()
+    os.set_blocking(start, False)
+    line = b"x" * 300_000 + b"\n"
+    taken = bytearray()
+
+    def read() -> None:
+        while not taken.endswith(b"\n"):
+            taken.extend(os.read(end, 65536))
+
+    reader = threading.Thread(target=read)
+    with os.fdopen(start, "wb", buffering=0) as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        output = standard_output()
+        reader.start()
+        output.write(line)
+        reader.join(30)
+    os.close(end)
+    assert bytes(taken) == line
 
 
 class Hiccup:
