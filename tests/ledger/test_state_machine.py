@@ -403,5 +403,5 @@ class MemoryMachine(LedgerMachine):
 TestSqlite = LedgerMachine.TestCase
 TestMemory = MemoryMachine.TestCase
 TestSqlite.settings = TestMemory.settings = settings(
-    max_examples=60, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
 )
