@@ -226,7 +226,6 @@ class BlockingClient:
             self._thread.run(self._client.close(wait=0))
             raise
         finally:
-            self._thread.closed = True
             atexit.unregister(self.close)
             self._thread.stop()
 

@@ -14,6 +14,7 @@ Try: curl -H "Authorization: Bearer $APP_TOKEN" -F file=@receipt.jpg http://127.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from typing import Annotated, Any
@@ -76,14 +77,17 @@ async def read_masked(file: UploadFile, clova: Annotated[ClovaOCRClient, Depends
 @app.get("/metrics")
 async def metrics(clova: Annotated[ClovaOCRClient, Depends(get_client)]) -> Response:
     """Return the state of each domain's slots for Prometheus, which alone should reach this route."""
-    lines: list[str] = []
+    totals: dict[str, int] = {}
     for domain, gate in clova.gates.items():
-        label = f'{{domain="{domain.label}"}}'  # never the URL: it holds the invoke key
-        lines += [
-            f"clova_slots_limit{label} {gate.ceiling}",
-            f"clova_slots_in_use{label} {gate.in_flight}",
-            f"clova_calls_waiting{label} {gate.waiting}",
-            f"clova_rejections_total{label} {gate.rejections}",
-            f"clova_domain_on_hold{label} {int(domain in clova.on_hold)}",
-        ]
-    return Response("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+        label = json.dumps(domain.label, ensure_ascii=False)  # never the URL: it holds the invoke key
+        for name, value in (
+            ("clova_slots_limit", gate.ceiling),
+            ("clova_slots_in_use", gate.in_flight),
+            ("clova_calls_waiting", gate.waiting),
+            ("clova_rejections_total", gate.rejections),
+            ("clova_domain_on_hold", int(domain in clova.on_hold)),
+        ):
+            series = f"{name}{{domain={label}}}"
+            totals[series] = totals.get(series, 0) + value  # domains of one host may share a label
+    text = "".join(f"{series} {value}\n" for series, value in totals.items())
+    return Response(text, media_type="text/plain; version=0.0.4")

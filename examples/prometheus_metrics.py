@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import Counter as Counts
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, start_http_server
@@ -75,8 +76,11 @@ class GateMetrics(Collector):
             ("waiting", "Calls that wait for a slot."),
         ):
             metric = GaugeMetricFamily(f"clova_ocr_slots_{name}", text, labels=("domain",))
+            totals: Counts[str] = Counts()  # Prometheus refuses a label twice, and domains of one host may share theirs
             for domain, gate in self._client.gates.items():
-                metric.add_metric((domain.label,), getattr(gate, name))
+                totals[domain.label] += getattr(gate, name)
+            for label, total in totals.items():
+                metric.add_metric((label,), total)
             yield metric
 
 

@@ -108,27 +108,36 @@ class LoopThread:
         """Whether the thread runs in this process."""
         return self._loop is not None and self._pid == self._process()
 
-    def start(self) -> asyncio.AbstractEventLoop:
-        """Return the loop; start it if it does not run.
+    def start(self) -> None:
+        """Start the loop if it does not run.
 
         Raises:
             ConfigurationError: The caller must not wait, the loop is stopped, or it belongs to the parent process.
         """
+        self._check_caller()
+        with self._lock:
+            self._running()
+
+    def _check_caller(self) -> None:
         if asyncio._get_running_loop() is not None:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # raises nothing
             raise ConfigurationError(_IN_A_LOOP)
         if self._loop is not None and not self.here:  # before the lock, which another thread may have held at the fork
             raise ConfigurationError(_FORKED)
-        with self._lock:
-            if self.closed:
-                raise ConfigurationError(_CLOSED)
-            if self._loop is None:
-                portal = self._stack.enter_context(start_blocking_portal())
-                self._pid, self._loop = self._process(), portal.call(_named_loop)
-                _started.add(self)
-            return self._loop
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop; the caller holds the lock."""
+        if self.closed:
+            raise ConfigurationError(_CLOSED)
+        if self._loop is None:
+            portal = self._stack.enter_context(start_blocking_portal())
+            self._pid, self._loop = self._process(), portal.call(_named_loop)
+            _started.add(self)
+        return self._loop
 
     def stop(self) -> None:
         """End the loop and its thread."""
+        with self._lock:
+            self.closed = True
         self._stack.close()
         _started.discard(self)
 
@@ -161,10 +170,9 @@ class LoopThread:
     def begin(self, work: Coroutine[Any, Any, T]) -> LoopWork[T]:
         """Run a coroutine in the loop."""
         try:
-            return LoopWork(self.start(), work)
-        except RuntimeError:  # another thread has closed the loop meanwhile
-            work.close()
-            raise ConfigurationError(_CLOSED) from None
+            self._check_caller()
+            with self._lock:  # another thread must not end the loop between the check and the beginning
+                return LoopWork(self._running(), work)
         except BaseException:
             work.close()  # else Python warns that it was never awaited
             raise

@@ -75,6 +75,14 @@ def clova_fast_retries() -> RetryPolicy:
     )
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a test whose marker would check nothing."""
+    used: list[str] = getattr(item, "fixturenames", [])
+    for name in ("clova", "clova_emulator"):
+        if item.get_closest_marker(name) is not None and "clova_emulator" not in used:
+            pytest.fail(f"the marker {name} is for tests that use the fixture clova_emulator", pytrace=False)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers."""
     config.addinivalue_line("markers", "clova_emulator(**settings): settings of the fixture clova_emulator")

@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 from support.commands import CLOVA_OCR, clova_ocr, environment_of, shell
 from support.waiting import wait_for
 
-from clova_ocr_async.cli.app import verb
+from clova_ocr_async.cli.app import app, verb
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread, write_samples
 from clova_ocr_async.host.plural import plural
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.emulator import Emulator
 
 KEY = "k" * 40
+VERBS = app.list_commands(click.Context(app))
 
 
 @pytest.fixture
@@ -57,42 +59,11 @@ def test_help_names_every_verb_the_variables_and_the_exit_codes() -> None:
     """The help of the command is enough to begin with."""
     result = clova_ocr("--help")
     assert result.exit_code == 0
-    for word in (
-        "recognize",
-        "batch",
-        "status",
-        "export",
-        "annotate",
-        "redact",
-        "verify",
-        "report",
-        "purge",
-        "emulator",
-        "doctor",
-        "demo",
-        "CLOVA_OCR_SECRET_FILE",
-        "130 interrupted",
-    ):
+    for word in (*VERBS, "CLOVA_OCR_SECRET_FILE", "130 interrupted"):
         assert word in result.stdout
 
 
-@pytest.mark.parametrize(
-    "verb",
-    [
-        "recognize",
-        "batch",
-        "status",
-        "export",
-        "annotate",
-        "redact",
-        "verify",
-        "report",
-        "purge",
-        "emulator",
-        "doctor",
-        "demo",
-    ],
-)
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(verb: str) -> None:
     """Each verb explains itself."""
     result = clova_ocr(verb, "--help")

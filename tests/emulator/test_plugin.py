@@ -117,6 +117,23 @@ def test_the_server_needs_no_picture_library() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
 
 
+@pytest.mark.parametrize("marker", ["clova(billed_at_most=1)", "clova_emulator(concurrency=2)"])
+def test_a_marker_without_the_fixture_is_an_error(pytester: pytest.Pytester, marker: str) -> None:
+    """A marker on a test that does not use the fixture would check nothing, and so the test fails."""
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.{marker}
+        def test_it():
+            pass
+        """
+    )
+    result = pytester.runpytest_subprocess(*ARGUMENTS)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*the marker {marker.partition('(')[0]} is for tests that use the fixture*"])
+
+
 def test_a_strict_marker_checks_what_was_billed_and_met(pytester: pytest.Pytester) -> None:
     """With the marker clova too many billed calls, and scripted faults that no call met, are errors of the test."""
     pytester.makepyfile(

@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from clova_ocr_async import ClovaOCRClient, IdCard, Receipt
+from clova_ocr_async import ClovaOCRClient, Domain, IdCard, Receipt
 from clova_ocr_async.cli.exit_codes import ExitCode
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread, write_samples
 
@@ -79,6 +80,14 @@ def test_the_prometheus_example_counts_what_was_billed(
     ):
         assert line in done.stdout
     assert "custom/v1" not in done.stdout
+
+
+def test_the_prometheus_example_adds_up_domains_of_one_label() -> None:
+    """Two domains with the same label are one series, since Prometheus refuses a scrape that has one twice."""
+    example = runpy.run_path(str(EXAMPLES / "prometheus_metrics.py"))
+    domains = [Domain(f"https://h.apigw.ntruss.com/custom/v1/{number}/abc", "s" * 20) for number in (1, 2)]
+    metrics = list(example["GateMetrics"](ClovaOCRClient(*domains)).collect())
+    assert [[sample.labels for sample in metric.samples] for metric in metrics] == [[{"domain": "h"}]] * 3
 
 
 @pytest.mark.usefixtures("clova")
