@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import FakeTime, FakeTransport, domain
+from support.files import aged
 from support.ledgers import calls, opened
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
@@ -210,7 +211,7 @@ async def test_a_picture_that_comes_back_is_an_image_of_the_folder_again(run: Pa
 async def test_pictures_that_change_places_are_both_there(run: Path, inbox: Path) -> None:
     """Two files that swap their names are two images, and neither is marked as replaced."""
     (inbox / "new.jpg").write_bytes(NEW)
-    (inbox / "old.jpg").write_bytes(CUT_OFF)
+    aged(inbox / "old.jpg", CUT_OFF)
     await batch(run, entries_in(inbox), FakeTransport())
     (inbox / "new.jpg").rename(inbox / "third")
     (inbox / "old.jpg").rename(inbox / "new.jpg")

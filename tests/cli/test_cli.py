@@ -325,7 +325,7 @@ def test_a_reader_that_goes_away_ends_a_batch_quietly(clova: Emulator, scans: Pa
     assert done.returncode == 1
     assert json.loads(done.stdout)["status"] == "succeeded"
     assert b"cannot write" not in done.stderr
-    assert b"paid answers were not written" in done.stderr
+    assert re.search(rb"\d+ paid answers? w(as|ere) not written", done.stderr)
     assert clova.billed.total() < 40
 
 

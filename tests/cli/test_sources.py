@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image as PILImage
 from support.commands import PICTURES, clova_ocr, exported, records_in, status
+from support.files import aged
 from support.pdfs import pdf_of
 from support.zips import Member, write_zip
 
@@ -131,7 +132,7 @@ def test_pages_that_no_file_has(clova: Emulator, run: list[str]) -> None:
 def test_a_name_is_printed_once(clova: Emulator, run: list[str]) -> None:
     """The message about a file that cannot be read begins with its name, once."""
     Path("list.txt").write_text("gone.png\nhere.png\n", encoding="utf-8")
-    Path("here.png").write_bytes(b"")
+    aged(Path("here.png"))
     result = clova_ocr("batch", "receipt", "--from", "list.txt", *run)
     assert (result.exit_code, clova.requests) == (1, 0)
     lines = result.stderr.splitlines()

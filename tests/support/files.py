@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _FILES = Path(__file__).parents[1] / "pictures" / "files"
+
+
+def aged(path: Path, data: bytes = b"") -> Path:
+    """Write a file that was finished a minute ago: one that is cut off is not waited for."""
+    path.write_bytes(data)
+    changed = time.time() - 60
+    os.utime(path, (changed, changed))
+    return path
 
 
 def heic(orientation: int = 6) -> bytes:

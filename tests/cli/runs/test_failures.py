@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.commands import clova_ocr, exported, resumable_run, status
 from support.fakes import FakeTransport
+from support.files import aged
 
 from clova_ocr_async.cli.exit_codes import ExitCode
 from clova_ocr_async.cli.runs.failures import FAILURES, write_failures
@@ -44,7 +45,7 @@ def test_what_was_not_read_is_named_and_listed_for_another_run(clova: Emulator, 
     """Failed and skipped images make the exit code 1 and a file that another run can read from."""
     clova.script("invalid-body")
     (scans / "a.png").write_bytes(b"no image")
-    (scans / "b.png").touch()
+    aged(scans / "b.png")
     (scans / "c\udcff.png").write_bytes(b"no image either")
     result = clova_ocr("batch", "receipt", scans, "--run", run, "-j", "1")
     assert result.exit_code == 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.fakes import FAILED, FakeTime, FakeTransport, Held, Sent, domain, success
+from support.files import aged
 
 from clova_ocr_async.cli.exit_codes import ExitCode
 from clova_ocr_async.cli.runs.call_counter import CallCounter
@@ -70,7 +71,7 @@ class Given(Search):
 async def test_many_failures_are_named_up_to_twenty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Standard error is not flooded: the output has every failure, standard error the first twenty."""
     for number in range(25):
-        (tmp_path / f"{number}.jpg").touch()
+        aged(tmp_path / f"{number}.jpg")
     lines: list[bytes] = []
     async with ClovaOCRClient(domain(), transport=FakeTransport()) as client:
         run = OneShotRun(client, CallCounter(), Receipt, LineWriter(lines.append), Search(()))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.commands import resumable_run
 from support.fakes import FakeTransport, domain
+from support.files import aged
 
 from clova_ocr_async.batch.sources.manifest import images_from
 from clova_ocr_async.cli.exit_codes import ExitCode
@@ -66,7 +67,7 @@ async def test_many_failures_are_named_up_to_twenty(
 ) -> None:
     """Standard error has the first twenty, the file of failures all."""
     for number in range(total):
-        (tmp_path / f"{number}.png").touch()
+        aged(tmp_path / f"{number}.png")
     found = [str(tmp_path / f"{number}.png") for number in range(total)]
     await resumable_run(run, transport=FakeTransport()).run(found)
     assert capsys.readouterr().err.count("is empty") == 20
@@ -76,7 +77,7 @@ async def test_many_failures_are_named_up_to_twenty(
 async def test_the_first_images_are_read_while_the_last_are_listed(tmp_path: Path, run: Path) -> None:
     """The number of images is reported once all are listed; outcomes before that do not wait for it."""
     for number in range(300):
-        (tmp_path / f"{number}.png").touch()
+        aged(tmp_path / f"{number}.png")
     reading = resumable_run(run, transport=FakeTransport())
     totals: list[int | None] = []
 

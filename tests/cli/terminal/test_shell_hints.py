@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 from support.commands import clova_ocr
+from support.files import aged
 
 from clova_ocr_async.cli.runs.client_settings import shared_slots
 from clova_ocr_async.cli.runs.dry_run import Reason
@@ -93,7 +94,7 @@ def test_a_dry_run_shows_the_numbers_that_its_files_share(tmp_path: Path) -> Non
 def cut(path: Path) -> None:
     """Write a picture without its end."""
     data = draw_sample("receipt").data
-    path.write_bytes(data[: len(data) * 2 // 3])
+    aged(path, data[: len(data) * 2 // 3])
 
 
 def test_a_picture_that_is_cut_off_is_sent_on_request(clova: Emulator, tmp_path: Path) -> None:
