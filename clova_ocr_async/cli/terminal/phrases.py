@@ -149,7 +149,8 @@ def what_to_check(error: ClovaOCRError | None) -> str:
         # Other programs go through it, so its user may not expect that this one does not.
         unused = next((name for name in ("HTTPS_PROXY", "https_proxy") if os.environ.get(name)), None)
         hint = "" if unused is None else f" ({unused} is not used; CLOVA_OCR_PROXY is)"
-        return f"; check the host of the invoke URL (clova-ocr doctor shows it), the network, and --proxy{hint}"
+        proxy = "--proxy or CLOVA_OCR_PROXY" if os.environ.get("CLOVA_OCR_PROXY") else "--proxy"
+        return f"; check the host of the invoke URL (clova-ocr doctor shows it), the network, and {proxy}{hint}"
     return ""
 
 

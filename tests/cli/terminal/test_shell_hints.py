@@ -174,9 +174,12 @@ def test_hints_can_be_pasted(tmp_path: Path) -> None:
     assert "clova-ocr export ./-run -o FILE" in refused.stderr
 
 
-def test_only_what_the_caller_can_mend_is_to_be_checked() -> None:
+def test_only_what_the_caller_can_mend_is_to_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that failed names what to check; a service that fails is none of the caller's business."""
-    assert "--proxy" in what_to_check(ConnectionFailedError("no connection"))
+    monkeypatch.delenv("CLOVA_OCR_PROXY", raising=False)
+    assert what_to_check(ConnectionFailedError("no connection")).endswith("and --proxy")
+    monkeypatch.setenv("CLOVA_OCR_PROXY", "http://proxy.example:3128")
+    assert what_to_check(ConnectionFailedError("no connection")).endswith("and --proxy or CLOVA_OCR_PROXY")
     assert what_to_check(ServerError(503)) == what_to_check(None) == ""
 
 
