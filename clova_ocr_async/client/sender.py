@@ -78,7 +78,7 @@ class Sender:
         self._breakers = Breakers(hooks)
         budget = RetryBudget(policy.budget)
         self._router = DomainRouter(self._breakers, policy, budget, runtime)
-        self._retries = RetryLoop(budget, runtime, hooks)
+        self._retries = RetryLoop(self._in_a_slot, budget, runtime, hooks)
         self._in_flight = InFlight(transport)
         self._admission = Admission(slots, max_queued, runtime.clock)
         self._late_answers = LateAnswers(
@@ -120,7 +120,7 @@ class Sender:
         """
         if call.lane == "batch":
             # No deadline over the whole call: an image must not fail because the queue before it is long.
-            return await self._retries.run(call, self._in_a_slot)
+            return await self._retries.run(call)
         self._admission.reserve(call)
         try:
             async with call.deadline:
@@ -129,7 +129,7 @@ class Sender:
                     recognition = await self._late_answers.take(call)
                     if recognition is not None:
                         return recognition
-                return await self._retries.run(call, self._in_a_slot)
+                return await self._retries.run(call)
         except TimeoutError:
             if not call.deadline.expired:  # raised by a journal or a session of the caller's
                 raise
@@ -174,9 +174,16 @@ class Sender:
         if call.queued_at is None:
             call.queued_at = queued
         call.waiting_since = queued
-        slot = self._slots.slot(domains, call.lane, call.queued_at)
-        async with (lease := Lease(slot, self._admission.waiting, domains if single else ())):
-            domain = lease.slot.domain
+        context = self._slots.slot(domains, call.lane, call.queued_at)
+        # No method and no context of its own for this: thousands of calls may wait here, and each would keep it.
+        waiting, counted = self._admission.waiting, domains if single else ()
+        waiting.add(counted)
+        try:
+            slot = await context.__aenter__()
+        finally:
+            waiting.remove(counted)
+        async with Lease(context, slot) as lease:
+            domain = slot.domain
             waited = call.end_wait(self._runtime.clock())
             # While the call queued, other calls may have met a spent quota or an outage.
             if not self._router.still_allowed(domain, call):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Generic, Self
 
 import msgspec
 
@@ -34,7 +34,6 @@ from clova_ocr_async.slots.limit import result_of
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from clova_ocr_async.client.admission import WaitingCalls
     from clova_ocr_async.protocol.request import Content, HTTPRequest
 
 __all__ = ["Call", "CallHistory", "Lease", "RequestState"]
@@ -122,39 +121,27 @@ _NO_REQUEST = RequestState()
 
 
 class Lease:
-    """The slot of one request: waited for, and held until the context closes or, once it is kept, until it is released.
+    """The slot that one request holds until the context closes or, once it is kept, until it is released.
 
     A detached request keeps the slot of its call.
 
     Args:
-        context: The context manager of the slot.
-        waiting: Counts the call while it waits for the slot.
-        domains: The domains for which it is counted; empty if it is not.
+        context: The context manager of the slot, which was entered.
+        slot: The slot.
 
     Attributes:
-        slot: The slot, once it is held.
+        slot: As given.
     """
 
-    __slots__ = ("_context", "_domains", "_kept", "_waiting", "slot")
+    __slots__ = ("_context", "_kept", "slot")
 
-    slot: Slot
-
-    def __init__(
-        self, context: AbstractAsyncContextManager[Slot], waiting: WaitingCalls, domains: Sequence[Domain]
-    ) -> None:
+    def __init__(self, context: AbstractAsyncContextManager[Slot], slot: Slot) -> None:
+        self.slot = slot
         self._context = context
-        self._waiting = waiting
-        self._domains = domains
         self._kept = False
 
-    async def __aenter__(self) -> Slot:
-        # A context manager for this would take memory in each of thousands of waiting calls.
-        self._waiting.add(self._domains)
-        try:
-            self.slot = await self._context.__aenter__()
-        finally:
-            self._waiting.remove(self._domains)
-        return self.slot
+    async def __aenter__(self) -> Self:
+        return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         if not self._kept:

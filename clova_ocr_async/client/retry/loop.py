@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents.recognition import DocumentT, Recognition
     from clova_ocr_async.host.runtime import Runtime
 
-    Attempt: TypeAlias = Callable[[Call[DocumentT]], Awaitable[Recognition[DocumentT] | Decision]]
+    Attempt: TypeAlias = Callable[[Call[Any]], Awaitable[Recognition[Any] | Decision]]
 
 __all__ = ["RetryLoop"]
 
@@ -31,41 +31,39 @@ class RetryLoop:
     """The loop of attempts of one client's calls.
 
     Args:
+        attempt: Sends one request of a call. Returns the recognition, or the decision to try again; raises any other
+            failure.
         budget: Refilled by successes.
         runtime: Time and randomness.
         hooks: Notified of every retry.
     """
 
-    def __init__(self, budget: RetryBudget, runtime: Runtime, hooks: Sequence[Hook]) -> None:
+    def __init__(self, attempt: Attempt, budget: RetryBudget, runtime: Runtime, hooks: Sequence[Hook]) -> None:
+        self._attempt = attempt
         self._budget = budget
         self._runtime = runtime
         self._hooks = hooks
 
-    async def run(self, call: Call[DocumentT], attempt: Attempt[DocumentT]) -> Recognition[DocumentT]:
-        """Return the recognition of a call.
-
-        Args:
-            call: The call.
-            attempt: Sends one request. Returns the recognition, or the decision to try again; raises any other failure.
-        """
-        outcome = await attempt(call)
+    async def run(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
+        """Return the recognition of a call."""
+        outcome = await self._attempt(call)
         if isinstance(outcome, Decision):
             # tenacity is entered only after a failure: on every call it would cost a fifth of a bare call's CPU.
             self._announce(call, outcome)
             await self._pause(_pause_of(outcome))
-            outcome = await self._run_again(call, attempt)
+            outcome = await self._run_again(call)
         # Only the price of the last retry is refunded: the earlier ones did not help.
         self._budget.refund(call.history.retry_price or 1)
         return outcome
 
-    async def _run_again(self, call: Call[DocumentT], attempt: Attempt[DocumentT]) -> Recognition[DocumentT]:
+    async def _run_again(self, call: Call[DocumentT]) -> Recognition[DocumentT]:
         loop = AsyncRetrying(
             retry=retry_if_result(lambda outcome: isinstance(outcome, Decision)),
             wait=lambda state: _pause_of(_decision_of(state)),
             before_sleep=lambda state: self._announce(call, _decision_of(state)),
             sleep=self._pause,
         )
-        return cast("Recognition[DocumentT]", await loop(attempt, call))
+        return cast("Recognition[DocumentT]", await loop(self._attempt, call))
 
     async def _pause(self, seconds: float) -> None:
         if seconds:
