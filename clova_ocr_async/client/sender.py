@@ -214,7 +214,8 @@ class Sender:
         # Recorded before the first byte leaves, so that a crash from here on is known to be ambiguous.
         await announce_sending(call.journal, attempt)
         call.begin_request(attempt, self._runtime.clock(), domain.redact, waited)
-        notify(self._hooks, AttemptStarted(attempt, waited, context=call.context))
+        if self._hooks:  # without hooks a call does not pay for events
+            notify(self._hooks, AttemptStarted(attempt, waited, context=call.context))
         try:
             response = await self._exchange(call, request, attempt)
             recognition = await call_unblocking(len(response.body), partial(call.decode, response))
@@ -223,7 +224,8 @@ class Sender:
             raise
         elapsed = self._runtime.clock() - call.request.began
         call.in_slot += elapsed
-        notify(self._hooks, AttemptFinished(attempt, elapsed, None, Billing.BILLED, waited, context=call.context))
+        if self._hooks:
+            notify(self._hooks, AttemptFinished(attempt, elapsed, None, Billing.BILLED, waited, context=call.context))
         self._admission.learn(call, domain, elapsed)
         call.end_timing_probe()
         self._finish_journal(call, Billing.BILLED, response)
