@@ -26,9 +26,10 @@ _PART = 1024 * 1024  # bytes that are decoded together
 _LONGEST = 1024 * 1024  # characters of a cell or a shared string; Excel writes 32,767 at the most
 _SHARED = "xl/sharedStrings.xml"
 _SHEETS = "xl/worksheets/"
-# Some programs write the names of elements with a prefix, and attributes in another order than Excel.
-_ITEM = re.compile(r"<(?:\w+:)?si\b[^>]*?(?:/>|>(.*?)</(?:\w+:)?si>)", re.DOTALL)
-_CELL = re.compile(r"<(?:\w+:)?c\b([^>]*?)(?:/>|>(.*?)</(?:\w+:)?c>)", re.DOTALL)
+# Some programs write the names of elements with a prefix, and attributes in another order than Excel. No such element
+# holds another one of its kind: so text full of beginnings without an end is read once, and not once for each of them.
+_ITEM = re.compile(r"<(?:\w+:)?si\b[^<>]*?(?:/>|>([^<]*+(?:<(?!(?:\w+:)?si\b)[^<]*+)*?)</(?:\w+:)?si>)")
+_CELL = re.compile(r"<(?:\w+:)?c\b([^<>]*?)(?:/>|>([^<]*+(?:<(?!(?:\w+:)?c\b)[^<]*+)*?)</(?:\w+:)?c>)")
 _BEGUN = re.compile(r"<(?:\w+:)?(?:c|si)\b|<[\w:]*$")
 _REFERENCE = re.compile(r'\br="([A-Z]+)([0-9]+)"')
 _TAG = re.compile(r"<[^>]*>")

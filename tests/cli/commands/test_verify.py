@@ -228,6 +228,8 @@ LEAKS: dict[str, tuple[str, bytes, str]] = {
     "xlsx cut off": ("a.xlsx", zipped(**{SHEET: f"<c><v>{NUMBER}".encode()}), "beside its cells"),
     "xlsx link": ("a.xlsx", zipped(**{f"{SHEET}.rels": f"<a b='{NUMBER}'/>".encode()}), "member 1 of the archive"),
     "xlsx without places": ("a.xlsx", zipped(**{SHEET: f"<c><v>{NUMBER}</v></c>".encode()}), "a cell"),
+    "xlsx of beginnings": ("a.xlsx", zipped(**{SHEET: b"<c>" * 300_000 + NUMBER.encode()}), "beside its cells"),
+    "xlsx of attributes": ("a.xlsx", zipped(**{SHEET: b"<c " * 300_000 + NUMBER.encode()}), "beside its cells"),
     "xlsx of one long cell": ("a.xlsx", zipped(**{SHEET: b"<c>" + b" " * 3_000_000}), "encrypted or broken"),
     "zip": ("a.zip", zipped(**{"a.jpg": saved("JPEG", comment=b"x")}), "comment, member 1 of the archive"),
     "zip name": ("a.zip", zipped(**{f"{NUMBER}.txt": b""}), "in the name of member 1"),
