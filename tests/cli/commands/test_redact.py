@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import subprocess
 import sys
 import unicodedata
 import zipfile
@@ -14,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from support.commands import clova_ocr, shell
+from support.commands import CLOVA_OCR, clova_ocr, shell
 from support.masked_samples import draw, ink_left
+from support.waiting import wait_for
 
 from clova_ocr_async.cli.runs.picture_copies import write_copies
 from clova_ocr_async.emulator import draw_sample
@@ -121,6 +124,26 @@ def test_a_full_disk_leaves_no_copy(clova: Emulator, run: Path, tmp_path: Path, 
     done = shell(clova, 'ulimit -f 1; "$@"', verb, run, "-o", out)
     assert (done.returncode, b"File too large" in done.stderr, b"card.1.png" in done.stderr) == (1, True, True)
     assert list(out.iterdir()) == []
+
+
+@pytest.mark.usefixtures("clova")
+@pytest.mark.parametrize("verb", ["redact", "annotate"])
+def test_a_signal_leaves_whole_copies_only(run: Path, tmp_path: Path, verb: str) -> None:
+    """SIGTERM ends the command with 130: the copies that are there are whole, and no temporary file is left."""
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    scans.mkdir()
+    for seed in range(12):
+        (scans / f"{seed}.png").write_bytes(draw_sample("id-card", seed=seed).data)
+    assert clova_ocr("batch", "id-card", scans, "--run", run).exit_code == 0
+    process = subprocess.Popen([*CLOVA_OCR, verb, str(run), "-o", str(out)], stderr=subprocess.DEVNULL)
+    wait_for(lambda: out.is_dir() and any(path.suffix == ".png" for path in out.iterdir()))
+    process.terminate()
+    assert process.wait() == 130
+    copies = list(out.iterdir())
+    assert 0 < len(copies) < 12
+    for copy in copies:
+        assert re.fullmatch(r"[0-9]+\.1\.png", copy.name)
+        Image.open(copy).load()
 
 
 @pytest.mark.usefixtures("clova")
