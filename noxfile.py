@@ -9,6 +9,9 @@ from pathlib import Path
 
 import nox
 
+# Hundreds of tests start the command line: without compiled files each of these processes compiles the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["lint", "types", "tests"]
 
