@@ -28,31 +28,51 @@ def group(name: str) -> tuple[str, ...]:
 
 PARALLEL = ("-n", "4", "--dist", "worksteal")  # many tests wait for processes and locks more than they work
 BROWSER, CHROMIUM = "tests/browser", "chromium"
+NO_SERVER = ("-m", "not server")  # likewise
+# What only a server runs: nox -s servers measures these modules, and nox -s tests leaves them out.
+OF_SERVERS = (
+    "clova_ocr_async/ledger/postgres/*",
+    "clova_ocr_async/slots/sharing/postgres_store.py",
+    "clova_ocr_async/slots/sharing/redis_store.py",
+)
 WITHOUT_BROWSER = f"--ignore={BROWSER}"  # pip alone runs the rest
 # Minutes of killed processes, full disks and computing, which say nothing of the package's lines.
 CHAOS, BENCHMARKS = "tests/chaos", "tests/test_benchmarks.py"
 
 
-def covered(session: nox.Session, *arguments: str) -> None:
-    """Run the tests with coverage, which must be whole."""
+def covered(session: nox.Session, modules: str, *arguments: str) -> None:
+    """Run tests with coverage, which must be whole for some modules: an option of coverage says which."""
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *PARALLEL, *arguments)
     session.run("coverage", "combine", "--quiet")
-    session.run("coverage", "report")
+    session.run("coverage", "report", modules)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests with the Python nox runs on, coverage whole."""
     session.install("-e", EVERYTHING, *group("tests"))
-    covered(session, WITHOUT_BROWSER, f"--ignore={CHAOS}", f"--ignore={BENCHMARKS}", *session.posargs)
+    left_out = (WITHOUT_BROWSER, *NO_SERVER, f"--ignore={CHAOS}", f"--ignore={BENCHMARKS}")
+    covered(session, f"--omit={','.join(OF_SERVERS)}", *left_out, *session.posargs)
+
+
+@nox.session
+def servers(session: nox.Session) -> None:
+    """Run the tests on real PostgreSQL and Redis servers, which root installs where they are missing."""
+    session.install("-e", f"{EVERYTHING[:-1]},postgres,redis]", *group("tests"))
+    installed = Path("/usr/lib/postgresql").exists() and shutil.which("redis-server")
+    if not installed and os.geteuid() == 0:
+        session.run("apt-get", "update", "--quiet", external=True)
+        packages = ("postgresql", "redis-server")
+        session.run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages, external=True)
+    covered(session, f"--include={','.join(OF_SERVERS)}", "-m", "server", *session.posargs)
 
 
 @nox.session(python=[version for version in PYTHONS if version != THIS])
 def others(session: nox.Session) -> None:
     """Run the tests with the other supported Pythons; those that are not installed are skipped."""
     session.install("-e", EVERYTHING, *group("tests"))
-    session.run("pytest", *PARALLEL, WITHOUT_BROWSER, *session.posargs)
+    session.run("pytest", *PARALLEL, WITHOUT_BROWSER, *NO_SERVER, *session.posargs)
 
 
 @nox.session
@@ -61,7 +81,7 @@ def minimums(session: nox.Session) -> None:
     asked = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["tables"]
     oldest = [line.split(";")[0].replace(">=", "==").strip() for line in asked]
     session.install("-e", EVERYTHING, *group("tests"), *oldest)
-    session.run("pytest", *PARALLEL, WITHOUT_BROWSER, *session.posargs)
+    session.run("pytest", *PARALLEL, WITHOUT_BROWSER, *NO_SERVER, *session.posargs)
 
 
 @nox.session
