@@ -96,8 +96,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene() -> Scene:
-    """Set the scene."""
+async def scene() -> Scene:
+    """Set the scene; a waiter needs a running loop."""
     return Scene()
 
 
@@ -270,8 +270,8 @@ async def test_the_state_in_an_outage_is_the_share(scene: Scene) -> None:
     """In an outage the slots beyond the share count as those of others."""
     scene.one.take("b", 2)
     scene.go(AWAY)
-    limit, elsewhere = scene.one.run("b", 9).seen["b"]
-    assert limit.value - elsewhere == 2
+    _, elsewhere = scene.one.run("b", 9).seen["b"]
+    assert elsewhere == 5 - 2
 
 
 async def test_what_was_released_in_an_outage_is_reported_after_it(scene: Scene) -> None:
@@ -412,7 +412,7 @@ async def test_a_clock_that_is_set_moves_the_waiters(scene: Scene) -> None:
     scene.two.take("a")
     waiter = Waiter[Grant](["a"], interactive=False, since=scene.time.now)
     scene.one.sync.waiting = {"a": [waiter]}
-    for ahead, shown in ((0.05, 0.0), (-0.05, 0.0), (50.0, 50.0), (50.05, 50.0)):
+    for ahead, shown in ((0.05, 0.0), (-0.05, 0.0), (5.0, 5.0), (5.05, 5.0)):
         scene.one.ahead = ahead
         scene.one.sync.run()
         head = next(member.head for member in scene.members("a").values() if member.head is not None)
