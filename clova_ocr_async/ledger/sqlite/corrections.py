@@ -18,7 +18,7 @@ from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.lock_wait import PATIENCE
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.run_settings import check_seal
-from clova_ocr_async.ledger.sqlite.stored_values import sealed_change
+from clova_ocr_async.ledger.stored_values import sealed_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

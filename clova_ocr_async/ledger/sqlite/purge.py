@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import APIError, ClovaOCRError, LedgerError
 from clova_ocr_async.host.processes import Process
+from clova_ocr_async.ledger.overflow_file import delete_replayed, has_records, overflow_paths
 from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
 from clova_ocr_async.ledger.sqlite import owners
 from clova_ocr_async.ledger.sqlite.connection import connect_existing
 from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
-from clova_ocr_async.ledger.sqlite.overflow_file import delete_replayed, has_records, overflow_paths, replay_files
+from clova_ocr_async.ledger.sqlite.record_statements import replay_files
 from clova_ocr_async.ledger.sqlite.run_settings import check_seal
-from clova_ocr_async.ledger.sqlite.stored_values import seal_context, sealed_failure
 from clova_ocr_async.ledger.states import Item
 from clova_ocr_async.ledger.storage import Purged
+from clova_ocr_async.ledger.stored_values import seal_context, sealed_failure
 
 if TYPE_CHECKING:
     import os
