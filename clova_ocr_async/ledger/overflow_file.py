@@ -59,6 +59,7 @@ __all__ = [
     "overflow_paths",
     "read_records",
     "reclaim",
+    "reclaim_files",
     "replay_records",
 ]
 
@@ -374,7 +375,12 @@ def _delete(path: Path, size: int, lock: Callable[[int], bool]) -> None:
 
 def reclaim(folder: Path, lock: Callable[[int], bool] = _lock) -> None:
     """Give the unused room of processes that have ended back to the disk."""
-    for path in overflow_paths(folder):
+    reclaim_files(overflow_paths(folder), lock)
+
+
+def reclaim_files(paths: Iterable[Path], lock: Callable[[int], bool] = _lock) -> None:
+    """Give the unused room of those of some files whose processes have ended back to the disk."""
+    for path in paths:
         with suppress(OSError):  # another process was quicker, or the file belongs to another user
             _reclaim(path, lock)
 
