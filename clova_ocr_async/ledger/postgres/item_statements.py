@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from clova_ocr_async.ledger.postgres.existing_run import moved_error
 from clova_ocr_async.ledger.states import (
     FINISHED,
     OWNED,
@@ -252,14 +253,21 @@ def count_call(db: Connection[Any], number: int) -> tuple[bool | None, int | Non
     Returns:
         True; None if the limit is reached for now, since other calls in flight may turn out not to be billed; False if
         it is reached for good. And the limit.
+
+    Raises:
+        LedgerError: The run was copied to another place.
     """
     counted = db.execute(
         f"""UPDATE clova_ocr.run SET calls = calls + 1
-            WHERE {_ITS_RUN} AND (max_calls IS NULL OR calls < max_calls) RETURNING max_calls""",
+            WHERE {_ITS_RUN} AND (max_calls IS NULL OR calls < max_calls)
+            RETURNING max_calls, moved_to""",
         (number,),
     ).fetchone()
     if counted is not None:
-        return True, counted[0]
+        limit, moved_to = counted
+        if moved_to is not None:  # by a copy that was made while this process slept past its lease
+            raise moved_error(moved_to)
+        return True, limit
     # Looked for only at the limit: a stored count of calls in flight would cost every call.
     found = db.execute(
         """SELECT max_calls, EXISTS (SELECT FROM clova_ocr.item AS other

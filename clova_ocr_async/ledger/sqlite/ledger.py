@@ -29,6 +29,7 @@ from clova_ocr_async.ledger.sqlite.lock_wait import PATIENCE, LockWait
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, create_private, prepare_run_directory
 from clova_ocr_async.ledger.sqlite.run_settings import (
     call_limit_of,
+    check_not_moved,
     store_or_check,
     store_or_check_services,
 )
@@ -80,8 +81,8 @@ class SqliteLedger:
         max_calls: Calls that may be billed, or maybe billed, over the whole life of the run directory and by all its
             processes together, from now on also by those that give none; "none" for any number; the limit that the run
             has if not given.
-        moved: Whether the run directory was copied, moved or restored to where it is, and no other copy of it is worked
-            on any more. Without it a ledger that is another file than it was is refused.
+        moved: Whether no other copy of the run is worked on any more. Without it a ledger is refused that is another
+            file than it was, since the run directory was copied, moved or restored, or that ``copy_run`` has copied.
         lease: Seconds this process may sleep before others take its work over, at most 30. The death of a process shows
             at once where the process can be looked up.
         process: This process.
@@ -266,6 +267,7 @@ class SqliteLedger:
 
     def _send(self, db: sqlite3.Connection, claim: Claim, request_id: str, picture: bytes) -> bool | None:
         self._this_owner.check_not_replaced()
+        check_not_moved(db)  # by a copy that was made while this process slept past its lease
         # What keeps the answer is there before the money is spent; a request without waits for that of another call.
         if not self._this_owner.reserve(claim.number):
             return None
