@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
 import shutil
@@ -17,7 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["PostgresServer", "RedisServer", "free_port"]
+__all__ = ["PostgresServer", "RedisServer", "free_port", "shared_database", "shared_postgres"]
 
 _STARTED_WITHIN = 60.0  # seconds, on a machine that is busy with other tests
 _SUPERUSER = "clova_admin"
@@ -109,6 +110,18 @@ class PostgresServer:
         if done.returncode:
             raise RuntimeError(f"{program} ended with {done.returncode}: {said}")
         return said.strip()
+
+
+@functools.cache
+def shared_postgres() -> PostgresServer:
+    """Return the PostgreSQL server of this process's tests; the fixture ``postgres_server`` closes it."""
+    return PostgresServer()
+
+
+@functools.cache
+def shared_database() -> str:
+    """Return the URL of a database of that server, for tests that take no more of it than a run of their own."""
+    return shared_postgres().new_database()
 
 
 class RedisServer:
