@@ -253,8 +253,9 @@ class PostgresLedger:
 
     def _claim(self, db: Connection[Any], item: Item, source: SourceFile | None, call: object) -> Admission:
         run, owner = self._this_owner.run, self._this_owner.number
-        claim = item_statements.claim_item(db, run, item, owner)
-        if claim is None:
+        if (claim := item_statements.claim_item(db, run, item, owner)) is not None:
+            entry = Entry(claim.number, item, State.CLAIMED)
+        else:
             row = item_statements.find_item(db, run, item)
             assert row is not None  # noqa: S101 - an item that cannot be claimed is there
             entry = entry_of(row, self._seal)
@@ -263,7 +264,6 @@ class PostgresLedger:
                 claim = Claim(entry.number, owner, item)
         if claim is not None:
             self._held[claim.number] = call  # before the commit: a call that claims it later takes its place
-            entry = Entry(claim.number, item, State.CLAIMED)
         if source is not None:
             # In the same transaction, so that every ambiguous item has a name.
             columns = sealed_columns(self._seal, source, item.document)
