@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import Billing, ImageError, InvalidRequestError
 from clova_ocr_async.ledger.corrections import Change, ChangeKind
 from clova_ocr_async.ledger.settlement import GONE, encode_failure, failed_settlement
-from clova_ocr_async.ledger.states import FileStamp, Settlement, SourceFile
+from clova_ocr_async.ledger.states import FileStamp, ItemEvent, Settlement, SourceFile
 from support.ledgers import ANSWER, ambiguous, claimed, dead_process, item, read
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FATES", "leave_run"]
 
 REFUSED = InvalidRequestError(400, "0011", "canaryREFUSED")
+PICTURE = Picture(steps=("upright (EXIF 6)",)).to_json()
 UNREADABLE = encode_failure(ImageError("no access"))
 
 
@@ -31,7 +33,7 @@ def file(name: str, page: int | None = None) -> SourceFile:
 
 async def _sent(ledger: RunLedger, name: str, *, nameless: bool = False) -> Claim:
     claim = claimed(await ledger.admit(item(name), None if nameless else file(name)))
-    await ledger.sending(claim, name, b'{"steps": ["upright"]}')
+    await ledger.sending(claim, name, PICTURE)
     return claim
 
 
@@ -85,7 +87,8 @@ async def _nameless(ledger: RunLedger, name: str) -> None:
 
 async def _replaced(ledger: RunLedger, name: str) -> None:
     await _read(ledger, name)
-    await ledger.settle(claimed(await ledger.admit(item(f"{name} new"), file(name))), Settlement(_SKIP, failure=b"{}"))
+    claim = claimed(await ledger.admit(item(f"{name} new"), file(name)))
+    await ledger.settle(claim, Settlement(ItemEvent.SKIP, failure=UNREADABLE))
 
 
 async def _rejected(ledger: RunLedger, name: str) -> None:
@@ -117,7 +120,6 @@ async def _taken(ledger: RunLedger, name: str) -> None:
     await ledger.claim_files(["receipt"], 1)
 
 
-_SKIP = failed_settlement(ImageError("it is a poem"), None).event
 _WORK = (
     _read, _copied, _page, _failed, _ambiguous, _answered_twice, _nameless, _replaced, _rejected, _gone, _unread
 )  # fmt: skip

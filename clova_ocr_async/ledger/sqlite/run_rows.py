@@ -21,7 +21,7 @@ from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.files import replace_file, temporaries_beside, temporary_beside
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.overflow_file import has_records, overflow_paths
-from clova_ocr_async.ledger.private_file import create_private, file_error
+from clova_ocr_async.ledger.private_file import checked_path, create_private, file_error
 from clova_ocr_async.ledger.run_rows import LOST_OWNER, AnswerRow, CorrectionRow, ItemRow, Row, SettingsRow, SourceRow
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.sqlite import owners
@@ -81,6 +81,9 @@ class SqliteRunRows:
         process: This process.
         clock: Returns seconds of a clock that all processes of this machine share.
         patience: Seconds that other processes may keep the ledger locked.
+
+    Raises:
+        LedgerError: The path cannot be one.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class SqliteRunRows:
         clock: Callable[[], float] = time.monotonic,
         patience: float = PATIENCE,
     ) -> None:
-        self._folder = Path(os.path.realpath(folder))
+        self._folder = Path(os.path.realpath(checked_path(folder)[0]))
         self._process = process or Process.this()
         self._clock = clock
         self._patience = patience
@@ -173,7 +176,10 @@ class SqliteRunRows:
         """Make a new run directory, under another name as long as it is not complete."""
         if os.path.lexists(self._folder) and any(self._folder.iterdir()):
             raise LedgerError(f"{self.place} holds other things; a run directory is a folder of its own, so choose one")
-        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise LedgerError(f"{self.place} would be in a file; choose another place") from None
         _remove_abandoned(self._folder)
         folder = prepare_run_directory(temporary_beside(self._folder))
         try:
