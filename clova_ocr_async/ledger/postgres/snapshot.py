@@ -106,24 +106,28 @@ class RunSnapshots:
         Raises:
             LedgerError: There is no such run, or the database cannot be read.
         """
-        if self._moment is not None:
-            yield self._moment
-            return
         try:
-            db = self._connected()
-            db.execute(_BEGIN)
-            try:
-                run = find_run(db, self._server)
-                clock = None if self._clock is None else self._clock()
-                living = owners.living_owners(db, run.number, self._process, clock)
-                self._moment = Moment(db, run, tuple(living))
+            if self._moment is None:
+                with self._transaction() as moment:
+                    yield moment
+            else:
                 yield self._moment
-            finally:
-                self._moment = None
-                with suppress(psycopg.Error):  # it was closed before all rows were taken, or is lost
-                    db.execute("ROLLBACK")
         except psycopg.Error as error:
             raise ledger_error(error, self._server) from None
+
+    @contextmanager
+    def _transaction(self) -> Generator[Moment]:
+        db = self._connected()
+        db.execute(_BEGIN)
+        try:
+            run = find_run(db, self._server)
+            clock = None if self._clock is None else self._clock()
+            self._moment = Moment(db, run, tuple(owners.living_owners(db, run.number, self._process, clock)))
+            yield self._moment
+        finally:
+            self._moment = None
+            with suppress(psycopg.Error):  # it was closed before all rows were taken, or is lost
+                db.execute("ROLLBACK")
 
     def _connected(self) -> psycopg.Connection[Any]:
         # A view may be open for days, in which the server restarts.
