@@ -4,8 +4,7 @@ import asyncio
 import shutil
 import sqlite3
 import tempfile
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.commands import exported
+from support.copies import Failing, Place
 from support.ledgers import ANSWER, Clock, claimed, item, opened, query, read, remote_process, source, states
 from support.random_runs import FATES, leave_run
 from support.released_schemas import begin_older
@@ -35,28 +35,19 @@ from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.run_rows import SqliteRunRows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable
 
-    from support.stores import Store
-
-    from clova_ocr_async.ledger.run_rows import Row, RunRows
+    from clova_ocr_async.ledger.run_rows import Row
 
 SEAL = AESGCMSeal(b"k" * 32)
 DONE = Change(ChangeKind.DONE, "minji")
 OLDER = 4  # a schema of an earlier release
 
 
-@dataclass
-class Place:
-    """A run that is copied, as the tests work on it and as ``copy_run`` takes it."""
-
-    run: Store
-    rows: RunRows
-
-
 def directory(folder: Path) -> Place:
     """Return a run directory."""
-    return Place(SqliteRun(folder), SqliteRunRows(folder / "run"))
+    run = SqliteRun(folder)
+    return Place(run, run.rows())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -325,47 +316,6 @@ async def test_a_run_that_was_moved_is_not_copied_to_a_third_place(tmp_path: Pat
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Failures
-
-
-class Failing:
-    """A place whose copy goes wrong in some way.
-
-    Args:
-        rows: The place.
-        changed: Changes a row on its way into the copy.
-        publish: Called before the copy appears.
-    """
-
-    def __init__(
-        self,
-        rows: RunRows,
-        changed: Callable[[Row], Row] = lambda row: row,
-        publish: Callable[[], object] = lambda: None,
-    ) -> None:
-        self.place = rows.place
-        self.reading, self.exporting = rows.reading, rows.exporting
-        self._rows = rows
-        self._changed = changed
-        self._before_publishing = publish
-
-    @contextmanager
-    def importing(self, source: str) -> Generator[Failing]:
-        """Begin the run."""
-        with self._rows.importing(source) as self._target:
-            yield self
-
-    def write(self, rows: Iterable[Row]) -> None:
-        """Write rows."""
-        self._target.write(map(self._changed, rows))
-
-    def rows(self) -> Iterator[Row]:
-        """Return the rows."""
-        return self._target.rows()
-
-    def publish(self) -> None:
-        """Fail, or let the run appear."""
-        self._before_publishing()
-        self._target.publish()
 
 
 async def test_a_copy_that_is_not_equal_is_removed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.sqlite.corrections import SqliteCorrections
 from clova_ocr_async.ledger.sqlite.purge import purge
+from clova_ocr_async.ledger.sqlite.run_rows import SqliteRunRows
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from support.ledgers import crash, opened
 from support.memory_corrections import MemoryCorrections
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clova_ocr_async.ledger import Purged, RunCorrections, RunLedger, RunView
+    from clova_ocr_async.ledger.run_rows import RunRows
 
 __all__ = ["STORES", "Store", "crash_postgres"]
 
@@ -60,6 +62,10 @@ class SqliteRun:
     def open(self, **settings: Any) -> RunLedger:
         """Return a ledger of the run."""
         return opened(self._folder, **settings)
+
+    def rows(self, **settings: Any) -> RunRows:
+        """Return the run as what ``copy_run`` takes."""
+        return SqliteRunRows(self._folder, **settings)
 
     def view(self, **settings: Any) -> RunView:
         """Return a view of the run."""
@@ -118,6 +124,12 @@ class PostgresRun:
         from clova_ocr_async.ledger import PostgresLedger  # noqa: PLC0415 - as above
 
         return PostgresLedger(self._url, **({"sleep": lambda _: asyncio.sleep(0.002)} | settings))
+
+    def rows(self, **settings: Any) -> RunRows:
+        """Return the run as what ``copy_run`` takes."""
+        from clova_ocr_async.ledger.postgres.run_rows import PostgresRunRows  # noqa: PLC0415 - as above
+
+        return PostgresRunRows(self._url, **settings)
 
     def view(self, **settings: Any) -> RunView:
         """Return a view of the run."""

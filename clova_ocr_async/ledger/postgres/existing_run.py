@@ -9,14 +9,15 @@ from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.overflow_file import has_records
 from clova_ocr_async.ledger.postgres.errors import server_name
 from clova_ocr_async.ledger.postgres.overflow_place import files_of_run, overflow_folder
-from clova_ocr_async.ledger.postgres.schema import is_current_version, version_of
+from clova_ocr_async.ledger.postgres.schema import MIGRATIONS, is_current_version, version_of
 from clova_ocr_async.ledger.run_settings import compare_seals
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.protocol.echoed_input import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+    from typing import LiteralString
 
     from psycopg import Connection
 
@@ -114,13 +115,20 @@ def lock_run(db: Connection[Any], server: ServerURL) -> ExistingRun:
     return _found(db.execute(f"{_FIND} FOR UPDATE", (server.run,)).fetchone(), server)
 
 
-def require_current_version(db: Connection[Any], server: ServerURL) -> None:
+def require_current_version(
+    db: Connection[Any], server: ServerURL, migrations: Sequence[LiteralString] = MIGRATIONS
+) -> None:
     """Refuse tables of another version.
+
+    Args:
+        db: The connection.
+        server: The server, with the name of the run.
+        migrations: The migrations that this version knows.
 
     Raises:
         LedgerError: There are none, or another version wrote them.
     """
-    if is_current_version(db):
+    if is_current_version(db, migrations):
         return
     if not version_of(db):
         raise _no_run(server)
