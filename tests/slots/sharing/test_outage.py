@@ -15,6 +15,7 @@ from clova_ocr_async.slots.limit import LimitSignal
 from clova_ocr_async.slots.queue import Waiter
 from clova_ocr_async.slots.sharing.membership import Grant, SyncResult
 from clova_ocr_async.slots.sharing.outage import GRACE
+from clova_ocr_async.slots.sharing.server_store import one_line
 from clova_ocr_async.slots.sharing.state import Limits, Member
 from clova_ocr_async.slots.sharing.store import StoreAwayError, transaction
 from clova_ocr_async.slots.sharing.sync import GateSync
@@ -417,3 +418,15 @@ async def test_a_clock_that_is_set_moves_the_waiters(scene: Scene) -> None:
         scene.one.sync.run()
         head = next(member.head for member in scene.members("a").values() if member.head is not None)
         assert head[1] - scene.time.now == shown
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Messages
+
+
+def test_the_text_of_an_error_is_one_short_line_without_a_password() -> None:
+    """The reason of an outage is one line, not longer than a line, and repeats no password."""
+    assert one_line(OSError("refused\n\tby  the server"), None) == "refused by the server"
+    assert one_line(OSError("wrong password s3cret"), "s3cret") == "wrong password ***"
+    assert one_line(OSError(), None) == "OSError"
+    assert len(one_line(OSError("x" * 1000), "")) == 301

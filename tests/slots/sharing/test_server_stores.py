@@ -46,7 +46,8 @@ def url(request: pytest.FixtureRequest) -> str:
     """The URL of a server, empty as far as slots are concerned."""
     if request.param == "postgres":
         return str(request.getfixturevalue("postgres_url"))
-    return str(server_slots.RedisHost(request.getfixturevalue("redis_server")).url)
+    server_slots.RedisHost(request.getfixturevalue("redis_server"))  # empties it
+    return str(request.getfixturevalue("redis_url"))
 
 
 def frames_of(error: BaseException | None) -> Iterator[str]:
