@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.commands import exported
 from support.copies import Failing, Place
-from support.ledgers import ANSWER, Clock, claimed, item, opened, query, read, remote_process, source, states
+from support.ledgers import ANSWER, Clock, calls, claimed, item, opened, query, read, remote_process, source, states
 from support.random_runs import FATES, leave_run
 from support.released_schemas import begin_older
 from support.stores import SqliteRun
@@ -203,10 +203,13 @@ async def test_a_copy_that_is_copied_back_replaces_the_original(tmp_path: Path) 
     expected = exported(tmp_path / "b/run")
     copy_run(two.rows, one.rows)
     assert exported(tmp_path / "a/run") == expected
+    before = calls(tmp_path / "a/run")
     async with one.run.open() as ledger:
         claim = claimed(await ledger.admit(item("new"), source("new", 3)))
-        assert await ledger.sending(claim, "new")  # the triggers of the tables are there again
+        assert await ledger.sending(claim, "new")
         await ledger.answered(claim, "new", ANSWER)
+    assert calls(tmp_path / "a/run") == before + 1  # the triggers of the tables are there again
+    assert states(tmp_path / "a/run")[-1] == "succeeded"
     with pytest.raises(LedgerError, match="copied to"):
         await two.run.open().__aenter__()
 

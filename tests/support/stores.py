@@ -145,9 +145,9 @@ class PostgresRun:
 
     def purge(self, older_than: float | None = None, **settings: Any) -> Purged:
         """Purge the run."""
-        from clova_ocr_async.ledger.postgres.purge import purge_postgres  # noqa: PLC0415 - as above
+        from clova_ocr_async.ledger.postgres.purge import purge  # noqa: PLC0415 - as above
 
-        return purge_postgres(self._url, NoSeal(), older_than, **settings)
+        return purge(self._url, NoSeal(), older_than, **settings)
 
     async def crash(self, ledger: Any) -> None:
         """End a ledger as kill -9 does."""

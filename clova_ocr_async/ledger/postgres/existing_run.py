@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.overflow_file import has_records
-from clova_ocr_async.ledger.postgres.errors import server_name
+from clova_ocr_async.ledger.postgres.connection import open_connection
+from clova_ocr_async.ledger.postgres.errors import ledger_error, server_name
+from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.overflow_place import files_of_run, overflow_folder
 from clova_ocr_async.ledger.postgres.schema import MIGRATIONS, is_current_version, version_of
 from clova_ocr_async.ledger.run_settings import compare_seals
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
     from clova_ocr_async.server_url import ServerURL
 
-__all__ = ["ExistingRun", "find_run", "lock_run", "moved_error", "require_current_version"]
+__all__ = ["ExistingRun", "find_run", "lock_run", "moved_error", "require_current_version", "run_exists"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,27 @@ class ExistingRun:
 _FIND = """SELECT id, token, seal, seal_check, store, coalesce(services, '{}'), base_folder, calls, max_calls,
                   last_correction, moved_to
            FROM clova_ocr.run WHERE name = %s"""
+
+
+def run_exists(dsn: str | ServerURL, run: str | None = None) -> bool:
+    """Return whether a run was begun.
+
+    Args:
+        dsn: The URL of the database: ``postgresql://user@host:port/database``, also with ``?run=NAME``.
+        run: The name of the run, unless the URL has it.
+
+    Raises:
+        ConfigurationError: The URL cannot be one.
+        LedgerError: The server does not answer, or refuses.
+    """
+    server = run_location(dsn, run)
+    db = open_connection(server)
+    try:
+        return version_of(db) > 0 and db.execute(_FIND, (server.run,)).fetchone() is not None
+    except psycopg.Error as error:
+        raise ledger_error(error, server) from None
+    finally:
+        db.close()
 
 
 def find_run(db: Connection[Any], server: ServerURL) -> ExistingRun:

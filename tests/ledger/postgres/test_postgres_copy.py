@@ -28,7 +28,7 @@ from clova_ocr_async.ledger.overflow_records import RefusalRecord
 from clova_ocr_async.ledger.postgres.corrections import PostgresCorrections
 from clova_ocr_async.ledger.postgres.errors import StoreAwayError
 from clova_ocr_async.ledger.postgres.ledger import PostgresLedger
-from clova_ocr_async.ledger.postgres.purge import purge_postgres
+from clova_ocr_async.ledger.postgres.purge import purge
 from clova_ocr_async.ledger.postgres.run_rows import PostgresRunRows
 from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader
 from clova_ocr_async.ledger.postgres.schema import MIGRATIONS
@@ -122,7 +122,7 @@ async def test_numbers_of_removed_corrections_are_not_used_again(run: str, tmp_p
     await read_images(run, "a")
     with PostgresCorrections(run) as record:
         record.append(item("a"), DONE, after=0)
-    purge_postgres(run, NoSeal())
+    purge(run, NoSeal())
     await read_images(run, "b")
     there = directory(tmp_path)
     copy_run(PostgresRunRows(run), there.rows)
@@ -144,7 +144,7 @@ async def test_the_original_is_not_worked_on_any_more(run: str, tmp_path: Path) 
         PostgresCorrections(run).__enter__()
     with PostgresRunReader(run) as view:
         assert view.status().answers == 1
-    assert purge_postgres(run, NoSeal()).answers == 1
+    assert purge(run, NoSeal()).answers == 1
 
 
 async def test_a_process_that_slept_while_its_run_was_copied_sends_nothing(run: str, tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ async def test_a_role_without_rights_on_tables_of_its_own_works(
     there = SqliteRunRows(tmp_path / "a")
     copy_run(PostgresRunRows(mine), there)
     copy_run(there, PostgresRunRows(f"{mine}2"))
-    assert purge_postgres(f"{mine}2", NoSeal()).answers == 1
+    assert purge(f"{mine}2", NoSeal()).answers == 1
 
 
 def test_a_place_is_a_url_with_a_run() -> None:

@@ -15,7 +15,7 @@ from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.postgres.connection import connect
 from clova_ocr_async.ledger.postgres.errors import StoreAwayError
-from clova_ocr_async.ledger.postgres.existing_run import require_current_version
+from clova_ocr_async.ledger.postgres.existing_run import require_current_version, run_exists
 from clova_ocr_async.ledger.postgres.ledger import PostgresLedger
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader
@@ -113,6 +113,17 @@ async def test_a_run_that_is_not_there_is_named(run: str, postgres_url: str) -> 
         PostgresRunReader(postgres_url, run="april").__enter__()
     with PostgresRunReader(postgres_url, run="march") as view:
         assert view.answers() == 1
+
+
+async def test_a_run_exists_once_it_was_begun(run: str) -> None:
+    """Neither a database without tables has a run, nor one with other runs; a server that is away is an error."""
+    assert not run_exists(run)
+    await begun(run)
+    assert run_exists(run)
+    assert not run_exists(f"{run}2")
+    execute(run, "DROP TABLE clova_ocr.run")
+    with pytest.raises(LedgerError, match="has no tables of runs any more"):
+        run_exists(run)
 
 
 async def test_tables_of_another_version_are_refused(run: str) -> None:
