@@ -2,7 +2,7 @@
 
 The workers, each a process with one client. Their environment names the domain, its secret and the run:
 
-    CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… CLOVA_OCR_RUN=/srv/receipts/run \
+    CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… RECEIPTS_RUN=/srv/receipts/run \
         taskiq worker taskiq_workers:broker --workers 2 --max-async-tasks 10 --shutdown-timeout 90
 
 The sender, which needs neither domain nor secret:
@@ -10,7 +10,7 @@ The sender, which needs neither domain nor secret:
     python examples/taskiq_workers.py /srv/scans/a.jpg /srv/scans/b.jpg
 
 All workers of one machine may share a run directory. Workers on several machines need a run in a database, such as
-CLOVA_OCR_RUN='postgresql://user@host/db?run=receipts'. Paths must lead to the same files for all of them.
+RECEIPTS_RUN='postgresql://user@host/db?run=receipts'. Paths must lead to the same files for all of them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ broker = RedisStreamBroker(
     idle_timeout=180_000,  # milliseconds: longer than a call, and 30 s more
     unacknowledged_lock_timeout=30,
     xread_count=10,
-    maxlen=100_000,  # of the stream, which keeps messages that are done
+    maxlen=1_000_000,  # the stream keeps messages that are done; more than can ever wait, since it drops the oldest
 ).with_result_backend(RedisAsyncResultBackend(REDIS, result_ex_time=24 * 3600))
 
 
@@ -41,7 +41,7 @@ def make_client() -> ClovaOCRClient:
     return ClovaOCRClient.from_env(slots=SharedSlots(), deadline=DEADLINE)
 
 
-recognize = recognize_task(broker, make_client=make_client, ledger=os.environ.get("CLOVA_OCR_RUN", "run"))
+recognize = recognize_task(broker, make_client=make_client, ledger=os.environ.get("RECEIPTS_RUN", "run"))
 
 
 async def main(paths: list[str]) -> int:
@@ -50,7 +50,7 @@ async def main(paths: list[str]) -> int:
     The values stay in the run: ``clova-ocr export`` writes them, and ``key`` finds each.
     """
     await broker.startup()
-    tasks = [await recognize.kiq(os.path.abspath(path), "receipt") for path in paths]  # noqa: PTH100 - no file is touched
+    tasks = [await recognize.kiq(path, "receipt") for path in paths]
     unread = 0
     for task in tasks:
         row = (await task.wait_result(timeout=3600)).return_value
@@ -61,4 +61,5 @@ async def main(paths: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(1 if asyncio.run(main(sys.argv[1:])) else 0)
+    # A worker may have another working directory.
+    sys.exit(1 if asyncio.run(main([os.path.abspath(path) for path in sys.argv[1:]])) else 0)  # noqa: PTH100

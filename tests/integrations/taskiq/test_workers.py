@@ -203,7 +203,7 @@ async def test_the_taskiq_example_reads_what_it_is_given(
     paths = scans(tmp_path, 2)
     environ = os.environ | {
         "REDIS_URL": redis_url,
-        "CLOVA_OCR_RUN": str(tmp_path / "run"),
+        "RECEIPTS_RUN": str(tmp_path / "run"),
         "CLOVA_OCR_INVOKE_URL": clova_emulator.url(),
         "CLOVA_OCR_SECRET": clova_emulator.secret,
     }
