@@ -20,7 +20,8 @@ def is_installed(name: str) -> bool:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as missing:
-        assert "pip install 'clova-ocr-async[" in str(missing), name
+        if "pip install 'clova-ocr-async[" not in str(missing):
+            raise
         return False
     return True
 
