@@ -88,6 +88,9 @@ class ContinuousBatch:
         sleep: Waits some seconds.
         clock: Returns seconds.
         pauses: Yields the seconds before each further batch; begun anew once a batch has had an outcome.
+
+    Raises:
+        ConfigurationError: ``ledger`` is neither a path nor the URL of a run.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class ContinuousBatch:
         clock: Callable[[], float] = time.monotonic,
         pauses: Callable[[], Iterator[float]] = growing_pauses,
     ) -> None:
+        BatchDispatcher(client, ledger=ledger)  # refuses a location that cannot be one, here and not with the first image
         self._client = client
         self._make_client = make_client
         self._ledger = ledger

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
     from pathlib import Path
 
+    from clova_ocr_async import HTTPRequest, HTTPResponse
+    from clova_ocr_async.client import RequestProgress
+
 REJECTED = error("0002", 401)
 
 
@@ -186,10 +189,17 @@ async def test_a_ledger_that_comes_back_is_used(tmp_path: Path) -> None:
 async def test_an_image_that_breaks_the_transport_is_given_up_and_the_others_are_read(tmp_path: Path) -> None:
     """An image whose call raises another exception ends three batches, then it has failed; the others are read."""
 
-    async def break_down(_: object) -> Any:
-        raise RuntimeError("canary of a transport")
+    class Broken(FakeTransport):
+        left = 3
 
-    clients = Clients(break_down, break_down, break_down)
+        async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:
+            if self.left:
+                self.left -= 1
+                raise RuntimeError("canary of a transport")
+            return await super().send(request, progress)
+
+    clients = Clients()
+    clients.transport = Broken()
     one, two = pictures(tmp_path / "scans", "a.jpg", "b.jpg")
     clients.go_on.set()
     async with clients.batch(tmp_path / "run") as batch:
@@ -199,6 +209,21 @@ async def test_an_image_that_breaks_the_transport_is_given_up_and_the_others_are
     assert "3 times with RuntimeError" in str(broken.error)
     assert "canary" not in str(broken.error)
     assert isinstance(read, Success)
+
+
+async def test_a_call_that_breaks_the_transport_in_flight_is_ambiguous(tmp_path: Path) -> None:
+    """If the exception comes after the request has left, the image is ambiguous, and is not sent again."""
+
+    async def break_down(_: object) -> Any:
+        raise RuntimeError("made up")
+
+    clients = Clients(break_down)
+    (path,) = pictures(tmp_path / "scans", "a.jpg")
+    clients.go_on.set()
+    async with clients.batch(tmp_path / "run") as batch:
+        found = [await batch.recognize(path, Receipt) for _ in range(2)]
+    assert all(isinstance(one, Failure) and one.error.billing is Billing.MAYBE_BILLED for one in found)
+    assert len(clients.transport.sent) == 1
 
 
 async def test_a_client_that_cannot_be_made_again_is_made_later(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from support.ledger_batches import pictures
 from taskiq import AsyncResultBackend, Context, InMemoryBroker, TaskiqEvents, TaskiqMessage, TaskiqResult
 from taskiq_redis import RedisStreamBroker
 
-from clova_ocr_async import ClovaOCRClient, ConfigurationError, Domain, Emulator, SqliteLedger
+from clova_ocr_async import ClovaOCRClient, ConfigurationError, ConnectionLostError, Domain, Emulator, SqliteLedger
 from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.integrations.taskiq import recognize_task
 
@@ -114,7 +114,7 @@ async def test_no_message_raises(tmp_path: Path) -> None:
 async def test_an_ambiguous_call_is_a_row(tmp_path: Path) -> None:
     """A call that may have been billed is named as ambiguous, has no result, and is not sent again."""
     (path,) = pictures(tmp_path / "scans", "a.jpg")
-    transport, broker = FakeTransport(error("0500", 504)), InMemoryBroker()
+    transport, broker = FakeTransport(ConnectionLostError), InMemoryBroker()
     task = recognize_task(broker, make_client=lambda: faked(transport), ledger=tmp_path / "run")
     async with started(broker):
         rows = [row for _ in range(2) for row in await rows_of(task, (path, "receipt"))]

@@ -181,7 +181,7 @@ async def test_a_picture_that_ends_its_workers_is_parked_and_the_others_are_read
             await engine.task.kiq(good, "receipt")
             return await message.is_ready()
 
-        for _ in range(60):
+        for _ in range(40):
             if await next_attempt():
                 break
             await asyncio.sleep(1)
