@@ -104,7 +104,7 @@ class ContinuousBatch:
         clock: Callable[[], float] = time.monotonic,
         pauses: Callable[[], Iterator[float]] = growing_pauses,
     ) -> None:
-        BatchDispatcher(client, ledger=ledger)  # refuses a location that cannot be one, here and not with the first image
+        BatchDispatcher(client, ledger=ledger)  # refuses a location that cannot be one, before the first image comes
         self._client = client
         self._make_client = make_client
         self._ledger = ledger

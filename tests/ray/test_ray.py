@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from clova_ocr_async.emulator import Emulator
 
 pa: Any = pyarrow
-pytestmark = pytest.mark.timeout(300)  # Ray starts its actors slowly, beside another program
+pytestmark = [
+    pytest.mark.timeout(300),  # Ray starts its actors slowly, beside another program
+    pytest.mark.filterwarnings("default"),  # it warns of its own settings
+]
 
 KEYS = {"key", "source", "status", "billed", "result", "error"}
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -121,7 +124,9 @@ def test_a_killed_actor_leaves_its_calls_ambiguous_and_nothing_is_paid_twice(clu
         assert set(statuses) <= {"succeeded", "ambiguous"}
         assert statuses.count("ambiguous") <= 5
         assert max(clova.billed.values()) == 1
+        assert len(list(pids.glob("*.pid"))) == 3  # the third one took the place of the dead
     read = b"".join(path.read_bytes() for path in cluster.rglob("logs/*") if path.is_file())
+    assert b"MapBatches" in read
     sample = draw_sample("receipt", seed=0)
     for canary in (sample.truth.answer["result"]["storeInfo"]["name"]["text"].encode(), sample.data[40:140]):
         assert canary not in read
@@ -157,6 +162,9 @@ def test_what_cannot_work_is_refused_before_anything_runs(tmp_path: Path) -> Non
         with pytest.raises(ConfigurationError, match=match):
             recognize(dataset, Receipt, **(good | settings))
     other = ray.data.from_items([{"path": "a.png"}])
+    unknown = other.map_batches(lambda table: table)
+    assert unknown.columns(fetch_if_missing=False) is None
+    assert recognize(unknown, Receipt, **good) is not unknown  # its columns are looked at when they are there
     with pytest.warns(UserWarning, match="password"), pytest.raises(ConfigurationError, match="PGPASSWORD") as refused:
         recognize(other, Receipt, **(good | {"ledger": url}))
     assert "canary" not in str(refused.value)
@@ -237,7 +245,8 @@ def test_without_the_extra_the_line_that_installs_it_is_named() -> None:
     code = "import sys; sys.modules['ray'] = None; import clova_ocr_async.integrations.ray"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True, timeout=50)
     assert done.returncode == 1
-    assert "needs ray: pip install 'clova-ocr-async[ray]'" in done.stderr
+    assert "clova_ocr_async.integrations.ray needs ray" in done.stderr
+    assert "pip install 'clova-ocr-async[ray]'" in done.stderr
 
 
 def test_the_ray_example_reads_a_list_of_paths(tmp_path: Path) -> None:
