@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 # At run time: Taskiq reads the annotations of a task.
-from taskiq import AcknowledgeType, AsyncTaskiqDecoratedTask, Context, NoResultError, TaskiqDepends
+from taskiq import (
+    AcknowledgeType,
+    AsyncTaskiqDecoratedTask,
+    Context,
+    NoResultError,
+    TaskiqDepends,
+    TaskiqMiddleware,
+)
 from taskiq.brokers.inmemory_broker import InmemoryResultBackend
 from taskiq.events import TaskiqEvents
 from taskiq.result_backends.dummy import DummyResultBackend
@@ -24,7 +32,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Coroutine
 
-    from taskiq import AsyncBroker
+    from taskiq import AsyncBroker, TaskiqMessage, TaskiqResult
 
     from clova_ocr_async import ClovaOCRClient
 
@@ -52,8 +60,8 @@ def recognize_task(
     delivery has died with the call in flight, the second one waits for the lease of the ledger, 30 s at most, and is
     "ambiguous".
 
-    A message is acknowledged once its image has an outcome. While the ledger is away, the quota is spent or the secret
-    is rejected, a worker keeps its messages and tries again, with a new client. If the call limit of the run is
+    A message is acknowledged once its row is in the result backend. While the ledger is away, the quota is spent or the
+    secret is rejected, a worker keeps its messages and tries again, with a new client. If the call limit of the run is
     reached, an image is "pending".
 
     Args:
@@ -81,21 +89,43 @@ def recognize_task(
     waking = broker.register_task(wake, f"{task_name}:wake")
     worker = _Worker(broker, make_client, ledger, waking.kiq, results_in_backend=results_in_backend)
 
+    broker.add_middlewares(_Acknowledgement())
+
     async def recognize(
         path: str,
         document: str,
         context: Context = TaskiqDepends(),  # noqa: B008 - how Taskiq passes it
     ) -> dict[str, Any]:
         """Recognize an image."""
-        message = context.message if isinstance(context, Context) else None  # pyright: ignore[reportUnnecessaryIsInstance]
-        return dict(await worker.recognize(path, document, None if message is None else message.task_id))
+        given: object = context
+        if not isinstance(given, Context):  # the task was called as a function
+            return dict(await worker.recognize(path, document, None))
+        row = await worker.recognize(path, document, context.message.task_id)
+        _finished.set(context)
+        return dict(row)
 
     broker.add_event_handler(TaskiqEvents.WORKER_STARTUP, worker.start)
     for end in (TaskiqEvents.WORKER_SHUTDOWN, TaskiqEvents.CLIENT_SHUTDOWN):
         broker.add_event_handler(end, worker.stop)
     # Whatever the worker is started with: acknowledged before its end, the message of a dead worker would be lost.
-    task = broker.register_task(recognize, task_name, ack_type=AcknowledgeType.WHEN_SAVED.value)
+    task = broker.register_task(recognize, task_name, ack_type=AcknowledgeType.MANUAL.value)
     return cast("RecognizeTask", task)
+
+
+_finished: ContextVar[Context | None] = ContextVar("finished", default=None)
+
+
+class _Acknowledgement(TaskiqMiddleware):
+    """Acknowledges a message once its result is stored.
+
+    Taskiq itself acknowledges it also if the result backend fails, and then the row of an image is lost.
+    """
+
+    async def post_save(self, message: TaskiqMessage, result: TaskiqResult[Any]) -> None:  # noqa: ARG002 - Taskiq's names
+        """Acknowledge a message of this task; those of other tasks are Taskiq's business."""
+        context = _finished.get()
+        if context is not None and context.message is message and context.is_ackable:
+            await context.ack()
 
 
 class _Worker:

@@ -13,7 +13,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from support.fakes import URL, FakeTransport, Held, domain, error
 from support.ledger_batches import pictures
-from taskiq import AsyncResultBackend, Context, InMemoryBroker, TaskiqEvents, TaskiqMessage, TaskiqResult
+from taskiq import (
+    AckableMessage,
+    AsyncResultBackend,
+    Context,
+    InMemoryBroker,
+    TaskiqEvents,
+    TaskiqMessage,
+    TaskiqResult,
+)
 from taskiq_redis import RedisStreamBroker
 
 from clova_ocr_async import ClovaOCRClient, ConfigurationError, ConnectionLostError, Domain, Emulator, SqliteLedger
@@ -32,9 +40,12 @@ class Backend(AsyncResultBackend[Any]):
 
     def __init__(self) -> None:
         self.results: dict[str, TaskiqResult[Any]] = {}
+        self.fails = False
 
     async def set_result(self, task_id: str, result: TaskiqResult[Any]) -> None:
-        """Keep a result."""
+        """Keep a result, or fail."""
+        if self.fails:
+            raise ConnectionError("made up")
         self.results[task_id] = result
 
     async def is_result_ready(self, task_id: str) -> bool:
@@ -141,6 +152,32 @@ async def test_values_go_to_a_result_backend_only_if_that_is_asked_for(
     (kept,) = backend.results.values()
     assert (row["status"], row["result"] is not None) == ("succeeded", results_in_backend)
     assert ("canarySHOP" in json.dumps(kept.model_dump(mode="json"))) is results_in_backend
+
+
+async def deliver(broker: InMemoryBroker, task: Any, path: str) -> list[str]:
+    """Deliver a message as a broker with acknowledgements does; return the log of these."""
+    acknowledged: list[str] = []
+    message = TaskiqMessage(
+        task_id="1", task_name=task.task_name, labels=dict(task.labels), args=[path, "receipt"], kwargs={}
+    )
+    data = broker.formatter.dumps(message).message
+    await broker.receiver.callback(AckableMessage(data=data, ack=lambda: acknowledged.append("acknowledged")))
+    return acknowledged
+
+
+async def test_a_message_is_acknowledged_once_its_row_is_stored(tmp_path: Path) -> None:
+    """If the result backend fails, the message is kept; its next delivery costs nothing, and is acknowledged."""
+    (path,) = pictures(tmp_path / "scans", "a.jpg")
+    broker, backend, transport = InMemoryBroker(), Backend(), FakeTransport()
+    task = recognize_task(broker, make_client=lambda: faked(transport), ledger=tmp_path / "run")
+    broker.result_backend = backend  # type: ignore[assignment]  # a broker in memory has one of its own
+    async with started(broker):
+        backend.fails = True
+        assert await deliver(broker, task, path) == []
+        backend.fails = False
+        assert await deliver(broker, task, path) == ["acknowledged"]
+    assert backend.results["1"].return_value["status"] == "succeeded"
+    assert len(transport.sent) == 1
 
 
 async def test_messages_wait_while_the_secret_is_rejected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
