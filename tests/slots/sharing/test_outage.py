@@ -127,8 +127,10 @@ async def test_results_are_learned_once_in_spite_of_a_conflict(scene: Scene) -> 
         scene.two.run("c")
 
     scene.one.store.before_swap = come_first
+    closed = scene.one.store.closed
     scene.one.end(1, LimitSignal(3))
     scene.one.sync.run()
+    assert scene.one.store.closed == closed  # the same connection tries again
     with transaction(scene.one.store, ["c"]) as gates:
         assert gates["c"].limit.rejections == 1
         assert gates["c"].in_flight == 3
@@ -264,6 +266,8 @@ async def test_results_of_an_outage_are_learned_for_its_time(scene: Scene) -> No
     assert result.seen["c"][0].value == 2
     scene.go(None)
     scene.retry()
+    assert scene.one.run("c", 0).seen["c"][0].value == 4
+    scene.go(AWAY)
     assert scene.one.run("c", 0).seen["c"][0].value == 4
 
 
