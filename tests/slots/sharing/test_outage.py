@@ -127,8 +127,10 @@ async def test_results_are_learned_once_in_spite_of_a_conflict(scene: Scene) -> 
         scene.two.run("c")
 
     scene.one.store.before_swap = come_first
+    closed = scene.one.store.closed
     scene.one.end(1, LimitSignal(3))
     scene.one.sync.run()
+    assert scene.one.store.closed == closed  # the same connection tries again
     with transaction(scene.one.store, ["c"]) as gates:
         assert gates["c"].limit.rejections == 1
         assert gates["c"].in_flight == 3
@@ -178,12 +180,13 @@ async def test_a_process_goes_on_with_its_share(scene: Scene) -> None:
     assert scene.one.take("a") == 0
 
 
-async def test_a_process_without_a_share_waits(scene: Scene) -> None:
+async def test_a_process_without_a_share_waits(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     """A process that held no slot gets none while the server is away, also if it never reached the server."""
     new = scene.peer("boot-3 pid:[1]")
     new.store.away = AWAY
     scene.go(AWAY)
     assert [scene.one.take(), new.take()] == [0, 0]
+    assert caplog.text.count("until it can, nothing is sent") == 2
     new.store.away = None
     scene.retry()
     scene.time.now += GRACE
@@ -264,6 +267,8 @@ async def test_results_of_an_outage_are_learned_for_its_time(scene: Scene) -> No
     assert result.seen["c"][0].value == 2
     scene.go(None)
     scene.retry()
+    assert scene.one.run("c", 0).seen["c"][0].value == 4
+    scene.go(AWAY)
     assert scene.one.run("c", 0).seen["c"][0].value == 4
 
 
