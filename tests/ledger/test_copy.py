@@ -186,6 +186,19 @@ async def test_the_original_is_not_worked_on_any_more(tmp_path: Path) -> None:
         pass
 
 
+async def test_what_people_correct_while_a_run_is_copied_is_not_lost(tmp_path: Path) -> None:
+    """A review that was open before the run was copied records nothing more in the original."""
+    one, two = directory(tmp_path / "a"), directory(tmp_path / "b")
+    await leave_run(one.run, ["read"])
+    with one.run.correct() as record:
+        record.append(item("0 read"), DONE, after=0)
+        copy_run(one.rows, two.rows)
+        with pytest.raises(LedgerError, match="copied to"):
+            record.append(item("0 read"), DONE, after=1)
+    with two.run.correct() as record:
+        assert record.append(item("0 read"), DONE, after=1).number == 2
+
+
 async def test_the_original_goes_on_if_the_copy_is_given_up(tmp_path: Path) -> None:
     """Told that no other copy is worked on, a ledger opens the original, which is then one like any other."""
     for name in "ab":

@@ -137,7 +137,10 @@ async def test_numbers_of_removed_corrections_are_not_used_again(run: str, tmp_p
 async def test_the_original_is_not_worked_on_any_more(run: str, tmp_path: Path) -> None:
     """No ledger opens the original, and nobody corrects it; it is read and purged as before, and names the copy."""
     await read_images(run, "a")
-    copy_run(PostgresRunRows(run), directory(tmp_path).rows)
+    with PostgresCorrections(run) as record:
+        copy_run(PostgresRunRows(run), directory(tmp_path).rows)
+        with pytest.raises(LedgerError, match="copied to"):
+            record.append(item("a"), DONE, after=0)
     with pytest.raises(LedgerError, match=r"copied to .*/run on .*copy it back"):
         await PostgresLedger(run).__aenter__()
     with pytest.raises(LedgerError, match="copied to"):
