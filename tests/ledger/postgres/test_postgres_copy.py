@@ -324,7 +324,7 @@ async def test_a_role_without_rights_on_tables_of_its_own_works(
 ) -> None:
     """A user with the rights that are documented looks, corrects, purges and copies both ways."""
     await read_images(run, "a")
-    role = f"worker_{os.getpid()}"
+    role = f"copier_{os.getpid()}"
     postgres_server.psql(f"CREATE ROLE {role} LOGIN")
     for right in (
         f"GRANT USAGE ON SCHEMA clova_ocr TO {role}",
