@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from contextlib import closing
 from dataclasses import replace
@@ -376,6 +380,34 @@ async def test_a_copy_that_did_not_appear_is_made_again(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="copied to"):
         await opened(tmp_path / "a").__aenter__()
     copy_run(SqliteRunRows(tmp_path / "a"), SqliteRunRows(tmp_path / "b"))
+
+
+_KILLED = """
+import os, sys
+from clova_ocr_async.ledger.copy import copy_run
+from clova_ocr_async.ledger.sqlite.run_rows import SqliteRunRows
+from support.copies import Failing
+copy_run(SqliteRunRows(sys.argv[1]), Failing(SqliteRunRows(sys.argv[2]), publish=lambda: os.kill(os.getpid(), 9)))
+"""
+
+
+async def test_a_copy_that_was_killed_as_it_appeared_is_made_again(tmp_path: Path) -> None:
+    """After kill -9 between the mark and the copy no run is worked on, and the same command makes the copy, alone."""
+    async with opened(tmp_path / "a"):
+        pass
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    places = [str(tmp_path / name) for name in "ab"]
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", _KILLED, *places], env=environ, check=False, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert len(names_in(tmp_path)) == 2  # the original, and what was not renamed
+    with pytest.raises(LedgerError, match="copied to"):
+        await opened(tmp_path / "a").__aenter__()
+    copy_run(SqliteRunRows(tmp_path / "a"), SqliteRunRows(tmp_path / "b"))
+    assert names_in(tmp_path) == ["a", "b"]
+    async with opened(tmp_path / "b"):
+        pass
 
 
 async def test_what_a_killed_copy_left_is_removed(tmp_path: Path) -> None:
