@@ -42,7 +42,6 @@ class ExistingRun:
         seal_check: A known text, sealed; None without a key.
         store: "full" if answers are stored, "none" if not.
         services: The services that it is bound to.
-        base_folder: The folder in which relative paths start; None if it is not known.
         calls: Calls that were billed or may have been.
         max_calls: The call limit; None for any number.
         last_correction: The largest number that a correction has had.
@@ -55,7 +54,6 @@ class ExistingRun:
     seal_check: bytes | None
     store: str
     services: tuple[str, ...]
-    base_folder: bytes | None
     calls: int
     max_calls: int | None
     last_correction: int
@@ -96,7 +94,7 @@ class ExistingRun:
         return [path for path in files_of_run(folder, self.token) if has_records(path)]
 
 
-_FIND = """SELECT id, token, seal, seal_check, store, coalesce(services, '{}'), base_folder, calls, max_calls,
+_FIND = """SELECT id, token, seal, seal_check, store, coalesce(services, '{}'), calls, max_calls,
                   last_correction, moved_to
            FROM clova_ocr.run WHERE name = %s"""
 
