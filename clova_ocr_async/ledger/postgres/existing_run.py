@@ -13,7 +13,7 @@ from clova_ocr_async.ledger.postgres.connection import open_connection
 from clova_ocr_async.ledger.postgres.errors import ledger_error, server_name
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.overflow_place import files_of_run, overflow_folder
-from clova_ocr_async.ledger.postgres.schema import MIGRATIONS, is_current_version, version_of
+from clova_ocr_async.ledger.postgres.schema import is_current_version, version_of
 from clova_ocr_async.ledger.run_settings import compare_seals
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.protocol.echoed_input import quoted
@@ -139,14 +139,14 @@ def lock_run(db: Connection[Any], server: ServerURL) -> ExistingRun:
 
 
 def require_current_version(
-    db: Connection[Any], server: ServerURL, migrations: Sequence[LiteralString] = MIGRATIONS
+    db: Connection[Any], server: ServerURL, migrations: Sequence[LiteralString] | None = None
 ) -> None:
     """Refuse tables of another version.
 
     Args:
         db: The connection.
         server: The server, with the name of the run.
-        migrations: The migrations that this version knows.
+        migrations: The migrations that this version knows; those of the schema if not given.
 
     Raises:
         LedgerError: There are none, or another version wrote them.
