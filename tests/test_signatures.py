@@ -20,7 +20,7 @@ def is_installed(name: str) -> bool:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as missing:
-        if "pip install 'clova-ocr-async[" not in str(missing):
+        if missing.name is None or missing.name.startswith("clova_ocr_async"):
             raise
         return False
     return True

@@ -150,7 +150,8 @@ class PostgresRun:
         return purge(self._url, NoSeal(), older_than, **settings)
 
     async def crash(self, ledger: Any) -> None:
-        """End a ledger as kill -9 does."""
+        """End a ledger as kill -9 does, after it has done what is due, as the others do."""
+        ledger._this_owner.renew_if_due(ledger._database)  # noqa: SLF001 - no method does only that
         await crash_postgres(ledger)
 
 
