@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from clova_ocr_async.batch.outcome import Failure, Outcome
 from clova_ocr_async.batch.sources.record_names import record_source
@@ -66,6 +66,8 @@ def _key_of(item: Item) -> str:
 
 
 def _named(source: object) -> str | None:
-    if not isinstance(source, str | os.PathLike | Page):
-        return None
-    return record_source(str(source) if isinstance(source, Page) else os.fsdecode(source))["source"]
+    if isinstance(source, Page):
+        return record_source(str(source))["source"]
+    if isinstance(source, str | os.PathLike):
+        return record_source(os.fsdecode(cast("str | os.PathLike[str]", source)))["source"]
+    return None

@@ -37,7 +37,8 @@ async def test_a_row_has_what_is_needed_to_find_and_use_an_outcome(clova_emulato
     sample, scan = draw_sample("receipt"), tmp_path / "a.png"
     scan.write_bytes(sample.data)
     (tmp_path / "b.png").write_bytes(sample.data)
-    one, copy = await outcomes_of(clova_emulator, [str(scan), str(tmp_path / "b.png")], tmp_path / "run")
+    (one,) = await outcomes_of(clova_emulator, [str(scan)], tmp_path / "run")
+    (copy,) = await outcomes_of(clova_emulator, [str(tmp_path / "b.png")], tmp_path / "run")
     row = outcome_row(one)
     assert one.item is not None
     assert row["key"] == key_of_item(one.item.sha256, "receipt", None, "")

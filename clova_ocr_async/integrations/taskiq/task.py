@@ -97,8 +97,7 @@ def recognize_task(
         context: Context = TaskiqDepends(),  # noqa: B008 - how Taskiq passes it
     ) -> dict[str, Any]:
         """Recognize an image."""
-        given: object = context
-        if not isinstance(given, Context):  # the task was called as a function
+        if not isinstance(cast("object", context), Context):  # the task was called as a function
             return dict(await worker.recognize(path, document, None))
         row = await worker.recognize(path, document, context.message.task_id)
         _finished.set(context)
