@@ -43,7 +43,6 @@ _PACKAGES = {
     "jinja2": "extra report: pages that show a run",
     "opentelemetry-api": "extra otel: traces and metrics",
     "psycopg": "extra postgres: runs and slots on PostgreSQL",
-    "psycopg-pool": "extra postgres: connections that calls share",
     "redis": "extra redis: slots on Redis",
     "fastapi": "extra fastapi: OCR in a FastAPI service",
     "starlette": "extra fastapi: the framework below FastAPI",
