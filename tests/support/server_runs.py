@@ -23,7 +23,7 @@ POSTGRES_MODULE = "clova_ocr_async.ledger.postgres"
 
 
 def folder_postgres(folder: Path) -> types.ModuleType:
-    """Return a module in place of that one, whose runs are folders in a folder; ``opened`` has the URLs it was given."""
+    """Return a module in its place, whose runs are folders in a folder; ``opened`` has the URLs it was given."""
     opened: list[ServerURL] = []
 
     def place(url: ServerURL) -> Path:

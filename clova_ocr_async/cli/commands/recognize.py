@@ -54,7 +54,7 @@ def command(*, document: type[Document], images: tuple[str, ...], **options: Any
     client = make_client(
         options["config"],
         calls,
-        slots=shared_slots(options["slots"]),
+        slots=shared_slots(server=options["slots"]),
         retry=FOR_PEOPLE,
         limits=limits,
         prepare=prepare,

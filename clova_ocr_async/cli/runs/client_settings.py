@@ -70,7 +70,7 @@ def batch_client(options: Mapping[str, Any], calls: CallCounter) -> ClovaOCRClie
     return make_client(
         options["config"],
         calls,
-        slots=shared_slots(options["slots"], options["concurrency"], options["max_per_second"]),
+        slots=shared_slots(options["concurrency"], options["max_per_second"], server=options["slots"]),
         retry=_FOR_BATCHES,
         limits=image_limits(options),
         prepare=preparation(options),
@@ -119,20 +119,21 @@ def _trusting(setting: str, ca_file: str) -> ssl.SSLContext:
 
 
 def shared_slots(
-    server: ServerURL | None = None,
     concurrency: int | None = None,
     max_per_second: float | None = None,
     find: Callable[[], Path] = default_path,
+    *,
+    server: ServerURL | None = None,
 ) -> Slots:
     """Return slots that hosts share through a server, by --slots or its variable; else those of the user's processes.
 
     Without a server and without a place for the file that processes share, the slots are those of this process alone.
 
     Args:
-        server: The server; None for the one of the environment, if that names one.
         concurrency: Calls at once per domain; None to learn the limit.
         max_per_second: Most calls per second per domain.
         find: Returns the path of the shared file.
+        server: The server; None for the one of the environment, if that names one.
 
     Raises:
         ConfigurationError: The variable holds no URL of a server, or its extra is not installed.
