@@ -14,16 +14,18 @@ from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.corrections import SqliteCorrections
 from clova_ocr_async.ledger.sqlite.purge import purge as purge_directory
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
+from clova_ocr_async.ledger.sqlite.run_rows import SqliteRunRows
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.server_url import POSTGRES, ServerURL, is_url, parse_server_url, require_run
 
 if TYPE_CHECKING:
+    from clova_ocr_async.ledger.run_rows import RunRows
+    from clova_ocr_async.ledger.run_settings import AnswerStorage, CallLimit
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.ledger.sqlite.run_settings import AnswerStorage, CallLimit
     from clova_ocr_async.ledger.storage import Purged, RunCorrections, RunLedger, RunView
 
-__all__ = ["RunLocation", "locate", "open_corrections", "open_ledger", "open_view", "purge", "run_exists"]
+__all__ = ["RunLocation", "locate", "open_corrections", "open_ledger", "open_view", "purge", "run_exists", "run_rows"]
 
 RunLocation = str | os.PathLike[str] | ServerURL
 """A run directory, or the URL of a run: ``postgresql://user@host:port/database?run=NAME``."""
@@ -128,6 +130,14 @@ def purge(run: RunLocation, seal: Seal, older_than: float | None = None) -> Purg
     if not isinstance(place, ServerURL):
         return purge_directory(place, seal, older_than)
     return cast("Purged", _postgres().purge(place, seal, older_than))
+
+
+def run_rows(run: RunLocation) -> RunRows:
+    """Return the rows of a run, for a copy of it; arguments and errors as for ``open_view``."""
+    place = locate(run)
+    if not isinstance(place, ServerURL):
+        return SqliteRunRows(place)
+    return cast("RunRows", _postgres().PostgresRunRows(place))
 
 
 def _postgres() -> Any:

@@ -9,6 +9,7 @@ from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.corrections import SqliteCorrections
 from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
+from clova_ocr_async.ledger.sqlite.run_rows import SqliteRunRows
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def folder_postgres(folder: Path) -> types.ModuleType:
         PostgresLedger=lambda url, **settings: SqliteLedger(place(url), **settings),
         PostgresRunReader=lambda url, seal: RunReader(place(url), seal),
         PostgresCorrections=lambda url, seal: SqliteCorrections(place(url), seal),
+        PostgresRunRows=lambda url: SqliteRunRows(place(url)),
         purge=lambda url, seal, older_than: purge(place(url), seal, older_than),
         run_exists=lambda url: (place(url) / LEDGER).exists(),
     )

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.loading import ImageLoader
     from clova_ocr_async.client.preparing import OpenedImage
     from clova_ocr_async.ledger.opening import RunLocation
-    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit
+    from clova_ocr_async.ledger.run_settings import CallLimit
     from clova_ocr_async.ledger.states import Item
     from clova_ocr_async.ledger.storage import RunView
 

@@ -61,9 +61,9 @@ if TYPE_CHECKING:
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
     from clova_ocr_async.ledger.opening import RunLocation
+    from clova_ocr_async.ledger.run_settings import AnswerStorage, CallLimit
     from clova_ocr_async.ledger.run_status import RunStatus
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.ledger.sqlite.run_settings import AnswerStorage, CallLimit
     from clova_ocr_async.ledger.storage import RunLedger, RunView
 
 __all__ = ["ResumableRun", "RunSettings"]
