@@ -189,9 +189,9 @@ class PostgresLedger:
         return run, self._this_owner.enter(db, run)
 
     async def __aexit__(self, *exc_info: object) -> None:
+        assert self._keeping is not None  # noqa: S101 - it has entered
+        self._keeping.cancel()
         self._waiters.stop_polling()
-        if self._keeping is not None:
-            self._keeping.cancel()
         try:
             await self._threads.close()
         finally:
@@ -271,7 +271,7 @@ class PostgresLedger:
         return Admission(entry, claim)
 
     def _release_unwanted(self, admitted: asyncio.Future[Admission]) -> None:
-        if admitted.cancelled() or admitted.exception() is not None or (claim := admitted.result().claim) is None:
+        if admitted.exception() is not None or (claim := admitted.result().claim) is None:
             return
         released = Settlement(ItemEvent.RELEASE)
         release = partial(settle, claim=claim, settlement=released, failure=None, now=self._now())

@@ -153,7 +153,7 @@ def test_migration_waits_for_another_one(postgres_url: str) -> None:
 async def test_a_worker_needs_no_more_than_the_documented_rights(postgres_server: PostgresServer, run: str) -> None:
     """A role with the rights that the schema's module names does all that a ledger does, and changes no table."""
     await read_images(run, "a")
-    role, database = f"worker_{os.getpid()}", database_of(run)
+    role, database = f"ledger_worker_{os.getpid()}", database_of(run)
     postgres_server.psql(f"DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN")
     worker = f"{postgres_server.url(database, role)}?run=march"
     with pytest.raises(PostgresError, match="GRANT USAGE ON SCHEMA clova_ocr") as raised:
@@ -179,7 +179,7 @@ async def test_a_worker_needs_no_more_than_the_documented_rights(postgres_server
 
 async def test_a_user_that_may_not_make_tables(postgres_server: PostgresServer, run: str) -> None:
     """In an empty database, a user that may not create a schema learns who can help."""
-    role = f"guest_{os.getpid()}"
+    role = f"ledger_guest_{os.getpid()}"
     postgres_server.psql(f"DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN")
     with pytest.raises(PostgresError, match="Open the run once as a user that may create a schema"):
         await PostgresLedger(postgres_server.url(database_of(run), role), "r").__aenter__()
