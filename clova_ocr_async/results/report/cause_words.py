@@ -165,7 +165,7 @@ _HINTS: dict[str, Text] = {
     "RecognitionError": _text(
         "Look whether the pictures are sharp and show this kind of document. The calls were billed; the command pays "
         "for them again.",
-        "이미지가 선명한지, 이 종류의 문서가 맞는지 확인하십시오. 이미 과금되었으며, 아래 명령은 다시 과금됩니다.",
+        "이미지가 선명한지, 이 종류의 문서인지 확인하십시오. 이미 과금되었으며, 아래 명령을 실행하면 또 과금됩니다.",
     ),
 }
 MAYBE_BILLED = _text(
