@@ -42,13 +42,13 @@ _LABELS = {
     "result.storeInfo.addresses": {"en": "store_address", "ko": "주소"},
     "result.paymentInfo.date": {"en": "payment_date", "ko": "결제일"},
     "result.paymentInfo.time": {"en": "payment_time", "ko": "결제 시각"},
-    "result.paymentInfo.cardInfo.number": {"en": "card_number", "ko": "카드 번호"},
+    "result.paymentInfo.cardInfo.number": {"en": "card_number", "ko": "카드번호"},
     "result.subResults.items.name": {"en": "name", "ko": "품명"},
     "result.subResults.items.count": {"en": "count", "ko": "수량"},
     "result.subResults.items.price.price": {"en": "price", "ko": "금액"},
     "result.subTotal.taxPrice": {"en": "tax_price", "ko": "부가세"},
-    "result.totalPrice.price": {"en": "total_price", "ko": "합계"},
-    "result.paymentInfo.confirmNum": {"en": "confirm_num", "ko": "승인 번호"},
+    "result.totalPrice.price": {"en": "total_price", "ko": "합계금액"},
+    "result.paymentInfo.confirmNum": {"en": "confirm_num", "ko": "승인번호"},
 }
 _CAUSES = (
     {
@@ -59,7 +59,7 @@ _CAUSES = (
     },
     {
         "id": "unreadable",
-        "title": {"en": "The service could not read the picture", "ko": "서비스가 그림을 읽지 못함"},
+        "title": {"en": "The service could not read the picture", "ko": "서비스가 이미지를 읽지 못함"},
         "hint": {"en": "Take a sharper picture.", "ko": "더 선명한 사진을 찍으십시오."},
         "command": "clova-ocr batch receipt --run 'march run' --retry-failed",
     },
@@ -179,7 +179,7 @@ def invented_run(rows: Sequence[dict[str, Any]], **changes: Any) -> dict[str, An
         "money": [
             {"title": {"en": "Succeeded", "ko": "성공"}, "billed": statuses["succeeded"], "maybe_billed": 0},
             {"title": {"en": "Failed", "ko": "실패"}, "billed": statuses["failed"], "maybe_billed": 0},
-            {"title": {"en": "Ambiguous", "ko": "불명확"}, "billed": 0, "maybe_billed": statuses["ambiguous"]},
+            {"title": {"en": "Ambiguous", "ko": "불확실"}, "billed": 0, "maybe_billed": statuses["ambiguous"]},
         ],
         "speed": {
             "from": "2026-11-30T07:00:00+09:00",

@@ -198,15 +198,17 @@ async def wrapped(rounds: int, times: int) -> list[float]:
     image = (await load_image(Image(PICTURE), ImageLimits())).image
     deadline = Deadline(None, asyncio.get_running_loop(), DeadlineTimer())
     call = Call(image, Receipt, (), "interactive", NULL_JOURNAL, "", deadline)
-    retries, answer = RetryLoop(RetryBudget(RetryPolicy().budget), Runtime(), ()), Recognition(document=Receipt())
+    answer = Recognition(document=Receipt())
 
     async def send(_: Call[Receipt]) -> Recognition[Receipt]:
         return answer
 
+    retries = RetryLoop(send, RetryBudget(RetryPolicy().budget), Runtime(), ())
+
     costs = await in_turn_async(
         {
             "plain": lambda: cpu_of_calls(lambda: send(call), times, 1),
-            "wrapped": lambda: cpu_of_calls(lambda: retries.run(call, send), times, 1),
+            "wrapped": lambda: cpu_of_calls(lambda: retries.run(call), times, 1),
         },
         rounds,
     )

@@ -298,7 +298,7 @@ def _first_paragraph(path: str) -> str:
 
 def _address(path: str) -> str:
     """Return the address of a page, from the root of the site."""
-    return "./" if path == "index.md" else f"{path.removesuffix('.md')}/"
+    return f"{path.removesuffix('.md')}/".removesuffix("index/") or "./"
 
 
 def llms() -> str:

@@ -91,7 +91,7 @@ def _expanded(specifications: tuple[tuple[str, str, str, str], ...]) -> list[Col
         type_, _, several = kind.partition("*")
         found.append(Column(name, cast("ColumnType", type_), label, path))
         if type_ in {"decimal", "date", "time"} or name == "age":
-            found.append(Column(f"{name}_text", "text", f"{label} (원문)", path))
+            found.append(Column(f"{name}_text", "text", f"{label}(원문)", path))
         if several:
-            found.append(Column(f"{name}_more", "text", f"{label} (나머지)", path))
+            found.append(Column(f"{name}_more", "text", f"{label}(나머지)", path))
     return found

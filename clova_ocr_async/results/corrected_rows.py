@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["CorrectedRow", "CorrectedTables", "item_columns_of_run"]
 
 
-_REMOVED = Column("removed_fields", "text", "지운 항목")
+_REMOVED = Column("removed_fields", "text", "삭제한 항목")
 """The column of the fields whose value a person removed: their cells are as empty as those that were not corrected."""
 
 

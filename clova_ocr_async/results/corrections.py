@@ -45,7 +45,7 @@ __all__ = [
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
-REVIEW_COLUMNS = (Column("reviewed_by", "text", "검토자"), Column("reviewed_at", "text", "검토 시각"))
+REVIEW_COLUMNS = (Column("reviewed_by", "text", "검토자"), Column("reviewed_at", "text", "검토일시"))
 """The columns of the person who changed something last, and of the time."""
 
 _INDEX = re.compile(r"\[[0-9]+\]")
@@ -183,7 +183,7 @@ def corrected_columns(
 def _corrected_column(column: Column, names: Collection[str]) -> Column:
     value = _value_of_text(column, names)
     name = f"{column.name}_corrected" if value is None else f"{value}_corrected_text"
-    return Column(name, column.type, f"{column.label_ko} (정정)", column.path)
+    return Column(name, column.type, f"{column.label_ko}(수정)", column.path)
 
 
 def _value_of_text(column: Column, names: Collection[str]) -> str | None:

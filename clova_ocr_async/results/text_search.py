@@ -9,7 +9,10 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from clova_ocr_async.documents import BizLicense
 from clova_ocr_async.documents.untyped import is_array, is_object
+from clova_ocr_async.results.columns import columns
+from clova_ocr_async.results.corrections import corrected_columns
 from clova_ocr_async.results.number_search import kinds_of_numbers
 
 if TYPE_CHECKING:
@@ -20,10 +23,13 @@ __all__ = ["PUBLIC", "UNCHECKED", "Leak", "kinds_in_value", "leaks_in_text"]
 UNCHECKED = "format that cannot be checked"
 """The kind of a file, or of a part of it, that is not clean because it was not searched."""
 
-PUBLIC = frozenset(
-    ("corp_register_num", "corp_register_num_more", "corpRegisterNum", "법인등록번호", "법인등록번호(추가)")
+_CORPORATE = "result.corpRegisterNum"
+_PUBLIC_COLUMNS = (
+    *(column for column in columns(BizLicense) if column.path == _CORPORATE),
+    *corrected_columns(BizLicense, (f"{_CORPORATE}[0]", f"{_CORPORATE}[1]")),
 )
-"""The names of columns and keys of numbers that have the same form and are no secret."""
+PUBLIC = frozenset({"corpRegisterNum"}).union(*((column.name, column.label_ko) for column in _PUBLIC_COLUMNS))
+"""The names of columns and keys of numbers that have the same form and are no secret, in English and Korean."""
 
 _PART = 1024 * 1024  # bytes that are decoded together
 _LONGEST_LINE = 16 * 1024 * 1024  # characters; as values of JSON they take some hundred megabytes

@@ -150,7 +150,7 @@ async def test_the_page_speaks_korean(page: Page, address: str) -> None:
     await page.goto(f"{address}#open=3&field=20")
     await page.keyboard.press("l")
     await expect(page.locator("#fields .field[aria-selected='true']")).to_contain_text(
-        "부가세와 할인을 고려해도 품목의 합이 합계와 다름"
+        "부가세와 할인을 고려해도 품목의 합이 합계금액과 다름"
     )
     await expect(page.locator("#fields .label").first).to_have_text("상호")
     await page.goto(address)

@@ -14,19 +14,19 @@ __all__ = ["not_shown"]
 
 _NO_THUMBNAIL = (
     "{:,} documents have no thumbnail, because the page has a limit. A larger --embed-limit shows more.",
-    "문서 {:,}건은 페이지 크기 제한 때문에 미리보기가 없습니다. --embed-limit를 늘리면 더 표시됩니다.",
+    "문서 {:,}건은 페이지 크기 제한 때문에 미리 보기가 없습니다. --embed-limit를 늘리면 더 많이 표시합니다.",
 )
 _NO_LARGE = (
     "{:,} documents have no large picture, because the page has a limit. --pictures copy puts them beside the page.",
-    "문서 {:,}건은 페이지 크기 제한 때문에 큰 이미지가 없습니다. --pictures copy는 페이지 옆 폴더에 둡니다.",
+    "문서 {:,}건은 페이지 크기 제한 때문에 큰 이미지가 없습니다. --pictures copy는 이를 페이지 옆 폴더에 둡니다.",
 )
 _NO_VALUES = (
     "{:,} documents show only the values to look at, because the page has a limit. A larger --embed-limit shows all.",
-    "문서 {:,}건은 페이지 크기 제한 때문에 확인할 값만 표시합니다. --embed-limit를 늘리면 모두 표시됩니다.",
+    "문서 {:,}건은 페이지 크기 제한 때문에 확인할 값만 표시합니다. --embed-limit를 늘리면 모든 값을 표시합니다.",
 )
 _NONE_LARGE = (
     "The pictures in full size. --pictures copy puts them beside the page.",
-    "원본 크기의 이미지. --pictures copy는 페이지 옆 폴더에 둡니다.",
+    "원본 크기의 이미지가 없습니다. --pictures copy는 이를 페이지 옆 폴더에 둡니다.",
 )
 
 

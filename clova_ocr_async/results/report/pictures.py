@@ -99,7 +99,7 @@ def reason_without(error: ImageError | RedactionError, reading: Reading, words: 
     """
     text = reading.text(words(str(error)))
     if isinstance(error, RedactionError):
-        en, ko = "The picture cannot be masked for certain", "이미지를 확실하게 가릴 수 없습니다"
+        en, ko = "The picture cannot be masked for certain", "이미지를 확실하게 마스킹할 수 없습니다"
     else:
         en, ko = "The picture is not shown", "이미지를 표시하지 않습니다"
     return {"en": f"{en}: {text}", "ko": f"{ko}: {text}"}

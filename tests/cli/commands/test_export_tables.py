@@ -173,7 +173,7 @@ def test_copies_can_be_left_out(receipts: Path) -> None:
 def test_headings_and_encodings(receipts: Path, tmp_path: Path) -> None:
     """Headings may be Korean, CSV may be for Excel or in CP949."""
     korean = clova_ocr("export", receipts, "--format", "csv", "--headers", "ko")
-    assert korean.stdout.startswith("키,파일,쪽,")
+    assert korean.stdout.startswith("키,파일,페이지,")
     output = tmp_path / "out.csv"
     assert clova_ocr("export", receipts, "--format", "csv", "--excel", "-o", output).exit_code == 0
     assert output.read_bytes().startswith(b"\xef\xbb\xbfkey,")

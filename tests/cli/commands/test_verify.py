@@ -271,6 +271,8 @@ CLEAN: dict[str, bytes] = {
     "a.tiff": TIFF,
     "a.pdf": PDF,
     "a.csv": f"key,corp_register_num\n900101-*******,{PUBLIC}\n8801016234562,4111-11**-****-1111\n".encode(),
+    "rest.csv": f"법인등록번호(나머지)\n{PUBLIC}\n".encode(),
+    "corrected.csv": f"법인등록번호(수정),corp_register_num_corrected\n{PUBLIC},{PUBLIC}\n".encode(),
     "a.jsonl": json.dumps(
         {"corpRegisterNum": [{"text": PUBLIC}], "sha256": "a9001011234567b", "x": 0.9001011234567, "y": True}
     ).encode(),
