@@ -24,7 +24,7 @@ from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.outcome_statements import settle
 from clova_ocr_async.ledger.postgres.outcomes import OutcomeWriter
 from clova_ocr_async.ledger.postgres.overflow_place import overflow_folder
-from clova_ocr_async.ledger.postgres.run_settings import begin_or_check, store_or_check_services
+from clova_ocr_async.ledger.postgres.run_settings import begin_or_check, confirm, store_or_check_services
 from clova_ocr_async.ledger.postgres.schema import migrate
 from clova_ocr_async.ledger.postgres.sending import SendingMark
 from clova_ocr_async.ledger.postgres.this_owner import LeaseClock, ThisOwner
@@ -126,9 +126,9 @@ class PostgresLedger:
         check_seal_and_lease(seal, lease)
         server = run_location(dsn, run)
         self._seal = seal or NoSeal()
-        self._begin_run = partial(
-            begin_or_check, server=server, requested=RequestedSettings(self._seal, store, max_calls)
-        )
+        requested = RequestedSettings(self._seal, store, max_calls)
+        self._begin_run = partial(begin_or_check, server=server, requested=requested)
+        self._confirm = partial(confirm, server=server, requested=requested)
         self.max_calls: int | None = None
         self._now = now
         self._database = Database(server, patience)
@@ -178,15 +178,15 @@ class PostgresLedger:
 
     def _begin(self) -> None:
         self._this_owner.prepare()
-        run, replayed = self._database.run(self._enter)
+        run, replayed, self.max_calls = self._database.run(self._enter)
         self._store: AnswerStorage = run.store
-        self.max_calls = run.max_calls
         self._this_owner.entered(self._database, replayed)
 
-    def _enter(self, db: Connection[Any]) -> tuple[OpenedRun, dict[Path, int]]:
+    def _enter(self, db: Connection[Any]) -> tuple[OpenedRun, dict[Path, int], int | None]:
         migrate(db)
         run = self._begin_run(db)
-        return run, self._this_owner.enter(db, run)
+        replayed = self._this_owner.enter(db, run)
+        return run, replayed, self._confirm(db)
 
     async def __aexit__(self, *exc_info: object) -> None:
         assert self._keeping is not None  # noqa: S101 - it has entered

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LeaseClock", "ThisOwner"]
 
+_TRIES = 30  # in the time of a lease, while it cannot be renewed
+
 logger = logging.getLogger("clova_ocr_async")
 
 
@@ -149,12 +151,12 @@ class ThisOwner:
 
     def leave(self, db: Connection[Any]) -> int:
         """Settle what this owner has, and remove it; return the argument of ``mark_emptied`` after the commit."""
-        # The next process reserves as much from its first request on.
-        note_largest_answer(db, self.run, self.reservation.largest)
         replayed = self.replay_own(db)
         # Its lease may be another one than it knows of.
         leases = db.execute("SELECT id, expires FROM clova_ocr.owner WHERE id = %s", (self.number,)).fetchall()
         owners.take_over(db, self.run, leases or [(self.number, 0.0)], self._seal, self._now, self._inconclusive)
+        # The next process reserves as much from its first request on.
+        note_largest_answer(db, self.run, self.reservation.largest)
         return replayed
 
     def mark_emptied(self, read: int) -> None:
@@ -195,6 +197,7 @@ class ThisOwner:
                 number, replayed = database.run(self._renew, patience=0.0)
             except LedgerError as error:
                 logger.warning("the lease could not be renewed: %s", error)
+                self._due = began + self._clock.lease / _TRIES  # not for every call that waits
                 return
             self.number, self._due = number, began + self._clock.lease / 3
             if self._overflow is not None and self._overflow.path in replayed:
@@ -207,8 +210,9 @@ class ThisOwner:
             logger.warning("this process slept past its lease; others have taken over its work")
             # A new number: the items of the old one belong to others by now.
             owner = self._registered(db)
+        replayed = self.take_over(db, own=True)
         note_largest_answer(db, self.run, self.reservation.largest)
-        return owner, self.take_over(db, own=True)
+        return owner, replayed
 
     def _registered(self, db: Connection[Any]) -> int:
         return owners.register(db, self.run, self._process, self._clock.lease, self._clock.shared())

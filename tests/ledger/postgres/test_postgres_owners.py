@@ -164,6 +164,7 @@ async def test_a_lease_that_cannot_be_renewed_is_logged(
                 await ledger.others_at_work(["receipt"])
         finally:
             postgres_server.start()
+        clock.now += LEASE / 2
         await ledger.others_at_work(["receipt"])
         assert execute(run, "SELECT expires FROM clova_ocr.owner") == [(clock.now + LEASE,)]
     assert "the lease could not be renewed: the PostgreSQL server" in caplog.text
