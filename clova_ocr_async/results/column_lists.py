@@ -64,7 +64,7 @@ _CREDIT_CARD: tuple[Specification, ...] = (
 _NAME_CARD: tuple[Specification, ...] = (
     ("name", "text*several", "이름", "result.name"),
     ("name_furigana", "text*several", "이름(후리가나)", "result.nameFurigana"),
-    ("company", "text*several", "회사", "result.company"),
+    ("company", "text*several", "회사명", "result.company"),
     ("department", "text*several", "부서", "result.department"),
     ("address", "text*several", "주소", "result.address"),
     ("position", "text*several", "직위", "result.position"),
