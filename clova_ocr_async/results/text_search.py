@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -16,7 +17,7 @@ from clova_ocr_async.results.corrections import corrected_columns
 from clova_ocr_async.results.number_search import kinds_of_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = ["PUBLIC", "UNCHECKED", "Leak", "kinds_in_value", "leaks_in_text"]
 
@@ -130,9 +131,10 @@ def kinds_in_value(value: object) -> Iterator[str]:
     while left:  # and not by recursion: a hostile value is deeper than the stack
         found = left.pop()
         if is_object(found):
+            public = PUBLIC | _PUBLIC_OF_A_CORRECTION if _corrects_public_number(found) else PUBLIC
             for key, child in found.items():
                 yield from kinds_of_numbers(key)
-                if key not in PUBLIC:
+                if key not in public:
                     left.append(child)
         elif is_array(found):
             left.extend(found)
@@ -140,6 +142,14 @@ def kinds_in_value(value: object) -> Iterator[str]:
             yield from kinds_of_numbers(str(found))
         elif isinstance(found, bytes):
             yield from kinds_of_numbers(found.decode("utf-8", "replace"))
+
+
+_PUBLIC_OF_A_CORRECTION = frozenset({"old", "new"})
+
+
+def _corrects_public_number(found: Mapping[str, object]) -> bool:
+    """Return whether an object is a correction, as records list them, of a number that is no secret."""
+    return re.fullmatch(r"result\.corpRegisterNum\[[0-9]+\]", str(found.get("path"))) is not None
 
 
 def _in_rows(rows: Iterable[list[str]]) -> Iterator[Leak]:

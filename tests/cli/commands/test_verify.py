@@ -216,6 +216,11 @@ LEAKS: dict[str, tuple[str, bytes, str]] = {
     "zone": ("a.txt", b"PMKORHONG<<GILDONG<<<<<<<<<<<<<<<<<<<<<<<<<<", "machine readable zone"),
     "jsonl": ("a.jsonl", json.dumps({"a": [{"b": NUMBER}]}).encode(), "line 1"),
     "json number": ("a.jsonl", b'{"a": 9001011234567}', "line 1"),
+    "json correction": (
+        "a.jsonl",
+        json.dumps({"corrections": [{"path": "result.registerNumber[0]", "old": NUMBER}]}).encode(),
+        "line 1",
+    ),
     "json key": ("a.jsonl", json.dumps({NUMBER: 1}).encode(), "line 1"),
     "deep json": ("a.jsonl", b"[" * 900 + f'"{NUMBER}"'.encode() + b"]" * 900, "line 1"),
     "broken json": ("a.jsonl", b'{"a": "' + NUMBER.encode(), "line 1"),
@@ -272,6 +277,9 @@ CLEAN: dict[str, bytes] = {
     "a.pdf": PDF,
     "a.csv": f"key,corp_register_num\n900101-*******,{PUBLIC}\n8801016234562,4111-11**-****-1111\n".encode(),
     "rest.csv": f"법인등록번호(나머지)\n{PUBLIC}\n".encode(),
+    "corrections.jsonl": json.dumps(
+        {"corrections": [{"path": "result.corpRegisterNum[0]", "old": PUBLIC, "new": PUBLIC}]}
+    ).encode(),
     "corrected.csv": f"법인등록번호(수정),corp_register_num_corrected\n{PUBLIC},{PUBLIC}\n".encode(),
     "a.jsonl": json.dumps(
         {"corpRegisterNum": [{"text": PUBLIC}], "sha256": "a9001011234567b", "x": 0.9001011234567, "y": True}
