@@ -167,12 +167,7 @@ class PostgresLedger:
             await wait_shielded(opening)
             opening.result()
         except BaseException:
-            self._keeping.cancel()
-            await self._threads.close()
-            if opening.exception() is None:  # the caller was cancelled
-                await self._leave()
-            self._this_owner.close()
-            self._database.close()
+            await self._close(leave=opening.exception() is None)  # then it is open, and the caller was cancelled
             raise
         return self
 
@@ -189,6 +184,9 @@ class PostgresLedger:
         return run, replayed, self._confirm(db)
 
     async def __aexit__(self, *exc_info: object) -> None:
+        await self._close(leave=True)
+
+    async def _close(self, *, leave: bool) -> None:
         assert self._keeping is not None  # noqa: S101 - it has entered
         self._keeping.cancel()
         self._waiters.stop_polling()
@@ -196,7 +194,8 @@ class PostgresLedger:
             await self._threads.close()
         finally:
             try:
-                await self._leave()
+                if leave:
+                    await self._leave()
             finally:
                 self._this_owner.close()
                 self._database.close()
