@@ -186,6 +186,34 @@ def test_options_of_directories_are_refused_for_a_server(clova: Emulator, scans:
     assert clova.requests == 0
 
 
+def test_a_run_is_copied_to_a_server_and_back(clova: Emulator, scans: Path, run: Path) -> None:
+    """A copy is compared and counted, works on without the original, and can be copied back; -q prints nothing."""
+    assert clova_ocr("batch", "receipt", scans, "--run", run, "--max-calls", "2").exit_code == 4
+    copied = clova_ocr("ledger", "copy", run, URL)
+    assert copied.exit_code == 0, copied.output
+    assert f"copied to {URL}: 7 names, 6 different images, 2 answers, 0 corrections" in copied.stderr
+    assert re.search(r"the same content \(sha256 [0-9a-f]{64}\); go on with postgresql://\S+ only", copied.stderr)
+    assert clova_ocr("batch", "receipt", scans, "--run", run).exit_code == 2
+    assert clova_ocr("batch", "receipt", scans, "--run", URL, "--max-calls", "none").exit_code == 0
+    assert clova.billed.total() == 6
+    back = clova_ocr("ledger", "copy", URL, run, "--quiet")
+    assert (back.exit_code, back.output) == (0, "")
+    assert status(run)["images"] == {"succeeded": 7}
+    again = clova_ocr("ledger", "copy", URL, run)
+    assert (again.exit_code, again.stderr.startswith("error: ")) == (2, True)
+
+
+def test_the_group_of_ledgers_has_the_common_options_and_examples() -> None:
+    """The common options stand before and behind the words of a group, whose help has examples."""
+    missing = ("ledger", "copy", "nowhere", "nowhere-else")
+    for words in (("-q", *missing), ("ledger", "-q", *missing[1:]), (*missing, "-q")):
+        result = clova_ocr(*words)
+        assert (result.exit_code, result.stdout) == (2, ""), words
+        assert "nowhere is not there" in result.stderr, words
+    assert "clova-ocr ledger copy run/ 'postgresql://" in clova_ocr("ledger", "copy", "--help").stdout
+    assert "copy" in clova_ocr("ledger", "--help").stdout
+
+
 def test_without_its_library_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """A URL without the extra is an error of the configuration that names the command of pip."""
     monkeypatch.setitem(sys.modules, POSTGRES_MODULE, None)
