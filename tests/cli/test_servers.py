@@ -216,6 +216,9 @@ def test_a_batch_whose_server_goes_away_is_resumed(
             postgres_server.start()
         assert process.returncode == 4, printed
         assert b"to go on: " in printed
+        if waiting := status(run)["overflow_files"]:
+            holds = f"1 file of this machine holds results that the next batch here stores: {waiting[0]}"
+            assert f"waiting    {holds}" in clova_ocr("status", run).stdout
         done = clova_ocr("batch", "receipt", scans, "--run", run)
         assert done.exit_code == 0, done.stderr
         assert clova.billed.total() == 12

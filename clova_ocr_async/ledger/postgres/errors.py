@@ -49,7 +49,7 @@ _AWAY = {
     "58": "has an error of its system",
 }
 _REFUSED = {
-    "28000": "and this user do not agree on TLS; check sslmode and the certificates that the URL or a service file names",
+    "28000": "and this user do not agree on TLS; check sslmode and the certificates of the URL or the service file",
     "28": "refuses the user or the password; check the user in the URL, and PGPASSWORD, ~/.pgpass or the service file",
     "3D000": "does not have the database of the URL; create it (createdb), or correct the URL",
     "F0000": "is that of a service which no service file has; check ~/.pg_service.conf, and PGSERVICEFILE",
