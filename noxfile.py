@@ -29,6 +29,8 @@ NO_SERVER = ("-m", "not server")  # likewise
 # What only a server runs: nox -s servers measures these modules, and nox -s tests leaves them out.
 OF_SERVERS = (
     "clova_ocr_async/ledger/postgres/*",
+    "clova_ocr_async/slots/postgres.py",
+    "clova_ocr_async/slots/redis.py",
     "clova_ocr_async/slots/sharing/postgres_store.py",
     "clova_ocr_async/slots/sharing/redis_store.py",
 )

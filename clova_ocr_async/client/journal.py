@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.errors import Billing
     from clova_ocr_async.protocol.response import HTTPResponse
 
-__all__ = ["NULL_JOURNAL", "Attempt", "Journal", "NullJournal", "announce_sending"]
+__all__ = ["NULL_JOURNAL", "Attempt", "Journal", "NullJournal", "announce_sending", "withdraw_sending"]
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -101,6 +101,11 @@ async def announce_sending(journal: Journal, attempt: Attempt) -> None:
     try:
         await run_to_completion(journal.sending(attempt))
     except asyncio.CancelledError as error:
-        # The journal has recorded a request, and a reader of the journal would take it for billed.
-        await run_to_completion(journal.unanswered(attempt, error, body_began=False))
+        await withdraw_sending(journal, attempt, error)
         raise
+
+
+async def withdraw_sending(journal: Journal, attempt: Attempt, reason: BaseException) -> None:
+    """Notify a journal that a request did not leave after all."""
+    # The journal has recorded a request, and a reader of the journal would take it for billed.
+    await run_to_completion(journal.unanswered(attempt, reason, body_began=False))

@@ -14,14 +14,20 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.client.admission import Admission, Backlog
 from clova_ocr_async.client.hooks import AttemptFinished, AttemptStarted, Cause, Hook, notify
 from clova_ocr_async.client.in_flight import InFlight, deadline_error
-from clova_ocr_async.client.journal import NULL_JOURNAL, Attempt, announce_sending
+from clova_ocr_async.client.journal import NULL_JOURNAL, Attempt, announce_sending, withdraw_sending
 from clova_ocr_async.client.late_answers import LateAnswers
 from clova_ocr_async.client.retry.breaker import Breakers
 from clova_ocr_async.client.retry.budget import RetryBudget
 from clova_ocr_async.client.retry.call import Lease
 from clova_ocr_async.client.retry.loop import RetryLoop
 from clova_ocr_async.client.retry.routing import Action, Decision, DomainRouter
-from clova_ocr_async.errors import AuthenticationError, Billing, ClovaOCRError, DomainError
+from clova_ocr_async.errors import (
+    AuthenticationError,
+    Billing,
+    ClovaOCRError,
+    ConnectionFailedError,
+    DomainError,
+)
 from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
 
 if TYPE_CHECKING:
@@ -196,16 +202,23 @@ class Sender:
                     raise
                 # Its domain was given up: the error of all waiting calls, with this failure as its cause.
                 raise decision.error from error
+            if isinstance(recognition, Decision):
+                return recognition
             lease.report(None)
             self._router.on_answer(call, domain)
             return recognition
 
-    async def _send_once(self, call: Call[DocumentT], lease: Lease, waited: float) -> Recognition[DocumentT]:
+    async def _send_once(self, call: Call[DocumentT], lease: Lease, waited: float) -> Recognition[DocumentT] | Decision:
+        """Send one request and return its recognition, or the decision to wait for another slot."""
         domain = lease.slot.domain
         request = call.request_to(domain, self._content, self._runtime.now())
         attempt = Attempt(call.request_id, call.sent + 1, call.document.path_word, str(domain.url), domain.label)
         # Recorded before the first byte leaves, so that a crash from here on is known to be ambiguous.
         await announce_sending(call.journal, attempt)
+        # The last look before the request leaves: the process may have been stopped since the slot was granted.
+        if lease.lost:
+            await self._withdraw(call, attempt)
+            return Decision(Action.RETRY)
         call.begin_request(attempt, self._runtime.clock(), domain.redact, waited)
         notify(self._hooks, AttemptStarted(attempt, waited, context=call.context))
         try:
@@ -221,6 +234,13 @@ class Sender:
         call.end_timing_probe()
         self._finish_journal(call, Billing.BILLED, response)
         return recognition
+
+    async def _withdraw(self, call: Call[Any], attempt: Attempt) -> None:
+        """Take back a request that is announced, as its slot was lost; it uses up no attempt."""
+        logger.info("call %s lost its slot before it was sent, and waits for another one", call.request_id)
+        reason = ConnectionFailedError("nothing was sent: other processes may have the slot by now")
+        await withdraw_sending(call.journal, attempt, reason)
+        self._finish_journal(call, Billing.NOT_BILLED, None)
 
     def _on_error(self, call: Call[Any], lease: Lease, attempt: Attempt, error: BaseException) -> None:
         elapsed = self._runtime.clock() - call.request.began

@@ -100,7 +100,11 @@ class GateState:
 
 
 class Slot(Protocol):
-    """The right to have one call in flight. The call's result is reported while the slot is held."""
+    """The right to have one call in flight. The call's result is reported while the slot is held.
+
+    A slot that several processes share may also have the attribute ``lost``: whether the process was stopped for so
+    long that others may have the slot by now. The client looks at it just before it sends; without it, no slot is lost.
+    """
 
     @property
     def domain(self) -> Domain:

@@ -17,12 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.host.processes import Process
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.slots.interface import checked_limits, min_or_none
 from clova_ocr_async.slots.limit import HeldSlot
 from clova_ocr_async.slots.sharing.broker import SlotBroker
+from clova_ocr_async.slots.sharing.outage import GRACE
 from clova_ocr_async.slots.sharing.sqlite_store import SqliteGateStore, checked_path, default_path
-from clova_ocr_async.slots.sharing.state import Limits
+from clova_ocr_async.slots.sharing.state import LEASE, Limits
 from clova_ocr_async.slots.sharing.sync import GateSync
 
 if TYPE_CHECKING:
@@ -33,7 +35,11 @@ if TYPE_CHECKING:
     from clova_ocr_async.slots.interface import GateState, Lane
     from clova_ocr_async.slots.sharing.store import GateStore
 
-__all__ = ["SharedSlots", "StoreSlots"]
+__all__ = ["SERVER_LEASE", "SharedSlots", "StoreSlots"]
+
+SERVER_LEASE = LEASE - GRACE
+"""Seconds of a lease that a server keeps: a process that has just begun gives it some more, and it is still over within
+half a minute."""
 
 _abandoned: list[SlotBroker] = []
 """Brokers from before a fork. SQLite forbids the child to use their connections, and even to close them."""
@@ -53,6 +59,8 @@ class StoreSlots:
         runtime: Time and randomness.
         make_executor: Returns what runs the syncs with the store, one after the other.
         getpid: Returns the number of the running process, by which a fork is noticed.
+        lease: Seconds without a sync after which the process loses its slots to others.
+        this_process: Returns the running process, as other members see it.
     """
 
     def __init__(
@@ -63,12 +71,16 @@ class StoreSlots:
         *,
         make_executor: Callable[[], Executor] = _one_thread,
         getpid: Callable[[], int] = os.getpid,
+        lease: float = LEASE,
+        this_process: Callable[[], Process] = Process.this,
     ) -> None:
         self._open_store = open_store
         self._defaults = limits
         self._runtime = runtime
         self._make_executor = make_executor
         self._getpid = getpid
+        self._lease = lease
+        self._this_process = this_process
         self._domains: dict[str, Domain] = {}
         self._limits: dict[str, Limits] = {}
         self._broker, self._pid = self._new_broker(), getpid()
@@ -111,7 +123,7 @@ class StoreSlots:
             self._broker, self._pid = self._new_broker(), self._getpid()
 
     def _new_broker(self) -> SlotBroker:
-        sync = GateSync(self._open_store(), self._limits, self._runtime)
+        sync = GateSync(self._open_store(), self._limits, self._runtime, self._lease, this_process=self._this_process)
         return SlotBroker(self._domains, sync, self._make_executor(), self._runtime)
 
     def _register(self, domain: Domain) -> Limits:
@@ -173,8 +185,13 @@ class _SharedSlot(HeldSlot):
     async def __aenter__(self) -> Self:
         self._broker = self._slots.broker()
         self._grant = await self._broker.acquire(list(self._domains), interactive=self._interactive, since=self._since)
-        self.domain = self._domains[self._grant[0]]
+        self.domain = self._domains[self._grant.key]
         return self
+
+    @property
+    def lost(self) -> bool:
+        """True if the process was stopped for so long that other processes may have the slot."""
+        return not self._broker.holds(self._grant)
 
     async def __aexit__(self, *exc_info: object) -> None:
         # The broker that granted the slot: after a fork or in a new loop, the slots have another one.

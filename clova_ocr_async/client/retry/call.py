@@ -160,6 +160,11 @@ class Lease:
         if not self._kept:
             await self.release()
 
+    @property
+    def lost(self) -> bool:
+        """True if other processes may have the slot by now; see ``Slot``."""
+        return bool(getattr(self.slot, "lost", False))
+
     def report(self, error: ClovaOCRError | None) -> None:
         """Report to the slot how the service took the call, as far as that is known.
 

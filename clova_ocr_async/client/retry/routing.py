@@ -66,7 +66,8 @@ class Decision(msgspec.Struct, frozen=True):
 
     Attributes:
         action: The next step.
-        error: The failure; None if the request was not sent, because its domain was put on hold meanwhile.
+        error: The failure; None if the request was not sent, because its domain was put on hold meanwhile, or because
+            its slot was lost.
         delay: Seconds until the next request, as far as known; NEXT_DOMAIN waits in ``wait_for_domain``.
     """
 

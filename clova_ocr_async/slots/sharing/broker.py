@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.slots.interface import GateState
 from clova_ocr_async.slots.limit import LimitSignal
 from clova_ocr_async.slots.queue import Waiter, WaitQueue
-from clova_ocr_async.slots.sharing.state import LEASE
-from clova_ocr_async.slots.sharing.sync import GateSync, Grant, SyncResult
+from clova_ocr_async.slots.sharing.membership import Grant, SyncResult
 from clova_ocr_async.slots.sharing.wakeup import WakeupSocket
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.host.runtime import Runtime
     from clova_ocr_async.slots.limit import ConcurrencyLimit, SlotResult
     from clova_ocr_async.slots.sharing.state import Limits
+    from clova_ocr_async.slots.sharing.sync import GateSync
 
 __all__ = ["SlotBroker", "SyncThread"]
 
@@ -31,7 +31,6 @@ logger = logging.getLogger("clova_ocr_async")
 _MAX_WAITERS = 64  # waiters of a domain that one sync considers, so that a sync costs the same however many wait
 _SYNC_EVERY = 1.0  # seconds, more or less: a wake-up may be lost, and processes die
 _POLL_EVERY = 0.05  # seconds, where the process cannot be woken
-_RENEW_EVERY = LEASE / 3  # seconds
 
 
 class SyncThread:
@@ -166,12 +165,15 @@ class SlotBroker:
             self._withdraw(waiter)
             raise
 
+    def holds(self, grant: Grant) -> bool:
+        """Return whether a slot is still this process's: others have it if the process was stopped for too long."""
+        return self._sync.holds(grant)
+
     def release(self, grant: Grant, result: SlotResult | None) -> None:
         """Release a slot; the result is None if it is unknown whether the service let the call in."""
-        key, permit = grant
-        self._held[key] -= 1
-        self._refused[key] += isinstance(result, LimitSignal)
-        self._sync.finished.append((key, (permit, result)))
+        self._held[grant.key] -= 1
+        self._refused[grant.key] += isinstance(result, LimitSignal)
+        self._sync.finished.append((grant.key, (grant.permit, result)))
         self._sync_after_release()
 
     def close(self) -> None:
@@ -242,7 +244,7 @@ class SlotBroker:
     def _grant(self, result: SyncResult) -> None:
         self._seen |= result.seen
         for waiter, grant in result.grants:
-            self._held[grant[0]] += 1
+            self._held[grant.key] += 1
             if waiter.granted.done():  # cancelled while the sync ran
                 self.release(grant, None)
             else:
@@ -269,11 +271,11 @@ class SlotBroker:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._thread.loop is None or not self._is_busy():
+        if self._thread.loop is None or (wait is None and not self._is_busy()):
             return  # without calls the process is not a member, and has no lease to renew
-        delay = _RENEW_EVERY
+        delay = self._sync.renew_every
         if self._is_awaited():
             # Spread, so that the processes of a host do not all open the store at the same moment.
             every = _SYNC_EVERY if self._wakeup.port else _POLL_EVERY
-            delay = min(wait or every, self._runtime.uniform(0.75 * every, 1.25 * every))
-        self._timer = self._thread.loop.call_later(delay, self._start_sync)
+            delay = min(delay, self._runtime.uniform(0.75 * every, 1.25 * every))
+        self._timer = self._thread.loop.call_later(delay if wait is None else min(delay, wait), self._start_sync)

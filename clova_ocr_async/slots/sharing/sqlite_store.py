@@ -99,7 +99,12 @@ class SqliteGateStore:
         clock: Returns seconds that only grow.
         patience: Seconds that another process may hold the lock.
         sleep: Waits some seconds, in this thread.
+
+    Attributes:
+        several_hosts: False: its locks hold on one host alone, and so does the clock.
     """
+
+    several_hosts = False
 
     def __init__(
         self,

@@ -4,6 +4,10 @@ Each process that holds or awaits slots of the domain is a *member*. An update o
 and its waiters, the first one first. It gets the slots that are free, unless a waiter of another member comes before
 its own. Such a slot is *offered* to that other member, which is to be woken. An offer that is not taken soon was made
 to a process that is stopped; it is passed over until its next update.
+
+Where several hosts share the slots, a member of another host is *far*: it can neither be woken nor looked up by its
+pid. It polls while a call of it waits, the more often the fewer members wait before it, and is dead when its lease is
+over.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ LEASE = 30.0
 """Seconds without an update after which a member loses its slots; a member has to come more often than that."""
 
 _OFFER = 0.1  # seconds that an offer stands: some times what a process needs to be woken and to come
+_OFFER_BETWEEN_HOSTS = 0.25  # seconds, likewise: twice what passes between two polls of the first waiter
+_POLL = 0.1  # seconds between two updates, more or less; a slot that a far member frees idles for half of it
 
 FinishedCall = tuple[Permit, SlotResult | None]
 """The permit of a call that has ended, and its result; None if it is unknown whether the service let it in."""
@@ -96,10 +102,24 @@ class Member(
     head: Priority | None = None
     offered_at: float | None = None
 
-    def is_dead(self, seen_from: Process, now: float) -> bool:
-        """Return whether its process has ended, or its lease is over."""
+    def is_far(self, seen_from: Process) -> bool:
+        """Return whether its process runs on another host than the one that asks, as far as that can be known."""
+        return not self.process.place or self.process.place != seen_from.place
+
+    def is_dead(self, seen_from: Process, now: float, *, several_hosts: bool = False, by_lease: bool = True) -> bool:
+        """Return whether its process has ended, or its lease is over.
+
+        Args:
+            seen_from: The process that asks.
+            now: The time.
+            several_hosts: Whether several hosts share the slots. Then another boot is another host, and no sign of
+                death.
+            by_lease: Whether a lease that is over counts.
+        """
+        if by_lease and lease_is_over(self.expires, now, LEASE):
+            return True
         # The process too: a lease alone would keep the slots of a killed process for half a minute.
-        return lease_is_over(self.expires, now, LEASE) or self.process.is_dead(seen_from)
+        return not (several_hosts and self.is_far(seen_from)) and self.process.is_dead(seen_from)
 
 
 @dataclass(slots=True)
@@ -148,10 +168,12 @@ class SharedGate(msgspec.Struct, omit_defaults=True, rename={"limit": "ceiling"}
         """Calls in flight, of all members."""
         return sum(member.held for member in self.members.values())
 
-    def evict_dead(self, seen_from: Process, now: float, apart_from: str) -> None:
-        """Take the slots of members whose process has ended or whose lease is over."""
+    def evict_dead(
+        self, seen_from: Process, now: float, apart_from: str, *, several_hosts: bool = False, by_lease: bool = True
+    ) -> None:
+        """Take the slots of dead members; see ``Member.is_dead``."""
         for name, member in list(self.members.items()):
-            if name != apart_from and member.is_dead(seen_from, now):
+            if name != apart_from and member.is_dead(seen_from, now, several_hosts=several_hosts, by_lease=by_lease):
                 del self.members[name]
 
     def update(
@@ -161,6 +183,8 @@ class SharedGate(msgspec.Struct, omit_defaults=True, rename={"limit": "ceiling"}
         update: MemberUpdate[WaitingT],
         now: float,
         uniform: Callable[[float, float], float],
+        *,
+        several_hosts: bool = False,
     ) -> MemberGrants[WaitingT]:
         """Record a member's update, and grant it slots.
 
@@ -170,6 +194,7 @@ class SharedGate(msgspec.Struct, omit_defaults=True, rename={"limit": "ceiling"}
             update: Its report.
             now: The time.
             uniform: Draws a float between two bounds.
+            several_hosts: Whether several hosts share the slots.
         """
         self.members[name] = me
         # This update answers an offer, if there was one: the slot is taken below, or is free for others.
@@ -177,36 +202,44 @@ class SharedGate(msgspec.Struct, omit_defaults=True, rename={"limit": "ceiling"}
         for permit, result in update.finished:
             if result is not None:
                 self.limit.on_result(permit, result, now, uniform, me.limits.max_concurrency)
-        grants = self._allocate(me, update.waiting, now)
+        woken: list[Member] = []
+        grants = self._allocate(me, update.waiting, now, _OFFER_BETWEEN_HOSTS if several_hosts else _OFFER, woken)
         still_waiting = update.waiting[len(grants.granted) :]
         me.head = still_waiting[0].priority if still_waiting else None
         if not me.held and me.head is None:
             del self.members[name]
+        grants.wakeup_ports = [one.wakeup_port for one in woken if not (several_hosts and one.is_far(me.process))]
+        others = (one for one in self.members.values() if one is not me)
+        if several_hosts and me.head is not None and any(one.is_far(me.process) for one in others):
+            poll = self._poll_after(me.head, uniform)
+            grants.next_in = poll if grants.next_in is None else min(poll, grants.next_in)
         return grants
 
-    def _allocate(self, me: Member, waiting: Sequence[WaitingT], now: float) -> MemberGrants[WaitingT]:
+    def _allocate(
+        self, me: Member, waiting: Sequence[WaitingT], now: float, offer: float, woken: list[Member]
+    ) -> MemberGrants[WaitingT]:
         grants: MemberGrants[WaitingT] = MemberGrants()
         wait: float | None = None
-        in_flight, offers = self.in_flight, self._open_offers(now)
+        in_flight, offers = self.in_flight, self._open_offers(now, offer)
         # The highest limit decides whether a slot is free at all; in the loop each member has its own.
         limit = max(member.limits.applied_to(self.limit) for member in self.members.values())
         for member, waiter in self._candidates(me, waiting) if in_flight + offers < limit else ():
             if in_flight + offers >= member.limits.applied_to(self.limit):
                 continue  # its user allows fewer calls at once: that must not keep slots from the others
-            if wait := self._wait(me, now, offers):
+            if wait := self._wait(me, now, offer if offers else 0.0):
                 if member is not me:
-                    grants.wakeup_ports.append(member.wakeup_port)  # so that it learns how long it has to wait
+                    woken.append(member)  # so that it learns how long it has to wait
                 break
             if waiter is None:
                 member.offered_at = now
                 offers += 1
-                grants.wakeup_ports.append(member.wakeup_port)
+                woken.append(member)
             else:
                 grants.granted.append((waiter, self.limit.on_sent(in_flight, now, me.limits.max_per_second)))
                 in_flight += 1
         me.held += len(grants.granted)
         if len(grants.granted) < len(waiting):
-            grants.next_in = wait or (_OFFER if offers else None)
+            grants.next_in = wait or (offer if offers else None)
         return grants
 
     def _candidates(self, me: Member, waiting: Sequence[WaitingT]) -> list[tuple[Member, WaitingT | None]]:
@@ -219,16 +252,25 @@ class SharedGate(msgspec.Struct, omit_defaults=True, rename={"limit": "ceiling"}
         ]
         return [(member, waiter) for _, member, waiter in sorted(candidates, key=itemgetter(0))]
 
-    def _wait(self, me: Member, now: float, offers: int) -> float:
-        """Return the seconds until the next call may be sent."""
+    def _wait(self, me: Member, now: float, offer: float) -> float:
+        """Return the seconds until the next call may be sent, if an offer that is open stands for some seconds."""
         if wait := self.limit.pacer.wait(now):
             return wait
         # At a limited rate calls are sent one after the other. The next one belongs to the member with the offer.
         one_by_one = self.limit.pacer.rate is not None or me.limits.max_per_second is not None
-        return _OFFER if one_by_one and offers else 0.0
+        return offer if one_by_one else 0.0
 
-    def _open_offers(self, now: float) -> int:
+    def _open_offers(self, now: float, offer: float) -> int:
         return sum(
-            member.offered_at is not None and 0.0 <= now - member.offered_at < _OFFER
+            member.offered_at is not None and 0.0 <= now - member.offered_at < offer for member in self.members.values()
+        )
+
+    def _poll_after(self, head: Priority, uniform: Callable[[float, float], float]) -> float:
+        """Return the seconds until the next poll of a member, drawn so that members do not come together."""
+        # One slot that gets free goes to the first waiter. So the others need not ask as often, however many they are.
+        before = sum(
+            member.head is not None and member.offered_at is None and member.head < head
             for member in self.members.values()
         )
+        seconds = _POLL * max(1, before)
+        return uniform(0.75 * seconds, 1.25 * seconds)

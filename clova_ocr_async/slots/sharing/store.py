@@ -11,25 +11,56 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.slots.sharing.state import SharedGate
 
-__all__ = ["GateStore", "name_of", "transaction"]
+__all__ = ["GateConflictError", "GateStore", "StoreAwayError", "name_of", "transaction"]
+
+
+class GateConflictError(Exception):
+    """Another process has changed the slots since they were loaded; nothing is lost if all is done again."""
+
+
+class StoreAwayError(Exception):
+    """The store cannot be used now.
+
+    Args:
+        place: The store, without its password.
+        reason: Why it cannot be used.
+        permanent: Whether that is wrong settings, and does not pass by itself.
+    """
+
+    def __init__(self, place: str, reason: str, *, permanent: bool = False) -> None:
+        super().__init__(f"{place} cannot be used: {reason}")
+        self.permanent = permanent
 
 
 class GateStore(Protocol):
     """A store of the slots of domains, which processes share. One thread at a time uses it.
 
-    Losing the contents does no harm: they are learned again. A store may go on in memory where it cannot be reached, or
-    raise; an error reaches all calls that wait.
+    Losing the contents does no harm: they are learned again. A store that cannot be reached goes on in memory, or
+    raises ``StoreAwayError``. Any other error reaches all calls that wait.
     """
 
+    @property
+    def several_hosts(self) -> bool:
+        """Whether processes of several hosts share it."""
+        ...
+
     def load(self, names: Collection[str]) -> dict[str, SharedGate]:
-        """Lock some domains against all other processes, and return their slots.
+        """Return the slots of some domains, and lock them against all other processes, or note their contents.
 
         A domain that is not stored has a new ``SharedGate``, and so has one whose contents are not plausible.
+
+        Raises:
+            StoreAwayError: The store cannot be used now.
         """
         ...
 
     def save(self, gates: Mapping[str, SharedGate]) -> None:
-        """Store what ``load`` returned, and unlock it."""
+        """Store what ``load`` returned, and unlock it.
+
+        Raises:
+            GateConflictError: It was not locked, and another process has changed it since.
+            StoreAwayError: The store cannot be used now; it may have been changed all the same.
+        """
         ...
 
     def now(self) -> float:
@@ -57,6 +88,8 @@ def transaction(store: GateStore, keys: Iterable[str]) -> Generator[dict[str, Sh
         loaded = store.load(names.values())
         yield {key: loaded[name] for key, name in names.items()}
         store.save(loaded)
+    except GateConflictError:
+        raise  # nothing is locked, and the store is used again at once
     except BaseException:
         store.close()  # unlocks the domains: other processes must not wait for this one's error
         raise

@@ -76,6 +76,6 @@ def _member(member: Member) -> bool:
     return (
         0 <= member.held <= _MOST_CALLS
         and 0 <= member.wakeup_port < 2**16
-        and (concurrency is None or concurrency >= 1)
+        and (concurrency is None or concurrency >= 0)  # 0: after an outage, for a moment
         and (per_second is None or per_second > 0)
     )

@@ -1,0 +1,121 @@
+"""The PostgreSQL table in which processes of several hosts share their slots.
+
+Each request is a transaction of its own and leaves nothing in the session, so PgBouncer may stand before the server.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, LiteralString
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
+
+from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.slots.sharing.server_store import ServerGateStore, one_line
+from clova_ocr_async.slots.sharing.store import StoreAwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clova_ocr_async.server_url import Password
+    from clova_ocr_async.slots.sharing.server_store import Change
+
+__all__ = ["PostgresGateStore"]
+
+_CREATE = "CREATE TABLE IF NOT EXISTS clova_slots (domain text PRIMARY KEY, state text NOT NULL)"
+_READ = """
+    SELECT asked.name, stored.state, extract(epoch FROM clock_timestamp())::float8
+    FROM unnest(%s::text[]) AS asked(name) LEFT JOIN clova_slots AS stored ON stored.domain = asked.name
+"""
+_SWAP = """
+    INSERT INTO clova_slots AS stored (domain, state) VALUES (%s, %s)
+    ON CONFLICT (domain) DO UPDATE SET state = excluded.state WHERE stored.state = %s
+"""
+# Sent together with each statement, as one transaction.
+_BOUNDS = "SET LOCAL statement_timeout = 3000; SET LOCAL lock_timeout = 2000;"  # milliseconds
+_CONNECTION: dict[str, Any] = {
+    "connect_timeout": 2,  # seconds
+    # A server that vanishes is noticed within some seconds, whether it owes an answer or an acknowledgement.
+    "keepalives_idle": 3,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 4000,  # milliseconds
+}
+# Of a connection that is refused, libpq gives the text alone, in the server's language. In another one than English
+# the process waits as for a server that is away, and logs the reason.
+_REFUSALS = ("authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry")
+
+
+class PostgresGateStore(ServerGateStore):
+    """A table with one row a domain; a ``GateStore``. It is created with its first use.
+
+    Args:
+        url: The URL of the database, without a password.
+        password: The password; if not given, libpq looks for one in ``PGPASSWORD``, ``~/.pgpass`` and service files.
+
+    Raises:
+        ConfigurationError: The URL has an option that does not exist.
+    """
+
+    def __init__(self, url: str, password: Password | None = None) -> None:
+        super().__init__()
+        self._place = url.partition("?")[0]
+        self._password = password
+        self._db: psycopg.Connection[Any] | None = None
+        try:
+            self._settings = _CONNECTION | conninfo_to_dict(url)
+        except psycopg.Error as error:
+            reason = one_line(error, None)
+        else:
+            return
+        raise ConfigurationError(f"{self._place} cannot be used: {reason}")
+
+    def read(self, names: Sequence[str]) -> tuple[float, dict[str, bytes]]:
+        """Return the server's time and the values of some domains; see ``ServerGateStore.read``."""
+        rows = self._run(_READ, [list(names)]).fetchall()
+        return max(now for _, _, now in rows), {name: state.encode() for name, state, _ in rows if state is not None}
+
+    def swap(self, changes: Sequence[Change]) -> bool:
+        """Replace the values of some domains; see ``ServerGateStore.swap``."""
+        return all(self._run(_SWAP, [name, new.decode(), old.decode()]).rowcount for name, old, new in changes)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _run(self, statement: LiteralString, parameters: Sequence[object]) -> psycopg.Cursor[Any]:
+        try:
+            try:
+                return self._execute(statement, parameters)
+            except errors.UndefinedTable:
+                # Another process may do the same at this moment, which PostgreSQL does not expect.
+                with suppress(errors.UniqueViolation, errors.DuplicateTable):
+                    self._execute(_CREATE, [])
+                return self._execute(statement, parameters)
+        except psycopg.Error as error:
+            away = self._away(error)
+        # Raised out here: the frames of the library hold the password.
+        raise away
+
+    def _execute(self, statement: LiteralString, parameters: Sequence[object]) -> psycopg.Cursor[Any]:
+        if self._db is None:
+            # The cursor puts the parameters into the text: only so can several statements be sent as one.
+            self._db = psycopg.connect(
+                "", autocommit=True, prepare_threshold=None, cursor_factory=psycopg.ClientCursor,
+                **self._settings | ({} if self._password is None else {"password": self._password.reveal()}),
+            )  # fmt: skip
+        cursor = self._db.execute(_BOUNDS + statement, parameters)
+        while cursor.nextset():
+            pass  # the last result is that of the statement
+        return cursor
+
+    def _away(self, error: psycopg.Error) -> StoreAwayError:
+        reason = one_line(error, None if self._password is None else self._password.reveal())
+        if isinstance(error, errors.InsufficientPrivilege):
+            reason += f"; its owner must run: {_CREATE}; GRANT SELECT, INSERT, UPDATE ON clova_slots TO this user"
+        refused = error.sqlstate is None and any(words in reason for words in _REFUSALS)
+        return StoreAwayError(self._place, reason, permanent=refused or isinstance(error, psycopg.ProgrammingError))
