@@ -1,45 +1,55 @@
 """A cluster of workers that share the slots of domains through a store: events in simulated time, without waiting.
 
-What decides is the package's own pure code, ``SharedGate`` with its members and the limit that it learns. Around it
-stand what a process does (see ``Worker``), the store, the service and the failures, each as simple as the numbers
-allow. All of it follows from the seed: no clock is read, and nothing depends on the order of a hash. Floats are added
-one by one, since ``sum`` of floats rounds otherwise from Python 3.12 on.
+What decides is the package's own pure code: ``Membership`` with the waiters of a process, ``SharedGate``, and the limit
+that it learns. Around it stand what a process does (see ``Worker``), the store, the service and the failures, each as
+simple as the numbers allow. All of it follows from the seed: no clock is read, and nothing depends on the order of a
+hash. Floats are added one by one, since ``sum`` of floats rounds otherwise from Python 3.12 on.
 """
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import itertools
 import math
 import random
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 from virtual import ROUND_TRIP, SIGMA
 
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.slots.limit import LimitSignal
-from clova_ocr_async.slots.sharing.state import LEASE, FinishedCall, Limits, Member, MemberUpdate, SharedGate
+from clova_ocr_async.slots.queue import Waiter
+from clova_ocr_async.slots.shared import SERVER_LEASE
+from clova_ocr_async.slots.sharing.membership import Grant, Membership, News
+from clova_ocr_async.slots.sharing.outage import GRACE
+from clova_ocr_async.slots.sharing.state import Limits
+from clova_ocr_async.slots.sharing.validation import decode_gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clova_ocr_async.slots.limit import Permit, SlotResult
-    from clova_ocr_async.slots.queue import Priority
+    from clova_ocr_async.slots.limit import SlotResult
+    from clova_ocr_async.slots.sharing.membership import Attempt
+    from clova_ocr_async.slots.sharing.state import FinishedCall
 
 __all__ = ["Cluster", "Counts", "simulate"]
 
-WARM_UP = 30.0  # seconds that are not counted: the limits are learned, and the calls of the first moment spread
-ENOUGH_CALLS, ENOUGH_TRANSACTIONS = 5000, 100_000
-MORE = 2  # images in work of a worker and domain beyond the learned limit
+WARM_UP = 20.0  # seconds that are not counted: the limits are learned, and the calls of the first moment spread
+SHORTEST, ENOUGH_CALLS = 20.0, 3000  # seconds that are counted at least, and answers that are enough
+MORE = 2  # images in work of a worker beyond the learned limit of each domain
 RESTARTED_AFTER = 5.0  # seconds from the death of a worker to the first step of the one in its place
 LONGEST_STOP = 60.0  # seconds that a worker may be stopped: twice the lease
-EACH_FAILS = 3600.0  # mean seconds between two failures of one worker
+EACH_FAILS = 3600.0  # seconds between two failures of one worker, in the mean
 SOME_FAILS = 60.0  # seconds between two failures in the cluster, at most
-EVICT_EVERY = 0.5  # seconds between two looks for dead members, as in ``slots.sharing.sync``
-POLL_EVERY = 0.05  # seconds between two syncs of a worker that waits, as in ``slots.sharing.broker``
-RENEW_EVERY = LEASE / 3  # seconds, likewise
+# As in slots.sharing.broker and slots.sharing.sync:
+SYNC_EVERY = 1.0  # seconds between two syncs of a worker that waits, at most
+RENEW_EVERY = SERVER_LEASE / 3  # seconds between two syncs of one that does not
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.002, 0.05  # seconds until a sync is repeated that came too late
 _NO_PID = 2**31  # of no process: the one that a worker succeeds has ended
 
 
@@ -51,11 +61,10 @@ class Cluster:
         workers: How many.
         domains: How many.
         seed: Of all chances.
-        seconds: Simulated seconds that are counted at least. They go on until ``ENOUGH_CALLS`` are answered, or
-            ``ENOUGH_TRANSACTIONS`` are made.
+        operations: Operations of the store that are enough.
         ceiling: Calls at once that each domain takes.
         call: Mean seconds of a call.
-        fastest: Shortest seconds of a transaction of the store.
+        fastest: Shortest seconds of an operation of the store.
         slowest: Longest ones.
         fails: Whether workers fail.
     """
@@ -63,7 +72,7 @@ class Cluster:
     workers: int
     domains: int
     seed: int
-    seconds: float = 60.0
+    operations: int
     ceiling: int = 5
     call: float = 10.0
     fastest: float = 0.0003
@@ -83,7 +92,10 @@ class Counts:
         failures: Workers killed or stopped.
         kills: Those that were killed.
         ambiguous: Items whose calls were in flight when their worker was killed.
-        slot_operations: Transactions on the slots.
+        reads: Operations that read the slots.
+        swaps: Operations that change the slots.
+        conflicts: Those that came too late, and were repeated.
+        transferred: Bytes of slots that were read and written.
         ledger_operations: Transactions on the ledger.
     """
 
@@ -94,8 +106,16 @@ class Counts:
     failures: int = 0
     kills: int = 0
     ambiguous: int = 0
-    slot_operations: int = 0
+    reads: int = 0
+    swaps: int = 0
+    conflicts: int = 0
+    transferred: int = 0
     ledger_operations: int = 0
+
+    @property
+    def slot_operations(self) -> int:
+        """Operations on the slots."""
+        return self.reads + self.swaps
 
 
 class Events:
@@ -122,216 +142,237 @@ class Events:
         self.now = until
 
 
-@dataclass(slots=True, eq=False)
-class Item:
-    """An image in work.
-
-    Attributes:
-        priority: Its place in the queue for a slot.
-        domain: The domain that it is sent to.
-        entered: When the service let its call in; None while no call of it runs.
-        is_sent: Whether the ledger has it as sent, and not as answered.
-    """
-
-    priority: Priority
-    domain: Service
-    entered: float | None = None
-    is_sent: bool = False
-
-
-class Service:
-    """A domain: its limit of calls at once at the service, and its row in the store.
+class Domain:
+    """A domain: its value in the store, and its limit of calls at once at the service.
 
     Args:
         events: What is to happen.
+        key: Its name.
         ceiling: Calls at once.
         latency: Draws the seconds of a call.
 
     Attributes:
-        gate: The slots in the store.
-        locked_until: When the last transaction that waits for the row will have ended.
+        key: Its name.
+        value: The slots, as the store has them; empty at first.
     """
 
-    def __init__(self, events: Events, ceiling: int, latency: Callable[[], float]) -> None:
-        self.gate = SharedGate()
-        self.locked_until = 0.0
+    def __init__(self, events: Events, key: str, ceiling: int, latency: Callable[[], float]) -> None:
+        self.key = key
+        self.value = b""
         self._events = events
-        self._signal = LimitSignal(advertised=ceiling)
+        self._refusal = LimitSignal(advertised=ceiling)
         self._ceiling = ceiling
         self._latency = latency
         self._running = 0
-        self._useful: dict[int, Item] = {}
+        self._useful: dict[Call, float] = {}
         self._useful_seconds = 0.0
 
-    def call(self, item: Item, reply: Callable[[SlotResult], object]) -> None:
-        """Take a request, and plan the reply: an answer, or the refusal of a call too many."""
+    def receive(self, call: Call) -> None:
+        """Let a call in, or refuse it; the call gets its result, unless it was forgotten."""
         if self._running >= self._ceiling:
-            reply(self._signal)
+            call.reply(self._refusal)
             return
         self._running += 1
-        item.entered = self._events.now
-        self._useful[id(item)] = item
-        self._events.after(self._latency(), partial(self._answer, item, reply))
+        self._useful[call] = self._events.now
+        self._events.after(self._latency(), partial(self._answer, call))
 
-    def forget(self, item: Item) -> None:
-        """Count the call of an item for nothing, as its worker was killed. It runs on."""
-        self._useful.pop(id(item), None)
+    def forget(self, call: Call) -> None:
+        """Count a call for nothing, as its worker was killed. It runs on."""
+        self._useful.pop(call, None)
 
     def useful_seconds(self) -> float:
         """Return the counted seconds of all calls whose workers live."""
         total = self._useful_seconds
-        for item in self._useful.values():
-            total += self._counted_seconds(item)
+        for entered in self._useful.values():
+            total += self._counted_since(entered)
         return total
 
-    def _answer(self, item: Item, reply: Callable[[SlotResult], object]) -> None:
+    def _answer(self, call: Call) -> None:
         self._running -= 1
-        if self._useful.pop(id(item), None) is not None:
-            self._useful_seconds += self._counted_seconds(item)
-            reply("admitted")
+        entered = self._useful.pop(call, None)
+        if entered is not None:
+            self._useful_seconds += self._counted_since(entered)
+            call.reply("admitted")
 
-    def _counted_seconds(self, item: Item) -> float:
-        assert item.entered is not None  # noqa: S101 - for the type checkers
-        return max(0.0, self._events.now - max(item.entered, WARM_UP))
+    def _counted_since(self, entered: float) -> float:
+        return max(0.0, self._events.now - max(entered, WARM_UP))
 
 
 @dataclass(slots=True, eq=False)
-class Seat:
-    """What a worker has to do with one domain.
+class Call:
+    """A call that has a slot.
 
     Attributes:
-        domain: The domain.
-        held: Its slots.
-        finished: Its calls that have ended since the last sync.
-        waiting: Its items that wait for a slot, the first one first.
-        ceiling: The learned limit, as last seen.
+        worker: Whose call it is.
+        domain: Where it goes.
+        since: When its image began to wait; a refused call that waits again keeps its place.
+        grant: The slot.
     """
 
-    domain: Service
-    held: int = 0
-    finished: list[FinishedCall] = field(default_factory=list[FinishedCall])
-    waiting: list[Item] = field(default_factory=list[Item])
-    ceiling: int = 0
+    worker: Worker
+    domain: Domain
+    since: float
+    grant: Grant
+
+    def reply(self, result: SlotResult) -> None:
+        """Bring the result to the worker."""
+        self.worker.after(ROUND_TRIP / 2, partial(self.worker.receive, self, result))
 
 
 class Worker:
     """A process on a host of its own, which no other one can wake.
 
-    Its items never end. It keeps as many in work as the limits that it knows, and a few more. One sync with the store
-    runs at a time, as in ``slots.sharing.broker``: after each call that has ended, every ``POLL_EVERY`` while an item
-    waits, and else before the lease ends. An item is claimed while others run. Once it has a slot, the ledger marks it
-    as sent, then it is sent; the slot is free when the ledger has the answer.
+    Its images never end. It keeps as many in work as the limits that it knows, and a few more. An image is claimed
+    while others run. Once it has a slot, the ledger marks it as sent, then it is sent; the slot is free when the ledger
+    has the answer. What it asks of the slots' store is what ``slots.sharing.broker`` and ``slots.sharing.sync`` ask:
+    one sync at a time, after each call that has ended, when the last sync said so, and else often enough for the lease.
 
     Args:
         run: The simulation.
         number: Its number, and its host's.
-        life: How often it was started before.
         domains: The domains that it calls.
     """
 
-    def __init__(self, run: _Run, number: int, life: int, domains: list[Service]) -> None:
+    def __init__(self, run: Run, number: int, domains: list[Domain]) -> None:
         self._run = run
-        self.number, self.life, self.domains = number, life, domains
-        self._name = f"{number}.{life}"
-        self._process = Process(f"simulated {number}", _NO_PID, "0")
-        self._seats = [Seat(domain) for domain in domains]
-        self._evicted_at = -math.inf
+        self._number, self.domains = number, domains
+        self._me = Membership(
+            {domain.key: Limits() for domain in domains},
+            SERVER_LEASE,
+            several_hosts=True,
+            uniform=run.chance.uniform,
+            this_process=self._process,
+        )
+        self._waiting: dict[str, list[Waiter[Grant]]] = {domain.key: [] for domain in domains}
+        self._finished: deque[tuple[str, FinishedCall]] = deque()
+        self._sent: dict[Call, None] = {}  # in a fixed order, which a set has not
         self._is_ordered = self._is_syncing = False
         self._timer = 0  # the number of the last one; the others are over
+        self._lease_until, self._epoch = 0.0, 0
+        self._started_at = math.inf
         self._stopped_until = 0.0
         self._is_killed = False
-        self._sent: dict[int, Item] = {}
 
     def start(self) -> None:
         """Begin."""
-        for seat in self._seats:
-            self._claim(seat)
+        self._started_at = self._run.events.now
+        for domain in self.domains:
+            self._claim(domain.key)
         self._order_sync()
 
     def kill(self) -> None:
         """End it, as kill -9 does; its calls run on at the service."""
         self._is_killed = True
         self._run.counts.ambiguous += len(self._sent)
-        for item in self._sent.values():
-            item.domain.forget(item)
+        for call in self._sent:
+            call.domain.forget(call)
 
     def stop(self, seconds: float) -> None:
-        """Stop it for some time, as SIGSTOP and SIGCONT do; never in the middle of a transaction."""
+        """Stop it for some time, as SIGSTOP and SIGCONT do."""
         self._stopped_until = max(self._stopped_until, self._run.events.now + seconds)
 
-    def _after(self, seconds: float, action: Callable[[], object]) -> None:
+    def after(self, seconds: float, action: Callable[[], object]) -> None:
+        """Plan what it does itself: later if it is stopped then, and never if it was killed."""
         self._run.events.after(seconds, partial(self._act, action))
+
+    def receive(self, call: Call, result: SlotResult) -> None:
+        """Take the result of a call, and record it."""
+        self._ledger(partial(self._record, call, result))
 
     def _act(self, action: Callable[[], object]) -> None:
         wait = self._stopped_until - self._run.events.now
         if wait > 0.0:
-            self._after(wait, action)
+            self.after(wait, action)
         elif not self._is_killed:
             action()
 
+    def _process(self) -> Process:
+        return Process(f"host {self._number}", _NO_PID, "0")
+
     # -----------------------------------------------------------------------------------------------------------------
-    # Slots
+    # Slots: a read, and a swap if something changes
 
     def _order_sync(self) -> None:
-        if self._is_ordered:
-            return
-        self._is_ordered = True
-        if not self._is_syncing:
-            self._wait_for_lock()
+        if not self._is_ordered:
+            self._is_ordered = True
+            if not self._is_syncing:
+                self._begin_sync()
 
-    def _wait_for_lock(self) -> None:
-        now, took = self._run.events.now, self._run.store_seconds()
-        # Whoever comes first goes first; a transaction locks the rows of all the domains of its worker.
-        begins = max([now, *(domain.locked_until for domain in self.domains)])
-        for domain in self.domains:
-            domain.locked_until = begins + took
-        self._after(begins - now, partial(self._sync, took))
-
-    def _sync(self, took: float) -> None:
+    def _begin_sync(self) -> None:
         self._is_ordered, self._is_syncing = False, True
-        self._run.counts.slot_operations += 1
-        now = self._run.events.now
-        looks = now - self._evicted_at >= EVICT_EVERY
-        self._evicted_at = now if looks else self._evicted_at
-        grants: list[tuple[Seat, Item, Permit]] = []
-        waits: list[float] = []
-        for seat in self._seats:
-            gate = seat.domain.gate
-            if looks:
-                gate.evict_dead(self._process, now, self._name)
-            me = Member(self._process, 0, now + LEASE, Limits())
-            reply = gate.update(
-                self._name, me, MemberUpdate(seat.held, seat.finished, seat.waiting), now, self._run.chance.uniform
-            )
-            seat.finished, seat.ceiling = [], gate.limit.value
-            seat.held += len(reply.granted)
-            seat.waiting = seat.waiting[len(reply.granted) :]
-            grants += [(seat, item, permit) for item, permit in reply.granted]
-            waits += [] if reply.next_in is None else [reply.next_in]
-        self._after(took, partial(self._synced, grants, min(waits, default=None), now))
+        waiting = {key: waiters.copy() for key, waiters in self._waiting.items() if waiters}
+        self._read(News([self._finished.popleft() for _ in range(len(self._finished))], waiting, 0))
 
-    def _synced(self, grants: list[tuple[Seat, Item, Permit]], next_in: float | None, granted_at: float) -> None:
+    def _read(self, news: News, backoff: float = FIRST_BACKOFF) -> None:
+        now, took = self._run.events.now, self._run.store_seconds()
+        if now >= self._lease_until:
+            self._epoch += 1
+        self._run.counts.reads += 1
+
+        def reply() -> None:
+            values = [domain.value for domain in self.domains]
+            self._run.counts.transferred += sum(map(len, values))
+            self.after(took / 2, partial(self._try, news, values, (now, self._run.events.now), backoff))
+
+        self._run.events.after(took / 2, reply)
+
+    def _try(self, news: News, values: list[bytes], times: tuple[float, float], backoff: float) -> None:
+        began, now = times
+        gates = {
+            domain.key: decode_gate(value, now) for domain, value in zip(self.domains, values, strict=True) if value
+        }
+        gates |= {domain.key: decode_gate(None, now) for domain in self.domains if domain.key not in gates}
+        attempt = self._me.attempt(gates, news, now, by_lease=now - self._started_at >= GRACE)
+        changes = [
+            (domain, value, new)
+            for domain, value in zip(self.domains, values, strict=True)
+            if (new := msgspec.json.encode(gates[domain.key])) != value
+        ]
+        if not changes:
+            self._commit(news, attempt, began)
+            return
+        self._run.counts.swaps += 1
+        self._run.counts.transferred += sum(len(old) + len(new) for _, old, new in changes)
+        took = self._run.store_seconds()
+
+        def swap() -> None:
+            if any(domain.value != old for domain, old, _ in changes):
+                wait = self._run.chance.uniform(0.0, backoff)
+                self.after(took / 2 + wait, partial(self._repeat, news, min(2 * backoff, LONGEST_BACKOFF)))
+                return
+            for domain, _, new in changes:
+                domain.value = new
+            self.after(took / 2, partial(self._commit, news, attempt, began))
+
+        self._run.events.after(took / 2, swap)
+
+    def _repeat(self, news: News, backoff: float) -> None:
+        self._run.counts.conflicts += 1
+        self._read(news, backoff)
+
+    def _commit(self, news: News, attempt: Attempt, began: float) -> None:
         self._is_syncing = False
-        # A slot whose lease ended while the worker was stopped belongs to others by now.
-        is_lost = self._run.events.now - granted_at >= LEASE
-        for seat, item, permit in grants:
-            if is_lost:
-                self._release(seat, item, permit, None)
-            else:
-                self._ledger(partial(self._send, seat, item, permit))
-        for seat in self._seats:
-            if self._claim(seat):
+        self._epoch += attempt.evicted
+        self._lease_until = began + attempt.lease
+        result = self._me.commit(attempt, self._epoch)
+        for waiter, grant in result.grants:
+            waiter.granted.set_result(grant)
+            self._waiting[grant.key].remove(waiter)
+            self._ledger(partial(self._send, Call(self, self._domain(grant.key), waiter.priority[1], grant)))
+        for key in self._waiting:
+            # Else the new ones come after those that the store knows.
+            if self._claim(key) and all(waiter.granted.done() for waiter in news.waiting.get(key, ())):
                 self._order_sync()
         if self._is_ordered:
-            self._wait_for_lock()
-        self._set_timer(next_in)
+            self._begin_sync()
+        self._set_timer(result.next_in)
 
     def _set_timer(self, next_in: float | None) -> None:
-        delay = RENEW_EVERY
-        if any(seat.waiting for seat in self._seats):
-            delay = min(next_in or POLL_EVERY, self._run.chance.uniform(0.75 * POLL_EVERY, 1.25 * POLL_EVERY))
+        delay = RENEW_EVERY if next_in is None else min(next_in, RENEW_EVERY)
+        if any(self._waiting.values()):
+            delay = min(delay, self._run.chance.uniform(0.75 * SYNC_EVERY, 1.25 * SYNC_EVERY))
         self._timer += 1
-        self._after(delay, partial(self._ring, self._timer))
+        self.after(delay, partial(self._ring, self._timer))
 
     def _ring(self, timer: int) -> None:
         if timer == self._timer:
@@ -340,51 +381,52 @@ class Worker:
     # -----------------------------------------------------------------------------------------------------------------
     # Calls
 
-    def _claim(self, seat: Seat) -> bool:
-        """Take new items into work; return whether none waited before, so that the store is to be asked at once."""
-        was_empty = not seat.waiting
-        wanted = max(1, seat.ceiling) + MORE - seat.held - len(seat.waiting)
+    def _domain(self, key: str) -> Domain:
+        return next(domain for domain in self.domains if domain.key == key)
+
+    def _claim(self, key: str) -> bool:
+        """Take new images into work; return whether there were any to take."""
+        wanted = self._me.limit(key).value + MORE - self._me.held[key] - len(self._waiting[key])
         for _ in range(wanted):
             self._run.counts.ledger_operations += 1
-            seat.waiting.append(Item((True, self._run.events.now, next(self._run.numbers)), seat.domain))
-        return was_empty and wanted > 0
+            self._wait(key, self._run.events.now)
+        return wanted > 0
+
+    def _wait(self, key: str, since: float) -> None:
+        self._waiting[key].append(Waiter([key], interactive=False, since=since))
+        self._waiting[key].sort(key=lambda waiter: waiter.priority)
 
     def _ledger(self, action: Callable[[], object]) -> None:
         self._run.counts.ledger_operations += 1
-        self._after(self._run.store_seconds(), action)
+        self.after(self._run.store_seconds(), action)
 
-    def _send(self, seat: Seat, item: Item, permit: Permit) -> None:
-        self._sent[id(item)] = item
-        reply = partial(self._run.events.after, ROUND_TRIP / 2)
-        arrive = partial(seat.domain.call, item, lambda result: reply(partial(self._act, ended(result))))
+    def _send(self, call: Call) -> None:
+        # A worker that was stopped may have lost the slot meanwhile.
+        if call.grant.epoch != self._epoch or self._run.events.now >= self._lease_until:
+            self._release(call, None)
+            return
+        self._sent[call] = None
+        self._run.events.after(ROUND_TRIP / 2, partial(call.domain.receive, call))
 
-        def ended(result: SlotResult) -> Callable[[], object]:
-            return partial(self._ledger, partial(self._ended, seat, item, permit, result))
-
-        self._run.events.after(ROUND_TRIP / 2, arrive)
-
-    def _ended(self, seat: Seat, item: Item, permit: Permit, result: SlotResult) -> None:
-        del self._sent[id(item)]
+    def _record(self, call: Call, result: SlotResult) -> None:
+        del self._sent[call]
         if isinstance(result, LimitSignal):
             self._run.counts.refused += 1
-            self._release(seat, item, permit, result)
         else:
             self._run.counts.answered += 1
             self._run.counts.ledger_operations += 1  # the settlement, which nothing waits for
-            self._release(seat, None, permit, result)
+        self._release(call, result)
 
-    def _release(self, seat: Seat, again: Item | None, permit: Permit, result: SlotResult | None) -> None:
-        """Give a slot back; an item that is to be sent again keeps its place in the queue."""
-        seat.held -= 1
-        seat.finished.append((permit, result))
-        if again is not None:
-            seat.waiting.append(again)
-            seat.waiting.sort(key=lambda item: item.priority)
-        self._claim(seat)
+    def _release(self, call: Call, result: SlotResult | None) -> None:
+        """Give a slot back; an image that was not read keeps its place in the queue."""
+        key = call.domain.key
+        if result != "admitted":
+            self._wait(key, call.since)
+        self._finished.append((key, (call.grant.permit, result)))
         self._order_sync()
 
 
-class _Run:
+class Run:
     """One simulation.
 
     Args:
@@ -394,20 +436,22 @@ class _Run:
         events: What is to happen.
         chance: The chances.
         counts: What happened.
-        numbers: The order of items.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         self.events = Events()
-        self.chance = random.Random(f"{cluster.seed} {cluster.workers} {cluster.domains}")  # noqa: S311 - the same each time
+        seed = f"{cluster.seed} {cluster.workers} {cluster.domains}"
+        self.chance = random.Random(seed)  # noqa: S311 - the same each time
         self.counts = Counts()
-        self.numbers = itertools.count()
         self._cluster = cluster
-        self._domains = [Service(self.events, cluster.ceiling, self._call_seconds) for _ in range(cluster.domains)]
-        self._workers = [Worker(self, number, 0, self._domains_of(number)) for number in range(cluster.workers)]
+        self._domains = [
+            Domain(self.events, f"domain {number}", cluster.ceiling, self._call_seconds)
+            for number in range(cluster.domains)
+        ]
+        self._workers = [Worker(self, number, self._domains_of(number)) for number in range(cluster.workers)]
 
     def store_seconds(self) -> float:
-        """Draw the seconds of a transaction."""
+        """Draw the seconds of an operation of a store."""
         return self.chance.uniform(self._cluster.fastest, self._cluster.slowest)
 
     def run(self) -> Counts:
@@ -416,11 +460,10 @@ class _Run:
             # Not all at the same moment.
             self.events.after(self.chance.uniform(0.0, 1.0), worker.start)
         self.events.run(WARM_UP)
-        self.counts = Counts()
+        self.counts = counts = Counts()
         if self._cluster.fails:
             self._plan_failure()
-        counts = self.counts
-        while counts.seconds < self._cluster.seconds or not self._is_enough():
+        while counts.seconds < SHORTEST or not self._is_enough():
             counts.seconds += 1.0
             self.events.run(WARM_UP + counts.seconds)
         useful = 0.0
@@ -430,13 +473,13 @@ class _Run:
         return counts
 
     def _is_enough(self) -> bool:
-        transactions = self.counts.slot_operations + self.counts.ledger_operations
-        return self.counts.answered >= ENOUGH_CALLS or transactions >= ENOUGH_TRANSACTIONS
+        operations = self.counts.slot_operations + self.counts.ledger_operations
+        return self.counts.answered >= ENOUGH_CALLS or operations >= self._cluster.operations
 
     def _call_seconds(self) -> float:
         return self.chance.lognormvariate(math.log(self._cluster.call) - SIGMA**2 / 2, SIGMA)
 
-    def _domains_of(self, number: int) -> list[Service]:
+    def _domains_of(self, number: int) -> list[Domain]:
         """Return the domains of a worker: each domain has the same number of workers, or each worker of domains."""
         count, workers = self._cluster.domains, self._cluster.workers
         return [self._domains[number % count]] if workers >= count else self._domains[number::workers]
@@ -453,11 +496,15 @@ class _Run:
         else:
             self.counts.kills += 1
             worker.kill()
-            self._workers[number] = successor = Worker(self, number, worker.life + 1, worker.domains)
+            self._workers[number] = successor = Worker(self, number, worker.domains)
             self.events.after(RESTARTED_AFTER, successor.start)
         self._plan_failure()
 
 
 def simulate(cluster: Cluster) -> Counts:
     """Simulate a cluster."""
-    return _Run(cluster).run()
+
+    async def in_loop() -> Counts:  # the waiters have futures, which belong to a loop
+        return Run(cluster).run()
+
+    return asyncio.run(in_loop())
