@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.runtime import Runtime
-from clova_ocr_async.server_url import POSTGRES, parse_server_url
+from clova_ocr_async.server_url import POSTGRES, ServerURL, parse_server_url
 from clova_ocr_async.slots.interface import checked_limits
 from clova_ocr_async.slots.shared import SERVER_LEASE, StoreSlots
 from clova_ocr_async.slots.sharing.postgres_store import PostgresGateStore
@@ -26,7 +25,8 @@ class PostgresSlots(StoreSlots):
 
     Args:
         dsn: ``postgresql://user@host:port/database``, with libpq's options. For the password set ``PGPASSWORD``, or use
-            ``~/.pgpass`` or a service file. PgBouncer may stand before the server.
+            ``~/.pgpass`` or a service file. PgBouncer may stand before the server. A ``run=`` in it is ignored, so that
+            one URL serves for run and slots.
         concurrency: Calls at once per domain, if you know the limit; more are never tried. Where a domain has its own
             ``max_concurrency``, the lower one counts.
         max_per_second: Calls a second per domain at most; None for no bound. Where a domain has its own, the lower one
@@ -40,14 +40,12 @@ class PostgresSlots(StoreSlots):
 
     def __init__(
         self,
-        dsn: str,
+        dsn: str | ServerURL,
         *,
         concurrency: int | None = None,
         max_per_second: float | None = None,
         runtime: Runtime = Runtime(),  # noqa: B008 - immutable
     ) -> None:
         limits = Limits(*checked_limits(concurrency, max_per_second))
-        server = parse_server_url(dsn, POSTGRES, "dsn")
-        if server.run is not None:
-            raise ConfigurationError("dsn has ?run=, and slots belong to no run; leave it out")
+        server = dsn if isinstance(dsn, ServerURL) else parse_server_url(dsn, POSTGRES, "dsn")
         super().__init__(lambda: PostgresGateStore(server.url, server.password), limits, runtime, lease=SERVER_LEASE)

@@ -9,7 +9,7 @@ from clova_ocr_async.config_values import env_path, env_value
 from clova_ocr_async.domains.file import read_secret_file
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.runtime import Runtime
-from clova_ocr_async.server_url import REDIS, Password, parse_server_url
+from clova_ocr_async.server_url import REDIS, Password, ServerURL, parse_server_url
 from clova_ocr_async.slots.interface import checked_limits
 from clova_ocr_async.slots.shared import SERVER_LEASE, StoreSlots
 from clova_ocr_async.slots.sharing.redis_store import RedisGateStore
@@ -51,16 +51,14 @@ class RedisSlots(StoreSlots):
 
     def __init__(
         self,
-        url: str,
+        url: str | ServerURL,
         *,
         concurrency: int | None = None,
         max_per_second: float | None = None,
         runtime: Runtime = Runtime(),  # noqa: B008 - immutable
     ) -> None:
         limits = Limits(*checked_limits(concurrency, max_per_second))
-        server = parse_server_url(url, REDIS, "url")
-        if server.run is not None:
-            raise ConfigurationError("url has ?run=, and slots belong to no run; leave it out")
+        server = url if isinstance(url, ServerURL) else parse_server_url(url, REDIS, "url")
         password = server.password or password_from_env(os.environ)
         super().__init__(lambda: RedisGateStore(server.url, password), limits, runtime, lease=SERVER_LEASE)
 

@@ -104,7 +104,7 @@ def test_a_stopped_process_keeps_no_slot_from_others(host: Host) -> None:
         stopped.at_once = False
         await first.end()
         assert holding([last]) == [False]
-        jump(0.11)
+        jump(0.26)
         await steps()
         assert holding([last]) == [True]
         stopped.at_once = True

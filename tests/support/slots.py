@@ -6,25 +6,28 @@ import asyncio
 import sqlite3
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.slots.limit import LimitSignal
 from clova_ocr_async.slots.shared import StoreSlots
+from clova_ocr_async.slots.sharing.server_store import ServerGateStore
 from clova_ocr_async.slots.sharing.sqlite_store import SqliteGateStore
 from clova_ocr_async.slots.sharing.state import Limits, SharedGate
+from clova_ocr_async.slots.sharing.store import StoreAwayError
 from clova_ocr_async.slots.sharing.validation import decode_gate
 from support.fakes import domain, steps
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+    from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from clova_ocr_async.domains import Domain
     from clova_ocr_async.slots import Lane, Slot, Slots
     from clova_ocr_async.slots.limit import SlotResult
+    from clova_ocr_async.slots.sharing.server_store import Change
     from clova_ocr_async.slots.sharing.store import GateStore
 
 
@@ -43,6 +46,8 @@ class MemoryGateStore:
         loaded: The names of each load.
         fails: Whether saving fails.
     """
+
+    several_hosts = False
 
     def __init__(self, rows: dict[str, bytes], clock: Callable[[], float]) -> None:
         self.loaded: list[set[str]] = []
@@ -70,6 +75,62 @@ class MemoryGateStore:
     def close(self) -> None:
         """Note that the store is closed."""
         self.is_open = False
+
+
+class MemoryServerStore(ServerGateStore):
+    """A server in a dictionary, which the hosts of a test share.
+
+    Args:
+        rows: The stored values, by name; shared with other stores.
+        clock: Returns seconds that only grow.
+
+    Attributes:
+        away: The error of each request; None while the server answers.
+        loses_replies: Whether the server is lost after it has stored a change.
+        before_swap: Called before a change is stored, as if another process came first.
+        swaps: Requests that wrote.
+    """
+
+    def __init__(self, rows: dict[str, bytes], clock: Callable[[], float]) -> None:
+        super().__init__()
+        self.away: StoreAwayError | None = None
+        self.loses_replies = False
+        self.before_swap: Callable[[], object] = int
+        self.swaps = 0
+        self.is_open = False
+        self._rows = rows
+        self._clock = clock
+
+    def read(self, names: Sequence[str]) -> tuple[float, dict[str, bytes]]:
+        """Return the time and the rows."""
+        self._answer()
+        return self._clock(), {name: self._rows[name] for name in names if name in self._rows}
+
+    def swap(self, changes: Sequence[Change]) -> bool:
+        """Replace the rows that are as they were read."""
+        self._answer()
+        self.swaps += 1
+        self.before_swap()
+        for name, old, new in changes:
+            if self._rows.get(name, b"") != old:
+                return False
+            self._rows[name] = new
+        if self.loses_replies:
+            self.away = AWAY
+            self._answer()
+        return True
+
+    def close(self) -> None:
+        """Note that the store is closed."""
+        self.is_open = False
+
+    def _answer(self) -> None:
+        if self.away is not None:
+            raise self.away
+        self.is_open = True
+
+
+AWAY = StoreAwayError("memory://server", "it is away")
 
 
 class UnexpectedError(Exception):
@@ -116,6 +177,31 @@ class MemoryHost:
         return not any(store.is_open for store in self.stores)
 
 
+class MemoryServerHost:
+    """Hosts that share a server in memory. Each of the slots stands for a process; they may be of several hosts."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, bytes] = {}
+        self.stores: list[MemoryServerStore] = []
+
+    def slots(self, concurrency: int | None = None, **settings: Any) -> StoreSlots:
+        """Return the slots of one more process."""
+        return slots_of(self.open_store, concurrency, **settings)
+
+    def open_store(self, clock: Callable[[], float]) -> GateStore:
+        """Return one more store of the same rows."""
+        self.stores.append(MemoryServerStore(self.rows, clock))
+        return self.stores[-1]
+
+    def gates(self) -> list[SharedGate]:
+        """Return the stored slots of all domains."""
+        return [msgspec.json.decode(row, type=SharedGate) for row in self.rows.values()]
+
+    def is_closed(self) -> bool:
+        """Return whether no process has a connection."""
+        return not any(store.is_open for store in self.stores)
+
+
 class SqliteHost:
     """A host whose processes share a SQLite file. Each of its slots stands for a process."""
 
@@ -141,7 +227,24 @@ class SqliteHost:
         return not self.path.with_name(self.path.name + "-wal").exists()
 
 
-Host = MemoryHost | SqliteHost
+class Host(Protocol):
+    """A host whose processes share slots, by one kind of store. Each of its slots stands for a process."""
+
+    def slots(self, concurrency: int | None = None, **settings: Any) -> StoreSlots:
+        """Return the slots of one more process."""
+        ...
+
+    def open_store(self, clock: Callable[[], float]) -> GateStore:
+        """Return one more store of the same contents."""
+        ...
+
+    def gates(self) -> list[SharedGate]:
+        """Return the stored slots of all domains."""
+        ...
+
+    def is_closed(self) -> bool:
+        """Return whether no process has the store open."""
+        ...
 
 
 def slots_of(

@@ -65,7 +65,7 @@ class PostgresGateStore(ServerGateStore):
         self._password = password
         self._db: psycopg.Connection[Any] | None = None
         try:
-            self._settings = _CONNECTION | conninfo_to_dict(url)
+            self._settings: dict[str, Any] = _CONNECTION | conninfo_to_dict(url)
         except psycopg.Error as error:
             reason = one_line(error, None)
         else:
@@ -103,11 +103,12 @@ class PostgresGateStore(ServerGateStore):
 
     def _execute(self, statement: LiteralString, parameters: Sequence[object]) -> psycopg.Cursor[Any]:
         if self._db is None:
+            settings = self._settings.copy()
+            if self._password is not None:
+                settings["password"] = self._password.reveal()
             # The cursor puts the parameters into the text: only so can several statements be sent as one.
-            self._db = psycopg.connect(
-                "", autocommit=True, prepare_threshold=None, cursor_factory=psycopg.ClientCursor,
-                **self._settings | ({} if self._password is None else {"password": self._password.reveal()}),
-            )  # fmt: skip
+            cursors = psycopg.ClientCursor
+            self._db = psycopg.connect("", autocommit=True, prepare_threshold=None, cursor_factory=cursors, **settings)
         cursor = self._db.execute(_BOUNDS + statement, parameters)
         while cursor.nextset():
             pass  # the last result is that of the statement

@@ -15,8 +15,6 @@ from clova_ocr_async.slots.sharing.store import StoreAwayError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from redis.client import Pipeline
-
     from clova_ocr_async.server_url import Password
     from clova_ocr_async.slots.sharing.server_store import Change
 
@@ -55,7 +53,7 @@ class RedisGateStore(ServerGateStore):
         self._place = url.partition("?")[0]
         self._password = password
         try:
-            self._client = Redis.from_url(
+            self._client: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  # options without types
                 url,
                 password=None if password is None else password.reveal(),
                 socket_timeout=_TIMEOUT,
@@ -91,10 +89,10 @@ class RedisGateStore(ServerGateStore):
         """Close the connection."""
         self._client.close()
 
-    def _run(self, requests: Pipeline) -> list[Any]:
+    def _run(self, requests: Any) -> list[Any]:
         try:
             # Not raised by the library, which would repeat the request in the message.
-            replies = requests.execute(raise_on_error=False)
+            replies: list[Any] = requests.execute(raise_on_error=False)
             if failed := next((reply for reply in replies if isinstance(reply, Exception)), None):
                 raise failed
         except (exceptions.RedisError, OSError) as error:

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from support.child_programs import line_of, running, write_to
 from support.ledgers import eventually
 
 from clova_ocr_async.domains import Domain
@@ -17,7 +15,7 @@ from clova_ocr_async.emulator.thread import emulator_in_thread
 from clova_ocr_async.slots import SharedSlots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import subprocess
     from pathlib import Path
 
     from clova_ocr_async.emulator import Emulator
@@ -63,31 +61,6 @@ async def main(path, url, first, count):
 asyncio.run(main(*sys.argv[1:]))
 """
 URL = "https://host.apigw.ntruss.com/custom/v1/7/0123456789abcdef"
-
-
-@contextmanager
-def running(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Run a program until the end of the context."""
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def line_of(process: subprocess.Popen[str]) -> str:
-    """Wait for a line of a process, and return it."""
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-def write_to(process: subprocess.Popen[str], text: str = "go\n") -> None:
-    """Write a line to a process."""
-    assert process.stdin is not None
-    process.stdin.write(text)
-    process.stdin.flush()
 
 
 async def seconds_to_a_slot(slots: SharedSlots, since: float = 0.0) -> float:

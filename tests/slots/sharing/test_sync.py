@@ -6,9 +6,10 @@ from support.ledgers import dead_process
 from support.slots import MemoryGateStore, UnexpectedError
 
 from clova_ocr_async.slots.queue import Waiter
+from clova_ocr_async.slots.sharing.membership import Grant, SyncResult
 from clova_ocr_async.slots.sharing.state import LEASE, Limits, Member
 from clova_ocr_async.slots.sharing.store import transaction
-from clova_ocr_async.slots.sharing.sync import GateSync, Grant, SyncResult
+from clova_ocr_async.slots.sharing.sync import GateSync
 
 LIMITS = {"a": Limits(1), "b": Limits(2)}
 
@@ -82,7 +83,7 @@ async def test_a_failed_sync_takes_no_slot(scene: Scene) -> None:
 
 async def test_a_failed_sync_leaves_no_member_behind(scene: Scene) -> None:
     """When the sync fails that releases a last slot, the next one releases it."""
-    [(_, (key, permit))] = scene.run("a").grants
+    [(_, (key, permit, _))] = scene.run("a").grants
     scene.sync.finished.append((key, (permit, None)))
     scene.store.fails = True
     with pytest.raises(UnexpectedError):
@@ -96,13 +97,13 @@ async def test_the_domain_with_most_free_slots(scene: Scene) -> None:
     """A call to one of several domains gets a slot where most are free within the given limits."""
     waiter = Waiter[Grant](["a", "b"], interactive=False, since=1.0)
     scene.sync.waiting = {"a": [waiter], "b": [waiter]}
-    [(_, (key, _))] = scene.sync.run().grants
+    [(_, (key, _, _))] = scene.sync.run().grants
     assert key == "b"
 
 
 async def test_releasing_everything(scene: Scene) -> None:
     """A process that releases everything holds nothing any more, whatever was still to be reported."""
-    [(_, (key, permit))] = scene.run("a").grants
+    [(_, (key, permit, _))] = scene.run("a").grants
     scene.run("b")
     scene.sync.finished.append((key, (permit, None)))
     scene.sync.release_all()
