@@ -25,8 +25,8 @@ from frame import Row, alone, apart, compared, figure, missing, peak_memory, spo
 from clova_ocr_async import Receipt, Recognition, SqliteLedger
 from clova_ocr_async.cli.runs.table_export import TableOptions, write_tables
 from clova_ocr_async.emulator import draw_sample
+from clova_ocr_async.ledger.compression import compress
 from clova_ocr_async.ledger.settlement import replay
-from clova_ocr_async.ledger.sqlite.compression import compress
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.protocol.response import encode_response
 from clova_ocr_async.results import columns

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support.servers import PostgresServer, RedisServer
+from support.servers import RedisServer, shared_database, shared_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
+
+    from support.servers import PostgresServer
 
 _numbers = itertools.count()
 
@@ -51,9 +53,11 @@ def _own_log_level() -> Generator[None]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Generator[PostgresServer]:
     """A PostgreSQL server of this process's tests; a test that stops it starts it again."""
-    server = PostgresServer()
+    server = shared_postgres()
     yield server
     server.close()
+    shared_postgres.cache_clear()
+    shared_database.cache_clear()
 
 
 @pytest.fixture

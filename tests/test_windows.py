@@ -38,7 +38,7 @@ for module in pkgutil.walk_packages(clova_ocr_async.__path__, "clova_ocr_async."
 OPENS = """
 import asyncio, tempfile
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.overflow_file import check_locks
+from clova_ocr_async.ledger.overflow_file import check_locks
 from clova_ocr_async.errors import LedgerError
 folder = tempfile.mkdtemp()
 try:
@@ -51,7 +51,7 @@ OTHERS = """
 import pathlib, tempfile
 from clova_ocr_async.slots.sharing.sqlite_store import SqliteGateStore
 from clova_ocr_async.slots.sharing.store import transaction
-from clova_ocr_async.ledger.sqlite.overflow_file import overflow_path, reclaim
+from clova_ocr_async.ledger.overflow_file import overflow_path, reclaim
 folder = pathlib.Path(tempfile.mkdtemp())
 overflow_path(folder, 1).write_bytes(bytes(100))
 reclaim(folder)
@@ -81,7 +81,7 @@ def run(program: str) -> str:
 def test_every_module_is_imported_without_posix() -> None:
     """Without fcntl, resource, fork and what else Windows does not have every module of the package is imported."""
     modules = run(IMPORTS).split()
-    assert {"clova_ocr_async.ledger.sqlite.overflow_file", "clova_ocr_async.cli.runs.resumable"} < set(modules)
+    assert {"clova_ocr_async.ledger.overflow_file", "clova_ocr_async.cli.runs.resumable"} < set(modules)
 
 
 def test_a_ledger_without_file_locks_names_the_way() -> None:

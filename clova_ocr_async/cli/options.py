@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit
+    from clova_ocr_async.ledger.run_settings import CallLimit
 
     _ParamType = click.ParamType[Any]
 else:

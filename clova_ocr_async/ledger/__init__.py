@@ -1,5 +1,10 @@
 """The ledger: a durable record of every call of a run, so that no image is paid for twice."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from clova_ocr_async.ledger.corrections import Change, ChangeKind, Correction, CorrectionConflictError
 from clova_ocr_async.ledger.run_status import Purged, RunStatus
 from clova_ocr_async.ledger.seal import Seal, SealError, load_seal
@@ -22,6 +27,9 @@ from clova_ocr_async.ledger.states import (
 )
 from clova_ocr_async.ledger.storage import Ledger, RunCorrections, RunLedger, RunView, SourceRecord
 
+if TYPE_CHECKING:
+    from clova_ocr_async.ledger.postgres import PostgresLedger
+
 __all__ = [
     "Admission",
     "Change",
@@ -36,6 +44,7 @@ __all__ = [
     "ItemEvent",
     "Ledger",
     "ListedFile",
+    "PostgresLedger",
     "Purged",
     "RunCorrections",
     "RunLedger",
@@ -53,3 +62,16 @@ __all__ = [
     "load_seal",
     "purge",
 ]
+
+# Hidden from type checkers, which would accept any name.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name != "PostgresLedger":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            module = importlib.import_module(f"{__name__}.postgres")
+        except ModuleNotFoundError as error:
+            message = f"{name} needs {error.name}: pip install 'clova-ocr-async[postgres]'"
+            raise ModuleNotFoundError(message, name=error.name) from None
+        return getattr(module, name)

@@ -28,6 +28,8 @@ class RunStatus:
         answers: Items that have a stored answer.
         removed: Different images that were read and whose answer is not stored.
         corrections: Changes that people recorded, those that were undone included.
+        overflow_files: Files of this host with results that a server could not take. The next batch on this host that
+            opens the run brings them in; until then their calls look in flight, or ambiguous.
     """
 
     images: dict[str, int]
@@ -44,6 +46,7 @@ class RunStatus:
     answers: int = 0
     removed: int = 0
     corrections: int = 0
+    overflow_files: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:

@@ -46,7 +46,10 @@ __all__ = [
     "settlement_due",
     "settlement_of",
     "succeeded_settlement",
+    "without_message",
 ]
+
+_PURGED = "its message was deleted by a purge"
 
 
 class _Failure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -100,6 +103,14 @@ def decode_failure(failure: bytes) -> ClovaOCRError:
     if isinstance(error, AnswerNotKeptError):
         error.lost = True  # a call ends with this error only if its answer is stored nowhere
     return error
+
+
+def without_message(failure: bytes) -> bytes:
+    """Return a failure as a purge leaves it: with its type, its status and its code."""
+    error = decode_failure(failure)
+    if isinstance(error, APIError):
+        return encode_failure(type(error)(error.status, error.code, _PURGED))
+    return encode_failure(type(error)(_PURGED))
 
 
 def succeeded_settlement(recognition: Recognition[Any], request_id: str | None) -> Settlement:

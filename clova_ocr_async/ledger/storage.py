@@ -372,8 +372,9 @@ class PurgeRun(Protocol):
     """The removal of stored answers and of the words of errors; a function, with the location of the run bound to it.
 
     Take-over comes first. The corrections of an item that has no answer afterwards are removed as well, since they
-    repeat its values. Then no byte of what was removed is left in the store's files, its log included. States,
-    billings, counts, keys and ids stay: no image is billed again. An error keeps its type, status and code.
+    repeat its values. Then no byte of what was removed is left in the store's files, its log included; where a server
+    keeps them, no query and no dump shows it, and its files are its administrator's. States, billings, counts, keys and
+    ids stay: no image is billed again. An error keeps its type, status and code.
     """
 
     def __call__(self, older_than: float | None = None) -> Purged:

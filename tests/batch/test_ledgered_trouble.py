@@ -21,8 +21,8 @@ from clova_ocr_async.errors import (
     LedgerError,
     NotSentError,
 )
+from clova_ocr_async.ledger.overflow_file import overflow_paths
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.overflow_file import overflow_paths
 from clova_ocr_async.ledger.states import ClaimLostError, ItemEvent, Settlement
 from clova_ocr_async.protocol.image import Image
 

@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any
 
 from account import LONGEST, Account, as_lines, from_lines, report
 
+from clova_ocr_async.ledger.compression import decompress
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.compression import decompress
 from clova_ocr_async.protocol.response import encode_response
 
 if TYPE_CHECKING:

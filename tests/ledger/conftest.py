@@ -17,7 +17,9 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.server if name == "postgres" else ()) for name in STORES])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty run in each of the stores."""
+    if request.param == "postgres":
+        request.getfixturevalue("postgres_server")  # which closes it
     return STORES[request.param](tmp_path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -400,8 +401,21 @@ class MemoryMachine(LedgerMachine):
     store = "memory"
 
 
+class PostgresMachine(LedgerMachine):
+    """The same, against PostgreSQL."""
+
+    store = "postgres"
+
+
 TestSqlite = LedgerMachine.TestCase
 TestMemory = MemoryMachine.TestCase
 TestSqlite.settings = TestMemory.settings = settings(
     max_examples=40, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+TestPostgres = pytest.mark.server(pytest.mark.usefixtures("postgres_server")(PostgresMachine.TestCase))
+# The server answers in milliseconds where the others take microseconds.
+TestPostgres.settings = settings(
+    max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

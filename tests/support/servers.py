@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
 import shutil
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["PostgresServer", "RedisServer", "free_port"]
+__all__ = ["PostgresServer", "RedisServer", "free_port", "shared_database", "shared_postgres"]
 
 _STARTED_WITHIN = 60.0  # seconds, on a machine that is busy with other tests
 _SUPERUSER = "clova_admin"
@@ -77,6 +79,12 @@ class PostgresServer:
             self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def is_up(self) -> bool:
+        """Return whether the server takes connections."""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5):
+            return True
+        return False
+
     def new_database(self) -> str:
         """Create an empty database, and return its URL as the superuser's."""
         self._databases += 1
@@ -109,6 +117,18 @@ class PostgresServer:
         if done.returncode:
             raise RuntimeError(f"{program} ended with {done.returncode}: {said}")
         return said.strip()
+
+
+@functools.cache
+def shared_postgres() -> PostgresServer:
+    """Return the PostgreSQL server of this process's tests; the fixture ``postgres_server`` closes it."""
+    return PostgresServer()
+
+
+@functools.cache
+def shared_database() -> str:
+    """Return the URL of a database of that server, for tests that take no more of it than a run of their own."""
+    return shared_postgres().new_database()
 
 
 class RedisServer:

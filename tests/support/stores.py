@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clova_ocr_async.ledger.seal import NoSeal
@@ -13,6 +16,7 @@ from support.memory_corrections import MemoryCorrections
 from support.memory_ledger import MemoryLedger
 from support.memory_run import MemoryRun
 from support.memory_view import MemoryView, purge_memory
+from support.servers import shared_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.ledger import Purged, RunCorrections, RunLedger, RunView
 
-__all__ = ["STORES", "Store"]
+__all__ = ["STORES", "Store", "crash_postgres"]
 
 
 class Store(Protocol):
@@ -101,5 +105,50 @@ class RunInMemory:
         ledger.crash()
 
 
-STORES: dict[str, Callable[[Path], Store]] = {"sqlite": SqliteRun, "memory": RunInMemory}
+class PostgresRun:
+    """A run in a database that it shares with those of other tests; imported late, as it needs the extra postgres."""
+
+    _names = itertools.count(1)
+
+    def __init__(self, _: Path) -> None:
+        self._url = f"{shared_database()}?run=run%20{next(self._names)}"
+
+    def open(self, **settings: Any) -> RunLedger:
+        """Return a ledger of the run."""
+        from clova_ocr_async.ledger import PostgresLedger  # noqa: PLC0415 - as above
+
+        return PostgresLedger(self._url, **({"sleep": lambda _: asyncio.sleep(0.002)} | settings))
+
+    def view(self, **settings: Any) -> RunView:
+        """Return a view of the run."""
+        from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader  # noqa: PLC0415 - as above
+
+        return PostgresRunReader(self._url, **settings)
+
+    def correct(self, **settings: Any) -> RunCorrections:
+        """Return the record of corrections of the run."""
+        from clova_ocr_async.ledger.postgres.corrections import PostgresCorrections  # noqa: PLC0415 - as above
+
+        return PostgresCorrections(self._url, **settings)
+
+    def purge(self, older_than: float | None = None, **settings: Any) -> Purged:
+        """Purge the run."""
+        from clova_ocr_async.ledger.postgres.purge import purge_postgres  # noqa: PLC0415 - as above
+
+        return purge_postgres(self._url, NoSeal(), older_than, **settings)
+
+    async def crash(self, ledger: Any) -> None:
+        """End a ledger as kill -9 does."""
+        await crash_postgres(ledger)
+
+
+async def crash_postgres(ledger: Any) -> None:
+    """End a ledger in PostgreSQL as kill -9 does: nothing is given back, and its file stays without a lock."""
+    ledger._keeping.cancel()  # noqa: SLF001 - no seam ends a process halfway
+    await ledger._threads.close()  # noqa: SLF001 - as above
+    ledger._database.close()  # noqa: SLF001 - as above
+    os.close(ledger._this_owner._overflow._descriptor)  # noqa: SLF001 - as above
+
+
+STORES: dict[str, Callable[[Path], Store]] = {"sqlite": SqliteRun, "memory": RunInMemory, "postgres": PostgresRun}
 """By name, the class of an empty run; its argument is a folder of its own."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.cli.runs.inputs import Search
     from clova_ocr_async.client.loading import ImageLoader
     from clova_ocr_async.client.preparing import OpenedImage
-    from clova_ocr_async.ledger.sqlite.run_settings import CallLimit
+    from clova_ocr_async.ledger.run_settings import CallLimit
     from clova_ocr_async.ledger.states import Item
 
 __all__ = ["DryRun", "dry_run", "is_new"]

@@ -58,9 +58,9 @@ if TYPE_CHECKING:
     from clova_ocr_async.cli.terminal.progress import Progress
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
+    from clova_ocr_async.ledger.run_settings import AnswerStorage, CallLimit
     from clova_ocr_async.ledger.run_status import RunStatus
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.ledger.sqlite.run_settings import AnswerStorage, CallLimit
 
 __all__ = ["ResumableRun", "RunSettings"]
 

@@ -17,8 +17,8 @@ from clova_ocr_async.ledger.sqlite.connection import connect_existing
 from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.lock_wait import PATIENCE
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
-from clova_ocr_async.ledger.sqlite.run_settings import check_seal
-from clova_ocr_async.ledger.sqlite.stored_values import sealed_change
+from clova_ocr_async.ledger.sqlite.run_settings import check_not_moved, check_seal
+from clova_ocr_async.ledger.stored_values import sealed_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -48,8 +48,9 @@ class SqliteCorrections:
         patience: Seconds that other processes may keep the ledger locked.
 
     Raises:
-        LedgerError: On entering: there is no ledger, it cannot be written, or the seal is not the run's. Or an older
-            version wrote the ledger, and a process is at work on it, so that its tables cannot be brought up to date.
+        LedgerError: On entering: there is no ledger, it cannot be written, the run was copied to another place, or the
+            seal is not the run's. Or an older version wrote the ledger, and a process is at work on it, so that its
+            tables cannot be brought up to date.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class SqliteCorrections:
             self._db = connect_existing(self._path, check=self._require_none_at_work)
             try:
                 self._db.execute(f"PRAGMA busy_timeout = {round(self._patience * 1000)}")
+                check_not_moved(self._db)
                 check_seal(self._db, self._seal)
                 self._db.execute("PRAGMA synchronous = FULL")  # what is acknowledged survives a power cut
                 self._opened = _identity(self._ledger)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
+from clova_ocr_async.ledger.private_file import file_error
 from clova_ocr_async.ledger.sqlite.lock_wait import is_locked, locking_pid
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ __all__ = ["LockTimeoutError", "file_error", "ledger_error", "translate_sqlite_e
 
 # A full disk shows as FULL, IOERR or CANTOPEN, by the file that could not grow. READONLY: it was remounted read-only.
 _NOT_WRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class LockTimeoutError(LedgerError):
@@ -55,15 +54,3 @@ def translate_sqlite_errors() -> Generator[None]:
         yield
     except sqlite3.Error as error:
         raise ledger_error(error) from None
-
-
-def file_error(shown: str, error: OSError) -> LedgerError:
-    """Return the ledger's error for an error of the file system.
-
-    Args:
-        shown: The path, as it is shown.
-        error: Raised by the system.
-    """
-    if error.errno in _NO_SPACE:
-        return DiskFullError(f"{shown}: {error.strerror}; make room on its disk, then run again")
-    return LedgerError(f"{shown}: {error.strerror}")

@@ -8,17 +8,19 @@ ledger.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
 from clova_ocr_async.ledger.sqlite.errors import LockTimeoutError
+from clova_ocr_async.ledger.sqlite.record_statements import write_answer, write_settlement
 
 if TYPE_CHECKING:
     import asyncio
     import sqlite3
 
-    from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord, OverflowRecord, SettlementRecord
-    from clova_ocr_async.ledger.sqlite.payment_stop import PaymentStop
+    from clova_ocr_async.ledger.overflow_records import AnswerRecord, OverflowRecord, SettlementRecord
+    from clova_ocr_async.ledger.payment_stop import PaymentStop
     from clova_ocr_async.ledger.sqlite.this_owner import ThisOwner
     from clova_ocr_async.ledger.sqlite.writer import Writer
 
@@ -55,13 +57,13 @@ class FallbackWriter:
     async def _keep_answer(self, answer: AnswerRecord) -> None:
         """Write an answer to the ledger; to the overflow file if another program keeps the ledger locked."""
         try:
-            await self._writer.submit(answer.write, "answered", durable=True, urgent=True)
+            await self._writer.submit(partial(write_answer, record=answer), "answered", durable=True, urgent=True)
         except LockTimeoutError:
             # The ledger works again once the lock is free, so sending goes on.
             try:
                 self._owner.keep(answer)
             except DiskFullError:
-                await self._writer.submit(answer.write, "answered", durable=True)
+                await self._writer.submit(partial(write_answer, record=answer), "answered", durable=True)
             else:
                 self._writer.tick_soon()  # only now: an earlier tick would not have replayed this record
 
@@ -90,7 +92,7 @@ class FallbackWriter:
 
         def work(db: sqlite3.Connection) -> bool:
             self._owner.replay_own(db)
-            return settlement.write(db)
+            return write_settlement(db, settlement)
 
         return self._writer.submit(work, "settled", durable=durable)
 

@@ -16,27 +16,26 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, LedgerError, SpendingCeilingError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.host.processes import Process
+from clova_ocr_async.ledger.overflow_file import check_locks, delete_replayed, reclaim
+from clova_ocr_async.ledger.overflow_records import AnswerRecord, RefusalRecord, SettlementRecord
+from clova_ocr_async.ledger.payment_stop import PaymentStop
+from clova_ocr_async.ledger.run_settings import RequestedSettings
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.settlement import GONE
 from clova_ocr_async.ledger.sqlite import item_statements, owners, worklist_statements
 from clova_ocr_async.ledger.sqlite.connection import connect
 from clova_ocr_async.ledger.sqlite.fallback_writer import FallbackWriter
 from clova_ocr_async.ledger.sqlite.lock_wait import PATIENCE, LockWait
-from clova_ocr_async.ledger.sqlite.overflow_file import check_locks, delete_replayed, reclaim
-from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord, RefusalRecord, SettlementRecord
-from clova_ocr_async.ledger.sqlite.payment_stop import PaymentStop
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, create_private, prepare_run_directory
 from clova_ocr_async.ledger.sqlite.run_settings import (
-    RequestedSettings,
     call_limit_of,
+    check_not_moved,
     store_or_check,
     store_or_check_services,
 )
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.sqlite.settings_check import check_settings
-from clova_ocr_async.ledger.sqlite.stored_values import entry_of, sealed_answer, sealed_columns, sealed_failure
 from clova_ocr_async.ledger.sqlite.this_owner import ThisOwner
-from clova_ocr_async.ledger.sqlite.waiting import Waiters
 from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
 from clova_ocr_async.ledger.states import (
     FINISHED,
@@ -50,14 +49,16 @@ from clova_ocr_async.ledger.states import (
     SourceFile,
     State,
 )
+from clova_ocr_async.ledger.stored_values import entry_of, sealed_answer, sealed_columns, sealed_failure
+from clova_ocr_async.ledger.waiting import Waiters
 from clova_ocr_async.protocol.answer_identity import is_answer_to
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from clova_ocr_async.errors import Billing
+    from clova_ocr_async.ledger.run_settings import AnswerStorage, CallLimit
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.ledger.sqlite.run_settings import AnswerStorage, CallLimit
     from clova_ocr_async.protocol.response import HTTPResponse
 
 __all__ = ["SqliteLedger"]
@@ -80,8 +81,8 @@ class SqliteLedger:
         max_calls: Calls that may be billed, or maybe billed, over the whole life of the run directory and by all its
             processes together, from now on also by those that give none; "none" for any number; the limit that the run
             has if not given.
-        moved: Whether the run directory was copied, moved or restored to where it is, and no other copy of it is worked
-            on any more. Without it a ledger that is another file than it was is refused.
+        moved: Whether no other copy of the run is worked on any more. Without it a ledger is refused that is another
+            file than it was, since the run directory was copied, moved or restored, or that ``copy_run`` has copied.
         lease: Seconds this process may sleep before others take its work over, at most 30. The death of a process shows
             at once where the process can be looked up.
         process: This process.
@@ -266,6 +267,7 @@ class SqliteLedger:
 
     def _send(self, db: sqlite3.Connection, claim: Claim, request_id: str, picture: bytes) -> bool | None:
         self._this_owner.check_not_replaced()
+        check_not_moved(db)  # by a copy that was made while this process slept past its lease
         # What keeps the answer is there before the money is spent; a request without waits for that of another call.
         if not self._this_owner.reserve(claim.number):
             return None

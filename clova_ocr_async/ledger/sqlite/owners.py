@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.host.processes import Process, lease_is_over
+from clova_ocr_async.ledger.run_settings import LEASE
 from clova_ocr_async.ledger.settlement import settlement_due
 from clova_ocr_async.ledger.sqlite.item_statements import count_unusable_answer, find_by_number, reopen_sources, settle
-from clova_ocr_async.ledger.sqlite.stored_values import entry_of, sealed_failure
 from clova_ocr_async.ledger.states import TRANSITIONS, Claim, ItemEvent, Settlement, State
+from clova_ocr_async.ledger.stored_values import entry_of, sealed_failure
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,9 +34,6 @@ __all__ = [
     "require_none_at_work",
     "take_over",
 ]
-
-LEASE = 30.0
-"""Seconds a process may sleep before its work is given to others; the longest lease there is."""
 
 _LateAnswer = tuple[int, str, int]  # the item, the requestId of its last call, and the answer
 

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.errors import APIError, ClovaOCRError, LedgerError
+from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.processes import Process
-from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
+from clova_ocr_async.ledger.overflow_file import delete_replayed, has_records, overflow_paths
+from clova_ocr_async.ledger.settlement import without_message
 from clova_ocr_async.ledger.sqlite import owners
 from clova_ocr_async.ledger.sqlite.connection import connect_existing
 from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
-from clova_ocr_async.ledger.sqlite.overflow_file import delete_replayed, has_records, overflow_paths, replay_files
+from clova_ocr_async.ledger.sqlite.record_statements import replay_files
 from clova_ocr_async.ledger.sqlite.run_settings import check_seal
-from clova_ocr_async.ledger.sqlite.stored_values import seal_context, sealed_failure
 from clova_ocr_async.ledger.states import Item
 from clova_ocr_async.ledger.storage import Purged
+from clova_ocr_async.ledger.stored_values import seal_context, sealed_failure
 
 if TYPE_CHECKING:
     import os
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
 
 __all__ = ["purge"]
-
-_PURGED = "its message was deleted by a purge"
 
 
 def purge(
@@ -118,7 +117,7 @@ class _Purge:
         for number, sha256, document, page, recipe, failure in found.fetchall():
             item = Item(sha256, document, page or None, recipe)
             kept = self.seal.open(failure, seal_context(item, "failure"))
-            bare = encode_failure(_without_message(decode_failure(kept)))
+            bare = without_message(kept)
             if bare != kept:
                 changed += 1
                 db.execute(
@@ -126,12 +125,6 @@ class _Purge:
                     (sealed_failure(self.seal, item, bare), number),
                 )
         return changed
-
-
-def _without_message(error: ClovaOCRError) -> ClovaOCRError:
-    if isinstance(error, APIError):
-        return type(error)(error.status, error.code, _PURGED)
-    return type(error)(_PURGED)
 
 
 def _in_one_transaction(db: sqlite3.Connection, purge: _Purge) -> Purged:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import LedgerError
-from clova_ocr_async.host import files
-from clova_ocr_async.ledger.sqlite.errors import file_error
+from clova_ocr_async.ledger.private_file import checked_path, create_private, file_error, find_regular_file
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def prepare_run_directory(path: str | os.PathLike[str], *, mounts: str | None = 
             file system, or cannot be created. Or its ledger belongs to another user, is not a regular file, or has a
             second name.
     """
-    folder, shown = _checked(path)
+    folder, shown = checked_path(path)
     owner = _own_user() if user is None else user
     try:
         _check_local(shown, os.path.realpath(folder), read_mounts() if mounts is None else mounts)
@@ -67,7 +66,7 @@ def prepare_run_directory(path: str | os.PathLike[str], *, mounts: str | None = 
         _check_folder(shown, folder, owner)
         _close_to_others(shown, folder)
         # Only now: while the folder was open to other users, they could have put a ledger there.
-        if (ledger := _found(folder / LEDGER)) is not None:
+        if (ledger := find_regular_file(folder / LEDGER)) is not None:
             _check_owner(f"the ledger in {shown}", ledger, owner)
             check_hard_links(folder)
     except OSError as error:
@@ -87,9 +86,9 @@ def find_run_directory(path: str | os.PathLike[str]) -> Path:
     Raises:
         LedgerError: There is no ledger in it, or it is empty or not a regular file.
     """
-    folder, shown = _checked(path)
+    folder, shown = checked_path(path)
     try:
-        if (ledger := _found(folder / LEDGER)) is not None:
+        if (ledger := find_regular_file(folder / LEDGER)) is not None:
             if ledger.st_size == 0:  # SQLite would write to it as it opens it
                 raise LedgerError(f"{shown} holds an empty {LEDGER}: a batch was ended as it began; run it again")
             return folder
@@ -113,26 +112,12 @@ def check_hard_links(folder: Path) -> None:
         LedgerError: One of the ledger's files has more than one name, or is not a regular file.
     """
     for name in _FILES:
-        if (found := _found(folder / name)) is not None and found.st_nlink > 1:
+        if (found := find_regular_file(folder / name)) is not None and found.st_nlink > 1:
             shown = shown_path(os.fspath(folder))
             raise LedgerError(
                 f"{name} in {shown} has {found.st_nlink} names (hard links, as cp -al makes them), and a ledger must "
                 f"have one; remove the other copy, or make a real one (cp -r {shown} COPY) and go on with that"
             )
-
-
-def create_private(path: str | os.PathLike[str]) -> None:
-    """Create an empty file that only its owner can read, unless it exists.
-
-    Raises:
-        LedgerError: It exists and is not a regular file, or it cannot be created.
-    """
-    file, shown = _checked(path)
-    try:
-        if not files.create_private(file):
-            _found(file)
-    except OSError as error:
-        raise file_error(shown, error) from None
 
 
 def read_mounts(source: str = "/proc/self/mountinfo") -> str:
@@ -141,19 +126,6 @@ def read_mounts(source: str = "/proc/self/mountinfo") -> str:
         return os.fsdecode(Path(source).read_bytes())
     except OSError:
         return ""
-
-
-def _checked(path: str | os.PathLike[str]) -> tuple[Path, str]:
-    """Return a path that the system can take, and the path as it is shown."""
-    name = os.fsdecode(path)
-    try:
-        encoded = os.fsencode(name)
-    except UnicodeEncodeError:
-        encoded = b"\0"
-    if not name or b"\0" in encoded:
-        what = "holds a NUL or another character that no path can hold" if name else "is empty"
-        raise LedgerError(f"the path of the run directory {what}")
-    return Path(name), shown_path(name)
 
 
 def _own_user() -> int | None:
@@ -216,15 +188,3 @@ def _close_to_others(shown: str, folder: Path) -> None:
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         folder.chmod(_FOLDER_MODE)
         logger.warning("%s was open to other users (mode %04o); it is now closed to them", shown, mode)
-
-
-def _found(file: Path) -> os.stat_result | None:
-    """Return the status of a regular file; None if it does not exist."""
-    try:
-        found = file.lstat()
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(found.st_mode):
-        what = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "not a file"
-        raise LedgerError(f"{shown_path(str(file))} is {what}, and must be a regular file; choose another directory")
-    return found

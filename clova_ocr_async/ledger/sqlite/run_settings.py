@@ -3,69 +3,31 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from clova_ocr_async.errors import ConfigurationError, LedgerError
-from clova_ocr_async.ledger.seal import NoSeal, SealError
+from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.ledger.run_settings import compare_seals, compare_storage, other_services, seal_check
+from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.sqlite.file_identity import FileIdentity, identify_file, is_same_file
-from clova_ocr_async.protocol.echoed_input import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from clova_ocr_async.ledger.run_settings import AnswerStorage, RequestedSettings
     from clova_ocr_async.ledger.seal import Seal
 
 __all__ = [
-    "AnswerStorage",
-    "CallLimit",
-    "RequestedSettings",
     "call_limit_of",
+    "check_not_moved",
     "check_seal",
     "read_setting",
     "store_or_check",
     "store_or_check_seal",
     "store_or_check_services",
 ]
-
-AnswerStorage = Literal["full", "none"]
-"""The answers that a run stores: all of them, or none and only how each call ended."""
-
-CallLimit = int | Literal["none"]
-"""Calls that may be billed, or maybe billed, over the whole life of a run; "none" for any number."""
-
-_CHECK = b"clova-ocr-async"
-_CONTEXT = b"check"
-
-
-@dataclass(frozen=True, slots=True)
-class RequestedSettings:
-    """The settings that a process asks for when it opens a run.
-
-    Attributes:
-        seal: Seals answers and failures.
-        store: The answers that are stored; as the run was begun if None.
-        max_calls: The call limit from now on; the one that the run has if None.
-        moved: Whether the user knows that the ledger is another file than it was, and that no other copy is worked on.
-
-    Raises:
-        ConfigurationError: An argument cannot work.
-    """
-
-    seal: Seal
-    store: AnswerStorage | None
-    max_calls: CallLimit | None
-    moved: bool
-
-    def __post_init__(self) -> None:
-        if self.store not in (None, "full", "none"):
-            raise ConfigurationError(f"store is {shown(self.store)}; it must be 'full' or 'none'")
-        number = self.max_calls  # its type is compared, as True is an int as well
-        if number is not None and number != "none" and (type(number) is not int or number < 0):
-            raise ConfigurationError(f"max_calls is {shown(number)}; it must be a whole number from 0, 'none' or None")
 
 
 def store_or_check(db: sqlite3.Connection, ledger: Path, requested: RequestedSettings) -> AnswerStorage:
@@ -77,15 +39,32 @@ def store_or_check(db: sqlite3.Connection, ledger: Path, requested: RequestedSet
         requested: The settings.
 
     Raises:
-        LedgerError: The run was begun with another seal or store, or its ledger was another file.
+        LedgerError: The run was begun with another seal or store, its ledger was another file, or it was copied to
+            another place.
     """
+    if requested.moved:
+        db.execute("DELETE FROM run WHERE name = 'moved_to'")
+    check_not_moved(db)
     store_or_check_seal(db, requested.seal)
     store = _store_or_check_answers(db, requested.store)
     _store_or_check_file(db, ledger, moved=requested.moved)
     if requested.max_calls is not None:  # the one setting that a later process may change
-        limit = None if requested.max_calls == "none" else requested.max_calls
-        db.execute("INSERT OR REPLACE INTO run (name, value) VALUES ('max_calls', ?)", (limit,))
+        db.execute("INSERT OR REPLACE INTO run (name, value) VALUES ('max_calls', ?)", (requested.limit,))
     return store
+
+
+def check_not_moved(db: sqlite3.Connection) -> None:
+    """Refuse a run that was copied to another place: both would pay for the images that neither has.
+
+    Raises:
+        LedgerError: It was.
+    """
+    if (place := read_setting(db, "moved_to")) is not None:
+        raise LedgerError(
+            f"this run was copied to {place}, and is worked on there from then on; if that copy is not worked on any "
+            "more, copy it back (clova-ocr ledger copy), or go on with this one by --run-moved (in Python: "
+            "SqliteLedger(…, moved=True))"
+        )
 
 
 def read_setting(db: sqlite3.Connection, name: str) -> object:
@@ -100,33 +79,15 @@ def store_or_check_seal(db: sqlite3.Connection, seal: Seal) -> None:
     Raises:
         LedgerError: The run was begun with another key, or with one and none is given, or the other way round.
     """
-    begun = _begun_with(db, "seal", seal.name)
-    if begun != seal.name:
-        raise LedgerError(_other_seal(begun, seal))
-    if begun == NoSeal.name:
-        return
-    # The name of a seal does not show which key it has, so a known text is sealed with it.
-    sealed = _begun_with(db, "seal_check", seal.seal(_CHECK, _CONTEXT))
-    try:
-        seal.open(bytes(sealed), _CONTEXT)
-    except SealError:
-        raise LedgerError("the key is not the one this run was begun with; its answers cannot be opened") from None
-
-
-def _other_seal(begun: object, seal: Seal) -> str:
-    if begun == NoSeal.name:
-        return "a key is given, and this run was begun without one: give none for it (unset CLOVA_OCR_KEY)"
-    if seal.name == NoSeal.name:
-        return f"this run is sealed ({begun}); give its key (--key-file, CLOVA_OCR_KEY_FILE, or seal=)"
-    return f"this run is sealed with {begun}, and the key given is for {seal.name}"
+    begun, check = _begun_with(db, "seal", seal.name), None
+    if begun == seal.name != NoSeal.name:
+        check = bytes(_begun_with(db, "seal_check", seal_check(seal)))
+    compare_seals(begun, check, seal)
 
 
 def _store_or_check_answers(db: sqlite3.Connection, store: AnswerStorage | None) -> AnswerStorage:
     begun: AnswerStorage = _begun_with(db, "store", store or "full")
-    if store not in {None, begun}:
-        raise LedgerError(
-            f"store is {shown(store)}, and this run was begun with {shown(begun)}; begin another run for that"
-        )
+    compare_storage(begun, store)
     return begun
 
 
@@ -142,10 +103,7 @@ def store_or_check_services(db: sqlite3.Connection, services: Sequence[str]) -> 
     begun = msgspec.json.decode(_begun_with(db, "services", msgspec.json.encode(asked)), type=list[str])
     if not set(asked) <= set(begun):
         if not _is_unused(db):
-            raise LedgerError(
-                f"this run was begun with {_named(begun)}, and the domains are of {_named(asked)}; "
-                "choose another run directory"
-            )
+            raise other_services(begun, asked)
         db.execute("UPDATE run SET value = ? WHERE name = 'services'", (msgspec.json.encode(asked),))
     # The process that was checked last may be about to send: its services hold while it is at work.
     db.execute("INSERT OR REPLACE INTO run (name, value) SELECT 'services_by', max(id) FROM owner")
@@ -160,10 +118,6 @@ def _is_unused(db: sqlite3.Connection) -> bool:
                OR EXISTS (SELECT 1 FROM owner JOIN run ON run.name = 'services_by' AND run.value = owner.id)"""
     ).fetchone()
     return not used
-
-
-def _named(services: Sequence[str]) -> str:
-    return ", ".join("a server on this machine or network" if one == "local" else one for one in services)
 
 
 def call_limit_of(db: sqlite3.Connection) -> int | None:

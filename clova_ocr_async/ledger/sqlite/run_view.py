@@ -26,8 +26,8 @@ from clova_ocr_async.ledger.sqlite.errors import translate_sqlite_errors
 from clova_ocr_async.ledger.sqlite.owners import living_owners
 from clova_ocr_async.ledger.sqlite.run_settings import call_limit_of, check_seal, read_setting
 from clova_ocr_async.ledger.sqlite.snapshot import open_view
-from clova_ocr_async.ledger.sqlite.stored_values import correction_of, entry_of, opened_columns
 from clova_ocr_async.ledger.states import SourceFile, SourceRecord, State
+from clova_ocr_async.ledger.stored_values import correction_of, entry_of, opened_columns
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.arguments import require_seconds
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.ledger.sqlite.owners import LEASE
+from clova_ocr_async.ledger.run_settings import check_seal_and_lease
 
 if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
@@ -21,8 +20,6 @@ def check_settings(folder: Any, seal: Seal | None, lease: Any) -> None:
     Raises:
         ConfigurationError: One of them cannot work; the message names it.
     """
-    require_seconds("lease", lease, most=LEASE)
     if not isinstance(folder, str | os.PathLike):
         raise ConfigurationError(f"folder is a {type(folder).__name__}; it must be the path of a run directory")
-    if seal is not None and not hasattr(seal, "seal"):
-        raise ConfigurationError(f"seal is a {type(seal).__name__}; it must be a Seal, as load_seal returns it")
+    check_seal_and_lease(seal, lease)

@@ -25,9 +25,10 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.ledger.overflow_file import has_records, overflow_paths
 from clova_ocr_async.ledger.sqlite.connection import Holder, connect, connect_in_place, copy_closed, find_holder
-from clova_ocr_async.ledger.sqlite.overflow_file import has_records, overflow_paths, replay_files
 from clova_ocr_async.ledger.sqlite.private_copy import private_copy
+from clova_ocr_async.ledger.sqlite.record_statements import replay_files
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, create_private, find_run_directory
 from clova_ocr_async.ledger.sqlite.schema import is_current_version, migrate
 from clova_ocr_async.protocol.echoed_input import shown_path

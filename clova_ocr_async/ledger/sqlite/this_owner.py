@@ -9,15 +9,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
-from clova_ocr_async.ledger.sqlite import owners
-from clova_ocr_async.ledger.sqlite.overflow_file import (
+from clova_ocr_async.ledger.answer_room import reserve_answer
+from clova_ocr_async.ledger.overflow_file import (
     OverflowFile,
     delete_replayed,
     overflow_path,
     overflow_paths,
-    replay_files,
 )
-from clova_ocr_async.ledger.sqlite.room_reservation import Reservation
+from clova_ocr_async.ledger.room_reservation import Reservation
+from clova_ocr_async.ledger.sqlite import owners
+from clova_ocr_async.ledger.sqlite.record_statements import replay_files
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clova_ocr_async.host.processes import Process
+    from clova_ocr_async.ledger.overflow_records import OverflowRecord
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.ledger.sqlite.overflow_records import OverflowRecord
 
 __all__ = ["ThisOwner"]
 
@@ -210,19 +211,7 @@ class ThisOwner:
             DiskFullError: There is no room, and no call is in flight that could free some.
         """
         assert self._overflow is not None  # noqa: S101 - it has an overflow file
-        others = self.reservation.others(number)
-        # Generously at first: before the first answer its size is a guess.
-        try:
-            try:
-                self._overflow.reserve(self.reservation.preferred(others + 1, self._overflow.available()))
-            except DiskFullError:
-                self._overflow.reserve(self.reservation.minimum(others + 1))
-        except DiskFullError:
-            if others:
-                return False
-            raise
-        self.reservation.begin(number)
-        return True
+        return reserve_answer(self._overflow, self.reservation, number)
 
     def note_size(self, size: int) -> None:
         """Note the bytes of an answer; those of the calls in flight may be as large."""

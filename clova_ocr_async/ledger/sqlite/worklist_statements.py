@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.sqlite.item_statements import reopen_sources, stamp_columns
 from clova_ocr_async.ledger.sqlite.run_settings import read_setting
-from clova_ocr_async.ledger.sqlite.stored_values import opened_columns, sealed_columns
 from clova_ocr_async.ledger.states import TRANSITIONS, ItemEvent, ListedFile, State, from_states
+from clova_ocr_async.ledger.stored_values import opened_columns, sealed_columns
 
 if TYPE_CHECKING:
     import sqlite3

@@ -17,6 +17,7 @@ import msgspec
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.files import create_private
 from clova_ocr_async.host.sqlite import enable_wal
+from clova_ocr_async.host.state_folder import user_state_folder
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.slots.sharing.state import Member, SharedGate
 from clova_ocr_async.slots.sharing.validation import decode_gate
@@ -30,12 +31,6 @@ logger = logging.getLogger("clova_ocr_async")
 
 _PATIENCE = 5.0  # seconds that another process may hold the lock; a transaction takes less than a millisecond
 _RETRY_AFTER = 10.0  # seconds until a file that could not be used is tried again
-
-_FOLDERS = {
-    "win32": ("LOCALAPPDATA", Path("AppData", "Local")),
-    "darwin": ("XDG_STATE_HOME", Path("Library", "Application Support")),
-}
-"""By platform: the variable that names the folder, and its place below the user's home; others are like Linux."""
 
 
 def default_path(
@@ -51,23 +46,13 @@ def default_path(
     Raises:
         ConfigurationError: The user has no home folder.
     """
-    environ = os.environ if environ is None else environ
-    variable, below_home = _FOLDERS.get(platform, ("XDG_STATE_HOME", Path(".local", "state")))
-    given = Path(environ.get(variable, ""))
-    # Source: XDG Base Directory Specification 0.8: a relative path there must be ignored.
-    folder = given if given.is_absolute() else _home(environ, find_home) / below_home
-    return folder / "clova_ocr_async" / "slots.sqlite"
-
-
-def _home(environ: Mapping[str, str], find_home: Callable[[], Path]) -> Path:
-    if given := environ.get("HOME") or environ.get("USERPROFILE"):
-        return Path(given)
     try:
-        return find_home()
+        folder = user_state_folder(environ, platform, find_home)
     except RuntimeError:
         raise ConfigurationError(
             "this user has no home folder to keep the slots in; set XDG_STATE_HOME to a folder, or give a path"
         ) from None
+    return folder / "clova_ocr_async" / "slots.sqlite"
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:

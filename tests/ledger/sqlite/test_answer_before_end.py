@@ -27,10 +27,10 @@ from support.ledgers import (
 
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import Billing, DiskFullError
+from clova_ocr_async.ledger.overflow_file import overflow_paths, read_records
 from clova_ocr_async.ledger.settlement import settle_from_answer
 from clova_ocr_async.ledger.sqlite.errors import LockTimeoutError
 from clova_ocr_async.ledger.sqlite.lock_wait import LockWait
-from clova_ocr_async.ledger.sqlite.overflow_file import overflow_paths, read_records
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.writer import Tick, Writer
 from clova_ocr_async.ledger.states import ItemEvent, Settlement

@@ -12,8 +12,8 @@ from support.fakes import a_request, success
 from support.ledgers import answers, claimed, crash, dead_process, item, opened, read, source
 
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
-from clova_ocr_async.ledger.sqlite.compression import CompressionError, compress, decompress
-from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
+from clova_ocr_async.ledger.compression import CompressionError, compress, decompress
+from clova_ocr_async.ledger.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.protocol.response import HTTPResponse
 

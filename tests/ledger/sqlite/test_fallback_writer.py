@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 from clova_ocr_async.errors import DiskFullError
+from clova_ocr_async.ledger.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.sqlite.errors import LockTimeoutError
 from clova_ocr_async.ledger.sqlite.fallback_writer import FallbackWriter
-from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
 
 
 class LockedOnce:

@@ -12,8 +12,8 @@ import pytest
 from support.ledgers import answers, item, opened
 
 from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.ledger.overflow_file import overflow_paths
 from clova_ocr_async.ledger.sqlite.forks import ForkGuard
-from clova_ocr_async.ledger.sqlite.overflow_file import overflow_paths
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 

@@ -28,8 +28,8 @@ from clova_ocr_async.errors import (
     DiskFullError,
     LedgerError,
 )
-from clova_ocr_async.ledger.sqlite.overflow_file import overflow_paths
-from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
+from clova_ocr_async.ledger.overflow_file import overflow_paths
+from clova_ocr_async.ledger.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.sqlite.owners import LEASE
 from clova_ocr_async.ledger.states import ItemEvent, Settlement
 

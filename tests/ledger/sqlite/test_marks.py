@@ -36,8 +36,8 @@ from clova_ocr_async.errors import (
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.sqlite.owners import LEASE
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
-from clova_ocr_async.ledger.sqlite.waiting import Waiters
 from clova_ocr_async.ledger.states import ItemEvent, Settlement, State
+from clova_ocr_async.ledger.waiting import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

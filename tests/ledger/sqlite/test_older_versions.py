@@ -12,15 +12,15 @@ from support.released_schemas import CALLS, RELEASED, begin_older, create_tables
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
+from clova_ocr_async.ledger.overflow_file import overflow_paths
 from clova_ocr_async.ledger.seal import NoSeal
-from clova_ocr_async.ledger.sqlite.overflow_file import overflow_paths
 from clova_ocr_async.ledger.sqlite.owners import LEASE
 from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.ledger.sqlite.schema import MIGRATIONS, migrate
-from clova_ocr_async.ledger.sqlite.stored_values import seal_context
 from clova_ocr_async.ledger.states import FileStamp, SourceFile
+from clova_ocr_async.ledger.stored_values import seal_context
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,10 +19,10 @@ from clova_ocr_async.errors import (
     LedgerError,
 )
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
+from clova_ocr_async.ledger.overflow_file import overflow_paths
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.connection import connect, prepare_to_write
-from clova_ocr_async.ledger.sqlite.overflow_file import overflow_paths
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.schema import migrate
 

@@ -15,9 +15,7 @@ import pytest
 from support.ledgers import item
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
-from clova_ocr_async.ledger.sqlite.call_limit import calls
-from clova_ocr_async.ledger.sqlite.item_statements import claim_item, send
-from clova_ocr_async.ledger.sqlite.overflow_file import (
+from clova_ocr_async.ledger.overflow_file import (
     OverflowFile,
     create_locked,
     delete_replayed,
@@ -26,9 +24,11 @@ from clova_ocr_async.ledger.sqlite.overflow_file import (
     overflow_paths,
     read_records,
     reclaim,
-    replay_files,
 )
-from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord, RefusalRecord, encode_record
+from clova_ocr_async.ledger.overflow_records import AnswerRecord, RefusalRecord, encode_record
+from clova_ocr_async.ledger.sqlite.call_limit import calls
+from clova_ocr_async.ledger.sqlite.item_statements import claim_item, send
+from clova_ocr_async.ledger.sqlite.record_statements import replay_files
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.ledger.states import Claim
 
@@ -379,7 +379,7 @@ def test_no_room_to_begin_with() -> None:
     program = f"""
 import pathlib, resource, sys, signal, tempfile
 sys.path[:] = {sys.path!r}
-from clova_ocr_async.ledger.sqlite.overflow_file import OverflowFile
+from clova_ocr_async.ledger.overflow_file import OverflowFile
 from clova_ocr_async.errors import DiskFullError, LedgerError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = pathlib.Path(tempfile.mkdtemp())
@@ -391,7 +391,7 @@ except DiskFullError as error:
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
 overflow_file = OverflowFile(folder / "answers-1.spill", 4096)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
-from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
+from clova_ocr_async.ledger.overflow_records import AnswerRecord
 try:
     overflow_file.append(AnswerRecord(1, "r", 200, None, b"canary", 1.0))
 except DiskFullError as error:

@@ -19,10 +19,10 @@ from clova_ocr_async.errors import (
     MalformedResponseError,
 )
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
+from clova_ocr_async.ledger.overflow_file import OverflowFile
+from clova_ocr_async.ledger.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.overflow_file import OverflowFile
-from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.ledger.states import Item, ItemEvent, Settlement, SourceFile

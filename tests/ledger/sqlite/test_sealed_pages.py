@@ -15,9 +15,9 @@ from clova_ocr_async.ledger.settlement import decode_failure, encode_failure
 from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
-from clova_ocr_async.ledger.sqlite.stored_values import seal_context
 from clova_ocr_async.ledger.states import FileStamp, ItemEvent, Settlement, SourceFile
 from clova_ocr_async.ledger.storage import Purged
+from clova_ocr_async.ledger.stored_values import seal_context
 
 if TYPE_CHECKING:
     from pathlib import Path

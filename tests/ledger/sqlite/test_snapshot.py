@@ -16,6 +16,8 @@ from support.ledgers import ANSWER, claimed, item, opened, query, read, source
 from support.released_schemas import make_older
 
 from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.ledger.overflow_file import OverflowFile, overflow_path
+from clova_ocr_async.ledger.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.sqlite.connection import (
     Holder,
@@ -26,8 +28,6 @@ from clova_ocr_async.ledger.sqlite.connection import (
     lock_query,
     lock_type,
 )
-from clova_ocr_async.ledger.sqlite.overflow_file import OverflowFile, overflow_path
-from clova_ocr_async.ledger.sqlite.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.sqlite.private_copy import default_places, private_copy
 from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Waiters"]
 
-_POLL = 0.5  # seconds between looks at the ledger, for the changes that other processes have made
+_POLL = 0.5  # seconds
 
 
 class Waiters:
@@ -19,15 +19,18 @@ class Waiters:
     Args:
         free_of: Returns which of some items no process works on any more.
         sleep: Waits some seconds.
+        pause: Returns seconds between two looks at the ledger, for the changes that other processes have made.
     """
 
     def __init__(
         self,
         free_of: Callable[[Sequence[int]], Awaitable[Sequence[int]]],
         sleep: Callable[[float], Awaitable[object]],
+        pause: Callable[[], float] = lambda: _POLL,
     ) -> None:
         self._free_of = free_of
         self._sleep = sleep
+        self._pause = pause
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
         self._polling: asyncio.Task[None] | None = None
 
@@ -65,7 +68,7 @@ class Waiters:
     async def _poll(self) -> None:
         while self._waiting:
             # Other processes of the run cannot wake the futures of this one.
-            await self._sleep(_POLL)
+            await self._sleep(self._pause())
             numbers = list(self._waiting)
             try:
                 free = await self._free_of(numbers)

@@ -31,17 +31,16 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
-from clova_ocr_async.ledger.sqlite.overflow_records import decode_record, encode_record
-from clova_ocr_async.ledger.sqlite.run_directory import create_private
+from clova_ocr_async.ledger.overflow_records import decode_record, encode_record
+from clova_ocr_async.ledger.private_file import create_private
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from types import ModuleType
 
-    from clova_ocr_async.ledger.sqlite.overflow_records import OverflowRecord
+    from clova_ocr_async.ledger.overflow_records import OverflowRecord
 
 try:
     import fcntl as _fcntl
@@ -60,7 +59,8 @@ __all__ = [
     "overflow_paths",
     "read_records",
     "reclaim",
-    "replay_files",
+    "reclaim_files",
+    "replay_records",
 ]
 
 logger = logging.getLogger("clova_ocr_async")
@@ -322,8 +322,12 @@ def _size_of(records: Iterable[bytes]) -> int:
     return sum(_HEADER.size + len(packed) for packed in records)
 
 
-def replay_files(db: sqlite3.Connection, paths: Iterable[Path]) -> dict[Path, int]:
+def replay_records(write: Callable[[OverflowRecord], object], paths: Iterable[Path]) -> dict[Path, int]:
     """Write the records of some files into the ledger, inside the caller's transaction.
+
+    Args:
+        write: Writes a record.
+        paths: The files.
 
     Returns:
         For each file the bytes that were read, for ``delete_replayed`` once the transaction is committed.
@@ -338,7 +342,7 @@ def replay_files(db: sqlite3.Connection, paths: Iterable[Path]) -> dict[Path, in
                 _log_other_version(path)
                 continue
             for record in records:
-                record.write(db)
+                write(record)
             replayed[path] = _size_of(packed)
     return replayed
 
@@ -371,7 +375,12 @@ def _delete(path: Path, size: int, lock: Callable[[int], bool]) -> None:
 
 def reclaim(folder: Path, lock: Callable[[int], bool] = _lock) -> None:
     """Give the unused room of processes that have ended back to the disk."""
-    for path in overflow_paths(folder):
+    reclaim_files(overflow_paths(folder), lock)
+
+
+def reclaim_files(paths: Iterable[Path], lock: Callable[[int], bool] = _lock) -> None:
+    """Give the unused room of those of some files whose processes have ended back to the disk."""
+    for path in paths:
         with suppress(OSError):  # another process was quicker, or the file belongs to another user
             _reclaim(path, lock)
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import msgspec
 
-from clova_ocr_async.ledger.sqlite.item_statements import keep_answer, refuse, settle
 from clova_ocr_async.ledger.states import Claim, Settlement
 from clova_ocr_async.protocol.repr_without_values import Redacted
-
-if TYPE_CHECKING:
-    import sqlite3
 
 __all__ = ["AnswerRecord", "OverflowRecord", "RefusalRecord", "SettlementRecord", "decode_record", "encode_record"]
 
@@ -44,18 +40,6 @@ class AnswerRecord(Redacted, frozen=True, array_like=True, tag="answer"):
 
     name: ClassVar[str] = "an answer"
 
-    def write(self, db: sqlite3.Connection) -> None:
-        """Write it to the ledger."""
-        keep_answer(
-            db,
-            self.item,
-            self.request_id,
-            (self.status, self.cut, self.body),
-            self.came,
-            unpacked=self.unpacked,
-            foreign=self.foreign,
-        )
-
 
 class RefusalRecord(Redacted, frozen=True, array_like=True, tag="refusal"):
     """A request that was certainly not billed. Its process sends nothing more once it has written one.
@@ -71,10 +55,6 @@ class RefusalRecord(Redacted, frozen=True, array_like=True, tag="refusal"):
     maybe_billed_before: bool = False
 
     name: ClassVar[str] = "the refusal of a request"
-
-    def write(self, db: sqlite3.Connection) -> None:
-        """Write it to the ledger."""
-        refuse(db, self.item, self.request_id, maybe_billed_before=self.maybe_billed_before)
 
 
 class SettlementRecord(Redacted, frozen=True, array_like=True, tag="settlement"):
@@ -93,10 +73,6 @@ class SettlementRecord(Redacted, frozen=True, array_like=True, tag="settlement")
     ended: float
 
     name: ClassVar[str] = "the end of a call"
-
-    def write(self, db: sqlite3.Connection) -> bool:
-        """Write it to the ledger; return whether the item was still this call's to settle."""
-        return settle(db, self.claim, self.settlement, self.failure, self.ended)
 
 
 OverflowRecord = AnswerRecord | RefusalRecord | SettlementRecord

@@ -10,9 +10,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.errors import Billing
+from clova_ocr_async.ledger.compression import CompressionError, compress, decompress
 from clova_ocr_async.ledger.corrections import Correction, decode_change, encode_change
 from clova_ocr_async.ledger.seal import SealError
-from clova_ocr_async.ledger.sqlite.compression import CompressionError, compress, decompress
 from clova_ocr_async.ledger.states import Entry, Item, State
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.protocol.response import HTTPResponse

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clova_ocr_async.ledger.sqlite.room_reservation import Reservation
+from clova_ocr_async.ledger.room_reservation import Reservation
 
 KIB, MIB = 1024, 1024 * 1024
 SIZES = st.integers(0, 40 * MIB)

@@ -1,0 +1,182 @@
+"""Connections to the database of a run, and the transactions on them.
+
+Each transaction says in itself how it is committed, and how long it may wait. Nothing is set for a session, nothing is
+prepared, and no lock outlives its transaction. So it works through PgBouncer, whose clients share sessions.
+
+A transaction that failed because the server was away is tried again for some seconds: servers restart. The connection
+may have been lost after the commit, before the server's word of it arrived. So all work that is given to ``run`` must
+be such that to do it again changes nothing more.
+
+The pool of psycopg is not used. It connects again at its own pace, in threads of its own, and its callers learn only
+that they have waited long enough. A ledger must know the cause, within its patience.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from clova_ocr_async.errors import ConfigurationError, LedgerError
+from clova_ocr_async.ledger.postgres.errors import StoreAwayError, ledger_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import LiteralString
+
+    from clova_ocr_async.server_url import ServerURL
+
+__all__ = ["PATIENCE", "Database", "connect", "open_connection"]
+
+T = TypeVar("T")
+
+PATIENCE = 5.0
+"""Seconds for which a transaction is tried while the server is away."""
+
+_PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds between two tries
+
+# A process that was stopped inside a transaction keeps its locks, and the whole run waits for them: the server ends it.
+# None of our transactions sleeps, so this is long. A dead network shows within seconds as well.
+_BEGIN: LiteralString = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 5000; "
+    "SET LOCAL lock_timeout = 10000; SET LOCAL synchronous_commit = "
+)
+_DEFAULTS = {
+    "application_name": "clova-ocr",
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+
+
+def connect(server: ServerURL) -> psycopg.Connection[Any]:
+    """Connect to a server; each statement is a transaction of its own until one is begun.
+
+    Raises:
+        ConfigurationError: The URL has an option that PostgreSQL does not know.
+        psycopg.Error: The server does not answer, or refuses.
+    """
+    try:
+        given = conninfo_to_dict(server.url)
+    except psycopg.ProgrammingError:  # its message repeats the URL
+        raise ConfigurationError(
+            "the URL of the run has an option that PostgreSQL does not know, or a value it cannot read; correct it"
+        ) from None
+    options: dict[str, Any] = _DEFAULTS | given | {"client_encoding": "UTF8"}
+    if server.password is not None:
+        options["password"] = server.password.reveal()
+    return psycopg.connect(autocommit=True, prepare_threshold=None, **options)
+
+
+def open_connection(server: ServerURL) -> psycopg.Connection[Any]:
+    """Connect to a server.
+
+    Raises:
+        ConfigurationError: As in ``connect``.
+        LedgerError: The server does not answer, or refuses.
+    """
+    try:
+        return connect(server)
+    except psycopg.Error as error:
+        raise ledger_error(error, server) from None
+
+
+class Database:
+    """The connections of one process to the database of its run; any number of threads may use it.
+
+    Args:
+        server: The server.
+        patience: Seconds for which a transaction is tried while the server is away.
+        clock: Returns seconds that only grow.
+        pause: Waits some seconds, in this thread.
+    """
+
+    def __init__(
+        self,
+        server: ServerURL,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._server = server
+        self._patience = patience
+        self._clock = clock
+        self._pause = pause
+        self._idle: deque[psycopg.Connection[Any]] = deque()
+        self._process = os.getpid()
+
+    def run(
+        self, work: Callable[[psycopg.Connection[Any]], T], *, durable: bool = True, patience: float | None = None
+    ) -> T:
+        """Do something in a transaction; tried again while the server is away.
+
+        Args:
+            work: Does it, on the connection. To do it again after it was committed must change nothing more.
+            durable: Whether the commit must be on the server's disk when this returns.
+            patience: Seconds for which it is tried; those of this object if not given.
+
+        Raises:
+            LedgerError: The server is away, or refuses.
+        """
+        ends, pause = self._clock() + (self._patience if patience is None else patience), 0.0
+        while True:
+            try:
+                return self._once(work, durable=durable)
+            except StoreAwayError:
+                self.close()  # they were lost with this one
+                # Once at least with a new connection: the server may have closed the old one long ago.
+                if pause and self._clock() >= ends:
+                    raise
+            pause = min(2 * pause or _PAUSE, _LONGEST_PAUSE)
+            self._pause(pause)
+
+    def check_process(self) -> None:
+        """Refuse to go on in the child of a fork: the connections are the parent's.
+
+        Raises:
+            LedgerError: This process is another one than the one that opened the ledger.
+        """
+        if os.getpid() != self._process:
+            raise LedgerError("the ledger was opened before this process was forked; open it anew in each process")
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    def _once(self, work: Callable[[psycopg.Connection[Any]], T], *, durable: bool) -> T:
+        self.check_process()
+        try:
+            db = self._take()
+            try:
+                db.execute(_BEGIN + ("on" if durable else "off"))
+                result = work(db)
+                db.execute("COMMIT")
+            except BaseException:
+                self._roll_back(db)
+                raise
+        except psycopg.Error as error:
+            raise ledger_error(error, self._server) from None
+        self._idle.append(db)
+        return result
+
+    def _take(self) -> psycopg.Connection[Any]:
+        with suppress(IndexError):
+            return self._idle.pop()
+        return connect(self._server)
+
+    def _roll_back(self, db: psycopg.Connection[Any]) -> None:
+        try:
+            db.execute("ROLLBACK")
+        except psycopg.Error:
+            db.close()
+        else:
+            self._idle.append(db)

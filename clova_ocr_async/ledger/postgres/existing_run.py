@@ -1,0 +1,152 @@
+"""A run that is in a PostgreSQL database already, for what reads or changes it and begins none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.ledger.overflow_file import has_records
+from clova_ocr_async.ledger.postgres.errors import server_name
+from clova_ocr_async.ledger.postgres.overflow_place import files_of_run, overflow_folder
+from clova_ocr_async.ledger.postgres.schema import is_current_version, version_of
+from clova_ocr_async.ledger.run_settings import compare_seals
+from clova_ocr_async.ledger.seal import NoSeal
+from clova_ocr_async.protocol.echoed_input import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from psycopg import Connection
+
+    from clova_ocr_async.ledger.seal import Seal
+    from clova_ocr_async.server_url import ServerURL
+
+__all__ = ["ExistingRun", "find_run", "lock_run", "moved_error", "require_current_version"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingRun:
+    """A run as the database has it.
+
+    Attributes:
+        number: Its number in the database.
+        token: Its random name, which its overflow files have.
+        seal: The name of its seal.
+        seal_check: A known text, sealed; None without a key.
+        store: "full" if answers are stored, "none" if not.
+        services: The services that it is bound to.
+        base_folder: The folder in which relative paths start; None if it is not known.
+        calls: Calls that were billed or may have been.
+        max_calls: The call limit; None for any number.
+        last_correction: The largest number that a correction has had.
+        moved_to: Where it was copied to, and is worked on from then on; None if it was not.
+    """
+
+    number: int
+    token: str
+    seal: str
+    seal_check: bytes | None
+    store: str
+    services: tuple[str, ...]
+    base_folder: bytes | None
+    calls: int
+    max_calls: int | None
+    last_correction: int
+    moved_to: str | None
+
+    @property
+    def sealed(self) -> str | None:
+        """The name of its seal; None if its answers are readable."""
+        return None if self.seal == NoSeal.name else self.seal
+
+    def check_seal(self, seal: Seal) -> None:
+        """Refuse a seal that is not the run's.
+
+        Raises:
+            LedgerError: It is not.
+        """
+        compare_seals(self.seal, self.seal_check, seal)
+
+    def check_not_moved(self) -> None:
+        """Refuse a run that was copied to another place: both would pay for the images that neither has.
+
+        Raises:
+            LedgerError: It was.
+        """
+        if self.moved_to is not None:
+            raise moved_error(self.moved_to)
+
+    def waiting_files(self, find_folder: Callable[[], Path] = overflow_folder) -> list[Path]:
+        """Return the files of this host with results that the database does not have yet.
+
+        Args:
+            find_folder: Returns the folder of such files, or raises a LedgerError.
+        """
+        try:
+            folder = find_folder()
+        except LedgerError:  # this user has no home, so no ledger was opened here
+            return []
+        return [path for path in files_of_run(folder, self.token) if has_records(path)]
+
+
+_FIND = """SELECT id, token, seal, seal_check, store, coalesce(services, '{}'), base_folder, calls, max_calls,
+                  last_correction, moved_to
+           FROM clova_ocr.run WHERE name = %s"""
+
+
+def find_run(db: Connection[Any], server: ServerURL) -> ExistingRun:
+    """Return the run that a URL names.
+
+    Raises:
+        LedgerError: There is none.
+    """
+    return _found(db.execute(_FIND, (server.run,)).fetchone(), server)
+
+
+def lock_run(db: Connection[Any], server: ServerURL) -> ExistingRun:
+    """Return the run that a URL names, and keep others from changing its row until the transaction ends.
+
+    Raises:
+        LedgerError: There is none.
+    """
+    return _found(db.execute(f"{_FIND} FOR UPDATE", (server.run,)).fetchone(), server)
+
+
+def require_current_version(db: Connection[Any], server: ServerURL) -> None:
+    """Refuse tables of another version.
+
+    Raises:
+        LedgerError: There are none, or another version wrote them.
+    """
+    if is_current_version(db):
+        return
+    if not version_of(db):
+        raise _no_run(server)
+    raise LedgerError(
+        f"the tables of {server_name(server)} are of an older version of clova-ocr-async; run the batch again, which "
+        "brings them up to date"
+    )
+
+
+def moved_error(place: str) -> LedgerError:
+    """Return the error of a run that was copied to another place."""
+    return LedgerError(
+        f"this run was copied to {place}, and is worked on there from then on; if that copy is not worked on any more, "
+        "copy it back (clova-ocr ledger copy)"
+    )
+
+
+def _found(row: tuple[Any, ...] | None, server: ServerURL) -> ExistingRun:
+    if row is None:
+        raise _no_run(server)
+    number, token, seal, check, store, services, *rest = row
+    return ExistingRun(number, token, seal, check, store, tuple(services), *rest)
+
+
+def _no_run(server: ServerURL) -> LedgerError:
+    return LedgerError(
+        f"{server_name(server)} has no run {quoted(server.run or '')} in this database; give the name of a run that a "
+        "batch has begun"
+    )

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import errors
+from support.servers import free_port
+
+from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.ledger.postgres.connection import Database, open_connection
+from clova_ocr_async.ledger.postgres.errors import PostgresError, StoreAwayError, ledger_error, server_name
+from clova_ocr_async.server_url import ServerURL, parse_server_url
+
+pytestmark = pytest.mark.server
+
+SERVER = ServerURL("postgresql://user@db.example:5433/ocr", None, "r")
+CANARY = "canaryVALUE"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "08006",
+        "25006",
+        "25P03",
+        "40001",
+        "40P01",
+        "53100",
+        "53200",
+        "53300",
+        "55P03",
+        "57014",
+        "57P01",
+        "57P03",
+        "58030",
+    ],
+)
+def test_what_passes_is_resumable(code: str) -> None:
+    """An error of a server that is away, full or held up can be resumed, and says nothing of the server's words."""
+    error = ledger_error(errors.lookup(code)(CANARY), SERVER)
+    assert isinstance(error, StoreAwayError)
+    assert (error.sqlstate, error.resumable) == (code, True)
+    assert str(error).startswith("the PostgreSQL server at db.example:5433 ")
+    assert CANARY not in str(error)
+
+
+@pytest.mark.parametrize("code", ["28000", "28P01", "3D000", "3F000", "42501", "42P01", "42703", "22P05"])
+def test_what_stays_is_not(code: str) -> None:
+    """An error that waiting does not mend ends the run; its code is in it, and the server's words are not."""
+    error = ledger_error(errors.lookup(code)(CANARY), SERVER)
+    assert type(error) is PostgresError
+    assert (error.sqlstate, error.resumable) == (code, False)
+    assert CANARY not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("FATAL:  sorry, too many clients already", "53300"),
+        ("FATAL:  the database system is starting up", "57P03"),
+        ('FATAL:  password authentication failed for user "x"', "28P01"),
+        ("fe_sendauth: no password supplied", "28P01"),
+        ('FATAL:  role "x" does not exist', "28P01"),
+        ('FATAL:  database "x" does not exist', "3D000"),
+        ("Connection refused", "08006"),
+        ("치명적오류", "08006"),
+    ],
+)
+def test_a_refused_connection_is_told_by_its_words(words: str, code: str) -> None:
+    """Libpq has no code for a connection that the server refused, so its words decide."""
+    assert ledger_error(psycopg.OperationalError(words), SERVER).sqlstate == code
+
+
+def test_an_error_of_the_library_is_named_by_its_class() -> None:
+    """An error that is not the server's is named by its class alone."""
+    error = ledger_error(psycopg.DataError(CANARY), SERVER)
+    assert str(error).endswith("cannot be used as a ledger (DataError, SQLSTATE none)")
+    assert error.sqlstate is None
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql://u@h:1/db", "the PostgreSQL server at h:1"),
+        ("postgresql://[::1]/db", "the PostgreSQL server at [::1]"),
+        ("postgresql:///db", "the PostgreSQL server"),
+    ],
+)
+def test_a_server_is_named_by_its_place(url: str, name: str) -> None:
+    """Messages have the host and the port, and not the user."""
+    assert server_name(parse_server_url(f"{url}?run=r", ("postgresql",))) == name
+
+
+def test_connecting_raises_the_ledgers_error() -> None:
+    """A connection that cannot be opened is an error of the ledger."""
+    with pytest.raises(StoreAwayError):
+        open_connection(ServerURL(f"postgresql://u@127.0.0.1:{free_port()}/db"))
+
+
+def test_a_transaction_is_tried_until_the_patience_is_over(postgres_url: str) -> None:
+    """A failure that passes is tried again with growing pauses, once at least; another one is raised at once."""
+    now, pauses = [0.0], list[float]()
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        now[0] += seconds
+
+    def fail(db: psycopg.Connection[Any]) -> None:
+        db.execute("SELECT 1")
+        raise errors.AdminShutdown
+
+    database = Database(ServerURL(postgres_url), 2.0, lambda: now[0], pause)
+    with pytest.raises(StoreAwayError):
+        database.run(fail)
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5, 0.5]
+    pauses.clear()
+    with pytest.raises(StoreAwayError):
+        database.run(fail, patience=0.0)
+    assert pauses == [0.05]
+    pauses.clear()
+    with pytest.raises(PostgresError, match="UndefinedColumn"):
+        database.run(lambda db: db.execute("SELECT nothing"))
+    assert pauses == []
+    database.close()
+
+
+def raise_lost(db: psycopg.Connection[Any]) -> None:
+    """Lose a connection in the middle of a transaction."""
+    db.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+def test_a_connection_that_is_lost_is_replaced(postgres_url: str) -> None:
+    """A connection that the server has ended is not used again."""
+    database = Database(ServerURL(postgres_url), 0.0)
+    with pytest.raises(StoreAwayError):
+        database.run(raise_lost)
+    assert database.run(lambda db: db.execute("SELECT 1").fetchone()) == (1,)
+    database.close()
+
+
+def test_a_transaction_that_sleeps_is_ended(postgres_url: str) -> None:
+    """A process that is stopped in a transaction does not keep the others waiting: the server ends its transaction."""
+    database = Database(ServerURL(postgres_url))
+    found = database.run(lambda db: db.execute("SHOW idle_in_transaction_session_timeout").fetchone())
+    waits = database.run(lambda db: db.execute("SHOW lock_timeout").fetchone())
+    assert (found, waits) == (("5s",), ("10s",))
+    database.close()
+
+
+@pytest.mark.parametrize(("durable", "shown"), [(True, "on"), (False, "off")])
+def test_a_commit_is_awaited_where_it_must_be(postgres_url: str, durable: bool, shown: str) -> None:
+    """A durable transaction awaits the server's disk whatever its default is; another one does not."""
+    database = Database(ServerURL(postgres_url))
+    assert database.run(lambda db: db.execute("SHOW synchronous_commit").fetchone(), durable=durable) == (shown,)
+    database.close()
+
+
+def test_nothing_is_left_in_a_session(postgres_url: str) -> None:
+    """After a transaction the session is as it was, with nothing prepared: another client may be given it."""
+    database, seen = Database(ServerURL(postgres_url)), list[psycopg.Connection[Any]]()
+
+    def work(db: psycopg.Connection[Any]) -> None:
+        seen.append(db)
+        for _ in range(20):
+            db.execute("SELECT %s", (1,))
+
+    database.run(work)
+    shown = "SELECT current_setting('lock_timeout'), current_setting('synchronous_commit')"
+    settings = seen[0].execute(shown).fetchone()
+    assert settings == ("0", "on")
+    assert seen[0].execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+    assert seen[0].execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)
+    database.close()
+
+
+def test_another_error_than_the_servers_is_passed_on(postgres_url: str) -> None:
+    """An error of the caller's own undoes the transaction, and is raised as it is."""
+    database = Database(ServerURL(postgres_url))
+
+    def work(db: psycopg.Connection[Any]) -> None:
+        db.execute("CREATE TABLE left_over ()")
+        raise LedgerError("mine")
+
+    with pytest.raises(LedgerError, match="mine"):
+        database.run(work)
+    assert database.run(lambda db: db.execute("SELECT to_regclass('left_over')").fetchone()) == (None,)
+    database.close()

@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.ledgers import ANSWER, ambiguous, claimed, item, read, remote_process, source
+from support.postgres_runs import database_of, execute, read_images
+from support.servers import free_port
+from support.stores import crash_postgres
+
+from clova_ocr_async.errors import Billing, DiskFullError, LedgerError
+from clova_ocr_async.ledger import PostgresLedger
+from clova_ocr_async.ledger.aesgcm import AESGCMSeal
+from clova_ocr_async.ledger.overflow_file import OverflowFile, has_records
+from clova_ocr_async.ledger.overflow_records import RefusalRecord
+from clova_ocr_async.ledger.postgres.errors import StoreAwayError
+from clova_ocr_async.ledger.postgres.overflow_place import (
+    files_of_run,
+    overflow_files_of,
+    overflow_folder,
+    overflow_name,
+    owner_of,
+    prepare_folder,
+)
+from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader
+from clova_ocr_async.ledger.states import ItemEvent, Settlement
+from clova_ocr_async.protocol.response import HTTPResponse
+from clova_ocr_async.server_url import ServerURL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.servers import PostgresServer
+
+    from clova_ocr_async.ledger import Claim
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def server(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The server, which runs again after the test."""
+    yield postgres_server
+    if not postgres_server.is_up():
+        postgres_server.start()
+
+
+async def sent(ledger: PostgresLedger, name: str) -> Claim:
+    """Have an item sent under a requestId that is its name."""
+    claim = claimed(await ledger.admit(item(name), source(name)))
+    assert await ledger.sending(claim, name)
+    return claim
+
+
+def states(run: str) -> list[tuple[str, int]]:
+    """Return the states of the items, and their calls that may have been billed."""
+    return execute(run, "SELECT state, maybe_billed FROM clova_ocr.item ORDER BY id")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A server that is away
+
+
+async def test_a_server_that_does_not_answer_is_named_when_a_run_is_opened() -> None:
+    """Opening a run on a server that is not there raises a resumable error within the patience, and leaves no file."""
+    port = free_port()
+    message = rf"server at 127\.0\.0\.1:{port} does not answer.*the run continues"
+    with pytest.raises(StoreAwayError, match=message) as raised:
+        await PostgresLedger(f"postgresql://user@127.0.0.1:{port}/db", "r", patience=0.2).__aenter__()
+    assert raised.value.resumable
+    assert list(overflow_folder().iterdir()) == []
+
+
+async def test_a_restart_is_waited_for(server: PostgresServer, run: str) -> None:
+    """A server that restarts in the middle of a run costs some seconds, and nothing else."""
+    async with PostgresLedger(run, patience=60.0) as ledger:
+        claim = await sent(ledger, "a")
+        server.stop()
+        answering = asyncio.create_task(ledger.answered(claim, "a", ANSWER))
+        sending = asyncio.create_task(sent(ledger, "b"))
+        await asyncio.sleep(0)
+        server.start()
+        await answering
+        await ledger.settle(claim, read("a"))
+        await ledger.settle(await sending, ambiguous("b"))
+        assert ledger.stop_reason is None
+    assert states(run) == [("succeeded", 0), ("ambiguous", 1)]
+    assert overflow_files_of(run) == []
+
+
+async def test_results_are_kept_here_while_the_server_is_away(
+    server: PostgresServer, run: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the server is away nothing is sent; answers, refusals and ends are kept in a private file."""
+    ledger = PostgresLedger(run, patience=0.1)
+    async with ledger:
+        answered, refused, ended, doubted, only_claimed = [await sent(ledger, name) for name in "arsm"] + [
+            claimed(await ledger.admit(item("c"), source("c")))
+        ]
+        server.stop()
+        await ledger.answered(answered, "a", ANSWER)
+        await ledger.refused(refused, "r", maybe_billed_before=False)
+        await ledger.settle(answered, read("a"))
+        await ledger.settle(refused, Settlement(ItemEvent.RELEASE, request_id="r"))
+        await ledger.settle(ended, Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 1.0, b"{}", "s"))
+        with pytest.raises(StoreAwayError):
+            await ledger.maybe_billed(doubted, "m")
+        await ledger.settle(doubted, ambiguous("m"))
+        with pytest.raises(StoreAwayError):  # never sent, so nothing is kept
+            await ledger.settle(only_claimed, Settlement(ItemEvent.RELEASE))
+        for _ in range(2):
+            with pytest.raises(StoreAwayError, match="nothing more is sent"):
+                await ledger.sending(only_claimed, "late")
+        assert isinstance(ledger.stop_reason, StoreAwayError)
+    (file,) = overflow_files_of(run)
+    assert isinstance(ledger.stop_reason, StoreAwayError)
+    assert caplog.text.count("an answer is kept in the overflow file") == 1
+    assert "was not closed in order" in caplog.text
+    assert (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(file.parent.stat().st_mode)) == (0o600, 0o700)
+    server.start()
+    async with PostgresLedger(run) as ledger:
+        assert overflow_files_of(run) == []
+        assert (await ledger.admit(item("a"), None)).entry.answer == ANSWER
+    assert states(run) == [("succeeded", 0), ("queued", 0), ("failed", 0), ("ambiguous", 1), ("queued", 0)]
+    with PostgresRunReader(run) as view:
+        status = view.status()
+    assert (status.calls, status.maybe_billed, status.in_flight, status.processes) == (2, 1, 0, 0)
+
+
+async def test_what_was_kept_here_comes_before_what_follows(server: PostgresServer, run: str) -> None:
+    """An item is not settled on the server before its answer is there, and leaving empties the file."""
+    ledger = PostgresLedger(run, patience=0.1)
+    async with ledger:
+        claim = await sent(ledger, "a")
+        server.stop()
+        await ledger.answered(claim, "a", ANSWER)
+        server.start()
+        await ledger.settle(claim, read("a"))
+        assert execute(run, "SELECT count(*) FROM clova_ocr.answer") == [(1,)]
+        assert len(overflow_files_of(run)) == 1  # emptied at the next renewal, or now
+    assert ledger.stop_reason is None
+    assert overflow_files_of(run) == []
+    assert states(run) == [("succeeded", 0)]
+
+
+async def test_the_own_file_is_emptied_when_the_lease_is_renewed(server: PostgresServer, run: str) -> None:
+    """Once the server is back, a process that goes on stores what it kept, and still takes no new call."""
+    async with PostgresLedger(run, patience=0.1, lease=3.0) as ledger:
+        claim = await sent(ledger, "a")
+        server.stop()
+        await ledger.answered(claim, "a", ANSWER)
+        server.start()
+        async with asyncio.timeout(30):
+            while overflow_files_of(run):  # noqa: ASYNC110 - of another thread
+                await asyncio.sleep(0.02)
+        assert execute(run, "SELECT count(*) FROM clova_ocr.answer") == [(1,)]
+        with pytest.raises(StoreAwayError):
+            await ledger.sending(claim, "a")
+
+
+async def test_a_server_that_takes_no_writes(run: str, postgres_server: PostgresServer) -> None:
+    """A database that was set to read only is as good as away, and the error says so."""
+    await read_images(run, "a")
+    postgres_server.psql(f'ALTER DATABASE "{database_of(run)}" SET default_transaction_read_only = on')
+    with pytest.raises(StoreAwayError, match="takes no writes") as raised:
+        await PostgresLedger(run, patience=0.0).__aenter__()
+    assert raised.value.sqlstate == "25006"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The files
+
+
+async def test_an_answer_that_was_kept_is_sealed(server: PostgresServer, run: str) -> None:
+    """What is kept on this host is sealed where the run is."""
+    seal = AESGCMSeal(bytes(range(32)))
+    async with PostgresLedger(run, patience=0.1, seal=seal) as ledger:
+        claim = await sent(ledger, "a")
+        server.stop()
+        await ledger.answered(claim, "a", ANSWER)
+        await ledger.settle(claim, Settlement(ItemEvent.FAIL, Billing.BILLED, 1.0, b"canaryFAILURE", "a"))
+    (file,) = overflow_files_of(run)
+    assert b"canary" not in file.read_bytes()
+    server.start()
+    async with PostgresLedger(run, seal=seal) as ledger:
+        entry = (await ledger.admit(item("a"), None)).entry
+        assert (entry.answer, entry.failure) == (ANSWER, b"canaryFAILURE")
+
+
+async def test_a_file_of_a_process_that_was_killed_is_stored(server: PostgresServer, run: str) -> None:
+    """The file of a process that was killed while the server was away is stored once its lease is over."""
+    killed = PostgresLedger(run, patience=0.1, process=remote_process(), lease=0.5)
+    await killed.__aenter__()
+    claim = await sent(killed, "a")
+    server.stop()
+    await killed.answered(claim, "a", ANSWER)
+    await crash_postgres(killed)
+    server.start()
+    async with PostgresLedger(run) as ledger, asyncio.timeout(30):
+        while await ledger.others_at_work(["receipt"]):  # noqa: ASYNC110 - its lease
+            await asyncio.sleep(0.02)
+        assert (await ledger.admit(item("a"), None)).entry.answer == ANSWER
+    assert overflow_files_of(run) == []
+
+
+async def test_a_file_of_another_database_is_left_alone(server: PostgresServer, run: str) -> None:
+    """A file of a run that is gone is not stored in a new run of the same name: its numbers are other images'."""
+    async with PostgresLedger(run, patience=0.1) as ledger:
+        claim = await sent(ledger, "a")
+        server.stop()
+        await ledger.answered(claim, "a", ANSWER)
+    server.start()
+    execute(run, "DROP SCHEMA clova_ocr CASCADE")
+    async with PostgresLedger(run) as ledger:
+        await sent(ledger, "b")
+    assert len(overflow_files_of(run)) == 1
+    assert execute(run, "SELECT count(*) FROM clova_ocr.answer") == [(0,)]
+
+
+async def test_a_slept_owner_is_told_from_its_file(run: str) -> None:
+    """The file of a living process is its own to store: another one leaves it."""
+    async with PostgresLedger(run) as one, PostgresLedger(run, process=remote_process()) as two:
+        one._this_owner.keep(RefusalRecord(1, "r"))  # noqa: SLF001 - while the server is there, nothing else does
+        await two.others_at_work(["receipt"])
+        assert len(overflow_files_of(run)) == 1
+    assert overflow_files_of(run) == []
+
+
+async def test_without_room_for_an_answer_nothing_is_sent(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request whose answer could not be kept waits for another call; if there is none, the error names the disk."""
+    async with PostgresLedger(run) as ledger:
+        first, second = [claimed(await ledger.admit(item(name), source(name))) for name in "ab"]
+        await ledger.sending(first, "a")
+
+        def full(_: OverflowFile, size: int) -> None:
+            raise DiskFullError(f"no room for {size:,} bytes")
+
+        monkeypatch.setattr(OverflowFile, "reserve", full)
+        assert not await ledger.sending(second, "b")
+        await ledger.answered(first, "a", HTTPResponse(200, bytes(4_000_000)))
+        with pytest.raises(DiskFullError, match="no room"):
+            await ledger.sending(second, "b")
+        monkeypatch.undo()
+    assert states(run) == [("ambiguous", 0), ("queued", 0)] or states(run)[1] == ("queued", 0)
+
+
+async def test_an_answer_after_the_end_is_refused(run: str) -> None:
+    """A ledger that is closed keeps nothing any more, and says so."""
+    ledger = PostgresLedger(run)
+    async with ledger:
+        claim = await sent(ledger, "a")
+    with pytest.raises(LedgerError, match="not open"):
+        await ledger.answered(claim, "a", ANSWER)
+    with pytest.raises(DiskFullError, match="not open"):
+        ledger._this_owner.keep(RefusalRecord(1, "r"))  # noqa: SLF001 - a thread that comes too late
+    ledger._this_owner.note_size(10**9)  # noqa: SLF001 - as above
+    ledger._this_owner.mark_emptied(0)  # noqa: SLF001 - as above
+    ledger._this_owner.close()  # noqa: SLF001 - as above
+
+
+async def test_a_disk_without_room_for_the_file(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the file of a process cannot be made the run is not opened, and the owner is removed."""
+
+    def full(*_: object, **__: object) -> None:
+        raise DiskFullError("a run needs at least 2 MiB")
+
+    monkeypatch.setattr("clova_ocr_async.ledger.postgres.this_owner.OverflowFile", full)
+    with pytest.raises(DiskFullError):
+        await PostgresLedger(run).__aenter__()
+    assert execute(run, "SELECT count(*) FROM clova_ocr.owner") == [(0,)]
+
+
+def test_the_folder_is_closed_to_others(tmp_path: Path) -> None:
+    """The folder is made for this user alone; an open one is closed, and a link or another's is refused."""
+    folder = tmp_path / "state" / "overflow"
+    prepare_folder(folder)
+    folder.chmod(0o755)
+    prepare_folder(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    with pytest.raises(LedgerError, match="is a link"):
+        prepare_folder(link)
+    (tmp_path / "file").touch()
+    with pytest.raises(LedgerError, match="where paid answers are kept while the server is away: "):
+        prepare_folder(tmp_path / "file" / "overflow")
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home folder learns which variable names one."""
+    for variable in ("XDG_STATE_HOME", "HOME", "USERPROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("pathlib.Path.home", _no_home)
+    with pytest.raises(LedgerError, match="set XDG_STATE_HOME"):
+        overflow_folder()
+
+
+def _no_home() -> None:
+    raise RuntimeError
+
+
+def test_names_of_files(tmp_path: Path) -> None:
+    """A name tells the run, the host and the owner; the spelling of the user and of the port is not part of it."""
+    places = [
+        ServerURL("postgresql://one@host:5432/db", None, "r"),
+        ServerURL("postgresql://two@HOST/db", None, "r"),
+        ServerURL("postgresql://two@host/db", None, "other"),
+    ]
+    names = [overflow_name(place, "token", 7, "a host.example") for place in places]
+    assert names[0] == names[1] != names[2]
+    assert names[0].endswith("-token-a_host_example-7.overflow")
+    for name in names:
+        (tmp_path / name).touch()
+    assert [owner_of(path) for path in files_of_run(tmp_path, "token")] == [7, 7]
+    assert owner_of(tmp_path / "mine.overflow") == 0
+    assert overflow_files_of(places[0], state_folder=tmp_path) == []
+    assert not has_records(tmp_path / names[0])
+    assert os.fspath(overflow_folder(tmp_path)).endswith("clova_ocr_async/overflow")
+
+
+async def test_an_opening_that_is_cancelled_leaves_no_owner(run: str) -> None:
+    """A caller that is cancelled while a run is opened leaves no owner and no file behind."""
+    for steps in range(6):
+        ledger: Any = PostgresLedger(run)
+        opening = asyncio.create_task(ledger.__aenter__())
+        for _ in range(steps):
+            await asyncio.sleep(0.005)
+        opening.cancel()
+        await asyncio.wait([opening])
+        if not opening.cancelled():
+            await ledger.__aexit__(None, None, None)
+        if execute(run, "SELECT to_regclass('clova_ocr.owner') IS NULL") == [(False,)]:
+            assert execute(run, "SELECT count(*) FROM clova_ocr.owner") == [(0,)]
+    assert list(overflow_folder().iterdir()) == []
+
+
+async def test_a_child_of_a_fork_uses_nothing_of_its_parent(run: str) -> None:
+    """The child of a fork is refused, closes nothing of its parent's, and leaves the parent's file."""
+    async with PostgresLedger(run) as ledger:
+        if not (child := os.fork()):
+            os._exit(await _told_of_the_fork(ledger))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7  # noqa: ASYNC222 - it ends at once
+        assert len(list(overflow_folder().iterdir())) == 1
+        await sent(ledger, "a")
+
+
+async def _told_of_the_fork(ledger: PostgresLedger) -> int:
+    try:
+        ledger.add_files([source("a")], "receipt")
+    except LedgerError as error:
+        ledger._this_owner.close()  # noqa: SLF001 - what leaving does, without the loop, which is the parent's
+        ledger._database.close()  # noqa: SLF001 - as above
+        return 7 if "forked" in str(error) else 1
+    return 2
