@@ -149,8 +149,9 @@ def bench(session: nox.Session) -> None:
     """Measure beside others, and write benchmarks/README.md anew; arguments go to benchmarks/all.py."""
     # niquests brings a urllib3 of its own, which would take the place of the one that requests is measured with.
     own = {"URLLIB3_NO_OVERRIDE": "1"}
-    extras = ".[cli,emulator,fastapi,heic,pictures,report,tables]"
-    session.install("--no-binary", "urllib3-future", "-e", extras, *group("bench"), env=own)
+    extras = ".[cli,emulator,fastapi,heic,pictures,postgres,redis,report,tables]"
+    # pytest, as the servers that are measured are started as for tests.
+    session.install("--no-binary", "urllib3-future", "-e", extras, *group("bench"), "pytest", env=own)
     session.run("python", "benchmarks/all.py", *session.posargs)
 
 

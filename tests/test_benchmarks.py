@@ -18,6 +18,7 @@ has_peak_memory = pytest.mark.skipif(
 QUICK = [
     *("whole_call", "decode", "photos", "photo_slots", "pictures", "masking"),
     *("dispatcher", "run_reading", "tables", "report_writing", "start", "overload", "web_handler"),
+    pytest.param("server_stores", marks=pytest.mark.server),
 ]
 
 
