@@ -1,7 +1,7 @@
 """Workers on several hosts, a ledger and slots on servers, and everything that goes wrong there: ``cluster.py``.
 
-Four workers of the command line read one folder: two on one host, and one on a host of its own each. Every two seconds
-one of them is killed or stopped, and both servers are restarted twice. Judged by the bill of the emulator:
+Four workers of the command line read one folder, two on each of two hosts. Every two seconds one of them is killed or
+stopped, and both servers are restarted twice. Judged by the bill of the emulator:
 
 * no picture was charged for twice, none is lost, and none was charged for in silence,
 * ambiguous are at most the calls that were in flight at the kills, and each has a name,
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import time
 from functools import partial
@@ -36,13 +37,13 @@ class Troubles:
 
     Args:
         scene: The stage.
-        longest_stop: Seconds that a worker may be stopped.
+        long_stops: Share of the stops that last longer than a lease.
     """
 
-    def __init__(self, scene: Stage, longest_stop: float) -> None:
+    def __init__(self, scene: Stage, long_stops: float) -> None:
         self._scene = scene
-        self._longest_stop = longest_stop
-        self._homes = [scene.hosts[0], *scene.hosts]
+        self._long_stops = long_stops
+        self._homes = scene.homes
         self._running = [scene.start(host) for host in self._homes]
         self._restarts = [len(scene.pictures) * part // 3 for part in (1, 2)]
         self.kills = self.stops = 0
@@ -78,19 +79,32 @@ class Troubles:
             self._scene.kill(victim)
             self.kills += 1
         else:
-            victim.stop(self._scene.draw.uniform(0.5, self._longest_stop))
+            is_long = self._scene.draw.random() < self._long_stops
+            victim.stop(1.2 * LEASE if is_long else self._scene.draw.uniform(0.5, 4.0))
             self.stops += 1
 
 
-def troubles(items: int, latency: float, kind: Kind, draw: random.Random, *, longest_stop: float = 4.0) -> list[str]:
-    """Kill and stop workers, and restart the servers twice, while a folder is read."""
-    with stage(items, latency, kind, draw) as scene:
-        made = Troubles(scene, longest_stop)
+def troubles(
+    items: int, latency: float, kind: Kind, draw: random.Random, *, isolated: bool, long_stops: float = 0.0
+) -> list[str]:
+    """Kill and stop workers, and restart the servers twice, while a folder is read.
+
+    Args:
+        items: Pictures.
+        latency: Mean seconds of a call.
+        kind: Where the slots are.
+        draw: Chooses.
+        isolated: Whether the dead of the second host are noticed by their leases alone.
+        long_stops: Share of the stops that last longer than a lease.
+    """
+    with stage(items, latency, kind, draw, isolated=isolated) as scene:
+        made = Troubles(scene, long_stops)
         made.play()
         scene.end_all()
         scene.finish()
         scene.wrong += leaks(scene)
-        what = f"4 workers, slots on {kind}, {made.kills} killed, {made.stops} stopped, servers restarted twice"
+        where = "in containers, " if isolated else ""
+        what = f"4 workers, {where}slots on {kind}, {made.kills} killed, {made.stops} stopped, servers restarted twice"
         return _reported(scene.account(what))
 
 
@@ -98,7 +112,7 @@ def call_limit(items: int, limit: int, kind: Kind, draw: random.Random) -> list[
     """Read a folder with a limit of calls: it holds to the call."""
     with stage(items, 0.05, kind, draw) as scene:
         options = ("--max-calls", str(limit))
-        for host in (scene.hosts[0], *scene.hosts):
+        for host in scene.homes:
             scene.start(host, *options)
         scene.end_all()
         if (billed := scene.clova.billed.total()) != limit:
@@ -116,8 +130,8 @@ def two_hosts(items: int, kind: Kind, draw: random.Random, *, most_refused: floa
         draw: Chooses.
         most_refused: Share of the calls; the limit is learned by a few refusals, however many calls follow.
     """
-    with stage(items, 0.5, kind, draw) as scene:
-        for host in scene.hosts[:2]:
+    with stage(items, 0.5, kind, draw, isolated=True) as scene:
+        for host in scene.hosts:
             scene.start(host)
         scene.end_all()
         state = scene.clova.domain_state()
@@ -138,18 +152,17 @@ def unsealed(items: int, draw: random.Random) -> list[str]:
 
 def utilisation(kind: Kind, draw: random.Random) -> list[str]:
     """Kill a worker a minute: the domain stays nearly as busy as with one process, and is so again after a lease."""
-    with stage(1400, 1.0, kind, draw) as scene:
+    with stage(1400, 1.0, kind, draw, isolated=True) as scene:
         scene.start(scene.hosts[0])
         alone = _busy(scene, 40.0)
         scene.workers[0].kill()
-        homes = [scene.hosts[0], *scene.hosts]
-        running = [scene.start(host) for host in homes]
+        running = [scene.start(host) for host in scene.homes]
         shares: list[float] = []
         for minute in range(3):
             shares.append(_busy(scene, 10.0))
             scene.kill(running[minute])
             shares.append(_busy(scene, 5.0))
-            running[minute] = scene.start(homes[minute])
+            running[minute] = scene.start(scene.homes[minute])
             shares.append(_busy(scene, LEASE - 5.0))
             after = _busy(scene, 60.0 - 10.0 - LEASE)
             shares.append(after)
@@ -192,11 +205,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=time.time_ns())
     options = parser.parse_args(arguments)
     print(f"seed {options.seed}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing that was started is left
     draw = random.Random(options.seed)  # noqa: S311 - moments of kills
     wrong: list[str] = []
     for kind in options.slots or ("postgresql", "redis"):
         scenes = {
-            "troubles": partial(troubles, options.items, 0.2, kind, draw, longest_stop=1.2 * LEASE),
+            "troubles": partial(troubles, options.items, 0.2, kind, draw, isolated=False, long_stops=0.05),
+            "containers": partial(troubles, options.items // 10, 0.2, kind, draw, isolated=True, long_stops=0.05),
             "limit": partial(call_limit, options.items // 5, options.items // 10, kind, draw),
             "hosts": partial(two_hosts, options.items // 2, kind, draw),
             "use": partial(utilisation, kind, draw),

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+import zlib
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -54,7 +55,7 @@ class Stage:
         redis: Keeps the slots, or some of them.
         database: The name of the database.
         kind: Where the slots are.
-        hosts: The hosts of the workers.
+        hosts: The two hosts.
         draw: Chooses.
         workers: All that were started and not ended.
         in_flight: Calls in flight at the kills.
@@ -120,6 +121,11 @@ class Stage:
             content = number if number % 10 else self.draw.randrange(number + 1)
             picture = b"\xff\xd8\xff\xe0 %b %d \xff\xd9" % (PICTURE, content)
             (self.folder / f"{self.draw.getrandbits(32):08x}-{number}.jpg").write_bytes(picture)
+
+    @property
+    def homes(self) -> list[Host]:
+        """The host of each of four workers."""
+        return [host for host in self.hosts for _ in range(2)]
 
     def start(self, host: Host, *options: str) -> Worker:
         """Start the command line on the folder."""
@@ -232,16 +238,24 @@ class Stage:
 
 
 @contextmanager
-def stage(items: int, latency: float, kind: Kind, draw: random.Random, **emulated: Any) -> Generator[Stage]:
-    """Build a stage, and take it down."""
+def stage(items: int, latency: float, kind: Kind, draw: random.Random, *, isolated: bool = False) -> Generator[Stage]:
+    """Build a stage, and take it down.
+
+    Args:
+        items: Pictures.
+        latency: Mean seconds of a call.
+        kind: Where the slots are.
+        draw: Chooses.
+        isolated: Whether the processes of the second host are where no others can look them up.
+    """
     place = Path(tempfile.mkdtemp(prefix="cluster-"))
-    hosts = [Host(place / "a"), Host(place / "b", isolated=True), Host(place / "c", isolated=True)]
+    hosts = [Host(place / "a"), Host(place / "b", isolated=isolated)]
     for host in hosts:
         host.home.mkdir()
     (place / "key").write_text(draw.randbytes(32).hex())
     (place / "key").chmod(0o600)
     postgres, redis = PostgresServer(), RedisServer("--requirepass", REDIS_PASSWORD)
-    settings: dict[str, Any] = {"concurrency": CEILING, "latency": latency, "sigma": 0.5, **emulated}
+    settings: dict[str, Any] = {"concurrency": CEILING, "latency": latency, "sigma": 0.5}
     try:
         database = postgres.new_database().rpartition("/")[2]
         with emulator_in_thread(**settings, seed=draw.getrandbits(32)) as clova:
@@ -276,7 +290,7 @@ def leaks(scene: Stage) -> list[str]:
     if not values:
         scene.wrong.append("no value to look for")
     places = {
-        "PostgreSQL": scene.postgres.dump(scene.database).encode(),
+        "PostgreSQL": scene.postgres.dump(scene.database).encode() + b"".join(_unpacked_answers(scene)),
         "Redis": scene.redis.dump(),
         "a log": scene.log.read_bytes(),
     }
@@ -288,6 +302,13 @@ def leaks(scene: Stage) -> list[str]:
         # PostgreSQL writes bytes as hexadecimal digits.
         if text in content or text.hex().encode() in content
     ]
+
+
+def _unpacked_answers(scene: Stage) -> Iterable[bytes]:
+    """Return the answers that anybody can unpack."""
+    for body in scene.select("SELECT encode(body, 'hex') FROM clova_ocr.answer"):
+        with suppress(zlib.error):
+            yield zlib.decompress(bytes.fromhex(body))
 
 
 def _texts(value: Any) -> Iterable[str]:
