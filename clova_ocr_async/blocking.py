@@ -185,7 +185,8 @@ class BlockingClient:
             images: Any iterable of images; of pairs of image and document class if ``document`` is not given. It is
                 read in the thread that iterates over the batch, while that waits for an outcome.
             document: The class of all the images.
-            ledger: A run directory, in which a ledger is opened for the batch.
+            ledger: A run directory or ``postgresql://user@host/db?run=NAME``, where a ledger is opened for the batch;
+                or a ledger that is open.
             concurrency: Most images in work at once.
             ordered: Yield outcomes in the order of the images; else as they finish.
             context: Any object of yours, as ``BatchDispatcher.dispatch`` takes it.

@@ -1,22 +1,36 @@
 """URLs of the servers that keep runs and slots: PostgreSQL and Redis.
 
-A password in such a URL is taken off at once: everything that is printed, logged or stored has the URL without it.
+A password in such a URL is taken off at once: everything that is printed, logged or stored has the URL without it. What
+the server's library reads in the rest of the URL stays as it was written.
+
+Source: PostgreSQL 17, 32.1.1.2 "Connection URIs"; redis-py 6, ``redis.from_url``.
 """
 
 from __future__ import annotations
 
-import hmac
+import re
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.secret import SecretText
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["POSTGRES", "REDIS", "Password", "ServerURL", "checked_run", "is_url", "parse_server_url"]
+__all__ = [
+    "POSTGRES",
+    "REDIS",
+    "Password",
+    "ServerURL",
+    "checked_run",
+    "is_url",
+    "parse_server_url",
+    "read_server_url",
+    "require_run",
+]
 
 POSTGRES = ("postgresql", "postgres")
 """Schemes of PostgreSQL's URLs."""
@@ -26,34 +40,25 @@ REDIS = ("redis", "rediss")
 
 _LONGEST_RUN = 128  # characters
 
+# A password may hold an @ that should be encoded. Behind the hosts an @ is refused: then a password that holds / ? or #
+# unencoded would pass for a host, a database or an option, and be shown.
+_URL = re.compile(
+    r"""(?P<scheme>[A-Za-z]+)://
+        (?:(?P<user>[^:@/?#]*)(?::(?P<password>[^/?#]*))?@)?
+        (?P<hosts>[^@/?#]*)
+        (?P<path>/[^@?#]*)?
+        (?:\?(?P<query>[^@#]*))?""",
+    re.VERBOSE,
+)
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\[\]:]*)(?::\d{0,5})?", re.ASCII)
+_OTHER_SECRET = re.compile(r"password|secret|scram_\w+_key")
+_INSTEAD = {POSTGRES: "set PGPASSWORD or use ~/.pgpass", REDIS: "set CLOVA_OCR_REDIS_PASSWORD"}
 
-class Password:
-    """A password that is never printed and cannot be pickled.
 
-    Args:
-        value: The password.
-    """
+class Password(SecretText):
+    """The password of a server: a text that is never printed and cannot be pickled."""
 
-    __slots__ = ("_value",)  # without a __dict__, which debuggers and crash reporters print
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Return the text, for the server that asks for it."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Password('***')"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Password) and hmac.compare_digest(self._value.encode(), other._value.encode())
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a Password cannot be pickled; send the name of its environment variable, and read it there")
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,19 @@ class ServerURL:
             return self.url
         return f"{self.url}{'&' if '?' in self.url else '?'}run={quote(self.run, safe='')}"
 
+    @property
+    def scheme(self) -> str:
+        """The scheme, in lower case."""
+        return self.url.partition(":")[0]
+
+    @property
+    def warning(self) -> str | None:
+        """The warning about the password that stood in the URL; None if there was none."""
+        if self.password is None:
+            return None
+        instead = _INSTEAD[POSTGRES if self.scheme in POSTGRES else REDIS]
+        return f"the URL {self} has a password, which process lists and shells' histories show; {instead} instead"
+
 
 def is_url(text: str) -> bool:
     """Return whether a text is meant as a URL, and not as a path: it has a scheme, or begins with a server's."""
@@ -83,52 +101,91 @@ def is_url(text: str) -> bool:
     return bool(colon) and (rest.startswith("//") or scheme.lower() in (*POSTGRES, *REDIS))
 
 
-def parse_server_url(text: str, schemes: Sequence[str], name: str = "the URL") -> ServerURL:
-    """Return a server's URL without its password.
+def parse_server_url(text: str | ServerURL, schemes: Sequence[str], name: str = "the URL") -> ServerURL:
+    """Return a server's URL without its password, and warn if it has one.
 
     Args:
-        text: The URL.
+        text: The URL; one that was parsed before is returned as it is, without a second warning.
         schemes: The schemes that are allowed.
         name: What holds the URL, for errors.
 
     Raises:
-        ConfigurationError: It has another scheme, no server or database, or a run that cannot be one. The text is not
-            repeated: it may hold a password.
+        ConfigurationError: As ``read_server_url``.
     """
-    parts = _split(text)
-    if parts is None:
-        raise ConfigurationError(f"{name} cannot be read; write {schemes[0]}://user@host:port/…")
-    host, port = parts.hostname, parts.port
-    if parts.scheme not in schemes or not text.partition(":")[2].startswith("//"):
-        raise ConfigurationError(f"{name} begins with another scheme than {schemes[0]}://; write that, or a folder")
-    options = parse_qsl(parts.query, keep_blank_values=True)
-    runs = [value for key, value in options if key == "run"]
-    passwords = [value for key, value in options if key == "password"]
+    found = read_server_url(text, schemes, name)
+    if found is not text and found.warning is not None:
+        warnings.warn(found.warning, stacklevel=3)
+    return found
+
+
+def read_server_url(text: str | ServerURL, schemes: Sequence[str], name: str = "the URL") -> ServerURL:
+    """Return a server's URL without its password.
+
+    Args:
+        text: The URL; one that was parsed before is returned as it is.
+        schemes: The schemes that are allowed.
+        name: What holds the URL, for errors.
+
+    Raises:
+        ConfigurationError: It has another scheme, a part that cannot be read, or a run that cannot be one. The text is
+            not repeated: it may hold a password.
+    """
+    scheme = text.scheme if isinstance(text, ServerURL) else text.partition(":")[0].lower()
+    if scheme not in schemes:
+        known = " or ".join(f"{word}://" for word in (POSTGRES[0], REDIS[0]) if word in schemes)
+        raise ConfigurationError(f"{name} does not begin with {known}")
+    if isinstance(text, ServerURL):
+        return text
+    parts = _URL.fullmatch(text) if text.isprintable() and " " not in text else None
+    if parts is None or not all(map(_HOST.fullmatch, parts["hosts"].split(","))):
+        raise ConfigurationError(
+            f"{name} cannot be read; write {schemes[0]}://user@host:port/…, with each @ / ? # % of a name or password "
+            "percent-encoded (%40 %2F %3F %23 %25)"
+        )
+    options = list(_options(parts["query"] or "", name))
+    runs = [value for key, value, _ in options if key == "run"]
     if len(runs) > 1:
         raise ConfigurationError(f"{name} has {len(runs)} runs; give one ?run=NAME")
-    if parts.password is not None:
-        passwords.append(unquote(parts.password))
-    if passwords:
-        warnings.warn(
-            f"{name} holds a password, which process lists and shells' histories show; "
-            f"{'set PGPASSWORD or use ~/.pgpass' if schemes == POSTGRES else 'set CLOVA_OCR_REDIS_PASSWORD'} instead",
-            stacklevel=3,
-        )
-    user = f"{parts.username}@" if parts.username is not None else ""
-    place = ("" if host is None else f"[{host}]" if ":" in host else host) + ("" if port is None else f":{port}")
-    query = urlencode([(key, value) for key, value in options if key not in {"run", "password"}], quote_via=quote)
-    url = f"{parts.scheme}://{user}{place}{parts.path}{'?' + query if query else ''}"
-    return ServerURL(url, Password(passwords[-1]) if passwords else None, checked_run(runs[0], name) if runs else None)
+    passwords = [parts["password"] or "", *(value for key, value, _ in options if key == "password")]
+    password = next(filter(None, map(unquote, reversed(passwords))), None)
+    user = f"{parts['user']}@" if parts["user"] else ""
+    query = "&".join(option for key, _, option in options if key not in {"run", "password"})
+    url = f"{scheme}://{user}{parts['hosts']}{parts['path'] or ''}{'?' + query if query else ''}"
+    return ServerURL(
+        url, None if password is None else Password(password), checked_run(unquote(runs[0]), name) if runs else None
+    )
 
 
-def _split(text: str) -> SplitResult | None:
-    """Return the parts of a URL; None if it has none. Its errors are dropped: they repeat the text."""
-    try:
-        parts = urlsplit(text)
-        _ = parts.port  # read here, as it may not be a number
-    except ValueError:
-        return None
-    return parts
+def _options(query: str, name: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the options of a URL: name, value as it is written, and both as they are written.
+
+    Raises:
+        ConfigurationError: One has no value, or is a secret other than the password.
+    """
+    for option in filter(None, query.split("&")):
+        key, equals, value = option.partition("=")
+        key = unquote(key)
+        if not equals:
+            raise ConfigurationError(f"{name} has an option without a value; write ?option=value")
+        if key.lower() == "password":
+            key = "password"
+        elif _OTHER_SECRET.search(key.lower()):
+            raise ConfigurationError(
+                f"{name} has an option that is a secret other than the password; of PostgreSQL, put it into a service "
+                "file (~/.pg_service.conf) and give ?service=NAME"
+            )
+        yield key, value, option
+
+
+def require_run(url: ServerURL, name: str = "the URL") -> ServerURL:
+    """Return the URL of a run.
+
+    Raises:
+        ConfigurationError: It names no run.
+    """
+    if url.run is None:
+        raise ConfigurationError(f"{name} names no run; add {'&' if '?' in url.url else '?'}run=NAME to it")
+    return url
 
 
 def checked_run(run: str, name: str = "run") -> str:

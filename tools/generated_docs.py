@@ -156,10 +156,16 @@ def _exit_codes() -> str:
 
 
 def verbs() -> dict[str, click.Command]:
-    """Return the verbs of the command line."""
+    """Return the verbs of the command line; those of a group after its name."""
     context = click.Context(app, info_name="clova-ocr")
-    found = {name: app.get_command(context, name) for name in app.list_commands(context)}
-    return {name: command for name, command in found.items() if command is not None}
+    found: dict[str, click.Command] = {}
+    for name in app.list_commands(context):
+        command = app.get_command(context, name)
+        if isinstance(command, click.Group):
+            found |= {f"{name} {word}": one for word, one in command.commands.items()}
+        elif command is not None:
+            found[name] = command
+    return found
 
 
 def _options(context: click.Context, options: Iterable[click.Parameter]) -> str:

@@ -22,8 +22,9 @@ from clova_ocr_async.batch.window import Window
 from clova_ocr_async.batch.workers import Workers
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.runtime import Runtime
+from clova_ocr_async.ledger.opening import locate, open_ledger
 from clova_ocr_async.ledger.seal import load_seal
-from clova_ocr_async.ledger.sqlite import SqliteLedger
+from clova_ocr_async.server_url import ServerURL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
     from clova_ocr_async.client.loading import ImageSource
     from clova_ocr_async.documents.base import Document
     from clova_ocr_async.documents.recognition import DocumentT
+    from clova_ocr_async.ledger.opening import RunLocation
     from clova_ocr_async.ledger.storage import Ledger
 
 __all__ = ["BatchDispatcher"]
 
+_LOCATION = (str, os.PathLike, ServerURL)
 _AHEAD = 200  # images: with so many outcomes to spare, a pause of the consumer leaves no slot idle
 
 
@@ -48,14 +51,16 @@ class BatchDispatcher:
         concurrency: Most images in work at once, those that wait for a slot included. Not given, they follow the slots:
             as many as the calls at once that the client allows, and half as many more, at least four. In any case
             no more are read once they take 256 MiB.
-        ledger: A run directory, in which a ledger is opened for each batch, or a ledger that the caller has opened.
-            With it an image is paid once whatever its names, a finished one is answered from the ledger, and a killed
-            batch resumes. In a run directory answers are encrypted if the environment has a key (CLOVA_OCR_KEY).
+        ledger: A run directory or ``postgresql://user@host/db?run=NAME``, where a ledger is opened for each batch, or a
+            ledger that the caller has opened. With it an image is paid once whatever its names, a finished one is
+            answered from the ledger, and a killed batch resumes. Answers are encrypted if the environment has a key
+            (CLOVA_OCR_KEY), unless the caller opens the ledger.
         ahead: Most images pulled and not yet taken; the images that may be in work are pulled in any case.
         runtime: Time, and waiting; for files that are still being written.
 
     Raises:
-        ConfigurationError: A number is not a whole number from 1, or an argument has another type.
+        ConfigurationError: A number is not a whole number from 1, an argument has another type, or ``ledger`` is a URL
+            of another kind.
     """
 
     def __init__(
@@ -127,9 +132,8 @@ class BatchDispatcher:
             reader = DirectReader(self._client, stop, unfinished, options)
         else:
             # For each batch anew: a ledger is opened once, and a dispatcher dispatches many times.
-            owned = isinstance(self._ledger, str | os.PathLike)
             ledger = _opened_ledger(self._ledger)
-            session = LedgerSession(ledger, services_of(self._client.domains), owned=owned)
+            session = LedgerSession(ledger, services_of(self._client.domains), owned=ledger is not self._ledger)
             listed = isinstance(images, WorkList)
             reader = LedgeredReader(self._client, ledger, stop, unfinished, options, columns=columns, listed=listed)
         return Batch(intake, Workers(intake, reader, outbox, stop), outbox, stop, session)
@@ -152,14 +156,16 @@ def _columns_of(context: object) -> bytes:
     return columns
 
 
-def _opened_ledger(ledger: str | os.PathLike[str] | Ledger) -> Ledger:
-    return SqliteLedger(ledger, seal=load_seal()) if isinstance(ledger, str | os.PathLike) else ledger
+def _opened_ledger(ledger: RunLocation | Ledger) -> Ledger:
+    return open_ledger(ledger, seal=load_seal()) if isinstance(ledger, _LOCATION) else ledger
 
 
-def _checked_ledger(ledger: Any) -> str | os.PathLike[str] | Ledger | None:
+def _checked_ledger(ledger: Any) -> RunLocation | Ledger | None:
+    if isinstance(ledger, _LOCATION):
+        return locate(ledger, "ledger")
     # A store of the user's own needs no base class. This is the method without which nothing may be paid.
-    if ledger is None or isinstance(ledger, str | os.PathLike) or hasattr(ledger, "sending"):
-        return cast("str | os.PathLike[str] | Ledger | None", ledger)
+    if ledger is None or hasattr(ledger, "sending"):
+        return cast("Ledger | None", ledger)
     raise ConfigurationError(
-        f"ledger is a {type(ledger).__name__}; it must be the path of a run directory, or a Ledger"
+        f"ledger is a {type(ledger).__name__}; it must be the path of a run directory, the URL of a run, or a Ledger"
     )

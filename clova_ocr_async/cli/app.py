@@ -16,10 +16,10 @@ from clova_ocr_async import __version__
 from clova_ocr_async.cli.exit_codes import exit_code
 from clova_ocr_async.cli.options import CONFIG, common, common_options
 from clova_ocr_async.cli.terminal.signals import interrupt_handlers, signal_handlers
-from clova_ocr_async.cli.terminal.stderr import echo_stderr
+from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
 __all__ = ["AUTO", "DOCUMENT", "DOCUMENT_OR_AUTO", "app", "verb"]
 
@@ -38,6 +38,7 @@ _VERBS = {
     "report": "Write a page that shows a run: costs, failures, values and pictures.",
     "review": "Correct values in a browser on this machine.",
     "purge": "Delete the answers that a run keeps.",
+    "ledger": "Copy a run between a directory and a database.",
     "emulator": "Run a local CLOVA to develop against, without an account.",
     "doctor": "Check the configuration, and with --probe the service.",
     "demo": "Show sample documents, a local CLOVA, a batch and its results.",
@@ -52,6 +53,8 @@ Configuration (environment):
   CLOVA_OCR_CONFIG, or --config FILE: a TOML file with any number of domains;
   all other variables of domains are then ignored
   CLOVA_OCR_KEY or CLOVA_OCR_KEY_FILE: the key that encrypts the answers of a run
+  CLOVA_OCR_SLOTS: the URL of a server by which hosts share their calls at once
+  PGPASSWORD, CLOVA_OCR_REDIS_PASSWORD (or …_FILE): passwords of servers
 \b
 Exit codes:
   0 all images were read   1 some images failed, were skipped or are ambiguous,
@@ -107,9 +110,10 @@ class _LazyGroup(click.Group):
         if cmd_name not in _VERBS:  # the name becomes part of a module's name below
             return None
         command: click.Command = importlib.import_module(f"clova_ocr_async.cli.commands.{cmd_name}").command
-        # A verb with an option of the same name has its own meaning for it.
-        names = {parameter.name for parameter in command.params}
-        command.params.extend(option for option in _for_verbs() if option.name not in names)
+        for one in (command, *(command.commands.values() if isinstance(command, click.Group) else ())):
+            # A verb with an option of the same name has its own meaning for it.
+            names = {parameter.name for parameter in one.params}
+            one.params.extend(option for option in _for_verbs() if option.name not in names)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
@@ -182,6 +186,15 @@ def verb(function: Callable[P, int]) -> Callable[P, NoReturn]:
     return run
 
 
+def _warnings_about(options: dict[str, Any]) -> Iterator[str]:
+    """Yield the warnings about passwords in URLs, once the options are known that decide what is printed."""
+    from clova_ocr_async.server_url import ServerURL
+
+    for value in options.values():
+        if isinstance(value, ServerURL) and value.warning is not None:
+            yield value.warning
+
+
 def _exit_code_of(function: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
     """Run a verb, print its error, and return its exit code."""
     # The imports are inside, because a Ctrl-C during them must end in one line as well.
@@ -190,6 +203,7 @@ def _exit_code_of(function: Callable[P, int], *args: P.args, **kwargs: P.kwargs)
         from clova_ocr_async.errors import ClovaOCRError
 
         configure_logging(quiet=common().quiet, verbose=common().verbose)
+        echo_lines(_warnings_about(kwargs))
         try:
             return function(*args, **kwargs)
         except ClovaOCRError as error:

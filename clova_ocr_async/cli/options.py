@@ -36,8 +36,10 @@ __all__ = [
     "PRICE",
     "RENDER",
     "RUN",
+    "RUN_LOCATION",
     "RUN_MOVED",
     "SECONDS",
+    "SLOTS",
     "STORE",
     "Common",
     "PathParam",
@@ -104,6 +106,45 @@ class PathParam(click.Path):
 
 PATH = PathParam()
 """Type of an option that is a path."""
+
+
+class _RunParam(PathParam):
+    """A run directory, or the URL of a run on PostgreSQL; no message repeats a URL, because it may hold a password."""
+
+    name = "run"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or the parsed URL, without its password."""
+        if not isinstance(value, str) or ":" not in value:
+            return super().convert(value, param, ctx)
+        from clova_ocr_async.errors import ConfigurationError
+        from clova_ocr_async.server_url import POSTGRES, is_url, read_server_url, require_run
+
+        try:
+            return (
+                require_run(read_server_url(value, POSTGRES)) if is_url(value) else super().convert(value, param, ctx)
+            )
+        except ConfigurationError as error:
+            return self.fail(str(error), param, ctx)
+
+
+RUN_LOCATION = _RunParam()
+"""Type of an option that is the location of a run."""
+
+
+class _SlotsParam(_ParamType):
+    """The URL of a server that shares slots; no message repeats it, because it may hold a password."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from clova_ocr_async.errors import ConfigurationError
+        from clova_ocr_async.server_url import POSTGRES, REDIS, read_server_url
+
+        try:
+            return read_server_url(value, (*POSTGRES, *REDIS))
+        except ConfigurationError as error:
+            return self.fail(str(error), param, ctx)
 
 
 class _CallLimitParam(_ParamType):
@@ -272,8 +313,17 @@ PREPARE = click.option(
 RENDER = click.option("--render", is_flag=True, help="Send each page of a PDF as a picture; implies --prepare.")
 """An option of each verb that calls: whether pages of PDFs are rendered."""
 
-RUN = click.argument("folder", metavar="DIR", type=PATH)
-"""The run directory of a verb that needs one."""
+RUN = click.argument("run", metavar="RUN", type=RUN_LOCATION)
+"""The run of a verb that needs one: a run directory, or the URL of a run on PostgreSQL."""
+
+SLOTS = click.option(
+    "--slots",
+    type=_SlotsParam(),
+    metavar="URL",
+    help="Share the calls at once with other hosts through PostgreSQL or Redis: postgresql://… or redis://….  "
+    "[default: CLOVA_OCR_SLOTS, else shared on this host]",
+)
+"""An option of each verb that calls: the server by which hosts share their slots."""
 
 KEY_FILE = click.option(
     "--key-file",
@@ -285,7 +335,8 @@ KEY_FILE = click.option(
 RUN_MOVED = click.option(
     "--run-moved",
     is_flag=True,
-    help="Continue with a DIR that was copied, moved or restored; its other copies must not be used any more.",
+    help="Continue with a run directory that was copied, moved or restored; its other copies must not be used "
+    "any more.",
 )
 """An option of each verb that works on a run: whether a copied run directory is continued."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
 import warnings
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from clova_ocr_async.arguments import require_number, require_whole_number
@@ -12,6 +11,7 @@ from clova_ocr_async.documents import DOCUMENTS, Document
 from clova_ocr_async.errors import AuthenticationError, ConfigurationError, DomainError
 from clova_ocr_async.protocol.invoke_url import InvokeURL, parse_invoke_url
 from clova_ocr_async.protocol.secret_masking import masker
+from clova_ocr_async.secret import SecretText
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +22,8 @@ _LONGEST_SECRET = 1024  # characters; real ones have 44
 _LONGEST_LABEL = 64  # characters; labels are repeated with every sample of a metric
 
 
-class Secret:
-    """A text that is never printed and cannot be pickled.
+class Secret(SecretText):
+    """The secret of a domain: a text that is never printed and cannot be pickled.
 
     Args:
         value: The secret, as copied from the console.
@@ -33,27 +33,10 @@ class Secret:
             or characters outside ASCII.
     """
 
-    __slots__ = ("_value",)  # without a __dict__, which debuggers and crash reporters print
+    __slots__ = ()
 
     def __init__(self, value: str) -> None:
-        self._value = _checked_secret(value)
-
-    def reveal(self) -> str:
-        """Return the text, for the one header that sends it."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret('***')"
-
-    def __eq__(self, other: object) -> bool:
-        # In constant time, since the time of a comparison can reveal a secret.
-        return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a Secret cannot be pickled; send the name of its environment variable, and read it there")
+        super().__init__(_checked_secret(value))
 
 
 def _checked_secret(value: object) -> str:

@@ -10,14 +10,15 @@ import msgspec
 
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.documents.untyped import is_array, is_object
-from clova_ocr_async.ledger import Item, RunReader, load_seal
+from clova_ocr_async.ledger import Item, load_seal
+from clova_ocr_async.ledger.opening import locate, open_view
 from clova_ocr_async.results.redaction import check_policy, mask_answer
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from clova_ocr_async.ledger import Entry
+    from clova_ocr_async.ledger import Entry, RunView
     from clova_ocr_async.protocol.request import ParsedRequest
     from clova_ocr_async.results.sensitive_paths import Policy
 
@@ -31,7 +32,8 @@ class Replay:
     hash of the bytes that the run sent, which the run has as well.
 
     Args:
-        run: The run directory. If its answers are encrypted, the environment has the key, as for a batch.
+        run: The run directory, or ``postgresql://user@host/db?run=NAME``. If its answers are encrypted, the environment
+            has the key, as for a batch.
         mask: The policy by which numbers in the answers are masked; None for the answers as they are.
 
     Attributes:
@@ -39,24 +41,24 @@ class Replay:
 
     Raises:
         LedgerError: There is no such run, or it cannot be read.
-        ConfigurationError: There is no such policy.
+        ConfigurationError: There is no such policy, or the URL is of another kind.
     """
 
     def __init__(self, run: str | os.PathLike[str], mask: Policy | None = None) -> None:
         if mask is not None:
             check_policy(mask)
         self._mask: Policy | None = mask
-        self._run = run
+        self._run = locate(run, "replay")
         self._seal = load_seal()
-        self._reader: RunReader | None = None
+        self._reader: RunView | None = None
         self._made: dict[tuple[str, str], Item] | None = None  # by hash of the sent bytes in hex, and document
         self.served = 0
-        with RunReader(run, self._seal):  # so that a wrong path is an error here
+        with open_view(self._run, self._seal):  # so that a wrong path is an error here
             pass
 
     def open(self) -> None:
         """Open the run, in the thread that reads it."""
-        self._reader = RunReader(self._run, self._seal).__enter__()
+        self._reader = open_view(self._run, self._seal).__enter__()
 
     def close(self) -> None:
         """Close the run."""
@@ -84,7 +86,7 @@ class Replay:
         self.served += 1
         return msgspec.json.encode(answer if self._mask is None else mask_answer(answer, self._mask))
 
-    def _find(self, reader: RunReader, digest: bytes, document: str) -> Entry | None:
+    def _find(self, reader: RunView, digest: bytes, document: str) -> Entry | None:
         if (entry := reader.find(Item(digest, document))) is not None:
             return entry
         if self._made is None:  # read at the first need, since a run may be long
@@ -93,7 +95,7 @@ class Replay:
         return None if item is None else reader.find(item)
 
 
-def _made_pictures(reader: RunReader) -> Iterator[tuple[tuple[str, str], Item]]:
+def _made_pictures(reader: RunView) -> Iterator[tuple[tuple[str, str], Item]]:
     """Yield the pictures of a run that were not sent as their file has them: hash and document, and the item."""
     for entry in filter(None, (record.entry for record in reader.records())):
         with contextlib.suppress(msgspec.MsgspecError):  # not recorded, or of a later version

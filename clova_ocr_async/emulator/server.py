@@ -57,8 +57,9 @@ class Emulator:
         sigma: Spread of the log-normal distribution of durations; 0 for always the mean.
         documents: Path words of the documents that are deployed; others are answered 0022.
         faults: The faults of the first calls; see ``script``.
-        replay: A run directory: a picture that the run has an answer to is answered with it, for the document that it
-            was read as. Any other picture is answered as without a run; ``replayed`` counts the answers of the run.
+        replay: A run directory, or ``postgresql://user@host/db?run=NAME``: a picture that the run has an answer to is
+            answered with it, for the document that it was read as. Any other picture is answered as without a run;
+            ``replayed`` counts the answers of the run.
         mask: How numbers in the answers of the run are masked: "standard" or "all"; None shows them.
         expose: Accept connections from other machines, without encryption.
         seed: Seed of the random durations.

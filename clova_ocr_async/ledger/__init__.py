@@ -6,11 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.ledger.corrections import Change, ChangeKind, Correction, CorrectionConflictError
+from clova_ocr_async.ledger.opening import open_corrections, open_view, purge
 from clova_ocr_async.ledger.run_status import Purged, RunStatus
 from clova_ocr_async.ledger.seal import Seal, SealError, load_seal
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.corrections import SqliteCorrections
-from clova_ocr_async.ledger.sqlite.purge import purge
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.ledger.states import (
     Admission,
@@ -60,6 +60,8 @@ __all__ = [
     "SqliteLedger",
     "State",
     "load_seal",
+    "open_corrections",
+    "open_view",
     "purge",
 ]
 

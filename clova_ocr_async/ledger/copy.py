@@ -3,6 +3,9 @@
 After that, only the copy may be worked on: both would pay for the images that neither has read. So the original is
 marked as moved, before the copy appears. If the copy cannot appear, as the machine fails just then, the same command
 makes it again. A run that is copied back replaces the one that was marked.
+
+Results that this host keeps in overflow files must be in the run first. Those of other hosts cannot be seen from here:
+their calls are ambiguous in the copy, so a batch is to be run there before.
 """
 
 from __future__ import annotations

@@ -61,6 +61,7 @@ __all__ = [
     "reclaim",
     "reclaim_files",
     "replay_records",
+    "try_lock",
 ]
 
 logger = logging.getLogger("clova_ocr_async")
@@ -213,7 +214,7 @@ class OverflowFile:
         os.fsync(self._descriptor)  # some file systems find out only here that the disk is full
 
 
-def _lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
     """Lock a file for as long as it is open; return False if another process has it locked.
 
     Raises:
@@ -229,7 +230,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def create_locked(
-    path: Path, lock: Callable[[int], bool] = _lock, pause: Callable[[float], object] = time.sleep
+    path: Path, lock: Callable[[int], bool] = try_lock, pause: Callable[[float], object] = time.sleep
 ) -> int:
     """Create a file that only its owner can read, and lock it; return its descriptor.
 
@@ -356,7 +357,7 @@ def _log_other_version(path: Path) -> None:
     )
 
 
-def delete_replayed(replayed: dict[Path, int], lock: Callable[[int], bool] = _lock) -> None:
+def delete_replayed(replayed: dict[Path, int], lock: Callable[[int], bool] = try_lock) -> None:
     """Delete the files whose records are in the ledger now, unless their processes still run."""
     for path, size in replayed.items():
         with suppress(OSError):  # the file stays, and is replayed again
@@ -373,12 +374,12 @@ def _delete(path: Path, size: int, lock: Callable[[int], bool]) -> None:
         os.close(descriptor)
 
 
-def reclaim(folder: Path, lock: Callable[[int], bool] = _lock) -> None:
+def reclaim(folder: Path, lock: Callable[[int], bool] = try_lock) -> None:
     """Give the unused room of processes that have ended back to the disk."""
     reclaim_files(overflow_paths(folder), lock)
 
 
-def reclaim_files(paths: Iterable[Path], lock: Callable[[int], bool] = _lock) -> None:
+def reclaim_files(paths: Iterable[Path], lock: Callable[[int], bool] = try_lock) -> None:
     """Give the unused room of those of some files whose processes have ended back to the disk."""
     for path in paths:
         with suppress(OSError):  # another process was quicker, or the file belongs to another user

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Receipt
@@ -69,7 +70,7 @@ async def main(folder: str, run: str, lease: str, point: str = "", count: str = 
             async for _ in outcomes:
                 pass
     with RunReader(run) as reader:
-        write_failures(run, reader, watch)
+        write_failures(Path(run), reader, watch)
 
 
 if __name__ == "__main__":

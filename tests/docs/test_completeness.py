@@ -49,7 +49,7 @@ def test_every_how_to_begins_with_what_does_it(name: str) -> None:
 def test_every_verb_and_option_is_on_the_page_of_the_command_line() -> None:
     """The page has a heading for each verb, and each of its options."""
     text = page("cli.md")
-    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE))
+    sections = dict(re.findall(r"^## ([\w ]+)\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE))
     common = {option for parameter in app.params for option in parameter.opts}
     for name, command in verbs().items():
         options = {

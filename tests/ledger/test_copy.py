@@ -4,8 +4,7 @@ import asyncio
 import shutil
 import sqlite3
 import tempfile
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.commands import exported
-from support.ledgers import ANSWER, Clock, claimed, item, opened, query, read, remote_process, source, states
+from support.copies import Failing, Place
+from support.ledgers import ANSWER, Clock, calls, claimed, item, opened, query, read, remote_process, source, states
 from support.random_runs import FATES, leave_run
 from support.released_schemas import begin_older
 from support.stores import SqliteRun
@@ -35,28 +35,19 @@ from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.run_rows import SqliteRunRows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable
 
-    from support.stores import Store
-
-    from clova_ocr_async.ledger.run_rows import Row, RunRows
+    from clova_ocr_async.ledger.run_rows import Row
 
 SEAL = AESGCMSeal(b"k" * 32)
 DONE = Change(ChangeKind.DONE, "minji")
 OLDER = 4  # a schema of an earlier release
 
 
-@dataclass
-class Place:
-    """A run that is copied, as the tests work on it and as ``copy_run`` takes it."""
-
-    run: Store
-    rows: RunRows
-
-
 def directory(folder: Path) -> Place:
     """Return a run directory."""
-    return Place(SqliteRun(folder), SqliteRunRows(folder / "run"))
+    run = SqliteRun(folder)
+    return Place(run, run.rows())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -195,6 +186,19 @@ async def test_the_original_is_not_worked_on_any_more(tmp_path: Path) -> None:
         pass
 
 
+async def test_what_people_correct_while_a_run_is_copied_is_not_lost(tmp_path: Path) -> None:
+    """A review that was open before the run was copied records nothing more in the original."""
+    one, two = directory(tmp_path / "a"), directory(tmp_path / "b")
+    await leave_run(one.run, ["read"])
+    with one.run.correct() as record:
+        record.append(item("0 read"), DONE, after=0)
+        copy_run(one.rows, two.rows)
+        with pytest.raises(LedgerError, match="copied to"):
+            record.append(item("0 read"), DONE, after=1)
+    with two.run.correct() as record:
+        assert record.append(item("0 read"), DONE, after=1).number == 2
+
+
 async def test_the_original_goes_on_if_the_copy_is_given_up(tmp_path: Path) -> None:
     """Told that no other copy is worked on, a ledger opens the original, which is then one like any other."""
     for name in "ab":
@@ -212,10 +216,13 @@ async def test_a_copy_that_is_copied_back_replaces_the_original(tmp_path: Path) 
     expected = exported(tmp_path / "b/run")
     copy_run(two.rows, one.rows)
     assert exported(tmp_path / "a/run") == expected
+    before = calls(tmp_path / "a/run")
     async with one.run.open() as ledger:
         claim = claimed(await ledger.admit(item("new"), source("new", 3)))
-        assert await ledger.sending(claim, "new")  # the triggers of the tables are there again
+        assert await ledger.sending(claim, "new")
         await ledger.answered(claim, "new", ANSWER)
+    assert calls(tmp_path / "a/run") == before + 1  # the triggers of the tables are there again
+    assert states(tmp_path / "a/run")[-1] == "succeeded"
     with pytest.raises(LedgerError, match="copied to"):
         await two.run.open().__aenter__()
 
@@ -325,47 +332,6 @@ async def test_a_run_that_was_moved_is_not_copied_to_a_third_place(tmp_path: Pat
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Failures
-
-
-class Failing:
-    """A place whose copy goes wrong in some way.
-
-    Args:
-        rows: The place.
-        changed: Changes a row on its way into the copy.
-        publish: Called before the copy appears.
-    """
-
-    def __init__(
-        self,
-        rows: RunRows,
-        changed: Callable[[Row], Row] = lambda row: row,
-        publish: Callable[[], object] = lambda: None,
-    ) -> None:
-        self.place = rows.place
-        self.reading, self.exporting = rows.reading, rows.exporting
-        self._rows = rows
-        self._changed = changed
-        self._before_publishing = publish
-
-    @contextmanager
-    def importing(self, source: str) -> Generator[Failing]:
-        """Begin the run."""
-        with self._rows.importing(source) as self._target:
-            yield self
-
-    def write(self, rows: Iterable[Row]) -> None:
-        """Write rows."""
-        self._target.write(map(self._changed, rows))
-
-    def rows(self) -> Iterator[Row]:
-        """Return the rows."""
-        return self._target.rows()
-
-    def publish(self) -> None:
-        """Fail, or let the run appear."""
-        self._before_publishing()
-        self._target.publish()
 
 
 async def test_a_copy_that_is_not_equal_is_removed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.ledgers import Clock, item, remote_process, source
@@ -415,7 +415,8 @@ TestSqlite.settings = TestMemory.settings = settings(
 
 
 TestPostgres = pytest.mark.server(pytest.mark.usefixtures("postgres_server")(PostgresMachine.TestCase))
-# The server answers in milliseconds where the others take microseconds.
+# The server answers in milliseconds where the others take microseconds: fewer examples, and a failure stays as long as it
+# was found, since to shorten it takes minutes.
 TestPostgres.settings = settings(
-    max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    TestSqlite.settings, max_examples=15, stateful_step_count=40, phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from support.fakes import domain, jump, run_jumping, steps
 from support.slots import (
+    AWAY,
     FailingClock,
     Holder,
     Host,
     ManualExecutor,
     MemoryHost,
+    MemoryServerHost,
     UnexpectedError,
     check_idle,
     held,
@@ -200,6 +202,53 @@ def test_a_failed_renewal_is_made_up_for(host: Host) -> None:
             [member] = gate.members.values()
             assert member.expires > time() + LEASE - 1
         check_idle(host, slots)
+
+    run_jumping(main())
+
+
+def test_a_release_in_an_outage_is_made_up_for() -> None:
+    """When the last call ends while the server is away, the slot is released when it is back, without another call."""
+
+    async def main() -> None:
+        hosts = MemoryServerHost()
+        slots = hosts.slots(1, runtime=loop_runtime())
+        async with held(Holder(slots)):
+            hosts.stores[0].away = AWAY
+        await steps()
+        assert slots.state(domain()) == GateState(ceiling=1)
+        hosts.stores[0].away = None
+        assert [len(gate.members) for gate in hosts.gates()] == [1]
+        jump(0.1)
+        await steps()
+        check_idle(hosts, slots)
+
+    run_jumping(main())
+
+
+def test_calls_go_on_in_an_outage() -> None:
+    """While the server is away, the calls of a process follow each other in its share, interactive ones first."""
+
+    async def main() -> None:
+        hosts = MemoryServerHost()
+        slots, other = hosts.slots(2, runtime=loop_runtime()), hosts.slots(2, runtime=loop_runtime())
+        first, others = Holder(slots), Holder(other)
+        await steps()
+        for store in hosts.stores:
+            store.away = AWAY
+        batch, single = Holder(slots, since=1.0), Holder(slots, lane="interactive", since=2.0)
+        await steps()
+        assert holding([batch, single]) == [False, False]
+        await first.end()
+        assert holding([batch, single]) == [False, True]
+        await single.end()
+        assert holding([batch]) == [True]
+        for store in hosts.stores:
+            store.away = None
+        await batch.end()
+        await others.end()
+        jump(1.0)
+        await steps()
+        check_idle(hosts, slots, other)
 
     run_jumping(main())
 

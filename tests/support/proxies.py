@@ -73,7 +73,7 @@ class Proxy:
                         server.sendall(data)
                         back.join(10)  # until the server has answered
                     self.lost += 1
-                    server.close()
+                    server.shutdown(socket.SHUT_RDWR)
                     self.meanwhile()
                     return
                 server.sendall(data)

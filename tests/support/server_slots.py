@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.slots.sharing.store import GateStore
     from support.servers import PostgresServer, RedisServer
 
+_numbers = itertools.count()
 _CLOSED_WITHIN = 5.0  # seconds until a server has noticed that a connection was closed
 
 
@@ -47,7 +49,8 @@ class PostgresHost:
     def __init__(self, server: PostgresServer, url: str) -> None:
         self._server = server
         self.url = url
-        self.database = url.rpartition("/")[2]
+        self._database = url.rpartition("/")[2]
+        self._stores: list[PostgresGateStore] = []
 
     def slots(self, concurrency: int | None = None, **settings: Any) -> StoreSlots:
         """Return the slots of one more process."""
@@ -64,7 +67,13 @@ class PostgresHost:
             def read(self, names: Sequence[str]) -> tuple[float, dict[str, bytes]]:
                 return clock(), super().read(names)[1]
 
-        return Store()
+        self._stores.append(Store())
+        return self._stores[-1]
+
+    def close(self) -> None:
+        """Close the connections of all stores: some tests end with calls in flight."""
+        for store in self._stores:
+            store.close()
 
     def gates(self) -> list[SharedGate]:
         """Return the stored slots of all domains."""
@@ -76,7 +85,7 @@ class PostgresHost:
         """Return whether no process is connected."""
         with psycopg.connect(self._server.url(), autocommit=True) as db:
             count = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
-            return _soon(lambda: db.execute(count, [self.database]).fetchone() == (0,))
+            return _soon(lambda: db.execute(count, [self._database]).fetchone() == (0,))
 
 
 class RedisHost:
@@ -87,8 +96,11 @@ class RedisHost:
     """
 
     def __init__(self, server: RedisServer) -> None:
-        self.url = server.url
-        with redis_client(self.url) as client:
+        self._stores: list[RedisGateStore] = []
+        # Named, as earlier tests may have left connections to the same server.
+        self._name = f"host-{next(_numbers)}"
+        self.url = f"{server.url}?client_name={self._name}"
+        with redis_client(server.url) as client:
             client.flushall()
 
     def slots(self, concurrency: int | None = None, **settings: Any) -> StoreSlots:
@@ -106,7 +118,13 @@ class RedisHost:
             def read(self, names: Sequence[str]) -> tuple[float, dict[str, bytes]]:
                 return clock(), super().read(names)[1]
 
-        return Store()
+        self._stores.append(Store())
+        return self._stores[-1]
+
+    def close(self) -> None:
+        """Close the connections of all stores: some tests end with calls in flight."""
+        for store in self._stores:
+            store.close()
 
     def gates(self) -> list[SharedGate]:
         """Return the stored slots of all domains."""
@@ -116,7 +134,7 @@ class RedisHost:
     def is_closed(self) -> bool:
         """Return whether no process is connected."""
         with redis_client(self.url) as client:
-            return _soon(lambda: len(client.client_list()) == 1)
+            return _soon(lambda: [one["name"] for one in client.client_list()].count(self._name) == 1)
 
 
 def store_of(url: str, password: str | None = None) -> PostgresGateStore | RedisGateStore:

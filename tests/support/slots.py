@@ -89,6 +89,7 @@ class MemoryServerStore(ServerGateStore):
         loses_replies: Whether the server is lost after it has stored a change.
         before_swap: Called before a change is stored, as if another process came first.
         swaps: Requests that wrote.
+        closed: How often it was closed.
     """
 
     def __init__(self, rows: dict[str, bytes], clock: Callable[[], float]) -> None:
@@ -96,7 +97,7 @@ class MemoryServerStore(ServerGateStore):
         self.away: StoreAwayError | None = None
         self.loses_replies = False
         self.before_swap: Callable[[], object] = int
-        self.swaps = 0
+        self.swaps = self.closed = 0
         self.is_open = False
         self._rows = rows
         self._clock = clock
@@ -123,6 +124,7 @@ class MemoryServerStore(ServerGateStore):
     def close(self) -> None:
         """Note that the store is closed."""
         self.is_open = False
+        self.closed += 1
 
     def _answer(self) -> None:
         if self.away is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.sqlite.corrections import SqliteCorrections
 from clova_ocr_async.ledger.sqlite.purge import purge
+from clova_ocr_async.ledger.sqlite.run_rows import SqliteRunRows
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from support.ledgers import crash, opened
 from support.memory_corrections import MemoryCorrections
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clova_ocr_async.ledger import Purged, RunCorrections, RunLedger, RunView
+    from clova_ocr_async.ledger.run_rows import RunRows
 
 __all__ = ["STORES", "Store", "crash_postgres"]
 
@@ -60,6 +62,10 @@ class SqliteRun:
     def open(self, **settings: Any) -> RunLedger:
         """Return a ledger of the run."""
         return opened(self._folder, **settings)
+
+    def rows(self, **settings: Any) -> RunRows:
+        """Return the run as what ``copy_run`` takes."""
+        return SqliteRunRows(self._folder, **settings)
 
     def view(self, **settings: Any) -> RunView:
         """Return a view of the run."""
@@ -119,6 +125,12 @@ class PostgresRun:
 
         return PostgresLedger(self._url, **({"sleep": lambda _: asyncio.sleep(0.002)} | settings))
 
+    def rows(self, **settings: Any) -> RunRows:
+        """Return the run as what ``copy_run`` takes."""
+        from clova_ocr_async.ledger.postgres.run_rows import PostgresRunRows  # noqa: PLC0415 - as above
+
+        return PostgresRunRows(self._url, **settings)
+
     def view(self, **settings: Any) -> RunView:
         """Return a view of the run."""
         from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader  # noqa: PLC0415 - as above
@@ -133,12 +145,13 @@ class PostgresRun:
 
     def purge(self, older_than: float | None = None, **settings: Any) -> Purged:
         """Purge the run."""
-        from clova_ocr_async.ledger.postgres.purge import purge_postgres  # noqa: PLC0415 - as above
+        from clova_ocr_async.ledger.postgres.purge import purge  # noqa: PLC0415 - as above
 
-        return purge_postgres(self._url, NoSeal(), older_than, **settings)
+        return purge(self._url, NoSeal(), older_than, **settings)
 
     async def crash(self, ledger: Any) -> None:
-        """End a ledger as kill -9 does."""
+        """End a ledger as kill -9 does, after it has done what is due, as the others do."""
+        ledger._this_owner.renew_if_due(ledger._database)  # noqa: SLF001 - no method does only that
         await crash_postgres(ledger)
 
 

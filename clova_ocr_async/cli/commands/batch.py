@@ -27,7 +27,9 @@ from clova_ocr_async.cli.options import (
     PREPARE,
     PRICE,
     RENDER,
+    RUN_LOCATION,
     RUN_MOVED,
+    SLOTS,
     STORE,
     call_limit,
     call_limit_contradiction,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.cli.runs.inputs import Search
     from clova_ocr_async.documents import Document
     from clova_ocr_async.errors import Billing
+    from clova_ocr_async.ledger.opening import RunLocation
 
 __all__ = ["command"]
 
@@ -59,10 +62,10 @@ __all__ = ["command"]
 )
 @click.option(
     "--run",
-    "folder",
-    type=PATH,
-    metavar="DIR",
-    help="A run directory: it records all calls and answers, and the same command resumes it.",
+    type=RUN_LOCATION,
+    metavar="RUN",
+    help="A run directory, or postgresql://user@host/db?run=NAME: it records all calls and answers, and the same "
+    "command resumes it.",
 )
 @click.option("--dry-run", is_flag=True, help="Send nothing; print how many calls would be billed.")
 @RUN_MOVED
@@ -88,12 +91,13 @@ __all__ = ["command"]
 @CONFIG
 @CONCURRENCY
 @MAX_PER_SECOND
+@SLOTS
 @click.option(
     "-o", "--output", type=PATH, help="A new file, a device or a FIFO for the lines.  [default: standard output]"
 )
 @click.option("--recursive/--no-recursive", default=True, help="Whether to read sub-folders.  [default: yes]")
 @verb
-def command(*, document: type[Document] | str, paths: tuple[str, ...], folder: str | None, **options: Any) -> int:
+def command(*, document: type[Document] | str, paths: tuple[str, ...], run: RunLocation | None, **options: Any) -> int:
     """Read files and folders of images, many at once.
 
     DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport; or auto for folders that are named
@@ -105,9 +109,11 @@ def command(*, document: type[Document] | str, paths: tuple[str, ...], folder: s
     read has a line with its error. Nothing is recorded: the same command again reads all images again, and pays for all
     of them again.
 
-    With --run all calls and answers are recorded in the directory DIR, which only you can read. The same image is paid
-    once, whatever its names. The same command again resumes the run, and also reads the images that an earlier command
-    has left, whatever PATH is. Several processes may share a run. clova-ocr export writes the results.
+    With --run all calls and answers are recorded in RUN: a directory that only you can read, or a run in a PostgreSQL
+    database, which several hosts may share. The same image is paid once, whatever its names. The same command again
+    resumes the run, and also reads the images that an earlier command has left, whatever PATH is. Several processes may
+    share a run. clova-ocr export writes the results. A run directory also gets failures.jsonl, the list of what was not
+    read; of a run in a database, clova-ocr export shows it.
 
     On Ctrl-C the command sends nothing further and completes the calls in flight. A second Ctrl-C cancels them.
     """
@@ -117,7 +123,7 @@ def command(*, document: type[Document] | str, paths: tuple[str, ...], folder: s
 
     one_document = None if isinstance(document, str) else document
     # Every mistake is refused before a run directory is made, a pipe is read or a call is paid.
-    _check(paths, folder, options)
+    _check(paths, run, options)
     check_paths(paths, folders=True)
     check_once((*paths, *options["manifests"]))
     with spooled(options["manifests"]) as files:
@@ -125,11 +131,11 @@ def command(*, document: type[Document] | str, paths: tuple[str, ...], folder: s
         options |= {"manifests": manifests, "manifest_names": options["manifests"]}
         images = _Images(one_document, _needed_documents(one_document, paths, manifests, options), paths)
         for file, manifest in zip(files, manifests, strict=True):
-            _check_unpaid(file, manifest, folder, options)
+            _check_unpaid(file, manifest, run, options)
         if options["dry_run"]:
-            return _dry_run(images, folder, options)
-        if folder is not None:
-            return _run_in(folder, images, options)
+            return _dry_run(images, run, options)
+        if run is not None:
+            return _run_in(run, images, options)
         return _run_once(images, options)
 
 
@@ -182,7 +188,7 @@ def _run_once(images: _Images, options: dict[str, Any]) -> int:
         return asyncio.run(run_once(client, calls, images.document, search, output, jobs=options["jobs"]))
 
 
-def _run_in(folder: str, images: _Images, options: dict[str, Any]) -> int:
+def _run_in(run: RunLocation, images: _Images, options: dict[str, Any]) -> int:
     from clova_ocr_async.cli.exit_codes import exit_code
     from clova_ocr_async.cli.runs.call_counter import CallCounter
     from clova_ocr_async.cli.runs.client_settings import batch_client
@@ -193,7 +199,7 @@ def _run_in(folder: str, images: _Images, options: dict[str, Any]) -> int:
     from clova_ocr_async.ledger.seal import load_seal
 
     settings = RunSettings(
-        folder=folder,
+        run=run,
         document=images.document,
         documents=images.documents,
         seal=load_seal(options["key_file"], os.environ),
@@ -209,8 +215,8 @@ def _run_in(folder: str, images: _Images, options: dict[str, Any]) -> int:
     client = batch_client(options, calls)
     search = _search(images, options)
     found = search.found()
-    if is_new(folder):
-        # A run directory is made only for images: one without any would have to be removed by hand.
+    if is_new(run):
+        # A run is made only for images: one without any would have to be removed by hand.
         if (first := next(found, None)) is None:
             echo_stderr(search.absence(), even_when_quiet=True)
             echo_lines(search.remarks())
@@ -233,7 +239,7 @@ def _search(images: _Images, options: dict[str, Any], piped: Mapping[str, bytes]
     )
 
 
-def _dry_run(images: _Images, folder: str | None, options: dict[str, Any]) -> int:
+def _dry_run(images: _Images, run: RunLocation | None, options: dict[str, Any]) -> int:
     from clova_ocr_async.cli.runs.client_settings import image_limits, preparation
     from clova_ocr_async.cli.runs.dry_run import dry_run
     from clova_ocr_async.client.loading import ImageLoader
@@ -245,9 +251,9 @@ def _dry_run(images: _Images, folder: str | None, options: dict[str, Any]) -> in
     return asyncio.run(
         dry_run(
             [*DOCUMENTS] if images.document is None else [images.document.path_word],
-            search.found(once=folder is None),
+            search.found(once=run is None),
             search=search,
-            folder=folder,
+            run=run,
             retry_billings=_retry_billings(options),
             max_calls=call_limit(options),
             price=options["price"],
@@ -277,7 +283,7 @@ _PAID_FOR = {
 _FOR_RUNS = ("run_moved", "max_calls", "max_cost", *(f"retry_{what}" for what in _RETRIED), "key_file", "store")
 
 
-def _check(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> None:
+def _check(paths: tuple[str, ...], run: RunLocation | None, options: dict[str, Any]) -> None:
     """Refuse options that contradict each other, before anything is read.
 
     Raises:
@@ -286,21 +292,21 @@ def _check(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) 
     from clova_ocr_async.cli.terminal.output_target import check_ending
     from clova_ocr_async.errors import ConfigurationError
 
-    if wrong := _contradiction(paths, folder, options):
+    if wrong := _contradiction(paths, run, options):
         raise ConfigurationError(wrong)
     if options["output"] is not None:
         check_ending(options["output"], "jsonl")
 
 
-def _check_unpaid(file: str, manifest: Manifest, folder: str | None, options: dict[str, Any]) -> None:
+def _check_unpaid(file: str, manifest: Manifest, run: RunLocation | None, options: dict[str, Any]) -> None:
     """Refuse a list of images that another command has paid for, unless an option asks to pay for them again."""
     from clova_ocr_async.errors import ConfigurationError
 
     # The run's own list of failures, read into the same run: its ledger knows what was paid, and asks for the option.
-    if folder is not None and Path(file).resolve().parent == Path(folder).resolve():
+    if isinstance(run, str) and Path(file).resolve().parent == Path(run).resolve():
         return
-    use = "go on with the run they are of, with --run DIR" if folder is None else "use the run they are of"
-    payer = "this command" if folder is None else "this run"
+    use = "go on with the run they are of, with --run RUN" if run is None else "use the run they are of"
+    payer = "this command" if run is None else "this run"
     # By what the list records: the ledger of another run is not asked.
     for count, option in zip(manifest.billed(), _PAID_AGAIN, strict=True):
         if count and not options[option]:
@@ -312,21 +318,21 @@ def _check_unpaid(file: str, manifest: Manifest, folder: str | None, options: di
             )
 
 
-def _contradiction(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> str | None:
+def _contradiction(paths: tuple[str, ...], run: RunLocation | None, options: dict[str, Any]) -> str | None:
     from clova_ocr_async.cli.runs.inputs import pages_contradiction
 
-    if not paths and not options["manifests"] and not _run_has_images(folder, options):
+    if not paths and not options["manifests"] and not _run_has_images(run, options):
         return "nothing to read: give a PATH, or a list of files with --from"
     if options["pages"] is not None and (wrong := pages_contradiction(options["pages"], paths)):
         return wrong
-    if folder is None and (wrong := _contradiction_without_run(options)):
+    if run is None and (wrong := _contradiction_without_run(options)):
         return wrong
 
     if wrong := call_limit_contradiction(options):
         return wrong
     # A dry run has a price without a run, since it prints the cost.
-    if folder is not None or options["dry_run"]:
-        return _contradiction_with_run(paths, folder, options)
+    if run is not None or options["dry_run"]:
+        return _contradiction_with_run(paths, run, options)
     return "--price is for --run or --dry-run" if options["price"] is not None else None
 
 
@@ -337,20 +343,22 @@ def _contradiction_without_run(options: dict[str, Any]) -> str | None:
         option = f"--{name.replace('_', '-')}"
         # These two go with a list as well, which may name images that another command has paid for.
         if name not in _PAID_AGAIN:
-            return f"{option} is for a run directory; give one with --run DIR"
+            return f"{option} is for a run{' directory' if name == 'run_moved' else ''}; give one with --run RUN"
         if not options["manifests"]:
-            return f"{option} is for a run directory or a list; give one with --run DIR or --from FILE"
+            return f"{option} is for a run or a list; give one with --run RUN or --from FILE"
     return None
 
 
-def _contradiction_with_run(paths: tuple[str, ...], folder: str | None, options: dict[str, Any]) -> str | None:
-    from clova_ocr_async.cli.terminal.phrases import quote_path
+def _contradiction_with_run(paths: tuple[str, ...], run: RunLocation | None, options: dict[str, Any]) -> str | None:
+    from clova_ocr_async.cli.terminal.phrases import quote_run, shown_run
 
     if options["output"] is not None:
-        if options["dry_run"]:
+        if run is None or options["dry_run"]:
             return "-o is for lines, and a dry run writes none"
-        export = f"clova-ocr export {quote_path(folder or '')} -o FILE"
-        return f"with --run the results are in {shown_path(folder or '')}; write them with: {export}"
+        return (
+            f"with --run the results are in {shown_run(run)}; write them with: "
+            f"clova-ocr export {quote_run(run)} -o FILE"
+        )
     from clova_ocr_async.cli.runs.pipes import is_piped
 
     if (piped := next(filter(is_piped, paths), None)) is not None:
@@ -359,9 +367,9 @@ def _contradiction_with_run(paths: tuple[str, ...], folder: str | None, options:
     return None
 
 
-def _run_has_images(folder: str | None, options: dict[str, Any]) -> bool:
+def _run_has_images(run: RunLocation | None, options: dict[str, Any]) -> bool:
     """Return whether an existing run determines the images, because some of them are sent again."""
-    from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
+    from clova_ocr_async.ledger.opening import run_exists
 
     # The images of a retry are in the ledger, so it needs no PATH.
-    return folder is not None and bool(_retry_billings(options)) and Path(folder, LEDGER).exists()
+    return run is not None and bool(_retry_billings(options)) and run_exists(run)

@@ -42,6 +42,8 @@ _PACKAGES = {
     "watchfiles": "extra watch: watch notices new files at once, without scans",
     "jinja2": "extra report: pages that show a run",
     "opentelemetry-api": "extra otel: traces and metrics",
+    "psycopg": "extra postgres: runs and slots on PostgreSQL",
+    "redis": "extra redis: slots on Redis",
     "fastapi": "extra fastapi: OCR in a FastAPI service",
     "starlette": "extra fastapi: the framework below FastAPI",
     "python-multipart": "extra fastapi: uploads",

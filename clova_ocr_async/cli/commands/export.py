@@ -1,4 +1,4 @@
-"""``clova-ocr export DIR``."""
+"""``clova-ocr export RUN``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clova_ocr_async.cli.runs.table_export import Written
-    from clova_ocr_async.ledger.sqlite.run_view import RunReader
+    from clova_ocr_async.ledger.opening import RunLocation
+    from clova_ocr_async.ledger.storage import RunView
     from clova_ocr_async.results.sensitive_paths import Policy
 
 __all__ = ["command"]
@@ -58,8 +59,10 @@ _FORMATS = ("jsonl", "csv", "xlsx", "parquet")
 @click.option("--no-corrected", is_flag=True, help="Leave out what people corrected with clova-ocr review.")
 @KEY_FILE
 @verb
-def command(*, folder: str, key_file: str | None, **options: Any) -> int:
-    """Write the results of the run in DIR, also for duplicates and for images that are not read yet.
+def command(*, run: RunLocation, key_file: str | None, **options: Any) -> int:
+    """Write the results of a run, also for duplicates and for images that are not read yet.
+
+    RUN is a run directory, or postgresql://user@host/db?run=NAME.
 
     jsonl has a record for every image, with all of its answer. csv, xlsx and parquet are tables: a row for each record,
     and for receipts a second table with a row for each line. clova-ocr schema DOCUMENT explains the columns. With DIR/
@@ -70,8 +73,8 @@ def command(*, folder: str, key_file: str | None, **options: Any) -> int:
     """
     from clova_ocr_async.cli.exit_codes import exit_code
     from clova_ocr_async.cli.terminal.output_target import check_ending
+    from clova_ocr_async.ledger.opening import open_view
     from clova_ocr_async.ledger.seal import load_seal
-    from clova_ocr_async.ledger.sqlite.run_view import RunReader
 
     _check(options)
     # A wrong key or ending is refused before the output is touched.
@@ -79,7 +82,7 @@ def command(*, folder: str, key_file: str | None, **options: Any) -> int:
     output = options["output"]
     if output is not None and not (options["format"] != "jsonl" and _is_folder(output)):
         check_ending(output, options["format"], _FORMATS)
-    with RunReader(folder, seal) as reader:
+    with open_view(run, seal) as reader:
         written = _written(reader, options)
         removed = reader.status().removed
     noun = "record" if options["format"] == "jsonl" else "row"
@@ -121,7 +124,7 @@ def _is_folder(output: str) -> bool:
     return output.endswith(os.sep) or os.path.isdir(output)  # noqa: PTH112 - Path would drop a slash at the end
 
 
-def _written(reader: RunReader, options: dict[str, Any]) -> Written:
+def _written(reader: RunView, options: dict[str, Any]) -> Written:
     from clova_ocr_async.cli.runs.table_export import TableOptions, Written, write_tables
     from clova_ocr_async.cli.terminal.output import OutputError, whole_output
     from clova_ocr_async.cli.terminal.output_target import STANDARD
@@ -161,7 +164,7 @@ def _written(reader: RunReader, options: dict[str, Any]) -> Written:
 
 
 def _write_records(
-    reader: RunReader, write: Callable[[bytes], object], policy: Policy | None, *, copies: bool, corrected: bool
+    reader: RunView, write: Callable[[bytes], object], policy: Policy | None, *, copies: bool, corrected: bool
 ) -> tuple[int, int]:
     from clova_ocr_async.cli.terminal.shell_hints import record_for_shell
     from clova_ocr_async.results.corrections import reviews_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clova_ocr_async.cli.app import DOCUMENT, verb
-from clova_ocr_async.cli.options import ALLOW_TRUNCATED, CONFIG, PAGES, PREPARE, RENDER
+from clova_ocr_async.cli.options import ALLOW_TRUNCATED, CONFIG, PAGES, PREPARE, RENDER, SLOTS
 
 if TYPE_CHECKING:
     from clova_ocr_async.documents import Document
@@ -24,6 +24,7 @@ __all__ = ["command"]
 @RENDER
 @ALLOW_TRUNCATED
 @CONFIG
+@SLOTS
 @verb
 def command(*, document: type[Document], images: tuple[str, ...], **options: Any) -> int:
     """Read images of one page each, and print a line of JSON for each image, in the order of the images.
@@ -51,7 +52,12 @@ def command(*, document: type[Document], images: tuple[str, ...], **options: Any
     calls, limits, prepare = CallCounter(), image_limits(options), preparation(options)
     # Slots are shared with batches of the same user: their calls and these use up the same limit of the service.
     client = make_client(
-        options["config"], calls, slots=shared_slots(), retry=FOR_PEOPLE, limits=limits, prepare=prepare
+        options["config"],
+        calls,
+        slots=shared_slots(server=options["slots"]),
+        retry=FOR_PEOPLE,
+        limits=limits,
+        prepare=prepare,
     )
     search = Search(images, pages=options["pages"], piped=read_piped(images))
     # In the order of the images: people read the lines beside what they have typed.

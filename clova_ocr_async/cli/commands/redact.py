@@ -1,4 +1,4 @@
-"""``clova-ocr redact DIR``."""
+"""``clova-ocr redact RUN``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from clova_ocr_async.cli.options import KEY_FILE, RUN, PathParam
 
 if TYPE_CHECKING:
     from clova_ocr_async.documents import Recognition
+    from clova_ocr_async.ledger.opening import RunLocation
     from clova_ocr_async.results.sensitive_paths import Policy
 
 __all__ = ["command"]
@@ -29,19 +30,20 @@ __all__ = ["command"]
 @click.option("--force", is_flag=True, help="Replace pictures that exist.")
 @KEY_FILE
 @verb
-def command(*, folder: str, output: str, policy: Policy, force: bool, key_file: str | None) -> int:
-    """Write masked copies of the pictures of the run in DIR.
+def command(*, run: RunLocation, output: str, policy: Policy, force: bool, key_file: str | None) -> int:
+    """Write masked copies of the pictures of a run.
 
-    Resident, alien, passport, licence and card numbers are black, and the copies hold nothing but pixels: no EXIF, no
-    comments, no thumbnails. A PDF or TIFF becomes a PNG. A picture that cannot be masked for certain is named with the
-    reason, and has no copy; the exit code is then 1.
+    RUN is a run directory, or postgresql://user@host/db?run=NAME; the pictures must be on this machine. Resident,
+    alien, passport, licence and card numbers are black, and the copies hold nothing but pixels: no EXIF, no comments,
+    no thumbnails. A PDF or TIFF becomes a PNG. A picture that cannot be masked for certain is named with the reason,
+    and has no copy; the exit code is then 1.
 
     Masked is not anonymous: names, addresses, dates and photographs stay.
     """
     from clova_ocr_async.cli.exit_codes import exit_code
     from clova_ocr_async.cli.runs.picture_copies import write_copies
+    from clova_ocr_async.ledger.opening import open_view
     from clova_ocr_async.ledger.seal import load_seal
-    from clova_ocr_async.ledger.sqlite.run_view import RunReader
     from clova_ocr_async.results.picture_redaction import redact_image
     from clova_ocr_async.results.redaction import Masking, answer_of
 
@@ -49,7 +51,7 @@ def command(*, folder: str, output: str, policy: Policy, force: bool, key_file: 
         # The name of a file may repeat a number of its picture.
         return Masking(None if recognition is None else answer_of(recognition), policy).mask_text(path)
 
-    with RunReader(folder, load_seal(key_file, os.environ)) as reader:
+    with open_view(run, load_seal(key_file, os.environ)) as reader:
         copies = write_copies(
             reader, output, lambda data, found: redact_image(data, found, policy), shown_name, force=force
         )

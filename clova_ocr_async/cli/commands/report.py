@@ -1,4 +1,4 @@
-"""``clova-ocr report DIR``."""
+"""``clova-ocr report RUN``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from clova_ocr_async.cli.options import KEY_FILE, KRW, PATH, RUN
 
 if TYPE_CHECKING:
     from decimal import Decimal
+
+    from clova_ocr_async.ledger.opening import RunLocation
 
 __all__ = ["command"]
 
@@ -39,12 +41,13 @@ _MASKED, _UNMASKED = "report.html", "report-unmasked.html"
 )
 @KEY_FILE
 @verb
-def command(*, folder: str, output: str | None, unmasked: bool, price: Decimal | None, **options: Any) -> int:
-    """Write a page that shows the run in DIR: what it cost, what failed and why, every value and its place.
+def command(*, run: RunLocation, output: str | None, unmasked: bool, price: Decimal | None, **options: Any) -> int:
+    """Write a page that shows a run: what it cost, what failed and why, every value and its place.
 
-    The page opens from disk in a browser, without a network. It lists all images with search and filters, shows each
-    with its picture and a box around every value, and leads to the values that a person should look at. Failures are
-    grouped by cause, with the command that sends their images again.
+    RUN is a run directory, or postgresql://user@host/db?run=NAME; the pictures must be on this machine. The page opens
+    from disk in a browser, without a network. It lists all images with search and filters, shows each with its picture
+    and a box around every value, and leads to the values that a person should look at. Failures are grouped by cause,
+    with the command that sends their images again.
 
     Numbers are masked, on pictures too, unless --unmasked is given. Masked is not anonymous: names, addresses, dates
     and photographs stay. The command works while a batch is running. The page appears when it is complete; only you
@@ -56,8 +59,8 @@ def command(*, folder: str, output: str | None, unmasked: bool, price: Decimal |
     from clova_ocr_async.cli.terminal.stderr import echo_stderr
     from clova_ocr_async.errors import ConfigurationError
     from clova_ocr_async.host.plural import plural
+    from clova_ocr_async.ledger.opening import open_view
     from clova_ocr_async.ledger.seal import load_seal
-    from clova_ocr_async.ledger.sqlite.run_view import RunReader
     from clova_ocr_async.protocol.echoed_input import shown_path
 
     if options["pictures"] == "link" and not unmasked:
@@ -67,9 +70,9 @@ def command(*, folder: str, output: str | None, unmasked: bool, price: Decimal |
     seal = load_seal(options["key_file"], os.environ)
     check_ending(page, "html")
     file = ReportFile(
-        run=folder, output=page, masked=not unmasked, price=price, language=language_of(os.environ), **options
+        run=run, output=page, masked=not unmasked, price=price, language=language_of(os.environ), **options
     )
-    with RunReader(folder, seal) as reader:
+    with open_view(run, seal) as reader:
         written = write_report_file(reader, file)
     if written.records == 0:
         echo_stderr("the run holds no images", even_when_quiet=True)

@@ -1,4 +1,4 @@
-"""``clova-ocr status DIR``."""
+"""``clova-ocr status RUN``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from clova_ocr_async.host.plural import plural
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from clova_ocr_async.ledger.opening import RunLocation
     from clova_ocr_async.ledger.run_status import RunStatus
 
 __all__ = ["command"]
@@ -24,18 +25,19 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--price", type=KRW, metavar="KRW", help="The price of a call on your plan; costs are then printed.")
 @verb
-def command(*, folder: str, as_json: bool, price: Decimal | None) -> int:
-    """Show the counts and the cost of the run in DIR, without network; no key is needed.
+def command(*, run: RunLocation, as_json: bool, price: Decimal | None) -> int:
+    """Show the counts and the cost of a run, without calls to the service; no key is needed.
 
-    The command works while a batch is running, and changes nothing in DIR. Images whose call may have been paid and has
+    RUN is a run directory, or postgresql://user@host/db?run=NAME. The command works while a batch is running, and
+    changes nothing in the run. Images whose call may have been paid and has
     no answer are listed by name.
     """
     import msgspec
 
-    from clova_ocr_async.ledger.sqlite.run_view import RunReader
+    from clova_ocr_async.ledger.opening import open_view
 
     # Without the seal, so that a monitor needs no key; counts and names are not sealed.
-    with RunReader(folder) as reader:
+    with open_view(run) as reader:
         status, ambiguous = reader.status(), list(reader.ambiguous_names())
     if as_json:
         counts = status.to_dict() | {"ambiguous": ambiguous}

@@ -24,8 +24,10 @@ from clova_ocr_async.cli.options import (
     PREPARE,
     PRICE,
     RENDER,
+    RUN_LOCATION,
     RUN_MOVED,
     SECONDS,
+    SLOTS,
     STORE,
     call_limit,
     call_limit_contradiction,
@@ -34,6 +36,7 @@ from clova_ocr_async.cli.options import (
 if TYPE_CHECKING:
     from clova_ocr_async.cli.runs.resumable import RunSettings
     from clova_ocr_async.documents import Document
+    from clova_ocr_async.ledger.opening import RunLocation
 
 __all__ = ["command"]
 
@@ -44,9 +47,9 @@ __all__ = ["command"]
 @click.option(
     "--run",
     required=True,
-    type=PATH,
-    metavar="DIR",
-    help="The run directory, outside of FOLDER: it records all calls and answers.",
+    type=RUN_LOCATION,
+    metavar="RUN",
+    help="A run directory outside of FOLDER, or postgresql://user@host/db?run=NAME: it records all calls and answers.",
 )
 @click.option(
     "--settle",
@@ -75,16 +78,17 @@ __all__ = ["command"]
 @CONFIG
 @CONCURRENCY
 @MAX_PER_SECOND
+@SLOTS
 @click.option("--recursive/--no-recursive", default=True, help="Whether to watch sub-folders.  [default: yes]")
 @verb
-def command(*, document: type[Document], folder: str, run: str, **options: Any) -> int:
+def command(*, document: type[Document], folder: str, run: RunLocation, **options: Any) -> int:
     """Read the images of a folder, and those that are put into it, until Ctrl-C.
 
     DOCUMENT is receipt, credit-card, name-card, biz-license, id-card or passport. FOLDER is a folder, such as the one
     in which a scanner stores its files. A file is read once it has not changed for some seconds. A file that changes
     afterwards is a new image.
 
-    All calls and answers are recorded in the directory DIR. The same image is paid once, whatever its names and however
+    All calls and answers are recorded in the run. The same image is paid once, whatever its names and however
     often the command is started. clova-ocr export writes the results, also while the command runs. Several processes
     may share a run.
 
@@ -116,13 +120,13 @@ def command(*, document: type[Document], folder: str, run: str, **options: Any) 
     return asyncio.run(watch.run(()))  # no files to begin with: the watch finds all of them
 
 
-def _settings(document: type[Document], run: str, options: dict[str, Any]) -> RunSettings:
+def _settings(document: type[Document], run: RunLocation, options: dict[str, Any]) -> RunSettings:
     from clova_ocr_async.cli.runs.resumable import RunSettings
     from clova_ocr_async.cli.terminal.phrases import resume_command
     from clova_ocr_async.ledger.seal import load_seal
 
     return RunSettings(
-        folder=run,
+        run=run,
         document=document,
         seal=load_seal(options["key_file"], os.environ),
         store=options["store"],

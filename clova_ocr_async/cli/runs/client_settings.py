@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import ssl
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.cli.options import NOT_A_PROXY, common, is_proxy_url
-from clova_ocr_async.cli.terminal.stderr import echo_stderr
+from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr
 from clova_ocr_async.client import AiohttpTransport, ClovaOCRClient, RetryPolicy
 from clova_ocr_async.config_values import env_path, env_value
 from clova_ocr_async.domains.environment import configured_domains
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.pictures.preparation import Preparation
 from clova_ocr_async.protocol.image import ImageLimits
+from clova_ocr_async.server_url import POSTGRES, REDIS, ServerURL, read_server_url
 from clova_ocr_async.slots import LocalSlots, SharedSlots
 from clova_ocr_async.slots.sharing.sqlite_store import default_path
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FOR_PEOPLE", "batch_client", "image_limits", "make_client", "preparation", "shared_slots", "transport"]
 
-_PROXY, _CA_FILE = "CLOVA_OCR_PROXY", "CLOVA_OCR_CA_FILE"
+_PROXY, _CA_FILE, _SLOTS = "CLOVA_OCR_PROXY", "CLOVA_OCR_CA_FILE", "CLOVA_OCR_SLOTS"
 
 FOR_PEOPLE = RetryPolicy(outage_patience=0.0, connect_patience=2.0)
 """For a few images at a terminal: a service that does not answer is an error at once."""
@@ -68,7 +70,7 @@ def batch_client(options: Mapping[str, Any], calls: CallCounter) -> ClovaOCRClie
     return make_client(
         options["config"],
         calls,
-        slots=shared_slots(options["concurrency"], options["max_per_second"]),
+        slots=shared_slots(options["concurrency"], options["max_per_second"], server=options["slots"]),
         retry=_FOR_BATCHES,
         limits=image_limits(options),
         prepare=preparation(options),
@@ -120,14 +122,27 @@ def shared_slots(
     concurrency: int | None = None,
     max_per_second: float | None = None,
     find: Callable[[], Path] = default_path,
+    *,
+    server: ServerURL | None = None,
 ) -> Slots:
-    """Return slots that all processes of the user share; without a place for their file, slots of this process alone.
+    """Return slots that hosts share through a server, by --slots or its variable; else those of the user's processes.
+
+    Without a server and without a place for the file that processes share, the slots are those of this process alone.
 
     Args:
         concurrency: Calls at once per domain; None to learn the limit.
         max_per_second: Most calls per second per domain.
         find: Returns the path of the shared file.
+        server: The server; None for the one of the environment, if that names one.
+
+    Raises:
+        ConfigurationError: The variable holds no URL of a server, or its extra is not installed.
     """
+    if server is None and (text := env_value(os.environ, _SLOTS)):
+        server = read_server_url(text, (*POSTGRES, *REDIS), _SLOTS)
+        echo_lines(filter(None, [server.warning]))
+    if server is not None:
+        return _server_slots(server, concurrency, max_per_second)
     # A container without a home folder can still read images; it only shares its slots with no other process.
     try:
         path = find()
@@ -135,3 +150,12 @@ def shared_slots(
         echo_stderr(f"{error}; until then the calls of other processes are not counted")
         return LocalSlots(concurrency, max_per_second=max_per_second)
     return SharedSlots(path, concurrency=concurrency, max_per_second=max_per_second)
+
+
+def _server_slots(server: ServerURL, concurrency: int | None, max_per_second: float | None) -> Slots:
+    name = "RedisSlots" if server.scheme in REDIS else "PostgresSlots"
+    try:
+        make: Callable[..., Slots] = getattr(importlib.import_module("clova_ocr_async.slots"), name)
+    except ModuleNotFoundError as error:  # the message names the command that installs the extra
+        raise ConfigurationError(str(error)) from None
+    return make(server, concurrency=concurrency, max_per_second=max_per_second)

@@ -11,7 +11,7 @@ from clova_ocr_async.cli.runs.report_writing import ReportFile, language_of, wri
 from clova_ocr_async.cli.runs.table_export import TableOptions, write_tables
 from clova_ocr_async.documents import IdCard, Receipt
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.ledger.sqlite.run_view import RunReader
+from clova_ocr_async.ledger.opening import open_view
 from clova_ocr_async.results.annotation import annotate
 from clova_ocr_async.results.picture_redaction import redact_image
 
@@ -50,7 +50,7 @@ def write_demo_results(run: Path, read: Mapping[Path, Recognition[Any]]) -> dict
 
 def _workbook(run: Path, place: Path) -> str:
     try:
-        with RunReader(run) as reader:
+        with open_view(run) as reader:
             write_tables(reader, TableOptions(format="xlsx", output=str(place)))
     except ModuleNotFoundError as error:
         return f"needs {error.name}: pip install 'clova-ocr-async[tables]'"
@@ -59,7 +59,7 @@ def _workbook(run: Path, place: Path) -> str:
 
 def _report(run: Path, place: Path) -> str:
     try:
-        with RunReader(run) as reader:
+        with open_view(run) as reader:
             write_report_file(reader, ReportFile(run=str(run), output=str(place), language=language_of(os.environ)))
     except ConfigurationError as error:
         return str(error)

@@ -22,10 +22,11 @@ from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, printable
 from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.host.paths import alternate_path, normalize_path
+from clova_ocr_async.ledger.opening import open_view, run_exists
 from clova_ocr_async.ledger.settlement import is_requeued
-from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.ledger.states import FINISHED, Entry, State
 from clova_ocr_async.protocol.echoed_input import quoted, shown_path
+from clova_ocr_async.server_url import ServerURL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from clova_ocr_async.cli.runs.inputs import Search
     from clova_ocr_async.client.loading import ImageLoader
     from clova_ocr_async.client.preparing import OpenedImage
+    from clova_ocr_async.ledger.opening import RunLocation
     from clova_ocr_async.ledger.run_settings import CallLimit
     from clova_ocr_async.ledger.states import Item
+    from clova_ocr_async.ledger.storage import RunView
 
 __all__ = ["DryRun", "dry_run", "is_new"]
 
@@ -106,7 +109,7 @@ class DryRun:
     def __init__(
         self,
         documents: Sequence[str],
-        reader: RunReader | None,
+        reader: RunView | None,
         *,
         once: bool,
         retry_billings: Collection[Billing] = (),
@@ -184,7 +187,7 @@ class DryRun:
         with self._reader.snapshot():
             return [self._known_reason(self._reader, image) for image in images]
 
-    def _known_reason(self, reader: RunReader, image: ListedImage) -> str | None:
+    def _known_reason(self, reader: RunView, image: ListedImage) -> str | None:
         file = file_at(image.path, image.page)
         entry = None if file is None else reader.recall(file, _word(image))
         return None if entry is None else self._reason_not_sent(entry)
@@ -319,7 +322,7 @@ async def dry_run(
     documents: Sequence[str],
     found: Iterable[FoundImage],
     *,
-    folder: str | None,
+    run: RunLocation | None,
     retry_billings: Collection[Billing],
     max_calls: CallLimit | None,
     price: Decimal | None,
@@ -331,18 +334,18 @@ async def dry_run(
     Args:
         documents: The vendor's path words of the documents of all images.
         found: Yields the images.
-        folder: The run directory; None without one.
+        run: The location of the run; None without one.
         retry_billings: Images that were not read are sent again if their billing is one of these.
         max_calls: Most calls over the whole life of the run; "none" for any number, None for the run's own limit.
         price: KRW per call; None if it is not known.
         loader: Reads and checks the images, as that of a client does.
         search: The search that finds the files, for its remarks.
     """
-    with _opened(folder) as reader:
+    with _opened(run) as reader:
         dry = DryRun(
             documents,
             reader,
-            once=folder is not None,
+            once=run is not None,
             retry_billings=retry_billings,
             loader=loader,
         )
@@ -359,19 +362,21 @@ async def dry_run(
 
 
 @contextlib.contextmanager
-def _opened(folder: str | None) -> Generator[RunReader | None]:
-    if folder is None or is_new(folder):
+def _opened(run: RunLocation | None) -> Generator[RunView | None]:
+    if run is None or is_new(run):
         yield None
         return
-    with RunReader(folder) as reader:
+    with open_view(run) as reader:
         if (start := reader.other_base_folder(str(Path.cwd()))) is not None:
-            raise ConfigurationError(wrong_folder(folder, start))
+            raise ConfigurationError(wrong_folder(run, start))
         yield reader
 
 
-def is_new(folder: str) -> bool:
+def is_new(run: RunLocation) -> bool:
     """Return whether a batch would begin a run there."""
-    if not os.path.lexists(folder):
+    if isinstance(run, ServerURL):
+        return not run_exists(run)
+    if not os.path.lexists(run):
         return True
     # If the folder cannot be read, opening the run names the error.
-    return Path(folder).is_dir() and os.access(folder, os.R_OK) and next(Path(folder).iterdir(), None) is None
+    return Path(run).is_dir() and os.access(run, os.R_OK) and next(Path(run).iterdir(), None) is None

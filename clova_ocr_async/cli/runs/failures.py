@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.cli.terminal.output import atomic_write
@@ -12,8 +11,9 @@ from clova_ocr_async.results.records import encode_record, record_of, without_an
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from clova_ocr_async.ledger.sqlite.run_view import RunReader
+    from clova_ocr_async.ledger.storage import RunView
 
 __all__ = ["FAILURES", "write_failures"]
 
@@ -21,7 +21,7 @@ FAILURES = "failures.jsonl"
 """The file's name in a run directory."""
 
 
-def write_failures(folder: str, reader: RunReader, watch: Callable[[str], object] | None = None) -> Path | None:
+def write_failures(folder: Path, reader: RunView, watch: Callable[[str], object] | None = None) -> Path | None:
     """Write a record, without its answer, for every image that failed, was skipped or is ambiguous.
 
     Args:
@@ -35,7 +35,7 @@ def write_failures(folder: str, reader: RunReader, watch: Callable[[str], object
     Raises:
         OutputError: The file cannot be written.
     """
-    path = Path(folder) / FAILURES
+    path = folder / FAILURES
     # The file lies beside the ledger, readable: what the ledger seals must not be in it.
     sealed = reader.status().sealed is not None
     records = (record for record in reader.records(unread=True) if record.path is not None)

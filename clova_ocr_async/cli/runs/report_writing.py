@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any, Literal
 from clova_ocr_async.cli.terminal.output import OutputError, WholeOutputs
 from clova_ocr_async.cli.terminal.output_folder import OutputFolder
 from clova_ocr_async.cli.terminal.output_target import STANDARD, inspect_target
-from clova_ocr_async.cli.terminal.phrases import quote_path
+from clova_ocr_async.cli.terminal.phrases import quote_path, quote_run
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.results.report.budget import MOST_DOCUMENTS
 from clova_ocr_async.results.rows import name_in_table
+from clova_ocr_async.server_url import ServerURL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from decimal import Decimal
 
+    from clova_ocr_async.ledger.opening import RunLocation
     from clova_ocr_async.ledger.storage import RunView
     from clova_ocr_async.results.report.writer import ReportOptions, Written
 
-__all__ = ["ReportFile", "language_of", "retry_command", "write_report_file"]
+__all__ = ["ReportFile", "language_of", "retry_command", "run_title", "write_report_file"]
 
 Language = Literal["en", "ko"]
 
@@ -37,7 +39,7 @@ class ReportFile:
     """The options of a report that is written to a file.
 
     Attributes:
-        run: The run directory, as it was given.
+        run: The run, as it was given.
         output: The file, or "-" for standard output.
         force: Whether an existing page, and its folder, may be replaced.
         masked: Whether numbers are masked.
@@ -48,7 +50,7 @@ class ReportFile:
         language: The language in which the page opens.
     """
 
-    run: str
+    run: RunLocation
     output: str
     force: bool = False
     masked: bool = True
@@ -63,6 +65,13 @@ def language_of(environment: Mapping[str, str]) -> Language:
     """Return the language of a user, by the variables that programs take it from."""
     names = (environment.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
     return "ko" if next(filter(None, names), "").startswith("ko") else "en"
+
+
+def run_title(run: RunLocation) -> str:
+    """Return the name of a run, as a page shows it: that of its directory, or the one that its URL names."""
+    if isinstance(run, ServerURL):
+        return str(run.run)
+    return name_in_table(os.path.basename(os.path.abspath(run)))  # noqa: PTH100, PTH119 - Path("/") has no name
 
 
 def write_report_file(view: RunView, file: ReportFile) -> Written:
@@ -82,7 +91,7 @@ def write_report_file(view: RunView, file: ReportFile) -> Written:
     if pictures in {"copy", "link"} and beside is None:
         raise ConfigurationError(f"--pictures {pictures} needs a folder beside the page; give a file, -o FILE")
     options = writer.ReportOptions(
-        title=name_in_table(os.path.basename(os.path.abspath(file.run))),  # noqa: PTH100, PTH119 - Path("/") has no name
+        title=run_title(file.run),
         made_at=dt.datetime.now(tz=dt.UTC).astimezone(),
         policy="standard" if file.masked else None,
         language=file.language,
@@ -132,9 +141,9 @@ def retry_command(file: ReportFile, start: str | None, documents: Collection[str
     """
     # auto reads what is left of all documents; with one alone, those of others are not sent again.
     word = next(iter(documents)) if len(documents) == 1 else "auto"
-    run = file.run if start is None else str(Path(file.run).absolute())
+    run = file.run if start is None or isinstance(file.run, ServerURL) else Path(file.run).absolute()
     key = "" if file.key_file is None else f" --key-file {quote_path(_from(file.key_file, start))}"
-    command = f"clova-ocr batch {word} --run {quote_path(run)} {' '.join(options)}{key}"
+    command = f"clova-ocr batch {word} --run {quote_run(run)} {' '.join(options)}{key}"
     return command if start is None else f"cd {quote_path(start)} && {command}"
 
 

@@ -1,4 +1,4 @@
-"""Resumable runs: a batch with a run directory, which pays for each image once and which the same command resumes."""
+"""Resumable runs: a batch with a ledger, which pays for each image once and which the same command resumes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.batch.dispatcher import BatchDispatcher
@@ -25,7 +26,8 @@ from clova_ocr_async.cli.terminal.phrases import (
     format_status,
     list_names,
     name_once,
-    quote_path,
+    quote_run,
+    shown_run,
     what_to_check,
     wrong_folder,
 )
@@ -41,13 +43,13 @@ from clova_ocr_async.errors import (
     SpendingCeilingError,
 )
 from clova_ocr_async.host.plural import plural
-from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.run_view import RunReader
+from clova_ocr_async.ledger.opening import open_ledger, open_view
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.results.records import status_of
+from clova_ocr_async.server_url import ServerURL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from decimal import Decimal
 
@@ -58,9 +60,11 @@ if TYPE_CHECKING:
     from clova_ocr_async.cli.terminal.progress import Progress
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
+    from clova_ocr_async.ledger.opening import RunLocation
     from clova_ocr_async.ledger.run_settings import AnswerStorage, CallLimit
     from clova_ocr_async.ledger.run_status import RunStatus
     from clova_ocr_async.ledger.seal import Seal
+    from clova_ocr_async.ledger.storage import RunLedger, RunView
 
 __all__ = ["ResumableRun", "RunSettings"]
 
@@ -76,7 +80,7 @@ class RunSettings:
     """Settings of one command on a run.
 
     Attributes:
-        folder: The run directory.
+        run: The location of the run.
         document: The class of all images; None if each has its own.
         seal: Encrypts answers on the disk.
         store: Which answers are kept; None for the run's own setting.
@@ -89,7 +93,7 @@ class RunSettings:
         documents: The classes that the images found have, if each has its own.
     """
 
-    folder: str
+    run: RunLocation
     document: type[Document] | None
     seal: Seal
     store: AnswerStorage | None = None
@@ -185,8 +189,8 @@ class ResumableRun:
 
     async def _read(self, found: Iterable[FoundImage], stop: GracefulStop) -> None:
         settings = self._settings
-        ledger = SqliteLedger(
-            settings.folder,
+        ledger = open_ledger(
+            settings.run,
             seal=settings.seal,
             store=settings.store,
             max_calls=settings.max_calls,
@@ -201,7 +205,7 @@ class ResumableRun:
             await ledger.open_for(services_of(self._client.domains))
             # Relative paths would name other files from another folder, which the run would pay for as new ones.
             if (start := await ledger.set_base_folder(os.getcwd())) is not None:  # noqa: PTH109 - as a text
-                raise ConfigurationError(wrong_folder(settings.folder, start))
+                raise ConfigurationError(wrong_folder(settings.run, start))
             self._begun = True
             await self._requeue(ledger)
             images, total = self._list_images(ledger, found)
@@ -219,7 +223,7 @@ class ResumableRun:
             self._stopped = batch.stopped
         self._stopped = self._stopped or ledger.stop_reason  # closing the ledger can fail as well
 
-    async def _requeue(self, ledger: SqliteLedger) -> None:
+    async def _requeue(self, ledger: RunLedger) -> None:
         """Put the images up for sending again that the options ask for, and print their number."""
         for billing in self._settings.retry_billings:
             count = 0
@@ -232,11 +236,11 @@ class ResumableRun:
             echo_stderr(f"sending again {plural(count, *_SENT_AGAIN[billing])}{bill}", even_when_quiet=paid)
 
     def _list_images(
-        self, ledger: SqliteLedger, found: Iterable[FoundImage]
-    ) -> tuple[WorkList, Callable[[], int | None]]:
-        """Return the images, and a function that returns their number; None while it is not known."""
+        self, ledger: RunLedger, found: Iterable[FoundImage]
+    ) -> tuple[WorkList, Callable[[], Awaitable[int | None]]]:
+        """Return the images, and a function that finds out their number; None while it is not known."""
         # Images are read while the last files are still being listed.
-        total = _Total(self._settings.folder, found)
+        total = _Total(self._settings.run, found)
         words = [document.path_word for document in self._documents]
         images = WorkList(ledger, words if self._settings.document is None else words[0], total.counted())
         return images, lambda: total.of(self.counts.done, images.listed)
@@ -244,12 +248,14 @@ class ResumableRun:
     def _shown_progress(self) -> AbstractContextManager[Progress]:
         return shown_progress(quiet=is_quiet())
 
-    async def _take_all(self, batch: Batch[Any], progress: Progress, total: Callable[[], int | None]) -> None:
+    async def _take_all(
+        self, batch: Batch[Any], progress: Progress, total: Callable[[], Awaitable[int | None]]
+    ) -> None:
         async for outcome in batch:
             self._take(outcome)
             known = self.counts.total
             # A total does not include images that were finished and not yet taken when it was counted.
-            self.counts.total = total() if known is None else max(known, self.counts.done)
+            self.counts.total = await total() if known is None else max(known, self.counts.done)
             progress.update(self.counts)
 
     def _take(self, outcome: Outcome[Any]) -> None:
@@ -304,14 +310,14 @@ class ResumableRun:
     def _report(self) -> RunStatus:
         """Print the counts of this command and of the run, and write the file of failures."""
         settings = self._settings
-        with RunReader(settings.folder, settings.seal) as reader:
+        with open_view(settings.run, settings.seal) as reader:
             status = reader.status()
             if status.total:
                 self._update_bill()
                 idle = not (self.counts.done or self.counts.billed or self.counts.maybe_billed)
                 echo_stderr("nothing was sent" if idle else self.counts.summary())
                 self._print_sent_again(status)
-                echo_stderr(f"the run in {shown_path(settings.folder)}: {format_status(status, settings.price)}")
+                echo_stderr(f"the run in {shown_run(settings.run)}: {format_status(status, settings.price)}")
                 self._print_unread(reader, status)
         echo_lines(self._search.remarks())
         return status
@@ -326,7 +332,7 @@ class ResumableRun:
             images = f"{at_most}{images}, {maybe_billed:,} that may have been"
             echo_stderr(f"sent again on request: {images}{cost(self._settings.price, billed, maybe_billed)}")
 
-    def _print_unread(self, reader: RunReader, status: RunStatus) -> None:
+    def _print_unread(self, reader: RunView, status: RunStatus) -> None:
         if ambiguous := status.images.get("ambiguous"):
             images = plural(ambiguous, "image is ambiguous", "images are ambiguous")
             them = "it" if ambiguous == 1 else "them"
@@ -335,8 +341,10 @@ class ResumableRun:
                 f"{list_names(reader.ambiguous_names(), ambiguous)}",
                 even_when_quiet=self._stop_requests > 0,  # a second signal has just made them ambiguous
             )
+        if isinstance(self._settings.run, ServerURL):
+            return  # a run on a server has no folder, in which all its hosts would find a file
         try:
-            failures = write_failures(self._settings.folder, reader)
+            failures = write_failures(Path(self._settings.run), reader)
         except OutputError as error:
             echo_stderr(str(error), even_when_quiet=True)
         else:
@@ -352,14 +360,14 @@ class ResumableRun:
             )
             echo_stderr(f"{action}: {self._settings.resume}", even_when_quiet=True)
         elif status.total:
-            echo_stderr(f"for the results: clova-ocr export {quote_path(self._settings.folder)}")
+            echo_stderr(f"for the results: clova-ocr export {quote_run(self._settings.run)}")
 
 
 class _Total:
     """The number of images that a command has to read, known once all its files are listed."""
 
-    def __init__(self, folder: str, found: Iterable[FoundImage]) -> None:
-        self._folder = folder
+    def __init__(self, run: RunLocation, found: Iterable[FoundImage]) -> None:
+        self._run = run
         self._found = found
         self._count = 0
         self._complete = False
@@ -371,13 +379,17 @@ class _Total:
             yield file
         self._complete = True
 
-    def of(self, done: int, listed: int) -> int | None:
+    async def of(self, done: int, listed: int) -> int | None:
         """Return the number of images; None while files are listed."""
         # The ledger alone knows which of the files are images of their own, so it is asked once all are in it.
         if not self._complete or listed < self._count:
             return None
-        with suppress(LedgerError), RunReader(self._folder) as reader:
-            return done + reader.pending()
+        pending = await asyncio.to_thread(self._pending)  # a server may be slow to answer
+        return None if pending is None else done + pending
+
+    def _pending(self) -> int | None:
+        with suppress(LedgerError), open_view(self._run) as reader:
+            return reader.pending()
         return None
 
 

@@ -7,7 +7,6 @@ import contextlib
 import datetime as dt
 import getpass
 import html
-import os
 import tempfile
 import webbrowser
 from dataclasses import dataclass
@@ -18,23 +17,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clova_ocr_async.cli.runs.graceful_stop import loop_signals
-from clova_ocr_async.cli.runs.report_writing import ReportFile, language_of, retry_command
+from clova_ocr_async.cli.runs.report_writing import ReportFile, language_of, retry_command, run_title
+from clova_ocr_async.cli.terminal.phrases import shown_run
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.cli.terminal.stderr import echo_stderr
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.plural import plural
-from clova_ocr_async.ledger.sqlite.corrections import SqliteCorrections
-from clova_ocr_async.ledger.sqlite.run_view import RunReader
+from clova_ocr_async.ledger.opening import open_corrections, open_view
 from clova_ocr_async.pictures.extras import load_module
-from clova_ocr_async.protocol.echoed_input import shown, shown_path
+from clova_ocr_async.protocol.echoed_input import shown
 from clova_ocr_async.results.report.pictures import picture_of
 from clova_ocr_async.results.review_server.server import ReviewServer
 from clova_ocr_async.results.review_server.session import ReviewOptions, ReviewSession
-from clova_ocr_async.results.rows import name_in_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
+    from clova_ocr_async.ledger.opening import RunLocation
     from clova_ocr_async.ledger.seal import Seal
     from clova_ocr_async.results.report.reading import Reading
     from clova_ocr_async.results.sensitive_paths import Policy
@@ -49,7 +48,7 @@ class ReviewSettings:
     """The options of a review.
 
     Attributes:
-        run: The run directory, as it was given.
+        run: The run, as it was given.
         by: The name of the person.
         masked: Whether numbers are masked.
         port: The port; 0 for a free one.
@@ -58,7 +57,7 @@ class ReviewSettings:
         environment: The environment, for the language.
     """
 
-    run: str
+    run: RunLocation
     by: str
     masked: bool = True
     port: int = 0
@@ -128,7 +127,7 @@ async def serve_review(
             if settings.open_page and not await asyncio.to_thread(open_in_browser, place):
                 echo_stderr("no browser could be opened; open the address yourself", even_when_quiet=True)
             await _until_stopped(server, stop_requested)
-    echo_stderr(f"{plural(server.recorded, 'correction')} kept in {shown_path(settings.run)}")
+    echo_stderr(f"{plural(server.recorded, 'correction')} kept in {shown_run(settings.run)}")
     return server.recorded
 
 
@@ -151,7 +150,7 @@ def _facts(settings: ReviewSettings) -> dict[str, Any]:
     """Return what the page knows of the run besides its rows."""
     return {
         "version": 1,
-        "run": name_in_table(os.path.basename(os.path.abspath(settings.run))),  # noqa: PTH100, PTH119 - Path("/") has no name
+        "run": run_title(settings.run),
         "made_at": dt.datetime.now(tz=dt.UTC).astimezone().isoformat(timespec="seconds"),
         "masked": settings.masked,
         "language": language_of(settings.environment),
@@ -163,12 +162,12 @@ def _facts(settings: ReviewSettings) -> dict[str, Any]:
 @contextlib.contextmanager
 def _session(settings: ReviewSettings, seal: Seal, facts: dict[str, Any]) -> Generator[ReviewSession]:
     """Open the run; the record of corrections first, since it brings the tables of an older version up to date."""
-    with SqliteCorrections(settings.run, seal) as record, RunReader(settings.run, seal) as view:
+    with open_corrections(settings.run, seal) as record, open_view(settings.run, seal) as view:
         file = ReportFile(run=settings.run, output="", key_file=settings.key_file)
         retry = partial(retry_command, file, view.other_base_folder(str(Path.cwd())))
         options = ReviewOptions(by=settings.by, policy=settings.policy, facts=facts, words=for_shell, retry=retry)
         session = ReviewSession(view, record, options)
-        echo_stderr(f"reading {plural(view.status().total, 'image')} of {shown_path(settings.run)}")
+        echo_stderr(f"reading {plural(view.status().total, 'image')} of {shown_run(settings.run)}")
         yield session
 
 

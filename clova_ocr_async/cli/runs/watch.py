@@ -13,15 +13,16 @@ from clova_ocr_async.batch.sources.exclusions import Exclusions
 from clova_ocr_async.batch.sources.watchlist import WatchList
 from clova_ocr_async.cli.runs.inputs import Search
 from clova_ocr_async.cli.runs.resumable import ResumableRun
-from clova_ocr_async.cli.terminal.phrases import quote_path
+from clova_ocr_async.cli.terminal.phrases import quote_run, shown_run
 from clova_ocr_async.cli.terminal.progress import shown_progress
 from clova_ocr_async.cli.terminal.stderr import echo_stderr
 from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import shown_path
+from clova_ocr_async.server_url import ServerURL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
     from contextlib import AbstractContextManager
 
     from clova_ocr_async.batch.outcome import Outcome
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from clova_ocr_async.cli.runs.resumable import RunSettings
     from clova_ocr_async.cli.terminal.progress import Progress
     from clova_ocr_async.client import ClovaOCRClient
-    from clova_ocr_async.ledger.sqlite import SqliteLedger
+    from clova_ocr_async.ledger.opening import RunLocation
+    from clova_ocr_async.ledger.storage import RunLedger
 
 __all__ = ["WatchRun", "check_apart", "native_events", "print_exclusions"]
 
@@ -69,9 +71,9 @@ class WatchRun(ResumableRun):
 
     def _list_images(
         self,
-        ledger: SqliteLedger,
+        ledger: RunLedger,
         found: Iterable[FoundImage],  # noqa: ARG002 - none: the watch finds the files itself
-    ) -> tuple[WorkList, Callable[[], int | None]]:
+    ) -> tuple[WorkList, Callable[[], Awaitable[int | None]]]:
         (document,) = self._documents
         images = WatchList(
             ledger,
@@ -83,7 +85,7 @@ class WatchRun(ResumableRun):
         )
         still = f"once it has not changed for {self._settle:g} s" if self._settle else "as soon as it is found"
         echo_stderr(f"watching {shown_path(self._folder.path)}: a file is read {still}; Ctrl-C or SIGTERM ends")
-        return images, lambda: None
+        return images, _unknown
 
     def _shown_progress(self) -> AbstractContextManager[Progress]:
         return shown_progress(quiet=True)  # the images have no number, and each has a line of its own
@@ -106,30 +108,36 @@ class WatchRun(ResumableRun):
             echo_stderr(f"{shown}: {status}, {paid}")
 
 
-def check_apart(folder: str, run: str) -> None:
+async def _unknown() -> None:
+    """Return the number of images of a watch: it has none."""
+
+
+def check_apart(folder: str, run: RunLocation) -> None:
     """Refuse a run directory inside of the watched folder, and a watched folder inside of a run directory.
 
     Raises:
         ConfigurationError: One lies in the other.
     """
+    if isinstance(run, ServerURL):
+        return
     # The ledger changes with each call, and each change in the folder would start a scan of it.
     inbox, place = (Path(os.path.realpath(path)) for path in (folder, run))  # Path.resolve raises for a loop of links
     if place.is_relative_to(inbox):
         raise ConfigurationError(
-            f"--run {shown_path(run)} lies in {shown_path(folder)}, which is watched; give a directory outside of it"
+            f"--run {shown_run(run)} lies in {shown_path(folder)}, which is watched; give a directory outside of it"
         )
     if inbox.is_relative_to(place):
         raise ConfigurationError(
-            f"{shown_path(folder)} lies in the run directory {shown_path(run)}; give a directory outside of it as --run"
+            f"{shown_path(folder)} lies in the run directory {shown_run(run)}; give a directory outside of it as --run"
         )
 
 
-def print_exclusions(folder: WatchedFolder, run: str) -> None:
+def print_exclusions(folder: WatchedFolder, run: RunLocation) -> None:
     """Print the number of files that are left out by their names, and the command that reads them."""
     exclusions = Exclusions()
     folder.scan(threading.Event(), exclusions)
     if summary := exclusions.summary():
-        echo_stderr(f"{summary}; clova-ocr batch with --run {quote_path(run)} reads those that are given as a PATH")
+        echo_stderr(f"{summary}; clova-ocr batch with --run {quote_run(run)} reads those that are given as a PATH")
 
 
 def native_events() -> OpenEvents | None:

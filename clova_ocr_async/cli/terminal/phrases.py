@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.errors import ConfigurationError, ConnectionFailedError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
+from clova_ocr_async.server_url import POSTGRES, REDIS, ServerURL, read_server_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents import Document
     from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.errors import ClovaOCRError
+    from clova_ocr_async.ledger.opening import RunLocation
     from clova_ocr_async.ledger.run_status import RunStatus
 
 __all__ = [
@@ -34,7 +36,9 @@ __all__ = [
     "list_names",
     "name_once",
     "quote_path",
+    "quote_run",
     "resume_command",
+    "shown_run",
     "what_to_check",
     "wrong_folder",
 ]
@@ -84,10 +88,10 @@ def format_status(status: RunStatus, price: Decimal | None = None) -> str:
     return f"{images}; {bill}{cost(price, status.billed, maybe_billed)}"
 
 
-def wrong_folder(run: str, start: str) -> str:
+def wrong_folder(run: RunLocation, start: str) -> str:
     """Return the error of a command on a run whose relative paths start in another folder."""
     return (
-        f"the run in {shown_path(run)} names its images by paths that start in {shown_path(start)}; "
+        f"the run in {shown_run(run)} names its images by paths that start in {shown_path(start)}; "
         f"repeat the command there: cd {quote_path(start)}"
     )
 
@@ -121,6 +125,16 @@ def list_names(names: Iterable[str], count: int) -> str:
 def quote_path(path: str) -> str:
     """Return a path as a word of a command that can be pasted into a shell, and that no command takes for an option."""
     return _word(f"./{path}" if path.startswith("-") else path)
+
+
+def quote_run(run: RunLocation) -> str:
+    """Return the location of a run as a word of a command; a URL without its password."""
+    return _word(str(run)) if isinstance(run, ServerURL) else quote_path(os.fspath(run))
+
+
+def shown_run(run: RunLocation) -> str:
+    """Return the location of a run as a message shows it; a URL without its password."""
+    return str(run) if isinstance(run, ServerURL) else shown_path(os.fspath(run))
 
 
 def _word(text: str) -> str:
@@ -167,5 +181,11 @@ def resume_command(program: str, arguments: Sequence[str]) -> str:
 
 
 def _masked(argument: str) -> str:
-    """Return an argument without the user name and password of a URL, also where it is one word, as in --proxy=URL."""
+    """Return an argument without the user name and password of a URL, also where it is one word, as in --proxy=URL.
+
+    The URL of a run or of slots keeps its user: without it the command would be another one.
+    """
+    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    with suppress(ConfigurationError):
+        return f"{option}{equals}{read_server_url(value, (*POSTGRES, *REDIS))}"
     return _USER_INFO.sub("***@", argument)

@@ -88,7 +88,8 @@ class PostgresCorrections:
 
         Raises:
             CorrectionConflictError: The item has a newer one; nothing is recorded.
-            LedgerError: The item has no stored answer, or the correction cannot be written.
+            LedgerError: The item has no stored answer, the run was copied to another place, or the correction cannot be
+                written.
         """
         made = self._now()
         written = list[tuple[int, float, bytes]]()

@@ -5,25 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.overflow_file import has_records
-from clova_ocr_async.ledger.postgres.errors import server_name
+from clova_ocr_async.ledger.postgres.connection import open_connection
+from clova_ocr_async.ledger.postgres.errors import ledger_error, server_name
+from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.overflow_place import files_of_run, overflow_folder
-from clova_ocr_async.ledger.postgres.schema import is_current_version, version_of
+from clova_ocr_async.ledger.postgres.schema import MIGRATIONS, is_current_version, version_of
 from clova_ocr_async.ledger.run_settings import compare_seals
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.protocol.echoed_input import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+    from typing import LiteralString
 
     from psycopg import Connection
 
     from clova_ocr_async.ledger.seal import Seal
     from clova_ocr_async.server_url import ServerURL
 
-__all__ = ["ExistingRun", "find_run", "lock_run", "moved_error", "require_current_version"]
+__all__ = ["ExistingRun", "find_run", "lock_run", "moved_error", "require_current_version", "run_exists"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,27 @@ _FIND = """SELECT id, token, seal, seal_check, store, coalesce(services, '{}'), 
            FROM clova_ocr.run WHERE name = %s"""
 
 
+def run_exists(dsn: str | ServerURL, run: str | None = None) -> bool:
+    """Return whether a run was begun.
+
+    Args:
+        dsn: The URL of the database: ``postgresql://user@host:port/database``, also with ``?run=NAME``.
+        run: The name of the run, unless the URL has it.
+
+    Raises:
+        ConfigurationError: The URL cannot be one.
+        LedgerError: The server does not answer, or refuses.
+    """
+    server = run_location(dsn, run)
+    db = open_connection(server)
+    try:
+        return version_of(db) > 0 and db.execute(_FIND, (server.run,)).fetchone() is not None
+    except psycopg.Error as error:
+        raise ledger_error(error, server) from None
+    finally:
+        db.close()
+
+
 def find_run(db: Connection[Any], server: ServerURL) -> ExistingRun:
     """Return the run that a URL names.
 
@@ -114,13 +140,20 @@ def lock_run(db: Connection[Any], server: ServerURL) -> ExistingRun:
     return _found(db.execute(f"{_FIND} FOR UPDATE", (server.run,)).fetchone(), server)
 
 
-def require_current_version(db: Connection[Any], server: ServerURL) -> None:
+def require_current_version(
+    db: Connection[Any], server: ServerURL, migrations: Sequence[LiteralString] = MIGRATIONS
+) -> None:
     """Refuse tables of another version.
+
+    Args:
+        db: The connection.
+        server: The server, with the name of the run.
+        migrations: The migrations that this version knows.
 
     Raises:
         LedgerError: There are none, or another version wrote them.
     """
-    if is_current_version(db):
+    if is_current_version(db, migrations):
         return
     if not version_of(db):
         raise _no_run(server)

@@ -5,10 +5,11 @@ The row of the item is locked and read, the rules of ``ledger.storage`` are appl
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.errors import Billing
+from clova_ocr_async.errors import Billing, LedgerError
 from clova_ocr_async.ledger.overflow_records import AnswerRecord, RefusalRecord
 from clova_ocr_async.ledger.postgres.item_statements import refuse, reopen_sources, uncount_call
 from clova_ocr_async.ledger.states import TRANSITIONS, Claim, ItemEvent, Settlement, State
@@ -34,15 +35,14 @@ class _Row:
     maybe_billed: int
 
 
-def _locked(db: Connection[Any], number: int) -> _Row:
+def _locked(db: Connection[Any], number: int) -> _Row | None:
+    """Return an item; None if the server has lost it with its power: its claim was not awaited, and it was not sent."""
     row = db.execute(
         """SELECT run, state, owner, request_id, sent_at IS NOT NULL, answer IS NOT NULL, maybe_billed
            FROM clova_ocr.item WHERE id = %s FOR NO KEY UPDATE""",
         (number,),
     ).fetchone()
-    assert row is not None  # noqa: S101 - no item is ever removed
-    run, state, *rest = row
-    return _Row(run, State(state), *rest)
+    return None if row is None else _Row(row[0], State(row[1]), *row[2:])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -50,8 +50,16 @@ def _locked(db: Connection[Any], number: int) -> _Row:
 
 
 def keep_answer(db: Connection[Any], record: AnswerRecord) -> None:
-    """Store an answer without a check of the owner, and make it the item's if it is the one of its last call."""
-    row = _locked(db, record.item)
+    """Store an answer without a check of the owner, and make it the item's if it is the one of its last call.
+
+    Raises:
+        LedgerError: The run does not have the item, although the server had its mark as sent on its disk.
+    """
+    if (row := _locked(db, record.item)) is None:
+        raise LedgerError(
+            "an answer that was kept on this host is of an image that the run does not have; if the database was "
+            "restored from a backup, move the overflow files of this user away, and run again"
+        )
     # It is there already if an overflow file is replayed twice, or if a commit was not acknowledged.
     stored = db.execute(
         """INSERT INTO clova_ocr.answer (run, item, request_id, status, cut, body, came, unpacked)
@@ -122,18 +130,20 @@ def settle(db: Connection[Any], claim: Claim, settlement: Settlement, failure: b
     Returns:
         Whether the item was still this call's to settle.
     """
-    row = _locked(db, claim.number)
+    if (row := _locked(db, claim.number)) is None:
+        return False
+    before = dataclasses.replace(row)
     if _make_up_for_mark(row, claim, settlement):
         uncount_call(db, claim.number)
     after = TRANSITIONS.get((row.state, settlement.event))
     # A request that was sent is fenced by its requestId, what was only claimed by the owner.
     mine = row.owner == claim.owner if row.state is State.CLAIMED else row.request_id == settlement.request_id
     if after is None or not mine:
-        db.execute(
-            """UPDATE clova_ocr.item SET state = %s, maybe_billed = %s, sent_at = CASE WHEN %s THEN sent_at END
-               WHERE id = %s""",
-            (row.state, row.maybe_billed, row.in_flight, claim.number),
-        )
+        if row != before:
+            db.execute(
+                "UPDATE clova_ocr.item SET state = %s, maybe_billed = %s, sent_at = NULL WHERE id = %s",
+                (row.state, row.maybe_billed, claim.number),
+            )
         return False
     # An answer that is stored has already taken the abandoned call out of maybe_billed.
     if row.state is State.AMBIGUOUS and not row.answered and row.maybe_billed:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.state_folder import user_state_folder
-from clova_ocr_async.ledger.overflow_file import has_records
+from clova_ocr_async.ledger.overflow_file import has_records, try_lock
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.private_file import file_error
 from clova_ocr_async.protocol.echoed_input import shown_path
@@ -27,7 +27,15 @@ from clova_ocr_async.protocol.echoed_input import shown_path
 if TYPE_CHECKING:
     from clova_ocr_async.server_url import ServerURL
 
-__all__ = ["files_of_run", "overflow_files_of", "overflow_folder", "overflow_name", "owner_of", "prepare_folder"]
+__all__ = [
+    "files_of_run",
+    "is_in_use",
+    "overflow_files_of",
+    "overflow_folder",
+    "overflow_name",
+    "owner_of",
+    "prepare_folder",
+]
 
 _FOLDER_MODE = 0o700
 _ENDING = ".overflow"
@@ -93,6 +101,18 @@ def _hash_of(server: ServerURL) -> str:
 def files_of_run(folder: Path, token: str) -> list[Path]:
     """Return the files of a run, whatever URL its server had when they were written."""
     return sorted(folder.glob(f"*-{token}-*{_ENDING}"))
+
+
+def is_in_use(path: Path) -> bool:
+    """Return whether a process of this host may still write to a file; False if it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not try_lock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def owner_of(path: Path) -> int:

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
     from clova_ocr_async.server_url import ServerURL
 
-__all__ = ["purge_postgres"]
+__all__ = ["purge"]
 
 
-def purge_postgres(
+def purge(
     dsn: str | ServerURL,
     seal: Seal,
     older_than: float | None = None,

@@ -149,14 +149,17 @@ _TABLES = """
         FOR EACH ROW EXECUTE FUNCTION clova_ocr.keep_correction();
 """
 
+_HAS_TABLES = """SELECT FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
+                 WHERE nspname = 'clova_ocr' AND relname = 'schema_version'"""
+
 MIGRATIONS: Sequence[LiteralString] = (_TABLES,)
 """Migrations; the one at index n brings the tables from version n to n + 1."""
 
 
 def version_of(db: Connection[Any]) -> int:
     """Return the schema version of a database; 0 if it has no run yet."""
-    row = db.execute("SELECT to_regclass('clova_ocr.schema_version') IS NOT NULL").fetchone()
-    if row is None or not row[0]:
+    # Not by to_regclass, which may remember within a transaction that another process had not made the tables yet.
+    if db.execute(_HAS_TABLES).fetchone() is None:
         return 0
     row = db.execute("SELECT version FROM clova_ocr.schema_version").fetchone()
     return 0 if row is None else int(row[0])

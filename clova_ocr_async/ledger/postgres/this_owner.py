@@ -14,7 +14,13 @@ from clova_ocr_async.ledger.answer_room import reserve_answer
 from clova_ocr_async.ledger.overflow_file import OverflowFile, delete_replayed, reclaim_files, replay_records
 from clova_ocr_async.ledger.postgres import owners
 from clova_ocr_async.ledger.postgres.outcome_statements import write_record
-from clova_ocr_async.ledger.postgres.overflow_place import files_of_run, overflow_name, owner_of, prepare_folder
+from clova_ocr_async.ledger.postgres.overflow_place import (
+    files_of_run,
+    is_in_use,
+    overflow_name,
+    owner_of,
+    prepare_folder,
+)
 from clova_ocr_async.ledger.postgres.run_settings import note_largest_answer
 from clova_ocr_async.ledger.room_reservation import Reservation
 
@@ -223,8 +229,12 @@ class ThisOwner:
         """
         shared = self._clock.shared()
         living = set(owners.living_owners(db, self.run, self._process, shared))
-        # A living owner may be writing to its file, and replays it itself.
-        files = [path for path in files_of_run(self._folder, self._token) if owner_of(path) not in living]
+        # An owner that is at work may be writing to its file, and replays it itself.
+        files = [
+            path
+            for path in files_of_run(self._folder, self._token)
+            if owner_of(path) not in living or not is_in_use(path)
+        ]
         mine = self._overflow
         if mine is not None:
             files = [path for path in files if path != mine.path] + ([mine.path] if own and mine.used else [])

@@ -98,11 +98,13 @@ class SqliteCorrections:
 
         Raises:
             CorrectionConflictError: The item has a newer one; nothing is recorded.
-            LedgerError: The item has no stored answer, or the correction cannot be written.
+            LedgerError: The item has no stored answer, the run was copied to another place, or the correction cannot be
+                written.
         """
         if _identity(self._ledger) != self._opened:
             raise LedgerError(f"{LEDGER} was removed or replaced meanwhile; nothing more is recorded. Start again")
         with translate_sqlite_errors(), _transaction(self._db) as db:
+            check_not_moved(db)
             row = db.execute(_FIND, (item.sha256, item.document, item.page or 0, item.recipe)).fetchone()
             if row is None or row[1] is None:
                 raise LedgerError("the image has no stored answer any more, so there is nothing to correct")

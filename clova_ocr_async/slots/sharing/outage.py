@@ -68,7 +68,9 @@ class Outage:
     @property
     def trusts_leases(self) -> bool:
         """True if a lease that is over is a sign of death, as other processes could have renewed theirs."""
-        return self._reached_since is not None and self._runtime.clock() - self._reached_since >= GRACE
+        if self._failures or self._reached_since is None:
+            return False
+        return self._runtime.clock() - self._reached_since >= GRACE
 
     def share(self, key: str) -> int:
         """Return the share of a domain's slots that the process has in an outage."""

@@ -88,6 +88,7 @@ class GateSync:
         self.wakeup_port = 0
         self.renew_every = lease / 3
         self._store = store
+        self._limits = limits
         self._runtime = runtime
         self._me = Membership(
             limits,
@@ -189,7 +190,7 @@ class GateSync:
         attempt.member_of.update(keys)  # in the store it still is: what ends now is to be reported later
         result = self._commit(attempt, began)
         for key, (limit, _) in result.seen.items():
-            result.seen[key] = limit, max(0, limit.value - self._outage.share(key))
+            result.seen[key] = limit, max(0, self._limits[key].applied_to(limit) - self._outage.share(key))
         result.come_back_in(self._outage.retry_in)
         return result
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     ("arguments", "why"),
     [
         ("", "nothing to read: give a PATH, or a list of files with --from"),
-        ("{scans} --max-calls 1", "--max-calls is for a run directory; give one with --run DIR"),
-        ("{scans} --retry-failed", "--retry-failed is for a run directory"),
-        ("{scans} --key-file k", "--key-file is for a run directory"),
+        ("{scans} --max-calls 1", "--max-calls is for a run; give one with --run RUN"),
+        ("{scans} --retry-failed", "--retry-failed is for a run"),
+        ("{scans} --key-file k", "--key-file is for a run"),
         ("{scans} --price 60", "--price is for --run or --dry-run"),
         ("{scans} --run {run} --max-cost 100", "--max-cost needs --price"),
         ("{scans} --run {run} --price 0", "it must be more than 0"),

@@ -134,7 +134,7 @@ def test_a_dry_run_can_be_interrupted(kind: str, known: list[str], tmp_path: Pat
             dry_run(
                 ["receipt"],
                 itertools.cycle(known),
-                folder=folder,
+                run=folder,
                 retry_billings=(),
                 max_calls=None,
                 price=None,

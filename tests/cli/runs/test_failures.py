@@ -23,7 +23,7 @@ async def test_failures_go_when_all_is_read(run: Path) -> None:
     async with SqliteLedger(run):
         (run / FAILURES).write_text("{}")
     with RunReader(run) as reader:
-        assert write_failures(str(run), reader) is None
+        assert write_failures(run, reader) is None
     assert not (run / FAILURES).exists()
 
 

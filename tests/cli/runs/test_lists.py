@@ -118,7 +118,7 @@ def test_what_a_list_names_as_paid_is_not_paid_again_without_being_asked(clova: 
             result = clova_ocr("batch", "receipt", "--from", "list.jsonl", *dry)
             assert result.exit_code == 2, result.output
             assert f"list.jsonl lists 1 image that {how} for" in result.stderr
-            assert f"--run DIR, or give {option}" in result.stderr
+            assert f"--run RUN, or give {option}" in result.stderr
             assert clova_ocr("batch", "receipt", "--from", "list.jsonl", option, *dry).exit_code == 0
     assert clova.billed.total() == 2
 
@@ -129,9 +129,9 @@ def test_a_retry_without_a_list_needs_a_run() -> None:
     for option in ("--retry-billed", "--retry-ambiguous"):
         result = clova_ocr("batch", "receipt", "a.png", option)
         assert result.exit_code == 2
-        assert f"{option} is for a run directory or a list; give one with --run DIR or --from FILE" in result.stderr
+        assert f"{option} is for a run or a list; give one with --run RUN or --from FILE" in result.stderr
     result = clova_ocr("batch", "receipt", "a.png", "--retry-failed")
-    assert "--retry-failed is for a run directory; give one with --run DIR" in result.stderr
+    assert "--retry-failed is for a run; give one with --run RUN" in result.stderr
 
 
 @pytest.mark.parametrize("known", [False, True])

@@ -76,7 +76,7 @@ def test_a_run_reads_a_list_from_a_pipe(clova: Emulator, here: Path) -> None:
         ("mkfifo p; clova-ocr batch receipt p --run run", b"p: a pipe cannot be read again when a run is resumed"),
         ("clova-ocr batch receipt /dev/stdin --dry-run < <(cat a.png)", b"/dev/stdin: a pipe cannot be read again"),
         ("clova-ocr batch receipt --from - <&-", b"-: standard input is closed"),
-        ("clova-ocr batch receipt --from - --max-calls 5", b"--max-calls is for a run directory"),
+        ("clova-ocr batch receipt --from - --max-calls 5", b"--max-calls is for a run"),
         ("echo '{\"x\": 1}' | clova-ocr batch receipt --from -", b"standard input, line 1: it has no source"),
     ],
 )

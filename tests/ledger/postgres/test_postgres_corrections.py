@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -81,6 +82,23 @@ async def test_a_correction_whose_commit_was_not_acknowledged_is_recorded_once(r
         assert record.append(item("a"), SHOP, after=0).number == 1
     with PostgresRunReader(run) as reader:
         assert [(one.number, one.at, one.change) for one in reader.corrections()] == [(1, 7.0, SHOP)]
+
+
+async def test_two_people_get_numbers_of_their_own(run: str) -> None:
+    """Corrections that come at the same time wait for each other: no number is given twice, and none is left out."""
+    await read_images(run, "a", "b")
+
+    def correct(name: str) -> None:
+        with PostgresCorrections(run) as record:
+            after = 0
+            for _ in range(25):
+                after = record.append(item(name), SHOP, after=after).number
+
+    async with asyncio.TaskGroup() as people:
+        for name in "ab":
+            people.create_task(asyncio.to_thread(correct, name))
+    with PostgresRunReader(run) as reader:
+        assert [one.number for one in reader.corrections()] == list(range(1, 51))
 
 
 async def test_corrections_go_on_after_the_server_was_away(run: str, postgres_server: PostgresServer) -> None:

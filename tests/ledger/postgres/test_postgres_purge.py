@@ -14,7 +14,7 @@ from clova_ocr_async.ledger.overflow_file import OverflowFile
 from clova_ocr_async.ledger.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.postgres.existing_run import ExistingRun
 from clova_ocr_async.ledger.postgres.ledger import PostgresLedger
-from clova_ocr_async.ledger.postgres.purge import purge_postgres
+from clova_ocr_async.ledger.postgres.purge import purge
 from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.settlement import failed_settlement
@@ -45,11 +45,11 @@ async def test_nothing_of_an_answer_is_left(run: str, seal: Any, postgres_server
     """A dump has nothing of what was removed; each image keeps its state, and another run its answers."""
     await finished(run, seal)
     await read_images(f"{run}2", "other", seal=SEAL)
-    assert purge_postgres(run, seal) == Purged(answers=1, failures=1)
+    assert purge(run, seal) == Purged(answers=1, failures=1)
     dump = postgres_server.dump(database_of(run))
     assert "canary" not in dump
     assert b"canary".hex() not in dump
-    assert purge_postgres(run, seal) == Purged(0, 0)
+    assert purge(run, seal) == Purged(0, 0)
     with PostgresRunReader(run, seal) as view:
         assert [(record.path, record.status) for record in view.records()] == [
             ("read", "succeeded"),
@@ -64,7 +64,7 @@ async def test_a_purge_needs_the_key_of_a_sealed_run(run: str) -> None:
     """Without its key nothing of a sealed run is removed: messages are opened before they are shortened."""
     await finished(run, SEAL)
     with pytest.raises(LedgerError, match=r"sealed \(aes-256-gcm\)"):
-        purge_postgres(run, NoSeal())
+        purge(run, NoSeal())
     with PostgresRunReader(run) as view:
         assert view.answers() == 1
 
@@ -88,7 +88,7 @@ async def test_answers_that_wait_on_this_host_are_removed_as_well(run: str) -> N
     path = waiting_answer(run)
     with PostgresRunReader(run) as view:
         assert [name.rpartition("/")[2] for name in view.status().overflow_files] == [path.name]
-    assert purge_postgres(run, NoSeal()).answers == 2
+    assert purge(run, NoSeal()).answers == 2
     assert not path.exists()
     with PostgresRunReader(run) as view:
         assert view.status().overflow_files == ()
@@ -101,7 +101,7 @@ async def test_a_file_that_is_kept_is_named(run: str) -> None:
     with path.open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(LedgerError, match=f"{path.name} still holds answers"):
-            purge_postgres(run, NoSeal())
+            purge(run, NoSeal())
     with PostgresRunReader(run) as view:
         assert view.answers() == 0
 

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import os
 import tracemalloc
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.ledgers import ANSWER, claimed, item, read, source
 from support.postgres_runs import execute
+from support.servers import free_port
 
 from clova_ocr_async.errors import Billing, LedgerError
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
+from clova_ocr_async.ledger.postgres.connection import connect
 from clova_ocr_async.ledger.postgres.errors import StoreAwayError
+from clova_ocr_async.ledger.postgres.existing_run import require_current_version, run_exists
 from clova_ocr_async.ledger.postgres.ledger import PostgresLedger
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader
@@ -111,9 +115,23 @@ async def test_a_run_that_is_not_there_is_named(run: str, postgres_url: str) -> 
         assert view.answers() == 1
 
 
+async def test_a_run_exists_once_it_was_begun(run: str) -> None:
+    """Neither a database without tables has a run, nor one with other runs; a server that is away is an error."""
+    assert not run_exists(run)
+    await begun(run)
+    assert run_exists(run)
+    assert not run_exists(f"{run}2")
+    execute(run, "DROP TABLE clova_ocr.run")
+    with pytest.raises(LedgerError, match="has no tables of runs any more"):
+        run_exists(run)
+
+
 async def test_tables_of_another_version_are_refused(run: str) -> None:
     """A view changes no tables: older ones are brought up to date by a batch, newer ones need the newer version."""
     await begun(run)
+    server = run_location(run)
+    with closing(connect(server)) as db, pytest.raises(LedgerError, match=r"older version .* run the batch again"):
+        require_current_version(db, server, (*MIGRATIONS, "SELECT 1"))
     execute(run, "UPDATE clova_ocr.schema_version SET version = %s", len(MIGRATIONS) + 1)
     with pytest.raises(LedgerError, match="update it"):
         PostgresRunReader(run).__enter__()
@@ -158,6 +176,12 @@ async def test_a_view_outlasts_a_restart_of_the_server(run: str, postgres_server
         finally:
             postgres_server.start()
         assert view.status().answers == 1
+
+
+async def test_a_server_that_is_not_there_is_named() -> None:
+    """Where no server answers, looking at a run fails with its place and a way out."""
+    with pytest.raises(StoreAwayError, match=r"the PostgreSQL server at 127.0.0.1:\d+ does not answer"):
+        PostgresRunReader(f"postgresql://127.0.0.1:{free_port()}/db?run=march").__enter__()
 
 
 async def test_a_view_cannot_write(run: str) -> None:

@@ -6,7 +6,7 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.ledgers import ANSWER, ambiguous, claimed, item, read, remote_process, source
+from support.ledgers import ANSWER, ambiguous, claimed, dead_process, item, read, remote_process, source
 from support.postgres_runs import database_of, execute, read_images
 from support.servers import free_port
 from support.stores import crash_postgres
@@ -26,7 +26,7 @@ from clova_ocr_async.ledger.postgres.overflow_place import (
     prepare_folder,
 )
 from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader
-from clova_ocr_async.ledger.states import ItemEvent, Settlement
+from clova_ocr_async.ledger.states import ClaimLostError, ItemEvent, Settlement
 from clova_ocr_async.protocol.response import HTTPResponse
 from clova_ocr_async.server_url import ServerURL
 
@@ -96,11 +96,10 @@ async def test_results_are_kept_here_while_the_server_is_away(
     server: PostgresServer, run: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While the server is away nothing is sent; answers, refusals and ends are kept in a private file."""
-    ledger = PostgresLedger(run, patience=0.1)
+    ledger = PostgresLedger(run, patience=0.1, process=dead_process())
     async with ledger:
-        answered, refused, ended, doubted, only_claimed = [await sent(ledger, name) for name in "arsm"] + [
-            claimed(await ledger.admit(item("c"), source("c")))
-        ]
+        only_claimed = claimed(await ledger.admit(item("c"), source("c")))
+        answered, refused, ended, doubted = [await sent(ledger, name) for name in "arsm"]
         server.stop()
         await ledger.answered(answered, "a", ANSWER)
         await ledger.refused(refused, "r", maybe_billed_before=False)
@@ -125,7 +124,7 @@ async def test_results_are_kept_here_while_the_server_is_away(
     async with PostgresLedger(run) as ledger:
         assert overflow_files_of(run) == []
         assert (await ledger.admit(item("a"), None)).entry.answer == ANSWER
-    assert states(run) == [("succeeded", 0), ("queued", 0), ("failed", 0), ("ambiguous", 1), ("queued", 0)]
+    assert states(run) == [("queued", 0), ("succeeded", 0), ("queued", 0), ("failed", 0), ("ambiguous", 1)]
     with PostgresRunReader(run) as view:
         status = view.status()
     assert (status.calls, status.maybe_billed, status.in_flight, status.processes) == (2, 1, 0, 0)
@@ -160,6 +159,27 @@ async def test_the_own_file_is_emptied_when_the_lease_is_renewed(server: Postgre
         assert execute(run, "SELECT count(*) FROM clova_ocr.answer") == [(1,)]
         with pytest.raises(StoreAwayError):
             await ledger.sending(claim, "a")
+
+
+async def test_a_claim_that_the_server_has_lost_is_not_sent(run: str) -> None:
+    """A claim that was lost with the server's power cannot be sent, and its end changes nothing."""
+    async with PostgresLedger(run) as ledger:
+        claim = claimed(await ledger.admit(item("a"), source("a")))
+        execute(run, "DELETE FROM clova_ocr.item")
+        with pytest.raises(ClaimLostError):
+            await ledger.sending(claim, "a")
+        await ledger.settle(claim, Settlement(ItemEvent.RELEASE, request_id="a"))
+        assert (await ledger.admit(item("a"), source("a"))).claim is not None
+
+
+async def test_an_answer_of_an_older_database_is_not_dropped(run: str) -> None:
+    """An answer of an image that the run does not have any more is not stored elsewhere, and the error says so."""
+    async with PostgresLedger(run) as ledger:
+        claim = await sent(ledger, "a")
+        execute(run, "DELETE FROM clova_ocr.item")
+        await ledger.answered(claim, "a", ANSWER)
+        assert "restored from a backup" in str(ledger.stop_reason)
+    assert len(overflow_files_of(run)) == 1
 
 
 async def test_a_server_that_takes_no_writes(run: str, postgres_server: PostgresServer) -> None:
@@ -294,13 +314,9 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user without a home folder learns which variable names one."""
     for variable in ("XDG_STATE_HOME", "HOME", "USERPROFILE"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr("pathlib.Path.home", _no_home)
+    monkeypatch.setattr(os.path, "expanduser", str)  # a system that knows no home of this user
     with pytest.raises(LedgerError, match="set XDG_STATE_HOME"):
         overflow_folder()
-
-
-def _no_home() -> None:
-    raise RuntimeError
 
 
 def test_names_of_files(tmp_path: Path) -> None:

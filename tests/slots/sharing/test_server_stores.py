@@ -46,16 +46,18 @@ def url(request: pytest.FixtureRequest) -> str:
     """The URL of a server, empty as far as slots are concerned."""
     if request.param == "postgres":
         return str(request.getfixturevalue("postgres_url"))
-    return str(server_slots.RedisHost(request.getfixturevalue("redis_server")).url)
+    server_slots.RedisHost(request.getfixturevalue("redis_server"))  # empties it
+    return str(request.getfixturevalue("redis_url"))
 
 
 def frames_of(error: BaseException | None) -> Iterator[str]:
-    """Yield what a crash reporter prints of an error: its texts, and the variables of all frames."""
+    """Yield what a crash reporter prints of an error: its texts, and the variables of all frames but those here."""
     while error is not None:
         yield repr(error)
         traceback = error.__traceback__
         while traceback is not None:
-            yield repr(traceback.tb_frame.f_locals)
+            if traceback.tb_frame.f_code.co_filename != __file__:
+                yield repr(traceback.tb_frame.f_locals)
             traceback = traceback.tb_next
         error = error.__cause__ or error.__context__
 

@@ -70,13 +70,12 @@ class Hosts:
 
     @contextmanager
     def start(self, host: str, images: int, concurrency: int = 0) -> Iterator[subprocess.Popen[str]]:
-        """Run a batch of so many images on a host; 0 stands for a limit that is to be learned."""
+        """Run a batch of so many images on a host, which begins at a word; a limit of 0 is to be learned."""
         state = {"XDG_STATE_HOME": str(self._folder / host)}
         first, self._images = self._images, self._images + images
         arguments = (self._store, self.emulator.url(), host, LEASE, concurrency, first, images)
         with running(BATCH, *arguments, env=state) as process:
             assert line_of(process) == "ready"
-            write_to(process)
             yield process
 
     def wait_for_calls(self, count: int) -> None:
@@ -88,7 +87,15 @@ class Hosts:
 
     def refused(self) -> int:
         """Return the number of refused calls."""
-        return self.emulator.requests - sum(self.emulator.billed.values())
+        return self.emulator.domain_state().rejected
+
+
+def begin(*processes: subprocess.Popen[str]) -> None:
+    """Let batches begin, and wait until each has read an image."""
+    for process in processes:
+        write_to(process)
+    for process in processes:
+        assert line_of(process) == "Success"
 
 
 def read_of(process: subprocess.Popen[str]) -> int:
@@ -108,10 +115,12 @@ def test_two_hosts_share_a_limit(store: str, tmp_path: Path) -> None:
     with emulator_in_thread(latency=0.1, concurrency=5, secret="s") as emulator:
         hosts = Hosts(store, emulator, tmp_path)
         with hosts.start("a", 60) as learning:
-            assert read_of(learning) == 60
+            begin(learning)
+            assert read_of(learning) == 59
         before = hosts.refused()
         with hosts.start("a", 150) as one, hosts.start("b", 150) as two:
-            assert [read_of(one), read_of(two)] == [150, 150]
+            begin(one, two)
+            assert [read_of(one), read_of(two)] == [149, 149]
         assert hosts.refused() - before <= 3
 
 
@@ -119,39 +128,33 @@ def test_stopped_and_killed_processes_exceed_no_limit(store: str, tmp_path: Path
     """A process that is stopped for longer than its lease, or killed, leads to no refused call and no lost image."""
     with emulator_in_thread(latency=0.1, concurrency=5, secret="s") as emulator:
         hosts = Hosts(store, emulator, tmp_path)
-        with (
-            hosts.start("a", 500, 5) as runs,
-            hosts.start("b", 60, 5) as stopped,
-            hosts.start("c", 300, 5) as killed,
-        ):
-            for process in (runs, stopped, killed):
-                assert line_of(process) == "Success"
+        with hosts.start("a", 900, 5) as runs, hosts.start("b", 50, 5) as stopped, hosts.start("c", 90, 5) as killed:
+            begin(runs, stopped, killed)
             stopped.send_signal(signal.SIGSTOP)
             killed.kill()
             until = time.monotonic() + 4 * LEASE
             while time.monotonic() < until:
                 assert line_of(runs) == "Success"  # it never waits for long
             stopped.send_signal(signal.SIGCONT)
-            assert read_of(stopped) == 59
-            assert read_of(runs) > 0
+            assert read_of(stopped) == 49
         assert hosts.refused() == 0
 
 
 @pytest.mark.parametrize("kind", ["postgres", "redis"])
 def test_a_server_that_restarts_exceeds_no_limit(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """Over two restarts of the server each host goes on, and no call is refused."""
+    """Over two restarts of the server the hosts go on, and no call is refused."""
     url = str(request.getfixturevalue(f"{kind}_url"))
     server: PostgresServer | RedisServer = request.getfixturevalue(f"{kind}_server")
     with emulator_in_thread(latency=0.1, concurrency=5, secret="s") as emulator:
         hosts = Hosts(url, emulator, tmp_path)
         with hosts.start("a", 150, 5) as one, hosts.start("b", 150, 5) as two:
+            begin(one, two)
             for _ in range(2):
-                for process in (one, two):
-                    assert line_of(process) == "Success"
                 server.stop()
                 try:
                     hosts.wait_for_calls(20)  # out of the shares
                 finally:
                     server.start()
-            assert read_of(one) + read_of(two) == 300 - 2 * 2
+                hosts.wait_for_calls(20)
+            assert read_of(one) + read_of(two) == 300 - 2
         assert hosts.refused() == 0

@@ -56,7 +56,7 @@ def member(**changes: object) -> SharedGate:
         member(held=-1),
         member(wakeup_port=70_000),
         member(wakeup_port=-1),
-        member(limits=Limits(max_concurrency=0)),
+        member(limits=Limits(max_concurrency=-1)),
         member(limits=Limits(max_per_second=0.0)),
     ],
 )
