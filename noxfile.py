@@ -15,7 +15,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
-EVERYTHING = ".[all,heic]"  # ``all`` leaves out heic, whose wheels are GPL
+EVERYTHING = ".[all,heic,taskiq]"  # ``all`` leaves out heic, whose wheels are GPL, and what needs a server or an engine
 CODE = ["clova_ocr_async", "tests", "examples", "benchmarks", "tools", "noxfile.py"]
 
 
@@ -33,8 +33,10 @@ OF_SERVERS = (
     "clova_ocr_async/slots/redis.py",
     "clova_ocr_async/slots/sharing/postgres_store.py",
     "clova_ocr_async/slots/sharing/redis_store.py",
+    "clova_ocr_async/integrations/taskiq/stream_upkeep.py",
 )
-WITHOUT_BROWSER = f"--ignore={BROWSER}"  # pip alone runs the rest
+RAY, OF_RAY = "tests/ray", "clova_ocr_async/integrations/ray.py"  # which takes 500 MB
+WITHOUT_BROWSER = (f"--ignore={BROWSER}", f"--ignore={RAY}")  # pip alone runs the rest
 # Minutes of killed processes, full disks and computing, which say nothing of the package's lines.
 CHAOS, BENCHMARKS = "tests/chaos", "tests/test_benchmarks.py"
 
@@ -51,8 +53,8 @@ def covered(session: nox.Session, modules: str, *arguments: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests with the Python nox runs on, coverage whole."""
     session.install("-e", EVERYTHING, *group("tests"))
-    left_out = (WITHOUT_BROWSER, *NO_SERVER, f"--ignore={CHAOS}", f"--ignore={BENCHMARKS}")
-    covered(session, f"--omit={','.join(OF_SERVERS)}", *left_out, *session.posargs)
+    left_out = (*WITHOUT_BROWSER, *NO_SERVER, f"--ignore={CHAOS}", f"--ignore={BENCHMARKS}")
+    covered(session, f"--omit={','.join((*OF_SERVERS, OF_RAY))}", *left_out, *session.posargs)
 
 
 @nox.session
@@ -64,14 +66,24 @@ def servers(session: nox.Session) -> None:
         session.run("apt-get", "update", "--quiet", external=True)
         packages = ("postgresql", "redis-server")
         session.run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages, external=True)
-    covered(session, f"--include={','.join(OF_SERVERS)}", "-m", "server", *session.posargs)
+    covered(session, f"--include={','.join(OF_SERVERS)}", "-m", "server", f"--ignore={RAY}", *session.posargs)
+
+
+@nox.session(default=False)
+def ray(session: nox.Session) -> None:
+    """Run the tests on a small Ray of this machine, without its dashboard, which would be open to anybody."""
+    session.install("-e", f"{EVERYTHING[:-1]},ray]", *group("tests"))
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", RAY, *session.posargs)  # Ray takes both cores for itself
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report", f"--include={OF_RAY}")
 
 
 @nox.session(python=[version for version in PYTHONS if version != THIS])
 def others(session: nox.Session) -> None:
     """Run the tests with the other supported Pythons; those that are not installed are skipped."""
     session.install("-e", EVERYTHING, *group("tests"))
-    session.run("pytest", *PARALLEL, WITHOUT_BROWSER, *NO_SERVER, *session.posargs)
+    session.run("pytest", *PARALLEL, *WITHOUT_BROWSER, *NO_SERVER, *session.posargs)
 
 
 @nox.session
@@ -80,7 +92,7 @@ def minimums(session: nox.Session) -> None:
     asked = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["tables"]
     oldest = [line.split(";")[0].replace(">=", "==").strip() for line in asked]
     session.install("-e", EVERYTHING, *group("tests"), *oldest)
-    session.run("pytest", *PARALLEL, WITHOUT_BROWSER, *NO_SERVER, *session.posargs)
+    session.run("pytest", *PARALLEL, *WITHOUT_BROWSER, *NO_SERVER, *session.posargs)
 
 
 @nox.session

@@ -13,6 +13,7 @@ The pages below docs/ko/ have the same parts, in Korean.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import functools
 import importlib
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.results.columns import Table
 
-__all__ = ["API_FOLDERS", "PARTS", "error_classes", "stale_pages", "verbs", "written"]
+__all__ = ["API_FOLDERS", "PARTS", "error_classes", "public_names", "stale_pages", "verbs", "written"]
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -52,7 +53,8 @@ _PART = re.compile(r"(<!-- generated: ([^>]+?) -->\n)(.*?)(<!-- end of generated
 
 API_FOLDERS = (
     "client", "batch", "results", "documents", "errors", "ledger", "slots", "domains", "pictures", "protocol",
-    "emulator", "blocking", "integrations.fastapi", "integrations.opentelemetry",
+    "emulator", "blocking", "integrations.fastapi", "integrations.opentelemetry", "integrations.ray",
+    "integrations.taskiq",
 )  # fmt: skip
 """The modules that people import from, each with a page of the API reference."""
 
@@ -258,11 +260,21 @@ def _hidden_numbers() -> str:
 # Reference of Python names, and the list of pages
 
 
+def public_names(folder: str) -> list[str]:
+    """Return the names that a module offers; of one whose engine is not installed, as its source has them."""
+    try:
+        return list(importlib.import_module(f"clova_ocr_async.{folder}").__all__)
+    except ModuleNotFoundError:
+        path = ROOT / "clova_ocr_async" / folder.replace(".", "/")
+        source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        (names,) = re.findall(r"^__all__ = (\[.*?\])$", source.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        return list(ast.literal_eval(names))
+
+
 def _api(folder: str) -> str:
-    module = importlib.import_module(f"clova_ocr_async.{folder}")
     root = set(clova_ocr_async.__all__)
     # What a page is about, then the daily names, then the rest.
-    names = sorted(module.__all__, key=lambda name: (name not in _SUBJECTS, name not in root, name.lower()))
+    names = sorted(public_names(folder), key=lambda name: (name not in _SUBJECTS, name not in root, name.lower()))
     return "\n\n".join(f"::: clova_ocr_async.{folder}.{name}" for name in names)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.batch.intake import Intake
     from clova_ocr_async.documents.base import Document
+    from clova_ocr_async.ledger.states import Item
 
 __all__ = ["CUT_OFF", "Deferred", "ImageProgress", "ImagesInWork", "Reader", "cut_off_failure"]
 
@@ -136,7 +137,14 @@ class ImagesInWork:
 
 
 def cut_off_failure(
-    source: Any, billing: Billing, *, request_id: str | None, attempts: int, maybe_billed: int, raw: bytes = b""
+    source: Any,
+    billing: Billing,
+    *,
+    request_id: str | None,
+    attempts: int,
+    maybe_billed: int,
+    raw: bytes = b"",
+    item: Item | None = None,
 ) -> Failure:
     """Return the outcome of an image whose call was cancelled when it may have been billed.
 
@@ -147,11 +155,12 @@ def cut_off_failure(
         attempts: Requests sent for the call.
         maybe_billed: How many of them may have been billed.
         raw: The answer, if one had arrived and was not decoded.
+        item: The image as the ledger has it; None without a ledger.
     """
     error = ConnectionLostError(CUT_OFF)
     error.billing, error.raw, error.request_id = billing, raw, request_id
     error.attempts, error.maybe_billed = attempts, maybe_billed
-    return Failure(source, error)
+    return Failure(source, error, item)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -160,18 +160,24 @@ class LedgerJournal:
             source: The image, as it was pulled.
         """
         if (lost := self.lost_answer()) is not None:
-            return Failure(source, lost)
+            return Failure(source, lost, self.claim.item)
         attempts, maybe_billed = self._attempts, self._maybe_billed
         if isinstance(self._decoded, ClovaOCRError):
             self._decoded.attempts, self._decoded.maybe_billed = attempts, maybe_billed
             self._decoded.request_id = self.request_id
-            return Failure(source, self._decoded)
+            return Failure(source, self._decoded, self.claim.item)
         if self._decoded is not None:
-            return Success(source, structs.replace(self._decoded, attempts=attempts, maybe_billed=maybe_billed))
+            recognition = structs.replace(self._decoded, attempts=attempts, maybe_billed=maybe_billed)
+            return Success(source, recognition, item=self.claim.item)
         if not maybe_billed:
             return None
         return cut_off_failure(
-            source, Billing.MAYBE_BILLED, request_id=self.request_id, attempts=attempts, maybe_billed=maybe_billed
+            source,
+            Billing.MAYBE_BILLED,
+            request_id=self.request_id,
+            attempts=attempts,
+            maybe_billed=maybe_billed,
+            item=self.claim.item,
         )
 
     def settlement_if_cancelled(self) -> Settlement:

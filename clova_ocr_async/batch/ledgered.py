@@ -215,10 +215,11 @@ class LedgeredReader:
         # An answer that is stored nowhere must reach the caller as bytes, and stop the batch, also if it was decoded.
         result = journal.lost_answer() or result
         if isinstance(result, ClovaOCRError):
-            journal.progress.settle(Failure(source, result))
+            item = journal.claim.item
+            journal.progress.settle(Failure(source, result, item))
             await self._settle(journal.claim, failed_settlement(result, journal.request_id))
-            return Failure(source, self._stop.note_error(result))
-        outcome = Success(source, result)
+            return Failure(source, self._stop.note_error(result), item)
+        outcome = Success(source, result, item=journal.claim.item)
         journal.progress.settle(outcome)
         await self._settle(journal.claim, succeeded_settlement(result, journal.request_id))
         return outcome
@@ -246,7 +247,9 @@ def is_gone(source: object) -> bool:
 async def _outcome_of(entry: Entry, source: Any, document: type[Document]) -> Outcome[Any]:
     size = 0 if entry.answer is None else len(entry.answer.body)
     result = await call_unblocking(size, partial(replay, entry, document))
-    return Failure(source, result) if isinstance(result, ClovaOCRError) else Success(source, result, billed=False)
+    if isinstance(result, ClovaOCRError):
+        return Failure(source, result, entry.item)
+    return Success(source, result, billed=False, item=entry.item)
 
 
 def _log_lost_answer(outcome: Outcome[Any] | None, hashed: HashedImage) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Generic
 from clova_ocr_async.documents.base import safe_repr
 from clova_ocr_async.documents.recognition import DocumentT, Recognition
 from clova_ocr_async.errors import ClovaOCRError
+from clova_ocr_async.ledger.states import Item
 from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import quoted
 from clova_ocr_async.protocol.repr_without_values import Redacted
@@ -22,11 +23,13 @@ class Success(Redacted, Generic[DocumentT], frozen=True):
         source: The image as it was pulled.
         recognition: The recognition.
         billed: Whether a call was billed for it; false for a copy, and for an answer of an earlier run.
+        item: What is billed once, as the ledger has it; None without a ledger.
     """
 
     source: Any
     recognition: Recognition[DocumentT]
     billed: bool = True
+    item: Item | None = None
 
     def _shown(self) -> str:
         """Return the fields; the source only if it is a path, and the recognition without its values."""
@@ -39,10 +42,12 @@ class Failure(Redacted, frozen=True):
     Attributes:
         source: The image as it was pulled.
         error: The error; ``error.billing`` is whether it may have been billed.
+        item: What is billed once, as the ledger has it; None without a ledger, or if the image was not read.
     """
 
     source: Any
     error: ClovaOCRError
+    item: Item | None = None
 
     def _shown(self) -> str:
         """Return the fields; the source only if it is a path."""

@@ -175,6 +175,11 @@ class ClovaOCRClient:
         return cls(*domains_from_file(path, os.environ), **settings)
 
     @property
+    def deadline(self) -> float | None:
+        """Seconds that one call may take, as given; None for no bound."""
+        return self._deadline
+
+    @property
     def domains(self) -> tuple[Domain, ...]:
         """The domains that the client calls."""
         return self._pool.domains

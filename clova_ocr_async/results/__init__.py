@@ -13,6 +13,7 @@ from clova_ocr_async.results.rows import to_items, to_row
 
 if TYPE_CHECKING:
     from clova_ocr_async.results.annotation import annotate
+    from clova_ocr_async.results.outcome_rows import OutcomeRow, outcome_row
     from clova_ocr_async.results.picture_redaction import redact_image
 
 __all__ = [
@@ -20,10 +21,12 @@ __all__ = [
     "Check",
     "Column",
     "FieldToReview",
+    "OutcomeRow",
     "annotate",
     "check",
     "columns",
     "fields_to_review",
+    "outcome_row",
     "redact",
     "redact_image",
     "to_items",
@@ -31,7 +34,12 @@ __all__ = [
 ]
 
 # Loaded when they are first used: they bring the whole client, and tables need none of it.
-_LAZY = {"annotate": "annotation", "redact_image": "picture_redaction"}
+_LAZY = {
+    "OutcomeRow": "outcome_rows",
+    "annotate": "annotation",
+    "outcome_row": "outcome_rows",
+    "redact_image": "picture_redaction",
+}
 
 if not TYPE_CHECKING:
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict
 
 # Not for types alone: FastAPI reads the annotations of a dependency.
 from fastapi.requests import HTTPConnection  # noqa: TC002
 
 from clova_ocr_async import ClovaOCRClient, ConfigurationError
+from clova_ocr_async.integrations.client_factory import made_client, require_client_factory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -52,25 +52,14 @@ def client_lifespan(
     Raises:
         ConfigurationError: ``make_client`` is not a plain function.
     """
-    if not callable(make_client) or inspect.iscoroutinefunction(make_client):
-        raise ConfigurationError(
-            f"make_client is {_kind(make_client)}; it must be a function that returns a client, "
-            "such as ClovaOCRClient.from_env"
-        )
+    require_client_factory(make_client)
 
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncGenerator[ClientState]:
-        client = cast("object", make_client())
-        if not isinstance(client, ClovaOCRClient):
-            raise ConfigurationError(f"make_client returned a {type(client).__name__}; it must return a ClovaOCRClient")
-        async with client:
+        async with made_client(make_client) as client:
             yield {"clova_ocr_client": client}
 
     return lifespan
-
-
-def _kind(value: object) -> str:
-    return "an async function" if inspect.iscoroutinefunction(value) else f"a {type(value).__name__}"
 
 
 async def get_client(connection: HTTPConnection) -> ClovaOCRClient:
