@@ -172,12 +172,12 @@ class Stage:
     def kill(self, worker: Worker) -> None:
         """Kill a worker, and count its calls in flight."""
         worker.stop(0.0)  # so that it sends nothing between the count and the kill
-        if (owner := worker.owner()) is not None and self.states():
-            place, pid = owner
+        owners = ", ".join(f"('{place}', {pid})" for place, pid in worker.owners())
+        if owners and self.states():
             self.in_flight += int(
                 self.select(
                     f"""SELECT count(*) FROM clova_ocr.item JOIN clova_ocr.owner ON owner.id = item.owner
-                        WHERE sent_at IS NOT NULL AND owner.pid = {pid} AND owner.place = '{place}'"""  # noqa: S608
+                        WHERE sent_at IS NOT NULL AND (owner.place, owner.pid) IN ({owners})"""  # noqa: S608
                 )[0]
             )
         worker.kill()

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Host", "Worker", "can_isolate"]
 
 _UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL")
-_STARTED_WITHIN = 30.0  # seconds
 _AT_REST = 0.05  # seconds in which a server commits what a process sent before it was stopped
 
 
@@ -50,7 +50,7 @@ class Host:
 
 
 class Worker:
-    """A process on a host.
+    """A program on a host, with the processes that it starts: what is done to it is done to all of them.
 
     Args:
         host: The host.
@@ -68,14 +68,15 @@ class Worker:
         self.host = host
         self.was_killed = False
         self.continues_at: float | None = None
-        self._isolated = host.isolated and can_isolate()
+        outer = _UNSHARE if host.isolated and can_isolate() else ()
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*(_UNSHARE if self._isolated else ()), *command],
+                [*outer, *command],
                 env=host.environment(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                start_new_session=True,
             )
 
     @property
@@ -83,16 +84,17 @@ class Worker:
         """The exit code; None while it runs."""
         return self._process.poll()
 
-    def owner(self) -> tuple[str, int] | None:
-        """Return the place and the pid by which the package knows it; None if it has ended."""
-        try:
-            pid = self._pid()
-            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-            place = f"{boot} {Path(f'/proc/{pid}/ns/pid').readlink()}"
-            status = Path(f"/proc/{pid}/status").read_text()
-        except OSError:
-            return None
-        return place, int(status.partition("NSpid:")[2].splitlines()[0].split()[-1])
+    def owners(self) -> list[tuple[str, int]]:
+        """Return the place and the pid by which the package knows each of its processes."""
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        found: list[tuple[str, int]] = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended just now
+                group = int((folder / "stat").read_text().rpartition(")")[2].split()[2])
+                if group == self._process.pid:
+                    pids = (folder / "status").read_text().partition("NSpid:")[2].splitlines()[0].split()
+                    found.append((f"{boot} {(folder / 'ns/pid').readlink()}", int(pids[-1])))
+        return found
 
     def stop(self, seconds: float) -> None:
         """Stop it, until ``resume``; it is to go on after some seconds."""
@@ -121,25 +123,5 @@ class Worker:
             self.kill()
 
     def _signal(self, number: signal.Signals) -> None:
-        try:
-            os.kill(self._pid(), number)
-        except OSError:  # it has ended just now
-            return
-
-    def _pid(self) -> int:
-        """Return the pid of the command itself.
-
-        Raises:
-            OSError: It has ended.
-        """
-        if not self._isolated:
-            return self._process.pid
-        end = time.monotonic() + _STARTED_WITHIN
-        while time.monotonic() < end:
-            outer = self._process.pid
-            if children := Path(f"/proc/{outer}/task/{outer}/children").read_text().split():
-                return int(children[0])
-            if self.code is not None:
-                break
-            time.sleep(0.005)
-        raise ProcessLookupError("the process has not started")
+        if self.code is None:  # else the number may be another process's by now
+            os.killpg(self._process.pid, number)
