@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING
 
 import account
 from account import Account, report
-from cluster_stage import DONE, LONGEST, STOPPED, Kind, Stage, leaks, stage
+from cluster_stage import DONE, LONGEST, STOPPED, Engine, Kind, Stage, leaks, stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SCENES = ("troubles", "containers", "taskiq", "limit", "hosts", "use")
 LEASE = 30.0  # seconds; the longest that a ledger and slots have
 EVERY = 2.0  # seconds between two troubles
 _LOOK_EVERY = 0.2  # seconds
@@ -37,14 +38,16 @@ class Troubles:
 
     Args:
         scene: The stage.
+        engine: What starts the workers.
         long_stops: Share of the stops that last longer than a lease.
     """
 
-    def __init__(self, scene: Stage, long_stops: float) -> None:
+    def __init__(self, scene: Stage, engine: Engine, long_stops: float) -> None:
         self._scene = scene
+        self._start = scene.start if engine == "batch" else scene.start_taskiq
         self._long_stops = long_stops
         self._homes = scene.homes
-        self._running = [scene.start(host) for host in self._homes]
+        self._running = [self._start(host) for host in self._homes]
         self._restarts = [len(scene.pictures) * part // 3 for part in (1, 2)]
         self.kills = self.stops = 0
 
@@ -68,7 +71,7 @@ class Troubles:
             if worker.code is not None and worker.code not in DONE:
                 if worker.code != STOPPED and not worker.was_killed:
                     self._scene.wrong.append(f"a worker ended with {worker.code}")
-                self._running[number] = self._scene.start(self._homes[number])
+                self._running[number] = self._start(self._homes[number])
 
     def _trouble_one(self) -> None:
         able = [worker for worker in self._running if worker.code is None and worker.continues_at is None]
@@ -85,7 +88,14 @@ class Troubles:
 
 
 def troubles(
-    items: int, latency: float, kind: Kind, draw: random.Random, *, isolated: bool, long_stops: float = 0.0
+    items: int,
+    latency: float,
+    kind: Kind,
+    draw: random.Random,
+    *,
+    isolated: bool,
+    engine: Engine = "batch",
+    long_stops: float = 0.0,
 ) -> list[str]:
     """Kill and stop workers, and restart the servers twice, while a folder is read.
 
@@ -95,16 +105,19 @@ def troubles(
         kind: Where the slots are.
         draw: Chooses.
         isolated: Whether the dead of the second host are noticed by their leases alone.
+        engine: What starts the workers.
         long_stops: Share of the stops that last longer than a lease.
     """
     with stage(items, latency, kind, draw, isolated=isolated) as scene:
-        made = Troubles(scene, long_stops)
+        if engine == "taskiq":
+            scene.send_to_taskiq()
+        made = Troubles(scene, engine, long_stops)
         made.play()
-        scene.end_all()
+        scene.end_all() if engine == "batch" else scene.wait_until_settled()
         scene.finish()
         scene.wrong += leaks(scene)
         where = "in containers, " if isolated else ""
-        what = f"4 workers, {where}slots on {kind}, {made.kills} killed, {made.stops} stopped, servers restarted twice"
+        what = f"4 workers of {engine}, {where}slots on {kind}, {made.kills} killed, {made.stops} stopped, 2 restarts"
         return _reported(scene.account(what))
 
 
@@ -199,9 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--slots", choices=("postgresql", "redis"), action="append", help="where; both if not given")
-    parser.add_argument(
-        "--scene", choices=("troubles", "limit", "hosts", "use"), action="append", help="all if not given"
-    )
+    parser.add_argument("--scene", choices=SCENES, action="append", help="all if not given")
     parser.add_argument("--seed", type=int, default=time.time_ns())
     options = parser.parse_args(arguments)
     print(f"seed {options.seed}", flush=True)
@@ -212,11 +223,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scenes = {
             "troubles": partial(troubles, options.items, 0.2, kind, draw, isolated=False, long_stops=0.05),
             "containers": partial(troubles, options.items // 10, 0.2, kind, draw, isolated=True, long_stops=0.05),
+            "taskiq": partial(troubles, options.items, 0.2, kind, draw, isolated=False, engine="taskiq"),
             "limit": partial(call_limit, options.items // 5, options.items // 10, kind, draw),
             "hosts": partial(two_hosts, options.items // 2, kind, draw),
             "use": partial(utilisation, kind, draw),
         }
-        for name in options.scene or scenes:
+        for name in options.scene or SCENES:
             wrong += scenes[name]()
     print(f"\n{account.table()}", *wrong, sep="\n")
     return 1 if wrong else 0

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import zlib
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 
     from clova_ocr_async import Emulator
 
-__all__ = ["DONE", "LONGEST", "STOPPED", "Kind", "Stage", "leaks", "stage"]
+__all__ = ["DONE", "LONGEST", "STOPPED", "Engine", "Kind", "Stage", "leaks", "stage"]
 
 Kind = Literal["postgresql", "redis"]
+Engine = Literal["batch", "taskiq"]
 
 CEILING = 5
 LONGEST = 180.0  # seconds that the last process may take to its end
@@ -106,6 +108,10 @@ class Stage:
             "CLOVA_OCR_INVOKE_URL": self.clova.url(),
             "CLOVA_OCR_SECRET": self.clova.secret,
             "CLOVA_OCR_REDIS_PASSWORD": REDIS_PASSWORD,
+            "CLUSTER_FOLDER": str(self.folder),
+            "CLUSTER_REDIS": self.redis.url,
+            "CLUSTER_RUN": self.run,
+            "CLUSTER_SLOTS": self.slots,
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         }
 
@@ -129,9 +135,24 @@ class Stage:
 
     def start(self, host: Host, *options: str) -> Worker:
         """Start the command line on the folder."""
-        command = [sys.executable, "-m", "clova_ocr_async", "-vv", "batch", "receipt", str(self.folder)]
-        command += ["--run", self.run, "--slots", self.slots, *self.key, *options]
-        worker = Worker(host, command, self.environment, self.log)
+        command = ["clova_ocr_async", "-vv", "batch", "receipt", str(self.folder)]
+        return self._start(host, *command, "--run", self.run, "--slots", self.slots, *self.key, *options)
+
+    def start_taskiq(self, host: Host) -> Worker:
+        """Start a worker of Taskiq."""
+        options = ("--workers", "1", "--max-async-tasks", "6", "--log-level", "DEBUG")
+        return self._start(host, "taskiq", "worker", "cluster_taskiq:broker", *options)
+
+    def send_to_taskiq(self) -> None:
+        """Send all pictures to the workers of Taskiq, some of them twice."""
+        sender = [sys.executable, str(Path(__file__).with_name("cluster_taskiq.py")), str(self.draw.getrandbits(32))]
+        subprocess.run(sender, env=self.environment, check=True)
+
+    def _start(self, host: Host, *command: str) -> Worker:
+        environment = self.environment
+        if self.sealed:
+            environment["CLOVA_OCR_KEY_FILE"] = self.key[1]
+        worker = Worker(host, [sys.executable, "-m", *command], environment, self.log)
         self.workers.append(worker)
         return worker
 
@@ -189,6 +210,20 @@ class Stage:
         time.sleep(self.draw.uniform(0.2, 1.0))
         for server in (self.postgres, self.redis):
             server.start()
+
+    def wait_until_settled(self) -> None:
+        """Let every worker go on until nothing is left, and kill them: those of an engine have no end."""
+        began = time.monotonic()
+        for worker in self.workers:
+            worker.resume()
+        while not self.is_settled() and time.monotonic() < began + LONGEST:
+            time.sleep(0.2)
+        if not self.is_settled():
+            self.wrong.append(f"not settled after {LONGEST:.0f} s: {Counter(self.states().values())}")
+        self.longest = max(self.longest, time.monotonic() - began)
+        for worker in self.workers:
+            worker.close()
+        self.workers.clear()
 
     def end_all(self) -> None:
         """Let every worker go on, and wait for their ends."""
