@@ -22,41 +22,47 @@ from typing import TYPE_CHECKING
 
 import account
 from account import Account, report
-from cluster_stage import DONE, LONGEST, STOPPED, Engine, Kind, Stage, leaks, stage
+from cluster_stage import LONGEST, Kind, Stage, leaks, stage
+from fleets import Engine, Fleet, fleet_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SCENES = ("troubles", "containers", "taskiq", "limit", "hosts", "use")
+SCENES = ("troubles", "containers", "taskiq", "ray", "limit", "hosts", "use")
 LEASE = 30.0  # seconds; the longest that a ledger and slots have
 EVERY = 2.0  # seconds between two troubles
 _LOOK_EVERY = 0.2  # seconds
 
 
 class Troubles:
-    """What is done to four workers, and what they do: those that have ended are started again.
+    """What is done to four workers.
 
     Args:
         scene: The stage.
-        engine: What starts the workers.
+        fleet: The workers.
         long_stops: Share of the stops that last longer than a lease.
+
+    Attributes:
+        kills: How many were killed.
+        stops: How many were stopped.
     """
 
-    def __init__(self, scene: Stage, engine: Engine, long_stops: float) -> None:
+    def __init__(self, scene: Stage, fleet: Fleet, long_stops: float) -> None:
         self._scene = scene
-        self._start = scene.start if engine == "batch" else scene.start_taskiq
+        self._fleet = fleet
         self._long_stops = long_stops
-        self._homes = scene.homes
-        self._running = [self._start(host) for host in self._homes]
         self._restarts = [len(scene.pictures) * part // 3 for part in (1, 2)]
         self.kills = self.stops = 0
 
     def play(self) -> None:
         """Make trouble until everything is read."""
         next_at = time.monotonic() + EVERY
-        while self._restarts or not (any(worker.code in DONE for worker in self._running) or self._scene.is_settled()):
+        while self._restarts or not self._fleet.is_done():
             time.sleep(_LOOK_EVERY)
-            self._look_after_workers()
+            for worker in self._fleet.workers:
+                if worker.continues_at is not None and time.monotonic() >= worker.continues_at:
+                    worker.resume()
+            self._fleet.look_after()
             if self._restarts and self._scene.clova.billed.total() >= self._restarts[0]:
                 self._restarts.pop(0)
                 self._scene.restart_servers()
@@ -64,17 +70,8 @@ class Troubles:
                 self._trouble_one()
                 next_at = time.monotonic() + EVERY
 
-    def _look_after_workers(self) -> None:
-        for number, worker in enumerate(self._running):
-            if worker.continues_at is not None and time.monotonic() >= worker.continues_at:
-                worker.resume()
-            if worker.code is not None and worker.code not in DONE:
-                if worker.code != STOPPED and not worker.was_killed:
-                    self._scene.wrong.append(f"a worker ended with {worker.code}")
-                self._running[number] = self._start(self._homes[number])
-
     def _trouble_one(self) -> None:
-        able = [worker for worker in self._running if worker.code is None and worker.continues_at is None]
+        able = [worker for worker in self._fleet.workers if worker.continues_at is None]
         if not able:
             return
         victim = self._scene.draw.choice(able)
@@ -109,11 +106,10 @@ def troubles(
         long_stops: Share of the stops that last longer than a lease.
     """
     with stage(items, latency, kind, draw, isolated=isolated) as scene:
-        if engine == "taskiq":
-            scene.send_to_taskiq()
-        made = Troubles(scene, engine, long_stops)
+        fleet = fleet_of(engine, scene)
+        made = Troubles(scene, fleet, long_stops)
         made.play()
-        scene.end_all() if engine == "batch" else scene.wait_until_settled()
+        fleet.end()
         scene.finish()
         scene.wrong += leaks(scene)
         where = "in containers, " if isolated else ""
@@ -224,6 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "troubles": partial(troubles, options.items, 0.2, kind, draw, isolated=False, long_stops=0.05),
             "containers": partial(troubles, options.items // 10, 0.2, kind, draw, isolated=True, long_stops=0.05),
             "taskiq": partial(troubles, options.items, 0.2, kind, draw, isolated=False, engine="taskiq"),
+            "ray": partial(troubles, options.items, 0.2, kind, draw, isolated=False, engine="ray"),
             "limit": partial(call_limit, options.items // 5, options.items // 10, kind, draw),
             "hosts": partial(two_hosts, options.items // 2, kind, draw),
             "use": partial(utilisation, kind, draw),

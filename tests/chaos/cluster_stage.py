@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from account import Account
-from hosts import Host, Worker
+from hosts import Host, Victim, Worker
 
 sys.path.append(str(Path(__file__).parents[1]))
 
@@ -32,10 +32,9 @@ if TYPE_CHECKING:
 
     from clova_ocr_async import Emulator
 
-__all__ = ["DONE", "LONGEST", "STOPPED", "Engine", "Kind", "Stage", "leaks", "stage"]
+__all__ = ["DONE", "LONGEST", "STOPPED", "Kind", "Stage", "leaks", "stage"]
 
 Kind = Literal["postgresql", "redis"]
-Engine = Literal["batch", "taskiq"]
 
 CEILING = 5
 LONGEST = 180.0  # seconds that the last process may take to its end
@@ -96,6 +95,11 @@ class Stage:
         return self.redis.url if self.kind == "redis" else self.postgres.url(self.database)
 
     @property
+    def pids(self) -> Path:
+        """Where each actor of Ray leaves the number of its process."""
+        return self.place / "pids"
+
+    @property
     def key(self) -> tuple[str, ...]:
         """The option that seals the run."""
         return ("--key-file", str(self.place / "key")) if self.sealed else ()
@@ -109,6 +113,7 @@ class Stage:
             "CLOVA_OCR_SECRET": self.clova.secret,
             "CLOVA_OCR_REDIS_PASSWORD": REDIS_PASSWORD,
             "CLUSTER_FOLDER": str(self.folder),
+            "CLUSTER_PIDS": str(self.pids),
             "CLUSTER_REDIS": self.redis.url,
             "CLUSTER_RUN": self.run,
             "CLUSTER_SLOTS": self.slots,
@@ -147,6 +152,11 @@ class Stage:
         """Send all pictures to the workers of Taskiq, some of them twice."""
         sender = [sys.executable, str(Path(__file__).with_name("cluster_taskiq.py")), str(self.draw.getrandbits(32))]
         subprocess.run(sender, env=self.environment, check=True)
+
+    def start_ray(self) -> Worker:
+        """Start a job of Ray, which starts its actors."""
+        self.pids.mkdir()
+        return self._start(self.hosts[0], "cluster_ray", str(self.draw.getrandbits(32)))
 
     def _start(self, host: Host, *command: str) -> Worker:
         environment = self.environment
@@ -190,7 +200,7 @@ class Stage:
         known = self.states()
         return known.keys() >= self.pictures and not {"claimed", "sent", "queued"} & set(known.values())
 
-    def kill(self, worker: Worker) -> None:
+    def kill(self, worker: Victim) -> None:
         """Kill a worker, and count its calls in flight."""
         worker.stop(0.0)  # so that it sends nothing between the count and the kill
         owners = ", ".join(f"('{place}', {pid})" for place, pid in worker.owners())
