@@ -149,14 +149,14 @@ def browser(session: nox.Session) -> None:
 def short_chaos(session: nox.Session) -> None:
     """Kill, stop, copy and starve batches in the short form: no call may be paid twice, and no answer lost."""
     session.install("-e", EVERYTHING, *group("tests"))
-    session.run("pytest", *PARALLEL, CHAOS, *session.posargs)
+    session.run("pytest", *PARALLEL, *NO_SERVER, CHAOS, *session.posargs)
 
 
 @nox.session
 def short_bench(session: nox.Session) -> None:
     """Run every benchmark in its short form: it shows that they run, and measures nothing that counts."""
     session.install("-e", EVERYTHING, *group("tests"))
-    session.run("pytest", BENCHMARKS, *session.posargs)
+    session.run("pytest", *NO_SERVER, BENCHMARKS, *session.posargs)
 
 
 @nox.session(default=False)
@@ -164,8 +164,9 @@ def bench(session: nox.Session) -> None:
     """Measure beside others, and write benchmarks/README.md anew; arguments go to benchmarks/all.py."""
     # niquests brings a urllib3 of its own, which would take the place of the one that requests is measured with.
     own = {"URLLIB3_NO_OVERRIDE": "1"}
-    extras = ".[cli,emulator,fastapi,heic,pictures,report,tables]"
-    session.install("--no-binary", "urllib3-future", "-e", extras, *group("bench"), env=own)
+    extras = ".[cli,emulator,fastapi,heic,pictures,postgres,redis,report,tables]"
+    # pytest, as the servers that are measured are started as for tests.
+    session.install("--no-binary", "urllib3-future", "-e", extras, *group("bench"), "pytest", env=own)
     session.run("python", "benchmarks/all.py", *session.posargs)
 
 
@@ -175,6 +176,13 @@ def chaos(session: nox.Session) -> None:
     session.install("-e", ".[cli,emulator,watch]")
     session.run("python", "tests/chaos/chaos.py", *session.posargs)
     session.run("python", "tests/chaos/watch_kills.py")
+
+
+@nox.session(default=False)
+def cluster(session: nox.Session) -> None:
+    """Kill workers of several hosts, and restart their servers; arguments go to the program. Takes an hour."""
+    session.install("-e", ".[cli,crypto,emulator,postgres,redis,taskiq]", *group("tests"))
+    session.run("python", "tests/chaos/cluster.py", *session.posargs)
 
 
 @nox.session(default=False)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # In the order of the page: one call first, then many.
 QUESTIONS = (
     *("whole_call", "decode", "request", "photos", "photo_slots", "pictures", "masking"),
-    *("dispatcher", "ledger", "run_reading", "tables", "report_writing", "report_page"),
+    *("dispatcher", "ledger", "server_stores", "run_reading", "tables", "report_writing", "report_page"),
     *("start", "growth", "gate_summary", "overload", "web_handler"),
 )
 
