@@ -122,7 +122,8 @@ TEXTS = {
     "The secret was rejected.": "Secret Key가 거부되었습니다",
     "The command stopped early: a spent quota, a reached call limit, a full disk, an outage, a locked ledger, "
     "or a database that is away. With `--run` the same command resumes.":
-        "명령이 일찍 멈추었습니다: 할당량 소진, 호출 한도 도달, 디스크 부족, 장애, 잠긴 원장, 응답하지 않는 데이터베이스. "
+        "명령이 일찍 멈추었습니다: 할당량 소진, 호출 한도 도달, 디스크 부족, 장애, 잠긴 원장, "
+        "응답하지 않는 데이터베이스. "
         "`--run`을 지정했다면 같은 명령으로 이어서 진행합니다",
     "No images were found.": "이미지를 찾지 못했습니다",
     "The command was interrupted.": "명령이 중단되었습니다",
