@@ -122,6 +122,10 @@ def test_a_transaction_is_tried_until_the_patience_is_over(postgres_url: str) ->
     pauses.clear()
     with pytest.raises(StoreAwayError):
         database.run(fail, patience=0.0)
+    assert pauses == []
+    database.run(lambda _: None)
+    with pytest.raises(StoreAwayError):  # once with the old connection, and once with a new one
+        database.run(fail, patience=0.0)
     assert pauses == [0.05]
     pauses.clear()
     with pytest.raises(PostgresError, match="UndefinedColumn"):
