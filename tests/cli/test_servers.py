@@ -13,14 +13,16 @@ from support.commands import clova_ocr, exported, many_pictures, start, status
 from support.servers import PostgresServer, free_port
 from support.waiting import wait_for
 
-from clova_ocr_async.emulator import emulator_in_thread
+from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Domain, Receipt
+from clova_ocr_async.emulator import Emulator, emulator_in_thread
+from clova_ocr_async.ledger import Change, ChangeKind, open_corrections, open_view
+from clova_ocr_async.ledger.seal import NoSeal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from support.servers import RedisServer
 
-    from clova_ocr_async.emulator import Emulator
 
 pytestmark = pytest.mark.server
 
@@ -104,6 +106,44 @@ def test_a_purge_leaves_nothing_of_the_answers(clova: Emulator, scans: Path, run
     assert {record.get("result") for record in exported(run)} == {None}
     assert clova_ocr("batch", "receipt", scans, "--run", run).exit_code == 0
     assert clova.billed.total() == 6
+
+
+def test_a_folder_is_watched_into_a_run_on_a_server(clova: Emulator, scans: Path, run: str) -> None:
+    """A watch reads what is in the folder into the run, until a signal ends it."""
+    watching = start(clova, "watch", "receipt", scans, "--run", run, "--settle", "0", "--slots", run.partition("?")[0])
+    wait_for(lambda: clova.billed.total() == 6)
+    watching.send_signal(signal.SIGTERM)
+    _, printed = watching.communicate(timeout=30)
+    assert watching.returncode == 130, printed
+    assert status(run)["images"] == {"succeeded": 7}
+
+
+def test_corrections_of_a_run_on_a_server_are_exported(clova: Emulator, scans: Path, run: str, tmp_path: Path) -> None:
+    """What people correct in a run on a server gets columns of its own in its tables, and goes along in a copy."""
+    assert clova_ocr("batch", "receipt", scans, "--run", run).exit_code == 0
+    with open_view(run, NoSeal()) as view:
+        entry = next(record.entry for record in view.records() if record.entry is not None)
+    with open_corrections(run) as corrections:
+        change = Change(ChangeKind.CORRECT, "me", "result.storeInfo.name", "what was read", "what is there")
+        corrections.append(entry.item, change, after=0)
+    assert clova_ocr("ledger", "copy", run, tmp_path / "copy").exit_code == 0
+    for place in (run, tmp_path / "copy"):
+        table = clova_ocr("export", place, "--format", "csv").stdout
+        assert "store_name_corrected" in table.splitlines()[0]
+        assert "what is there" in table
+    assert clova.billed.total() == 6
+
+
+async def test_an_emulator_replays_a_run_on_a_server(clova: Emulator, scans: Path, run: str) -> None:
+    """The answers of a run on a server are those of an emulator that replays it."""
+    async with (
+        ClovaOCRClient(Domain(clova.url(), clova.secret)) as client,
+        BatchDispatcher(client, ledger=run).dispatch([scans / "0.png"], Receipt) as outcomes,
+    ):
+        assert len([outcome async for outcome in outcomes]) == 1
+    async with Emulator(replay=run) as replaying, ClovaOCRClient(Domain(replaying.url(), replaying.secret)) as client:
+        await client.recognize(scans / "0.png", Receipt)
+        assert replaying.replayed == 1
 
 
 @pytest.fixture

@@ -155,7 +155,17 @@ def test_the_command_that_resumes_has_the_url_without_its_password(
     assert result.exit_code == 4
     assert f"batch receipt {scans} '--run={URL}' --slots redis://cache.example/0 --max-calls 1" in result.stderr
     assert CANARY not in result.output
+    assert result.stderr.count("has a password") == 2
     assert clova.billed.total() == 1
+
+
+def test_a_password_of_one_server_is_warned_of_once(clova: Emulator, scans: Path, server_slots: ServerSlots) -> None:
+    """A server that keeps both the run and the slots is warned of once."""
+    slots_url = WITH_PASSWORD.partition("?")[0]
+    result = clova_ocr("batch", "receipt", scans, "--run", WITH_PASSWORD, "--slots", slots_url)
+    assert (result.exit_code, result.stderr.count("has a password")) == (0, 1), result.stderr
+    assert [server.password for _, server, _ in server_slots.made] == [Password(CANARY)]
+    assert clova.billed.total() == 6
 
 
 @pytest.mark.parametrize(
