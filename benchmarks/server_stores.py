@@ -24,7 +24,7 @@ import time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from counting_proxy import counted
 from frame import Row, compared, figure, machine, table, unmeasured
@@ -146,7 +146,8 @@ def bare_redis(url: str, calls: int, mark: Callable[[], object]) -> None:
     from redis import Redis  # noqa: PLC0415 - needs an extra
 
     swap = "if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end redis.call('SET', KEYS[1], ARGV[2])"
-    with Redis.from_url(url) as client:
+    opened: Any = Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType]  # options without types
+    with opened as client:
         client.ping()
         mark()
         for number in range(2 * calls):
