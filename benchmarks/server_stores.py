@@ -229,7 +229,7 @@ def compare(what: str, ours: Contender, bare: Contender, url: str, *, quick: boo
     trips = {name: asyncio.run(_counted(one, url, 50)) for name, one in (("ours", ours), ("bare", bare))}
     note = f"{trips['ours'][1]:,.0f} bytes; bare {trips['bare'][0]:.1f}, {trips['bare'][1]:,.0f} bytes"
     found = [figure(f"{what}: round trips a call", [trips["ours"][0]], unit="round trips", note=note)]
-    calls, rounds = (64, 1) if quick else (1600, 3)
+    calls, rounds = (64, 1) if quick else (480, 3)
     for workers in (1, 2) if quick else (1, 16):
         speeds: dict[str, list[float]] = {"ours": [], "bare": []}
         for number in range(rounds):
