@@ -2,7 +2,7 @@
 
     ClovaOCRError                        .retryable  .billing  .stops_run  .request_id  .attempts
     ├── ConfigurationError               the settings cannot work; nothing was sent (also a ValueError)
-    ├── LedgerError                      the run directory cannot be used, or no longer
+    ├── LedgerError                      the run cannot be used, or no longer
     │   └── DiskFullError                the run directory cannot be written at present
     ├── ImageError                       the service would refuse or waste the image; nothing was sent
     ├── NotSentError                     the batch was stopped before this image was sent
@@ -113,11 +113,11 @@ class ConfigurationError(ClovaOCRError, ValueError):
 
 
 class LedgerError(ClovaOCRError):
-    """The run directory cannot be used, or no longer.
+    """The run cannot be used, or no longer.
 
     Attributes:
-        resumable: Whether the same run can continue once a cause outside of it has ended, such as a full disk or
-            another program that keeps the ledger locked.
+        resumable: Whether the same run can continue once a cause outside of it has ended, such as a full disk,
+            another program that keeps the ledger locked, or a database that is away.
     """
 
     stops_run = True

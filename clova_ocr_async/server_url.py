@@ -143,21 +143,19 @@ def read_server_url(text: str | ServerURL, schemes: Sequence[str], name: str = "
             "percent-encoded (%40 %2F %3F %23 %25)"
         )
     options = list(_options(parts["query"] or "", name))
-    runs = [value for key, value, _ in options if key == "run"]
-    if len(runs) > 1:
-        raise ConfigurationError(f"{name} has {len(runs)} runs; give one ?run=NAME")
-    passwords = [parts["password"] or "", *(value for key, value, _ in options if key == "password")]
-    password = next(filter(None, map(unquote, reversed(passwords))), None)
     user = f"{parts['user']}@" if parts["user"] else ""
-    query = "&".join(option for key, _, option in options if key not in {"run", "password"})
+    query = "&".join(written for key, _, written in options if key not in {"run", "password"})
     url = f"{scheme}://{user}{parts['hosts']}{parts['path'] or ''}{'?' + query if query else ''}"
-    return ServerURL(
-        url, None if password is None else Password(password), checked_run(unquote(runs[0]), name) if runs else None
-    )
+    passwords = [parts["password"], *(value for key, value, _ in options if key == "password")]
+    password = next((unquote(found) for found in reversed(passwords) if found), None)
+    return ServerURL(url, None if password is None else Password(password), _run(options, name))
 
 
-def _options(query: str, name: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the options of a URL: name, value as it is written, and both as they are written.
+_Option = tuple[str, str, str]
+
+
+def _options(query: str, name: str) -> Iterator[_Option]:
+    """Yield the options of a URL: the name, the value as it is written, and both as they are written.
 
     Raises:
         ConfigurationError: One has no value, or is a secret other than the password.
@@ -175,6 +173,13 @@ def _options(query: str, name: str) -> Iterator[tuple[str, str, str]]:
                 "file (~/.pg_service.conf) and give ?service=NAME"
             )
         yield key, value, option
+
+
+def _run(options: Sequence[_Option], name: str) -> str | None:
+    runs = [value for key, value, _ in options if key == "run"]
+    if len(runs) > 1:
+        raise ConfigurationError(f"{name} has {len(runs)} runs; give one ?run=NAME")
+    return checked_run(unquote(runs[0]), name) if runs else None
 
 
 def require_run(url: ServerURL, name: str = "the URL") -> ServerURL:

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def is_installed(name: str) -> bool:
-    """Return whether a module can be imported; False for one whose extra is not installed, such as Ray's."""
+def is_looked_at(name: str) -> bool:
+    """Return whether a module can be imported: one of an extra, such as Ray's, cannot where that is not installed."""
+    if name.endswith("__main__"):  # it runs the command
+        return False
     try:
         importlib.import_module(name)
-    except ModuleNotFoundError as missing:
-        if "pip install 'clova-ocr-async[" not in str(missing):
-            raise
-        return False
+    except ModuleNotFoundError as error:
+        return error.name is None or error.name.startswith("clova_ocr_async")
     return True
 
 
 MODULES = sorted(
     found.name
     for found in pkgutil.walk_packages(clova_ocr_async.__path__, "clova_ocr_async.")
-    if not found.name.endswith("__main__") and is_installed(found.name)  # a __main__ runs the command
+    if is_looked_at(found.name)
 )
 CANARY = "canary4bd1in9the7environment"
 LONGEST = 300  # characters of a default's repr; RetryPolicy(…) has the most settings

@@ -68,10 +68,10 @@ _EXITS = {
     ExitCode.OK: "All images were read.",
     ExitCode.SOME_FAILED: "Some images failed, were skipped or are ambiguous; or lines could not be written; "
     "or `verify` found something.",
-    ExitCode.USAGE: "The usage or the configuration is wrong, or the run directory cannot be used.",
+    ExitCode.USAGE: "The usage or the configuration is wrong, or the run cannot be used.",
     ExitCode.CREDENTIALS: "The secret was rejected.",
     ExitCode.STOPPED: "The command stopped early: a spent quota, a reached call limit, a full disk, an outage, "
-    "or a locked ledger. With `--run` the same command resumes.",
+    "a locked ledger, or a database that is away. With `--run` the same command resumes.",
     ExitCode.NO_INPUT: "No images were found.",
     ExitCode.INTERRUPTED: "The command was interrupted.",
 }

@@ -30,8 +30,8 @@ TEXTS = {
     # Classes of errors.
     "The settings cannot work: a URL, a secret, a limit, a certificate, a package that is not installed.":
         "설정이 동작할 수 없습니다: URL, 시크릿, 한도, 인증서, 설치하지 않은 패키지",
-    "The run directory cannot be used, or no longer.":
-        "실행 폴더를 사용할 수 없거나, 더 이상 사용할 수 없습니다",
+    "The run cannot be used, or no longer.":
+        "실행을 사용할 수 없거나, 더 이상 사용할 수 없습니다",
     "The ledger cannot be written at present, so nothing is sent; paid answers are kept, and a later run continues.":
         "지금 원장에 쓸 수 없어 아무것도 보내지 않습니다. 과금된 응답은 보관하며, 나중의 실행이 이어서 진행합니다",
     "A masked copy cannot be made for certain, so none is made; the message shows no value.":
@@ -117,12 +117,13 @@ TEXTS = {
     "Some images failed, were skipped or are ambiguous; or lines could not be written; or `verify` found something.":
         "실패했거나, 건너뛰었거나, 과금이 불확실한 이미지가 있습니다. "
         "또는 쓰지 못한 줄이 있거나, `verify`가 무언가를 찾았습니다",
-    "The usage or the configuration is wrong, or the run directory cannot be used.":
-        "사용법이나 설정이 잘못되었거나, 실행 폴더를 사용할 수 없습니다",
+    "The usage or the configuration is wrong, or the run cannot be used.":
+        "사용법이나 설정이 잘못되었거나, 실행을 사용할 수 없습니다",
     "The secret was rejected.": "시크릿이 거부되었습니다",
-    "The command stopped early: a spent quota, a reached call limit, a full disk, an outage, or a locked ledger. "
-    "With `--run` the same command resumes.":
-        "명령이 일찍 멈추었습니다: 할당량 소진, 호출 한도 도달, 디스크 부족, 장애, 잠긴 원장. "
+    "The command stopped early: a spent quota, a reached call limit, a full disk, an outage, a locked ledger, "
+    "or a database that is away. With `--run` the same command resumes.":
+        "명령이 일찍 멈추었습니다: 할당량 소진, 호출 한도 도달, 디스크 부족, 장애, 잠긴 원장, "
+        "응답하지 않는 데이터베이스. "
         "`--run`이 있으면 같은 명령으로 실행을 이어서 진행합니다",
     "No images were found.": "이미지를 찾지 못했습니다",
     "The command was interrupted.": "명령이 중단되었습니다",

@@ -162,7 +162,7 @@ def _opened_ledger(ledger: RunLocation | Ledger) -> Ledger:
 
 def _checked_ledger(ledger: Any) -> RunLocation | Ledger | None:
     if isinstance(ledger, _LOCATION):
-        return locate(ledger, "ledger")
+        return locate(cast("RunLocation", ledger), "ledger")
     # A store of the user's own needs no base class. This is the method without which nothing may be paid.
     if ledger is None or hasattr(ledger, "sending"):
         return cast("Ledger | None", ledger)

@@ -187,12 +187,11 @@ def verb(function: Callable[P, int]) -> Callable[P, NoReturn]:
 
 
 def _warnings_about(options: dict[str, Any]) -> Iterator[str]:
-    """Yield the warnings about passwords in URLs, once the options are known that decide what is printed."""
+    """Return the warnings about passwords in URLs, one a server."""
     from clova_ocr_async.server_url import ServerURL
 
-    for value in options.values():
-        if isinstance(value, ServerURL) and value.warning is not None:
-            yield value.warning
+    found = {value.url: value.warning for value in options.values() if isinstance(value, ServerURL)}
+    return filter(None, found.values())
 
 
 def _exit_code_of(function: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:

@@ -23,7 +23,7 @@ _LONGEST_LABEL = 64  # characters; labels are repeated with every sample of a me
 
 
 class Secret(SecretText):
-    """The secret of a domain: a text that is never printed and cannot be pickled.
+    """The secret of a domain: a text that is never printed and cannot be pickled; ``reveal()`` returns it.
 
     Args:
         value: The secret, as copied from the console.

@@ -30,6 +30,7 @@ class RunStatus:
         corrections: Changes that people recorded, those that were undone included.
         overflow_files: Files of this host with results that a server could not take. The next batch on this host that
             opens the run brings them in; until then their calls look in flight, or ambiguous.
+        moved_to: Where the run was copied to, and is worked on from then on; None if it was not.
     """
 
     images: dict[str, int]
@@ -47,6 +48,7 @@ class RunStatus:
     removed: int = 0
     corrections: int = 0
     overflow_files: tuple[str, ...] = ()
+    moved_to: str | None = None
 
     @property
     def total(self) -> int:

@@ -10,6 +10,8 @@ Glossary
     lane     ``interactive`` (a caller waits for this one call) or ``batch``. Interactive calls go first.
     queue    The calls that wait for a slot, by lane and then by time of arrival.
     member   A process that holds or awaits slots of a domain that several processes share.
+    lease    The time for which a member keeps its slots without a sync. A member that is stopped for longer loses them.
+    share    The slots that a member held when the store of the shared slots was there last.
     gate     In class names only: the slots of one domain with all that was learned of it.
 
 The theory
@@ -41,7 +43,7 @@ The theory
 
     A call that backs off, reads a file or waits for a domain on hold has no slot. ``limit`` and ``rate`` are pure and
     decide all of this. ``local`` applies it to the calls of one process, ``shared`` to those of all processes of a
-    host.
+    host, ``postgres`` and ``redis`` to those of several hosts.
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@ waiter that queues behind others of its own process triggers no sync: the store 
 process. A process that is offered a slot is woken by ``sharing.wakeup``, so that it need not poll. A process with
 waiters syncs once a second all the same, since a wake-up may be lost and processes die. While no call waits or holds a
 slot, the store is closed. ``sharing.broker`` connects all this with the event loop.
+
+A process that is stopped keeps its slots for a lease. What it finds when it wakes is in ``sharing.sync``, and what a
+process does while a store on a server is away in ``sharing.outage``.
 """
 
 from __future__ import annotations

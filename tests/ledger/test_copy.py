@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +72,7 @@ def test_a_copy_of_a_copy_is_the_original(fates: list[str], corrections: int, se
         with one.run.view(seal=seal) as original, three.run.view(seal=seal) as copy:
             assert list(original.records()) == list(copy.records())
             assert list(original.corrections()) == list(copy.corrections())
-            assert original.status() == copy.status()
+            assert replace(original.status(), moved_to=None) == copy.status()
 
 
 async def test_an_export_of_a_copy_is_that_of_the_original(tmp_path: Path) -> None:
@@ -180,7 +185,7 @@ async def test_the_original_is_not_worked_on_any_more(tmp_path: Path) -> None:
         with pytest.raises(LedgerError, match=r"copied to .*/b/run on .*--run-moved"):
             await entering()
     with one.run.view() as view:
-        assert view.status().answers == 1
+        assert (view.status().answers, view.status().moved_to) == (1, two.rows.place)
     assert one.run.purge().answers == 1
     async with two.run.open():
         pass
@@ -375,6 +380,34 @@ async def test_a_copy_that_did_not_appear_is_made_again(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="copied to"):
         await opened(tmp_path / "a").__aenter__()
     copy_run(SqliteRunRows(tmp_path / "a"), SqliteRunRows(tmp_path / "b"))
+
+
+_KILLED = """
+import os, sys
+from clova_ocr_async.ledger.copy import copy_run
+from clova_ocr_async.ledger.sqlite.run_rows import SqliteRunRows
+from support.copies import Failing
+copy_run(SqliteRunRows(sys.argv[1]), Failing(SqliteRunRows(sys.argv[2]), publish=lambda: os.kill(os.getpid(), 9)))
+"""
+
+
+async def test_a_copy_that_was_killed_as_it_appeared_is_made_again(tmp_path: Path) -> None:
+    """After kill -9 between the mark and the copy no run is worked on, and the same command makes the copy, alone."""
+    async with opened(tmp_path / "a"):
+        pass
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    places = [str(tmp_path / name) for name in "ab"]
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", _KILLED, *places], env=environ, check=False, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert len(names_in(tmp_path)) == 2  # the original, and what was not renamed
+    with pytest.raises(LedgerError, match="copied to"):
+        await opened(tmp_path / "a").__aenter__()
+    copy_run(SqliteRunRows(tmp_path / "a"), SqliteRunRows(tmp_path / "b"))
+    assert names_in(tmp_path) == ["a", "b"]
+    async with opened(tmp_path / "b"):
+        pass
 
 
 async def test_what_a_killed_copy_left_is_removed(tmp_path: Path) -> None:

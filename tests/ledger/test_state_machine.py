@@ -415,8 +415,8 @@ TestSqlite.settings = TestMemory.settings = settings(
 
 
 TestPostgres = pytest.mark.server(pytest.mark.usefixtures("postgres_server")(PostgresMachine.TestCase))
-# The server answers in milliseconds where the others take microseconds: fewer examples, and a failure stays as long as it
-# was found, since to shorten it takes minutes.
+# The server answers in milliseconds where the others take microseconds: fewer examples, and a failure is not shortened,
+# which would take minutes.
 TestPostgres.settings = settings(
     TestSqlite.settings, max_examples=15, stateful_step_count=40, phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )

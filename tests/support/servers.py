@@ -96,6 +96,16 @@ class PostgresServer:
         """Return the URL of a database."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
+    def locked_user(self, password: str) -> str:
+        """Create a superuser who needs a password from loopback; return the name."""
+        self._databases += 1
+        name = f"locked_{os.getpid()}_{self._databases}"
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"host all {name} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+        self.psql(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD '{password}'")
+        self.psql("SELECT pg_reload_conf()")
+        return name
+
     def psql(self, statement: str, database: str = "postgres") -> str:
         """Run a statement as the superuser, and return what it prints."""
         return self._run("psql", "--no-psqlrc", "--tuples-only", "--no-align", "--quiet",

@@ -10,6 +10,7 @@ from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import KRW, RUN
 from clova_ocr_async.cli.terminal.stderr import printable
 from clova_ocr_async.host.plural import plural
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -29,8 +30,8 @@ def command(*, run: RunLocation, as_json: bool, price: Decimal | None) -> int:
     """Show the counts and the cost of a run, without calls to the service; no key is needed.
 
     RUN is a run directory, or postgresql://user@host/db?run=NAME. The command works while a batch is running, and
-    changes nothing in the run. Images whose call may have been paid and has
-    no answer are listed by name.
+    changes nothing in the run. Images whose call may have been paid and has no answer are listed by name. Where this
+    machine keeps results that a database could not take, their files are listed: the next batch here stores them.
     """
     import msgspec
 
@@ -77,7 +78,14 @@ def _lines(status: RunStatus, price: Decimal | None) -> dict[str, str]:
         "answers": _answers(status),
         **({"reviewed": plural(status.corrections, "correction")} if status.corrections else {}),
         "service": ", ".join(status.services) or "none asked yet",
+        **({"waiting": _waiting(status.overflow_files)} if status.overflow_files else {}),
+        **({"moved to": f"{status.moved_to}, and is worked on there"} if status.moved_to else {}),
     }
+
+
+def _waiting(files: tuple[str, ...]) -> str:
+    holds = plural(len(files), "file of this machine holds", "files of this machine hold")
+    return f"{holds} results that the next batch here stores: {', '.join(map(shown_path, files))}"
 
 
 def _answers(status: RunStatus) -> str:

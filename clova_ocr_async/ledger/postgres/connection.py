@@ -127,12 +127,13 @@ class Database:
         """
         ends, pause = self._clock() + (self._patience if patience is None else patience), 0.0
         while True:
+            is_new = not self._idle
             try:
                 return self._once(work, durable=durable)
             except StoreAwayError:
                 self.close()  # they were lost with this one
                 # Once at least with a new connection: the server may have closed the old one long ago.
-                if pause and self._clock() >= ends:
+                if is_new and self._clock() >= ends:
                     raise
             pause = min(2 * pause or _PAUSE, _LONGEST_PAUSE)
             self._pause(pause)

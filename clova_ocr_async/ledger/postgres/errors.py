@@ -37,6 +37,7 @@ class StoreAwayError(PostgresError):
 # Source: PostgreSQL 17's manual, appendix A. By code or class; the code comes first.
 _AWAY = {
     "08": "does not answer",
+    "08001": "is not found by its name; check the host in the URL",
     "25006": "takes no writes: it is a standby, or was set to read only",
     "25P03": "ended a transaction of this process that had slept",
     "40": "could not put this transaction in order with others",
@@ -48,8 +49,10 @@ _AWAY = {
     "58": "has an error of its system",
 }
 _REFUSED = {
+    "28000": "and this user do not agree on TLS; check sslmode and the certificates of the URL or the service file",
     "28": "refuses the user or the password; check the user in the URL, and PGPASSWORD, ~/.pgpass or the service file",
     "3D000": "does not have the database of the URL; create it (createdb), or correct the URL",
+    "F0000": "is that of a service which no service file has; check ~/.pg_service.conf, and PGSERVICEFILE",
     "3F000": "has no tables of runs any more",
     "42501": (
         "does not allow this user what a run needs. Open the run once as a user that may create a schema, then: "
@@ -63,8 +66,11 @@ _RESUME = "nothing more is sent; run again once it works, and the run continues"
 # libpq has no code for a connection that the server refused, only the server's words. A server that speaks another
 # language than English is taken for one that does not answer.
 _WORDS = (
+    ("F0000", re.compile("definition of service|service file")),
+    ("08001", re.compile("resolve host|translate host name|not known")),
     ("53300", re.compile("too many clients|too many connections|remaining connection slots")),
     ("57P03", re.compile("starting up|shutting down|in recovery|not yet accepting")),
+    ("28000", re.compile("does not support SSL|certificate")),
     ("28P01", re.compile("password|authentication failed|no pg_hba.conf entry|role .* does not exist")),
     ("3D000", re.compile("database .* does not exist")),
 )

@@ -13,7 +13,7 @@ from clova_ocr_async.ledger.postgres.connection import open_connection
 from clova_ocr_async.ledger.postgres.errors import ledger_error, server_name
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.overflow_place import files_of_run, overflow_folder
-from clova_ocr_async.ledger.postgres.schema import MIGRATIONS, is_current_version, version_of
+from clova_ocr_async.ledger.postgres.schema import is_current_version, version_of
 from clova_ocr_async.ledger.run_settings import compare_seals
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.protocol.echoed_input import quoted
@@ -42,7 +42,6 @@ class ExistingRun:
         seal_check: A known text, sealed; None without a key.
         store: "full" if answers are stored, "none" if not.
         services: The services that it is bound to.
-        base_folder: The folder in which relative paths start; None if it is not known.
         calls: Calls that were billed or may have been.
         max_calls: The call limit; None for any number.
         last_correction: The largest number that a correction has had.
@@ -55,7 +54,6 @@ class ExistingRun:
     seal_check: bytes | None
     store: str
     services: tuple[str, ...]
-    base_folder: bytes | None
     calls: int
     max_calls: int | None
     last_correction: int
@@ -96,7 +94,7 @@ class ExistingRun:
         return [path for path in files_of_run(folder, self.token) if has_records(path)]
 
 
-_FIND = """SELECT id, token, seal, seal_check, store, coalesce(services, '{}'), base_folder, calls, max_calls,
+_FIND = """SELECT id, token, seal, seal_check, store, coalesce(services, '{}'), calls, max_calls,
                   last_correction, moved_to
            FROM clova_ocr.run WHERE name = %s"""
 
@@ -141,14 +139,14 @@ def lock_run(db: Connection[Any], server: ServerURL) -> ExistingRun:
 
 
 def require_current_version(
-    db: Connection[Any], server: ServerURL, migrations: Sequence[LiteralString] = MIGRATIONS
+    db: Connection[Any], server: ServerURL, migrations: Sequence[LiteralString] | None = None
 ) -> None:
     """Refuse tables of another version.
 
     Args:
         db: The connection.
         server: The server, with the name of the run.
-        migrations: The migrations that this version knows.
+        migrations: The migrations that this version knows; those of the schema if not given.
 
     Raises:
         LedgerError: There are none, or another version wrote them.

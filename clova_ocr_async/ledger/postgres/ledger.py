@@ -24,7 +24,8 @@ from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.outcome_statements import settle
 from clova_ocr_async.ledger.postgres.outcomes import OutcomeWriter
 from clova_ocr_async.ledger.postgres.overflow_place import overflow_folder
-from clova_ocr_async.ledger.postgres.run_settings import begin_or_check, store_or_check_services
+from clova_ocr_async.ledger.postgres.own_overflow import OwnOverflow
+from clova_ocr_async.ledger.postgres.run_settings import begin_or_check, confirm, store_or_check_services
 from clova_ocr_async.ledger.postgres.schema import migrate
 from clova_ocr_async.ledger.postgres.sending import SendingMark
 from clova_ocr_async.ledger.postgres.this_owner import LeaseClock, ThisOwner
@@ -126,9 +127,9 @@ class PostgresLedger:
         check_seal_and_lease(seal, lease)
         server = run_location(dsn, run)
         self._seal = seal or NoSeal()
-        self._begin_run = partial(
-            begin_or_check, server=server, requested=RequestedSettings(self._seal, store, max_calls)
-        )
+        requested = RequestedSettings(self._seal, store, max_calls)
+        self._begin_run = partial(begin_or_check, server=server, requested=requested)
+        self._confirm = partial(confirm, server=server, requested=requested)
         self.max_calls: int | None = None
         self._now = now
         self._database = Database(server, patience)
@@ -137,8 +138,7 @@ class PostgresLedger:
             LeaseClock(lease, clock or time.monotonic, clock),
             now,
             self._seal,
-            server,
-            overflow_folder(state_folder),
+            OwnOverflow(server, overflow_folder(state_folder)),
         )
         self._threads = LedgerThreads(self._database.check_process)
         self._waiters = Waiters(self._free_of, sleep, lambda: 0.5 + jitter())
@@ -167,38 +167,37 @@ class PostgresLedger:
             await wait_shielded(opening)
             opening.result()
         except BaseException:
-            self._keeping.cancel()
-            await self._threads.close()
-            if opening.exception() is None:  # the caller was cancelled
-                await self._leave()
-            self._this_owner.close()
-            self._database.close()
+            await self._close(leave=opening.exception() is None)  # then it is open, and the caller was cancelled
             raise
         return self
 
     def _begin(self) -> None:
-        self._this_owner.prepare()
-        run, replayed = self._database.run(self._enter)
+        self._this_owner.overflow.prepare()
+        run, replayed, self.max_calls = self._database.run(self._enter)
         self._store: AnswerStorage = run.store
-        self.max_calls = run.max_calls
         self._this_owner.entered(self._database, replayed)
 
-    def _enter(self, db: Connection[Any]) -> tuple[OpenedRun, dict[Path, int]]:
+    def _enter(self, db: Connection[Any]) -> tuple[OpenedRun, dict[Path, int], int | None]:
         migrate(db)
         run = self._begin_run(db)
-        return run, self._this_owner.enter(db, run)
+        replayed = self._this_owner.enter(db, run)
+        return run, replayed, self._confirm(db)
 
     async def __aexit__(self, *exc_info: object) -> None:
+        await self._close(leave=True)
+
+    async def _close(self, *, leave: bool) -> None:
+        assert self._keeping is not None  # noqa: S101 - it has entered
+        self._keeping.cancel()
         self._waiters.stop_polling()
-        if self._keeping is not None:
-            self._keeping.cancel()
         try:
             await self._threads.close()
         finally:
             try:
-                await self._leave()
+                if leave:
+                    await self._leave()
             finally:
-                self._this_owner.close()
+                self._this_owner.overflow.close()
                 self._database.close()
                 self._waiters.wake_all()  # they ask again, and meet the error that it is closed
 
@@ -206,7 +205,7 @@ class PostgresLedger:
         leaving = asyncio.get_running_loop().run_in_executor(None, self._database.run, self._this_owner.leave)
         await wait_shielded(leaving)
         try:
-            self._this_owner.mark_emptied(leaving.result())
+            self._this_owner.overflow.mark_replayed(leaving.result())
             self._payment_stop.error = None  # what could not be written down is by now
         except ClovaOCRError as error:
             logger.warning("the ledger was not closed in order; the next process settles what is left: %s", error)
@@ -271,7 +270,7 @@ class PostgresLedger:
         return Admission(entry, claim)
 
     def _release_unwanted(self, admitted: asyncio.Future[Admission]) -> None:
-        if admitted.cancelled() or admitted.exception() is not None or (claim := admitted.result().claim) is None:
+        if admitted.exception() is not None or (claim := admitted.result().claim) is None:
             return
         released = Settlement(ItemEvent.RELEASE)
         release = partial(settle, claim=claim, settlement=released, failure=None, now=self._now())
@@ -316,7 +315,9 @@ class PostgresLedger:
         status, cut, body, unpacked = sealed_answer(self._seal, claim.item, response)
         foreign = not is_answer_to(response.body, request_id)
         record = AnswerRecord(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign)
-        self._this_owner.note_size(max(len(body), len(response.body)))  # the next one may not be packed as well
+        self._this_owner.overflow.note_size(
+            max(len(body), len(response.body))
+        )  # the next one may not be packed as well
         await self._threads.run(partial(self._outcomes.keep_answer, record))
 
     async def settle(self, claim: Claim, settlement: Settlement) -> None:

@@ -5,7 +5,6 @@ The row of the item is locked and read, the rules of ``ledger.storage`` are appl
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -132,24 +131,16 @@ def settle(db: Connection[Any], claim: Claim, settlement: Settlement, failure: b
     """
     if (row := _locked(db, claim.number)) is None:
         return False
-    before = dataclasses.replace(row)
-    if _make_up_for_mark(row, claim, settlement):
-        uncount_call(db, claim.number)
+    uncounted = _make_up_for_mark(row, claim, settlement)
     after = TRANSITIONS.get((row.state, settlement.event))
     # A request that was sent is fenced by its requestId, what was only claimed by the owner.
     mine = row.owner == claim.owner if row.state is State.CLAIMED else row.request_id == settlement.request_id
     if after is None or not mine:
-        if row != before:
-            db.execute(
-                "UPDATE clova_ocr.item SET state = %s, maybe_billed = %s, sent_at = NULL WHERE id = %s",
-                (row.state, row.maybe_billed, claim.number),
-            )
         return False
     # An answer that is stored has already taken the abandoned call out of maybe_billed.
     if row.state is State.AMBIGUOUS and not row.answered and row.maybe_billed:
         row.maybe_billed -= 1
-        if settlement.billing is Billing.NOT_BILLED:
-            uncount_call(db, claim.number)
+        uncounted = settlement.billing is Billing.NOT_BILLED
     db.execute(
         """UPDATE clova_ocr.item SET state = %s, owner = NULL, sent_at = NULL, maybe_billed = %s, billing = %s,
                elapsed = %s, failure = %s, finished_at = %s WHERE id = %s""",
@@ -157,6 +148,8 @@ def settle(db: Connection[Any], claim: Claim, settlement: Settlement, failure: b
     )
     if settlement.event is ItemEvent.RELEASE:
         reopen_sources(db, [claim.number])
+    if uncounted:
+        uncount_call(db, claim.number)
     return True
 
 

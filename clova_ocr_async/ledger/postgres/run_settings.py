@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from clova_ocr_async.ledger.postgres.existing_run import lock_run
+from clova_ocr_async.ledger.postgres.existing_run import find_run, lock_run
 from clova_ocr_async.ledger.run_settings import compare_storage, other_services, seal_check
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.run_settings import AnswerStorage, RequestedSettings
     from clova_ocr_async.server_url import ServerURL
 
-__all__ = ["OpenedRun", "begin_or_check", "note_largest_answer", "store_or_check_services"]
+__all__ = ["OpenedRun", "begin_or_check", "confirm", "note_largest_answer", "store_or_check_services"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,12 @@ class OpenedRun:
         number: Its number in the database.
         token: The random name that its overflow files have.
         store: The answers that it stores.
-        max_calls: Its call limit; None for any number.
         largest_answer: Bytes of its largest answer.
     """
 
     number: int
     token: str
     store: AnswerStorage
-    max_calls: int | None
     largest_answer: int
 
 
@@ -63,19 +61,38 @@ def begin_or_check(db: Connection[Any], server: ServerURL, requested: RequestedS
             "store": requested.store or "full",
         },
     )
-    run = lock_run(db, server)
+    run = find_run(db, server)
     run.check_not_moved()
     run.check_seal(requested.seal)
     store = cast("AnswerStorage", run.store)
     compare_storage(store, requested.store)
-    if requested.max_calls is not None:  # the one setting that a later process may change
-        db.execute("UPDATE clova_ocr.run SET max_calls = %s WHERE id = %s", (requested.limit, run.number))
-    row = db.execute(
-        "SELECT token, max_calls, largest_answer FROM clova_ocr.run WHERE id = %s", (run.number,)
-    ).fetchone()
-    assert row is not None  # noqa: S101 - it is locked
-    token, max_calls, largest = row
-    return OpenedRun(run.number, token, store, max_calls, largest)
+    row = db.execute("SELECT token, largest_answer FROM clova_ocr.run WHERE id = %s", (run.number,)).fetchone()
+    assert row is not None  # noqa: S101 - it was just found
+    return OpenedRun(run.number, row[0], store, row[1])
+
+
+def confirm(db: Connection[Any], server: ServerURL, requested: RequestedSettings) -> int | None:
+    """Set the call limit, and refuse a run that was moved since it was checked; at the end of its opening.
+
+    Until the transaction ends the run cannot be moved; whoever moves it then sees that a process is at work.
+
+    Args:
+        db: The connection, in the transaction of ``begin_or_check``.
+        server: The server, with the name of the run.
+        requested: The settings.
+
+    Returns:
+        The call limit; None for any number.
+
+    Raises:
+        LedgerError: The run was moved.
+    """
+    run = lock_run(db, server)
+    run.check_not_moved()
+    if requested.max_calls is None:
+        return run.max_calls
+    db.execute("UPDATE clova_ocr.run SET max_calls = %s WHERE id = %s", (requested.limit, run.number))
+    return requested.limit
 
 
 def store_or_check_services(db: Connection[Any], run: int, services: Sequence[str]) -> None:

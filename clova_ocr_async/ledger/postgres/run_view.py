@@ -129,6 +129,7 @@ class PostgresRunReader:
                 removed=removed,
                 corrections=corrections,
                 overflow_files=tuple(shown_path(str(path)) for path in moment.run.waiting_files()),
+                moved_to=moment.run.moved_to,
             )
 
     def _unsettled(self, moment: Moment) -> Iterator[tuple[Entry, Entry, int]]:

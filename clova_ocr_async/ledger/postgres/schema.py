@@ -165,17 +165,17 @@ def version_of(db: Connection[Any]) -> int:
     return 0 if row is None else int(row[0])
 
 
-def is_current_version(db: Connection[Any], migrations: Sequence[LiteralString] = MIGRATIONS) -> bool:
+def is_current_version(db: Connection[Any], migrations: Sequence[LiteralString] | None = None) -> bool:
     """Return whether the tables are those of this version; False if there are none, or older ones.
 
     Args:
         db: The connection.
-        migrations: The migrations that this version knows.
+        migrations: The migrations that this version knows; ``MIGRATIONS`` if not given.
 
     Raises:
         LedgerError: A newer version wrote them.
     """
-    version, known = version_of(db), len(migrations)
+    version, known = version_of(db), len(MIGRATIONS if migrations is None else migrations)
     if version > known:
         raise LedgerError(
             f"the tables of the database have schema {version}, and this version of clova-ocr-async reads {known}; "
@@ -184,16 +184,17 @@ def is_current_version(db: Connection[Any], migrations: Sequence[LiteralString] 
     return version == known
 
 
-def migrate(db: Connection[Any], migrations: Sequence[LiteralString] = MIGRATIONS) -> None:
+def migrate(db: Connection[Any], migrations: Sequence[LiteralString] | None = None) -> None:
     """Bring the tables up to date, in the caller's transaction.
 
     Args:
         db: The connection.
-        migrations: The migrations.
+        migrations: The migrations; ``MIGRATIONS`` if not given.
 
     Raises:
         LedgerError: A newer version wrote them.
     """
+    migrations = MIGRATIONS if migrations is None else migrations
     if is_current_version(db, migrations):
         return
     db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.tasks import wait_shielded
@@ -59,7 +59,7 @@ class LedgerThreads:
             return refused
         assert self._executor is not None  # noqa: S101 - it is open
         future = asyncio.wrap_future(self._executor.submit(work))
-        future.add_done_callback(_retrieve)
+        future.add_done_callback(lambda done: done.exception())  # looked at, also if no caller waits for it any more
         return future
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -73,11 +73,5 @@ class LedgerThreads:
     async def close(self) -> None:
         """Accept no more work, and wait until all is done, even if the waiting is cancelled."""
         executor, self._executor = self._executor, None
-        if executor is not None:
-            await wait_shielded(asyncio.get_running_loop().run_in_executor(None, executor.shutdown))
-
-
-def _retrieve(done: asyncio.Future[Any]) -> None:
-    """Look at an error that no caller waits for any more, so that it is not reported as forgotten."""
-    if not done.cancelled():
-        done.exception()
+        assert executor is not None  # noqa: S101 - it is closed once
+        await wait_shielded(asyncio.get_running_loop().run_in_executor(None, executor.shutdown))

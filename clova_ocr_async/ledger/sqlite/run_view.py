@@ -135,6 +135,7 @@ class RunReader:
                 answers=self._number("SELECT count(*) FROM item WHERE answer IS NOT NULL"),
                 removed=self._number("SELECT count(*) FROM item WHERE state = 'succeeded' AND answer IS NULL"),
                 corrections=self._number("SELECT count(*) FROM correction"),
+                moved_to=cast("str | None", read_setting(self._db, "moved_to")),
             )
 
     def answers(self) -> int:

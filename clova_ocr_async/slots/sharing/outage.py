@@ -19,6 +19,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.host.plural import plural
 from clova_ocr_async.slots.sharing.state import SharedGate
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ class Outage:
             raise ConfigurationError(f"the store of the slots: {error}")
         if not self._failures:
             share = self._shares.total()
-            logger.warning("slots: %s; until it can, this process keeps to the %d slots that it had", error, share)
+            meanwhile = f"this process keeps to the {plural(share, 'slot')} that it had" if share else "nothing is sent"
+            logger.warning("slots: %s; until it can, %s", error, meanwhile)
         longest = min(_LONGEST_RETRY, _FIRST_RETRY * 2.0 ** min(self._failures, 10))
         self._failures += 1
         self._retry_at = self._runtime.clock() + self._runtime.uniform(longest / 2, longest)

@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import types
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,13 @@ from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator import Emulator
 from clova_ocr_async.errors import ConfigurationError, LedgerError
 from clova_ocr_async.ledger.seal import NoSeal
+from clova_ocr_async.ledger.sqlite.run_view import RunReader
 from clova_ocr_async.server_url import Password, ServerURL
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from clova_ocr_async.ledger.run_status import RunStatus
 
 CANARY = "kanarienvogel"
 URL = "postgresql://me@db.example/ocr?run=march"
@@ -151,7 +155,17 @@ def test_the_command_that_resumes_has_the_url_without_its_password(
     assert result.exit_code == 4
     assert f"batch receipt {scans} '--run={URL}' --slots redis://cache.example/0 --max-calls 1" in result.stderr
     assert CANARY not in result.output
+    assert result.stderr.count("has a password") == 2
     assert clova.billed.total() == 1
+
+
+def test_a_password_of_one_server_is_warned_of_once(clova: Emulator, scans: Path, server_slots: ServerSlots) -> None:
+    """A server that keeps both the run and the slots is warned of once."""
+    slots_url = WITH_PASSWORD.partition("?")[0]
+    result = clova_ocr("batch", "receipt", scans, "--run", WITH_PASSWORD, "--slots", slots_url)
+    assert (result.exit_code, result.stderr.count("has a password")) == (0, 1), result.stderr
+    assert [server.password for _, server, _ in server_slots.made] == [Password(CANARY)]
+    assert clova.billed.total() == 6
 
 
 @pytest.mark.parametrize(
@@ -184,6 +198,53 @@ def test_options_of_directories_are_refused_for_a_server(clova: Emulator, scans:
     output = clova_ocr("batch", "receipt", scans, "--run", URL, "-o", "out.jsonl")
     assert f"with --run the results are in {URL}; write them with: clova-ocr export '{URL}' -o FILE" in output.stderr
     assert clova.requests == 0
+
+
+@pytest.mark.usefixtures("clova")
+def test_results_that_wait_on_this_machine_are_listed(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status of a run names the files with results that a server could not take, and what brings them in."""
+
+    class Waiting(RunReader):
+        def status(self) -> RunStatus:
+            return replace(super().status(), overflow_files=("/state/a", "/state/b\n"))
+
+    assert clova_ocr("batch", "receipt", scans, "--run", URL).exit_code == 0
+    place = tmp_path / "server" / "march"
+    monkeypatch.setitem(vars(sys.modules[POSTGRES_MODULE]), "PostgresRunReader", lambda _, seal: Waiting(place, seal))
+    waiting = "2 files of this machine hold results that the next batch here stores: /state/a, /state/b\\n"
+    assert f"waiting    {waiting}" in clova_ocr("status", URL).stdout
+    assert status(URL)["overflow_files"] == ["/state/a", "/state/b\n"]
+
+
+def test_a_run_is_copied_to_a_server_and_back(clova: Emulator, scans: Path, run: Path) -> None:
+    """A copy is compared and counted, works on without the original, and can be copied back; -q prints nothing."""
+    assert clova_ocr("batch", "receipt", scans, "--run", run, "--max-calls", "2").exit_code == 4
+    copied = clova_ocr("ledger", "copy", run, URL)
+    assert copied.exit_code == 0, copied.output
+    assert f"copied to {URL}: 7 names, 6 different images, 2 answers, 0 corrections" in copied.stderr
+    assert re.search(r"the same content \(sha256 [0-9a-f]{64}\); go on with postgresql://\S+ only", copied.stderr)
+    assert re.search(r"moved to   \S+/server/march on \S+, and is worked on there", clova_ocr("status", run).stdout)
+    assert clova_ocr("batch", "receipt", scans, "--run", run).exit_code == 2
+    assert clova_ocr("batch", "receipt", scans, "--run", URL, "--max-calls", "none").exit_code == 0
+    assert clova.billed.total() == 6
+    back = clova_ocr("ledger", "copy", URL, run, "--quiet")
+    assert (back.exit_code, back.output) == (0, "")
+    assert status(run)["images"] == {"succeeded": 7}
+    again = clova_ocr("ledger", "copy", URL, run)
+    assert (again.exit_code, again.stderr.startswith("error: ")) == (2, True)
+
+
+def test_the_group_of_ledgers_has_the_common_options_and_examples() -> None:
+    """The common options stand before and behind the words of a group, whose help has examples."""
+    missing = ("ledger", "copy", "nowhere", "nowhere-else")
+    for words in (("-q", *missing), ("ledger", "-q", *missing[1:]), (*missing, "-q")):
+        result = clova_ocr(*words)
+        assert (result.exit_code, result.stdout) == (2, ""), words
+        assert "nowhere is not there" in result.stderr, words
+    assert "clova-ocr ledger copy run/ 'postgresql://" in clova_ocr("ledger", "copy", "--help").stdout
+    assert "copy" in clova_ocr("ledger", "--help").stdout
 
 
 def test_without_its_library_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,11 @@ def test_what_stays_is_not(code: str) -> None:
     ("words", "code"),
     [
         ("FATAL:  sorry, too many clients already", "53300"),
+        ("failed to resolve host 'db.example': [Errno -2] Name or service not known", "08001"),
+        ("server does not support SSL, but SSL was required", "28000"),
+        ("SSL error: certificate verify failed", "28000"),
+        ("SSL connection has been closed unexpectedly", "08006"),
+        ('definition of service "ocr" not found', "F0000"),
         ("FATAL:  the database system is starting up", "57P03"),
         ('FATAL:  password authentication failed for user "x"', "28P01"),
         ("fe_sendauth: no password supplied", "28P01"),
@@ -116,6 +121,10 @@ def test_a_transaction_is_tried_until_the_patience_is_over(postgres_url: str) ->
     assert pauses == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5, 0.5]
     pauses.clear()
     with pytest.raises(StoreAwayError):
+        database.run(fail, patience=0.0)
+    assert pauses == []
+    database.run(lambda _: None)
+    with pytest.raises(StoreAwayError):  # once with the old connection, and once with a new one
         database.run(fail, patience=0.0)
     assert pauses == [0.05]
     pauses.clear()

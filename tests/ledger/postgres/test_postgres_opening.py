@@ -18,6 +18,7 @@ from clova_ocr_async.ledger.postgres.errors import PostgresError, StoreAwayError
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader
 from clova_ocr_async.ledger.postgres.schema import MIGRATIONS, is_current_version, migrate, version_of
+from clova_ocr_async.ledger.states import FileStamp, ItemEvent, Settlement, SourceFile
 from clova_ocr_async.server_url import Password, ServerURL
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def test_migration_waits_for_another_one(postgres_url: str) -> None:
 async def test_a_worker_needs_no_more_than_the_documented_rights(postgres_server: PostgresServer, run: str) -> None:
     """A role with the rights that the schema's module names does all that a ledger does, and changes no table."""
     await read_images(run, "a")
-    role, database = f"worker_{os.getpid()}", database_of(run)
+    role, database = f"ledger_worker_{os.getpid()}", database_of(run)
     postgres_server.psql(f"DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN")
     worker = f"{postgres_server.url(database, role)}?run=march"
     with pytest.raises(PostgresError, match="GRANT USAGE ON SCHEMA clova_ocr") as raised:
@@ -179,7 +180,7 @@ async def test_a_worker_needs_no_more_than_the_documented_rights(postgres_server
 
 async def test_a_user_that_may_not_make_tables(postgres_server: PostgresServer, run: str) -> None:
     """In an empty database, a user that may not create a schema learns who can help."""
-    role = f"guest_{os.getpid()}"
+    role = f"ledger_guest_{os.getpid()}"
     postgres_server.psql(f"DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN")
     with pytest.raises(PostgresError, match="Open the run once as a user that may create a schema"):
         await PostgresLedger(postgres_server.url(database_of(run), role), "r").__aenter__()
@@ -244,9 +245,19 @@ async def test_a_path_may_be_long_and_is_not_text(run: str) -> None:
     long = os.urandom(4000).replace(b"\0", b"/")
     async with PostgresLedger(run) as ledger:
         for _ in range(2):
-            ledger.add_files([source("a"), *(type(source("a"))(long, page=page) for page in (1, 1, 2))], "receipt")
+            ledger.add_files([source("a"), *(SourceFile(long, page=page) for page in (1, 1, 2))], "receipt")
         files = await ledger.claim_files(["receipt", "passport"], 9)
     assert [(file.path, file.page) for file in files] == [(b"a", None), (long, 1), (long, 2)]
+
+
+async def test_numbers_of_files_may_be_as_large_as_they_get(run: str) -> None:
+    """A file whose numbers fill 64 bits is recalled by them, and is not taken for another one."""
+    large = [FileStamp(2**62, 2**62, 2**62, inode) for inode in (2**64 - 1, 2**63)]
+    async with PostgresLedger(run) as ledger:
+        claim = claimed(await ledger.admit(item(), SourceFile(b"a", large[0])))
+        await ledger.settle(claim, Settlement(ItemEvent.SKIP))
+        assert await ledger.recall(SourceFile(b"a", large[0]), "receipt") is not None
+        assert await ledger.recall(SourceFile(b"a", large[1]), "receipt") is None
 
 
 async def test_no_files_are_no_work(run: str) -> None:

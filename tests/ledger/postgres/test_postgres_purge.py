@@ -112,5 +112,5 @@ def test_a_user_without_a_home_has_no_files() -> None:
     def no_home() -> Path:
         raise LedgerError("this user has no home folder")
 
-    run = ExistingRun(1, "token", "none", None, "full", (), None, 0, None, 0, None)
+    run = ExistingRun(1, "token", "none", None, "full", (), 0, None, 0, None)
     assert run.waiting_files(no_home) == []

@@ -180,12 +180,13 @@ async def test_a_process_goes_on_with_its_share(scene: Scene) -> None:
     assert scene.one.take("a") == 0
 
 
-async def test_a_process_without_a_share_waits(scene: Scene) -> None:
+async def test_a_process_without_a_share_waits(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     """A process that held no slot gets none while the server is away, also if it never reached the server."""
     new = scene.peer("boot-3 pid:[1]")
     new.store.away = AWAY
     scene.go(AWAY)
     assert [scene.one.take(), new.take()] == [0, 0]
+    assert caplog.text.count("until it can, nothing is sent") == 2
     new.store.away = None
     scene.retry()
     scene.time.now += GRACE

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from support.child_programs import line_of, running, write_to
 
+from clova_ocr_async.domains import Domain
 from clova_ocr_async.emulator.thread import emulator_in_thread
+from clova_ocr_async.slots.sharing.store import name_of
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from support.servers import PostgresServer, RedisServer
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
 
 LEASE = 2.0  # seconds; a test must not take minutes
+LONG_LEASE = 24.0
 BATCH = """
 import asyncio, sys
 from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Domain, Image, Receipt
@@ -38,7 +41,7 @@ from support.server_slots import store_of
 
 async def main(store, url, place, lease, concurrency, first, count):
     here, limits = Process.this(), Limits(int(concurrency) or None)
-    as_seen = Process(f"boot-of-{place} pid:[1]", here.pid, here.started)
+    as_seen = here if place == "here" else Process(f"boot-of-{place} pid:[1]", here.pid, here.started)
     slots = StoreSlots(lambda: store_of(store), limits, Runtime(), lease=float(lease), this_process=lambda: as_seen)
     numbers = range(int(first), int(first) + int(count))
     images = [Image(b"\\xff\\xd8\\xff\\xe0 %d \\xff\\xd9" % number) for number in numbers]
@@ -64,6 +67,7 @@ class Hosts:
 
     def __init__(self, store: str, emulator: Emulator, folder: Path) -> None:
         self.emulator = emulator
+        self.lease = LEASE
         self._store = store
         self._folder = folder
         self._images = 0
@@ -73,15 +77,30 @@ class Hosts:
         """Run a batch of so many images on a host, which begins at a word; a limit of 0 is to be learned."""
         state = {"XDG_STATE_HOME": str(self._folder / host)}
         first, self._images = self._images, self._images + images
-        arguments = (self._store, self.emulator.url(), host, LEASE, concurrency, first, images)
+        arguments = (self._store, self.emulator.url(), host, self.lease, concurrency, first, images)
         with running(BATCH, *arguments, env=state) as process:
             assert line_of(process) == "ready"
             yield process
 
     def wait_for_calls(self, count: int) -> None:
         """Wait until so many more calls have been read."""
-        goal, end = sum(self.emulator.billed.values()) + count, time.monotonic() + 30.0
-        while sum(self.emulator.billed.values()) < goal:
+        goal = sum(self.emulator.billed.values()) + count
+        self._wait(lambda: sum(self.emulator.billed.values()) >= goal)
+
+    def wait_for_requests(self, count: int) -> None:
+        """Wait until so many requests have arrived."""
+        self._wait(lambda: self.emulator.requests >= count)
+
+    def wait_for_members(self, count: int) -> None:
+        """Wait until so many processes hold or await slots."""
+        name = name_of(Domain(self.emulator.url(), "s", allow_http=True).key)
+        with closing(pytest.importorskip("support.server_slots").store_of(self._store)) as store:
+            self._wait(lambda: len(store.load([name])[name].members) == count)
+
+    @staticmethod
+    def _wait(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 30.0
+        while not condition():
             assert time.monotonic() < end
             time.sleep(0.02)
 
@@ -138,6 +157,23 @@ def test_stopped_and_killed_processes_exceed_no_limit(store: str, tmp_path: Path
             stopped.send_signal(signal.SIGCONT)
             assert read_of(stopped) == 49
         assert hosts.refused() == 0
+
+
+def test_a_process_that_dies_on_the_same_host_is_noticed_at_once(store: str, tmp_path: Path) -> None:
+    """The slot of a killed process goes to a process of the same host within some two seconds, not after its lease."""
+    with emulator_in_thread(latency=60.0, concurrency=None, secret="s") as emulator:
+        hosts = Hosts(store, emulator, tmp_path)
+        hosts.lease = LONG_LEASE
+        with hosts.start("here", 1, 1) as killed, hosts.start("here", 1, 1) as waits:
+            write_to(killed)
+            hosts.wait_for_requests(1)
+            write_to(waits)
+            hosts.wait_for_members(2)
+            assert emulator.requests == 1
+            killed.kill()
+            began = time.monotonic()
+            hosts.wait_for_requests(2)
+            assert time.monotonic() - began < 3.0
 
 
 @pytest.mark.parametrize("kind", ["postgres", "redis"])
