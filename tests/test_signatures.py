@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_looked_at(name: str) -> bool:
-    """Return whether a module can be imported: one of an extra, such as Ray's, cannot where that is not installed."""
+    """Return whether a module can be imported: one of a server's extra cannot where that is not installed."""
     if name.endswith("__main__"):  # it runs the command
         return False
     try:

@@ -20,7 +20,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from clova_ocr_async import BatchDispatcher, Billing, ClovaOCRError, Failure, NotSentError
+from clova_ocr_async import BatchDispatcher, Billing, ClovaOCRError, ConfigurationError, Failure, NotSentError
 from clova_ocr_async.integrations.client_factory import made_client
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async import Batch, ClovaOCRClient, Document, Outcome
 
-__all__ = ["Begin", "ContinuousBatch", "growing_pauses"]
+__all__ = ["Begin", "ContinuousBatch", "growing_pauses", "require_location"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -37,6 +37,18 @@ _MOST_FAILURES = 3  # batches that one image may end by an exception that is not
 
 Begin: TypeAlias = "Callable[[], Awaitable[ClovaOCRError | None]]"
 """Called before an image is read; an error that it returns is the outcome of the image, which is not read then."""
+
+
+def require_location(ledger: object) -> None:
+    """Refuse a ledger that is not the location of a run.
+
+    Raises:
+        ConfigurationError: It is an object: each batch opens a ledger of its own.
+    """
+    if not isinstance(ledger, str | os.PathLike):
+        raise ConfigurationError(
+            f"ledger is a {type(ledger).__name__}; it must be the path of a run directory, or the URL of a run"
+        )
 
 
 def growing_pauses() -> Iterator[float]:

@@ -26,7 +26,7 @@ import msgspec
 
 from clova_ocr_async import DOCUMENTS, ClovaOCRError, ConfigurationError, Failure, ImageError, LedgerError, NotSentError
 from clova_ocr_async.integrations.client_factory import made_client, require_client_factory
-from clova_ocr_async.integrations.continuous_batch import ContinuousBatch
+from clova_ocr_async.integrations.continuous_batch import ContinuousBatch, require_location
 from clova_ocr_async.results import outcome_row
 from clova_ocr_async.server_url import POSTGRES, is_url, parse_server_url
 
@@ -95,6 +95,7 @@ def recognize(
         ConfigurationError: An argument cannot work, or the dataset has a column of a name that an outcome has.
     """
     require_client_factory(make_client)
+    require_location(ledger)
     if document not in DOCUMENTS.values():
         raise ConfigurationError("document must be a document class, such as Receipt")
     if not isinstance(workers, int) or workers < 1:  # pyright: ignore[reportUnnecessaryIsInstance]

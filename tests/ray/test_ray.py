@@ -158,6 +158,7 @@ def test_what_cannot_work_is_refused_before_anything_runs(tmp_path: Path) -> Non
         ({"path_column": "file"}, "no column 'file'"),
         ({}, "as well: key"),
         ({"make_client": None}, "make_client"),
+        ({"ledger": 7}, "ledger is a int"),
     ):
         with pytest.raises(ConfigurationError, match=match):
             recognize(dataset, Receipt, **(good | settings))

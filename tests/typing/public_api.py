@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 from pathlib import Path
-from typing import assert_never, assert_type
+from typing import TYPE_CHECKING, Any, assert_never, assert_type
+
+from ray.data import Dataset
 
 from clova_ocr_async import (
     BatchDispatcher,
@@ -25,6 +27,12 @@ from clova_ocr_async import (
     images_in,
 )
 from clova_ocr_async.blocking import BlockingClient
+from clova_ocr_async.integrations import ray
+from clova_ocr_async.integrations.taskiq import recognize_task
+from clova_ocr_async.results import OutcomeRow, outcome_row
+
+if TYPE_CHECKING:
+    from taskiq import AsyncBroker
 
 
 def hook(event: Event) -> None:
@@ -96,3 +104,12 @@ def blocking() -> None:
             assert_type(next(mixed), Outcome[Document])
     BlockingClient.from_env(concurrency=3)
     BlockingClient.from_env(concurency=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def engines(broker: AsyncBroker, dataset: Dataset, outcome: Outcome[Receipt]) -> None:
+    """A task takes a path and a document and gives a row, and a dataset gives a dataset."""
+    task = recognize_task(broker, make_client=ClovaOCRClient.from_env, ledger="run/")
+    sent = await task.kiq("receipt.jpg", "receipt")
+    assert_type((await sent.wait_result()).return_value, dict[str, Any])
+    assert_type(ray.recognize(dataset, Receipt, make_client=ClovaOCRClient.from_env, ledger="run/"), Dataset)
+    assert_type(outcome_row(outcome), OutcomeRow)

@@ -38,7 +38,7 @@ logger = logging.getLogger("clova_ocr_async")
 
 _MOST_TRIALS = 2  # of one picture, that may end a worker each; the first attempt, which was no trial, comes before them
 _RENEWAL = 10.0  # seconds
-_ALIVE = 90  # seconds that a worker may sleep before its marks count as those of a dead one
+_ALIVE = 30  # seconds that a worker may sleep before its marks count as those of a dead one: as a lease of the ledger
 _KEPT = 7 * 24 * 3600  # seconds; a mark whose message is never delivered again must not stay for ever
 _WOKEN = 30  # seconds until the next wake-up
 _TRIAL = ":trial"
@@ -89,15 +89,12 @@ class StreamUpkeep:
             error = ImageError(f"{_MOST_TRIALS + 1} workers have ended while they read it, so it is not read again")
             logger.warning("an image is parked: %r", Failure(path, error))
             return error
+        self._begun.add(task)
         if dead:
             await self._mark(task, self._worker + _TRIAL)
             await trial(path)
         await self._mark(task, self._worker)
-        self._begun.add(task)
         return None
-
-    async def _renew(self, redis: Any) -> None:
-        await redis.set(self._key("worker", self._worker), 1, ex=_ALIVE)
 
     async def end(self, task: str) -> None:
         """Remove the marks of a message: its image has an outcome."""
@@ -110,7 +107,7 @@ class StreamUpkeep:
 
         async def leave(redis: Any) -> None:
             for key in marked:
-                await redis.srem(key, self._worker)
+                await redis.srem(key, self._worker, self._worker + _TRIAL)
             await redis.delete(self._key("worker", self._worker))
 
         await self._quietly(leave)
@@ -142,6 +139,9 @@ class StreamUpkeep:
                 await pipe.execute()
 
         await self._quietly(write)
+
+    async def _renew(self, redis: Any) -> None:
+        await redis.set(self._key("worker", self._worker), 1, ex=_ALIVE)
 
     async def _wake_if_left(self, redis: Any) -> None:
         """Wake the queue if a message was delivered long ago, and is not acknowledged."""

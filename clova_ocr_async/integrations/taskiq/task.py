@@ -23,7 +23,7 @@ from taskiq_redis import RedisStreamBroker
 
 from clova_ocr_async import DOCUMENTS, ClovaOCRError, ConfigurationError, Failure, SpendingCeilingError
 from clova_ocr_async.integrations.client_factory import made_client, require_client_factory
-from clova_ocr_async.integrations.continuous_batch import ContinuousBatch
+from clova_ocr_async.integrations.continuous_batch import ContinuousBatch, require_location
 from clova_ocr_async.integrations.taskiq.broker_rules import check_worker, require_recoverable
 from clova_ocr_async.integrations.taskiq.stream_upkeep import StreamUpkeep
 from clova_ocr_async.results import OutcomeRow, outcome_row
@@ -78,6 +78,7 @@ def recognize_task(
             ``idle_timeout`` of the broker is not longer than the client's deadline and a lease.
     """
     require_client_factory(make_client)
+    require_location(ledger)
     require_recoverable(broker)
     if broker.find_task(task_name) is not None:
         raise ConfigurationError(f"the broker has a task {task_name!r} already; give another task_name")

@@ -144,6 +144,25 @@ async def test_a_second_delivery_beside_a_living_worker_is_no_interruption(redis
         assert queue.tried == []
 
 
+async def test_a_worker_that_ends_in_order_during_a_trial_leaves_no_mark(redis_url: str) -> None:
+    """A trial that is cancelled because its worker ends in order does not count as one that has ended it."""
+    async with queue_at(redis_url) as queue:
+        await queue.worker().begin("1", "scan.png", queue.try_reading)
+        for _ in range(3):
+            await queue.bury()
+            worker, reached = queue.worker(), asyncio.Event()
+
+            async def hang(_: str, reached: asyncio.Event = reached) -> None:
+                reached.set()
+                await asyncio.Event().wait()
+
+            trial = asyncio.create_task(worker.begin("1", "scan.png", hang))
+            await reached.wait()
+            trial.cancel()
+            await worker.leave()
+        assert await queue.worker().begin("1", "scan.png", queue.try_reading) is None
+
+
 @pytest.mark.parametrize("end", ["outcome", "worker"])
 async def test_an_orderly_end_leaves_no_mark(redis_url: str, end: str) -> None:
     """An image with an outcome, and a worker that ends in order, leave nothing that counts as an interruption."""

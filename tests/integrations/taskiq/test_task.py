@@ -246,6 +246,13 @@ async def test_two_tasks_of_a_broker_have_two_names(tmp_path: Path) -> None:
     recognize_task(broker, make_client=lambda: faked(FakeTransport()), ledger=tmp_path / "other", task_name="other")
 
 
+def test_a_ledger_is_a_location(tmp_path: Path) -> None:
+    """A ledger object is refused where the task is registered: each worker opens the run itself."""
+    ledger: Any = SqliteLedger(tmp_path / "run")
+    with pytest.raises(ConfigurationError, match="ledger is a SqliteLedger"):
+        recognize_task(InMemoryBroker(), make_client=lambda: faked(FakeTransport()), ledger=ledger)
+
+
 def test_a_worker_refuses_an_idle_timeout_that_is_too_short(tmp_path: Path) -> None:
     """A worker with a broker that takes messages from calls in their time does not start."""
     broker = RedisStreamBroker("redis://127.0.0.1:1", idle_timeout=1000, unacknowledged_lock_timeout=30)

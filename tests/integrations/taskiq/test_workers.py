@@ -178,7 +178,7 @@ async def test_a_picture_that_ends_its_workers_is_parked_and_the_others_are_read
         async def next_attempt() -> bool:
             # A message to fetch, so that the worker looks for those of the dead as well.
             await engine.age()
-            await engine.task.kiq(good, "receipt")
+            await engine.task.kiq("missing.png", "receipt")
             return await message.is_ready()
 
         for _ in range(40):
