@@ -1,6 +1,6 @@
 """Workers on several hosts, a ledger and slots on servers, and everything that goes wrong there: ``cluster.py``.
 
-Four workers of the command line read one folder, two on each of two hosts; or four of Taskiq or of Ray do, which get one
+Four workers of the command line read one folder, two on each of two hosts; or four of Taskiq or Ray do, which get one
 picture in ten twice. Every two seconds one of them is killed or stopped, and both servers are restarted twice. Judged
 by the bill of the emulator:
 
