@@ -181,7 +181,7 @@ def chaos(session: nox.Session) -> None:
 @nox.session(default=False)
 def cluster(session: nox.Session) -> None:
     """Kill workers of several hosts, and restart their servers; arguments go to the program. Takes an hour."""
-    session.install("-e", ".[cli,crypto,emulator,postgres,redis,taskiq]", *group("tests"))
+    session.install("-e", ".[cli,crypto,emulator,postgres,ray,redis,taskiq]", *group("tests"))
     session.run("python", "tests/chaos/cluster.py", *session.posargs)
 
 

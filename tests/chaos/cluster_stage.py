@@ -278,7 +278,10 @@ class Stage:
         }
         twice, unkept, silent, *_ = map(len, found.values())
         said = [f"{len(shas)} {name}: {shas[:3]}" for name, shas in found.items() if shas]
-        counts = f"{len(self.pictures)} pictures, {sum(billed.values())} charged, {len(ambiguous)} ambiguous"
+        refused = self.clova.domain_state().rejected
+        counts = (
+            f"{len(self.pictures)} pictures, {billed.total()} charged, {len(ambiguous)} ambiguous, {refused} refused"
+        )
         return Account(f"{what}: {counts}", twice, unkept + silent, silent, self.longest, [*self.wrong, *said])
 
 
