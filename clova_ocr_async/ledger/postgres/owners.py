@@ -233,6 +233,8 @@ def _settle_late(
 
 
 def _settle_due(db: Connection[Any], owner: int, number: int, seal: Seal, now: float) -> Settlement | None:
+    # Locked before it is read: its process may live, and store its answer at this moment.
+    db.execute("SELECT FROM clova_ocr.item WHERE id = %s FOR NO KEY UPDATE", (number,))
     entry = entry_of(find_by_number(db, number), seal)
     settlement = settlement_due(entry, owner_alive=False)
     if settlement is not None:
