@@ -394,8 +394,6 @@ class PostgresLedger:
         def work(db: Connection[Any]) -> int:
             owner = self._this_owner
             owner.take_over(db)  # an item that has its answer by now must not be sent again
-            return worklist_statements.requeue(
-                db, owner.run, billing, document, inconclusive=owner.inconclusive_answers()
-            )
+            return worklist_statements.requeue(db, owner.run, billing, document, inconclusive=owner.inconclusive)
 
         return await self._do(work)

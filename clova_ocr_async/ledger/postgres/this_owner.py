@@ -247,8 +247,9 @@ class ThisOwner:
         owners.take_over(db, self.run, dead, self._seal, self._now, self._inconclusive)
         return replayed
 
-    def inconclusive_answers(self) -> list[int]:
-        """Return the late answers that settle nothing, as this owner has found at its take-overs."""
+    @property
+    def inconclusive(self) -> list[int]:
+        """The ids of late answers that settle nothing, as this owner has found at its take-overs."""
         return [answer for _, _, answer in tuple(self._inconclusive)]
 
     # -----------------------------------------------------------------------------------------------------------------
