@@ -234,8 +234,8 @@ def mark_sent(db: Connection[Any], claim: Claim, request_id: str, picture: bytes
         picture: What it sends, as ``Entry.picture`` has it.
         now: Unix seconds.
     """
-    # sent_at marks a request in flight. It is cleared at the end of the request, whatever the state is then. The image is
-    # looked at too: a claim that was lost with the server's power leaves its number to another one of this process.
+    # sent_at marks a request in flight. It is cleared at the end of the request, whatever the state is then. The image
+    # is compared too: a claim that was lost with the server's power leaves its number to another one of this process.
     item = claim.item
     marked = db.execute(
         """UPDATE clova_ocr.item SET state = %s, request_id = %s, sent_at = %s, picture = %s, attempts = attempts + 1
