@@ -22,10 +22,12 @@ from clova_ocr_async.ledger.postgres.overflow_place import (
     prepare_folder,
 )
 from clova_ocr_async.ledger.postgres.run_settings import note_largest_answer
+from clova_ocr_async.ledger.private_file import file_error
 from clova_ocr_async.ledger.room_reservation import Reservation
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
     from psycopg import Connection
@@ -194,25 +196,30 @@ class ThisOwner:
             if (began := self._clock.here()) < self._due:  # another thread has done it meanwhile
                 return
             try:
-                number, replayed = database.run(self._renew, patience=0.0)
+                self.number = database.run(self._renew, patience=0.0)
             except LedgerError as error:
                 logger.warning("the lease could not be renewed: %s", error)
                 self._due = began + self._clock.lease / _TRIES  # not for every call that waits
                 return
-            self.number, self._due = number, began + self._clock.lease / 3
+            self._due = began + self._clock.lease / 3
+            # Apart from the renewal: what others left may be such that it cannot be settled here.
+            try:
+                replayed = database.run(partial(self.take_over, own=True), patience=0.0)
+            except LedgerError as error:
+                logger.warning("what other processes left could not be settled: %s", error)
+                return
             if self._overflow is not None and self._overflow.path in replayed:
                 self._overflow.mark_replayed(replayed[self._overflow.path])
             delete_replayed(replayed)
 
-    def _renew(self, db: Connection[Any]) -> tuple[int, dict[Path, int]]:
+    def _renew(self, db: Connection[Any]) -> int:
         owner = self.number
         if not owners.renew(db, owner, self._clock.lease, self._clock.shared()):
             logger.warning("this process slept past its lease; others have taken over its work")
             # A new number: the items of the old one belong to others by now.
             owner = self._registered(db)
-        replayed = self.take_over(db, own=True)
         note_largest_answer(db, self.run, self.reservation.largest)
-        return owner, replayed
+        return owner
 
     def _registered(self, db: Connection[Any]) -> int:
         return owners.register(db, self.run, self._process, self._clock.lease, self._clock.shared())
@@ -230,22 +237,31 @@ class ThisOwner:
 
         Returns:
             The replayed files, for ``delete_replayed`` after the commit.
+
+        Raises:
+            LedgerError: A file cannot be read.
         """
         shared = self._clock.shared()
-        living = set(owners.living_owners(db, self.run, self._process, shared))
-        # An owner that is at work may be writing to its file, and replays it itself.
-        files = [
-            path
-            for path in files_of_run(self._folder, self._token)
-            if owner_of(path) not in living or not is_in_use(path)
-        ]
-        mine = self._overflow
-        if mine is not None:
-            files = [path for path in files if path != mine.path] + ([mine.path] if own and mine.used else [])
-        replayed = replay_records(partial(write_record, db), files)
+        living = owners.living_owners(db, self.run, self._process, shared)
+        replayed = self._replay(db, self._files_left(living, own=own))
         dead = owners.dead_owners(db, self.run, self._process, shared, apart_from=self.number)
         owners.take_over(db, self.run, dead, self._seal, self._now, self._inconclusive)
         return replayed
+
+    def _files_left(self, living: Collection[int], *, own: bool) -> Iterator[Path]:
+        mine = self._overflow
+        for path in files_of_run(self._folder, self._token):
+            # An owner that is at work may be writing to its file, and replays it itself.
+            if (mine is None or path != mine.path) and (owner_of(path) not in living or not is_in_use(path)):
+                yield path
+        if mine is not None and own and mine.used:
+            yield mine.path
+
+    def _replay(self, db: Connection[Any], files: Iterable[Path]) -> dict[Path, int]:
+        try:
+            return replay_records(partial(write_record, db), files)
+        except OSError as error:
+            raise file_error(f"the files of this user in {shown_path(str(self._folder))}", error) from None
 
     @property
     def inconclusive(self) -> list[int]:
@@ -259,7 +275,7 @@ class ThisOwner:
         """Replay the overflow file of this process; return the argument of ``mark_emptied`` after the commit."""
         if (mine := self._overflow) is None or not mine.used:
             return 0
-        return replay_records(partial(write_record, db), [mine.path]).get(mine.path, 0)
+        return self._replay(db, [mine.path]).get(mine.path, 0)
 
     def reserve(self, number: int) -> bool:
         """Reserve room for the answer of a request that is about to leave.

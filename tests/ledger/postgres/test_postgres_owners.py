@@ -170,6 +170,25 @@ async def test_a_lease_that_cannot_be_renewed_is_logged(
     assert "the lease could not be renewed: the PostgreSQL server" in caplog.text
 
 
+async def test_a_file_that_cannot_be_read_holds_up_no_lease_and_no_answer(
+    run: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that another process left and that cannot be read is logged; leases are renewed, and answers stored."""
+    clock = Clock()
+    async with PostgresLedger(run, clock=clock) as ledger:
+        claim = claimed(await ledger.admit(item("a"), source("a")))
+        await ledger.sending(claim, "a")
+        (token,) = execute(run, "SELECT token FROM clova_ocr.run")[0]
+        unreadable = overflow_folder() / f"0-{token}-host-999.overflow"
+        unreadable.mkdir()
+        clock.now += LEASE / 2
+        await ledger.answered(claim, "a", ANSWER)
+        assert execute(run, "SELECT count(*) FROM clova_ocr.answer") == [(1,)]
+        assert execute(run, "SELECT expires FROM clova_ocr.owner") == [(clock.now + LEASE,)]
+        unreadable.rmdir()
+    assert "what other processes left could not be settled: the files of this user in" in caplog.text
+
+
 def test_two_threads_renew_a_lease_once(tmp_path: Path) -> None:
     """A thread that waited for another one to renew the lease does not renew it again."""
     times = iter([0.0, -1.0])
