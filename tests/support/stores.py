@@ -160,7 +160,7 @@ async def crash_postgres(ledger: Any) -> None:
     ledger._keeping.cancel()  # noqa: SLF001 - no seam ends a process halfway
     await ledger._threads.close()  # noqa: SLF001 - as above
     ledger._database.close()  # noqa: SLF001 - as above
-    os.close(ledger._this_owner._overflow._descriptor)  # noqa: SLF001 - as above
+    os.close(ledger._this_owner.overflow._file._descriptor)  # noqa: SLF001 - as above
 
 
 STORES: dict[str, Callable[[Path], Store]] = {"sqlite": SqliteRun, "memory": RunInMemory, "postgres": PostgresRun}

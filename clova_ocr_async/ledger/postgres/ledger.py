@@ -24,6 +24,7 @@ from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.outcome_statements import settle
 from clova_ocr_async.ledger.postgres.outcomes import OutcomeWriter
 from clova_ocr_async.ledger.postgres.overflow_place import overflow_folder
+from clova_ocr_async.ledger.postgres.own_overflow import OwnOverflow
 from clova_ocr_async.ledger.postgres.run_settings import begin_or_check, confirm, store_or_check_services
 from clova_ocr_async.ledger.postgres.schema import migrate
 from clova_ocr_async.ledger.postgres.sending import SendingMark
@@ -137,8 +138,7 @@ class PostgresLedger:
             LeaseClock(lease, clock or time.monotonic, clock),
             now,
             self._seal,
-            server,
-            overflow_folder(state_folder),
+            OwnOverflow(server, overflow_folder(state_folder)),
         )
         self._threads = LedgerThreads(self._database.check_process)
         self._waiters = Waiters(self._free_of, sleep, lambda: 0.5 + jitter())
@@ -167,17 +167,12 @@ class PostgresLedger:
             await wait_shielded(opening)
             opening.result()
         except BaseException:
-            self._keeping.cancel()
-            await self._threads.close()
-            if opening.exception() is None:  # the caller was cancelled
-                await self._leave()
-            self._this_owner.close()
-            self._database.close()
+            await self._close(leave=opening.exception() is None)  # then it is open, and the caller was cancelled
             raise
         return self
 
     def _begin(self) -> None:
-        self._this_owner.prepare()
+        self._this_owner.overflow.prepare()
         run, replayed, self.max_calls = self._database.run(self._enter)
         self._store: AnswerStorage = run.store
         self._this_owner.entered(self._database, replayed)
@@ -189,6 +184,9 @@ class PostgresLedger:
         return run, replayed, self._confirm(db)
 
     async def __aexit__(self, *exc_info: object) -> None:
+        await self._close(leave=True)
+
+    async def _close(self, *, leave: bool) -> None:
         assert self._keeping is not None  # noqa: S101 - it has entered
         self._keeping.cancel()
         self._waiters.stop_polling()
@@ -196,9 +194,10 @@ class PostgresLedger:
             await self._threads.close()
         finally:
             try:
-                await self._leave()
+                if leave:
+                    await self._leave()
             finally:
-                self._this_owner.close()
+                self._this_owner.overflow.close()
                 self._database.close()
                 self._waiters.wake_all()  # they ask again, and meet the error that it is closed
 
@@ -206,7 +205,7 @@ class PostgresLedger:
         leaving = asyncio.get_running_loop().run_in_executor(None, self._database.run, self._this_owner.leave)
         await wait_shielded(leaving)
         try:
-            self._this_owner.mark_emptied(leaving.result())
+            self._this_owner.overflow.mark_replayed(leaving.result())
             self._payment_stop.error = None  # what could not be written down is by now
         except ClovaOCRError as error:
             logger.warning("the ledger was not closed in order; the next process settles what is left: %s", error)
@@ -316,7 +315,9 @@ class PostgresLedger:
         status, cut, body, unpacked = sealed_answer(self._seal, claim.item, response)
         foreign = not is_answer_to(response.body, request_id)
         record = AnswerRecord(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign)
-        self._this_owner.note_size(max(len(body), len(response.body)))  # the next one may not be packed as well
+        self._this_owner.overflow.note_size(
+            max(len(body), len(response.body))
+        )  # the next one may not be packed as well
         await self._threads.run(partial(self._outcomes.keep_answer, record))
 
     async def settle(self, claim: Claim, settlement: Settlement) -> None:

@@ -82,7 +82,7 @@ class OutcomeWriter:
             LedgerError: The server is away, or there is no room for the answer.
         """
         # What keeps the answer is there before the money is spent; a request without waits for that of another call.
-        if not self._owner.reserve(mark.claim.number):
+        if not self._owner.overflow.reserve(mark.claim.number):
             return None
         sent = False
         try:
@@ -92,7 +92,7 @@ class OutcomeWriter:
             return False if reached.for_good else None
         finally:
             if not sent:
-                self._owner.reservation.end(mark.claim.number)
+                self._owner.overflow.reservation.end(mark.claim.number)
         return True
 
     def doubt(self, number: int, request_id: str) -> None:
@@ -107,7 +107,7 @@ class OutcomeWriter:
             self._stop(error)
             raise
         finally:
-            self._owner.reservation.end(number)
+            self._owner.overflow.reservation.end(number)
 
     def keep_answer(self, answer: AnswerRecord) -> None:
         """Keep an answer; on a disk when this returns.
@@ -134,7 +134,7 @@ class OutcomeWriter:
         """
 
         def work(db: Connection[Any]) -> bool:
-            self._owner.replay_own(db)
+            self._owner.overflow.replay(db, own=True)
             return write_settlement(db, settlement)
 
         if settlement.settlement.request_id is not None:
@@ -154,9 +154,9 @@ class OutcomeWriter:
             self._stop(error)
             if self._payment_stop.is_first(record.name):
                 logger.warning("%s is kept in the overflow file, until the server can take it: %s", record.name, error)
-            self._owner.keep(record)
+            self._owner.overflow.keep(record)
         finally:
-            self._owner.reservation.end(number)
+            self._owner.overflow.reservation.end(number)
 
     def _stop(self, error: LedgerError) -> None:
         """Stop sending; a caller that waits for the thread's result finds it stopped."""

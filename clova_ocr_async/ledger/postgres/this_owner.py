@@ -1,43 +1,29 @@
-"""This process as an owner of a run in PostgreSQL: its lease, its overflow file, and its take-overs."""
+"""This process as an owner of a run in PostgreSQL: its lease, and its take-overs."""
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.errors import DiskFullError, LedgerError
-from clova_ocr_async.ledger.answer_room import reserve_answer
-from clova_ocr_async.ledger.overflow_file import OverflowFile, delete_replayed, reclaim_files, replay_records
+from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.ledger.overflow_file import delete_replayed
 from clova_ocr_async.ledger.postgres import owners
-from clova_ocr_async.ledger.postgres.outcome_statements import write_record
-from clova_ocr_async.ledger.postgres.overflow_place import (
-    files_of_run,
-    is_in_use,
-    overflow_name,
-    owner_of,
-    prepare_folder,
-)
 from clova_ocr_async.ledger.postgres.run_settings import note_largest_answer
-from clova_ocr_async.ledger.private_file import file_error
-from clova_ocr_async.ledger.room_reservation import Reservation
-from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from psycopg import Connection
 
     from clova_ocr_async.host.processes import Process
-    from clova_ocr_async.ledger.overflow_records import OverflowRecord
     from clova_ocr_async.ledger.postgres.connection import Database
+    from clova_ocr_async.ledger.postgres.own_overflow import OwnOverflow
     from clova_ocr_async.ledger.postgres.run_settings import OpenedRun
     from clova_ocr_async.ledger.seal import Seal
-    from clova_ocr_async.server_url import ServerURL
 
 __all__ = ["LeaseClock", "ThisOwner"]
 
@@ -73,13 +59,12 @@ class ThisOwner:
         clock: The clocks of its lease.
         now: Returns Unix seconds.
         seal: Opens and seals what is taken over.
-        server: The server, with the name of the run.
-        folder: The folder of overflow files.
+        overflow: Its overflow file.
 
     Attributes:
         run: The number of the run; 0 before it has entered.
         number: Its number; 0 before it has entered. It gets another one after it has slept past its lease.
-        reservation: The room in its overflow file that the calls in flight need.
+        overflow: Its overflow file.
     """
 
     def __init__(
@@ -88,23 +73,17 @@ class ThisOwner:
         clock: LeaseClock,
         now: Callable[[], float],
         seal: Seal,
-        server: ServerURL,
-        folder: Path,
+        overflow: OwnOverflow,
     ) -> None:
         self.run = self.number = 0
-        self.reservation = Reservation()
+        self.overflow = overflow
         self._process = process
         self._clock = clock
         self._now = now
         self._seal = seal
-        self._server = server
-        self._folder = folder
-        self._token = ""
         self._due = 0.0
-        self._overflow: OverflowFile | None = None
-        self._lock, self._renewing = threading.Lock(), threading.Lock()
+        self._renewing = threading.Lock()
         self._inconclusive: set[tuple[int, str, int]] = set()
-        self._system_process = os.getpid()
 
     @property
     def lease(self) -> float:
@@ -114,24 +93,14 @@ class ThisOwner:
     # -----------------------------------------------------------------------------------------------------------------
     # Entering and leaving
 
-    def prepare(self) -> None:
-        """Make the folder of overflow files, and give the unused room of processes that have ended back to the disk.
-
-        Raises:
-            LedgerError: The folder cannot be used.
-        """
-        prepare_folder(self._folder)
-        reclaim_files(self._folder.glob("*.overflow"))
-
     def enter(self, db: Connection[Any], run: OpenedRun) -> dict[Path, int]:
         """Take over what dead owners left, and become an owner.
 
         Returns:
             As ``take_over``.
         """
-        self.run, self._token = run.number, run.token
-        self.reservation = Reservation(keeps_answers=run.store == "full")
-        self.reservation.note_size(run.largest_answer)
+        self.run = run.number
+        self.overflow.begin(run)
         replayed = self.take_over(db)
         self.number = self._registered(db)
         return replayed
@@ -145,41 +114,25 @@ class ThisOwner:
         self._due = self._clock.here() + self._clock.lease / 3
         delete_replayed(replayed)
         try:
-            self._overflow = OverflowFile(self._folder / overflow_name(self._server, self._token, self.number))
+            self.overflow.create(self.number)
         except BaseException:
             with suppress(LedgerError):  # the owner stays, and its lease runs out
                 database.run(partial(owners.release_all, run=self.run, owner=self.number))
             raise
 
-    def leave(self, db: Connection[Any]) -> int:
-        """Settle what this owner has, and remove it; return the argument of ``mark_emptied`` after the commit."""
-        replayed = self.replay_own(db)
+    def leave(self, db: Connection[Any]) -> dict[Path, int]:
+        """Settle what this owner has, and remove it.
+
+        Returns:
+            The own overflow file if it was replayed, for ``OwnOverflow.mark_replayed`` after the commit.
+        """
+        replayed = self.overflow.replay(db, own=True)
         # Its lease may be another one than it knows of.
         leases = db.execute("SELECT id, expires FROM clova_ocr.owner WHERE id = %s", (self.number,)).fetchall()
         owners.take_over(db, self.run, leases or [(self.number, 0.0)], self._seal, self._now, self._inconclusive)
         # The next process reserves as much from its first request on.
-        note_largest_answer(db, self.run, self.reservation.largest)
+        note_largest_answer(db, self.run, self.overflow.reservation.largest)
         return replayed
-
-    def mark_emptied(self, read: int) -> None:
-        """Empty the own overflow file of what the run has now.
-
-        Args:
-            read: Bytes of it that were replayed.
-        """
-        if self._overflow is not None:
-            self._overflow.mark_replayed(read)
-
-    def close(self) -> None:
-        """Close the overflow file."""
-        with self._lock:
-            if self._overflow is None:
-                return
-            if os.getpid() == self._system_process:
-                self._overflow.close()
-            else:  # the child of a fork: the file is the parent's
-                self._overflow.abandon_after_fork()
-            self._overflow = None
 
     # -----------------------------------------------------------------------------------------------------------------
     # The lease
@@ -208,8 +161,7 @@ class ThisOwner:
             except LedgerError as error:
                 logger.warning("what other processes left could not be settled: %s", error)
                 return
-            if self._overflow is not None and self._overflow.path in replayed:
-                self._overflow.mark_replayed(replayed[self._overflow.path])
+            self.overflow.mark_replayed(replayed)
             delete_replayed(replayed)
 
     def _renew(self, db: Connection[Any]) -> int:
@@ -218,7 +170,7 @@ class ThisOwner:
             logger.warning("this process slept past its lease; others have taken over its work")
             # A new number: the items of the old one belong to others by now.
             owner = self._registered(db)
-        note_largest_answer(db, self.run, self.reservation.largest)
+        note_largest_answer(db, self.run, self.overflow.reservation.largest)
         return owner
 
     def _registered(self, db: Connection[Any]) -> int:
@@ -243,70 +195,12 @@ class ThisOwner:
         """
         shared = self._clock.shared()
         living = owners.living_owners(db, self.run, self._process, shared)
-        replayed = self._replay(db, self._files_left(living, own=own))
+        replayed = self.overflow.replay(db, living, own=own)
         dead = owners.dead_owners(db, self.run, self._process, shared, apart_from=self.number)
         owners.take_over(db, self.run, dead, self._seal, self._now, self._inconclusive)
         return replayed
-
-    def _files_left(self, living: Collection[int], *, own: bool) -> Iterator[Path]:
-        mine = self._overflow
-        for path in files_of_run(self._folder, self._token):
-            # An owner that is at work may be writing to its file, and replays it itself.
-            if (mine is None or path != mine.path) and (owner_of(path) not in living or not is_in_use(path)):
-                yield path
-        if mine is not None and own and mine.used:
-            yield mine.path
-
-    def _replay(self, db: Connection[Any], files: Iterable[Path]) -> dict[Path, int]:
-        try:
-            return replay_records(partial(write_record, db), files)
-        except OSError as error:
-            raise file_error(f"the files of this user in {shown_path(str(self._folder))}", error) from None
 
     @property
     def inconclusive(self) -> list[int]:
         """The ids of late answers that settle nothing, as this owner has found at its take-overs."""
         return [answer for _, _, answer in tuple(self._inconclusive)]
-
-    # -----------------------------------------------------------------------------------------------------------------
-    # The overflow file
-
-    def replay_own(self, db: Connection[Any]) -> int:
-        """Replay the overflow file of this process; return the argument of ``mark_emptied`` after the commit."""
-        if (mine := self._overflow) is None or not mine.used:
-            return 0
-        return self._replay(db, [mine.path]).get(mine.path, 0)
-
-    def reserve(self, number: int) -> bool:
-        """Reserve room for the answer of a request that is about to leave.
-
-        Args:
-            number: The item's.
-
-        Returns:
-            False if there is no room until another call has ended.
-
-        Raises:
-            DiskFullError: There is no room, and no call is in flight that could free some.
-        """
-        with self._lock:
-            assert self._overflow is not None  # noqa: S101 - it has entered
-            return reserve_answer(self._overflow, self.reservation, number)
-
-    def note_size(self, size: int) -> None:
-        """Note the bytes of an answer; those of the calls in flight may be as large."""
-        with self._lock:
-            if self.reservation.note_size(size) and self._overflow is not None:
-                with suppress(DiskFullError):  # the next request meets it, and is not sent
-                    self._overflow.reserve(self.reservation.minimum())
-
-    def keep(self, record: OverflowRecord) -> None:
-        """Keep a record in the overflow file, since the server cannot take it.
-
-        Raises:
-            DiskFullError: There is no room left.
-        """
-        with self._lock:
-            if self._overflow is None:
-                raise DiskFullError(f"{record.name} could not be kept: the ledger is not open")
-            self._overflow.append(record)

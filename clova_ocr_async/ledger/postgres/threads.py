@@ -59,7 +59,7 @@ class LedgerThreads:
             return refused
         assert self._executor is not None  # noqa: S101 - it is open
         future = asyncio.wrap_future(self._executor.submit(work))
-        future.add_done_callback(asyncio.Future.exception)  # looked at, also if no caller waits for it any more
+        future.add_done_callback(lambda done: done.exception())  # looked at, also if no caller waits for it any more
         return future
 
     async def run(self, work: Callable[[], T]) -> T:

@@ -18,6 +18,7 @@ from clova_ocr_async.ledger.postgres.errors import PostgresError, StoreAwayError
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader
 from clova_ocr_async.ledger.postgres.schema import MIGRATIONS, is_current_version, migrate, version_of
+from clova_ocr_async.ledger.states import FileStamp, ItemEvent, Settlement, SourceFile
 from clova_ocr_async.server_url import Password, ServerURL
 
 if TYPE_CHECKING:
@@ -244,9 +245,19 @@ async def test_a_path_may_be_long_and_is_not_text(run: str) -> None:
     long = os.urandom(4000).replace(b"\0", b"/")
     async with PostgresLedger(run) as ledger:
         for _ in range(2):
-            ledger.add_files([source("a"), *(type(source("a"))(long, page=page) for page in (1, 1, 2))], "receipt")
+            ledger.add_files([source("a"), *(SourceFile(long, page=page) for page in (1, 1, 2))], "receipt")
         files = await ledger.claim_files(["receipt", "passport"], 9)
     assert [(file.path, file.page) for file in files] == [(b"a", None), (long, 1), (long, 2)]
+
+
+async def test_numbers_of_files_may_be_as_large_as_they_get(run: str) -> None:
+    """A file whose numbers fill 64 bits is recalled by them, and is not taken for another one."""
+    large = [FileStamp(2**62, 2**62, 2**62, inode) for inode in (2**64 - 1, 2**63)]
+    async with PostgresLedger(run) as ledger:
+        claim = claimed(await ledger.admit(item(), SourceFile(b"a", large[0])))
+        await ledger.settle(claim, Settlement(ItemEvent.SKIP))
+        assert await ledger.recall(SourceFile(b"a", large[0]), "receipt") is not None
+        assert await ledger.recall(SourceFile(b"a", large[1]), "receipt") is None
 
 
 async def test_no_files_are_no_work(run: str) -> None:

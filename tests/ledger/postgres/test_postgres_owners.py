@@ -14,6 +14,7 @@ from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.postgres import owners
 from clova_ocr_async.ledger.postgres.connection import Database
 from clova_ocr_async.ledger.postgres.overflow_place import is_in_use, overflow_folder
+from clova_ocr_async.ledger.postgres.own_overflow import OwnOverflow
 from clova_ocr_async.ledger.postgres.schema import migrate
 from clova_ocr_async.ledger.postgres.this_owner import LeaseClock, ThisOwner
 from clova_ocr_async.ledger.run_settings import LEASE
@@ -192,9 +193,8 @@ async def test_a_file_that_cannot_be_read_holds_up_no_lease_and_no_answer(
 def test_two_threads_renew_a_lease_once(tmp_path: Path) -> None:
     """A thread that waited for another one to renew the lease does not renew it again."""
     times = iter([0.0, -1.0])
-    owner = ThisOwner(
-        Process.this(), LeaseClock(LEASE, lambda: next(times), None), lambda: 0.0, NoSeal(), ServerURL(""), tmp_path
-    )
+    clock, overflow = LeaseClock(LEASE, lambda: next(times), None), OwnOverflow(ServerURL(""), tmp_path)
+    owner = ThisOwner(Process.this(), clock, lambda: 0.0, NoSeal(), overflow)
     owner.renew_if_due(cast("Any", None))
     assert list(times) == []
 
@@ -206,7 +206,7 @@ async def test_the_file_of_a_parent_stays(run: str) -> None:
     (file,) = overflow_folder().iterdir()
     assert is_in_use(file)
     assert not is_in_use(file.with_name("missing"))
-    vars(ledger._this_owner)["_system_process"] = vars(ledger._database)["_process"] = 1  # noqa: SLF001 - a real fork is
+    vars(ledger._this_owner.overflow)["_process"] = vars(ledger._database)["_process"] = 1  # noqa: SLF001 - a real fork is
     # tested as well, and coverage does not see its child
     with pytest.raises(LedgerError, match="before this process was forked"):
         await ledger.others_at_work(["receipt"])

@@ -244,7 +244,7 @@ async def test_a_file_of_another_database_is_left_alone(server: PostgresServer, 
 async def test_a_slept_owner_is_told_from_its_file(run: str) -> None:
     """The file of a living process is its own to store: another one leaves it."""
     async with PostgresLedger(run) as one, PostgresLedger(run, process=remote_process()) as two:
-        one._this_owner.keep(RefusalRecord(1, "r"))  # noqa: SLF001 - while the server is there, nothing else does
+        one._this_owner.overflow.keep(RefusalRecord(1, "r"))  # noqa: SLF001 - while the server is there, nothing else does
         await two.others_at_work(["receipt"])
         assert len(overflow_files_of(run)) == 1
     assert overflow_files_of(run) == []
@@ -276,10 +276,10 @@ async def test_an_answer_after_the_end_is_refused(run: str) -> None:
     with pytest.raises(LedgerError, match="not open"):
         await ledger.answered(claim, "a", ANSWER)
     with pytest.raises(DiskFullError, match="not open"):
-        ledger._this_owner.keep(RefusalRecord(1, "r"))  # noqa: SLF001 - a thread that comes too late
-    ledger._this_owner.note_size(10**9)  # noqa: SLF001 - as above
-    ledger._this_owner.mark_emptied(0)  # noqa: SLF001 - as above
-    ledger._this_owner.close()  # noqa: SLF001 - as above
+        ledger._this_owner.overflow.keep(RefusalRecord(1, "r"))  # noqa: SLF001 - a thread that comes too late
+    ledger._this_owner.overflow.note_size(10**9)  # noqa: SLF001 - as above
+    ledger._this_owner.overflow.mark_replayed({})  # noqa: SLF001 - as above
+    ledger._this_owner.overflow.close()  # noqa: SLF001 - as above
 
 
 async def test_a_disk_without_room_for_the_file(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +288,7 @@ async def test_a_disk_without_room_for_the_file(run: str, monkeypatch: pytest.Mo
     def full(*_: object, **__: object) -> None:
         raise DiskFullError("a run needs at least 2 MiB")
 
-    monkeypatch.setattr("clova_ocr_async.ledger.postgres.this_owner.OverflowFile", full)
+    monkeypatch.setattr("clova_ocr_async.ledger.postgres.own_overflow.OverflowFile", full)
     with pytest.raises(DiskFullError):
         await PostgresLedger(run).__aenter__()
     assert execute(run, "SELECT count(*) FROM clova_ocr.owner") == [(0,)]
@@ -385,7 +385,7 @@ async def _told_of_the_fork(ledger: PostgresLedger) -> int:
     try:
         ledger.add_files([source("a")], "receipt")
     except LedgerError as error:
-        ledger._this_owner.close()  # noqa: SLF001 - what leaving does, without the loop, which is the parent's
+        ledger._this_owner.overflow.close()  # noqa: SLF001 - what leaving does, without the loop, which is the parent's
         ledger._database.close()  # noqa: SLF001 - as above
         return 7 if "forked" in str(error) else 1
     return 2
