@@ -166,7 +166,7 @@ class ThisOwner:
 
     def _renew(self, db: Connection[Any]) -> int:
         owner = self.number
-        if not owners.renew(db, owner, self._clock.lease, self._clock.shared()):
+        if not owners.renew(db, owner, self._process, self._clock.lease, self._clock.shared()):
             logger.warning("this process slept past its lease; others have taken over its work")
             # A new number: the items of the old one belong to others by now.
             owner = self._registered(db)
@@ -178,7 +178,7 @@ class ThisOwner:
 
     def is_leased(self, db: Connection[Any], owner: int) -> bool:
         """Return whether an owner has its lease, and keep others from its work until the transaction ends."""
-        return owners.is_leased(db, owner, self._clock.lease, self._clock.shared())
+        return owners.is_leased(db, owner, self._process, self._clock.lease, self._clock.shared())
 
     def take_over(self, db: Connection[Any], *, own: bool = False) -> dict[Path, int]:
         """Settle what dead owners left, after a replay of the overflow files that they left on this host.
