@@ -64,6 +64,7 @@ _RESUME = "nothing more is sent; run again once it works, and the run continues"
 # language than English is taken for one that does not answer.
 _WORDS = (
     ("53300", re.compile("too many clients|too many connections|remaining connection slots")),
+    ("25006", re.compile("session is read-only|server is in hot standby")),
     ("57P03", re.compile("starting up|shutting down|in recovery|not yet accepting")),
     ("28P01", re.compile("password|authentication failed|no pg_hba.conf entry|role .* does not exist")),
     ("3D000", re.compile("database .* does not exist")),

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import errors
-from support.servers import free_port
+from support.servers import PostgresServer, free_port
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.postgres.connection import Database, open_connection
@@ -96,6 +97,22 @@ def test_connecting_raises_the_ledgers_error() -> None:
     """A connection that cannot be opened is an error of the ledger."""
     with pytest.raises(StoreAwayError):
         open_connection(ServerURL(f"postgresql://u@127.0.0.1:{free_port()}/db"))
+
+
+def test_of_several_hosts_the_one_that_takes_writes_is_used(postgres_server: PostgresServer) -> None:
+    """Of a standby and its primary the primary keeps the run, in whatever order the URL has them."""
+    standby = PostgresServer()
+    try:
+        standby.psql("ALTER SYSTEM SET default_transaction_read_only = on")
+        standby.psql("SELECT pg_reload_conf()")
+        first, second = (f"127.0.0.1:{server.port}" for server in (standby, postgres_server))
+        url = postgres_server.url()
+        with closing(open_connection(ServerURL(url.replace(second, f"{first},{second}")))) as db:
+            assert db.info.port == postgres_server.port
+        with pytest.raises(StoreAwayError, match="takes no writes"):
+            open_connection(ServerURL(url.replace(second, f"{first},{first}")))
+    finally:
+        standby.close()
 
 
 def test_a_transaction_is_tried_until_the_patience_is_over(postgres_url: str) -> None:
