@@ -84,6 +84,8 @@ def ledger_error(error: psycopg.Error, server: ServerURL) -> PostgresError:
         error: Raised by psycopg.
         server: The server.
     """
+    # It becomes the context of the ledger's error, and the frames of the library hold the password.
+    error.__traceback__ = error.__context__ = error.__cause__ = None
     code = error.sqlstate or _code_of(error)
     name = server_name(server)
     if (what := _AWAY.get(code) or _AWAY.get(code[:2])) is not None:
