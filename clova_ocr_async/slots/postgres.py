@@ -16,9 +16,9 @@ class PostgresSlots(StoreSlots):
     """Slots for the calls of all processes, on any host, that use the same PostgreSQL database.
 
     One object may serve several clients of an event loop. It needs no closing. It keeps what was learned of each domain
-    in the table ``clova_slots``, under a hash of its invoke URL, and the processes that call; no secret, and nothing of
-    the images. The table is created at its first use, if the user may do that; else the user needs the rights to
-    SELECT, INSERT and UPDATE.
+    in the table ``public.clova_slots``, under a hash of its invoke URL, and the processes that call; no secret, and
+    nothing of the images. The table is created at its first use, if the user may do that; else the user needs the
+    rights to SELECT, INSERT and UPDATE.
 
     While the database is away, each process goes on with the slots that it had, and no new ones are granted. The slots
     of a process that dies are free again within half a minute; for processes of the same host at once.

@@ -70,6 +70,8 @@ def connect(server: ServerURL) -> psycopg.Connection[Any]:
             "the URL of the run has an option that PostgreSQL does not know, or a value it cannot read; correct it"
         ) from None
     options: dict[str, Any] = _DEFAULTS | given | {"client_encoding": "UTF8"}
+    if "," in options.get("host", ""):  # the first one that answers may be the standby
+        options.setdefault("target_session_attrs", "read-write")
     if server.password is not None:
         options["password"] = server.password.reveal()
     return psycopg.connect(autocommit=True, prepare_threshold=None, **options)

@@ -69,6 +69,7 @@ _WORDS = (
     ("F0000", re.compile("definition of service|service file")),
     ("08001", re.compile("resolve host|translate host name|not known")),
     ("53300", re.compile("too many clients|too many connections|remaining connection slots")),
+    ("25006", re.compile("session is read-only|server is in hot standby")),
     ("57P03", re.compile("starting up|shutting down|in recovery|not yet accepting")),
     ("28000", re.compile("does not support SSL|certificate")),
     ("28P01", re.compile("password|authentication failed|no pg_hba.conf entry|role .* does not exist")),
@@ -89,6 +90,8 @@ def ledger_error(error: psycopg.Error, server: ServerURL) -> PostgresError:
         error: Raised by psycopg.
         server: The server.
     """
+    # It becomes the context of the ledger's error, and the frames of the library hold the password.
+    error.__traceback__ = error.__context__ = error.__cause__ = None
     code = error.sqlstate or _code_of(error)
     name = server_name(server)
     if (what := _AWAY.get(code) or _AWAY.get(code[:2])) is not None:

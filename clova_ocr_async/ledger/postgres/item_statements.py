@@ -234,11 +234,17 @@ def mark_sent(db: Connection[Any], claim: Claim, request_id: str, picture: bytes
         picture: What it sends, as ``Entry.picture`` has it.
         now: Unix seconds.
     """
-    # sent_at marks a request in flight. It is cleared at the end of the request, whatever the state is then.
+    # sent_at marks a request in flight. It is cleared at the end of the request, whatever the state is then. The image
+    # is compared too: a claim that was lost with the server's power leaves its number to another one of this process.
+    item = claim.item
     marked = db.execute(
         """UPDATE clova_ocr.item SET state = %s, request_id = %s, sent_at = %s, picture = %s, attempts = attempts + 1
-           WHERE id = %s AND owner = %s AND state = ANY(%s)""",
-        (State.SENT, request_id, now, picture or None, claim.number, claim.owner, [*from_states(ItemEvent.SEND)]),
+           WHERE id = %s AND owner = %s AND state = ANY(%s)
+             AND sha256 = %s AND document = %s AND page = %s AND recipe = %s""",
+        (
+            *(State.SENT, request_id, now, picture or None, claim.number, claim.owner, [*from_states(ItemEvent.SEND)]),
+            *(item.sha256, item.document, item.page or 0, item.recipe),
+        ),
     )
     return marked.rowcount == 1
 
@@ -268,9 +274,10 @@ def count_call(db: Connection[Any], number: int) -> tuple[bool | None, int | Non
         if moved_to is not None:  # by a copy that was made while this process slept past its lease
             raise moved_error(moved_to)
         return True, limit
-    # Looked for only at the limit: a stored count of calls in flight would cost every call.
+    # Looked for only at the limit: a stored count of calls in flight would cost every call. One may have turned out not
+    # to be billed since the statement before.
     found = db.execute(
-        """SELECT max_calls, EXISTS (SELECT FROM clova_ocr.item AS other
+        """SELECT max_calls, calls < max_calls OR EXISTS (SELECT FROM clova_ocr.item AS other
                WHERE other.run = run.id AND other.owner IS NOT NULL AND sent_at IS NOT NULL AND other.id <> item.id)
            FROM clova_ocr.item JOIN clova_ocr.run ON run.id = item.run WHERE item.id = %s""",
         (number,),
@@ -281,11 +288,11 @@ def count_call(db: Connection[Any], number: int) -> tuple[bool | None, int | Non
 
 def is_marked(db: Connection[Any], claim: Claim, request_id: str, now: float) -> bool:
     """Return whether a request was marked as sent at a time, by a commit that was not acknowledged."""
+    # By its number alone, so that a commit that the server is still about to do is waited for.
     found = db.execute(
-        "SELECT FROM clova_ocr.item WHERE id = %s AND owner = %s AND state = %s AND request_id = %s AND sent_at = %s",
-        (claim.number, claim.owner, State.SENT, request_id, now),
+        "SELECT owner, state, request_id, sent_at FROM clova_ocr.item WHERE id = %s FOR NO KEY UPDATE", (claim.number,)
     )
-    return found.fetchone() is not None
+    return found.fetchone() == (claim.owner, State.SENT, request_id, now)
 
 
 def refuse(db: Connection[Any], number: int, request_id: str, *, maybe_billed_before: bool) -> None:

@@ -393,7 +393,8 @@ class PostgresLedger:
         """Queue the unread items of one billing again, those of one document if it is given; return their number."""
 
         def work(db: Connection[Any]) -> int:
-            self._this_owner.take_over(db)  # an item that has its answer by now must not be sent again
-            return worklist_statements.requeue(db, self._this_owner.run, billing, document)
+            owner = self._this_owner
+            owner.take_over(db)  # an item that has its answer by now must not be sent again
+            return worklist_statements.requeue(db, owner.run, billing, document, inconclusive=owner.inconclusive)
 
         return await self._do(work)

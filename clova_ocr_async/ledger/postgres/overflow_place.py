@@ -87,20 +87,36 @@ def overflow_name(server: ServerURL, token: str, owner: int, host: str | None = 
         token: The random name of the run.
         owner: The owner's number.
         host: The name of this host, for people; the system's if not given.
+
+    Raises:
+        LedgerError: The random name is none.
     """
     host = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname() if host is None else host)[:_HOST_CHARACTERS]
-    return f"{_hash_of(server)}-{token}-{host}-{owner}{_ENDING}"
+    return f"{_hash_of(server)}-{_checked(token)}-{host}-{owner}{_ENDING}"
 
 
 def _hash_of(server: ServerURL) -> str:
     parts = urlsplit(server.url)
-    place = f"{(parts.hostname or '').lower()}|{parts.port or 5432}|{parts.path}|{server.run}"
+    # Not by its hostname and port: the URL may have several hosts.
+    hosts = [host.removesuffix(":5432") for host in parts.netloc.rpartition("@")[2].lower().split(",")]
+    place = f"{','.join(hosts)}|{parts.path}|{server.run}"
     return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
 def files_of_run(folder: Path, token: str) -> list[Path]:
     """Return the files of a run, whatever URL its server had when they were written."""
-    return sorted(folder.glob(f"*-{token}-*{_ENDING}"))
+    return sorted(folder.glob(f"*-{_checked(token)}-*{_ENDING}"))
+
+
+def _checked(token: str) -> str:
+    """Return the random name of a run, which the server may give otherwise than this package wrote it.
+
+    Raises:
+        LedgerError: It is another text, such as "*", which would be the files of all runs.
+    """
+    if not re.fullmatch("[0-9a-f]{32}", token):
+        raise LedgerError("the database has changed the random name of the run; restore the database from a backup")
+    return token
 
 
 def is_in_use(path: Path) -> bool:

@@ -19,7 +19,9 @@ from clova_ocr_async.ledger.postgres.overflow_place import (
     owner_of,
     prepare_folder,
 )
+from clova_ocr_async.ledger.private_file import file_error
 from clova_ocr_async.ledger.room_reservation import Reservation
+from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -139,12 +141,18 @@ class OwnOverflow:
 
         Returns:
             The files that were replayed, for ``mark_replayed`` and ``delete_replayed`` after the commit.
+
+        Raises:
+            LedgerError: A file cannot be read.
         """
         mine = self._file
-        paths = [] if living is None else [path for path in self._files() if not _is_kept(path, living)]
-        if mine is not None:
-            paths = [path for path in paths if path != mine.path] + ([mine.path] if own and mine.used else [])
-        return replay_records(partial(write_record, db), paths)
+        try:
+            paths = [] if living is None else [path for path in self._files() if not _is_kept(path, living)]
+            if mine is not None:
+                paths = [path for path in paths if path != mine.path] + ([mine.path] if own and mine.used else [])
+            return replay_records(partial(write_record, db), paths)
+        except OSError as error:
+            raise file_error(f"the files of this user in {shown_path(str(self._folder))}", error) from None
 
     def mark_replayed(self, replayed: dict[Path, int]) -> None:
         """Empty the file of what the run has now.

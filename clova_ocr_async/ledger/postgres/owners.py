@@ -40,6 +40,8 @@ __all__ = [
 Lease = tuple[int, float]
 """An owner, and the end of its lease as it was seen: a lease that was renewed since then has another one."""
 
+# A standby that takes over without the last commits, and a database that was restored, give numbers out again.
+_ITSELF = "id = %(owner)s AND place = %(place)s AND pid = %(pid)s AND started = %(started)s"
 # ``clock`` is NULL for the server's own; a test gives the seconds of its clock.
 _CLOCK = "coalesce(%(clock)s::float8, extract(epoch FROM clock_timestamp())::float8)"
 
@@ -70,25 +72,29 @@ def register(db: Connection[Any], run: int, process: Process, lease: float, cloc
     return int(row[0])
 
 
-def renew(db: Connection[Any], owner: int, lease: float, clock: float | None) -> bool:
+def renew(db: Connection[Any], owner: int, process: Process, lease: float, clock: float | None) -> bool:
     """Extend a lease; return False if the owner was removed, since its work was given to others."""
     changed = db.execute(
-        f"UPDATE clova_ocr.owner SET expires = {_CLOCK} + %(lease)s WHERE id = %(owner)s",
-        {"owner": owner, "lease": lease, "clock": clock},
+        f"UPDATE clova_ocr.owner SET expires = {_CLOCK} + %(lease)s WHERE {_ITSELF}",
+        _own_values(owner, process) | {"lease": lease, "clock": clock},
     )
     return changed.rowcount == 1
 
 
-def is_leased(db: Connection[Any], owner: int, lease: float, clock: float | None) -> bool:
+def is_leased(db: Connection[Any], owner: int, process: Process, lease: float, clock: float | None) -> bool:
     """Return whether an owner has its lease, and keep others from its work until the transaction ends.
 
     A lease that is over, and whose work no process has taken yet, is extended.
     """
     row = db.execute(
-        f"SELECT expires > {_CLOCK} FROM clova_ocr.owner WHERE id = %(owner)s FOR KEY SHARE",
-        {"owner": owner, "clock": clock},
+        f"SELECT expires > {_CLOCK} FROM clova_ocr.owner WHERE {_ITSELF} FOR KEY SHARE",
+        _own_values(owner, process) | {"clock": clock},
     ).fetchone()
-    return row is not None and (row[0] or renew(db, owner, lease, clock))
+    return row is not None and (row[0] or renew(db, owner, process, lease, clock))
+
+
+def _own_values(owner: int, process: Process) -> dict[str, object]:
+    return {"owner": owner, "place": process.place, "pid": process.pid, "started": process.started}
 
 
 def dead_owners(
@@ -233,6 +239,8 @@ def _settle_late(
 
 
 def _settle_due(db: Connection[Any], owner: int, number: int, seal: Seal, now: float) -> Settlement | None:
+    # Locked before it is read: its process may live, and store its answer at this moment.
+    db.execute("SELECT FROM clova_ocr.item WHERE id = %s FOR NO KEY UPDATE", (number,))
     entry = entry_of(find_by_number(db, number), seal)
     settlement = settlement_due(entry, owner_alive=False)
     if settlement is not None:

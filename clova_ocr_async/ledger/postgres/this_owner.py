@@ -149,31 +149,36 @@ class ThisOwner:
             if (began := self._clock.here()) < self._due:  # another thread has done it meanwhile
                 return
             try:
-                number, replayed = database.run(self._renew, patience=0.0)
+                self.number = database.run(self._renew, patience=0.0)
             except LedgerError as error:
                 logger.warning("the lease could not be renewed: %s", error)
                 self._due = began + self._clock.lease / _TRIES  # not for every call that waits
                 return
-            self.number, self._due = number, began + self._clock.lease / 3
+            self._due = began + self._clock.lease / 3
+            # Apart from the renewal: what others left may be such that it cannot be settled here.
+            try:
+                replayed = database.run(partial(self.take_over, own=True), patience=0.0)
+            except LedgerError as error:
+                logger.warning("what other processes left could not be settled: %s", error)
+                return
             self.overflow.mark_replayed(replayed)
             delete_replayed(replayed)
 
-    def _renew(self, db: Connection[Any]) -> tuple[int, dict[Path, int]]:
+    def _renew(self, db: Connection[Any]) -> int:
         owner = self.number
-        if not owners.renew(db, owner, self._clock.lease, self._clock.shared()):
+        if not owners.renew(db, owner, self._process, self._clock.lease, self._clock.shared()):
             logger.warning("this process slept past its lease; others have taken over its work")
             # A new number: the items of the old one belong to others by now.
             owner = self._registered(db)
-        replayed = self.take_over(db, own=True)
         note_largest_answer(db, self.run, self.overflow.reservation.largest)
-        return owner, replayed
+        return owner
 
     def _registered(self, db: Connection[Any]) -> int:
         return owners.register(db, self.run, self._process, self._clock.lease, self._clock.shared())
 
     def is_leased(self, db: Connection[Any], owner: int) -> bool:
         """Return whether an owner has its lease, and keep others from its work until the transaction ends."""
-        return owners.is_leased(db, owner, self._clock.lease, self._clock.shared())
+        return owners.is_leased(db, owner, self._process, self._clock.lease, self._clock.shared())
 
     def take_over(self, db: Connection[Any], *, own: bool = False) -> dict[Path, int]:
         """Settle what dead owners left, after a replay of the overflow files that they left on this host.
@@ -184,6 +189,9 @@ class ThisOwner:
 
         Returns:
             The replayed files, for ``delete_replayed`` after the commit.
+
+        Raises:
+            LedgerError: A file cannot be read.
         """
         shared = self._clock.shared()
         living = owners.living_owners(db, self.run, self._process, shared)
@@ -191,3 +199,8 @@ class ThisOwner:
         dead = owners.dead_owners(db, self.run, self._process, shared, apart_from=self.number)
         owners.take_over(db, self.run, dead, self._seal, self._now, self._inconclusive)
         return replayed
+
+    @property
+    def inconclusive(self) -> list[int]:
+        """The ids of late answers that settle nothing, as this owner has found at its take-overs."""
+        return [answer for _, _, answer in tuple(self._inconclusive)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger.postgres.item_statements import reopen_sources, stamp_columns
-from clova_ocr_async.ledger.states import TRANSITIONS, ItemEvent, ListedFile, from_states
+from clova_ocr_async.ledger.states import TRANSITIONS, ItemEvent, ListedFile, State, from_states
 from clova_ocr_async.ledger.stored_values import opened_columns, sealed_columns
 
 if TYPE_CHECKING:
@@ -186,7 +186,9 @@ def others_at_work(db: Connection[Any], run: int, documents: Sequence[str], owne
     return found is not None and bool(found[0])
 
 
-def requeue(db: Connection[Any], run: int, billing: Billing, document: str | None = None) -> int:
+def requeue(
+    db: Connection[Any], run: int, billing: Billing, document: str | None = None, *, inconclusive: Collection[int] = ()
+) -> int:
     """Queue unread items again; one that was replaced under its last name is left out, as no file holds it any more.
 
     Args:
@@ -194,15 +196,18 @@ def requeue(db: Connection[Any], run: int, billing: Billing, document: str | Non
         run: The run's number.
         billing: NOT_BILLED for those certainly not billed, MAYBE_BILLED for the ambiguous ones, BILLED for the others.
         document: Only those of this document; of all if not given.
+        inconclusive: The late answers that settle nothing. An ambiguous item with another one is left out.
 
     Returns:
         The number of items.
     """
-    # The billing begins anew; what the earlier calls cost stays in the count of the run.
+    # The billing begins anew; what the earlier calls cost stays in the count of the run. A late answer may arrive after
+    # the caller has looked for such: it is paid, and settles its item.
     rows = db.execute(
         """UPDATE clova_ocr.item SET state = %(queued)s, billing = %(unbilled)s, failure = NULL, answer = NULL
            WHERE run = %(run)s AND billing = %(billing)s AND document = coalesce(%(document)s::text, document)
              AND state = ANY(%(states)s)
+             AND (state <> %(ambiguous)s OR answer IS NULL OR answer = ANY(%(inconclusive)s))
              AND (was IS NULL OR EXISTS (SELECT FROM clova_ocr.source WHERE source.item = item.id))
            RETURNING id""",
         {
@@ -212,6 +217,8 @@ def requeue(db: Connection[Any], run: int, billing: Billing, document: str | Non
             "billing": billing,
             "document": document,
             "states": [*from_states(ItemEvent.REQUEUE)],
+            "ambiguous": State.AMBIGUOUS,
+            "inconclusive": [*inconclusive],
         },
     ).fetchall()
     reopen_sources(db, [number for (number,) in rows])

@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresGateStore"]
 
-_CREATE = "CREATE TABLE IF NOT EXISTS clova_slots (domain text PRIMARY KEY, state text NOT NULL)"
+# In one schema, whoever asks: a user's own schema comes before it on the search path, and would have other slots.
+_CREATE = "CREATE TABLE IF NOT EXISTS public.clova_slots (domain text PRIMARY KEY, state text NOT NULL)"
 _READ = """
     SELECT asked.name, stored.state, extract(epoch FROM clock_timestamp())::float8
-    FROM unnest(%s::text[]) AS asked(name) LEFT JOIN clova_slots AS stored ON stored.domain = asked.name
+    FROM unnest(%s::text[]) AS asked(name) LEFT JOIN public.clova_slots AS stored ON stored.domain = asked.name
 """
 _SWAP = """
-    INSERT INTO clova_slots AS stored (domain, state) VALUES (%s, %s)
+    INSERT INTO public.clova_slots AS stored (domain, state) VALUES (%s, %s)
     ON CONFLICT (domain) DO UPDATE SET state = excluded.state WHERE stored.state = %s
 """
 # Sent together with each statement, as one transaction.
@@ -66,6 +67,8 @@ class PostgresGateStore(ServerGateStore):
         self._db: psycopg.Connection[Any] | None = None
         try:
             self._settings: dict[str, Any] = _CONNECTION | conninfo_to_dict(url)
+            if "," in self._settings.get("host", ""):  # the first one that answers may be the standby
+                self._settings.setdefault("target_session_attrs", "read-write")
         except psycopg.Error as error:
             reason = one_line(error, None)
         else:
@@ -117,6 +120,8 @@ class PostgresGateStore(ServerGateStore):
     def _away(self, error: psycopg.Error) -> StoreAwayError:
         reason = one_line(error, None if self._password is None else self._password.reveal())
         if isinstance(error, errors.InsufficientPrivilege):
-            reason += f"; its owner must run: {_CREATE}; GRANT SELECT, INSERT, UPDATE ON clova_slots TO this user"
+            reason += (
+                f"; its owner must run: {_CREATE}; GRANT SELECT, INSERT, UPDATE ON public.clova_slots TO this user"
+            )
         refused = error.sqlstate is None and any(words in reason for words in _REFUSALS)
         return StoreAwayError(self._place, reason, permanent=refused or isinstance(error, psycopg.ProgrammingError))

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import traceback
+from contextlib import closing
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import errors
-from support.servers import free_port
+from support.servers import PostgresServer, free_port
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.postgres.connection import Database, open_connection
 from clova_ocr_async.ledger.postgres.errors import PostgresError, StoreAwayError, ledger_error, server_name
-from clova_ocr_async.server_url import ServerURL, parse_server_url
+from clova_ocr_async.server_url import Password, ServerURL, parse_server_url
 
 pytestmark = pytest.mark.server
 
@@ -101,6 +103,35 @@ def test_connecting_raises_the_ledgers_error() -> None:
     """A connection that cannot be opened is an error of the ledger."""
     with pytest.raises(StoreAwayError):
         open_connection(ServerURL(f"postgresql://u@127.0.0.1:{free_port()}/db"))
+
+
+def test_a_password_is_in_no_frame_of_an_error() -> None:
+    """What a crash reporter prints of an error, its causes included, has no password."""
+    server = ServerURL(f"postgresql://u@127.0.0.1:{free_port()}/db", Password("canaryPASSWORD"))
+    for connecting in (lambda: open_connection(server), lambda: Database(server, 0.0).run(print)):
+        with pytest.raises(StoreAwayError) as raised:
+            connecting()
+        error: BaseException | None = raised.value
+        while error is not None:
+            frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
+            assert "canaryPASSWORD" not in f"{error!r} {frames[1:]}"  # the first one is this test's
+            error = error.__cause__ or error.__context__
+
+
+def test_of_several_hosts_the_one_that_takes_writes_is_used(postgres_server: PostgresServer) -> None:
+    """Of a standby and its primary the primary keeps the run, in whatever order the URL has them."""
+    standby = PostgresServer()
+    try:
+        standby.psql("ALTER SYSTEM SET default_transaction_read_only = on")
+        standby.psql("SELECT pg_reload_conf()")
+        first, second = (f"127.0.0.1:{server.port}" for server in (standby, postgres_server))
+        url = postgres_server.url()
+        with closing(open_connection(ServerURL(url.replace(second, f"{first},{second}")))) as db:
+            assert db.info.port == postgres_server.port
+        with pytest.raises(StoreAwayError, match="takes no writes"):
+            open_connection(ServerURL(url.replace(second, f"{first},{first}")))
+    finally:
+        standby.close()
 
 
 def test_a_transaction_is_tried_until_the_patience_is_over(postgres_url: str) -> None:

@@ -19,6 +19,7 @@ from clova_ocr_async.ledger.postgres.schema import migrate
 from clova_ocr_async.ledger.postgres.this_owner import LeaseClock, ThisOwner
 from clova_ocr_async.ledger.run_settings import LEASE
 from clova_ocr_async.ledger.seal import NoSeal
+from clova_ocr_async.ledger.states import ClaimLostError
 from clova_ocr_async.protocol.response import HTTPResponse
 from clova_ocr_async.server_url import ServerURL
 
@@ -46,8 +47,8 @@ def test_leases(database: Database) -> None:
     """An owner lives until its lease ends unless that is renewed; one whose process has ended here is dead at once."""
 
     def work(db: Any) -> None:
-        here = Process.this()
-        first = owners.register(db, RUN, remote_process(), LEASE, 100.0)
+        here, remote = Process.this(), remote_process()
+        first = owners.register(db, RUN, remote, LEASE, 100.0)
         second = owners.register(db, RUN, remote_process(), LEASE, 110.0)
         third = owners.register(db, RUN, dead_process(), LEASE, 110.0)
         other_boot = owners.register(db, RUN, Process("another boot", 1, "1"), LEASE, 110.0)
@@ -55,7 +56,7 @@ def test_leases(database: Database) -> None:
         assert [owner for owner, _ in owners.dead_owners(db, RUN, here, 101.0 + LEASE)] == [first, third]
         assert owners.living_owners(db, RUN, here, 101.0 + LEASE) == [second, other_boot]
         assert owners.living_owners(db, RUN + 1, here, 101.0) == []
-        assert owners.renew(db, first, LEASE, 105.0)
+        assert owners.renew(db, first, remote, LEASE, 105.0)
         assert owners.living_owners(db, RUN, here, 101.0 + LEASE) == [first, second, other_boot]
         # A lease further off than any is of a clock that was set back.
         assert owners.living_owners(db, RUN, here, 1.0) == []
@@ -67,11 +68,12 @@ def test_an_owner_is_never_used_twice(database: Database) -> None:
     """The number of a removed owner is not given again, so what it still writes is refused for good."""
 
     def work(db: Any) -> None:
-        first = owners.register(db, RUN, remote_process(), LEASE, None)
-        assert owners.is_leased(db, first, LEASE, None)
+        remote = remote_process()
+        first = owners.register(db, RUN, remote, LEASE, None)
+        assert owners.is_leased(db, first, remote, LEASE, None)
         owners.release_all(db, RUN, first)
-        assert not owners.renew(db, first, LEASE, None)
-        assert not owners.is_leased(db, first, LEASE, None)
+        assert not owners.renew(db, first, remote, LEASE, None)
+        assert not owners.is_leased(db, first, remote, LEASE, None)
         assert owners.register(db, RUN, remote_process(), LEASE, None) > first
 
     database.run(work)
@@ -81,8 +83,9 @@ def test_a_lease_that_is_over_and_was_not_taken_is_extended(database: Database) 
     """A process that looks at its lease before it sends extends it, if nobody has taken its work meanwhile."""
 
     def work(db: Any) -> None:
-        owner = owners.register(db, RUN, remote_process(), LEASE, 100.0)
-        assert owners.is_leased(db, owner, LEASE, 200.0)
+        remote = remote_process()
+        owner = owners.register(db, RUN, remote, LEASE, 100.0)
+        assert owners.is_leased(db, owner, remote, LEASE, 200.0)
         assert owners.living_owners(db, RUN, Process.this(), 201.0) == [owner]
 
     database.run(work)
@@ -92,13 +95,31 @@ def test_an_owner_that_has_renewed_its_lease_is_left(database: Database) -> None
     """An owner that looked dead, and renews its lease before its work is taken, keeps its work."""
 
     def work(db: Any) -> None:
-        owner = owners.register(db, RUN, remote_process(), LEASE, 100.0)
+        remote = remote_process()
+        owner = owners.register(db, RUN, remote, LEASE, 100.0)
         dead = owners.dead_owners(db, RUN, Process.this(), 200.0)
-        owners.renew(db, owner, LEASE, 200.0)
+        owners.renew(db, owner, remote, LEASE, 200.0)
         owners.take_over(db, RUN, dead, NoSeal(), lambda: 0.0)
         assert owners.living_owners(db, RUN, Process.this(), 201.0) == [owner]
 
     database.run(work)
+
+
+async def test_a_number_that_a_server_gave_twice_lets_one_process_send(run: str, tmp_path: Path) -> None:
+    """A standby that lost the last commits gives an owner's number again: the process that had it before is fenced."""
+    async with PostgresLedger(run, process=remote_process()) as first:
+        claim = claimed(await first.admit(item("a"), source("a")))
+        execute(run, "DELETE FROM clova_ocr.owner")
+        execute(run, "UPDATE clova_ocr.item SET state = 'queued', owner = NULL")
+        execute(run, "SELECT setval(pg_get_serial_sequence('clova_ocr.owner', 'id'), %s, false)", claim.owner)
+        async with PostgresLedger(run, process=remote_process(), state_folder=tmp_path) as second:
+            again = claimed(await second.admit(item("a"), source("a")))
+            assert again == claim
+            with pytest.raises(ClaimLostError):
+                await first.sending(claim, "first")
+            assert await second.sending(again, "second")
+            await second.answered(again, "second", ANSWER)
+            await second.settle(again, read("second"))
 
 
 async def test_a_claim_after_the_removal_is_taken_over(run: str) -> None:
@@ -169,6 +190,25 @@ async def test_a_lease_that_cannot_be_renewed_is_logged(
         await ledger.others_at_work(["receipt"])
         assert execute(run, "SELECT expires FROM clova_ocr.owner") == [(clock.now + LEASE,)]
     assert "the lease could not be renewed: the PostgreSQL server" in caplog.text
+
+
+async def test_a_file_that_cannot_be_read_holds_up_no_lease_and_no_answer(
+    run: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that another process left and that cannot be read is logged; leases are renewed, and answers stored."""
+    clock = Clock()
+    async with PostgresLedger(run, clock=clock) as ledger:
+        claim = claimed(await ledger.admit(item("a"), source("a")))
+        await ledger.sending(claim, "a")
+        (token,) = execute(run, "SELECT token FROM clova_ocr.run")[0]
+        unreadable = overflow_folder() / f"0-{token}-host-999.overflow"
+        unreadable.mkdir()
+        clock.now += LEASE / 2
+        await ledger.answered(claim, "a", ANSWER)
+        assert execute(run, "SELECT count(*) FROM clova_ocr.answer") == [(1,)]
+        assert execute(run, "SELECT expires FROM clova_ocr.owner") == [(clock.now + LEASE,)]
+        unreadable.rmdir()
+    assert "what other processes left could not be settled: the files of this user in" in caplog.text
 
 
 def test_two_threads_renew_a_lease_once(tmp_path: Path) -> None:

@@ -326,16 +326,33 @@ def test_names_of_files(tmp_path: Path) -> None:
         ServerURL("postgresql://two@HOST/db", None, "r"),
         ServerURL("postgresql://two@host/db", None, "other"),
     ]
-    names = [overflow_name(place, "token", 7, "a host.example") for place in places]
+    token = "0123456789abcdef" * 2
+    names = [overflow_name(place, token, 7, "a host.example") for place in places]
     assert names[0] == names[1] != names[2]
-    assert names[0].endswith("-token-a_host_example-7.overflow")
+    assert names[0].endswith(f"-{token}-a_host_example-7.overflow")
     for name in names:
         (tmp_path / name).touch()
-    assert [owner_of(path) for path in files_of_run(tmp_path, "token")] == [7, 7]
+    assert [owner_of(path) for path in files_of_run(tmp_path, token)] == [7, 7]
     assert owner_of(tmp_path / "mine.overflow") == 0
     assert overflow_files_of(places[0], state_folder=tmp_path) == []
     assert not has_records(tmp_path / names[0])
     assert os.fspath(overflow_folder(tmp_path)).endswith("clova_ocr_async/overflow")
+
+
+def test_names_of_files_of_a_server_with_several_hosts() -> None:
+    """The hosts of a URL, each with its port, name a run together."""
+    places = ["postgresql://one@a:5432,b:5433/db", "postgresql://a,b:5433/db", "postgresql://a,b:5434/db"]
+    names = [overflow_name(ServerURL(place, None, "r"), "0" * 32, 7, "host") for place in places]
+    assert names[0] == names[1] != names[2]
+
+
+@pytest.mark.parametrize("token", ["*", "../../x", "0" * 31, ""])
+async def test_a_name_that_others_gave_the_run_reaches_no_files(token: str, run: str) -> None:
+    """A random name that was changed in the database opens no files of other runs, and creates none elsewhere."""
+    await read_images(run, "a")
+    execute(run, "UPDATE clova_ocr.run SET token = %s", token)
+    with pytest.raises(LedgerError, match="changed the random name"):
+        await PostgresLedger(run).__aenter__()
 
 
 async def test_an_opening_that_is_cancelled_leaves_no_owner(run: str) -> None:

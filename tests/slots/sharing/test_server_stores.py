@@ -16,19 +16,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.fakes import KEY, SECRET, domain
 from support.ledgers import eventually
-from support.servers import RedisServer, free_port
+from support.servers import PostgresServer, RedisServer, free_port
 from support.slots import Holder, held
 
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.processes import Process
+from clova_ocr_async.slots.limit import ConcurrencyLimit
 from clova_ocr_async.slots.sharing.state import SharedGate
 from clova_ocr_async.slots.sharing.store import GateConflictError, StoreAwayError, name_of, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
-
-    from support.servers import PostgresServer
 
     from clova_ocr_async.slots import GateState
 
@@ -232,12 +231,41 @@ def poor_url(postgres_server: PostgresServer, postgres_url: str) -> str:
 
 async def test_a_user_without_the_right_to_create(postgres_server: PostgresServer, poor_url: str) -> None:
     """A user who may not create the table is told what its owner must run; after that, three rights are enough."""
-    with pytest.raises(ConfigurationError, match=r"CREATE TABLE IF NOT EXISTS clova_slots .* GRANT SELECT, INSERT"):
+    with pytest.raises(
+        ConfigurationError, match=r"CREATE TABLE IF NOT EXISTS public.clova_slots .* GRANT SELECT, INSERT"
+    ):
         await call(server_slots.user_slots(poor_url))
     user, database = re.findall(r"//(.*)@.*/(.*)", poor_url)[0]
     postgres_server.psql("CREATE TABLE clova_slots (domain text PRIMARY KEY, state text NOT NULL)", database)
     postgres_server.psql(f'GRANT SELECT, INSERT, UPDATE ON clova_slots TO "{user}"', database)
     assert (await call(server_slots.user_slots(poor_url))).in_flight == 1
+
+
+def test_users_with_schemas_of_their_own_share_their_slots(postgres_server: PostgresServer, postgres_url: str) -> None:
+    """A user who has a schema of its own uses the slots of the others."""
+    database = postgres_url.rpartition("/")[2]
+    with closing(server_slots.store_of(postgres_url)) as store:
+        store.save(store.load([NAME]) | {NAME: SharedGate(ConcurrencyLimit(value=7))})
+    user = f"own_{database}"
+    postgres_server.psql(f'CREATE ROLE "{user}" LOGIN SUPERUSER', database)
+    postgres_server.psql(f'CREATE SCHEMA AUTHORIZATION "{user}"', database)
+    postgres_server.psql(f'CREATE TABLE "{user}".clova_slots (domain text PRIMARY KEY, state text NOT NULL)', database)
+    with closing(server_slots.store_of(postgres_server.url(database, user))) as store:
+        assert store.load([NAME])[NAME].limit.value == 7
+
+
+def test_of_several_hosts_the_one_that_takes_writes_is_used(postgres_server: PostgresServer) -> None:
+    """Of a standby and its primary the primary keeps the slots, in whatever order the URL has them."""
+    standby = PostgresServer()
+    try:
+        standby.psql("ALTER SYSTEM SET default_transaction_read_only = on")
+        standby.psql("SELECT pg_reload_conf()")
+        port = f"127.0.0.1:{postgres_server.port}"
+        url = postgres_server.url().replace(port, f"127.0.0.1:{standby.port},{port}")
+        with closing(server_slots.store_of(url)) as store:
+            store.save(store.load([NAME]) | {NAME: SharedGate()})
+    finally:
+        standby.close()
 
 
 async def test_a_user_who_does_not_exist(postgres_server: PostgresServer) -> None:
