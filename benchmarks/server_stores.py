@@ -32,6 +32,7 @@ from sink import ANSWER
 
 from clova_ocr_async import Domain
 from clova_ocr_async.errors import Billing
+from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.states import Item, ItemEvent, Settlement, SourceFile
@@ -106,7 +107,7 @@ def bare_ledger(url: str, calls: int, mark: Callable[[], object]) -> None:
                 assert claim is not None  # noqa: S101 - a new item can be claimed
                 item_statements.link_source(db, run, _file(item), item, claim.number, columns=None)
             with db.transaction():
-                owners.is_leased(db, owner, 30.0, None)
+                owners.is_leased(db, owner, Process("", 0, ""), 30.0, None)
                 item_statements.mark_sent(db, claim, "r", b"", now)
                 item_statements.count_call(db, claim.number)
             status, cut, body, unpacked = sealed_answer(NoSeal(), item, _RESPONSE)
