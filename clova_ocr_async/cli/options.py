@@ -10,10 +10,6 @@ from urllib.parse import urlsplit
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from clova_ocr_async.ledger.run_settings import CallLimit
-
     _ParamType = click.ParamType[Any]
 else:
     _ParamType = click.ParamType
@@ -43,8 +39,6 @@ __all__ = [
     "STORE",
     "Common",
     "PathParam",
-    "call_limit",
-    "call_limit_contradiction",
     "common",
     "common_options",
     "is_proxy_url",
@@ -383,21 +377,3 @@ MAX_PER_SECOND = click.option(
     help="Most calls per second per domain.",
 )
 """The limit of calls per second."""
-
-
-def call_limit(options: Mapping[str, Any]) -> CallLimit | None:
-    """Return the lower limit of calls, by --max-calls and by --max-cost; None for the run's own limit."""
-    if options["max_calls"] == "none":
-        return "none"
-    # Rounded down: the last call must fit into the cost as well.
-    by_cost = None if options["max_cost"] is None else int(options["max_cost"] / options["price"])
-    return min((limit for limit in (options["max_calls"], by_cost) if limit is not None), default=None)
-
-
-def call_limit_contradiction(options: Mapping[str, Any]) -> str | None:
-    """Return why the options of the call limit contradict each other; None if they do not."""
-    if options["max_cost"] is not None and options["price"] is None:
-        return "--max-cost needs --price, what a call costs on your plan"
-    if options["max_cost"] is not None and options["max_calls"] == "none":
-        return "--max-calls none lifts the call limit, and --max-cost sets one; give one of them"
-    return None

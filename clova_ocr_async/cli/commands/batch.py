@@ -31,9 +31,8 @@ from clova_ocr_async.cli.options import (
     RUN_MOVED,
     SLOTS,
     STORE,
-    call_limit,
-    call_limit_contradiction,
 )
+from clova_ocr_async.cli.runs.call_limit import call_limit, call_limit_contradiction
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
 
