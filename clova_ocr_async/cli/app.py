@@ -29,7 +29,7 @@ _VERBS = {
     "recognize": "Read images; JSON Lines on stdout.",
     "batch": "Read folders of images, many at once; --run pays once and resumes.",
     "watch": "Read the images that are put into a folder, until Ctrl-C.",
-    "status": "Show the counts and the cost of a run, without network.",
+    "status": "Show the counts and the cost of a run, without calls.",
     "export": "Write the results of a run as JSON Lines or tables.",
     "schema": "Print the columns of the tables.",
     "annotate": "Draw the fields of a run on copies of its pictures.",
@@ -70,6 +70,7 @@ Examples:
   clova-ocr batch receipt scans/ --run run/ --dry-run
   clova-ocr batch receipt scans/ --run run/ && clova-ocr export run/ -o out.jsonl
   clova-ocr watch receipt inbox/ --run run/
+  clova-ocr batch receipt /nas/scans --run 'postgresql://me@db/ocr?run=march'
 
 This package is unofficial; CLOVA is NAVER's trademark.
 """

@@ -30,7 +30,7 @@ Examples:
 """
 
 
-@command.command("copy", epilog=_EXAMPLES)
+@command.command("copy", epilog=_EXAMPLES, short_help="Copy a run, and compare both.")
 @click.argument("source", metavar="FROM", type=RUN_LOCATION)
 @click.argument("target", metavar="TO", type=RUN_LOCATION)
 @verb

@@ -25,6 +25,8 @@ from clova_ocr_async.ledger.private_file import file_error
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from clova_ocr_async.server_url import ServerURL
 
 __all__ = [
@@ -42,17 +44,20 @@ _ENDING = ".overflow"
 _HOST_CHARACTERS = 32
 
 
-def overflow_folder(state_folder: str | os.PathLike[str] | None = None) -> Path:
+def overflow_folder(
+    state_folder: str | os.PathLike[str] | None = None, find: Callable[[], Path] = user_state_folder
+) -> Path:
     """Return the folder of a user's overflow files.
 
     Args:
         state_folder: The folder for the state of the user's programs; the platform's if not given.
+        find: Returns the platform's, or raises RuntimeError.
 
     Raises:
         LedgerError: The user has no home folder.
     """
     try:
-        folder = user_state_folder() if state_folder is None else Path(state_folder)
+        folder = find() if state_folder is None else Path(state_folder)
     except RuntimeError:
         raise LedgerError(
             "this user has no home folder in which paid answers could be kept while the server is away; "

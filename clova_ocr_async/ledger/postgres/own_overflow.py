@@ -22,7 +22,7 @@ from clova_ocr_async.ledger.postgres.overflow_place import (
 from clova_ocr_async.ledger.room_reservation import Reservation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from psycopg import Connection
@@ -40,15 +40,19 @@ class OwnOverflow:
     Args:
         server: The server, with the name of the run.
         folder: The folder of overflow files.
+        open_file: Creates a file.
 
     Attributes:
         reservation: The calls in flight, and the largest answer of the run.
     """
 
-    def __init__(self, server: ServerURL, folder: Path) -> None:
+    def __init__(
+        self, server: ServerURL, folder: Path, open_file: Callable[[Path], OverflowFile] = OverflowFile
+    ) -> None:
         self.reservation = Reservation()
         self._server = server
         self._folder = folder
+        self._open_file = open_file
         self._token = ""
         self._file: OverflowFile | None = None
         self._lock = threading.Lock()
@@ -78,7 +82,7 @@ class OwnOverflow:
         Raises:
             DiskFullError: The disk has no room for it.
         """
-        self._file = OverflowFile(self._folder / overflow_name(self._server, self._token, owner))
+        self._file = self._open_file(self._folder / overflow_name(self._server, self._token, owner))
 
     def close(self) -> None:
         """Close the file, and delete it if it has no records."""

@@ -14,7 +14,7 @@ from support.stores import crash_postgres
 from clova_ocr_async.errors import Billing, DiskFullError, LedgerError
 from clova_ocr_async.ledger import PostgresLedger
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
-from clova_ocr_async.ledger.overflow_file import OverflowFile, has_records
+from clova_ocr_async.ledger.overflow_file import has_records
 from clova_ocr_async.ledger.overflow_records import RefusalRecord
 from clova_ocr_async.ledger.postgres.errors import StoreAwayError
 from clova_ocr_async.ledger.postgres.overflow_place import (
@@ -27,7 +27,6 @@ from clova_ocr_async.ledger.postgres.overflow_place import (
 )
 from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader
 from clova_ocr_async.ledger.states import ClaimLostError, ItemEvent, Settlement
-from clova_ocr_async.protocol.response import HTTPResponse
 from clova_ocr_async.server_url import ServerURL
 
 if TYPE_CHECKING:
@@ -250,24 +249,6 @@ async def test_a_slept_owner_is_told_from_its_file(run: str) -> None:
     assert overflow_files_of(run) == []
 
 
-async def test_without_room_for_an_answer_nothing_is_sent(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request whose answer could not be kept waits for another call; if there is none, the error names the disk."""
-    async with PostgresLedger(run) as ledger:
-        first, second = [claimed(await ledger.admit(item(name), source(name))) for name in "ab"]
-        await ledger.sending(first, "a")
-
-        def full(_: OverflowFile, size: int) -> None:
-            raise DiskFullError(f"no room for {size:,} bytes")
-
-        monkeypatch.setattr(OverflowFile, "reserve", full)
-        assert not await ledger.sending(second, "b")
-        await ledger.answered(first, "a", HTTPResponse(200, bytes(4_000_000)))
-        with pytest.raises(DiskFullError, match="no room"):
-            await ledger.sending(second, "b")
-        monkeypatch.undo()
-    assert states(run) == [("ambiguous", 0), ("queued", 0)] or states(run)[1] == ("queued", 0)
-
-
 async def test_an_answer_after_the_end_is_refused(run: str) -> None:
     """A ledger that is closed keeps nothing any more, and says so."""
     ledger = PostgresLedger(run)
@@ -280,18 +261,6 @@ async def test_an_answer_after_the_end_is_refused(run: str) -> None:
     ledger._this_owner.overflow.note_size(10**9)  # noqa: SLF001 - as above
     ledger._this_owner.overflow.mark_replayed({})  # noqa: SLF001 - as above
     ledger._this_owner.overflow.close()  # noqa: SLF001 - as above
-
-
-async def test_a_disk_without_room_for_the_file(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the file of a process cannot be made the run is not opened, and the owner is removed."""
-
-    def full(*_: object, **__: object) -> None:
-        raise DiskFullError("a run needs at least 2 MiB")
-
-    monkeypatch.setattr("clova_ocr_async.ledger.postgres.own_overflow.OverflowFile", full)
-    with pytest.raises(DiskFullError):
-        await PostgresLedger(run).__aenter__()
-    assert execute(run, "SELECT count(*) FROM clova_ocr.owner") == [(0,)]
 
 
 def test_the_folder_is_closed_to_others(tmp_path: Path) -> None:
@@ -310,13 +279,14 @@ def test_the_folder_is_closed_to_others(tmp_path: Path) -> None:
         prepare_folder(tmp_path / "file" / "overflow")
 
 
-def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home() -> None:
     """A user without a home folder learns which variable names one."""
-    for variable in ("XDG_STATE_HOME", "HOME", "USERPROFILE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(os.path, "expanduser", str)  # a system that knows no home of this user
+
+    def homeless() -> Path:
+        raise RuntimeError
+
     with pytest.raises(LedgerError, match="set XDG_STATE_HOME"):
-        overflow_folder()
+        overflow_folder(None, homeless)
 
 
 def test_names_of_files(tmp_path: Path) -> None:
