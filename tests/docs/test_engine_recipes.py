@@ -28,10 +28,5 @@ def test_a_program_that_is_not_run_has_names_that_exist(block: Block) -> None:
 
 def test_there_are_programs_of_all_engines() -> None:
     """The pages have a program for each engine that they name."""
-    assert {block.title for block in SHOWN} == {
-        "tasks.py",
-        "read_receipts.py",
-        "celery_tasks.py",
-        "dags/receipts.py",
-        "activities.py",
-    }
+    titles = {block.title for block in SHOWN}
+    assert {"tasks.py", "read_receipts.py", "celery_tasks.py", "dags/receipts.py", "activities.py"} <= titles

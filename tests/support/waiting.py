@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 __all__ = ["wait_for"]
 
 
-def wait_for(what: Callable[[], object]) -> None:
-    """Wait until something is so, and no longer than half a minute."""
-    end = time.monotonic() + 30
+def wait_for(what: Callable[[], object], within: float = 30) -> None:
+    """Wait until something is so, and no longer than some seconds."""
+    end = time.monotonic() + within
     while not what():
         assert time.monotonic() < end
         time.sleep(0.005)
