@@ -165,6 +165,23 @@ def raise_lost(db: psycopg.Connection[Any]) -> None:
     db.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
+def test_a_server_that_has_frozen_is_as_good_as_away(postgres_url: str) -> None:
+    """A server that keeps its connections and says nothing any more is away, and the next statement has another one."""
+    database = Database(ServerURL(postgres_url), 0.0, silence=0.5)
+    with pytest.raises(StoreAwayError, match="does not answer"):
+        database.run(lambda db: db.execute("SELECT pg_sleep(60)"))
+    assert database.run(lambda db: db.execute("SELECT count(*) FROM generate_series(1, 9)").fetchone()) == (9,)
+    database.close()
+
+
+def test_a_server_that_is_heard_is_waited_for(postgres_url: str) -> None:
+    """A reply that takes longer in whole is read to its end, as long as the server goes on with it."""
+    database = Database(ServerURL(postgres_url), 0.0, silence=0.5)
+    slow = "SELECT repeat('x', 100000) FROM generate_series(1, 12) WHERE pg_sleep(0.1) IS NOT NULL"
+    assert len(database.run(lambda db: db.execute(slow).fetchall())) == 12
+    database.close()
+
+
 def test_a_connection_that_is_lost_is_replaced(postgres_url: str) -> None:
     """A connection that the server has ended is not used again."""
     database = Database(ServerURL(postgres_url), 0.0)
