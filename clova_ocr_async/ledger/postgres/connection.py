@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.server_url import ServerURL
 
-__all__ = ["PATIENCE", "Database", "connect", "open_connection"]
+__all__ = ["PATIENCE", "BoundedConnection", "Database", "connect", "open_connection"]
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ _DEFAULTS = {
 }
 
 
-class _Connection(psycopg.Connection[Any]):
+class BoundedConnection(psycopg.Connection[Any]):
     """A connection that gives up a server that has fallen silent.
 
     Attributes:
@@ -80,7 +80,8 @@ class _Connection(psycopg.Connection[Any]):
 
 
 class _SilentError(psycopg.OperationalError):
-    pass
+    def __init__(self) -> None:
+        super().__init__("the server has fallen silent")
 
 
 def _until_silent(gen: Generator[Any, Any, T], seconds: float) -> Generator[Any, Any, T]:
@@ -120,7 +121,7 @@ def connect(server: ServerURL, silence: float = math.inf) -> psycopg.Connection[
         options.setdefault("target_session_attrs", "read-write")
     if server.password is not None:
         options["password"] = server.password.reveal()
-    db = _Connection.connect(autocommit=True, prepare_threshold=None, **options)
+    db = BoundedConnection.connect(autocommit=True, prepare_threshold=None, **options)
     db.silence = silence
     return db
 
